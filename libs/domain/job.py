@@ -1,0 +1,227 @@
+"""
+Job: one HTTP call to be made at an instant, as a fold of its events.
+
+Rule 1: everything that decides a job's status lives in this file. `TRANSITIONS` is the whole state machine; the lifecycle picture,
+the property tests and the documentation read it.
+
+    scheduled --due--> running --finished--> finishing --terminal--> completed | failed
+        |                 ^                      |
+        |                 +---due--- retrying <--retry
+        +--cancelled--> cancelled
+
+`evolve` is total: an event that does not apply leaves the state as it is, the same object, and whoever folds can count it.
+
+Source: architecture.md, section 2.2.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+
+from libs.events import (
+    AttemptDue,
+    AttemptFinished,
+    Event,
+    JobCancelled,
+    JobCancelRequested,
+    JobFinished,
+    JobRetryScheduled,
+    JobScheduled,
+    ScheduleTicked,
+    Unreadable,
+    WebhookFinished,
+)
+from libs.events.codec import kind_of
+
+MAX_OFFSETS: Final = 64  # positions remembered for a job's timeline: 21 attempts of three events each, and its ends
+
+
+class JobStatus(IntEnum):
+    """The one internal status; the numbers are stored in the tables and never change."""
+
+    SCHEDULED = 0
+    RUNNING = 1
+    FINISHING = 2
+    RETRYING = 3
+    COMPLETED = 4
+    FAILED = 5
+    CANCELLED = 6
+
+
+WAITING: Final = frozenset({JobStatus.SCHEDULED, JobStatus.RETRYING})
+TERMINAL: Final = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+# (status, stored name of the event) -> statuses it may lead to. What is not here does not apply.
+TRANSITIONS: Final[Mapping[tuple[JobStatus, str], tuple[JobStatus, ...]]] = {
+    (JobStatus.SCHEDULED, "job.cancel_requested"): (JobStatus.SCHEDULED,),
+    (JobStatus.SCHEDULED, "job.cancelled"): (JobStatus.CANCELLED,),
+    (JobStatus.SCHEDULED, "attempt.due"): (JobStatus.RUNNING,),
+    (JobStatus.RUNNING, "attempt.finished"): (JobStatus.FINISHING,),
+    (JobStatus.FINISHING, "job.retry_scheduled"): (JobStatus.RETRYING,),
+    (JobStatus.FINISHING, "job.finished"): (JobStatus.COMPLETED, JobStatus.FAILED),
+    (JobStatus.RETRYING, "attempt.due"): (JobStatus.RUNNING,),
+    (JobStatus.COMPLETED, "webhook.finished"): (JobStatus.COMPLETED,),
+    (JobStatus.FAILED, "webhook.finished"): (JobStatus.FAILED,),
+    (JobStatus.CANCELLED, "webhook.finished"): (JobStatus.CANCELLED,),
+}
+
+
+class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    What is known of a job.
+
+    Args:
+        job_id, account, schedule_id: who; *schedule_id* is set on jobs that a schedule spawned.
+        status: see `JobStatus`.
+        attempt: tries admitted as due so far; 0 before the first.
+        max_retries: tries after the first.
+        timeout_ms: bound on one try.
+        has_webhook: somebody is to be told of the end.
+        cancel_requested: a cancel stands in the log and is to be answered.
+        held: a record of this job could not be read; nothing is decided for it until it can.
+        scheduled_at: the instant asked for.
+        fire_at: the instant of the pending try while waiting, of the current try while running.
+        created_at, started_at, completed_at: instants of the request, the first due and the end.
+        last_ok, last_status_code, last_error, retry_after_ms: how the last finished try ended.
+        idempotency_key, replay_of: as asked for.
+        webhook_at: when the webhook's outcome was recorded.
+        offsets: positions of this job's events, oldest first, at most `MAX_OFFSETS`.
+    """
+
+    job_id: str
+    account: str
+    schedule_id: str | None = None
+    status: JobStatus = JobStatus.SCHEDULED
+    attempt: int = 0
+    max_retries: int = 0
+    timeout_ms: int = 30_000
+    has_webhook: bool = False
+    cancel_requested: bool = False
+    held: bool = False
+    scheduled_at: int
+    fire_at: int
+    created_at: int
+    started_at: int | None = None
+    completed_at: int | None = None
+    last_ok: bool | None = None
+    last_status_code: int | None = None
+    last_error: str | None = None
+    retry_after_ms: int | None = None
+    idempotency_key: str | None = None
+    replay_of: str | None = None
+    webhook_at: int | None = None
+    offsets: tuple[int, ...] = ()
+
+    @property
+    def spec_id(self) -> str:
+        """Under which id the spec is kept: a schedule's jobs share the schedule's."""
+        return self.schedule_id or self.job_id
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job reached an end that it never leaves."""
+        return self.status >= JobStatus.COMPLETED
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the job waits for the instant `fire_at`."""
+        return self.status in WAITING
+
+
+def create(event: JobScheduled, position: int) -> JobState:
+    """Return the first state of a job that was asked for."""
+    return JobState(
+        job_id=event.job_id,
+        account=event.account,
+        max_retries=event.max_retries,
+        timeout_ms=event.spec.timeout_ms,
+        has_webhook=event.spec.webhook_url is not None,
+        scheduled_at=event.fire_at,
+        fire_at=event.fire_at,
+        created_at=event.at,
+        idempotency_key=event.idempotency_key,
+        replay_of=event.replay_of,
+        offsets=(position,),
+    )
+
+
+def spawn(
+    event: ScheduleTicked, position: int, *, account: str, max_retries: int, timeout_ms: int, has_webhook: bool
+) -> JobState:
+    """Return the first state of a job that a schedule's tick created; the rest comes from the schedule."""
+    return JobState(
+        job_id=event.job_id,
+        account=account,
+        schedule_id=event.schedule_id,
+        max_retries=max_retries,
+        timeout_ms=timeout_ms,
+        has_webhook=has_webhook,
+        scheduled_at=event.tick_at,
+        fire_at=event.tick_at,
+        created_at=event.at,
+        offsets=(position,),
+    )
+
+
+def evolve(state: JobState, event: Event, position: int) -> JobState:
+    """
+    Return the state after *event*, which stands at *position*; the same object when it does not apply.
+
+    Admission is not checked here: only admitted decisions may be passed in.
+    """
+    if (state.status, kind_of(event).name) not in TRANSITIONS:
+        return state
+    match event:
+        case AttemptDue():
+            if event.attempt != state.attempt + 1:
+                return state
+            return _with(
+                state,
+                position,
+                status=JobStatus.RUNNING,
+                attempt=event.attempt,
+                cancel_requested=False,
+                fire_at=event.not_before,
+                started_at=max(event.at, event.not_before) if state.started_at is None else state.started_at,
+            )
+        case AttemptFinished():
+            if event.attempt != state.attempt:
+                return state
+            return _with(
+                state,
+                position,
+                status=JobStatus.FINISHING,
+                last_ok=event.ok,
+                last_status_code=event.status_code,
+                last_error=event.error,
+                retry_after_ms=event.retry_after_ms,
+            )
+        case JobRetryScheduled():
+            if event.attempt != state.attempt + 1:
+                return state
+            return _with(state, position, status=JobStatus.RETRYING, fire_at=event.fire_at)
+        case JobFinished():
+            status = JobStatus.COMPLETED if event.status == "completed" else JobStatus.FAILED
+            return _with(state, position, status=status, completed_at=event.at)
+        case JobCancelRequested():
+            return state if state.cancel_requested else _with(state, position, cancel_requested=True)
+        case JobCancelled():
+            return _with(state, position, status=JobStatus.CANCELLED, cancel_requested=False, completed_at=event.at)
+        case WebhookFinished():
+            return state if state.webhook_at is not None else _with(state, position, webhook_at=event.at)
+        case _:
+            return state
+
+
+def hold(state: JobState, _: Unreadable) -> JobState:
+    """Return the state after a record of this job that could not be read: it stops, unless it is at its end."""
+    return state if state.held or state.is_terminal else msgspec.structs.replace(state, held=True)
+
+
+def _with(state: JobState, position: int, **changes: object) -> JobState:
+    offsets = state.offsets
+    if len(offsets) < MAX_OFFSETS:
+        offsets = (*offsets, position)
+    return msgspec.structs.replace(state, offsets=offsets, **changes)

@@ -1,0 +1,55 @@
+"""
+Events: the words. What can stand in the log, and how it is written there.
+
+Frozen, versioned records without behaviour. A stored name is an explicit string (`"job.scheduled"`), never an import path.
+Facts may be appended by anyone and may be repeated; decisions carry a claim and count only under the partition's current owner.
+"""
+
+from libs.events.codec import Event, Unknown, Unreadable, decode, encode, read
+from libs.events.envelope import Claim, Envelope
+from libs.events.job import (
+    AttemptDue,
+    AttemptFinished,
+    JobCancelled,
+    JobCancelRequested,
+    JobFinished,
+    JobRetryScheduled,
+    JobScheduled,
+    Spec,
+)
+from libs.events.owner import LogBarrier, OwnerClaimed
+from libs.events.schedule import (
+    ScheduleCreated,
+    ScheduleDeleted,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleTicked,
+)
+from libs.events.webhook import WebhookFinished
+
+__all__ = [
+    "AttemptDue",
+    "AttemptFinished",
+    "Claim",
+    "Envelope",
+    "Event",
+    "JobCancelRequested",
+    "JobCancelled",
+    "JobFinished",
+    "JobRetryScheduled",
+    "JobScheduled",
+    "LogBarrier",
+    "OwnerClaimed",
+    "ScheduleCreated",
+    "ScheduleDeleted",
+    "SchedulePaused",
+    "ScheduleResumed",
+    "ScheduleTicked",
+    "Spec",
+    "Unknown",
+    "Unreadable",
+    "WebhookFinished",
+    "decode",
+    "encode",
+    "read",
+]

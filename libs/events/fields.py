@@ -1,0 +1,24 @@
+"""
+Field types shared by the events: shapes that are checked when a record is read, so that nothing alien reaches a table.
+
+Every instant is an integer: milliseconds since 1970-01-01 UTC.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+# Year 9999: the last instant that every database and language at hand can hold.
+MAX_INSTANT = 253_402_300_799_999
+
+Instant = Annotated[int, Meta(ge=0, le=MAX_INSTANT)]
+DurationMs = Annotated[int, Meta(ge=0, le=10 * 366 * 86_400_000)]
+AttemptNum = Annotated[int, Meta(ge=1, le=1000)]
+Retries = Annotated[int, Meta(ge=0, le=999)]
+StatusCode = Annotated[int, Meta(ge=0, le=99_999)]
+# PostgreSQL's text holds no NUL, so a record that carries one is refused when it is read.
+Text = Annotated[str, Meta(max_length=4096, pattern=r"\A[^\x00]*\Z")]
+Account = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[A-Za-z0-9_.\-]+\Z")]
+JobId = Annotated[str, Meta(pattern=r"\Ajob_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]
+ScheduleId = Annotated[str, Meta(pattern=r"\Asched_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]
+ExecutionId = Annotated[str, Meta(pattern=r"\Aexec_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]

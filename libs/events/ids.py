@@ -1,0 +1,88 @@
+"""
+Ids: 128-bit ULIDs that carry their partition.
+
+    bits   127..80          79..64       63..0
+           milliseconds     partition    random, or a hash
+
+Written in lower-case Crockford base 32 (26 characters) behind a prefix that names the kind: `job_`, `sched_`, `exec_`.
+Because the partition is inside, growing the number of partitions never re-hashes an id: an id stays where it was born.
+Ids made from the log (a tick's job, an execution) are hashes, so that whoever decides again decides the same id.
+
+Source: architecture.md, section 2, "Ids"; the ULID specification for the alphabet and the ordering.
+"""
+
+import re
+from hashlib import blake2b
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+_TO_BASE32HEX = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+_VALUE_OF = {letter: index for index, letter in enumerate(_ALPHABET)}
+_ID = re.compile(r"(?:job|sched|exec)_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
+
+MAX_PARTITIONS = 1 << 16
+_MAX_MS = (1 << 48) - 1
+
+
+def ulid(ms: int, partition: int, tail: int) -> str:
+    """Return the 26 characters for *ms* (since 1970), *partition* and a 64-bit *tail*."""
+    if not (0 <= ms <= _MAX_MS and 0 <= partition < MAX_PARTITIONS and 0 <= tail < 1 << 64):
+        raise ValueError("an id holds 48 bits of milliseconds, 16 of partition and 64 of tail")
+    value = ms << 80 | partition << 64 | tail
+    pairs = _PAIRS
+    return "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def new_job_id(now: int, partition: int, entropy: bytes) -> str:
+    """Return a fresh job id; *entropy* is 8 random bytes drawn by the caller."""
+    return "job_" + ulid(now, partition, int.from_bytes(entropy, "big"))
+
+
+def new_schedule_id(now: int, partition: int, entropy: bytes) -> str:
+    """Return a fresh schedule id; *entropy* is 8 random bytes drawn by the caller."""
+    return "sched_" + ulid(now, partition, int.from_bytes(entropy, "big"))
+
+
+def tick_job_id(schedule_id: str, tick_at: int) -> str:
+    """Return the one job id that the tick of *schedule_id* at *tick_at* can have."""
+    return "job_" + ulid(tick_at, partition_of(schedule_id), _hash(f"{schedule_id}@{tick_at}"))
+
+
+def execution_id(job_id: str, attempt: int) -> str:
+    """Return the one execution id of the *attempt*-th try of *job_id*: a repeated call carries the same."""
+    return "exec_" + ulid(instant_of(job_id), partition_of(job_id), _hash(f"{job_id}#{attempt}"))
+
+
+def is_id(text: str, kind: str) -> bool:
+    """Say whether *text* is a well-formed id of *kind* (`job`, `sched` or `exec`)."""
+    return text.startswith(kind + "_") and _ID.fullmatch(text) is not None
+
+
+def partition_of(any_id: str) -> int:
+    """Return the partition that a well-formed id lives in."""
+    ulid_at = len(any_id) - 26
+    four = any_id[ulid_at + 10 : ulid_at + 14]
+    value = 0
+    for letter in four:
+        value = value << 5 | _VALUE_OF[letter]
+    return value >> 4
+
+
+def instant_of(any_id: str) -> int:
+    """Return the milliseconds inside a well-formed id."""
+    return to_int(any_id) >> 80
+
+
+def to_int(any_id: str) -> int:
+    """Return the 128-bit number behind a well-formed id."""
+    return int(any_id[-26:].translate(_TO_BASE32HEX), 32)
+
+
+def from_int(kind: str, value: int) -> str:
+    """Return the id of *kind* for a 128-bit number; the inverse of `to_int`."""
+    pairs = _PAIRS
+    return kind + "_" + "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,135 @@
+"""
+The events of a job: from being asked for to its end.
+
+    job.scheduled -> attempt.due -> attempt.finished -> job.retry_scheduled -> attempt.due -> ... -> job.finished
+    job.scheduled -> job.cancel_requested -> job.cancelled
+"""
+
+from typing import Literal
+
+import msgspec
+
+from libs.events.fields import (
+    Account,
+    AttemptNum,
+    DurationMs,
+    ExecutionId,
+    Instant,
+    JobId,
+    Retries,
+    ScheduleId,
+    StatusCode,
+    Text,
+)
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    What to call, and whom to tell.
+
+    Args:
+        url: absolute target, already normalised and admitted by the egress policy.
+        method: upper-case HTTP method.
+        headers: the caller's own headers, names as given.
+        body: text to send as UTF-8; None sends no body.
+        timeout_ms: bound on one attempt in all.
+        webhook_url: POSTed once when the job reaches its end.
+        webhook_headers: the caller's own headers for that POST.
+        traceparent: W3C trace context of the request that asked for this.
+    """
+
+    url: str
+    method: str = "POST"
+    headers: dict[str, str] | None = None
+    body: str | None = None
+    timeout_ms: DurationMs = 30_000
+    webhook_url: str | None = None
+    webhook_headers: dict[str, str] | None = None
+    traceparent: str | None = None
+
+
+class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Fact: a job was asked for. First wins by *job_id*."""
+
+    job_id: JobId
+    account: Account
+    at: Instant
+    spec: Spec
+    fire_at: Instant
+    max_retries: Retries = 0
+    idempotency_key: Text | None = None
+    replay_of: JobId | None = None
+
+
+class JobCancelRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Fact: somebody wants the job not to fire. Only the owner's `job.cancelled` makes it so."""
+
+    job_id: JobId
+    at: Instant
+
+
+class AttemptDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Decision: the *attempt*-th try is to be made at *not_before*. Once admitted, the job has fired.
+
+    It carries all that the dispatcher needs except the spec, which is read by *spec_id* (payloads stand in the log once).
+    """
+
+    job_id: JobId
+    account: Account
+    at: Instant
+    attempt: AttemptNum
+    execution_id: ExecutionId
+    not_before: Instant
+    scheduled_at: Instant
+    timeout_ms: DurationMs
+    spec_id: str
+    schedule_id: ScheduleId | None = None
+
+
+class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Fact: how a try ended. First wins by (*job_id*, *attempt*)."""
+
+    job_id: JobId
+    at: Instant
+    attempt: AttemptNum
+    execution_id: ExecutionId
+    ok: bool
+    started_at: Instant
+    duration_ms: DurationMs
+    status_code: StatusCode | None = None
+    error: Text | None = None
+    retry_after_ms: DurationMs | None = None
+
+
+class JobRetryScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Decision: the job is tried again, as its *attempt*-th try, at *fire_at*."""
+
+    job_id: JobId
+    at: Instant
+    attempt: AttemptNum
+    fire_at: Instant
+
+
+class JobCancelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Decision: the job will never fire."""
+
+    job_id: JobId
+    account: Account
+    at: Instant
+    has_webhook: bool = False
+    spec_id: str = ""
+
+
+class JobFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Decision: the job reached its end after *attempt* tries."""
+
+    job_id: JobId
+    account: Account
+    at: Instant
+    status: Literal["completed", "failed"]
+    attempt: AttemptNum
+    status_code: StatusCode | None = None
+    last_error: Text | None = None
+    has_webhook: bool = False
+    spec_id: str = ""

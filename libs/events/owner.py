@@ -1,0 +1,27 @@
+"""The control records: who decides for a partition, and what its readers must understand."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from libs.events.fields import Instant, Text
+
+# The log-wide key of control records: they belong to the partition, not to a job.
+CONTROL_KEY = "owner"
+
+
+class OwnerClaimed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Control: *node* claims the partition. Admitted only when *epoch* is higher than every claim admitted before it."""
+
+    epoch: Annotated[int, Meta(ge=1, le=10**15)]
+    nonce: Annotated[str, Meta(pattern=r"\A[0-9a-zA-Z]{8,64}\Z")]
+    node: Text
+    at: Instant
+
+
+class LogBarrier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Control: readers that do not understand *min_version* must stop here. Reserved: read today, written by no one yet."""
+
+    min_version: int
+    at: Instant
