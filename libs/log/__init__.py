@@ -1,0 +1,13 @@
+"""
+Log: the one ordered, partitioned log, behind a narrow port.
+
+    port       the contract, drawn and numbered; what every adapter promises
+    memory     the reference: an exact, in-process log with fault injection
+    postgres   the embedded log: two tables, gap-free offsets, group commit
+
+The conformance suite in tests/conformance is the port's second half: an adapter exists when it passes it.
+"""
+
+from libs.log.port import AppendFailed, Log, LogUnavailable, Record, RecordTooLarge
+
+__all__ = ["AppendFailed", "Log", "LogUnavailable", "Record", "RecordTooLarge"]

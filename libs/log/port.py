@@ -1,0 +1,112 @@
+"""
+The log port: what Fliq needs of a log, and nothing more.
+
+Theory of operation
+
+One partition of the log, as a reader sees it:
+
+        begin                                     end
+          |                                        |
+    ......[12][13][14][15][16][17][18][19][20][21] .  .  .
+    trimmed   oldest                        newest  not yet written
+
+    position   the place of a record in its partition: 0, 1, 2, ... without gaps
+    begin      the position of the oldest record that can still be read; 0 until something is trimmed
+    end        the first unwritten position: one past the newest durable record, 0 in an empty partition
+    durable    a record that survives the crash of every process of Fliq and of the log's own server processes
+    admitted   not the log's business: which records count is decided by readers (libs/domain/admission.py)
+
+Guarantees. The conformance tests quote these numbers.
+
+    G1  `append` returns after its records are durable; what it returned is never lost, moved or changed.
+    G2  Records of one append stand next to each other in the order given; appends of one caller to one partition, each awaited or
+        issued in turn, stand in that order.
+    G3  No record ever appears behind a reader: once position p was read, or `end` answered e > p, every position up to p is final.
+    G4  Positions are contiguous: every position from begin to end - 1 holds exactly one record.
+    G5  An envelope comes back identical: type, version, flags, claim, key, and the value byte for byte.
+    G6  A failed append (`AppendFailed`) may have been written, or may still be: before or after the caller learns of it, but in any
+        case in an order that every reader sees alike. Nobody may guess: an owner resigns and claims again, and its claim comes
+        after whatever it left behind. `RecordTooLarge` and `LogUnavailable` mean that nothing was or will be written.
+    G7  `stop` may be called at any time and twice; appends under way end as durable or as `AppendFailed`, none hangs.
+
+Cost: `append` is O(records) and shares its durable write with every append that waits at the same time; `read` is O(records read).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from libs.events.envelope import Envelope
+
+MAX_VALUE_BYTES = 1_000_000  # a Kafka broker's usual limit of 1 MiB, less room for headers
+
+
+class LogError(Exception):
+    """Something about the log went wrong."""
+
+
+class AppendFailed(LogError):
+    """The append's outcome is unknown: the records may be in the log, or may come to be."""
+
+
+class LogUnavailable(LogError):
+    """The log cannot be reached or is stopped; nothing of this call was or will be written."""
+
+
+class RecordTooLarge(LogError):
+    """A value is longer than `MAX_VALUE_BYTES`; nothing of this call was written."""
+
+
+class Record(NamedTuple):
+    """
+    One record as it was read.
+
+    Args:
+        position: its place in the partition.
+        at: when the log took it, ms since 1970 by the log's clock; for people and skew metrics, never for decisions.
+        envelope: what was appended.
+    """
+
+    position: int
+    at: int
+    envelope: Envelope
+
+
+class Log(Protocol):
+    """The port. Every wait has a bound; every method raises `LogUnavailable` when the log cannot be reached in time."""
+
+    async def start(self) -> None:
+        """Connect, and check that the log is fit for use; raises `LogError` with one line that says what to do."""
+
+    async def stop(self) -> None:
+        """Flush what was taken, then let go of everything (G7)."""
+
+    async def partitions(self) -> int:
+        """Return how many partitions there are: their numbers are 0 to this - 1."""
+
+    async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
+        """
+        Append *envelopes*, at least one, and return the position of the first (G1, G2).
+
+        Raises:
+            AppendFailed: the outcome is unknown (G6); a cancelled caller is in the same position.
+            RecordTooLarge, LogUnavailable: nothing was written.
+        """
+
+    async def read(self, partition: int, position: int, *, max_records: int = 500, wait_s: float = 0.0) -> list[Record]:
+        """
+        Return up to *max_records* records from *position* on (G3, G4, G5).
+
+        At the end of the log it waits up to *wait_s* for the first new record, then returns what there is, perhaps nothing.
+
+        Raises:
+            LogError: *position* lies before begin or beyond end: the reader's offset does not belong to this log.
+        """
+
+    async def begin(self, partition: int) -> int:
+        """Return the position of the oldest record that can be read."""
+
+    async def end(self, partition: int) -> int:
+        """Return the first unwritten position, at least as new as every append that returned before this call (G3)."""
+
+    async def trim(self, partition: int, before: int) -> None:
+        """Forget the records before position *before*; positions of the others do not change."""
