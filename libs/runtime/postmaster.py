@@ -1,0 +1,157 @@
+"""
+A running PostgreSQL server, seen from outside: its pid file, and whether the process it names is really it.
+
+A pid alone proves nothing: after a crash the number may belong to anybody. A postmaster counts as ours only when its
+working directory is the data directory (Linux), or its command is `postgres` (elsewhere).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+PID_FILE = "postmaster.pid"
+_POLL_S = 0.02  # only where the kernel cannot tell us of a process's end
+
+
+class PidFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server writes into postmaster.pid; later lines are missing while it starts."""
+
+    pid: int
+    data_dir: Path
+    port: int
+    socket_dir: str
+    address: str
+    status: str
+
+    @classmethod
+    def read(cls, data_dir: Path) -> Self | None:
+        """Return the file's content; None when there is no file, or none that a server wrote."""
+        try:
+            lines = (data_dir / PID_FILE).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        except FileNotFoundError:
+            return None
+        lines += [""] * (8 - len(lines))
+        try:
+            return cls(
+                pid=abs(int(lines[0])),
+                data_dir=Path(lines[1]),
+                port=int(lines[3] or 0),
+                socket_dir=lines[4].strip(),
+                address=lines[5].strip(),
+                status=lines[7].strip(),
+            )
+        except ValueError:
+            return None
+
+
+class Postmaster:
+    """A handle on one server process; it may be our child or one that outlived an earlier Fliq."""
+
+    def __init__(self, pid: int, *, child: subprocess.Popen[bytes] | None = None) -> None:
+        self.pid = pid
+        self._child = child
+        self._pidfd: int | None = None
+        if child is None and hasattr(os, "pidfd_open"):
+            try:
+                # Holds on to this very process: a later one with the same number is never signalled.
+                self._pidfd = os.pidfd_open(pid)
+            except OSError:
+                self._pidfd = None
+
+    @classmethod
+    def find(cls, data_dir: Path) -> Self | None:
+        """Return the live server of *data_dir*, or None: no pid file, no such process, or not a server of it."""
+        pid_file = PidFile.read(data_dir)
+        if pid_file is None or not _is_server_of(pid_file.pid, data_dir):
+            return None
+        found = cls(pid_file.pid)
+        # Looked at again now that the handle is held: the process may have ended in between.
+        if not _is_server_of(pid_file.pid, data_dir):
+            found.close()
+            return None
+        return found
+
+    def is_alive(self) -> bool:
+        return not self.wait(0.0)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the process has ended; False when it has not after *timeout_s*."""
+        if self._child is not None:
+            try:
+                self._child.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                return False
+            return True
+        if self._pidfd is not None:
+            # A pidfd becomes readable when its process ends, also when nobody has reaped it yet.
+            return bool(select.select([self._pidfd], [], [], timeout_s)[0])
+        end_at = time.monotonic() + timeout_s
+        while _exists(self.pid):
+            if time.monotonic() >= end_at:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def send(self, signum: signal.Signals) -> None:
+        """Signal the process; one that has ended already is fine."""
+        try:
+            if self._child is not None:
+                self._child.send_signal(signum)
+            elif self._pidfd is not None:
+                signal.pidfd_send_signal(self._pidfd, signum)
+            else:
+                os.kill(self.pid, signum)
+        except ProcessLookupError:
+            pass  # ended between the look and the signal: what we wanted
+
+    def close(self) -> None:
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+
+def orphans_of(data_dir: Path) -> list[int]:
+    """
+    Return the server processes that work in *data_dir*, by pid (Linux; elsewhere none are found).
+
+    Only meaningful while no postmaster lives: then they are what a killed one left behind, and each of them holds the
+    shared memory that a new one needs.
+    """
+    if not Path("/proc/self/cwd").exists():
+        return []
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if _is_server_of(pid, data_dir)]
+
+
+def _is_server_of(pid: int, data_dir: Path) -> bool:
+    if pid <= 0 or not _exists(pid):
+        return False
+    if Path("/proc/self/cwd").exists():
+        try:
+            in_data_dir = os.path.samefile(f"/proc/{pid}/cwd", data_dir)
+            command = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return False  # ended, or a process of another user: not one that we may adopt
+        return in_data_dir and command == "postgres"
+    shown = subprocess.run(  # noqa: S603 - fixed command, a number as argument
+        ["/bin/ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False
+    )
+    return Path(shown.stdout.strip()).name == "postgres"
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

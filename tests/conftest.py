@@ -1,0 +1,11 @@
+"""What every test stands on: a clean environment, and the fixtures of tests/fakes."""
+
+from __future__ import annotations
+
+import os
+
+for _name in [name for name in os.environ if name.startswith(("FLIQ_", "PG")) and not name.startswith("FLIQ_TEST_")]:
+    # A developer's own settings must not decide what a test sees.
+    del os.environ[_name]
+
+pytest_plugins = ["tests.fakes.postgres"]
