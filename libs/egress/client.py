@@ -1,0 +1,231 @@
+"""
+Client: the guarded way out, for jobs and webhooks alike.
+
+One `call` is one attempt: judge the URL, resolve its name once, judge every answer, connect to one of them, send once,
+read a little, done. Whatever a target does comes back as an `Outcome`; only cancellation and misuse raise.
+
+The limits, in the order in which they act:
+
+| what | limit | then |
+|---|---|---|
+| name resolution | DNS_S, ANSWERS_LIMIT addresses of a family | `dns_error` |
+| any answer denied | – | `destination_not_allowed`, nothing is connected |
+| connect, TLS included | CONNECT_S for all addresses together | `timeout` |
+| the whole call | `timeout_s` | `timeout` |
+| the answer | `exchange` | `protocol_error`, or cut short |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+from libs.egress.exchange import Exchange, OpenExchanges, Reply
+from libs.egress.outcome import (
+    CONNECTION_ERROR,
+    CONNECTION_REFUSED,
+    DESTINATION_NOT_ALLOWED,
+    DNS_ERROR,
+    INVALID_REQUEST,
+    TIMEOUT,
+    TLS_ERROR,
+    Outcome,
+    error_of_status,
+    retry_after_ms,
+)
+from libs.egress.policy import Authority, EgressPolicy, UrlRefused
+from libs.egress.request import OutgoingRequest, RequestRefused, serialise
+from libs.egress.resolver import ResolveError, Resolver, SystemResolver
+
+DNS_S = 3.0
+CONNECT_S = 5.0
+ANSWERS_LIMIT = 8  # of each family: what a large dual-stack load balancer publishes; more is an attack on our time
+TLS_SHUTDOWN_S = 1.0  # how long a closing TLS connection may wait for the peer's farewell
+CLOSE_S = 2.0  # how long `close` waits for aborted connections
+
+
+class _CallFailed(Exception):
+    """A call ended before an answer; *error* is the outcome's word."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class EgressClient:
+    """
+    Sends requests under a policy.
+
+    Args:
+        policy: who may be called.
+        now: the clock, milliseconds since the epoch (`Clock.now`).
+        resolver: names to addresses; the system's when None (then `close` closes it).
+        ssl_context: for https; the system's authorities, verified, when None.
+        dns_s, connect_s: limits in seconds, shortened by tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: EgressPolicy,
+        now: Callable[[], int],
+        resolver: Resolver | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        dns_s: float = DNS_S,
+        connect_s: float = CONNECT_S,
+    ) -> None:
+        self._policy = policy
+        self._now = now
+        self._resolver = resolver
+        self._own_resolver: SystemResolver | None = None
+        self._ssl_context = ssl_context
+        self._dns_s = dns_s
+        self._connect_s = connect_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._open: OpenExchanges | None = None
+
+    async def start(self) -> None:
+        """Make ready in the running loop. A second start changes nothing."""
+        if self._open is not None:
+            return
+        if self._ssl_context is None:
+            self._ssl_context = default_ssl_context()
+        if self._resolver is None:
+            self._resolver = self._own_resolver = SystemResolver()
+        self._loop = asyncio.get_running_loop()
+        self._open = OpenExchanges(self._loop)
+
+    async def close(self) -> None:
+        """Abort what is still open (its calls end as `connection_error`). Closing twice, or unstarted, is fine."""
+        open_exchanges, self._open = self._open, None
+        if self._own_resolver is not None:
+            self._own_resolver.close()
+            self._resolver = self._own_resolver = None
+        if open_exchanges is not None:
+            await open_exchanges.close(timeout_s=CLOSE_S)
+
+    async def call(self, request: OutgoingRequest, *, timeout_s: float) -> Outcome:
+        """
+        Make one attempt and return what became of it.
+
+        Args:
+            request: what to send.
+            timeout_s: the limit of the whole call, in seconds.
+
+        Raises:
+            RuntimeError: the client is not started.
+        """
+        loop, open_exchanges = self._loop, self._open
+        if loop is None or open_exchanges is None:
+            raise RuntimeError("EgressClient.call before start, or after close")
+        began_at = self._now()
+        began_s = loop.time()
+        result: asyncio.Future[Reply] = loop.create_future()
+        exchange: Exchange | None = None
+        try:
+            target = self._policy.target(request.url)
+            exchange = Exchange(
+                wire=serialise(request, target),
+                is_head_request=request.method == "HEAD",
+                is_peer_allowed=self._policy.address_allowed,
+                open_exchanges=open_exchanges,
+                now=self._now,
+                result=result,
+            )
+            async with asyncio.timeout(timeout_s):
+                await self._connect(target.authority, exchange)
+                reply = await result
+        except TimeoutError:
+            reply = _failed(TIMEOUT, exchange)
+        except _CallFailed as failure:
+            reply = _failed(failure.error, exchange)
+        except UrlRefused as refusal:
+            # The lists may have become stricter since the URL was stored; one word for every denial.
+            reply = _failed(DESTINATION_NOT_ALLOWED if refusal.code == "url_not_allowed" else INVALID_REQUEST, None)
+        except RequestRefused:
+            reply = _failed(INVALID_REQUEST, None)
+        finally:
+            if not result.done():
+                result.cancel()  # so that a connection which stands a moment later is dropped unused
+                if exchange is not None:
+                    exchange.abort()
+        return self._outcome(reply, began_at=began_at, duration_s=loop.time() - began_s)
+
+    def _outcome(self, reply: Reply, *, began_at: int, duration_s: float) -> Outcome:
+        status = reply.status_code
+        error = reply.error if status is None else error_of_status(status)
+        return Outcome(
+            ok=error is None,
+            status_code=status,
+            error=error,
+            duration_ms=round(duration_s * 1000),
+            retry_after_ms=None if status is None else retry_after_ms(status, reply.retry_after, now=self._now()),
+            sent_at=began_at if reply.sent_at is None else reply.sent_at,
+            is_truncated=reply.is_truncated,
+        )
+
+    async def _addresses(self, authority: Authority) -> tuple[str, ...]:
+        """Return the addresses to try, every one of them allowed."""
+        if authority.addresses:
+            return authority.addresses
+        assert self._resolver is not None  # noqa: S101 - set by start
+        try:
+            async with asyncio.timeout(self._dns_s):
+                answers = await self._resolver.resolve(authority.host)
+        except (ResolveError, TimeoutError):
+            raise _CallFailed(DNS_ERROR) from None
+        newer = sum(":" in ip for ip in answers)
+        if not answers or newer > ANSWERS_LIMIT or len(answers) - newer > ANSWERS_LIMIT:
+            raise _CallFailed(DNS_ERROR)
+        return tuple(answers)
+
+    async def _connect(self, authority: Authority, exchange: Exchange) -> None:
+        """Connect *exchange* to the first address that takes it."""
+        loop = self._loop
+        assert loop is not None  # noqa: S101 - set by start
+        addresses = await self._addresses(authority)
+        port = authority.port
+        # All of them, before the first packet: a name that also points inside is an attack, not a fallback.
+        if not all(self._policy.address_allowed(ip, port) for ip in addresses):
+            raise _CallFailed(DESTINATION_NOT_ALLOWED)
+        error = CONNECTION_ERROR
+        deadline_s = loop.time() + self._connect_s
+        for left in range(len(addresses), 0, -1):
+            ip = addresses[-left]
+            try:
+                # The limit is shared: a first address that swallows packets must leave time for the others.
+                async with asyncio.timeout((deadline_s - loop.time()) / left):
+                    await loop.create_connection(
+                        lambda: exchange,
+                        ip,
+                        port,
+                        ssl=self._ssl_context if authority.is_tls else None,
+                        server_hostname=authority.host if authority.is_tls else None,
+                        ssl_shutdown_timeout=TLS_SHUTDOWN_S if authority.is_tls else None,
+                    )
+                return
+            except ssl.SSLError:
+                raise _CallFailed(TLS_ERROR) from None
+            except TimeoutError:
+                error = TIMEOUT
+            except ConnectionRefusedError:
+                error = CONNECTION_REFUSED
+            except OSError:
+                error = CONNECTION_ERROR
+            if exchange.is_used:
+                # The connection stood, and perhaps sent, before this error: never send a second time.
+                return
+        raise _CallFailed(error)
+
+
+def default_ssl_context() -> ssl.SSLContext:
+    """Return a context that verifies chain and host name against the system's authorities and speaks HTTP/1.1 only."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _failed(error: str, exchange: Exchange | None) -> Reply:
+    sent_at = None if exchange is None else exchange.sent_at
+    return Reply(status_code=None, error=error, retry_after=None, sent_at=sent_at, is_truncated=False)

@@ -1,0 +1,276 @@
+"""
+Exchange: one request and its answer on one connection.
+
+Theory of operation
+-------------------
+An `Exchange` is the asyncio protocol of one fresh connection. It checks the peer, writes the request in one piece, and feeds
+what comes back to llhttp (the parser of Node.js, strict mode) until one of these ends it, whichever is first:
+
+1. the answer is complete (by length, by its last chunk, by having no body);
+2. the peer closed: after the head the status decides and the reply is marked truncated, unless its end was to be the end
+   of the connection; before the head was complete it is a connection error;
+3. the body passed BODY_LIMIT bytes: the status decides, marked truncated;
+4. bytes that are not HTTP, or a head beyond HEAD_LIMIT bytes or HEADER_COUNT_LIMIT headers: protocol error;
+5. the caller gave up (`abort`).
+
+The result is set exactly once. Nothing of the answer is kept but its status and `Retry-After`, so a hostile body costs at
+most one read buffer of memory, and nothing it echoes can reach a log.
+
+*Lingering.* After (1) we wait a little for the peer to close first. It was asked to (`Connection: close`); if we closed first
+every call would leave a port of ours in TIME_WAIT for a minute, and a busy target would run us out of ports at about 470
+calls a second. `OpenExchanges` bounds both the number of connections that linger and the time they may.
+
+Cost: about 50 µs of CPU for a small call on loopback, over half of it in the kernel (docs/adr/0003).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+import msgspec
+
+from libs.egress.outcome import CONNECTION_ERROR, DESTINATION_NOT_ALLOWED, PROTOCOL_ERROR
+
+HEAD_LIMIT = 64 * 1024  # bytes up to the end of the final head, informational answers (1xx) included
+HEADER_COUNT_LIMIT = 128  # in one head
+BODY_LIMIT = 64 * 1024  # bytes of body read before we have seen enough
+LINGER_S = 1.0  # how long a finished connection may wait for the peer to close first
+LINGER_LIMIT = 1024  # finished connections that may wait at the same time
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back: a status or an error, never both. `sent_at` is None when nothing was sent."""
+
+    status_code: int | None
+    error: str | None
+    retry_after: str | None
+    sent_at: int | None
+    is_truncated: bool
+
+
+class OpenExchanges:
+    """Every connection of one client that is not closed yet; those that linger are closed here."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._open: set[Exchange] = set()
+        self._lingering: dict[Exchange, float] = {}  # in the order of their deadlines
+        self._sweep: asyncio.TimerHandle | None = None
+        self._emptied = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def opened(self, exchange: Exchange) -> None:
+        """Count *exchange* in."""
+        self._open.add(exchange)
+
+    def closed(self, exchange: Exchange) -> None:
+        """Count *exchange* out."""
+        self._open.discard(exchange)
+        self._lingering.pop(exchange, None)
+        if not self._open:
+            self._emptied.set()
+
+    def linger(self, exchange: Exchange) -> None:
+        """Close *exchange* when its peer has not done so within LINGER_S; at once when too many linger."""
+        if len(self._lingering) >= LINGER_LIMIT:
+            exchange.abort()
+            return
+        self._lingering[exchange] = self._loop.time() + LINGER_S
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(LINGER_S, self._close_overdue)
+
+    def _close_overdue(self) -> None:
+        self._sweep = None
+        now = self._loop.time()
+        for exchange, deadline in list(self._lingering.items()):
+            if deadline > now:
+                self._sweep = self._loop.call_at(deadline, self._close_overdue)
+                return
+            del self._lingering[exchange]
+            exchange.abort()
+
+    async def close(self, *, timeout_s: float) -> None:
+        """Abort every connection and wait until the loop has let go of them."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        self._emptied.clear()
+        for exchange in list(self._open):
+            exchange.abort()
+        if self._open:
+            async with asyncio.timeout(timeout_s):
+                await self._emptied.wait()
+
+
+class Exchange(asyncio.Protocol):
+    """One request and its answer; await `result` for a `Reply`."""
+
+    __slots__ = (
+        "_body_bytes",
+        "_has_end",
+        "_head_bytes",
+        "_header_count",
+        "_is_head_complete",
+        "_is_head_request",
+        "_is_peer_allowed",
+        "_now",
+        "_open",
+        "_parser",
+        "_retry_after",
+        "_status",
+        "_transport",
+        "_wire",
+        "is_used",
+        "result",
+        "sent_at",
+    )
+
+    def __init__(
+        self,
+        *,
+        wire: bytes,
+        is_head_request: bool,
+        is_peer_allowed: Callable[[str, int], bool],
+        open_exchanges: OpenExchanges,
+        now: Callable[[], int],
+        result: asyncio.Future[Reply],
+    ) -> None:
+        self.result = result
+        self._wire = wire
+        self._is_head_request = is_head_request
+        self._is_peer_allowed = is_peer_allowed
+        self._open = open_exchanges
+        self._now = now
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self.sent_at: int | None = None
+        self.is_used = False  # a connection was made; this exchange must not get another
+        self._status = 0
+        self._is_head_complete = False
+        self._has_end = False  # the head says where the body ends
+        self._head_bytes = 0
+        self._header_count = 0
+        self._body_bytes = 0
+        self._retry_after: str | None = None
+
+    def abort(self) -> None:
+        """Drop the connection now. A result that is still open becomes a connection error."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # The connection ------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Check who answered, then write the whole request."""
+        self._transport = cast(asyncio.Transport, transport)
+        self.is_used = True
+        self._open.opened(self)
+        peer = transport.get_extra_info("peername")
+        if self.result.done():  # the caller gave up in the moment in which the connection stood
+            self.abort()
+        elif not peer or not self._is_peer_allowed(peer[0], peer[1]):
+            self._finish(error=DESTINATION_NOT_ALLOWED)
+        else:
+            self._parser = httptools.HttpResponseParser(self)
+            self.sent_at = self._now()
+            self._transport.write(self._wire)
+        self._wire = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, within the head's byte budget."""
+        if self.result.done() or self._parser is None:
+            # Surplus after a complete answer: the peer is not going to close first. Anything else was aborted before.
+            self.abort()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            # After the result is set this is surplus behind a complete answer, or a 101: both are already decided.
+            self._finish(error=PROTOCOL_ERROR)
+        if not self._is_head_complete:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_LIMIT:
+                self._finish(error=PROTOCOL_ERROR)
+
+    def eof_received(self) -> bool:
+        """Let the transport close; `connection_lost` follows."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Decide by what has arrived."""
+        self._open.closed(self)
+        self._transport = None
+        if self._is_head_complete:
+            self._finish(is_truncated=self._has_end or exc is not None)
+        else:
+            self._finish(error=CONNECTION_ERROR)
+        self._parser = None  # breaks the cycle between parser and protocol
+
+    # The parser's callbacks ----------------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note the three headers that matter."""
+        self._header_count += 1
+        if self._header_count > HEADER_COUNT_LIMIT:
+            self._finish(error=PROTOCOL_ERROR)
+        size = len(name)
+        if size == 11 and name.lower() == b"retry-after":
+            self._retry_after = value[:64].decode("latin-1")
+        elif (size == 14 and name.lower() == b"content-length") or (
+            size == 17 and name.lower() == b"transfer-encoding"
+        ):
+            self._has_end = True
+
+    def on_headers_complete(self) -> None:
+        """Take the status; answers to HEAD and protocol switches have no body."""
+        parser = self._parser
+        if parser is None:
+            return
+        status = parser.get_status_code()
+        if 102 <= status <= 199 or status == 100:
+            self._header_count = 0
+            self._retry_after = None
+            self._has_end = False
+            return  # informational: the final answer follows
+        if not 100 <= status <= 999:
+            self._finish(error=PROTOCOL_ERROR)
+            return
+        self._status = status
+        self._is_head_complete = True
+        if self._is_head_request:
+            self._finish(is_complete=True)
+        elif status == 101:
+            self._finish()
+
+    def on_body(self, body: bytes) -> None:
+        """Count, and stop at the budget."""
+        self._body_bytes += len(body)
+        if self._body_bytes > BODY_LIMIT:
+            self._finish(is_truncated=True)
+
+    def on_message_complete(self) -> None:
+        """Finish, unless this was an informational answer."""
+        if self._is_head_complete and not self.result.done():
+            self._finish(is_complete=True)
+
+    def _finish(self, *, error: str | None = None, is_truncated: bool = False, is_complete: bool = False) -> None:
+        """Set the result if it is still open, and let go of the connection."""
+        if not self.result.done():
+            self.result.set_result(
+                Reply(
+                    status_code=self._status if error is None else None,
+                    error=error,
+                    retry_after=self._retry_after if error is None else None,
+                    sent_at=self.sent_at,
+                    is_truncated=is_truncated,
+                )
+            )
+        if is_complete:
+            self._open.linger(self)
+        else:
+            self.abort()

@@ -1,0 +1,96 @@
+"""
+Signing: the headers with which a target can tell that a call is ours. Pure.
+
+Two schemes are sent side by side. Fliq's own signs `{timestamp}.{METHOD}.{url}.{body}`; it is kept because it is the
+published one, although its parts can be shifted into each other (url `…/x` with body `pay.1` signs like url `…/x.pay`
+with body `1`). Standard Webhooks signs `{id}.{timestamp}.{body}`, which cannot be shifted as our ids hold no dot.
+
+While a secret is being rotated old and new both sign, so that a target may change over when it likes.
+
+Source: api-contract "Signing"; github.com/standard-webhooks/standard-webhooks spec.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from functools import lru_cache
+
+PREFIX = "whsec_"
+KEY_BYTES_MIN = 24  # Standard Webhooks: 192 bits
+KEY_BYTES_MAX = 64
+
+
+def new_secret(entropy: bytes) -> str:
+    """
+    Return a signing secret made of *entropy* (24 to 64 random bytes).
+
+    Raises:
+        ValueError: *entropy* has another length.
+    """
+    if not KEY_BYTES_MIN <= len(entropy) <= KEY_BYTES_MAX:
+        raise ValueError(f"a signing secret is made of {KEY_BYTES_MIN} to {KEY_BYTES_MAX} bytes, not {len(entropy)}")
+    return PREFIX + b64encode(entropy).decode("ascii")
+
+
+def is_secret(text: str) -> bool:
+    """Return whether *text* has the shape of a signing secret."""
+    try:
+        _key(text)
+    except ValueError:
+        return False
+    return True
+
+
+def signature_headers(
+    secrets: Sequence[str],
+    *,
+    message_id: str,
+    timestamp_s: int,
+    method: str,
+    url: str,
+    body: bytes,
+) -> list[tuple[str, str]]:
+    """
+    Return the five headers that sign one call with every one of *secrets* (newest first).
+
+    Args:
+        secrets: `whsec_…`, at least one.
+        message_id: the execution id for calls, the job id for webhooks; stable when the receiver should deduplicate.
+        timestamp_s: when the call is sent, seconds since the epoch.
+        method: as sent, upper case.
+        url: as stored and called.
+        body: the exact bytes sent; empty when there is none.
+
+    Raises:
+        ValueError: no secret, or one without the right shape.
+    """
+    if not secrets:
+        raise ValueError("a call is signed with at least one secret")
+    stamp = str(timestamp_s)
+    ours = f"{stamp}.{method}.{url}.".encode() + body
+    theirs = f"{message_id}.{stamp}.".encode() + body
+    keys = [_key(secret) for secret in secrets]
+    return [
+        ("X-Fliq-Timestamp", stamp),
+        ("X-Fliq-Signature", ",".join([f"v1={hmac.digest(key, ours, 'sha256').hex()}" for key in keys])),
+        ("webhook-id", message_id),
+        ("webhook-timestamp", stamp),
+        ("webhook-signature", " ".join([f"v1,{_base64(hmac.digest(key, theirs, 'sha256'))}" for key in keys])),
+    ]
+
+
+@lru_cache(4096)  # one entry an account; decoding costs more than a signature
+def _key(secret: str) -> bytes:
+    if not secret.startswith(PREFIX) or not secret.isascii():
+        raise ValueError("a signing secret starts with whsec_")
+    key = b64decode(secret[len(PREFIX) :], validate=True)  # binascii.Error is a ValueError
+    if not KEY_BYTES_MIN <= len(key) <= KEY_BYTES_MAX:
+        raise ValueError(f"a signing secret holds {KEY_BYTES_MIN} to {KEY_BYTES_MAX} bytes")
+    return key
+
+
+def _base64(digest: bytes) -> str:
+    return binascii.b2a_base64(digest, newline=False).decode("ascii")
