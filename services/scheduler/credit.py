@@ -1,0 +1,86 @@
+"""
+Credit: how many attempts of a partition may be under way at once, shared fairly among accounts.
+
+A due job without credit waits in its account's queue; whenever credit is free, the accounts take turns. No account holds more than
+a quarter of the partition's credit, so one whose targets all hang cannot keep the others from firing.
+
+    invariants   taken <= limit; taken by one account <= limit / 4 (at least 1); a job holds at most one credit
+    cost         O(1) per call
+"""
+
+from collections import deque
+
+
+class Credit:
+    """The credits of one partition and the due jobs that wait for one."""
+
+    def __init__(self, limit: int) -> None:
+        """Allow *limit* attempts under way at once."""
+        self._limit = limit
+        self._share = max(1, limit // 4)
+        self._holders: dict[str, str] = {}
+        self._taken: dict[str, int] = {}
+        self._waiting: dict[str, deque[str]] = {}
+        self._queued: set[str] = set()
+
+    @property
+    def taken_count(self) -> int:
+        """How many credits are taken."""
+        return len(self._holders)
+
+    @property
+    def waiting_count(self) -> int:
+        """How many due jobs wait for credit."""
+        return len(self._queued)
+
+    def __contains__(self, job_id: object) -> bool:
+        """Whether a due job waits for credit."""
+        return job_id in self._queued
+
+    def take(self, job_id: str, account: str) -> None:
+        """Note that *job_id* is under way, whatever the limits say: used for what is found running at take-over, too."""
+        if job_id not in self._holders:
+            self._holders[job_id] = account
+            self._taken[account] = self._taken.get(account, 0) + 1
+
+    def give_back(self, job_id: str) -> bool:
+        """Note that *job_id* is not under way any more; says whether that freed a credit somebody may wait for."""
+        account = self._holders.pop(job_id, None)
+        if account is None:
+            return False
+        left = self._taken[account] - 1
+        if left:
+            self._taken[account] = left
+        else:
+            del self._taken[account]
+        return bool(self._queued)
+
+    def wait(self, job_id: str, account: str) -> None:
+        """Queue a due job behind the others of its account."""
+        if job_id not in self._queued:
+            self._queued.add(job_id)
+            self._waiting.setdefault(account, deque()).append(job_id)
+
+    def withdraw(self, job_id: str) -> None:
+        """Let a queued job go: it is not due any more."""
+        self._queued.discard(job_id)
+
+    def next_ready(self) -> str | None:
+        """Return the next job in turn for which credit is free, and queue it no longer; None when there is none."""
+        if len(self._holders) >= self._limit:
+            return None
+        for account in list(self._waiting):
+            queue = self._waiting[account]
+            while queue and queue[0] not in self._queued:
+                queue.popleft()
+            if queue and self._taken.get(account, 0) >= self._share:
+                continue
+            del self._waiting[account]
+            if not queue:
+                continue
+            job_id = queue.popleft()
+            self._queued.discard(job_id)
+            if queue:
+                self._waiting[account] = queue  # goes to the back: the accounts take turns
+            return job_id
+        return None

@@ -1,0 +1,256 @@
+"""
+Decider: what the owner of one partition knows and decides. No I/O: records and states go in, decisions come out.
+
+Theory of operation
+
+    claim      the decider's own right to decide; it decides only after it has read its claim back, admitted (the barrier)
+    ledger     the fold of the partition, holding the working set: jobs and schedules that are near, under way or just changed
+    overlay    decisions made and not yet read back, at most one per job or schedule
+    horizon    states whose next decision is owed before this instant are in memory; the rest lies in the tables
+
+    read a record -> fold it -> what is owed now? -> decide -> (append) -> read it back -> fold it -> ...
+
+Invariants
+    1. A decision is made only while `leading`, and never while one for the same job stands in the overlay.
+    2. State changes only by records read back, the decider's own included.
+    3. Every waiting job whose owed instant is before the horizon is in the wheel, in the overlay, urgent, or waits for credit.
+    4. A state leaves memory only when the tables hold it (`evict`), and never while somebody loads (the caller's duty).
+
+Not safe: two deciders of one partition may both run; admission makes all but one of them harmless.
+
+Source: architecture.md, sections 2.2, 4, 4.1 and 5; modelled in tests/simulation.
+"""
+
+from collections.abc import Callable, Container, Iterable
+from typing import Final
+
+from libs.domain.job import JobState, JobStatus
+from libs.domain.ledger import Applied, Ledger, Verdict
+from libs.domain.obligations import AT_ONCE, State, decide, owed_at
+from libs.events import (
+    AttemptDue,
+    Claim,
+    Event,
+    JobCancelled,
+    JobFinished,
+    JobRetryScheduled,
+    OwnerClaimed,
+    ScheduleTicked,
+    Unknown,
+    Unreadable,
+)
+from services.scheduler.credit import Credit
+from services.scheduler.timer_wheel import TimerWheel
+
+DECISIONS_MAX: Final = 500  # decisions made in one go, so that one burst does not hold the loop for long
+
+
+class Decider:
+    """The mind of one partition's owner."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        claim: Claim,
+        *,
+        lead_ms: int,
+        retry_base_s: float,
+        credit: int,
+        horizon_at: int,
+    ) -> None:
+        """
+        Start deciding on *ledger*, which stands at the tables' position, under *claim*, which is not yet read back.
+
+        Args:
+            lead_ms: how early a due event is written ahead of its instant.
+            retry_base_s: delay before the first retry, in seconds.
+            credit: attempts of this partition that may be under way at once.
+            horizon_at: states owed before this instant are kept in memory.
+        """
+        self.ledger = ledger
+        self.claim = claim
+        self.leading = False
+        self.superseded = False
+        self.horizon_at = horizon_at
+        self.credit = Credit(credit)
+        self._stamp = str(claim)
+        self._lead_ms = lead_ms
+        self._retry_base_s = retry_base_s
+        self._wheel: TimerWheel[str] = TimerWheel()
+        self._overlay: set[str] = set()
+        self._urgent: dict[str, None] = {}
+        self._touched: set[str] = set()
+        self._again = False
+
+    @property
+    def timer_count(self) -> int:
+        """How many timers wait in memory."""
+        return len(self._wheel)
+
+    @property
+    def overlay_count(self) -> int:
+        """How many decisions are made and not yet read back."""
+        return len(self._overlay)
+
+    def missing(self, ids: Iterable[str]) -> list[str]:
+        """Return those of *ids* whose states are not in memory: they must be loaded before their records are applied."""
+        jobs, schedules = self.ledger.jobs, self.ledger.schedules
+        return [known for known in ids if known not in jobs and known not in schedules]
+
+    def load(self, states: Iterable[State]) -> None:
+        """Take states from the tables. What is in memory already is newer and wins."""
+        for state in states:
+            if isinstance(state, JobState):
+                if state.job_id not in self.ledger.jobs:
+                    self.ledger.jobs[state.job_id] = state
+                    self._arm(state.job_id, state)
+            elif state.schedule_id not in self.ledger.schedules:
+                self.ledger.schedules[state.schedule_id] = state
+                self._arm(state.schedule_id, state)
+
+    def apply(self, position: int, item: Event | Unknown | Unreadable, stamp: str | None) -> Applied:
+        """Fold the record at *position*; raises as `Ledger.apply` does."""
+        applied = self.ledger.apply(position, item, stamp)
+        if isinstance(item, OwnerClaimed):
+            self._on_claim(item, applied)
+            return applied
+        if stamp == self._stamp:
+            self._read_back(item)
+        if applied.job is not None:
+            self._arm(applied.job.job_id, applied.job)
+        if applied.schedule is not None:
+            self._arm(applied.schedule.schedule_id, applied.schedule)
+        return applied
+
+    def decide(self, now: int, jitter: Callable[[], float], *, early_ms: int = 0) -> list[Event]:
+        """
+        Return the decisions that are owed at *now*, at most `DECISIONS_MAX`; each stands in the overlay until it is read back.
+
+        Args:
+            early_ms: write due events this much earlier still; used before handing the partition over.
+        """
+        if not self.leading or self.superseded:
+            return []
+        decisions: list[Event] = []
+        lead_ms = self._lead_ms + early_ms
+        due, _ = self._wheel.advance(now + early_ms)
+        for owner_id in due:
+            self._urgent[owner_id] = None
+        for owner_id in list(self._urgent):
+            if len(decisions) >= DECISIONS_MAX:
+                break
+            del self._urgent[owner_id]
+            state = self._state(owner_id)
+            if state is None or owner_id in self._overlay:
+                continue
+            at = owed_at(state, lead_ms=lead_ms)
+            if at is None:
+                continue
+            if at > now:
+                self._arm(owner_id, state)
+            elif isinstance(state, JobState) and state.is_waiting and not state.cancel_requested:
+                self.credit.wait(owner_id, state.account)
+            else:
+                decisions.append(self._commit(owner_id, state, now, jitter()))
+        while len(decisions) < DECISIONS_MAX:
+            ready = self.credit.next_ready()
+            if ready is None:
+                break
+            state = self._state(ready)
+            if not isinstance(state, JobState) or not state.is_waiting or ready in self._overlay or state.held:
+                continue
+            decisions.append(self._commit(ready, state, now, jitter()))
+        self._again = len(decisions) >= DECISIONS_MAX
+        return decisions
+
+    def next_decision_at(self) -> int | None:
+        """Return the instant at which `decide` should be called next; `AT_ONCE` for now, None when nothing is in sight."""
+        if not self.leading or self.superseded:
+            return None
+        if self._urgent or self._again:
+            return AT_ONCE
+        return self._wheel.next_at()
+
+    def shrink(self, horizon_at: int) -> None:
+        """Draw the horizon in: timers at or after *horizon_at* are left to the tables."""
+        self.horizon_at = horizon_at
+        self._touched.update(self._wheel.evict_after(horizon_at - 1))
+
+    def evict(self, unsaved: Container[str]) -> None:
+        """Drop the states that need not be in memory; those in *unsaved* are not in the tables yet and stay."""
+        kept: set[str] = set()
+        for owner_id in self._touched:
+            if owner_id in unsaved:
+                kept.add(owner_id)
+            elif not self._needed(owner_id):
+                self.ledger.jobs.pop(owner_id, None)
+                self.ledger.schedules.pop(owner_id, None)
+        self._touched = kept
+
+    def _on_claim(self, item: OwnerClaimed, applied: Applied) -> None:
+        ours = item.nonce == self.claim.nonce
+        admitted = applied.verdict is Verdict.APPLIED
+        if ours and admitted:
+            self.leading = True
+            for job_id, job in self.ledger.jobs.items():
+                self._arm(job_id, job)
+            for schedule_id, schedule in self.ledger.schedules.items():
+                self._arm(schedule_id, schedule)
+        elif ours or (admitted and (self.leading or item.epoch >= self.claim.epoch)):
+            self.leading = False
+            self.superseded = True
+
+    def _read_back(self, item: Event | Unknown | Unreadable) -> None:
+        """One of our own decisions came back: it is pending no longer, whatever it did."""
+        match item:
+            case ScheduleTicked():
+                owner_id = item.schedule_id
+            case AttemptDue() | JobRetryScheduled() | JobFinished() | JobCancelled():
+                owner_id = item.job_id
+            case _:
+                return
+        if owner_id not in self._overlay:
+            return
+        self._overlay.discard(owner_id)
+        state = self._state(owner_id)
+        if state is not None:
+            self._arm(owner_id, state)
+
+    def _arm(self, owner_id: str, state: State) -> None:
+        """Bring wheel, urgent list and credit in line with *state*."""
+        self._touched.add(owner_id)
+        if isinstance(state, JobState):
+            if state.status == JobStatus.RUNNING:
+                self.credit.take(owner_id, state.account)
+            elif owner_id not in self._overlay and self.credit.give_back(owner_id):
+                self._again = True
+        self.credit.withdraw(owner_id)
+        if owner_id in self._overlay:
+            return
+        at = owed_at(state, lead_ms=self._lead_ms)
+        if at == AT_ONCE:
+            self._wheel.cancel(owner_id)
+            self._urgent[owner_id] = None
+            return
+        self._urgent.pop(owner_id, None)
+        if at is not None and at < self.horizon_at:
+            self._wheel.schedule(owner_id, at)
+        else:
+            self._wheel.cancel(owner_id)
+
+    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event:
+        decision = decide(state, now, jitter=jitter, retry_base_s=self._retry_base_s)
+        self._overlay.add(owner_id)
+        if isinstance(decision, AttemptDue):
+            self.credit.take(owner_id, decision.account)
+        return decision
+
+    def _state(self, owner_id: str) -> State | None:
+        job = self.ledger.jobs.get(owner_id)
+        return job if job is not None else self.ledger.schedules.get(owner_id)
+
+    def _needed(self, owner_id: str) -> bool:
+        if owner_id in self._overlay or owner_id in self._wheel or owner_id in self._urgent or owner_id in self.credit:
+            return True
+        job = self.ledger.jobs.get(owner_id)
+        return job is not None and job.status in (JobStatus.RUNNING, JobStatus.FINISHING)
