@@ -24,10 +24,12 @@ Guarantees. The conformance tests quote these numbers.
     G3  No record ever appears behind a reader: once position p was read, or `end` answered e > p, every position up to p is final.
     G4  Positions are contiguous: every position from begin to end - 1 holds exactly one record.
     G5  An envelope comes back identical: type, version, flags, claim, key, and the value byte for byte.
-    G6  A failed append (`AppendFailed`) may have been written, or may still be: before or after the caller learns of it, but in any
-        case in an order that every reader sees alike. Nobody may guess: an owner resigns and claims again, and its claim comes
-        after whatever it left behind. `RecordTooLarge` and `LogUnavailable` mean that nothing was or will be written.
-    G7  `stop` may be called at any time and twice; appends under way end as durable or as `AppendFailed`, none hangs.
+    G6  A failed append (`AppendFailed`) may have been written, or may still be: before or after the caller learns of it, even
+        behind later appends, all of it or its first records, but once, and in an order that every reader sees alike. Nobody may
+        guess: an owner resigns and claims again, and what it left behind is before the new claim or, bearing the old one, void.
+        `RecordTooLarge`, `LogUnavailable` and `ValueError` mean that nothing was or will be written.
+    G7  `stop` may be called at any time, without `start` and twice. Appends under way end as durable or as `LogError`, and readers
+        that wait end with `LogUnavailable`: none hangs.
 
 Cost: `append` is O(records) and shares its durable write with every append that waits at the same time; `read` is O(records read).
 """
@@ -38,6 +40,7 @@ from typing import NamedTuple, Protocol
 from libs.events.envelope import Envelope
 
 MAX_VALUE_BYTES = 1_000_000  # a Kafka broker's usual limit of 1 MiB, less room for headers
+MAX_VERSION = 32_767  # fits every adapter's header: two bytes, signed
 
 
 class LogError(Exception):
@@ -90,6 +93,7 @@ class Log(Protocol):
         Raises:
             AppendFailed: the outcome is unknown (G6); a cancelled caller is in the same position.
             RecordTooLarge, LogUnavailable: nothing was written.
+            ValueError: no such partition, or envelopes that no log can hold (`measure`); nothing was written.
         """
 
     async def read(self, partition: int, position: int, *, max_records: int = 500, wait_s: float = 0.0) -> list[Record]:
@@ -100,6 +104,7 @@ class Log(Protocol):
 
         Raises:
             LogError: *position* lies before begin or beyond end: the reader's offset does not belong to this log.
+            ValueError: no such partition, or *max_records* < 1.
         """
 
     async def begin(self, partition: int) -> int:
@@ -109,4 +114,35 @@ class Log(Protocol):
         """Return the first unwritten position, at least as new as every append that returned before this call (G3)."""
 
     async def trim(self, partition: int, before: int) -> None:
-        """Forget the records before position *before*; positions of the others do not change."""
+        """
+        Forget the records before position *before*; positions of the others do not change. What is forgotten already stays so.
+
+        Raises:
+            LogError: *before* lies beyond end.
+        """
+
+
+def measure(envelopes: Sequence[Envelope]) -> int:
+    """
+    Return the bytes that *envelopes* take, having made sure that every log can hold them.
+
+    Raises:
+        RecordTooLarge: a value is longer than `MAX_VALUE_BYTES`.
+        ValueError: no envelopes; text with a NUL or a lone surrogate (PostgreSQL's text holds neither); a version out of range.
+    """
+    if not envelopes:
+        raise ValueError("an append needs at least one envelope")
+    size = 0
+    for type_, version, _, claim, key, value in envelopes:
+        text = type_ + key if claim is None else type_ + key + claim
+        if "\0" in text:
+            raise ValueError("type, claim and key must not contain NUL")
+        if not text.isascii():
+            text.encode()  # UnicodeEncodeError is a ValueError
+        if not 0 <= version <= MAX_VERSION:
+            raise ValueError(f"version {version} is not in 0 to {MAX_VERSION}")
+        length = len(value)
+        if length > MAX_VALUE_BYTES:
+            raise RecordTooLarge(f"the value of a {type_} has {length:,} bytes, the log takes {MAX_VALUE_BYTES:,}")
+        size += length + len(text)
+    return size
