@@ -1,0 +1,205 @@
+"""
+Time and chance, as ports: the one place where Fliq reads the clock or draws random bytes.
+
+Instants are milliseconds since the Unix epoch, UTC. Nothing else calls time.time, datetime.now or random: everything
+that depends on the moment or on chance is given a Clock or an Entropy, so that tests and simulations can choose both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import random
+import secrets
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+_SLEEP_SLICE_MS = 10_000  # the longest single wait: after it the wall clock is looked at again, in case it was set
+
+
+class Clock(Protocol):
+    """What time it is, and waiting for an instant."""
+
+    def now(self) -> int:
+        """The present instant in whole milliseconds; within a process it never goes back."""
+        ...
+
+    def now_s(self) -> float:
+        """The same in seconds, with the precision that the system has."""
+        ...
+
+    async def sleep_until(self, at_ms: int) -> None:
+        """Return at *at_ms* or just after, never before; at once, but after other tasks ran, when it has passed."""
+        ...
+
+    def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
+        """
+        Call *callback* once, from the loop, at *at_ms* or soon after.
+
+        The system's clock may call a moment early (the loop counts monotonic time) or after ten seconds of a longer wait:
+        whoever must not be early looks at `now` and asks again. It is cheaper than a task that sleeps.
+        """
+        ...
+
+
+class Timer(Protocol):
+    """A call that was asked for with `Clock.call_at`."""
+
+    def cancel(self) -> object:
+        """Take it back; nothing happens when it was made already."""
+        ...
+
+
+class Entropy(Protocol):
+    """Where random numbers come from."""
+
+    def jitter(self) -> float:
+        """A fraction in [0, 1), for spreading retries; not for secrets."""
+        ...
+
+    def entropy(self, n: int) -> bytes:
+        """*n* bytes that nobody can guess, for ids, tokens and secrets."""
+        ...
+
+
+class SystemClock:
+    """
+    The machine's clock, kept from going back.
+
+    A step back (an operator, NTP) makes now() stand still until real time has caught up: what was due stays due, and
+    no event carries an instant before its predecessor's. A step forward is followed at once.
+    """
+
+    def __init__(self) -> None:
+        self._latest_ns = 0
+
+    def _now_ns(self) -> int:
+        now_ns = time.time_ns()
+        if now_ns < self._latest_ns:
+            return self._latest_ns
+        self._latest_ns = now_ns
+        return now_ns
+
+    def now(self) -> int:
+        return self._now_ns() // 1_000_000
+
+    def now_s(self) -> float:
+        return self._now_ns() / 1_000_000_000
+
+    async def sleep_until(self, at_ms: int) -> None:
+        at_ns = at_ms * 1_000_000
+        remaining_ns = at_ns - self._now_ns()
+        if remaining_ns <= 0:
+            await asyncio.sleep(0)
+            return
+        while remaining_ns > 0:
+            # The loop's timer runs on the monotonic clock and may end a moment early by the wall clock: look again.
+            await asyncio.sleep(min(remaining_ns / 1_000_000_000, _SLEEP_SLICE_MS / 1_000))
+            remaining_ns = at_ns - self._now_ns()
+
+    def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
+        wait_s = (at_ms * 1_000_000 - self._now_ns()) / 1_000_000_000
+        return asyncio.get_running_loop().call_later(max(0.0, min(wait_s, _SLEEP_SLICE_MS / 1_000)), callback)
+
+
+class ManualClock:
+    """
+    A clock that stands still until advance() is called; for tests and simulations.
+
+    Sleepers wake in the order of their instants, and of their arrival where these are equal.
+    """
+
+    def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
+        self._now_ms = now_ms
+        self._order = itertools.count()
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+
+    def now(self) -> int:
+        return self._now_ms
+
+    def now_s(self) -> float:
+        return self._now_ms / 1_000
+
+    async def sleep_until(self, at_ms: int) -> None:
+        if at_ms <= self._now_ms:
+            await asyncio.sleep(0)
+            return
+        woken = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (at_ms, next(self._order), woken))
+        await woken
+
+    def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
+        loop = asyncio.get_running_loop()
+        if at_ms <= self._now_ms:
+            return loop.call_soon(callback)
+        woken = loop.create_future()
+        woken.add_done_callback(lambda done: None if done.cancelled() else callback())
+        heapq.heappush(self._sleepers, (at_ms, next(self._order), woken))
+        return woken
+
+    @property
+    def sleeper_count(self) -> int:
+        return sum(not woken.done() for _, _, woken in self._sleepers)
+
+    def next_at(self) -> int | None:
+        """The instant of the first sleeper, for simulations that jump from event to event; None when nobody sleeps."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)  # its task was cancelled
+        return self._sleepers[0][0] if self._sleepers else None
+
+    def set(self, at_ms: int) -> None:
+        """
+        Move to *at_ms* and release everybody who waited for an instant up to it; they run when the caller awaits.
+
+        Raises:
+            ValueError: *at_ms* lies before now; a clock never goes back.
+        """
+        if at_ms < self._now_ms:
+            raise ValueError(f"the clock stands at {self._now_ms} and cannot go back to {at_ms}")
+        while (first_at := self.next_at()) is not None and first_at <= at_ms:
+            _, _, woken = heapq.heappop(self._sleepers)
+            woken.set_result(None)
+        self._now_ms = at_ms
+
+    async def advance(self, ms: int) -> None:
+        """
+        Let *ms* milliseconds pass, stopping at every instant somebody waits for, so that a task which sleeps again
+        within the span wakes at the right moments. Between two stops the ready tasks run until they wait again.
+        """
+        until_at = self._now_ms + ms
+        await self.settle()
+        while (first_at := self.next_at()) is not None and first_at <= until_at:
+            self.set(first_at)
+            await self.settle()
+        self.set(until_at)
+        await self.settle()
+
+    async def settle(self, turns: int = 20) -> None:
+        """Give the other tasks *turns* turns of the loop: enough for chains of that many hand-overs without I/O."""
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+
+class SystemEntropy:
+    """The machine's randomness."""
+
+    def jitter(self) -> float:
+        return random.random()
+
+    def entropy(self, n: int) -> bytes:
+        return secrets.token_bytes(n)
+
+
+class SeededEntropy:
+    """The same numbers for the same seed; for tests and simulations, never for real secrets."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def jitter(self) -> float:
+        return self._random.random()
+
+    def entropy(self, n: int) -> bytes:
+        return self._random.randbytes(n)
