@@ -1,0 +1,138 @@
+"""
+How the text of a setting becomes a value: small parsers that refuse in words.
+
+Each takes the text of a variable and returns its value, or raises ValueError with what is wrong, worded so that it
+reads on after the value: `'abc'` + `is not a port (1–65535)`. None of them quotes the value: it may be a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}", re.ASCII)
+
+
+def integer(low: int, high: int, noun: str = "a whole number") -> Callable[[str], int]:
+    """Digits only: int() would also take `1_000`, blanks and the digits of other scripts."""
+
+    def parse(text: str) -> int:
+        if re.fullmatch(r"[0-9]{1,12}", text, re.ASCII) is None or not low <= int(text) <= high:
+            raise ValueError(f"is not {noun} ({low}–{high})")
+        return int(text)
+
+    return parse
+
+
+port = integer(1, 65535, "a port")
+
+
+def seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text) if re.fullmatch(r"[0-9.]{1,20}", text, re.ASCII) else math.nan
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise ValueError(f"is not a number of seconds ({low:g}–{high:g})")
+        return value
+
+    return parse
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"is not one of {', '.join(words)}")
+        return text.lower()
+
+    return parse
+
+
+def host(text: str) -> str:
+    if _HOST.fullmatch(text) is None:
+        raise ValueError("is not a host name or an address to listen on")
+    return text
+
+
+def directory(text: str) -> Path:
+    if "\0" in text:
+        raise ValueError("is not a path")
+    return Path(text).expanduser()
+
+
+def database_url(text: str) -> str:
+    try:
+        is_postgres = urlsplit(text).scheme in ("postgresql", "postgres")
+    except ValueError:
+        is_postgres = False
+    if not is_postgres:
+        raise ValueError("is not an address of the form postgresql://user:password@host:port/database")
+    return text
+
+
+def brokers(text: str) -> str:
+    """Comma list of host:port; kept as text, blanks dropped."""
+    items = [item.strip() for item in text.split(",")]
+    for item in items:
+        name, colon, number = item.rpartition(":")
+        if not colon or _HOST.fullmatch(name.strip("[]")) is None:
+            raise ValueError("is not a comma list of host:port")
+        port(number)
+    return ",".join(items)
+
+
+def networks(text: str) -> str:
+    """Comma list of CIDRs; kept as text for libs/egress, which gives them their meaning."""
+    for item in text.split(","):
+        try:
+            ipaddress.ip_network(item.strip())
+        except ValueError:
+            raise ValueError("is not a comma list of networks such as 10.0.0.0/8") from None
+    return text
+
+
+def plain(text: str) -> str:
+    """Parsed where it is used (FLIQ_EGRESS_ALLOW: libs/egress)."""
+    return text
+
+
+def name(text: str) -> str:
+    if _NAME.fullmatch(text) is None:
+        raise ValueError("is not a name (1–64 of letters, digits, _ . -)")
+    return text
+
+
+def secret(text: str) -> str:
+    if not 32 <= len(text) <= 1024 or not text.isprintable():
+        raise ValueError("is not a secret of 32 to 1024 printable characters")
+    return text
+
+
+def account_tokens(text: str) -> tuple[tuple[str, str], ...]:
+    """Comma list of account=token; an account may have several tokens, a token belongs to one account."""
+    pairs: list[tuple[str, str]] = []
+    for number, item in enumerate(text.split(","), start=1):
+        account, equals, token = item.strip().partition("=")
+        if not equals:
+            raise ValueError(f"is not a comma list of account=token (item {number} has no =)")
+        if _NAME.fullmatch(account) is None:
+            raise ValueError(f"has no account name of 1–64 letters, digits, _ . - in item {number}")
+        if not token or not token.isprintable() or " " in token:
+            raise ValueError(f"has no token in item {number}")
+        if any(token == known for _, known in pairs):
+            raise ValueError(f"names the token of item {number} twice")
+        pairs.append((account, token))
+    return tuple(pairs)
+
+
+def crash_point(text: str) -> tuple[str, int]:
+    point, colon, number = text.partition(":")
+    if not colon or _NAME.fullmatch(point) is None or re.fullmatch(r"[1-9][0-9]{0,8}", number, re.ASCII) is None:
+        raise ValueError("is not a crash point (name:n, n from 1)")
+    return point, int(number)
