@@ -88,6 +88,11 @@ class Decider:
         return len(self._wheel)
 
     @property
+    def state_count(self) -> int:
+        """How many jobs and schedules are in memory."""
+        return len(self.ledger.jobs) + len(self.ledger.schedules)
+
+    @property
     def overlay_count(self) -> int:
         """How many decisions are made and not yet read back."""
         return len(self._overlay)

@@ -1,0 +1,84 @@
+"""
+Flusher: saves what the owners of this process have folded, all partitions in one statement, over and over.
+
+While one flush is under way the next one gathers, so its size follows the load by itself. A flush that fails is tried again as it
+is: it is fenced by the position it starts from, so it cannot count twice.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from libs.runtime.clock import Clock
+from libs.runtime.crashpoint import crash_at
+from libs.store.errors import StoreUnavailable
+from libs.store.projector import Flush
+from services.scheduler.partition_owner import PartitionOwner
+
+INTERVAL_MS: Final = (
+    8  # between the starts of two flushes: one visible step for readers, and time for a group to gather
+)
+RETRY_MS: Final = 200  # after a flush that failed
+
+log = structlog.get_logger("scheduler")
+
+
+class FlushTarget(Protocol):
+    """Where flushes go."""
+
+    async def flush(self, flushes: Sequence[Flush]) -> Collection[int]:
+        """Save *flushes*; return the partitions whose fence did not hold."""
+
+
+class Flusher:
+    """Runs for as long as the service does; owners come and go."""
+
+    def __init__(self, target: FlushTarget, owners: Mapping[int, PartitionOwner], clock: Clock) -> None:
+        """Save the folds of whatever stands in *owners* to *target*."""
+        self._target = target
+        self._owners = owners
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self.failing_since: int | None = None
+
+    def wake(self) -> None:
+        """Say that there is something to save."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Flush until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            next_at = self._clock.now() + INTERVAL_MS
+            taken = [(owner, flush) for owner in self._owners.values() if (flush := owner.take_flush()) is not None]
+            if taken and not await self._flush(taken):
+                next_at = self._clock.now() + RETRY_MS
+                self._wake.set()
+            if self._clock.now() < next_at:
+                await self._clock.sleep_until(next_at)
+
+    async def _flush(self, taken: list[tuple[PartitionOwner, Flush]]) -> bool:
+        crash_at("store.before_flush")
+        try:
+            lost = await self._target.flush([flush for _, flush in taken])
+        except StoreUnavailable as error:
+            if self.failing_since is None:
+                self.failing_since = self._clock.now()
+                log.error("flush failed, trying again", reason=str(error))
+            return False
+        except Exception:
+            # A defect, not a passing trouble; the flusher must live on, and readiness says that something is wrong.
+            self.failing_since = self.failing_since or self._clock.now()
+            log.exception("flush failed")
+            return False
+        self.failing_since = None
+        crash_at("store.after_flush")
+        for owner, flush in taken:
+            if flush.partition in lost:
+                owner.fence_lost()
+            else:
+                owner.flushed()
+        return True

@@ -1,0 +1,338 @@
+"""
+Partition owner: the I/O around one decider, from taking a partition over to giving it up.
+
+    take over   load what the tables know, append the claim, read until it comes back admitted; only then decide
+    steady      read records -> load what they name -> fold -> decide -> append; the flusher saves the folds
+    give up     any failed append, a newer claim, or a lost lease: drop everything; the next owner starts from tables and log
+
+An append that failed may still land. Nobody guesses: the owner resigns, and the claim that follows is ordered behind whatever it
+left in the log.
+
+Source: architecture.md, sections 4 (take-over, hand-off), 4.1 (horizon) and 6.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+
+from libs.domain.job import JobState
+from libs.domain.ledger import Applied, GapInLog, Ledger, MustUnderstand, Verdict, names
+from libs.domain.obligations import TICK_LEAD_MS
+from libs.domain.schedule import ScheduleState
+from libs.events import Claim, Envelope, OwnerClaimed, ScheduleTicked, encode, read
+from libs.events.fields import MAX_INSTANT
+from libs.log import AppendFailed, Log
+from libs.log.port import LogError
+from libs.runtime.alarm import Alarm
+from libs.runtime.clock import Clock, Entropy
+from libs.runtime.crashpoint import crash_at
+from libs.store.changes import PartitionChanges
+from libs.store.leases import Lease
+from libs.store.projector import Flush
+from services.scheduler.decider import Decider
+
+HORIZON_MS: Final = 120_000  # how far ahead timers are kept in memory
+LOAD_MAX: Final = 20_000  # rows taken from the tables in one go
+STATES_MAX: Final = 60_000  # states in memory per partition; beyond, the horizon is drawn in
+READ_MAX: Final = 200  # records folded in one go, so that the loop stays free for timers
+UNSAVED_MAX: Final = 20_000  # changed states not yet in the tables; beyond, reading waits for the flusher
+HAND_OFF_EARLY_MS: Final = 1_000  # due events of the next second are written before a partition is handed over
+
+log = structlog.get_logger("scheduler")
+
+
+class Resigned(Exception):
+    """The owner gave its partition up; the reason is the message."""
+
+
+class TableReader(Protocol):
+    """What an owner reads from the tables of its partition."""
+
+    async def progress(self, partition: int) -> tuple[int, Claim | None]:
+        """Return the position up to which the tables are folded, and the claim admitted there."""
+
+    async def load(self, partition: int, ids: list[str]) -> tuple[list[JobState], list[ScheduleState]]:
+        """Return the states of those of *ids* that exist."""
+
+    async def load_open(self, partition: int) -> list[JobState]:
+        """Return the jobs under way, and those with an unanswered cancel."""
+
+    async def load_due(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[JobState]:
+        """Return waiting jobs with since <= fire_at < before, the earliest first."""
+
+    async def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
+        """Return active schedules with since <= next_run_at < before, the earliest first."""
+
+
+class PartitionOwner:
+    """Owns one partition under one lease, for as long as `run` runs."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        *,
+        node: str,
+        event_log: Log,
+        tables: TableReader,
+        clock: Clock,
+        entropy: Entropy,
+        metrics: SchedulerMetrics,
+        lead_ms: int,
+        retry_base_s: float,
+        credit: int,
+        wake_flusher: Callable[[], None],
+    ) -> None:
+        """Prepare to own *lease*'s partition; nothing happens before `run`."""
+        self.partition = lease.partition
+        self.leading = asyncio.Event()
+        self._lease = lease
+        self._node = node
+        self._log = event_log
+        self._tables = tables
+        self._clock = clock
+        self._entropy = entropy
+        self._metrics = metrics
+        self._lead_ms = lead_ms
+        self._wake_flusher = wake_flusher
+        self._claim = Claim(lease.epoch, lease.nonce)
+        self._decider = Decider(
+            Ledger(lease.partition),
+            self._claim,
+            lead_ms=lead_ms,
+            retry_base_s=retry_base_s,
+            credit=credit,
+            horizon_at=0,
+        )
+        self._saved_position = -1
+        self._unsaved = PartitionChanges(lease.partition)
+        self._saving: Flush | None = None
+        self._saved = asyncio.Event()
+        self._outbox: list[Envelope] = []
+        self._outbox_filled = asyncio.Event()
+        self._appending = False
+        self._loading = 0
+        self._resume_at = MAX_INSTANT
+        self._fence_lost = asyncio.Event()
+        self._timer = Alarm(clock, self._decide)
+
+    @property
+    def timer_count(self) -> int:
+        """How many timers wait in memory."""
+        return self._decider.timer_count
+
+    @property
+    def in_flight_count(self) -> int:
+        """How many attempts are under way."""
+        return self._decider.credit.taken_count
+
+    @property
+    def position(self) -> int:
+        """The last position folded."""
+        return self._decider.ledger.position
+
+    async def run(self) -> None:
+        """
+        Take the partition over and own it until cancelled.
+
+        Raises:
+            Resigned: the partition was given up.
+        """
+        try:
+            await self._take_over()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read_forever())
+                tasks.create_task(self._append_forever())
+                tasks.create_task(self._keep_horizon())
+                tasks.create_task(self._watch_fence())
+        except* Resigned as group:
+            raise group.exceptions[0] from None
+        except* AppendFailed as group:
+            raise Resigned(f"append failed: {group.exceptions[0]}") from None
+        except* LogError as group:
+            raise Resigned(f"log: {group.exceptions[0]}") from None
+        except* (GapInLog, MustUnderstand) as group:
+            raise Resigned(f"halted: {group.exceptions[0]}") from None
+        finally:
+            self.leading.clear()
+            self._timer.cancel()
+
+    async def hand_off(self) -> None:
+        """Write the due events of the next second early and wait until all that was decided is read back and saved."""
+        self._decide(early_ms=HAND_OFF_EARLY_MS)
+        while self._outbox or self._appending or self._decider.overlay_count or self._has_unsaved:
+            self._wake_flusher()
+            await asyncio.sleep(0.005)
+
+    def take_flush(self) -> Flush | None:
+        """Return what is to be saved next, or None. The same flush comes again until `flushed` or `fence_lost` is called."""
+        if self._saving is None and self._has_unsaved:
+            ledger = self._decider.ledger
+            self._saving = Flush(
+                self.partition, self._lease.nonce, self._saved_position, ledger.position, ledger.claim, self._unsaved
+            )
+            self._unsaved = PartitionChanges(self.partition)
+        return self._saving
+
+    def flushed(self) -> None:
+        """Note that the flush taken last is in the tables."""
+        if self._saving is not None:
+            self._saved_position = self._saving.to_position
+            self._saving = None
+            self._saved.set()
+
+    def fence_lost(self) -> None:
+        """Note that the tables refused the flush: the lease is another's."""
+        self._fence_lost.set()
+
+    def __contains__(self, owner_id: object) -> bool:
+        """Whether the state of *owner_id* is not in the tables yet (see `Decider.evict`)."""
+        return owner_id in self._unsaved or (self._saving is not None and owner_id in self._saving.changes)
+
+    @property
+    def _has_unsaved(self) -> bool:
+        return self._saving is not None or self._decider.ledger.position > self._saved_position
+
+    async def _take_over(self) -> None:
+        position, claim = await self._tables.progress(self.partition)
+        self._saved_position = position
+        self._decider.ledger.position = position
+        self._decider.ledger.claim = claim
+        self._decider.load(await self._tables.load_open(self.partition))
+        await self._load_horizon()
+        crash_at("scheduler.before_claim")
+        claimed = OwnerClaimed(epoch=self._claim.epoch, nonce=self._claim.nonce, node=self._node, at=self._clock.now())
+        await self._log.append(self.partition, [encode(claimed)])
+        crash_at("scheduler.after_claim")
+        self._metrics.claims.inc()
+
+    async def _read_forever(self) -> None:
+        decider = self._decider
+        while True:
+            while len(self._unsaved) > UNSAVED_MAX:
+                self._saved.clear()
+                self._wake_flusher()
+                await self._saved.wait()
+            records = await self._log.read(
+                self.partition, decider.ledger.position + 1, max_records=READ_MAX, wait_s=1.0
+            )
+            if not records:
+                continue
+            items = [(each.position, read(self.partition, each.envelope), each.envelope.claim) for each in records]
+            if not self._loading:
+                decider.evict(self)
+            missing = decider.missing([owner_id for _, item, _ in items for owner_id in names(item)])
+            if missing:
+                await self._load(missing)
+            for position, item, stamp in items:
+                applied = decider.apply(position, item, stamp)
+                self._unsaved.add(applied)
+                if applied.verdict is not Verdict.APPLIED:
+                    self._count(position, applied)
+                elif isinstance(item, ScheduleTicked):
+                    self._metrics.ticks.inc()
+                    self._metrics.missed_ticks.inc(item.missed_count)
+            if decider.superseded:
+                raise Resigned("a newer claim stands in the log")
+            if decider.leading and not self.leading.is_set():
+                log.info("leading", partition=self.partition, epoch=self._claim.epoch, position=self.position)
+                self.leading.set()
+            self._wake_flusher()
+            self._decide()
+            await asyncio.sleep(0)
+
+    async def _load(self, ids: list[str]) -> None:
+        self._loading += 1
+        try:
+            jobs, schedules = await self._tables.load(self.partition, list(dict.fromkeys(ids)))
+            self._decider.load(jobs)
+            self._decider.load(schedules)
+        finally:
+            self._loading -= 1
+
+    async def _load_horizon(self) -> bool:
+        """Move the horizon to `HORIZON_MS` from now, or as far as memory allows; says whether it got there."""
+        decider = self._decider
+        since, target = min(decider.horizon_at, self._resume_at), self._clock.now() + HORIZON_MS
+        if target <= since:
+            return True
+        room = STATES_MAX - decider.state_count
+        if room < LOAD_MAX // 10:
+            return False
+        limit = min(room, LOAD_MAX)
+        self._loading += 1
+        try:
+            # From here on what is folded goes to memory if it is owed before the target; what is in the tables is loaded.
+            decider.horizon_at = target
+            jobs = await self._tables.load_due(
+                self.partition, target + self._lead_ms, limit, since=since + self._lead_ms if since else 0
+            )
+            decider.load(jobs)
+            schedules = await self._tables.load_schedules(
+                self.partition, target + TICK_LEAD_MS, limit, since=since + TICK_LEAD_MS if since else 0
+            )
+            decider.load(schedules)
+        finally:
+            self._loading -= 1
+        reached = target
+        if len(jobs) == limit:
+            reached = min(reached, jobs[-1].fire_at - self._lead_ms)
+        if len(schedules) == limit:
+            reached = min(reached, (schedules[-1].next_run_at or 0) - TICK_LEAD_MS)
+        self._resume_at = reached
+        if reached < target:
+            # More than a load lies before `reached`, or at it: it is looked at again, and what was taken of it stays.
+            decider.shrink(reached + 1)
+            return False
+        return True
+
+    async def _keep_horizon(self) -> None:
+        while True:
+            await self._clock.sleep_until(self._clock.now() + 500)
+            now = self._clock.now()
+            decider = self._decider
+            if decider.state_count > STATES_MAX and decider.horizon_at > now + 2_000:
+                decider.shrink(now + (decider.horizon_at - now) // 2)
+            elif decider.horizon_at < now + HORIZON_MS // 2:
+                await self._load_horizon()
+                self._decide()
+
+    async def _append_forever(self) -> None:
+        while True:
+            await self._outbox_filled.wait()
+            self._outbox_filled.clear()
+            batch, self._outbox = self._outbox, []
+            if not batch:
+                continue
+            self._appending = True
+            crash_at("scheduler.before_append")
+            await self._log.append(self.partition, batch)
+            crash_at("scheduler.after_append")
+            self._appending = False
+
+    async def _watch_fence(self) -> None:
+        await self._fence_lost.wait()
+        raise Resigned("the tables are fenced against this lease")
+
+    def _decide(self, early_ms: int = 0) -> None:
+        now = self._clock.now()
+        decisions = self._decider.decide(now, self._entropy.jitter, early_ms=early_ms)
+        if decisions:
+            self._outbox.extend([encode(each, self._claim) for each in decisions])
+            self._outbox_filled.set()
+        self._timer.set(self._decider.next_decision_at())
+
+    def _count(self, position: int, applied: Applied) -> None:
+        match applied.verdict:
+            case Verdict.VOID:
+                self._metrics.void.inc()
+            case Verdict.ILLEGAL:
+                self._metrics.illegal.inc()
+                event_type = type(applied.event).__name__
+                log.error("illegal decision", partition=self.partition, position=position, event_type=event_type)
+            case Verdict.POISON:
+                self._metrics.poison.inc()
+                log.error("unreadable record", partition=self.partition, position=position)
+            case _:
+                pass

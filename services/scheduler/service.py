@@ -1,0 +1,136 @@
+"""
+The scheduler's loop: leases come, owners run; leases go, owners stop; the flusher saves what they fold.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+
+from libs.store.leases import Lease
+from services.scheduler.flusher import Flusher
+from services.scheduler.partition_owner import PartitionOwner, Resigned
+
+HAND_OFF_TIMEOUT_S: Final = 3.0
+HALT_S: Final = 30.0  # a partition that this build cannot read is left to others for this long
+
+log = structlog.get_logger("scheduler")
+
+
+class Keeper(Protocol):
+    """Who keeps this process's leases."""
+
+    async def start(self) -> None:
+        """Begin to take and renew leases."""
+
+    async def stop(self) -> None:
+        """Give every lease back."""
+
+    async def give_up(self, partition: int, *, pause_s: float = 0.0) -> None:
+        """Give the lease of *partition* back, and do not take it again before *pause_s* has passed."""
+
+
+class SchedulerService:
+    """Owns as many partitions as the keeper gets leases for."""
+
+    def __init__(
+        self,
+        *,
+        make_owner: Callable[[Lease, Callable[[], None]], PartitionOwner],
+        make_flusher: Callable[[dict[int, PartitionOwner]], Flusher],
+        resigned: Callable[[str], None],
+    ) -> None:
+        """
+        Prepare the service.
+
+        Args:
+            make_owner: builds the owner for a lease, given what wakes the flusher.
+            make_flusher: builds the flusher over the owners.
+            resigned: called with the reason whenever an owner gives up (metrics).
+        """
+        self._make_owner = make_owner
+        self._owners: dict[int, PartitionOwner] = {}
+        self._runs: dict[int, asyncio.Task[None]] = {}
+        self._flusher = make_flusher(self._owners)
+        self._flushing: asyncio.Task[None] | None = None
+        self._resigned = resigned
+        self._stopping = False
+        self.keeper: Keeper | None = None
+
+    @property
+    def owners(self) -> dict[int, PartitionOwner]:
+        """The owners by partition."""
+        return self._owners
+
+    def ready(self) -> str | None:
+        """Return None when every owned partition is led and its folds are saved, else the reason why not."""
+        if self._flusher.failing_since is not None:
+            return "the tables cannot be written"
+        if not self._owners:
+            return "no partition is owned yet"
+        waiting = [partition for partition, owner in self._owners.items() if not owner.leading.is_set()]
+        return f"partitions {waiting} are being taken over" if waiting else None
+
+    async def start(self) -> None:
+        """Start owning partitions."""
+        if self.keeper is None:
+            raise RuntimeError("the scheduler needs a lease keeper")
+        self._flushing = asyncio.create_task(self._flusher.run(), name="scheduler flusher")
+        await self.keeper.start()
+
+    async def stop(self) -> None:
+        """Hand every partition over: write the next second's due events early, save, give the leases back."""
+        if self._flushing is None or self._stopping:
+            return
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HAND_OFF_TIMEOUT_S):
+                leading = [owner for owner in self._owners.values() if owner.leading.is_set()]
+                await asyncio.gather(*[owner.hand_off() for owner in leading], return_exceptions=True)
+        for partition in list(self._runs):
+            await self.on_lost(partition)
+        if self.keeper is not None:
+            await self.keeper.stop()
+        self._flushing.cancel()
+        await asyncio.gather(self._flushing, return_exceptions=True)
+
+    async def on_gained(self, lease: Lease) -> None:
+        """Take over the partition of a lease that was just acquired."""
+        await self.on_lost(lease.partition)
+        owner = self._make_owner(lease, self._flusher.wake)
+        self._owners[lease.partition] = owner
+        self._runs[lease.partition] = asyncio.create_task(
+            self._run(owner), name=f"scheduler partition {lease.partition}"
+        )
+
+    async def on_lost(self, partition: int) -> None:
+        """Stop owning *partition* at once; what is not saved is read again by its next owner."""
+        self._owners.pop(partition, None)
+        run = self._runs.pop(partition, None)
+        if run is not None and run is not asyncio.current_task():
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+
+    async def _run(self, owner: PartitionOwner) -> None:
+        pause_s = 0.5
+        try:
+            await owner.run()
+        except Resigned as reason:
+            text = str(reason)
+            log.warning("resigned", partition=owner.partition, reason=text)
+            if text.startswith("halted"):
+                pause_s = HALT_S
+            self._resigned(text.partition(":")[0])
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # Whatever went wrong, the partition must not stay without an owner: give it up and let it be taken again.
+            log.exception("owner failed", partition=owner.partition)
+            self._resigned("failed")
+        if self._owners.get(owner.partition) is owner:
+            del self._owners[owner.partition]
+            self._runs.pop(owner.partition, None)
+            if self.keeper is not None and not self._stopping:
+                await self.keeper.give_up(owner.partition, pause_s=pause_s)
