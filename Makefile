@@ -1,0 +1,64 @@
+# Fliq's commands. `make help` lists them; every one installs what it needs first.
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed-from-lock
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install run demo test check fmt lint type bench chaos nightly lock docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP) ## make .venv with the locked packages (again only when requirements.lock changes)
+
+$(STAMP): requirements.lock
+	@python=$$(PYTHON3="$(PYTHON3)" scripts/find-python) || exit 1; \
+	test -x $(PYTHON) || { echo "fliq: making $(VENV) with $$python"; "$$python" -m venv $(VENV); }
+	@echo "fliq: installing the packages of requirements.lock"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+run: install ## start all of Fliq on this machine; targets on loopback are allowed
+	@FLIQ_EGRESS_ALLOW="$${FLIQ_EGRESS_ALLOW-127.0.0.0/8,::1/128}" exec $(VENV)/bin/fliq all $(ARGS)
+
+demo: install ## show a job's life against a target of its own
+	@exec $(PYTHON) -m services.demo $(ARGS)
+
+test: install lint type ## lint, types, then every test but the nightly ones (ARGS="-k name" picks)
+	@$(PYTHON) -m pytest -m "not nightly" $(ARGS)
+
+check: test ## what .ci/run does
+
+fmt: install ## format the code and mend what can be mended
+	@$(PYTHON) -m ruff format .
+	@$(PYTHON) -m ruff check --fix .
+
+lint: install ## formatting and lint rules
+	@$(PYTHON) -m ruff format --check --quiet . || { echo "fliq: run make fmt" >&2; exit 1; }
+	@$(PYTHON) -m ruff check --quiet .
+
+type: install ## mypy, strict
+	@$(PYTHON) -m mypy --no-error-summary
+
+bench: install ## measure lateness and throughput
+	@exec $(PYTHON) -m tests.bench $(ARGS)
+
+chaos: install ## kill real processes and check what is left
+	@exec $(PYTHON) -m pytest tests/chaos -m "nightly or not nightly" $(ARGS)
+
+nightly: install ## the long tests
+	@exec $(PYTHON) -m pytest -m nightly $(ARGS)
+
+lock: ## resolve pyproject.toml into requirements.lock (needs a package index)
+	@python=$$(PYTHON3="$(PYTHON3)" scripts/find-python) && scripts/lock "$$python"
+
+docs: install ## write the generated pages of docs/ again
+	@$(PYTHON) -m scripts.docs
+
+clean: ## remove what was made here; .fliq, where the data is, stays
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov .import_linter_cache
+	find libs services tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
