@@ -8,13 +8,14 @@ import tracemalloc
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.scheduler.timer_wheel import HEAP_SLACK_COUNT, TimerWheel
 
 keys = st.integers(min_value=0, max_value=30)
 # Few instants, close together: keys share instants and slots, and "now" cuts slots in the middle.
 instants = st.integers(min_value=-20, max_value=100)
+distances = st.integers(min_value=-2, max_value=2)
 
 
 class WheelAgainstSortedList(RuleBasedStateMachine):
@@ -36,11 +37,26 @@ class WheelAgainstSortedList(RuleBasedStateMachine):
     def least(self) -> int | None:
         return min(self.model.values())[0] if self.model else None
 
-    @rule(key=keys, at=instants)
+    def near(self, rank: int, distance: int) -> int:
+        """Return an instant close to that of a timer, by its rank: others would drain all or nothing, mostly."""
+        held = sorted(at for at, _ in self.model.values()) or [0]
+        return held[rank % len(held)] + distance
+
     def schedule(self, key: int, at: int) -> None:
         self.order += 1
         self.model[key] = (at, self.order)
         self.wheel.schedule(key, at)
+
+    @initialize(timers=st.lists(st.tuples(keys, instants), min_size=10, max_size=40))
+    def start_full(self, timers: list[tuple[int, int]]) -> None:
+        # Runs in which no rule schedules would otherwise try an empty wheel only.
+        for key, at in timers:
+            self.schedule(key, at)
+
+    @rule(timers=st.lists(st.tuples(keys, instants), min_size=1, max_size=12))
+    def schedule_more(self, timers: list[tuple[int, int]]) -> None:
+        for key, at in timers:
+            self.schedule(key, at)
 
     @precondition(lambda self: self.model)
     @rule(data=st.data())
@@ -52,15 +68,17 @@ class WheelAgainstSortedList(RuleBasedStateMachine):
     def cancel(self, key: int) -> None:
         assert self.wheel.cancel(key) == (self.model.pop(key, None) is not None)
 
-    @rule(now=instants)
-    def advance(self, now: int) -> None:
+    @rule(rank=st.integers(min_value=0, max_value=8), distance=distances)
+    def advance(self, rank: int, distance: int) -> None:
+        now = self.near(rank, distance)
         due, next_at = self.wheel.advance(now)
 
         assert due == self.remove_where(float("-inf"), now)
         assert next_at == self.least()
 
-    @rule(at=instants)
-    def evict_after(self, at: int) -> None:
+    @rule(rank=st.integers(min_value=-8, max_value=-1), distance=distances)
+    def evict_after(self, rank: int, distance: int) -> None:
+        at = self.near(rank, distance)
         assert self.wheel.evict_after(at) == self.remove_where(at + 1, float("inf"))
 
     @rule()
@@ -84,7 +102,7 @@ class WheelAgainstSortedList(RuleBasedStateMachine):
 
 
 TestWheelAgainstSortedList = WheelAgainstSortedList.TestCase
-TestWheelAgainstSortedList.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestWheelAgainstSortedList.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
 def test_example_of_the_theory_of_operation() -> None:
