@@ -1,0 +1,68 @@
+"""
+Pool: connections to the tables, with every wait bounded.
+
+A statement is given up by the server after `STATEMENT_TIMEOUT_MS` and by us a little later, so that a frozen server (whose own
+timer is frozen, too) cannot hold a caller. Reads and writes of one statement need no transaction block around them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+
+from libs.store.errors import translated
+
+SCHEMA = "fliq"
+STATEMENT_TIMEOUT_MS = 10_000
+COMMAND_TIMEOUT_S = 12.0  # later than the server's own, so that its error text is seen when it is alive
+CONNECT_TIMEOUT_S = 5.0
+IDLE_LIFETIME_S = 300.0
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg carries no types
+    """A connection that is handed on as it is: nobody in this room leaves session state behind."""
+
+    def get_reset_query(self) -> str:
+        """Return nothing to run: the driver's default costs a round trip on every release."""
+        return ""
+
+
+async def open_pool(
+    dsn: str,
+    *,
+    name: str,
+    size: int,
+    asynchronous_commit: bool = False,
+    setup: Callable[[Any], Any] | None = None,
+) -> "asyncpg.Pool[Any]":
+    """
+    Return a pool of up to *size* connections; one is opened at once, so that a wrong address is found here.
+
+    Args:
+        name: shown in pg_stat_activity.
+        asynchronous_commit: do not wait for the disk on commit; only for what the log can give again.
+
+    Raises:
+        StoreUnavailable: the server cannot be reached.
+    """
+    with translated():
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            max_inactive_connection_lifetime=IDLE_LIFETIME_S,
+            connection_class=_Connection,
+            init=setup,
+            server_settings={
+                "application_name": f"fliq {name}"[:63],
+                "search_path": SCHEMA,
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_MS),
+                "lock_timeout": str(STATEMENT_TIMEOUT_MS),
+                "synchronous_commit": "off" if asynchronous_commit else "on",
+                "jit": "off",  # short statements: compiling costs more than running
+                "timezone": "UTC",
+            },
+        )

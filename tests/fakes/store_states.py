@@ -1,0 +1,88 @@
+"""Generated rows for the store's tests: any state that the tables must carry, whether or not a log could lead to it."""
+
+from hypothesis import strategies as st
+
+from libs.domain.job import MAX_OFFSETS, JobState, JobStatus
+from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.events.fields import MAX_INSTANT
+from libs.events.ids import new_job_id, new_schedule_id
+from libs.store.changes import ExecutionRow
+
+instants = st.integers(0, MAX_INSTANT)
+durations = st.integers(0, 10 * 366 * 86_400_000)
+positions = st.integers(0, 2**62)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
+accounts = st.text("abcXYZ019_.-", min_size=1, max_size=64)
+
+
+def job_ids(partition: int) -> st.SearchStrategy[str]:
+    """Ids of jobs that live in *partition*."""
+    return st.builds(new_job_id, instants, st.just(partition), st.binary(min_size=8, max_size=8))
+
+
+def schedule_ids(partition: int) -> st.SearchStrategy[str]:
+    """Ids of schedules that live in *partition*."""
+    return st.builds(new_schedule_id, instants, st.just(partition), st.binary(min_size=8, max_size=8))
+
+
+def job_states(partition: int) -> st.SearchStrategy[JobState]:
+    """Job states with every field drawn freely within its bounds."""
+    return st.builds(
+        JobState,
+        job_id=job_ids(partition),
+        account=accounts,
+        schedule_id=st.none() | schedule_ids(partition),
+        status=st.sampled_from(JobStatus),
+        attempt=st.integers(0, 1000),
+        max_retries=st.integers(0, 999),
+        timeout_ms=durations,
+        has_webhook=st.booleans(),
+        cancel_requested=st.booleans(),
+        held=st.booleans(),
+        scheduled_at=instants,
+        fire_at=instants,
+        created_at=instants,
+        started_at=st.none() | instants,
+        completed_at=st.none() | instants,
+        last_ok=st.none() | st.booleans(),
+        last_status_code=st.none() | st.integers(0, 99_999),
+        last_error=st.none() | texts,
+        retry_after_ms=st.none() | durations,
+        idempotency_key=st.none() | texts,
+        replay_of=st.none() | job_ids(partition),
+        webhook_at=st.none() | instants,
+        offsets=st.lists(positions, max_size=MAX_OFFSETS).map(tuple),
+    )
+
+
+def schedule_states(partition: int) -> st.SearchStrategy[ScheduleState]:
+    """Schedule states with every field drawn freely within its bounds."""
+    return st.builds(
+        ScheduleState,
+        schedule_id=schedule_ids(partition),
+        account=accounts,
+        status=st.sampled_from(ScheduleStatus),
+        cron=texts,
+        max_retries=st.integers(0, 999),
+        timeout_ms=durations,
+        has_webhook=st.booleans(),
+        held=st.booleans(),
+        created_at=instants,
+        next_run_at=st.none() | instants,
+        last_run_at=st.none() | instants,
+        changed_at=positions,
+    )
+
+
+def execution_rows(partition: int) -> st.SearchStrategy[ExecutionRow]:
+    """Execution rows with every field drawn freely within its bounds."""
+    return st.builds(
+        ExecutionRow,
+        job_id=job_ids(partition),
+        attempt=st.integers(1, 1000),
+        executed_at=instants,
+        ok=st.none() | st.booleans(),
+        status_code=st.none() | st.integers(0, 99_999),
+        error=st.none() | texts,
+        duration_ms=st.none() | durations,
+    )
