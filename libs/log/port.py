@@ -128,7 +128,8 @@ def measure(envelopes: Sequence[Envelope]) -> int:
 
     Raises:
         RecordTooLarge: a value is longer than `MAX_VALUE_BYTES`.
-        ValueError: no envelopes; text with a NUL or a lone surrogate (PostgreSQL's text holds neither); a version out of range.
+        ValueError: no envelopes; text with a NUL or a lone surrogate (PostgreSQL's text holds neither); a version out of
+            range; a value that is not bytes.
     """
     if not envelopes:
         raise ValueError("an append needs at least one envelope")
@@ -141,6 +142,8 @@ def measure(envelopes: Sequence[Envelope]) -> int:
             text.encode()  # UnicodeEncodeError is a ValueError
         if not 0 <= version <= MAX_VERSION:
             raise ValueError(f"version {version} is not in 0 to {MAX_VERSION}")
+        if type(value) is not bytes:
+            raise ValueError(f"a value is bytes, not {type(value).__name__}")
         length = len(value)
         if length > MAX_VALUE_BYTES:
             raise RecordTooLarge(f"the value of a {type_} has {length:,} bytes, the log takes {MAX_VALUE_BYTES:,}")

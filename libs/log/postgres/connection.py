@@ -1,0 +1,123 @@
+"""Connections of the PostgreSQL log: what they are told, when they are of no use any more, and queries that may be repeated."""
+
+import asyncio
+from typing import Any, Final
+
+import asyncpg
+
+from libs.log.port import LogUnavailable
+
+RETRY_FIRST_S: Final = 0.02
+RETRY_LAST_S: Final = 0.5
+_READERS_MAX: Final = 4  # connections
+_CLOSE_S: Final = 2.0
+
+# The connection is of no use any more, or the server is not at the moment: worth another try on a new connection.
+GONE: Final = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.DatabaseDroppedError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,  # a primary that became a replica
+)
+
+
+def options(timeout_s: float) -> dict[str, Any]:
+    """Return what every connection of the log is told; *timeout_s* bounds connecting and each statement."""
+    return {
+        "timeout": timeout_s,
+        "command_timeout": timeout_s,
+        "target_session_attrs": "read-write",  # a replica may lag, and G3 would not hold
+        "server_settings": {
+            "application_name": "fliq log",
+            "synchronous_commit": "on",
+            "default_transaction_isolation": "read committed",
+            # A little earlier than ours: the server's own word that nothing was written is worth more than silence.
+            "statement_timeout": str(int(timeout_s * 900)),
+            "idle_in_transaction_session_timeout": str(int(timeout_s * 2000)),
+        },
+    }
+
+
+async def connect(dsn: str, timeout_s: float) -> asyncpg.Connection:
+    return await asyncpg.connect(dsn, **options(timeout_s))
+
+
+async def close(connection: asyncpg.Connection) -> None:
+    """Close in good manners, or else at once; never raises for a connection that is gone."""
+    try:
+        await connection.close(timeout=_CLOSE_S)
+    except (TimeoutError, asyncpg.PostgresError, *GONE):
+        connection.terminate()
+
+
+def line(error: BaseException) -> str:
+    """Return one line about *error*, without the statement's values."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+class Queries:
+    """
+    A few connections for statements that may be repeated: reads, and trims.
+
+    Args:
+        dsn: the database.
+        timeout_s: bound on one call, retries included.
+    """
+
+    def __init__(self, dsn: str, timeout_s: float) -> None:
+        self._dsn = dsn
+        self._timeout_s = timeout_s
+        self._pool: asyncpg.Pool | None = None
+
+    async def start(self) -> None:
+        """Connect; raises what asyncpg raises."""
+
+        async def leave(_: object) -> None:
+            """Nothing to reset: these connections run single statements only."""
+
+        self._pool = await asyncpg.create_pool(
+            self._dsn, min_size=1, max_size=_READERS_MAX, reset=leave, **options(self._timeout_s)
+        )
+
+    async def stop(self) -> None:
+        """Let running statements end for a moment, then disconnect; their callers get LogUnavailable."""
+        if self._pool is None:
+            return
+        pool, self._pool = self._pool, None
+        try:
+            await asyncio.wait_for(pool.close(), _CLOSE_S)
+        except (TimeoutError, *GONE):
+            pool.terminate()
+
+    async def run(self, statement: str, *args: Any) -> list[Any]:
+        """
+        Run *statement*, again where the connection was lost, and return its rows.
+
+        Raises:
+            LogUnavailable: it did not end well in time.
+        """
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._timeout_s
+        pause_s = RETRY_FIRST_S
+        while True:
+            if self._pool is None:
+                raise LogUnavailable("the log is not running")
+            try:
+                async with asyncio.timeout_at(ends_at):
+                    rows: list[Any] = await self._pool.fetch(statement, *args)
+                    return rows
+            except TimeoutError as error:
+                raise LogUnavailable("the log's database does not answer in time") from error
+            except GONE as error:
+                if loop.time() + pause_s >= ends_at:
+                    raise LogUnavailable(f"the log's database cannot be reached: {line(error)}") from error
+            except asyncpg.PostgresError as error:
+                raise LogUnavailable(f"the log cannot be read: {line(error)}") from error
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, RETRY_LAST_S)

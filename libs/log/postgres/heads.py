@@ -1,0 +1,103 @@
+"""Heads: where every partition begins and ends, asked of the database once for all who want to know."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from libs.log.port import LogError
+from libs.log.postgres import sql
+from libs.log.postgres.connection import Queries, line
+from libs.log.tail import Tail
+
+POLL_FAST_S: Final = 0.005
+POLL_SLOW_S: Final = 0.025
+POLL_FAILED_S: Final = 0.5
+LIVELY_S: Final = 1.0  # for how long records of others keep the poller fast
+
+_log = structlog.get_logger("fliq.log")
+
+
+class Heads:
+    """
+    The shared look at log_heads.
+
+    Args:
+        queries: where to ask.
+        tails: of all partitions; they learn what was seen.
+        writing: says whether this process has a group under way, which may be visible before its writer knows.
+    """
+
+    def __init__(self, queries: Queries, tails: Sequence[Tail], writing: Callable[[], bool]) -> None:
+        self._queries = queries
+        self._tails = tails
+        self._writing = writing
+        self._now: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
+        self._foreign_at = float("-inf")  # when, by the loop's clock, another process was last seen to write
+        self.looks = 0  # how often the heads were read; tells a reader who waited whether anybody looked
+
+    async def look(self) -> None:
+        """
+        Bring every tail's begin and end up to date, by a query that is sent after this call began.
+
+        Raises:
+            LogUnavailable: the database did not answer in time.
+        """
+        if self._next is None:
+            self._next = asyncio.create_task(self._look_after(self._now))
+            self._next.add_done_callback(_retrieve)
+        await asyncio.shield(self._next)
+
+    def watch(self) -> None:
+        """Have the poller look as long as somebody waits."""
+        self._wanted.set()
+
+    def note_foreign(self) -> None:
+        """Records of another process were seen: more are to be expected."""
+        self._foreign_at = asyncio.get_running_loop().time()
+
+    async def poll(self) -> None:
+        """Look for records of other processes while somebody waits for some; runs until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        pause_s = POLL_SLOW_S
+        while True:
+            if not any(tail.has_readers for tail in self._tails):
+                self._wanted.clear()
+                await self._wanted.wait()
+            await asyncio.sleep(pause_s)
+            try:
+                await self.look()
+            except LogError as error:
+                _log.warning("log.poll_failed", error=line(error))
+                pause_s = POLL_FAILED_S
+                continue
+            lively = loop.time() - self._foreign_at < LIVELY_S
+            pause_s = POLL_FAST_S if lively else min(POLL_SLOW_S, pause_s + POLL_FAST_S)
+
+    async def settle(self) -> None:
+        """Return when no query is under way any more; the queries must have been stopped."""
+        running = [task for task in (self._now, self._next) if task is not None]
+        if running:
+            await asyncio.wait(running)
+
+    async def _look_after(self, running: "asyncio.Task[None] | None") -> None:
+        if running is not None:
+            await asyncio.wait([running])
+        # From here on a new caller may not share this query any more: it is being sent.
+        self._now, self._next = self._next, None
+        for part, begin, end in await self._queries.run(sql.HEADS):
+            if part < len(self._tails):
+                tail = self._tails[part]
+                if end > tail.known_end and not self._writing():
+                    self.note_foreign()
+                tail.see(begin, end)
+        self.looks += 1
+
+
+def _retrieve(task: "asyncio.Task[None]") -> None:
+    """Look at how a shared query ended, so that one whose callers are all gone does not count as unnoticed."""
+    if not task.cancelled():
+        task.exception()

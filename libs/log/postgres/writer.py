@@ -1,0 +1,159 @@
+"""The writer of the PostgreSQL log: one task that commits group after group on a connection of its own."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from libs.events.envelope import Envelope
+from libs.log.appends import Append, AppendQueue
+from libs.log.port import AppendFailed, LogUnavailable, Record
+from libs.log.postgres import sql
+from libs.log.postgres.connection import GONE, RETRY_FIRST_S, RETRY_LAST_S, close, connect, line
+from libs.log.tail import Tail
+
+GROUP_RECORDS_MAX: Final = 2_000  # measured: larger groups gain nothing and take longer than 10 ms
+GROUP_BYTES_MAX: Final = 8_000_000
+END_BACKEND_MS: Final = 2_000
+
+_log = structlog.get_logger("fliq.log")
+
+
+class Writer:
+    """
+    Takes groups from the queue and makes them durable.
+
+    Args:
+        dsn, timeout_s: the database, and the bound on one commit.
+        queue: what is to be written.
+        tails: of all partitions; they get what was written.
+        note_foreign: called when another process has written in between.
+    """
+
+    def __init__(
+        self,
+        *,
+        dsn: str,
+        timeout_s: float,
+        queue: AppendQueue,
+        tails: Sequence[Tail],
+        note_foreign: Callable[[], None],
+    ) -> None:
+        self._dsn = dsn
+        self._timeout_s = timeout_s
+        self._queue = queue
+        self._tails = tails
+        self._note_foreign = note_foreign
+        self._connection: asyncpg.Connection | None = None
+        self._statement: Any = None
+        self._me: tuple[int, Any] | None = None  # our backend: its process id and the instant it started
+        self._suspect: tuple[int, Any] | None = None  # a backend that may still be at work on a group of ours
+
+    async def run(self) -> None:
+        """Write until the queue is closed and empty."""
+        try:
+            while await self._queue.arrival():
+                if self._connection is None or self._connection.is_closed():
+                    await self._reconnect()
+                # Callers whose append the last group ended run now, and what they append next joins this group.
+                await asyncio.sleep(0)
+                group = self._queue.take(max_records=GROUP_RECORDS_MAX, max_bytes=GROUP_BYTES_MAX)
+                if group:
+                    await self._write(group)
+        finally:
+            self._queue.abandon()  # nothing is left, unless this task failed: then nobody may wait for it
+            if self._connection is not None:
+                await close(self._connection)
+
+    async def _reconnect(self) -> None:
+        """Connect, however long it takes: appends that wait end by their own deadlines."""
+        self._drop()
+        pause_s = RETRY_FIRST_S
+        while True:
+            try:
+                await self._connect()
+                return
+            except (TimeoutError, asyncpg.PostgresError, *GONE) as error:
+                _log.warning("log.writer_waits", error=line(error))
+                if self._connection is not None:
+                    self._connection.terminate()
+                    self._connection = None
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, RETRY_LAST_S)
+
+    async def _connect(self) -> None:
+        self._connection = connection = await connect(self._dsn, self._timeout_s)
+        if self._suspect is not None:
+            gone = await connection.fetchval(sql.END_BACKEND, *self._suspect, END_BACKEND_MS)
+            if gone is False:
+                raise TimeoutError("the connection before this one is still at work on the server")
+            self._suspect = None
+        self._me = tuple(await connection.fetchrow(sql.WHO_AM_I))
+        self._statement = await connection.prepare(sql.APPEND)
+
+    def _drop(self) -> None:
+        """Give up the connection, whose backend may still be at work."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+            self._suspect = self._me
+
+    async def _write(self, group: list[Append]) -> None:
+        by_partition: dict[int, list[Append]] = {}
+        for append in group:
+            by_partition.setdefault(append.partition, []).append(append)
+        envelopes: list[Envelope] = []
+        counts: list[int] = []
+        parts: list[int] = []
+        nths: list[int] = []
+        for partition, appends in by_partition.items():
+            before = len(envelopes)
+            for append in appends:
+                envelopes += append.envelopes
+            count = len(envelopes) - before
+            counts.append(count)
+            parts += repeat(partition, count)
+            nths += range(count)
+        columns = zip(*envelopes, strict=True)
+        try:
+            rows = await self._statement.fetch(
+                list(by_partition), counts, parts, nths, *columns, timeout=self._timeout_s
+            )
+        except asyncio.CancelledError:
+            self._drop()
+            raise  # stop() ends the group
+        except Exception as error:  # noqa: BLE001 - whatever it is, the group must end, and may not be sent again
+            self._fail(error)
+        else:
+            self._settle(by_partition, rows)
+
+    def _fail(self, error: Exception) -> None:
+        """End the group in hand by what is certain about it."""
+        _log.warning("log.group_failed", error=line(error))
+        connection = self._connection
+        refused = isinstance(error, asyncpg.PostgresError) and not isinstance(error, GONE)
+        if refused and connection is not None and not connection.is_closed():
+            # The server said so and stays in touch: the statement was rolled back.
+            self._queue.fail_taken(LogUnavailable(f"the log refused the append: {line(error)}"))
+            return
+        self._queue.fail_taken(AppendFailed(f"the outcome of the append is unknown: {line(error)}"))
+        self._drop()
+
+    def _settle(self, by_partition: dict[int, list[Append]], rows: Sequence[Any]) -> None:
+        """Keep the records of a durable group at hand, and tell its callers where they stand."""
+        for partition, base, at in rows:
+            envelopes: list[Envelope] = []
+            for append in by_partition.pop(partition):
+                if not append.written.done():
+                    append.written.set_result(base + len(envelopes))
+                envelopes += append.envelopes
+            tail = self._tails[partition]
+            if base > tail.known_end:
+                self._note_foreign()
+            tail.add(list(map(Record, range(base, base + len(envelopes)), repeat(at), envelopes)))
+        if by_partition:
+            self._queue.fail_taken(LogUnavailable(f"partitions {sorted(by_partition)} are not in log_heads"))
+        self._queue.taken_ended()
