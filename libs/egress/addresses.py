@@ -144,6 +144,8 @@ def _allow_entry(item: str) -> AllowEntry:
 
 
 def _network(text: str, item: str) -> Network:
+    if "%" in text:
+        raise ValueError(f"{item!r} is not a network: it has a zone")
     try:
         return ip_network(text)
     except ValueError as error:

@@ -9,8 +9,8 @@ what comes back to llhttp (the parser of Node.js, strict mode) until one of thes
 1. the answer is complete (by length, by its last chunk, by having no body);
 2. the peer closed: after the head the status decides and the reply is marked truncated, unless its end was to be the end
    of the connection; before the head was complete it is a connection error;
-3. the body passed BODY_LIMIT bytes: the status decides, marked truncated;
-4. bytes that are not HTTP, or a head beyond HEAD_LIMIT bytes or HEADER_COUNT_LIMIT headers: protocol error;
+3. the body passed BODY_LIMIT bytes, or with its chunk framing and trailers RAW_LIMIT: the status decides, marked truncated;
+4. bytes that are not HTTP/1.x, or a head beyond HEAD_LIMIT bytes or HEADER_COUNT_LIMIT headers: protocol error;
 5. the caller gave up (`abort`).
 
 The result is set exactly once. Nothing of the answer is kept but its status and `Retry-After`, so a hostile body costs at
@@ -37,8 +37,11 @@ from libs.egress.outcome import CONNECTION_ERROR, DESTINATION_NOT_ALLOWED, PROTO
 HEAD_LIMIT = 64 * 1024  # bytes up to the end of the final head, informational answers (1xx) included
 HEADER_COUNT_LIMIT = 128  # in one head
 BODY_LIMIT = 64 * 1024  # bytes of body read before we have seen enough
+RAW_LIMIT = 256 * 1024  # bytes of anything: chunk extensions and trailers are neither head nor body, and may be endless
 LINGER_S = 1.0  # how long a finished connection may wait for the peer to close first
 LINGER_LIMIT = 1024  # finished connections that may wait at the same time
+_FIRST_BYTE = ord("H")
+_VERSIONS = ("1.1", "1.0")
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +116,6 @@ class Exchange(asyncio.Protocol):
     __slots__ = (
         "_body_bytes",
         "_has_end",
-        "_head_bytes",
         "_header_count",
         "_is_head_complete",
         "_is_head_request",
@@ -121,6 +123,7 @@ class Exchange(asyncio.Protocol):
         "_now",
         "_open",
         "_parser",
+        "_raw_bytes",
         "_retry_after",
         "_status",
         "_transport",
@@ -153,8 +156,8 @@ class Exchange(asyncio.Protocol):
         self._status = 0
         self._is_head_complete = False
         self._has_end = False  # the head says where the body ends
-        self._head_bytes = 0
         self._header_count = 0
+        self._raw_bytes = 0
         self._body_bytes = 0
         self._retry_after: str | None = None
 
@@ -182,20 +185,27 @@ class Exchange(asyncio.Protocol):
         self._wire = b""
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, within the head's byte budget."""
+        """Feed the parser, within the byte budgets."""
         if self.result.done() or self._parser is None:
             # Surplus after a complete answer: the peer is not going to close first. Anything else was aborted before.
             self.abort()
             return
+        if self._raw_bytes == 0 and data[0] != _FIRST_BYTE:
+            self._finish(error=PROTOCOL_ERROR)  # llhttp would also take RTSP, ICE and blank lines in front
+            return
+        self._raw_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            # After the result is set this is surplus behind a complete answer, or a 101: both are already decided.
+        except httptools.HttpParserCallbackError:
             self._finish(error=PROTOCOL_ERROR)
-        if not self._is_head_complete:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_LIMIT:
-                self._finish(error=PROTOCOL_ERROR)
+            raise  # a fault of ours, not of the target: the loop's exception handler reports it
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            # When the result is set already this is surplus behind a complete answer, or a 101.
+            self._finish(error=PROTOCOL_ERROR)
+        if self._raw_bytes > HEAD_LIMIT and not self._is_head_complete:
+            self._finish(error=PROTOCOL_ERROR)
+        elif self._raw_bytes > RAW_LIMIT:
+            self._finish(is_truncated=True)
 
     def eof_received(self) -> bool:
         """Let the transport close; `connection_lost` follows."""
@@ -218,6 +228,8 @@ class Exchange(asyncio.Protocol):
         self._header_count += 1
         if self._header_count > HEADER_COUNT_LIMIT:
             self._finish(error=PROTOCOL_ERROR)
+        if self._is_head_complete:
+            return  # a trailer
         size = len(name)
         if size == 11 and name.lower() == b"retry-after":
             self._retry_after = value[:64].decode("latin-1")
@@ -237,7 +249,7 @@ class Exchange(asyncio.Protocol):
             self._retry_after = None
             self._has_end = False
             return  # informational: the final answer follows
-        if not 100 <= status <= 999:
+        if not 100 <= status <= 999 or parser.get_http_version() not in _VERSIONS:
             self._finish(error=PROTOCOL_ERROR)
             return
         self._status = status

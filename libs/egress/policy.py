@@ -252,7 +252,8 @@ def _to_ascii(host: str) -> str:
     A host that compatibility folding (NFKC) would change is refused: that is how circled digits and ideographic full stops
     turn into an address after a check has passed them.
     """
-    if unicodedata.normalize("NFKC", host) != host or any(ord(c) < 128 and not _is_ldh(c) for c in host):
+    is_plain = unicodedata.normalize("NFKC", host) == host and "\u3002" not in host  # IDNA reads U+3002 as a dot
+    if not is_plain or any(ord(c) < 128 and not _is_ldh(c) for c in host):
         raise UrlRefused("invalid_url", "url has a host name that is not written in its plain form")
     try:
         encoded = yarl.URL.build(scheme="http", host=host.lower()).raw_host

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -36,7 +37,14 @@ class Resolver(Protocol):
 class SystemResolver:
     """The machine's resolver (`getaddrinfo`) on a small pool of threads."""
 
-    def __init__(self, *, threads: int = THREADS, waiting_limit: int = WAITING_LIMIT) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = THREADS,
+        waiting_limit: int = WAITING_LIMIT,
+        look_up: Callable[[str], list[str]] | None = None,
+    ) -> None:
+        self._look_up = look_up or look_up_name
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fliq-dns")
         self._room = threading.BoundedSemaphore(waiting_limit)
 
@@ -45,7 +53,7 @@ class SystemResolver:
         if not self._room.acquire(blocking=False):
             raise ResolveError("too many look-ups are waiting")
         try:
-            asked = self._pool.submit(_look_up, f"{host}.")
+            asked = self._pool.submit(self._look_up, f"{host}.")
         except RuntimeError:  # the pool is shut down
             self._room.release()
             raise ResolveError("the resolver is closed") from None
@@ -58,7 +66,8 @@ class SystemResolver:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _look_up(name: str) -> list[str]:
+def look_up_name(name: str) -> list[str]:
+    """Ask the system for *name*, blocking; raises `ResolveError`."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError) as error:

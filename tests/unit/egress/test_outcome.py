@@ -1,0 +1,73 @@
+"""Outcome words and Retry-After (V4, V7)."""
+
+from __future__ import annotations
+
+import pytest
+
+from libs.egress.outcome import error_of_status, retry_after_ms
+
+NOW = 1_775_034_000_000  # 2026-04-01T09:00:00Z
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 299])
+def test_success(status: int) -> None:
+    """200 to 299 is success, and has no error text."""
+    assert error_of_status(status) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (101, "HTTP 101"),
+        (300, "redirect_not_followed"),
+        (304, "redirect_not_followed"),
+        (308, "redirect_not_followed"),
+        (400, "HTTP 400"),
+        (500, "HTTP 500"),
+        (999, "HTTP 999"),
+    ],
+)
+def test_failure(status: int, error: str) -> None:
+    """Every other status fails, with its word."""
+    assert error_of_status(status) == error
+
+
+@pytest.mark.parametrize(
+    ("value", "wait_ms"),
+    [
+        ("10", 10_000),
+        (" 10 ", 10_000),
+        ("0", 0),
+        ("3600", 3_600_000),
+        ("3601", 3_600_000),
+        ("99999999", 3_600_000),
+        ("999999999999", 3_600_000),
+        ("Wed, 01 Apr 2026 09:00:30 GMT", 30_000),
+        ("Wed, 01 Apr 2026 11:00:30 +0200", 30_000),
+        ("Wednesday, 01-Apr-26 09:00:30 GMT", 30_000),
+        ("Wed Apr  1 09:00:30 2026", 30_000),
+        ("Wed, 01 Apr 2026 08:00:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3_600_000),
+        ("9" * 64, None),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+        ("١٠", None),
+        ("10, 20", None),
+        ("Wed, 99 Apr 2026 09:00:30 GMT", None),
+        ("Wed, 01 Apr 99999 09:00:30 GMT", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0),
+        (None, None),
+    ],
+)
+def test_retry_after(value: str | None, wait_ms: int | None) -> None:
+    """V7: seconds and dates are understood and capped at one hour; garbage counts as absent."""
+    assert retry_after_ms(429, value, now=NOW) == wait_ms
+    assert retry_after_ms(503, value, now=NOW) == wait_ms
+
+
+@pytest.mark.parametrize("status", [200, 301, 404, 500, 502])
+def test_other_statuses_are_not_listened_to(status: int) -> None:
+    """Only 429 and 503 may ask for a wait."""
+    assert retry_after_ms(status, "10", now=NOW) is None
