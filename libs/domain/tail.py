@@ -1,0 +1,80 @@
+"""
+Tail: what a reader that decides nothing sees of one partition.
+
+The dispatcher and the webhooks service do not fold states. They follow the claims, as everybody does, and pick the admitted events
+of a few types; all other records are passed by undecoded. Under one order of records this picks exactly the decisions that
+`Ledger` admits.
+
+Invariants
+    1. Positions are contiguous: a gap stops the reader.
+    2. A decision counts only under the last admitted claim.
+    3. A record of an unknown type or version that must be understood stops the reader, before it has moved past it.
+    4. A record that cannot be read is counted and skipped.
+
+Source: architecture.md, section 2.2.
+"""
+
+from typing import Final
+
+from libs.domain.admission import admits_claim
+from libs.domain.ledger import GapInLog, MustUnderstand
+from libs.events import Claim, Envelope, Event, OwnerClaimed, Unknown, Unreadable, read
+from libs.events.codec import KINDS
+
+_VERSIONS: Final = {kind.name: kind.version for kind in KINDS}
+_DECISIONS: Final = frozenset(kind.name for kind in KINDS if kind.role == "decision")
+_CLAIMED: Final = "owner.claimed"
+
+
+class Tail:
+    """A reader of one partition that has read up to and including `position`, under `claim`."""
+
+    def __init__(
+        self, partition: int, *, wanted: frozenset[str], position: int = -1, claim: Claim | None = None
+    ) -> None:
+        """Read on behind *position*, under *claim*; *wanted* are the stored names of the events to pick."""
+        self.partition = partition
+        self.position = position
+        self.claim = claim
+        self.void_count = 0
+        self.poison_count = 0
+        self._wanted = wanted
+        self._stamp = None if claim is None else str(claim)
+
+    def take(self, position: int, envelope: Envelope) -> Event | None:
+        """
+        Read the record at *position*; return its event when it is wanted and admitted.
+
+        Raises:
+            GapInLog: *position* is not the next one.
+            MustUnderstand: the record is of an unknown type that may not be skipped; the tail stays in front of it.
+        """
+        if position != self.position + 1:
+            raise GapInLog(f"partition {self.partition}: after position {self.position} came {position}")
+        name = envelope.type
+        if envelope.version <= _VERSIONS.get(name, 0):
+            if name not in self._wanted and name != _CLAIMED:
+                self.position = position
+                return None
+            if name in _DECISIONS and (self._stamp is None or envelope.claim != self._stamp):
+                self.position = position
+                self.void_count += 1
+                return None
+        item = read(self.partition, envelope)
+        if isinstance(item, Unknown):
+            if item.must_understand:
+                raise MustUnderstand(f"partition {self.partition}, position {position}: {item.type} v{item.version}")
+            self.position = position
+            return None
+        self.position = position
+        if isinstance(item, Unreadable):
+            self.poison_count += 1
+            return None
+        if isinstance(item, OwnerClaimed):
+            if admits_claim(self.claim, item):
+                self.claim = Claim(item.epoch, item.nonce)
+                self._stamp = str(self.claim)
+            else:
+                self.void_count += 1
+            return item if name in self._wanted else None
+        return item

@@ -1,0 +1,215 @@
+"""
+Calls: from "all is ready" to "the outcome is in the log".
+
+An attempt waits for its instant, then for its turn, then its request is built and signed and sent. One timer serves all attempts of
+one millisecond. The instant is the wall clock's, looked at again after every waking: nothing leaves early.
+
+A lease that is no longer certain (the process stood still for seconds) starts nothing: the attempt waits until the lease is
+renewed, or is dropped with it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from libs.egress.outcome import Outcome
+from libs.egress.turns import Turns
+from libs.events import AttemptFinished, encode
+from libs.log.facts import FactAppender
+from libs.log.port import Log
+from libs.runtime.crashpoint import crash_at
+from services.dispatcher.attempt import INTERNAL_ERROR, TIMEOUT, finished, not_made, outgoing
+from services.dispatcher.flights import Flight, Flights, Stage
+from services.dispatcher.ports import Clock, Egress, Meter
+
+LEASE_RECHECK_MS: Final = 50
+STUCK_MS: Final = 120_000  # beyond its own deadline a call is not coming back
+
+log = structlog.get_logger("dispatcher")
+
+
+class Calls:
+    """The attempts from their readiness to their recorded outcome."""
+
+    def __init__(
+        self,
+        *,
+        event_log: Log,
+        egress: Egress,
+        clock: Clock,
+        flights: Flights,
+        meter: Meter,
+        turns: Turns[Flight],
+        user_agent: str,
+        may_start: Callable[[int], bool],
+        on_recorded: Callable[[], None],
+    ) -> None:
+        """Start nothing of a partition for which *may_start* is false; call *on_recorded* when an attempt has left."""
+        self._log = event_log
+        self._egress = egress
+        self._clock = clock
+        self._flights = flights
+        self._meter = meter
+        self._turns = turns
+        self._user_agent = user_agent
+        self._may_start = may_start
+        self._on_recorded = on_recorded
+        self._due_at: dict[int, list[Flight]] = {}
+        self._timers: set[asyncio.Task[None]] = set()
+        self._unsure: list[Flight] = []
+        self._calling: dict[asyncio.Task[None], tuple[Flight, int]] = {}
+        self._appenders: dict[int, FactAppender] = {}
+        self._stuck: set[Flight] = set()
+
+    @property
+    def failing_partitions(self) -> list[int]:
+        """The partitions whose outcomes cannot be appended at the moment."""
+        return [partition for partition, appender in self._appenders.items() if appender.failing]
+
+    def put(self, flights: Sequence[Flight]) -> None:
+        """Make these calls at their instants."""
+        now = self._clock.now()
+        for flight in flights:
+            not_before = flight.due.not_before
+            if not_before <= now:
+                self._queue(flight)
+                continue
+            flight.stage = Stage.WAITING
+            together = self._due_at.get(not_before)
+            if together is None:
+                self._due_at[not_before] = [flight]
+                self._spawn_timer(self._fire(not_before))
+            else:
+                together.append(flight)
+        self._start_calls()
+
+    def fail(self, flight: Flight, error: str) -> None:
+        """Record that an attempt ended without a call."""
+        self._meter.call_not_made(error)
+        self._record(flight, not_made(flight.due, error, at=self._clock.now()))
+
+    def forget_waiting(self) -> None:
+        """Start no more calls; what waits was dropped."""
+        for timer in list(self._timers):
+            timer.cancel()
+        self._due_at.clear()
+        self._unsure.clear()
+
+    async def wait_idle(self) -> None:
+        """Return once no call is under way and every outcome is in the log; the caller bounds the wait."""
+        while self._calling:
+            await asyncio.wait(list(self._calling))
+        for appender in list(self._appenders.values()):
+            await appender.wait_idle()
+
+    async def stop(self) -> None:
+        """Break off what is under way: it is found running by whoever serves the partition next."""
+        self.forget_waiting()
+        tasks = [*self._calling, *self._timers]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for appender in self._appenders.values():
+            await appender.stop()
+
+    def end_stuck(self) -> int:
+        """Break off calls that should have ended long ago (a defect of the client), as timeouts; say how many."""
+        now = self._clock.now()
+        count = 0
+        for task, (flight, started_at) in self._calling.items():
+            if now > started_at + flight.due.timeout_ms + STUCK_MS and flight not in self._stuck:
+                log.error("call_stuck", job=flight.due.job_id, attempt=flight.due.attempt)
+                self._stuck.add(flight)
+                task.cancel()
+                count += 1
+        return count
+
+    def _spawn_timer(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
+        timer = asyncio.create_task(coroutine)
+        self._timers.add(timer)
+        timer.add_done_callback(self._timers.discard)
+
+    async def _fire(self, at: int) -> None:
+        await self._clock.sleep_until(at)
+        for flight in self._due_at.pop(at, ()):
+            if flight.stage is Stage.WAITING:
+                self._queue(flight)
+        self._start_calls()
+
+    def _queue(self, flight: Flight) -> None:
+        flight.stage = Stage.QUEUED
+        self._turns.submit(flight, account=flight.due.account, host=flight.host)
+
+    def _start_calls(self) -> None:
+        turns = self._turns
+        while (flight := turns.take()) is not None:
+            if flight.stage is Stage.QUEUED and self._may_start(flight.partition):
+                flight.stage = Stage.CALLING
+                task = asyncio.create_task(self._call(flight))
+                self._calling[task] = (flight, self._clock.now())
+                task.add_done_callback(self._calling.pop)
+                continue
+            turns.release(account=flight.due.account, host=flight.host)
+            if flight.stage is Stage.QUEUED:
+                if not self._unsure:
+                    self._spawn_timer(self._recheck())
+                self._unsure.append(flight)
+
+    async def _recheck(self) -> None:
+        await self._clock.sleep_until(self._clock.now() + LEASE_RECHECK_MS)
+        unsure, self._unsure = self._unsure, []
+        for flight in unsure:
+            if flight.stage is Stage.QUEUED:
+                self._queue(flight)
+        self._start_calls()
+
+    async def _call(self, flight: Flight) -> None:
+        due = flight.due
+        event: AttemptFinished
+        try:
+            outcome = await self._send(flight)
+            event = finished(due, outcome, at=self._clock.now())
+        except asyncio.CancelledError:
+            if flight not in self._stuck:
+                raise
+            self._stuck.discard(flight)
+            event = not_made(due, TIMEOUT, at=self._clock.now())
+        except Exception:  # a defect must cost one attempt, not the partition
+            log.error("attempt_broken", job=due.job_id, attempt=due.attempt, exc_info=True)
+            self._meter.call_not_made(INTERNAL_ERROR)
+            event = not_made(due, INTERNAL_ERROR, at=self._clock.now())
+        finally:
+            self._turns.release(account=due.account, host=flight.host)
+        self._record(flight, event)
+        self._start_calls()
+
+    async def _send(self, flight: Flight) -> Outcome:
+        due, spec = flight.due, flight.spec
+        if spec is None:
+            raise RuntimeError("an attempt was started without its spec")
+        request = outgoing(
+            due, spec, secrets=flight.secrets, timestamp_s=self._clock.now() // 1000, user_agent=self._user_agent
+        )
+        crash_at("dispatcher.before_send")
+        outcome = await self._egress.call(request, timeout_s=due.timeout_ms / 1000)
+        crash_at("dispatcher.after_send")
+        self._meter.call_ended(
+            lateness_ms=outcome.sent_at - due.not_before, lead_ms=outcome.sent_at - due.at, outcome=outcome
+        )
+        return outcome
+
+    def _record(self, flight: Flight, event: AttemptFinished) -> None:
+        flight.stage = Stage.RECORDING
+        appender = self._appenders.get(flight.partition)
+        if appender is None:
+            appender = FactAppender(self._log, flight.partition, clock=self._clock)
+            self._appenders[flight.partition] = appender
+        appender.put(encode(event), lambda position: self._recorded(flight, position))
+
+    def _recorded(self, flight: Flight, position: int) -> None:
+        crash_at("dispatcher.after_append")
+        self._flights.recorded(flight, position)
+        self._on_recorded()

@@ -1,0 +1,228 @@
+"""
+Loader: fetches what an attempt needs before its instant, in batches: its spec, and the secrets that sign it.
+
+One query for all that arrived while the last one was under way. A spec that the tables do not know yet (a job due at once may be
+read here before its row is written) is waited for on the side, so that it holds nobody up: only when the tables are folded past
+the due event and still know nothing is it missing for good.
+
+Specs of schedules are kept, least recently used first out: all jobs of a schedule share one. Secrets are kept for a few seconds.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from libs.events import Spec
+from services.dispatcher.attempt import SECRET_MISSING, SPEC_MISSING, host_of
+from services.dispatcher.flights import Flight, Flights, Stage
+from services.dispatcher.ports import Clock, DueTables, Progress, SigningSecrets
+
+BATCH_MAX: Final = 500  # attempts in one query
+SPECS_KEPT_MAX: Final = 4_096
+SPECS_KEPT_BYTES_MAX: Final = 32_000_000
+SECRETS_FRESH_MS: Final = 5_000  # a rotation is seen within this; the old secret is valid for a day
+SECRETS_KEPT_MAX: Final = 10_000
+PROGRESS_WAIT_S: Final = 5.0
+RETRY_FIRST_MS: Final = 50
+RETRY_MAX_MS: Final = 2_000
+
+log = structlog.get_logger("dispatcher")
+
+
+class SpecCache:
+    """The specs of schedules, bounded by number and by the size of their bodies."""
+
+    def __init__(self, *, count_max: int = SPECS_KEPT_MAX, bytes_max: int = SPECS_KEPT_BYTES_MAX) -> None:
+        """Keep at most *count_max* specs with bodies of *bytes_max* in all."""
+        self._count_max = count_max
+        self._bytes_max = bytes_max
+        self._specs: OrderedDict[str, Spec] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        """How many specs are kept."""
+        return len(self._specs)
+
+    def get(self, spec_id: str) -> Spec | None:
+        """Return the spec when it is kept."""
+        spec = self._specs.get(spec_id)
+        if spec is not None:
+            self._specs.move_to_end(spec_id)
+        return spec
+
+    def put(self, spec_id: str, spec: Spec) -> None:
+        """Keep *spec*; specs never change, so the first one stays."""
+        if spec_id in self._specs:
+            return
+        self._specs[spec_id] = spec
+        self._bytes += len(spec.body or "")
+        while self._specs and (len(self._specs) > self._count_max or self._bytes > self._bytes_max):
+            _, oldest = self._specs.popitem(last=False)
+            self._bytes -= len(oldest.body or "")
+
+
+class Loader:
+    """Brings attempts from `loading` to ready."""
+
+    def __init__(
+        self,
+        *,
+        tables: DueTables,
+        progress: Progress,
+        secrets: SigningSecrets,
+        clock: Clock,
+        flights: Flights,
+        on_ready: Callable[[Sequence[Flight]], None],
+        on_failed: Callable[[Flight, str], None],
+    ) -> None:
+        """Hand attempts that have all they need to *on_ready*, those that never will to *on_failed*."""
+        self._tables = tables
+        self._progress = progress
+        self._secrets = secrets
+        self._clock = clock
+        self._flights = flights
+        self._on_ready = on_ready
+        self._on_failed = on_failed
+        self._arrived: deque[Flight] = deque()
+        self._has_arrived = asyncio.Event()
+        self._cache = SpecCache()
+        self._kept_secrets: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.trouble: str | None = None
+
+    def put(self, flights: Sequence[Flight]) -> None:
+        """Load what *flights* need."""
+        self._arrived.extend(flights)
+        self._has_arrived.set()
+
+    def start(self) -> None:
+        """Begin to load."""
+        self._spawn(self._load_forever())
+
+    async def stop(self) -> None:
+        """Stop loading; what has not been loaded stays as it is."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _load_forever(self) -> None:
+        while True:
+            await self._has_arrived.wait()
+            self._has_arrived.clear()
+            while self._arrived:
+                batch = [self._arrived.popleft() for _ in range(min(len(self._arrived), BATCH_MAX))]
+                missing = await self._load(batch)
+                if missing:
+                    self._spawn(self._load_late(missing))
+
+    async def _load(self, batch: Sequence[Flight]) -> list[Flight]:
+        """Load *batch*, trying until the tables answer; return those whose spec is not there."""
+        retry_ms = RETRY_FIRST_MS
+        while True:
+            batch = [flight for flight in batch if flight.stage is Stage.LOADING]
+            try:
+                specs = await self._fetch_specs(batch)
+                secrets = await self._fetch_secrets({flight.due.account for flight in batch})
+                break
+            except Exception as error:  # noqa: BLE001 - whatever the store raises, the attempts stay and are tried again
+                self._note_trouble(error)
+                await self._clock.sleep_until(self._clock.now() + retry_ms)
+                retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
+        self.trouble = None
+        return self._equip(batch, specs, secrets)
+
+    def _equip(
+        self, batch: Sequence[Flight], specs: Mapping[str, Spec], secrets: Mapping[str, tuple[str, ...]]
+    ) -> list[Flight]:
+        ready: list[Flight] = []
+        missing: list[Flight] = []
+        for flight in batch:
+            if flight.stage is not Stage.LOADING:  # dropped while the query was under way
+                continue
+            due = flight.due
+            spec = specs.get(due.spec_id)
+            if spec is None:
+                missing.append(flight)
+            elif not secrets[due.account]:
+                self._on_failed(flight, SECRET_MISSING)
+            else:
+                flight.secrets = secrets[due.account]
+                self._flights.loaded(flight, spec, host_of(spec.url))
+                ready.append(flight)
+        if ready:
+            self._on_ready(ready)
+        return missing
+
+    async def _fetch_specs(self, batch: Sequence[Flight]) -> dict[str, Spec]:
+        specs: dict[str, Spec] = {}
+        wanted: set[str] = set()
+        for flight in batch:
+            spec_id = flight.due.spec_id
+            kept = None if flight.due.schedule_id is None else self._cache.get(spec_id)
+            if kept is None:
+                wanted.add(spec_id)
+            else:
+                specs[spec_id] = kept
+        if wanted:
+            specs.update(await self._tables.specs(sorted(wanted)))
+            for flight in batch:
+                spec_id = flight.due.spec_id
+                if flight.due.schedule_id is not None and spec_id in wanted and spec_id in specs:
+                    self._cache.put(spec_id, specs[spec_id])
+        return specs
+
+    async def _fetch_secrets(self, accounts: set[str]) -> dict[str, tuple[str, ...]]:
+        now = self._clock.now()
+        found: dict[str, tuple[str, ...]] = {}
+        stale: list[str] = []
+        for account in accounts:
+            kept = self._kept_secrets.get(account)
+            if kept is None or now - kept[0] > SECRETS_FRESH_MS:
+                stale.append(account)
+            else:
+                found[account] = kept[1]
+        if stale:
+            fetched = await self._secrets.signing_secrets(stale)
+            if len(self._kept_secrets) + len(stale) > SECRETS_KEPT_MAX:
+                self._kept_secrets.clear()
+            for account in stale:
+                found[account] = tuple(fetched.get(account, ()))
+                if found[account]:
+                    self._kept_secrets[account] = (now, found[account])
+        return found
+
+    async def _load_late(self, flights: list[Flight]) -> None:
+        """Load what the tables did not know yet, once they are folded far enough."""
+        until: dict[int, int] = {}
+        for flight in flights:
+            until[flight.partition] = max(until.get(flight.partition, -1), flight.position)
+        for partition, position in until.items():
+            while not await self._is_folded(partition, position):
+                if all(flight.stage is not Stage.LOADING for flight in flights):
+                    return
+        for flight in await self._load(flights):
+            log.error("spec_missing", job=flight.due.job_id, partition=flight.partition, position=flight.position)
+            self._on_failed(flight, SPEC_MISSING)
+
+    async def _is_folded(self, partition: int, position: int) -> bool:
+        try:
+            return await self._progress.wait(partition, position, PROGRESS_WAIT_S)
+        except Exception as error:  # noqa: BLE001 - as above: the attempts wait for the store to come back
+            self._note_trouble(error)
+            await self._clock.sleep_until(self._clock.now() + RETRY_MAX_MS)
+            return False
+
+    def _note_trouble(self, error: Exception) -> None:
+        if self.trouble is None:
+            log.warning("tables_unreachable", reason=str(error))
+        self.trouble = f"tables: {error}"

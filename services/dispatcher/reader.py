@@ -1,0 +1,170 @@
+"""
+Reader: one partition under one lease, from the start protocol to the loss of the lease.
+
+    start   E = end of the log; wait until the tables are folded up to E - 1; one snapshot: position A, claim, running attempts
+    tail    from A + 1, admitted due events only
+    again   after any trouble, with back-off: from the start protocol, since only the tables say what is still running
+
+Waiting for E - 1 takes out of the snapshot every attempt whose outcome already stands in the log when we begin.
+
+A gap, a truncated log, or a record that must be understood stops the partition: it is tried again, never passed over.
+
+Source: architecture.md, section 5, "Dispatcher start", "Watchdog", "Back-pressure".
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from libs.domain.ledger import GapInLog, MustUnderstand
+from libs.domain.tail import Tail
+from libs.events import AttemptDue
+from libs.log.port import Log, LogError
+from libs.runtime.crashpoint import crash_at
+from services.dispatcher.flights import Flights
+from services.dispatcher.ports import Clock, DueTables, Meter, Progress, Snapshot
+
+READ_MAX: Final = 500
+READ_WAIT_S: Final = 1.0
+PROGRESS_WAIT_S: Final = 5.0
+RETRY_FIRST_MS: Final = 100
+RETRY_MAX_MS: Final = 5_000
+WATCH_EVERY_MS: Final = 30_000
+OVERDUE_MS: Final = 120_000  # beyond an attempt's own deadline
+
+STARTING: Final = "starting"
+_WANTED: Final = frozenset({"attempt.due"})
+
+log = structlog.get_logger("dispatcher")
+
+
+class Reader:
+    """Reads one partition and hands over the attempts found due."""
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        event_log: Log,
+        tables: DueTables,
+        progress: Progress,
+        clock: Clock,
+        flights: Flights,
+        meter: Meter,
+        on_due: Callable[[int, Sequence[tuple[int, AttemptDue]]], None],
+        room: Callable[[], "asyncio.Future[None] | None"],
+    ) -> None:
+        """Hand attempts to *on_due*; wait for what *room* returns while no more can be held."""
+        self.partition = partition
+        self.trouble: str | None = STARTING
+        self._reached = -1
+        self._log = event_log
+        self._tables = tables
+        self._progress = progress
+        self._clock = clock
+        self._flights = flights
+        self._meter = meter
+        self._on_due = on_due
+        self._room = room
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        retry_ms = RETRY_FIRST_MS
+        while True:
+            reached = self._reached
+            try:
+                tail = await self._begin()
+                if self.trouble == STARTING:
+                    self.trouble = None
+                await self._follow(tail)
+            except (MustUnderstand, GapInLog, LogError) as error:
+                self._note_trouble(f"{type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001 - whatever the store raises, the partition goes on later
+                self._note_trouble(f"{type(error).__name__}: {error}")
+            else:
+                continue  # the watchdog asked for a reload
+            if self._reached > reached:
+                retry_ms = RETRY_FIRST_MS  # it had gone on for a while
+            await self._clock.sleep_until(self._clock.now() + retry_ms)
+            retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
+
+    async def _begin(self) -> Tail:
+        """Go through the start protocol and return the tail to follow."""
+        partition = self.partition
+        end = await self._log.end(partition)
+        while not await self._progress.wait(partition, end - 1, PROGRESS_WAIT_S):
+            log.info("waiting_for_tables", partition=partition, position=end - 1)
+        snapshot = await self._tables.running(partition)
+        crash_at("dispatcher.after_snapshot")
+        if snapshot.position < end - 1:
+            raise GapInLog(f"partition {partition}: the tables went back from {end - 1} to {snapshot.position}")
+        self._flights.passed(partition, snapshot.position)
+        await self._take_snapshot(snapshot)
+        return Tail(partition, wanted=_WANTED, position=snapshot.position, claim=snapshot.claim)
+
+    async def _take_snapshot(self, snapshot: Snapshot) -> None:
+        running = snapshot.running
+        for start in range(0, len(running), READ_MAX):
+            await self._wait_for_room()
+            self._on_due(self.partition, [(snapshot.position, due) for due in running[start : start + READ_MAX]])
+
+    async def _follow(self, tail: Tail) -> None:
+        """Read on from *tail*; return when the partition is to be loaded again."""
+        partition = self.partition
+        watch_at = self._clock.now() + WATCH_EVERY_MS
+        while True:
+            await self._wait_for_room()
+            records = await self._log.read(partition, tail.position + 1, max_records=READ_MAX, wait_s=READ_WAIT_S)
+            due: list[tuple[int, AttemptDue]] = []
+            try:
+                for position, _, envelope in records:
+                    event = tail.take(position, envelope)
+                    if isinstance(event, AttemptDue):
+                        due.append((position, event))
+            finally:
+                # What stands in front of a record that stops us is admitted all the same.
+                self._count(tail)
+                if due:
+                    self._on_due(partition, due)
+                self._reached = max(self._reached, tail.position)
+            self.trouble = None
+            self._flights.passed(partition, tail.position)
+            if self._clock.now() >= watch_at:
+                if await self._has_overdue():
+                    return
+                watch_at = self._clock.now() + WATCH_EVERY_MS
+
+    async def _has_overdue(self) -> bool:
+        """Say whether an attempt is running in the tables that nobody here knows of, long after its deadline."""
+        snapshot = await self._tables.running(self.partition)
+        now = self._clock.now()
+        overdue = [
+            due
+            for due in snapshot.running
+            if due.not_before + due.timeout_ms + OVERDUE_MS < now
+            and not self._flights.knows(self.partition, due.execution_id)
+        ]
+        if overdue:
+            self._meter.overdue(len(overdue))
+            log.error("attempts_overdue", partition=self.partition, count=len(overdue), first=overdue[0].job_id)
+        return bool(overdue)
+
+    async def _wait_for_room(self) -> None:
+        while (room := self._room()) is not None:
+            await room
+
+    def _count(self, tail: Tail) -> None:
+        if tail.void_count:
+            self._meter.void(tail.void_count)
+            tail.void_count = 0
+        if tail.poison_count:
+            log.error("unreadable_records", partition=self.partition, count=tail.poison_count, position=tail.position)
+            self._meter.poison(tail.poison_count)
+            tail.poison_count = 0
+
+    def _note_trouble(self, reason: str) -> None:
+        if self.trouble != reason:
+            log.error("partition_halted", partition=self.partition, reason=reason)
+        self.trouble = reason

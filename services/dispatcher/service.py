@@ -1,0 +1,244 @@
+"""
+The dispatcher's loop: leases in, attempts through, outcomes out.
+
+    keeper --lease--> reader --due--> loader --ready--> calls --outcome--> log
+                                 flights: what is held, so that nothing starts twice
+
+A lost lease drops what has not started; what has started ends, and its outcome is appended: a late one is a fact like any other,
+and the first wins. Stopping drains: calls under way may end, for a bounded time, before the leases are given back, so that a deploy
+repeats no call.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from libs.egress.turns import Turns
+from libs.events import AttemptDue
+from libs.log.port import Log
+from services.dispatcher.attempt import SPEC_MISSING
+from services.dispatcher.calls import Calls
+from services.dispatcher.flights import Flight, Flights
+from services.dispatcher.loader import Loader
+from services.dispatcher.ports import (
+    Clock,
+    DueTables,
+    Egress,
+    Keeper,
+    Lease,
+    MakeKeeper,
+    Meter,
+    Progress,
+    SigningSecrets,
+)
+from services.dispatcher.reader import Reader
+
+WINDOW: Final = 20_000  # attempts held; more than the owners' credits allow to be under way
+WINDOW_BYTES: Final = 128_000_000  # held bodies and their surroundings
+DRAIN_S: Final = 30.0
+RECORD_S: Final = 5.0  # for the last outcomes, once calls are broken off
+STUCK_EVERY_MS: Final = 10_000
+
+log = structlog.get_logger("dispatcher")
+
+
+class DispatcherService:
+    """Makes the calls of the partitions it holds."""
+
+    def __init__(
+        self,
+        *,
+        event_log: Log,
+        tables: DueTables,
+        progress: Progress,
+        secrets: SigningSecrets,
+        egress: Egress,
+        clock: Clock,
+        meter: Meter,
+        make_keeper: MakeKeeper,
+        version: str,
+        concurrency: int = 1_000,
+        per_host: int = 50,
+        window: int = WINDOW,
+        drain_s: float = DRAIN_S,
+    ) -> None:
+        """
+        Put the dispatcher together; nothing happens before `start`.
+
+        Args:
+            make_keeper: makes the keeper of the leases from the two functions it calls.
+            version: stands in the User-Agent.
+            concurrency: calls under way at once, all hosts together.
+            per_host: calls under way to one host.
+            window: attempts held; beyond it reading stops.
+            drain_s: how long calls under way may take to end when the service stops.
+        """
+        self._log = event_log
+        self._tables = tables
+        self._progress = progress
+        self._clock = clock
+        self._meter = meter
+        self._window = window
+        self._drain_s = drain_s
+        self._flights = Flights()
+        self._keeper: Keeper = make_keeper(self.gained, self.lost)
+        self._calls = Calls(
+            event_log=event_log,
+            egress=egress,
+            clock=clock,
+            flights=self._flights,
+            meter=meter,
+            turns=Turns(total=concurrency, per_host=per_host),
+            user_agent=f"Fliq/{version}",
+            may_start=self._keeper.holds,
+            on_recorded=self._recorded,
+        )
+        self._loader = Loader(
+            tables=tables,
+            progress=progress,
+            secrets=secrets,
+            clock=clock,
+            flights=self._flights,
+            on_ready=self._calls.put,
+            on_failed=self._calls.fail,
+        )
+        self._readers: dict[int, tuple[Reader, asyncio.Task[None]]] = {}
+        self._room: asyncio.Future[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._is_running = False
+        self._was_started = False
+
+    @property
+    def held_count(self) -> int:
+        """How many attempts are held whose outcome is not in the log."""
+        return self._flights.open_count
+
+    async def start(self) -> None:
+        """Take leases and begin. A second start changes nothing; a stopped dispatcher is not started again."""
+        if self._was_started:
+            return
+        self._was_started = self._is_running = True
+        self._loader.start()
+        self._watch = asyncio.create_task(self._watch_calls(), name="dispatcher watch")
+        await self._keeper.start()
+
+    async def stop(self) -> None:
+        """
+        Drain, then give the leases back. Stopping twice, or unstarted, is fine.
+
+        Cancelled while it drains, it breaks off what is under way and returns at once.
+        """
+        if not self._is_running:
+            return
+        self._is_running = False
+        try:
+            await self._stop_taking()
+            await self._drain()
+        finally:
+            await self._calls.stop()
+            await self._keeper.stop()
+            log.info("stopped", unfinished=self._flights.open_count)
+
+    def ready(self) -> str | None:
+        """Return None when all is well, else what is not."""
+        if not self._is_running:
+            return "dispatcher is not running"
+        for partition, (reader, _) in sorted(self._readers.items()):
+            if reader.trouble is not None:
+                return f"partition {partition}: {reader.trouble}"
+        if failing := self._calls.failing_partitions:
+            return f"partition {failing[0]}: outcomes cannot be appended"
+        return self._loader.trouble
+
+    async def gained(self, lease: Lease) -> None:
+        """Serve a partition from here on (called by the keeper)."""
+        partition = lease.partition
+        if not self._is_running or partition in self._readers:
+            return
+        reader = Reader(
+            partition,
+            event_log=self._log,
+            tables=self._tables,
+            progress=self._progress,
+            clock=self._clock,
+            flights=self._flights,
+            meter=self._meter,
+            on_due=self._take,
+            room=self._wait_for_room,
+        )
+        self._readers[partition] = reader, asyncio.create_task(reader.run(), name=f"dispatcher partition {partition}")
+        log.info("partition_gained", partition=partition)
+
+    async def lost(self, partition: int) -> None:
+        """Serve a partition no longer: drop what has not started (called by the keeper)."""
+        found = self._readers.pop(partition, None)
+        if found is None:
+            return
+        found[1].cancel()
+        dropped = self._flights.drop_unstarted(partition)
+        await asyncio.wait([found[1]])
+        dropped += self._flights.drop_unstarted(partition)
+        self._free_room()
+        log.info("partition_lost", partition=partition, dropped=dropped)
+
+    def _take(self, partition: int, due: Sequence[tuple[int, AttemptDue]]) -> None:
+        """Take up the attempts that were found due, each with the position at which the tables know its job."""
+        flights = []
+        for position, event in due:
+            flight = self._flights.add(partition, event, position)
+            if flight is not None:
+                flights.append(flight)
+        if flights:
+            self._loader.put(flights)
+            self._meter.in_flight(self._flights.open_count)
+
+    def _recorded(self) -> None:
+        self._meter.in_flight(self._flights.open_count)
+        self._free_room()
+
+    def _has_room(self) -> bool:
+        return self._flights.open_count < self._window and self._flights.open_bytes < WINDOW_BYTES
+
+    def _wait_for_room(self) -> "asyncio.Future[None] | None":
+        if self._has_room():
+            return None
+        if self._room is None:
+            self._room = asyncio.get_running_loop().create_future()
+        return asyncio.shield(self._room)
+
+    def _free_room(self) -> None:
+        room = self._room
+        if room is not None and self._has_room():
+            self._room = None
+            room.set_result(None)
+
+    async def _watch_calls(self) -> None:
+        while True:
+            await self._clock.sleep_until(self._clock.now() + STUCK_EVERY_MS)
+            if count := self._calls.end_stuck():
+                self._meter.overdue(count)
+
+    async def _stop_taking(self) -> None:
+        tasks = [task for _, task in self._readers.values()]
+        if self._watch is not None:
+            tasks.append(self._watch)
+        self._readers.clear()
+        for task in tasks:
+            task.cancel()
+        for partition in self._flights.partitions():
+            self._flights.drop_unstarted(partition)
+        self._calls.forget_waiting()
+        await asyncio.wait(tasks)
+        await self._loader.stop()
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(self._drain_s):
+                await self._calls.wait_idle()
+        except TimeoutError:
+            log.warning("drain_timed_out", unfinished=self._flights.open_count)
+
+
+__all__ = ["DRAIN_S", "SPEC_MISSING", "DispatcherService", "Flight"]
