@@ -146,8 +146,10 @@ class EgressClient:
         except RequestRefused:
             reply = _failed(INVALID_REQUEST, None)
         finally:
-            if not result.done():
-                result.cancel()  # so that a connection which stands a moment later is dropped unused
+            if not result.done() or result.cancelled():
+                # A timeout that met us waiting for the result has cancelled it already. Done, it also tells a connection
+                # which stands only a moment later that nobody wants it.
+                result.cancel()
                 if exchange is not None:
                     exchange.abort()
         return self._outcome(reply, began_at=began_at, duration_s=loop.time() - began_s)

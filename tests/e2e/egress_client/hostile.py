@@ -1,0 +1,235 @@
+"""
+A target that does what it likes: a raw TCP (or TLS) server on loopback that hands each request to a script.
+
+It records every connection and every request that arrived, because the facts to be shown are mostly about what a target
+does *not* see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from libs.egress.client import EgressClient
+from libs.egress.policy import EgressPolicy
+from libs.egress.request import OutgoingRequest
+from libs.egress.resolver import ResolveError, Resolver
+
+CERTIFICATES = Path(__file__).parent / "certificates"
+NOW = 1_775_034_000_000  # the clock of every test: 2026-04-01T09:00:00Z
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+Script = Callable[["Connection"], Awaitable[None]]
+
+
+class Connection:
+    """One accepted connection, as a script sees it after the request has been read."""
+
+    def __init__(self, tcp: socket.socket) -> None:
+        self.tcp = tcp
+        self.request = b""
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it; raises OSError when the client has gone."""
+        await asyncio.get_running_loop().sock_sendall(self.tcp, data)
+
+    def reset(self) -> None:
+        """Let the end of the connection be RST."""
+        self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async def until_closed(self) -> None:
+        """Wait until the client closes: how a script stays silent without a clock."""
+        while await asyncio.get_running_loop().sock_recv(self.tcp, 65536):
+            pass
+
+    async def read_request(self) -> bytes:
+        """Read a head and the body its Content-Length announces; empty when the peer closed before."""
+        loop = asyncio.get_running_loop()
+        missing = 1
+        while missing > 0:
+            data = await loop.sock_recv(self.tcp, 65536)
+            if not data:
+                return b""
+            self.request += data
+            head, end, body = self.request.partition(b"\r\n\r\n")
+            length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+            missing = int(length or 0) - len(body) if end else 1
+        return self.request
+
+
+class Target:
+    """A running hostile server on plain sockets: nothing between a script and the wire."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.connection_count = 0
+        self.requests: list[bytes] = []
+        self.peer_closed = asyncio.Event()  # some connection came to its end
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.listener.setblocking(False)
+        self.port: int = self.listener.getsockname()[1]
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def url(self, path: str = "/", *, host: str = "127.0.0.1", scheme: str = "http") -> str:
+        """A URL of this server."""
+        return f"{scheme}://{host}:{self.port}{path}"
+
+    async def serve(self) -> None:
+        """Accept until cancelled, then end every script."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                tcp, _ = await loop.sock_accept(self.listener)
+                self.connection_count += 1
+                task = asyncio.create_task(self._talk(tcp))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        finally:
+            ending = list(self._tasks)
+            for task in ending:
+                task.cancel()
+            for failure in await asyncio.gather(*ending, return_exceptions=True):
+                if isinstance(failure, Exception):
+                    raise failure
+
+    async def _talk(self, tcp: socket.socket) -> None:
+        connection = Connection(tcp)
+        try:
+            if await connection.read_request():
+                self.requests.append(connection.request)
+                await self.script(connection)
+        except OSError:
+            pass  # the client gave up first, which is what many scripts are there to see
+        finally:
+            tcp.close()
+            self.peer_closed.set()
+
+
+@asynccontextmanager
+async def target(script: Script) -> AsyncIterator[Target]:
+    """Run a hostile server on a free loopback port."""
+    running = Target(script)
+    serving = asyncio.create_task(running.serve())
+    try:
+        yield running
+    finally:
+        # A connection that is still in the queue of the kernel is dropped with the listener.
+        serving.cancel()
+        failure = (await asyncio.gather(serving, return_exceptions=True))[0]
+        running.listener.close()
+    if isinstance(failure, Exception):
+        raise failure
+
+
+class TlsTarget:
+    """A TLS server in a thread: shakes hands with the certificate it was given and answers one request a connection."""
+
+    def __init__(self, certificate: str | None) -> None:
+        self._context: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(CERTIFICATES / f"{certificate}.pem")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        self.requests: list[bytes] = []
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> TlsTarget:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes the accept
+        self._thread.join(5)
+        self.listener.close()
+
+    def url(self, *, host: str, scheme: str = "https") -> str:
+        """A URL of this server."""
+        return f"{scheme}://{host}:{self.port}/"
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                tcp, _ = self.listener.accept()
+            except OSError:
+                return
+            with tcp:
+                tcp.settimeout(5)
+                try:
+                    self._answer(tcp)
+                except OSError:
+                    pass  # a handshake that fails is the point of most tests
+
+    def _answer(self, tcp: socket.socket) -> None:
+        if self._context is None:
+            tcp.sendall(b"220 mail.example ESMTP\r\n")
+            tcp.recv(65536)
+            return
+        with self._context.wrap_socket(tcp, server_side=True) as tls:
+            self.requests.append(tls.recv(65536))
+            tls.sendall(OK)
+            tls.recv(65536)
+
+
+def answer(raw: bytes) -> Script:
+    """A script that sends *raw* and closes."""
+
+    async def script(connection: Connection) -> None:
+        await connection.send(raw)
+
+    return script
+
+
+class FakeResolver:
+    """Answers from a table of lists: each look-up of a name takes its next list, the last one for ever."""
+
+    def __init__(self, **tables: list[list[str]]) -> None:
+        self._tables = {name.replace("_", "."): list(answers) for name, answers in tables.items()}
+        self.asked: list[str] = []
+
+    async def resolve(self, host: str) -> list[str]:
+        """Return the next answer for *host*."""
+        self.asked.append(host)
+        answers = self._tables.get(host)
+        if not answers:
+            raise ResolveError("NXDOMAIN")
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+@asynccontextmanager
+async def client(
+    *targets: Target,
+    resolver: Resolver | None = None,
+    allow: str | None = None,
+    dns_s: float = 3.0,
+    connect_s: float = 5.0,
+) -> AsyncIterator[EgressClient]:
+    """A client whose allow-list names exactly *targets*, or *allow*."""
+    listed = ",".join(f"127.0.0.1/32:{one.port}" for one in targets) if allow is None else allow
+    context = ssl.create_default_context(cafile=str(CERTIFICATES / "authority.pem"))
+    running = EgressClient(
+        policy=EgressPolicy.parse(listed),
+        now=lambda: NOW,
+        resolver=resolver or FakeResolver(),
+        ssl_context=context,
+        dns_s=dns_s,
+        connect_s=connect_s,
+    )
+    await running.start()
+    try:
+        yield running
+    finally:
+        await running.close()
+
+
+def request(
+    url: str, *, method: str = "POST", headers: list[tuple[str, str]] | None = None, body: bytes | None = b"{}"
+) -> OutgoingRequest:
+    """A request with little to say."""
+    return OutgoingRequest(method=method, url=url, headers=headers or [], body=body)

@@ -1,0 +1,269 @@
+"""Table R of the attack cases: where a call ends up is decided at fire time, by address, before a byte is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from libs.egress.resolver import ResolveError, SystemResolver
+from tests.e2e.egress_client.hostile import OK, Connection, FakeResolver, answer, client, request, target
+
+LONG_S = 10.0
+DENIED = (False, None, "destination_not_allowed")
+
+
+async def test_name_resolves_to_the_target() -> None:
+    """A name is looked up once per call, and Host carries it."""
+    resolver = FakeResolver(target_example=[["127.0.0.1"]])
+    async with target(answer(OK)) as there, client(there, resolver=resolver) as fliq:
+        outcome = await fliq.call(request(there.url(host="target.example")), timeout_s=LONG_S)
+
+        assert outcome.ok
+        assert resolver.asked == ["target.example"]
+        assert f"\r\nHost: target.example:{there.port}\r\n".encode() in there.requests[0]
+
+
+async def test_r1_name_to_loopback() -> None:
+    """R1: a name that means loopback is denied; the listener there sees no connection."""
+    resolver = FakeResolver(evil_example=[["127.0.0.1"]])
+    async with target(answer(OK)) as canary, client(allow="", resolver=resolver) as fliq:
+        outcome = await fliq.call(request(canary.url(host="evil.example")), timeout_s=LONG_S)
+
+        assert (outcome.ok, outcome.status_code, outcome.error) == DENIED
+        assert canary.connection_count == 0
+
+
+async def test_r2_r4_rebinding() -> None:
+    """R2, R4: each attempt is judged anew: allowed, then rebound to a denied address, then allowed again."""
+    resolver = FakeResolver(evil_example=[["127.0.0.1"], ["169.254.169.254"], ["127.0.0.1"]])
+    async with target(answer(OK)) as there, client(there, resolver=resolver) as fliq:
+        outcomes = [await fliq.call(request(there.url(host="evil.example")), timeout_s=LONG_S) for _ in range(3)]
+
+        assert [outcome.error for outcome in outcomes] == [None, "destination_not_allowed", None]
+        assert there.connection_count == 2
+
+
+@pytest.mark.parametrize(
+    "answers", [["127.0.0.1", "10.0.0.1"], ["10.0.0.1", "127.0.0.1"], ["127.0.0.1", "::ffff:127.0.0.1"]]
+)
+async def test_r3_mixed_answers(answers: list[str]) -> None:
+    """R3: one denied answer among allowed ones, in either order, fails the attempt before anything is connected."""
+    resolver = FakeResolver(evil_example=[answers])
+    async with target(answer(OK)) as there, client(there, resolver=resolver) as fliq:
+        outcome = await fliq.call(request(there.url(host="evil.example")), timeout_s=LONG_S)
+
+        assert (outcome.ok, outcome.status_code, outcome.error) == DENIED
+        assert there.connection_count == 0
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("location", ["http://127.0.0.1:{port}/", "file:///etc/passwd", "/", "//evil.example/"])
+async def test_r5_redirects(status: int, location: str) -> None:
+    """R5: a redirect is a failed attempt; nothing is sent to where it points."""
+    async with target(answer(OK)) as canary:
+        to = location.format(port=canary.port)
+        raw = f"HTTP/1.1 {status} Moved\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n".encode()
+        async with target(answer(raw)) as there, client(there, canary) as fliq:
+            outcome = await fliq.call(request(there.url(), headers=[("X-Api-Key", "k")]), timeout_s=LONG_S)
+
+            assert (outcome.ok, outcome.status_code, outcome.error) == (False, status, "redirect_not_followed")
+            assert there.connection_count == 1
+            assert canary.connection_count == 0
+
+
+class SilentResolver:
+    """A DNS server that never answers."""
+
+    async def resolve(self, host: str) -> list[str]:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+        return []
+
+
+@pytest.mark.parametrize(
+    "resolver",
+    [
+        pytest.param(FakeResolver(), id="NXDOMAIN"),
+        pytest.param(FakeResolver(evil_example=[[]]), id="no address"),
+        pytest.param(FakeResolver(evil_example=[[f"8.8.{n // 250}.{n % 250}" for n in range(500)]]), id="500 answers"),
+        pytest.param(FakeResolver(evil_example=[[f"8.8.8.{n}" for n in range(9)]]), id="9 answers of a family"),
+        pytest.param(SilentResolver(), id="silence"),
+    ],
+)
+async def test_r6_dns_fails_closed(resolver: FakeResolver) -> None:
+    """R6: whatever goes wrong with the name is `dns_error`, within the limit of name resolution."""
+    async with client(allow="", resolver=resolver, dns_s=0.1) as fliq:
+        outcome = await fliq.call(request("http://evil.example/"), timeout_s=LONG_S)
+
+        assert (outcome.ok, outcome.status_code, outcome.error) == (False, None, "dns_error")
+        assert outcome.duration_ms < 2_000
+
+
+async def test_r7_surroundings_are_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """R7: proxies and netrc files in the environment change nothing."""
+    async with target(answer(OK)) as proxy, target(answer(OK)) as there, client(there) as fliq:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url())
+        (tmp_path / ".netrc").write_text("machine 127.0.0.1 login u password p\n")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
+
+        assert outcome.ok
+        assert proxy.connection_count == 0
+        assert b"uthorization" not in there.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("http://127.0.0.1/", "destination_not_allowed"),
+        ("http://169.254.169.254/latest/", "destination_not_allowed"),
+        ("http://[::ffff:127.0.0.1]/", "destination_not_allowed"),
+        ("http://kafka/", "destination_not_allowed"),
+        ("http://h.example:6379/", "destination_not_allowed"),
+        ("file:///etc/passwd", "invalid_request"),
+        ("http://u:p@h.example/", "invalid_request"),
+    ],
+)
+async def test_r8_stored_urls_are_judged_again(url: str, error: str) -> None:
+    """R8: a URL that got past creation, by an older or looser list, is refused when it is fired."""
+    async with client(allow="", resolver=FakeResolver(h_example=[["8.8.8.8"]])) as fliq:
+        outcome = await fliq.call(request(url), timeout_s=LONG_S)
+
+        assert (outcome.ok, outcome.status_code, outcome.error) == (False, None, error)
+
+
+async def test_peer_is_compared_after_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the connection ends up somewhere else than judged, nothing is sent on it."""
+    loop = asyncio.get_running_loop()
+    async with target(answer(OK)) as canary, target(answer(OK)) as there, client(there) as fliq:
+        real = loop.create_connection
+
+        async def misrouted(factory: object, host: str, port: int, **options: object) -> object:
+            return await real(factory, host, canary.port, **options)  # type: ignore[arg-type]
+
+        class Misrouting:
+            """A loop whose connections go astray."""
+
+            create_connection = staticmethod(misrouted)
+            time = staticmethod(loop.time)
+            create_future = staticmethod(loop.create_future)
+
+        monkeypatch.setattr(fliq, "_loop", Misrouting())
+        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
+
+        assert (outcome.ok, outcome.status_code, outcome.error) == DENIED
+        await asyncio.wait_for(canary.peer_closed.wait(), LONG_S)
+        assert canary.requests == []
+
+
+async def test_refused_connection() -> None:
+    """A port where nobody listens is `connection_refused`."""
+    async with target(answer(OK)) as there, client(there) as fliq:
+        url = there.url()
+        async with client(allow="127.0.0.0/8") as other:
+            gone = await other.call(request("http://127.0.0.1:1/"), timeout_s=LONG_S)
+        outcome = await fliq.call(request(url), timeout_s=LONG_S)
+
+        assert outcome.ok
+        assert (gone.ok, gone.status_code, gone.error) == (False, None, "connection_refused")
+
+
+async def test_second_address_is_tried() -> None:
+    """When the first address does not take the connection the next one gets the request, once."""
+    resolver = FakeResolver(target_example=[["127.0.0.2", "127.0.0.1"]])
+    async with target(answer(OK)) as there, client(allow="127.0.0.0/8", resolver=resolver) as fliq:
+        outcome = await fliq.call(request(there.url(host="target.example")), timeout_s=LONG_S)
+
+        assert outcome.ok
+        assert there.connection_count == 1
+
+
+async def test_localhost_needs_no_resolver() -> None:
+    """`localhost` is the loopback address that the allow-list names; nobody is asked."""
+    resolver = FakeResolver()
+    async with target(answer(OK)) as there, client(there, resolver=resolver) as fliq:
+        outcome = await fliq.call(request(there.url(host="localhost")), timeout_s=LONG_S)
+
+        assert outcome.ok
+        assert resolver.asked == []
+
+
+async def test_dangerous_header_is_not_sent() -> None:
+    """A stored header that could split the request ends the call before anything is connected."""
+    async with target(answer(OK)) as there, client(there) as fliq:
+        outcome = await fliq.call(request(there.url(), headers=[("X", "a\r\nY: b")]), timeout_s=LONG_S)
+
+        assert (outcome.ok, outcome.error) == (False, "invalid_request")
+        assert there.connection_count == 0
+
+
+async def test_system_resolver_asks_for_the_absolute_name() -> None:
+    """No search domain applies, and an error is a ResolveError."""
+    asked = []
+
+    def look_up(name: str) -> list[str]:
+        asked.append(name)
+        if len(asked) > 1:
+            raise ResolveError("SERVFAIL")
+        return ["8.8.8.8"]
+
+    resolver = SystemResolver(threads=1, look_up=look_up)
+    try:
+        assert await resolver.resolve("h.example") == ["8.8.8.8"]
+        with pytest.raises(ResolveError):
+            await resolver.resolve("h.example")
+    finally:
+        resolver.close()
+
+    assert asked == ["h.example.", "h.example."]
+    with pytest.raises(ResolveError):
+        await resolver.resolve("h.example")
+
+
+async def test_client_lifecycle() -> None:
+    """Close without start, double start and double close are fine; a call outside of them is a mistake that raises."""
+    async with target(answer(OK)) as there, client(there) as fliq:
+        await fliq.start()
+        assert (await fliq.call(request(there.url()), timeout_s=LONG_S)).ok
+        await fliq.close()
+        await fliq.close()
+        with pytest.raises(RuntimeError):
+            await fliq.call(request(there.url()), timeout_s=LONG_S)
+
+
+async def test_close_ends_calls_under_way() -> None:
+    """Closing aborts a call that waits; it comes back as a failed attempt."""
+    arrived = asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        arrived.set()
+        await connection.until_closed()
+
+    async with target(script) as there, client(there) as fliq:
+        call = asyncio.create_task(fliq.call(request(there.url()), timeout_s=LONG_S))
+        await asyncio.wait_for(arrived.wait(), LONG_S)
+        await fliq.close()
+
+        assert (await call).error == "connection_error"
+
+
+async def test_cancelling_a_call_closes_its_connection() -> None:
+    """Cancellation passes through, and the target sees the connection end."""
+    arrived = asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        arrived.set()
+        await connection.until_closed()
+
+    async with target(script) as there, client(there) as fliq:
+        call = asyncio.create_task(fliq.call(request(there.url()), timeout_s=LONG_S))
+        await asyncio.wait_for(arrived.wait(), LONG_S)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+        await asyncio.wait_for(there.peer_closed.wait(), LONG_S)

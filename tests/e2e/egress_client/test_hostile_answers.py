@@ -1,0 +1,344 @@
+"""Table V of the attack cases: what comes back may be anything; what we make of it is fixed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tracemalloc
+
+import pytest
+
+from libs.egress.exchange import BODY_LIMIT, RAW_LIMIT
+from tests.e2e.egress_client.hostile import OK, Connection, answer, client, request, target
+
+SHORT_S = 0.3  # the limit of calls that are expected to run into it
+LONG_S = 10.0  # the limit of calls that are not
+
+
+async def test_good_answer() -> None:
+    """A plain 200 is a success with its status, its duration and the instant it was sent."""
+    async with target(answer(OK)) as there, client(there) as fliq:
+        outcome = await fliq.call(request(there.url("/hook?x=1")), timeout_s=LONG_S)
+
+        assert outcome.ok
+        assert (outcome.status_code, outcome.error, outcome.is_truncated) == (200, None, False)
+        assert outcome.sent_at == 1_775_034_000_000
+        assert 0 <= outcome.duration_ms < 5_000
+        assert there.requests == [
+            f"POST /hook?x=1 HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
+            "Content-Length: 2\r\nConnection: close\r\n\r\n{}".encode()
+        ]
+
+
+async def silent(connection: Connection) -> None:
+    """Never answer."""
+    await connection.until_closed()
+
+
+def drip(start: bytes, drop: bytes) -> object:
+    """A script that sends *start*, then *drop* again and again, a little at a time."""
+
+    async def script(connection: Connection) -> None:
+        await connection.send(start)
+        for _ in range(1_000):
+            await connection.send(drop)
+            # The pace of the drip is the attack itself; nothing is waited for here.
+            await asyncio.sleep(0.02)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(silent, id="silence"),
+        pytest.param(drip(b"HTTP/1.1 200 OK\r\nX: ", b"a"), id="drip of a header"),
+        pytest.param(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"a"), id="drip of a body"),
+        pytest.param(
+            drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"), id="drip of chunks"
+        ),
+        pytest.param(drip(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), id="endless 103"),
+    ],
+)
+async def test_v1_slow_targets_end_by_the_total(script: object) -> None:
+    """V1: whatever keeps a call waiting is ended by its limit, as `timeout`, and the connection is closed."""
+    async with target(script) as there, client(there) as fliq:  # type: ignore[arg-type]
+        outcome = await fliq.call(request(there.url()), timeout_s=SHORT_S)
+
+        assert (outcome.ok, outcome.status_code, outcome.error) == (False, None, "timeout")
+        assert 250 <= outcome.duration_ms < 1_500
+        await asyncio.wait_for(there.peer_closed.wait(), LONG_S)
+
+
+def flood(start: bytes, piece: bytes) -> object:
+    """A script that sends *start*, then *piece* as fast as it is taken."""
+
+    async def script(connection: Connection) -> None:
+        await connection.send(start)
+        for _ in range(100_000):
+            await connection.send(piece)
+
+    return script
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        pytest.param(flood(HEAD + b"\r\n", b"a" * 65536), None, id="endless body"),
+        pytest.param(flood(CHUNKED, b"1\r\na\r\n" * 5_000), None, id="endless small chunks"),
+        pytest.param(flood(CHUNKED + b"1;", b"a" * 65536), None, id="endless chunk extension"),
+        pytest.param(flood(CHUNKED + b"0\r\nX: ", b"a" * 65536), None, id="endless trailer"),
+        pytest.param(flood(HEAD + b"Content-Encoding: gzip\r\n\r\n", b"\x1f\x8b\x08" + b"\0" * 65536), None, id="bomb"),
+        pytest.param(flood(HEAD + b"X: ", b"a" * 65536), "protocol_error", id="endless header"),
+        pytest.param(flood(HEAD, b"X: a\r\n" * 5_000), "protocol_error", id="endless headers"),
+        pytest.param(flood(b"", b"HTTP/1.1 103 Early\r\n\r\n" * 5_000), "protocol_error", id="fast endless 103"),
+        pytest.param(answer(HEAD + b"X: " + b"a" * 1_048_576 + b"\r\n\r\n"), "protocol_error", id="1 MiB header"),
+        pytest.param(answer(HEAD + b"X: a\r\n" * 5_000 + b"\r\n"), "protocol_error", id="5,000 headers"),
+    ],
+)
+async def test_v2_floods_are_cut(script: object, error: str | None) -> None:
+    """V2: an endless answer is cut at its budget, long before the limit of the call, and costs little memory."""
+    async with target(script) as there, client(there) as fliq:  # type: ignore[arg-type]
+        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
+
+        assert outcome.error == error
+        assert outcome.ok is (error is None)
+        assert outcome.is_truncated is (error is None)
+        assert outcome.duration_ms < 5_000
+        await asyncio.wait_for(there.peer_closed.wait(), LONG_S)
+
+
+async def test_v2_memory() -> None:
+    """V2: fifty endless bodies at once keep less than 5 MiB of Python memory beyond what they had before."""
+    async with target(flood(HEAD + b"\r\n", b"a" * 65536)) as there, client(there) as fliq:  # type: ignore[arg-type]
+        await fliq.call(request(there.url()), timeout_s=LONG_S)
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            outcomes = await asyncio.gather(*(fliq.call(request(there.url()), timeout_s=LONG_S) for _ in range(50)))
+            grown = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+
+        assert all(outcome.ok for outcome in outcomes)
+        assert grown < 5 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b"\x00\x01\x02garbage\r\n\r\n", id="garbage"),
+        pytest.param(b"<html>hello</html>", id="HTTP/0.9 body"),
+        pytest.param(b"HTTP/0.9 200 OK\r\nContent-Length: 0\r\n\r\n", id="version 0.9"),
+        pytest.param(b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", id="version 2.0"),
+        pytest.param(b"RTSP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", id="RTSP"),
+        pytest.param(b"ICE/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", id="ICE"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n", id="SSH"),
+        pytest.param(b"\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", id="blank lines in front"),
+        pytest.param(HEAD + b"Content-Length: abc\r\n\r\n", id="length abc"),
+        pytest.param(HEAD + b"Content-Length: -1\r\n\r\n", id="length -1"),
+        pytest.param(HEAD + b"Content-Length: 99999999999999999999\r\n\r\n", id="length beyond 64 bits"),
+        pytest.param(HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok", id="two equal lengths"),
+        pytest.param(HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok", id="two lengths"),
+        pytest.param(
+            HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="length and chunks"
+        ),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", id="bad chunk size"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\naXX0\r\n\r\n", id="bad chunk end"),
+        pytest.param(HEAD + b"X: a\x00b\r\n\r\n", id="NUL in a header"),
+        pytest.param(HEAD + b"X A: b\r\n\r\n", id="space in a name"),
+        pytest.param(HEAD + b"Content-Length : 2\r\n\r\nok", id="space before the colon"),
+        pytest.param(HEAD + b" folded\r\n\r\n", id="folded line"),
+        pytest.param(b"HTTP/1.1 200 OK\nContent-Length: 0\n\n", id="bare LF"),
+        pytest.param(b"HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n", id="V4 status 000"),
+        pytest.param(b"HTTP/1.1 99 X\r\nContent-Length: 0\r\n\r\n", id="V4 status 99"),
+        pytest.param(b"HTTP/1.1 99999 X\r\nContent-Length: 0\r\n\r\n", id="V4 status 99999"),
+        pytest.param(b"HTTP/1.1 abc X\r\nContent-Length: 0\r\n\r\n", id="V4 status abc"),
+    ],
+)
+async def test_v3_not_http(raw: bytes) -> None:
+    """V3: what is not strict HTTP/1.x is a `protocol_error` without a status."""
+
+    async def script(connection: Connection) -> None:
+        await connection.send(raw)
+        await connection.until_closed()
+
+    async with target(script) as there, client(there) as fliq:
+        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
+
+        assert (outcome.ok, outcome.status_code, outcome.error) == (False, None, "protocol_error")
+
+
+async def test_v3_one_byte_at_a_time() -> None:
+    """V3: how an answer is cut into packets changes nothing."""
+
+    async def script(connection: Connection) -> None:
+        connection.tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in b"HTTP/1.1 100 Continue\r\n\r\n" + OK:
+            await connection.send(bytes([byte]))
+
+    async with target(script) as there, client(there) as fliq:
+        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
+
+        assert (outcome.status_code, outcome.error) == (200, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "error"),
+    [
+        ("204 No Content", 204, None),
+        ("299 Fine", 299, None),
+        ("101 Switching Protocols", 101, "HTTP 101"),
+        ("300 Choices", 300, "redirect_not_followed"),
+        ("404 Not Found", 404, "HTTP 404"),
+        ("500", 500, "HTTP 500"),
+        ("999 Denied", 999, "HTTP 999"),
+    ],
+)
+async def test_v4_statuses(line: str, status: int, error: str | None) -> None:
+    """V4: only 200–299 is success; every other status is stored as given. A body behind a 204 or a 101 is ignored."""
+    raw = f"HTTP/1.1 {line}\r\nContent-Length: 5\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nhello".encode()
+    async with target(answer(raw)) as there, client(there) as fliq:
+        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
+
+        assert (outcome.status_code, outcome.error, outcome.ok) == (status, error, error is None)
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_truncated"),
+    [
+        pytest.param(HEAD + b"Content-Length: 10\r\n\r\n12345", True, id="5 of 10 bytes"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n", True, id="no last chunk"),
+        pytest.param(HEAD + b"\r\n12345", False, id="ends with the connection"),
+        pytest.param(b"HTTP/1.0 200 OK\r\n\r\n12345", False, id="HTTP/1.0"),
+        pytest.param(HEAD + b"Content-Length: 5\r\n\r\n12345HTTP/1.1 500 Surplus\r\n\r\n", False, id="surplus"),
+    ],
+)
+async def test_v5_status_decides(raw: bytes, is_truncated: bool) -> None:
+    """V5: once the head is complete its status decides; an early end is only noted."""
+    async with target(answer(raw)) as there, client(there) as fliq:
+        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
+
+        assert (outcome.status_code, outcome.error, outcome.is_truncated) == (200, None, is_truncated)
+
+
+async def reset(connection: Connection) -> None:
+    """RST after the request."""
+    connection.reset()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(reset, id="RST after the request"),
+        pytest.param(answer(b""), id="FIN before the status"),
+        pytest.param(answer(b"HTTP/1.1 200 OK\r\nX: a"), id="FIN within the head"),
+        pytest.param(answer(b"HTTP/1.1 103 Early Hints\r\n\r\n"), id="FIN after a 103"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST", "HEAD"])
+async def test_v6_v9_one_arrival(script: object, method: str) -> None:
+    """V6, V9: a connection that ends without an answer is one failed attempt, and the target saw exactly one request."""
+    async with target(script) as there, client(there) as fliq:  # type: ignore[arg-type]
+        outcome = await fliq.call(request(there.url(), method=method), timeout_s=LONG_S)
+
+        assert (outcome.ok, outcome.status_code, outcome.error) == (False, None, "connection_error")
+        assert (there.connection_count, len(there.requests)) == (1, 1)
+
+
+async def test_v7_retry_after() -> None:
+    """V7: a 429 or 503 may ask for a wait, in its final head only."""
+    early = b"HTTP/1.1 103 Early\r\nRetry-After: 7\r\n\r\n"
+    body = b"\r\nRetry-After: 9\r\n\r\n"
+    tail = b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    cases = [
+        (b"HTTP/1.1 503 Busy\r\nretry-AFTER: 10\r\n" + tail, 10_000),
+        (b"HTTP/1.1 429 Slow\r\nRetry-After: Wed, 01 Apr 2026 09:01:00 GMT\r\n" + tail, 60_000),
+        (b"HTTP/1.1 429 Slow\r\nRetry-After: 99999999\r\n" + tail, 3_600_000),
+        (b"HTTP/1.1 429 Slow\r\nRetry-After: later\r\n" + tail, None),
+        (early + b"HTTP/1.1 503 Busy\r\n" + tail, None),
+        (b"HTTP/1.1 500 Broken\r\nRetry-After: 10\r\n" + tail, None),
+    ]
+    for raw, wait_ms in cases:
+        async with target(answer(raw)) as there, client(there) as fliq:
+            outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
+
+            assert outcome.retry_after_ms == wait_ms, raw
+
+
+async def test_v9_keep_alive_is_not_used() -> None:
+    """V9, T4: a target that keeps its connection open gets a new one for the next call, without its cookie."""
+    raw = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
+
+    async def script(connection: Connection) -> None:
+        await connection.send(raw)
+        await connection.until_closed()
+
+    async with target(script) as there, client(there) as fliq:
+        first = await fliq.call(request(there.url(), headers=[("X-Tenant", "a")]), timeout_s=LONG_S)
+        second = await fliq.call(request(there.url(), headers=[]), timeout_s=LONG_S)
+
+        assert first.ok
+        assert second.ok
+        assert there.connection_count == 2
+        assert b"a=1" not in there.requests[1]
+        assert b"X-Tenant" not in there.requests[1]
+        assert b"ookie" not in there.requests[1]
+
+
+async def test_lingering_connection_is_closed() -> None:
+    """A target that never closes loses its connection within the time to linger; the call does not wait for that."""
+
+    async def script(connection: Connection) -> None:
+        await connection.send(OK)
+        await connection.until_closed()
+
+    async with target(script) as there, client(there) as fliq:
+        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
+
+        assert outcome.duration_ms < 900
+        assert not there.peer_closed.is_set()
+        await asyncio.wait_for(there.peer_closed.wait(), LONG_S)
+
+
+async def test_answer_to_head_has_no_body() -> None:
+    """The length in an answer to HEAD is not waited for."""
+    raw = HEAD + b"Content-Length: 1000\r\n\r\n"
+
+    async def script(connection: Connection) -> None:
+        await connection.send(raw)
+        await connection.until_closed()
+
+    async with target(script) as there, client(there) as fliq:
+        outcome = await fliq.call(request(there.url(), method="HEAD", body=None), timeout_s=LONG_S)
+
+        assert (outcome.ok, outcome.is_truncated) == (True, False)
+
+
+async def test_body_at_the_limit_is_read_whole() -> None:
+    """A body of exactly the limit is complete; one byte more is cut."""
+    for size, is_truncated in ((BODY_LIMIT, False), (BODY_LIMIT + 1, True)):
+        raw = HEAD + f"Content-Length: {size}\r\n\r\n".encode() + b"a" * size
+        async with target(answer(raw)) as there, client(there) as fliq:
+            outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
+
+            assert (outcome.ok, outcome.is_truncated) == (True, is_truncated)
+    assert RAW_LIMIT > 2 * BODY_LIMIT
+
+
+async def test_answer_before_the_request_was_read() -> None:
+    """A large request and a target that answers at once without reading it all: the answer counts."""
+    body = b"x" * 262_144
+
+    async def script(connection: Connection) -> None:
+        assert connection.request.endswith(body)
+        await connection.send(OK)
+
+    async with target(script) as there, client(there) as fliq:
+        outcome = await fliq.call(request(there.url(), body=body), timeout_s=LONG_S)
+
+        assert outcome.ok
