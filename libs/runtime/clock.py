@@ -106,7 +106,7 @@ class SystemClock:
 
 class ManualClock:
     """
-    A clock that stands still until advance() is called; for tests and simulations.
+    A clock that stands still until it is moved; for tests and simulations.
 
     Sleepers wake in the order of their instants, and of their arrival where these are equal.
     """

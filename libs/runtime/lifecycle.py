@@ -1,0 +1,249 @@
+"""
+Life cycle: services start in order, and end in the reverse order, however the process is told to end.
+
+Terms
+    service   something with start() and stop(); stop() drains and is bounded by itself where it can be.
+    StartStop the contract as a base class: stop without start is fine, start and stop twice are fine, a stop that
+              comes while a start is under way waits for it, and a stopped service may be started again.
+    crash     a background task of a service that ends with an error, or ends at all, without having been stopped.
+
+The Supervisor runs the services of one process. The first SIGTERM or SIGINT begins the drain, last started first
+stopped: what takes work in ends before what does the work, and that before what keeps it. A second signal ends the
+drain where it is. A crash drains too, and the process ends with status 1: half a Fliq must not look like a whole one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+import structlog
+
+DRAIN_TIMEOUT_S = 40.0  # the longest call that is waited for takes 30 s, and what it reports must be written
+_LAST_CHANCE_S = 0.5  # for a service whose turn to stop comes when the time is over
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Service(Protocol):
+    """What the supervisor runs."""
+
+    async def start(self) -> None:
+        """Be at work when this returns; raise when that cannot be."""
+
+    async def stop(self) -> None:
+        """Be at rest when this returns; nothing to do is fine."""
+
+
+class StartStop:
+    """
+    The contract of start and stop, and background tasks that are watched.
+
+    A subclass overrides on_start() and on_stop() and calls spawn() for its loops; whatever was spawned and still runs
+    is cancelled after on_stop(), or when on_start() fails.
+    """
+
+    def __init__(self) -> None:
+        self.on_crash: Callable[[str, BaseException], None] | None = None
+        self._gate = asyncio.Lock()
+        self._is_started = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def is_started(self) -> bool:
+        return self._is_started
+
+    async def on_start(self) -> None:
+        """Begin; called once per start."""
+
+    async def on_stop(self) -> None:
+        """End; called once per stop that follows a start."""
+
+    async def start(self) -> None:
+        """Start unless started; an error of on_start() passes, and the service is then as if never started."""
+        async with self._gate:
+            if self._is_started:
+                return
+            try:
+                await self.on_start()
+            except BaseException:
+                await self._cancel_tasks()
+                raise
+            self._is_started = True
+
+    async def stop(self) -> None:
+        """Stop unless stopped; also when on_stop() fails, nothing runs afterwards."""
+        async with self._gate:
+            if not self._is_started:
+                return
+            self._is_started = False
+            try:
+                await self.on_stop()
+            finally:
+                await self._cancel_tasks()
+
+    def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        """Run a loop of this service; its ending by itself, with an error or without, is a crash."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task not in self._tasks:
+            return  # being cancelled by us; _cancel_tasks looks at the outcome
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception() or RuntimeError(f"{task.get_name()} ended by itself")
+        if self.on_crash is not None:
+            self.on_crash(task.get_name(), error)
+        else:
+            structlog.get_logger("lifecycle").critical("crashed", task=task.get_name(), exc_info=error)
+
+    async def _cancel_tasks(self) -> None:
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                structlog.get_logger("lifecycle").warning("failed while stopping", exc_info=result)
+
+
+class Loop(StartStop):
+    """A single loop as a service: `Loop("name", function)` runs function() until it is stopped."""
+
+    def __init__(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        super().__init__()
+        self._name = name
+        self._work = work
+
+    async def on_start(self) -> None:
+        self.spawn(self._work(), name=self._name)
+
+
+class Supervisor:
+    """Runs services until a signal, a crash or request_stop(); see the module's text."""
+
+    def __init__(self, *, drain_timeout_s: float = DRAIN_TIMEOUT_S) -> None:
+        self._services: list[tuple[str, Service]] = []
+        self._drain_timeout_s = drain_timeout_s
+        self._ending = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._status = 0
+        self._deadline = 0.0
+        self._log = structlog.get_logger("lifecycle")
+
+    def add(self, name: str, service: Service) -> None:
+        """Have *service* started after those added before it, and stopped before them."""
+        if isinstance(service, StartStop):
+            service.on_crash = lambda task, error: self.crashed(f"{name}: {task}", error)
+        self._services.append((name, service))
+
+    def watch(self, name: str, task: asyncio.Task[Any]) -> None:
+        """Take the unexpected end of a task that is not a StartStop's for a crash."""
+
+        def ended(done: asyncio.Task[Any]) -> None:
+            if not done.cancelled() and not self._ending.is_set():
+                self.crashed(name, done.exception() or RuntimeError(f"{name} ended by itself"))
+
+        task.add_done_callback(ended)
+
+    def request_stop(self) -> None:
+        """Begin the drain, as a first signal does."""
+        self._ending.set()
+
+    def crashed(self, name: str, error: BaseException) -> None:
+        """Note that *name* can not go on: the process drains and ends with status 1."""
+        self._log.critical("crashed", service=name, error=f"{type(error).__name__}: {error}", exc_info=error)
+        self._status = 1
+        self._ending.set()
+
+    async def run(self) -> int:
+        """
+        Start everything, wait for the end, stop everything; return the status for the shell.
+
+        0 asked to end and drained in time · 1 a service did not start, crashed, or did not stop in time ·
+        128 + n a second signal n cut the drain short.
+        """
+        loop = asyncio.get_running_loop()
+        for signum in _SIGNALS:
+            loop.add_signal_handler(signum, self._signalled, signum)
+        try:
+            return await self._run()
+        finally:
+            for signum in _SIGNALS:
+                loop.remove_signal_handler(signum)
+
+    def _signalled(self, signum: signal.Signals) -> None:
+        if not self._ending.is_set():
+            self._log.info("stopping", signal=signum.name)
+            self._ending.set()
+        elif not self._hurry.is_set():
+            self._log.warning("stopping at once", signal=signum.name)
+            self._status = 128 + signum
+            self._hurry.set()
+
+    async def _run(self) -> int:
+        stack = AsyncExitStack()
+        for name, service in self._services:
+            if not await self._start(name, service, stack):
+                break
+        else:
+            await self._ending.wait()
+        self._ending.set()  # from here on a signal means hurry
+        self._deadline = time.monotonic() + self._drain_timeout_s
+        draining = asyncio.create_task(stack.aclose(), name="drain")
+        await _first(draining, self._hurry)
+        if not draining.done():
+            draining.cancel()
+            await asyncio.wait([draining], timeout=_LAST_CHANCE_S)
+        return self._status
+
+    async def _start(self, name: str, service: Service, stack: AsyncExitStack) -> bool:
+        """Start one service; False when it failed or the process was told to end meanwhile."""
+        if self._ending.is_set():
+            return False
+        # Pushed first: a start that is cut short may have left something to stop, and stop must tolerate both.
+        stack.push_async_callback(self._stop, name, service)
+        starting = asyncio.ensure_future(service.start())
+        await _first(starting, self._ending)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait([starting], timeout=self._drain_timeout_s)
+        if not starting.done() or starting.cancelled():
+            return False
+        error = starting.exception()
+        if error is not None:
+            self._log.critical("did not start", service=name, error=str(error) or type(error).__name__)
+            self._status = self._status or 1
+            return False
+        self._log.debug("started", service=name)
+        return not self._ending.is_set()
+
+    async def _stop(self, name: str, service: Service) -> None:
+        if self._hurry.is_set():
+            return
+        try:
+            async with asyncio.timeout(max(_LAST_CHANCE_S, self._deadline - time.monotonic())):
+                await service.stop()
+        except TimeoutError:
+            self._log.error("did not stop in time", service=name, timeout_s=self._drain_timeout_s)
+            self._status = self._status or 1
+        except Exception as error:  # noqa: BLE001 - one service's failure must not keep the next from being stopped
+            self._log.error("failed while stopping", service=name, exc_info=error)
+            self._status = self._status or 1
+        else:
+            self._log.debug("stopped", service=name)
+
+
+async def _first(work: Awaitable[Any], event: asyncio.Event) -> None:
+    """Wait until *work* is done or *event* is set; neither is ended."""
+    signalled = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait([asyncio.ensure_future(work), signalled], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        signalled.cancel()

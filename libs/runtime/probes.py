@@ -1,0 +1,119 @@
+"""
+The admin port: `/healthz` (the process turns), `/readyz` (it can do its work), `/metrics`.
+
+A port of its own, so that probes and scrapers need no token and the API's port shows nothing of the inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import inspect
+from collections.abc import Awaitable, Callable
+
+import orjson
+from aiohttp import web
+
+from .lifecycle import StartStop
+from .metrics import CONTENT_TYPE, Metrics
+
+Check = Callable[[], "str | Awaitable[str | None] | None"]
+"""Says None when all is well, else the reason why not; may be a coroutine function."""
+
+_CHECK_TIMEOUT_S = 2.0
+_SHUTDOWN_TIMEOUT_S = 1.0
+_HEADERS = {"Cache-Control": "no-store"}
+
+
+class ProbesError(RuntimeError):
+    """The admin port cannot be used; the text is one line for the operator."""
+
+
+class Probes(StartStop):
+    """The server of the admin port. Checks may be added at any time; without any the process is ready."""
+
+    def __init__(self, *, host: str, port: int, metrics: Metrics) -> None:
+        super().__init__()
+        self._host = host
+        self._port = port
+        self._metrics = metrics
+        self._checks: dict[str, Check] = {}
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on (after start; asked for 0, the one that was free)."""
+        addresses = self._runner.addresses if self._runner is not None else []
+        return int(addresses[0][1]) if addresses else self._port
+
+    def add_check(self, name: str, check: Check) -> None:
+        """Have `/readyz` ask *check*; it gets 2 s. A name that is there already is replaced."""
+        self._checks[name] = check
+
+    async def results(self) -> dict[str, str]:
+        """Ask every check at the same time; by name `ok` or the reason why not."""
+        names = list(self._checks)
+        reasons = await asyncio.gather(*(_ask(self._checks[name]) for name in names))
+        return {name: reason or "ok" for name, reason in zip(names, reasons, strict=True)}
+
+    async def on_start(self) -> None:
+        """
+        Listen.
+
+        Raises:
+            ProbesError: the address cannot be listened on.
+        """
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metricsz)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            self._runner = None
+            raise ProbesError(bind_failure("FLIQ_ADMIN_PORT", self._host, self._port, error)) from error
+
+    async def on_stop(self) -> None:
+        """Close the port and its connections."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return _json(200, {"status": "ok"})
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        results = await self.results()
+        is_ready = all(result == "ok" for result in results.values())
+        return _json(200 if is_ready else 503, {"status": "ok" if is_ready else "unavailable", "checks": results})
+
+    async def _metricsz(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE, **_HEADERS})
+
+
+def bind_failure(variable: str, host: str, port: int, error: OSError) -> str:
+    """Return the one line that says why a port cannot be listened on, and which variable chose it."""
+    why = {
+        errno.EADDRINUSE: "is taken by another process",
+        errno.EACCES: "may not be used by this user",
+        errno.EADDRNOTAVAIL: "is not an address of this machine",
+    }.get(error.errno or 0, f"cannot be listened on ({error.strerror or error})")
+    return f"{variable}: {host}:{port} {why}; set it to another one"
+
+
+async def _ask(check: Check) -> str | None:
+    try:
+        async with asyncio.timeout(_CHECK_TIMEOUT_S):
+            answer = check()
+            return await answer if inspect.isawaitable(answer) else answer
+    except TimeoutError:
+        return f"no answer within {_CHECK_TIMEOUT_S:g} s"
+    except Exception as error:  # noqa: BLE001 - a check that fails is a reason, whatever it fails with
+        return f"{type(error).__name__}: {error}"[:200]
+
+
+def _json(status: int, body: object) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json", headers=_HEADERS)

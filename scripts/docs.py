@@ -1,0 +1,37 @@
+"""
+Write the generated pages of docs/: `python -m scripts.docs`.
+
+A page is a function that returns its text; tests/architecture compares each with the file and fails when it is stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from libs.runtime import config, metrics
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/settings.md": config.page,
+    "docs/metrics.md": metrics.page,
+}
+
+
+def write_all(root: Path = ROOT) -> list[str]:
+    """Write every page that differs; return their names."""
+    changed: list[str] = []
+    for name, page in PAGES.items():
+        file = root / name
+        text = page()
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+            changed.append(name)
+    return changed
+
+
+if __name__ == "__main__":
+    for written in write_all():
+        print(written)  # noqa: T201 - a command's output
