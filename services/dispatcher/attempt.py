@@ -1,37 +1,23 @@
 """
 Attempt: one due event and its spec as an HTTP request, and what became of it as a fact. Pure.
 
-The caller's own headers come first, then Fliq's. `X-Fliq-*`, `webhook-*` and the headers that frame a message are Fliq's alone: the
-API refuses them, and here they are left out again, because a stored spec may be older than today's rules.
+The caller's own headers come first, then Fliq's.
 
 Source: api-contract.md, "Headers to targets", "Signing".
 """
 
 from collections.abc import Sequence
-from enum import Enum
-from functools import lru_cache
 from typing import Final
 
 from libs.domain.instants import rfc3339
+from libs.egress.callers import clean_error, own_headers
 from libs.egress.outcome import Outcome
-from libs.egress.request import FRAMING_HEADERS, OutgoingRequest
+from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
 from libs.events import AttemptDue, AttemptFinished, Spec
 
-ERROR_LENGTH_MAX: Final = 200
-
 SPEC_MISSING: Final = "spec_missing"  # the tables are past the due event and still know nothing of the job
 SECRET_MISSING: Final = "signing_secret_missing"  # noqa: S105 - an error's name; the account cannot sign, and unsigned calls are not made
-INTERNAL_ERROR: Final = "internal_error"  # a defect of ours, logged with its traceback
-TIMEOUT: Final = "timeout"
-
-
-class _Header(Enum):
-    CALLERS = 0
-    RESERVED = 1
-    IDEMPOTENCY_KEY = 2
-    USER_AGENT = 3
-    TRACEPARENT = 4
 
 
 def outgoing(
@@ -47,19 +33,8 @@ def outgoing(
         timestamp_s: the second in which it is sent; it is signed.
         user_agent: `Fliq/<version>`; used unless the job sets its own.
     """
-    headers: list[tuple[str, str]] = []
     execution_id = due.execution_id
-    has_key = has_agent = has_trace = False
-    if spec.headers:
-        for name, value in spec.headers.items():
-            kind = _kind(name)
-            if kind is _Header.RESERVED:
-                continue
-            headers.append((name, value))
-            if kind is not _Header.CALLERS:
-                has_key = has_key or kind is _Header.IDEMPOTENCY_KEY
-                has_agent = has_agent or kind is _Header.USER_AGENT
-                has_trace = has_trace or kind is _Header.TRACEPARENT
+    headers, own_names = own_headers(spec.headers)
     headers += (
         ("X-Fliq-Job-Id", due.job_id),
         ("X-Fliq-Execution-Id", execution_id),
@@ -68,11 +43,11 @@ def outgoing(
     )
     if due.schedule_id is not None:
         headers.append(("X-Fliq-Schedule-Id", due.schedule_id))
-    if not has_key:
+    if "idempotency-key" not in own_names:
         headers.append(("Idempotency-Key", execution_id))
-    if not has_agent:
+    if "user-agent" not in own_names:
         headers.append(("User-Agent", user_agent))
-    if spec.traceparent is not None and not has_trace:
+    if spec.traceparent is not None and "traceparent" not in own_names:
         headers.append(("traceparent", spec.traceparent))
     body = None if spec.body is None else spec.body.encode()
     headers += signature_headers(
@@ -114,31 +89,3 @@ def not_made(due: AttemptDue, error: str, *, at: int) -> AttemptFinished:
         duration_ms=0,
         error=clean_error(error),
     )
-
-
-def clean_error(text: str | None) -> str:
-    """Return *text* as it may stand in log and tables: one line without control characters, bounded in length."""
-    if not text:
-        return INTERNAL_ERROR
-    if not (text.isascii() and text.isprintable()):
-        text = "".join(letter if letter.isprintable() else " " for letter in text)
-        text = text.encode("utf-8", "replace").decode()
-    return text[:ERROR_LENGTH_MAX]
-
-
-def host_of(url: str) -> str:
-    """Return scheme, host and port of a normalised URL: the unit of the per-host limit."""
-    slash = url.find("/", url.find("://") + 3)
-    return url if slash < 0 else url[:slash]
-
-
-@lru_cache(4096)  # names repeat from call to call
-def _kind(name: str) -> _Header:
-    lowered = name.lower()
-    if lowered in FRAMING_HEADERS or lowered.startswith(("x-fliq-", "webhook-")):
-        return _Header.RESERVED
-    if lowered == "idempotency-key":
-        return _Header.IDEMPOTENCY_KEY
-    if lowered == "user-agent":
-        return _Header.USER_AGENT
-    return _Header.TRACEPARENT if lowered == "traceparent" else _Header.CALLERS

@@ -10,19 +10,22 @@ renewed, or is dropped with it.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
 
-from libs.egress.outcome import Outcome
+from libs.egress.callers import INTERNAL_ERROR
+from libs.egress.outcome import TIMEOUT, Outcome
 from libs.egress.turns import Turns
 from libs.events import AttemptFinished, encode
 from libs.log.facts import FactAppender
 from libs.log.port import Log
+from libs.runtime.clock import Clock, Timer
 from libs.runtime.crashpoint import crash_at
-from services.dispatcher.attempt import INTERNAL_ERROR, TIMEOUT, finished, not_made, outgoing
+from services.dispatcher.attempt import finished, not_made, outgoing
 from services.dispatcher.flights import Flight, Flights, Stage
-from services.dispatcher.ports import Clock, Egress, Meter
+from services.dispatcher.ports import Egress, Meter
 
 LEASE_RECHECK_MS: Final = 50
 STUCK_MS: Final = 120_000  # beyond its own deadline a call is not coming back
@@ -57,8 +60,9 @@ class Calls:
         self._may_start = may_start
         self._on_recorded = on_recorded
         self._due_at: dict[int, list[Flight]] = {}
-        self._timers: set[asyncio.Task[None]] = set()
+        self._timers: dict[int, Timer] = {}
         self._unsure: list[Flight] = []
+        self._recheck_timer: Timer | None = None
         self._calling: dict[asyncio.Task[None], tuple[Flight, int]] = {}
         self._appenders: dict[int, FactAppender] = {}
         self._stuck: set[Flight] = set()
@@ -80,7 +84,7 @@ class Calls:
             together = self._due_at.get(not_before)
             if together is None:
                 self._due_at[not_before] = [flight]
-                self._spawn_timer(self._fire(not_before))
+                self._timers[not_before] = self._clock.call_at(not_before, partial(self._fire, not_before))
             else:
                 together.append(flight)
         self._start_calls()
@@ -92,8 +96,12 @@ class Calls:
 
     def forget_waiting(self) -> None:
         """Start no more calls; what waits was dropped."""
-        for timer in list(self._timers):
+        for timer in self._timers.values():
             timer.cancel()
+        self._timers.clear()
+        if self._recheck_timer is not None:
+            self._recheck_timer.cancel()
+            self._recheck_timer = None
         self._due_at.clear()
         self._unsure.clear()
 
@@ -107,7 +115,7 @@ class Calls:
     async def stop(self) -> None:
         """Break off what is under way: it is found running by whoever serves the partition next."""
         self.forget_waiting()
-        tasks = [*self._calling, *self._timers]
+        tasks = list(self._calling)
         for task in tasks:
             task.cancel()
         if tasks:
@@ -127,14 +135,12 @@ class Calls:
                 count += 1
         return count
 
-    def _spawn_timer(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
-        timer = asyncio.create_task(coroutine)
-        self._timers.add(timer)
-        timer.add_done_callback(self._timers.discard)
-
-    async def _fire(self, at: int) -> None:
-        await self._clock.sleep_until(at)
-        for flight in self._due_at.pop(at, ()):
+    def _fire(self, at: int) -> None:
+        if self._clock.now() < at:  # the loop counts monotonic time and may be a moment ahead
+            self._timers[at] = self._clock.call_at(at, partial(self._fire, at))
+            return
+        del self._timers[at]
+        for flight in self._due_at.pop(at):
             if flight.stage is Stage.WAITING:
                 self._queue(flight)
         self._start_calls()
@@ -154,12 +160,12 @@ class Calls:
                 continue
             turns.release(account=flight.due.account, host=flight.host)
             if flight.stage is Stage.QUEUED:
-                if not self._unsure:
-                    self._spawn_timer(self._recheck())
                 self._unsure.append(flight)
+        if self._unsure and self._recheck_timer is None:
+            self._recheck_timer = self._clock.call_at(self._clock.now() + LEASE_RECHECK_MS, self._recheck)
 
-    async def _recheck(self) -> None:
-        await self._clock.sleep_until(self._clock.now() + LEASE_RECHECK_MS)
+    def _recheck(self) -> None:
+        self._recheck_timer = None
         unsure, self._unsure = self._unsure, []
         for flight in unsure:
             if flight.stage is Stage.QUEUED:

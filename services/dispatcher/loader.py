@@ -15,10 +15,12 @@ from typing import Final
 
 import structlog
 
+from libs.egress.callers import host_of
 from libs.events import Spec
-from services.dispatcher.attempt import SECRET_MISSING, SPEC_MISSING, host_of
+from libs.runtime.clock import Clock
+from services.dispatcher.attempt import SECRET_MISSING, SPEC_MISSING
 from services.dispatcher.flights import Flight, Flights, Stage
-from services.dispatcher.ports import Clock, DueTables, Progress, SigningSecrets
+from services.dispatcher.ports import DueTables, Progress, SigningSecrets
 
 BATCH_MAX: Final = 500  # attempts in one query
 SPECS_KEPT_MAX: Final = 4_096

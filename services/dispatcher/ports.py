@@ -1,6 +1,6 @@
 """What the dispatcher needs of others: narrow ports, met by libs/store, libs/egress and libs/runtime, and by fakes in tests."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from libs.egress.outcome import Outcome
@@ -20,7 +20,7 @@ class Snapshot(Protocol):
         """The claim admitted there."""
 
     @property
-    def running(self) -> Sequence[AttemptDue]:
+    def attempts(self) -> Sequence[AttemptDue]:
         """The attempts that are due and not finished."""
 
 
@@ -74,19 +74,6 @@ class Keeper(Protocol):
 
     def holds(self, partition: int) -> bool:
         """Whether the lease of *partition* is certain at this moment, by the monotonic clock: false after a long stall."""
-
-
-MakeKeeper = Callable[[Callable[[Lease], Awaitable[None]], Callable[[int], Awaitable[None]]], Keeper]
-
-
-class Clock(Protocol):
-    """What time it is, and waiting for an instant."""
-
-    def now(self) -> int:
-        """Return the instant, in ms."""
-
-    async def sleep_until(self, at_ms: int, /) -> None:
-        """Return once `now() >= at_ms`."""
 
 
 class Meter(Protocol):

@@ -22,9 +22,10 @@ from libs.domain.ledger import GapInLog, MustUnderstand
 from libs.domain.tail import Tail
 from libs.events import AttemptDue
 from libs.log.port import Log, LogError
+from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
 from services.dispatcher.flights import Flights
-from services.dispatcher.ports import Clock, DueTables, Meter, Progress, Snapshot
+from services.dispatcher.ports import DueTables, Meter, Progress, Snapshot
 
 READ_MAX: Final = 500
 READ_WAIT_S: Final = 1.0
@@ -105,7 +106,7 @@ class Reader:
         return Tail(partition, wanted=_WANTED, position=snapshot.position, claim=snapshot.claim)
 
     async def _take_snapshot(self, snapshot: Snapshot) -> None:
-        running = snapshot.running
+        running = snapshot.attempts
         for start in range(0, len(running), READ_MAX):
             await self._wait_for_room()
             self._on_due(self.partition, [(snapshot.position, due) for due in running[start : start + READ_MAX]])
@@ -142,7 +143,7 @@ class Reader:
         now = self._clock.now()
         overdue = [
             due
-            for due in snapshot.running
+            for due in snapshot.attempts
             if due.not_before + due.timeout_ms + OVERDUE_MS < now
             and not self._flights.knows(self.partition, due.execution_id)
         ]

@@ -18,17 +18,15 @@ import structlog
 from libs.egress.turns import Turns
 from libs.events import AttemptDue
 from libs.log.port import Log
-from services.dispatcher.attempt import SPEC_MISSING
+from libs.runtime.clock import Clock
 from services.dispatcher.calls import Calls
-from services.dispatcher.flights import Flight, Flights
+from services.dispatcher.flights import Flights
 from services.dispatcher.loader import Loader
 from services.dispatcher.ports import (
-    Clock,
     DueTables,
     Egress,
     Keeper,
     Lease,
-    MakeKeeper,
     Meter,
     Progress,
     SigningSecrets,
@@ -57,7 +55,6 @@ class DispatcherService:
         egress: Egress,
         clock: Clock,
         meter: Meter,
-        make_keeper: MakeKeeper,
         version: str,
         concurrency: int = 1_000,
         per_host: int = 50,
@@ -65,10 +62,9 @@ class DispatcherService:
         drain_s: float = DRAIN_S,
     ) -> None:
         """
-        Put the dispatcher together; nothing happens before `start`.
+        Put the dispatcher together; nothing happens before `start`, which needs a `keeper` that calls `on_gained` and `on_lost`.
 
         Args:
-            make_keeper: makes the keeper of the leases from the two functions it calls.
             version: stands in the User-Agent.
             concurrency: calls under way at once, all hosts together.
             per_host: calls under way to one host.
@@ -83,7 +79,7 @@ class DispatcherService:
         self._window = window
         self._drain_s = drain_s
         self._flights = Flights()
-        self._keeper: Keeper = make_keeper(self.gained, self.lost)
+        self.keeper: Keeper | None = None
         self._calls = Calls(
             event_log=event_log,
             egress=egress,
@@ -92,7 +88,7 @@ class DispatcherService:
             meter=meter,
             turns=Turns(total=concurrency, per_host=per_host),
             user_agent=f"Fliq/{version}",
-            may_start=self._keeper.holds,
+            may_start=self._may_start,
             on_recorded=self._recorded,
         )
         self._loader = Loader(
@@ -119,10 +115,12 @@ class DispatcherService:
         """Take leases and begin. A second start changes nothing; a stopped dispatcher is not started again."""
         if self._was_started:
             return
+        if self.keeper is None:
+            raise RuntimeError("the dispatcher needs a lease keeper")
         self._was_started = self._is_running = True
         self._loader.start()
         self._watch = asyncio.create_task(self._watch_calls(), name="dispatcher watch")
-        await self._keeper.start()
+        await self.keeper.start()
 
     async def stop(self) -> None:
         """
@@ -138,7 +136,8 @@ class DispatcherService:
             await self._drain()
         finally:
             await self._calls.stop()
-            await self._keeper.stop()
+            if self.keeper is not None:
+                await self.keeper.stop()
             log.info("stopped", unfinished=self._flights.open_count)
 
     def ready(self) -> str | None:
@@ -152,7 +151,7 @@ class DispatcherService:
             return f"partition {failing[0]}: outcomes cannot be appended"
         return self._loader.trouble
 
-    async def gained(self, lease: Lease) -> None:
+    async def on_gained(self, lease: Lease) -> None:
         """Serve a partition from here on (called by the keeper)."""
         partition = lease.partition
         if not self._is_running or partition in self._readers:
@@ -171,7 +170,7 @@ class DispatcherService:
         self._readers[partition] = reader, asyncio.create_task(reader.run(), name=f"dispatcher partition {partition}")
         log.info("partition_gained", partition=partition)
 
-    async def lost(self, partition: int) -> None:
+    async def on_lost(self, partition: int) -> None:
         """Serve a partition no longer: drop what has not started (called by the keeper)."""
         found = self._readers.pop(partition, None)
         if found is None:
@@ -182,6 +181,9 @@ class DispatcherService:
         dropped += self._flights.drop_unstarted(partition)
         self._free_room()
         log.info("partition_lost", partition=partition, dropped=dropped)
+
+    def _may_start(self, partition: int) -> bool:
+        return self.keeper is not None and self.keeper.holds(partition)
 
     def _take(self, partition: int, due: Sequence[tuple[int, AttemptDue]]) -> None:
         """Take up the attempts that were found due, each with the position at which the tables know its job."""
@@ -239,6 +241,3 @@ class DispatcherService:
                 await self._calls.wait_idle()
         except TimeoutError:
             log.warning("drain_timed_out", unfinished=self._flights.open_count)
-
-
-__all__ = ["DRAIN_S", "SPEC_MISSING", "DispatcherService", "Flight"]

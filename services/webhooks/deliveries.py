@@ -1,0 +1,195 @@
+"""
+Deliveries: the POSTs under way, those that wait for a slot, and their outcomes on the way into the log.
+
+Best effort, made once: an account that has very many POSTs waiting for one host loses the newer ones, so that a host that never
+answers neither fills the memory nor holds up the others.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from libs.egress.callers import INTERNAL_ERROR, host_of
+from libs.egress.turns import Turns
+from libs.events import Envelope, Spec, encode
+from libs.log.facts import FactAppender
+from libs.log.port import Log
+from libs.runtime.clock import Clock
+from libs.runtime.crashpoint import crash_at
+from services.webhooks.payload import TerminalEvent, finished, not_made, outgoing
+from services.webhooks.ports import Egress, Meter
+
+TIMEOUT_S: Final = 10.0  # api-contract "Webhook"
+TOTAL: Final = 200
+PER_HOST: Final = 20
+LANE_MAX: Final = 1_000  # POSTs of one account that may wait for one host
+OVERLOADED: Final = "too_many_waiting"
+
+log = structlog.get_logger("webhooks")
+
+
+class Delivery:
+    """One POST to be made."""
+
+    __slots__ = ("event", "host", "is_dropped", "on_done", "partition", "secrets", "spec")
+
+    def __init__(
+        self,
+        partition: int,
+        event: TerminalEvent,
+        spec: Spec,
+        secrets: tuple[str, ...],
+        on_done: Callable[[], None],
+    ) -> None:
+        self.partition = partition
+        self.event = event
+        self.spec = spec
+        self.secrets = secrets
+        self.on_done = on_done
+        self.host = host_of(spec.webhook_url or "")
+        self.is_dropped = False
+
+
+class Deliveries:
+    """All POSTs of this process."""
+
+    def __init__(
+        self,
+        *,
+        event_log: Log,
+        egress: Egress,
+        clock: Clock,
+        meter: Meter,
+        user_agent: str,
+        may_start: Callable[[int], bool],
+        total: int = TOTAL,
+        per_host: int = PER_HOST,
+        lane_max: int = LANE_MAX,
+    ) -> None:
+        """Start nothing of a partition for which *may_start* is false."""
+        self._log = event_log
+        self._egress = egress
+        self._clock = clock
+        self._meter = meter
+        self._user_agent = user_agent
+        self._may_start = may_start
+        self._lane_max = lane_max
+        self._turns: Turns[Delivery] = Turns(total=total, per_host=per_host)
+        self._held: dict[str, Delivery] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._recording: set[str] = set()
+        self._appenders: dict[int, FactAppender] = {}
+
+    @property
+    def held_count(self) -> int:
+        """How many jobs' POSTs are waiting, under way or being recorded."""
+        return len(self._held) + len(self._recording)
+
+    @property
+    def failing_partitions(self) -> list[int]:
+        """The partitions whose outcomes cannot be appended at the moment."""
+        return [partition for partition, appender in self._appenders.items() if appender.failing]
+
+    def holds(self, job_id: str) -> bool:
+        """Whether the job's POST is waiting, under way or being recorded."""
+        return job_id in self._held or job_id in self._recording
+
+    def put(self, delivery: Delivery) -> None:
+        """Make this POST when its turn comes."""
+        account = delivery.event.account
+        if self._turns.lane_length(account=account, host=delivery.host) >= self._lane_max:
+            self.give_up(delivery.partition, delivery.event, OVERLOADED, delivery.on_done)
+            return
+        self._held[delivery.event.job_id] = delivery
+        self._turns.submit(delivery, account=account, host=delivery.host)
+        self._start()
+
+    def give_up(self, partition: int, event: TerminalEvent, error: str, on_done: Callable[[], None]) -> None:
+        """Record that no POST is made."""
+        self._meter.told(error)
+        self._record(partition, event.job_id, encode(not_made(event, error, at=self._clock.now())), on_done)
+
+    def drop_unstarted(self, partition: int) -> None:
+        """Let go of what waits; whoever serves the partition next finds it in the log."""
+        for job_id, delivery in list(self._held.items()):
+            if delivery.partition == partition and not delivery.is_dropped:
+                delivery.is_dropped = True
+                del self._held[job_id]
+
+    async def wait_idle(self) -> None:
+        """Return once no POST is under way and every outcome is in the log; the caller bounds the wait."""
+        while self._under_way:
+            await asyncio.wait(list(self._under_way))
+        for appender in list(self._appenders.values()):
+            await appender.wait_idle()
+
+    async def stop(self) -> None:
+        """Break off what is under way."""
+        tasks = list(self._under_way)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for appender in self._appenders.values():
+            await appender.stop()
+
+    def start_waiting(self) -> None:
+        """Start what may start: called again when a lease has become certain."""
+        self._start()
+
+    def _start(self) -> None:
+        turns = self._turns
+        unsure: list[Delivery] = []
+        while (delivery := turns.take()) is not None:
+            if not delivery.is_dropped and self._may_start(delivery.partition):
+                del self._held[delivery.event.job_id]
+                self._recording.add(delivery.event.job_id)
+                task = asyncio.create_task(self._post(delivery))
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+                continue
+            turns.release(account=delivery.event.account, host=delivery.host)
+            if not delivery.is_dropped:
+                unsure.append(delivery)
+        for delivery in unsure:
+            turns.submit(delivery, account=delivery.event.account, host=delivery.host)
+
+    async def _post(self, delivery: Delivery) -> None:
+        event = delivery.event
+        try:
+            request = outgoing(
+                event,
+                delivery.spec,
+                secrets=delivery.secrets,
+                timestamp_s=self._clock.now() // 1000,
+                user_agent=self._user_agent,
+            )
+            crash_at("webhooks.before_send")
+            outcome = await self._egress.call(request, timeout_s=TIMEOUT_S)
+            crash_at("webhooks.after_send")
+            self._meter.told("ok" if outcome.ok else outcome.error or INTERNAL_ERROR)
+            fact = finished(event, outcome, at=self._clock.now())
+        except asyncio.CancelledError:
+            self._recording.discard(event.job_id)
+            raise
+        except Exception:  # a defect must cost one webhook, not the partition
+            log.error("webhook_broken", job=event.job_id, exc_info=True)
+            self._meter.told(INTERNAL_ERROR)
+            fact = not_made(event, INTERNAL_ERROR, at=self._clock.now())
+        finally:
+            self._turns.release(account=event.account, host=delivery.host)
+        self._record(delivery.partition, event.job_id, encode(fact), delivery.on_done)
+        self._start()
+
+    def _record(self, partition: int, job_id: str, envelope: Envelope, on_done: Callable[[], None]) -> None:
+        self._recording.add(job_id)
+        appender = self._appenders.get(partition)
+        if appender is None:
+            appender = self._appenders[partition] = FactAppender(self._log, partition, clock=self._clock)
+        appender.put(envelope, lambda _: self._recorded(job_id, on_done))
+
+    def _recorded(self, job_id: str, on_done: Callable[[], None]) -> None:
+        self._recording.discard(job_id)
+        on_done()

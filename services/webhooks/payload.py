@@ -1,0 +1,90 @@
+"""
+Payload: what the caller is told, exactly the six documented fields, and the request that carries them. Pure.
+
+Source: api-contract.md, "Webhooks", "Signing".
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+
+from libs.domain.instants import rfc3339
+from libs.egress.callers import clean_error, own_headers
+from libs.egress.outcome import Outcome
+from libs.egress.request import OutgoingRequest
+from libs.egress.signing import signature_headers
+from libs.events import JobCancelled, JobFinished, Spec, WebhookFinished
+
+TerminalEvent = JobFinished | JobCancelled
+
+# The one table that turns the log's words into the webhook's.
+STATUS_WORDS: Final = {"completed": "completed", "failed": "failed", "job.cancelled": "cancelled"}
+
+
+def payload(event: TerminalEvent) -> bytes:
+    """Return the JSON that tells of *event*."""
+    if isinstance(event, JobCancelled):
+        status, status_code, last_error, attempt = STATUS_WORDS["job.cancelled"], None, None, 0
+    else:
+        status, attempt = STATUS_WORDS[event.status], event.attempt
+        status_code, last_error = event.status_code, event.last_error
+    return orjson.dumps(
+        {
+            "job_id": event.job_id,
+            "status": status,
+            "status_code": status_code,
+            "last_error": last_error,
+            "completed_at": rfc3339(event.at),
+            "attempt_num": attempt,
+        }
+    )
+
+
+def outgoing(
+    event: TerminalEvent, spec: Spec, *, secrets: Sequence[str], timestamp_s: int, user_agent: str
+) -> OutgoingRequest:
+    """
+    Return the POST that tells of *event*.
+
+    Args:
+        event: the admitted end of the job.
+        spec: names the URL and the caller's own headers for it.
+        secrets: the account's signing secrets, newest first, at least one.
+        timestamp_s: the second in which it is sent; it is signed.
+        user_agent: `Fliq/<version>`; used unless the caller sets its own.
+
+    Raises:
+        ValueError: the spec has no webhook.
+    """
+    url = spec.webhook_url
+    if url is None:
+        raise ValueError("the job has no webhook_url")
+    headers, own_names = own_headers(spec.webhook_headers)
+    if "content-type" in own_names:  # the contract fixes it
+        headers = [(name, value) for name, value in headers if name.lower() != "content-type"]
+    headers.append(("Content-Type", "application/json"))
+    if "user-agent" not in own_names:
+        headers.append(("User-Agent", user_agent))
+    body = payload(event)
+    headers += signature_headers(
+        secrets, message_id=event.job_id, timestamp_s=timestamp_s, method="POST", url=url, body=body
+    )
+    return OutgoingRequest(method="POST", url=url, headers=headers, body=body)
+
+
+def finished(event: TerminalEvent, outcome: Outcome, *, at: int) -> WebhookFinished:
+    """Return the fact that the POST ended at *at* with *outcome*."""
+    return WebhookFinished(
+        job_id=event.job_id,
+        at=at,
+        ok=outcome.ok,
+        duration_ms=max(0, outcome.duration_ms),
+        status_code=outcome.status_code,
+        error=None if outcome.ok else clean_error(outcome.error),
+    )
+
+
+def not_made(event: TerminalEvent, error: str, *, at: int) -> WebhookFinished:
+    """Return the fact that no POST was made, for a reason of ours."""
+    return WebhookFinished(job_id=event.job_id, at=at, ok=False, duration_ms=0, error=clean_error(error))

@@ -1,0 +1,199 @@
+"""
+The webhooks service's loop: leases in, ends of jobs through, outcomes out.
+
+    keeper --lease--> follower --end of a job--> deliveries --outcome--> log
+                          position, saved each second
+
+Stopping drains: POSTs under way may end, their outcomes and the positions are saved, then the leases are given back.
+"""
+
+import asyncio
+from typing import Final, Generic, TypeVar
+
+import structlog
+
+from libs.log.port import Log
+from libs.runtime.clock import Clock
+from services.webhooks.deliveries import LANE_MAX, PER_HOST, TOTAL, Deliveries
+from services.webhooks.follower import Follower
+from services.webhooks.ports import (
+    Egress,
+    Keeper,
+    Lease,
+    Meter,
+    Positions,
+    Progress,
+    SigningSecrets,
+    SpecTables,
+)
+
+DRAIN_S: Final = 12.0  # a POST takes at most 10 s; the rest is for its outcome
+LEASE_CHECK_MS: Final = 250
+
+L = TypeVar("L", bound=Lease)
+
+log = structlog.get_logger("webhooks")
+
+
+class WebhooksService(Generic[L]):
+    """Tells callers of the ends of the jobs of the partitions it holds."""
+
+    def __init__(
+        self,
+        *,
+        event_log: Log,
+        positions: Positions[L],
+        tables: SpecTables,
+        progress: Progress,
+        secrets: SigningSecrets,
+        egress: Egress,
+        clock: Clock,
+        meter: Meter,
+        version: str,
+        total: int = TOTAL,
+        per_host: int = PER_HOST,
+        lane_max: int = LANE_MAX,
+        drain_s: float = DRAIN_S,
+    ) -> None:
+        """
+        Put the service together; nothing happens before `start`, which needs a `keeper` that calls `on_gained` and `on_lost`.
+
+        Args:
+            version: stands in the User-Agent.
+            total: POSTs under way at once.
+            per_host: POSTs under way to one host.
+            lane_max: POSTs of one account that may wait for one host.
+            drain_s: how long POSTs under way may take to end when the service stops.
+        """
+        self.keeper: Keeper | None = None
+        self._log = event_log
+        self._positions = positions
+        self._tables = tables
+        self._progress = progress
+        self._secrets = secrets
+        self._clock = clock
+        self._meter = meter
+        self._drain_s = drain_s
+        self._deliveries = Deliveries(
+            event_log=event_log,
+            egress=egress,
+            clock=clock,
+            meter=meter,
+            user_agent=f"Fliq/{version}",
+            may_start=self._may_start,
+            total=total,
+            per_host=per_host,
+            lane_max=lane_max,
+        )
+        self._followers: dict[int, tuple[Follower[L], list[asyncio.Task[None]]]] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._is_running = False
+        self._was_started = False
+
+    @property
+    def held_count(self) -> int:
+        """How many POSTs are waiting, under way or being recorded."""
+        return self._deliveries.held_count
+
+    async def start(self) -> None:
+        """Take leases and begin. A second start changes nothing; a stopped service is not started again."""
+        if self._was_started:
+            return
+        if self.keeper is None:
+            raise RuntimeError("the webhooks service needs a lease keeper")
+        self._was_started = self._is_running = True
+        self._watch = asyncio.create_task(self._watch_leases(), name="webhooks watch")
+        await self.keeper.start()
+
+    async def stop(self) -> None:
+        """
+        Drain, save the positions, give the leases back. Stopping twice, or unstarted, is fine.
+
+        Cancelled while it drains, it breaks off what is under way and returns at once.
+        """
+        if not self._is_running:
+            return
+        self._is_running = False
+        followers, self._followers = self._followers, {}
+        try:
+            await self._end_tasks([task for _, tasks in followers.values() for task in tasks])
+            for partition in followers:
+                self._deliveries.drop_unstarted(partition)
+            await self._drain()
+            for follower, _ in followers.values():
+                await follower.save()
+        finally:
+            await self._deliveries.stop()
+            if self.keeper is not None:
+                await self.keeper.stop()
+            log.info("stopped", unfinished=self._deliveries.held_count)
+
+    def ready(self) -> str | None:
+        """Return None when all is well, else what is not."""
+        if not self._is_running:
+            return "webhooks is not running"
+        for partition, (follower, _) in sorted(self._followers.items()):
+            if follower.trouble is not None:
+                return f"partition {partition}: {follower.trouble}"
+        if failing := self._deliveries.failing_partitions:
+            return f"partition {failing[0]}: outcomes cannot be appended"
+        return None
+
+    async def on_gained(self, lease: L) -> None:
+        """Serve a partition from here on (called by the keeper)."""
+        partition = lease.partition
+        if not self._is_running:
+            return
+        await self.on_lost(partition)
+        follower = Follower(
+            lease,
+            event_log=self._log,
+            positions=self._positions,
+            tables=self._tables,
+            progress=self._progress,
+            secrets=self._secrets,
+            clock=self._clock,
+            deliveries=self._deliveries,
+            meter=self._meter,
+        )
+        self._followers[partition] = (
+            follower,
+            [
+                asyncio.create_task(follower.run(), name=f"webhooks partition {partition}"),
+                asyncio.create_task(follower.save_forever(), name=f"webhooks position {partition}"),
+            ],
+        )
+        log.info("partition_gained", partition=partition)
+
+    async def on_lost(self, partition: int) -> None:
+        """Serve a partition no longer: drop what has not started (called by the keeper)."""
+        found = self._followers.pop(partition, None)
+        if found is None:
+            return
+        await self._end_tasks(found[1])
+        self._deliveries.drop_unstarted(partition)
+        log.info("partition_lost", partition=partition)
+
+    def _may_start(self, partition: int) -> bool:
+        return self.keeper is not None and self.keeper.holds(partition)
+
+    async def _watch_leases(self) -> None:
+        """Try again what could not start while a lease was not certain."""
+        while True:
+            await self._clock.sleep_until(self._clock.now() + LEASE_CHECK_MS)
+            self._deliveries.start_waiting()
+
+    async def _end_tasks(self, tasks: list["asyncio.Task[None]"]) -> None:
+        if self._watch is not None and not self._is_running:
+            tasks = [*tasks, self._watch]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(self._drain_s):
+                await self._deliveries.wait_idle()
+        except TimeoutError:
+            log.warning("drain_timed_out", unfinished=self._deliveries.held_count)
