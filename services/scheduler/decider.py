@@ -176,6 +176,18 @@ class Decider:
             return AT_ONCE
         return self._wheel.next_at()
 
+    def extend(self, horizon_at: int) -> None:
+        """
+        Move the horizon on to *horizon_at*; what the tables hold before it is for the caller to load.
+
+        States that are still in memory, and lay beyond the old horizon, get their timers here: `load` passes them over.
+        """
+        self.horizon_at = horizon_at
+        for owner_id in list(self._touched):
+            state = self._state(owner_id)
+            if state is not None:
+                self._arm(owner_id, state)
+
     def shrink(self, horizon_at: int) -> None:
         """Draw the horizon in: timers at or after *horizon_at* are left to the tables."""
         self.horizon_at = horizon_at

@@ -264,7 +264,7 @@ class PartitionOwner:
         self._loading += 1
         try:
             # From here on what is folded goes to memory if it is owed before the target; what is in the tables is loaded.
-            decider.horizon_at = target
+            decider.extend(target)
             jobs = await self._tables.load_due(
                 self.partition, target + self._lead_ms, limit, since=since + self._lead_ms if since else 0
             )

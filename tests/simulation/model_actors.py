@@ -27,6 +27,7 @@ from libs.events import (
     ScheduleCreated,
     encode,
 )
+from libs.events.fields import MAX_INSTANT
 from libs.events.ids import execution_id
 from services.scheduler.decider import Decider
 from tests.simulation.model_world import Call, Partition, Stored, World
@@ -65,7 +66,8 @@ class Owner:
         self.dirty: dict[str, State] = {}
         self.specs: dict[str, str] = {}
         self.lookup: tuple[Sequence[Stored], list[State]] | None = None
-        self.refilling: tuple[int, list[State]] | None = None
+        self.refilling: tuple[int, int, list[State]] | None = None
+        self.resume_at = MAX_INSTANT
         self.flushing: Flushing | None = None
         self.decider = self.decider_type(
             self.ledger_type(part.number, position=tables.position, claim=tables.claim),
@@ -73,7 +75,7 @@ class Owner:
             lead_ms=world.settings.lead_ms,
             retry_base_s=RETRY_BASE_S,
             credit=world.settings.credit,
-            horizon_at=self.now,
+            horizon_at=0,
         )
         self.decider.load(tables.load_open())
         claimed = OwnerClaimed(epoch=self.claim.epoch, nonce=self.nonce, node="model", at=self.now)
@@ -126,6 +128,7 @@ class Owner:
             batch = self.part.records[start : start + rng.randint(1, 4)]
             if not batch:
                 return
+            self.evict()
             missing = decider.missing({owner_id for stored in batch for owner_id in names(stored.item)})
             rows: list[State] = []
             if missing:
@@ -172,7 +175,7 @@ class Owner:
             del envelopes[:count]
 
     def flush(self) -> None:
-        """Save what changed, fenced, and then let go of what need not be in memory."""
+        """Save what changed, fenced."""
         ledger = self.decider.ledger
         if self.flushing is None:
             if ledger.position == self.saved:
@@ -185,7 +188,6 @@ class Owner:
         if not self.write(flushing):
             return self.resign()
         self.saved = flushing.new
-        self.evict()
 
     def write(self, flushing: Flushing) -> bool:
         """Perform the flush in the tables and hold it against the oracle (I4)."""
@@ -210,37 +212,47 @@ class Owner:
     def evict(self) -> None:
         """Drop what the tables hold, unless an answer of the tables is on its way."""
         if self.lookup is None and self.refilling is None:
-            self.decider.evict(self.dirty.keys())
+            self.decider.evict(self.unsaved)
+
+    @property
+    def unsaved(self) -> set[str]:
+        """The ids whose states are newer than the tables."""
+        return {*self.dirty, *(self.flushing.rows if self.flushing is not None else ())}
 
     def refill(self) -> None:
-        """Move the horizon on, and load what came into sight."""
+        """Move the horizon on, and load what came into sight: what is owed between the old one and the new one."""
         decider, settings, tables = self.decider, self.world.settings, self.part.tables
         if self.refilling is None:
-            if self.now + settings.window_ms // 2 < decider.horizon_at:
+            since, target = min(decider.horizon_at, self.resume_at), self.now + settings.window_ms
+            if since >= self.now + settings.window_ms // 2:
+                if self.world.rng.random() < 0.05:
+                    decider.shrink(self.now + settings.window_ms // 4)  # too much in memory
                 return None
             if not self.is_fenced():
                 return self.resign()
-            target = self.now + settings.window_ms
             self.extend(target)
-            jobs = tables.load_due(target + settings.lead_ms, settings.load_limit)
-            schedules = tables.load_schedules(target + TICK_LEAD_MS, settings.load_limit)
-            if len(jobs) == settings.load_limit:
-                target = min(target, jobs[-1].fire_at)
-            if len(schedules) == settings.load_limit:
-                target = min(target, schedules[-1].next_run_at or target)
-            self.refilling = (target, [*jobs, *schedules])
+            limit, lead_ms = settings.load_limit, settings.lead_ms
+            jobs = tables.load_due(since + lead_ms if since else 0, target + lead_ms, limit)
+            schedules = tables.load_schedules(since + TICK_LEAD_MS if since else 0, target + TICK_LEAD_MS, limit)
+            reached = target
+            if len(jobs) == limit:
+                reached = min(reached, jobs[-1].fire_at - lead_ms)
+            if len(schedules) == limit:
+                reached = min(reached, (schedules[-1].next_run_at or 0) - TICK_LEAD_MS)
+            self.refilling = (target, reached, [*jobs, *schedules])
             if self.world.rng.random() < 0.5:
                 return None  # the answer is on its way
-        target, rows = self.refilling
+        target, reached, rows = self.refilling
         self.refilling = None
         decider.load(rows)
-        if target < decider.horizon_at:
-            decider.shrink(target)
+        self.resume_at = reached
+        if reached < target:
+            decider.shrink(reached + 1)
         return None
 
     def extend(self, horizon_at: int) -> None:
         """Move the horizon on, so that what is folded while the answer is on its way goes straight to memory."""
-        self.decider.horizon_at = horizon_at
+        self.decider.extend(horizon_at)
 
 
 class Due(NamedTuple):

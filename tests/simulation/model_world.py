@@ -128,17 +128,17 @@ class Tables:
         """Return the jobs for which something is under way."""
         return [job for job in self.jobs.values() if job.status in OPEN or job.cancel_requested]
 
-    def load_due(self, before: int, limit: int) -> list[JobState]:
-        """Return the waiting jobs of before *before*, soonest first."""
-        rows = [job for job in self.jobs.values() if job.is_waiting and not job.held and job.fire_at < before]
+    def load_due(self, since: int, before: int, limit: int) -> list[JobState]:
+        """Return the waiting jobs with since <= fire_at < before, soonest first."""
+        rows = [job for job in self.jobs.values() if job.is_waiting and not job.held and since <= job.fire_at < before]
         return sorted(rows, key=lambda job: job.fire_at)[:limit]
 
-    def load_schedules(self, before: int, limit: int) -> list[ScheduleState]:
-        """Return the active schedules that run before *before*, soonest first."""
+    def load_schedules(self, since: int, before: int, limit: int) -> list[ScheduleState]:
+        """Return the active schedules with since <= next_run_at < before, soonest first."""
         rows = [
             (row.next_run_at, row.schedule_id, row)
             for row in self.schedules.values()
-            if row.is_active and row.next_run_at is not None and row.next_run_at < before
+            if row.is_active and not row.held and row.next_run_at is not None and since <= row.next_run_at < before
         ]
         return [row for _, _, row in sorted(rows)][:limit]
 
