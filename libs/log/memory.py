@@ -4,7 +4,8 @@ Memory log: the reference. Exact, in one process, with every fault that the port
 Theory of operation
 
 A partition is a list; position p stands at index p - begin. An append without faults writes at once, in the caller's own step, so
-G1 to G5 hold by construction. Faults change an append's *fate*: how long it is under way, and how it ends.
+G1 to G5 hold by construction; the caller goes on a step later. Faults change an append's *fate*: how long it is under way, and how
+it ends.
 
     under way   delay_ms > 0: the append waits its turn. Appends behind it in the same partition wait too (G2).
     ends        written      the ordinary end
@@ -208,7 +209,10 @@ class MemoryLog:
             raise LogUnavailable("the log takes no appends")
         fate = self.faults.fate_of(partition, taken)
         if not fate.delay_ms and not place.held:
-            return self._finish(place, fate, taken)
+            try:
+                return self._finish(place, fate, taken)
+            finally:
+                await asyncio.sleep(0)  # as every log does, let others run: a caller in a loop must not starve them
         # Behind whatever is under way in this partition, never before it (G2).
         due_at = max(self._clock.now() + fate.delay_ms, place.held[-1].due_at if place.held else 0)
         held = _Held(due_at, fate, taken, asyncio.get_running_loop().create_future())
@@ -223,13 +227,13 @@ class MemoryLog:
         place = self._place(partition)
         if max_records < 1:
             raise ValueError("max_records must be at least 1")
-        self._check_reads()
+        await self._check_reads()
         if position == place.end and wait_s > 0:
             woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             place.readers.append(woken)
             await self._within(woken, wait_s)
             place.readers = [reader for reader in place.readers if reader is not woken]
-            self._check_reads()
+            await self._check_reads()
         if not place.begin <= position <= place.end:
             raise LogError(f"position {position} is not in partition {partition}: {place.begin} to {place.end}")
         index = position - place.begin
@@ -237,17 +241,17 @@ class MemoryLog:
 
     async def begin(self, partition: int) -> int:
         place = self._place(partition)
-        self._check_reads()
+        await self._check_reads()
         return place.begin
 
     async def end(self, partition: int) -> int:
         place = self._place(partition)
-        self._check_reads()
+        await self._check_reads()
         return place.end
 
     async def trim(self, partition: int, before: int) -> None:
         place = self._place(partition)
-        self._check_reads()
+        await self._check_reads()
         if before > place.end:
             raise LogError(f"cannot trim partition {partition} before {before}: it ends at {place.end}")
         if before > place.begin:
@@ -263,7 +267,8 @@ class MemoryLog:
             raise ValueError(f"no partition {partition}: there are {len(self._partitions)}")
         return self._partitions[partition]
 
-    def _check_reads(self) -> None:
+    async def _check_reads(self) -> None:
+        await asyncio.sleep(0)
         if not self._running or self.faults.reads_unavailable:
             raise LogUnavailable("the log cannot be read")
 

@@ -3,7 +3,7 @@ How fast the log takes records: latency of single appends, throughput of batches
 
     python -m tests.bench.log_append [--dsn postgresql://...] [--log postgres|memory] [--seconds 2] [--profile]
 
-Without a DSN an embedded PostgreSQL with fsync on is started in a temporary directory. Figures are for people; nothing gates on them.
+Without a DSN an embedded PostgreSQL with fsync on is started in a temporary directory. Nothing gates on the figures.
 """
 
 import argparse
