@@ -198,14 +198,7 @@ class EgressClient:
             try:
                 # The limit is shared: a first address that swallows packets must leave time for the others.
                 async with asyncio.timeout((deadline_s - loop.time()) / left):
-                    await loop.create_connection(
-                        lambda: exchange,
-                        ip,
-                        port,
-                        ssl=self._ssl_context if authority.is_tls else None,
-                        server_hostname=authority.host if authority.is_tls else None,
-                        ssl_shutdown_timeout=TLS_SHUTDOWN_S if authority.is_tls else None,
-                    )
+                    await self._connect_to(ip, authority, exchange)
                 return
             except ssl.SSLError:
                 raise _CallFailed(TLS_ERROR) from None
@@ -219,6 +212,23 @@ class EgressClient:
                 # The connection stood, and perhaps sent, before this error: never send a second time.
                 return
         raise _CallFailed(error)
+
+    async def _connect_to(self, ip: str, authority: Authority, exchange: Exchange) -> None:
+        """Connect *exchange* to exactly *ip*, which the loop reads as a literal: nothing is resolved again."""
+        assert self._loop is not None  # noqa: S101 - set by start
+        is_tls = authority.is_tls
+        try:
+            await self._loop.create_connection(
+                lambda: exchange,
+                ip,
+                authority.port,
+                ssl=self._ssl_context if is_tls else None,
+                server_hostname=authority.host if is_tls else None,
+                ssl_shutdown_timeout=TLS_SHUTDOWN_S if is_tls else None,
+            )
+        except BaseException:
+            exchange.connect_failed()
+            raise
 
 
 def default_ssl_context() -> ssl.SSLContext:

@@ -166,10 +166,24 @@ class Exchange(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def connect_failed(self) -> None:
+        """
+        Let go of a connection whose making raised, or was cancelled.
+
+        The loop closes it; uvloop does so without `connection_lost` when the cancellation comes just after
+        `connection_made`, and the exchange would stay counted for ever.
+        """
+        if self.is_used:
+            self.abort()
+            self.connection_lost(None)
+
     # The connection ------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Check who answered, then write the whole request."""
+        if self.is_used:
+            cast(asyncio.Transport, transport).abort()  # a second connection for one exchange: never send twice
+            return
         self._transport = cast(asyncio.Transport, transport)
         self.is_used = True
         self._open.opened(self)
@@ -212,7 +226,7 @@ class Exchange(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Decide by what has arrived."""
+        """Decide by what has arrived. Harmless a second time."""
         self._open.closed(self)
         self._transport = None
         if self._is_head_complete:

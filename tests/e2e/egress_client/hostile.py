@@ -140,13 +140,13 @@ class TlsTarget:
         self.requests: list[bytes] = []
         self._thread = threading.Thread(target=self._serve)
 
-    def __enter__(self) -> TlsTarget:
+    async def __aenter__(self) -> TlsTarget:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)  # wakes the accept
-        self._thread.join(5)
+        await asyncio.to_thread(self._thread.join, 5)  # the loop goes on, so that it can close its side
         self.listener.close()
 
     def url(self, *, host: str, scheme: str = "https") -> str:

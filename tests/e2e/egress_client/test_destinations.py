@@ -267,3 +267,18 @@ async def test_cancelling_a_call_closes_its_connection() -> None:
             await call
 
         await asyncio.wait_for(there.peer_closed.wait(), LONG_S)
+
+
+async def test_cancelling_at_any_step_leaves_nothing_open() -> None:
+    """Wherever a call is cancelled, while connecting, just connected or waiting, no connection stays behind."""
+    ended = 0
+    async with target(answer(OK)) as there, client(there) as fliq:
+        for step in range(30):
+            call = asyncio.create_task(fliq.call(request(there.url()), timeout_s=LONG_S))
+            for _ in range(step):
+                await asyncio.sleep(0)
+            call.cancel()
+            ended += isinstance((await asyncio.gather(call, return_exceptions=True))[0], asyncio.CancelledError)
+        await fliq.close()  # raises TimeoutError when a connection is still counted
+
+    assert ended > 0

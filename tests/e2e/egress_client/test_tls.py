@@ -13,41 +13,37 @@ RESOLVER = FakeResolver(target_example=[["127.0.0.1"]])
 @pytest.mark.parametrize("host", ["target.example", "127.0.0.1"])
 async def test_good_certificate(host: str) -> None:
     """A certificate of our authority for the name is accepted, for a name and for an address."""
-    with TlsTarget("good") as there:
-        async with client(allow=f"127.0.0.1/32:{there.port}", resolver=RESOLVER) as fliq:
-            outcome = await fliq.call(request(there.url(host=host)), timeout_s=LONG_S)
+    async with TlsTarget("good") as there, client(allow=f"127.0.0.1/32:{there.port}", resolver=RESOLVER) as fliq:
+        outcome = await fliq.call(request(there.url(host=host)), timeout_s=LONG_S)
 
-            assert (outcome.status_code, outcome.error, outcome.is_truncated) == (200, None, False)
-            assert len(there.requests) == 1
+        assert (outcome.status_code, outcome.error, outcome.is_truncated) == (200, None, False)
+        assert len(there.requests) == 1
 
 
 @pytest.mark.parametrize("certificate", ["expired", "wrong_host", "self_signed"])
 async def test_bad_certificate(certificate: str) -> None:
     """V6: an expired, a foreign and a self-signed certificate are `tls_error`; no request arrives."""
-    with TlsTarget(certificate) as there:
-        async with client(allow=f"127.0.0.1/32:{there.port}", resolver=RESOLVER) as fliq:
-            outcome = await fliq.call(request(there.url(host="target.example")), timeout_s=LONG_S)
+    async with TlsTarget(certificate) as there, client(allow=f"127.0.0.1/32:{there.port}", resolver=RESOLVER) as fliq:
+        outcome = await fliq.call(request(there.url(host="target.example")), timeout_s=LONG_S)
 
-            assert (outcome.ok, outcome.status_code, outcome.error) == (False, None, "tls_error")
+        assert (outcome.ok, outcome.status_code, outcome.error) == (False, None, "tls_error")
     assert [one for one in there.requests if one] == []
 
 
 async def test_clear_text_to_a_tls_port() -> None:
     """A request in the clear to a TLS port is a failed attempt."""
-    with TlsTarget("good") as there:
-        async with client(allow=f"127.0.0.1/32:{there.port}") as fliq:
-            outcome = await fliq.call(request(there.url(host="127.0.0.1", scheme="http")), timeout_s=LONG_S)
+    async with TlsTarget("good") as there, client(allow=f"127.0.0.1/32:{there.port}") as fliq:
+        outcome = await fliq.call(request(there.url(host="127.0.0.1", scheme="http")), timeout_s=LONG_S)
 
-            assert outcome.error in ("protocol_error", "connection_error")
+        assert outcome.error in ("protocol_error", "connection_error")
 
 
 async def test_tls_to_a_clear_text_port() -> None:
     """A handshake that is answered by a mail server's greeting is `tls_error`."""
-    with TlsTarget(None) as there:
-        async with client(allow=f"127.0.0.1/32:{there.port}") as fliq:
-            outcome = await fliq.call(request(there.url(host="127.0.0.1")), timeout_s=LONG_S)
+    async with TlsTarget(None) as there, client(allow=f"127.0.0.1/32:{there.port}") as fliq:
+        outcome = await fliq.call(request(there.url(host="127.0.0.1")), timeout_s=LONG_S)
 
-            assert outcome.error == "tls_error"
+        assert outcome.error == "tls_error"
 
 
 async def test_silent_handshake_ends_by_the_connect_limit() -> None:
