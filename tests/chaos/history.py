@@ -1,0 +1,130 @@
+"""
+History: everything that was seen from outside while Fliq ran, as plain values.
+
+What the client wanted (plans), what it did and was told (operations), what reached the targets (calls) and the webhook receiver
+(hooks), what the API says at the end (reads), and when the process was hurt (faults). All instants are ms since 1970 by the one
+clock of this machine, with fractions. A name is the nonce in a job's body: matching is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A job the client wanted: due at *fire_at*; its target fails the first *failure_count* calls."""
+
+    name: str
+    fire_at: float
+    max_retries: int = 0
+    failure_count: int = 0
+    key: str | None = None
+    has_webhook: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulePlan:
+    """A schedule the client wanted: a tick at every full *period_ms* since 1970."""
+
+    name: str
+    period_ms: int = 60_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """
+    One request of the client.
+
+    Args:
+        kind: what was asked for; `read` is a GET of the job.
+        name: the plan it is about.
+        outcome: `ok`, `fail` (told that it did not happen), or `info`: a timeout, a reset or a 5xx; nobody knows.
+        id: the job or schedule, where known.
+        seen: the public status a read showed.
+    """
+
+    kind: Literal["create", "cancel", "read", "create_schedule", "delete_schedule"]
+    name: str
+    invoked_at: float
+    returned_at: float
+    outcome: Literal["ok", "fail", "info"]
+    status: int | None = None
+    id: str | None = None
+    seen: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call that reached a target, and how the target answered (None: it never did)."""
+
+    at: float
+    name: str
+    job_id: str
+    execution_id: str
+    attempt: int
+    scheduled_at: float
+    answer: int | None
+    schedule_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hook:
+    """One webhook that arrived."""
+
+    at: float
+    job_id: str
+    status: str
+    attempt_num: int
+    status_code: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """One row of `GET /v1/jobs/{id}/executions`; *status* is None when the outcome is not known."""
+
+    id: str
+    attempt: int
+    status: str | None
+    status_code: int | None
+    executed_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRead:
+    """A job as the API shows it at the end; *name* is what its body says, *timeline* the types of its events in order."""
+
+    id: str
+    name: str
+    status: str
+    execution_count: int
+    executions: tuple[Execution, ...] = ()
+    timeline: tuple[str, ...] = ()
+    schedule_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """From *at* the process was dead or dying; at *until* it was ready again. A graceful stop is a fault of kind `term`."""
+
+    kind: str
+    at: float
+    until: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """A whole run, quiesced: *ended_at* is when the final reads began."""
+
+    plans: Mapping[str, Plan]
+    schedules: Mapping[str, SchedulePlan] = field(default_factory=dict)
+    operations: tuple[Operation, ...]
+    calls: tuple[Call, ...]
+    hooks: tuple[Hook, ...] = ()
+    jobs: Mapping[str, JobRead]
+    listed: tuple[str, ...]
+    faults: tuple[Fault, ...] = ()
+    ended_at: float
+    retry_base_ms: float = 200.0
