@@ -1,0 +1,54 @@
+"""
+Minting: where a new job lives, and what it is called.
+
+Partitions take turns of `TURN_MS`: jobs that arrive together land in one partition, where they share one durable write,
+and over a second every partition gets its share. Processes start at different turns.
+"""
+
+from typing import Final, Protocol
+
+from libs.events.ids import new_job_id, new_schedule_id
+
+TURN_MS: Final = 10
+_POOL_BYTES: Final = 4096  # drawn at once: one call to the system for 512 ids
+
+
+class Entropy(Protocol):
+    """Where random bytes come from (libs/runtime/clock.py)."""
+
+    def entropy(self, n: int, /) -> bytes: ...
+
+
+class Mint:
+    """Makes ids for *partition_count* partitions."""
+
+    def __init__(self, entropy: Entropy, *, partition_count: int) -> None:
+        self._entropy = entropy
+        self._partition_count = partition_count
+        self._offset = int.from_bytes(entropy.entropy(2), "big")
+        self._pool = b""
+        self._taken = 0
+
+    def partition(self, now: int) -> int:
+        """Return the partition whose turn it is."""
+        return (now // TURN_MS + self._offset) % self._partition_count
+
+    def job_id(self, now: int, partition: int) -> str:
+        """Return a fresh job id."""
+        return new_job_id(now, partition, self._eight())
+
+    def schedule_id(self, now: int, partition: int) -> str:
+        """Return a fresh schedule id."""
+        return new_schedule_id(now, partition, self._eight())
+
+    def secret(self, n: int) -> bytes:
+        """Return *n* bytes that nobody can guess and that are used nowhere else."""
+        return self._entropy.entropy(n)
+
+    def _eight(self) -> bytes:
+        taken = self._taken
+        if taken == len(self._pool):
+            self._pool = self._entropy.entropy(_POOL_BYTES)
+            taken = 0
+        self._taken = taken + 8
+        return self._pool[taken : taken + 8]

@@ -1,0 +1,214 @@
+"""The API's life: it opens its socket, serves, and drains."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from libs.log.port import Log
+from services.api.app import App, Handler, Observe
+from services.api.auth import Authenticator
+from services.api.consistency import ReadIndex
+from services.api.context import Clock, Context
+from services.api.cursor import Cursors
+from services.api.gate import LAG_MAX, Gate
+from services.api.job_creation import JobCreation
+from services.api.jobs import Jobs
+from services.api.minting import Entropy, Mint
+from services.api.openapi import OpenApi
+from services.api.ports import Keys, Progress, Queries, SigningSecrets, TokenStore
+from services.api.schedules import Schedules
+from services.api.server import HttpServer
+from services.api.signing_secret import SigningSecretHandlers
+from services.api.tokens import Tokens
+from services.api.validation import CheckUrl
+
+CONNECTIONS_MAX: Final = 4096
+DRAIN_S: Final = 10.0  # how long requests under way may take at stop: more than the longest wait of a handler
+
+_log = structlog.get_logger("fliq.api")
+
+
+class BindFailed(Exception):
+    """The API's address cannot be listened on; the message is one line for the operator."""
+
+
+class WallClock(Clock, Protocol):
+    """The clock, also in seconds for the Date header."""
+
+    def now_s(self) -> float:
+        """Return the instant in seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """
+    What the API stands on.
+
+    Args:
+        check_url: `EgressPolicy.check_url`.
+        pepper: keys the hashes of tokens; the same in every process and for ever.
+        cursor_key: keys the cursors; the same in every process.
+    """
+
+    log: Log
+    queries: Queries
+    keys: Keys
+    tokens: TokenStore
+    signing_secrets: SigningSecrets
+    progress: Progress
+    clock: WallClock
+    entropy: Entropy
+    check_url: CheckUrl
+    pepper: bytes
+    cursor_key: bytes
+
+
+def _unobserved(_route: str, _method: str, _status: int, _seconds: float) -> None:
+    pass
+
+
+class ApiService:
+    """Serves `/v1` on one address."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        host: str,
+        port: int,
+        daily_limit: int = 0,
+        observe: Observe = _unobserved,
+        version: str = "0",
+        lag_max: int = LAG_MAX,
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
+        """
+        Prepare the service.
+
+        Args:
+            host, port: where to listen; port 0 takes any, see `port` after `start`.
+            daily_limit: executions per account and UTC day, 0 for no limit.
+            observe: told of every answer (metrics).
+            version: shown in the OpenAPI document.
+            lag_max: records between log and tables beyond which new jobs are put off.
+            connections_max: connections at a time.
+        """
+        self._ports = ports
+        self._host = host
+        self._port = port
+        self._daily_limit = daily_limit
+        self._observe = observe
+        self._version = version
+        self._lag_max = lag_max
+        self._connections_max = connections_max
+        self._server: HttpServer | None = None
+        self._gate: Gate | None = None
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port listened on."""
+        return self._port
+
+    def ready(self) -> str | None:
+        """Return None when requests are taken, else the reason why not."""
+        if self._server is None:
+            return "not listening"
+        return "catching up with accepted jobs" if self._gate is not None and self._gate.is_overloaded else None
+
+    async def start(self) -> None:
+        """
+        Listen and serve.
+
+        Raises:
+            BindFailed: the address is taken or not ours.
+            LogUnavailable: the log does not answer.
+        """
+        app = await self._app()
+        server = HttpServer(app.handle, connections_max=self._connections_max, now_s=self._ports.clock.now_s)
+        try:
+            self._port = await server.listen(self._host, self._port)
+        except OSError as error:
+            raise BindFailed(f"cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
+        self._server = server
+        if self._gate is not None:
+            self._looking = asyncio.create_task(self._gate.look_forever(), name="api-gate")
+        _log.info("api_listening", host=self._host, port=self._port)
+
+    async def stop(self) -> None:
+        """Close the socket, let requests under way end, then let go; fine before `start` and twice."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.close(DRAIN_S)
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def _app(self) -> App:
+        ports = self._ports
+        partition_count = await ports.log.partitions()
+        self._gate = Gate(
+            log=ports.log,
+            progress=ports.progress,
+            queries=ports.queries,
+            clock=ports.clock,
+            daily_limit=self._daily_limit,
+            partition_count=partition_count,
+            lag_max=self._lag_max,
+        )
+        context = Context(
+            log=ports.log,
+            queries=ports.queries,
+            keys=ports.keys,
+            progress=ports.progress,
+            read_index=ReadIndex(ports.log, ports.progress, partition_count=partition_count),
+            gate=self._gate,
+            mint=Mint(ports.entropy, partition_count=partition_count),
+            clock=ports.clock,
+            cursors=Cursors(ports.cursor_key),
+            check_url=ports.check_url,
+        )
+        authenticator = Authenticator(ports.tokens, pepper=ports.pepper, now=ports.clock.now)
+        handlers = _handlers(context, ports, authenticator, self._version)
+        return App(authenticator, handlers, observe=self._observe, now_s=_monotonic())
+
+
+def _handlers(context: Context, ports: Ports, authenticator: Authenticator, version: str) -> dict[str, Handler]:
+    creation = JobCreation(context)
+    jobs = Jobs(context)
+    schedules = Schedules(context)
+    tokens = Tokens(context, ports.tokens, authenticator, pepper=ports.pepper)
+    signing_secret = SigningSecretHandlers(ports.signing_secrets)
+    return {
+        "job.create": creation.create,
+        "job.create_batch": creation.create_batch,
+        "job.replay": creation.replay,
+        "job.list": jobs.list,
+        "job.get": jobs.get,
+        "job.cancel": jobs.cancel,
+        "job.executions": jobs.executions,
+        "job.events": jobs.events,
+        "schedule.create": schedules.create,
+        "schedule.list": schedules.list,
+        "schedule.get": schedules.get,
+        "schedule.delete": schedules.delete,
+        "schedule.pause": schedules.pause,
+        "schedule.resume": schedules.resume,
+        "schedule.jobs": jobs.list_of_schedule,
+        "token.create": tokens.create,
+        "token.list": tokens.list,
+        "token.revoke": tokens.revoke,
+        "signing_secret.get": signing_secret.get,
+        "signing_secret.rotate": signing_secret.rotate,
+        "openapi.get": OpenApi(version).get,
+    }
+
+
+def _monotonic() -> Callable[[], float]:
+    return asyncio.get_running_loop().time

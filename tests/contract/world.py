@@ -1,0 +1,382 @@
+"""
+A small world for the API: the memory log, the real fold, and tables in dictionaries, all in one process.
+
+The world plays the scheduler: it folds what stands in the log into its tables, and decides cancellations as an owner would.
+Attempts are made by the test (`fire`, `finish`). `hold` stops the fold, so that tables fall behind; `release` lets it go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from datetime import date
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from libs.domain.job import JobState, JobStatus
+from libs.domain.ledger import Ledger
+from libs.domain.obligations import decide
+from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.egress.policy import EgressPolicy
+from libs.egress.signing import new_secret
+from libs.events import (
+    AttemptDue,
+    AttemptFinished,
+    Claim,
+    Event,
+    JobScheduled,
+    OwnerClaimed,
+    ScheduleCreated,
+    ScheduleTicked,
+    Spec,
+    Unreadable,
+    encode,
+    read,
+)
+from libs.events.ids import execution_id, partition_of
+from libs.log.memory import Faults, MemoryLog
+from libs.runtime.clock import SeededEntropy, SystemClock
+from libs.store.errors import StoreUnavailable
+from libs.store.progress import ProgressWatch
+from services.api.auth import Identity, new_token, token_hash
+from services.api.present import STATUSES_OF
+from services.api.service import ApiService, Ports
+
+PARTITIONS = 3
+PEPPER = b"pepper"
+
+
+class Execution(NamedTuple):
+    attempt: int
+    executed_at: int
+    ok: bool | None = None
+    status_code: int | None = None
+    error: str | None = None
+    duration_ms: int | None = None
+
+
+class Reservation(NamedTuple):
+    job_id: str
+    request_hash: bytes
+    created_at: int
+    is_new: bool
+
+
+class Token(NamedTuple):
+    token_id: str
+    account: str
+    name: str
+    token_hash: bytes
+    scopes: tuple[str, ...]
+    last_four: str
+    created_at: int
+    expires_at: int | None
+
+
+class Secret(NamedTuple):
+    secret: str
+    created_at: int
+    expires_at: int | None
+
+
+class Tables:
+    """The ports of the API over dictionaries."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.jobs: dict[str, JobState] = {}
+        self.specs: dict[str, Spec] = {}
+        self.schedules: dict[str, ScheduleState] = {}
+        self.attempts: dict[str, dict[int, Execution]] = {}
+        self.used: dict[tuple[str, date], int] = {}
+        self.keys: dict[tuple[str, str], Reservation] = {}
+        self.tokens: dict[str, Token] = {}
+        self.secrets: dict[str, list[Secret]] = {}
+        self.is_down = False
+        self.token_reads = 0
+
+    def _check(self) -> None:
+        if self.is_down:
+            raise StoreUnavailable("down, says the test")
+
+    async def get_job(self, account: str, job_id: str) -> tuple[JobState, Spec] | None:
+        self._check()
+        state = self.jobs.get(job_id)
+        return None if state is None or state.account != account else (state, self.specs[state.spec_id])
+
+    async def job_status(self, job_id: str) -> JobStatus | None:
+        self._check()
+        return self.jobs[job_id].status if job_id in self.jobs else None
+
+    async def list_jobs(
+        self,
+        account: str,
+        *,
+        status: str | None = None,
+        schedule_id: str | None = None,
+        limit: int,
+        before: str | None = None,
+    ) -> Sequence[tuple[JobState, Spec]]:
+        self._check()
+        found = [
+            (state, self.specs[state.spec_id])
+            for state in sorted(self.jobs.values(), key=lambda state: state.job_id, reverse=True)
+            if state.account == account
+            and (status is None or state.status in STATUSES_OF[status])
+            and (schedule_id is None or state.schedule_id == schedule_id)
+            and (before is None or state.job_id < before)
+        ]
+        return found[:limit]
+
+    async def executions(self, account: str, job_id: str) -> Sequence[Execution]:
+        self._check()
+        return [row for _, row in sorted(self.attempts.get(job_id, {}).items())]
+
+    async def get_schedule(self, account: str, schedule_id: str) -> tuple[ScheduleState, Spec] | None:
+        self._check()
+        state = self.schedules.get(schedule_id)
+        return None if state is None or state.account != account else (state, self.specs[schedule_id])
+
+    async def list_schedules(
+        self, account: str, *, limit: int, before: str | None = None
+    ) -> Sequence[tuple[ScheduleState, Spec]]:
+        self._check()
+        found = [
+            (state, self.specs[state.schedule_id])
+            for state in sorted(self.schedules.values(), key=lambda state: state.schedule_id, reverse=True)
+            if state.account == account
+            and state.status != ScheduleStatus.DELETED
+            and (before is None or state.schedule_id < before)
+        ]
+        return found[:limit]
+
+    async def usage(self, account: str, day: date) -> int:
+        self._check()
+        return self.used.get((account, day), 0)
+
+    async def reserve(self, account: str, key: str, request_hash: bytes, job_id: str, created_at: int) -> Reservation:
+        self._check()
+        await asyncio.sleep(0)
+        held = self.keys.setdefault((account, key), Reservation(job_id, request_hash, created_at, True))
+        return held._replace(is_new=held.job_id == job_id)
+
+    async def reservation(self, account: str, key: str) -> Reservation | None:
+        self._check()
+        held = self.keys.get((account, key))
+        return None if held is None else held._replace(is_new=False)
+
+    async def find(self, token_hash: bytes) -> Identity | None:
+        self._check()
+        self.token_reads += 1
+        for token in self.tokens.values():
+            if token.token_hash == token_hash:
+                return Identity(token.token_id, token.account, frozenset(token.scopes), token.expires_at)
+        return None
+
+    async def add(self, **fields: Any) -> None:
+        self._check()
+        self.tokens[fields["token_id"]] = Token(**(fields | {"scopes": tuple(fields["scopes"])}))
+
+    async def list(self, account: str) -> list[Token]:
+        self._check()
+        return [token for token in reversed(self.tokens.values()) if token.account == account]
+
+    async def revoke(self, account: str, token_id: str) -> bool:
+        self._check()
+        token = self.tokens.get(token_id)
+        if token is None or token.account != account:
+            return False
+        del self.tokens[token_id]
+        return True
+
+    async def current(self, account: str) -> Sequence[Secret]:
+        self._check()
+        if account not in self.secrets:
+            self.secrets[account] = [Secret(new_secret(self.world.entropy.entropy(32)), self.world.clock.now(), None)]
+        return self.secrets[account]
+
+    async def rotate(self, account: str) -> Sequence[Secret]:
+        now = self.world.clock.now()
+        old = [s._replace(expires_at=s.expires_at or now + 86_400_000) for s in await self.current(account)]
+        self.secrets[account] = [Secret(new_secret(self.world.entropy.entropy(32)), now, None), *old]
+        return self.secrets[account]
+
+
+class World:
+    """Everything but the API."""
+
+    def __init__(self) -> None:
+        self.clock: Any = SystemClock()
+        self.entropy = SeededEntropy(7)
+        self.faults = Faults()
+        self.log = MemoryLog(partitions=PARTITIONS, faults=self.faults)
+        self.tables = Tables(self)
+        self.ledgers = [Ledger(partition) for partition in range(PARTITIONS)]
+        self.claims = [Claim(1, f"nonce{partition:04d}") for partition in range(PARTITIONS)]
+        self.watches: list[ProgressWatch] = []
+        self.replicas: list[ApiService] = []
+        self.decides = True
+        self._open = asyncio.Event()
+        self._open.set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._numbers = itertools.count(1)
+
+    async def start(self) -> None:
+        await self.log.start()
+        for partition, claim in enumerate(self.claims):
+            claimed = OwnerClaimed(epoch=claim.epoch, nonce=claim.nonce, node="world", at=self.clock.now())
+            await self.log.append(partition, [encode(claimed)])
+            self._tasks.append(asyncio.create_task(self._fold_forever(partition)))
+
+    async def stop(self) -> None:
+        for replica in self.replicas:
+            await replica.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for watch in self.watches:
+            await watch.stop()
+        await self.log.stop()
+
+    async def replica(self, **options: Any) -> ApiService:
+        """Start one more API on this world."""
+        watch = ProgressWatch(SimpleNamespace(fetch=self._positions))
+        self.watches.append(watch)
+        tables: Any = self.tables
+        ports = Ports(
+            log=self.log,
+            queries=tables,
+            keys=tables,
+            tokens=tables,
+            signing_secrets=tables,
+            progress=watch,
+            clock=self.clock,
+            entropy=self.entropy,
+            check_url=EgressPolicy.parse("127.0.0.0/8:9000").check_url,
+            pepper=PEPPER,
+            cursor_key=b"cursor key",
+        )
+        service = ApiService(ports, host="127.0.0.1", port=0, **options)
+        await service.start()
+        self.replicas.append(service)
+        return service
+
+    def token(
+        self, account: str = "default", scopes: tuple[str, ...] = ("read", "write"), expires_at: int | None = None
+    ) -> str:
+        """Return a fresh token of *account*."""
+        token = new_token(self.entropy.entropy)
+        token_id = f"tok_{next(self._numbers):020d}"
+        self.tables.tokens[token_id] = Token(
+            token_id, account, "test", token_hash(PEPPER, token), scopes, token[-4:], self.clock.now(), expires_at
+        )
+        return token
+
+    def hold(self) -> None:
+        """Stop folding."""
+        self._open.clear()
+
+    def release(self) -> None:
+        """Go on folding."""
+        self._open.set()
+
+    async def decide(self, event: Event) -> None:
+        """Append a decision as the owner, and wait until it is folded."""
+        partition = partition_of(getattr(event, "job_id", "") or getattr(event, "schedule_id", ""))
+        await self._settle(partition, await self.log.append(partition, [encode(event, self.claims[partition])]))
+
+    async def fire(self, job_id: str) -> None:
+        """Admit the job's next attempt as due."""
+        await self.caught_up()
+        state = self.tables.jobs[job_id]
+        now = self.clock.now()
+        await self.decide(
+            AttemptDue(
+                job_id=job_id,
+                account=state.account,
+                at=now,
+                attempt=state.attempt + 1,
+                execution_id=execution_id(job_id, state.attempt + 1),
+                not_before=now,
+                scheduled_at=state.scheduled_at,
+                timeout_ms=state.timeout_ms,
+                spec_id=state.spec_id,
+                schedule_id=state.schedule_id,
+            )
+        )
+
+    async def finish(self, job_id: str, *, ok: bool, status_code: int | None = 200, error: str | None = None) -> None:
+        """End the attempt under way, and decide what follows."""
+        state = self.tables.jobs[job_id]
+        partition = partition_of(job_id)
+        finished = AttemptFinished(
+            job_id=job_id,
+            at=self.clock.now(),
+            attempt=state.attempt,
+            execution_id=execution_id(job_id, state.attempt),
+            ok=ok,
+            started_at=self.clock.now(),
+            duration_ms=143,
+            status_code=status_code,
+            error=error,
+        )
+        await self._settle(partition, await self.log.append(partition, [encode(finished)]))
+        await self.decide(decide(self.tables.jobs[job_id], self.clock.now(), jitter=0.5, retry_base_s=30))
+
+    async def tick(self, schedule_id: str) -> str:
+        """Let the schedule spawn its next job; return the job's id."""
+        await self.caught_up()
+        event = decide(self.tables.schedules[schedule_id], self.clock.now(), jitter=0.5, retry_base_s=30)
+        assert isinstance(event, ScheduleTicked)
+        await self.decide(event)
+        return event.job_id
+
+    async def caught_up(self) -> None:
+        """Wait until everything in the log is folded."""
+        for partition in range(PARTITIONS):
+            await self._settle(partition, await self.log.end(partition) - 1)
+
+    async def _settle(self, partition: int, position: int) -> None:
+        while self.ledgers[partition].position < position:
+            await asyncio.sleep(0)
+
+    async def _positions(self, _: str) -> list[dict[str, int]]:
+        return [{"part": ledger.partition, "position": ledger.position} for ledger in self.ledgers]
+
+    async def _fold_forever(self, partition: int) -> None:
+        ledger = self.ledgers[partition]
+        while True:
+            records = await self.log.read(partition, ledger.position + 1, wait_s=10)
+            for record in records:
+                await self._open.wait()
+                self._apply(ledger, record.position, read(partition, record.envelope), record.envelope.claim)
+            for watch in self.watches:
+                watch.publish(partition, ledger.position)
+            if self.decides:
+                await self._answer_cancels(ledger)
+
+    def _apply(self, ledger: Ledger, position: int, item: Any, stamp: str | None) -> None:
+        applied = ledger.apply(position, item, stamp)
+        tables = self.tables
+        if isinstance(item, Unreadable):
+            return
+        if applied.job is not None:
+            tables.jobs[applied.job.job_id] = applied.job
+        if applied.schedule is not None:
+            tables.schedules[applied.schedule.schedule_id] = applied.schedule
+        if isinstance(item, JobScheduled) and applied.job is not None:
+            tables.specs[item.job_id] = item.spec
+        if isinstance(item, ScheduleCreated) and applied.schedule is not None:
+            tables.specs[item.schedule_id] = item.spec
+        if isinstance(item, AttemptDue) and applied.job is not None:
+            tables.attempts.setdefault(item.job_id, {})[item.attempt] = Execution(item.attempt, item.not_before)
+        if isinstance(item, AttemptFinished) and applied.job is not None:
+            tables.attempts[item.job_id][item.attempt] = Execution(
+                item.attempt, item.started_at, item.ok, item.status_code, item.error, item.duration_ms
+            )
+
+    async def _answer_cancels(self, ledger: Ledger) -> None:
+        for state in [state for state in ledger.jobs.values() if state.cancel_requested]:
+            event = decide(state, self.clock.now(), jitter=0.5, retry_base_s=30)
+            await self.log.append(ledger.partition, [encode(event, self.claims[ledger.partition])])
