@@ -50,8 +50,14 @@ def _histogram(field: str, meaning: str, buckets: tuple[float, ...], *labels: st
 
 TABLE: Final = (
     _histogram("dispatch_lateness_seconds", "when a request left minus when it was asked for", _LATENESS),
+    _histogram(
+        "dispatch_lead_seconds", "from writing a due event to sending its request, the lead time included", _LATENESS
+    ),
     _counter("attempts", "finished attempts; status_class is 2xx … 5xx, or none", "outcome", "status_class"),
     _histogram("attempt_duration_seconds", "from sending a request to the end of its answer", _CALL),
+    _counter(
+        "attempts_overdue", "attempts under way long after their deadline that the watchdog took up; they mean a defect"
+    ),
     _histogram("log_append_seconds", "from asking for an append to its being durable", _STORAGE),
     _gauge("fold_lag_records", "records in the log that the tables do not show yet", "part"),
     _histogram("flush_seconds", "one write of folded states into the tables", _STORAGE),
@@ -77,8 +83,10 @@ class Metrics:
     """The metrics of one process, by the field names of TABLE, and the registry that shows them."""
 
     dispatch_lateness_seconds: Histogram
+    dispatch_lead_seconds: Histogram
     attempts: Counter
     attempt_duration_seconds: Histogram
+    attempts_overdue: Counter
     log_append_seconds: Histogram
     fold_lag_records: Gauge
     flush_seconds: Histogram

@@ -17,7 +17,6 @@ partition next finds it there.
 """
 
 from collections import deque
-from collections.abc import Iterator
 from enum import IntEnum
 
 from libs.events import AttemptDue, Spec
@@ -118,20 +117,13 @@ class Flights:
         self._close(flight)
         del self._held[flight.partition][flight.due.execution_id]
 
-    def partitions(self) -> list[int]:
-        """Return the partitions of which anything is held."""
-        return [partition for partition, held in self._held.items() if held]
+    def open_count_of(self, partition: int) -> int:
+        """Return how many attempts of *partition* are held whose outcome is not in the log. O(attempts held)."""
+        return sum(flight.stage is not Stage.RECORDED for flight in self._held.get(partition, {}).values())
 
     def knows(self, partition: int, execution_id: str) -> bool:
         """Whether the attempt is held, in any stage."""
         return execution_id in self._held.get(partition, ())
-
-    def started(self) -> Iterator[Flight]:
-        """Iterate over the attempts whose call or outcome is under way."""
-        for held in self._held.values():
-            for flight in held.values():
-                if flight.stage in (Stage.CALLING, Stage.RECORDING):
-                    yield flight
 
     def _close(self, flight: Flight) -> None:
         self.open_count -= 1

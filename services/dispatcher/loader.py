@@ -100,12 +100,8 @@ class Loader:
         self._arrived.extend(flights)
         self._has_arrived.set()
 
-    def start(self) -> None:
-        """Begin to load."""
-        self._spawn(self._load_forever())
-
     async def stop(self) -> None:
-        """Stop loading; what has not been loaded stays as it is."""
+        """Stop waiting for late specs; what has not been loaded stays as it is."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -117,7 +113,8 @@ class Loader:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _load_forever(self) -> None:
+    async def run(self) -> None:
+        """Load until cancelled."""
         while True:
             await self._has_arrived.wait()
             self._has_arrived.clear()

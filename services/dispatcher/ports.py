@@ -85,9 +85,6 @@ class Meter(Protocol):
     def call_not_made(self, error: str) -> None:
         """An attempt ended without a call."""
 
-    def void(self, count: int) -> None:
-        """Decisions were read that are not admitted."""
-
     def poison(self, count: int) -> None:
         """Records were read that cannot be decoded."""
 

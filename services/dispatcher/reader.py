@@ -157,9 +157,6 @@ class Reader:
             await room
 
     def _count(self, tail: Tail) -> None:
-        if tail.void_count:
-            self._meter.void(tail.void_count)
-            tail.void_count = 0
         if tail.poison_count:
             log.error("unreadable_records", partition=self.partition, count=tail.poison_count, position=tail.position)
             self._meter.poison(tail.poison_count)

@@ -19,6 +19,7 @@ from libs.egress.turns import Turns
 from libs.events import AttemptDue
 from libs.log.port import Log
 from libs.runtime.clock import Clock
+from libs.runtime.lifecycle import StartStop
 from services.dispatcher.calls import Calls
 from services.dispatcher.flights import Flights
 from services.dispatcher.loader import Loader
@@ -36,13 +37,12 @@ from services.dispatcher.reader import Reader
 WINDOW: Final = 20_000  # attempts held; more than the owners' credits allow to be under way
 WINDOW_BYTES: Final = 128_000_000  # held bodies and their surroundings
 DRAIN_S: Final = 30.0
-RECORD_S: Final = 5.0  # for the last outcomes, once calls are broken off
 STUCK_EVERY_MS: Final = 10_000
 
 log = structlog.get_logger("dispatcher")
 
 
-class DispatcherService:
+class DispatcherService(StartStop):
     """Makes the calls of the partitions it holds."""
 
     def __init__(
@@ -71,66 +71,71 @@ class DispatcherService:
             window: attempts held; beyond it reading stops.
             drain_s: how long calls under way may take to end when the service stops.
         """
+        super().__init__()
+        self.keeper: Keeper | None = None
         self._log = event_log
         self._tables = tables
         self._progress = progress
+        self._secrets = secrets
+        self._egress = egress
         self._clock = clock
         self._meter = meter
+        self._user_agent = f"Fliq/{version}"
+        self._concurrency = concurrency
+        self._per_host = per_host
         self._window = window
         self._drain_s = drain_s
+        self._is_taking = False
+        self._readers: dict[int, tuple[Reader, asyncio.Task[None]]] = {}
+        self._room: asyncio.Future[None] | None = None
+        self._assemble()
+
+    def _assemble(self) -> None:
+        """Make what lives as long as one life of the service."""
         self._flights = Flights()
-        self.keeper: Keeper | None = None
         self._calls = Calls(
-            event_log=event_log,
-            egress=egress,
-            clock=clock,
+            event_log=self._log,
+            egress=self._egress,
+            clock=self._clock,
             flights=self._flights,
-            meter=meter,
-            turns=Turns(total=concurrency, per_host=per_host),
-            user_agent=f"Fliq/{version}",
+            meter=self._meter,
+            turns=Turns(total=self._concurrency, per_host=self._per_host),
+            user_agent=self._user_agent,
             may_start=self._may_start,
             on_recorded=self._recorded,
         )
         self._loader = Loader(
-            tables=tables,
-            progress=progress,
-            secrets=secrets,
-            clock=clock,
+            tables=self._tables,
+            progress=self._progress,
+            secrets=self._secrets,
+            clock=self._clock,
             flights=self._flights,
             on_ready=self._calls.put,
             on_failed=self._calls.fail,
         )
-        self._readers: dict[int, tuple[Reader, asyncio.Task[None]]] = {}
-        self._room: asyncio.Future[None] | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self._is_running = False
-        self._was_started = False
 
     @property
     def held_count(self) -> int:
         """How many attempts are held whose outcome is not in the log."""
         return self._flights.open_count
 
-    async def start(self) -> None:
-        """Take leases and begin. A second start changes nothing; a stopped dispatcher is not started again."""
-        if self._was_started:
-            return
+    async def on_start(self) -> None:
+        """Take leases and begin."""
         if self.keeper is None:
             raise RuntimeError("the dispatcher needs a lease keeper")
-        self._was_started = self._is_running = True
-        self._loader.start()
-        self._watch = asyncio.create_task(self._watch_calls(), name="dispatcher watch")
+        self._assemble()
+        self._is_taking = True
+        self.spawn(self._loader.run(), name="dispatcher loader")
+        self.spawn(self._watch_calls(), name="dispatcher watch")
         await self.keeper.start()
 
-    async def stop(self) -> None:
+    async def on_stop(self) -> None:
         """
-        Drain, then give the leases back. Stopping twice, or unstarted, is fine.
+        Drain, then give the leases back.
 
-        Cancelled while it drains, it breaks off what is under way and returns at once.
+        Cancelled while it drains, it breaks off what is under way.
         """
-        if not self._is_running:
-            return
-        self._is_running = False
+        self._is_taking = False
         try:
             await self._stop_taking()
             await self._drain()
@@ -142,7 +147,7 @@ class DispatcherService:
 
     def ready(self) -> str | None:
         """Return None when all is well, else what is not."""
-        if not self._is_running:
+        if not self._is_taking:
             return "dispatcher is not running"
         for partition, (reader, _) in sorted(self._readers.items()):
             if reader.trouble is not None:
@@ -154,7 +159,7 @@ class DispatcherService:
     async def on_gained(self, lease: Lease) -> None:
         """Serve a partition from here on (called by the keeper)."""
         partition = lease.partition
-        if not self._is_running or partition in self._readers:
+        if not self._is_taking or partition in self._readers:
             return
         reader = Reader(
             partition,
@@ -181,6 +186,19 @@ class DispatcherService:
         dropped += self._flights.drop_unstarted(partition)
         self._free_room()
         log.info("partition_lost", partition=partition, dropped=dropped)
+
+    def may_release(self, partition: int) -> bool:
+        """
+        Stop taking from a partition that is to be handed to another, and say whether nothing of it is under way any more.
+
+        Asked again until it is true, the keeper hands a partition over without a call being made twice. Once asked, the
+        partition is not served any more until it is gained anew.
+        """
+        found = self._readers.get(partition)
+        if found is not None and not found[1].done():
+            found[1].cancel()
+        self._flights.drop_unstarted(partition)
+        return self._flights.open_count_of(partition) == 0
 
     def _may_start(self, partition: int) -> bool:
         return self.keeper is not None and self.keeper.holds(partition)
@@ -223,16 +241,9 @@ class DispatcherService:
                 self._meter.overdue(count)
 
     async def _stop_taking(self) -> None:
-        tasks = [task for _, task in self._readers.values()]
-        if self._watch is not None:
-            tasks.append(self._watch)
-        self._readers.clear()
-        for task in tasks:
-            task.cancel()
-        for partition in self._flights.partitions():
-            self._flights.drop_unstarted(partition)
+        for partition in list(self._readers):
+            await self.on_lost(partition)
         self._calls.forget_waiting()
-        await asyncio.wait(tasks)
         await self._loader.stop()
 
     async def _drain(self) -> None:

@@ -215,9 +215,6 @@ class Follower(Generic[L]):
             retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
 
     def _count(self, tail: Tail) -> None:
-        if tail.void_count:
-            self._meter.void(tail.void_count)
-            tail.void_count = 0
         if tail.poison_count:
             log.error("unreadable_records", partition=self.partition, count=tail.poison_count, position=tail.position)
             self._meter.poison(tail.poison_count)

@@ -76,8 +76,5 @@ class Meter(Protocol):
     def told(self, outcome: str) -> None:
         """One webhook ended: `ok`, or the word for how it failed."""
 
-    def void(self, count: int) -> None:
-        """Decisions were read that are not admitted."""
-
     def poison(self, count: int) -> None:
         """Records were read that cannot be decoded."""

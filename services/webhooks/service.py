@@ -14,6 +14,7 @@ import structlog
 
 from libs.log.port import Log
 from libs.runtime.clock import Clock
+from libs.runtime.lifecycle import StartStop
 from services.webhooks.deliveries import LANE_MAX, PER_HOST, TOTAL, Deliveries
 from services.webhooks.follower import Follower
 from services.webhooks.ports import (
@@ -35,7 +36,7 @@ L = TypeVar("L", bound=Lease)
 log = structlog.get_logger("webhooks")
 
 
-class WebhooksService(Generic[L]):
+class WebhooksService(StartStop, Generic[L]):
     """Tells callers of the ends of the jobs of the partitions it holds."""
 
     def __init__(
@@ -65,58 +66,62 @@ class WebhooksService(Generic[L]):
             lane_max: POSTs of one account that may wait for one host.
             drain_s: how long POSTs under way may take to end when the service stops.
         """
+        super().__init__()
         self.keeper: Keeper | None = None
         self._log = event_log
         self._positions = positions
         self._tables = tables
         self._progress = progress
         self._secrets = secrets
+        self._egress = egress
         self._clock = clock
         self._meter = meter
+        self._user_agent = f"Fliq/{version}"
+        self._total = total
+        self._per_host = per_host
+        self._lane_max = lane_max
         self._drain_s = drain_s
-        self._deliveries = Deliveries(
-            event_log=event_log,
-            egress=egress,
-            clock=clock,
-            meter=meter,
-            user_agent=f"Fliq/{version}",
-            may_start=self._may_start,
-            total=total,
-            per_host=per_host,
-            lane_max=lane_max,
-        )
         self._followers: dict[int, tuple[Follower[L], list[asyncio.Task[None]]]] = {}
-        self._watch: asyncio.Task[None] | None = None
-        self._is_running = False
-        self._was_started = False
+        self._is_taking = False
+        self._deliveries = self._make_deliveries()
+
+    def _make_deliveries(self) -> Deliveries:
+        return Deliveries(
+            event_log=self._log,
+            egress=self._egress,
+            clock=self._clock,
+            meter=self._meter,
+            user_agent=self._user_agent,
+            may_start=self._may_start,
+            total=self._total,
+            per_host=self._per_host,
+            lane_max=self._lane_max,
+        )
 
     @property
     def held_count(self) -> int:
         """How many POSTs are waiting, under way or being recorded."""
         return self._deliveries.held_count
 
-    async def start(self) -> None:
-        """Take leases and begin. A second start changes nothing; a stopped service is not started again."""
-        if self._was_started:
-            return
+    async def on_start(self) -> None:
+        """Take leases and begin."""
         if self.keeper is None:
             raise RuntimeError("the webhooks service needs a lease keeper")
-        self._was_started = self._is_running = True
-        self._watch = asyncio.create_task(self._watch_leases(), name="webhooks watch")
+        self._deliveries = self._make_deliveries()
+        self._is_taking = True
+        self.spawn(self._watch_leases(), name="webhooks watch")
         await self.keeper.start()
 
-    async def stop(self) -> None:
+    async def on_stop(self) -> None:
         """
-        Drain, save the positions, give the leases back. Stopping twice, or unstarted, is fine.
+        Drain, save the positions, give the leases back.
 
-        Cancelled while it drains, it breaks off what is under way and returns at once.
+        Cancelled while it drains, it breaks off what is under way.
         """
-        if not self._is_running:
-            return
-        self._is_running = False
+        self._is_taking = False
         followers, self._followers = self._followers, {}
         try:
-            await self._end_tasks([task for _, tasks in followers.values() for task in tasks])
+            await _end_tasks([task for _, tasks in followers.values() for task in tasks])
             for partition in followers:
                 self._deliveries.drop_unstarted(partition)
             await self._drain()
@@ -130,7 +135,7 @@ class WebhooksService(Generic[L]):
 
     def ready(self) -> str | None:
         """Return None when all is well, else what is not."""
-        if not self._is_running:
+        if not self._is_taking:
             return "webhooks is not running"
         for partition, (follower, _) in sorted(self._followers.items()):
             if follower.trouble is not None:
@@ -142,7 +147,7 @@ class WebhooksService(Generic[L]):
     async def on_gained(self, lease: L) -> None:
         """Serve a partition from here on (called by the keeper)."""
         partition = lease.partition
-        if not self._is_running:
+        if not self._is_taking:
             return
         await self.on_lost(partition)
         follower = Follower(
@@ -170,8 +175,10 @@ class WebhooksService(Generic[L]):
         found = self._followers.pop(partition, None)
         if found is None:
             return
-        await self._end_tasks(found[1])
+        await _end_tasks(found[1])
         self._deliveries.drop_unstarted(partition)
+        # The lease may still be ours to give: what is done now is not done again by its next holder.
+        await found[0].save()
         log.info("partition_lost", partition=partition)
 
     def _may_start(self, partition: int) -> bool:
@@ -183,17 +190,16 @@ class WebhooksService(Generic[L]):
             await self._clock.sleep_until(self._clock.now() + LEASE_CHECK_MS)
             self._deliveries.start_waiting()
 
-    async def _end_tasks(self, tasks: list["asyncio.Task[None]"]) -> None:
-        if self._watch is not None and not self._is_running:
-            tasks = [*tasks, self._watch]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
     async def _drain(self) -> None:
         try:
             async with asyncio.timeout(self._drain_s):
                 await self._deliveries.wait_idle()
         except TimeoutError:
             log.warning("drain_timed_out", unfinished=self._deliveries.held_count)
+
+
+async def _end_tasks(tasks: list["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
