@@ -1,0 +1,280 @@
+"""What only the PostgreSQL log can get wrong: its tables, its connections, and a server that goes away."""
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from libs.log.port import AppendFailed, LogError, LogUnavailable
+from libs.log.postgres import PostgresLog
+from libs.runtime.embedded_postgres import EmbeddedPostgres
+from tests.conformance.harness import envelope, values
+
+
+@asynccontextmanager
+async def running(dsn: str, *, partitions: int = 2, timeout_s: float = 5.0) -> AsyncIterator[PostgresLog]:
+    log = PostgresLog(dsn, partitions=partitions, timeout_s=timeout_s)
+    await log.start()
+    try:
+        yield log
+    finally:
+        await log.stop()
+
+
+@asynccontextmanager
+async def locked_head(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """Hold the lock on partition 0's head; the server then keeps appends waiting."""
+    connection = await asyncpg.connect(dsn)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM fliq_log.log_heads WHERE part = 0 FOR UPDATE")
+        yield connection
+    await connection.close()
+
+
+async def execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def fetch_value(dsn: str, query: str, *args: object) -> Any:
+    """Return the one value of *query*, in which $1 is the asking connection's own process id."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval(query, connection.get_server_pid(), *args)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[EmbeddedPostgres]:
+    """A server of this module's own, with fsync, to be stopped and started."""
+    directory = Path(tempfile.mkdtemp(prefix="fliq-log-"))
+    directory.chmod(0o711)
+    server = EmbeddedPostgres(directory / "d", say=lambda _: None)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+async def test_the_server_restarts_under_the_log(own_server: EmbeddedPostgres) -> None:
+    """F24: the server stops and starts again while callers append and a reader tails: no gap, nothing lost, nobody hangs."""
+    async with running(own_server.dsn) as log:
+        returned: dict[int, str] = {}
+        failed: set[str] = set()
+        finished = asyncio.Event()
+
+        async def caller(name: int) -> None:
+            turn = 0
+            while not finished.is_set():
+                text = f"{name}.{turn}"
+                turn += 1
+                try:
+                    returned[await log.append(0, [envelope(text)])] = text
+                except LogError:
+                    failed.add(text)
+
+        async def tail() -> list[str]:
+            found: list[str] = []
+            while not finished.is_set() or len(found) < await log.end(0):
+                try:
+                    records = await log.read(0, len(found), wait_s=0.2)
+                except LogUnavailable:
+                    continue
+                assert [record.position for record in records] == list(range(len(found), len(found) + len(records)))
+                found += [record.envelope.value.decode() for record in records]
+            return found
+
+        tailing = asyncio.create_task(tail())
+        callers = [asyncio.create_task(caller(name)) for name in range(4)]
+        for immediately in (False, True):
+            seen = len(returned)
+            while len(returned) < seen + 50:
+                await log.read(0, await log.end(0), wait_s=0.05)
+            if immediately:
+                assert own_server.pid is not None
+                os.kill(own_server.pid, signal.SIGQUIT)  # no shutdown checkpoint: recovery from the WAL
+            await asyncio.to_thread(own_server.stop)
+            await asyncio.to_thread(own_server.start)
+        seen = len(returned)
+        while len(returned) < seen + 50:
+            await asyncio.wait(callers, timeout=0.01)
+        finished.set()
+        await asyncio.gather(*callers)
+        found = await values(log)
+        assert await tailing == found
+        assert len(set(found)) == len(found)
+        assert set(returned.values()) <= set(found) <= set(returned.values()) | failed
+        assert all(found[position] == text for position, text in returned.items())
+
+
+async def test_appends_wait_for_a_server_that_comes_back(own_server: EmbeddedPostgres) -> None:
+    """While the server is away, an append waits as long as its caller allows: then LogUnavailable, and it is never written."""
+    async with running(own_server.dsn) as log:
+        start = await log.end(1)
+        await asyncio.to_thread(own_server.stop)
+        try:
+            await log.append(1, [envelope("never")], timeout_s=0.1)
+        except LogError:
+            pass  # it may have been sent before the loss was noticed
+        with pytest.raises(LogUnavailable):
+            await log.append(1, [envelope("never")], timeout_s=0.1)
+        patient = asyncio.create_task(log.append(1, [envelope("patient")], timeout_s=30))
+        await asyncio.to_thread(own_server.start)
+        assert await patient == start
+        assert (await log.read(1, start))[0].envelope.value == b"patient"
+
+
+async def test_an_unreachable_server_is_one_line(tmp_path: Path) -> None:
+    """A log whose server is not there says so at start."""
+    log = PostgresLog(f"postgresql://nobody@/none?host={tmp_path}", timeout_s=1.0)
+    with pytest.raises(LogUnavailable, match=r"\Athe log's database cannot be reached: .*\Z"):
+        await log.start()
+    await log.stop()
+
+
+async def test_a_statement_that_hangs_is_ended_before_the_next(pg_dsn: str) -> None:
+    """
+    G2, G6: a group that gets no answer is over on the server too before the next one is sent.
+
+    The hazard: the old statement still waits for the lock, gets it later, and lands behind what was appended since.
+    """
+    async with running(pg_dsn, timeout_s=0.3) as log:
+        await log.append(0, [envelope("before")])
+        async with locked_head(pg_dsn) as connection:
+            first = asyncio.create_task(log.append(0, [envelope("first")], timeout_s=30))
+            with pytest.raises(LogError):
+                await first
+            second = asyncio.create_task(log.append(0, [envelope("second")], timeout_s=30))
+            waiting = (
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            for _ in range(10):
+                await asyncio.wait([second], timeout=0.02)
+                assert await connection.fetchval(waiting) <= 1
+        try:
+            await second
+        except LogError:
+            pass  # its time may have been over before the lock was free
+        await log.append(0, [envelope("third")])
+        found = await values(log)
+        assert found in (["before", "second", "third"], ["before", "third"])
+
+
+async def test_a_silent_backend_is_ended_before_the_next_group(pg_dsn: str) -> None:
+    """
+    G2, G6: a group that was sent to a backend which does not answer never lands behind the next group.
+
+    The hazard: the backend is only slow, and the statement still lies in its socket. Closing our end does not take it back:
+    the backend reads it later, and writes behind what its caller appended since.
+    """
+    async with running(pg_dsn, timeout_s=0.3) as log:
+        await log.append(0, [envelope("before")])
+        pid = await fetch_value(pg_dsn, "SELECT pid FROM pg_stat_activity WHERE query LIKE '%wanted AS%' AND pid <> $1")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(AppendFailed):
+                await log.append(0, [envelope("first")])
+            with pytest.raises(LogUnavailable):
+                await log.append(0, [envelope("never")], timeout_s=0.3)
+            second = asyncio.create_task(log.append(0, [envelope("second")], timeout_s=30))
+            await asyncio.wait([second], timeout=0.1)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await second
+        gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $2 AND pid <> $1"
+        assert await fetch_value(pg_dsn, gone, pid)
+        assert await values(log) in (["before", "second"], ["before", "first", "second"])
+
+
+async def test_an_error_of_the_server_means_not_written(pg_dsn: str) -> None:
+    """What the server refuses in good order was not written, and the log says so; the connection goes on being used."""
+    async with running(pg_dsn) as log:
+        await execute(pg_dsn, "ALTER TABLE fliq_log.log_events ADD CONSTRAINT no CHECK (key <> 'refused')")
+        with pytest.raises(LogUnavailable):
+            await log.append(0, [envelope("a", key="refused")])
+        assert await log.append(0, [envelope("b")]) == 0
+        assert await values(log) == ["b"]
+
+
+async def test_stop_while_the_server_does_not_answer(pg_dsn: str) -> None:
+    """G7: stop ends within its bound although a commit hangs, and the append ends as AppendFailed."""
+    log = PostgresLog(pg_dsn, partitions=2, timeout_s=0.5)
+    await log.start()
+    async with locked_head(pg_dsn):
+        append = asyncio.create_task(log.append(0, [envelope("a")], timeout_s=30))
+        behind = asyncio.create_task(log.append(0, [envelope("b")], timeout_s=30))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(log.stop(), 20)
+        for each in (append, behind):
+            with pytest.raises(LogError):
+                await each
+
+
+async def test_logs_that_start_at_once(pg_dsn: str) -> None:
+    """Many processes may make the tables at the same moment."""
+    logs = [PostgresLog(pg_dsn, partitions=3) for _ in range(6)]
+    await asyncio.gather(*(log.start() for log in logs))
+    await asyncio.gather(*(log.append(0, [envelope(str(number))]) for number, log in enumerate(logs)))
+    assert sorted(await values(logs[0])) == [str(number) for number in range(6)]
+    await asyncio.gather(*(log.stop() for log in logs))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM fliq_log.log_events WHERE off = 2",
+        "UPDATE fliq_log.log_heads SET next_off = 2 WHERE part = 0",
+        "UPDATE fliq_log.log_heads SET next_off = 7 WHERE part = 0",
+    ],
+)
+async def test_a_damaged_log_is_refused(pg_dsn: str, damage: str) -> None:
+    """Heads that do not agree with the records, as after a partial restore, are found at start."""
+    async with running(pg_dsn) as log:
+        await log.append(0, [envelope(str(number)) for number in range(3)])
+    await execute(pg_dsn, damage)
+    with pytest.raises(LogError, match="damaged"):
+        await PostgresLog(pg_dsn, partitions=2).start()
+
+
+async def test_a_gap_is_never_read_over(pg_dsn: str) -> None:
+    """A record that vanished from the middle stops the reader there."""
+    async with running(pg_dsn) as log:
+        await log.append(0, [envelope(str(number)) for number in range(5)])
+    await execute(pg_dsn, "DELETE FROM fliq_log.log_events WHERE off = 2")
+    async with running(pg_dsn) as log:
+        for position in (0, 2):
+            with pytest.raises(LogError, match="damaged"):
+                await log.read(0, position)
+        assert [record.position for record in await log.read(0, 3)] == [3, 4]
+
+
+async def test_only_waiting_readers_cost_queries(pg_dsn: str) -> None:
+    """Nobody waits, nobody asks: without waiting readers the heads are not polled, and fresh records cost no query."""
+    async with running(pg_dsn) as log:
+        await log.append(0, [envelope("a")])
+        assert log._running is not None
+        queries = log._running.queries
+        asked: list[str] = []
+        run = queries.run
+
+        async def counted(statement: str, *args: object) -> list[object]:
+            asked.append(statement)
+            return await run(statement, *args)
+
+        queries.run = counted  # type: ignore[method-assign]
+        for position in range(50):
+            assert len(await log.read(0, position, wait_s=1)) == 1
+            await log.append(0, [envelope("a")])
+        assert asked == []
