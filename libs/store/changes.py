@@ -97,6 +97,10 @@ class PartitionChanges:
             event.job_id, event.attempt, event.started_at, event.ok, event.status_code, event.error, event.duration_ms
         )
 
+    def __contains__(self, any_id: object) -> bool:
+        """Whether the job or schedule with this id is among what changed."""
+        return any_id in self.jobs or any_id in self.schedules
+
     def __len__(self) -> int:
         """Return how many rows a flush would write."""
         return len(self.jobs) + len(self.schedules) + len(self.specs) + len(self.executions) + len(self.usage)

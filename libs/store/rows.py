@@ -20,6 +20,8 @@ from libs.store.changes import ExecutionRow
 
 Row = Any  # asyncpg.Record: mapping and sequence at once
 
+MAX_ID = UUID(b"\xff" * 16)  # above every id: they begin with 48 bits of milliseconds
+
 _PACKERS: tuple[Callable[..., bytes], ...] = tuple(Struct(f">{count}q").pack for count in range(MAX_OFFSETS + 1))
 
 

@@ -25,7 +25,7 @@ class Snapshot(NamedTuple):
 
     position: int
     claim: Claim | None
-    attempts: list[AttemptDue]
+    running: list[AttemptDue]
 
 
 class AllRows(NamedTuple):

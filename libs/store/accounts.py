@@ -1,0 +1,183 @@
+"""
+Accounts: what exists nowhere else. Accounts, API tokens, signing secrets and the secrets of the installation.
+
+Tokens are kept as keyed hashes only; making a token, hashing it and drawing secrets is the caller's business, so nothing random
+happens here, except for the installation's own secrets, which the database draws. Instants are ms since 1970 UTC.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from libs.store.errors import store_call
+
+ROTATION_OVERLAP_S: Final = 86_400.0  # api-contract "Signing": old and new both sign for 24 h
+_FIRST_TOKEN_LOCK: Final = 0x666C6972
+
+_INSTANTS: Final = ", ".join(
+    f"(extract(epoch FROM {name}) * 1000)::int8 AS {name}"
+    for name in ("created_at", "expires_at", "last_used_at", "revoked_at")
+)
+_SELECT: Final = f"SELECT token_id, account, name, scopes, last_four, {_INSTANTS} FROM api_tokens"  # noqa: S608 - our own names
+_INSERT: Final = (
+    "INSERT INTO api_tokens (token_id, account, name, token_hash, scopes, last_four, created_at, expires_at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7::float8 / 1000), to_timestamp($8::float8 / 1000))"
+)
+
+
+class Token(NamedTuple):
+    """
+    A token as the tables keep it: everything but the secret.
+
+    Args:
+        last_four: the secret's last characters, for recognising it in a list.
+        expires_at: the instant from which it is refused; None for never.
+        last_used_at: about when it was used last.
+        revoked_at: since when it is refused.
+    """
+
+    token_id: str
+    account: str
+    name: str
+    scopes: frozenset[str]
+    last_four: str
+    created_at: int
+    expires_at: int | None = None
+    last_used_at: int | None = None
+    revoked_at: int | None = None
+
+
+class Accounts:
+    """The control plane. Every method raises `StoreUnavailable` when the database does not answer in time."""
+
+    def __init__(self, pool: Any) -> None:
+        """Keep accounts through *pool*, whose commits must be synchronous."""
+        self._pool = pool
+
+    @store_call
+    async def ensure_account(self, account: str, signing_secret: str) -> None:
+        """Make *account* if it is not there, and give it *signing_secret* if it has none that is current."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("INSERT INTO accounts (account) VALUES ($1) ON CONFLICT DO NOTHING", account)
+            await connection.execute(
+                "INSERT INTO signing_secrets (account, secret) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                account,
+                signing_secret,
+            )
+
+    # --- tokens ---------------------------------------------------------------------------------------------------------
+
+    @store_call
+    async def find(self, token_hash: bytes) -> Token | None:
+        """Return the token with this hash, unless it is revoked; it may have expired."""
+        row = await self._pool.fetchrow(f"{_SELECT} WHERE token_hash = $1 AND revoked_at IS NULL", token_hash)
+        return None if row is None else _token(row)
+
+    @store_call
+    async def add_token(self, token: Token, token_hash: bytes) -> None:
+        """Keep a new token of an account that exists."""
+        await self._pool.execute(_INSERT, *_values(token, token_hash))
+
+    @store_call
+    async def ensure_token(self, token: Token, token_hash: bytes) -> None:
+        """Keep a token that the operator named: after this it is valid, for this account, whatever was before."""
+        await self._pool.execute(
+            f"{_INSERT} ON CONFLICT (token_hash) DO UPDATE SET account = excluded.account, scopes = excluded.scopes,"
+            " expires_at = excluded.expires_at, revoked_at = NULL",
+            *_values(token, token_hash),
+        )
+
+    @store_call
+    async def add_first_token(self, token: Token, token_hash: bytes) -> bool:
+        """Keep *token* if there is no token at all, and return whether so; of processes that start together one wins."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _FIRST_TOKEN_LOCK)
+            if await connection.fetchval("SELECT EXISTS (SELECT FROM api_tokens)"):
+                return False
+            await connection.execute(_INSERT, *_values(token, token_hash))
+        return True
+
+    @store_call
+    async def tokens(self, account: str) -> list[Token]:
+        """Return the tokens of *account* that are not revoked, newest first."""
+        found = await self._pool.fetch(
+            f"{_SELECT} WHERE account = $1 AND revoked_at IS NULL ORDER BY api_tokens.created_at DESC, token_id DESC",
+            account,
+        )
+        return [_token(row) for row in found]
+
+    @store_call
+    async def revoke(self, account: str, token_id: str) -> bool:
+        """Refuse a token of *account* from now on; return False when there is none with this id that was valid."""
+        done = await self._pool.execute(
+            "UPDATE api_tokens SET revoked_at = now() WHERE account = $1 AND token_id = $2 AND revoked_at IS NULL",
+            account,
+            token_id,
+        )
+        return bool(done == "UPDATE 1")
+
+    @store_call
+    async def touch(self, token_id: str) -> None:
+        """Note that a token is in use; at most one write a minute."""
+        await self._pool.execute(
+            "UPDATE api_tokens SET last_used_at = now()"
+            " WHERE token_id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')",
+            token_id,
+        )
+
+    # --- signing secrets --------------------------------------------------------------------------------------------------
+
+    @store_call
+    async def signing_secrets(self, accounts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Return, for those of *accounts* that have any, the secrets that sign now, the current one first."""
+        found = await self._pool.fetch(
+            "SELECT account, array_agg(secret ORDER BY expires_at DESC NULLS FIRST) AS secrets FROM signing_secrets"
+            " WHERE account = ANY ($1::text[]) AND (expires_at IS NULL OR expires_at > now()) GROUP BY account",
+            list(accounts),
+        )
+        return {row["account"]: tuple(row["secrets"]) for row in found}
+
+    @store_call
+    async def rotate_signing_secret(self, account: str, secret: str, *, overlap_s: float = ROTATION_OVERLAP_S) -> None:
+        """Make *secret* the current one of *account*; the one before it goes on signing for *overlap_s*."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            # Two rotations at once follow each other.
+            await connection.execute("SELECT FROM accounts WHERE account = $1 FOR UPDATE", account)
+            await connection.execute(
+                "UPDATE signing_secrets SET expires_at = now() + make_interval(secs => $2::float8)"
+                " WHERE account = $1 AND expires_at IS NULL",
+                account,
+                overlap_s,
+            )
+            await connection.execute("INSERT INTO signing_secrets (account, secret) VALUES ($1, $2)", account, secret)
+
+    # --- the installation ---------------------------------------------------------------------------------------------------
+
+    @store_call
+    async def instance_secret(self, name: str) -> bytes:
+        """Return this installation's 32 secret bytes called *name*, drawn on first use and the same ever after."""
+        await self._pool.execute(
+            "INSERT INTO instance (name, value)"
+            " VALUES ($1, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) ON CONFLICT DO NOTHING",
+            name,
+        )
+        value: bytes = await self._pool.fetchval("SELECT value FROM instance WHERE name = $1", name)
+        return value
+
+
+def _values(token: Token, token_hash: bytes) -> Sequence[Any]:
+    return (
+        token.token_id,
+        token.account,
+        token.name,
+        token_hash,
+        sorted(token.scopes),
+        token.last_four,
+        token.created_at,
+        token.expires_at,
+    )
+
+
+def _token(row: Any) -> Token:
+    fields = {name: row[name] for name in Token._fields}
+    fields["scopes"] = frozenset(row["scopes"])
+    return Token(**fields)

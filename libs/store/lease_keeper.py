@@ -1,0 +1,223 @@
+"""
+Lease keeper: holds a fair share of the partitions, and knows when to let go.
+
+Every `INTERVAL_S` it renews what it holds, counts who lives, takes free leases up to ceil(partitions / members), and hands one
+lease back when it holds more than that. Two that start together thus settle within a few rounds, and nothing moves back and forth.
+
+    certain   By our own monotonic clock a lease is certain for 0.6 of its term, counted from before the request that last renewed
+              it was sent. The database counts the whole term from when it got that request: by the time anybody else may take the
+              lease, we have stopped. After a long stall `holds` is false before the keeper itself has woken.
+    losing    `on_lost` is called exactly once for each `on_gained`, before the lease is given back or forgotten.
+
+Neither callback may take long: while one runs, nothing is renewed. A callback that raises is logged and counts as done.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from libs.store.errors import StoreUnavailable
+from libs.store.leases import Lease
+
+INTERVAL_S: Final = 1.0
+CERTAIN_FRACTION: Final = 0.6
+CALLBACK_TIMEOUT_S: Final = 5.0
+RELEASE_TIMEOUT_S: Final = 2.0
+
+log = structlog.get_logger("leases")
+
+
+class Leases(Protocol):
+    """Where leases come from: `OwnerLeases` or `RoleLeases`."""
+
+    role: str
+    ttl_s: float
+
+    async def acquire(self, limit: int, *, avoid: Sequence[int] = ()) -> list[Lease]:
+        """Take up to *limit* free leases."""
+
+    async def renew(self, leases: Sequence[Lease]) -> set[int]:
+        """Extend *leases*; return the lost partitions."""
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        """Give *leases* back."""
+
+    async def members(self) -> int:
+        """Return how many live nodes there are, this one included."""
+
+    async def leave(self) -> None:
+        """Stop being counted."""
+
+
+class KeeperClock(Protocol):
+    """Monotonic time: a wall clock that is set must neither keep nor cost a lease."""
+
+    def monotonic_s(self) -> float:
+        """Return seconds that never go back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after *seconds*."""
+
+
+class LoopClock:
+    """The event loop's monotonic clock."""
+
+    def monotonic_s(self) -> float:
+        """Return the loop's time."""
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after *seconds*."""
+        await asyncio.sleep(seconds)
+
+
+class LeaseKeeper:
+    """Keeps leases for one role of one process."""
+
+    def __init__(
+        self,
+        leases: Leases,
+        *,
+        partitions: int,
+        on_gained: Callable[[Lease], Awaitable[None]],
+        on_lost: Callable[[int], Awaitable[None]],
+        clock: KeeperClock | None = None,
+    ) -> None:
+        """Keep a share of *partitions* leases; see the module for when the callbacks come."""
+        self._leases = leases
+        self._partitions = partitions
+        self._on_gained = on_gained
+        self._on_lost = on_lost
+        self._clock = clock or LoopClock()
+        self._held: dict[int, Lease] = {}
+        self._certain_until: dict[int, float] = {}
+        self._paused_until: dict[int, float] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._busy = asyncio.Lock()  # one who gains, loses or releases at a time
+
+    @property
+    def held(self) -> dict[int, Lease]:
+        """The leases held now, by partition."""
+        return dict(self._held)
+
+    def holds(self, partition: int) -> bool:
+        """Whether the lease of *partition* is certain at this moment, by the monotonic clock: false after a long stall."""
+        return self._certain_until.get(partition, -math.inf) > self._clock.monotonic_s()
+
+    async def start(self) -> None:
+        """Begin to take and renew leases; returns at once, gaining happens behind."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"lease keeper {self._leases.role}")
+
+    async def stop(self) -> None:
+        """Lose and release everything; harmless before `start` and twice."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        async with self._busy:
+            leases = list(self._held.values())
+            for lease in leases:
+                await self._lose(lease.partition)
+            await self._bounded(self._leases.release(leases))
+            await self._bounded(self._leases.leave())
+
+    async def give_up(self, partition: int, *, pause_s: float = 0.0) -> None:
+        """
+        Give the lease of *partition* back, and do not take it again before *pause_s* has passed.
+
+        For a holder that cannot go on: it has stopped by itself, so `on_lost` is not called.
+        """
+        self._paused_until[partition] = self._clock.monotonic_s() + pause_s
+        lease = self._held.pop(partition, None)
+        self._certain_until.pop(partition, None)
+        if lease is not None:
+            await self._bounded(self._leases.release([lease]))
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.tick()
+            except StoreUnavailable as error:
+                log.warning("leases cannot be renewed", role=self._leases.role, reason=str(error))
+            except Exception:
+                # A defect must not end the keeping of leases: they would run out one by one without a word.
+                log.exception("lease keeping failed", role=self._leases.role)
+            await self._clock.sleep(INTERVAL_S)
+
+    async def tick(self) -> None:
+        """
+        Do one round: renew, let go of what is not certain any more, balance.
+
+        Raises:
+            StoreUnavailable: the database did not answer; what was still certain is still held.
+        """
+        async with self._busy:
+            try:
+                await self._renew()
+            finally:
+                await self._drop_uncertain()
+            await self._balance()
+
+    async def _renew(self) -> None:
+        leases = list(self._held.values())
+        if not leases:
+            return
+        sent_at = self._clock.monotonic_s()
+        # Not longer than we are certain: a database that hangs must not keep us from letting go.
+        patience_s = max(0.1, min(self._certain_until[lease.partition] for lease in leases) - sent_at)
+        try:
+            async with asyncio.timeout(patience_s):
+                lost = await self._leases.renew(leases)
+        except TimeoutError as error:
+            raise StoreUnavailable("no answer while the leases were certain") from error
+        for lease in leases:
+            if lease.partition in self._held and lease.partition not in lost:
+                self._certain_until[lease.partition] = sent_at + CERTAIN_FRACTION * self._leases.ttl_s
+        for partition in lost:
+            await self._lose(partition)
+
+    async def _drop_uncertain(self) -> None:
+        for partition in [partition for partition in self._held if not self.holds(partition)]:
+            lease = self._held[partition]
+            await self._lose(partition)
+            # So that it counts as free when the database is back, even for this same node.
+            await self._bounded(self._leases.release([lease]))
+
+    async def _balance(self) -> None:
+        share = math.ceil(self._partitions / await self._leases.members())
+        now = self._clock.monotonic_s()
+        self._paused_until = {part: until for part, until in self._paused_until.items() if until > now}
+        if len(self._held) > share:
+            lease = self._held[max(self._held)]
+            await self._lose(lease.partition)
+            await self._bounded(self._leases.release([lease]))
+        elif len(self._held) < share:
+            for lease in await self._leases.acquire(share - len(self._held), avoid=list(self._paused_until)):
+                self._held[lease.partition] = lease
+                self._certain_until[lease.partition] = now + CERTAIN_FRACTION * self._leases.ttl_s
+                await self._call(self._on_gained(lease))
+
+    async def _lose(self, partition: int) -> None:
+        if self._held.pop(partition, None) is not None:
+            self._certain_until.pop(partition, None)
+            await self._call(self._on_lost(partition))
+
+    async def _call(self, callback: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(CALLBACK_TIMEOUT_S):
+                await callback
+        except Exception:
+            log.exception("a lease callback failed", role=self._leases.role)
+
+    async def _bounded(self, call: Awaitable[None]) -> None:
+        """Wait for *call*, but not long: a lease that is not given back runs out by itself."""
+        try:
+            async with asyncio.timeout(RELEASE_TIMEOUT_S):
+                await call
+        except (StoreUnavailable, TimeoutError) as error:
+            log.warning("a lease was not given back", role=self._leases.role, reason=str(error))

@@ -1,0 +1,189 @@
+"""
+Leases: who serves which partition. A row per partition, by the database's clock.
+
+Safety never rests on a lease: the owner's decisions are fenced in the log, its flushes by the nonce, and the dispatcher's results
+are facts. A lease only keeps two from doing the same work, and lets a third take over when its holder is gone for `ttl_s`.
+
+    free      nobody's, or its time has passed, or held by this node's name in an earlier life (a name belongs to one live process)
+    epoch     greater than every lease and every admitted claim of the partition that this database knows of
+    nonce     fresh randomness from the database on each acquisition; whoever does not have it cannot flush
+
+Rows are locked in the order of partitions, and rows that somebody else is just taking are skipped.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from libs.events import Claim
+from libs.store.errors import store_call
+
+TTL_S = 4.0
+
+
+class Lease(NamedTuple):
+    """The right to serve *partition*, recognised by *nonce*; *epoch* is the one to claim with."""
+
+    partition: int
+    nonce: str
+    epoch: int
+
+
+class _Leases:
+    """What owners and roles have in common; the two differ in the table they are kept in."""
+
+    def __init__(self, pool: Any, role: str, node: str, ttl_s: float, sql: "_Sql") -> None:
+        self.role = role
+        self.node = node
+        self.ttl_s = ttl_s
+        self._pool = pool
+        self._sql = sql
+        self._held: dict[int, str] = {}
+
+    @store_call
+    async def acquire(self, limit: int, *, avoid: Sequence[int] = ()) -> list[Lease]:
+        """Take up to *limit* free leases of partitions that are not in *avoid*, and return them in their order."""
+        if limit <= 0:
+            return []
+        found = await self._pool.fetch(
+            self._sql.acquire, self.role, self.node, self.ttl_s, limit, list(self._held.values()), list(avoid)
+        )
+        leases = sorted(Lease(row["part"], row["nonce"], row["epoch"]) for row in found)
+        self._held.update({lease.partition: lease.nonce for lease in leases})
+        return leases
+
+    @store_call
+    async def renew(self, leases: Sequence[Lease]) -> set[int]:
+        """Extend *leases* by the full term, and return the partitions of those that are somebody else's by now."""
+        if not leases:
+            return set()
+        found = await self._pool.fetch(self._sql.renew, self.role, self.ttl_s, *_keys(leases))
+        lost = {lease.partition for lease in leases} - {row["part"] for row in found}
+        for partition in lost:
+            self._held.pop(partition, None)
+        return lost
+
+    @store_call
+    async def release(self, leases: Sequence[Lease]) -> None:
+        """Give *leases* back; those that are not ours any more are left alone. If this fails, their term runs out."""
+        for lease in leases:
+            if self._held.get(lease.partition) == lease.nonce:
+                del self._held[lease.partition]
+        if leases:
+            await self._pool.execute(self._sql.release, self.role, *_keys(leases))
+
+    @store_call
+    async def members(self) -> int:
+        """Show that this node lives, and return how many of its role do, this one included."""
+        count: int = await self._pool.fetchval(_MEMBERS, self.node, self.role, self.ttl_s)
+        return count
+
+    @store_call
+    async def leave(self) -> None:
+        """Stop being counted, so that the others take over at once what this node released."""
+        await self._pool.execute("DELETE FROM members WHERE role = $1 AND node = $2", self.role, self.node)
+
+
+class OwnerLeases(_Leases):
+    """The schedulers' leases: they fence flushes, and their epochs and nonces are what is claimed in the log."""
+
+    def __init__(self, pool: Any, node: str, *, ttl_s: float = TTL_S) -> None:
+        """Take leases as *node*, a name that no other live process has."""
+        super().__init__(pool, "scheduler", node, ttl_s, _OWNER)
+
+
+class RoleLeases(_Leases):
+    """The leases of a role that only reads the log, with the position that it has done with."""
+
+    def __init__(self, pool: Any, role: str, node: str, *, ttl_s: float = TTL_S) -> None:
+        """Take leases of *role* (`dispatcher` or `webhooks`) as *node*, a name that no other live process has."""
+        super().__init__(pool, role, node, ttl_s, _ROLE)
+
+    @store_call
+    async def position(self, partition: int) -> tuple[int, Claim | None]:
+        """Return the last position that was saved, and the claim admitted there; -1 and None before the first."""
+        row = await self._pool.fetchrow(
+            "SELECT position, claim_epoch, claim_nonce FROM role_lease WHERE role = $1 AND part = $2",
+            self.role,
+            partition,
+        )
+        if row is None:
+            return -1, None
+        claim = None if row["claim_epoch"] is None else Claim(row["claim_epoch"], row["claim_nonce"])
+        return row["position"], claim
+
+    @store_call
+    async def save_position(self, lease: Lease, position: int, claim: Claim | None) -> bool:
+        """Save that everything up to *position* is done; return False, and save nothing, when the lease is lost."""
+        done = await self._pool.execute(
+            "UPDATE role_lease SET position = $4, claim_epoch = $5, claim_nonce = $6"
+            " WHERE role = $1 AND part = $2 AND nonce = $3",
+            self.role,
+            lease.partition,
+            lease.nonce,
+            position,
+            claim.epoch if claim else None,
+            claim.nonce if claim else None,
+        )
+        return bool(done == "UPDATE 1")
+
+
+def _keys(leases: Sequence[Lease]) -> tuple[list[int], list[str]]:
+    return [lease.partition for lease in leases], [lease.nonce for lease in leases]
+
+
+# A member that was not seen for a term is not counted; one not seen for an hour is forgotten.
+_MEMBERS = """
+WITH beat AS (
+    INSERT INTO members (node, role, seen_at) VALUES ($1, $2, now())
+    ON CONFLICT (role, node) DO UPDATE SET seen_at = excluded.seen_at
+), forgotten AS (
+    DELETE FROM members WHERE role = $2 AND node <> $1 AND seen_at < now() - interval '1 hour'
+)
+SELECT 1 + count(*) FROM members
+WHERE role = $2 AND node <> $1 AND seen_at > now() - make_interval(secs => $3::float8)
+"""
+
+
+class _Sql(NamedTuple):
+    """The statements on one table; $1 is the role everywhere."""
+
+    acquire: str
+    renew: str
+    release: str
+
+
+def _statements(table: str, prefix: str, role: str) -> _Sql:
+    """Return the statements for *table*, whose lease columns begin with *prefix*; *role* is the condition on $1."""
+    nonce, node, until, epoch = f"{prefix}nonce", f"{prefix}node", "lease_until", f"{prefix}epoch"
+
+    def ours(first: int) -> str:
+        """Return the query for the rows that are still ours; parameters *first* and the next are partitions and nonces."""
+        return f"""
+    SELECT l.part FROM {table} l JOIN unnest(${first}::int4[], ${first + 1}::text[]) AS k(part, nonce) ON k.part = l.part
+    WHERE {role} AND l.{nonce} = k.nonce ORDER BY l.part FOR NO KEY UPDATE OF l"""  # noqa: S608 - our own names
+
+    return _Sql(
+        acquire=f"""
+WITH free AS MATERIALIZED (
+    SELECT l.part FROM {table} l
+    WHERE {role} AND l.part <> ALL ($6::int4[]) AND (l.{nonce} IS NULL OR l.{nonce} <> ALL ($5::text[]))
+        AND (l.{until} IS NULL OR l.{until} < now() OR l.{node} = $2::text)
+    ORDER BY l.part LIMIT $4 FOR NO KEY UPDATE OF l SKIP LOCKED
+)
+UPDATE {table} l SET {node} = $2::text, {until} = now() + make_interval(secs => $3::float8),
+    {nonce} = replace(gen_random_uuid()::text, '-', ''), {epoch} = greatest(l.{epoch}, l.claim_epoch, 0) + 1
+FROM free WHERE {role} AND l.part = free.part
+RETURNING l.part, l.{nonce} AS nonce, l.{epoch} AS epoch""",  # noqa: S608 - our own names
+        renew=f"""
+WITH ours AS MATERIALIZED ({ours(3)})
+UPDATE {table} l SET {until} = now() + make_interval(secs => $2::float8)
+FROM ours WHERE {role} AND l.part = ours.part RETURNING l.part""",  # noqa: S608
+        release=f"""
+WITH ours AS MATERIALIZED ({ours(2)})
+UPDATE {table} l SET {until} = NULL, {node} = NULL, {nonce} = NULL
+FROM ours WHERE {role} AND l.part = ours.part""",  # noqa: S608
+    )
+
+
+_OWNER = _statements("progress", "lease_", "$1::text = 'scheduler'")
+_ROLE = _statements("role_lease", "", "l.role = $1::text")

@@ -1,0 +1,163 @@
+"""
+Queries: what the API shows. Always of one account, always as of the tables' position.
+
+Lists go from the newest id down. An id begins with the instant it was made at, so rows that arrive while somebody turns pages land
+above the first page and neither shift nor repeat what comes below.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from libs.domain.job import JobState, JobStatus
+from libs.domain.schedule import ScheduleState
+from libs.events import Spec
+from libs.store import rows
+from libs.store.changes import ExecutionRow
+from libs.store.errors import store_call
+
+# The public words of the contract, as the list filter takes them.
+STATUSES_OF: Final[Mapping[str, tuple[JobStatus, ...]]] = {
+    "scheduled": (JobStatus.SCHEDULED,),
+    "running": (JobStatus.RUNNING, JobStatus.FINISHING, JobStatus.RETRYING),
+    "success": (JobStatus.COMPLETED,),
+    "failed": (JobStatus.FAILED,),
+    "cancelled": (JobStatus.CANCELLED,),
+}
+
+_decode_spec = msgspec.json.Decoder(Spec).decode
+
+
+class JobRow(NamedTuple):
+    """A job and what it calls."""
+
+    job: JobState
+    spec: Spec
+
+
+class ScheduleRow(NamedTuple):
+    """A schedule and what its jobs call."""
+
+    schedule: ScheduleState
+    spec: Spec
+
+
+class Queries:
+    """Reads by account. Every method raises `StoreUnavailable` when the database does not answer in time."""
+
+    def __init__(self, pool: Any) -> None:
+        """Read through *pool*."""
+        self._pool = pool
+
+    @store_call
+    async def get_job(self, account: str, job_id: str) -> JobRow | None:
+        """Return a job of *account*; another account's is not there."""
+        row = await self._pool.fetchrow(
+            f"{rows.SELECT_JOB_WITH_SPEC} WHERE j.job_id = $1 AND j.account = $2", rows.uuid_of(job_id), account
+        )
+        return None if row is None else _job_row(row)
+
+    @store_call
+    async def job_status(self, job_id: str) -> JobStatus | None:
+        """Return a job's status, whosever it is; None when there is no such job."""
+        status = await self._pool.fetchval("SELECT status FROM jobs WHERE job_id = $1", rows.uuid_of(job_id))
+        return None if status is None else JobStatus(status)
+
+    @store_call
+    async def list_jobs(
+        self,
+        account: str,
+        *,
+        status: str | None = None,
+        schedule_id: str | None = None,
+        limit: int,
+        before: str | None = None,
+    ) -> list[JobRow]:
+        """
+        Return up to *limit* jobs with ids below *before*, newest first.
+
+        Args:
+            status: a public word of `STATUSES_OF`; all when None.
+            schedule_id: only jobs that this schedule spawned.
+        """
+        below = rows.MAX_ID if before is None else rows.uuid_of(before)
+        statuses = list(JobStatus) if status is None else STATUSES_OF[status]
+        if schedule_id is None:
+            found = await self._pool.fetch(_LISTS[len(statuses)], account, below, limit, *statuses)
+        else:
+            found = await self._pool.fetch(
+                _LIST_OF_SCHEDULE, account, below, limit, list(statuses), rows.uuid_of(schedule_id)
+            )
+        return [_job_row(row) for row in found]
+
+    @store_call
+    async def executions(self, account: str, job_id: str) -> list[ExecutionRow]:
+        """Return the attempts of a job of *account*, oldest first."""
+        found = await self._pool.fetch(
+            "SELECT e.* FROM executions e JOIN jobs j USING (job_id)"
+            " WHERE e.job_id = $1 AND j.account = $2 ORDER BY e.attempt",
+            rows.uuid_of(job_id),
+            account,
+        )
+        return [rows.execution_of(row) for row in found]
+
+    @store_call
+    async def get_schedule(self, account: str, schedule_id: str) -> ScheduleRow | None:
+        """Return a schedule of *account*, also a deleted one; another account's is not there."""
+        row = await self._pool.fetchrow(
+            f"{rows.SELECT_SCHEDULE_WITH_SPEC} WHERE s.schedule_id = $1 AND s.account = $2",
+            rows.uuid_of(schedule_id),
+            account,
+        )
+        return None if row is None else _schedule_row(row)
+
+    @store_call
+    async def list_schedules(self, account: str, *, limit: int, before: str | None = None) -> list[ScheduleRow]:
+        """Return up to *limit* schedules that are not deleted, with ids below *before*, newest first."""
+        found = await self._pool.fetch(
+            f"{rows.SELECT_SCHEDULE_WITH_SPEC} WHERE s.account = $1 AND s.status <> 2 AND s.schedule_id < $2"
+            " ORDER BY s.schedule_id DESC LIMIT $3",
+            account,
+            rows.MAX_ID if before is None else rows.uuid_of(before),
+            limit,
+        )
+        return [_schedule_row(row) for row in found]
+
+    @store_call
+    async def usage(self, account: str, day: date) -> int:
+        """Return how many attempts of *account* were admitted as due on *day* (UTC)."""
+        count: int = await self._pool.fetchval(
+            "SELECT coalesce(sum(executions), 0)::int8 FROM usage_daily WHERE account = $1 AND day = $2", account, day
+        )
+        return count
+
+
+def _list_of(status_count: int) -> str:
+    """Return the list over *status_count* statuses: one short index scan for each, merged, then their specs."""
+    names = ", ".join(rows.JOB_COLUMNS)
+    scans = " UNION ALL ".join(
+        f"(SELECT {names} FROM jobs WHERE account = $1 AND status = ${4 + index}::int2 AND job_id < $2"  # noqa: S608
+        " ORDER BY job_id DESC LIMIT $3)"
+        for index in range(status_count)
+    )
+    return (
+        f"SELECT j.*, spec FROM (SELECT * FROM ({scans}) merged ORDER BY job_id DESC LIMIT $3) j"  # noqa: S608
+        " LEFT JOIN specs ON spec_id = coalesce(j.schedule_id, j.job_id) ORDER BY j.job_id DESC"
+    )
+
+
+_LISTS: Final = {count: _list_of(count) for count in (1, 3, len(JobStatus))}
+_LIST_OF_SCHEDULE: Final = (
+    f"{rows.SELECT_JOB_WITH_SPEC} WHERE j.schedule_id = $5 AND j.account = $1 AND j.job_id < $2"
+    " AND j.status = ANY ($4::int2[]) ORDER BY j.job_id DESC LIMIT $3"
+)
+
+
+def _job_row(row: Any) -> JobRow:
+    return JobRow(rows.job_of(row), _decode_spec(row["spec"]))
+
+
+def _schedule_row(row: Any) -> ScheduleRow:
+    return ScheduleRow(rows.schedule_of(row), _decode_spec(row["spec"]))

@@ -1,0 +1,220 @@
+"""The keeper's share, and its letting go in time, against leases in memory and a clock that is moved by hand."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from libs.store.errors import StoreUnavailable
+from libs.store.lease_keeper import LeaseKeeper
+from libs.store.leases import Lease
+from tests.fakes.lease_bench import ManualMonotonic
+
+
+class Table:
+    """The lease rows that all nodes of a test share."""
+
+    def __init__(self, partitions: int) -> None:
+        self.holder: dict[int, str | None] = dict.fromkeys(range(partitions))
+        self.epochs = dict.fromkeys(range(partitions), 0)
+        self.nodes: set[str] = set()
+
+
+class TableLeases:
+    """One node's view of the table; *down* makes it fail as a database does."""
+
+    role = "test"
+    ttl_s = 4.0
+
+    def __init__(self, table: Table, node: str) -> None:
+        self.table, self.node, self.down = table, node, False
+
+    def _check(self) -> None:
+        if self.down:
+            raise StoreUnavailable("down")
+
+    async def acquire(self, limit: int, *, avoid: Sequence[int] = ()) -> list[Lease]:
+        self._check()
+        free = [part for part, holder in self.table.holder.items() if holder is None and part not in avoid][:limit]
+        leases = []
+        for part in free:
+            self.table.epochs[part] += 1
+            lease = Lease(part, f"{self.node}-{self.table.epochs[part]}", self.table.epochs[part])
+            self.table.holder[part] = lease.nonce
+            leases.append(lease)
+        return leases
+
+    async def renew(self, leases: Sequence[Lease]) -> set[int]:
+        self._check()
+        return {lease.partition for lease in leases if self.table.holder[lease.partition] != lease.nonce}
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        self._check()
+        for lease in leases:
+            if self.table.holder[lease.partition] == lease.nonce:
+                self.table.holder[lease.partition] = None
+
+    async def members(self) -> int:
+        self._check()
+        self.table.nodes.add(self.node)
+        return len(self.table.nodes)
+
+    async def leave(self) -> None:
+        self._check()
+        self.table.nodes.discard(self.node)
+
+
+class Node:
+    """A keeper and what it was told."""
+
+    def __init__(self, table: Table, name: str, *, partitions: int = 4) -> None:
+        self.leases, self.clock = TableLeases(table, name), ManualMonotonic()
+        self.events: list[tuple[str, int]] = []
+        self.keeper = LeaseKeeper(
+            self.leases, partitions=partitions, on_gained=self._gained, on_lost=self._lost, clock=self.clock
+        )
+
+    async def _gained(self, lease: Lease) -> None:
+        self.events.append(("gained", lease.partition))
+
+    async def _lost(self, partition: int) -> None:
+        self.events.append(("lost", partition))
+
+    @property
+    def held(self) -> set[int]:
+        return set(self.keeper.held)
+
+    async def tick(self) -> None:
+        self.clock.at_s += 1.0
+        await self.keeper.tick()
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table(4)
+
+
+async def test_one_member_takes_all_two_share_and_one_takes_all_again(table: Table) -> None:
+    """1 -> 2 -> 1 members on 4 partitions: 4, then 2 and 2 handed over one at a time, then 4 when the other left."""
+    first, second = Node(table, "a"), Node(table, "b")
+    await first.tick()
+    assert first.held == {0, 1, 2, 3}
+    sizes = []
+    for _ in range(4):
+        await second.tick()
+        await first.tick()
+        sizes.append((len(first.held), len(second.held)))
+    assert sizes == [(3, 0), (2, 1), (2, 2), (2, 2)]
+    assert first.held | second.held == {0, 1, 2, 3}
+    await second.keeper.start()
+    await second.keeper.stop()
+    assert second.held == set()
+    await first.tick()
+    assert first.held == {0, 1, 2, 3}
+
+
+async def test_a_lease_is_certain_for_six_tenths_of_its_term(table: Table) -> None:
+    """After a stall of 2.4 s, `holds` is false before the keeper itself has done anything."""
+    node = Node(table, "a")
+    await node.tick()
+    node.clock.at_s += 2.3
+    assert node.keeper.holds(0)
+    node.clock.at_s += 0.2
+    assert not node.keeper.holds(0)
+    assert node.held == {0, 1, 2, 3}
+
+
+async def test_without_the_database_everything_is_lost_in_time(table: Table) -> None:
+    """Renewals that fail are borne for 0.6 of the term; then each partition is lost, once."""
+    node = Node(table, "a")
+    await node.tick()
+    node.leases.down = True
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await node.tick()
+        assert node.held == {0, 1, 2, 3}
+    with pytest.raises(StoreUnavailable):
+        await node.tick()
+    assert node.held == set()
+    assert [event for event in node.events if event[0] == "lost"] == [("lost", part) for part in range(4)]
+    node.leases.down = False
+    for part in table.holder:
+        table.holder[part] = None
+    await node.tick()
+    assert node.held == {0, 1, 2, 3}
+
+
+async def test_a_stolen_lease_is_lost_and_the_others_stay(table: Table) -> None:
+    """What the database says is another's is lost at the next renewal."""
+    node = Node(table, "a")
+    await node.tick()
+    table.holder[2] = "another"
+    await node.tick()
+    assert node.held == {0, 1, 3}
+    assert ("lost", 2) in node.events
+
+
+async def test_what_was_given_up_is_not_taken_again_before_its_pause_is_over(table: Table) -> None:
+    """A holder that cannot go on leaves the partition to others for a while, and is not told of a loss."""
+    node = Node(table, "a")
+    await node.tick()
+    await node.keeper.give_up(1, pause_s=2.5)
+    assert table.holder[1] is None
+    for _ in range(2):
+        await node.tick()
+        assert node.held == {0, 2, 3}
+    await node.tick()
+    assert node.held == {0, 1, 2, 3}
+    assert ("lost", 1) not in node.events
+
+
+async def test_more_members_than_partitions(table: Table) -> None:
+    """Whoever finds nothing free holds nothing and goes on asking."""
+    nodes = [Node(Table(1), "x")]
+    shared = Table(1)
+    nodes = [Node(shared, name, partitions=1) for name in "abc"]
+    for node in nodes * 2:
+        await node.tick()
+    assert [node.held for node in nodes] == [{0}, set(), set()]
+
+
+async def test_start_and_stop_is_a_contract(table: Table) -> None:
+    """Stop without start, double start and double stop are harmless; stop gives everything back."""
+    node = Node(table, "a")
+    await node.keeper.stop()
+    await node.keeper.start()
+    await node.keeper.start()
+    await _until(lambda: node.held == {0, 1, 2, 3})
+    node.clock.wake()
+    await node.keeper.stop()
+    await node.keeper.stop()
+    assert set(table.holder.values()) == {None}
+    assert table.nodes == set()
+    assert sorted(node.events) == [(word, part) for word in ("gained", "lost") for part in range(4)]
+
+
+async def test_a_callback_that_raises_stops_nothing(table: Table) -> None:
+    """The other partitions are gained, and later lost, all the same."""
+    gained: list[int] = []
+
+    async def on_gained(lease: Lease) -> None:
+        gained.append(lease.partition)
+        if lease.partition == 0:
+            raise RuntimeError("planted")
+
+    async def on_lost(partition: int) -> None:
+        raise RuntimeError("planted")
+
+    keeper = LeaseKeeper(
+        TableLeases(table, "a"), partitions=4, on_gained=on_gained, on_lost=on_lost, clock=ManualMonotonic()
+    )
+    await keeper.start()
+    await _until(lambda: gained == [0, 1, 2, 3])
+    await keeper.stop()
+    assert set(table.holder.values()) == {None}
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - turns of the loop; no time passes
+            await asyncio.sleep(0)

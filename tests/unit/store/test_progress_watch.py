@@ -1,0 +1,77 @@
+"""Waiting for a position: woken by a publish of this process, or by the shared poll, or not in time."""
+
+import asyncio
+from typing import Any
+
+from libs.store.progress import ProgressWatch
+
+
+class Rows:
+    """A pool that answers the poll with what the test set."""
+
+    def __init__(self) -> None:
+        self.positions: dict[int, int] = {}
+        self.polls = 0
+        self.failing = False
+
+    async def fetch(self, _: str) -> list[dict[str, Any]]:
+        self.polls += 1
+        if self.failing:
+            raise OSError("down")
+        return [{"part": part, "position": position} for part, position in self.positions.items()]
+
+
+async def test_a_published_position_needs_no_poll() -> None:
+    """What this process flushed is known at once."""
+    rows = Rows()
+    watch = ProgressWatch(rows)
+    watch.publish(1, 7)
+    assert await watch.wait(1, 7, 0.0)
+    assert (watch.known(1), watch.known(2), rows.polls) == (7, -1, 0)
+
+
+async def test_a_waiter_is_woken_by_a_publish() -> None:
+    """A publish behind the wanted position does not wake, one at it does."""
+    watch = ProgressWatch(Rows(), poll_s=60)
+    waiting = asyncio.ensure_future(watch.wait(0, 5, 5))
+    await asyncio.sleep(0)
+    watch.publish(0, 4)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    watch.publish(0, 5)
+    assert await waiting
+    await watch.stop()
+
+
+async def test_all_positions_must_be_there() -> None:
+    """Waiting for several partitions ends with the last of them, learned by polling."""
+    rows = Rows()
+    rows.positions = {0: 3, 1: 9, 2: 0}
+    watch = ProgressWatch(rows, poll_s=0.001)
+    assert await watch.wait_all({0: 3, 1: 9}, 5)
+    assert not await watch.wait_all({0: 3, 1: 10}, 0.02)
+    await watch.stop()
+
+
+async def test_the_poll_ends_with_the_last_waiter_and_outlives_failures() -> None:
+    """A database that does not answer costs the waiter its time, not the next one's."""
+    rows = Rows()
+    rows.failing = True
+    watch = ProgressWatch(rows, poll_s=0.001)
+    assert not await watch.wait(0, 1, 0.02)
+    rows.failing, rows.positions = False, {0: 1}
+    assert await watch.wait(0, 1, 5)
+    poller = watch._poller
+    assert poller is not None
+    await asyncio.wait_for(poller, 5)
+    await watch.stop()
+
+
+async def test_what_the_database_says_corrects_what_was_known() -> None:
+    """A server that lost its last flushes in a crash is believed, so nobody reads rows that are gone."""
+    watch = ProgressWatch(Rows(), poll_s=60)
+    watch.publish(0, 10)
+    watch.correct(0, 6)
+    assert watch.known(0) == 6
+    assert not await watch.wait(0, 10, 0.0)
+    await watch.stop()
