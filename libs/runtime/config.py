@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -275,7 +275,8 @@ def without_password(url: str) -> str:
         credentials, _, place = address.rpartition("@")
         user, colon, _ = credentials.partition(":")
         address = f"{user}{colon + _HIDDEN if colon else ''}@{place}"
-    return urlunsplit(parts._replace(netloc=address, query=_HIDDEN if parts.query else "", fragment=""))
+    # Not urlunsplit: it drops the empty host of an address that names a socket.
+    return f"{parts.scheme}://{address}{parts.path}{'?' + _HIDDEN if parts.query else ''}"
 
 
 def help_text() -> str:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+_HEAD = ("at", "level", "logger", "event")
 _TEXT_MAX = 2_000  # characters of one field
 _TRACEBACK_MAX = 20_000
 
@@ -39,7 +40,7 @@ _SECRET = re.compile(r"\b(fliq_sk_|whsec_)[A-Za-z0-9+/=_-]+|\b(Bearer|Basic)\s+[
 
 def redact(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor: keep what is allowed, shorten, and clean every text."""
-    kept: dict[str, Any] = {}
+    kept: dict[str, Any] = {name: line[name] for name in _HEAD if name in line}  # in this order
     withheld: list[str] = []
     for name, value in line.items():
         if name.startswith("_"):

@@ -1,0 +1,88 @@
+"""The admin port over real HTTP: alive, ready or not and why, and the metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from libs.runtime import probes as probes_module
+from libs.runtime.metrics import Metrics
+from libs.runtime.probes import Probes, ProbesError
+from tests.fakes.startstop import stress
+
+
+@pytest.fixture
+async def probes() -> AsyncIterator[Probes]:
+    """A started server on a free port."""
+    server = Probes(host="127.0.0.1", port=0, metrics=Metrics(version="t"))
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def get(probes: Probes, path: str) -> tuple[int, Any, str]:
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{probes.port}{path}") as answer:
+        is_json = answer.content_type == "application/json"
+        return answer.status, await answer.json() if is_json else await answer.text(), answer.headers["Content-Type"]
+
+
+async def test_healthz_says_that_the_process_turns(probes: Probes) -> None:
+    """200 without asking any check."""
+    probes.add_check("never", lambda: "broken")
+    assert (await get(probes, "/healthz"))[:2] == (200, {"status": "ok"})
+
+
+async def test_readyz_tells_which_check_fails_and_why(probes: Probes) -> None:
+    """200 while every check is well; 503 with the reason of each that is not, also when it raises."""
+
+    async def well() -> str | None:
+        return None
+
+    def raises() -> str | None:
+        raise OSError("gone")
+
+    assert (await get(probes, "/readyz"))[:2] == (200, {"status": "ok", "checks": {}})
+    probes.add_check("log", well)
+    assert (await get(probes, "/readyz"))[:2] == (200, {"status": "ok", "checks": {"log": "ok"}})
+    probes.add_check("tables", lambda: "behind")
+    probes.add_check("scheduler", raises)
+    expected = {"log": "ok", "tables": "behind", "scheduler": "OSError: gone"}
+    assert (await get(probes, "/readyz"))[:2] == (503, {"status": "unavailable", "checks": expected})
+
+
+async def test_a_check_that_hangs_is_a_check_that_fails(probes: Probes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe is answered in bounded time."""
+    monkeypatch.setattr(probes_module, "_CHECK_TIMEOUT_S", 0.01)
+
+    async def hangs() -> str | None:
+        await asyncio.Event().wait()
+        return None
+
+    probes.add_check("hangs", hangs)
+    status, body, _ = await get(probes, "/readyz")
+    assert (status, body["checks"]) == (503, {"hangs": "no answer within 0.01 s"})
+
+
+async def test_metrics_are_served_as_prometheus_reads_them(probes: Probes) -> None:
+    """Text format 0.0.4 with our metrics."""
+    status, text, content_type = await get(probes, "/metrics")
+    assert (status, content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert "# TYPE fliq_attempts_total counter" in text
+
+
+async def test_a_port_that_is_taken_is_one_line(probes: Probes) -> None:
+    """The message names the variable and the address."""
+    second = Probes(host="127.0.0.1", port=probes.port, metrics=Metrics(version="t"))
+    expected = rf"^FLIQ_ADMIN_PORT: 127\.0\.0\.1:{probes.port} is taken by another process; set it to another one$"
+    with pytest.raises(ProbesError, match=expected):
+        await second.start()
+    await second.stop()
+
+
+async def test_stress() -> None:
+    """The server keeps the contract of start and stop."""
+    await stress(Probes(host="127.0.0.1", port=0, metrics=Metrics(version="t")), tasks=4, rounds=5)

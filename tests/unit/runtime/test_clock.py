@@ -1,0 +1,106 @@
+"""The clocks: never back, never early, and in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from libs.runtime import clock as clock_module
+from libs.runtime.clock import ManualClock, SeededEntropy, SystemClock, SystemEntropy
+
+
+class Readings:
+    """Stands in for the operating system's clock."""
+
+    def __init__(self, *readings_ns: int) -> None:
+        self.readings_ns = list(readings_ns)
+
+    def time_ns(self) -> int:
+        return self.readings_ns.pop(0) if len(self.readings_ns) > 1 else self.readings_ns[0]
+
+
+def test_the_system_clock_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step back makes it stand still until real time has caught up; a step forward is followed."""
+    monkeypatch.setattr(clock_module, "time", Readings(5_000_000, 3_000_000, 4_999_999, 6_500_000))
+    clock = SystemClock()
+    assert [clock.now() for _ in range(4)] == [5, 5, 5, 6]
+    assert clock.now_s() == 0.0065
+
+
+async def test_the_system_clock_never_wakes_early() -> None:
+    """After sleep_until the clock shows the instant or a later one; a past instant returns at once."""
+    clock = SystemClock()
+    for wait_ms in (-5, 0, 1, 2, 5):
+        at_ms = clock.now() + wait_ms
+        await clock.sleep_until(at_ms)
+        assert clock.now() >= at_ms
+
+
+async def test_sleepers_wake_in_order_of_time_then_of_arrival() -> None:
+    """One step over several instants wakes everybody, the earliest first."""
+    clock = ManualClock(1_000)
+    woken: list[str] = []
+
+    async def sleeper(name: str, at_ms: int) -> None:
+        await clock.sleep_until(at_ms)
+        woken.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for name, at_ms in (("c", 1_030), ("a", 1_010), ("b1", 1_020), ("b2", 1_020), ("past", 900)):
+            group.create_task(sleeper(name, at_ms))
+        await clock.settle()
+        assert woken == ["past"]
+        assert (clock.sleeper_count, clock.next_at()) == (4, 1_010)
+        clock.set(1_030)
+        await clock.settle()
+    assert woken == ["past", "a", "b1", "b2", "c"]
+
+
+async def test_advance_stops_at_every_instant_on_the_way() -> None:
+    """A task that sleeps again and again within one advance sees each of its instants exactly."""
+    clock = ManualClock(0)
+    seen: list[int] = []
+
+    async def ticker() -> None:
+        while len(seen) < 4:
+            await clock.sleep_until(clock.now() + 10)
+            seen.append(clock.now())
+
+    ticking = asyncio.create_task(ticker())
+    await clock.advance(35)
+    assert seen == [10, 20, 30]
+    await clock.advance(5)
+    await ticking
+    assert (seen[-1], clock.now(), clock.now_s()) == (40, 40, 0.04)
+
+
+async def test_a_cancelled_sleeper_is_forgotten() -> None:
+    """Cancelling the task that sleeps leaves nobody to wake."""
+    clock = ManualClock(0)
+    sleeping = asyncio.create_task(clock.sleep_until(10))
+    await clock.settle()
+    sleeping.cancel()
+    await clock.settle()
+    assert (clock.next_at(), clock.sleeper_count) == (None, 0)
+    clock.set(20)
+
+
+def test_a_manual_clock_cannot_go_back() -> None:
+    """Setting it to the past is refused."""
+    with pytest.raises(ValueError, match="cannot go back"):
+        ManualClock(10).set(9)
+
+
+@pytest.mark.parametrize("source", [SystemEntropy(), SeededEntropy(1)])
+def test_chance_has_the_promised_shape(source: SystemEntropy | SeededEntropy) -> None:
+    """Fractions in [0, 1) and as many bytes as asked for."""
+    assert all(0 <= source.jitter() < 1 for _ in range(100))
+    assert [len(source.entropy(n)) for n in (0, 1, 16)] == [0, 1, 16]
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    """A simulation can be replayed."""
+    one, other = SeededEntropy(7), SeededEntropy(7)
+    assert (one.jitter(), one.entropy(8)) == (other.jitter(), other.entropy(8))
+    assert SeededEntropy(8).entropy(8) != SeededEntropy(7).entropy(8)
