@@ -8,6 +8,6 @@ Never:   connects to an address that the policy has not judged; follows a redire
          reads a proxy, a netrc file or a search domain from its surroundings; keeps a response body
 
 `policy` and `addresses` say where a call may go (pure), `request` makes the bytes (pure), `resolver` turns a name into
-addresses, `exchange` is one request and its answer on one connection, `client` ties them together, `signing` proves
-to the target that the call is ours (pure).
+addresses, `exchange` is one request and its answer on one connection, `client` ties them together, `outcome` is what
+became of a call, `signing` proves to the target that the call is ours (pure).
 """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from libs.egress.resolver import ResolveError, SystemResolver
@@ -222,6 +224,40 @@ async def test_system_resolver_asks_for_the_absolute_name() -> None:
     assert asked == ["h.example.", "h.example."]
     with pytest.raises(ResolveError):
         await resolver.resolve("h.example")
+
+
+async def test_system_resolver_is_bounded() -> None:
+    """Look-ups that nobody answers fill the waiting room; the next one fails at once, and room returns with the answers."""
+    silence = threading.Event()
+
+    def look_up(name: str) -> list[str]:
+        assert silence.wait(LONG_S)
+        return [name]
+
+    resolver = SystemResolver(threads=1, waiting_limit=2, look_up=look_up)
+    waiting = [asyncio.create_task(resolver.resolve(f"h{n}.example")) for n in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(ResolveError):
+        await resolver.resolve("h3.example")
+    waiting[1].cancel()
+    silence.set()
+
+    assert await waiting[0] == ["h0.example."]
+    assert await resolver.resolve("h4.example") == ["h4.example."]
+    resolver.close()
+    resolver.close()
+
+
+async def test_r9_denials_look_alike() -> None:
+    """R9: an open port, a closed port and a name, all denied, give the same outcome, and nothing is connected."""
+    resolver = FakeResolver(open_example=[["127.0.0.1"]], inside_example=[["10.0.0.1"]])
+    async with target(answer(OK)) as canary, client(allow="", resolver=resolver) as fliq:
+        urls = [canary.url(), canary.url(host="open.example"), "http://127.0.0.1:9/", "http://inside.example/"]
+        outcomes = [await fliq.call(request(url), timeout_s=LONG_S) for url in [*urls, "http://kafka/"]]
+
+        assert len({msgspec.structs.replace(outcome, duration_ms=0) for outcome in outcomes}) == 1
+        assert max(outcome.duration_ms for outcome in outcomes) < 100
+        assert canary.connection_count == 0
 
 
 async def test_client_lifecycle() -> None:

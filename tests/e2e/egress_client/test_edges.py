@@ -1,0 +1,96 @@
+"""Edges of the client that need their own arrangement: defaults, unreachable addresses, lingering beyond its limit."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import pytest
+
+from libs.egress import exchange
+from libs.egress.client import EgressClient, default_ssl_context
+from libs.egress.exchange import Exchange, OpenExchanges
+from libs.egress.policy import EgressPolicy
+from tests.e2e.egress_client.hostile import NOW, OK, Connection, FakeResolver, answer, client, request, target
+
+LONG_S = 10.0
+
+
+async def test_defaults() -> None:
+    """Without a resolver and a TLS context a client brings the system's, and lets go of them."""
+    async with target(answer(OK)) as there:
+        fliq = EgressClient(policy=EgressPolicy.parse(f"127.0.0.1/32:{there.port}"), now=lambda: NOW)
+        await fliq.close()
+        await fliq.start()
+
+        assert (await fliq.call(request(there.url()), timeout_s=LONG_S)).ok
+        await fliq.close()
+
+
+def test_default_tls_verifies() -> None:
+    """The default context checks chain and name."""
+    context = default_ssl_context()
+
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+async def test_unreachable_address() -> None:
+    """An address that the kernel will not connect to is `connection_error`, without a packet."""
+    async with client(allow="255.255.255.255/32") as fliq:
+        outcome = await fliq.call(request("http://255.255.255.255/"), timeout_s=LONG_S)
+
+        assert (outcome.ok, outcome.error) == (False, "connection_error")
+
+
+async def test_connect_limit_is_shared_by_all_addresses() -> None:
+    """Addresses that swallow packets cost the connect limit once, not once each."""
+
+    async def script(connection: Connection) -> None:
+        raise AssertionError("no request can arrive")
+
+    resolver = FakeResolver(target_example=[["127.0.0.1", "127.0.0.2"]])
+    # A TLS handshake with servers that never answer it stands in for a connect that never completes.
+    async with target(script) as there, client(allow="127.0.0.0/8", resolver=resolver, connect_s=0.3) as fliq:
+        outcome = await fliq.call(request(there.url(host="target.example", scheme="https")), timeout_s=LONG_S)
+
+        assert outcome.error in ("timeout", "connection_refused")
+        assert outcome.duration_ms < 1_000
+        assert there.requests == []
+
+
+async def test_lingering_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit a finished connection is closed at once instead of waiting for its peer."""
+    monkeypatch.setattr(exchange, "LINGER_LIMIT", 0)
+
+    async def script(connection: Connection) -> None:
+        await connection.send(OK)
+        await connection.until_closed()
+
+    async with target(script) as there, client(there) as fliq:
+        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
+
+        assert outcome.ok
+        await asyncio.wait_for(there.peer_closed.wait(), exchange.LINGER_S / 2)
+
+
+async def test_an_exchange_takes_one_connection() -> None:
+    """A second connection for the same exchange is dropped, and nothing is sent on it."""
+    loop = asyncio.get_running_loop()
+    open_exchanges = OpenExchanges(loop)
+    async with target(answer(OK)) as first, target(answer(OK)) as second:
+        one = Exchange(
+            wire=b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            is_head_request=False,
+            is_peer_allowed=lambda ip, port: True,
+            open_exchanges=open_exchanges,
+            now=lambda: NOW,
+            result=loop.create_future(),
+        )
+        await loop.create_connection(lambda: one, "127.0.0.1", first.port)
+        await loop.create_connection(lambda: one, "127.0.0.1", second.port)
+        await asyncio.wait_for(second.peer_closed.wait(), LONG_S)
+
+        assert second.requests == []
+        await open_exchanges.close(timeout_s=LONG_S)
