@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from libs.log.port import AppendFailed, LogError, LogUnavailable
-from libs.log.postgres import PostgresLog
+from libs.log.postgres import PostgresLog, sql
 from libs.runtime.embedded_postgres import EmbeddedPostgres
 from tests.conformance.harness import envelope, values
 
@@ -260,8 +260,8 @@ async def test_a_gap_is_never_read_over(pg_dsn: str) -> None:
         assert [record.position for record in await log.read(0, 3)] == [3, 4]
 
 
-async def test_only_waiting_readers_cost_queries(pg_dsn: str) -> None:
-    """Nobody waits, nobody asks: without waiting readers the heads are not polled, and fresh records cost no query."""
+async def test_fresh_records_cost_no_query(pg_dsn: str) -> None:
+    """Readers in the writer's process get fresh records, waited for or not, without a query; only the poller may look."""
     async with running(pg_dsn) as log:
         await log.append(0, [envelope("a")])
         assert log._running is not None
@@ -275,6 +275,13 @@ async def test_only_waiting_readers_cost_queries(pg_dsn: str) -> None:
 
         queries.run = counted  # type: ignore[method-assign]
         for position in range(50):
-            assert len(await log.read(0, position, wait_s=1)) == 1
+            assert len(await log.read(0, position, wait_s=60)) == 1
             await log.append(0, [envelope("a")])
-        assert asked == []
+        for position in range(51, 60):
+            waiting = [asyncio.create_task(log.read(0, position, wait_s=60)) for _ in range(3)]
+            await asyncio.sleep(0)
+            await log.append(0, [envelope("a")])
+            for read in waiting:
+                assert [record.position for record in await read] == [position]
+        assert set(asked) <= {sql.HEADS}
+        assert len(asked) < 10

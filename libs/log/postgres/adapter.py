@@ -83,6 +83,9 @@ class PostgresLog:
             await tail.wait_beyond(position, wait_s)
             if self._running is not running:
                 raise LogUnavailable("the log was stopped")
+            kept = tail.slice(position, max_records)
+            if kept is not None:
+                return kept
             if position == tail.known_end and running.heads.looks > looks:
                 return []
         if position < tail.next:
