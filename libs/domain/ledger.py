@@ -229,8 +229,15 @@ def names(item: Event | Unknown | Unreadable) -> tuple[str, ...]:
 
 
 def _is_late_tick(event: Event, schedules: dict[str, ScheduleState]) -> bool:
-    """A tick that was decided before its owner read of a pause or deletion is void, not a breach."""
+    """
+    A tick that was decided before its owner read of a pause, a resume or a deletion is void, not a breach.
+
+    On a schedule that is active again it shows as a tick that was never made and that the resume moved past; a tick that was
+    made and comes once more is a breach.
+    """
     if not isinstance(event, ScheduleTicked):
         return False
     schedule = schedules.get(event.schedule_id)
-    return schedule is not None and not schedule.is_active
+    if schedule is None:
+        return False
+    return not schedule.is_active or schedule.last_run_at is None or event.tick_at > schedule.last_run_at

@@ -302,7 +302,7 @@ class Dispatcher:
             return
         self.position, self.claim = tables.position, tables.claim
         for job in tables.jobs.values():
-            if job.status == JobStatus.RUNNING:
+            if job.status == JobStatus.RUNNING and not job.held:
                 self.todo.append(Due(job.job_id, job.attempt, job.fire_at, job.spec_id))
         self.ready = True
 
