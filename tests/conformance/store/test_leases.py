@@ -1,0 +1,126 @@
+"""Leases on real rows, by the database's clock, with two nodes."""
+
+import asyncio
+
+import pytest
+
+from libs.events import Claim
+from libs.store.leases import Lease, OwnerLeases, RoleLeases
+from tests.conformance.store.conftest import PARTITIONS, Bench
+
+KINDS = ("scheduler", "dispatcher", "webhooks")
+
+
+def leases_of(bench: Bench, kind: str, node: str) -> OwnerLeases | RoleLeases:
+    return OwnerLeases(bench.pool, node) if kind == "scheduler" else RoleLeases(bench.pool, kind, node)
+
+
+async def expire(bench: Bench, kind: str) -> None:
+    """Let the database's clock pass the term of every lease of *kind*."""
+    table = "progress" if kind == "scheduler" else "role_lease"
+    await bench.pool.execute(f"UPDATE {table} SET lease_until = now() - interval '1 ms'")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_two_nodes_never_hold_the_same_partition(bench: Bench, kind: str) -> None:
+    """Whoever comes second finds what is left; asked at once, they share without waiting for each other."""
+    first, second = leases_of(bench, kind, "a"), leases_of(bench, kind, "b")
+    taken = await asyncio.gather(first.acquire(3), second.acquire(3))
+    parts = [lease.partition for leases in taken for lease in leases]
+    parts += [lease.partition for lease in await second.acquire(PARTITIONS)]
+    assert sorted(parts) == list(range(PARTITIONS))
+    assert await first.acquire(PARTITIONS) == []
+    nonces = {lease.nonce for leases in taken for lease in leases}
+    assert all(len(nonce) == 32 and nonce.isalnum() for nonce in nonces)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_expired_lease_is_taken_with_a_higher_epoch(bench: Bench, kind: str) -> None:
+    """After the term another node takes over, and the old holder learns of it when it renews."""
+    first, second = leases_of(bench, kind, "a"), leases_of(bench, kind, "b")
+    old = await first.acquire(2)
+    assert await second.acquire(PARTITIONS, avoid=[2, 3]) == []
+    await expire(bench, kind)
+    new = await second.acquire(1)
+    assert (new[0].partition, new[0].epoch) == (0, old[0].epoch + 1)
+    assert new[0].nonce != old[0].nonce
+    assert await first.renew(old) == {0}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_expired_lease_that_nobody_took_can_be_renewed(bench: Bench, kind: str) -> None:
+    """The nonce decides, not the time: a late renewal of what is still ours holds."""
+    first, second = leases_of(bench, kind, "a"), leases_of(bench, kind, "b")
+    held = await first.acquire(PARTITIONS)
+    await expire(bench, kind)
+    assert await first.renew(held) == set()
+    assert await second.acquire(PARTITIONS) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_node_takes_back_at_once_what_its_earlier_life_held(bench: Bench, kind: str) -> None:
+    """After a crash the same name need not wait for the term; what this life holds is not taken twice."""
+    earlier, later = leases_of(bench, kind, "a"), leases_of(bench, kind, "a")
+    old = await earlier.acquire(PARTITIONS)
+    new = await later.acquire(PARTITIONS)
+    assert [lease.partition for lease in new] == list(range(PARTITIONS))
+    assert [lease.epoch for lease in new] == [lease.epoch + 1 for lease in old]
+    assert await later.acquire(PARTITIONS) == []
+    assert await later.renew(new) == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_released_leases_are_free_and_others_are_left_alone(bench: Bench, kind: str) -> None:
+    """Giving back what is not ours any more changes nothing."""
+    first, second = leases_of(bench, kind, "a"), leases_of(bench, kind, "b")
+    held = await first.acquire(2)
+    await first.release(held)
+    taken = await second.acquire(2)
+    assert [lease.partition for lease in taken] == [0, 1]
+    await first.release(held)
+    assert await second.renew(taken) == set()
+    assert await first.renew(held) == {0, 1}
+
+
+async def test_an_epoch_is_higher_than_every_claim_that_is_known(bench: Bench) -> None:
+    """A claim admitted at the folded position counts like a lease: the next epoch lies above both."""
+    await bench.pool.execute("UPDATE progress SET claim_epoch = 41, lease_epoch = 7 WHERE part = 0")
+    await bench.pool.execute("UPDATE progress SET claim_epoch = 3, lease_epoch = 9 WHERE part = 1")
+    await bench.pool.execute("UPDATE progress SET lease_nonce = NULL")
+    leases = await OwnerLeases(bench.pool, "a").acquire(3)
+    assert [lease.epoch for lease in leases] == [42, 10, 1]
+
+
+async def test_a_released_partition_cannot_be_flushed(bench: Bench) -> None:
+    """The nonce of a lease that was given back passes no fence."""
+    await bench.pool.execute("UPDATE progress SET lease_nonce = NULL")
+    leases = OwnerLeases(bench.pool, "a")
+    held = await leases.acquire(1)
+    flush = bench.fold(0)._replace(lease_nonce=held[0].nonce, to_position=0)
+    await leases.release(held)
+    assert await bench.projector.flush([flush]) == {0}
+
+
+async def test_members_are_counted_by_role_while_they_beat(bench: Bench) -> None:
+    """A node counts itself at once, others while they were seen within a term, and not after they left."""
+    first, second = OwnerLeases(bench.pool, "a"), OwnerLeases(bench.pool, "b")
+    other_role = RoleLeases(bench.pool, "webhooks", "c")
+    assert (await first.members(), await other_role.members()) == (1, 1)
+    assert (await second.members(), await first.members()) == (2, 2)
+    await bench.pool.execute("UPDATE members SET seen_at = now() - interval '5 s' WHERE node = 'b'")
+    assert await first.members() == 1
+    await second.members()
+    await second.leave()
+    assert await first.members() == 1
+
+
+async def test_a_roles_position_is_saved_under_its_lease_only(bench: Bench) -> None:
+    """The position and its claim come back; who lost the lease saves nothing."""
+    leases = RoleLeases(bench.pool, "webhooks", "a")
+    assert await leases.position(0) == (-1, None)
+    held = (await leases.acquire(1))[0]
+    assert await leases.save_position(held, 12, Claim(4, "claimclaim"))
+    assert await leases.position(0) == (12, Claim(4, "claimclaim"))
+    assert not await leases.save_position(Lease(0, "another", 9), 13, None)
+    assert await leases.position(0) == (12, Claim(4, "claimclaim"))
+    assert await RoleLeases(bench.pool, "dispatcher", "a").position(0) == (-1, None)

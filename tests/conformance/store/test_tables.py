@@ -1,0 +1,126 @@
+"""What owners and dispatchers read back."""
+
+import msgspec
+
+from libs.domain.job import JobState, JobStatus
+from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.events import AttemptDue, Claim
+from libs.events.ids import execution_id, new_job_id, new_schedule_id
+from libs.store.changes import PartitionChanges
+from libs.store.projector import Flush
+from tests.conformance.store.conftest import NONCE, Bench
+
+NOW = 1_790_000_000_000
+
+
+def state(number: int, status: JobStatus = JobStatus.SCHEDULED, **fields: object) -> JobState:
+    base = JobState(
+        job_id=new_job_id(NOW, 0, number.to_bytes(8, "big")),
+        account="acme",
+        status=status,
+        attempt=1,
+        scheduled_at=NOW,
+        fire_at=NOW,
+        created_at=NOW,
+    )
+    return msgspec.structs.replace(base, **fields)
+
+
+async def fill(bench: Bench, *states: JobState | ScheduleState) -> None:
+    changes = PartitionChanges(0)
+    changes.jobs = {each.job_id: each for each in states if isinstance(each, JobState)}
+    changes.new_jobs = set(changes.jobs)
+    changes.schedules = {each.schedule_id: each for each in states if isinstance(each, ScheduleState)}
+    assert await bench.projector.flush([Flush(0, NONCE, -1, 9, Claim(3, "claimclaim"), changes)]) == set()
+
+
+async def test_due_jobs_come_in_the_order_of_their_instants_up_to_the_limit(bench: Bench) -> None:
+    """Only waiting jobs that are not held, only before the bound, earliest first."""
+    await fill(
+        bench,
+        *[state(n, fire_at=NOW + (n * 37) % 100) for n in range(50)],
+        state(60, JobStatus.RETRYING, fire_at=NOW - 1),
+        state(61, held=True, fire_at=NOW - 2),
+        state(62, JobStatus.RUNNING, fire_at=NOW - 3),
+        state(63, JobStatus.CANCELLED, fire_at=NOW - 4),
+    )
+    due = await bench.tables.load_due(0, NOW + 50, 10)
+    assert [job.fire_at for job in due] == sorted([NOW - 1, *(NOW + (n * 37) % 100 for n in range(50))])[:10]
+    assert due[0].status is JobStatus.RETRYING
+    everything = await bench.tables.load_due(0, NOW + 50, 1000)
+    assert {job.fire_at < NOW + 50 for job in everything} == {True}
+    assert await bench.tables.load_due(1, NOW + 50, 10) == []
+
+
+async def test_open_jobs_are_what_a_new_owner_must_know(bench: Bench) -> None:
+    """Running, finishing, and those whose cancel waits for an answer; held ones too."""
+    jobs = [
+        state(1, JobStatus.RUNNING),
+        state(2, JobStatus.FINISHING, held=True),
+        state(3, cancel_requested=True),
+    ]
+    await fill(bench, *jobs, state(4), state(5, JobStatus.RETRYING), state(6, JobStatus.FAILED))
+    assert {job.job_id: job for job in await bench.tables.load_open(0)} == {job.job_id: job for job in jobs}
+
+
+async def test_running_attempts_come_with_position_and_claim(bench: Bench) -> None:
+    """The snapshot holds the due events of the running jobs, and what position that is the truth of."""
+    schedule_id = new_schedule_id(NOW, 0, bytes(8))
+    running = state(1, JobStatus.RUNNING, attempt=3, fire_at=NOW + 5, schedule_id=schedule_id, timeout_ms=77)
+    await fill(bench, running, state(2, JobStatus.FINISHING), state(3, JobStatus.RUNNING, held=True), state(4))
+    assert await bench.tables.running(0) == (
+        9,
+        Claim(3, "claimclaim"),
+        [
+            AttemptDue(
+                job_id=running.job_id,
+                account="acme",
+                at=NOW + 5,
+                attempt=3,
+                execution_id=execution_id(running.job_id, 3),
+                not_before=NOW + 5,
+                scheduled_at=NOW,
+                timeout_ms=77,
+                spec_id=schedule_id,
+                schedule_id=schedule_id,
+            )
+        ],
+    )
+
+
+async def test_schedules_that_tick_before_an_instant(bench: Bench) -> None:
+    """Only active ones that are not held and run again, earliest first."""
+
+    def schedule(number: int, **fields: object) -> ScheduleState:
+        base = ScheduleState(
+            schedule_id=new_schedule_id(NOW, 0, number.to_bytes(8, "big")),
+            account="acme",
+            cron="* * * * *",
+            created_at=NOW,
+            next_run_at=NOW + number,
+            changed_at=1,
+        )
+        return msgspec.structs.replace(base, **fields)
+
+    wanted = [schedule(n) for n in (3, 4, 5)]
+    await fill(
+        bench,
+        *reversed(wanted),
+        schedule(1, status=ScheduleStatus.PAUSED),
+        schedule(2, held=True),
+        schedule(6, next_run_at=None),
+        schedule(90),
+    )
+    assert await bench.tables.load_schedules(0, NOW + 90, 10) == wanted
+    assert await bench.tables.load_schedules(0, NOW + 90, 2) == wanted[:2]
+
+
+async def test_what_does_not_exist_is_left_out(bench: Bench) -> None:
+    """Loading unknown ids gives nothing, and so do ids of another partition."""
+    job = state(1)
+    await fill(bench, job)
+    assert await bench.tables.load(0, [job.job_id, new_schedule_id(NOW, 0, bytes(8))]) == ([job], [])
+    assert await bench.tables.load(1, [job.job_id]) == ([], [])
+    assert await bench.tables.load(0, []) == ([], [])
+    assert await bench.tables.specs([job.job_id]) == {}
+    assert await bench.tables.progress(77) == (-1, None)
