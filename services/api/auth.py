@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 from zlib import crc32
 
+from libs.store.accounts import Token
 from services.api.errors import ApiError
 
 PREFIX: Final = "fliq_sk_"
@@ -38,10 +39,10 @@ class Identity(NamedTuple):
 
 
 class TokenTable(Protocol):
-    """Where tokens are looked up."""
+    """Where tokens are looked up (libs/store/accounts.py)."""
 
-    async def find(self, token_hash: bytes) -> Identity | None:
-        """Return whose token has this hash and is not revoked; it may have expired."""
+    async def find(self, token_hash: bytes) -> Token | None:
+        """Return the token with this hash, unless it is revoked; it may have expired."""
 
 
 def new_token(entropy: Callable[[int], bytes]) -> str:
@@ -111,10 +112,11 @@ class Authenticator:
         if len(token) == len(header) or not is_well_formed(token):
             raise unauthorized("the API token is malformed")
         asked_at = self._loop.time()
-        identity = await self._table.find(token_hash(self._pepper, token))
-        if identity is None or (identity.expires_at is not None and identity.expires_at <= self._now()):
+        found = await self._table.find(token_hash(self._pepper, token))
+        if found is None or (found.expires_at is not None and found.expires_at <= self._now()):
             self._cache.pop(header, None)
             raise unauthorized("the API token is unknown, expired or revoked")
+        identity = Identity(found.token_id, found.account, found.scopes, found.expires_at)
         if len(self._cache) >= CACHE_MAX:
             # All of it is at most four seconds old: starting anew costs one look-up per live token.
             self._cache.clear()

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import structlog
 
 from libs.log.port import Log, LogError
+from libs.store.errors import StoreUnavailable
 from services.api.errors import ApiError, unavailable
 from services.api.instants import next_midnight, utc_day
 from services.api.ports import Progress, Queries
@@ -96,6 +97,6 @@ class Gate:
         while True:
             try:
                 await self.look()
-            except (LogError, TimeoutError):
+            except (LogError, StoreUnavailable, TimeoutError):
                 pass  # a log that does not answer refuses appends by itself; the last look stands
             await asyncio.sleep(LOOK_S)

@@ -172,6 +172,7 @@ class JobCreation:
                 raise
         if held is None:
             partition = self._c.mint.partition(now)
+            crash_at("api.before_reserve")
             held = await self._c.keys.reserve(account, key, hashed, self._c.mint.job_id(now, partition), now)
             crash_at("api.after_reserve")
         if held.request_hash != hashed:

@@ -58,9 +58,11 @@ class Jobs:
         if status == JobStatus.SCHEDULED:
             partition = partition_of(job_id)
             envelope = encode(JobCancelRequested(job_id=job_id, at=self._c.clock.now()))
+            crash_at("api.before_cancel_append")
             position = await self._c.append_change(partition, envelope, what="the cancellation")
             crash_at("api.after_cancel_append")
             status = await self._decided(job_id, partition, position)
+            crash_at("api.after_cancel_decision")
         if status == JobStatus.CANCELLED:
             return no_content()
         raise ApiError(409, "job_already_fired", "the job's first attempt is under way or done")

@@ -6,14 +6,14 @@ Every method may raise `StoreUnavailable`; the API answers 503 then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState
 from libs.events import Spec
-from services.api.auth import Identity
+from libs.store.accounts import Token
 from services.api.present import Execution
 
 
@@ -88,66 +88,26 @@ class Progress(Protocol):
         """The same for several partitions at once."""
 
 
-class TokenRow(Protocol):
-    """A token as the tables hold it: everything but the secret. Instants in ms since 1970."""
+class Accounts(Protocol):
+    """API tokens and signing secrets (libs/store/accounts.py)."""
 
-    @property
-    def token_id(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def scopes(self) -> Sequence[str]: ...
-    @property
-    def last_four(self) -> str: ...
-    @property
-    def created_at(self) -> int: ...
-    @property
-    def expires_at(self) -> int | None: ...
+    async def find(self, token_hash: bytes) -> Token | None:
+        """Return the token with this hash, unless it is revoked; it may have expired."""
 
+    async def add_token(self, token: Token, token_hash: bytes) -> None:
+        """Keep a new token of an account that exists."""
 
-class TokenStore(Protocol):
-    """API tokens."""
-
-    async def find(self, token_hash: bytes) -> Identity | None:
-        """Return whose token has this hash and is not revoked; it may have expired."""
-
-    async def add(
-        self,
-        *,
-        token_id: str,
-        account: str,
-        name: str,
-        token_hash: bytes,
-        scopes: Sequence[str],
-        last_four: str,
-        created_at: int,
-        expires_at: int | None,
-    ) -> None:
-        """Keep a new token."""
-
-    async def list(self, account: str) -> Sequence[TokenRow]:
-        """Return the account's tokens that are not revoked, newest first."""
+    async def tokens(self, account: str) -> Sequence[Token]:
+        """Return the tokens of *account* that are not revoked, newest first."""
 
     async def revoke(self, account: str, token_id: str) -> bool:
-        """Revoke a token; False when the account has no such token that is not revoked already."""
+        """Refuse a token of *account* from now on; False when there is none with this id that was valid."""
 
+    async def ensure_account(self, account: str, signing_secret: str) -> None:
+        """Make *account* if it is not there, and give it *signing_secret* if it has none that is current."""
 
-class SigningSecret(Protocol):
-    """A `whsec_` secret; *expires_at* (ms since 1970) is None for the current one."""
+    async def signing_secrets(self, accounts: Iterable[str]) -> Mapping[str, Sequence[str]]:
+        """Return, for those of *accounts* that have any, the secrets that sign now, the current one first."""
 
-    @property
-    def secret(self) -> str: ...
-    @property
-    def created_at(self) -> int: ...
-    @property
-    def expires_at(self) -> int | None: ...
-
-
-class SigningSecrets(Protocol):
-    """The secrets that sign an account's outgoing calls."""
-
-    async def current(self, account: str) -> Sequence[SigningSecret]:
-        """Return the secrets that sign now, the newest first; makes one for an account that has none."""
-
-    async def rotate(self, account: str) -> Sequence[SigningSecret]:
-        """Make a new secret; those before it sign for another 24 h. Return what `current` would."""
+    async def rotate_signing_secret(self, account: str, secret: str) -> None:
+        """Make *secret* the current one; the one before it goes on signing for 24 h."""

@@ -20,10 +20,10 @@ from services.api.job_creation import JobCreation
 from services.api.jobs import Jobs
 from services.api.minting import Entropy, Mint
 from services.api.openapi import OpenApi
-from services.api.ports import Keys, Progress, Queries, SigningSecrets, TokenStore
+from services.api.ports import Accounts, Keys, Progress, Queries
 from services.api.schedules import Schedules
 from services.api.server import HttpServer
-from services.api.signing_secret import SigningSecretHandlers
+from services.api.signing_secret import SigningSecret
 from services.api.tokens import Tokens
 from services.api.validation import CheckUrl
 
@@ -58,8 +58,7 @@ class Ports:
     log: Log
     queries: Queries
     keys: Keys
-    tokens: TokenStore
-    signing_secrets: SigningSecrets
+    accounts: Accounts
     progress: Progress
     clock: WallClock
     entropy: Entropy
@@ -119,6 +118,8 @@ class ApiService:
         """Return None when requests are taken, else the reason why not."""
         if self._server is None:
             return "not listening"
+        if self._looking is not None and self._looking.done():
+            return "the watch over the tables' lag has ended"
         return "catching up with accepted jobs" if self._gate is not None and self._gate.is_overloaded else None
 
     async def start(self) -> None:
@@ -174,7 +175,7 @@ class ApiService:
             cursors=Cursors(ports.cursor_key),
             check_url=ports.check_url,
         )
-        authenticator = Authenticator(ports.tokens, pepper=ports.pepper, now=ports.clock.now)
+        authenticator = Authenticator(ports.accounts, pepper=ports.pepper, now=ports.clock.now)
         handlers = _handlers(context, ports, authenticator, self._version)
         return App(authenticator, handlers, observe=self._observe, now_s=_monotonic())
 
@@ -183,8 +184,8 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
     creation = JobCreation(context)
     jobs = Jobs(context)
     schedules = Schedules(context)
-    tokens = Tokens(context, ports.tokens, authenticator, pepper=ports.pepper)
-    signing_secret = SigningSecretHandlers(ports.signing_secrets)
+    tokens = Tokens(context, ports.accounts, authenticator, pepper=ports.pepper)
+    signing_secret = SigningSecret(context, ports.accounts)
     return {
         "job.create": creation.create,
         "job.create_batch": creation.create_batch,

@@ -3,38 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from aiohttp.web import BaseRequest
 
+from libs.egress.signing import new_secret
+from services.api import validation
 from services.api.auth import Identity
-from services.api.instants import render_instant
-from services.api.ports import SigningSecret, SigningSecrets
+from services.api.context import Context
+from services.api.errors import unavailable
+from services.api.json_body import parse
+from services.api.ports import Accounts
 from services.api.reply import Reply, json_reply
 from services.api.request_body import read_json_body
 
+_SECRET_BYTES: Final = 32
 
-class SigningSecretHandlers:
+
+class SigningSecret:
     """The handlers for the account's signing secret."""
 
-    def __init__(self, secrets: SigningSecrets) -> None:
-        self._secrets = secrets
+    def __init__(self, context: Context, accounts: Accounts) -> None:
+        self._c = context
+        self._accounts = accounts
 
     async def get(self, _: BaseRequest, identity: Identity, __: str) -> Reply:
         """GET /v1/signing-secret."""
-        return _reply(await self._secrets.current(identity.account))
+        secrets = await self._secrets(identity.account)
+        if not secrets:
+            await self._accounts.ensure_account(identity.account, self._new())
+            secrets = await self._secrets(identity.account)
+        return _reply(secrets)
 
     async def rotate(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/signing-secret/rotate: the old one signs beside the new one for 24 h."""
-        await read_json_body(request)
-        return _reply(await self._secrets.rotate(identity.account))
+        raw = await read_json_body(request)
+        if raw:
+            validation.empty_request(parse(raw))
+        await self._accounts.rotate_signing_secret(identity.account, self._new())
+        return _reply(await self._secrets(identity.account))
+
+    async def _secrets(self, account: str) -> Sequence[str]:
+        return (await self._accounts.signing_secrets([account])).get(account, ())
+
+    def _new(self) -> str:
+        return new_secret(self._c.mint.secret(_SECRET_BYTES))
 
 
-def _reply(secrets: Sequence[SigningSecret]) -> Reply:
-    newest, *older = secrets
-    until = max((secret.expires_at or 0 for secret in older), default=None)
-    body = {
-        "secret": newest.secret,
-        "created_at": render_instant(newest.created_at),
-        "previous_secret_expires_at": None if until is None else render_instant(until),
-    }
+def _reply(secrets: Sequence[str]) -> Reply:
+    if not secrets:
+        raise unavailable("the account's signing secret cannot be read, try again")
+    body = {"secret": secrets[0], "previous_secrets": list(secrets[1:])}
     return json_reply(200, body, {"Cache-Control": "no-store"})

@@ -10,12 +10,13 @@ from typing import Any
 
 from aiohttp.web import BaseRequest
 
+from libs.store.accounts import Token
 from services.api.auth import Authenticator, Identity, new_token, token_hash
 from services.api.context import Context
 from services.api.errors import ApiError, not_found
 from services.api.instants import render_instant
 from services.api.json_body import parse
-from services.api.ports import TokenRow, TokenStore
+from services.api.ports import Accounts
 from services.api.reply import Reply, json_reply, no_content
 from services.api.request_body import read_json_body
 from services.api.validation import token_request
@@ -24,9 +25,9 @@ from services.api.validation import token_request
 class Tokens:
     """The handlers for tokens."""
 
-    def __init__(self, context: Context, store: TokenStore, authenticator: Authenticator, *, pepper: bytes) -> None:
+    def __init__(self, context: Context, accounts: Accounts, authenticator: Authenticator, *, pepper: bytes) -> None:
         self._c = context
-        self._store = store
+        self._accounts = accounts
         self._authenticator = authenticator
         self._pepper = pepper
 
@@ -37,27 +38,23 @@ class Tokens:
         wanted = token_request(parse(raw) if raw else {}, now)
         if not identity.scopes.issuperset(wanted.scopes):
             raise ApiError(403, "forbidden", "a token cannot make one with scopes that it lacks itself")
-        token = new_token(self._c.mint.secret)
-        token_id = "tok_" + self._c.mint.secret(10).hex()
-        await self._store.add(
-            token_id=token_id,
+        secret = new_token(self._c.mint.secret)
+        token = Token(
+            token_id="tok_" + self._c.mint.secret(10).hex(),
             account=identity.account,
             name=wanted.name,
-            token_hash=token_hash(self._pepper, token),
-            scopes=wanted.scopes,
-            last_four=token[-4:],
+            scopes=frozenset(wanted.scopes),
+            last_four=secret[-4:],
             created_at=now,
             expires_at=wanted.expires_at,
         )
-        body = _token(
-            token_id, wanted.name, wanted.scopes, last_four=token[-4:], created_at=now, expires_at=wanted.expires_at
-        )
-        return json_reply(201, body | {"token": token}, {"Cache-Control": "no-store"})
+        await self._accounts.add_token(token, token_hash(self._pepper, secret))
+        return json_reply(201, _shown(token) | {"token": secret}, {"Cache-Control": "no-store"})
 
     async def list(self, _: BaseRequest, identity: Identity, __: str) -> Reply:
         """GET /v1/tokens."""
-        rows = await self._store.list(identity.account)
-        return json_reply(200, {"tokens": [_listed(row) for row in rows]})
+        tokens = await self._accounts.tokens(identity.account)
+        return json_reply(200, {"tokens": [_shown(token) for token in tokens]})
 
     async def revoke(self, _: BaseRequest, identity: Identity, token_id: str) -> Reply:
         """DELETE /v1/tokens/{token_id}: refused here at once, on every replica within 5 s."""
@@ -68,31 +65,18 @@ class Tokens:
             or not token_id.isascii()
         ):
             raise not_found("token")
-        if not await self._store.revoke(identity.account, token_id):
+        if not await self._accounts.revoke(identity.account, token_id):
             raise not_found("token")
         self._authenticator.forget(token_id)
         return no_content()
 
 
-def _listed(row: TokenRow) -> dict[str, Any]:
-    return _token(
-        row.token_id,
-        row.name,
-        row.scopes,
-        last_four=row.last_four,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-    )
-
-
-def _token(
-    token_id: str, name: str, scopes: Any, *, last_four: str, created_at: int, expires_at: int | None
-) -> dict[str, Any]:
+def _shown(token: Token) -> dict[str, Any]:
     return {
-        "id": token_id,
-        "name": name,
-        "scopes": list(scopes),
-        "last_four": last_four,
-        "created_at": render_instant(created_at),
-        "expires_at": None if expires_at is None else render_instant(expires_at),
+        "id": token.token_id,
+        "name": token.name,
+        "scopes": sorted(token.scopes),
+        "last_four": token.last_four,
+        "created_at": render_instant(token.created_at),
+        "expires_at": None if token.expires_at is None else render_instant(token.expires_at),
     }

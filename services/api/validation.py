@@ -170,7 +170,7 @@ def token_request(data: Any, now: int) -> TokenRequest:
         expires_at = parse_instant(text) if type(text) is str else None
         if expires_at is None or expires_at <= now or expires_at > ten_years_after(now):
             refuse("invalid_expires_at", "expires_at must be RFC 3339, in the future and within ten years")
-    return TokenRequest(name=name, scopes=tuple(s for s in SCOPES if s in scopes), expires_at=expires_at)
+    return TokenRequest(name=name, scopes=tuple(scope for scope in SCOPES if scope in scopes), expires_at=expires_at)
 
 
 def empty_request(data: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -19,7 +19,6 @@ from libs.domain.ledger import Ledger
 from libs.domain.obligations import decide
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.egress.policy import EgressPolicy
-from libs.egress.signing import new_secret
 from libs.events import (
     AttemptDue,
     AttemptFinished,
@@ -37,9 +36,10 @@ from libs.events import (
 from libs.events.ids import execution_id, partition_of
 from libs.log.memory import Faults, MemoryLog
 from libs.runtime.clock import SeededEntropy, SystemClock
+from libs.store.accounts import Token
 from libs.store.errors import StoreUnavailable
 from libs.store.progress import ProgressWatch
-from services.api.auth import Identity, new_token, token_hash
+from services.api.auth import new_token, token_hash
 from services.api.present import STATUSES_OF
 from services.api.service import ApiService, Ports
 
@@ -63,23 +63,6 @@ class Reservation(NamedTuple):
     is_new: bool
 
 
-class Token(NamedTuple):
-    token_id: str
-    account: str
-    name: str
-    token_hash: bytes
-    scopes: tuple[str, ...]
-    last_four: str
-    created_at: int
-    expires_at: int | None
-
-
-class Secret(NamedTuple):
-    secret: str
-    created_at: int
-    expires_at: int | None
-
-
 class Tables:
     """The ports of the API over dictionaries."""
 
@@ -91,8 +74,8 @@ class Tables:
         self.attempts: dict[str, dict[int, Execution]] = {}
         self.used: dict[tuple[str, date], int] = {}
         self.keys: dict[tuple[str, str], Reservation] = {}
-        self.tokens: dict[str, Token] = {}
-        self.secrets: dict[str, list[Secret]] = {}
+        self.tokens_by_hash: dict[bytes, Token] = {}
+        self.secrets: dict[str, list[str]] = {}
         self.is_down = False
         self.token_reads = 0
 
@@ -166,41 +149,38 @@ class Tables:
         held = self.keys.get((account, key))
         return None if held is None else held._replace(is_new=False)
 
-    async def find(self, token_hash: bytes) -> Identity | None:
+    async def find(self, token_hash: bytes) -> Token | None:
         self._check()
         self.token_reads += 1
-        for token in self.tokens.values():
-            if token.token_hash == token_hash:
-                return Identity(token.token_id, token.account, frozenset(token.scopes), token.expires_at)
-        return None
+        return self.tokens_by_hash.get(token_hash)
 
-    async def add(self, **fields: Any) -> None:
+    async def add_token(self, token: Token, token_hash: bytes) -> None:
         self._check()
-        self.tokens[fields["token_id"]] = Token(**(fields | {"scopes": tuple(fields["scopes"])}))
+        self.tokens_by_hash[token_hash] = token
 
-    async def list(self, account: str) -> list[Token]:
+    async def tokens(self, account: str) -> list[Token]:
         self._check()
-        return [token for token in reversed(self.tokens.values()) if token.account == account]
+        return [token for token in reversed(self.tokens_by_hash.values()) if token.account == account]
 
     async def revoke(self, account: str, token_id: str) -> bool:
         self._check()
-        token = self.tokens.get(token_id)
-        if token is None or token.account != account:
-            return False
-        del self.tokens[token_id]
-        return True
+        for key, token in self.tokens_by_hash.items():
+            if (token.account, token.token_id) == (account, token_id):
+                del self.tokens_by_hash[key]
+                return True
+        return False
 
-    async def current(self, account: str) -> Sequence[Secret]:
+    async def ensure_account(self, account: str, signing_secret: str) -> None:
         self._check()
-        if account not in self.secrets:
-            self.secrets[account] = [Secret(new_secret(self.world.entropy.entropy(32)), self.world.clock.now(), None)]
-        return self.secrets[account]
+        self.secrets.setdefault(account, [signing_secret])
 
-    async def rotate(self, account: str) -> Sequence[Secret]:
-        now = self.world.clock.now()
-        old = [s._replace(expires_at=s.expires_at or now + 86_400_000) for s in await self.current(account)]
-        self.secrets[account] = [Secret(new_secret(self.world.entropy.entropy(32)), now, None), *old]
-        return self.secrets[account]
+    async def signing_secrets(self, accounts: Iterable[str]) -> dict[str, list[str]]:
+        self._check()
+        return {account: self.secrets[account] for account in accounts if account in self.secrets}
+
+    async def rotate_signing_secret(self, account: str, secret: str) -> None:
+        self._check()
+        self.secrets[account] = [secret, *self.secrets.get(account, [])[:1]]
 
 
 class World:
@@ -217,6 +197,7 @@ class World:
         self.watches: list[ProgressWatch] = []
         self.replicas: list[ApiService] = []
         self.decides = True
+        self._moved = [asyncio.Event() for _ in range(PARTITIONS)]
         self._open = asyncio.Event()
         self._open.set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -248,8 +229,7 @@ class World:
             log=self.log,
             queries=tables,
             keys=tables,
-            tokens=tables,
-            signing_secrets=tables,
+            accounts=tables,
             progress=watch,
             clock=self.clock,
             entropy=self.entropy,
@@ -268,8 +248,8 @@ class World:
         """Return a fresh token of *account*."""
         token = new_token(self.entropy.entropy)
         token_id = f"tok_{next(self._numbers):020d}"
-        self.tables.tokens[token_id] = Token(
-            token_id, account, "test", token_hash(PEPPER, token), scopes, token[-4:], self.clock.now(), expires_at
+        self.tables.tokens_by_hash[token_hash(PEPPER, token)] = Token(
+            token_id, account, "test", frozenset(scopes), token[-4:], self.clock.now(), expires_at
         )
         return token
 
@@ -339,7 +319,7 @@ class World:
 
     async def _settle(self, partition: int, position: int) -> None:
         while self.ledgers[partition].position < position:
-            await asyncio.sleep(0)
+            await self._moved[partition].wait()
 
     async def _positions(self, _: str) -> list[dict[str, int]]:
         return [{"part": ledger.partition, "position": ledger.position} for ledger in self.ledgers]
@@ -353,6 +333,8 @@ class World:
                 self._apply(ledger, record.position, read(partition, record.envelope), record.envelope.claim)
             for watch in self.watches:
                 watch.publish(partition, ledger.position)
+            self._moved[partition].set()
+            self._moved[partition] = asyncio.Event()
             if self.decides:
                 await self._answer_cancels(ledger)
 
