@@ -27,6 +27,11 @@ def crash_at(name: str) -> None:
         _pass(name)
 
 
+def is_armed() -> bool:
+    """Whether any point is armed: for callers whose choice of the point costs something."""
+    return _armed is not None
+
+
 def _pass(name: str) -> None:
     global _passes_left
     if name != _armed:

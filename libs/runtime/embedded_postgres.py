@@ -28,6 +28,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -37,8 +38,9 @@ from urllib.parse import quote
 
 from .lockfile import LockFile
 from .postgres_binaries import EmbeddedPostgresError, PostgresBinaries, last_line
-from .postgres_settings import SETTINGS, fits_socket, on_port, on_socket
+from .postgres_settings import SETTINGS, fits_socket, on_port, on_socket, quoted
 from .postmaster import PID_FILE, PidFile, Postmaster, orphans_of
+from .private_file import give, sync_directory, write_private
 from .unprivileged import ServerUser, UnprivilegedError, let_through, server_user
 
 _ROLE = "fliq"
@@ -79,6 +81,7 @@ class EmbeddedPostgres:
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._lock = LockFile(self.data_dir / "embedded.lock")
+        self._mutex = threading.Lock()  # start, stop and watch may come from different threads
         self._server: Postmaster | None = None
         self._dsn = ""
         self._port = 0  # TCP only
@@ -107,6 +110,10 @@ class EmbeddedPostgres:
         Raises:
             EmbeddedPostgresError: in use by another Fliq, not our directory, or the server does not come up.
         """
+        with self._mutex:
+            return self._start()
+
+    def _start(self) -> str:
         if self._lock.is_held:
             return self.dsn
         try:
@@ -141,12 +148,27 @@ class EmbeddedPostgres:
             self._check_is_ours(programs)
         else:
             self._initialise(programs)
-        self._server = Postmaster.find(self.pgdata)
-        self.was_adopted = self._server is not None
+        self._adopt()
         if self._server is None:
             self._clear_stale()
             self._launch(programs)
         self._greet(programs)
+
+    def _adopt(self) -> None:
+        """Take over a live server of this directory; one that is on its way out is seen out instead."""
+        self._server = Postmaster.find(self.pgdata)
+        self.was_adopted = self._server is not None
+        if self._server is None:
+            return
+        pid_file = PidFile.read(self.pgdata)
+        if pid_file is not None and pid_file.status == "stopping":
+            self._end_server()
+        elif not self._await_ready():
+            if self._server.is_alive():
+                raise EmbeddedPostgresError(f"PostgreSQL in {self.pgdata} (process {self.pid}) does not become ready")
+            self._server.close()
+            self._server = None
+        self.was_adopted = self._server is not None
 
     def _check_is_ours(self, programs: PostgresBinaries) -> None:
         owner_uid = self.pgdata.stat().st_uid
@@ -182,7 +204,7 @@ class EmbeddedPostgres:
             fresh = workplace / "data"
             fresh.mkdir(mode=0o700)
             for path in (password_copy, fresh, workplace):
-                _give(path, programs.user)
+                give(path, programs.user)
             is_durable = self._settings["fsync"] != "off"
             programs.initdb(fresh, role=_ROLE, password_file=password_copy, sync=is_durable)
             with (fresh / "postgresql.conf").open("a", encoding="utf-8") as conf:
@@ -191,7 +213,7 @@ class EmbeddedPostgres:
                 conf.flush()
                 os.fsync(conf.fileno())
             fresh.rename(self.pgdata)
-            _sync_directory(self.data_dir)
+            sync_directory(self.data_dir)
         finally:
             shutil.rmtree(workplace, ignore_errors=True)
 
@@ -234,10 +256,10 @@ class EmbeddedPostgres:
         uses_port = not fits_socket(self.pgdata)
         where = on_port(self._free_port()) if uses_port else on_socket(self.pgdata)
         text = "# Written by Fliq at every start; your own settings belong into local.conf beside it.\n"
-        text += "".join(f"{name} = '{value}'\n" for name, value in {**self._settings, **where}.items())
+        text += "".join(f"{name} = {quoted(value)}\n" for name, value in {**self._settings, **where}.items())
         fresh = self.pgdata / "fliq.conf.new"
         write_private(fresh, text)
-        _give(fresh, user)
+        give(fresh, user)
         fresh.rename(self.pgdata / "fliq.conf")
         return uses_port
 
@@ -289,9 +311,10 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stop the server, also an adopted one: fast, then immediate. Without a start, or twice: nothing happens."""
-        self._end_server()
-        self._dsn = ""
-        self._lock.release()
+        with self._mutex:
+            self._end_server()
+            self._dsn = ""
+            self._lock.release()
 
     def _end_server(self) -> None:
         server, self._server = self._server, None
@@ -346,36 +369,14 @@ class EmbeddedPostgres:
             await asyncio.shield(asyncio.to_thread(self._revive))
 
     def _revive(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        try:
-            self._bring_up()
-        except (UnprivilegedError, OSError, subprocess.SubprocessError) as error:
-            raise EmbeddedPostgresError(f"the embedded PostgreSQL did not start again: {error}") from error
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, durably; an existing one is replaced."""
-    path.unlink(missing_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _give(path: Path, user: ServerUser) -> None:
-    if user.drops:
-        os.chown(path, user.uid, user.gid)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        with self._mutex:
+            if not self._lock.is_held or self.is_alive():
+                return  # stopped, or back, while this waited for its turn
+            self._end_server()
+            try:
+                self._bring_up()
+            except (UnprivilegedError, OSError, subprocess.SubprocessError) as error:
+                raise EmbeddedPostgresError(f"the embedded PostgreSQL did not start again: {error}") from error
 
 
 def _say_to_stderr(line: str) -> None:

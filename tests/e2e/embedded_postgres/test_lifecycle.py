@@ -188,6 +188,33 @@ def test_a_pid_file_that_names_a_stranger_is_stale(data_dir: Path) -> None:
         stranger.kill()
 
 
+def test_a_server_on_its_way_out_is_seen_out(data_dir: Path) -> None:
+    """A postmaster that waits for its last session before it ends is not adopted; a new one takes its place."""
+    with Holder(data_dir) as holder:
+        pid = holder.postmaster_pid()
+        holder.end(signal.SIGKILL)
+    server = make(data_dir)
+
+    async def leave_while_connected() -> None:
+        adopting = make(data_dir)
+        session = await asyncpg.connect(adopting.start())
+        os.kill(pid, signal.SIGTERM)  # smart shutdown: no new sessions, the old ones may stay
+        for _ in range(2_000):
+            found = PidFile.read(data_dir / "postgres")
+            if found is None or found.status == "stopping":
+                break
+            await asyncio.sleep(0.005)  # another process's file can only be looked at again
+        adopting._lock.release()  # as a kill -9 does
+        server.start()
+        session.terminate()
+
+    asyncio.run(leave_while_connected())
+    assert not server.was_adopted
+    assert server.pid != pid
+    assert asyncio.run(query(server.dsn, "SELECT n FROM kept")) == 7
+    server.stop()
+
+
 def test_start_and_stop_may_be_called_twice_and_in_any_order(data_dir: Path) -> None:
     """Stop without start, start twice, stop twice: nothing happens the second time."""
     server = make(data_dir)
@@ -240,6 +267,15 @@ def test_a_data_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(EmbeddedPostgresError, match="cannot use"):
         make(tmp_path / "file").start()
+
+
+def test_any_printable_path_is_served(tmp_path: Path) -> None:
+    """Blanks, percent signs and letters of other alphabets in the path end up in settings and DSN as they are."""
+    server = make(tmp_path / "a b+c%41'é")
+    try:
+        assert asyncio.run(query(server.start(), "SELECT 1")) == 1
+    finally:
+        server.stop()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives the server to another user")
