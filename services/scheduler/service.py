@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from libs.runtime.crashpoint import crash_at
 from libs.store.leases import Lease
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner, Resigned
@@ -89,6 +90,7 @@ class SchedulerService:
             async with asyncio.timeout(HAND_OFF_TIMEOUT_S):
                 leading = [owner for owner in self._owners.values() if owner.leading.is_set()]
                 await asyncio.gather(*[owner.hand_off() for owner in leading], return_exceptions=True)
+        crash_at("scheduler.after_hand_off")
         for partition in list(self._runs):
             await self.on_lost(partition)
         if self.keeper is not None:

@@ -191,5 +191,6 @@ class Deliveries:
         appender.put(envelope, lambda _: self._recorded(job_id, on_done))
 
     def _recorded(self, job_id: str, on_done: Callable[[], None]) -> None:
+        crash_at("webhooks.after_append")
         self._recording.discard(job_id)
         on_done()

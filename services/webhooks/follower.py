@@ -118,6 +118,7 @@ class Follower(Generic[L]):
         except Exception as error:  # noqa: BLE001 - the next second saves it; until then a crash would repeat a little more
             log.warning("position_not_saved", partition=self.partition, reason=str(error))
         else:
+            crash_at("webhooks.after_save")
             self._saved = mark
 
     async def _begin(self) -> tuple[Tail, set[str]]:

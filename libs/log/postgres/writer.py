@@ -14,6 +14,7 @@ from libs.log.port import AppendFailed, LogUnavailable, Record
 from libs.log.postgres import sql
 from libs.log.postgres.connection import GONE, RETRY_FIRST_S, RETRY_LAST_S, close, connect, line
 from libs.log.tail import Tail
+from libs.runtime.crashpoint import crash_at
 
 GROUP_RECORDS_MAX: Final = 2_000  # measured: larger groups gain nothing and take longer than 10 ms
 GROUP_BYTES_MAX: Final = 8_000_000
@@ -118,6 +119,7 @@ class Writer:
             parts += repeat(partition, count)
             nths += range(count)
         columns = zip(*envelopes, strict=True)
+        crash_at("log.before_commit")
         try:
             rows = await self._statement.fetch(
                 list(by_partition), counts, parts, nths, *columns, timeout=self._timeout_s
@@ -128,6 +130,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - whatever it is, the group must end, and may not be sent again
             self._fail(error)
         else:
+            crash_at("log.after_commit")
             self._settle(by_partition, rows)
 
     def _fail(self, error: Exception) -> None:
