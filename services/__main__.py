@@ -17,6 +17,7 @@ import uvloop
 
 from libs.runtime.config import Settings, SettingsError, help_text
 from services import VERSION
+from services.api.auth import is_well_formed
 from services.wiring import ROLES, StartError, run_services, run_verify
 
 DESCRIPTION = """\
@@ -61,16 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     command = build_parser().parse_args(arguments).command
     try:
-        settings = Settings.from_env(os.environ)
+        settings = Settings.from_env(os.environ, is_token=is_well_formed)
         if command == "verify":
             return uvloop.run(run_verify(settings))
         roles = ROLES if command == "all" else (command,)
         return uvloop.run(run_services(settings, roles))
     except SettingsError as error:
-        print(f"fliq: {error}", file=sys.stderr)
+        sys.stderr.write(f"fliq: {error}\n")
         return 2
     except StartError as error:
-        print(f"fliq: {error}", file=sys.stderr)
+        sys.stderr.write(f"fliq: {error}\n")
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130

@@ -1,9 +1,9 @@
 """Errors: what can go wrong between Fliq and its database, in words that need no driver to be understood."""
 
 import functools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
 
@@ -40,7 +40,7 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(f"{type(error).__name__}: {error}"[:300]) from error
 
 
-def store_call(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+def store_call(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
     """Decorate a coroutine method so that it raises `StoreUnavailable` where the driver would raise its own."""
 
     @functools.wraps(method)

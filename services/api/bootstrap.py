@@ -1,8 +1,8 @@
 """
 Bootstrap: the accounts and tokens that exist after a start.
 
-Those that the operator names (`FLIQ_BOOTSTRAP_TOKENS`) are kept, valid, as named. When none is named and there is no token at all, one is
-made for the account `default` and shown once, on standard output: it stands nowhere else.
+Those that the operator names (`FLIQ_BOOTSTRAP_TOKENS`) are kept, valid, as named. When none is named and there is no
+token at all, one is made for the account `default` and shown once, on standard output: it stands nowhere else.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
 from libs.store.errors import StoreUnavailable
 from libs.store.projector import Flush
+from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
 
 INTERVAL_MS: Final = (
@@ -35,11 +36,14 @@ class FlushTarget(Protocol):
 class Flusher:
     """Runs for as long as the service does; owners come and go."""
 
-    def __init__(self, target: FlushTarget, owners: Mapping[int, PartitionOwner], clock: Clock) -> None:
+    def __init__(
+        self, target: FlushTarget, owners: Mapping[int, PartitionOwner], clock: Clock, metrics: SchedulerMetrics
+    ) -> None:
         """Save the folds of whatever stands in *owners* to *target*."""
         self._target = target
         self._owners = owners
         self._clock = clock
+        self._metrics = metrics
         self._wake = asyncio.Event()
         self.failing_since: int | None = None
 
@@ -62,6 +66,7 @@ class Flusher:
 
     async def _flush(self, taken: list[tuple[PartitionOwner, Flush]]) -> bool:
         crash_at("store.before_flush")
+        began_s = self._clock.now_s()
         try:
             lost = await self._target.flush([flush for _, flush in taken])
         except StoreUnavailable as error:
@@ -76,6 +81,8 @@ class Flusher:
             return False
         self.failing_since = None
         crash_at("store.after_flush")
+        self._metrics.flush_seconds.observe(self._clock.now_s() - began_s)
+        self._metrics.flush_rows.observe(sum(len(flush.changes) for _, flush in taken))
         for owner, flush in taken:
             if flush.partition in lost:
                 owner.fence_lost()

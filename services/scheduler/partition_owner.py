@@ -12,7 +12,7 @@ Source: architecture.md, sections 4 (take-over, hand-off), 4.1 (horizon) and 6.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -27,11 +27,12 @@ from libs.log import AppendFailed, Log
 from libs.log.port import LogError
 from libs.runtime.alarm import Alarm
 from libs.runtime.clock import Clock, Entropy
-from libs.runtime.crashpoint import crash_at
+from libs.runtime.crashpoint import crash_at, is_armed
 from libs.store.changes import PartitionChanges
 from libs.store.leases import Lease
 from libs.store.projector import Flush
 from services.scheduler.decider import Decider
+from services.scheduler.metrics import SchedulerMetrics
 
 HORIZON_MS: Final = 120_000  # how far ahead timers are kept in memory
 LOAD_MAX: Final = 20_000  # rows taken from the tables in one go
@@ -64,6 +65,36 @@ class TableReader(Protocol):
 
     async def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
         """Return active schedules with since <= next_run_at < before, the earliest first."""
+
+
+def _crash_before(batch: Sequence[Envelope]) -> None:
+    for envelope in batch:
+        match envelope.type:
+            case "attempt.due":
+                crash_at("scheduler.before_due")
+            case "job.retry_scheduled":
+                crash_at("scheduler.before_retry")
+            case "job.cancelled":
+                crash_at("scheduler.before_cancel")
+            case "job.finished":
+                crash_at("scheduler.before_finish")
+            case "schedule.ticked":
+                crash_at("scheduler.before_tick")
+
+
+def _crash_after(batch: Sequence[Envelope]) -> None:
+    for envelope in batch:
+        match envelope.type:
+            case "attempt.due":
+                crash_at("scheduler.after_due")
+            case "job.retry_scheduled":
+                crash_at("scheduler.after_retry")
+            case "job.cancelled":
+                crash_at("scheduler.after_cancel")
+            case "job.finished":
+                crash_at("scheduler.after_finish")
+            case "schedule.ticked":
+                crash_at("scheduler.after_tick")
 
 
 class PartitionOwner:
@@ -123,9 +154,9 @@ class PartitionOwner:
         return self._decider.timer_count
 
     @property
-    def in_flight_count(self) -> int:
-        """How many attempts are under way."""
-        return self._decider.credit.taken_count
+    def waiting_count(self) -> int:
+        """How many due jobs wait for credit."""
+        return self._decider.credit.waiting_count
 
     @property
     def position(self) -> int:
@@ -160,6 +191,7 @@ class PartitionOwner:
 
     async def hand_off(self) -> None:
         """Write the due events of the next second early and wait until all that was decided is read back and saved."""
+        crash_at("scheduler.before_hand_off")
         self._decide(early_ms=HAND_OFF_EARLY_MS)
         while self._outbox or self._appending or self._decider.overlay_count or self._has_unsaved:
             self._wake_flusher()
@@ -219,6 +251,7 @@ class PartitionOwner:
             )
             if not records:
                 continue
+            crash_at("scheduler.after_read")
             items = [(each.position, read(self.partition, each.envelope), each.envelope.claim) for each in records]
             if not self._loading:
                 decider.evict(self)
@@ -238,6 +271,7 @@ class PartitionOwner:
             if decider.leading and not self.leading.is_set():
                 log.info("leading", partition=self.partition, epoch=self._claim.epoch, position=self.position)
                 self.leading.set()
+                crash_at("scheduler.leading")
             self._wake_flusher()
             self._decide()
             await asyncio.sleep(0)
@@ -306,9 +340,11 @@ class PartitionOwner:
             if not batch:
                 continue
             self._appending = True
-            crash_at("scheduler.before_append")
+            if is_armed():
+                _crash_before(batch)
             await self._log.append(self.partition, batch)
-            crash_at("scheduler.after_append")
+            if is_armed():
+                _crash_after(batch)
             self._appending = False
 
     async def _watch_fence(self) -> None:

@@ -1,0 +1,325 @@
+"""
+Wiring: the only composition root. Settings in, adapters chosen, services put together and run.
+
+    settings -> PostgreSQL (yours, or the embedded one) -> tables, log -> services -> supervisor
+
+Everything that is opened is closed in the reverse order by one exit stack. Nothing is built at import time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final, Protocol
+
+import structlog
+
+from libs.egress.client import EgressClient
+from libs.egress.policy import EgressPolicy
+from libs.log import Log
+from libs.log.port import LogError
+from libs.log.postgres import PostgresLog
+from libs.runtime import logging
+from libs.runtime.clock import SystemClock, SystemEntropy
+from libs.runtime.config import Settings, SettingsError
+from libs.runtime.crashpoint import arm
+from libs.runtime.embedded_postgres import EmbeddedPostgres
+from libs.runtime.lifecycle import Supervisor
+from libs.runtime.metrics import Metrics
+from libs.runtime.node import Node, NodeError
+from libs.runtime.postgres_binaries import EmbeddedPostgresError
+from libs.runtime.probes import Probes
+from libs.store.accounts import Accounts
+from libs.store.errors import StoreUnavailable
+from libs.store.idempotency import IdempotencyKeys
+from libs.store.lease_keeper import LeaseKeeper
+from libs.store.leases import Lease, OwnerLeases, RoleLeases
+from libs.store.migrate import SchemaTooNew, migrate
+from libs.store.pool import open_pool
+from libs.store.progress import ProgressWatch
+from libs.store.projector import Projector
+from libs.store.queries import Queries
+from libs.store.tables import Tables
+from libs.store.verify import differences
+from services import VERSION
+from services.api.bootstrap import bootstrap
+from services.api.metrics import ApiMetrics
+from services.api.service import ApiService, Ports
+from services.dispatcher.metrics import DispatcherMetrics
+from services.dispatcher.service import DispatcherService
+from services.scheduler.flusher import Flusher
+from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.partition_owner import PartitionOwner
+from services.scheduler.service import SchedulerService
+from services.webhooks.metrics import WebhooksMetrics
+from services.webhooks.service import WebhooksService
+
+ROLES: Final = ("scheduler", "dispatcher", "webhooks", "api")  # started in this order, stopped in the reverse
+CREDIT: Final = 2_000  # attempts of one partition that may be under way at once
+FLUSH_CONNECTIONS: Final = 2
+READ_CONNECTIONS: Final = 8
+CONTROL_CONNECTIONS: Final = 6
+
+_log = structlog.get_logger("fliq")
+
+
+class StartError(Exception):
+    """Fliq cannot start; the message is one line that says what is wrong and what to do."""
+
+
+class Parts:
+    """What the services of one process share."""
+
+    def __init__(self, settings: Settings, roles: Sequence[str]) -> None:
+        """Note what is wanted; nothing is opened before `open`."""
+        self.settings = settings
+        self.roles = roles
+        self.clock = SystemClock()
+        self.entropy = SystemEntropy()
+        self.metrics = Metrics(version=VERSION)
+        self.supervisor = Supervisor()
+        try:
+            self.policy = EgressPolicy.parse(settings.egress_allow, deny=settings.egress_deny)
+        except ValueError as error:
+            raise SettingsError(f"FLIQ_EGRESS_ALLOW: {error}") from None
+        self.node = ""
+        self.partitions = 0
+        self.embedded: EmbeddedPostgres | None = None
+        self.log: Log
+        self.tables_pool: Any = None
+        self.control_pool: Any = None
+        self.flush_pool: Any = None
+        self.watch: ProgressWatch
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Open database, log and tables; raises `StartError`."""
+        settings = self.settings
+        if settings.kafka_bootstrap is not None:
+            raise StartError("FLIQ_KAFKA_BOOTSTRAP: this build keeps the log in PostgreSQL; unset it")
+        try:
+            node = Node.claim(settings.data_dir, override=settings.node, entropy=self.entropy)
+            stack.callback(node.release)
+            self.node = node.name
+            dsn = await self._database(stack)
+            self.log = log = PostgresLog(dsn, partitions=settings.partition_count)
+            await log.start()
+            stack.push_async_callback(log.stop)
+            self.partitions = await log.partitions()
+            await migrate(dsn, self.partitions)
+            self.tables_pool = await open_pool(dsn, name="tables", size=READ_CONNECTIONS)
+            stack.push_async_callback(_close_pool, self.tables_pool)
+            self.control_pool = await open_pool(dsn, name="control", size=CONTROL_CONNECTIONS)
+            stack.push_async_callback(_close_pool, self.control_pool)
+            self.flush_pool = await open_pool(dsn, name="flush", size=FLUSH_CONNECTIONS, asynchronous_commit=True)
+            stack.push_async_callback(_close_pool, self.flush_pool)
+        except (EmbeddedPostgresError, NodeError, LogError, SchemaTooNew, StoreUnavailable) as error:
+            raise StartError(str(error)) from error
+        self.watch = ProgressWatch(self.tables_pool)
+        stack.push_async_callback(self.watch.stop)
+
+    async def _database(self, stack: AsyncExitStack) -> str:
+        if self.settings.database_url is not None:
+            return self.settings.database_url
+        if len(self.roles) < len(ROLES):
+            raise StartError(
+                "FLIQ_DATABASE_URL: a service on its own needs the database that the others use;"
+                " `fliq all` brings one along"
+            )
+        self.embedded = EmbeddedPostgres(self.settings.data_dir)
+        await stack.enter_async_context(self.embedded)
+        watching = asyncio.create_task(self.embedded.watch(), name="embedded postgresql")
+        self.supervisor.watch("embedded postgresql", watching)
+        stack.push_async_callback(_end, watching)
+        return self.embedded.dsn
+
+
+async def run_services(settings: Settings, roles: Sequence[str]) -> int:
+    """
+    Run *roles* until told to stop; returns the exit code.
+
+    Raises:
+        StartError, SettingsError: something is missing or wrong; one line says what.
+    """
+    logging.configure(settings.log_level, settings.log_format)
+    if settings.crash_at is not None:
+        arm(*settings.crash_at)
+    async with AsyncExitStack() as stack:
+        parts = Parts(settings, roles)
+        await parts.open(stack)
+        probes = Probes(host=settings.host, port=settings.admin_port, metrics=parts.metrics)
+        parts.supervisor.add("probes", probes)
+        egress = EgressClient(policy=parts.policy, now=parts.clock.now)
+        await egress.start()
+        stack.push_async_callback(egress.close)
+        for role in ROLES:
+            if role in roles:
+                service = await _service(role, parts, egress, stack)
+                parts.supervisor.add(role, service)
+                probes.add_check(role, service.ready)
+        _log.info(
+            "starting",
+            service=",".join(roles),
+            version=VERSION,
+            node=parts.node,
+            address=f"http://{settings.host}:{settings.port}" if "api" in roles else None,
+            admin_address=f"http://{settings.host}:{settings.admin_port}",
+        )
+        return await parts.supervisor.run()
+
+
+async def run_verify(settings: Settings) -> int:
+    """Compare the tables with the log; prints every difference and returns 1 when there is one."""
+    logging.configure("warning", settings.log_format)
+    async with AsyncExitStack() as stack:
+        parts = Parts(settings, ROLES)
+        await parts.open(stack)
+        found = await differences(parts.log, parts.tables_pool)
+        for line in found:
+            print(line)  # noqa: T201 - the command's answer
+        print(f"{len(found)} differences" if found else "the tables are the fold of the log")  # noqa: T201
+        return 1 if found else 0
+
+
+class RoleService(Protocol):
+    """What every service offers to the process that runs it."""
+
+    async def start(self) -> None:
+        """Be at work when this returns."""
+
+    async def stop(self) -> None:
+        """Drain, and be at rest when this returns."""
+
+    def ready(self) -> str | None:
+        """Return None when it can do its work, else the reason why not."""
+
+
+async def _service(role: str, parts: Parts, egress: EgressClient, stack: AsyncExitStack) -> RoleService:
+    match role:
+        case "scheduler":
+            return _scheduler(parts, stack)
+        case "dispatcher":
+            return _dispatcher(parts, egress)
+        case "webhooks":
+            return _webhooks(parts, egress)
+        case _:
+            return await _api(parts)
+
+
+def _scheduler(parts: Parts, stack: AsyncExitStack) -> SchedulerService:
+    metrics = SchedulerMetrics(parts.metrics)
+    projector = Projector(parts.flush_pool, parts.watch)
+    stack.push_async_callback(projector.close)
+    tables = Tables(parts.tables_pool)
+
+    def make_owner(lease: Lease, wake: Any) -> PartitionOwner:
+        return PartitionOwner(
+            lease,
+            node=parts.node,
+            event_log=parts.log,
+            tables=tables,
+            clock=parts.clock,
+            entropy=parts.entropy,
+            metrics=metrics,
+            lead_ms=parts.settings.fire_lead_ms,
+            retry_base_s=parts.settings.retry_base_s,
+            credit=CREDIT,
+            wake_flusher=wake,
+        )
+
+    service = SchedulerService(
+        make_owner=make_owner,
+        make_flusher=lambda owners: Flusher(projector, owners, parts.clock, metrics),
+        resigned=metrics.resigned,
+    )
+    metrics.observe_owners(service.owners.values())
+    service.keeper = LeaseKeeper(
+        OwnerLeases(parts.control_pool, parts.node),
+        partitions=parts.partitions,
+        on_gained=service.on_gained,
+        on_lost=service.on_lost,
+    )
+    return service
+
+
+def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
+    service = DispatcherService(
+        event_log=parts.log,
+        tables=Tables(parts.tables_pool),
+        progress=parts.watch,
+        secrets=Accounts(parts.control_pool),
+        egress=egress,
+        clock=parts.clock,
+        meter=DispatcherMetrics(parts.metrics),
+        version=VERSION,
+        concurrency=parts.settings.dispatch_concurrency,
+        per_host=parts.settings.dispatch_per_host,
+    )
+    service.keeper = LeaseKeeper(
+        RoleLeases(parts.control_pool, "dispatcher", parts.node),
+        partitions=parts.partitions,
+        on_gained=service.on_gained,
+        on_lost=service.on_lost,
+    )
+    return service
+
+
+def _webhooks(parts: Parts, egress: EgressClient) -> WebhooksService[Lease]:
+    leases = RoleLeases(parts.control_pool, "webhooks", parts.node)
+    service: WebhooksService[Lease] = WebhooksService(
+        event_log=parts.log,
+        positions=leases,
+        tables=Tables(parts.tables_pool),
+        progress=parts.watch,
+        secrets=Accounts(parts.control_pool),
+        egress=egress,
+        clock=parts.clock,
+        meter=WebhooksMetrics(parts.metrics),
+        version=VERSION,
+    )
+    service.keeper = LeaseKeeper(
+        leases, partitions=parts.partitions, on_gained=service.on_gained, on_lost=service.on_lost
+    )
+    return service
+
+
+async def _api(parts: Parts) -> ApiService:
+    accounts = Accounts(parts.control_pool)
+    settings = parts.settings
+    try:
+        secret = settings.secret_key.encode() if settings.secret_key else await accounts.instance_secret("key")
+        await bootstrap(accounts, settings.bootstrap_tokens, pepper=secret, entropy=parts.entropy, clock=parts.clock)
+    except StoreUnavailable as error:
+        raise StartError(str(error)) from error
+    return ApiService(
+        Ports(
+            log=parts.log,
+            queries=Queries(parts.tables_pool),
+            keys=IdempotencyKeys(parts.control_pool),
+            accounts=accounts,
+            progress=parts.watch,
+            clock=parts.clock,
+            entropy=parts.entropy,
+            check_url=parts.policy.check_url,
+            pepper=secret,
+            cursor_key=secret,
+        ),
+        host=settings.host,
+        port=settings.port,
+        daily_limit=settings.daily_execution_limit,
+        observe=ApiMetrics(parts.metrics),
+        version=VERSION,
+    )
+
+
+async def _close_pool(pool: Any) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
