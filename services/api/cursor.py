@@ -20,10 +20,11 @@ _MAC_LENGTH: Final = 16
 
 
 class Cursors:
-    """Makes and reads cursors under one *key* (1 to 64 bytes), the same in every process."""
+    """Makes and reads cursors under one secret *key*, the same in every process; of any length."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        # A key of its own: the same secret also keys the hashes of tokens.
+        self._key = blake2b(key, person=b"fliq cursor", digest_size=32).digest()
 
     def write(self, last_id: str, *, account: str, listing: str) -> str:
         """Return the cursor behind *last_id*; *listing* names the list and its filter."""

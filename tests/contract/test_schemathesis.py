@@ -1,0 +1,76 @@
+"""Generated requests: the API answers as its own OpenAPI document says, whatever is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    ignored_auth,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from services.api.instants import render_instant
+from services.api.openapi import document
+from tests.contract.world import World
+
+CHECKS = [
+    not_a_server_error,
+    content_type_conformance,
+    ignored_auth,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+]
+_NOW = 1_900_000_000_000
+schemathesis.openapi.format("date-time", st.integers(_NOW, _NOW + 5 * 365 * 86_400_000).map(render_instant))
+schemathesis.openapi.format("uri", st.from_regex(r"https://example\.com/[a-z0-9/]{0,20}", fullmatch=True))
+schema = schemathesis.openapi.from_dict(document("test"))
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[str, str]]:
+    """An API in a thread of its own: address and token."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def start() -> tuple[World, str, str]:
+        world = World()
+        await world.start()
+        service = await world.replica()
+        return world, f"http://127.0.0.1:{service.port}", world.token()
+
+    world, url, token = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    yield url, token
+    asyncio.run_coroutine_threadsafe(world.stop(), loop).result(20)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+@schema.parametrize()
+@hypothesis.settings(
+    max_examples=25,
+    deadline=timedelta(seconds=5),
+    derandomize=True,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+def test_answers_as_described(case: schemathesis.Case, running: tuple[str, str]) -> None:
+    """No 5xx, no answer outside the document, nothing malformed accepted, nothing served without a token."""
+    url, token = running
+    case.call_and_validate(base_url=url, headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)
