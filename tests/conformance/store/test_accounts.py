@@ -1,0 +1,118 @@
+"""Accounts, tokens, secrets and idempotency keys."""
+
+import asyncio
+
+import pytest
+
+from libs.events.ids import new_job_id
+from libs.store.accounts import Accounts, Token
+from libs.store.idempotency import IdempotencyKeys, Reservation
+from tests.conformance.store.conftest import Bench
+
+NOW = 1_790_000_000_123
+TOKEN = Token("tok_1", "acme", "ci", frozenset({"read", "write"}), "abcd", NOW, NOW + 1)
+
+
+@pytest.fixture
+async def accounts(bench: Bench) -> Accounts:
+    """The control plane with account `acme`, whose current signing secret is `one`."""
+    made = Accounts(bench.pool)
+    await made.ensure_account("acme", "one")
+    return made
+
+
+async def test_a_token_is_found_by_its_hash(accounts: Accounts) -> None:
+    """Every field comes back but the hash; nothing is found by another hash."""
+    await accounts.add_token(TOKEN, b"h" * 32)
+    assert await accounts.find(b"h" * 32) == TOKEN
+    assert await accounts.find(b"x" * 32) is None
+    assert await accounts.tokens("acme") == [TOKEN]
+    assert await accounts.tokens("other") == []
+
+
+async def test_a_revoked_token_is_not_found(accounts: Accounts) -> None:
+    """Only its own account revokes it, once; it is gone from look-up and list."""
+    await accounts.add_token(TOKEN, b"h" * 32)
+    assert not await accounts.revoke("other", "tok_1")
+    assert await accounts.revoke("acme", "tok_1")
+    assert not await accounts.revoke("acme", "tok_1")
+    assert await accounts.find(b"h" * 32) is None
+    assert await accounts.tokens("acme") == []
+
+
+async def test_use_is_noted(accounts: Accounts) -> None:
+    """A token shows about when it was used last."""
+    await accounts.add_token(TOKEN, b"h" * 32)
+    await accounts.touch("tok_1")
+    first = (await accounts.tokens("acme"))[0].last_used_at
+    assert first is not None
+    await accounts.touch("tok_1")
+    assert (await accounts.tokens("acme"))[0].last_used_at == first
+
+
+async def test_the_operators_token_is_valid_after_every_start(accounts: Accounts) -> None:
+    """A bootstrap token is kept once, and comes back if it had been revoked."""
+    await accounts.ensure_token(TOKEN, b"h" * 32)
+    await accounts.revoke("acme", "tok_1")
+    await accounts.ensure_token(TOKEN._replace(token_id="tok_2"), b"h" * 32)
+    found = await accounts.find(b"h" * 32)
+    assert found is not None
+    assert (found.token_id, found.revoked_at) == ("tok_1", None)
+
+
+async def test_of_processes_that_start_together_one_makes_the_first_token(accounts: Accounts) -> None:
+    """Ten at once: one wins; later nobody does."""
+    tries = [accounts.add_first_token(TOKEN._replace(token_id=f"t{n}"), bytes([n]) * 32) for n in range(10)]
+    assert sorted(await asyncio.gather(*tries)) == [False] * 9 + [True]
+    assert not await accounts.add_first_token(TOKEN, b"z" * 32)
+    assert len(await accounts.tokens("acme")) == 1
+
+
+async def test_old_and_new_secret_sign_until_the_overlap_ends(accounts: Accounts, bench: Bench) -> None:
+    """After a rotation both are valid, the new one first; when its time has passed the old one is gone."""
+    await accounts.ensure_account("acme", "ignored: there is a current one")
+    await accounts.ensure_account("other", "theirs")
+    assert await accounts.signing_secrets(["acme", "missing"]) == {"acme": ("one",)}
+    await accounts.rotate_signing_secret("acme", "two")
+    await accounts.rotate_signing_secret("acme", "three")
+    assert await accounts.signing_secrets(["acme", "other"]) == {"acme": ("three", "two", "one"), "other": ("theirs",)}
+    await bench.pool.execute("UPDATE signing_secrets SET expires_at = now() WHERE secret = 'one'")
+    assert await accounts.signing_secrets(["acme"]) == {"acme": ("three", "two")}
+
+
+async def test_rotations_at_once_leave_one_current_secret(accounts: Accounts) -> None:
+    """Concurrent rotations follow each other; all their secrets sign for a while."""
+    await asyncio.gather(*(accounts.rotate_signing_secret("acme", f"r{n}") for n in range(5)))
+    assert sorted((await accounts.signing_secrets(["acme"]))["acme"]) == ["one", "r0", "r1", "r2", "r3", "r4"]
+
+
+async def test_the_installations_secrets_are_drawn_once(accounts: Accounts) -> None:
+    """Everybody who asks gets the same 32 bytes for a name, and others for another name."""
+    values = await asyncio.gather(*(accounts.instance_secret("pepper") for _ in range(10)))
+    assert len(set(values)) == 1
+    assert len(values[0]) == 32
+    assert await accounts.instance_secret("cursor") != values[0]
+
+
+async def test_of_fifty_who_reserve_one_key_one_wins(bench: Bench) -> None:
+    """All hear of the same job; exactly one took the key."""
+    keys = IdempotencyKeys(bench.pool)
+    ids = [new_job_id(NOW, 0, number.to_bytes(8, "big")) for number in range(50)]
+    held = await asyncio.gather(*(keys.reserve("acme", "k", bytes([n]), ids[n], NOW + n) for n in range(50)))
+    winners = [reservation for reservation in held if reservation.is_new]
+    assert len(winners) == 1
+    number = ids.index(winners[0].job_id)
+    assert set(held) == {
+        Reservation(ids[number], bytes([number]), NOW + number, True),
+        Reservation(ids[number], bytes([number]), NOW + number, False),
+    }
+
+
+async def test_a_key_belongs_to_its_account(bench: Bench) -> None:
+    """The same key in two accounts stands for two jobs; looking does not take."""
+    keys = IdempotencyKeys(bench.pool)
+    first, second = (new_job_id(NOW, 0, bytes([0] * 7 + [n])) for n in (1, 2))
+    assert await keys.reservation("acme", "k") is None
+    assert (await keys.reserve("acme", "k", b"h", first, NOW)).is_new
+    assert (await keys.reserve("other", "k", b"h", second, NOW)).is_new
+    assert await keys.reservation("acme", "k") == Reservation(first, b"h", NOW, False)

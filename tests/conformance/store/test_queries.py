@@ -1,0 +1,169 @@
+"""What callers see: their own rows only, newest first, page by page without gaps or repeats."""
+
+from datetime import UTC, datetime
+from itertools import count
+
+import msgspec
+import pytest
+
+from libs.domain.job import JobState, JobStatus
+from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.events import Spec
+from libs.events.ids import new_job_id, new_schedule_id
+from libs.store import rows
+from libs.store.changes import ExecutionRow, PartitionChanges
+from libs.store.projector import Flush
+from libs.store.queries import _LISTS, JobRow, Queries, ScheduleRow
+from tests.conformance.store.conftest import NONCE, PARTITIONS, Bench
+
+NOW = 1_790_000_000_000
+SPEC = Spec(url="https://example.com/", headers={"a": "b"}, body="x")
+_positions = count()
+
+
+def state(number: int, status: JobStatus = JobStatus.SCHEDULED, **fields: object) -> JobState:
+    base = JobState(
+        job_id=new_job_id(NOW + number, number % PARTITIONS, number.to_bytes(8, "big")),
+        account="acme",
+        status=status,
+        scheduled_at=NOW,
+        fire_at=NOW,
+        created_at=NOW,
+    )
+    return msgspec.structs.replace(base, **fields)
+
+
+def schedule(number: int, **fields: object) -> ScheduleState:
+    base = ScheduleState(
+        schedule_id=new_schedule_id(NOW + number, 0, number.to_bytes(8, "big")),
+        account="acme",
+        cron="* * * * *",
+        created_at=NOW,
+        next_run_at=NOW,
+        changed_at=1,
+    )
+    return msgspec.structs.replace(base, **fields)
+
+
+async def fill(bench: Bench, *states: JobState | ScheduleState, executions: tuple[ExecutionRow, ...] = ()) -> Queries:
+    """Write rows of any partition under the fence of partition 0."""
+    changes = PartitionChanges(0)
+    changes.jobs = {each.job_id: each for each in states if isinstance(each, JobState)}
+    changes.new_jobs = set(changes.jobs)
+    changes.schedules = {each.schedule_id: each for each in states if isinstance(each, ScheduleState)}
+    owners = [*changes.jobs.values(), *changes.schedules.values()]
+    changes.specs = {
+        each.job_id if isinstance(each, JobState) else each.schedule_id: msgspec.json.encode(SPEC)
+        for each in owners
+        if isinstance(each, ScheduleState) or each.schedule_id is None
+    }
+    changes.executions = {(row.job_id, row.attempt): row for row in executions}
+    changes.new_executions = set(changes.executions)
+    position = await bench.pool.fetchval("SELECT position FROM progress WHERE part = 0")
+    assert await bench.projector.flush([Flush(0, NONCE, position, position + 1, None, changes)]) == set()
+    return Queries(bench.pool)
+
+
+async def test_a_job_is_its_accounts_only(bench: Bench) -> None:
+    """The owner reads state and spec; for another account the id does not exist."""
+    job = state(1)
+    queries = await fill(bench, job)
+    assert await queries.get_job("acme", job.job_id) == JobRow(job, SPEC)
+    assert await queries.get_job("other", job.job_id) is None
+    assert await queries.get_job("acme", state(2).job_id) is None
+    assert await queries.job_status(job.job_id) is JobStatus.SCHEDULED
+    assert await queries.job_status(state(2).job_id) is None
+
+
+@pytest.mark.parametrize("status", [None, "scheduled", "running", "success", "failed", "cancelled"])
+async def test_the_filter_takes_the_public_words(bench: Bench, status: str | None) -> None:
+    """Each word finds exactly its statuses, newest first, of this account only."""
+    jobs = [state(number, list(JobStatus)[number % 7]) for number in range(21)]
+    queries = await fill(bench, *jobs, state(90, account="other"))
+    words = ["scheduled", "running", "running", "running", "success", "failed", "cancelled"]
+    expected = [job for job in reversed(jobs) if status in (None, words[job.status])]
+    found = await queries.list_jobs("acme", status=status, limit=100)
+    assert [row.job for row in found] == expected
+    assert all(row.spec == SPEC for row in found)
+    assert [row.job for row in await queries.list_jobs("acme", status=status, limit=2)] == expected[:2]
+
+
+async def test_pages_over_inserts_and_changes_have_no_gaps_and_no_repeats(bench: Bench) -> None:
+    """While rows arrive and statuses change, every job that was there is seen exactly once."""
+    jobs = [state(number) for number in range(40)]
+    queries = await fill(bench, *jobs)
+    seen: list[str] = []
+    before = None
+    for round_number in range(100):
+        page = await queries.list_jobs("acme", limit=7, before=before)
+        if not page:
+            break
+        seen += [row.job.job_id for row in page]
+        before = seen[-1]
+        moved = [msgspec.structs.replace(job, status=JobStatus(round_number % 7)) for job in jobs[::3]]
+        await fill(bench, state(1000 + round_number), *moved)
+    assert seen == [job.job_id for job in reversed(jobs)]
+
+
+async def test_the_jobs_of_a_schedule(bench: Bench) -> None:
+    """They are listed under their schedule, with its spec, and with the status filter if there is one."""
+    owner = schedule(1)
+    jobs = [state(n, list(JobStatus)[n % 2], schedule_id=owner.schedule_id) for n in range(6)]
+    queries = await fill(bench, owner, *jobs, state(50))
+    found = await queries.list_jobs("acme", schedule_id=owner.schedule_id, limit=100)
+    assert found == [JobRow(job, SPEC) for job in reversed(jobs)]
+    running = await queries.list_jobs("acme", schedule_id=owner.schedule_id, status="running", limit=2)
+    assert [row.job for row in running] == [jobs[5], jobs[3]]
+    older = await queries.list_jobs("acme", schedule_id=owner.schedule_id, limit=100, before=jobs[2].job_id)
+    assert [row.job for row in older] == [jobs[1], jobs[0]]
+    assert await queries.list_jobs("other", schedule_id=owner.schedule_id, limit=100) == []
+
+
+async def test_schedules_are_listed_until_they_are_deleted(bench: Bench) -> None:
+    """Active and paused ones, newest first; a deleted one is found by its id only."""
+    kept = [schedule(1), schedule(2, status=ScheduleStatus.PAUSED), schedule(4)]
+    deleted = schedule(3, status=ScheduleStatus.DELETED)
+    queries = await fill(bench, *kept, deleted, schedule(9, account="other"))
+    assert await queries.list_schedules("acme", limit=10) == [ScheduleRow(each, SPEC) for each in reversed(kept)]
+    assert [row.schedule for row in await queries.list_schedules("acme", limit=1)] == [kept[2]]
+    page = await queries.list_schedules("acme", limit=10, before=kept[1].schedule_id)
+    assert [row.schedule for row in page] == [kept[0]]
+    assert await queries.get_schedule("acme", deleted.schedule_id) == ScheduleRow(deleted, SPEC)
+    assert await queries.get_schedule("other", deleted.schedule_id) is None
+
+
+async def test_executions_come_oldest_first_and_to_their_account_only(bench: Bench) -> None:
+    """One row per attempt, also while its outcome is unknown."""
+    job = state(1, JobStatus.RUNNING)
+    attempts = tuple(
+        ExecutionRow(job.job_id, n, NOW + n, None if n == 11 else False, 500, "x", 7) for n in range(1, 12)
+    )
+    queries = await fill(bench, job, executions=attempts[::-1])
+    assert await queries.executions("acme", job.job_id) == list(attempts)
+    assert await queries.executions("other", job.job_id) == []
+
+
+async def test_usage_is_the_sum_over_partitions(bench: Bench) -> None:
+    """What the owners counted apart is one number per account and UTC day."""
+    day = datetime(2026, 9, 1, tzinfo=UTC).date()
+    await bench.pool.executemany(
+        "INSERT INTO usage_daily (account, day, part, executions) VALUES ('acme', $1, $2, $3)",
+        [(day, 0, 5), (day, 1, 7), (datetime(2026, 9, 2, tzinfo=UTC).date(), 0, 100)],
+    )
+    queries = Queries(bench.pool)
+    assert await queries.usage("acme", day) == 12
+    assert await queries.usage("other", day) == 0
+
+
+async def test_lists_use_their_indexes(bench: Bench) -> None:
+    """A page costs one short index scan per status, whatever the table's size: no sequential scan, no sort of all."""
+    await fill(bench, *[state(number, list(JobStatus)[number % 7]) for number in range(300)])
+    await bench.pool.execute("ANALYZE jobs")
+    async with bench.pool.acquire() as connection:
+        await connection.execute("SET enable_seqscan = off")
+        plan = "\n".join(
+            row[0] for row in await connection.fetch("EXPLAIN " + _LISTS[7], "acme", rows.MAX_ID, 20, *range(7))
+        )
+        await connection.execute("RESET enable_seqscan")
+    assert plan.count("Scan using jobs_list on jobs") == 7, plan
+    assert "Merge Append" in plan, plan
