@@ -20,7 +20,7 @@ class Snapshot(Protocol):
         """The claim admitted there."""
 
     @property
-    def attempts(self) -> Sequence[AttemptDue]:
+    def running(self) -> Sequence[AttemptDue]:
         """The attempts that are due and not finished."""
 
 

@@ -106,7 +106,7 @@ class Reader:
         return Tail(partition, wanted=_WANTED, position=snapshot.position, claim=snapshot.claim)
 
     async def _take_snapshot(self, snapshot: Snapshot) -> None:
-        running = snapshot.attempts
+        running = snapshot.running
         for start in range(0, len(running), READ_MAX):
             await self._wait_for_room()
             self._on_due(self.partition, [(snapshot.position, due) for due in running[start : start + READ_MAX]])
@@ -143,7 +143,7 @@ class Reader:
         now = self._clock.now()
         overdue = [
             due
-            for due in snapshot.attempts
+            for due in snapshot.running
             if due.not_before + due.timeout_ms + OVERDUE_MS < now
             and not self._flights.knows(self.partition, due.execution_id)
         ]

@@ -143,7 +143,7 @@ class DispatcherService(StartStop):
             await self._calls.stop()
             if self.keeper is not None:
                 await self.keeper.stop()
-            log.info("stopped", unfinished=self._flights.open_count)
+            log.info("stopped", in_flight=self._flights.open_count)
 
     def ready(self) -> str | None:
         """Return None when all is well, else what is not."""
@@ -251,4 +251,4 @@ class DispatcherService(StartStop):
             async with asyncio.timeout(self._drain_s):
                 await self._calls.wait_idle()
         except TimeoutError:
-            log.warning("drain_timed_out", unfinished=self._flights.open_count)
+            log.warning("drain_timed_out", in_flight=self._flights.open_count)

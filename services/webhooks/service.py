@@ -131,7 +131,7 @@ class WebhooksService(StartStop, Generic[L]):
             await self._deliveries.stop()
             if self.keeper is not None:
                 await self.keeper.stop()
-            log.info("stopped", unfinished=self._deliveries.held_count)
+            log.info("stopped", in_flight=self._deliveries.held_count)
 
     def ready(self) -> str | None:
         """Return None when all is well, else what is not."""
@@ -195,7 +195,7 @@ class WebhooksService(StartStop, Generic[L]):
             async with asyncio.timeout(self._drain_s):
                 await self._deliveries.wait_idle()
         except TimeoutError:
-            log.warning("drain_timed_out", unfinished=self._deliveries.held_count)
+            log.warning("drain_timed_out", in_flight=self._deliveries.held_count)
 
 
 async def _end_tasks(tasks: list["asyncio.Task[None]"]) -> None:

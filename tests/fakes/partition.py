@@ -1,0 +1,217 @@
+"""
+A partition as its scheduler would leave it: an owner that appends claims and decisions, and tables that fold the log.
+
+The tables are the real fold (`Ledger`) on demand, so that what the dispatcher and the webhooks service read is never invented.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from libs.domain.job import JobStatus
+from libs.domain.ledger import Ledger
+from libs.events import (
+    AttemptDue,
+    AttemptFinished,
+    Claim,
+    Event,
+    JobCancelled,
+    JobFinished,
+    JobScheduled,
+    OwnerClaimed,
+    ScheduleCreated,
+    Spec,
+    encode,
+    read,
+)
+from libs.events.ids import execution_id, new_job_id
+from libs.log import Log
+from libs.store.tables import Snapshot
+
+SECRET = "whsec_" + "A" * 32
+OTHER_SECRET = "whsec_" + "B" * 32
+
+
+class Owner:
+    """Whoever decides for a partition: makes jobs, claims, decides, without any timing of its own."""
+
+    def __init__(self, log: Log, partition: int = 0, *, epoch: int = 1, nonce: str | None = None) -> None:
+        self.log = log
+        self.partition = partition
+        self.claim = Claim(epoch, nonce or f"nonce{epoch:08d}")
+        self._jobs = 0
+
+    async def take_over(self, at: int = 0) -> int:
+        event = OwnerClaimed(epoch=self.claim.epoch, nonce=self.claim.nonce, node="owner", at=at)
+        return await self.log.append(self.partition, [encode(event)])
+
+    async def schedule(
+        self, fire_at: int, *, url: str = "http://target.example/x", account: str = "default", **spec: object
+    ) -> JobScheduled:
+        """Append a job and return its first event."""
+        self._jobs += 1
+        entropy = (self.claim.epoch << 32 | self._jobs).to_bytes(8, "big")
+        job = JobScheduled(
+            job_id=new_job_id(fire_at, self.partition, entropy),
+            account=account,
+            at=fire_at - 1_000,
+            spec=Spec(url=url, **spec),  # type: ignore[arg-type]
+            fire_at=fire_at,
+        )
+        await self.log.append(self.partition, [encode(job)])
+        return job
+
+    async def due(self, job: JobScheduled, *, attempt: int = 1, not_before: int | None = None) -> AttemptDue:
+        """Decide that *job* is due, and return the decision."""
+        event = due_of(job, attempt=attempt, not_before=not_before)
+        await self.decide(event)
+        return event
+
+    async def decide(self, event: Event) -> int:
+        return await self.log.append(self.partition, [encode(event, self.claim)])
+
+    async def finish(self, job: JobScheduled, *, status: str = "completed", at: int | None = None) -> JobFinished:
+        """Decide that *job* is at its end, after one attempt that is appended, too."""
+        due = await self.due(job)
+        fact = AttemptFinished(
+            job_id=job.job_id,
+            at=job.fire_at + 5,
+            attempt=1,
+            execution_id=due.execution_id,
+            ok=status == "completed",
+            started_at=job.fire_at,
+            duration_ms=5,
+            status_code=200 if status == "completed" else 500,
+            error=None if status == "completed" else "HTTP 500",
+        )
+        await self.log.append(self.partition, [encode(fact)])
+        event = JobFinished(
+            job_id=job.job_id,
+            account=job.account,
+            at=job.fire_at + 6 if at is None else at,
+            status=status,  # type: ignore[arg-type]
+            attempt=1,
+            status_code=fact.status_code,
+            last_error=fact.error,
+            has_webhook=job.spec.webhook_url is not None,
+            spec_id=job.job_id,
+        )
+        await self.decide(event)
+        return event
+
+    async def cancel(self, job: JobScheduled) -> JobCancelled:
+        event = JobCancelled(
+            job_id=job.job_id,
+            account=job.account,
+            at=job.at + 1,
+            has_webhook=job.spec.webhook_url is not None,
+            spec_id=job.job_id,
+        )
+        await self.decide(event)
+        return event
+
+
+def due_of(job: JobScheduled, *, attempt: int = 1, not_before: int | None = None) -> AttemptDue:
+    """Return the decision that *job* is due."""
+    return AttemptDue(
+        job_id=job.job_id,
+        account=job.account,
+        at=job.fire_at - 75,
+        attempt=attempt,
+        execution_id=execution_id(job.job_id, attempt),
+        not_before=job.fire_at if not_before is None else not_before,
+        scheduled_at=job.fire_at,
+        timeout_ms=job.spec.timeout_ms,
+        spec_id=job.job_id,
+    )
+
+
+class FoldedTables:
+    """The tables, the watch on their progress and the secrets, as one fold of the log that goes on when it is asked."""
+
+    def __init__(self, log: Log, *, partitions: int = 1) -> None:
+        self.log = log
+        self.secrets: dict[str, tuple[str, ...]] = {"default": (SECRET,), "other": (OTHER_SECRET,)}
+        self.spec_queries: list[list[str]] = []
+        self.fails: Exception | None = None
+        self.forget_specs = False
+        self._ledgers = {partition: Ledger(partition) for partition in range(partitions)}
+        self._specs: dict[str, Spec] = {}
+        self._going = asyncio.Event()
+        self._going.set()
+
+    def freeze(self) -> None:
+        """Fold no further, as when the scheduler is away."""
+        self._going.clear()
+
+    def thaw(self) -> None:
+        self._going.set()
+
+    async def fold(self, partition: int) -> Ledger:
+        """Fold up to the end of the log, unless frozen."""
+        ledger = self._ledgers[partition]
+        if self._going.is_set():
+            while ledger.position + 1 < await self.log.end(partition):
+                for position, _, envelope in await self.log.read(partition, ledger.position + 1):
+                    event = read(partition, envelope)
+                    ledger.apply(position, event, envelope.claim)
+                    if self.forget_specs:
+                        continue
+                    if isinstance(event, JobScheduled):
+                        self._specs.setdefault(event.job_id, event.spec)
+                    elif isinstance(event, ScheduleCreated):
+                        self._specs.setdefault(event.schedule_id, event.spec)
+        return ledger
+
+    async def wait(self, partition: int, position: int, timeout_s: float) -> bool:
+        if self._ledgers[partition].position < position:
+            await self._going.wait()
+        return (await self.fold(partition)).position >= position
+
+    async def running(self, partition: int) -> Snapshot:
+        self._check()
+        ledger = await self.fold(partition)
+        attempts = [
+            AttemptDue(
+                job_id=job.job_id,
+                account=job.account,
+                at=job.fire_at,
+                attempt=job.attempt,
+                execution_id=execution_id(job.job_id, job.attempt),
+                not_before=job.fire_at,
+                scheduled_at=job.scheduled_at,
+                timeout_ms=job.timeout_ms,
+                spec_id=job.spec_id,
+            )
+            for job in ledger.jobs.values()
+            if job.status is JobStatus.RUNNING
+        ]
+        return Snapshot(ledger.position, ledger.claim, attempts)
+
+    async def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
+        wanted = list(ids)
+        self.spec_queries.append(wanted)
+        self._check()
+        for partition in self._ledgers:
+            await self.fold(partition)
+        return {spec_id: self._specs[spec_id] for spec_id in wanted if spec_id in self._specs}
+
+    async def signing_secrets(self, accounts: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        self._check()
+        return {account: self.secrets[account] for account in accounts if account in self.secrets}
+
+    def _check(self) -> None:
+        if self.fails is not None:
+            raise self.fails
+
+
+async def events_of(log: Log, partition: int, kind: type[Event]) -> list[Event]:
+    """Return the events of one class that stand in *partition*, in order."""
+    found: list[Event] = []
+    position = await log.begin(partition)
+    while records := await log.read(partition, position):
+        items = [read(partition, record.envelope) for record in records]
+        found.extend(item for item in items if isinstance(item, kind))
+        position = records[-1].position + 1
+    return found

@@ -1,0 +1,127 @@
+"""Targets without a network: an egress client that follows a script, and a keeper whose leases the test hands out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from libs.egress.callers import host_of
+from libs.egress.outcome import Outcome
+from libs.egress.request import OutgoingRequest
+from libs.runtime.clock import Clock
+from libs.store.leases import Lease
+
+
+class Call(NamedTuple):
+    """One call as the target saw it."""
+
+    at: int
+    request: OutgoingRequest
+    timeout_s: float
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.request.headers if key.lower() == name.lower()), None)
+
+
+class ScriptedEgress:
+    """Answers 200 at once, unless the host is told to hang, to answer otherwise, or to break."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.calls: list[Call] = []
+        self.active: Counter[str] = Counter()
+        self.most_active: Counter[str] = Counter()
+        self.answers: dict[str, Outcome | Exception] = {}
+        self._clock = clock
+        self._held: dict[str, asyncio.Event] = {}
+
+    def hang(self, host: str) -> None:
+        """Answer no call to *host* until `answer`."""
+        self._held[host] = asyncio.Event()
+
+    def answer(self, host: str) -> None:
+        """Let the calls to *host* end."""
+        self._held.pop(host).set()
+
+    async def call(self, request: OutgoingRequest, *, timeout_s: float) -> Outcome:
+        host = host_of(request.url)
+        sent_at = self._clock.now()
+        self.calls.append(Call(sent_at, request, timeout_s))
+        self.active[host] += 1
+        self.most_active[host] = max(self.most_active[host], self.active[host])
+        try:
+            held = self._held.get(host)
+            if held is not None:
+                await held.wait()
+        finally:
+            self.active[host] -= 1
+        answer = self.answers.get(host)
+        if isinstance(answer, Exception):
+            raise answer
+        duration_ms = self._clock.now() - sent_at
+        return answer or Outcome(
+            ok=True, status_code=200, error=None, duration_ms=duration_ms, retry_after_ms=None, sent_at=sent_at
+        )
+
+    @property
+    def execution_ids(self) -> list[str | None]:
+        return [call.header("X-Fliq-Execution-Id") for call in self.calls]
+
+
+class HandKeeper:
+    """Leases given and taken by the test."""
+
+    def __init__(
+        self, on_gained: Callable[[Any], Awaitable[None]], on_lost: Callable[[int], Awaitable[None]]
+    ) -> None:
+        self._on_gained = on_gained
+        self._on_lost = on_lost
+        self.held: set[int] = set()
+        self.is_certain = True
+        self.released_at_stop: set[int] | None = None
+
+    async def start(self) -> None:
+        self.released_at_stop = None
+
+    async def stop(self) -> None:
+        self.released_at_stop = set(self.held)
+        self.held.clear()
+
+    def holds(self, partition: int) -> bool:
+        return self.is_certain and partition in self.held
+
+    async def give(self, partition: int = 0) -> None:
+        self.held.add(partition)
+        await self._on_gained(Lease(partition, f"lease{partition}", 1))
+
+    async def take_away(self, partition: int = 0) -> None:
+        self.held.discard(partition)
+        await self._on_lost(partition)
+
+
+class Tally:
+    """Measurements, kept for the test: meets the meters of the dispatcher and of the webhooks service."""
+
+    def __init__(self) -> None:
+        self.lateness_ms: list[int] = []
+        self.counts: Counter[str] = Counter()
+
+    def call_ended(self, *, lateness_ms: int, lead_ms: int, outcome: Outcome) -> None:
+        self.lateness_ms.append(lateness_ms)
+        self.counts["ok" if outcome.ok else str(outcome.error)] += 1
+
+    def call_not_made(self, error: str) -> None:
+        self.counts[error] += 1
+
+    def told(self, outcome: str) -> None:
+        self.counts[outcome] += 1
+
+    def poison(self, count: int) -> None:
+        self.counts["poison"] += count
+
+    def overdue(self, count: int) -> None:
+        self.counts["overdue"] += count
+
+    def in_flight(self, count: int) -> None:
+        self.counts["in_flight"] = count
