@@ -32,7 +32,7 @@ from libs.store.errors import StoreUnavailable, translated
 from libs.store.progress import ProgressWatch
 
 TRIES: Final = 3
-_TIMEOUT_S: Final = 5.0  # of one try; 2,000 rows take a tenth of a second
+TIMEOUT_S: Final = 5.0  # of one try; 2,000 rows take a tenth of a second
 _RETRY_AFTER_S: Final = 0.05  # doubled each time
 
 _SESSION: Final = (
@@ -72,8 +72,9 @@ class Flush(NamedTuple):
 class Projector:
     """The one writer of the fold's tables in a process. It keeps one connection of the pool for itself."""
 
-    def __init__(self, pool: Any, watch: ProgressWatch) -> None:
-        """Write through *pool* and publish new positions to *watch*."""
+    def __init__(self, pool: Any, watch: ProgressWatch, *, timeout_s: float = TIMEOUT_S) -> None:
+        """Write through *pool* and publish new positions to *watch*; *timeout_s* bounds each try of a flush."""
+        self._timeout_s = timeout_s
         self._pool = pool
         self._watch = watch
         self._connection: Any = None
@@ -114,7 +115,7 @@ class Projector:
     async def _write(self, arguments: Sequence[Any]) -> set[int]:
         try:
             connection = await self._connected()
-            rows = await connection.fetch(flush_sql.STATEMENT, *arguments, timeout=_TIMEOUT_S)
+            rows = await connection.fetch(flush_sql.STATEMENT, *arguments, timeout=self._timeout_s)
         except BaseException:
             # Also when cancelled: a statement may still run there, and the next one must not queue behind it.
             self._abandon()
