@@ -8,12 +8,14 @@ The dispatcher's tail uses the real admission.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import msgspec
 
 from libs.domain.admission import admits_claim, admits_decision
-from libs.domain.job import JobState, JobStatus
+from libs.domain.job import JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict, names
 from libs.domain.obligations import TICK_LEAD_MS, State
 from libs.events import (
@@ -22,18 +24,15 @@ from libs.events import (
     Claim,
     Envelope,
     Event,
-    JobScheduled,
     OwnerClaimed,
-    ScheduleCreated,
+    Spec,
     encode,
 )
 from libs.events.fields import MAX_INSTANT
 from libs.events.ids import execution_id
+from libs.store.changes import PartitionChanges
 from services.scheduler.decider import Decider
 from tests.simulation.model_world import Call, Partition, Stored, World
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 RETRY_BASE_S = 1.0
 
@@ -44,8 +43,7 @@ class Flushing(NamedTuple):
     old: int
     new: int
     claim: Claim | None
-    rows: dict[str, State]
-    specs: dict[str, str]
+    changes: PartitionChanges
 
 
 class Owner:
@@ -63,8 +61,7 @@ class Owner:
         self.nonce = world.nonce()
         self.claim = Claim(tables.acquire(self.nonce), self.nonce)
         self.saved = tables.position
-        self.dirty: dict[str, State] = {}
-        self.specs: dict[str, str] = {}
+        self.changes = PartitionChanges(part.number)
         self.lookup: tuple[Sequence[Stored], list[State]] | None = None
         self.refilling: tuple[int, int, list[State]] | None = None
         self.resume_at = MAX_INSTANT
@@ -133,11 +130,12 @@ class Owner:
             rows: list[State] = []
             if missing:
                 if not self.is_fenced():
-                    return self.resign()
+                    self.resign()
+                    return
                 rows = self.part.tables.load(missing)
             self.lookup = (batch, rows)
             if missing and rng.random() < 0.5:
-                return None  # the answer is on its way
+                return  # the answer is on its way
         batch, rows = self.lookup
         self.lookup = None
         decider.load(rows)
@@ -145,21 +143,15 @@ class Owner:
             applied = decider.apply(position, item, envelope.claim)
             self.note(applied)
             if decider.superseded:
-                return self.resign()
-        return None
+                self.resign()
+                return
+        return
 
     def note(self, applied: Applied) -> None:
         """Remember what a record changed until it is saved."""
         if applied.verdict is Verdict.ILLEGAL:
             self.world.violate(f"I7 an owner folded an illegal decision: {applied.event}")
-        if applied.job is not None:
-            self.dirty[applied.job.job_id] = applied.job
-        if applied.schedule is not None:
-            self.dirty[applied.schedule.schedule_id] = applied.schedule
-        if isinstance(applied.event, JobScheduled) and applied.job is not None:
-            self.specs[applied.event.job_id] = applied.event.spec.url
-        elif isinstance(applied.event, ScheduleCreated) and applied.schedule is not None:
-            self.specs[applied.event.schedule_id] = applied.event.spec.url
+        self.changes.add(applied)
 
     def decide(self) -> None:
         """Append what is owed now; decisions are written at the time that the decider named, not before."""
@@ -180,27 +172,24 @@ class Owner:
         if self.flushing is None:
             if ledger.position == self.saved:
                 return
-            self.flushing = Flushing(self.saved, ledger.position, ledger.claim, self.dirty, self.specs)
-            self.dirty, self.specs = {}, {}
+            self.flushing = Flushing(self.saved, ledger.position, ledger.claim, self.changes)
+            self.changes = PartitionChanges(self.part.number)
             if self.world.rng.random() < 0.5:
                 return  # on its way
         flushing, self.flushing = self.flushing, None
         if not self.write(flushing):
-            return self.resign()
+            self.resign()
+            return
         self.saved = flushing.new
 
     def write(self, flushing: Flushing) -> bool:
         """Perform the flush in the tables and hold it against the oracle (I4)."""
-        tables = self.part.tables
-        rows = list(flushing.rows.values())
-        if not tables.flush(self.nonce, flushing.old, flushing.new, flushing.claim, rows):
+        if not self.part.tables.flush(self.nonce, flushing.old, flushing.new, flushing.claim, flushing.changes):
             return False
-        for spec_id, url in flushing.specs.items():
-            tables.specs.setdefault(spec_id, url)
-        self.world_check()
+        self.compare()
         return True
 
-    def world_check(self) -> None:
+    def compare(self) -> None:
         """I4: the tables at position o are the fold up to o."""
         part, tables = self.part, self.part.tables
         for owner_id in part.history:
@@ -217,7 +206,10 @@ class Owner:
     @property
     def unsaved(self) -> set[str]:
         """The ids whose states are newer than the tables."""
-        return {*self.dirty, *(self.flushing.rows if self.flushing is not None else ())}
+        unsaved = {*self.changes.jobs, *self.changes.schedules}
+        if self.flushing is not None:
+            unsaved |= {*self.flushing.changes.jobs, *self.flushing.changes.schedules}
+        return unsaved
 
     def refill(self) -> None:
         """Move the horizon on, and load what came into sight: what is owed between the old one and the new one."""
@@ -227,9 +219,10 @@ class Owner:
             if since >= self.now + settings.window_ms // 2:
                 if self.world.rng.random() < 0.05:
                     decider.shrink(self.now + settings.window_ms // 4)  # too much in memory
-                return None
+                return
             if not self.is_fenced():
-                return self.resign()
+                self.resign()
+                return
             self.extend(target)
             limit, lead_ms = settings.load_limit, settings.lead_ms
             jobs = tables.load_due(since + lead_ms if since else 0, target + lead_ms, limit)
@@ -241,14 +234,14 @@ class Owner:
                 reached = min(reached, (schedules[-1].next_run_at or 0) - TICK_LEAD_MS)
             self.refilling = (target, reached, [*jobs, *schedules])
             if self.world.rng.random() < 0.5:
-                return None  # the answer is on its way
+                return  # the answer is on its way
         target, reached, rows = self.refilling
         self.refilling = None
         decider.load(rows)
         self.resume_at = reached
         if reached < target:
             decider.shrink(reached + 1)
-        return None
+        return
 
     def extend(self, horizon_at: int) -> None:
         """Move the horizon on, so that what is folded while the answer is on its way goes straight to memory."""
@@ -334,7 +327,8 @@ class Dispatcher:
             return
         first_result = self.part.finished.get((due.job_id, due.attempt))
         was_finished = first_result is not None and first_result <= self.barrier
-        world.calls.append(Call(due.job_id, due.attempt, world.now, specs[due.spec_id], self, was_finished))
+        spec = msgspec.json.decode(specs[due.spec_id], type=Spec)
+        world.calls.append(Call(due.job_id, due.attempt, world.now, spec.url, was_finished))
         if rng.random() < crash_share:
             self.dead = True  # between the call and its report
             world.dispatcher_count += 1
@@ -362,7 +356,3 @@ class Dispatcher:
         """Append *fact*, again and again until it is in."""
         if not self.dead:
             self.part.send(self, [self.seal(fact)], failed=partial(self.report, fact))
-
-
-Spawn = Callable[[World, Partition], Owner]
-__all__ = ["Call", "Dispatcher", "JobState", "Owner"]

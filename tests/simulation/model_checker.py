@@ -1,14 +1,22 @@
 """
 What must be true of a world that has calmed down: the invariants of the protocol, by number.
 
-    I1  at most one admitted due per attempt; attempts are 1..n without gaps        I7  admitted decisions are legal
-    I2  204 means that the job never fires, 409 that it did                          I8  one job per tick; no tick is made up
-    I3  every job that was accepted reaches an end                                   I10 GET after 201 shows the job
-    I4  the tables at position o are the fold up to o                                I11 positions are contiguous (the ledger asserts it)
-    I5  every admitted due is called; once, if no dispatcher died                    I12 one key, one job
-    I6  no call without an admitted due, none before its time                        I13 no accepted fact is dropped
-                                                                                     I14 memory holds what is near, and nothing else
-Held jobs and schedules are excused from I3 and I5, and must have been poisoned.
+    I1   at most one admitted due per attempt; attempts are 1..n without gaps
+    I2   204 means that the job never fires, 409 that it did
+    I3   every job that was accepted reaches an end
+    I4   the tables at position o are the fold up to o
+    I5   every admitted due is called; once, if no dispatcher died
+    I6   no call without an admitted due, none before its time
+    I7   admitted decisions are legal
+    I8   one job per tick; no tick is made up, and of those missed only the latest is made
+    I9   usage is the count of dues
+    I10  GET after 201 shows the job
+    I12  one key, one job
+    I13  no accepted fact is dropped
+    I14  memory holds what is near, and nothing else
+
+I11, contiguous positions, is asserted by the ledger itself. Held jobs and schedules are excused from I3 and I5, and must have
+been poisoned.
 """
 
 from __future__ import annotations
@@ -20,6 +28,7 @@ from libs.domain.ledger import Verdict
 from libs.domain.obligations import TICK_LEAD_MS, owed_at
 from libs.domain.schedule import ScheduleStatus
 from libs.events import AttemptDue, JobCancelRequested, ScheduleResumed, ScheduleTicked
+from libs.store.changes import PartitionChanges
 from tests.simulation.model_actors import Owner
 from tests.simulation.model_clients import CRONS, Known
 from tests.simulation.model_world import OPEN, Partition, World
@@ -83,6 +92,13 @@ def _tables(part: Partition) -> list[str]:
         found.append(f"I4 the tables hold the claim {tables.claim}, the fold {oracle.claim}")
     if tables.jobs != oracle.jobs or tables.schedules != oracle.schedules:
         found.append("I4 the tables differ from the full fold")
+    full = PartitionChanges(part.number)
+    for stored in part.records:
+        full.add(stored.applied)
+    if tables.executions != full.executions or tables.specs != full.specs:
+        found.append("I4 executions or specs differ from the full fold")
+    if tables.usage != full.usage or sum(tables.usage.values()) != len(part.due):
+        found.append(f"I9 usage says {tables.usage}, admitted were {len(part.due)}")
     return found
 
 
@@ -115,8 +131,12 @@ def _promises(world: World, known: Known) -> list[str]:
     for job_id in known.fired:
         if not jobs[job_id].attempt:
             found.append(f"I2 {job_id}: 409, and it never fired")
-    found += [f"I13 {job_id} was answered with 201 and is not in the fold" for job_id in known.jobs if job_id not in jobs]
-    found += [f"I13 {one} was answered with 201 and is not in the fold" for one in known.schedules if one not in schedules]
+    found += [
+        f"I13 {job_id} was answered with 201 and is not in the fold" for job_id in known.jobs if job_id not in jobs
+    ]
+    found += [
+        f"I13 {one} was answered with 201 and is not in the fold" for one in known.schedules if one not in schedules
+    ]
     by_key = Counter(job.idempotency_key for job in jobs.values() if job.idempotency_key is not None)
     found += [f"I12 {key} stands for {count} jobs" for key, count in by_key.items() if count > 1]
     found += [f"I12 {key} was answered with {ids}" for key, ids in known.keys.items() if len(ids) > 1]

@@ -159,7 +159,6 @@ class Api:
     def schedule(self) -> None:
         """POST a schedule, or pause, resume or delete one."""
         world, rng = self.world, self.world.rng
-        event: Event
         if self.schedule_count < world.settings.schedules and rng.random() < 0.5:
             self.schedule_count += 1
             schedule_id = new_schedule_id(world.now, rng.randrange(len(world.partitions)), world.entropy())
@@ -179,14 +178,13 @@ class Api:
             return
         schedule_id, text = rng.choice(list(self.known.schedules.items()))
         chance = rng.random()
-        if chance < 0.45:
-            event = SchedulePaused(schedule_id=schedule_id, at=world.now)
-        elif chance < 0.9:
+        if chance < 0.1:
+            self.append(encode(ScheduleDeleted(schedule_id=schedule_id, at=world.now)))
+        if chance < 0.55:
+            self.append(encode(SchedulePaused(schedule_id=schedule_id, at=world.now)))
+        if chance > 0.3:
             next_run_at = next_after(parse(text), world.now) or 0
-            event = ScheduleResumed(schedule_id=schedule_id, at=world.now, next_run_at=next_run_at)
-        else:
-            event = ScheduleDeleted(schedule_id=schedule_id, at=world.now)
-        self.append(encode(event))
+            self.append(encode(ScheduleResumed(schedule_id=schedule_id, at=world.now, next_run_at=next_run_at)))
 
     def delete_schedules(self) -> None:
         """Delete every schedule."""

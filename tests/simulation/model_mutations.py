@@ -7,7 +7,7 @@ product knows nothing of any of this.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from typing import Final
 
 import msgspec
@@ -29,6 +29,7 @@ from libs.events import (
 )
 from libs.events.codec import kind_of
 from libs.events.envelope import parse_claim
+from libs.store.changes import PartitionChanges
 from services.scheduler.decider import Decider
 from tests.simulation.model_actors import Dispatcher, Flushing, Owner
 from tests.simulation.model_clients import Api
@@ -89,8 +90,8 @@ class OwnerWithoutOverlay(Owner):
 class TablesWithoutFence(Tables):
     __slots__ = ()
 
-    def flush(self, nonce: str, old: int, new: int, claim: Claim | None, rows: Sequence[State]) -> bool:
-        self.write(rows)
+    def flush(self, nonce: str, old: int, new: int, claim: Claim | None, changes: PartitionChanges) -> bool:
+        self.write(changes)
         self.position, self.claim = new, claim
         return True
 
@@ -180,7 +181,7 @@ class OwnerSavingInTwoSteps(Owner):
     def write(self, flushing: Flushing) -> bool:
         if not self.is_fenced():
             return False
-        self.part.tables.write(list(flushing.rows.values()))
+        self.part.tables.write(flushing.changes)
         if self.world.rng.random() < 0.2:
             return False
         return super().write(flushing)
@@ -274,6 +275,23 @@ class OwnerTickingInPlace(Owner):
     ledger_type = TicksInPlace
 
 
+# A tick overtaken by a pause and a resume counted as a breach.
+
+
+class CountsOvertakenTicks(Ledger):
+    def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
+        applied = super().apply(position, item, stamp)
+        if isinstance(item, ScheduleTicked) and applied.verdict is Verdict.REPEATED:
+            schedule = self.schedules.get(item.schedule_id)
+            if schedule is not None and schedule.is_active:
+                return Applied(Verdict.ILLEGAL, item)
+        return applied
+
+
+class OwnerCountingOvertakenTicks(Owner):
+    ledger_type = CountsOvertakenTicks
+
+
 MUTATIONS: Final[Mapping[str, Cast]] = {
     "no admission": Cast(owner=OwnerWithoutAdmission, dispatcher=DispatcherWithoutAdmission),
     "no admission in the dispatcher": Cast(dispatcher=DispatcherWithoutAdmission),
@@ -293,4 +311,5 @@ MUTATIONS: Final[Mapping[str, Cast]] = {
     "key not reserved": Cast(api=ApiWithoutReservation),
     "last wins": Cast(owner=OwnerLastWins),
     "tick does not move on": Cast(owner=OwnerTickingInPlace),
+    "overtaken tick is a breach": Cast(owner=OwnerCountingOvertakenTicks),
 }

@@ -86,32 +86,33 @@ class Run:
         chance = rng.random()
         part = rng.choice(world.partitions)
         if chance < 0.07:
-            world.now += rng.choice((5, 40, 300, 1_000, 1_000, 5_000, 20_000, 60_000))
-        elif chance < 0.13:
+            to_next_tick = (58_200 - world.now) % 60_000
+            world.now += rng.choice((5, 40, 300, 1_000, 1_000, 5_000, 20_000, 60_000, to_next_tick))
+        elif chance < 0.12:
             self.api.post()
-        elif chance < 0.17:
+        elif chance < 0.135:
             self.api.cancel()
-        elif chance < 0.20:
+        elif chance < 0.17:
             self.api.schedule()
-        elif chance < 0.22:
+        elif chance < 0.19:
             self.owners.append(self.cast.owner(world, part))  # the lease is stolen; the old owner lives on as a zombie
-        elif chance < 0.235:
+        elif chance < 0.20:
             self.dispatchers.append(self.cast.dispatcher(world, part))
-        elif chance < 0.25:
+        elif chance < 0.21:
             self.kill()
-        elif chance < 0.28:
+        elif chance < 0.235:
             self.lose(part)
-        elif chance < 0.29:
+        elif chance < 0.245:
             world.fail_over()
-        elif chance < 0.30:
+        elif chance < 0.26:
             self.gremlin.repeat() if rng.random() < 0.8 else self.gremlin.webhook()
-        elif chance < 0.305 and world.settings.poison:
+        elif chance < 0.265 and world.settings.poison:
             self.gremlin.poison()
-        elif chance < 0.308 and world.settings.outages:
+        elif chance < 0.268 and world.settings.outages:
             self.black_out()
-        elif chance < 0.53:
+        elif chance < 0.47:
             part.land(rng)
-        elif chance < 0.85:
+        elif chance < 0.84:
             self.step(self.owners)
         else:
             self.step(self.dispatchers)

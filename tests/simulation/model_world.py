@@ -24,6 +24,7 @@ from libs.domain.obligations import State
 from libs.domain.schedule import ScheduleState
 from libs.events import AttemptDue, AttemptFinished, Claim, Envelope, Event, Unknown, Unreadable
 from libs.events.codec import read
+from libs.store.changes import ExecutionRow, PartitionChanges
 
 START_AT = 1_800_000_000_000  # a full hour, so that the ticks of */n are multiples of n minutes
 OPEN = (JobStatus.RUNNING, JobStatus.FINISHING)
@@ -45,7 +46,6 @@ class Call(NamedTuple):
     attempt: int
     at: int
     url: str
-    source: object
     was_finished: bool  # the attempt's result stood in the log already when this dispatcher started
 
 
@@ -75,7 +75,9 @@ class Tables:
     lease_nonce: str = ""
     jobs: dict[str, JobState] = field(default_factory=dict)
     schedules: dict[str, ScheduleState] = field(default_factory=dict)
-    specs: dict[str, str] = field(default_factory=dict)
+    specs: dict[str, bytes] = field(default_factory=dict)
+    executions: dict[tuple[str, int], ExecutionRow] = field(default_factory=dict)
+    usage: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def copy(self) -> Tables:
         """Return what a replica holds at this moment."""
@@ -87,6 +89,8 @@ class Tables:
             dict(self.jobs),
             dict(self.schedules),
             dict(self.specs),
+            dict(self.executions),
+            dict(self.usage),
         )
 
     def acquire(self, nonce: str) -> int:
@@ -99,21 +103,23 @@ class Tables:
         """Say whether the lease is still *nonce*'s and the rows are those of *position*."""
         return self.lease_nonce == nonce and self.position == position
 
-    def flush(self, nonce: str, old: int, new: int, claim: Claim | None, rows: Sequence[State]) -> bool:
-        """Write *rows* and the new position, if the fence holds."""
+    def flush(self, nonce: str, old: int, new: int, claim: Claim | None, changes: PartitionChanges) -> bool:
+        """Write *changes* and the new position, if the fence holds."""
         if not self.is_fenced_for(nonce, old):
             return False
-        self.write(rows)
+        self.write(changes)
         self.position, self.claim = new, claim
         return True
 
-    def write(self, rows: Sequence[State]) -> None:
-        """Upsert *rows*."""
-        for row in rows:
-            if isinstance(row, JobState):
-                self.jobs[row.job_id] = row
-            else:
-                self.schedules[row.schedule_id] = row
+    def write(self, changes: PartitionChanges) -> None:
+        """Upsert the rows of *changes*, and count its usage."""
+        self.jobs.update(changes.jobs)
+        self.schedules.update(changes.schedules)
+        for spec_id, spec in changes.specs.items():
+            self.specs.setdefault(spec_id, spec)
+        self.executions.update(changes.executions)
+        for day, count in changes.usage.items():
+            self.usage[day] = self.usage.get(day, 0) + count
 
     def load(self, ids: Iterable[str]) -> list[State]:
         """Return the rows of *ids* that exist."""
