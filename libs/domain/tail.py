@@ -76,5 +76,5 @@ class Tail:
                 self._stamp = str(self.claim)
             else:
                 self.void_count += 1
-            return item if name in self._wanted else None
+            return None
         return item
