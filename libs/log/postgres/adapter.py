@@ -90,14 +90,7 @@ class PostgresLog:
                 return []
         if position < tail.next:
             return await running.select(partition, position, max_records)
-        async with tail.fetching:  # what is new is fetched once; whoever else wanted it finds it in the tail
-            kept = tail.slice(position, max_records)
-            if kept is not None:
-                return kept
-            records = await running.select(partition, position, max_records)
-            if records and position >= tail.next:
-                tail.add(records)
-            return records
+        return await running.fetch(partition, position, max_records)
 
     async def begin(self, partition: int) -> int:
         running = self._at(partition)
@@ -159,6 +152,7 @@ class _Running:
     def __init__(self, dsn: str, timeout_s: float, queries: Queries, tails: Sequence[Tail]) -> None:
         self.queries = queries
         self.tails = tails
+        self._timeout_s = timeout_s
         self.queue = AppendQueue(max_records=QUEUE_RECORDS_MAX, max_bytes=QUEUE_BYTES_MAX)
         self.heads = Heads(queries, tails, lambda: self.queue.is_taken)
         writer = Writer(
@@ -180,6 +174,25 @@ class _Running:
             tail.wake()
         await self.queries.stop()
         await self.heads.settle()
+
+    async def fetch(self, partition: int, position: int, max_records: int) -> list[Record]:
+        """Read what is new from the table into the tail, once for all who want it."""
+        tail = self.tails[partition]
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await tail.fetching.acquire()
+        except TimeoutError as error:
+            raise LogUnavailable("the log's database does not answer in time") from error
+        try:
+            kept = tail.slice(position, max_records)
+            if kept is not None:
+                return kept
+            records = await self.select(partition, position, max_records)
+            if records and position >= tail.next:
+                tail.add(records)
+            return records
+        finally:
+            tail.fetching.release()
 
     async def select(self, partition: int, position: int, max_records: int) -> list[Record]:
         """Read from the table."""

@@ -40,6 +40,13 @@ def options(timeout_s: float) -> dict[str, Any]:
             # A little earlier than ours: the server's own word that nothing was written is worth more than silence.
             "statement_timeout": str(int(timeout_s * 900)),
             "idle_in_transaction_session_timeout": str(int(timeout_s * 2000)),
+            # Every statement has one right plan, along the primary key. Left to its estimates, the server may keep a plan
+            # made when the tables were empty, or compile code for a few rows.
+            "enable_seqscan": "off",
+            "enable_bitmapscan": "off",
+            "max_parallel_workers_per_gather": "0",
+            "jit": "off",
+            "plan_cache_mode": "force_generic_plan",
         },
     }
 
