@@ -1,8 +1,12 @@
-"""Generated requests: the API answers as its own OpenAPI document says, whatever is sent."""
+"""Generated requests: the API answers as its own OpenAPI document says, whatever is sent.
+
+FLIQ_TEST_EXAMPLES sets how many requests are tried per operation and phase.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -65,7 +69,7 @@ def running() -> Iterator[tuple[str, str]]:
 
 @schema.parametrize()
 @hypothesis.settings(
-    max_examples=25,
+    max_examples=int(os.environ.get("FLIQ_TEST_EXAMPLES", "8")),
     deadline=timedelta(seconds=5),
     derandomize=True,
     suppress_health_check=list(hypothesis.HealthCheck),
