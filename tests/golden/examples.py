@@ -1,0 +1,150 @@
+"""
+The events behind the golden bytes: one with every field set and one with as few as may be, for each stored name.
+
+Lines of `events_v1.jsonl` are added and never changed: what was once written in a log must be readable for ever. When an event
+gains a field, add an example that sets it and the line that `encode` makes of it; the older lines stay and still decode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from libs.events import (
+    AttemptDue,
+    AttemptFinished,
+    Claim,
+    Event,
+    JobCancelled,
+    JobCancelRequested,
+    JobFinished,
+    JobRetryScheduled,
+    JobScheduled,
+    LogBarrier,
+    OwnerClaimed,
+    ScheduleCreated,
+    ScheduleDeleted,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleTicked,
+    Spec,
+    WebhookFinished,
+)
+
+PARTITION: Final = 3
+CLAIM: Final = Claim(42, "0123456789abcdef")
+AT: Final = 1_800_000_000_123
+JOB: Final = "job_01mcc5rm3v001h4d2pf28aqkff"
+OLDER_JOB: Final = "job_01mcc5rm3v001g000000000000"
+SCHEDULE: Final = "sched_01mcc5rm3v001zzzzzzzzzzzzz"
+EXECUTION: Final = "exec_01mcc5rm3v001grnj5hbg6sfrs"
+
+SPEC: Final = Spec(
+    url="https://example.com/charge?order=7",
+    method="PUT",
+    headers={"Content-Type": "application/json", "X-Trace": "ünïcode ✓"},
+    body='{"amount": 1250, "note": "naïve \\u0000 \\" \\\\ 😀"}',
+    timeout_ms=45_000,
+    webhook_url="https://example.com/hook",
+    webhook_headers={"Authorization": "Bearer x"},
+    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+)
+PLAIN: Final = Spec(url="https://example.com/")
+
+EXAMPLES: Final[Mapping[str, Event]] = {
+    "owner.claimed": OwnerClaimed(epoch=42, nonce="0123456789abcdef", node="node-1", at=AT),
+    "log.barrier": LogBarrier(min_version=7, at=AT),
+    "job.scheduled full": JobScheduled(
+        job_id=JOB,
+        account="acme.eu-1_x",
+        at=AT,
+        spec=SPEC,
+        fire_at=AT + 60_000,
+        max_retries=20,
+        idempotency_key="order-7/😀",
+        replay_of=OLDER_JOB,
+    ),
+    "job.scheduled plain": JobScheduled(job_id=JOB, account="acme", at=AT, spec=PLAIN, fire_at=AT),
+    "job.cancel_requested": JobCancelRequested(job_id=JOB, at=AT),
+    "attempt.due full": AttemptDue(
+        job_id=JOB,
+        account="acme",
+        at=AT,
+        attempt=21,
+        execution_id=EXECUTION,
+        not_before=AT + 75,
+        scheduled_at=AT + 75,
+        timeout_ms=45_000,
+        spec_id=SCHEDULE,
+        schedule_id=SCHEDULE,
+    ),
+    "attempt.due plain": AttemptDue(
+        job_id=JOB,
+        account="acme",
+        at=AT,
+        attempt=1,
+        execution_id=EXECUTION,
+        not_before=AT,
+        scheduled_at=AT,
+        timeout_ms=30_000,
+        spec_id=JOB,
+    ),
+    "attempt.finished full": AttemptFinished(
+        job_id=JOB,
+        at=AT,
+        attempt=2,
+        execution_id=EXECUTION,
+        ok=False,
+        started_at=AT - 143,
+        duration_ms=143,
+        status_code=503,
+        error="503 Service Unavailable",
+        retry_after_ms=120_000,
+    ),
+    "attempt.finished plain": AttemptFinished(
+        job_id=JOB, at=AT, attempt=1, execution_id=EXECUTION, ok=True, started_at=AT, duration_ms=0
+    ),
+    "job.retry_scheduled": JobRetryScheduled(job_id=JOB, at=AT, attempt=2, fire_at=AT + 31_557),
+    "job.cancelled full": JobCancelled(job_id=JOB, account="acme", at=AT, has_webhook=True, spec_id=JOB),
+    "job.cancelled plain": JobCancelled(job_id=JOB, account="acme", at=AT),
+    "job.finished full": JobFinished(
+        job_id=JOB,
+        account="acme",
+        at=AT,
+        status="failed",
+        attempt=4,
+        status_code=500,
+        last_error="500 Internal Server Error",
+        has_webhook=True,
+        spec_id=SCHEDULE,
+    ),
+    "job.finished plain": JobFinished(job_id=JOB, account="acme", at=AT, status="completed", attempt=1),
+    "schedule.created full": ScheduleCreated(
+        schedule_id=SCHEDULE,
+        account="acme",
+        at=AT,
+        spec=SPEC,
+        cron="0 8 * * MON-FRI",
+        next_run_at=1_800_000_060_000,
+        max_retries=3,
+    ),
+    "schedule.created plain": ScheduleCreated(
+        schedule_id=SCHEDULE, account="acme", at=AT, spec=PLAIN, cron="* * * * *", next_run_at=1_800_000_060_000
+    ),
+    "schedule.paused": SchedulePaused(schedule_id=SCHEDULE, at=AT),
+    "schedule.resumed": ScheduleResumed(schedule_id=SCHEDULE, at=AT, next_run_at=1_800_000_120_000),
+    "schedule.deleted": ScheduleDeleted(schedule_id=SCHEDULE, at=AT),
+    "schedule.ticked full": ScheduleTicked(
+        schedule_id=SCHEDULE,
+        at=AT,
+        tick_at=1_800_000_060_000,
+        job_id=JOB,
+        next_run_at=1_800_000_120_000,
+        missed_count=5,
+    ),
+    "schedule.ticked last": ScheduleTicked(schedule_id=SCHEDULE, at=AT, tick_at=1_800_000_060_000, job_id=JOB),
+    "webhook.finished full": WebhookFinished(
+        job_id=JOB, at=AT, ok=False, duration_ms=10_000, status_code=502, error="502 Bad Gateway"
+    ),
+    "webhook.finished plain": WebhookFinished(job_id=JOB, at=AT, ok=True, duration_ms=1),
+}
