@@ -26,7 +26,7 @@ async def setup() -> tuple[MemoryLog, ManualClock, FactAppender]:
 
 async def test_each_fact_learns_its_position() -> None:
     """In the order in which they were put."""
-    log, clock, appender = await setup()
+    log, _, appender = await setup()
     positions: list[int] = []
     for number in range(5):
         appender.put(fact(number), positions.append)

@@ -1,0 +1,366 @@
+"""One POST at a job's end: when, to whom, how often, and what a crash repeats."""
+
+import asyncio
+import json
+
+from libs.egress.outcome import Outcome
+from libs.events import Envelope
+from libs.log.memory import LOST
+from libs.store.errors import StoreUnavailable
+from tests.fakes.partition import Owner
+from tests.fakes.startstop import stress
+from tests.simulation.webhooks_world import HOST, world
+
+
+async def test_the_end_of_a_job_is_told_once_and_recorded() -> None:
+    """Completed, failed and cancelled alike; each POST has ten seconds."""
+    async with world() as here:
+        await here.begin()
+        jobs = [await here.job() for _ in range(3)]
+        await here.owner.finish(jobs[0])
+        await here.owner.finish(jobs[1], status="failed")
+        await here.owner.cancel(jobs[2])
+        await here.settle()
+
+        assert here.posted == [job.job_id for job in jobs]
+        told = [json.loads(call.request.body or b"")["status"] for call in here.egress.calls]
+        assert told == ["completed", "failed", "cancelled"]
+        assert {call.timeout_s for call in here.egress.calls} == {10.0}
+        assert [(event.job_id, event.ok, event.status_code) for event in await here.told()] == [
+            (job.job_id, True, 200) for job in jobs
+        ]
+
+
+async def test_a_job_without_a_webhook_is_not_told() -> None:
+    """Nothing is sent, nothing is recorded."""
+    async with world() as here:
+        await here.begin()
+        await here.owner.finish(await here.job(webhook_url=None))
+        last = await here.job()
+        await here.owner.finish(last)
+        await here.settle()
+
+        assert here.posted == [last.job_id]
+        assert len(await here.told()) == 1
+
+
+async def test_a_failed_webhook_is_recorded_and_not_tried_again() -> None:
+    """Best effort: the outcome is an event, the job's status does not change."""
+    async with world() as here:
+        await here.begin()
+        here.egress.answers[HOST] = Outcome(
+            ok=False, status_code=None, error="timeout", duration_ms=10_000, retry_after_ms=None, sent_at=0
+        )
+        job = await here.job()
+        await here.owner.finish(job)
+        await here.clock.advance(60_000)
+
+        assert here.posted == [job.job_id]
+        assert [(event.ok, event.error) for event in await here.told()] == [(False, "timeout")]
+        assert (await here.tables.fold(0)).jobs[job.job_id].status.name == "COMPLETED"
+
+
+async def test_decisions_that_are_not_admitted_are_not_told() -> None:
+    """A zombie owner's end of a job is void."""
+    async with world() as here:
+        await here.begin()
+        zombie, here.owner = here.owner, Owner(here.log, epoch=2)
+        await here.owner.take_over()
+        first, second = await here.job(), await here.job()
+        await zombie.finish(first)
+        await here.owner.finish(second)
+        await here.settle()
+
+        assert here.posted == [second.job_id]
+
+
+async def test_the_position_is_saved_each_second_below_what_is_under_way() -> None:
+    """A POST that hangs holds the position back; when it is recorded the position moves on."""
+    async with world() as here:
+        await here.begin()
+        await here.owner.finish(await here.job())
+        await here.clock.advance(1_000)
+        end = await here.log.end(0)
+        assert here.positions.saved[0] == (end - 1, here.owner.claim)
+
+        here.egress.hang(HOST)
+        await here.owner.finish(await here.job())
+        decided = await here.log.end(0) - 1
+        await here.owner.finish(await here.job(webhook_url=None))
+        await here.clock.advance(5_000)
+        assert here.positions.saved[0] == (decided - 1, here.owner.claim)
+
+        here.egress.answer(HOST)
+        await here.clock.advance(1_000)
+        assert here.positions.saved[0] == (await here.log.end(0) - 1, here.owner.claim)
+
+
+async def test_an_idle_service_saves_nothing() -> None:
+    """A position that did not move is not written again."""
+    async with world() as here:
+        await here.begin()
+        await here.owner.finish(await here.job())
+        await here.clock.advance(3_000)
+        saves = here.positions.saves
+        await here.clock.advance(20_000)
+
+        assert here.positions.saves == saves
+
+
+async def test_a_crash_does_not_repeat_what_is_recorded() -> None:
+    """The outcomes stand in the log behind the saved position: the next life looks ahead and skips them."""
+    async with world() as here:
+        await here.begin()
+        done = [await here.job() for _ in range(3)]
+        for job in done:
+            await here.owner.finish(job)
+        await here.settle()
+        await here.die()
+        assert here.positions.saved == {}
+
+        here.service = here.new_service()
+        await here.begin()
+        fresh = await here.job()
+        await here.owner.finish(fresh)
+        await here.settle()
+
+        assert here.posted == [*(job.job_id for job in done), fresh.job_id]
+
+
+async def test_a_crash_repeats_what_was_not_recorded() -> None:
+    """Cut off in the middle, a POST is made again, under the same message id."""
+    async with world() as here:
+        await here.begin()
+        here.egress.hang(HOST)
+        job = await here.job()
+        await here.owner.finish(job)
+        await here.settle()
+        await here.die()
+        here.egress.answer(HOST)
+
+        here.service = here.new_service()
+        await here.begin()
+
+        assert here.posted == [job.job_id, job.job_id]
+        assert len(await here.told()) == 1
+
+
+async def test_a_restart_admits_what_the_life_before_would_have_admitted() -> None:
+    """The claim is saved with the position: behind it no new claim need stand."""
+    async with world() as here:
+        await here.begin()
+        await here.owner.finish(await here.job())
+        await here.clock.advance(2_000)
+        await here.service.stop()
+        job = await here.job()
+        await here.owner.finish(job)
+
+        here.service = here.new_service()
+        await here.begin()
+
+        assert here.posted[-1] == job.job_id
+
+
+async def test_stopping_lets_posts_end_saves_the_position_and_then_gives_the_lease_back() -> None:
+    """Nothing is repeated by the next life."""
+    async with world() as here:
+        await here.begin()
+        here.egress.hang(HOST)
+        await here.owner.finish(await here.job())
+        await here.settle()
+        keeper = here.keeper
+        stopping = asyncio.create_task(here.service.stop())
+        await here.settle()
+        assert keeper.released_at_stop is None
+        here.egress.answer(HOST)
+        await stopping
+
+        assert keeper.released_at_stop == {0}
+        assert len(await here.told()) == 1
+        assert here.positions.saved[0][0] == await here.log.end(0) - 2  # all but the outcome itself, which nobody read
+
+
+async def test_a_lost_lease_drops_what_waits_and_a_regained_one_takes_it_up() -> None:
+    """What was under way meanwhile is not sent again by the same process."""
+    async with world(per_host=1) as here:
+        await here.begin()
+        here.egress.hang(HOST)
+        jobs = [await here.job() for _ in range(3)]
+        for job in jobs:
+            await here.owner.finish(job)
+        await here.settle()
+        await here.keeper.take_away()
+        await here.keeper.give()
+        await here.settle()
+        here.egress.answer(HOST)
+        await here.settle()
+
+        assert here.posted == [job.job_id for job in jobs]
+
+
+async def test_nothing_is_sent_under_a_lease_that_may_be_anothers() -> None:
+    """After a stall the POST waits until the lease is sure."""
+    async with world() as here:
+        await here.begin()
+        here.keeper.is_certain = False
+        await here.owner.finish(await here.job())
+        await here.clock.advance(5_000)
+        assert here.posted == []
+
+        here.keeper.is_certain = True
+        await here.clock.advance(250)
+        assert len(here.posted) == 1
+
+
+async def test_a_receiver_that_hangs_does_not_delay_another() -> None:
+    """At most so many calls to one host, and the rest waits in its own lane."""
+    async with world() as here:
+        await here.begin()
+        here.egress.hang(HOST)
+        for _ in range(100):
+            await here.owner.finish(await here.job())
+        other = await here.job(webhook_url="http://other.example/")
+        await here.owner.finish(other)
+        await here.settle()
+
+        assert here.egress.most_active[HOST] == 20
+        assert here.posted[-1] == other.job_id
+        here.egress.answer(HOST)
+
+
+async def test_more_than_may_wait_for_one_host_is_given_up_and_recorded() -> None:
+    """Best effort has a bound: memory does not grow with a receiver that never answers."""
+    async with world(per_host=1, lane_max=5) as here:
+        await here.begin()
+        here.egress.hang(HOST)
+        for _ in range(10):
+            await here.owner.finish(await here.job())
+            await here.settle()
+
+        assert [event.error for event in await here.told()] == ["too_many_waiting"] * 4
+        assert here.service.held_count == 6
+        here.egress.answer(HOST)
+        await here.settle()
+        assert len(here.posted) == 6
+
+
+async def test_ends_wait_for_tables_that_are_away_or_behind() -> None:
+    """Nothing is lost: the POST is made when the spec is there."""
+    async with world() as here:
+        await here.begin()
+        here.tables.fails = StoreUnavailable("away")
+        job = await here.job()
+        await here.owner.finish(job)
+        await here.clock.advance(1_000)
+        assert here.service.ready() == "partition 0: StoreUnavailable: away"
+        here.tables.freeze()
+        here.tables.fails = None
+        await here.clock.advance(5_000)
+        assert here.posted == []
+        here.tables.thaw()
+        await here.settle()
+
+        assert here.posted == [job.job_id]
+        assert here.service.ready() is None
+
+
+async def test_an_end_whose_spec_is_gone_is_recorded_as_not_told() -> None:
+    """With the tables past it there is nothing to wait for."""
+    async with world() as here:
+        await here.begin()
+        here.tables.forget_specs = True
+        await here.owner.finish(await here.job())
+        await here.settle()
+
+        assert [event.error for event in await here.told()] == ["spec_missing"]
+
+
+async def test_an_account_without_a_secret_is_not_told_unsigned() -> None:
+    """The outcome says why."""
+    async with world() as here:
+        await here.begin()
+        await here.owner.finish(await here.job(account="nobody"))
+        await here.settle()
+
+        assert here.posted == []
+        assert [event.error for event in await here.told()] == ["signing_secret_missing"]
+
+
+async def test_outcomes_are_appended_until_they_are_in() -> None:
+    """And the position waits for them."""
+    async with world() as here:
+        await here.begin()
+        job = await here.job()
+        await here.settle()
+        here.egress.hang(HOST)
+        await here.owner.finish(job)
+        await here.settle()
+        here.log.faults.plan(LOST, LOST)
+        here.egress.answer(HOST)
+        await here.clock.advance(2_000)
+
+        assert here.posted == [job.job_id]
+        assert len(await here.told()) == 1
+
+
+async def test_a_record_that_must_be_understood_stops_the_partition_in_front_of_it() -> None:
+    """What stands before it is told; the position stays below; readiness says why."""
+    async with world() as here:
+        await here.begin()
+        before, behind = await here.job(), await here.job()
+        await here.owner.finish(before)
+        await here.log.append(0, [Envelope("job.teleported", 1, True, None, before.job_id, b"{}")])
+        stop_at = await here.log.end(0) - 1
+        here.tables._specs[before.job_id] = before.spec
+        here.tables.freeze()
+        await here.owner.finish(behind)
+        await here.clock.advance(20_000)
+
+        assert here.posted == [before.job_id]
+        assert here.positions.saved[0][0] == stop_at - 1
+        assert "job.teleported" in str(here.service.ready())
+
+
+async def test_an_end_that_cannot_be_read_is_passed_over_and_counted() -> None:
+    """Torn bytes stop nobody else."""
+    async with world() as here:
+        await here.begin()
+        torn, job = await here.job(), await here.job()
+        await here.log.append(0, [Envelope("job.finished", 1, True, str(here.owner.claim), torn.job_id, b"{")])
+        await here.owner.finish(job)
+        await here.settle()
+
+        assert here.posted == [job.job_id]
+        assert here.tally.counts["poison"] == 1
+
+
+async def test_positions_that_cannot_be_read_or_saved_are_tried_again() -> None:
+    """The database being away stops nothing for good."""
+    async with world() as here:
+        here.positions.fails = StoreUnavailable("away")
+        await here.begin()
+        job = await here.job()
+        await here.owner.finish(job)
+        await here.settle()
+        assert here.posted == []
+        here.positions.fails = None
+        await here.clock.advance(5_000)
+        assert here.posted == [job.job_id]
+        here.positions.fails = StoreUnavailable("away")
+        await here.owner.finish(await here.job())
+        await here.clock.advance(3_000)
+        here.positions.fails = None
+        await here.clock.advance(2_000)
+
+        assert here.positions.saved[0][0] == await here.log.end(0) - 1
+
+
+async def test_start_and_stop_hold_their_contract() -> None:
+    """From many tasks at once, and it works afterwards."""
+    async with world() as here:
+        await stress(here.service)
+        await here.begin()
+        await here.owner.finish(await here.job())
+        await here.settle()
+
+        assert len(here.posted) == 1
