@@ -13,7 +13,7 @@ Theory of operation
     E5  Nobody without the password gets in: it lies beside the data, readable by Fliq's user only. The server listens
         on a socket inside its own 0700 directory; only when that path is too long for a socket, on 127.0.0.1.
 
-    Cost: first start ~1 s, later starts ~0.1 s, adoption ~0.05 s. Everything blocks and belongs into a thread
+    Cost: first start ~1 s, later starts and adoption < 0.1 s, recovery ~1 s and more. Everything blocks and belongs into a thread
     (`async with` does that). Not safe: a data directory on a network file system without working flock.
 """
 
@@ -35,6 +35,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Self
 from urllib.parse import quote
+
+import structlog
 
 from .lockfile import LockFile
 from .postgres_binaries import EmbeddedPostgresError, PostgresBinaries, last_line
@@ -59,7 +61,7 @@ class EmbeddedPostgres:
     Args:
         data_dir: FLIQ_DATA_DIR; made when missing.
         settings: PostgreSQL settings besides ours (tests turn fsync off).
-        say: receives each line of progress.
+        say: receives each line of progress; by default they are logged, or printed to standard error before that is set up.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class EmbeddedPostgres:
         self._password_file = self.data_dir / "postgres.password"
         self._log_file = self.data_dir / "postgres.log"
         self._settings = {**SETTINGS, **(settings or {})}
-        self._say = say or _say_to_stderr
+        self._say = say or _say
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._lock = LockFile(self.data_dir / "embedded.lock")
@@ -379,5 +381,8 @@ class EmbeddedPostgres:
                 raise EmbeddedPostgresError(f"the embedded PostgreSQL did not start again: {error}") from error
 
 
-def _say_to_stderr(line: str) -> None:
-    print(f"fliq: {line}", file=sys.stderr, flush=True)  # noqa: T201 - progress for people, before logging is set up
+def _say(line: str) -> None:
+    if structlog.is_configured():
+        structlog.get_logger("postgresql").info(line)
+    else:
+        print(f"fliq: {line}", file=sys.stderr, flush=True)  # noqa: T201 - progress before logging is set up

@@ -142,8 +142,12 @@ class _Handler(stdlib.Handler):
             "event": record.getMessage(),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "exc_info": record.exc_info,
         }
+        if record.levelno >= stdlib.ERROR:
+            line["exc_info"] = record.exc_info
+        elif record.exc_info and record.exc_info[1] is not None:
+            # A library that tries again after an error says so often: what it was is enough, not where.
+            line["error"] = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
         for processor in (_add_time, _render_exception, *self._last):
             line = processor(None, "", line)
         self._writer.write(str(line))

@@ -89,6 +89,16 @@ def test_warnings_and_the_standard_library_take_the_same_way(stream: io.StringIO
     assert second["logger"] == "py.warnings"
 
 
+def test_a_librarys_warning_names_the_error_without_its_traceback(stream: io.StringIO) -> None:
+    """A library that retries says what failed in one short line."""
+    writer = configure("info", "json", stream=stream)
+    stdlib.getLogger("asyncpg.pool").warning("trying again", exc_info=ConnectionRefusedError("refused"))
+    assert writer.flush()
+    (line,) = lines_of(stream)
+    assert line["error"] == "ConnectionRefusedError: refused"
+    assert "exception" not in line
+
+
 def test_a_line_is_a_line(stream: io.StringIO) -> None:
     """Line breaks in what others sent cannot forge a second line in either form."""
     for form in ("json", "console"):
