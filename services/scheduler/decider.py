@@ -234,10 +234,15 @@ class Decider:
             self._arm(owner_id, state)
 
     def _arm(self, owner_id: str, state: State) -> None:
-        """Bring wheel, urgent list and credit in line with *state*."""
+        """
+        Bring wheel, urgent list and credit in line with *state*.
+
+        A held job gives its credit back: it may be held for ever, and must stop nobody but itself.
+        """
         self._touched.add(owner_id)
         if isinstance(state, JobState):
-            if state.status == JobStatus.RUNNING:
+            # A held job may never end: it must not keep credit from the others.
+            if state.status == JobStatus.RUNNING and not state.held:
                 self.credit.take(owner_id, state.account)
             elif owner_id not in self._overlay and self.credit.give_back(owner_id):
                 self._again = True
@@ -270,4 +275,4 @@ class Decider:
         if owner_id in self._overlay or owner_id in self._wheel or owner_id in self._urgent or owner_id in self.credit:
             return True
         job = self.ledger.jobs.get(owner_id)
-        return job is not None and job.status in (JobStatus.RUNNING, JobStatus.FINISHING)
+        return job is not None and not job.held and job.status in (JobStatus.RUNNING, JobStatus.FINISHING)
