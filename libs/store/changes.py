@@ -12,7 +12,7 @@ import msgspec
 from libs.domain.job import JobState
 from libs.domain.ledger import Applied
 from libs.domain.schedule import ScheduleState
-from libs.events import AttemptDue, AttemptFinished, JobScheduled, ScheduleCreated, ScheduleTicked
+from libs.events import AttemptDue, AttemptFinished, JobScheduled, ScheduleCreated, ScheduleTicked, Spec
 
 DAY_MS = 86_400_000
 
@@ -45,12 +45,23 @@ class PartitionChanges:
         jobs, schedules: latest states by id.
         new_jobs: ids among *jobs* that these records created.
         specs: JSON bytes by the id of the job or schedule that brought them.
+        spec_bytes: how long *specs* are together, for whoever bounds a flush: rows are small, bodies need not be.
         executions: latest rows by (job id, attempt).
         new_executions: keys among *executions* whose attempt these records made due.
         usage: attempts made due, by (account, UTC day counted from 1970-01-01).
     """
 
-    __slots__ = ("executions", "jobs", "new_executions", "new_jobs", "partition", "schedules", "specs", "usage")
+    __slots__ = (
+        "executions",
+        "jobs",
+        "new_executions",
+        "new_jobs",
+        "partition",
+        "schedules",
+        "spec_bytes",
+        "specs",
+        "usage",
+    )
 
     def __init__(self, partition: int) -> None:
         """Start with nothing changed."""
@@ -59,6 +70,7 @@ class PartitionChanges:
         self.new_jobs: set[str] = set()
         self.schedules: dict[str, ScheduleState] = {}
         self.specs: dict[str, bytes] = {}
+        self.spec_bytes = 0
         self.executions: dict[tuple[str, int], ExecutionRow] = {}
         self.new_executions: set[tuple[str, int]] = set()
         self.usage: dict[tuple[str, int], int] = {}
@@ -71,7 +83,7 @@ class PartitionChanges:
             event = applied.event
             if isinstance(event, JobScheduled):
                 self.new_jobs.add(job.job_id)
-                self.specs[job.job_id] = _encode(event.spec)
+                self._spec(job.job_id, event.spec)
             elif isinstance(event, AttemptDue):
                 self._due(event)
             elif isinstance(event, AttemptFinished):
@@ -82,7 +94,12 @@ class PartitionChanges:
         if schedule is not None:
             self.schedules[schedule.schedule_id] = schedule
             if isinstance(applied.event, ScheduleCreated):
-                self.specs[schedule.schedule_id] = _encode(applied.event.spec)
+                self._spec(schedule.schedule_id, applied.event.spec)
+
+    def _spec(self, spec_id: str, spec: Spec) -> None:
+        encoded = _encode(spec)
+        self.specs[spec_id] = encoded
+        self.spec_bytes += len(encoded)
 
     def _due(self, event: AttemptDue) -> None:
         key = (event.job_id, event.attempt)

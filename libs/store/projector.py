@@ -95,12 +95,12 @@ class Projector:
         _check(ordered)
         if not ordered:
             return set()
-        arguments = flush_sql.arguments(ordered)
+        statement, arguments = flush_sql.prepare(ordered)
         async with self._one_at_a_time:
             for attempt in range(1, TRIES + 1):
                 try:
                     with translated():
-                        written = await self._write(arguments)
+                        written = await self._write(statement, arguments)
                         missed = await self._missed([flush for flush in ordered if flush.partition not in written])
                     break
                 except StoreUnavailable:
@@ -112,10 +112,10 @@ class Projector:
                 self._watch.publish(flush.partition, flush.to_position)
         return missed
 
-    async def _write(self, arguments: Sequence[Any]) -> set[int]:
+    async def _write(self, statement: str, arguments: Sequence[Any]) -> set[int]:
         try:
             connection = await self._connected()
-            rows = await connection.fetch(flush_sql.STATEMENT, *arguments, timeout=self._timeout_s)
+            rows = await connection.fetch(statement, *arguments, timeout=self._timeout_s)
         except BaseException:
             # Also when cancelled: a statement may still run there, and the next one must not queue behind it.
             self._abandon()

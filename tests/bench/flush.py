@@ -121,7 +121,7 @@ class Bench:
             )
         begun = time.process_time()
         for batch in batches:
-            flush_sql.arguments(batch)
+            flush_sql.prepare(batch)
         encoding = time.process_time() - begun
         await self.projector.flush([])
         pid = await self._backend()
