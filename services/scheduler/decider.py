@@ -234,11 +234,7 @@ class Decider:
             self._arm(owner_id, state)
 
     def _arm(self, owner_id: str, state: State) -> None:
-        """
-        Bring wheel, urgent list and credit in line with *state*.
-
-        A held job gives its credit back: it may be held for ever, and must stop nobody but itself.
-        """
+        """Bring wheel, urgent list and credit in line with *state*."""
         self._touched.add(owner_id)
         if isinstance(state, JobState):
             # A held job may never end: it must not keep credit from the others.

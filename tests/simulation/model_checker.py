@@ -197,7 +197,7 @@ def _memory(owner: Owner) -> list[str]:
     for owner_id, state in states.items():
         at = owed_at(state, lead_ms=owner.world.settings.lead_ms)
         is_near = at is not None and at < decider.horizon_at
-        if not is_near and state.status not in OPEN:
+        if not is_near and (state.held or state.status not in OPEN):
             found.append(f"I14 {owner_id} is kept in memory for nothing: {state}")
     return found
 

@@ -1,9 +1,12 @@
 """When the dispatcher calls, what it sends, and what it records."""
 
+from collections.abc import Callable
+
 from libs.egress.outcome import Outcome
 from libs.events import AttemptFinished, encode
 from libs.events.envelope import Envelope
 from libs.log.memory import LOST, REPLY_LOST
+from libs.runtime.clock import Timer
 from libs.store.errors import StoreUnavailable
 from tests.fakes.partition import Owner, due_of
 from tests.simulation.dispatcher_world import HOST, world
@@ -35,6 +38,41 @@ async def test_a_call_leaves_at_its_instant_and_not_a_millisecond_before() -> No
                 status_code=200,
             )
         ]
+
+
+async def test_a_due_event_read_at_the_last_moment_is_not_early_either() -> None:
+    """With one millisecond left it still waits for that millisecond."""
+    async with world() as here:
+        await here.begin()
+        job = await here.owner.schedule(here.clock.now() + 1)
+        await here.owner.due(job)
+        await here.settle()
+        assert here.egress.calls == []
+        await here.clock.advance(1)
+
+        assert [call.at for call in here.egress.calls] == [job.fire_at]
+
+
+async def test_a_timer_that_rings_early_sends_nothing_early() -> None:
+    """The loop counts monotonic time: when it rings, the wall clock is looked at again."""
+    async with world() as here:
+        on_time = here.clock.call_at
+        early: list[int] = []
+
+        def ring_early(at_ms: int, callback: Callable[[], None]) -> Timer:
+            if at_ms - here.clock.now() > 3:
+                early.append(at_ms)
+                at_ms -= 3
+            return on_time(at_ms, callback)
+
+        here.clock.call_at = ring_early  # type: ignore[method-assign]
+        await here.begin()
+        job = await here.owner.schedule(here.clock.now() + 20)
+        await here.owner.due(job)
+        await here.clock.advance(30)
+
+        assert early == [job.fire_at]
+        assert [call.at for call in here.egress.calls] == [job.fire_at]
 
 
 async def test_calls_leave_in_the_order_of_their_instants() -> None:

@@ -2,129 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
-from libs.domain.ledger import Applied, GapInLog, Ledger, Verdict
-from libs.domain.obligations import AT_ONCE, TICK_LEAD_MS, State
+from libs.domain.ledger import GapInLog, Verdict
+from libs.domain.obligations import AT_ONCE, TICK_LEAD_MS
 from libs.events import (
     AttemptDue,
-    AttemptFinished,
     Claim,
-    Event,
     JobCancelled,
-    JobCancelRequested,
     JobFinished,
     JobRetryScheduled,
-    JobScheduled,
     OwnerClaimed,
-    ScheduleCreated,
     ScheduleDeleted,
     SchedulePaused,
     ScheduleResumed,
     ScheduleTicked,
-    Spec,
-    Unknown,
-    Unreadable,
 )
-from libs.events.codec import kind_of
-from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
-from services.scheduler.decider import DECISIONS_MAX, Decider
-
-NOW = 1_800_000_000_000
-MINUTE = 60_000
-CLAIM = Claim(2, "a" * 16)
-LEAD_MS = 75
-HORIZON_MS = 120_000
-JOB = new_job_id(NOW, 0, bytes(8))
-SCHEDULE = new_schedule_id(NOW, 0, bytes(8))
-OURS = OwnerClaimed(epoch=2, nonce=CLAIM.nonce, node="n", at=NOW)
-
-
-class Bench:
-    """A decider, and a log that is read to it one record at a time."""
-
-    def __init__(self, *, credit: int = 1_000, states: Sequence[State] = (), lead: bool = True) -> None:
-        self.decider = Decider(
-            Ledger(0), CLAIM, lead_ms=LEAD_MS, retry_base_s=30.0, credit=credit, horizon_at=NOW + HORIZON_MS
-        )
-        self.decider.load(states)
-        if lead:
-            self.read(OURS)
-
-    def read(self, *items: Event | Unknown | Unreadable, claim: Claim = CLAIM) -> Applied:
-        """Read more records, decisions under *claim*; return what the last one did."""
-        for item in items:
-            is_decision = not isinstance(item, Unreadable | Unknown) and kind_of(item).role == "decision"
-            applied = self.decider.apply(self.decider.ledger.position + 1, item, str(claim) if is_decision else None)
-        return applied
-
-    def decide(self, now: int = NOW, *, early_ms: int = 0) -> list[Event]:
-        """Return what is owed at *now*."""
-        return self.decider.decide(now, lambda: 0.5, early_ms=early_ms)
-
-    def kinds(self, now: int = NOW) -> list[str]:
-        """Return the names of what is owed at *now*."""
-        return [kind_of(each).name for each in self.decide(now)]
-
-    def run(self, now: int = NOW) -> list[str]:
-        """Decide and read back until nothing more is owed at *now*; return the names of all decisions."""
-        names: list[str] = []
-        while decisions := self.decide(now):
-            names += [kind_of(each).name for each in decisions]
-            self.read(*decisions)
-        return names
-
-
-def job(number: int) -> str:
-    """Return the id of the *number*-th job."""
-    return new_job_id(NOW, 0, number.to_bytes(8, "big"))
-
-
-def asked(job_id: str = JOB, *, in_ms: int = 1_000, retries: int = 0, account: str = "acme") -> JobScheduled:
-    """Return the request for a job."""
-    return JobScheduled(
-        job_id=job_id,
-        account=account,
-        at=NOW,
-        spec=Spec(url="https://example.com/"),
-        fire_at=NOW + in_ms,
-        max_retries=retries,
-    )
-
-
-def cancel(job_id: str = JOB) -> JobCancelRequested:
-    """Return the request to cancel a job."""
-    return JobCancelRequested(job_id=job_id, at=NOW)
-
-
-def finished(job_id: str = JOB, *, ok: bool, attempt: int = 1, retry_after_ms: int | None = None) -> AttemptFinished:
-    """Return the result of an attempt."""
-    return AttemptFinished(
-        job_id=job_id,
-        at=NOW,
-        attempt=attempt,
-        execution_id=execution_id(job_id, attempt),
-        ok=ok,
-        started_at=NOW,
-        duration_ms=5,
-        status_code=200 if ok else 500,
-        retry_after_ms=retry_after_ms,
-    )
-
-
-def created(*, cron: str = "* * * * *", in_ms: int = MINUTE) -> ScheduleCreated:
-    """Return the request for a schedule."""
-    return ScheduleCreated(
-        schedule_id=SCHEDULE,
-        account="acme",
-        at=NOW,
-        spec=Spec(url="https://example.com/"),
-        cron=cron,
-        next_run_at=NOW + in_ms,
-    )
-
+from libs.events.ids import execution_id, tick_job_id
+from tests.unit.scheduler.bench import (
+    JOB,
+    LEAD_MS,
+    MINUTE,
+    NOW,
+    OURS,
+    SCHEDULE,
+    Bench,
+    asked,
+    cancel,
+    created,
+    finished,
+)
 
 # The claim
 
@@ -361,229 +268,3 @@ def test_a_rule_that_cannot_be_read_spawns_nothing() -> None:
     bench.read(created(cron="@daily"))
 
     assert bench.run(NOW + 10 * MINUTE) == []
-
-
-# Poison
-
-
-def test_a_held_job_is_left_alone() -> None:
-    """A record of a job that cannot be read takes its timer away."""
-    bench = Bench()
-    bench.read(asked(in_ms=0), Unreadable("job.cancel_requested", JOB, "torn"))
-
-    assert bench.run(NOW + MINUTE) == []
-    bench.decider.evict(())
-    assert bench.decider.state_count == 0
-
-
-def test_a_held_job_gives_its_credit_back() -> None:
-    """A job that was running when it was held does not keep the others from firing."""
-    bench = Bench(credit=1)
-    bench.read(asked(job(1), in_ms=0), asked(job(2), in_ms=0))
-    (due,) = bench.decide()
-    assert isinstance(due, AttemptDue)
-    bench.read(due)
-    assert bench.decide() == []
-
-    bench.read(Unreadable("attempt.finished", due.job_id, "torn"))
-
-    assert bench.decider.next_decision_at() == AT_ONCE
-    assert bench.kinds() == ["attempt.due"]
-
-
-def test_a_job_held_while_its_due_is_under_way_gives_its_credit_back() -> None:
-    """The same when the record that cannot be read comes before the due is read back."""
-    bench = Bench(credit=1)
-    bench.read(asked(job(1), in_ms=0), asked(job(2), in_ms=0))
-    (due,) = bench.decide()
-    assert isinstance(due, AttemptDue)
-
-    bench.read(Unreadable("job.scheduled", due.job_id, "torn"), due)
-
-    assert bench.kinds() == ["attempt.due"]
-
-
-# Credit
-
-
-def test_due_jobs_wait_for_credit_and_accounts_take_turns() -> None:
-    """With eight credits an account holds at most two; one job's end lets the next of its account go."""
-    bench = Bench(credit=8)
-    bench.read(*[asked(job(number), in_ms=0, account="busy") for number in range(5)])
-    bench.read(asked(job(9), in_ms=0, account="small"))
-
-    first = bench.decide()
-    assert [each.account for each in first] == ["busy", "small", "busy"]  # type: ignore[union-attr]
-    bench.read(*first)
-    assert bench.decide() == []
-
-    bench.read(finished(job(0), ok=True))
-    assert sorted(bench.kinds()) == ["attempt.due", "job.finished"]
-
-
-def test_a_job_that_waits_for_credit_can_be_cancelled() -> None:
-    """A cancel takes a job out of the queue."""
-    bench = Bench(credit=1)
-    bench.read(asked(job(1), in_ms=0), asked(job(2), in_ms=0))
-    bench.run()
-
-    bench.read(cancel(job(2)))
-
-    assert bench.run() == ["job.cancelled"]
-
-
-def test_what_is_found_running_takes_credit() -> None:
-    """A new owner counts the attempts that its predecessor made due."""
-    before = Bench()
-    before.read(asked(job(1), in_ms=0))
-    before.run()
-    bench = Bench(credit=1, states=list(before.decider.ledger.jobs.values()))
-    bench.read(asked(job(2), in_ms=0))
-
-    assert bench.decide() == []
-
-    bench.read(finished(job(1), ok=True))
-    assert sorted(bench.run()) == ["attempt.due", "job.finished"]
-
-
-# Bounds
-
-
-def test_a_burst_is_decided_in_portions() -> None:
-    """At most so many decisions at a time, and the rest at once afterwards."""
-    bench = Bench(credit=1_000_000)
-    bench.read(*[asked(job(number), in_ms=0) for number in range(DECISIONS_MAX + 1)])
-
-    assert len(bench.decide()) == DECISIONS_MAX
-    assert bench.decider.next_decision_at() == AT_ONCE
-    assert len(bench.decide()) == 1
-    assert bench.decider.next_decision_at() is None
-
-
-def test_a_burst_of_ends_is_decided_in_portions() -> None:
-    """The same for decisions that need no credit."""
-    bench = Bench()
-    bench.read(*[asked(job(number)) for number in range(DECISIONS_MAX + 1)])
-    bench.read(*[cancel(job(number)) for number in range(DECISIONS_MAX + 1)])
-
-    assert len(bench.decide()) == DECISIONS_MAX
-    assert bench.decider.next_decision_at() == AT_ONCE
-    assert len(bench.decide()) == 1
-
-
-def test_the_hand_off_writes_dues_early() -> None:
-    """What is due within the next second is written before the partition is handed over, with its own instant."""
-    bench = Bench()
-    bench.read(asked(job(1), in_ms=900), asked(job(2), in_ms=5_000), created(in_ms=4_000))
-
-    (due,) = bench.decide(early_ms=1_000)
-
-    assert isinstance(due, AttemptDue)
-    assert (due.job_id, due.not_before) == (job(1), NOW + 900)
-    assert bench.decider.next_decision_at() == NOW + 4_000 - TICK_LEAD_MS
-
-
-def test_a_tick_is_not_made_early_at_hand_off() -> None:
-    """A tick has a lead of its own: the hand-off leaves its timer where it is."""
-    bench = Bench()
-    bench.read(created(in_ms=2_500))
-
-    assert bench.decide(early_ms=1_000) == []
-    assert bench.decider.next_decision_at() == NOW + 2_500 - TICK_LEAD_MS
-
-
-# The working set
-
-
-def test_what_lies_beyond_the_horizon_is_left_to_the_tables() -> None:
-    """A job far ahead has no timer, and leaves memory once it is saved."""
-    bench = Bench()
-    bench.read(asked(in_ms=HORIZON_MS + 1_000))
-
-    bench.decider.evict({JOB})
-    assert bench.decider.state_count == 1
-    assert bench.decider.missing([JOB, SCHEDULE]) == [SCHEDULE]
-
-    bench.decider.evict(())
-    assert bench.decider.state_count == 0
-    assert bench.decider.missing([JOB]) == [JOB]
-
-
-def test_a_job_left_in_memory_beyond_the_horizon_fires_when_the_horizon_moves_on() -> None:
-    """A job that was folded beyond the horizon and not yet evicted gets its timer when the horizon passes it."""
-    bench = Bench()
-    bench.read(asked(in_ms=HORIZON_MS + MINUTE))
-    assert bench.decider.timer_count == 0
-
-    bench.decider.extend(NOW + 2 * HORIZON_MS)
-    bench.decider.load([bench.decider.ledger.jobs[JOB]])  # what the tables answer is passed over: it is in memory
-
-    assert bench.decider.next_decision_at() == NOW + HORIZON_MS + MINUTE - LEAD_MS
-    assert bench.kinds(NOW + HORIZON_MS + MINUTE) == ["attempt.due"]
-
-
-def test_drawing_the_horizon_in_frees_memory() -> None:
-    """Timers behind the new horizon go, and their states with them; the others stay."""
-    bench = Bench()
-    bench.read(asked(job(1), in_ms=1_000), asked(job(2), in_ms=60_000), created(in_ms=MINUTE))
-
-    bench.decider.shrink(NOW + 30_000)
-    bench.decider.evict(())
-
-    assert set(bench.decider.ledger.jobs) == {job(1)}
-    assert bench.decider.ledger.schedules == {}
-    assert bench.decider.timer_count == 1
-
-
-def test_what_is_in_memory_wins_over_the_tables() -> None:
-    """An answer of the tables that is older than what was folded meanwhile changes nothing."""
-    bench = Bench()
-    bench.read(asked(in_ms=0), created())
-    old = [*bench.decider.ledger.jobs.values(), *bench.decider.ledger.schedules.values()]
-    bench.run()
-    bench.read(SchedulePaused(schedule_id=SCHEDULE, at=NOW))
-    now = (dict(bench.decider.ledger.jobs), dict(bench.decider.ledger.schedules))
-
-    bench.decider.load(old)
-
-    assert (bench.decider.ledger.jobs, bench.decider.ledger.schedules) == now
-
-
-def test_loaded_states_get_their_timers() -> None:
-    """A new owner arms what it loads, jobs and schedules, and what is owed at once is owed at once."""
-    before = Bench()
-    before.read(asked(job(1), in_ms=5_000), asked(job(2)), cancel(job(2)), created())
-    states = [*before.decider.ledger.jobs.values(), *before.decider.ledger.schedules.values()]
-
-    bench = Bench(states=states)
-
-    assert bench.run() == ["job.cancelled"]
-    assert bench.decider.next_decision_at() == NOW + 5_000 - LEAD_MS
-    assert bench.decider.timer_count == 2
-
-
-def test_a_record_that_may_be_skipped_changes_nothing() -> None:
-    """Neither an alien record nor one of an alien key moves anything but the position."""
-    bench = Bench()
-    bench.read(asked())
-
-    assert bench.read(Unknown("quota.granted", 1, False)).verdict is Verdict.SKIPPED
-    assert bench.read(Unreadable("job.scheduled", "", "alien")).verdict is Verdict.POISON
-    assert bench.decider.next_decision_at() == NOW + 1_000 - LEAD_MS
-
-
-def test_a_held_attempt_gives_its_credit_back() -> None:
-    """A running job that is held may never end; with one credit, the next job still fires."""
-    other = new_job_id(NOW, 0, bytes([1] * 8))
-    bench = Bench(credit=1)
-    for job_id in (JOB, other):
-        bench.read(JobScheduled(job_id=job_id, account="a", at=NOW, spec=Spec(url="http://t.example/"), fire_at=NOW))
-    (due,) = bench.decider.decide(NOW, lambda: 0.5)
-    bench.read(due)
-    assert bench.decider.decide(NOW, lambda: 0.5) == []
-
-    bench.read(Unreadable("attempt.finished", key=JOB, reason="torn"))
-
-    (next_due,) = bench.decider.decide(NOW, lambda: 0.5)
-    assert isinstance(next_due, AttemptDue)
-    assert next_due.job_id == other
