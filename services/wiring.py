@@ -9,6 +9,7 @@ Everything that is opened is closed in the reverse order by one exit stack. Noth
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, Protocol
@@ -22,7 +23,7 @@ from libs.log.port import LogError
 from libs.log.postgres import PostgresLog
 from libs.runtime import logging
 from libs.runtime.clock import SystemClock, SystemEntropy
-from libs.runtime.config import Settings, SettingsError
+from libs.runtime.config import Settings, SettingsError, unknown_names
 from libs.runtime.crashpoint import arm
 from libs.runtime.embedded_postgres import EmbeddedPostgres
 from libs.runtime.lifecycle import Supervisor
@@ -118,6 +119,14 @@ class Parts:
         self.watch = ProgressWatch(self.tables_pool)
         stack.push_async_callback(self.watch.stop)
 
+    async def database_reason(self) -> str | None:
+        """Return None when the database answers, else why not; asked by `/readyz`, which bounds the wait."""
+        try:
+            await self.control_pool.fetchval("SELECT 1")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            return f"the database does not answer: {type(error).__name__}"
+        return None
+
     async def _database(self, stack: AsyncExitStack) -> str:
         if self.settings.database_url is not None:
             return self.settings.database_url
@@ -142,6 +151,8 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
         StartError, SettingsError: something is missing or wrong; one line says what.
     """
     logging.configure(settings.log_level, settings.log_format)
+    for name in unknown_names(os.environ):
+        _log.warning("this variable is no setting of Fliq and is ignored", name=name)
     if settings.crash_at is not None:
         arm(*settings.crash_at)
     async with AsyncExitStack() as stack:
@@ -152,6 +163,7 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
         egress = EgressClient(policy=parts.policy, now=parts.clock.now)
         await egress.start()
         stack.push_async_callback(egress.close)
+        probes.add_check("database", parts.database_reason)
         for role in ROLES:
             if role in roles:
                 service = await _service(role, parts, egress, stack)

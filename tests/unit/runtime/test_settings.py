@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.runtime.config import TABLE, Settings, SettingsError, help_text, page, without_password
+from libs.runtime.config import TABLE, Settings, SettingsError, help_text, page, unknown_names, without_password
 
 TOKEN = "fliq_sk_" + "a" * 36
 
@@ -104,10 +104,16 @@ def test_a_wrong_secret_is_refused_without_showing_it(name: str, value: str) -> 
     assert "hunter2" not in message
 
 
-def test_an_unknown_name_is_refused_with_the_nearest_known_one() -> None:
+def test_a_misspelt_name_is_refused_with_the_right_one() -> None:
     """A misspelt variable must not be silently ignored."""
     assert refused(FLIQ_PROT="1") == "FLIQ_PROT: there is no such setting; did you mean FLIQ_PORT?"
-    assert refused(FLIQ_ZZZZZZZZZ="1") == "FLIQ_ZZZZZZZZZ: there is no such setting; see docs/settings.md"
+
+
+def test_a_name_unlike_any_setting_is_ignored_and_told() -> None:
+    """A client's own variables may stand in the same environment; they are listed, for a warning."""
+    Settings.from_env({"FLIQ_TOKEN": "x"})
+
+    assert unknown_names({"FLIQ_TOKEN": "x", "FLIQ_PORT": "1", "FLIQ_TEST_KAFKA": "y"}) == ["FLIQ_TOKEN"]
 
 
 def test_what_kubernetes_and_our_tests_set_is_no_typing_error() -> None:
