@@ -5,7 +5,6 @@ A statement is given up by the server after `STATEMENT_TIMEOUT_MS` and by us a l
 timer is frozen, too) cannot hold a caller. Reads and writes of one statement need no transaction block around them.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -33,7 +32,6 @@ async def open_pool(
     name: str,
     size: int,
     asynchronous_commit: bool = False,
-    setup: Callable[[Any], Any] | None = None,
 ) -> "asyncpg.Pool[Any]":
     """
     Return a pool of up to *size* connections; one is opened at once, so that a wrong address is found here.
@@ -54,7 +52,6 @@ async def open_pool(
             command_timeout=COMMAND_TIMEOUT_S,
             max_inactive_connection_lifetime=IDLE_LIFETIME_S,
             connection_class=_Connection,
-            init=setup,
             server_settings={
                 "application_name": f"fliq {name}"[:63],
                 "search_path": SCHEMA,

@@ -22,7 +22,10 @@ Row = Any  # asyncpg.Record: mapping and sequence at once
 
 MAX_ID = UUID(b"\xff" * 16)  # above every id: they begin with 48 bits of milliseconds
 
-_PACKERS: tuple[Callable[..., bytes], ...] = tuple(Struct(f">{count}q").pack for count in range(MAX_OFFSETS + 1))
+_STRUCTS = [Struct(f">{count}q") for count in range(MAX_OFFSETS + 1)]
+_PACKERS: tuple[Callable[..., bytes], ...] = tuple(struct.pack for struct in _STRUCTS)
+_UNPACKERS: tuple[Callable[[bytes], tuple[int, ...]], ...] = tuple(struct.unpack for struct in _STRUCTS)
+_JOB_STATUS = tuple(JobStatus)  # by number: they count from 0
 
 
 def uuid_of(any_id: str) -> UUID:
@@ -57,7 +60,7 @@ def pack_offsets(offsets: Sequence[int]) -> bytes:
 
 def unpack_offsets(packed: bytes) -> tuple[int, ...]:
     """Return a job's positions; the inverse of `pack_offsets`."""
-    return Struct(f">{len(packed) // 8}q").unpack(packed)
+    return _UNPACKERS[len(packed) // 8](packed)
 
 
 # Names in the order of the struct's fields: what `astuple` gives, and what SELECT lists.
@@ -146,33 +149,16 @@ SELECT_SCHEDULE_WITH_SPEC = (
 
 
 def job_of(row: Row) -> JobState:
-    """Return the state in a row of `SELECT_JOB`."""
-    schedule_id, replay_of = row["schedule_id"], row["replay_of"]
-    return JobState(
-        job_id=job_id_of(row["job_id"]),
-        account=row["account"],
-        schedule_id=None if schedule_id is None else schedule_id_of(schedule_id),
-        status=JobStatus(row["status"]),
-        attempt=row["attempt"],
-        max_retries=row["max_retries"],
-        timeout_ms=row["timeout_ms"],
-        has_webhook=row["has_webhook"],
-        cancel_requested=row["cancel_requested"],
-        held=row["held"],
-        scheduled_at=row["scheduled_at"],
-        fire_at=row["fire_at"],
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        completed_at=row["completed_at"],
-        last_ok=row["last_ok"],
-        last_status_code=row["last_status_code"],
-        last_error=row["last_error"],
-        retry_after_ms=row["retry_after_ms"],
-        idempotency_key=row["idempotency_key"],
-        replay_of=None if replay_of is None else job_id_of(replay_of),
-        webhook_at=row["webhook_at"],
-        offsets=unpack_offsets(row["offsets"]),
-    )
+    """Return the state in a row of `SELECT_JOB`, whose columns stand in the order of the struct's fields."""
+    fields = dict(zip(JOB_COLUMNS, row, strict=False))  # a spec may follow
+    fields["job_id"] = from_int("job", fields["job_id"].int)
+    fields["status"] = _JOB_STATUS[fields["status"]]
+    fields["offsets"] = unpack_offsets(fields["offsets"])
+    if fields["schedule_id"] is not None:
+        fields["schedule_id"] = schedule_id_of(fields["schedule_id"])
+    if fields["replay_of"] is not None:
+        fields["replay_of"] = job_id_of(fields["replay_of"])
+    return JobState(**fields)
 
 
 def schedule_of(row: Row) -> ScheduleState:

@@ -4,8 +4,9 @@ Tables: what owners and dispatchers read back. Positions, working sets and specs
 Nothing here decides; what is read is the fold as of `progress.position`, and whoever needs more reads on in the log from there.
 """
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -16,6 +17,10 @@ from libs.events.ids import execution_id, from_int
 from libs.store import rows
 from libs.store.changes import ExecutionRow
 from libs.store.errors import store_call
+
+# Rows made into states in one go: about 2 ms, so that a large load does not hold up what is due meanwhile.
+CHUNK: Final = 500
+VERIFY_TIMEOUT_S: Final = 600.0  # reading whole tables takes its time
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
@@ -64,7 +69,7 @@ class Tables:
             found = await self._pool.fetch(
                 f"{rows.SELECT_JOB} WHERE job_id = ANY ($1::uuid[]) AND part = $2", rows.uuids_of(job_ids), partition
             )
-            jobs = [rows.job_of(row) for row in found]
+            jobs = await _jobs(found)
         if schedule_ids:
             found = await self._pool.fetch(
                 f"{rows.SELECT_SCHEDULE} WHERE schedule_id = ANY ($1::uuid[]) AND part = $2",
@@ -80,27 +85,27 @@ class Tables:
         found = await self._pool.fetch(
             f"{rows.SELECT_JOB} WHERE part = $1 AND (status IN (1, 2) OR cancel_requested)", partition
         )
-        return [rows.job_of(row) for row in found]
+        return await _jobs(found)
 
     @store_call
     async def load_due(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[JobState]:
-        """Return up to *limit* waiting jobs, not held, with *since* <= `fire_at` < *before*, earliest first."""
+        """Return up to *limit* waiting jobs that are not held with *since* <= `fire_at` < *before*, earliest first."""
         found = await self._pool.fetch(
-            f"{rows.SELECT_JOB} WHERE part = $1 AND status IN (0, 3) AND NOT held AND fire_at < $2"
-            " AND fire_at >= $4 ORDER BY fire_at LIMIT $3",
+            f"{rows.SELECT_JOB} WHERE part = $1 AND status IN (0, 3) AND NOT held AND fire_at >= $4 AND fire_at < $2"
+            " ORDER BY fire_at LIMIT $3",
             partition,
             before,
             limit,
             since,
         )
-        return [rows.job_of(row) for row in found]
+        return await _jobs(found)
 
     @store_call
     async def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
         """Return up to *limit* active schedules, not held, with *since* <= `next_run_at` < *before*, earliest first."""
         found = await self._pool.fetch(
             f"{rows.SELECT_SCHEDULE} WHERE part = $1 AND status = 0 AND NOT held AND next_run_at IS NOT NULL"
-            " AND next_run_at < $2 AND next_run_at >= $4 ORDER BY next_run_at LIMIT $3",
+            " AND next_run_at >= $4 AND next_run_at < $2 ORDER BY next_run_at LIMIT $3",
             partition,
             before,
             limit,
@@ -121,7 +126,7 @@ class Tables:
         ):
             position, claim = await _progress(connection, partition)
             found = await connection.fetch(f"{rows.SELECT_JOB} WHERE part = $1 AND status = 1 AND NOT held", partition)
-        return Snapshot(position, claim, [_due(rows.job_of(row)) for row in found])
+        return Snapshot(position, claim, [_due(job) for job in await _jobs(found)])
 
     @store_call
     async def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
@@ -137,13 +142,19 @@ class Tables:
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
+            await connection.execute(f"SET LOCAL statement_timeout = '{VERIFY_TIMEOUT_S:.0f}s'")
+
+            async def everything(query: str) -> Sequence[Any]:
+                found: Sequence[Any] = await connection.fetch(query, partition, timeout=VERIFY_TIMEOUT_S)
+                return found
+
             position, claim = await _progress(connection, partition)
-            jobs = await connection.fetch(f"{rows.SELECT_JOB} WHERE part = $1", partition)
-            schedules = await connection.fetch(f"{rows.SELECT_SCHEDULE} WHERE part = $1", partition)
-            specs = await connection.fetch("SELECT spec_id, spec FROM specs WHERE part = $1", partition)
-            executions = await connection.fetch("SELECT * FROM executions WHERE part = $1", partition)
-            usage = await connection.fetch(
-                "SELECT account, day - DATE '1970-01-01' AS day, executions FROM usage_daily WHERE part = $1", partition
+            jobs = await everything(f"{rows.SELECT_JOB} WHERE part = $1")
+            schedules = await everything(f"{rows.SELECT_SCHEDULE} WHERE part = $1")
+            specs = await everything("SELECT spec_id, spec FROM specs WHERE part = $1")
+            executions = await everything("SELECT * FROM executions WHERE part = $1")
+            usage = await everything(
+                "SELECT account, day - DATE '1970-01-01' AS day, executions FROM usage_daily WHERE part = $1"
             )
         schedule_states = [rows.schedule_of(row) for row in schedules]
         schedule_numbers = {row["schedule_id"].int for row in schedules}
@@ -151,7 +162,7 @@ class Tables:
         return AllRows(
             position,
             claim,
-            {state.job_id: state for state in map(rows.job_of, jobs)},
+            {state.job_id: state for state in await _jobs(jobs)},
             {state.schedule_id: state for state in schedule_states},
             {
                 from_int("sched" if row["spec_id"].int in schedule_numbers else "job", row["spec_id"].int): row["spec"]
@@ -160,6 +171,15 @@ class Tables:
             {(row.job_id, row.attempt): row for row in execution_rows},
             {(row["account"], row["day"]): row["executions"] for row in usage},
         )
+
+
+async def _jobs(found: Sequence[Any]) -> list[JobState]:
+    """Return the states in *found*, giving way to other tasks in between."""
+    states = [rows.job_of(row) for row in found[:CHUNK]]
+    for start in range(CHUNK, len(found), CHUNK):
+        await asyncio.sleep(0)
+        states += [rows.job_of(row) for row in found[start : start + CHUNK]]
+    return states
 
 
 async def _progress(connection: Any, partition: int) -> tuple[int, Claim | None]:

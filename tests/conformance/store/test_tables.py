@@ -8,6 +8,7 @@ from libs.events import AttemptDue, Claim
 from libs.events.ids import execution_id, new_job_id, new_schedule_id
 from libs.store.changes import PartitionChanges
 from libs.store.projector import Flush
+from libs.store.tables import CHUNK
 from tests.conformance.store.conftest import NONCE, Bench
 
 NOW = 1_790_000_000_000
@@ -50,6 +51,15 @@ async def test_due_jobs_come_in_the_order_of_their_instants_up_to_the_limit(benc
     everything = await bench.tables.load_due(0, NOW + 50, 1000)
     assert {job.fire_at < NOW + 50 for job in everything} == {True}
     assert await bench.tables.load_due(1, NOW + 50, 10) == []
+    later = await bench.tables.load_due(0, NOW + 50, 1000, since=NOW + 20)
+    assert later == [job for job in everything if job.fire_at >= NOW + 20]
+
+
+async def test_a_large_load_lets_others_run_in_between(bench: Bench) -> None:
+    """States are made in chunks; all of them come, in order."""
+    await fill(bench, *[state(n, fire_at=NOW + n) for n in range(2 * CHUNK + 1)])
+    due = await bench.tables.load_due(0, NOW * 2, 10_000)
+    assert [job.fire_at - NOW for job in due] == list(range(2 * CHUNK + 1))
 
 
 async def test_open_jobs_are_what_a_new_owner_must_know(bench: Bench) -> None:
@@ -113,6 +123,7 @@ async def test_schedules_that_tick_before_an_instant(bench: Bench) -> None:
     )
     assert await bench.tables.load_schedules(0, NOW + 90, 10) == wanted
     assert await bench.tables.load_schedules(0, NOW + 90, 2) == wanted[:2]
+    assert await bench.tables.load_schedules(0, NOW + 90, 10, since=NOW + 4) == wanted[1:]
 
 
 async def test_what_does_not_exist_is_left_out(bench: Bench) -> None:
