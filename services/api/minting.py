@@ -3,6 +3,9 @@ Minting: where a new job lives, and what it is called.
 
 Partitions take turns of `TURN_MS`: jobs that arrive together land in one partition, where they share one durable write,
 and over a second every partition gets its share. Processes start at different turns.
+
+Ids of one process grow, also within a millisecond, so that lists show the items of a batch in the batch's order: the
+first id of a millisecond has a random tail of 63 bits, each further one a random step of up to 2^32 beyond it.
 """
 
 from typing import Final, Protocol
@@ -28,6 +31,7 @@ class Mint:
         self._offset = int.from_bytes(entropy.entropy(2), "big")
         self._pool = b""
         self._taken = 0
+        self._last = (-1, -1, 0)  # instant, partition and tail of the last id
 
     def partition(self, now: int) -> int:
         """Return the partition whose turn it is."""
@@ -35,15 +39,22 @@ class Mint:
 
     def job_id(self, now: int, partition: int) -> str:
         """Return a fresh job id."""
-        return new_job_id(now, partition, self._eight())
+        return new_job_id(now, partition, self._tail(now, partition))
 
     def schedule_id(self, now: int, partition: int) -> str:
         """Return a fresh schedule id."""
-        return new_schedule_id(now, partition, self._eight())
+        return new_schedule_id(now, partition, self._tail(now, partition))
 
     def secret(self, n: int) -> bytes:
         """Return *n* bytes that nobody can guess and that are used nowhere else."""
         return self._entropy.entropy(n)
+
+    def _tail(self, now: int, partition: int) -> bytes:
+        drawn = int.from_bytes(self._eight(), "big")
+        last_now, last_partition, last_tail = self._last
+        tail = last_tail + (drawn >> 32) + 1 if last_now == now and last_partition == partition else drawn >> 1
+        self._last = (now, partition, tail)
+        return tail.to_bytes(8, "big")
 
     def _eight(self) -> bytes:
         taken = self._taken

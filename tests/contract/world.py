@@ -78,6 +78,7 @@ class Tables:
         self.secrets: dict[str, list[str]] = {}
         self.is_down = False
         self.token_reads = 0
+        self.reserved = asyncio.Event()
 
     def _check(self) -> None:
         if self.is_down:
@@ -141,6 +142,7 @@ class Tables:
     async def reserve(self, account: str, key: str, request_hash: bytes, job_id: str, created_at: int) -> Reservation:
         self._check()
         await asyncio.sleep(0)
+        self.reserved.set()
         held = self.keys.setdefault((account, key), Reservation(job_id, request_hash, created_at, True))
         return held._replace(is_new=held.job_id == job_id)
 
@@ -183,11 +185,22 @@ class Tables:
         self.secrets[account] = [secret, *self.secrets.get(account, [])[:1]]
 
 
+class ShiftedClock(SystemClock):
+    """The machine's clock, which a test can put forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead_ms = 0
+
+    def now(self) -> int:
+        return super().now() + self.ahead_ms
+
+
 class World:
     """Everything but the API."""
 
     def __init__(self) -> None:
-        self.clock: Any = SystemClock()
+        self.clock = ShiftedClock()
         self.entropy = SeededEntropy(7)
         self.faults = Faults()
         self.log = MemoryLog(partitions=PARTITIONS, faults=self.faults)

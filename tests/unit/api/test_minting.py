@@ -20,10 +20,11 @@ def test_turns() -> None:
 
 
 def test_ids() -> None:
-    """Ids carry instant and partition, and no two are alike, also beyond one draw of entropy."""
+    """Ids carry instant and partition, and each is greater than the one before, also beyond one draw of entropy."""
     mint = Mint(SeededEntropy(3), partition_count=4)
     ids = [mint.job_id(1_700_000_000_000, 3) for _ in range(1500)]
 
     assert len(set(ids)) == 1500
+    assert ids == sorted(ids)
     assert {(is_id(i, "job"), partition_of(i), instant_of(i)) for i in ids} == {(True, 3, 1_700_000_000_000)}
     assert is_id(mint.schedule_id(1_700_000_000_000, 3), "sched")
