@@ -22,6 +22,7 @@ Source: architecture.md, sections 2.2, 4, 4.1 and 5; modelled in tests/simulatio
 """
 
 from collections.abc import Callable, Container, Iterable
+from itertools import islice
 from typing import Final
 
 from libs.domain.job import JobState, JobStatus
@@ -42,6 +43,7 @@ from libs.events import (
 from services.scheduler.credit import Credit
 from services.scheduler.timer_wheel import TimerWheel
 
+EXAMINED_MAX: Final = 2_000  # states looked at in one go, most of which may only be queued for credit
 DECISIONS_MAX: Final = 500  # decisions made in one go, so that one burst does not hold the loop for long
 
 
@@ -141,7 +143,7 @@ class Decider:
         due, _ = self._wheel.advance(now + early_ms)
         for owner_id in due:
             self._urgent[owner_id] = None
-        for owner_id in list(self._urgent):
+        for owner_id in list(islice(self._urgent, EXAMINED_MAX)):
             if len(decisions) >= DECISIONS_MAX:
                 break
             del self._urgent[owner_id]

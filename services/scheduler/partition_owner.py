@@ -29,6 +29,7 @@ from libs.runtime.alarm import Alarm
 from libs.runtime.clock import Clock, Entropy
 from libs.runtime.crashpoint import crash_at, is_armed
 from libs.store.changes import PartitionChanges
+from libs.store.errors import StoreUnavailable
 from libs.store.leases import Lease
 from libs.store.projector import Flush
 from services.scheduler.decider import Decider
@@ -38,6 +39,7 @@ HORIZON_MS: Final = 120_000  # how far ahead timers are kept in memory
 LOAD_MAX: Final = 20_000  # rows taken from the tables in one go
 STATES_MAX: Final = 60_000  # states in memory per partition; beyond, the horizon is drawn in
 READ_MAX: Final = 200  # records folded in one go, so that the loop stays free for timers
+RETRY_MS: Final = 500  # before the tables are asked again
 UNSAVED_MAX: Final = 20_000  # changed states not yet in the tables; beyond, reading waits for the flusher
 HAND_OFF_EARLY_MS: Final = 1_000  # due events of the next second are written before a partition is handed over
 
@@ -46,6 +48,21 @@ log = structlog.get_logger("scheduler")
 
 class Resigned(Exception):
     """The owner gave its partition up; the reason is the message."""
+
+
+def _resignation(error: Exception) -> Exception:
+    """Return why an owner gives up, as `Resigned` with a word before the colon; a defect is returned as it is."""
+    match error:
+        case AppendFailed():
+            return Resigned(f"append failed: {error}")
+        case LogError():
+            return Resigned(f"log: {error}")
+        case StoreUnavailable():
+            return Resigned(f"tables: {error}")
+        case GapInLog() | MustUnderstand():
+            return Resigned(f"halted: {error}")
+        case _:
+            return error
 
 
 class TableReader(Protocol):
@@ -145,8 +162,8 @@ class PartitionOwner:
         self._appending = False
         self._loading = 0
         self._resume_at = MAX_INSTANT
-        self._fence_lost = asyncio.Event()
-        self._timer = Alarm(clock, self._decide)
+        self._end: asyncio.Future[None]
+        self._timer = Alarm(clock, self._on_timer)
 
     @property
     def timer_count(self) -> int:
@@ -170,21 +187,18 @@ class PartitionOwner:
         Raises:
             Resigned: the partition was given up.
         """
+        self._end = asyncio.get_running_loop().create_future()
         try:
             await self._take_over()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._read_forever())
                 tasks.create_task(self._append_forever())
                 tasks.create_task(self._keep_horizon())
-                tasks.create_task(self._watch_fence())
-        except* Resigned as group:
-            raise group.exceptions[0] from None
-        except* AppendFailed as group:
-            raise Resigned(f"append failed: {group.exceptions[0]}") from None
-        except* LogError as group:
-            raise Resigned(f"log: {group.exceptions[0]}") from None
-        except* (GapInLog, MustUnderstand) as group:
-            raise Resigned(f"halted: {group.exceptions[0]}") from None
+                tasks.create_task(self._wait_for_end())
+        except ExceptionGroup as group:
+            raise _resignation(group.exceptions[0]) from group
+        except (LogError, StoreUnavailable) as error:
+            raise _resignation(error) from error
         finally:
             self.leading.clear()
             self._timer.cancel()
@@ -216,7 +230,7 @@ class PartitionOwner:
 
     def fence_lost(self) -> None:
         """Note that the tables refused the flush: the lease is another's."""
-        self._fence_lost.set()
+        self._give_up(Resigned("fenced: the tables belong to another lease"))
 
     def __contains__(self, owner_id: object) -> bool:
         """Whether the state of *owner_id* is not in the tables yet (see `Decider.evict`)."""
@@ -267,7 +281,7 @@ class PartitionOwner:
                     self._metrics.ticks.inc()
                     self._metrics.missed_ticks.inc(item.missed_count)
             if decider.superseded:
-                raise Resigned("a newer claim stands in the log")
+                raise Resigned("superseded: a newer claim stands in the log")
             if decider.leading and not self.leading.is_set():
                 log.info("leading", partition=self.partition, epoch=self._claim.epoch, position=self.position)
                 self.leading.set()
@@ -277,9 +291,17 @@ class PartitionOwner:
             await asyncio.sleep(0)
 
     async def _load(self, ids: list[str]) -> None:
+        """Load the states of *ids*, waiting for the tables as long as it takes: without them nothing can be folded."""
+        wanted = list(dict.fromkeys(ids))
         self._loading += 1
         try:
-            jobs, schedules = await self._tables.load(self.partition, list(dict.fromkeys(ids)))
+            while True:
+                try:
+                    jobs, schedules = await self._tables.load(self.partition, wanted)
+                    break
+                except StoreUnavailable as error:
+                    log.warning("tables cannot be read, trying again", partition=self.partition, reason=str(error))
+                    await self._clock.sleep_until(self._clock.now() + RETRY_MS)
             self._decider.load(jobs)
             self._decider.load(schedules)
         finally:
@@ -295,6 +317,7 @@ class PartitionOwner:
         if room < LOAD_MAX // 10:
             return False
         limit = min(room, LOAD_MAX)
+        self._resume_at = since  # should this load fail
         self._loading += 1
         try:
             # From here on what is folded goes to memory if it is owed before the target; what is in the tables is loaded.
@@ -328,8 +351,12 @@ class PartitionOwner:
             decider = self._decider
             if decider.state_count > STATES_MAX and decider.horizon_at > now + 2_000:
                 decider.shrink(now + (decider.horizon_at - now) // 2)
-            elif decider.horizon_at < now + HORIZON_MS // 2:
-                await self._load_horizon()
+            elif min(decider.horizon_at, self._resume_at) < now + HORIZON_MS // 2:
+                try:
+                    await self._load_horizon()
+                except StoreUnavailable as error:
+                    # What is in memory goes on, and the same stretch is loaded again.
+                    log.warning("horizon cannot be loaded", partition=self.partition, reason=str(error))
                 self._decide()
 
     async def _append_forever(self) -> None:
@@ -347,9 +374,19 @@ class PartitionOwner:
                 _crash_after(batch)
             self._appending = False
 
-    async def _watch_fence(self) -> None:
-        await self._fence_lost.wait()
-        raise Resigned("the tables are fenced against this lease")
+    async def _wait_for_end(self) -> None:
+        """Bring what went wrong outside of the owner's tasks into them."""
+        await self._end
+
+    def _give_up(self, reason: Exception) -> None:
+        if not self._end.done():
+            self._end.set_exception(reason)
+
+    def _on_timer(self) -> None:
+        try:
+            self._decide()
+        except Exception as error:  # noqa: BLE001 - a timer has no caller: the owner ends with the error
+            self._give_up(error)
 
     def _decide(self, early_ms: int = 0) -> None:
         now = self._clock.now()
