@@ -1,11 +1,14 @@
 """Errors: what can go wrong between Fliq and its database, in words that need no driver to be understood."""
 
+import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
+
+CALL_TIMEOUT_S = 15.0  # a little more than one statement may take
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,11 +44,16 @@ def translated() -> Iterator[None]:
 
 
 def store_call(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Decorate a coroutine method so that it raises `StoreUnavailable` where the driver would raise its own."""
+    """
+    Decorate a coroutine method so that it raises `StoreUnavailable` where the driver would raise its own.
+
+    The whole call is bounded, with the wait for a free connection, which the driver leaves unbounded.
+    """
 
     @functools.wraps(method)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         with translated():
-            return await method(*args, **kwargs)
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                return await method(*args, **kwargs)
 
     return wrapper

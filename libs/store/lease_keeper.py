@@ -15,7 +15,7 @@ Neither callback may take long: while one runs, nothing is renewed. A callback t
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
@@ -26,8 +26,12 @@ INTERVAL_S: Final = 1.0
 CERTAIN_FRACTION: Final = 0.6
 CALLBACK_TIMEOUT_S: Final = 5.0
 RELEASE_TIMEOUT_S: Final = 2.0
+PATIENCE_MIN_S: Final = 0.5  # for one answer of the database, when certainty has run out already
+PATIENCE_MAX_S: Final = 2.0
 
 log = structlog.get_logger("leases")
+
+R = TypeVar("R")
 
 
 class Leases(Protocol):
@@ -168,13 +172,7 @@ class LeaseKeeper:
         if not leases:
             return
         sent_at = self._clock.monotonic_s()
-        # Not longer than we are certain: a database that hangs must not keep us from letting go.
-        patience_s = max(0.1, min(self._certain_until[lease.partition] for lease in leases) - sent_at)
-        try:
-            async with asyncio.timeout(patience_s):
-                lost = await self._leases.renew(leases)
-        except TimeoutError as error:
-            raise StoreUnavailable("no answer while the leases were certain") from error
+        lost = await self._answer(self._leases.renew(leases))
         for lease in leases:
             if lease.partition in self._held and lease.partition not in lost:
                 self._certain_until[lease.partition] = sent_at + CERTAIN_FRACTION * self._leases.ttl_s
@@ -189,7 +187,7 @@ class LeaseKeeper:
             await self._bounded(self._leases.release([lease]))
 
     async def _balance(self) -> None:
-        share = math.ceil(self._partitions / await self._leases.members())
+        share = math.ceil(self._partitions / await self._answer(self._leases.members()))
         now = self._clock.monotonic_s()
         self._paused_until = {part: until for part, until in self._paused_until.items() if until > now}
         if len(self._held) > share:
@@ -197,10 +195,20 @@ class LeaseKeeper:
             await self._lose(lease.partition)
             await self._bounded(self._leases.release([lease]))
         elif len(self._held) < share:
-            for lease in await self._leases.acquire(share - len(self._held), avoid=list(self._paused_until)):
+            wanted = share - len(self._held)
+            for lease in await self._answer(self._leases.acquire(wanted, avoid=list(self._paused_until))):
                 self._held[lease.partition] = lease
                 self._certain_until[lease.partition] = now + CERTAIN_FRACTION * self._leases.ttl_s
                 await self._call(self._on_gained(lease))
+
+    async def _answer(self, question: Awaitable[R]) -> R:
+        """Wait for the database while we are certain, no longer: one that hangs must not keep us from letting go."""
+        certain_s = min(self._certain_until.values(), default=math.inf) - self._clock.monotonic_s()
+        try:
+            async with asyncio.timeout(min(max(certain_s, PATIENCE_MIN_S), PATIENCE_MAX_S)):
+                return await question
+        except TimeoutError as error:
+            raise StoreUnavailable("no answer while the leases were certain") from error
 
     async def _lose(self, partition: int) -> None:
         if self._held.pop(partition, None) is not None:

@@ -100,7 +100,7 @@ class Projector:
             for attempt in range(1, TRIES + 1):
                 try:
                     with translated():
-                        written = await self._write(statement, arguments)
+                        written = {row["part"] for row in await self._fetch(statement, *arguments)}
                         missed = await self._missed([flush for flush in ordered if flush.partition not in written])
                     break
                 except StoreUnavailable:
@@ -112,21 +112,22 @@ class Projector:
                 self._watch.publish(flush.partition, flush.to_position)
         return missed
 
-    async def _write(self, statement: str, arguments: Sequence[Any]) -> set[int]:
+    async def _fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
         try:
-            connection = await self._connected()
-            rows = await connection.fetch(statement, *arguments, timeout=self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                connection = await self._connected()
+                found: Sequence[Any] = await connection.fetch(statement, *arguments)
         except BaseException:
             # Also when cancelled: a statement may still run there, and the next one must not queue behind it.
             self._abandon()
             raise
-        return {row["part"] for row in rows}
+        return found
 
     async def _missed(self, doubtful: Sequence[Flush]) -> set[int]:
         """Return which of *doubtful*, all refused by the fence, were not written by an earlier try of our own either."""
         if not doubtful:
             return set()
-        rows = await self._pool.fetch(
+        rows = await self._fetch(
             _WRITTEN,
             [flush.partition for flush in doubtful],
             [flush.lease_nonce for flush in doubtful],

@@ -16,7 +16,7 @@ from libs.events import AttemptDue, Claim, Spec
 from libs.events.ids import execution_id, from_int
 from libs.store import rows
 from libs.store.changes import ExecutionRow
-from libs.store.errors import store_call
+from libs.store.errors import store_call, translated
 
 # Rows made into states in one go: about 2 ms, so that a large load does not hold up what is due meanwhile.
 CHUNK: Final = 500
@@ -135,9 +135,13 @@ class Tables:
         found = await self._pool.fetch("SELECT spec_id, spec FROM specs WHERE spec_id = ANY ($1::uuid[])", list(wanted))
         return {wanted[row["spec_id"]]: _decode_spec(row["spec"]) for row in found}
 
-    @store_call
     async def all_rows(self, partition: int) -> AllRows:
         """Return everything of *partition* in one consistent snapshot. Heavy: for verification only."""
+        with translated():
+            async with asyncio.timeout(VERIFY_TIMEOUT_S):
+                return await self._all_rows(partition)
+
+    async def _all_rows(self, partition: int) -> AllRows:
         async with (
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),

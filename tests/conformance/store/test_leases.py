@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from libs.events import Claim
+from libs.store.lease_keeper import LeaseKeeper
 from libs.store.leases import Lease, OwnerLeases, RoleLeases
 from tests.conformance.store.conftest import PARTITIONS, Bench
+from tests.fakes.lease_bench import ManualMonotonic
 
 KINDS = ("scheduler", "dispatcher", "webhooks")
 
@@ -124,3 +126,40 @@ async def test_a_roles_position_is_saved_under_its_lease_only(bench: Bench) -> N
     assert not await leases.save_position(Lease(0, "another", 9), 13, None)
     assert await leases.position(0) == (12, Claim(4, "claimclaim"))
     assert await RoleLeases(bench.pool, "dispatcher", "a").position(0) == (-1, None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_keepers_settle_and_take_over(bench: Bench, kind: str) -> None:
+    """On real rows: one keeper holds all, two hold half each, and after one stopped the other holds all again."""
+    await bench.pool.execute("UPDATE progress SET lease_nonce = NULL")
+    keepers = []
+    for node in "ab":
+        lost: list[int] = []
+
+        async def on_gained(_: Lease) -> None:
+            """Nothing to start."""
+
+        async def on_lost(partition: int, lost: list[int] = lost) -> None:
+            lost.append(partition)
+
+        keepers.append(
+            LeaseKeeper(
+                leases_of(bench, kind, node),
+                partitions=PARTITIONS,
+                on_gained=on_gained,
+                on_lost=on_lost,
+                clock=ManualMonotonic(),
+            )
+        )
+    first, second = keepers
+    await first.tick()
+    assert set(first.held) == set(range(PARTITIONS))
+    for _ in range(4):
+        await second.tick()
+        await first.tick()
+    assert [len(first.held), len(second.held)] == [2, 2]
+    assert set(first.held) | set(second.held) == set(range(PARTITIONS))
+    await second.start()
+    await second.stop()
+    await first.tick()
+    assert set(first.held) == set(range(PARTITIONS))

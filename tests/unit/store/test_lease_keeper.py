@@ -21,13 +21,13 @@ class Table:
 
 
 class TableLeases:
-    """One node's view of the table; *down* makes it fail as a database does."""
+    """One node's view of the table; *down* makes it fail as a database does, *hangs* keeps renewals waiting."""
 
     role = "test"
     ttl_s = 4.0
 
     def __init__(self, table: Table, node: str) -> None:
-        self.table, self.node, self.down = table, node, False
+        self.table, self.node, self.down, self.hangs = table, node, False, False
 
     def _check(self) -> None:
         if self.down:
@@ -46,6 +46,8 @@ class TableLeases:
 
     async def renew(self, leases: Sequence[Lease]) -> set[int]:
         self._check()
+        if self.hangs:
+            await asyncio.Event().wait()
         return {lease.partition for lease in leases if self.table.holder[lease.partition] != lease.nonce}
 
     async def release(self, leases: Sequence[Lease]) -> None:
@@ -142,6 +144,17 @@ async def test_without_the_database_everything_is_lost_in_time(table: Table) -> 
         table.holder[part] = None
     await node.tick()
     assert node.held == {0, 1, 2, 3}
+
+
+async def test_a_database_that_hangs_does_not_keep_us_from_letting_go(table: Table) -> None:
+    """A renewal without an answer is given up when certainty ends, and everything is lost."""
+    node = Node(table, "a")
+    await node.tick()
+    node.leases.hangs = True
+    node.clock.at_s += 2.0
+    with pytest.raises(StoreUnavailable, match="no answer"):
+        await node.tick()
+    assert node.held == set()
 
 
 async def test_a_stolen_lease_is_lost_and_the_others_stay(table: Table) -> None:
