@@ -164,9 +164,10 @@ class Run:
             self.api.delete_schedules()
         for actor in (*self.owners, *self.dispatchers):
             actor.dead = actor.dead or (world.dispatcher_count > len(world.partitions) and rng.random() < 0.5)
-        zombies = [actor for actor in (*self.owners, *self.dispatchers) if not actor.dead]
         owners = [cast.owner(world, part) for part in world.partitions]
         dispatchers = [self.last_dispatcher(part) for part in world.partitions]
+        others = [*self.owners, *self.dispatchers]
+        zombies = [actor for actor in others if not actor.dead and actor not in dispatchers]
         for turn in range(CALM_TURNS):
             for index, part in enumerate(world.partitions):
                 if owners[index].dead:

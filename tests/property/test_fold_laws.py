@@ -1,0 +1,466 @@
+"""
+The laws of the fold, over random histories of one partition.
+
+A history is a list of records as a log may hold them: decisions of the owner and of others, facts once and again, too early and too
+late, records that cannot be read, records of what does not exist.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from libs.domain import job as job_fold
+from libs.domain import schedule as schedule_fold
+from libs.domain.job import TERMINAL, JobState, JobStatus
+from libs.domain.ledger import Ledger, Verdict
+from libs.domain.obligations import State, decide, owed_at
+from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.events import (
+    AttemptDue,
+    AttemptFinished,
+    Claim,
+    Envelope,
+    Event,
+    JobCancelled,
+    JobCancelRequested,
+    JobFinished,
+    JobRetryScheduled,
+    JobScheduled,
+    OwnerClaimed,
+    ScheduleCreated,
+    ScheduleDeleted,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleTicked,
+    Spec,
+    Unknown,
+    Unreadable,
+    WebhookFinished,
+    encode,
+    read,
+)
+from libs.events.codec import KINDS, kind_of
+from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
+from libs.store.changes import PartitionChanges
+
+# The machine may be busy: how long an example takes says nothing about the law.
+LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+NOW = 1_800_000_000_000
+MINUTE = 60_000
+CLAIMS = (Claim(1, "a" * 16), Claim(1, "b" * 16), Claim(2, "c" * 16))
+JOBS = [new_job_id(NOW, 0, bytes([n]) * 8) for n in range(2)]
+SCHEDULE = new_schedule_id(NOW, 0, bytes(8))
+TICK_JOBS = [tick_job_id(SCHEDULE, NOW + n * MINUTE) for n in (1, 2)]
+
+jobs = st.sampled_from([*JOBS, *TICK_JOBS])
+attempts = st.integers(1, 3)
+instants = st.integers(0, 5).map(lambda n: NOW + n * MINUTE)
+
+
+def _due(job_id: str, attempt: int) -> AttemptDue:
+    return AttemptDue(
+        job_id=job_id,
+        account="acme",
+        at=NOW,
+        attempt=attempt,
+        execution_id=execution_id(job_id, attempt),
+        not_before=NOW,
+        scheduled_at=NOW,
+        timeout_ms=1_000,
+        spec_id=job_id,
+    )
+
+
+def _finished(job_id: str, attempt: int, ok: bool) -> AttemptFinished:
+    return AttemptFinished(
+        job_id=job_id,
+        at=NOW,
+        attempt=attempt,
+        execution_id=execution_id(job_id, attempt),
+        ok=ok,
+        started_at=NOW,
+        duration_ms=1,
+    )
+
+
+def _tick(minute: int, step: int) -> ScheduleTicked:
+    return ScheduleTicked(
+        schedule_id=SCHEDULE,
+        at=NOW,
+        tick_at=NOW + minute * MINUTE,
+        job_id=tick_job_id(SCHEDULE, NOW + minute * MINUTE),
+        next_run_at=NOW + (minute + step) * MINUTE if step else None,
+    )
+
+
+def _scheduled(job_id: str, at: int, retries: int) -> JobScheduled:
+    spec = Spec(url="https://example.com/", webhook_url=None if retries else "https://example.com/hook")
+    return JobScheduled(job_id=job_id, account="acme", at=at, spec=spec, fire_at=at, max_retries=retries)
+
+
+def _created(at: int) -> ScheduleCreated:
+    return ScheduleCreated(
+        schedule_id=SCHEDULE,
+        account="acme",
+        at=at,
+        spec=Spec(url="https://example.com/"),
+        cron="* * * * *",
+        next_run_at=NOW + MINUTE,
+    )
+
+
+facts: st.SearchStrategy[Event] = st.one_of(
+    st.builds(_scheduled, st.sampled_from(JOBS), instants, st.integers(0, 2)),
+    st.builds(lambda job_id, at: JobCancelRequested(job_id=job_id, at=at), jobs, instants),
+    st.builds(_finished, jobs, attempts, st.booleans()),
+    st.builds(lambda job_id, ok: WebhookFinished(job_id=job_id, at=NOW, ok=ok, duration_ms=1), jobs, st.booleans()),
+    st.builds(_created, instants),
+    st.just(SchedulePaused(schedule_id=SCHEDULE, at=NOW)),
+    st.builds(lambda at: ScheduleResumed(schedule_id=SCHEDULE, at=NOW, next_run_at=at), instants),
+    st.just(ScheduleDeleted(schedule_id=SCHEDULE, at=NOW)),
+)
+decisions: st.SearchStrategy[Event] = st.one_of(
+    st.builds(_due, jobs, attempts),
+    st.builds(lambda job_id, n: JobRetryScheduled(job_id=job_id, at=NOW, attempt=n + 1, fire_at=NOW), jobs, attempts),
+    st.builds(lambda job_id: JobCancelled(job_id=job_id, account="acme", at=NOW), jobs),
+    st.builds(
+        lambda job_id, status, n: JobFinished(job_id=job_id, account="acme", at=NOW, status=status, attempt=n),
+        jobs,
+        st.sampled_from(["completed", "failed"]),
+        attempts,
+    ),
+    st.builds(_tick, st.integers(1, 4), st.integers(0, 2)),
+)
+claims = st.sampled_from(CLAIMS).map(lambda c: OwnerClaimed(epoch=c.epoch, nonce=c.nonce, node="n", at=NOW))
+sealed: st.SearchStrategy[Envelope] = st.one_of(
+    facts.map(encode),
+    st.builds(encode, decisions, st.sampled_from([CLAIMS[0], CLAIMS[0], CLAIMS[0], CLAIMS[2]])),
+    claims.map(encode),
+)
+strange: st.SearchStrategy[Envelope] = st.one_of(
+    st.builds(lambda each, size: each._replace(value=each.value[:size]), sealed, st.integers(0, 20)),
+    sealed.map(lambda each: each._replace(type="quota.granted", must_understand=False)),
+)
+histories = st.lists(st.one_of(sealed, sealed, sealed, sealed, strange), max_size=40).map(
+    lambda rest: [encode(OwnerClaimed(epoch=1, nonce=CLAIMS[0].nonce, node="n", at=NOW)), *rest]
+)
+
+
+class Folded(NamedTuple):
+    """What a fold ends with, and what each record did."""
+
+    states: tuple[int, Claim | None, dict[str, JobState], dict[str, ScheduleState]]
+    verdicts: list[Verdict]
+
+
+def fold(history: list[Envelope], ledger: Ledger | None = None) -> Folded:
+    """Read *history* on from where *ledger* stands."""
+    ledger = Ledger(0) if ledger is None else ledger
+    verdicts = [ledger.apply(ledger.position + 1, read(0, envelope), envelope.claim).verdict for envelope in history]
+    return Folded((ledger.position, ledger.claim, dict(ledger.jobs), dict(ledger.schedules)), verdicts)
+
+
+def timeless(folded: Folded) -> Any:
+    """Return the states without the positions in them."""
+    _, claim, jobs_by_id, schedules = folded.states
+    return (
+        claim,
+        {key: {**_fields(state), "offsets": None} for key, state in jobs_by_id.items()},
+        {key: {**_fields(state), "changed_at": None} for key, state in schedules.items()},
+    )
+
+
+def _fields(state: State) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in state.__struct_fields__}
+
+
+@LAW
+@given(histories, st.integers(0, 40))
+def test_folding_in_two_parts_is_folding_in_one(history: list[Envelope], cut: int) -> None:
+    """fold(a + b) == fold(b, fold(a)): a fold can stop anywhere and go on from its states."""
+    before = Ledger(0)
+    fold(history[:cut], before)
+    after = Ledger(0, position=before.position, claim=before.claim)
+    after.jobs.update(before.jobs)
+    after.schedules.update(before.schedules)
+
+    assert fold(history[cut:], after).states == fold(history).states
+
+
+@LAW
+@given(histories)
+def test_the_fold_is_a_function_of_the_bytes(history: list[Envelope]) -> None:
+    """Reading the same bytes again gives the same states; nothing else goes into them."""
+    again = [Envelope(*each[:5], bytes(each.value)) for each in history]
+
+    assert fold(again) == fold(history)
+
+
+@LAW
+@given(histories, st.data())
+def test_a_fact_that_repeats_changes_nothing(history: list[Envelope], data: st.DataObject) -> None:
+    """Any fact may come again later, however often: states stay, and so do the verdicts of all other records."""
+    places = [n for n, each in enumerate(history) if each.type in FIRST_WINS]
+    if not places:
+        return
+    original = data.draw(st.sampled_from(places))
+    at = data.draw(st.integers(original + 1, len(history)))
+    doubled = [*history[:at], history[original], *history[at:]]
+    if history[original].type == "attempt.finished" and fold(history).verdicts[original] is not Verdict.APPLIED:
+        return  # a result that came before its attempt was due says something new later
+    if fold(history[: original + 1]).verdicts[-1] is Verdict.REPEATED and history[original].type != "job.scheduled":
+        return  # the same for all that named what did not exist yet
+
+    plain, repeated = fold(history), fold(doubled)
+
+    assert timeless(repeated) == timeless(plain)
+    assert repeated.verdicts[at] in (Verdict.REPEATED, Verdict.POISON)
+    assert [*repeated.verdicts[:at], *repeated.verdicts[at + 1 :]] == plain.verdicts
+
+
+# Pausing and resuming may come again and mean it; all other facts are said once.
+FIRST_WINS = {
+    "job.scheduled",
+    "job.cancel_requested",
+    "attempt.finished",
+    "webhook.finished",
+    "schedule.created",
+    "schedule.deleted",
+}
+
+
+@LAW
+@given(histories)
+def test_an_end_is_never_left(history: list[Envelope]) -> None:
+    """A terminal job stays as it is but for the note about its webhook; a deleted schedule stays as it is."""
+    ledger = Ledger(0)
+    for envelope in history:
+        before_jobs, before_schedules = dict(ledger.jobs), dict(ledger.schedules)
+        fold([envelope], ledger)
+        for job_id, before in before_jobs.items():
+            after = ledger.jobs[job_id]
+            if before.status in TERMINAL and after is not before:
+                assert envelope.type == "webhook.finished"
+                assert {**_fields(after), "webhook_at": None, "offsets": None} == {
+                    **_fields(before),
+                    "webhook_at": None,
+                    "offsets": None,
+                }
+        for schedule_id, schedule in before_schedules.items():
+            if schedule.status is ScheduleStatus.DELETED:
+                assert ledger.schedules[schedule_id] == schedule
+
+
+@LAW
+@given(histories)
+def test_only_what_is_in_the_tables_of_transitions_happens(history: list[Envelope]) -> None:
+    """Every change of a status stands in `TRANSITIONS`, and only APPLIED and POISON change a state."""
+    ledger = Ledger(0)
+    for envelope in history:
+        jobs_before, schedules_before = dict(ledger.jobs), dict(ledger.schedules)
+        verdict = fold([envelope], ledger).verdicts[0]
+        for job_id, job in ledger.jobs.items():
+            old = jobs_before.get(job_id)
+            if old is None or old == job:
+                continue
+            assert verdict in (Verdict.APPLIED, Verdict.POISON)
+            if verdict is Verdict.APPLIED:
+                assert job.status in job_fold.TRANSITIONS[old.status, envelope.type]
+            else:
+                assert (job.held, job.status) == (True, old.status)
+        for schedule_id, schedule in ledger.schedules.items():
+            was = schedules_before.get(schedule_id)
+            if was is not None and was.status != schedule.status:
+                assert schedule.status == schedule_fold.TRANSITIONS[was.status, envelope.type]
+
+
+@LAW
+@given(histories)
+def test_attempts_count_up_and_each_is_due_once(history: list[Envelope]) -> None:
+    """Whatever owners and others write, the admitted dues of a job that applied are 1, 2, 3, ..."""
+    ledger = Ledger(0)
+    dues: dict[str, list[int]] = {}
+    for envelope in history:
+        item = read(0, envelope)
+        applied = ledger.apply(ledger.position + 1, item, envelope.claim)
+        if isinstance(item, AttemptDue) and applied.verdict is Verdict.APPLIED:
+            dues.setdefault(item.job_id, []).append(item.attempt)
+
+    for job_id, job in ledger.jobs.items():
+        assert dues.get(job_id, []) == list(range(1, job.attempt + 1))
+
+
+@LAW
+@given(histories)
+def test_a_decision_that_is_owed_is_legal(history: list[Envelope]) -> None:
+    """Whatever the history, what obligations ask for applies; and once it is folded something else is owed, or nothing."""
+    ledger = Ledger(0)
+    fold(history, ledger)
+    claim = ledger.claim
+    assert claim is not None
+    states: list[State] = [*ledger.jobs.values(), *ledger.schedules.values()]
+    for state in states:
+        at = owed_at(state, lead_ms=75)
+        if at is None:
+            continue
+        decision = decide(state, max(at, NOW), jitter=0.5, retry_base_s=30.0)
+        envelope = encode(decision, claim)
+
+        assert fold([envelope], ledger).verdicts == [Verdict.APPLIED]
+
+        # The same decision once more is illegal for a job; for a schedule the tick was made, and is.
+        assert fold([envelope], ledger).verdicts == [Verdict.ILLEGAL]
+
+
+@LAW
+@given(histories)
+def test_any_calm_future_ends_every_job(history: list[Envelope]) -> None:
+    """An owner that makes what is owed, and results that come, bring every job that is not held to its end."""
+    ledger = Ledger(0)
+    fold(history, ledger)
+    for job_id in list(ledger.jobs):
+        for _ in range(200):
+            job = ledger.jobs[job_id]
+            if job.is_terminal or job.held:
+                break
+            if job.status is JobStatus.RUNNING:
+                fold([encode(_finished(job_id, job.attempt, ok=False))], ledger)
+            else:
+                decision = decide(job, NOW, jitter=0.5, retry_base_s=30.0)
+                fold([encode(decision, ledger.claim)], ledger)
+        job = ledger.jobs[job_id]
+        assert job.held or job.is_terminal
+        assert job.held or job.attempt <= max(job.max_retries + 1, 4)
+
+
+@LAW
+@given(histories)
+def test_the_gathered_changes_are_the_states(history: list[Envelope]) -> None:
+    """What a flush writes, flush by flush, makes the tables equal to the fold."""
+    ledger, changes = Ledger(0), PartitionChanges(0)
+    tables: dict[str, State] = {}
+    for number, envelope in enumerate(history):
+        changes.add(ledger.apply(ledger.position + 1, read(0, envelope), envelope.claim))
+        if number % 3 == 2:
+            tables.update(changes.jobs)
+            tables.update(changes.schedules)
+            changes = PartitionChanges(0)
+    tables.update(changes.jobs)
+    tables.update(changes.schedules)
+
+    assert tables == {**ledger.jobs, **ledger.schedules}
+
+
+@settings(LAW, max_examples=300)
+@given(
+    st.sampled_from([kind.name for kind in KINDS] + ["quota.granted", ""]),
+    st.integers(-2, 3),
+    st.booleans(),
+    st.one_of(st.none(), st.text(max_size=30)),
+    st.one_of(st.sampled_from([*JOBS, SCHEDULE, "owner", ""]), st.text(max_size=40)),
+    st.one_of(st.binary(max_size=80), st.recursive(st.none(), st.lists).map(lambda v: repr(v).encode())),
+)
+def test_no_bytes_raise(
+    name: str, version: int, must_understand: bool, claim: str | None, key: str, value: bytes
+) -> None:
+    """Whatever stands in a log, reading names it; and folding it moves on, unless it says that it must be understood."""
+    envelope = Envelope(name, version, must_understand, claim, key, value)
+    item = read(0, envelope)
+
+    assert type(item) in {Unknown, Unreadable, *(kind.event for kind in KINDS)}
+    if not (isinstance(item, Unknown) and item.must_understand):
+        assert fold([envelope]).states[0] == 0
+
+
+@settings(LAW, max_examples=300)
+@given(sealed, st.data())
+def test_no_mutated_record_raises_or_reaches_a_stranger(envelope: Envelope, data: st.DataObject) -> None:
+    """A record with a few bytes changed is read as something, and what it names is what its key names, or nothing."""
+    value = bytearray(envelope.value)
+    for _ in range(data.draw(st.integers(1, 3))):
+        value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
+
+    item = read(0, envelope._replace(value=bytes(value)))
+
+    if isinstance(item, Unreadable):
+        assert item.key in ("", envelope.key)
+    elif not isinstance(item, Unknown):
+        key = kind_of(item).key
+        assert not key or getattr(item, key) == envelope.key
+
+
+# The tables of transitions themselves
+
+
+def test_every_status_is_reached_and_left_as_it_should_be() -> None:
+    """From `scheduled` every status can be reached; terminal ones lead only to themselves, all others lead on."""
+    reached, frontier = {JobStatus.SCHEDULED}, [JobStatus.SCHEDULED]
+    while frontier:
+        status = frontier.pop()
+        for (source, _), targets in job_fold.TRANSITIONS.items():
+            for target in targets:
+                if source == status and target not in reached:
+                    reached.add(target)
+                    frontier.append(target)
+
+    assert reached == set(JobStatus)
+    for status in JobStatus:
+        leads_to = {
+            target for (source, _), targets in job_fold.TRANSITIONS.items() if source == status for target in targets
+        }
+        assert (leads_to == {status}) == (status in TERMINAL)
+
+
+def test_the_tables_name_every_event_of_their_kind_and_nothing_else() -> None:
+    """Each event of a job or schedule, but its first, stands in a table of transitions; and no name is misspelt."""
+    names = Counter(kind.name for kind in KINDS)
+    for_jobs = {name for _, name in job_fold.TRANSITIONS}
+    for_schedules = {name for _, name in schedule_fold.TRANSITIONS}
+
+    assert for_jobs == {kind.name for kind in KINDS if kind.key == "job_id"} - {"job.scheduled"}
+    assert for_schedules == {kind.name for kind in KINDS if kind.key == "schedule_id"} - {"schedule.created"}
+    assert set(names.values()) == {1}
+
+
+@pytest.mark.parametrize("status", list(JobStatus))
+def test_a_status_and_an_event_that_are_not_in_the_table_change_nothing(status: JobStatus) -> None:
+    """`evolve` gives back the very object for everything that does not apply."""
+    state = JobState(
+        job_id=JOBS[0], account="acme", status=status, attempt=1, scheduled_at=NOW, fire_at=NOW, created_at=NOW
+    )
+    everything: list[Event] = [
+        _scheduled(JOBS[0], NOW, 0),
+        JobCancelRequested(job_id=JOBS[0], at=NOW),
+        JobCancelled(job_id=JOBS[0], account="acme", at=NOW),
+        _due(JOBS[0], 2),
+        _finished(JOBS[0], 1, ok=True),
+        JobRetryScheduled(job_id=JOBS[0], at=NOW, attempt=2, fire_at=NOW),
+        JobFinished(job_id=JOBS[0], account="acme", at=NOW, status="completed", attempt=1),
+        WebhookFinished(job_id=JOBS[0], at=NOW, ok=True, duration_ms=1),
+        _tick(1, 1),
+    ]
+    for event in everything:
+        applies = (status, kind_of(event).name) in job_fold.TRANSITIONS
+        assert (job_fold.evolve(state, event, 9) is not state) == applies
+
+
+def test_a_timeline_remembers_so_many_positions() -> None:
+    """Positions beyond the limit are left out; the job itself goes on."""
+    ledger = Ledger(0)
+    fold(
+        [encode(OwnerClaimed(epoch=1, nonce=CLAIMS[0].nonce, node="n", at=NOW)), encode(_scheduled(JOBS[0], NOW, 999))],
+        ledger,
+    )
+    for attempt in range(1, 40):
+        fold([encode(_due(JOBS[0], attempt), CLAIMS[0]), encode(_finished(JOBS[0], attempt, ok=False))], ledger)
+        again = JobRetryScheduled(job_id=JOBS[0], at=NOW, attempt=attempt + 1, fire_at=NOW)
+        fold([encode(again, CLAIMS[0])], ledger)
+
+    job = ledger.jobs[JOBS[0]]
+    assert (len(job.offsets), job.attempt) == (job_fold.MAX_OFFSETS, 39)
