@@ -1,0 +1,67 @@
+"""
+Measure Fliq: creates, batches, a herd, lateness, memory, and CPU time per job's life.
+
+    python -m tests.bench [--quick] [--only creates,herd] [--no-memory]
+
+Real processes, an embedded PostgreSQL with fsync on, everything on this machine. Figures are medians of rounds that take turns with
+a bare aiohttp doing the same; nothing gates on them. What is a fact and not a figure fails the run: a call that was early, lost
+or made twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+
+from tests.bench import sections
+from tests.bench.rig import Rig, elapsed_s, machine, say
+
+WITH_RIG = {
+    "creates": sections.creates,
+    "batches": sections.batches,
+    "herd": sections.herd,
+    "lateness": sections.lateness,
+    "lives": sections.lives,
+}
+NAMES = (*WITH_RIG, "memory")
+
+
+def show(title: str, lines: Iterable[str]) -> None:
+    """Print a section as it comes."""
+    sys.stdout.write(f"\n{title}\n")
+    for line in lines:
+        sys.stdout.write(f"  {line}\n")
+        sys.stdout.flush()
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=(__doc__ or "").splitlines()[1])
+    parser.add_argument("--quick", action="store_true", help="a minute instead of six: fewer rounds, fewer jobs")
+    parser.add_argument("--only", default="", help=f"comma list of {', '.join(NAMES)}")
+    parser.add_argument("--rounds", type=int, help="rounds of everything that has rounds")
+    options = parser.parse_args()
+    size = sections.QUICK if options.quick else sections.FULL
+    if options.rounds:
+        size = size._replace(rounds=options.rounds)
+    wanted = options.only.split(",") if options.only else NAMES
+    if unknown := set(wanted) - set(NAMES):
+        parser.error(f"no such section: {', '.join(unknown)}")
+    show("machine", machine())
+    if any(name in WITH_RIG for name in wanted):
+        say("starting Fliq")
+        with Rig() as rig:
+            show("Fliq", [f"all services in one process, PostgreSQL {rig.postgres_version()}, {rig.rss_mb:.0f} MB"])
+            for name, measure in WITH_RIG.items():
+                if name in wanted:
+                    show(f"{name}: {(measure.__doc__ or '').strip()}", measure(rig, size))
+    if "memory" in wanted:
+        title = (sections.memory.__doc__ or "").strip()
+        show(f"memory: {title}", sections.memory(size, far=True))
+        show("memory, due soon", sections.memory(size, far=False))
+    say(f"done in {elapsed_s():.0f} s")
+
+
+if __name__ == "__main__":
+    main()

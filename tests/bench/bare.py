@@ -1,0 +1,77 @@
+"""
+The bare ones: what aiohttp alone does on this machine, to hold Fliq's figures against.
+
+    serve   a handler that parses and validates a job with Fliq's own validation, answers 201, and keeps nothing
+    call    a client that makes calls to a URL, as many at once as it is told, each on a fresh connection as Fliq's are
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+from libs.egress.policy import EgressPolicy
+from services.api import validation
+from services.api.json_body import parse
+from tests.bench.child import serve
+
+_check_url = EgressPolicy.parse("127.0.0.0/8").check_url
+
+
+async def _create(request: web.Request) -> web.Response:
+    wanted = validation.job_request(parse(await request.read()), _check_url)
+    now = int(time.time() * 1000)
+    validation.check_schedulable(wanted.fire_at, now)
+    body = {
+        "id": "job_00000000000000000000000000",
+        "url": wanted.spec.url,
+        "http_method": wanted.spec.method,
+        "scheduled_at": "2032-04-01T09:00:00Z",
+        "max_retries": wanted.max_retries,
+        "status": "scheduled",
+        "created_at": "2026-04-01T09:00:00Z",
+    }
+    return web.Response(status=201, body=orjson.dumps(body), content_type="application/json")
+
+
+async def answer(request: dict[str, Any]) -> dict[str, Any]:
+    what = request.pop("do")
+    match what:
+        case "serve":
+            app = web.Application()
+            app.router.add_post("/v1/jobs", _create)
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            return {"port": runner.addresses[0][1]}
+        case "call":
+            return await _call(**request)
+        case _:
+            raise ValueError(f"no bare one can {what}")
+
+
+async def _call(*, url: str, count: int, concurrency: int) -> dict[str, Any]:
+    """POST *count* small bodies to `url/<now>/<number>` with *concurrency* under way at once."""
+    now = int(time.time() * 1000)
+    numbers = iter(range(count))
+    connector = aiohttp.TCPConnector(limit=concurrency, force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def some() -> None:
+            for number in numbers:
+                async with session.post(f"{url}/{now}/{number}", data=b"x" * 150) as reply:
+                    await reply.read()
+                    assert reply.status == 200
+
+        began_s = time.perf_counter()
+        await asyncio.gather(*[some() for _ in range(concurrency)])
+        return {"per_s": count / (time.perf_counter() - began_s)}
+
+
+if __name__ == "__main__":
+    serve(answer)

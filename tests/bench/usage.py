@@ -1,0 +1,89 @@
+"""
+Usage: CPU time and memory of processes, read from /proc, by group: Fliq's own, PostgreSQL's, and the measurement's.
+
+A process that ended is counted through its parent. The kernel counts CPU time in ticks of 10 ms, so a measurement lasts seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Return the fields of /proc/<pid>/stat behind the name; empty when the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
+    except OSError:
+        return []
+
+
+def _cpu_s(pid: int) -> float:
+    fields = _stat(pid)
+    return sum(int(field) for field in fields[11:15]) / _TICKS_PER_S if fields else 0.0
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes below *pid*."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (fields := _stat(int(entry))):
+            children.setdefault(int(fields[1]), []).append(int(entry))
+    found: list[int] = []
+    pending = [pid]
+    while pending:
+        below = children.get(pending.pop(), [])
+        found += below
+        pending += below
+    return found
+
+
+def _is_postgres(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip().startswith("postgres")
+    except OSError:
+        return False
+
+
+def postgres_of(pid: int) -> list[int]:
+    """Return PostgreSQL's processes below *pid*."""
+    return [child for child in descendants(pid) if _is_postgres(child)]
+
+
+def rss_mb(pid: int) -> float:
+    """Return the resident memory of *pid* and what it started, PostgreSQL's apart, in MB (10^6 bytes)."""
+    own = [pid, *[child for child in descendants(pid) if not _is_postgres(child)]]
+    return sum(int(fields[21]) for each in own if (fields := _stat(each))) * _PAGE / 1e6
+
+
+class Meter:
+    """CPU seconds of Fliq, of its PostgreSQL and of *others* between two looks."""
+
+    def __init__(self, fliq_pid: int, **others: int) -> None:
+        self._fliq = fliq_pid
+        self._others = others
+        self._before = self._look()
+        self._began_s = time.perf_counter()
+
+    def _look(self) -> Mapping[str, float]:
+        below = descendants(self._fliq)
+        postgres = [pid for pid in below if _is_postgres(pid)]
+        return {
+            "fliq": _cpu_s(self._fliq) + sum(_cpu_s(pid) for pid in below if pid not in postgres),
+            "postgres": sum(_cpu_s(pid) for pid in postgres),
+        } | {name: _cpu_s(pid) for name, pid in self._others.items()}
+
+    def used_s(self) -> dict[str, float]:
+        """Return the CPU seconds since the start, by group."""
+        now = self._look()
+        return {name: now[name] - self._before[name] for name in now}
+
+    def shares(self) -> str:
+        """Return what share of one core each group used, as text."""
+        took_s = time.perf_counter() - self._began_s
+        return "  ".join(f"{name} {used / took_s:.0%}" for name, used in self.used_s().items())
