@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, Protocol
@@ -45,6 +47,7 @@ from libs.store.tables import Tables
 from libs.store.verify import differences
 from services import VERSION
 from services.api.bootstrap import bootstrap
+from services.api.greeting import address_of, greeting
 from services.api.metrics import ApiMetrics
 from services.api.service import ApiService, Ports
 from services.dispatcher.metrics import DispatcherMetrics
@@ -61,6 +64,7 @@ CREDIT: Final = 2_000  # attempts of one partition that may be under way at once
 FLUSH_CONNECTIONS: Final = 2
 READ_CONNECTIONS: Final = 8
 CONTROL_CONNECTIONS: Final = 6
+_GREET_S: Final = 0.5
 
 _log = structlog.get_logger("fliq")
 
@@ -87,6 +91,7 @@ class Parts:
         self.node = ""
         self.partitions = 0
         self.embedded: EmbeddedPostgres | None = None
+        self.first_token: str | None = None
         self.log: Log
         self.tables_pool: Any = None
         self.control_pool: Any = None
@@ -114,8 +119,12 @@ class Parts:
             stack.push_async_callback(_close_pool, self.control_pool)
             self.flush_pool = await open_pool(dsn, name="flush", size=FLUSH_CONNECTIONS, asynchronous_commit=True)
             stack.push_async_callback(_close_pool, self.flush_pool)
-        except (EmbeddedPostgresError, NodeError, LogError, SchemaTooNew, StoreUnavailable) as error:
+        except (EmbeddedPostgresError, NodeError, SchemaTooNew) as error:
             raise StartError(str(error)) from error
+        except (LogError, StoreUnavailable) as error:
+            # Said of the operator's own database, not of ours: the variable is where it is mended.
+            place = "" if settings.database_url is None else "FLIQ_DATABASE_URL: "
+            raise StartError(f"{place}{error}") from error
         self.watch = ProgressWatch(self.tables_pool)
         stack.push_async_callback(self.watch.stop)
 
@@ -150,7 +159,8 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
     Raises:
         StartError, SettingsError: something is missing or wrong; one line says what.
     """
-    logging.configure(settings.log_level, settings.log_format)
+    lines = logging.configure(settings.log_level, settings.log_format)
+    _end_on_sigterm()
     for name in unknown_names(os.environ):
         _log.warning("this variable is no setting of Fliq and is ignored", name=name)
     if settings.crash_at is not None:
@@ -174,10 +184,41 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
             service=",".join(roles),
             version=VERSION,
             node=parts.node,
-            address=f"http://{settings.host}:{settings.port}" if "api" in roles else None,
-            admin_address=f"http://{settings.host}:{settings.admin_port}",
+            address=address_of(settings.host, settings.port) if "api" in roles else None,
+            admin_address=address_of(settings.host, settings.admin_port),
         )
-        return await parts.supervisor.run()
+
+        def greet() -> None:
+            lines.flush(_GREET_S)  # the log has a thread of its own: what it holds comes first
+            _show(_greeting(parts) if "api" in roles else "")
+
+        return await parts.supervisor.run(on_started=greet)
+
+
+def _end_on_sigterm() -> None:
+    """Have a SIGTERM during the start undo it, as Ctrl-C does; the supervisor takes the signal over afterwards."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+def _greeting(parts: Parts) -> str:
+    settings = parts.settings
+    return greeting(
+        address=address_of(settings.host, settings.port),
+        admin_address=address_of(settings.host, settings.admin_port),
+        token=parts.first_token,
+        check_url=parts.policy.check_url,
+        platform=sys.platform,
+    )
+
+
+def _show(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        pass  # nobody reads: that is no reason not to run
 
 
 async def run_verify(settings: Settings) -> int:
@@ -300,7 +341,9 @@ async def _api(parts: Parts) -> ApiService:
     settings = parts.settings
     try:
         secret = settings.secret_key.encode() if settings.secret_key else await accounts.instance_secret("key")
-        await bootstrap(accounts, settings.bootstrap_tokens, pepper=secret, entropy=parts.entropy, clock=parts.clock)
+        parts.first_token = await bootstrap(
+            accounts, settings.bootstrap_tokens, pepper=secret, entropy=parts.entropy, clock=parts.clock
+        )
     except StoreUnavailable as error:
         raise StartError(str(error)) from error
     return ApiService(

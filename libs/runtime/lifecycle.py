@@ -162,9 +162,11 @@ class Supervisor:
         self._status = 1
         self._ending.set()
 
-    async def run(self) -> int:
+    async def run(self, *, on_started: Callable[[], None] | None = None) -> int:
         """
         Start everything, wait for the end, stop everything; return the status for the shell.
+
+        *on_started* is called once, when all services are started.
 
         0 asked to end and drained in time · 1 a service did not start, crashed, or did not stop in time ·
         128 + n a second signal n cut the drain short.
@@ -173,7 +175,7 @@ class Supervisor:
         for signum in _SIGNALS:
             loop.add_signal_handler(signum, self._signalled, signum)
         try:
-            return await self._run()
+            return await self._run(on_started)
         finally:
             for signum in _SIGNALS:
                 loop.remove_signal_handler(signum)
@@ -187,12 +189,14 @@ class Supervisor:
             self._status = 128 + signum
             self._hurry.set()
 
-    async def _run(self) -> int:
+    async def _run(self, on_started: Callable[[], None] | None) -> int:
         stack = AsyncExitStack()
         for name, service in self._services:
             if not await self._start(name, service, stack):
                 break
         else:
+            if on_started is not None:
+                on_started()
             await self._ending.wait()
         self._ending.set()  # from here on a signal means hurry
         self._deadline = time.monotonic() + self._drain_timeout_s
@@ -221,7 +225,7 @@ class Supervisor:
             self._log.critical("did not start", service=name, error=str(error) or type(error).__name__)
             self._status = self._status or 1
             return False
-        self._log.debug("started", service=name)
+        self._log.info("started", service=name)
         return not self._ending.is_set()
 
     async def _stop(self, name: str, service: Service) -> None:
@@ -237,7 +241,7 @@ class Supervisor:
             self._log.error("failed while stopping", service=name, exc_info=error)
             self._status = self._status or 1
         else:
-            self._log.debug("stopped", service=name)
+            self._log.info("stopped", service=name)
 
 
 async def _first(work: Awaitable[Any], event: asyncio.Event) -> None:

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import structlog
 
 from libs.log.port import Log
+from libs.runtime.probes import bind_failure
 from services.api.app import App, Handler, Observe
 from services.api.auth import Authenticator
 from services.api.consistency import ReadIndex
@@ -135,11 +136,11 @@ class ApiService:
         try:
             self._port = await server.listen(self._host, self._port)
         except OSError as error:
-            raise BindFailed(f"cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
+            raise BindFailed(bind_failure("FLIQ_PORT", self._host, self._port, error)) from error
         self._server = server
         if self._gate is not None:
             self._looking = asyncio.create_task(self._gate.look_forever(), name="api-gate")
-        _log.info("api_listening", host=self._host, port=self._port)
+        _log.debug("api_listening", host=self._host, port=self._port)
 
     async def stop(self) -> None:
         """Close the socket, let requests under way end, then let go; fine before `start` and twice."""

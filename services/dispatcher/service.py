@@ -143,7 +143,7 @@ class DispatcherService(StartStop):
             await self._calls.stop()
             if self.keeper is not None:
                 await self.keeper.stop()
-            log.info("stopped", in_flight=self._flights.open_count)
+            log.debug("drained", in_flight=self._flights.open_count)
 
     def ready(self) -> str | None:
         """Return None when all is well, else what is not."""
@@ -173,7 +173,7 @@ class DispatcherService(StartStop):
             room=self._wait_for_room,
         )
         self._readers[partition] = reader, asyncio.create_task(reader.run(), name=f"dispatcher partition {partition}")
-        log.info("partition_gained", partition=partition)
+        log.debug("partition_gained", partition=partition)
 
     async def on_lost(self, partition: int) -> None:
         """Serve a partition no longer: drop what has not started (called by the keeper)."""
@@ -185,7 +185,8 @@ class DispatcherService(StartStop):
         await asyncio.wait([found[1]])
         dropped += self._flights.drop_unstarted(partition)
         self._free_room()
-        log.info("partition_lost", partition=partition, dropped=dropped)
+        if self._is_taking:  # at a stop all are given back, and "stopped" says so
+            log.info("partition_lost", partition=partition, dropped=dropped)
 
     def may_release(self, partition: int) -> bool:
         """

@@ -283,7 +283,7 @@ class PartitionOwner:
             if decider.superseded:
                 raise Resigned("superseded: a newer claim stands in the log")
             if decider.leading and not self.leading.is_set():
-                log.info("leading", partition=self.partition, epoch=self._claim.epoch, position=self.position)
+                log.debug("leading", partition=self.partition, epoch=self._claim.epoch, position=self.position)
                 self.leading.set()
                 crash_at("scheduler.leading")
             self._wake_flusher()

@@ -131,7 +131,7 @@ class WebhooksService(StartStop, Generic[L]):
             await self._deliveries.stop()
             if self.keeper is not None:
                 await self.keeper.stop()
-            log.info("stopped", in_flight=self._deliveries.held_count)
+            log.debug("drained", in_flight=self._deliveries.held_count)
 
     def ready(self) -> str | None:
         """Return None when all is well, else what is not."""
@@ -168,7 +168,7 @@ class WebhooksService(StartStop, Generic[L]):
                 asyncio.create_task(follower.save_forever(), name=f"webhooks position {partition}"),
             ],
         )
-        log.info("partition_gained", partition=partition)
+        log.debug("partition_gained", partition=partition)
 
     async def on_lost(self, partition: int) -> None:
         """Serve a partition no longer: drop what has not started (called by the keeper)."""
@@ -179,7 +179,8 @@ class WebhooksService(StartStop, Generic[L]):
         self._deliveries.drop_unstarted(partition)
         # The lease may still be ours to give: what is done now is not done again by its next holder.
         await found[0].save()
-        log.info("partition_lost", partition=partition)
+        if self._is_taking:  # at a stop all are given back, and "stopped" says so
+            log.info("partition_lost", partition=partition)
 
     def _may_start(self, partition: int) -> bool:
         return self.keeper is not None and self.keeper.holds(partition)
