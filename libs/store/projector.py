@@ -25,6 +25,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+import asyncpg
+
 from libs.events import Claim
 from libs.store import flush_sql
 from libs.store.changes import PartitionChanges
@@ -151,7 +153,7 @@ class Projector:
         """Drop the connection, so that its transaction ends with it; the pool makes another when it is asked."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.terminate()
+            _terminate(connection)
             # The task is kept so that it is not collected before it ran.
             self._given_back = asyncio.ensure_future(self._pool.release(connection))
 
@@ -164,8 +166,16 @@ class Projector:
                     with translated():
                         await connection.execute(_UNDO_SESSION)
                 except StoreUnavailable:
-                    connection.terminate()  # it is of no use to anybody
+                    _terminate(connection)  # it is of no use to anybody
                 await self._pool.release(connection)
+
+
+def _terminate(connection: Any) -> None:
+    """End a connection, also one that the pool took back when the server went away."""
+    try:
+        connection.terminate()
+    except asyncpg.InterfaceError:
+        return  # its server is gone, and so is it
 
 
 def _check(ordered: Sequence[Flush]) -> None:

@@ -41,6 +41,7 @@ STATES_MAX: Final = 60_000  # states in memory per partition; beyond, the horizo
 READ_MAX: Final = 200  # records folded in one go, so that the loop stays free for timers
 RETRY_MS: Final = 500  # before the tables are asked again
 UNSAVED_MAX: Final = 20_000  # changed states not yet in the tables; beyond, reading waits for the flusher
+UNSAVED_BYTES_MAX: Final = 32_000_000  # the same for the specs among them: a flush is one message to the database
 HAND_OFF_EARLY_MS: Final = 1_000  # due events of the next second are written before a partition is handed over
 
 log = structlog.get_logger("scheduler")
@@ -256,7 +257,7 @@ class PartitionOwner:
     async def _read_forever(self) -> None:
         decider = self._decider
         while True:
-            while len(self._unsaved) > UNSAVED_MAX:
+            while len(self._unsaved) > UNSAVED_MAX or self._unsaved.spec_bytes > UNSAVED_BYTES_MAX:
                 self._saved.clear()
                 self._wake_flusher()
                 await self._saved.wait()

@@ -127,3 +127,15 @@ class _Nowhere:
 
     async def acquire(self) -> Any:
         raise asyncpg.TooManyConnectionsError("sorry, too many clients already")
+
+
+async def test_a_projector_whose_server_went_away_closes_quietly(hasty: Projector, other: Any) -> None:
+    """The back end of the flush is gone before `close`: nothing is raised, and nothing is left behind."""
+    await other.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)):
+        await hasty._connection.fetchval("SELECT 1")
+
+    await hasty.close()
