@@ -154,6 +154,8 @@ class FoldedTables:
         if self._going.is_set():
             while ledger.position + 1 < await self.log.end(partition):
                 for position, _, envelope in await self.log.read(partition, ledger.position + 1):
+                    if position <= ledger.position:
+                        continue  # somebody else folded meanwhile
                     event = read(partition, envelope)
                     ledger.apply(position, event, envelope.claim)
                     if self.forget_specs:

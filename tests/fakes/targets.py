@@ -38,7 +38,7 @@ class ScriptedEgress:
 
     def hang(self, host: str) -> None:
         """Answer no call to *host* until `answer`."""
-        self._held[host] = asyncio.Event()
+        self._held.setdefault(host, asyncio.Event())
 
     def answer(self, host: str) -> None:
         """Let the calls to *host* end."""
@@ -72,9 +72,7 @@ class ScriptedEgress:
 class HandKeeper:
     """Leases given and taken by the test."""
 
-    def __init__(
-        self, on_gained: Callable[[Any], Awaitable[None]], on_lost: Callable[[int], Awaitable[None]]
-    ) -> None:
+    def __init__(self, on_gained: Callable[[Any], Awaitable[None]], on_lost: Callable[[int], Awaitable[None]]) -> None:
         self._on_gained = on_gained
         self._on_lost = on_lost
         self.held: set[int] = set()
