@@ -99,10 +99,10 @@ class Parts:
         self.watch: ProgressWatch
 
     async def open(self, stack: AsyncExitStack) -> None:
-        """Open database, log and tables; raises `StartError`."""
+        """Open database, log and tables; raises `StartError` or `SettingsError`."""
         settings = self.settings
         if settings.kafka_bootstrap is not None:
-            raise StartError("FLIQ_KAFKA_BOOTSTRAP: this build keeps the log in PostgreSQL; unset it")
+            raise SettingsError("FLIQ_KAFKA_BOOTSTRAP: this build keeps the log in PostgreSQL; unset it")
         try:
             node = Node.claim(settings.data_dir, override=settings.node, entropy=self.entropy)
             stack.callback(node.release)
@@ -140,7 +140,7 @@ class Parts:
         if self.settings.database_url is not None:
             return self.settings.database_url
         if len(self.roles) < len(ROLES):
-            raise StartError(
+            raise SettingsError(
                 "FLIQ_DATABASE_URL: a service on its own needs the database that the others use;"
                 " `fliq all` brings one along"
             )
@@ -164,7 +164,10 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
     for name in unknown_names(os.environ):
         _log.warning("this variable is no setting of Fliq and is ignored", name=name)
     if settings.crash_at is not None:
-        arm(*settings.crash_at)
+        try:
+            arm(*settings.crash_at)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
     async with AsyncExitStack() as stack:
         parts = Parts(settings, roles)
         await parts.open(stack)

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_PORT_OF = re.compile(r"(\[[^]]*\]|[^:]*)(:[0-9]{0,5})?", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}", re.ASCII)
 
 
@@ -68,7 +69,9 @@ def directory(text: str) -> Path:
 
 def database_url(text: str) -> str:
     try:
-        is_postgres = urlsplit(text).scheme in ("postgresql", "postgres")
+        parts = urlsplit(text)
+        places = parts.netloc.rpartition("@")[2].split(",")  # several hosts are fine: the driver tries one after the other
+        is_postgres = parts.scheme in ("postgresql", "postgres") and all(_PORT_OF.fullmatch(place) for place in places)
     except ValueError:
         is_postgres = False
     if not is_postgres:
