@@ -211,7 +211,7 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
             return _with(state, position, status=JobStatus.CANCELLED, cancel_requested=False, completed_at=event.at)
         case WebhookFinished():
             return state if state.webhook_at is not None else _with(state, position, webhook_at=event.at)
-        case _:
+        case _:  # pragma: no cover - TRANSITIONS names no other event
             return state
 
 

@@ -165,9 +165,9 @@ class Ledger:
                 return self._tick(event, position)
             case LogBarrier():
                 return Applied(Verdict.APPLIED, event)
-            case OwnerClaimed():
+            case OwnerClaimed():  # pragma: no cover - `apply` has dealt with it
                 return None
-            case _:
+            case _:  # pragma: no cover
                 assert_never(event)
 
     def _tick(self, event: ScheduleTicked, position: int) -> Applied | None:

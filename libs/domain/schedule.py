@@ -110,7 +110,7 @@ def evolve(state: ScheduleState, event: Event, position: int) -> ScheduleState:
             return _with(state, position, status=status, next_run_at=event.next_run_at)
         case SchedulePaused() | ScheduleDeleted():
             return _with(state, position, status=status, next_run_at=None)
-        case _:
+        case _:  # pragma: no cover - TRANSITIONS names no other event
             return state
 
 

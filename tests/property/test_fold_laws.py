@@ -434,6 +434,8 @@ def test_a_status_and_an_event_that_are_not_in_the_table_change_nothing(status: 
     state = JobState(
         job_id=JOBS[0], account="acme", status=status, attempt=1, scheduled_at=NOW, fire_at=NOW, created_at=NOW
     )
+    assert state.is_terminal == (status in TERMINAL)
+    assert state.is_waiting == (status in job_fold.WAITING)
     everything: list[Event] = [
         _scheduled(JOBS[0], NOW, 0),
         JobCancelRequested(job_id=JOBS[0], at=NOW),
