@@ -127,11 +127,13 @@ class App:
         except (LogError, StoreUnavailable, TimeoutError) as error:
             _log.warning("request_unavailable", route=route, reason=f"{type(error).__name__}: {error}"[:200])
             reply = error_reply(unavailable())
-        except Exception as error:
-            if request.transport is None:
-                raise ConnectionResetError("the peer closed the connection") from error
-            _log.error("request_crashed", route=route, exc_info=error)
-            reply = error_reply(ApiError(500, "internal_error", "something went wrong on our end"))
+        except Exception as error:  # noqa: BLE001 - the caller gets an answer, and the log the defect
+            if request.transport is None and isinstance(error, ConnectionError):
+                # The peer hung up while its body was being read: there is nobody to answer, and nothing is wrong here.
+                reply = error_reply(ApiError(400, "invalid_request", "the body did not arrive"), is_last=True)
+            else:
+                _log.error("request_crashed", route=route, exc_info=error)
+                reply = error_reply(ApiError(500, "internal_error", "something went wrong on our end"))
         self._observe(route, request.method, reply.status, self._now_s() - began_at)
         return reply
 

@@ -43,12 +43,23 @@ CURSOR: Final = nullable({"type": "string", "description": "The next page's curs
 HEADERS_OUT: Final = nullable({"type": "object", "additionalProperties": {"type": "string"}})
 KEY: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": validation.KEY_MAX}
 
-_URL: Final[Schema] = {"type": "string", "format": "uri", "minLength": 1, "maxLength": 2048}
+_URL: Final[Schema] = {
+    "type": "string",
+    "format": "uri",
+    "minLength": 1,
+    "maxLength": 2048,
+    "examples": ["https://example.com/api/charge"],
+}
 _HEADERS: Final[Schema] = {
     "type": "object",
     "maxProperties": header_rules.HEADERS_MAX,
-    "propertyNames": {"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"},
-    "additionalProperties": {"type": "string", "pattern": "^[\\t\\x20-\\x7e]{0,4096}$"},
+    "propertyNames": {"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "maxLength": header_rules.NAME_MAX},
+    "additionalProperties": {
+        "type": "string",
+        "pattern": "^[\\t\\x20-\\x7e]*$",
+        "maxLength": header_rules.VALUE_MAX,
+    },
+    "examples": [{"Content-Type": "application/json"}],
     "description": "Hop-by-hop headers, X-Fliq-* and webhook-* are refused (`reserved_header`).",
 }
 _COMMON: Final[dict[str, Schema]] = {

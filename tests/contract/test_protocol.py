@@ -7,6 +7,7 @@ import gzip
 import json
 
 import pytest
+import structlog
 
 from services.api import request_body, server
 from services.api.service import ApiService
@@ -179,6 +180,23 @@ async def test_half_a_body(hasty: None, world: World, service: ApiService) -> No
     answer = await exchange(service.port, post(world.token(), b'{"url"', "Content-Length: 500"))
 
     assert (answer.status, answer.code, answer.closed) == (408, "request_timeout", True)
+
+
+async def test_hanging_up_is_no_fault(world: World, service: ApiService) -> None:
+    """A peer that hangs up in the middle of its body leaves no error in the log."""
+    answered = asyncio.Event()
+
+    def observe(_route: str, _method: str, _status: int, _seconds: float) -> None:
+        answered.set()
+
+    replica = await world.replica(observe=observe)
+    with structlog.testing.capture_logs() as lines:
+        connection = await RawConnection.open(replica.port)
+        connection.send(post(world.token(), b'{"url"', "Content-Length: 500"))
+        await connection.writer.drain()
+        await connection.close()
+        await asyncio.wait_for(answered.wait(), 5)
+    assert [line for line in lines if line["log_level"] in ("error", "warning")] == []
 
 
 async def test_slow_header_behind_a_request(hasty: None, service: ApiService) -> None:

@@ -1,6 +1,6 @@
 """Generated requests: the API answers as its own OpenAPI document says, whatever is sent.
 
-FLIQ_TEST_EXAMPLES sets how many requests are tried per operation and phase.
+FLIQ_TEST_EXAMPLES (such as 100) asks for a long run: so many requests per operation, and the systematic phase besides.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import hypothesis
 import pytest
@@ -44,6 +45,9 @@ _NOW = 1_900_000_000_000
 schemathesis.openapi.format("date-time", st.integers(_NOW, _NOW + 5 * 365 * 86_400_000).map(render_instant))
 schemathesis.openapi.format("uri", st.from_regex(r"https://example\.com/[a-z0-9/]{0,20}", fullmatch=True))
 schema = schemathesis.openapi.from_dict(document("test"))
+EXAMPLES = os.environ.get("FLIQ_TEST_EXAMPLES")
+# The systematic phase takes ten seconds to write its cases down: for the long runs.
+schema.config.phases.coverage.enabled = EXAMPLES is not None
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +73,12 @@ def running() -> Iterator[tuple[str, str]]:
 
 @schema.parametrize()
 @hypothesis.settings(
-    max_examples=int(os.environ.get("FLIQ_TEST_EXAMPLES", "8")),
+    max_examples=int(EXAMPLES or "20"),
     deadline=timedelta(seconds=5),
     derandomize=True,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
-def test_answers_as_described(case: schemathesis.Case, running: tuple[str, str]) -> None:
+def test_answers_as_described(case: Any, running: tuple[str, str]) -> None:
     """No 5xx, no answer outside the document, nothing malformed accepted, nothing served without a token."""
     url, token = running
     case.call_and_validate(base_url=url, headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)

@@ -38,7 +38,7 @@ def test_defaults() -> None:
     assert request.spec.timeout_ms == 30_000
     assert request.max_retries == 0
     assert request.idempotency_key is None
-    assert request.spec.headers is request.spec.body is request.spec.webhook_url is None
+    assert (request.spec.headers, request.spec.body, request.spec.webhook_url) == (None, None, None)
 
 
 @pytest.mark.parametrize("field", ["headers", "body", "idempotency_key", "webhook_url", "webhook_headers"])
@@ -132,8 +132,9 @@ def test_body() -> None:
     assert job(body="\U0001f600" * 65_536).spec.body
     assert refusal(body="x" * 262_145) == "invalid_body"
     assert refusal(body="\U0001f600" * 65_536 + "x") == "invalid_body"
-    for other in (1, {}, [], True):
-        assert refusal(body=other) == "invalid_body"
+    wrong: Any
+    for wrong in (1, {}, [], True):
+        assert refusal(body=wrong) == "invalid_body"
 
 
 @pytest.mark.parametrize("field", ["headers", "webhook_headers"])
