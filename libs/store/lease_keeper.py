@@ -26,6 +26,7 @@ INTERVAL_S: Final = 1.0
 CERTAIN_FRACTION: Final = 0.6
 CALLBACK_TIMEOUT_S: Final = 5.0
 RELEASE_TIMEOUT_S: Final = 2.0
+HAND_BACK_S: Final = 5.0  # most calls have ended by then; the partition is not served meanwhile
 PATIENCE_MIN_S: Final = 0.5  # for one answer of the database, when certainty has run out already
 PATIENCE_MAX_S: Final = 2.0
 
@@ -88,9 +89,15 @@ class LeaseKeeper:
         partitions: int,
         on_gained: Callable[[Lease], Awaitable[None]],
         on_lost: Callable[[int], Awaitable[None]],
+        may_release: Callable[[int], bool] | None = None,
         clock: KeeperClock | None = None,
     ) -> None:
-        """Keep a share of *partitions* leases; see the module for when the callbacks come."""
+        """
+        Keep a share of *partitions* leases; see the module for when the callbacks come.
+
+        A holder with *may_release* is asked each round, for at most `HAND_BACK_S`, before a lease goes back for the sake of
+        balance: it stops taking at once, and says true when nothing is under way any more.
+        """
         self._leases = leases
         self._partitions = partitions
         self._on_gained = on_gained
@@ -99,6 +106,8 @@ class LeaseKeeper:
         self._held: dict[int, Lease] = {}
         self._certain_until: dict[int, float] = {}
         self._paused_until: dict[int, float] = {}
+        self._may_release = may_release
+        self._going_back: tuple[Lease, float] | None = None
         self._task: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()  # one who gains, loses or releases at a time
 
@@ -190,16 +199,28 @@ class LeaseKeeper:
         share = math.ceil(self._partitions / await self._answer(self._leases.members()))
         now = self._clock.monotonic_s()
         self._paused_until = {part: until for part, until in self._paused_until.items() if until > now}
-        if len(self._held) > share:
-            lease = self._held[max(self._held)]
-            await self._lose(lease.partition)
-            await self._bounded(self._leases.release([lease]))
+        if self._going_back is not None and self._held.get(self._going_back[0].partition) is not self._going_back[0]:
+            self._going_back = None  # it was lost before it could be given
+        if self._going_back is not None or len(self._held) > share:
+            await self._hand_back()
         elif len(self._held) < share:
             wanted = share - len(self._held)
             for lease in await self._answer(self._leases.acquire(wanted, avoid=list(self._paused_until))):
                 self._held[lease.partition] = lease
                 self._certain_until[lease.partition] = now + CERTAIN_FRACTION * self._leases.ttl_s
                 await self._call(self._on_gained(lease))
+
+    async def _hand_back(self) -> None:
+        """Give one lease back once its holder is done with it; once begun, this comes to its end."""
+        now = self._clock.monotonic_s()
+        if self._going_back is None:
+            self._going_back = self._held[max(self._held)], now + HAND_BACK_S
+        lease, until = self._going_back
+        if self._may_release is not None and not self._may_release(lease.partition) and now < until:
+            return
+        self._going_back = None
+        await self._lose(lease.partition)
+        await self._bounded(self._leases.release([lease]))
 
     async def _answer(self, question: Awaitable[R]) -> R:
         """Wait for the database while we are certain, no longer: one that hangs must not keep us from letting go."""
