@@ -1,14 +1,40 @@
-"""Fixtures of the contract tests: the API in this process, over a small world."""
+"""
+Fixtures of the contract tests.
+
+A test that asks only for `api` (and `other`) runs twice: against the API in this process over a small world, and against a running
+Fliq, real processes on a real database, with an account of its own. A test that reaches into the `world` runs in this process only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from services.api.service import ApiService
 from tests.contract.world import World
-from tests.fakes.running import Client
+from tests.fakes.postgres import Databases
+from tests.fakes.running import Client, RunningFliq, make_token
+
+ACCOUNTS = 250
+
+
+def _token(number: int) -> str:
+    return make_token(f"contract{number:022d}")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let tests that use nothing but clients run on both."""
+    names = set(metafunc.fixturenames)
+    if "api" in names:
+        reaches_in = names & {"world", "service"} if _asks_for(metafunc, "world", "service") else set()
+        metafunc.parametrize("api", ["here"] if reaches_in else ["here", "running"], indirect=True)
+
+
+def _asks_for(metafunc: pytest.Metafunc, *names: str) -> bool:
+    """Say whether the test itself, rather than a fixture, asks for one of *names*."""
+    return bool(set(metafunc.function.__code__.co_varnames[: metafunc.function.__code__.co_argcount]) & set(names))
 
 
 @pytest.fixture
@@ -26,15 +52,33 @@ async def service(world: World) -> ApiService:
     return await world.replica()
 
 
+@pytest.fixture(scope="session")
+def contract_fliq(pg_dsn_of: Databases) -> Iterator[tuple[RunningFliq, Iterator[int]]]:
+    """A running Fliq with many accounts, and the numbers of those that nobody has used yet."""
+    tokens = ",".join(f"contract{number}={_token(number)}" for number in range(ACCOUNTS))
+    with RunningFliq(database_url=pg_dsn_of.create(), FLIQ_BOOTSTRAP_TOKENS=tokens) as running:
+        yield running, itertools.count()
+
+
 @pytest.fixture
-async def api(world: World, service: ApiService) -> AsyncIterator[Client]:
-    """A client of account `default`."""
-    async with Client(f"http://127.0.0.1:{service.port}", world.token()) as client:
+async def api(request: pytest.FixtureRequest, world: World, service: ApiService) -> AsyncIterator[Client]:
+    """A client of an account that has nothing yet."""
+    if getattr(request, "param", "here") == "running":
+        fliq, numbers = request.getfixturevalue("contract_fliq")
+        url, token = fliq.url, _token(next(numbers))
+    else:
+        url, token = f"http://127.0.0.1:{service.port}", world.token()
+    async with Client(url, token) as client:
         yield client
 
 
 @pytest.fixture
-async def other(world: World, service: ApiService) -> AsyncIterator[Client]:
-    """A client of another account."""
-    async with Client(f"http://127.0.0.1:{service.port}", world.token("other")) as client:
+async def other(request: pytest.FixtureRequest, api: Client, world: World) -> AsyncIterator[Client]:
+    """A client of another account, of the same Fliq."""
+    if api.url.endswith(f":{world.replicas[0].port}"):
+        token = world.token("other")
+    else:
+        _, numbers = request.getfixturevalue("contract_fliq")
+        token = _token(next(numbers))
+    async with Client(api.url, token) as client:
         yield client
