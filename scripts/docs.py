@@ -10,12 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from libs.runtime import config, metrics
+from scripts import event_page, lifecycle_page
 
 ROOT = Path(__file__).resolve().parents[1]
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/settings.md": config.page,
     "docs/metrics.md": metrics.page,
+    "docs/events.md": event_page.page,
+    "docs/job-lifecycle.md": lifecycle_page.page,
 }
 
 

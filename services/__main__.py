@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import inspect
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import uvloop
 
@@ -27,35 +29,73 @@ Everything that is asked for and decided stands in one log; the tables are a fol
 
 EXAMPLES = """\
 examples:
-  fliq all                                   all services in this process, on the embedded PostgreSQL
-  FLIQ_DATABASE_URL=postgresql://... fliq api          one service, on your PostgreSQL
-  fliq verify                                compare the tables with the log, row for row
+  fliq all                                        everything in this process, PostgreSQL included
+  FLIQ_DATABASE_URL=postgresql://... fliq api     one service, on your PostgreSQL; start the others likewise
+  FLIQ_PORT=8000 FLIQ_DATA_DIR=/var/lib/fliq fliq all
+  fliq verify                                     compare the tables with the log, row for row
 
-exit codes: 0 stopped as asked · 1 failed, or `verify` found a difference · 2 wrong usage or settings
+Ctrl-C or SIGTERM drains: no new work, calls under way end, what they report is written. A second one ends at once.
+exit codes: 0 stopped as asked, 1 failed or `verify` found a difference, 2 wrong usage or settings
 """
+
+ALL = """\
+Run every service in this process: the scheduler, the dispatcher, the webhooks service and the API.
+
+Without FLIQ_DATABASE_URL it brings a PostgreSQL along, in FLIQ_DATA_DIR. At the first start it prints an API token and
+an example that can be pasted into a shell. Calls go to public addresses only, unless FLIQ_EGRESS_ALLOW names others.
+"""
+
+VERIFY = """\
+Fold the log from its beginning and compare the result with every row of the tables, in one snapshot.
+
+Prints a line for each difference and exits 1 when there is one. It only reads; with FLIQ_DATABASE_URL it may run
+beside the services, with the embedded PostgreSQL while `fliq all` is stopped.
+"""
+
+MEANINGS = {
+    "all": "run every service in this process",
+    "api": "take requests: command -> log, query -> tables",
+    "scheduler": "decide what is due: log -> timer wheel -> due",
+    "dispatcher": "make the calls: due -> HTTP -> outcome",
+    "webhooks": "report the end: terminal -> webhook",
+    "verify": "compare the tables with the log, row for row; exit 1 on a difference",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the parser of the command line; a service's own help is its card, the text of its package."""
     parser = argparse.ArgumentParser(
         prog="fliq",
         description=DESCRIPTION,
         epilog=EXAMPLES + "\n" + help_text(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_layout,
     )
     parser.add_argument("--version", action="version", version=f"fliq {VERSION}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    meanings = {
-        "all": "run every service in this process",
-        "api": "take requests: command -> log, query -> tables",
-        "scheduler": "decide what is due: log -> timer wheel -> due",
-        "dispatcher": "make the calls: due -> HTTP -> outcome",
-        "webhooks": "report the end: terminal -> webhook",
-    }
-    for role, meaning in meanings.items():
-        commands.add_parser(role, help=meaning, description=meaning)
-    commands.add_parser("verify", help="compare the tables with the log, row for row; exit 1 on a difference")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command", title="commands")
+    texts = {"all": ALL, "verify": VERIFY} | {role: _card(role) for role in ROLES}
+    for name, meaning in MEANINGS.items():
+        commands.add_parser(
+            name,
+            help=meaning,
+            description=texts[name],
+            epilog="`fliq --help` lists the settings; all are environment variables.",
+            formatter_class=_layout,
+        )
     return parser
+
+
+def _card(role: str) -> str:
+    """Return the card of a service with what it takes to run it alone."""
+    card = inspect.cleandoc(import_module(f"services.{role}").__doc__ or "")
+    many = "any of them may answer" if role == "api" else "they share the partitions"
+    return (
+        f"{card}\n\nNeeds FLIQ_DATABASE_URL, the database that the other services use. As many as you like may run"
+        f" ({many}); on one machine each\nneeds a FLIQ_ADMIN_PORT of its own."
+    )
+
+
+def _layout(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=16, width=110)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,25 @@
 Field types shared by the events: shapes that are checked when a record is read, so that nothing alien reaches a table.
 
 Every instant is an integer: milliseconds since 1970-01-01 UTC.
+
+Fields that mean the same in every event (docs/events.md is made from this list and from the events' own):
+
+    job_id: the job this is about.
+    schedule_id: the schedule this is about; on a job's events, the one that spawned it.
+    account: whose it is.
+    at: when its writer made it.
+    attempt: ordinal of the try, from 1.
+    execution_id: the try's id, computed from job and attempt: a repeated call carries the same.
+    fire_at: when the job is to be called.
+    max_retries: tries after the first.
+    ok: the receiver answered 200-299.
+    status_code: what the receiver answered; none when no answer arrived.
+    error: a short, stable text; none on success.
+    duration_ms: from the beginning of the call to its end.
+    has_webhook: somebody is to be told.
+    spec: what to call and whom to tell, see `Spec`.
+    spec_id: under which id the spec is kept.
+    next_run_at: the instant of the next tick.
 """
 
 from typing import Annotated

@@ -49,7 +49,13 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
 
 class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Fact: a job was asked for. First wins by *job_id*."""
+    """
+    Fact: a job was asked for. First wins by *job_id*.
+
+    Args:
+        idempotency_key: under which the caller may repeat the request.
+        replay_of: the failed job that this one clones.
+    """
 
     job_id: JobId
     account: Account
@@ -73,6 +79,11 @@ class AttemptDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     Decision: the *attempt*-th try is to be made at *not_before*. Once admitted, the job has fired.
 
     It carries all that the dispatcher needs except the spec, which is read by *spec_id* (payloads stand in the log once).
+
+    Args:
+        not_before: the call leaves at this instant, never earlier.
+        scheduled_at: the instant that was asked for; sent along as `X-Fliq-Scheduled-At`.
+        timeout_ms: bound on the try.
     """
 
     job_id: JobId
@@ -88,7 +99,13 @@ class AttemptDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Fact: how a try ended. First wins by (*job_id*, *attempt*)."""
+    """
+    Fact: how a try ended. First wins by (*job_id*, *attempt*).
+
+    Args:
+        started_at: when the request was handed to the socket; when it never was, when the try began.
+        retry_after_ms: what a 429 or 503 asked for.
+    """
 
     job_id: JobId
     at: Instant
@@ -103,7 +120,12 @@ class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class JobRetryScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Decision: the job is tried again, as its *attempt*-th try, at *fire_at*."""
+    """
+    Decision: the job is tried again, as its *attempt*-th try, at *fire_at*.
+
+    Args:
+        attempt: ordinal of the try to come.
+    """
 
     job_id: JobId
     at: Instant
@@ -122,7 +144,13 @@ class JobCancelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class JobFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Decision: the job reached its end after *attempt* tries."""
+    """
+    Decision: the job reached its end after *attempt* tries.
+
+    Args:
+        status: how it ended.
+        last_error: the last try's error; none on success.
+    """
 
     job_id: JobId
     account: Account

@@ -12,7 +12,14 @@ CONTROL_KEY = "owner"
 
 
 class OwnerClaimed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Control: *node* claims the partition. Admitted only when *epoch* is higher than every claim admitted before it."""
+    """
+    Control: *node* claims the partition. Admitted only when *epoch* is higher than every claim admitted before it.
+
+    Args:
+        epoch: number of the claim; it only grows.
+        nonce: no other claim has it, also when a restored database hands out an epoch twice.
+        node: name of the process.
+    """
 
     epoch: Annotated[int, Meta(ge=1, le=10**15)]
     nonce: Annotated[str, Meta(pattern=r"\A[0-9a-zA-Z]{8,64}\Z")]
@@ -21,7 +28,12 @@ class OwnerClaimed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class LogBarrier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Control: readers that do not understand *min_version* must stop here. Reserved: read today, written by no one yet."""
+    """
+    Control: readers that do not understand *min_version* must stop here. Reserved: read today, written by no one yet.
+
+    Args:
+        min_version: the least version of the log's protocol that a reader must know.
+    """
 
     min_version: int
     at: Instant

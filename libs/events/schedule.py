@@ -7,7 +7,12 @@ from libs.events.job import Spec
 
 
 class ScheduleCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Fact: a cron rule was asked for. First wins by *schedule_id*. The first run is recorded, never recomputed."""
+    """
+    Fact: a cron rule was asked for. First wins by *schedule_id*. The first run is recorded, never recomputed.
+
+    Args:
+        cron: the rule, five fields, UTC.
+    """
 
     schedule_id: ScheduleId
     account: Account
@@ -45,7 +50,12 @@ class ScheduleTicked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     Decision: the schedule spawns *job_id*, due at *tick_at*, and runs next at *next_run_at*.
 
     This one event both advances the schedule and creates the job, so no crash can come between the two.
-    *next_run_at* is None when the rule does not fire again within five years. *missed_count* ticks were skipped.
+    *next_run_at* is None when the rule does not fire again within five years.
+
+    Args:
+        tick_at: the instant of the tick, which is the job's.
+        job_id: the job that it spawns, computed from schedule and instant: a repeated tick means the same job.
+        missed_count: ticks that were skipped, since only the latest missed one is made up for.
     """
 
     schedule_id: ScheduleId

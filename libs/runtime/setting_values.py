@@ -70,7 +70,7 @@ def directory(text: str) -> Path:
 def database_url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        places = parts.netloc.rpartition("@")[2].split(",")  # several hosts are fine: the driver tries one after the other
+        places = parts.netloc.rpartition("@")[2].split(",")  # of several the driver tries one after the other
         is_postgres = parts.scheme in ("postgresql", "postgres") and all(_PORT_OF.fullmatch(place) for place in places)
     except ValueError:
         is_postgres = False
