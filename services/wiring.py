@@ -315,7 +315,8 @@ def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
         RoleLeases(parts.control_pool, "dispatcher", parts.node),
         partitions=parts.partitions,
         on_gained=service.on_gained,
-        on_lost=service.on_lost,        may_release=service.may_release,
+        on_lost=service.on_lost,
+        may_release=service.may_release,
     )
     return service
 
