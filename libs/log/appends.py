@@ -109,6 +109,11 @@ class AppendQueue:
         return group
 
     @property
+    def is_over(self) -> bool:
+        """Whether the queue is closed and empty."""
+        return self._closed and not self._waiting
+
+    @property
     def is_taken(self) -> bool:
         """Whether a group is with the writer."""
         return bool(self._taken)

@@ -37,12 +37,18 @@ class Features:
 
 
 class Harness:
-    """One log's data, and the means to disturb it. Subclasses say how."""
+    """
+    One log's data, and the means to disturb it. Subclasses say how.
+
+    Args:
+        request: yields the fixture named by `fixture`, where the log's data lives; it is asked for now, so that it outlives the log.
+    """
 
     features: ClassVar[Features]
+    fixture: ClassVar[str | None] = None
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
-        self.request = request
+        self.address: str = request.getfixturevalue(self.fixture) if self.fixture else ""
         self.opened: list[Log] = []
 
     def make(self, partitions: int) -> Log:

@@ -136,6 +136,20 @@ async def test_appends_wait_for_a_server_that_comes_back(own_server: EmbeddedPos
         assert (await log.read(1, start))[0].envelope.value == b"patient"
 
 
+async def test_stop_while_the_server_is_away(own_server: EmbeddedPostgres) -> None:
+    """G7: a log whose server is gone, and to which nobody appends, stops without waiting for it."""
+    async with running(own_server.dsn) as log:
+        await log.append(0, [envelope("a")])
+        await asyncio.to_thread(own_server.stop)
+        with pytest.raises(LogError):
+            await log.append(0, [envelope("b")], timeout_s=0.1)
+        with pytest.raises(LogError):
+            await log.append(0, [envelope("b")], timeout_s=0.1)
+        async with asyncio.timeout(3):
+            await log.stop()
+    await asyncio.to_thread(own_server.start)
+
+
 async def test_an_unreachable_server_is_one_line(tmp_path: Path) -> None:
     """A log whose server is not there says so at start."""
     log = PostgresLog(f"postgresql://nobody@/none?host={tmp_path}", timeout_s=1.0)
@@ -196,6 +210,35 @@ async def test_a_silent_backend_is_ended_before_the_next_group(pg_dsn: str) -> N
         gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $2 AND pid <> $1"
         assert await fetch_value(pg_dsn, gone, pid)
         assert await values(log) in (["before", "second"], ["before", "first", "second"])
+
+
+async def test_g3_a_commit_that_takes_long_keeps_later_ones_out_of_sight(pg_dsn: str) -> None:
+    """
+    G3: while one process is between drawing a position and its commit, no later position becomes visible.
+
+    The hazard: with a sequence, the record behind would be seen first, and a reader would go past the one that is late.
+    """
+    async with running(pg_dsn) as one, running(pg_dsn) as other, running(pg_dsn) as reader:
+        gate = await asyncpg.connect(pg_dsn)
+        await gate.execute(
+            """
+            CREATE FUNCTION fliq_log.wait() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END';
+            CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON fliq_log.log_events DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW WHEN (NEW.key = 'slow') EXECUTE FUNCTION fliq_log.wait();
+            SELECT pg_advisory_lock(1);
+            """
+        )
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        slow = asyncio.create_task(one.append(0, [envelope("slow", key="slow")]))
+        while await gate.fetchval(waits) < 1:
+            await asyncio.wait([slow], timeout=0.01)
+        quick = asyncio.create_task(other.append(0, [envelope("quick")]))
+        assert await reader.read(0, 0, wait_s=0.1) == []
+        assert not quick.done()
+        await gate.close()
+        assert (await slow, await quick) == (0, 1)
+        assert await values(reader) == ["slow", "quick"]
 
 
 async def test_an_error_of_the_server_means_not_written(pg_dsn: str) -> None:

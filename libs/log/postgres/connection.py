@@ -83,13 +83,14 @@ class Queries:
         self._pool: asyncpg.Pool | None = None
 
     async def start(self) -> None:
-        """Connect; raises what asyncpg raises."""
+        """Make ready; connections are made when they are needed."""
 
         async def leave(_: object) -> None:
             """Nothing to reset: these connections run single statements only."""
 
+        # No floor: asyncpg would restore it in the background while the server is away, with a traceback for each try.
         self._pool = await asyncpg.create_pool(
-            self._dsn, min_size=1, max_size=_READERS_MAX, reset=leave, **options(self._timeout_s)
+            self._dsn, min_size=0, max_size=_READERS_MAX, reset=leave, **options(self._timeout_s)
         )
 
     async def stop(self) -> None:

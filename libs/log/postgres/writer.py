@@ -56,9 +56,11 @@ class Writer:
     async def run(self) -> None:
         """Write until the queue is closed and empty."""
         try:
+            await self._reconnect()
             while await self._queue.arrival():
                 if self._connection is None or self._connection.is_closed():
                     await self._reconnect()
+                    continue
                 # Callers whose append the last group ended run now, and what they append next joins this group.
                 await asyncio.sleep(0)
                 group = self._queue.take(max_records=GROUP_RECORDS_MAX, max_bytes=GROUP_BYTES_MAX)
@@ -70,10 +72,10 @@ class Writer:
                 await close(self._connection)
 
     async def _reconnect(self) -> None:
-        """Connect, however long it takes: appends that wait end by their own deadlines."""
+        """Connect, however long it takes: appends that wait end by their own deadlines. Give up when nothing more can come."""
         self._drop()
         pause_s = RETRY_FIRST_S
-        while True:
+        while not self._queue.is_over:
             try:
                 await self._connect()
                 return
