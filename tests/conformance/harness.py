@@ -41,7 +41,7 @@ class Harness:
     One log's data, and the means to disturb it. Subclasses say how.
 
     Args:
-        request: yields the fixture named by `fixture`, where the log's data lives; it is asked for now, so that it outlives the log.
+        request: yields the fixture named by `fixture`, where the data lives; asked for at once, so that it outlives the log.
     """
 
     features: ClassVar[Features]
