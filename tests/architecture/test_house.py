@@ -1,0 +1,101 @@
+"""The house: cards, sizes and names."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILE_LINES_MAX = {"libs": 400, "services": 400, "tests": 500}
+FUNCTION_LINES_MAX = 70
+FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "base", "misc"}
+SERVICES = ("api", "dispatcher", "scheduler", "webhooks")
+
+
+def modules(*folders: str) -> list[Path]:
+    """Return the modules below *folders*."""
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def place(path: Path) -> str:
+    """Return a path as the messages name it."""
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_its_card(name: str) -> None:
+    """Its docstring says what it turns into what, what it reads, writes and holds, and what it never does."""
+    module = ast.parse((ROOT / "services" / name / "__init__.py").read_text(encoding="utf-8"))
+    card = ast.get_docstring(module) or ""
+
+    assert re.match(r"\w+: \w+", card), "the first line names the service and its one task"
+    assert [line.partition(":")[0] for line in card.splitlines() if re.match(r"[A-Z]\w+: {2,}\S", line)] == [
+        "Reads",
+        "Writes",
+        "Holds",
+        "Never",
+    ]
+
+
+def test_every_service_is_known() -> None:
+    """A new service gets a card, and a line here."""
+    found = {path.parent.name for path in (ROOT / "services").glob("*/__init__.py")}
+
+    assert found == set(SERVICES)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_its_loop(name: str) -> None:
+    """`service.py` is where its loop is."""
+    assert (ROOT / "services" / name / "service.py").is_file()
+
+
+@pytest.mark.parametrize("folder", FILE_LINES_MAX)
+def test_no_file_is_too_long(folder: str) -> None:
+    """Beyond this a file holds more than one idea."""
+    sizes = {place(path): len(path.read_text(encoding="utf-8").splitlines()) for path in modules(folder)}
+
+    assert {name: size for name, size in sizes.items() if size > FILE_LINES_MAX[folder]} == {}
+
+
+def test_no_function_is_too_long() -> None:
+    """Beyond this a function cannot be read in one go."""
+    found = {}
+    for path in modules("libs", "services", "tests"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > FUNCTION_LINES_MAX:
+                    found[f"{place(path)}:{node.lineno} {node.name}"] = length
+
+    assert found == {}
+
+
+def test_no_module_is_a_drawer() -> None:
+    """A name that could hold anything will."""
+    paths = [*modules("libs", "services", "tests")]
+    words = {place(path): {*re.split(r"[_.]", path.stem), path.parent.name} for path in paths}
+
+    assert {name: found for name, each in words.items() if (found := each & FORBIDDEN_NAMES)} == {}
+
+
+def test_every_module_says_what_it_is() -> None:
+    """A docstring at the top of every module of the product."""
+    silent = [
+        place(path)
+        for path in modules("libs", "services")
+        if (text := path.read_text(encoding="utf-8")) and not ast.get_docstring(ast.parse(text))
+    ]
+
+    assert silent == []
+
+
+def test_no_home_of_a_developer_is_in_the_tree() -> None:
+    """Nothing that is shipped names a path of the machine that it was written on."""
+    pattern = re.compile(r"/(?:home|root|Users)/")
+    named = [place(path) for path in modules("libs", "services") if pattern.search(path.read_text(encoding="utf-8"))]
+
+    assert named == []
