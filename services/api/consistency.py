@@ -40,14 +40,16 @@ class ReadIndex:
         """
         if partition >= self._partition_count:
             return
-        end = await asyncio.wait_for(self._log.end(partition), self._wait_s)
+        async with asyncio.timeout(self._wait_s):
+            end = await self._log.end(partition)
         if end > 0 and not await self._progress.wait(partition, end - 1, self._wait_s):
             raise unavailable("the tables are behind the log, try again")
 
     async def everywhere(self) -> None:
         """The same for every partition."""
         partitions = range(self._partition_count)
-        ends = await asyncio.wait_for(asyncio.gather(*[self._log.end(p) for p in partitions]), self._wait_s)
+        async with asyncio.timeout(self._wait_s):
+            ends = await asyncio.gather(*[self._log.end(p) for p in partitions])
         wanted = {p: end - 1 for p, end in zip(partitions, ends, strict=True) if end > 0}
         if not await self._progress.wait_all(wanted, self._wait_s):
             raise unavailable("the tables are behind the log, try again")

@@ -45,6 +45,7 @@ FIELD_MAX: Final = (
 )
 HEADERS_MAX: Final = 128
 BACKLOG: Final = 1024
+CONNECTIONS_MIN: Final = 16
 
 Handle = Callable[[BaseRequest], Awaitable[Reply]]
 
@@ -172,6 +173,15 @@ class HttpServer(AiohttpServer):
         now = self._loop.time()
         for connection in [c for c in self._connections if cast(Connection, c).deadline < now]:
             connection.force_close()
+
+
+def connections_within(wanted: int, files_max: int) -> int:
+    """
+    Return how many of *wanted* connections a process may take that can open *files_max* files.
+
+    Half: the other half is for calls, the database and the log, which must go on when callers crowd in.
+    """
+    return min(wanted, max(files_max // 2, CONNECTIONS_MIN)) if files_max > 0 else wanted
 
 
 def _protocol_error(error: BaseException | None) -> ApiError:

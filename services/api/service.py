@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -23,7 +24,7 @@ from services.api.minting import Entropy, Mint
 from services.api.openapi import OpenApi
 from services.api.ports import Accounts, Keys, Progress, Queries
 from services.api.schedules import Schedules
-from services.api.server import HttpServer
+from services.api.server import HttpServer, connections_within
 from services.api.signing_secret import SigningSecret
 from services.api.tokens import Tokens
 from services.api.validation import CheckUrl
@@ -121,7 +122,8 @@ class ApiService:
             return "not listening"
         if self._looking is not None and self._looking.done():
             return "the watch over the tables' lag has ended"
-        return "catching up with accepted jobs" if self._gate is not None and self._gate.is_overloaded else None
+        # Being overloaded is no reason: every replica would be, and reads and cancellations must go on.
+        return None
 
     async def start(self) -> None:
         """
@@ -132,7 +134,9 @@ class ApiService:
             LogUnavailable: the log does not answer.
         """
         app = await self._app()
-        server = HttpServer(app.handle, connections_max=self._connections_max, now_s=self._ports.clock.now_s)
+        files_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)  # -1 where there is no limit
+        connections_max = connections_within(self._connections_max, files_max)
+        server = HttpServer(app.handle, connections_max=connections_max, now_s=self._ports.clock.now_s)
         try:
             self._port = await server.listen(self._host, self._port)
         except OSError as error:
