@@ -16,12 +16,16 @@ from typing import Final, NamedTuple, Protocol
 from zlib import crc32
 
 from libs.store.accounts import Token
-from services.api.errors import ApiError
+from services.api.errors import ApiError, unavailable
 
 PREFIX: Final = "fliq_sk_"
 SCHEME: Final = "Bearer "
 CACHE_TTL_S: Final = 4.0
 CACHE_MAX: Final = 10_000  # tokens remembered; about 600 bytes each
+# Anybody can make up tokens with a right checksum. So that a flood of them cannot keep callers from being looked up,
+# tokens that this process never saw to be valid share a few places, and those beyond a queue are asked to come back.
+STRANGERS_AT_ONCE: Final = 2
+STRANGERS_WAITING: Final = 200
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LETTERS: Final = frozenset(_ALPHABET)
 _RANDOM_LENGTH: Final = 30
@@ -87,6 +91,8 @@ class Authenticator:
         self._pepper = pepper
         self._now = now
         self._loop = asyncio.get_running_loop()
+        self._strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
+        self._strangers_waiting = 0
         self._cache: dict[str, tuple[float, Identity]] = {}  # header -> (until, by the loop's clock; who)
 
     def remembered(self, header: str) -> Identity | None:
@@ -112,7 +118,8 @@ class Authenticator:
         if len(token) == len(header) or not is_well_formed(token):
             raise unauthorized("the API token is malformed")
         asked_at = self._loop.time()
-        found = await self._table.find(token_hash(self._pepper, token))
+        hashed = token_hash(self._pepper, token)
+        found = await (self._table.find(hashed) if header in self._cache else self._find_stranger(hashed))
         if found is None or (found.expires_at is not None and found.expires_at <= self._now()):
             self._cache.pop(header, None)
             raise unauthorized("the API token is unknown, expired or revoked")
@@ -123,6 +130,16 @@ class Authenticator:
         # Counted from before the look-up: a revocation just behind it must not gain its duration.
         self._cache[header] = (asked_at + CACHE_TTL_S, identity)
         return identity
+
+    async def _find_stranger(self, hashed: bytes) -> Token | None:
+        if self._strangers_waiting >= STRANGERS_WAITING:
+            raise unavailable("too many unknown API tokens at the moment, try again")
+        self._strangers_waiting += 1
+        try:
+            async with self._strangers:
+                return await self._table.find(hashed)
+        finally:
+            self._strangers_waiting -= 1
 
     def forget(self, token_id: str) -> None:
         """Drop what is remembered of a token that was revoked here."""
