@@ -88,7 +88,7 @@ class FactAppender:
             group = [pending[index] for index in range(min(len(pending), GROUP_MAX))]
             try:
                 first = await self._log.append(self._partition, [envelope for envelope, _ in group])
-            except Exception as error:  # noqa: BLE001 - whatever the log raises, an outcome is not given up
+            except Exception as error:
                 if not self.failing:
                     log.warning(
                         "append_failing",

@@ -13,16 +13,12 @@ Source: architecture.md, sections 4 (take-over, hand-off), 4.1 (horizon) and 6.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
-from libs.domain.job import JobState
 from libs.domain.ledger import Applied, GapInLog, Ledger, MustUnderstand, Verdict, names
-from libs.domain.obligations import TICK_LEAD_MS
-from libs.domain.schedule import ScheduleState
 from libs.events import Claim, Envelope, OwnerClaimed, ScheduleTicked, encode, read
-from libs.events.fields import MAX_INSTANT
 from libs.log import AppendFailed, Log
 from libs.log.port import LogError
 from libs.runtime.alarm import Alarm
@@ -33,11 +29,10 @@ from libs.store.errors import StoreUnavailable
 from libs.store.leases import Lease
 from libs.store.projector import Flush
 from services.scheduler.decider import Decider
+from services.scheduler.horizon import Horizon
 from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.ports import TableReader
 
-HORIZON_MS: Final = 120_000  # how far ahead timers are kept in memory
-LOAD_MAX: Final = 20_000  # rows taken from the tables in one go
-STATES_MAX: Final = 60_000  # states in memory per partition; beyond, the horizon is drawn in
 READ_MAX: Final = 200  # records folded in one go, so that the loop stays free for timers
 RETRY_MS: Final = 500  # before the tables are asked again
 UNSAVED_MAX: Final = 20_000  # changed states not yet in the tables; beyond, reading waits for the flusher
@@ -64,25 +59,6 @@ def _resignation(error: Exception) -> Exception:
             return Resigned(f"halted: {error}")
         case _:
             return error
-
-
-class TableReader(Protocol):
-    """What an owner reads from the tables of its partition."""
-
-    async def progress(self, partition: int) -> tuple[int, Claim | None]:
-        """Return the position up to which the tables are folded, and the claim admitted there."""
-
-    async def load(self, partition: int, ids: list[str]) -> tuple[list[JobState], list[ScheduleState]]:
-        """Return the states of those of *ids* that exist."""
-
-    async def load_open(self, partition: int) -> list[JobState]:
-        """Return the jobs under way, and those with an unanswered cancel."""
-
-    async def load_due(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[JobState]:
-        """Return waiting jobs with since <= fire_at < before, the earliest first."""
-
-    async def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
-        """Return active schedules with since <= next_run_at < before, the earliest first."""
 
 
 def _crash_before(batch: Sequence[Envelope]) -> None:
@@ -162,9 +138,9 @@ class PartitionOwner:
         self._outbox_filled = asyncio.Event()
         self._appending = False
         self._loading = 0
-        self._resume_at = MAX_INSTANT
         self._end: asyncio.Future[None]
         self._timer = Alarm(clock, self._on_timer)
+        self._horizon = Horizon(lease.partition, self._decider, tables, clock, lead_ms=lead_ms, on_moved=self._decide)
 
     @property
     def timer_count(self) -> int:
@@ -194,7 +170,7 @@ class PartitionOwner:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._read_forever())
                 tasks.create_task(self._append_forever())
-                tasks.create_task(self._keep_horizon())
+                tasks.create_task(self._horizon.keep())
                 tasks.create_task(self._wait_for_end())
         except ExceptionGroup as group:
             raise _resignation(group.exceptions[0]) from group
@@ -247,7 +223,7 @@ class PartitionOwner:
         self._decider.ledger.position = position
         self._decider.ledger.claim = claim
         self._decider.load(await self._tables.load_open(self.partition))
-        await self._load_horizon()
+        await self._horizon.load()
         crash_at("scheduler.before_claim")
         claimed = OwnerClaimed(epoch=self._claim.epoch, nonce=self._claim.nonce, node=self._node, at=self._clock.now())
         await self._log.append(self.partition, [encode(claimed)])
@@ -268,7 +244,7 @@ class PartitionOwner:
                 continue
             crash_at("scheduler.after_read")
             items = [(each.position, read(self.partition, each.envelope), each.envelope.claim) for each in records]
-            if not self._loading:
+            if not self._loading and not self._horizon.is_loading:
                 decider.evict(self)
             missing = decider.missing([owner_id for _, item, _ in items for owner_id in names(item)])
             if missing:
@@ -307,58 +283,6 @@ class PartitionOwner:
             self._decider.load(schedules)
         finally:
             self._loading -= 1
-
-    async def _load_horizon(self) -> bool:
-        """Move the horizon to `HORIZON_MS` from now, or as far as memory allows; says whether it got there."""
-        decider = self._decider
-        since, target = min(decider.horizon_at, self._resume_at), self._clock.now() + HORIZON_MS
-        if target <= since:
-            return True
-        room = STATES_MAX - decider.state_count
-        if room < LOAD_MAX // 10:
-            return False
-        limit = min(room, LOAD_MAX)
-        self._resume_at = since  # should this load fail
-        self._loading += 1
-        try:
-            # From here on what is folded goes to memory if it is owed before the target; what is in the tables is loaded.
-            decider.extend(target)
-            jobs = await self._tables.load_due(
-                self.partition, target + self._lead_ms, limit, since=since + self._lead_ms if since else 0
-            )
-            decider.load(jobs)
-            schedules = await self._tables.load_schedules(
-                self.partition, target + TICK_LEAD_MS, limit, since=since + TICK_LEAD_MS if since else 0
-            )
-            decider.load(schedules)
-        finally:
-            self._loading -= 1
-        reached = target
-        if len(jobs) == limit:
-            reached = min(reached, jobs[-1].fire_at - self._lead_ms)
-        if len(schedules) == limit:
-            reached = min(reached, (schedules[-1].next_run_at or 0) - TICK_LEAD_MS)
-        self._resume_at = reached
-        if reached < target:
-            # More than a load lies before `reached`, or at it: it is looked at again, and what was taken of it stays.
-            decider.shrink(reached + 1)
-            return False
-        return True
-
-    async def _keep_horizon(self) -> None:
-        while True:
-            await self._clock.sleep_until(self._clock.now() + 500)
-            now = self._clock.now()
-            decider = self._decider
-            if decider.state_count > STATES_MAX and decider.horizon_at > now + 2_000:
-                decider.shrink(now + (decider.horizon_at - now) // 2)
-            elif min(decider.horizon_at, self._resume_at) < now + HORIZON_MS // 2:
-                try:
-                    await self._load_horizon()
-                except StoreUnavailable as error:
-                    # What is in memory goes on, and the same stretch is loaded again.
-                    log.warning("horizon cannot be loaded", partition=self.partition, reason=str(error))
-                self._decide()
 
     async def _append_forever(self) -> None:
         while True:

@@ -1,0 +1,111 @@
+"""
+Horizon: how far ahead an owner's states are in memory, and loading what comes into sight.
+
+    in memory     waiting states owed before the horizon: in the wheel
+    in the tables everything; what lies beyond the horizon is only there
+
+Every half second: is the horizon less than a minute ahead, the stretch up to two minutes ahead is loaded. A load is bounded, so the
+horizon may come out nearer than that; the next load goes on from `resume_at`. Too many states in memory draw it in.
+
+While rows are on their way the owner evicts nothing: what was in memory when the query began is newer than the rows and wins.
+
+Source: architecture.md, section 4.1 "Hierarchy".
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from libs.domain.obligations import TICK_LEAD_MS
+from libs.events.fields import MAX_INSTANT
+from libs.runtime.clock import Clock
+from libs.store.errors import StoreUnavailable
+from services.scheduler.decider import Decider
+from services.scheduler.ports import TableReader
+
+HORIZON_MS: Final = 120_000  # how far ahead timers are kept in memory
+LOOK_EVERY_MS: Final = 500
+LOAD_MAX: Final = 20_000  # rows taken from the tables in one go
+STATES_MAX: Final = 60_000  # states in memory per partition; beyond, the horizon is drawn in
+NEAREST_MS: Final = 2_000  # but not nearer than this
+
+log = structlog.get_logger("scheduler")
+
+
+class Horizon:
+    """The horizon of one partition's decider."""
+
+    def __init__(
+        self,
+        partition: int,
+        decider: Decider,
+        tables: TableReader,
+        clock: Clock,
+        *,
+        lead_ms: int,
+        on_moved: Callable[[], None],
+    ) -> None:
+        """Keep the horizon of *decider*; *on_moved* is called when something may have come into sight."""
+        self._partition = partition
+        self._decider = decider
+        self._tables = tables
+        self._clock = clock
+        self._lead_ms = lead_ms
+        self._on_moved = on_moved
+        self._resume_at = MAX_INSTANT
+        self.is_loading = False
+
+    async def keep(self) -> None:
+        """Move the horizon on for ever; tables that do not answer are asked again."""
+        decider = self._decider
+        while True:
+            await self._clock.sleep_until(self._clock.now() + LOOK_EVERY_MS)
+            now = self._clock.now()
+            if decider.state_count > STATES_MAX and decider.horizon_at > now + NEAREST_MS:
+                decider.shrink(now + (decider.horizon_at - now) // 2)
+            elif min(decider.horizon_at, self._resume_at) < now + HORIZON_MS // 2:
+                try:
+                    await self.load()
+                except StoreUnavailable as error:
+                    # What is in memory goes on, and the same stretch is loaded again.
+                    log.warning("horizon cannot be loaded", partition=self._partition, reason=str(error))
+                self._on_moved()
+
+    async def load(self) -> None:
+        """
+        Move the horizon to `HORIZON_MS` from now, or as far as one load and memory allow.
+
+        Raises:
+            StoreUnavailable: the tables do not answer; the next load begins where this one did.
+        """
+        decider = self._decider
+        since, target = min(decider.horizon_at, self._resume_at), self._clock.now() + HORIZON_MS
+        room = STATES_MAX - decider.state_count
+        if target <= since or room < LOAD_MAX // 10:
+            return
+        limit = min(room, LOAD_MAX)
+        self._resume_at = since
+        self.is_loading = True
+        try:
+            # From here on what is folded goes to memory if it is owed before the target; what is in the tables is loaded.
+            decider.extend(target)
+            jobs = await self._tables.load_due(
+                self._partition, target + self._lead_ms, limit, since=since + self._lead_ms if since else 0
+            )
+            decider.load(jobs)
+            schedules = await self._tables.load_schedules(
+                self._partition, target + TICK_LEAD_MS, limit, since=since + TICK_LEAD_MS if since else 0
+            )
+            decider.load(schedules)
+        finally:
+            self.is_loading = False
+        reached = target
+        if len(jobs) == limit:
+            reached = min(reached, jobs[-1].fire_at - self._lead_ms)
+        if len(schedules) == limit:
+            reached = min(reached, (schedules[-1].next_run_at or 0) - TICK_LEAD_MS)
+        self._resume_at = reached
+        if reached < target:
+            # More than a load lies before `reached`, or at it: it is looked at again, and what was taken of it stays.
+            decider.shrink(reached + 1)

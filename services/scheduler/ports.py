@@ -1,0 +1,26 @@
+"""What the scheduler needs of others: narrow ports, met by libs/store and by fakes in tests."""
+
+from typing import Protocol
+
+from libs.domain.job import JobState
+from libs.domain.schedule import ScheduleState
+from libs.events import Claim
+
+
+class TableReader(Protocol):
+    """What an owner reads from the tables of its partition."""
+
+    async def progress(self, partition: int) -> tuple[int, Claim | None]:
+        """Return the position up to which the tables are folded, and the claim admitted there."""
+
+    async def load(self, partition: int, ids: list[str]) -> tuple[list[JobState], list[ScheduleState]]:
+        """Return the states of those of *ids* that exist."""
+
+    async def load_open(self, partition: int) -> list[JobState]:
+        """Return the jobs under way, and those with an unanswered cancel."""
+
+    async def load_due(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[JobState]:
+        """Return waiting jobs with since <= fire_at < before, the earliest first."""
+
+    async def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
+        """Return active schedules with since <= next_run_at < before, the earliest first."""
