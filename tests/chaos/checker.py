@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from tests.chaos.history import Call, Fault, History, JobRead, Operation, Plan
+from tests.chaos.history import Call, Fault, History, JobRead, Operation, Plan, SchedulePlan
 
 INVARIANTS: Final = {
     "lost": "an acknowledged job that was not cancelled calls at least once",
@@ -123,10 +123,10 @@ class View:
         """What the client wanted of a job; None for a tick's job, and for one that nobody asked for."""
         return self.history.plans.get(self.name_of.get(job_id, ""))
 
-    def lateness(self, call: Call, within_ms: float) -> float:
-        """How many ms *call* came after its instant, its job's 201, and the faults around, whichever was last."""
+    def asked_at(self, call: Call) -> float:
+        """When *call* was to leave: at its instant, or once its job was accepted."""
         accepted = [each.returned_at for each in self.did(call.name, "create", "ok")]
-        return call.at - self.free_from(max(call.scheduled_at, min(accepted, default=0.0)), within_ms)
+        return max(call.scheduled_at, min(accepted, default=0.0))
 
 
 def check(history: History, *, late_ms: float = 1_000.0) -> list[Violation]:
@@ -139,10 +139,18 @@ def check(history: History, *, late_ms: float = 1_000.0) -> list[Violation]:
     return found
 
 
-def lateness(history: History, *, late_ms: float = 1_000.0) -> list[float]:
-    """The lateness in ms of every first call of a first attempt, sorted; faults counted from their end."""
+def lateness(history: History) -> list[float]:
+    """How many ms each job's first call came after its instant, or after the last fault since then; sorted."""
     view = View(history)
-    return sorted(view.lateness(calls[0], late_ms) for calls in view.calls_of.values() if calls[0].attempt == 1)
+    late = []
+    for first in (calls[0] for calls in view.calls_of.values()):
+        asked_at = view.asked_at(first)
+        # A call that leaves in the moments before Fliq is seen to be ready again counts as made then.
+        healed = [
+            min(fault.until, first.at) for fault in view.faults if asked_at < fault.until and fault.at <= first.at
+        ]
+        late.append(first.at - max([asked_at, *healed]))
+    return sorted(late)
 
 
 def _accepted(view: View) -> Iterator[Violation]:
@@ -240,7 +248,7 @@ def _attempts(view: View, job_id: str, calls: Sequence[Call]) -> Iterator[Violat
 
 def _lateness(view: View, late_ms: float) -> Iterator[Violation]:
     for job_id, calls in view.calls_of.items():
-        late = view.lateness(calls[0], late_ms)
+        late = calls[0].at - view.free_from(view.asked_at(calls[0]), late_ms)
         if calls[0].attempt == 1 and late > late_ms:
             yield Violation("late", job_id, f"{late:.0f} ms after nothing hindered it")
 
@@ -380,24 +388,25 @@ def _ticks(view: View) -> Iterator[Violation]:
         for tick_at, ids in sorted(jobs.items()):
             if len(ids) > 1:
                 yield Violation("tick_doubled", name, f"{tick_at:.0f}: {sorted(ids)}")
-            if tick_at % plan.period_ms or not born_at <= tick_at <= dead_at:
+            if (tick_at % plan.period_ms and tick_at != plan.first_at) or not born_at <= tick_at <= dead_at:
                 yield Violation("tick_alien", name, f"{tick_at:.0f}")
-        yield from _missing_ticks(view, name, plan.period_ms, set(jobs))
+        yield from _missing_ticks(view, plan, set(jobs))
 
 
-def _missing_ticks(view: View, name: str, period_ms: int, ticks: set[float]) -> Iterator[Violation]:
+def _missing_ticks(view: View, plan: SchedulePlan, ticks: set[float]) -> Iterator[Violation]:
+    name, period_ms = plan.name, plan.period_ms
     created = view.did(name, "create_schedule", "ok")
     if not created:
         return
     deleted = [each.invoked_at for each in view.operations_of[name] if each.kind == "delete_schedule"]
     until = min([*deleted, view.history.ended_at]) - _TICK_GRACE_MS
-    tick_at = (created[0].returned_at // period_ms + 1) * period_ms
+    tick_at = plan.first_at or (created[0].returned_at // period_ms + 1) * period_ms
     while tick_at <= until:
+        next_at = (tick_at // period_ms + 1) * period_ms
         free_at = view.free_from(tick_at, _TICK_GRACE_MS)
-        superseded = tick_at + period_ms <= free_at
-        if tick_at not in ticks and free_at <= until and not superseded:
+        if tick_at not in ticks and free_at <= until and next_at > free_at:
             yield Violation("tick_missing", name, f"{tick_at:.0f}")
-        tick_at += period_ms
+        tick_at = next_at
 
 
 _CHECKS: Final[tuple[Callable[[View], Iterator[Violation]], ...]] = (

@@ -27,10 +27,11 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class SchedulePlan:
-    """A schedule the client wanted: a tick at every full *period_ms* since 1970."""
+    """A schedule the client wanted: a tick at every full *period_ms* since 1970, before them one at *first_at* if it is given."""
 
     name: str
     period_ms: int = 60_000
+    first_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
