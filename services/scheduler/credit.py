@@ -1,10 +1,11 @@
 """
 Credit: how many attempts of a partition may be under way at once, shared fairly among accounts.
 
-A due job without credit waits in its account's queue; whenever credit is free, the accounts take turns. No account holds more than
-a quarter of the partition's credit, so one whose targets all hang cannot keep the others from firing.
+A due job without credit waits in its account's queue; whenever credit is free, the accounts take turns. An account below its share, a
+quarter, may take any credit; above it, only while more than a quarter of all credit is free. So one account alone can use three
+quarters, and one whose targets all hang cannot keep the others from firing: a newcomer always finds credit.
 
-    invariants   taken <= limit; taken by one account <= limit / 4 (at least 1); a job holds at most one credit
+    invariants   taken <= limit; an account above its share left a quarter free when it took; a job holds at most one credit
     cost         O(1) per call
 """
 
@@ -18,6 +19,7 @@ class Credit:
         """Allow *limit* attempts under way at once."""
         self._limit = limit
         self._share = max(1, limit // 4)
+        self._scarce = limit - limit // 4
         self._holders: dict[str, str] = {}
         self._taken: dict[str, int] = {}
         self._waiting: dict[str, deque[str]] = {}
@@ -73,7 +75,7 @@ class Credit:
             queue = self._waiting[account]
             while queue and queue[0] not in self._queued:
                 queue.popleft()
-            if queue and self._taken.get(account, 0) >= self._share:
+            if queue and len(self._holders) >= self._scarce and self._taken.get(account, 0) >= self._share:
                 continue
             del self._waiting[account]
             if not queue:

@@ -36,13 +36,26 @@ def test_accounts_take_turns() -> None:
     assert drain(credit, queue(credit, a=4, b=2, c=1)) == ["a0", "b0", "c0", "a1", "b1", "a2", "a3"]
 
 
-def test_no_account_holds_more_than_a_quarter() -> None:
-    """An account whose targets all hang leaves three quarters of the credit to the others."""
+def test_one_account_alone_leaves_a_quarter_free() -> None:
+    """An account whose targets all hang cannot take what a newcomer needs."""
     credit = Credit(8)
-    account_of = queue(credit, a=9, b=3)
+    account_of = queue(credit, a=9)
 
-    assert drain(credit, account_of) == ["a0", "b0", "a1", "b1"]
-    assert (credit.taken_count, credit.waiting_count) == (4, 8)
+    assert drain(credit, account_of) == ["a0", "a1", "a2", "a3", "a4", "a5"]
+    assert (credit.taken_count, credit.waiting_count) == (6, 3)
+
+    account_of |= queue(credit, b=3)
+    assert drain(credit, account_of) == ["b0", "b1"]
+
+
+def test_above_its_share_an_account_waits_for_plenty() -> None:
+    """While credit is scarce, only accounts below their share go on."""
+    credit = Credit(8)
+    account_of = queue(credit, a=9, b=1)
+    assert drain(credit, account_of) == ["a0", "b0", "a1", "a2", "a3", "a4"]
+
+    credit.give_back("a0")
+    assert drain(credit, account_of) == ["a5"]
 
 
 def test_the_limit_holds_over_all_accounts() -> None:
@@ -56,7 +69,7 @@ def test_the_limit_holds_over_all_accounts() -> None:
 
 def test_a_credit_given_back_lets_the_next_one_go() -> None:
     """Giving back says whether somebody may wait for it."""
-    credit = Credit(4)
+    credit = Credit(1)
     account_of = queue(credit, a=2)
     assert drain(credit, account_of) == ["a0"]
 

@@ -73,8 +73,8 @@ def test_a_job_held_while_its_due_is_under_way_gives_its_credit_back() -> None:
 
 
 def test_due_jobs_wait_for_credit_and_accounts_take_turns() -> None:
-    """With eight credits an account holds at most two; one job's end lets the next of its account go."""
-    bench = Bench(credit=8)
+    """With four credits one stays free for newcomers; one job's end lets the next of its account go."""
+    bench = Bench(credit=4)
     bench.read(*[asked(job(number), in_ms=0, account="busy") for number in range(5)])
     bench.read(asked(job(9), in_ms=0, account="small"))
 
