@@ -35,6 +35,7 @@ from services.scheduler.decider import Decider
 from tests.simulation.model_world import Call, Partition, Stored, World
 
 RETRY_BASE_S = 1.0
+HAND_OFF_EARLY_MS = 1_000
 
 
 class Flushing(NamedTuple):
@@ -154,15 +155,20 @@ class Owner:
         self.changes.add(applied)
 
     def decide(self) -> None:
-        """Append what is owed now; decisions are written at the time that the decider named, not before."""
+        """Append what is owed now; decisions are made at the time that the decider named, not before."""
         at = self.decider.next_decision_at()
-        if at is None or at > self.now:
-            return
-        rng = self.world.rng
-        decisions = self.decider.decide(self.now, rng.random)
+        if at is not None and at <= self.now:
+            self.append(self.decider.decide(self.now, self.world.rng.random))
+
+    def hand_over(self) -> None:
+        """Write the dues of the next second early, as an owner does whose process is to stop."""
+        self.append(self.decider.decide(self.now, self.world.rng.random, early_ms=HAND_OFF_EARLY_MS))
+
+    def append(self, decisions: list[Event]) -> None:
+        """Append *decisions* in one or several goes; a failed one ends this owner."""
         envelopes = [encode(decision, self.claim) for decision in decisions]
         while envelopes:
-            count = rng.randint(1, len(envelopes))
+            count = self.world.rng.randint(1, len(envelopes))
             self.part.send(self, envelopes[:count], failed=self.resign)
             del envelopes[:count]
 

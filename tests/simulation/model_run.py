@@ -95,7 +95,7 @@ class Run:
         elif chance < 0.17:
             self.api.schedule()
         elif chance < 0.19:
-            self.owners.append(self.cast.owner(world, part))  # the lease is stolen; the old owner lives on as a zombie
+            self.hand_over(part)
         elif chance < 0.20:
             self.dispatchers.append(self.cast.dispatcher(world, part))
         elif chance < 0.21:
@@ -127,6 +127,14 @@ class Run:
         if actor.dead and isinstance(actor, Owner) and self.rng.random() < 0.7:
             self.owners.append(self.cast.owner(self.world, actor.part))
         actors[:] = [one for one in actors if not one.dead]  # type: ignore[misc]
+
+    def hand_over(self, part: Partition) -> None:
+        """Give the lease to another owner, well ordered or not; the old one lives on as a zombie."""
+        if self.rng.random() < 0.3:
+            for owner in self.owners:
+                if owner.part is part and not owner.dead:
+                    owner.hand_over()
+        self.owners.append(self.cast.owner(self.world, part))
 
     def kill(self) -> None:
         """Kill -9 an owner or a dispatcher."""
