@@ -6,7 +6,7 @@ Obligations: what a partition's owner owes next, and when, as a pure function of
     finishing, succeeded or used up    -> job.finished         at once
     finishing, tries left              -> job.retry_scheduled  at once
     active schedule                    -> schedule.ticked      two seconds before its next run
-    held, running, terminal, paused    -> nothing
+    held, running, terminal, paused    -> nothing; but a held job that is scheduled can be cancelled
 
 Nothing else drives the system, so recovery is: load the states, ask this module, go on. Obligations are monotone in time: what is
 owed stays owed until a decision is folded.
@@ -39,14 +39,16 @@ State = JobState | ScheduleState
 
 def owed_at(state: State, *, lead_ms: int) -> int | None:
     """Return the instant from which a decision is owed for *state*; None when nothing is."""
-    if state.held:
-        return None
     if isinstance(state, ScheduleState):
-        if not state.is_active or state.next_run_at is None or _cron_of(state) is None:
+        if state.held or not state.is_active or state.next_run_at is None or _cron_of(state) is None:
             return None
         return max(state.next_run_at - TICK_LEAD_MS, AT_ONCE)
     status = state.status
-    if status == JobStatus.FINISHING or (status == JobStatus.SCHEDULED and state.cancel_requested):
+    if status == JobStatus.SCHEDULED and state.cancel_requested:
+        return AT_ONCE
+    if state.held:
+        return None
+    if status == JobStatus.FINISHING:
         return AT_ONCE
     if status == JobStatus.SCHEDULED or status == JobStatus.RETRYING:
         return max(state.fire_at - lead_ms, AT_ONCE)

@@ -14,8 +14,7 @@ ROTATION_OVERLAP_S: Final = 86_400.0  # api-contract "Signing": old and new both
 _FIRST_TOKEN_LOCK: Final = 0x666C6972
 
 _INSTANTS: Final = ", ".join(
-    f"(extract(epoch FROM {name}) * 1000)::int8 AS {name}"
-    for name in ("created_at", "expires_at", "last_used_at", "revoked_at")
+    f"(extract(epoch FROM {name}) * 1000)::int8 AS {name}" for name in ("created_at", "expires_at", "revoked_at")
 )
 _SELECT: Final = f"SELECT token_id, account, name, scopes, last_four, {_INSTANTS} FROM api_tokens"  # noqa: S608 - our own names
 _INSERT: Final = (
@@ -31,7 +30,6 @@ class Token(NamedTuple):
     Args:
         last_four: the secret's last characters, for recognising it in a list.
         expires_at: the instant from which it is refused; None for never.
-        last_used_at: about when it was used last.
         revoked_at: since when it is refused.
     """
 
@@ -42,7 +40,6 @@ class Token(NamedTuple):
     last_four: str
     created_at: int
     expires_at: int | None = None
-    last_used_at: int | None = None
     revoked_at: int | None = None
 
 
@@ -114,15 +111,6 @@ class Accounts:
             token_id,
         )
         return bool(done == "UPDATE 1")
-
-    @store_call
-    async def touch(self, token_id: str) -> None:
-        """Note that a token is in use; at most one write a minute."""
-        await self._pool.execute(
-            "UPDATE api_tokens SET last_used_at = now()"
-            " WHERE token_id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')",
-            token_id,
-        )
 
     # --- signing secrets --------------------------------------------------------------------------------------------------
 

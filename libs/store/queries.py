@@ -5,8 +5,9 @@ Lists go from the newest id down. An id begins with the instant it was made at, 
 above the first page and neither shift nor repeat what comes below.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from datetime import date
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,15 +18,6 @@ from libs.events import Spec
 from libs.store import rows
 from libs.store.changes import ExecutionRow
 from libs.store.errors import store_call
-
-# The public words of the contract, as the list filter takes them.
-STATUSES_OF: Final[Mapping[str, tuple[JobStatus, ...]]] = {
-    "scheduled": (JobStatus.SCHEDULED,),
-    "running": (JobStatus.RUNNING, JobStatus.FINISHING, JobStatus.RETRYING),
-    "success": (JobStatus.COMPLETED,),
-    "failed": (JobStatus.FAILED,),
-    "cancelled": (JobStatus.CANCELLED,),
-}
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
@@ -70,7 +62,7 @@ class Queries:
         self,
         account: str,
         *,
-        status: str | None = None,
+        statuses: Collection[JobStatus] | None = None,
         schedule_id: str | None = None,
         limit: int,
         before: str | None = None,
@@ -79,17 +71,15 @@ class Queries:
         Return up to *limit* jobs with ids below *before*, newest first.
 
         Args:
-            status: a public word of `STATUSES_OF`; all when None.
+            statuses: only jobs in one of these; all when None.
             schedule_id: only jobs that this schedule spawned.
         """
         below = rows.MAX_ID if before is None else rows.uuid_of(before)
-        statuses = list(JobStatus) if status is None else STATUSES_OF[status]
+        wanted = list(statuses or JobStatus)
         if schedule_id is None:
-            found = await self._pool.fetch(_LISTS[len(statuses)], account, below, limit, *statuses)
+            found = await self._pool.fetch(_list_of(len(wanted)), account, below, limit, *wanted)
         else:
-            found = await self._pool.fetch(
-                _LIST_OF_SCHEDULE, account, below, limit, list(statuses), rows.uuid_of(schedule_id)
-            )
+            found = await self._pool.fetch(_LIST_OF_SCHEDULE, account, below, limit, wanted, rows.uuid_of(schedule_id))
         return [_job_row(row) for row in found]
 
     @store_call
@@ -134,6 +124,7 @@ class Queries:
         return count
 
 
+@cache
 def _list_of(status_count: int) -> str:
     """Return the list over *status_count* statuses: one short index scan for each, merged, then their specs."""
     names = ", ".join(rows.JOB_COLUMNS)
@@ -148,7 +139,6 @@ def _list_of(status_count: int) -> str:
     )
 
 
-_LISTS: Final = {count: _list_of(count) for count in (1, 3, len(JobStatus))}
 _LIST_OF_SCHEDULE: Final = (
     f"{rows.SELECT_JOB_WITH_SPEC} WHERE j.schedule_id = $5 AND j.account = $1 AND j.job_id < $2"
     " AND j.status = ANY ($4::int2[]) ORDER BY j.job_id DESC LIMIT $3"

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from typing import Final, NoReturn
 
 CODES: Final[Mapping[str, tuple[int, str]]] = {
-    "invalid_request": (400, "The request is not HTTP that this server takes, or has a body where none belongs."),
+    "invalid_request": (
+        400,
+        "The request is not HTTP that this server takes, or its body is not framed as its header says.",
+    ),
     "invalid_content_type": (400, "The body is not announced as application/json, or is compressed."),
     "invalid_json": (400, "The body is not a JSON document of the expected shape."),
     "duplicate_field": (400, "A name stands twice in one JSON object."),

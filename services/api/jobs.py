@@ -118,7 +118,11 @@ class Jobs:
             before = cursors.read(parameters["cursor"], kind="job", account=account, listing=listing)
         await self._c.read_index.everywhere()
         rows = await self._c.queries.list_jobs(
-            account, status=status, schedule_id=schedule_id, limit=limit + 1, before=before
+            account,
+            statuses=present.STATUSES_OF[status] if status else None,
+            schedule_id=schedule_id,
+            limit=limit + 1,
+            before=before,
         )
         page = rows[:limit]
         next_cursor = None

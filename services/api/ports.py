@@ -6,7 +6,7 @@ Every method may raise `StoreUnavailable`; the API answers 503 then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
@@ -30,12 +30,12 @@ class Queries(Protocol):
         self,
         account: str,
         *,
-        status: str | None = None,
+        statuses: Collection[JobStatus] | None = None,
         schedule_id: str | None = None,
         limit: int,
         before: str | None = None,
     ) -> Sequence[tuple[JobState, Spec]]:
-        """Return jobs with ids below *before*, newest first; *status* is a public word."""
+        """Return jobs with ids below *before*, newest first; only those in one of *statuses*, if given."""
 
     async def executions(self, account: str, job_id: str) -> Sequence[Execution]:
         """Return a job's attempts, oldest first."""

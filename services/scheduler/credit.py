@@ -1,9 +1,9 @@
 """
 Credit: how many attempts of a partition may be under way at once, shared fairly among accounts.
 
-A due job without credit waits in its account's queue; whenever credit is free, the accounts take turns. An account below its share, a
-quarter, may take any credit; above it, only while more than a quarter of all credit is free. So one account alone can use three
-quarters, and one whose targets all hang cannot keep the others from firing: a newcomer always finds credit.
+A due job without credit waits in its account's queue; whenever credit is free, the accounts take turns. An account below its
+share, a quarter, may take any credit; above it, only while more than a quarter of all credit is free. So one account alone can use
+three quarters, and one whose targets all hang cannot keep the others from firing: a newcomer always finds credit.
 
     invariants   taken <= limit; an account above its share left a quarter free when it took; a job holds at most one credit
     cost         O(1) per call

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -40,7 +40,6 @@ from libs.store.accounts import Token
 from libs.store.errors import StoreUnavailable
 from libs.store.progress import ProgressWatch
 from services.api.auth import new_token, token_hash
-from services.api.present import STATUSES_OF
 from services.api.service import ApiService, Ports
 
 PARTITIONS = 3
@@ -97,7 +96,7 @@ class Tables:
         self,
         account: str,
         *,
-        status: str | None = None,
+        statuses: Collection[JobStatus] | None = None,
         schedule_id: str | None = None,
         limit: int,
         before: str | None = None,
@@ -107,7 +106,7 @@ class Tables:
             (state, self.specs[state.spec_id])
             for state in sorted(self.jobs.values(), key=lambda state: state.job_id, reverse=True)
             if state.account == account
-            and (status is None or state.status in STATUSES_OF[status])
+            and (statuses is None or state.status in statuses)
             and (schedule_id is None or state.schedule_id == schedule_id)
             and (before is None or state.job_id < before)
         ]

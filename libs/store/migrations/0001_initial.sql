@@ -158,7 +158,6 @@ CREATE TABLE api_tokens (
     last_four    text NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
     expires_at   timestamptz,
-    last_used_at timestamptz,
     revoked_at   timestamptz
 );
 CREATE INDEX api_tokens_list ON api_tokens (account, created_at DESC);

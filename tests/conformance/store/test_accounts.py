@@ -40,16 +40,6 @@ async def test_a_revoked_token_is_not_found(accounts: Accounts) -> None:
     assert await accounts.tokens("acme") == []
 
 
-async def test_use_is_noted(accounts: Accounts) -> None:
-    """A token shows about when it was used last."""
-    await accounts.add_token(TOKEN, b"h" * 32)
-    await accounts.touch("tok_1")
-    first = (await accounts.tokens("acme"))[0].last_used_at
-    assert first is not None
-    await accounts.touch("tok_1")
-    assert (await accounts.tokens("acme"))[0].last_used_at == first
-
-
 async def test_the_operators_token_is_valid_after_every_start(accounts: Accounts) -> None:
     """A bootstrap token is kept once, and comes back if it had been revoked."""
     await accounts.ensure_token(TOKEN, b"h" * 32)

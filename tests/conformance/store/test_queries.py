@@ -13,7 +13,7 @@ from libs.events.ids import new_job_id, new_schedule_id
 from libs.store import rows
 from libs.store.changes import ExecutionRow, PartitionChanges
 from libs.store.projector import Flush
-from libs.store.queries import _LISTS, JobRow, Queries, ScheduleRow
+from libs.store.queries import JobRow, Queries, ScheduleRow, _list_of
 from tests.conformance.store.conftest import NONCE, PARTITIONS, Bench
 
 NOW = 1_790_000_000_000
@@ -75,17 +75,24 @@ async def test_a_job_is_its_accounts_only(bench: Bench) -> None:
     assert await queries.job_status(state(2).job_id) is None
 
 
-@pytest.mark.parametrize("status", [None, "scheduled", "running", "success", "failed", "cancelled"])
-async def test_the_filter_takes_the_public_words(bench: Bench, status: str | None) -> None:
-    """Each word finds exactly its statuses, newest first, of this account only."""
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        None,
+        (JobStatus.SCHEDULED,),
+        (JobStatus.RUNNING, JobStatus.FINISHING, JobStatus.RETRYING),
+        (JobStatus.COMPLETED, JobStatus.CANCELLED),
+    ],
+)
+async def test_the_filter_takes_any_set_of_statuses(bench: Bench, statuses: tuple[JobStatus, ...] | None) -> None:
+    """Each set finds exactly its jobs, newest first, of this account only."""
     jobs = [state(number, list(JobStatus)[number % 7]) for number in range(21)]
     queries = await fill(bench, *jobs, state(90, account="other"))
-    words = ["scheduled", "running", "running", "running", "success", "failed", "cancelled"]
-    expected = [job for job in reversed(jobs) if status in (None, words[job.status])]
-    found = await queries.list_jobs("acme", status=status, limit=100)
+    expected = [job for job in reversed(jobs) if job.status in (statuses or JobStatus)]
+    found = await queries.list_jobs("acme", statuses=statuses, limit=100)
     assert [row.job for row in found] == expected
     assert all(row.spec == SPEC for row in found)
-    assert [row.job for row in await queries.list_jobs("acme", status=status, limit=2)] == expected[:2]
+    assert [row.job for row in await queries.list_jobs("acme", statuses=statuses, limit=2)] == expected[:2]
 
 
 async def test_pages_over_inserts_and_changes_have_no_gaps_and_no_repeats(bench: Bench) -> None:
@@ -112,7 +119,7 @@ async def test_the_jobs_of_a_schedule(bench: Bench) -> None:
     queries = await fill(bench, owner, *jobs, state(50))
     found = await queries.list_jobs("acme", schedule_id=owner.schedule_id, limit=100)
     assert found == [JobRow(job, SPEC) for job in reversed(jobs)]
-    running = await queries.list_jobs("acme", schedule_id=owner.schedule_id, status="running", limit=2)
+    running = await queries.list_jobs("acme", schedule_id=owner.schedule_id, statuses=[JobStatus.RUNNING], limit=2)
     assert [row.job for row in running] == [jobs[5], jobs[3]]
     older = await queries.list_jobs("acme", schedule_id=owner.schedule_id, limit=100, before=jobs[2].job_id)
     assert [row.job for row in older] == [jobs[1], jobs[0]]
@@ -162,7 +169,7 @@ async def test_lists_use_their_indexes(bench: Bench) -> None:
     async with bench.pool.acquire() as connection:
         await connection.execute("SET enable_seqscan = off")
         plan = "\n".join(
-            row[0] for row in await connection.fetch("EXPLAIN " + _LISTS[7], "acme", rows.MAX_ID, 20, *range(7))
+            row[0] for row in await connection.fetch("EXPLAIN " + _list_of(7), "acme", rows.MAX_ID, 20, *range(7))
         )
         await connection.execute("RESET enable_seqscan")
     assert plan.count("Scan using jobs_list on jobs") == 7, plan
