@@ -102,5 +102,5 @@ def commands(page: str, program: str) -> set[str]:
     """Return the words that stand behind *program* in code, inline or in a block: `make x`, `fliq x`."""
     code = [found[2] for found in _FENCE.finditer(page)]
     code += re.findall(r"`([^`\n]+)`", without_commands(page))
-    pattern = rf"(?:^|[\s;&|(=]){program} +(?:[A-Z_0-9]+=\S+ +)*([a-z][a-z-]*)"
+    pattern = rf"(?:^|[;&|(]) *(?:[A-Z_0-9]+=\S+ +)*(?:\S*/)?{program} +(?:[A-Z_0-9]+=\S+ +)*([a-z][a-z-]*)"
     return {word for text in code for line in text.splitlines() for word in re.findall(pattern, line)}
