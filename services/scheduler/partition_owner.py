@@ -29,6 +29,7 @@ from libs.store.errors import StoreUnavailable
 from libs.store.leases import Lease
 from libs.store.projector import Flush
 from services.scheduler.decider import Decider
+from services.scheduler.fenced_tables import FencedTables, TablesMoved
 from services.scheduler.horizon import Horizon
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.ports import TableReader
@@ -55,6 +56,8 @@ def _resignation(error: Exception) -> Exception:
             return Resigned(f"log: {error}")
         case StoreUnavailable():
             return Resigned(f"tables: {error}")
+        case TablesMoved():
+            return Resigned(f"fenced: {error}")
         case GapInLog() | MustUnderstand():
             return Resigned(f"halted: {error}")
         case _:
@@ -115,7 +118,7 @@ class PartitionOwner:
         self._lease = lease
         self._node = node
         self._log = event_log
-        self._tables = tables
+        self._tables = FencedTables(tables, self._own_positions)
         self._clock = clock
         self._entropy = entropy
         self._metrics = metrics
@@ -140,7 +143,9 @@ class PartitionOwner:
         self._loading = 0
         self._end: asyncio.Future[None]
         self._timer = Alarm(clock, self._on_timer)
-        self._horizon = Horizon(lease.partition, self._decider, tables, clock, lead_ms=lead_ms, on_moved=self._decide)
+        self._horizon = Horizon(
+            lease.partition, self._decider, self._tables, clock, lead_ms=lead_ms, on_moved=self._decide
+        )
 
     @property
     def timer_count(self) -> int:
@@ -216,6 +221,10 @@ class PartitionOwner:
     @property
     def _has_unsaved(self) -> bool:
         return self._saving is not None or self._decider.ledger.position > self._saved_position
+
+    def _own_positions(self) -> tuple[int, int]:
+        """Return the position saved last, and the one that may be saved by now (see `FencedTables`)."""
+        return self._saved_position, self._saving.to_position if self._saving is not None else self._saved_position
 
     async def _take_over(self) -> None:
         position, claim = await self._tables.progress(self.partition)

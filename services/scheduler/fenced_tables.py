@@ -1,0 +1,69 @@
+"""
+Fenced tables: what an owner reads back, refused when it is not the fold that the owner itself saved.
+
+An owner lets go of what the tables hold, and asks for it again later. Were the tables older then, as after a failover to a replica
+that lagged, a job that has ended would look as if it were still to fire; were they newer, another owner writes them. Rows are a
+function of the position they stand at, so looking at the position behind every read is enough: it must be one that this owner has
+saved, or is saving at the moment.
+
+Source: the protocol model (tests/simulation), mutation "reads not fenced".
+"""
+
+from collections.abc import Callable
+
+from libs.domain.job import JobState
+from libs.domain.schedule import ScheduleState
+from libs.events import Claim
+from services.scheduler.ports import TableReader
+
+
+class TablesMoved(Exception):
+    """The tables stand at a position to which this owner has not brought them: what was read of them is of no use."""
+
+
+class FencedTables:
+    """A `TableReader` whose rows are those of the owner's own positions; every read may raise `TablesMoved`."""
+
+    def __init__(self, tables: TableReader, positions: Callable[[], tuple[int, int]]) -> None:
+        """Read *tables*; *positions* returns the last position saved and the last one that may be by now."""
+        self._tables = tables
+        self._positions = positions
+
+    async def progress(self, partition: int) -> tuple[int, Claim | None]:
+        """Return the position of the tables, whatever it is."""
+        return await self._tables.progress(partition)
+
+    async def load(self, partition: int, ids: list[str]) -> tuple[list[JobState], list[ScheduleState]]:
+        """Return the states of those of *ids* that exist."""
+        saved, _ = self._positions()
+        found = await self._tables.load(partition, ids)
+        await self._check(partition, saved)
+        return found
+
+    async def load_open(self, partition: int) -> list[JobState]:
+        """Return the jobs under way, and those with an unanswered cancel."""
+        saved, _ = self._positions()
+        found = await self._tables.load_open(partition)
+        await self._check(partition, saved)
+        return found
+
+    async def load_due(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[JobState]:
+        """Return waiting jobs with since <= fire_at < before, the earliest first."""
+        saved, _ = self._positions()
+        found = await self._tables.load_due(partition, before, limit, since=since)
+        await self._check(partition, saved)
+        return found
+
+    async def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
+        """Return active schedules with since <= next_run_at < before, the earliest first."""
+        saved, _ = self._positions()
+        found = await self._tables.load_schedules(partition, before, limit, since=since)
+        await self._check(partition, saved)
+        return found
+
+    async def _check(self, partition: int, saved: int) -> None:
+        """Raise unless the tables stand between *saved*, the position when the read began, and the last one being saved."""
+        position, _ = await self._tables.progress(partition)
+        _, latest = self._positions()
+        if not saved <= position <= latest:
+            raise TablesMoved(f"the tables stand at {position}, this owner has brought them from {saved} to {latest}")
