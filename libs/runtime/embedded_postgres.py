@@ -122,7 +122,7 @@ class EmbeddedPostgres:
             self.data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
             locked = self._lock.try_acquire()
         except OSError as error:
-            raise EmbeddedPostgresError(f"cannot use {self.data_dir}: {error.strerror}") from error
+            raise EmbeddedPostgresError(f"FLIQ_DATA_DIR: cannot use {self.data_dir}: {error.strerror}") from error
         if not locked:
             holder = self._lock.holder()
             raise EmbeddedPostgresError(

@@ -104,7 +104,10 @@ def configure(level: str, form: str | None, *, stream: TextIO | None = None) -> 
         _add_time,
         _render_exception,
     ]
-    last: list[Any] = [redact, _to_console(target.isatty()) if is_console else _to_json]
+    last: list[Any] = [
+        redact,
+        _to_console(target.isatty() and not os.environ.get("NO_COLOR")) if is_console else _to_json,
+    ]
     structlog.configure(
         processors=[*first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),

@@ -56,7 +56,7 @@ class Node:
                 if lock.try_acquire():
                     return cls(f"{directory_id}-{number}", lock)
         except OSError as error:
-            raise NodeError(f"cannot use {data_dir}: {error.strerror}") from error
+            raise NodeError(f"FLIQ_DATA_DIR: cannot use {data_dir}: {error.strerror}") from error
         raise NodeError(f"{_NODES_MAX} processes already use {data_dir}")
 
     def release(self) -> None:

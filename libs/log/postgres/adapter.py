@@ -49,7 +49,9 @@ class PostgresLog:
         try:
             await self._create(tails)
             await queries.start()
-        except (TimeoutError, *GONE) as error:
+        except TimeoutError as error:
+            raise LogUnavailable(f"the log's database does not answer within {self._timeout_s:g} s") from error
+        except GONE as error:
             raise LogUnavailable(f"the log's database cannot be reached: {line(error)}") from error
         except asyncpg.PostgresError as error:
             raise LogError(f"the log's tables cannot be used: {line(error)}") from error

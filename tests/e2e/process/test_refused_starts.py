@@ -1,0 +1,133 @@
+"""Starts that cannot be: one line that says what is wrong and where to mend it, soon, without a secret and a traceback."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from libs.runtime.config import TABLE
+from services.__main__ import MEANINGS
+from tests.e2e.process.starting import FLIQ, environment, run
+from tests.fakes.running import ROOT
+
+PASSWORD = "swordfish"
+
+
+def refused(command: str = "all", **settings: str) -> tuple[int, str]:
+    """Run what ends by itself; return its exit code and its one line."""
+    ended = run([*FLIQ, command], environment(**settings))
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert PASSWORD not in ended.stderr
+    return ended.returncode, ended.stderr.rstrip()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("FLIQ_PORT", "eighty", "'eighty' is not a port (1–65535)"),
+        ("FLIQ_PROT", "80", "there is no such setting; did you mean FLIQ_PORT?"),
+        ("FLIQ_DATABASE_URL", f"mysql://u:{PASSWORD}@h/d", "the value is not an address of the form postgresql://"),
+        ("FLIQ_DATABASE_URL", f"postgresql://u:{PASSWORD}@h:port/d", "the value is not an address of the form"),
+        ("FLIQ_BOOTSTRAP_TOKENS", f"default={PASSWORD}", "the token of account default (item 1) is malformed"),
+        ("FLIQ_EGRESS_ALLOW", "here", "'here' is not a network"),
+        ("FLIQ_LOG_LEVEL", "loud", "'loud' is not one of debug, info"),
+        ("FLIQ_CRASH_AT", "no.such:1", "'no.such' is not a crash point"),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: str, says: str) -> None:
+    """Exit code 2, and the line begins with the variable."""
+    code, line = refused(**{name: value})
+    assert code == 2
+    assert line.startswith(f"fliq: {name}: {says}")
+
+
+def test_a_service_on_its_own_needs_a_database() -> None:
+    """Exit code 2: there is none that it could share."""
+    code, line = refused("dispatcher")
+    assert code == 2
+    assert line.startswith("fliq: FLIQ_DATABASE_URL: ")
+
+
+def test_a_database_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    """Exit code 1; the password is not shown."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can take the port
+        url = f"postgresql://u:{PASSWORD}@127.0.0.1:{closed.getsockname()[1]}/d"
+        code, line = refused(FLIQ_DATABASE_URL=url, FLIQ_DATA_DIR=str(tmp_path))
+    assert code == 1
+    assert line.startswith("fliq: FLIQ_DATABASE_URL: the log's database cannot be reached: ")
+
+
+def test_a_database_that_does_not_answer_is_waited_for_some_seconds(tmp_path: Path) -> None:
+    """A server that takes the connection and says nothing: exit code 1 within the time that a connection may take."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://u:{PASSWORD}@127.0.0.1:{silent.getsockname()[1]}/d?sslmode=disable"
+        code, line = refused(FLIQ_DATABASE_URL=url, FLIQ_DATA_DIR=str(tmp_path))
+    assert code == 1
+    assert line == "fliq: FLIQ_DATABASE_URL: the log's database does not answer within 5 s"
+
+
+def test_wrong_credentials_are_told(pg_dsn: str, tmp_path: Path) -> None:
+    """Exit code 1, in PostgreSQL's words."""
+    user, _, rest = pg_dsn.removeprefix("postgresql://").partition(":")
+    url = f"postgresql://{user}:{PASSWORD}@{rest.partition('@')[2]}"
+    code, line = refused(FLIQ_DATABASE_URL=url, FLIQ_DATA_DIR=str(tmp_path))
+    assert code == 1
+    assert line.startswith("fliq: FLIQ_DATABASE_URL: ")
+    assert "password authentication failed" in line
+
+
+def test_a_data_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    """Exit code 1, with the path and the reason."""
+    (tmp_path / "file").write_text("")
+    code, line = refused(FLIQ_DATA_DIR=str(tmp_path / "file"))
+    assert code == 1
+    assert line.startswith(f"fliq: FLIQ_DATA_DIR: cannot use {tmp_path / 'file'}: ")
+
+
+@pytest.mark.parametrize("name", ["FLIQ_PORT", "FLIQ_ADMIN_PORT"])
+def test_a_port_that_is_taken_is_named(name: str, pg_dsn: str, tmp_path: Path) -> None:
+    """Exit code 1; what was started is stopped again."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        settings = environment(FLIQ_DATABASE_URL=pg_dsn, FLIQ_DATA_DIR=str(tmp_path)) | {name: str(port)}
+        ended = run([*FLIQ, "all"], settings)
+    assert ended.returncode == 1
+    problems = [line for line in ended.stderr.splitlines() if '"level":"info"' not in line]
+    assert len(problems) == 1
+    assert f'"error":"{name}: 127.0.0.1:{port} is taken by another process; set it to another one"' in problems[0]
+    assert "Fliq is ready" not in ended.stdout
+
+
+def test_help_names_every_command_and_setting() -> None:
+    """`fliq --help` is the whole of it, and each command has more to say."""
+    shown = run([*FLIQ, "--help"], environment())
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert all(f"    {name}" in shown.stdout for name in MEANINGS)
+    assert all(f"  {setting.name} " in shown.stdout for setting in TABLE)
+    for name in MEANINGS:
+        own = run([*FLIQ, name, "--help"], environment())
+        assert own.returncode == 0
+        assert len(own.stdout.splitlines()) > 8
+
+
+def test_without_a_command_the_usage_is_shown() -> None:
+    """Exit code 2."""
+    ended = run(FLIQ, environment())
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("usage: fliq")
+
+
+def test_an_older_python_is_told_in_one_line(tmp_path: Path) -> None:
+    """What `make` asks for a Python says what is missing and how to name one."""
+    old = tmp_path / "python3.9"
+    old.write_text("#!/bin/sh\nexit 1\n")  # as every check on the version ends
+    old.chmod(old.stat().st_mode | stat.S_IXUSR)
+    ended = run(["sh", "scripts/find-python"], environment(PYTHON3=str(old)))
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert "no Python 3.11 or later" in ended.stderr
+    assert (ROOT / "Makefile").read_text().count("scripts/find-python") >= 1
