@@ -1,0 +1,85 @@
+"""Firing: never early, on time, and each job once."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.e2e.conftest import Stalls
+from tests.fakes.running import Client, in_seconds, instant_ms
+from tests.fakes.sink import Sink
+
+ON_TIME_MS = 100.0
+HERD = 200
+HERD_MS = 2_000.0  # the whole herd calls one host, through one process, on a small machine
+
+
+async def nothing_more_comes(client: Client, sink: Sink, *, after_s: float = 0.3) -> None:
+    """Return when a job that was created last has called: what was to come before it has come."""
+    marker = await client.create(f"{sink.url}/ok/marker", after_s)
+    await sink.wait_for(lambda: sink.of(marker["id"]))
+    await client.wait_status(marker["id"], "success")
+
+
+async def test_a_job_fires_at_its_instant(client: Client, sink: Sink, stalls: Stalls) -> None:
+    """No call comes before its instant; each within 100 ms of it, besides what the machine itself stood still."""
+    jobs = [await client.create(f"{sink.url}/ok/{n}", 0.7 + n * 0.037) for n in range(20)]
+
+    await sink.wait_count(len(jobs))
+
+    late = [sink.of(job["id"])[0].at - instant_ms(job["scheduled_at"]) for job in jobs]
+    print(f"lateness of {len(late)}: median {sorted(late)[10]:.1f} ms, max {max(late):.1f} ms")
+    assert min(late) >= 0
+    assert max(late) <= ON_TIME_MS + 2 * stalls.longest_ms
+    assert sorted(late)[10] <= ON_TIME_MS
+
+
+async def test_a_job_that_is_due_at_once_fires_at_once(client: Client, sink: Sink, stalls: Stalls) -> None:
+    """A job a few milliseconds ahead is not early and hardly late, though there was no time to prepare it."""
+    job = await client.create(f"{sink.url}/ok", 0.02)
+    answered_at = time.time() * 1000
+
+    await sink.wait_count(1)
+
+    asked_at = max(instant_ms(job["scheduled_at"]), answered_at)
+    assert sink.arrivals[0].at >= instant_ms(job["scheduled_at"])
+    assert sink.arrivals[0].at - asked_at <= ON_TIME_MS + 2 * stalls.longest_ms
+
+
+async def test_a_herd_in_one_second_fires_each_job_once(client: Client, sink: Sink) -> None:
+    """Two hundred jobs of the same second: two hundred calls, one each, none early."""
+    at = in_seconds(2)[:19] + "Z"
+    jobs: list[dict[str, Any]] = [
+        {"url": f"{sink.url}/ok/{n}", "scheduled_at": at, "body": f"body {n}"} for n in range(HERD)
+    ]
+    status, answer, _ = await client.call("POST", "/v1/jobs/batch", {"jobs": jobs})
+    assert status == 200
+    ids = [result["job"]["id"] for result in answer["results"]]
+
+    await sink.wait_count(HERD)
+    await nothing_more_comes(client, sink)
+
+    assert [len(sink.of(job_id)) for job_id in ids] == [1] * HERD
+    assert [sink.of(job_id)[0].body for job_id in ids] == [job["body"].encode() for job in jobs]
+    late = sorted(sink.of(job_id)[0].at - instant_ms(at) for job_id in ids)
+    print(f"herd of {HERD}: median {late[HERD // 2]:.1f} ms, max {late[-1]:.1f} ms")
+    assert late[0] >= 0
+    assert late[-1] <= HERD_MS
+    for job_id in ids:
+        await client.wait_status(job_id, "success")
+
+
+async def test_targets_that_hang_do_not_hold_up_others(client: Client, sink: Sink, stalls: Stalls) -> None:
+    """Twenty calls that never end are under way, and a job for a healthy target of another host is on time."""
+    healthy = Sink()
+    async with healthy:
+        for n in range(20):
+            await client.create(f"{sink.url}/hang/{n}", 0.2, timeout_seconds=2)
+        await sink.wait_count(20)
+        job = await client.create(f"{healthy.url}/ok", 0.3)
+        await healthy.wait_count(1)
+
+        assert healthy.arrivals[0].at - instant_ms(job["scheduled_at"]) <= ON_TIME_MS + 2 * stalls.longest_ms
+    for job_id in {arrival.job_id for arrival in sink.arrivals}:
+        ended = await client.wait_status(job_id or "", "failed")
+        assert ended["execution_count"] == 1

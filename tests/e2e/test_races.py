@@ -1,0 +1,82 @@
+"""Races: cancels against firing, and one key against itself."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+from tests.e2e.test_firing import nothing_more_comes
+from tests.fakes.running import Client, in_seconds, instant_ms
+from tests.fakes.sink import Sink
+
+RACES = 100
+SEED = 20
+
+
+async def test_a_cancel_that_races_with_firing_is_decided(client: Client, sink: Sink) -> None:
+    """Of a hundred cancels around the instant, each 204 means no call, ever, and each 409 exactly one."""
+    draw = random.Random(SEED)
+
+    async def race(number: int) -> tuple[str, int]:
+        job = await client.create(f"{sink.url}/ok/{number}", 0.6 + draw.random() * 0.6)
+        # The decision falls about 75 ms before the instant.
+        at_s = instant_ms(job["scheduled_at"]) / 1000 - draw.uniform(-0.01, 0.17)
+        await asyncio.sleep(max(0.0, at_s - time.time()))
+        status, _, _ = await client.call("DELETE", f"/v1/jobs/{job['id']}")
+        return job["id"], status
+
+    answers = dict(await asyncio.gather(*[race(number) for number in range(RACES)]))
+    for job_id in answers:
+        await client.wait_status(job_id)
+    await nothing_more_comes(client, sink)
+
+    cancelled = [job_id for job_id, status in answers.items() if status == 204]
+    refused = [job_id for job_id, status in answers.items() if status == 409]
+    print(f"{len(cancelled)} cancelled, {len(refused)} refused")
+    assert len(cancelled) + len(refused) == RACES
+    assert min(len(cancelled), len(refused)) >= 5, "the race was not exercised"
+    assert [job_id for job_id in cancelled if sink.of(job_id)] == []
+    assert [len(sink.of(job_id)) for job_id in refused] == [1] * len(refused)
+    assert {(await client.job(job_id))["status"] for job_id in cancelled} == {"cancelled"}
+
+
+async def test_a_cancelled_job_can_be_cancelled_again(client: Client, sink: Sink) -> None:
+    """Ten cancels of one job at once are all 204."""
+    job = await client.create(f"{sink.url}/ok", 30)
+    answers = await asyncio.gather(*[client.call("DELETE", f"/v1/jobs/{job['id']}") for _ in range(10)])
+
+    assert {status for status, _, _ in answers} == {204}
+
+
+async def test_a_key_that_races_with_itself_makes_one_job(client: Client, sink: Sink) -> None:
+    """Twenty posts of one key at once: twenty times the same 201, nineteen of them marked as repeats, one call."""
+    request = {"url": f"{sink.url}/ok", "scheduled_at": in_seconds(0.6), "idempotency_key": f"race-{sink.port}"}
+    answers = await asyncio.gather(*[client.call("POST", "/v1/jobs", request) for _ in range(20)])
+
+    assert {status for status, _, _ in answers} == {201}
+    assert len({body["id"] for _, body, _ in answers}) == 1
+    assert len({str(body) for _, body, _ in answers}) == 1
+    assert sum(headers.get("Idempotent-Replayed") == "true" for _, _, headers in answers) == 19
+    await sink.wait_count(1)
+    await nothing_more_comes(client, sink)
+    assert len(sink.of(answers[0][1]["id"])) == 1
+
+
+async def test_two_requests_that_race_for_a_key_make_one_job(client: Client, sink: Sink) -> None:
+    """Ten posts each of two requests with one key: one of the two wins, the other is 409."""
+    at, key = in_seconds(0.6), f"two-{sink.port}"
+
+    async def post(number: int) -> tuple[int, str]:
+        request = {"url": f"{sink.url}/ok/{number % 2}", "scheduled_at": at, "idempotency_key": key}
+        status, body, _ = await client.call("POST", "/v1/jobs", request)
+        return status, body["id"] if status == 201 else body["error"]["code"]
+
+    answers = await asyncio.gather(*[post(number) for number in range(20)])
+
+    assert sorted(status for status, _ in answers) == [201] * 10 + [409] * 10
+    assert len({answer for status, answer in answers if status == 201}) == 1
+    assert {answer for status, answer in answers if status == 409} == {"idempotency_key_reused"}
+    await sink.wait_count(1)
+    await nothing_more_comes(client, sink)
+    assert len(sink.arrivals) == 2

@@ -1,0 +1,52 @@
+"""The timeline: a job's own records, read back from the log."""
+
+from __future__ import annotations
+
+from tests.fakes.running import Client, instant_ms
+from tests.fakes.sink import Sink
+
+
+async def test_the_timeline_tells_a_life(client: Client, sink: Sink) -> None:
+    """From being asked for to the report at its end: every event once, in the order of the log, none before its time."""
+    job = await client.create(
+        f"{sink.url}/flaky/1/{sink.port}", 0.3, max_retries=1, webhook_url=f"{sink.url}/hook", body="secret body"
+    )
+    await sink.wait_for(lambda: sink.at("/hook"))
+    events = await _events(client, job["id"], until="webhook.finished")
+
+    assert [event["type"] for event in events] == [
+        "job.scheduled",
+        "attempt.due",
+        "attempt.finished",
+        "job.retry_scheduled",
+        "attempt.due",
+        "attempt.finished",
+        "job.finished",
+        "webhook.finished",
+    ]
+    positions = [event["position"] for event in events]
+    assert positions == sorted(set(positions))
+    assert len({event["partition"] for event in events}) == 1
+    finished = [event for event in events if event["type"] == "attempt.finished"]
+    assert [event["ok"] for event in finished] == [False, True]
+    assert all(instant_ms(event["started_at"]) >= instant_ms(job["scheduled_at"]) for event in finished)
+    assert "secret body" not in str(events)
+
+
+async def test_the_timeline_of_a_cancelled_job(client: Client, sink: Sink) -> None:
+    """The request and the decision are two things."""
+    job = await client.create(f"{sink.url}/ok", 60)
+    await client.call("DELETE", f"/v1/jobs/{job['id']}")
+
+    events = await _events(client, job["id"], until="job.cancelled")
+    assert [event["type"] for event in events] == ["job.scheduled", "job.cancel_requested", "job.cancelled"]
+
+
+async def _events(client: Client, job_id: str, *, until: str) -> list[dict[str, object]]:
+    """The timeline, once it holds *until*; the API reads its own end of the log, so a few looks are enough."""
+    for _ in range(200):
+        status, answer, _ = await client.call("GET", f"/v1/jobs/{job_id}/events")
+        assert status == 200
+        if any(event["type"] == until for event in answer["events"]):
+            return answer["events"]  # type: ignore[no-any-return]
+    raise AssertionError(f"no {until} in {answer}")
