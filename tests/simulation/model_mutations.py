@@ -179,7 +179,7 @@ class OwnerAheadOfLog(Owner):
 
 class OwnerSavingInTwoSteps(Owner):
     def write(self, flushing: Flushing) -> bool:
-        if not self.is_fenced():
+        if not self.part.tables.is_fenced_for(self.nonce, flushing.old):
             return False
         self.part.tables.write(flushing.changes)
         if self.world.rng.random() < 0.2:
