@@ -240,7 +240,7 @@ class Gremlin:
         match rng.randrange(6):
             case 0:
                 self.known.poisoned.add(envelope.key)
-                envelope = envelope._replace(value=envelope.value[: rng.randrange(len(envelope.value))])
+                envelope = envelope._replace(value=envelope.value[: rng.randrange(max(1, len(envelope.value)))])
             case 1:
                 envelope = Envelope("quota.granted", 3, False, None, envelope.key, b"\x00\xff")
             case 2:
