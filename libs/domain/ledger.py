@@ -126,7 +126,7 @@ class Ledger:
         applied = self._evolve(position, item)
         if applied is not None:
             return applied
-        if decision and not _is_late_tick(item, self.schedules):
+        if decision and not _is_late_tick(item, self.jobs, self.schedules):
             return Applied(Verdict.ILLEGAL, item)
         return Applied(Verdict.REPEATED, item)
 
@@ -228,16 +228,17 @@ def names(item: Event | Unknown | Unreadable) -> tuple[str, ...]:
             return (item.job_id,)
 
 
-def _is_late_tick(event: Event, schedules: dict[str, ScheduleState]) -> bool:
+def _is_late_tick(event: Event, jobs: dict[str, JobState], schedules: dict[str, ScheduleState]) -> bool:
     """
     A tick that was decided before its owner read of a pause, a resume or a deletion is void, not a breach.
 
-    On a schedule that is active again it shows as a tick that was never made and that the resume moved past; a tick that was
-    made and comes once more is a breach.
+    On a schedule that is active again this is told by what changed it last: was it the very tick that spawned the job which this
+    tick names, the tick is made twice, and that is a breach; was it anything else, this tick was overtaken.
     """
     if not isinstance(event, ScheduleTicked):
         return False
     schedule = schedules.get(event.schedule_id)
     if schedule is None:
         return False
-    return not schedule.is_active or schedule.last_run_at is None or event.tick_at > schedule.last_run_at
+    job = jobs.get(event.job_id)
+    return not schedule.is_active or job is None or job.offsets[:1] != (schedule.changed_at,)

@@ -164,6 +164,14 @@ def test_a_tick_overtaken_by_a_resume_is_void_after_earlier_ticks() -> None:
     assert reader.read(ticked(2)).verdict is Verdict.REPEATED
 
 
+def test_a_repeated_tick_overtaken_by_a_second_resume_is_void() -> None:
+    """A late resume names an instant that was ticked; the tick made for it is overtaken by one more resume: no breach."""
+    reader = Reader()
+    reader.verdicts(created(), ticked(1), PAUSED, resumed(1), PAUSED, resumed(2))
+
+    assert reader.read(ticked(1)).verdict is Verdict.REPEATED
+
+
 def test_a_tick_made_twice_is_illegal() -> None:
     """An owner that ticks the same instant twice breaks the protocol."""
     reader = Reader()
