@@ -12,7 +12,7 @@ import msgspec
 from libs.domain.job import JobState
 from libs.domain.ledger import Applied
 from libs.domain.schedule import ScheduleState
-from libs.events import AttemptDue, AttemptFinished, JobScheduled, ScheduleCreated, ScheduleTicked, Spec
+from libs.events import AttemptDue, AttemptFinished, Claim, JobScheduled, ScheduleCreated, ScheduleTicked, Spec
 
 DAY_MS = 86_400_000
 
@@ -128,3 +128,23 @@ class PartitionChanges:
 
 
 __all__ = ["DAY_MS", "ExecutionRow", "PartitionChanges"]
+
+
+class Flush(NamedTuple):
+    """
+    What one partition has to write.
+
+    Args:
+        lease_nonce: of the lease under which it was folded.
+        from_position: where the tables stand.
+        to_position: where they stand afterwards; higher than *from_position*.
+        claim: the claim admitted at *to_position*.
+        changes: what the records behind *from_position* up to and including *to_position* changed.
+    """
+
+    partition: int
+    lease_nonce: str
+    from_position: int
+    to_position: int
+    claim: Claim | None
+    changes: PartitionChanges

@@ -15,12 +15,10 @@ from datetime import date, timedelta
 from functools import cache
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from libs.store import rows
-
-if TYPE_CHECKING:
-    from libs.store.projector import Flush
+from libs.store.changes import Flush
 
 # What never changes after a job's first record.
 _FIXED: Final = frozenset(
@@ -127,14 +125,14 @@ def _unnest(part: str, first: int) -> str:
     return f"unnest({arrays}) AS u({', '.join(name for name, _ in columns)})"
 
 
-def prepare(flushes: Sequence["Flush"]) -> tuple[str, list[Any]]:
+def prepare(flushes: Sequence[Flush]) -> tuple[str, list[Any]]:
     """Return the statement for *flushes*, which are in the order of partitions, and its arguments."""
     gathered = {**_jobs(flushes), **_specs(flushes), **_executions(flushes), **_schedules(flushes), **_usage(flushes)}
     parts = tuple(part for part, columns in gathered.items() if columns[0])
     return statement(parts), [*_fence(flushes), *chain.from_iterable(gathered[part] for part in parts)]
 
 
-def _fence(flushes: Sequence["Flush"]) -> list[Any]:
+def _fence(flushes: Sequence[Flush]) -> list[Any]:
     return [
         [flush.partition for flush in flushes],
         [flush.lease_nonce for flush in flushes],
@@ -152,7 +150,7 @@ def _columns(part: str, partitions: list[int], found: Sequence[Sequence[Any]], n
     return [partitions, *rows.columns_of(found, names, (name for name, _ in _COLUMNS[part][1:]))]
 
 
-def _jobs(flushes: Sequence["Flush"]) -> dict[str, list[Any]]:
+def _jobs(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
     found: dict[str, tuple[list[int], list[Sequence[Any]]]] = {
         part: ([], []) for part in ("fresh_jobs", "created_jobs", "changed_jobs")
     }
@@ -171,7 +169,7 @@ def _jobs(flushes: Sequence["Flush"]) -> dict[str, list[Any]]:
     return {part: _columns(part, *of_part, rows.JOB_COLUMNS) for part, of_part in found.items()}
 
 
-def _specs(flushes: Sequence["Flush"]) -> dict[str, list[Any]]:
+def _specs(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
     return {
         "new_specs": [
             [flush.partition for flush in flushes for _ in flush.changes.specs],
@@ -181,7 +179,7 @@ def _specs(flushes: Sequence["Flush"]) -> dict[str, list[Any]]:
     }
 
 
-def _executions(flushes: Sequence["Flush"]) -> dict[str, list[Any]]:
+def _executions(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
     found: dict[str, tuple[list[int], list[Sequence[Any]]]] = {
         part: ([], []) for part in ("new_executions", "ended_executions")
     }
@@ -194,13 +192,13 @@ def _executions(flushes: Sequence["Flush"]) -> dict[str, list[Any]]:
     return {part: _columns(part, *of_part, rows.EXECUTION_COLUMNS) for part, of_part in found.items()}
 
 
-def _schedules(flushes: Sequence["Flush"]) -> dict[str, list[Any]]:
+def _schedules(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
     partitions = [flush.partition for flush in flushes for _ in flush.changes.schedules]
     found = rows.schedule_rows(chain.from_iterable(flush.changes.schedules.values() for flush in flushes))
     return {"all_schedules": _columns("all_schedules", partitions, found, rows.SCHEDULE_COLUMNS)}
 
 
-def _usage(flushes: Sequence["Flush"]) -> dict[str, list[Any]]:
+def _usage(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
     counts = [(flush.partition, *day, count) for flush in flushes for day, count in flush.changes.usage.items()]
     return {
         "counted": [

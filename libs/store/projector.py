@@ -23,13 +23,12 @@ a larger flush from the old position would be refused if the first try had been 
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import asyncpg
 
-from libs.events import Claim
 from libs.store import flush_sql
-from libs.store.changes import PartitionChanges
+from libs.store.changes import Flush
 from libs.store.errors import StoreUnavailable, translated
 from libs.store.progress import ProgressWatch
 
@@ -49,26 +48,6 @@ _WRITTEN: Final = (
     "SELECT p.part, p.position, p.position = f.to_position AND p.lease_nonce = f.nonce AS written"
     " FROM progress p JOIN unnest($1::int4[], $2::text[], $3::int8[]) AS f(part, nonce, to_position) USING (part)"
 )
-
-
-class Flush(NamedTuple):
-    """
-    What one partition has to write.
-
-    Args:
-        lease_nonce: of the lease under which it was folded.
-        from_position: where the tables stand.
-        to_position: where they stand afterwards; higher than *from_position*.
-        claim: the claim admitted at *to_position*.
-        changes: what the records behind *from_position* up to and including *to_position* changed.
-    """
-
-    partition: int
-    lease_nonce: str
-    from_position: int
-    to_position: int
-    claim: Claim | None
-    changes: PartitionChanges
 
 
 class Projector:

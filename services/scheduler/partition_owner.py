@@ -24,10 +24,9 @@ from libs.log.port import LogError
 from libs.runtime.alarm import Alarm
 from libs.runtime.clock import Clock, Entropy
 from libs.runtime.crashpoint import crash_at, is_armed
-from libs.store.changes import PartitionChanges
+from libs.store.changes import Flush, PartitionChanges
 from libs.store.errors import StoreUnavailable
 from libs.store.leases import Lease
-from libs.store.projector import Flush
 from services.scheduler.decider import Decider
 from services.scheduler.fenced_tables import FencedTables, TablesMoved
 from services.scheduler.horizon import Horizon

@@ -32,11 +32,11 @@ from libs.events import (
 from libs.events.ids import execution_id, new_job_id
 from libs.runtime.embedded_postgres import EmbeddedPostgres
 from libs.store import flush_sql
-from libs.store.changes import PartitionChanges
+from libs.store.changes import Flush, PartitionChanges
 from libs.store.migrate import migrate
 from libs.store.pool import open_pool
 from libs.store.progress import ProgressWatch
-from libs.store.projector import Flush, Projector
+from libs.store.projector import Projector
 
 NOW = 1_790_000_000_000
 PARTITIONS = 4

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState
 from libs.events import Claim
+from libs.store.changes import Flush
 from libs.store.errors import StoreUnavailable
-from libs.store.projector import Flush
 
 
 class MemoryStore:

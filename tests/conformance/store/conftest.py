@@ -8,11 +8,11 @@ import pytest
 
 from libs.domain.ledger import Ledger
 from libs.events import Claim, Event
-from libs.store.changes import PartitionChanges
+from libs.store.changes import Flush, PartitionChanges
 from libs.store.migrate import migrate
 from libs.store.pool import open_pool
 from libs.store.progress import ProgressWatch
-from libs.store.projector import Flush, Projector
+from libs.store.projector import Projector
 from libs.store.tables import Tables
 from tests.fakes.postgres import Databases, database_of
 

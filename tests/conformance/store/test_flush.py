@@ -17,8 +17,7 @@ from libs.events import (
 )
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
 from libs.store import flush_sql
-from libs.store.changes import ExecutionRow, PartitionChanges
-from libs.store.projector import Flush
+from libs.store.changes import ExecutionRow, Flush, PartitionChanges
 from tests.conformance.store.conftest import NONCE, Bench
 
 NOW = 1_790_000_000_000

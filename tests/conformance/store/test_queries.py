@@ -11,8 +11,7 @@ from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import Spec
 from libs.events.ids import new_job_id, new_schedule_id
 from libs.store import rows
-from libs.store.changes import ExecutionRow, PartitionChanges
-from libs.store.projector import Flush
+from libs.store.changes import ExecutionRow, Flush, PartitionChanges
 from libs.store.queries import JobRow, Queries, ScheduleRow, _list_of
 from tests.conformance.store.conftest import NONCE, PARTITIONS, Bench
 

@@ -6,8 +6,7 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import AttemptDue, Claim
 from libs.events.ids import execution_id, new_job_id, new_schedule_id
-from libs.store.changes import PartitionChanges
-from libs.store.projector import Flush
+from libs.store.changes import Flush, PartitionChanges
 from libs.store.tables import CHUNK
 from tests.conformance.store.conftest import NONCE, Bench
 
