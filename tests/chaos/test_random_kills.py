@@ -15,12 +15,17 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import asyncpg
+
 from tests.chaos.history import Fault, History
 from tests.chaos.load import now_ms
 from tests.chaos.rig import ROOT, Rig
 
 KILLS = 20
 PER_S = 20.0
+CUT = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 SEED = int(os.environ.get("FLIQ_TEST_SEED", "1"))
 
 
@@ -71,6 +76,31 @@ async def test_graceful_restarts_under_load_repeat_nothing(pg_dsn: str) -> None:
 
         await rig.start()
         await _storm_while(rig, asyncio.create_task(restart()))
+        history = await rig.verdict()
+
+    assert repeated(history) == []
+
+
+async def test_backends_that_are_ended_under_load_repeat_nothing(pg_dsn: str) -> None:
+    """Every connection to the database is cut, five times: what was acknowledged holds, and no execution calls twice."""
+    async with Rig(pg_dsn, SEED) as rig:
+
+        async def cut() -> None:
+            connection = await asyncpg.connect(pg_dsn, timeout=10, command_timeout=10)
+            try:
+                for _ in range(5):
+                    await asyncio.sleep(0.5)
+                    at = now_ms()
+                    count = await connection.fetchval(CUT)
+                    assert count > 0
+                    assert await rig.wait_ready(at_most_s=20), rig.process.tail()
+                    # Lateness is excused while connections and owners come back; nothing else is.
+                    rig.faults.append(Fault(kind="term", at=at, until=now_ms() + 1_500))
+            finally:
+                await connection.close()
+
+        await rig.start()
+        await _storm_while(rig, asyncio.create_task(cut()))
         history = await rig.verdict()
 
     assert repeated(history) == []

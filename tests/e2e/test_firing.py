@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import Stalls
 from tests.fakes.running import Client, in_seconds, instant_ms
 from tests.fakes.sink import Sink
@@ -67,6 +69,28 @@ async def test_a_herd_in_one_second_fires_each_job_once(client: Client, sink: Si
     assert late[-1] <= HERD_MS
     for job_id in ids:
         await client.wait_status(job_id, "success")
+
+
+@pytest.mark.nightly
+async def test_ten_thousand_jobs_of_one_second_fire_each_once(client: Client, sink: Sink) -> None:
+    """Ten thousand calls of one second: each once, none early, the last within fifteen seconds."""
+    at = in_seconds(6)[:19] + "Z"
+    ids: list[str] = []
+    for start in range(0, 10_000, 1_000):
+        jobs = [{"url": f"{sink.url}/ok/{start + n}", "scheduled_at": at} for n in range(1_000)]
+        status, answer, _ = await client.call("POST", "/v1/jobs/batch", {"jobs": jobs})
+        assert status == 200
+        ids += [result["job"]["id"] for result in answer["results"]]
+
+    await sink.wait_count(len(ids), timeout_s=60)
+    await nothing_more_comes(client, sink)
+
+    by_job = sink.by_job()
+    late = sorted(by_job[job_id][0].at - instant_ms(at) for job_id in ids)
+    print(f"herd of {len(ids)}: median {late[len(ids) // 2]:.0f} ms, max {late[-1]:.0f} ms")
+    assert {len(by_job[job_id]) for job_id in ids} == {1}
+    assert late[0] >= 0
+    assert late[-1] <= 15_000
 
 
 async def test_targets_that_hang_do_not_hold_up_others(client: Client, sink: Sink, stalls: Stalls) -> None:
