@@ -6,15 +6,23 @@ that lagged, a job that has ended would look as if it were still to fire; were t
 function of the position they stand at, so looking at the position behind every read is enough: it must be one that this owner has
 saved, or is saving at the moment.
 
+Flushes do not wait for the disk, so a server that crashed comes back with older tables. A partition in which nothing happens reads
+and writes nothing and would never find out, while callers miss what they were promised: `watch` looks every second.
+
 Source: the protocol model (tests/simulation), mutation "reads not fenced".
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
 from libs.events import Claim
+from libs.runtime.clock import Clock
+from libs.store.errors import StoreUnavailable
 from services.scheduler.ports import TableReader
+
+WATCH_EVERY_MS: Final = 1_000
 
 
 class TablesMoved(Exception):
@@ -28,6 +36,16 @@ class FencedTables:
         """Read *tables*; *positions* returns the last position saved and the last one that may be by now."""
         self._tables = tables
         self._positions = positions
+
+    async def watch(self, partition: int, clock: Clock) -> None:
+        """Look every second where the tables stand, for ever; raises `TablesMoved` when that is not where they were left."""
+        while True:
+            await clock.sleep_until(clock.now() + WATCH_EVERY_MS)
+            saved, _ = self._positions()
+            try:
+                await self._check(partition, saved)
+            except StoreUnavailable:
+                continue  # those who need the tables say so; where they stand is asked again
 
     async def progress(self, partition: int) -> tuple[int, Claim | None]:
         """Return the position of the tables, whatever it is."""

@@ -175,10 +175,11 @@ class PartitionOwner:
                 tasks.create_task(self._read_forever())
                 tasks.create_task(self._append_forever())
                 tasks.create_task(self._horizon.keep())
+                tasks.create_task(self._tables.watch(self.partition, self._clock))
                 tasks.create_task(self._wait_for_end())
         except ExceptionGroup as group:
             raise _resignation(group.exceptions[0]) from group
-        except (LogError, StoreUnavailable) as error:
+        except (LogError, StoreUnavailable, TablesMoved) as error:
             raise _resignation(error) from error
         finally:
             self.leading.clear()
