@@ -103,6 +103,12 @@ class Parts:
         settings = self.settings
         if settings.kafka_bootstrap is not None:
             raise SettingsError("FLIQ_KAFKA_BOOTSTRAP: this build keeps the log in PostgreSQL; unset it")
+        watches: list[ProgressWatch] = []  # the one of this process, once there are connections that it can watch with
+
+        def connected() -> None:
+            for watch in watches:
+                watch.forget()
+
         try:
             node = Node.claim(settings.data_dir, override=settings.node, entropy=self.entropy)
             stack.callback(node.release)
@@ -113,7 +119,7 @@ class Parts:
             stack.push_async_callback(log.stop)
             self.partitions = await log.partitions()
             await migrate(dsn, self.partitions)
-            self.tables_pool = await open_pool(dsn, name="tables", size=READ_CONNECTIONS)
+            self.tables_pool = await open_pool(dsn, name="tables", size=READ_CONNECTIONS, on_connect=connected)
             stack.push_async_callback(_close_pool, self.tables_pool)
             self.control_pool = await open_pool(dsn, name="control", size=CONTROL_CONNECTIONS)
             stack.push_async_callback(_close_pool, self.control_pool)
@@ -126,6 +132,7 @@ class Parts:
             place = "" if settings.database_url is None else "FLIQ_DATABASE_URL: "
             raise StartError(f"{place}{error}") from error
         self.watch = ProgressWatch(self.tables_pool)
+        watches.append(self.watch)
         stack.push_async_callback(self.watch.stop)
 
     async def database_reason(self) -> str | None:

@@ -5,6 +5,7 @@ A statement is given up by the server after `STATEMENT_TIMEOUT_MS` and by us a l
 timer is frozen, too) cannot hold a caller. Reads and writes of one statement need no transaction block around them.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -32,6 +33,7 @@ async def open_pool(
     name: str,
     size: int,
     asynchronous_commit: bool = False,
+    on_connect: Callable[[], None] | None = None,
 ) -> "asyncpg.Pool[Any]":
     """
     Return a pool of up to *size* connections; one is opened at once, so that a wrong address is found here.
@@ -39,10 +41,17 @@ async def open_pool(
     Args:
         name: shown in pg_stat_activity.
         asynchronous_commit: do not wait for the disk on commit; only for what the log can give again.
+        on_connect: called for every connection that is made. After a crash of the server no older connection is left, so
+            whoever must know of it hears of it before the first answer.
 
     Raises:
         StoreUnavailable: the server cannot be reached.
     """
+
+    async def connected(_: Any) -> None:
+        if on_connect is not None:
+            on_connect()
+
     with translated():
         return await asyncpg.create_pool(
             dsn,
@@ -52,6 +61,7 @@ async def open_pool(
             command_timeout=COMMAND_TIMEOUT_S,
             max_inactive_connection_lifetime=IDLE_LIFETIME_S,
             connection_class=_Connection,
+            init=connected,
             server_settings={
                 "application_name": f"fliq {name}"[:63],
                 "search_path": SCHEMA,

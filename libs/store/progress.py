@@ -55,6 +55,14 @@ class ProgressWatch:
         self._known[partition] = min(position, self._known.get(partition, position))
         self.publish(partition, position)
 
+    def forget(self) -> None:
+        """
+        Take nothing for known any more: the next wait asks the database.
+
+        Said whenever a connection is new: the server may have crashed meanwhile, and its tables stand where the disk had them.
+        """
+        self._known.clear()
+
     async def wait(self, partition: int, position: int, timeout_s: float) -> bool:
         """Wait until the tables hold *position*; return False when that did not happen within *timeout_s*."""
         return await self.wait_all({partition: position}, timeout_s)

@@ -75,3 +75,16 @@ async def test_what_the_database_says_corrects_what_was_known() -> None:
     assert watch.known(0) == 6
     assert not await watch.wait(0, 10, 0.0)
     await watch.stop()
+
+
+async def test_what_is_forgotten_is_asked_of_the_database_again() -> None:
+    """A server that crashed may have lost what was known: after `forget` a wait believes its tables only."""
+    rows = Rows()
+    watch = ProgressWatch(rows, poll_s=0.001)
+    watch.publish(0, 9)
+    rows.positions = {0: 4}
+    watch.forget()
+    assert not await watch.wait(0, 9, 0.02)
+    rows.positions = {0: 9}
+    assert await watch.wait(0, 9, 5)
+    await watch.stop()
