@@ -54,7 +54,7 @@ class Jobs:
     async def cancel(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
         """DELETE /v1/jobs/{job_id}: 204 means that it never fires, 409 that its first attempt was admitted."""
         state, _spec = await self._find(identity.account, job_id)
-        status: JobStatus | None = state.status
+        status: JobStatus = state.status
         if status == JobStatus.SCHEDULED:
             partition = partition_of(job_id)
             envelope = encode(JobCancelRequested(job_id=job_id, at=self._c.clock.now()))
@@ -130,7 +130,7 @@ class Jobs:
             next_cursor = self._c.cursors.write(page[-1][0].job_id, account=account, listing=listing)
         return json_reply(200, {"jobs": [present.job_item(*row) for row in page], "next_cursor": next_cursor})
 
-    async def _decided(self, job_id: str, partition: int, position: int) -> JobStatus | None:
+    async def _decided(self, job_id: str, partition: int, position: int) -> JobStatus:
         """
         Return the job's status once the owner decided about the cancellation at *position*.
 
@@ -143,7 +143,8 @@ class Jobs:
                 while True:
                     seen = progress.known(partition)
                     status = await self._c.queries.job_status(job_id)
-                    if status != JobStatus.SCHEDULED:
+                    # A row that is away for a moment (the server crashed, the owner folds again) has decided nothing.
+                    if status is not None and status != JobStatus.SCHEDULED:
                         return status
                     await progress.wait(partition, max(seen, position) + 1, _STEP_S)
         except TimeoutError:
