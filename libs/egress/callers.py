@@ -50,4 +50,5 @@ def clean_error(text: str | None) -> str:
 @lru_cache(4096)  # names repeat from call to call
 def _lowered(name: str) -> str:
     lowered = name.lower()
-    return _RESERVED if lowered in FRAMING_HEADERS or lowered.startswith(("x-fliq-", "webhook-")) else lowered
+    meant = lowered.replace("_", "-")  # what a receiver behind CGI or WSGI reads (RFC 3875 §4.1.18)
+    return _RESERVED if meant in FRAMING_HEADERS or meant.startswith(("x-fliq-", "webhook-")) else lowered

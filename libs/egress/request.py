@@ -100,6 +100,6 @@ def _kind(name: str) -> str:
     if _TOKEN.fullmatch(name) is None:
         raise RequestRefused("a header name is not a token")
     lowered = name.lower()
-    if lowered in FRAMING_HEADERS:
+    if lowered.replace("_", "-") in FRAMING_HEADERS:
         raise RequestRefused("a header takes part in framing")
     return lowered

@@ -51,7 +51,9 @@ def check_headers(field: str, value: Any) -> dict[str, str] | None:
                 f"{field}: the value of {name!r} must be a string of at most {VALUE_MAX} printable ASCII characters",
             )
         lower = name.lower()
-        if lower in RESERVED or lower.startswith(RESERVED_PREFIXES):
+        # Receivers behind CGI or WSGI see one name for `-` and `_` (RFC 3875 §4.1.18), so both spellings are reserved.
+        meant = lower.replace("_", "-")
+        if meant in RESERVED or meant.startswith(RESERVED_PREFIXES):
             refuse("reserved_header", f"{field}: {name!r} cannot be set by the caller")
         seen.add(lower)
         total += len(name) + len(text)

@@ -15,7 +15,7 @@ import pytest
 from services.api.service import ApiService
 from tests.contract.world import World
 from tests.fakes.postgres import Databases
-from tests.fakes.running import Client, RunningFliq, make_token
+from tests.fakes.running import Client, RunningFliq, free_port, make_token
 
 ACCOUNTS = 250
 
@@ -81,4 +81,41 @@ async def other(request: pytest.FixtureRequest, api: Client, world: World) -> As
         _, numbers = request.getfixturevalue("contract_fliq")
         token = _token(next(numbers))
     async with Client(api.url, token) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def replica_url(contract_fliq: tuple[RunningFliq, Iterator[int]]) -> Iterator[str]:
+    """A second API process on the database of the running Fliq, which lets targets be public only, as by default."""
+    fliq, _ = contract_fliq
+    port = free_port()
+    process = fliq.spawn("api", FLIQ_PORT=str(port), FLIQ_EGRESS_ALLOW="")
+    try:
+        process.wait_ready()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+async def pair(
+    contract_fliq: tuple[RunningFliq, Iterator[int]], replica_url: str
+) -> AsyncIterator[tuple[Client, Client]]:
+    """One account's clients of two API processes: the first may call loopback, the second public addresses only."""
+    fliq, numbers = contract_fliq
+    token = _token(next(numbers))
+    async with Client(fliq.url, token) as one, Client(replica_url, token) as two:
+        yield one, two
+
+
+@pytest.fixture(scope="session")
+def strict_token(contract_fliq: tuple[RunningFliq, Iterator[int]]) -> str:
+    """The token of one account for all tests that look at nothing but refusals."""
+    return _token(next(contract_fliq[1]))
+
+
+@pytest.fixture
+async def strict(replica_url: str, strict_token: str) -> AsyncIterator[Client]:
+    """A client of a running Fliq whose targets must be public; its account is shared."""
+    async with Client(replica_url, strict_token) as client:
         yield client
