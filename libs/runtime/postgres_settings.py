@@ -32,6 +32,7 @@ SETTINGS: Mapping[str, str] = {
     "password_encryption": "scram-sha-256",
     "log_min_error_statement": "panic",  # statements carry bodies and headers of customers
     "log_parameter_max_length_on_error": "0",
+    "log_error_verbosity": "terse",  # no DETAIL: it quotes the row that was refused
     "log_line_prefix": "%m [%p] ",
     "log_timezone": "UTC",
     "timezone": "UTC",

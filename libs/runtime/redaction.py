@@ -36,6 +36,10 @@ _URL_FIELDS = frozenset({"url", "webhook_url", "target"})
 _TREES = frozenset({"settings", "counts", "positions", "partitions", "claim"})  # small structures of ours
 _URL = re.compile(r"\b(https?|postgres(?:ql)?)://[^\s'\"<>\\]+", re.IGNORECASE)
 _SECRET = re.compile(r"\b(fliq_sk_|whsec_)[A-Za-z0-9+/=_-]+|\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]+", re.IGNORECASE)
+# What PostgreSQL and its driver say about a refused row or value quotes it: bodies, headers, keys.
+_QUOTED_VALUES = re.compile(
+    r"(DETAIL:|\bquery argument \$\d+:|\binvalid input (?:syntax|value) for [^:\n]{1,80}:)[^\n]*"
+)
 
 
 def redact(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -57,9 +61,10 @@ def redact(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Mutabl
 
 
 def clean_text(text: str) -> str:
-    """Return *text* with its addresses reduced and its secrets hidden."""
+    """Return *text* with its addresses reduced, and its secrets and the database's quotations hidden."""
     if "://" in text:
         text = _URL.sub(lambda found: reduce_url(found[0]), text)
+    text = _QUOTED_VALUES.sub(lambda found: f"{found[1]} ***", text)
     return _SECRET.sub(lambda found: f"{found[1] or found[2] + ' '}***", text)
 
 

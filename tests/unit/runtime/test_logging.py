@@ -171,6 +171,19 @@ def test_secrets_in_texts_are_hidden() -> None:
     assert not any(secret in text for secret in ("AAA", "BBB", "CCC", "DDD", "EEE"))
 
 
+def test_what_the_database_quotes_is_hidden() -> None:
+    """A refused row, parameter or text is not repeated, also where an error is shown by its repr; what refused it is."""
+    row = 'violates check constraint "c"\nDETAIL:  Failing row contains (default, c4n4ry).'
+    for text in (
+        row,
+        repr(ValueError(row)),
+        "invalid input for query argument $3: 'c4n4ry' (value out of int64 range)",
+        'invalid input syntax for type uuid: "c4n4ry"',
+    ):
+        assert "c4n4ry" not in clean_text(text)
+    assert clean_text(f"{row}\n  File x") == 'violates check constraint "c"\nDETAIL: ***\n  File x'
+
+
 def test_a_value_that_cannot_be_printed_does_not_break_the_line() -> None:
     """The line that reports a fault arrives, whatever it carries."""
 
