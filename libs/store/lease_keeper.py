@@ -9,7 +9,8 @@ lease back when it holds more than that. Two that start together thus settle wit
               lease, we have stopped. After a long stall `holds` is false before the keeper itself has woken.
     losing    `on_lost` is called exactly once for each `on_gained`, before the lease is given back or forgotten.
 
-Neither callback may take long: while one runs, nothing is renewed. A callback that raises is logged and counts as done.
+Neither callback may take long: while one runs, nothing is renewed. One that raises, or takes too long, is logged; a lease that was
+not taken up for that reason goes back, and is tried again a little later.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ CERTAIN_FRACTION: Final = 0.6
 CALLBACK_TIMEOUT_S: Final = 5.0
 RELEASE_TIMEOUT_S: Final = 2.0
 HAND_BACK_S: Final = 5.0  # most calls have ended by then; the partition is not served meanwhile
+NOT_TAKEN_PAUSE_S: Final = 2.0  # after a lease that could not be taken up
 PATIENCE_MIN_S: Final = 0.5  # for one answer of the database, when certainty has run out already
 PATIENCE_MAX_S: Final = 2.0
 
@@ -108,8 +110,14 @@ class LeaseKeeper:
         self._paused_until: dict[int, float] = {}
         self._may_release = may_release
         self._going_back: tuple[Lease, float] | None = None
+        self._members = 0
         self._task: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()  # one who gains, loses or releases at a time
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether there are more members than partitions, so that holding none is as it should be."""
+        return not self._held and self._members > self._partitions
 
     @property
     def held(self) -> dict[int, Lease]:
@@ -189,14 +197,18 @@ class LeaseKeeper:
             await self._lose(partition)
 
     async def _drop_uncertain(self) -> None:
-        for partition in [partition for partition in self._held if not self.holds(partition)]:
-            lease = self._held[partition]
+        for partition, lease in [
+            (partition, lease) for partition, lease in self._held.items() if not self.holds(partition)
+        ]:
+            if self._held.get(partition) is not lease:
+                continue  # its holder gave it up while another was being let go
             await self._lose(partition)
             # So that it counts as free when the database is back, even for this same node.
             await self._bounded(self._leases.release([lease]))
 
     async def _balance(self) -> None:
-        share = math.ceil(self._partitions / await self._answer(self._leases.members()))
+        self._members = await self._answer(self._leases.members())
+        share = math.ceil(self._partitions / self._members)
         now = self._clock.monotonic_s()
         self._paused_until = {part: until for part, until in self._paused_until.items() if until > now}
         if self._going_back is not None and self._held.get(self._going_back[0].partition) is not self._going_back[0]:
@@ -208,7 +220,14 @@ class LeaseKeeper:
             for lease in await self._answer(self._leases.acquire(wanted, avoid=list(self._paused_until))):
                 self._held[lease.partition] = lease
                 self._certain_until[lease.partition] = now + CERTAIN_FRACTION * self._leases.ttl_s
-                await self._call(self._on_gained(lease))
+                if not await self._call(self._on_gained(lease)):
+                    await self._return(lease)
+
+    async def _return(self, lease: Lease) -> None:
+        """Give back a lease that nobody took up, and try again later: kept, it would leave its partition without an owner."""
+        self._paused_until[lease.partition] = self._clock.monotonic_s() + NOT_TAKEN_PAUSE_S
+        await self._lose(lease.partition)
+        await self._bounded(self._leases.release([lease]))
 
     async def _hand_back(self) -> None:
         """Give one lease back once its holder is done with it; once begun, this comes to its end."""
@@ -236,12 +255,14 @@ class LeaseKeeper:
             self._certain_until.pop(partition, None)
             await self._call(self._on_lost(partition))
 
-    async def _call(self, callback: Awaitable[None]) -> None:
+    async def _call(self, callback: Awaitable[None]) -> bool:
         try:
             async with asyncio.timeout(CALLBACK_TIMEOUT_S):
                 await callback
         except Exception:
             log.exception("a lease callback failed", role=self._leases.role)
+            return False
+        return True
 
     async def _bounded(self, call: Awaitable[None]) -> None:
         """Wait for *call*, but not long: a lease that is not given back runs out by itself."""

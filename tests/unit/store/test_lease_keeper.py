@@ -265,6 +265,60 @@ async def test_a_callback_that_raises_stops_nothing(table: Table) -> None:
     assert set(table.holder.values()) == {None}
 
 
+async def test_a_lease_that_could_not_be_taken_up_goes_back_and_is_tried_again(table: Table) -> None:
+    """A holder that fails to begin must not keep its partition from being served: by another at once, by itself later."""
+    node, other = Node(table, "a"), Node(table, "b")
+    fails = [True]
+
+    async def on_gained(lease: Lease) -> None:
+        if lease.partition == 0 and fails:
+            fails.clear()
+            raise RuntimeError("planted")
+
+    node.keeper._on_gained = on_gained
+    await node.tick()
+    assert node.held == {1, 2, 3}
+    assert node.events == [("lost", 0)]
+    assert table.holder[0] is None
+    for _ in range(3):
+        await node.tick()
+    assert node.held == {0, 1, 2, 3}
+    assert other.held == set()
+
+
+async def test_a_lease_given_up_while_others_are_let_go_is_passed_over(table: Table) -> None:
+    """Losing one partition may make the holder of another give up: the rest are let go all the same, in the same round."""
+    node = Node(table, "a")
+    await node.tick()
+
+    async def on_lost(partition: int) -> None:
+        node.events.append(("lost", partition))
+        await node.keeper.give_up(1)
+
+    node.keeper._on_lost = on_lost
+    node.leases.down = True
+    node.clock.at_s += 5
+    with pytest.raises(StoreUnavailable):
+        await node.tick()
+    assert node.held == set()
+    assert [event for event in node.events if event[0] == "lost"] == [("lost", 0), ("lost", 2), ("lost", 3)]
+
+
+async def test_more_members_than_partitions_leave_some_to_spare(table: Table) -> None:
+    """The fifth member on four partitions holds none and knows that this is as it should be; one of two does not."""
+    nodes = [Node(table, name) for name in "abcde"]
+    for _ in range(6):
+        for node in nodes:
+            await node.tick()
+    assert sorted(len(node.held) for node in nodes) == [0, 1, 1, 1, 1]
+    assert [node.keeper.is_spare for node in nodes] == [not node.held for node in nodes]
+    late = Node(Table(4), "f")
+    late.leases.table.nodes.add("g")
+    late.leases.table.holder = dict.fromkeys(range(4), "g-1")
+    await late.tick()
+    assert (late.held, late.keeper.is_spare) == (set(), False)
+
+
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - turns of the loop; no time passes
