@@ -4,6 +4,7 @@ Facts: appends outcomes to one partition until they are in.
 A fact may stand in the log twice (its fold is "first wins"), so an append whose outcome is unknown is simply made again, until it
 succeeds. What arrives while an append is under way goes with the next one: one append at a time, as large as the moment asks for.
 
+    pace    one append in *gather_ms*, the first at once: facts of one moment are written, read and folded together
     bound   the caller's: it holds back its own work while `pending_count` is high
     cost    O(1) per fact, one task while there is something to append
 """
@@ -17,6 +18,7 @@ import structlog
 
 from libs.events.envelope import Envelope
 from libs.log.port import MAX_VALUE_BYTES, Log, LogError
+from libs.runtime.pace import Pace
 
 GROUP_MAX: Final = 500  # facts in one append
 BACKOFF_FIRST_MS: Final = 50
@@ -38,8 +40,8 @@ class Clock(Protocol):
 class FactAppender:
     """The facts of one partition on their way into the log."""
 
-    def __init__(self, event_log: Log, partition: int, *, clock: Clock) -> None:
-        """Append to *partition* of *event_log*; *clock* paces the tries after a failure."""
+    def __init__(self, event_log: Log, partition: int, *, clock: Clock, gather_ms: int = 0) -> None:
+        """Append to *partition* of *event_log* at most once in *gather_ms*; *clock* paces that, and the tries after a failure."""
         self._log = event_log
         self._partition = partition
         self._clock = clock
@@ -47,6 +49,7 @@ class FactAppender:
         self._task: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        self._pace = Pace(clock, gather_ms)
         self.failing = False
 
     @property
@@ -79,12 +82,16 @@ class FactAppender:
             task.cancel()
             await asyncio.wait([task])
         self._pending.clear()
+        self._pace.skip()
         self._idle.set()
 
     async def _append(self) -> None:
         pending = self._pending
         backoff_ms = BACKOFF_FIRST_MS
         while pending:
+            if len(pending) >= GROUP_MAX:
+                self._pace.skip()
+            await self._pace.turn()
             group = [pending[index] for index in range(min(len(pending), GROUP_MAX))]
             try:
                 first = await self._log.append(self._partition, [envelope for envelope, _ in group])

@@ -31,6 +31,10 @@ class ProgressWatch:
         """Return the newest position known to be in the tables; -1 when none is."""
         return self._known.get(partition, -1)
 
+    def is_awaited(self) -> bool:
+        """Whether somebody in this process waits."""
+        return any(not future.done() for waiting in self._waiters.values() for _, future in waiting)
+
     def publish(self, partition: int, position: int) -> None:
         """Tell that everything up to *position* is in the tables, and wake who waits for it."""
         if position > self._known.get(partition, -1):

@@ -48,6 +48,7 @@ class Calls:
         user_agent: str,
         may_start: Callable[[int], bool],
         on_recorded: Callable[[], None],
+        gather_ms: int = 0,
     ) -> None:
         """Start nothing of a partition for which *may_start* is false; call *on_recorded* when an attempt has left."""
         self._log = event_log
@@ -59,6 +60,7 @@ class Calls:
         self._user_agent = user_agent
         self._may_start = may_start
         self._on_recorded = on_recorded
+        self._gather_ms = gather_ms
         self._due_at: dict[int, list[Flight]] = {}
         self._timers: dict[int, Timer] = {}
         self._unsure: list[Flight] = []
@@ -211,7 +213,7 @@ class Calls:
         flight.stage = Stage.RECORDING
         appender = self._appenders.get(flight.partition)
         if appender is None:
-            appender = FactAppender(self._log, flight.partition, clock=self._clock)
+            appender = FactAppender(self._log, flight.partition, clock=self._clock, gather_ms=self._gather_ms)
             self._appenders[flight.partition] = appender
         appender.put(encode(event), lambda position: self._recorded(flight, position))
 

@@ -24,6 +24,7 @@ from libs.events import AttemptDue
 from libs.log.port import Log, LogError
 from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
+from libs.runtime.pace import Pace
 from services.dispatcher.flights import Flights
 from services.dispatcher.ports import DueTables, Meter, Progress, Snapshot
 
@@ -56,6 +57,7 @@ class Reader:
         meter: Meter,
         on_due: Callable[[int, Sequence[tuple[int, AttemptDue]]], None],
         room: Callable[[], "asyncio.Future[None] | None"],
+        gather_ms: int = 0,
     ) -> None:
         """Hand attempts to *on_due*; wait for what *room* returns while no more can be held."""
         self.partition = partition
@@ -69,6 +71,7 @@ class Reader:
         self._meter = meter
         self._on_due = on_due
         self._room = room
+        self._gather_ms = gather_ms
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -115,9 +118,13 @@ class Reader:
         """Read on from *tail*; return when the partition is to be loaded again."""
         partition = self.partition
         watch_at = self._clock.now() + WATCH_EVERY_MS
+        pace = Pace(self._clock, self._gather_ms)
         while True:
             await self._wait_for_room()
+            await pace.turn()
             records = await self._log.read(partition, tail.position + 1, max_records=READ_MAX, wait_s=READ_WAIT_S)
+            if len(records) == READ_MAX:
+                pace.skip()
             due: list[tuple[int, AttemptDue]] = []
             try:
                 for position, _, envelope in records:

@@ -60,6 +60,7 @@ class DispatcherService(StartStop):
         per_host: int = 50,
         window: int = WINDOW,
         drain_s: float = DRAIN_S,
+        gather_ms: int = 0,
     ) -> None:
         """
         Put the dispatcher together; nothing happens before `start`, which needs a `keeper` that calls `on_gained` and `on_lost`.
@@ -70,6 +71,8 @@ class DispatcherService(StartStop):
             per_host: calls under way to one host.
             window: attempts held; beyond it reading stops.
             drain_s: how long calls under way may take to end when the service stops.
+            gather_ms: the least time between two reads, and between two appends, of a partition: what arrives meanwhile goes
+                together.
         """
         super().__init__()
         self.keeper: Keeper | None = None
@@ -85,6 +88,7 @@ class DispatcherService(StartStop):
         self._per_host = per_host
         self._window = window
         self._drain_s = drain_s
+        self._gather_ms = gather_ms
         self._is_taking = False
         self._readers: dict[int, tuple[Reader, asyncio.Task[None]]] = {}
         self._room: asyncio.Future[None] | None = None
@@ -103,6 +107,7 @@ class DispatcherService(StartStop):
             user_agent=self._user_agent,
             may_start=self._may_start,
             on_recorded=self._recorded,
+            gather_ms=self._gather_ms,
         )
         self._loader = Loader(
             tables=self._tables,
@@ -171,6 +176,7 @@ class DispatcherService(StartStop):
             meter=self._meter,
             on_due=self._take,
             room=self._wait_for_room,
+            gather_ms=self._gather_ms,
         )
         self._readers[partition] = reader, asyncio.create_task(reader.run(), name=f"dispatcher partition {partition}")
         log.debug("partition_gained", partition=partition)

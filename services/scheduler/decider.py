@@ -59,6 +59,7 @@ class Decider:
         retry_base_s: float,
         credit: int,
         horizon_at: int,
+        gather_ms: int = 1,
     ) -> None:
         """
         Start deciding on *ledger*, which stands at the tables' position, under *claim*, which is not yet read back.
@@ -68,6 +69,7 @@ class Decider:
             retry_base_s: delay before the first retry, in seconds.
             credit: attempts of this partition that may be under way at once.
             horizon_at: states owed before this instant are kept in memory.
+            gather_ms: timers ring on a grid of so many ms, at most a quarter of the lead, which pays for it.
         """
         self.ledger = ledger
         self.claim = claim
@@ -77,6 +79,7 @@ class Decider:
         self.credit = Credit(credit)
         self._stamp = str(claim)
         self._lead_ms = lead_ms
+        self._gather_ms = max(1, min(gather_ms, lead_ms // 4))
         self._retry_base_s = retry_base_s
         self._wheel: TimerWheel[str] = TimerWheel()
         self._overlay: set[str] = set()
@@ -140,7 +143,7 @@ class Decider:
             return []
         decisions: list[Event] = []
         lead_ms = self._lead_ms + early_ms
-        due, _ = self._wheel.advance(now + early_ms)
+        due, _ = self._wheel.advance(now - now % self._gather_ms + early_ms)
         for owner_id in due:
             self._urgent[owner_id] = None
         for owner_id in list(islice(self._urgent, EXAMINED_MAX)):
@@ -176,7 +179,8 @@ class Decider:
             return None
         if self._urgent or self._again:
             return AT_ONCE
-        return self._wheel.next_at()
+        at = self._wheel.next_at()
+        return None if at is None else at + -at % self._gather_ms
 
     def extend(self, horizon_at: int) -> None:
         """

@@ -24,6 +24,7 @@ from libs.log.port import LogError
 from libs.runtime.alarm import Alarm
 from libs.runtime.clock import Clock, Entropy
 from libs.runtime.crashpoint import crash_at, is_armed
+from libs.runtime.pace import Pace
 from libs.store.changes import Flush, PartitionChanges
 from libs.store.errors import StoreUnavailable
 from libs.store.leases import Lease
@@ -33,6 +34,7 @@ from services.scheduler.horizon import Horizon
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.ports import TableReader
 
+READ_EVERY_MS: Final = 4  # what arrives meanwhile is folded, decided and saved together
 READ_MAX: Final = 200  # records folded in one go, so that the loop stays free for timers
 RETRY_MS: Final = 500  # before the tables are asked again
 UNSAVED_MAX: Final = 20_000  # changed states not yet in the tables; beyond, reading waits for the flusher
@@ -109,6 +111,7 @@ class PartitionOwner:
         lead_ms: int,
         retry_base_s: float,
         credit: int,
+        gather_ms: int = 1,
         wake_flusher: Callable[[], None],
     ) -> None:
         """Prepare to own *lease*'s partition; nothing happens before `run`."""
@@ -131,6 +134,7 @@ class PartitionOwner:
             retry_base_s=retry_base_s,
             credit=credit,
             horizon_at=0,
+            gather_ms=gather_ms,
         )
         self._saved_position = -1
         self._unsaved = PartitionChanges(lease.partition)
@@ -241,6 +245,7 @@ class PartitionOwner:
 
     async def _read_forever(self) -> None:
         decider = self._decider
+        pace = Pace(self._clock, READ_EVERY_MS)
         while True:
             while len(self._unsaved) > UNSAVED_MAX or self._unsaved.spec_bytes > UNSAVED_BYTES_MAX:
                 self._saved.clear()
@@ -251,6 +256,8 @@ class PartitionOwner:
             )
             if not records:
                 continue
+            if len(records) == READ_MAX:
+                pace.skip()
             crash_at("scheduler.after_read")
             items = [(each.position, read(self.partition, each.envelope), each.envelope.claim) for each in records]
             if not self._loading and not self._horizon.is_loading:
@@ -274,7 +281,7 @@ class PartitionOwner:
                 crash_at("scheduler.leading")
             self._wake_flusher()
             self._decide()
-            await asyncio.sleep(0)
+            await pace.turn()
 
     async def _load(self, ids: list[str]) -> None:
         """Load the states of *ids*, waiting for the tables as long as it takes: without them nothing can be folded."""

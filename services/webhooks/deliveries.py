@@ -67,6 +67,7 @@ class Deliveries:
         total: int = TOTAL,
         per_host: int = PER_HOST,
         lane_max: int = LANE_MAX,
+        gather_ms: int = 0,
     ) -> None:
         """Start nothing of a partition for which *may_start* is false."""
         self._log = event_log
@@ -76,6 +77,7 @@ class Deliveries:
         self._user_agent = user_agent
         self._may_start = may_start
         self._lane_max = lane_max
+        self._gather_ms = gather_ms
         self._turns: Turns[Delivery] = Turns(total=total, per_host=per_host)
         self._held: dict[str, Delivery] = {}
         self._under_way: set[asyncio.Task[None]] = set()
@@ -187,7 +189,9 @@ class Deliveries:
         self._recording.add(job_id)
         appender = self._appenders.get(partition)
         if appender is None:
-            appender = self._appenders[partition] = FactAppender(self._log, partition, clock=self._clock)
+            appender = self._appenders[partition] = FactAppender(
+                self._log, partition, clock=self._clock, gather_ms=self._gather_ms
+            )
         appender.put(envelope, lambda _: self._recorded(job_id, on_done))
 
     def _recorded(self, job_id: str, on_done: Callable[[], None]) -> None:

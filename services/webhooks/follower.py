@@ -18,6 +18,7 @@ from libs.events import Claim, JobCancelled, JobFinished, Spec
 from libs.log.port import Log, Record
 from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
+from libs.runtime.pace import Pace
 from services.webhooks.deliveries import Deliveries, Delivery
 from services.webhooks.payload import TerminalEvent
 from services.webhooks.ports import Lease, Meter, Positions, Progress, SigningSecrets, SpecTables
@@ -62,6 +63,7 @@ class Follower(Generic[L]):
         clock: Clock,
         deliveries: Deliveries,
         meter: Meter,
+        gather_ms: int = 0,
     ) -> None:
         """Prepare to follow the partition of *lease*; nothing happens before `run`."""
         self.partition = lease.partition
@@ -73,6 +75,7 @@ class Follower(Generic[L]):
         self._progress = progress
         self._secrets = secrets
         self._clock = clock
+        self._pace = Pace(clock, gather_ms)
         self._deliveries = deliveries
         self._meter = meter
         self._watermark: Watermark | None = None
@@ -147,7 +150,10 @@ class Follower(Generic[L]):
         """Read once, and hand over what is to be told."""
         while self._deliveries.held_count >= PENDING_MAX:
             await self._clock.sleep_until(self._clock.now() + ROOM_CHECK_MS)
+        await self._pace.turn()
         records = await self._log.read(self.partition, tail.position + 1, max_records=READ_MAX, wait_s=READ_WAIT_S)
+        if len(records) == READ_MAX:
+            self._pace.skip()
         ends: list[Told] = []
         try:
             self._take(tail, records, told, ends)

@@ -55,6 +55,7 @@ class WebhooksService(StartStop, Generic[L]):
         per_host: int = PER_HOST,
         lane_max: int = LANE_MAX,
         drain_s: float = DRAIN_S,
+        gather_ms: int = 0,
     ) -> None:
         """
         Put the service together; nothing happens before `start`, which needs a `keeper` that calls `on_gained` and `on_lost`.
@@ -65,6 +66,8 @@ class WebhooksService(StartStop, Generic[L]):
             per_host: POSTs under way to one host.
             lane_max: POSTs of one account that may wait for one host.
             drain_s: how long POSTs under way may take to end when the service stops.
+            gather_ms: the least time between two reads, and between two appends, of a partition: what arrives meanwhile goes
+                together.
         """
         super().__init__()
         self.keeper: Keeper | None = None
@@ -81,6 +84,7 @@ class WebhooksService(StartStop, Generic[L]):
         self._per_host = per_host
         self._lane_max = lane_max
         self._drain_s = drain_s
+        self._gather_ms = gather_ms
         self._followers: dict[int, tuple[Follower[L], list[asyncio.Task[None]]]] = {}
         self._is_taking = False
         self._deliveries = self._make_deliveries()
@@ -96,6 +100,7 @@ class WebhooksService(StartStop, Generic[L]):
             total=self._total,
             per_host=self._per_host,
             lane_max=self._lane_max,
+            gather_ms=self._gather_ms,
         )
 
     @property
@@ -160,6 +165,7 @@ class WebhooksService(StartStop, Generic[L]):
             clock=self._clock,
             deliveries=self._deliveries,
             meter=self._meter,
+            gather_ms=self._gather_ms,
         )
         self._followers[partition] = (
             follower,

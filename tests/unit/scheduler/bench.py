@@ -35,9 +35,17 @@ OURS = OwnerClaimed(epoch=2, nonce=CLAIM.nonce, node="n", at=NOW)
 class Bench:
     """A decider, and a log that is read to it one record at a time."""
 
-    def __init__(self, *, credit: int = 1_000, states: Sequence[State] = (), lead: bool = True) -> None:
+    def __init__(
+        self, *, credit: int = 1_000, states: Sequence[State] = (), lead: bool = True, gather_ms: int = 1
+    ) -> None:
         self.decider = Decider(
-            Ledger(0), CLAIM, lead_ms=LEAD_MS, retry_base_s=30.0, credit=credit, horizon_at=NOW + HORIZON_MS
+            Ledger(0),
+            CLAIM,
+            lead_ms=LEAD_MS,
+            retry_base_s=30.0,
+            credit=credit,
+            horizon_at=NOW + HORIZON_MS,
+            gather_ms=gather_ms,
         )
         self.decider.load(states)
         if lead:

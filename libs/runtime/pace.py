@@ -1,0 +1,37 @@
+"""
+Pace: the least time between two turns of a loop that others wake.
+
+Waking an idle process costs several times what a small piece of work costs once it runs (measured: 50 µs alone, 15 µs among
+others). A loop that takes a turn for every record would spend most of its time being woken, so it takes what has gathered: the
+first turn after a pause begins at once, the next not before *every_ms* have passed.
+"""
+
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What a pace needs of a clock (libs/runtime/clock.py)."""
+
+    def now(self) -> int: ...
+
+    async def sleep_until(self, at_ms: int, /) -> None: ...
+
+
+class Pace:
+    """Holds a loop back to one turn in *every_ms*."""
+
+    __slots__ = ("_clock", "_every_ms", "_next_at")
+
+    def __init__(self, clock: Clock, every_ms: int) -> None:
+        self._clock = clock
+        self._every_ms = every_ms
+        self._next_at = 0
+
+    async def turn(self) -> None:
+        """Return when the next turn may begin. It always lets other tasks run before."""
+        await self._clock.sleep_until(self._next_at)
+        self._next_at = self._clock.now() + self._every_ms
+
+    def skip(self) -> None:
+        """Let the next turn begin at once: there is more than one turn can take."""
+        self._next_at = 0
