@@ -23,7 +23,7 @@ from libs.egress.policy import EgressPolicy
 from libs.log import Log
 from libs.log.port import LogError
 from libs.log.postgres import PostgresLog
-from libs.runtime import logging
+from libs.runtime import garbage, logging
 from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.runtime.config import Settings, SettingsError, unknown_names
 from libs.runtime.crashpoint import arm
@@ -60,6 +60,10 @@ from services.webhooks.metrics import WebhooksMetrics
 from services.webhooks.service import WebhooksService
 
 ROLES: Final = ("scheduler", "dispatcher", "webhooks", "api")  # started in this order, stopped in the reverse
+# How long work gathers before somebody is woken for it (libs/runtime/pace.py).
+DUE_GATHER_MS: Final = 16  # due events; out of their lead
+DISPATCHER_GATHER_MS: Final = 5  # due events are read within their lead; outcomes may wait this long to be written
+WEBHOOKS_GATHER_MS: Final = 20  # nobody waits for a webhook to the millisecond
 CREDIT: Final = 2_000  # attempts of one partition that may be under way at once
 FLUSH_CONNECTIONS: Final = 2
 READ_CONNECTIONS: Final = 8
@@ -202,6 +206,7 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
             lines.flush(_GREET_S)  # the log has a thread of its own: what it holds comes first
             _show(_greeting(parts) if "api" in roles else "")
 
+        garbage.settle()
         return await parts.supervisor.run(on_started=greet)
 
 
@@ -287,12 +292,13 @@ def _scheduler(parts: Parts, stack: AsyncExitStack) -> SchedulerService:
             lead_ms=parts.settings.fire_lead_ms,
             retry_base_s=parts.settings.retry_base_s,
             credit=CREDIT,
+            gather_ms=DUE_GATHER_MS,
             wake_flusher=wake,
         )
 
     service = SchedulerService(
         make_owner=make_owner,
-        make_flusher=lambda owners: Flusher(projector, owners, parts.clock, metrics),
+        make_flusher=lambda owners: Flusher(projector, owners, parts.clock, metrics, is_awaited=parts.watch.is_awaited),
         resigned=metrics.resigned,
     )
     metrics.observe_owners(service.owners.values())
@@ -317,6 +323,7 @@ def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
         version=VERSION,
         concurrency=parts.settings.dispatch_concurrency,
         per_host=parts.settings.dispatch_per_host,
+        gather_ms=DISPATCHER_GATHER_MS,
     )
     service.keeper = LeaseKeeper(
         RoleLeases(parts.control_pool, "dispatcher", parts.node),
@@ -340,6 +347,7 @@ def _webhooks(parts: Parts, egress: EgressClient) -> WebhooksService[Lease]:
         clock=parts.clock,
         meter=WebhooksMetrics(parts.metrics),
         version=VERSION,
+        gather_ms=WEBHOOKS_GATHER_MS,
     )
     service.keeper = LeaseKeeper(
         leases, partitions=parts.partitions, on_gained=service.on_gained, on_lost=service.on_lost
