@@ -16,12 +16,17 @@ from services.scheduler.partition_owner import PartitionOwner, Resigned
 
 HAND_OFF_TIMEOUT_S: Final = 3.0
 HALT_S: Final = 30.0  # a partition that this build cannot read is left to others for this long
+HALT_SHOWN_S: Final = 5.0
 
 log = structlog.get_logger("scheduler")
 
 
 class Keeper(Protocol):
     """Who keeps this process's leases."""
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether there are more processes than partitions, so that owning none is as it should be."""
 
     async def start(self) -> None:
         """Begin to take and renew leases."""
@@ -58,6 +63,7 @@ class SchedulerService:
         self._flushing: asyncio.Task[None] | None = None
         self._resigned = resigned
         self._stopping = False
+        self._halted: dict[int, str] = {}
         self.keeper: Keeper | None = None
 
     @property
@@ -66,11 +72,20 @@ class SchedulerService:
         return self._owners
 
     def ready(self) -> str | None:
-        """Return None when every owned partition is led and its folds are saved, else the reason why not."""
+        """
+        Return None when every owned partition is led and its folds are saved, else the reason why not.
+
+        A partition that stands in front of a record which this build does not understand counts as this process's trouble
+        until the pause after it is over, when somebody may have taken it who does.
+        """
         if self._flusher.failing_since is not None:
             return "the tables cannot be written"
+        for partition, reason in sorted(self._halted.items()):
+            owner = self._owners.get(partition)
+            if owner is None or not owner.leading.is_set():
+                return f"partition {partition}: {reason}"
         if not self._owners:
-            return "no partition is owned yet"
+            return None if self.keeper is not None and self.keeper.is_spare else "no partition is owned yet"
         waiting = [partition for partition, owner in self._owners.items() if not owner.leading.is_set()]
         return f"partitions {waiting} are being taken over" if waiting else None
 
@@ -115,6 +130,15 @@ class SchedulerService:
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
 
+    def _note_halt(self, partition: int, reason: str) -> None:
+        self._halted[partition] = reason
+        # A little longer than the pause: taken again and halted again it must not look healthy in between.
+        asyncio.get_running_loop().call_later(HALT_S + HALT_SHOWN_S, self._forget_halt, partition, reason)
+
+    def _forget_halt(self, partition: int, reason: str) -> None:
+        if self._halted.get(partition) is reason:
+            del self._halted[partition]
+
     async def _run(self, owner: PartitionOwner) -> None:
         pause_s = 0.5
         try:
@@ -124,6 +148,7 @@ class SchedulerService:
             log.warning("resigned", partition=owner.partition, reason=text)
             if text.startswith("halted"):
                 pause_s = HALT_S
+                self._note_halt(owner.partition, text)
             self._resigned(text.partition(":")[0])
         except asyncio.CancelledError:
             raise

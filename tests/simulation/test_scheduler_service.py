@@ -43,9 +43,12 @@ class Keeper:
         self.world = world
         self.epoch = 0
         self.given_up: list[float] = []
+        self.grants = True
+        self.is_spare = False
 
     async def start(self) -> None:
-        await self.grant()
+        if self.grants:
+            await self.grant()
 
     async def stop(self) -> None:
         pass
