@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.contract.world import World
 from tests.fakes.postgres import Databases
 from tests.fakes.running import Client, RunningFliq, free_port, make_token
 
-ACCOUNTS = 250
+ACCOUNTS = 400
 
 
 def _token(number: int) -> str:
@@ -102,10 +103,32 @@ async def pair(
     contract_fliq: tuple[RunningFliq, Iterator[int]], replica_url: str
 ) -> AsyncIterator[tuple[Client, Client]]:
     """One account's clients of two API processes: the first may call loopback, the second public addresses only."""
-    fliq, numbers = contract_fliq
-    token = _token(next(numbers))
-    async with Client(fliq.url, token) as one, Client(replica_url, token) as two:
+    async with _pair(contract_fliq, replica_url) as clients:
+        yield clients
+
+
+@pytest.fixture
+async def other_pair(
+    contract_fliq: tuple[RunningFliq, Iterator[int]], replica_url: str
+) -> AsyncIterator[tuple[Client, Client]]:
+    """The same of another account."""
+    async with _pair(contract_fliq, replica_url) as clients:
+        yield clients
+
+
+@asynccontextmanager
+async def _pair(fliq: tuple[RunningFliq, Iterator[int]], replica_url: str) -> AsyncIterator[tuple[Client, Client]]:
+    token = _token(next(fliq[1]))
+    async with Client(fliq[0].url, token) as one, Client(replica_url, token) as two:
         yield one, two
+
+
+@pytest.fixture
+async def running(contract_fliq: tuple[RunningFliq, Iterator[int]]) -> AsyncIterator[Client]:
+    """A client of an account of the running Fliq that has nothing yet; its targets may be on loopback."""
+    fliq, numbers = contract_fliq
+    async with Client(fliq.url, _token(next(numbers))) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
