@@ -182,7 +182,8 @@ class Load:
         """Send one request and write down how it ended."""
         assert self._session is not None
         invoked_at = now_ms()
-        status, answer = None, {}
+        status: int | None = None
+        answer: dict[str, Any] = {}
         try:
             data = None if body is None else json.dumps(body).encode()
             async with self._session.request(method, self._url + path, data=data) as response:

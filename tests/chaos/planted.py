@@ -2,7 +2,7 @@
 Planted bugs: what a history would look like if Fliq had this or that defect. The checker must find each by name; one that finds
 fewer is not evidence.
 
-PLANTED maps the defect to the invariant that must break and the change that breaks it. Every change works on any history that has
+PLANTED maps a defect to the invariant that must break and the change that breaks it. Every change works on any history that has
 a job of each fate (good_history.make, or a recorded run).
 """
 
@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tests.chaos.history import Call, Execution, History, JobRead, Operation
 
 Change = Callable[[History], History]
 
 
-def _first(found: Iterable[Any], what: str) -> Any:
+T = TypeVar("T")
+
+
+def _first(found: Iterable[T], what: str) -> T:
     for each in found:
         return each
     raise LookupError(f"this history has no {what}")
@@ -43,7 +46,7 @@ def _called(history: History, *, attempts: int = 1, status: str = "success") -> 
 
 def _cancelled(history: History) -> tuple[JobRead, Operation]:
     for cancel in history.operations:
-        if _is(cancel, "cancel", "ok") and cancel.id in history.jobs:
+        if _is(cancel, "cancel", "ok") and cancel.id is not None:
             return history.jobs[cancel.id], cancel
     raise LookupError("this history has no acknowledged cancel")
 
@@ -134,7 +137,9 @@ def _cancel_acknowledged_before_decision(history: History) -> History:
 
 
 def _cancels_the_wrong_job(history: History) -> History:
-    job = _called(history)
+    asked = {each.name for each in history.operations if each.kind == "cancel"}
+    others = (job for job in history.jobs.values() if job.name in history.plans and job.name not in asked)
+    job = _first(others, "job that nobody cancels")
     quiet = replace(job, status="cancelled", executions=(), execution_count=0, timeline=())
     return replace(history, calls=_without(history, job), jobs={**history.jobs, job.id: quiet})
 
@@ -183,7 +188,7 @@ def _key_reserved_twice(history: History) -> History:
     for name, plan in history.plans.items():
         if plan.key is not None and any(each.name == name and _is(each, "create", "ok") for each in history.operations):
             made = _first((o for o in history.operations if o.name == name and _is(o, "create", "ok")), "create")
-            twin = replace(history.jobs[made.id], id="job_twin")
+            twin = replace(history.jobs[made.id or ""], id="job_twin")
             more = _more(history, replace(made, id="job_twin"))
             return replace(more, jobs={**history.jobs, "job_twin": twin}, listed=(*history.listed, "job_twin"))
     raise LookupError("this history has no keyed job")
@@ -191,7 +196,8 @@ def _key_reserved_twice(history: History) -> History:
 
 def _refused_job_lives(history: History) -> History:
     for refused in history.operations:
-        if _is(refused, "create", "fail"):
+        others = [each.outcome for each in history.operations if each.name == refused.name and each.kind == "create"]
+        if _is(refused, "create", "fail") and set(others) == {"fail"}:
             ghost = replace(_called(history), id="job_ghost", name=refused.name)
             return replace(history, jobs={**history.jobs, ghost.id: ghost})
     raise LookupError("this history has no refused create")
@@ -215,9 +221,13 @@ def _connection_reused_and_sent_again(history: History) -> History:
 
 
 def _start_without_barrier(history: History) -> History:
-    call = _calls(history, _called(history))[0]
-    kill = _first((fault for fault in history.faults if fault.kind == "kill" and fault.at > call.at), "kill")
-    return _more(history, calls=[replace(call, at=kill.until + 10)])
+    kills = [fault for fault in history.faults if fault.kind == "kill"]
+    recorded = {job.id for job in history.jobs.values() if job.status == "success"}
+    for call in history.calls:
+        for kill in kills:
+            if call.at < kill.at and call.job_id in recorded and call.schedule_id is None:
+                return _more(history, calls=[replace(call, at=kill.until + 10)])
+    raise LookupError("this history has no kill behind a call")
 
 
 def _new_execution_id_on_resend(history: History) -> History:
@@ -235,7 +245,8 @@ def _repeated(history: History) -> Call:
 
 
 def _one_try_too_many(history: History) -> History:
-    return _with_another_attempt(history, _called(history, attempts=3, status="failed"))
+    used_up = (job for job in history.jobs.values() if job.status == "failed" and job.name in history.plans)
+    return _with_another_attempt(history, _first(used_up, "failed job"))
 
 
 def _retries_a_success(history: History) -> History:
