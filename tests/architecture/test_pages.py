@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 
 from libs.domain.schedule import ScheduleStatus
+from libs.egress import outcome
+from libs.egress.callers import INTERNAL_ERROR
+from libs.egress.client import CONNECT_S
+from libs.egress.policy import URL_LIMIT
 from libs.events.codec import KINDS
 from scripts.event_page import meanings
 from services.__main__ import MEANINGS
+from services.api import consistency, header_rules, request_body, validation
 from services.api.app import ROUTES
+from services.api.context import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.errors import CODES
 from services.api.present import PUBLIC_STATUS
+from services.dispatcher import attempt
 from services.webhooks.payload import STATUS_WORDS
 from tests.fakes.pages import ROOT, anchors, commands, links, read
 
@@ -144,3 +151,43 @@ def test_unreleased_changes_are_sorted_by_kind() -> None:
     headings = set(re.findall(r"^### (.*)$", text, re.MULTILINE))
     assert headings <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert not re.search(r"^### .*\n+(#|\Z)", text, re.MULTILINE)
+
+
+def test_the_api_page_has_the_limits_of_the_code() -> None:
+    """Every number that a request is held to stands there as the code has it."""
+    page = read("docs/api.md")
+    limits = [
+        f"integer 0–{validation.RETRIES_MAX};",
+        f"integer 1–{validation.TIMEOUT_MAX_S},",
+        f"| `timeout_seconds` | {validation.TIMEOUT_DEFAULT_S} |",
+        f"1–{validation.KEY_MAX} printable characters",
+        f"1–{validation.NAME_MAX} printable characters",
+        f"at most {validation.BODY_MAX // 1024} KiB",
+        f"`POST /v1/jobs/batch` | write | [create up to {validation.BATCH_MAX:,} jobs]",
+        f"at most {URL_LIMIT:,} characters",
+        f"at most {header_rules.HEADERS_MAX}, names to {header_rules.NAME_MAX} bytes,"
+        f" values to {header_rules.VALUE_MAX:,}, {header_rules.TOTAL_MAX:,} in all",
+        f"`limit` 1–{LIMIT_MAX} ({LIMIT_DEFAULT})",
+        f"cannot catch up within {consistency.WAIT_S:g} s",
+        f"no connection within {CONNECT_S:g} s",
+        f"at most {request_body.BODY_MAX >> 20} MiB",
+    ]
+    assert [limit for limit in limits if limit not in page] == []
+    assert all(f"`{method}`" in page for method in validation.METHODS)
+
+
+def test_the_api_page_has_every_reserved_header() -> None:
+    """Those that belong to the connection by name, the others by prefix."""
+    said = read("docs/api.md").partition("Reserved, and refused")[2].split("\n\n")[0]
+    named = {name.lower() for name in re.findall(r"`([\w*-]{2,})`", said)}
+    assert named - {"headers", "webhook_headers"} == header_rules.RESERVED | {
+        f"{prefix}*" for prefix in header_rules.RESERVED_PREFIXES
+    }
+
+
+def test_the_api_page_has_every_error_of_an_execution() -> None:
+    """The words that `error` may hold are explained."""
+    rows = read("docs/api.md").partition("| `error` | means |")[2].split("\n\n")[0]
+    words = {value for name, value in vars(outcome).items() if name.isupper() and isinstance(value, str)}
+    words |= {attempt.SPEC_MISSING, attempt.SECRET_MISSING, INTERNAL_ERROR}
+    assert set(re.findall(r"`([a-z_]+)`", rows)) - {"timeout_seconds"} == words
