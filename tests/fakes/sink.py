@@ -88,11 +88,11 @@ class Sink:
         await self.wait_for(lambda: len(self.arrivals) >= count, timeout_s=timeout_s)
 
     async def __aenter__(self) -> Sink:
-        """Listen on a free port."""
+        """Listen on `port`, on a free one where it is 0."""
         server = web.Server(self._answer, access_log=None)
         runner = web.ServerRunner(server)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
+        site = web.TCPSite(runner, "127.0.0.1", self.port, backlog=4096)
         await site.start()
         self.port = runner.addresses[0][1]
         self._runner = runner

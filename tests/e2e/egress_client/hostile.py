@@ -66,12 +66,12 @@ class Connection:
 class Target:
     """A running hostile server on plain sockets: nothing between a script and the wire."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, host: str = "127.0.0.1", port: int = 0) -> None:
         self.script = script
         self.connection_count = 0
         self.requests: list[bytes] = []
         self.peer_closed = asyncio.Event()  # some connection came to its end
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.listener = socket.create_server((host, port), backlog=1024)
         self.listener.setblocking(False)
         self.port: int = self.listener.getsockname()[1]
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,9 +112,9 @@ class Target:
 
 
 @asynccontextmanager
-async def target(script: Script) -> AsyncIterator[Target]:
-    """Run a hostile server on a free loopback port."""
-    running = Target(script)
+async def target(script: Script, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Target]:
+    """Run a hostile server on a loopback port, a free one unless *port* is given."""
+    running = Target(script, host, port)
     serving = asyncio.create_task(running.serve())
     try:
         yield running
