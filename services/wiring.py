@@ -46,7 +46,7 @@ from libs.store.queries import Queries
 from libs.store.tables import Tables
 from libs.store.verify import differences
 from services import VERSION
-from services.api.bootstrap import bootstrap
+from services.api.bootstrap import bootstrap, show
 from services.api.greeting import address_of, greeting
 from services.api.metrics import ApiMetrics
 from services.api.service import ApiService, Ports
@@ -204,7 +204,7 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
 
         def greet() -> None:
             lines.flush(_GREET_S)  # the log has a thread of its own: what it holds comes first
-            _show(_greeting(parts) if "api" in roles else "")
+            show(_greeting(parts) if "api" in roles else "")
 
         garbage.settle()
         return await parts.supervisor.run(on_started=greet)
@@ -226,14 +226,6 @@ def _greeting(parts: Parts) -> str:
         check_url=parts.policy.check_url,
         platform=sys.platform,
     )
-
-
-def _show(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError:
-        pass  # nobody reads: that is no reason not to run
 
 
 async def run_verify(settings: Settings) -> int:

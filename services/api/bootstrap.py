@@ -43,10 +43,18 @@ async def bootstrap(
     row = _row("tok_" + entropy.entropy(10).hex(), DEFAULT_ACCOUNT, token, "first", clock)
     if not await accounts.add_first_token(row, token_hash(pepper, token)):
         return None
-    shown = out or sys.stdout
-    shown.write(f"\n  API token of account `{DEFAULT_ACCOUNT}`, shown this once:\n\n      {token}\n\n")
-    shown.flush()
+    show(f"\n  API token of account `{DEFAULT_ACCOUNT}`, shown this once:\n\n      {token}\n\n", out)
     return token
+
+
+def show(text: str, out: TextIO | None = None) -> None:
+    """Print *text* for a person, on standard output unless *out* is given."""
+    shown = out or sys.stdout
+    try:
+        shown.write(text)
+        shown.flush()
+    except OSError:
+        pass  # nobody reads: that is no reason not to run
 
 
 def _row(token_id: str, account: str, token: str, name: str, clock: Clock) -> Token:

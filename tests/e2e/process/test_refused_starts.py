@@ -114,7 +114,7 @@ def test_help_names_every_command_and_setting() -> None:
 @pytest.mark.parametrize("name", MEANINGS)
 def test_every_command_has_help_of_its_own(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A service shows its card."""
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         build_parser().parse_args([name, "--help"])
     shown = capsys.readouterr().out
     assert shown.startswith(f"usage: fliq {name}")
