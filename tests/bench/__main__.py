@@ -1,7 +1,7 @@
 """
 Measure Fliq: creates, batches, a herd, lateness, memory, and CPU time per job's life.
 
-    python -m tests.bench [--quick] [--only creates,herd] [--no-memory]
+    python -m tests.bench [--quick] [--long] [--only creates,herd] [--rounds n]
 
 Real processes, an embedded PostgreSQL with fsync on, everything on this machine. Figures are medians of rounds that take turns with
 a bare aiohttp doing the same; nothing gates on them. What is a fact and not a figure fails the run: a call that was early, lost
@@ -39,12 +39,17 @@ def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=(__doc__ or "").splitlines()[1])
     parser.add_argument("--quick", action="store_true", help="a minute instead of six: fewer rounds, fewer jobs")
+    parser.add_argument(
+        "--long", action="store_true", help="also a million jobs that are due within the hour: minutes more"
+    )
     parser.add_argument("--only", default="", help=f"comma list of {', '.join(NAMES)}")
     parser.add_argument("--rounds", type=int, help="rounds of everything that has rounds")
     options = parser.parse_args()
     size = sections.QUICK if options.quick else sections.FULL
     if options.rounds:
         size = size._replace(rounds=options.rounds)
+    if options.long:
+        size = size._replace(pending_soon=size.pending)
     wanted = options.only.split(",") if options.only else NAMES
     if unknown := set(wanted) - set(NAMES):
         parser.error(f"no such section: {', '.join(unknown)}")

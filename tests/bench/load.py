@@ -108,7 +108,7 @@ async def fill(
         nonlocal refused
         refused += body.count(b'"error":')
 
-    took_ms, took_s = await post_all(port, requests(), connections=connections, keep=keep)
+    took_ms, took_s = await post_all(port, requests(), connections=connections, keep=keep, patient=True)
     if refused:
         raise RuntimeError(f"{refused} jobs of {posted} were refused")
     return {"count": posted, "per_s": posted / took_s, **spread(took_ms)}
