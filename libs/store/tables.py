@@ -88,15 +88,35 @@ class Tables:
         return await _jobs(found)
 
     @store_call
-    async def load_due(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[JobState]:
-        """Return up to *limit* waiting jobs that are not held with *since* <= `fire_at` < *before*, earliest first."""
+    async def load_due(
+        self, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
+    ) -> list[JobState]:
+        """
+        Return up to *limit* waiting jobs that are not held with *since* <= `fire_at` < *before*, earliest first.
+
+        Jobs of the accounts in *avoid* are left out.
+        """
         found = await self._pool.fetch(
             f"{rows.SELECT_JOB} WHERE part = $1 AND status IN (0, 3) AND NOT held AND fire_at >= $4 AND fire_at < $2"
-            " ORDER BY fire_at LIMIT $3",
+            " AND account <> ALL ($5::text[]) ORDER BY fire_at LIMIT $3",
             partition,
             before,
             limit,
             since,
+            list(avoid),
+        )
+        return await _jobs(found)
+
+    @store_call
+    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
+        """Return up to *limit* waiting jobs of *account* that are not held with `fire_at` < *before*, earliest first."""
+        found = await self._pool.fetch(
+            f"{rows.SELECT_JOB} WHERE part = $1 AND status IN (0, 3) AND NOT held AND fire_at < $2 AND account = $4"
+            " ORDER BY fire_at LIMIT $3",
+            partition,
+            before,
+            limit,
+            account,
         )
         return await _jobs(found)
 

@@ -35,6 +35,10 @@ class Credit:
         """How many due jobs wait for credit."""
         return len(self._queued)
 
+    def waiting_of(self, account: str) -> int:
+        """Return how many due jobs of *account* wait; those let go meanwhile may still be counted."""
+        return len(self._waiting.get(account, ()))
+
     def __contains__(self, job_id: object) -> bool:
         """Whether a due job waits for credit."""
         return job_id in self._queued

@@ -6,6 +6,7 @@ Theory of operation
     claim      the decider's own right to decide; it decides only after it has read its claim back, admitted (the barrier)
     ledger     the fold of the partition, holding the working set: jobs and schedules that are near, under way or just changed
     overlay    decisions made and not yet read back, at most one per job or schedule
+    backlog    accounts with so many due jobs waiting for credit that the rest of them is left in the tables
     horizon    states whose next decision is owed before this instant are in memory; the rest lies in the tables
 
     read a record -> fold it -> what is owed now? -> decide -> (append) -> read it back -> fold it -> ...
@@ -13,7 +14,8 @@ Theory of operation
 Invariants
     1. A decision is made only while `leading`, and never while one for the same job stands in the overlay.
     2. State changes only by records read back, the decider's own included.
-    3. Every waiting job whose owed instant is before the horizon is in the wheel, in the overlay, urgent, or waits for credit.
+    3. Every waiting job whose owed instant is before the horizon is in the wheel, in the overlay, urgent, or waits for credit;
+       or its account is in the backlog.
     4. A state leaves memory only when the tables hold it (`evict`), and never while somebody loads (the caller's duty).
 
 Not safe: two deciders of one partition may both run; admission makes all but one of them harmless.
@@ -45,6 +47,10 @@ from services.scheduler.timer_wheel import TimerWheel
 
 EXAMINED_MAX: Final = 2_000  # states looked at in one go, most of which may only be queued for credit
 DECISIONS_MAX: Final = 500  # decisions made in one go, so that one burst does not hold the loop for long
+QUEUES_MAX: Final = 10_000  # due jobs waiting for credit in memory; beyond, no account adds to more than its least
+QUEUE_LEAST: Final = (
+    2_000  # due jobs that every account may have waiting in memory: what one credit limit takes at once
+)
 
 
 class Decider:
@@ -77,6 +83,7 @@ class Decider:
         self.superseded = False
         self.horizon_at = horizon_at
         self.credit = Credit(credit)
+        self.backlog: set[str] = set()
         self._stamp = str(claim)
         self._lead_ms = lead_ms
         self._gather_ms = max(1, min(gather_ms, lead_ms // 4))
@@ -159,7 +166,7 @@ class Decider:
             if at > now:
                 self._arm(owner_id, state)
             elif isinstance(state, JobState) and state.is_waiting and not state.cancel_requested:
-                self.credit.wait(owner_id, state.account)
+                self._queue(owner_id, state.account)
             else:
                 decisions.append(self._commit(owner_id, state, now, jitter()))
         while len(decisions) < DECISIONS_MAX:
@@ -172,6 +179,19 @@ class Decider:
             decisions.append(self._commit(ready, state, now, jitter()))
         self._again = len(decisions) >= DECISIONS_MAX
         return decisions
+
+    def recall(self, account: str) -> None:
+        """
+        Take *account* out of the backlog; what the tables hold of it before the horizon is for the caller to load.
+
+        States that are still in memory, and had been left out, take their place again: `load` passes them over.
+        """
+        self.backlog.discard(account)
+        self.extend(self.horizon_at)
+
+    def needs_recall(self) -> list[str]:
+        """Return the accounts of the backlog that have room for more of their due jobs."""
+        return [account for account in self.backlog if self.credit.waiting_of(account) <= QUEUE_LEAST // 2]
 
     def next_decision_at(self) -> int | None:
         """Return the instant at which `decide` should be called next; `AT_ONCE` for now, None when nothing is in sight."""
@@ -268,6 +288,15 @@ class Decider:
         if isinstance(decision, AttemptDue):
             self.credit.take(owner_id, decision.account)
         return decision
+
+    def _queue(self, job_id: str, account: str) -> None:
+        """Let a due job wait for credit, or leave it to the tables: one account's flood must not fill the memory of all."""
+        credit = self.credit
+        if credit.waiting_count >= QUEUES_MAX and credit.waiting_of(account) >= QUEUE_LEAST:
+            self.backlog.add(account)
+            self._touched.add(job_id)
+        else:
+            credit.wait(job_id, account)
 
     def _state(self, owner_id: str) -> State | None:
         job = self.ledger.jobs.get(owner_id)

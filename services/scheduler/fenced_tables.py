@@ -12,7 +12,7 @@ and writes nothing and would never find out, while callers miss what they were p
 Source: the protocol model (tests/simulation), mutation "reads not fenced".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from libs.domain.job import JobState
@@ -65,10 +65,19 @@ class FencedTables:
         await self._check(partition, saved)
         return found
 
-    async def load_due(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[JobState]:
-        """Return waiting jobs with since <= fire_at < before, the earliest first."""
+    async def load_due(
+        self, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
+    ) -> list[JobState]:
+        """Return waiting jobs with since <= fire_at < before, the earliest first, without the accounts in *avoid*."""
         saved, _ = self._positions()
-        found = await self._tables.load_due(partition, before, limit, since=since)
+        found = await self._tables.load_due(partition, before, limit, since=since, avoid=avoid)
+        await self._check(partition, saved)
+        return found
+
+    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
+        """Return waiting jobs of one account with fire_at < before, the earliest first."""
+        saved, _ = self._positions()
+        found = await self._tables.load_backlog(partition, account, before, limit)
         await self._check(partition, saved)
         return found
 

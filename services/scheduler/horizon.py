@@ -7,6 +7,9 @@ Horizon: how far ahead an owner's states are in memory, and loading what comes i
 Every half second: is the horizon less than a minute ahead, the stretch up to two minutes ahead is loaded. A load is bounded, so the
 horizon may come out nearer than that; the next load goes on from `resume_at`. Too many states in memory draw it in.
 
+An account with a flood of due jobs (the decider's backlog) is left out of these loads, so that its rows do not stand in front of
+all others; whenever few of its jobs are left in memory, its earliest ones are loaded.
+
 While rows are on their way the owner evicts nothing: what was in memory when the query began is newer than the rows and wins.
 
 Source: architecture.md, section 4.1 "Hierarchy".
@@ -17,6 +20,7 @@ from typing import Final
 
 import structlog
 
+from libs.domain.job import JobState
 from libs.domain.obligations import TICK_LEAD_MS
 from libs.events.fields import MAX_INSTANT
 from libs.runtime.clock import Clock
@@ -27,6 +31,7 @@ from services.scheduler.ports import TableReader
 HORIZON_MS: Final = 120_000  # how far ahead timers are kept in memory
 LOOK_EVERY_MS: Final = 500
 LOAD_MAX: Final = 20_000  # rows taken from the tables in one go
+RECALL_MAX: Final = 4_000  # the same for one account of the backlog; more than it may have in memory then, and unsaved
 STATES_MAX: Final = 60_000  # states in memory per partition; beyond, the horizon is drawn in
 NEAREST_MS: Final = 2_000  # but not nearer than this
 
@@ -45,14 +50,21 @@ class Horizon:
         *,
         lead_ms: int,
         on_moved: Callable[[], None],
+        tidy: Callable[[], None],
     ) -> None:
-        """Keep the horizon of *decider*; *on_moved* is called when something may have come into sight."""
+        """
+        Keep the horizon of *decider*; *on_moved* is called when something may have come into sight.
+
+        *tidy* is called before every look: without new records nobody else lets go of what is saved, and memory that stays full
+        would keep the horizon where it is.
+        """
         self._partition = partition
         self._decider = decider
         self._tables = tables
         self._clock = clock
         self._lead_ms = lead_ms
         self._on_moved = on_moved
+        self._tidy = tidy
         self._resume_at = MAX_INSTANT
         self.is_loading = False
 
@@ -61,6 +73,7 @@ class Horizon:
         decider = self._decider
         while True:
             await self._clock.sleep_until(self._clock.now() + LOOK_EVERY_MS)
+            self._tidy()
             now = self._clock.now()
             if decider.state_count > STATES_MAX and decider.horizon_at > now + NEAREST_MS:
                 decider.shrink(now + (decider.horizon_at - now) // 2)
@@ -70,6 +83,12 @@ class Horizon:
                 except StoreUnavailable as error:
                     # What is in memory goes on, and the same stretch is loaded again.
                     log.warning("horizon cannot be loaded", partition=self._partition, reason=str(error))
+                self._on_moved()
+            for account in decider.needs_recall():
+                try:
+                    await self._recall(account)
+                except StoreUnavailable as error:
+                    log.warning("backlog cannot be loaded", partition=self._partition, reason=str(error))
                 self._on_moved()
 
     async def load(self) -> None:
@@ -91,7 +110,11 @@ class Horizon:
             # From here on what is folded goes to memory if it is owed before the target; what is in the tables is loaded.
             decider.extend(target)
             jobs = await self._tables.load_due(
-                self._partition, target + self._lead_ms, limit, since=since + self._lead_ms if since else 0
+                self._partition,
+                target + self._lead_ms,
+                limit,
+                since=since + self._lead_ms if since else 0,
+                avoid=sorted(decider.backlog),
             )
             decider.load(jobs)
             schedules = await self._tables.load_schedules(
@@ -109,3 +132,19 @@ class Horizon:
         if reached < target:
             # More than a load lies before `reached`, or at it: it is looked at again, and what was taken of it stays.
             decider.shrink(reached + 1)
+
+    async def _recall(self, account: str) -> None:
+        """Load the earliest waiting jobs of *account* that lie before the horizon."""
+        decider = self._decider
+        found: list[JobState] | None = None
+        self.is_loading = True
+        try:
+            decider.recall(account)
+            found = await self._tables.load_backlog(
+                self._partition, account, decider.horizon_at + self._lead_ms, RECALL_MAX
+            )
+            decider.load(found)
+        finally:
+            self.is_loading = False
+            if found is None or len(found) >= RECALL_MAX:
+                decider.backlog.add(account)

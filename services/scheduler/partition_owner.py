@@ -147,7 +147,7 @@ class PartitionOwner:
         self._end: asyncio.Future[None]
         self._timer = Alarm(clock, self._on_timer)
         self._horizon = Horizon(
-            lease.partition, self._decider, self._tables, clock, lead_ms=lead_ms, on_moved=self._decide
+            lease.partition, self._decider, self._tables, clock, lead_ms=lead_ms, on_moved=self._decide, tidy=self._tidy
         )
 
     @property
@@ -260,8 +260,7 @@ class PartitionOwner:
                 pace.skip()
             crash_at("scheduler.after_read")
             items = [(each.position, read(self.partition, each.envelope), each.envelope.claim) for each in records]
-            if not self._loading and not self._horizon.is_loading:
-                decider.evict(self)
+            self._tidy()
             missing = decider.missing([owner_id for _, item, _ in items for owner_id in names(item)])
             if missing:
                 await self._load(missing)
@@ -282,6 +281,11 @@ class PartitionOwner:
             self._wake_flusher()
             self._decide()
             await pace.turn()
+
+    def _tidy(self) -> None:
+        """Let go of what need not be in memory, unless rows are on their way for somebody who counts on what is there."""
+        if not self._loading and not self._horizon.is_loading:
+            self._decider.evict(self)
 
     async def _load(self, ids: list[str]) -> None:
         """Load the states of *ids*, waiting for the tables as long as it takes: without them nothing can be folded."""

@@ -1,5 +1,6 @@
 """What the scheduler needs of others: narrow ports, met by libs/store and by fakes in tests."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from libs.domain.job import JobState
@@ -19,8 +20,13 @@ class TableReader(Protocol):
     async def load_open(self, partition: int) -> list[JobState]:
         """Return the jobs under way, and those with an unanswered cancel."""
 
-    async def load_due(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[JobState]:
-        """Return waiting jobs with since <= fire_at < before, the earliest first."""
+    async def load_due(
+        self, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
+    ) -> list[JobState]:
+        """Return waiting jobs with since <= fire_at < before, the earliest first, without the accounts in *avoid*."""
+
+    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
+        """Return waiting jobs of one account with fire_at < before, the earliest first."""
 
     async def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
         """Return active schedules with since <= next_run_at < before, the earliest first."""

@@ -48,10 +48,18 @@ class MemoryStore:
             if job.status in (JobStatus.RUNNING, JobStatus.FINISHING) or job.cancel_requested
         ]
 
-    async def load_due(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[JobState]:
+    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
+        found = await self.load_due(partition, before, len(self.jobs))
+        return [job for job in found if job.account == account][:limit]
+
+    async def load_due(
+        self, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
+    ) -> list[JobState]:
         self._answer()
         found = [
-            job for job in self._jobs(partition) if job.is_waiting and not job.held and since <= job.fire_at < before
+            job
+            for job in self._jobs(partition)
+            if job.is_waiting and not job.held and since <= job.fire_at < before and job.account not in avoid
         ]
         return sorted(found, key=lambda job: job.fire_at)[:limit]
 

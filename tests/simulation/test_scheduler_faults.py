@@ -7,7 +7,20 @@ import copy
 import pytest
 
 from libs.domain.job import JobStatus
-from libs.events import Envelope, Event, JobCancelRequested, Unknown, Unreadable, encode, read
+from libs.events import (
+    AttemptDue,
+    AttemptFinished,
+    Envelope,
+    Event,
+    JobCancelRequested,
+    JobScheduled,
+    Spec,
+    Unknown,
+    Unreadable,
+    encode,
+    read,
+)
+from libs.events.ids import execution_id, new_job_id
 from libs.log.memory import MemoryLog
 from libs.store.changes import Flush
 from libs.store.leases import Lease
@@ -115,3 +128,60 @@ async def test_a_flusher_that_fails_by_a_defect_goes_on_and_is_told() -> None:
         await world.clock.advance(1_000)
         assert world.service.ready() is None
         assert job_id in world.store.jobs
+
+
+HOG_JOBS = 400
+
+
+@pytest.mark.parametrize("spread_ms", [0, 5])
+async def test_an_account_with_very_many_due_jobs_does_not_hide_the_others(
+    monkeypatch: pytest.MonkeyPatch, spread_ms: int
+) -> None:
+    """More jobs of one moment than memory holds, whose targets all hang: another account's job fires, and none is lost."""
+    small = {"LOAD_MAX": 40, "STATES_MAX": 200, "RECALL_MAX": 60}
+    for name, value in small.items():
+        monkeypatch.setattr(f"services.scheduler.horizon.{name}", value)
+    for name, value in {"QUEUE_LEAST": 10, "QUEUES_MAX": 20}.items():
+        monkeypatch.setattr(f"services.scheduler.decider.{name}", value, raising=False)
+    world = World()
+    async with running(world):
+        now = world.clock.now()
+        at = now + 5 * MINUTE_MS
+        spec = Spec(url="http://target.example/")
+        ids = [new_job_id(now, 0, n.to_bytes(8, "big")) for n in range(HOG_JOBS + 1)]
+        hogs, other = ids[:-1], ids[-1]
+        await world.append(
+            *[
+                JobScheduled(job_id=job_id, account="hog", at=now, spec=spec, fire_at=at + n * spread_ms)
+                for n, job_id in enumerate(hogs)
+            ],
+            JobScheduled(job_id=other, account="other", at=now, spec=spec, fire_at=at + 1_500),
+        )
+        await world.clock.advance(at + 3_000 - world.clock.now())
+        assert len(await world.dues(other)) == 1
+        (due,) = await world.dues(other)
+        assert due.at <= at + 1_500 + 1_000
+        owner = world.service.owners[0]
+        assert owner._decider.state_count <= small["STATES_MAX"]
+
+        ended: set[str] = set()
+        for _ in range(100):
+            dues = [event for event in await world.events() if isinstance(event, AttemptDue)]
+            fresh = [event.job_id for event in dues if event.job_id not in ended]
+            if not fresh:
+                break
+            for job_id in fresh:
+                await world.log.append(0, [encode(ended_ok(job_id, world.clock.now()))])
+            ended.update(fresh)
+            await world.clock.advance(1_000)
+        assert ended == set(ids)
+        assert owner._decider.backlog == set()
+        await world.check()
+
+
+def ended_ok(job_id: str, at: int) -> AttemptFinished:
+    """Return the record of a first attempt that went well."""
+    execution = execution_id(job_id, 1)
+    return AttemptFinished(
+        job_id=job_id, at=at, attempt=1, execution_id=execution, ok=True, started_at=at, duration_ms=1, status_code=200
+    )

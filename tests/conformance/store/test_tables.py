@@ -54,6 +54,18 @@ async def test_due_jobs_come_in_the_order_of_their_instants_up_to_the_limit(benc
     assert later == [job for job in everything if job.fire_at >= NOW + 20]
 
 
+async def test_one_accounts_jobs_can_be_left_out_or_taken_alone(bench: Bench) -> None:
+    """What is loaded without an account and what is loaded of it make up the whole; the bounds are the same."""
+    await fill(bench, *[state(n, fire_at=NOW + n, account="hog" if n % 3 else "other") for n in range(30)])
+    everything = await bench.tables.load_due(0, NOW + 20, 1000)
+    others = await bench.tables.load_due(0, NOW + 20, 1000, avoid=["hog", "nobody"])
+    hogs = await bench.tables.load_backlog(0, "hog", NOW + 20, 1000)
+    assert others == [job for job in everything if job.account == "other"]
+    assert hogs == [job for job in everything if job.account == "hog"]
+    assert await bench.tables.load_backlog(0, "hog", NOW + 20, 3) == hogs[:3]
+    assert await bench.tables.load_backlog(1, "hog", NOW + 20, 3) == []
+
+
 async def test_a_large_load_lets_others_run_in_between(bench: Bench) -> None:
     """States are made in chunks; all of them come, in order."""
     await fill(bench, *[state(n, fire_at=NOW + n) for n in range(2 * CHUNK + 1)])

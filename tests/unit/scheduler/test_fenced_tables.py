@@ -13,6 +13,7 @@ READS: dict[str, Callable[[FencedTables], Awaitable[object]]] = {
     "load": lambda tables: tables.load(0, []),
     "load_open": lambda tables: tables.load_open(0),
     "load_due": lambda tables: tables.load_due(0, 1, 1),
+    "load_backlog": lambda tables: tables.load_backlog(0, "a", 1, 1),
     "load_schedules": lambda tables: tables.load_schedules(0, 1, 1),
 }
 
