@@ -142,6 +142,8 @@ class App:
         mark = path.find("?")
         if mark >= 0:
             path = path[:mark]
+        if path[:1] != "/":
+            path = _path_of(path)
         item_id = ""
         methods = self._fixed.get(path)
         if methods is None:
@@ -177,6 +179,14 @@ class App:
         if scope not in identity.scopes:
             raise ApiError(403, "forbidden", f"the API token does not have the scope `{scope}`")
         return identity
+
+
+def _path_of(target: str) -> str:
+    """Return the path of a request target in absolute form, which proxies send and servers must take (RFC 9112 §3.2.2)."""
+    scheme, mark, rest = target.partition("://")
+    if not mark or scheme.lower() not in ("http", "https"):
+        return target
+    return "/" + rest.partition("/")[2]
 
 
 _NONE: Final[Any] = ()

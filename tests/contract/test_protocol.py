@@ -123,6 +123,20 @@ async def test_bodies(world: World, service: ApiService) -> None:
         assert (await exchange(service.port, post(token, job, header))).status == 201
 
 
+@pytest.mark.parametrize("origin", ["http://fliq", "HTTPS://fliq:8080", "http://u:p@[::1]:1"])
+async def test_absolute_form(service: ApiService, origin: str) -> None:
+    """A request target in absolute form means its path, as RFC 9112 §3.2.2 demands of every server."""
+    for path, status in (
+        ("/v1/openapi.json?x", 200),
+        ("/v1/jobs?url=http://a/", 401),
+        ("/v2", 404),
+        ("", 404),
+        ("?a/v1/jobs", 404),
+    ):
+        answer = await exchange(service.port, f"GET {origin}{path} HTTP/1.1\r\nHost: fliq\r\n\r\n".encode())
+        assert (path, answer.status) == (path, status)
+
+
 async def test_chunked_and_expect(world: World, service: ApiService) -> None:
     """A chunked body is read to its end, and `Expect: 100-continue` is answered before the body is sent."""
     token = world.token()
