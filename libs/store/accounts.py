@@ -8,7 +8,7 @@ happens here, except for the installation's own secrets, which the database draw
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from libs.store.errors import store_call
+from libs.store.errors import answer_call
 
 ROTATION_OVERLAP_S: Final = 86_400.0  # api-contract "Signing": old and new both sign for 24 h
 _FIRST_TOKEN_LOCK: Final = 0x666C6972
@@ -50,7 +50,7 @@ class Accounts:
         """Keep accounts through *pool*, whose commits must be synchronous."""
         self._pool = pool
 
-    @store_call
+    @answer_call
     async def ensure_account(self, account: str, signing_secret: str) -> None:
         """Make *account* if it is not there, and give it *signing_secret* if it has none that is current."""
         async with self._pool.acquire() as connection, connection.transaction():
@@ -63,18 +63,18 @@ class Accounts:
 
     # --- tokens ---------------------------------------------------------------------------------------------------------
 
-    @store_call
+    @answer_call
     async def find(self, token_hash: bytes) -> Token | None:
         """Return the token with this hash, unless it is revoked; it may have expired."""
         row = await self._pool.fetchrow(f"{_SELECT} WHERE token_hash = $1 AND revoked_at IS NULL", token_hash)
         return None if row is None else _token(row)
 
-    @store_call
+    @answer_call
     async def add_token(self, token: Token, token_hash: bytes) -> None:
         """Keep a new token of an account that exists."""
         await self._pool.execute(_INSERT, *_values(token, token_hash))
 
-    @store_call
+    @answer_call
     async def ensure_token(self, token: Token, token_hash: bytes) -> None:
         """Keep a token that the operator named: after this it is valid, for this account, whatever was before."""
         await self._pool.execute(
@@ -83,7 +83,7 @@ class Accounts:
             *_values(token, token_hash),
         )
 
-    @store_call
+    @answer_call
     async def add_first_token(self, token: Token, token_hash: bytes) -> bool:
         """Keep *token* if there is no token at all, and return whether so; of processes that start together one wins."""
         async with self._pool.acquire() as connection, connection.transaction():
@@ -93,7 +93,7 @@ class Accounts:
             await connection.execute(_INSERT, *_values(token, token_hash))
         return True
 
-    @store_call
+    @answer_call
     async def tokens(self, account: str) -> list[Token]:
         """Return the tokens of *account* that are not revoked, newest first."""
         found = await self._pool.fetch(
@@ -102,7 +102,7 @@ class Accounts:
         )
         return [_token(row) for row in found]
 
-    @store_call
+    @answer_call
     async def revoke(self, account: str, token_id: str) -> bool:
         """Refuse a token of *account* from now on; return False when there is none with this id that was valid."""
         done = await self._pool.execute(
@@ -114,7 +114,7 @@ class Accounts:
 
     # --- signing secrets --------------------------------------------------------------------------------------------------
 
-    @store_call
+    @answer_call
     async def signing_secrets(self, accounts: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Return, for those of *accounts* that have any, the secrets that sign now, the current one first."""
         found = await self._pool.fetch(
@@ -124,7 +124,7 @@ class Accounts:
         )
         return {row["account"]: tuple(row["secrets"]) for row in found}
 
-    @store_call
+    @answer_call
     async def rotate_signing_secret(self, account: str, secret: str, *, overlap_s: float = ROTATION_OVERLAP_S) -> None:
         """Make *secret* the current one of *account*; the one before it goes on signing for *overlap_s*."""
         async with self._pool.acquire() as connection, connection.transaction():
@@ -140,7 +140,7 @@ class Accounts:
 
     # --- the installation ---------------------------------------------------------------------------------------------------
 
-    @store_call
+    @answer_call
     async def instance_secret(self, name: str) -> bytes:
         """Return this installation's 32 secret bytes called *name*, drawn on first use and the same ever after."""
         await self._pool.execute(

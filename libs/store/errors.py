@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import asyncpg
 
 CALL_TIMEOUT_S = 15.0  # a little more than one statement may take
+ANSWER_TIMEOUT_S = 4.0  # while somebody waits for an answer: a request that fails is to fail within 5 s
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,3 +58,43 @@ def store_call(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corou
                 return await method(*args, **kwargs)
 
     return wrapper
+
+
+def answer_call(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """
+    Decorate as `store_call` does, for calls that a request waits for: `ANSWER_TIMEOUT_S`, whatever the driver does then.
+
+    A call that is given up first takes its statement back, for which a frozen server has to answer, too: nobody waits for that.
+    """
+
+    @functools.wraps(method)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        with translated():
+            call = asyncio.ensure_future(method(*args, **kwargs))
+            try:
+                await asyncio.wait([call], timeout=ANSWER_TIMEOUT_S)
+            finally:
+                if not call.done():
+                    _leave(call)
+            if not call.done():
+                raise TimeoutError("the database does not answer in time")
+            return call.result()
+
+    return wrapper
+
+
+_left: set["asyncio.Future[Any]"] = (
+    set()
+)  # calls given up that take their statements back; kept so that they are not collected
+
+
+def _leave(call: "asyncio.Future[Any]") -> None:
+    call.cancel()
+    _left.add(call)
+    call.add_done_callback(_forget)
+
+
+def _forget(call: "asyncio.Future[Any]") -> None:
+    _left.discard(call)
+    if not call.cancelled():
+        call.exception()  # looked at, so that it does not count as unnoticed

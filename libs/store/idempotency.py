@@ -8,7 +8,7 @@ is told about the first. It is not a fold of the log, so it waits for the disk b
 from typing import Any, Final, NamedTuple
 
 from libs.store import rows
-from libs.store.errors import StoreUnavailable, store_call
+from libs.store.errors import StoreUnavailable, answer_call
 
 _TRIES: Final = 3
 
@@ -49,7 +49,7 @@ class IdempotencyKeys:
         """Keep reservations through *pool*, whose commits must be synchronous."""
         self._pool = pool
 
-    @store_call
+    @answer_call
     async def reserve(self, account: str, key: str, request_hash: bytes, job_id: str, created_at: int) -> Reservation:
         """Take *key* for *job_id*, or return whom it was taken for; of concurrent callers exactly one `is_new`."""
         for _ in range(_TRIES):
@@ -59,7 +59,7 @@ class IdempotencyKeys:
             # Another transaction took it after this statement had begun to look: the next statement sees it.
         raise StoreUnavailable("a reservation comes and goes")
 
-    @store_call
+    @answer_call
     async def reservation(self, account: str, key: str) -> Reservation | None:
         """Return whom *key* was taken for, without taking it."""
         row = await self._pool.fetchrow(_LOOK, account, key)

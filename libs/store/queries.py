@@ -17,7 +17,7 @@ from libs.domain.schedule import ScheduleState
 from libs.events import Spec
 from libs.store import rows
 from libs.store.changes import ExecutionRow
-from libs.store.errors import store_call
+from libs.store.errors import answer_call
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
@@ -43,7 +43,7 @@ class Queries:
         """Read through *pool*."""
         self._pool = pool
 
-    @store_call
+    @answer_call
     async def get_job(self, account: str, job_id: str) -> JobRow | None:
         """Return a job of *account*; another account's is not there."""
         row = await self._pool.fetchrow(
@@ -51,13 +51,13 @@ class Queries:
         )
         return None if row is None else _job_row(row)
 
-    @store_call
+    @answer_call
     async def job_status(self, job_id: str) -> JobStatus | None:
         """Return a job's status, whosever it is; None when there is no such job."""
         status = await self._pool.fetchval("SELECT status FROM jobs WHERE job_id = $1", rows.uuid_of(job_id))
         return None if status is None else JobStatus(status)
 
-    @store_call
+    @answer_call
     async def list_jobs(
         self,
         account: str,
@@ -82,7 +82,7 @@ class Queries:
             found = await self._pool.fetch(_LIST_OF_SCHEDULE, account, below, limit, wanted, rows.uuid_of(schedule_id))
         return [_job_row(row) for row in found]
 
-    @store_call
+    @answer_call
     async def executions(self, account: str, job_id: str) -> list[ExecutionRow]:
         """Return the attempts of a job of *account*, oldest first."""
         found = await self._pool.fetch(
@@ -93,7 +93,7 @@ class Queries:
         )
         return [rows.execution_of(row) for row in found]
 
-    @store_call
+    @answer_call
     async def get_schedule(self, account: str, schedule_id: str) -> ScheduleRow | None:
         """Return a schedule of *account*, also a deleted one; another account's is not there."""
         row = await self._pool.fetchrow(
@@ -103,7 +103,7 @@ class Queries:
         )
         return None if row is None else _schedule_row(row)
 
-    @store_call
+    @answer_call
     async def list_schedules(self, account: str, *, limit: int, before: str | None = None) -> list[ScheduleRow]:
         """Return up to *limit* schedules that are not deleted, with ids below *before*, newest first."""
         found = await self._pool.fetch(
@@ -115,7 +115,7 @@ class Queries:
         )
         return [_schedule_row(row) for row in found]
 
-    @store_call
+    @answer_call
     async def usage(self, account: str, day: date) -> int:
         """Return how many attempts of *account* were admitted as due on *day* (UTC)."""
         count: int = await self._pool.fetchval(

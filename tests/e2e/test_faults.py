@@ -30,6 +30,7 @@ from tests.fakes.sink import Sink
 
 PER_S = 20.0
 STILL_S = 6.0  # longer than a lease lasts
+REFUSED_S = 6.0  # a request that fails is to fail within five, and this machine is small
 HEALED_MS = 1_500.0  # after a process is back, until the partitions are shared anew
 
 
@@ -117,6 +118,13 @@ class Server:
     def start(self) -> None:
         assert self._server.start() == self.dsn
 
+    def signal_all(self, number: int) -> None:
+        """Send a signal to the server and every back end of it."""
+        assert self._server.pid is not None
+        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text().split()
+        for pid in (self._server.pid, *map(int, children)):
+            os.kill(pid, number)
+
     def close(self) -> None:
         self._server.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -153,6 +161,26 @@ async def test_postgresql_is_restarted_under_load(server: Server) -> None:
         assert await rig.stop() == 0, rig.process.tail()
 
 
+async def test_postgresql_stands_still(server: Server) -> None:
+    """A server that takes connections and answers nothing holds no caller for long; when it goes on, so does everything."""
+    async with Rig(server.dsn, 1) as rig:
+
+        async def hurt() -> None:
+            at = now_ms()
+            server.signal_all(signal.SIGSTOP)
+            try:
+                await refusals_are_in_shape(rig.client)
+                await rig.wait_unready(at_most_s=5)
+            finally:
+                server.signal_all(signal.SIGCONT)
+            assert await rig.wait_ready(at_most_s=20), rig.process.tail()
+            rig.faults.append(Fault(kind="frozen", at=at, until=now_ms() + HEALED_MS))
+
+        await rig.start()
+        await under_load(rig, hurt)
+        await rig.verdict()
+
+
 async def refusals_are_in_shape(client: Client) -> None:
     """Writes and reads are refused with 503, a code, and when to try again, within the bound of one request."""
     missing = "job_" + "0" * 26
@@ -166,7 +194,7 @@ async def refusals_are_in_shape(client: Client) -> None:
         client.call("GET", "/v1/jobs"),
         client.call("GET", "/v1/schedules"),
     )
-    assert time.monotonic() - begun < 8.0
+    assert time.monotonic() - begun < REFUSED_S
     for status, answer, headers in answers:
         assert status == 503, (status, answer)
         assert answer["error"]["code"] in ("unavailable", "outcome_unknown")
