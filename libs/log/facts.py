@@ -30,11 +30,11 @@ log = structlog.get_logger("facts")
 class Clock(Protocol):
     """What waits for the next try (libs/runtime/clock.py)."""
 
-    def now(self) -> int:
-        """Return the instant, in ms."""
+    def steady(self) -> int:
+        """Return ms that go on with real time."""
 
-    async def sleep_until(self, at_ms: int, /) -> None:
-        """Return once `now() >= at_ms`."""
+    async def pause(self, ms: int, /) -> None:
+        """Return after *ms*."""
 
 
 class FactAppender:
@@ -105,7 +105,7 @@ class FactAppender:
                         exc_info=not isinstance(error, LogError),
                     )
                 self.failing = True
-                await self._clock.sleep_until(self._clock.now() + backoff_ms)
+                await self._clock.pause(backoff_ms)
                 backoff_ms = min(backoff_ms * 2, BACKOFF_MAX_MS)
                 continue
             self.failing = False

@@ -34,6 +34,18 @@ class Clock(Protocol):
         """Return at *at_ms* or just after, never before; at once, but after other tasks ran, when it has passed."""
         ...
 
+    def steady(self) -> int:
+        """
+        Milliseconds from some beginning, which go on with real time whatever happens to the wall clock.
+
+        For pauses and pacing: while the wall clock is behind, `now` stands still, and a process that waited for it would too.
+        """
+        ...
+
+    async def pause(self, ms: int) -> None:
+        """Return after *ms* of real time; at once, but after other tasks ran, when it is not positive."""
+        ...
+
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
         """
         Call *callback* once, from the loop, at *at_ms* or soon after.
@@ -69,7 +81,7 @@ class SystemClock:
     The machine's clock, kept from going back.
 
     A step back (an operator, NTP) makes now() stand still until real time has caught up: what was due stays due, and
-    no event carries an instant before its predecessor's. A step forward is followed at once.
+    no event carries an instant before its predecessor's. A step forward is followed at once. Pauses know nothing of steps.
     """
 
     def __init__(self) -> None:
@@ -98,6 +110,12 @@ class SystemClock:
             # The loop's timer runs on the monotonic clock and may end a moment early by the wall clock: look again.
             await asyncio.sleep(min(remaining_ns / 1_000_000_000, _SLEEP_SLICE_MS / 1_000))
             remaining_ns = at_ns - self._now_ns()
+
+    def steady(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    async def pause(self, ms: int) -> None:
+        await asyncio.sleep(max(ms, 0) / 1_000)
 
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
         wait_s = (at_ms * 1_000_000 - self._now_ns()) / 1_000_000_000
@@ -129,6 +147,12 @@ class ManualClock:
         woken = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (at_ms, next(self._order), woken))
         await woken
+
+    def steady(self) -> int:
+        return self._now_ms
+
+    async def pause(self, ms: int) -> None:
+        await self.sleep_until(self._now_ms + ms)
 
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
         loop = asyncio.get_running_loop()

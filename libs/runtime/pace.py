@@ -12,9 +12,9 @@ from typing import Protocol
 class Clock(Protocol):
     """What a pace needs of a clock (libs/runtime/clock.py)."""
 
-    def now(self) -> int: ...
+    def steady(self) -> int: ...
 
-    async def sleep_until(self, at_ms: int, /) -> None: ...
+    async def pause(self, ms: int, /) -> None: ...
 
 
 class Pace:
@@ -29,8 +29,8 @@ class Pace:
 
     async def turn(self) -> None:
         """Return when the next turn may begin. It always lets other tasks run before."""
-        await self._clock.sleep_until(self._next_at)
-        self._next_at = self._clock.now() + self._every_ms
+        await self._clock.pause(max(self._next_at - self._clock.steady(), 0))
+        self._next_at = self._clock.steady() + self._every_ms
 
     def skip(self) -> None:
         """Let the next turn begin at once: there is more than one turn can take."""

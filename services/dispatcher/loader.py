@@ -135,7 +135,7 @@ class Loader:
                 break
             except Exception as error:  # noqa: BLE001 - whatever the store raises, the attempts stay and are tried again
                 self._note_trouble(error)
-                await self._clock.sleep_until(self._clock.now() + retry_ms)
+                await self._clock.pause(retry_ms)
                 retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
         self.trouble = None
         return self._equip(batch, specs, secrets)
@@ -218,7 +218,7 @@ class Loader:
             return await self._progress.wait(partition, position, PROGRESS_WAIT_S)
         except Exception as error:  # noqa: BLE001 - as above: the attempts wait for the store to come back
             self._note_trouble(error)
-            await self._clock.sleep_until(self._clock.now() + RETRY_MAX_MS)
+            await self._clock.pause(RETRY_MAX_MS)
             return False
 
     def _note_trouble(self, error: Exception) -> None:

@@ -91,7 +91,7 @@ class Reader:
                 continue  # the watchdog asked for a reload
             if self._reached > reached:
                 retry_ms = RETRY_FIRST_MS  # it had gone on for a while
-            await self._clock.sleep_until(self._clock.now() + retry_ms)
+            await self._clock.pause(retry_ms)
             retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
 
     async def _begin(self) -> Tail:

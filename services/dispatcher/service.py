@@ -243,7 +243,7 @@ class DispatcherService(StartStop):
 
     async def _watch_calls(self) -> None:
         while True:
-            await self._clock.sleep_until(self._clock.now() + STUCK_EVERY_MS)
+            await self._clock.pause(STUCK_EVERY_MS)
             if count := self._calls.end_stuck():
                 self._meter.overdue(count)
 

@@ -40,7 +40,7 @@ class FencedTables:
     async def watch(self, partition: int, clock: Clock) -> None:
         """Look every second where the tables stand, for ever; raises `TablesMoved` when that is not where they were left."""
         while True:
-            await clock.sleep_until(clock.now() + WATCH_EVERY_MS)
+            await clock.pause(WATCH_EVERY_MS)
             saved, _ = self._positions()
             try:
                 await self._check(partition, saved)

@@ -66,13 +66,13 @@ class Flusher:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            began_at = self._clock.now()
+            began_at = self._clock.steady()
             next_at = began_at + INTERVAL_MS
             if not await self._save():
-                next_at = self._clock.now() + RETRY_MS
+                next_at = self._clock.steady() + RETRY_MS
                 self._wake.set()
-            while self._clock.now() < next_at:
-                await self._clock.sleep_until(next_at)
+            while (wait_ms := next_at - self._clock.steady()) > 0:
+                await self._clock.pause(wait_ms)
                 if next_at < began_at + UNHURRIED_MS and not self._is_awaited():
                     next_at += (UNHURRIED_MS - INTERVAL_MS) // 2
 

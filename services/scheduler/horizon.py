@@ -72,7 +72,7 @@ class Horizon:
         """Move the horizon on for ever; tables that do not answer are asked again."""
         decider = self._decider
         while True:
-            await self._clock.sleep_until(self._clock.now() + LOOK_EVERY_MS)
+            await self._clock.pause(LOOK_EVERY_MS)
             self._tidy()
             now = self._clock.now()
             if decider.state_count > STATES_MAX and decider.horizon_at > now + NEAREST_MS:

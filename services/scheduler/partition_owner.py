@@ -298,7 +298,7 @@ class PartitionOwner:
                     break
                 except StoreUnavailable as error:
                     log.warning("tables cannot be read, trying again", partition=self.partition, reason=str(error))
-                    await self._clock.sleep_until(self._clock.now() + RETRY_MS)
+                    await self._clock.pause(RETRY_MS)
             self._decider.load(jobs)
             self._decider.load(schedules)
         finally:

@@ -99,13 +99,13 @@ class Follower(Generic[L]):
                 if self.trouble != reason:
                     log.error("partition_halted", partition=self.partition, reason=reason)
                 self.trouble = reason
-            await self._clock.sleep_until(self._clock.now() + retry_ms)
+            await self._clock.pause(retry_ms)
             retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
 
     async def save_forever(self) -> None:
         """Save the position each second until cancelled."""
         while True:
-            await self._clock.sleep_until(self._clock.now() + SAVE_EVERY_MS)
+            await self._clock.pause(SAVE_EVERY_MS)
             await self.save()
 
     async def save(self) -> None:
@@ -149,7 +149,7 @@ class Follower(Generic[L]):
     async def _step(self, tail: Tail, told: set[str]) -> None:
         """Read once, and hand over what is to be told."""
         while self._deliveries.held_count >= PENDING_MAX:
-            await self._clock.sleep_until(self._clock.now() + ROOM_CHECK_MS)
+            await self._clock.pause(ROOM_CHECK_MS)
         await self._pace.turn()
         records = await self._log.read(self.partition, tail.position + 1, max_records=READ_MAX, wait_s=READ_WAIT_S)
         if len(records) == READ_MAX:
@@ -218,7 +218,7 @@ class Follower(Generic[L]):
             except Exception as error:  # noqa: BLE001 - whatever the store raises, it is asked again
                 self.trouble = f"{type(error).__name__}: {error}"
                 log.warning("tables_unreachable", partition=self.partition, reason=str(error))
-            await self._clock.sleep_until(self._clock.now() + retry_ms)
+            await self._clock.pause(retry_ms)
             retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
 
     def _count(self, tail: Tail) -> None:

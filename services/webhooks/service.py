@@ -194,7 +194,7 @@ class WebhooksService(StartStop, Generic[L]):
     async def _watch_leases(self) -> None:
         """Try again what could not start while a lease was not certain."""
         while True:
-            await self._clock.sleep_until(self._clock.now() + LEASE_CHECK_MS)
+            await self._clock.pause(LEASE_CHECK_MS)
             self._deliveries.start_waiting()
 
     async def _drain(self) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from libs.runtime import clock as clock_module
 from libs.runtime.clock import ManualClock, SeededEntropy, SystemClock, SystemEntropy
+from libs.runtime.pace import Pace
 
 
 class Readings:
@@ -104,3 +106,19 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
     one, other = SeededEntropy(7), SeededEntropy(7)
     assert (one.jitter(), one.entropy(8)) == (other.jitter(), other.entropy(8))
     assert SeededEntropy(8).entropy(8) != SeededEntropy(7).entropy(8)
+
+
+async def test_a_step_back_of_the_wall_clock_holds_nobody_up_who_only_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While `now` stands still for an hour, loops go on in their rhythm: only instants wait for the wall clock."""
+    clock = SystemClock()
+    clock.now()
+    behind_ns = time.time_ns() - 3_600_000_000_000
+    monkeypatch.setattr(clock_module.time, "time_ns", lambda: behind_ns)
+    stood_at, began = clock.now(), clock.steady()
+    pace = Pace(clock, 5)
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            await clock.pause(2)
+            await pace.turn()
+    assert clock.now() == stood_at
+    assert clock.steady() - began >= 15
