@@ -21,12 +21,13 @@ from aiohttp.web import BaseRequest
 
 from libs.domain.job import JobStatus
 from libs.events import Envelope, JobScheduled, Spec, encode
-from libs.events.ids import is_id, partition_of
+from libs.events.ids import partition_of
 from libs.runtime.crashpoint import crash_at
 from services.api import present, validation
 from services.api.auth import Identity
 from services.api.context import Context
-from services.api.errors import ApiError, not_found, refuse
+from services.api.errors import ApiError, refuse
+from services.api.jobs import find_current
 from services.api.json_body import parse
 from services.api.ports import Reservation
 from services.api.reply import Reply, error_body
@@ -114,13 +115,8 @@ class JobCreation:
         key = key_header(request)
         if key is not None:
             validation.check_key(key)
-        if not is_id(job_id, "job"):
-            raise not_found("job")
         account = identity.account
-        row = await self._c.read_index.find(partition_of(job_id), lambda: self._c.queries.get_job(account, job_id))
-        if row is None:
-            raise not_found("job")
-        state, spec = row
+        state, spec = await find_current(self._c, account, job_id)
         if state.status != JobStatus.FAILED:
             raise ApiError(409, "job_not_failed", f"the job is {present.PUBLIC_STATUS[state.status]}, not failed")
         self._c.gate.check_load()

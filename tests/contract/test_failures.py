@@ -77,6 +77,20 @@ async def test_fold_stands_still(api: Client, world: World, monkeypatch: pytest.
     assert (await api.job(job["id"]))["id"] == job["id"]
 
 
+async def test_a_job_is_shown_while_the_fold_stands_still(api: Client, world: World) -> None:
+    """A job that the tables have is shown as they have it when they cannot be made current; it is not replayed by that."""
+    job = await api.create(URL, 60)
+    await world.caught_up()
+    world.hold()
+    await api.create(URL, 60)
+    await api.create(URL, 60)
+    await api.create(URL, 60)
+    _context(world).read_index._wait_s = 0.05
+    assert (await api.job(job["id"]))["status"] == "scheduled"
+    world.release()
+    assert (await api.job(job["id"]))["status"] == "scheduled"
+
+
 async def test_cancel_is_not_decided(api: Client, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cancellation that no owner decides in time is 503 outcome_unknown; repeated later it is 204."""
     job = await api.create(URL, 60)

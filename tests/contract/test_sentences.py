@@ -167,6 +167,24 @@ async def test_running_until_its_end(running: Client, sink: Sink) -> None:
     assert [item["id"] for item in listed["jobs"]] == [job["id"]]
 
 
+async def test_what_a_target_was_told_is_current(running: Client, sink: Sink) -> None:
+    """`Returns the job object with current status`: whoever was called sees it running, whoever got the webhook its end."""
+    for number in range(25):
+        job = await running.create(
+            f"{sink.url}/{'status/500' if number % 2 else 'ok'}/{number}", 0.05, webhook_url=f"{sink.url}/hook/{number}"
+        )
+        await sink.wait_for(lambda job=job: sink.of(job["id"]))
+        called = await running.job(job["id"])
+        await sink.wait_for(lambda number=number: sink.at(f"/hook/{number}"))
+        if number % 2:
+            assert (await running.call("POST", f"/v1/jobs/{job['id']}/replay"))[0] == 201
+        told = json.loads(sink.at(f"/hook/{number}")[0].body)
+        ended = await running.job(job["id"])
+        assert (called["status"], called["execution_count"]) != ("scheduled", 0)
+        assert ended["status"] == ("failed" if number % 2 else "success")
+        assert ended["completed_at"] == told["completed_at"]
+
+
 async def test_only_2xx_is_success(running: Client, sink: Sink) -> None:
     """`200–299. Everything else (3xx too: redirects are not followed), timeouts and connection errors are failures`."""
     jobs = {
