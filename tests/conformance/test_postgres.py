@@ -15,6 +15,8 @@ import pytest
 
 from libs.log.port import AppendFailed, LogError, LogUnavailable
 from libs.log.postgres import PostgresLog, sql
+from libs.log.postgres.heads import Heads
+from libs.log.postgres.writer import Writer
 from libs.runtime.embedded_postgres import EmbeddedPostgres
 from tests.conformance.harness import envelope, values
 
@@ -328,3 +330,36 @@ async def test_fresh_records_cost_no_query(pg_dsn: str) -> None:
                 assert [record.position for record in await read] == [position]
         assert set(asked) <= {sql.HEADS}
         assert len(asked) < 10
+
+
+async def test_a_defect_costs_the_writer_one_group_and_no_more(pg_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in it, the writer lives on: the append in hand is of unknown outcome, the next one is written."""
+    async with running(pg_dsn) as log:
+        await log.append(0, [envelope("a")])
+        settle = Writer._settle
+
+        def broken(self: Writer, *args: Any) -> None:
+            monkeypatch.setattr(Writer, "_settle", settle)
+            raise RuntimeError("planted")
+
+        monkeypatch.setattr(Writer, "_settle", broken)
+        with pytest.raises(AppendFailed):
+            await log.append(0, [envelope("b")])
+        assert await log.append(0, [envelope("c")]) == 2
+        assert len(await log.read(0, 0)) == 3
+
+
+async def test_a_defect_does_not_blind_the_readers(pg_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at the heads that fails in an unforeseen way is made again: what another process writes is still seen."""
+    async with running(pg_dsn) as log, running(pg_dsn) as other:
+        look = Heads.look
+
+        async def broken(self: Heads) -> None:
+            monkeypatch.setattr(Heads, "look", look)
+            raise RuntimeError("planted")
+
+        monkeypatch.setattr(Heads, "look", broken)
+        reading = asyncio.ensure_future(log.read(0, 0, wait_s=10))
+        await asyncio.sleep(0)
+        await other.append(0, [envelope("a")])
+        assert len(await asyncio.wait_for(reading, 5)) == 1

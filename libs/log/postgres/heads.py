@@ -74,6 +74,11 @@ class Heads:
                 _log.warning("log.poll_failed", error=line(error))
                 pause_s = POLL_FAILED_S
                 continue
+            except Exception:  # noqa: BLE001 - as said below
+                # A defect; a poller that ended would leave every reader blind for what other processes write.
+                _log.exception("log.poll_failed")
+                pause_s = POLL_FAILED_S
+                continue
             lively = loop.time() - self._foreign_at < LIVELY_S
             pause_s = POLL_FAST_S if lively else min(POLL_SLOW_S, pause_s + POLL_FAST_S)
 

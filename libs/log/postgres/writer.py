@@ -56,20 +56,31 @@ class Writer:
     async def run(self) -> None:
         """Write until the queue is closed and empty."""
         try:
-            await self._reconnect()
-            while await self._queue.arrival():
-                if self._connection is None or self._connection.is_closed():
-                    await self._reconnect()
-                    continue
-                # Callers whose append the last group ended run now, and what they append next joins this group.
-                await asyncio.sleep(0)
-                group = self._queue.take(max_records=GROUP_RECORDS_MAX, max_bytes=GROUP_BYTES_MAX)
-                if group:
-                    await self._write(group)
+            while not self._queue.is_over:
+                try:
+                    await self._run()
+                except Exception:  # noqa: BLE001 - as said below
+                    # A defect. It costs this group and this connection; a writer that ended would cost every append to come.
+                    _log.exception("log.writer_failed")
+                    self._queue.fail_taken(AppendFailed("the outcome of the append is unknown: the writer failed"))
+                    self._drop()
+                    await asyncio.sleep(RETRY_LAST_S)
         finally:
             self._queue.abandon()  # nothing is left, unless this task failed: then nobody may wait for it
             if self._connection is not None:
                 await close(self._connection)
+
+    async def _run(self) -> None:
+        await self._reconnect()
+        while await self._queue.arrival():
+            if self._connection is None or self._connection.is_closed():
+                await self._reconnect()
+                continue
+            # Callers whose append the last group ended run now, and what they append next joins this group.
+            await asyncio.sleep(0)
+            group = self._queue.take(max_records=GROUP_RECORDS_MAX, max_bytes=GROUP_BYTES_MAX)
+            if group:
+                await self._write(group)
 
     async def _reconnect(self) -> None:
         """Connect, however long it takes: appends that wait end by their own deadlines. Give up when nothing more can come."""
