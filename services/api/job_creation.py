@@ -34,6 +34,7 @@ from services.api.reply import Reply, error_body
 from services.api.request_body import read_json_body
 from services.api.validation import JobRequest
 
+JUDGED_AT_ONCE: Final = 50  # jobs of a batch between two breaths of the loop: about 1.5 ms
 RESERVE_AT_ONCE: Final = 16  # reservations of one batch under way together
 _REPLAYED: Final = {"Idempotent-Replayed": "true"}
 
@@ -88,6 +89,8 @@ class JobCreation:
         envelopes: list[Envelope] = []
         keyed: dict[int, JobRequest] = {}
         for index, item in enumerate(items):
+            if index % JUDGED_AT_ONCE == JUDGED_AT_ONCE - 1:
+                await asyncio.sleep(0)  # a thousand jobs take 30 ms, and calls are due meanwhile
             try:
                 job = validation.job_request(item, self._c.check_url, traceparent=traceparent)
                 if job.idempotency_key is not None:
