@@ -37,7 +37,7 @@ from services.scheduler.ports import TableReader
 READ_EVERY_MS: Final = 4  # what arrives meanwhile is folded, decided and saved together
 READ_MAX: Final = 200  # records folded in one go, so that the loop stays free for timers
 RETRY_MS: Final = 500  # before the tables are asked again
-UNSAVED_MAX: Final = 1_000  # changed states not yet in the tables; beyond, reading waits for the flusher. Larger flushes hold the loop up
+UNSAVED_MAX: Final = 1_000  # changed states not yet in the tables; then reading waits: a larger flush holds the loop up
 UNSAVED_BYTES_MAX: Final = 32_000_000  # the same for the specs among them: a flush is one message to the database
 HAND_OFF_EARLY_MS: Final = 1_000  # due events of the next second are written before a partition is handed over
 
