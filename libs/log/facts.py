@@ -112,6 +112,10 @@ class FactAppender:
             backoff_ms = BACKOFF_FIRST_MS
             for index, (_, on_written) in enumerate(group):
                 pending.popleft()
-                on_written(first + index)
+                try:
+                    on_written(first + index)
+                except Exception:
+                    # Its owner's defect must not keep the partition's other facts out of the log.
+                    log.exception("fact_unheeded", partition=self._partition, position=first + index)
         self._task = None
         self._idle.set()

@@ -37,6 +37,24 @@ async def test_each_fact_learns_its_position() -> None:
     assert appender.pending_count == 0
 
 
+async def test_a_fact_whose_owner_fails_to_hear_of_it_stops_no_other() -> None:
+    """The facts behind it are written, and told, all the same."""
+    log, _, appender = await setup()
+    positions: list[int] = []
+
+    def deaf(_: int) -> None:
+        raise RuntimeError("planted")
+
+    appender.put(fact(0), deaf)
+    appender.put(fact(1), positions.append)
+    await appender.wait_idle()
+    appender.put(fact(2), positions.append)
+    await appender.wait_idle()
+
+    assert positions == [1, 2]
+    assert await log.end(0) == 3
+
+
 async def test_what_comes_while_an_append_is_under_way_goes_together() -> None:
     """One append at a time: the first alone, the others in one."""
     log, clock, appender = await setup()
