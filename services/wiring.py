@@ -299,6 +299,7 @@ def _scheduler(parts: Parts, stack: AsyncExitStack) -> SchedulerService:
         partitions=parts.partitions,
         on_gained=service.on_gained,
         on_lost=service.on_lost,
+        before_release=service.hand_off,
     )
     return service
 

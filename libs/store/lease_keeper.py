@@ -92,13 +92,15 @@ class LeaseKeeper:
         on_gained: Callable[[Lease], Awaitable[None]],
         on_lost: Callable[[int], Awaitable[None]],
         may_release: Callable[[int], bool] | None = None,
+        before_release: Callable[[int], Awaitable[None]] | None = None,
         clock: KeeperClock | None = None,
     ) -> None:
         """
         Keep a share of *partitions* leases; see the module for when the callbacks come.
 
         A holder with *may_release* is asked each round, for at most `HAND_BACK_S`, before a lease goes back for the sake of
-        balance: it stops taking at once, and says true when nothing is under way any more.
+        balance: it stops taking at once, and says true when nothing is under way any more. *before_release* is awaited just before
+        such a lease is lost, for what makes the gap until it is taken up again a small one.
         """
         self._leases = leases
         self._partitions = partitions
@@ -109,6 +111,7 @@ class LeaseKeeper:
         self._certain_until: dict[int, float] = {}
         self._paused_until: dict[int, float] = {}
         self._may_release = may_release
+        self._before_release = before_release
         self._going_back: tuple[Lease, float] | None = None
         self._members = 0
         self._task: asyncio.Task[None] | None = None
@@ -238,6 +241,10 @@ class LeaseKeeper:
         if self._may_release is not None and not self._may_release(lease.partition) and now < until:
             return
         self._going_back = None
+        if self._before_release is not None:
+            await self._call(self._before_release(lease.partition))
+            if self._held.get(lease.partition) is not lease:
+                return  # its holder gave it up meanwhile
         await self._lose(lease.partition)
         await self._bounded(self._leases.release([lease]))
 

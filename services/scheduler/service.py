@@ -15,6 +15,7 @@ from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner, Resigned
 
 HAND_OFF_TIMEOUT_S: Final = 3.0
+HAND_BACK_TIMEOUT_S: Final = 1.0  # nothing is renewed meanwhile, and nobody waits for this partition alone
 HALT_S: Final = 30.0  # a partition that this build cannot read is left to others for this long
 HALT_SHOWN_S: Final = 5.0
 
@@ -112,6 +113,14 @@ class SchedulerService:
             await self.keeper.stop()
         self._flushing.cancel()
         await asyncio.gather(self._flushing, return_exceptions=True)
+
+    async def hand_off(self, partition: int) -> None:
+        """Prepare a partition that goes to another process: its due events of the next second are written, its folds saved."""
+        owner = self._owners.get(partition)
+        if owner is not None and owner.leading.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HAND_BACK_TIMEOUT_S):
+                    await owner.hand_off()
 
     async def on_gained(self, lease: Lease) -> None:
         """Take over the partition of a lease that was just acquired."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 
 import pytest
@@ -185,3 +186,18 @@ def ended_ok(job_id: str, at: int) -> AttemptFinished:
     return AttemptFinished(
         job_id=job_id, at=at, attempt=1, execution_id=execution, ok=True, started_at=at, duration_ms=1, status_code=200
     )
+
+
+async def test_a_partition_that_goes_to_another_process_is_decided_a_second_ahead() -> None:
+    """Balancing is no more noticed than a stop: what is due while nobody owns the partition is written before it is let go."""
+    async with running() as world:
+        soon, later = await world.job(900), await world.job(5_000)
+        handing = asyncio.ensure_future(world.service.hand_off(0))
+        while not handing.done():
+            await world.clock.advance(5)
+            await asyncio.sleep(0)
+        await world.service.on_lost(0)
+        assert len(await world.dues(soon)) == 1
+        assert await world.dues(later) == []
+        assert world.store.positions[0][0] == await world.log.end(0) - 1
+        await world.service.hand_off(0)  # owned no more: nothing to prepare

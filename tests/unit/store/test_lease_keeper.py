@@ -219,6 +219,32 @@ async def test_what_was_given_up_is_not_taken_again_before_its_pause_is_over(tab
     assert ("lost", 1) not in node.events
 
 
+async def test_a_holder_may_prepare_what_goes_to_a_newcomer(table: Table) -> None:
+    """It is told just before the partition is lost, once for each, and only when one goes for the sake of balance."""
+    first, second = Node(table, "a"), Node(table, "b")
+
+    async def prepare(partition: int) -> None:
+        assert partition in first.held
+        first.events.append(("prepare", partition))
+        if partition == 2:
+            raise RuntimeError("planted")
+
+    first.keeper._before_release = prepare
+    await first.tick()
+    for _ in range(4):
+        await second.tick()
+        await first.tick()
+    assert [event for event in first.events if event[0] != "gained"] == [
+        ("prepare", 3),
+        ("lost", 3),
+        ("prepare", 2),
+        ("lost", 2),
+    ]
+    await first.keeper.start()
+    await first.keeper.stop()
+    assert first.events[-2:] == [("lost", 0), ("lost", 1)]
+
+
 async def test_more_members_than_partitions(table: Table) -> None:
     """Whoever finds nothing free holds nothing and goes on asking."""
     nodes = [Node(Table(1), "x")]
