@@ -11,10 +11,13 @@ import time
 from collections import Counter
 from typing import Any
 
-from libs.events.ids import partition_of
+from libs.domain.obligations import TICK_LEAD_MS
+from libs.events import ScheduleCreated, Spec, encode
+from libs.events.ids import new_schedule_id, partition_of
+from libs.log.postgres import PostgresLog
 from services.api.auth import CACHE_TTL_S
 from tests.contract.raw import RawConnection
-from tests.fakes.running import Client, in_seconds, instant_ms
+from tests.fakes.running import Client, RunningFliq, in_seconds, instant_ms
 from tests.fakes.sink import Sink
 
 URL = "https://example.com/x"
@@ -160,6 +163,61 @@ async def test_a_thousand_cancels_race_with_firing(pair: Pair, sink: Sink) -> No
     calls = Counter(arrival.job_id for arrival in sink.arrivals)
     assert not cancelled & set(calls)
     assert {calls[job_id] for job_id in refused} == {1}
+
+
+SCHEDULES = 300
+
+
+async def test_deletes_race_with_ticks(contract_fliq: tuple[RunningFliq, object], pair: Pair, sink: Sink) -> None:
+    """C3: of 300 schedules deleted just when their tick is decided each is gone at its 204; a tick came before it or never."""
+    draw = random.Random(3)
+    fliq, _ = contract_fliq
+    account = f"contract{int((pair[0].token or '')[16:38])}"
+    now = time.time_ns() // 1_000_000
+    partitions = range(3)
+    made = [
+        ScheduleCreated(
+            schedule_id=new_schedule_id(now, number % 3, draw.randbytes(8)),
+            account=account,
+            at=now,
+            spec=Spec(url=f"{sink.url}/ok/{number}"),
+            cron="* * * * *",
+            # The API would let it begin at a full minute only.
+            next_run_at=now + TICK_LEAD_MS + 1_300 + number * 4,
+        )
+        for number in range(SCHEDULES)
+    ]
+    log = PostgresLog(fliq.settings["FLIQ_DATABASE_URL"])
+    await log.start()
+    try:
+        for partition in partitions:
+            await log.append(partition, [encode(each) for each in made if partition_of(each.schedule_id) == partition])
+    finally:
+        await log.stop()
+
+    async def race(number: int, schedule: ScheduleCreated) -> int:
+        at_s = (schedule.next_run_at - TICK_LEAD_MS) / 1000 + draw.uniform(-0.1, 0.1)
+        await asyncio.sleep(max(0.0, at_s - time.time()))
+        return (await pair[number % 2].call("DELETE", f"/v1/schedules/{schedule.schedule_id}"))[0]
+
+    answers = await asyncio.gather(*[race(number, schedule) for number, schedule in enumerate(made)])
+    jobs: list[dict[str, Any]] = []
+    cursor = ""
+    while cursor is not None:
+        _, page, _ = await pair[0].call("GET", f"/v1/jobs?limit=100{cursor and '&cursor='}{cursor}")
+        jobs += page["jobs"]
+        cursor = page["next_cursor"]
+    spawned = Counter(job["schedule_id"] for job in jobs)
+    await sink.wait_for(lambda: {job["id"] for job in jobs} <= set(sink.by_job()))
+    marker = await pair[0].create(f"{sink.url}/ok/marker", 0.3)
+    await sink.wait_for(lambda: sink.of(marker["id"]))
+
+    print(f"{len(spawned)} ticked, {SCHEDULES - len(spawned)} did not")
+    assert set(answers) == {204}
+    assert 30 <= len(spawned) <= SCHEDULES - 30, "the race was not exercised"
+    assert set(spawned.values()) == {1}
+    assert Counter(arrival.job_id for arrival in sink.arrivals) == {job["id"]: 1 for job in [*jobs, marker]}
+    assert (await pair[1].call("GET", "/v1/schedules"))[1]["schedules"] == []
 
 
 async def test_two_accounts_share_nothing_but_the_house(pair: Pair, other_pair: Pair) -> None:

@@ -65,7 +65,7 @@ def post(token: str, body: bytes, *headers: str, path: str = "/v1/jobs") -> byte
     ],
 )
 async def test_refused_in_shape(service: ApiService, request_bytes: bytes, status: int, code: str) -> None:
-    """What the HTTP parser or the router refuses is answered as JSON, and a broken connection is closed."""
+    """What the HTTP parser or the router refuses is answered as JSON, and a broken connection is closed (P4 to P7)."""
     answer = await exchange(service.port, request_bytes)
 
     assert (answer.status, answer.code) == (status, code)
