@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
@@ -70,17 +70,22 @@ def answer_call(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coro
     @functools.wraps(method)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         with translated():
-            call = asyncio.ensure_future(method(*args, **kwargs))
-            try:
-                await asyncio.wait([call], timeout=ANSWER_TIMEOUT_S)
-            finally:
-                if not call.done():
-                    _leave(call)
-            if not call.done():
-                raise TimeoutError("the database does not answer in time")
-            return call.result()
+            return await within(ANSWER_TIMEOUT_S, method(*args, **kwargs))
 
     return wrapper
+
+
+async def within(timeout_s: float, awaitable: Awaitable[R]) -> R:
+    """Return what *awaitable* returns; raise TimeoutError after *timeout_s*, also when it cannot be cancelled by then."""
+    call = asyncio.ensure_future(awaitable)
+    try:
+        await asyncio.wait([call], timeout=timeout_s)
+    finally:
+        if not call.done():
+            _leave(call)
+    if not call.done():
+        raise TimeoutError("the database does not answer in time")
+    return call.result()
 
 
 _left: set["asyncio.Future[Any]"] = (

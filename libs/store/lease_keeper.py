@@ -20,7 +20,7 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from libs.store.errors import StoreUnavailable
+from libs.store.errors import StoreUnavailable, within
 from libs.store.leases import Lease
 
 INTERVAL_S: Final = 1.0
@@ -252,8 +252,7 @@ class LeaseKeeper:
         """Wait for the database while we are certain, no longer: one that hangs must not keep us from letting go."""
         certain_s = min(self._certain_until.values(), default=math.inf) - self._clock.monotonic_s()
         try:
-            async with asyncio.timeout(min(max(certain_s, PATIENCE_MIN_S), PATIENCE_MAX_S)):
-                return await question
+            return await within(min(max(certain_s, PATIENCE_MIN_S), PATIENCE_MAX_S), question)
         except TimeoutError as error:
             raise StoreUnavailable("no answer while the leases were certain") from error
 
@@ -274,7 +273,6 @@ class LeaseKeeper:
     async def _bounded(self, call: Awaitable[None]) -> None:
         """Wait for *call*, but not long: a lease that is not given back runs out by itself."""
         try:
-            async with asyncio.timeout(RELEASE_TIMEOUT_S):
-                await call
+            await within(RELEASE_TIMEOUT_S, call)
         except (StoreUnavailable, TimeoutError) as error:
             log.warning("a lease was not given back", role=self._leases.role, reason=str(error))

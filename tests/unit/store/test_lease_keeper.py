@@ -219,6 +219,33 @@ async def test_what_was_given_up_is_not_taken_again_before_its_pause_is_over(tab
     assert ("lost", 1) not in node.events
 
 
+async def test_a_question_that_cannot_be_taken_back_keeps_nobody_from_letting_go(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen server takes no cancellation either: what is not certain any more is let go in the same round, all the same."""
+    monkeypatch.setattr("libs.store.lease_keeper.PATIENCE_MIN_S", 0.01)
+    monkeypatch.setattr("libs.store.lease_keeper.RELEASE_TIMEOUT_S", 0.01)
+    node = Node(table, "a")
+    await node.tick()
+    thawed = asyncio.Event()
+
+    async def frozen(_: Sequence[Lease]) -> set[int]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await thawed.wait()
+        return set()
+
+    node.leases.renew = frozen  # type: ignore[method-assign]
+    node.leases.release = frozen  # type: ignore[assignment,method-assign]
+    node.clock.at_s += 5
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(node.keeper.tick(), 5)
+    assert node.held == set()
+    thawed.set()
+    await asyncio.sleep(0)
+
+
 async def test_a_holder_may_prepare_what_goes_to_a_newcomer(table: Table) -> None:
     """It is told just before the partition is lost, once for each, and only when one goes for the sake of balance."""
     first, second = Node(table, "a"), Node(table, "b")
