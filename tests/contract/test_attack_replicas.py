@@ -60,12 +60,12 @@ async def test_many_keys_on_two_processes(pair: Pair) -> None:
 
 
 async def test_read_your_writes_on_the_other_process(pair: Pair) -> None:
-    """C4: of 600 jobs made here and asked for there straight after the 201 none is missing, in any partition."""
+    """C4: of 400 jobs made here and asked for there straight after the 201 none is missing, in any partition."""
     partitions = set()
 
     async def worker(number: int) -> None:
         writer, reader = pair[number % 2], pair[1 - number % 2]
-        for turn in range(75):
+        for turn in range(50):
             job = await writer.create(URL, 3600)
             partitions.add(partition_of(job["id"]))
             match turn % 5:
@@ -126,7 +126,7 @@ async def test_a_caller_that_hangs_up(pair: Pair) -> None:
 
 
 RACES = 1000
-RACING_S = 5.0
+RACING_S = 3.5
 
 
 async def test_a_thousand_cancels_race_with_firing(pair: Pair, sink: Sink) -> None:
@@ -230,6 +230,8 @@ async def test_two_accounts_share_nothing_but_the_house(pair: Pair, other_pair: 
     _, token, _ = await ours.call("POST", "/v1/tokens", {"name": "canary"})
     await ours.create(URL, 3600)
     _, page, _ = await ours.call("GET", "/v1/jobs?limit=1")
+    # A cursor goes on wherever it is used in its own account.
+    assert (await pair[1].call("GET", f"/v1/jobs?cursor={page['next_cursor']}"))[1]["jobs"][0]["id"] == job["id"]
     # The same key, for another request: a job of its own, and no sign that there is another.
     status, twin, headers = await theirs.call(
         "POST", "/v1/jobs", {"url": URL, "scheduled_at": job["scheduled_at"], "idempotency_key": "same"}

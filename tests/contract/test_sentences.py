@@ -342,13 +342,14 @@ async def test_daily_limit(limited: Client, sink: Sink) -> None:
     )
     await limited.wait_status(retried["id"])
     await sink.wait_for(lambda: sink.at("/hook"))
-    last = await limited.create(f"{sink.url}/ok", 0.2, webhook_url=f"{sink.url}/hook")
-    await limited.wait_status(last["id"])
+    last = await limited.create(f"{sink.url}/status/500", 0.2, webhook_url=f"{sink.url}/hook")
+    assert (await limited.wait_status(last["id"]))["status"] == "failed"
     job = {"url": URL, "scheduled_at": in_seconds(60)}
     for path, body in (
         ("/v1/jobs", job),
         ("/v1/jobs/batch", {"jobs": [job]}),
         ("/v1/schedules", {"url": URL, "cron": "0 8 * * *"}),
+        (f"/v1/jobs/{last['id']}/replay", None),
     ):
         status, answer, headers = await limited.call("POST", path, body)
         assert (status, answer["error"]["code"]) == (429, "daily_limit_reached")
