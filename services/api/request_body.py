@@ -34,6 +34,8 @@ async def read_json_body(request: BaseRequest, *, timeout_s: float = BODY_READ_S
         BodyRefused: 408 when it does not come in time, 413 when it is too long.
     """
     payload = request.content
+    if "Transfer-Encoding" in request.headers and request.headers["Transfer-Encoding"].lower() != "chunked":
+        raise BodyRefused(400, "invalid_content_type", "a body in another transfer coding than chunked is not taken")
     try:
         body = payload.read_nowait() if payload.is_eof() else await _read_slowly(request, timeout_s)
     except RequestPayloadError:

@@ -114,6 +114,7 @@ async def test_bodies(world: World, service: ApiService) -> None:
         (post(token, job, "Content-Type: text/plain"), 400, "invalid_content_type"),
         (post(token, job, "Content-Type: application/json; charset=latin-1"), 400, "invalid_content_type"),
         (post(token, gzip.compress(job), "Content-Encoding: gzip"), 400, "invalid_content_type"),
+        (post(token, b"0\r\n\r\n", "Transfer-Encoding: gzip, chunked"), 400, "invalid_content_type"),
         (post(token, long), 413, "payload_too_large"),
         (post(token, b"5\r\nhello\r\nzz\r\n", "Transfer-Encoding: chunked"), 400, "invalid_request"),
     ):
