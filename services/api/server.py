@@ -8,7 +8,8 @@ aiohttp parses (llhttp, in C) and frames; this module changes four things about 
     errors     what the parser refuses, and what escapes a handler, is answered in the contract's JSON shape
     silence    a connection must bring a complete header within `HEADER_READ_S` of its first byte (or of being opened), may idle
                for `KEEP_ALIVE_S` between requests, and must take its answer within `WRITE_S`; body reads have a bound of their own
-    limits     at most `connections_max` connections; one beyond is told 503 and closed
+    limits     at most `connections_max` connections; one beyond is told 503 and closed; at most `RAW_MAX` bytes belong to
+               one request, chunk framing and what follows a refusal included: the parser skips chunk extensions without end
     cost       no access log, no router, no Response objects; the Date header is made four times a second, not per answer
 
 Deadlines cost nothing per request: each connection carries one number, and one task looks at all of them every
@@ -44,6 +45,9 @@ FIELD_MAX: Final = (
     8191  # bytes of one header; differs from LINE_MAX so that the parser's error tells which was too long
 )
 HEADERS_MAX: Final = 128
+RAW_MAX: Final = (
+    64 * 1024 * 1024
+)  # bytes; far above any body we take, so that senders of large ones still see their 413
 BACKLOG: Final = 1024
 CONNECTIONS_MIN: Final = 16
 
@@ -55,13 +59,14 @@ _log = structlog.get_logger("fliq.api")
 class Connection(RequestHandler):
     """One connection: aiohttp's protocol with deadlines and JSON errors."""
 
-    __slots__ = ("_seen_count", "deadline", "owner")
+    __slots__ = ("_raw_bytes", "_seen_count", "deadline", "owner")
 
     def __init__(self, owner: HttpServer, **options: Any) -> None:
         super().__init__(owner, **options)
         self.owner = owner
         self.deadline = math.inf
         self._seen_count = 0
+        self._raw_bytes = 0  # since the last header
 
     @property
     def date_line(self) -> bytes:
@@ -85,6 +90,11 @@ class Connection(RequestHandler):
         if self._request_count != self._seen_count:
             self._seen_count = self._request_count
             self.deadline = math.inf
+            self._raw_bytes = 0
+            return
+        self._raw_bytes += len(data)
+        if self._raw_bytes > RAW_MAX:
+            self.force_close()
         elif self._waiter is not None and self.deadline == math.inf and not self._messages:
             self.deadline = self._loop.time() + HEADER_READ_S - SWEEP_S
 

@@ -184,11 +184,13 @@ FLOODED = [
 ]
 
 
-async def test_floods_behind_a_refusal(contract_fliq: Shared) -> None:
-    """B18, P3: whoever goes on sending after a refusal is cut off within seconds, and nothing of it is kept."""
+async def test_floods_are_cut_off(contract_fliq: Shared, running: Client) -> None:
+    """B18, P3: who goes on sending after a refusal, or a chunk's extension for ever, is cut off in seconds; nothing is kept."""
     fliq, _ = contract_fliq
     before = _memory(fliq)
-    assert await asyncio.gather(*[_is_cut_off(fliq.port, head) for head in FLOODED]) == [True] * len(FLOODED)
+    post = f"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {running.token}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    heads = [*FLOODED, post.encode() + b"2;"]
+    assert await asyncio.gather(*[_is_cut_off(fliq.port, head) for head in heads]) == [True] * len(heads)
     assert _memory(fliq) - before < 32 * MIB
 
 
@@ -198,7 +200,7 @@ async def _is_cut_off(port: int, head: bytes) -> bool:
     began_at = time.monotonic()
     try:
         while time.monotonic() - began_at < 8:
-            connection.send(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+            connection.send(b"x" * 65_536 if head.endswith(b";") else b"10000\r\n" + b"x" * 65_536 + b"\r\n")
             await connection.writer.drain()
     except ConnectionError:
         return True
