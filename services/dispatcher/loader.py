@@ -121,8 +121,10 @@ class Loader:
             while self._arrived:
                 batch = [self._arrived.popleft() for _ in range(min(len(self._arrived), BATCH_MAX))]
                 missing = await self._load(batch)
-                if missing:
-                    self._spawn(self._load_late(missing))
+                # By partition: one whose tables do not move on must not keep the attempts of the others.
+                for partition in {flight.partition for flight in missing}:
+                    late = [flight for flight in missing if flight.partition == partition]
+                    self._spawn(self._load_late(partition, late))
 
     async def _load(self, batch: Sequence[Flight]) -> list[Flight]:
         """Load *batch*, trying until the tables answer; return those whose spec is not there."""
@@ -200,15 +202,12 @@ class Loader:
                     self._kept_secrets[account] = (now, found[account])
         return found
 
-    async def _load_late(self, flights: list[Flight]) -> None:
-        """Load what the tables did not know yet, once they are folded far enough."""
-        until: dict[int, int] = {}
-        for flight in flights:
-            until[flight.partition] = max(until.get(flight.partition, -1), flight.position)
-        for partition, position in until.items():
-            while not await self._is_folded(partition, position):
-                if all(flight.stage is not Stage.LOADING for flight in flights):
-                    return
+    async def _load_late(self, partition: int, flights: list[Flight]) -> None:
+        """Load what the tables did not know yet, once they are folded far enough; all *flights* are of *partition*."""
+        position = max(flight.position for flight in flights)
+        while not await self._is_folded(partition, position):
+            if all(flight.stage is not Stage.LOADING for flight in flights):
+                return
         for flight in await self._load(flights):
             log.error("spec_missing", job=flight.due.job_id, partition=flight.partition, position=flight.position)
             self._on_failed(flight, SPEC_MISSING)

@@ -1,0 +1,76 @@
+"""The loader: what is not in the tables yet is waited for on the side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from libs.events import AttemptDue, Spec
+from libs.events.ids import execution_id, new_job_id
+from libs.runtime.clock import ManualClock
+from libs.store.tables import Snapshot
+from services.dispatcher.flights import Flight, Flights
+from services.dispatcher.loader import Loader
+
+
+class Store:
+    """Tables that know nothing until they are folded, of which partition 0 never is."""
+
+    def __init__(self) -> None:
+        self.folded: set[int] = set()
+        self.partition_of: dict[str, int] = {}
+
+    async def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
+        return {each: Spec(url="http://a.example/") for each in ids if self.partition_of[each] in self.folded}
+
+    async def signing_secrets(self, accounts: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return dict.fromkeys(accounts, ("whsec_x",))
+
+    async def running(self, partition: int) -> Snapshot:
+        raise AssertionError("nobody asks for this")
+
+    async def wait(self, partition: int, position: int, timeout_s: float) -> bool:
+        if partition == 0:
+            await asyncio.Event().wait()
+        self.folded.add(partition)
+        return True
+
+
+async def test_a_partition_whose_tables_stand_still_holds_up_no_other() -> None:
+    """Two attempts of one batch are not in the tables yet; one's partition is halted, the other is ready all the same."""
+    store, flights, ready = Store(), Flights(), asyncio.Queue[Flight]()
+    loader = Loader(
+        tables=store,
+        progress=store,
+        secrets=store,
+        clock=ManualClock(),
+        flights=flights,
+        on_ready=lambda found: [ready.put_nowait(each) for each in found] and None,
+        on_failed=lambda flight, error: None,
+    )
+    batch = []
+    for partition in (0, 1):
+        job_id = new_job_id(1_000, partition, bytes(8))
+        store.partition_of[job_id] = partition
+        due = AttemptDue(
+            job_id=job_id,
+            account="a",
+            at=1_000,
+            attempt=1,
+            execution_id=execution_id(job_id, 1),
+            not_before=1_000,
+            scheduled_at=1_000,
+            timeout_ms=1_000,
+            spec_id=job_id,
+        )
+        flight = flights.add(partition, due, 5)
+        assert flight is not None
+        batch.append(flight)
+    running = asyncio.create_task(loader.run())
+    try:
+        loader.put(batch)
+        assert (await asyncio.wait_for(ready.get(), 5)).partition == 1
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await loader.stop()
