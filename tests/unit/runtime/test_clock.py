@@ -121,4 +121,4 @@ async def test_a_step_back_of_the_wall_clock_holds_nobody_up_who_only_pauses(mon
             await clock.pause(2)
             await pace.turn()
     assert clock.now() == stood_at
-    assert clock.steady() - began >= 15
+    assert clock.steady() - began >= 9  # two of three turns had to wait
