@@ -15,8 +15,14 @@ from services.api.errors import ApiError, bad
 BODY_MAX: Final = 1_048_576  # bytes
 BODY_READ_S: Final = 15.0
 
+# The form type is what curl's `-d` announces by itself: such a body is read as JSON too, and refused if it is none.
 _CONTENT_TYPES: Final = frozenset(
-    {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
+    {
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/json;charset=utf-8",
+        "application/x-www-form-urlencoded",
+    }
 )
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 

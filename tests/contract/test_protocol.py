@@ -120,7 +120,12 @@ async def test_bodies(world: World, service: ApiService) -> None:
     ):
         answer = await exchange(service.port, data)
         assert (answer.status, answer.code) == (status, code)
-    for header in ("Content-Type: application/json", "Content-Type: Application/JSON; charset=UTF-8", "X: 1"):
+    for header in (
+        "Content-Type: application/json",
+        "Content-Type: Application/JSON; charset=UTF-8",
+        "Content-Type: application/x-www-form-urlencoded",  # curl -d says so by itself
+        "X: 1",
+    ):
         assert (await exchange(service.port, post(token, job, header))).status == 201
 
 
