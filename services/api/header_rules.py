@@ -7,6 +7,7 @@ connection rather than to the message, since a second opinion on framing is how 
 """
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 from services.api.errors import refuse
@@ -15,6 +16,7 @@ HEADERS_MAX: Final = 50
 NAME_MAX: Final = 128  # bytes
 VALUE_MAX: Final = 4096  # bytes
 TOTAL_MAX: Final = 16_384  # bytes, names and values together
+_JUDGED_MAX: Final = 2048  # names remembered: callers use few, in every job
 
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e]{0,4096}")
@@ -43,17 +45,15 @@ def check_headers(field: str, value: Any) -> dict[str, str] | None:
     total = 0
     seen = set()
     for name, text in value.items():
-        if _NAME.fullmatch(name) is None:
+        lower, is_reserved = _judge(name) if len(name) <= NAME_MAX else ("", False)
+        if not lower:
             refuse("invalid_headers", f"{field}: {name[:40]!r} is not a header name of at most {NAME_MAX} characters")
         if type(text) is not str or _VALUE.fullmatch(text) is None:
             refuse(
                 "invalid_headers",
                 f"{field}: the value of {name!r} must be a string of at most {VALUE_MAX} printable ASCII characters",
             )
-        lower = name.lower()
-        # Receivers behind CGI or WSGI see one name for `-` and `_` (RFC 3875 §4.1.18), so both spellings are reserved.
-        meant = lower.replace("_", "-")
-        if meant in RESERVED or meant.startswith(RESERVED_PREFIXES):
+        if is_reserved:
             refuse("reserved_header", f"{field}: {name!r} cannot be set by the caller")
         seen.add(lower)
         total += len(name) + len(text)
@@ -62,3 +62,14 @@ def check_headers(field: str, value: Any) -> dict[str, str] | None:
     if total > TOTAL_MAX:
         refuse("invalid_headers", f"{field} may be at most {TOTAL_MAX} bytes in all")
     return value or None
+
+
+@lru_cache(_JUDGED_MAX)
+def _judge(name: str) -> tuple[str, bool]:
+    """Return *name* in lower case, empty when it is no header name, and whether it is reserved."""
+    if _NAME.fullmatch(name) is None:
+        return "", False
+    lower = name.lower()
+    # Receivers behind CGI or WSGI see one name for `-` and `_` (RFC 3875 §4.1.18), so both spellings are reserved.
+    meant = lower.replace("_", "-")
+    return lower, meant in RESERVED or meant.startswith(RESERVED_PREFIXES)
