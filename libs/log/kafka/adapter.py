@@ -1,0 +1,313 @@
+"""The Kafka log as the port wants it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from aiokafka.errors import NoError, for_code
+from aiokafka.protocol.admin import DeleteRecordsRequest
+
+from libs.events.envelope import Envelope
+from libs.log.appends import AppendQueue
+from libs.log.kafka import topic as topics
+from libs.log.kafka.access import KafkaAccess
+from libs.log.kafka.connection import TROUBLE, Connection, NotNow, line
+from libs.log.kafka.fetching import Follower, OutOfRange, fetch
+from libs.log.kafka.lane import Lane
+from libs.log.kafka.offsets import Offsets
+from libs.log.kafka.producers import Producers
+from libs.log.kafka.records import BATCH_BYTES, RECORD_BYTES
+from libs.log.port import LogError, LogUnavailable, Record, RecordTooLarge, measure
+from libs.log.tail import Tail
+
+TOPIC: Final = "fliq.log"
+QUEUE_RECORDS_MAX: Final = 50_000  # per lane
+QUEUE_BYTES_MAX: Final = 128_000_000  # over all lanes
+TAIL_RECORDS_MAX: Final = 20_000  # per partition
+TAIL_BYTES_MAX: Final = 64_000_000  # over all partitions
+START_S: Final = 20.0
+FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
+SHORT_LOG_TRIES: Final = 5  # how often a leader must insist that records are gone
+
+_log = structlog.get_logger("fliq.log")
+
+
+class KafkaLog:
+    """
+    The log in a Kafka topic. May be started again after it was stopped.
+
+    Args:
+        access: the cluster.
+        topic: this log's own; made at start when it is not there.
+        partitions: how many there are at least; a topic that has more is refused, one that has fewer grows.
+        timeout_s: bound on connecting, and on one read.
+        client_id: what the brokers' logs and quotas call this process.
+    """
+
+    def __init__(
+        self,
+        access: KafkaAccess,
+        *,
+        topic: str = TOPIC,
+        partitions: int = 64,
+        timeout_s: float = 5.0,
+        client_id: str = "fliq",
+    ) -> None:
+        self._access = access
+        self._topic = topic
+        self._count = partitions
+        self._timeout_s = timeout_s
+        self._client_id = client_id
+        self._running: _Running | None = None
+
+    async def start(self) -> None:
+        if self._running is not None:
+            return
+        connections = [
+            Connection(
+                self._access,
+                self._topic,
+                client_id=f"{self._client_id}-{use}",
+                timeout_s=self._timeout_s,
+            )
+            for use in ("reads", "follows")
+        ]
+        running: _Running | None = None
+        try:
+            for connection in connections:
+                await connection.start(timeout_s=START_S)
+            settings = await topics.ensure(connections[0], self._count)
+            replicas = await topics.replicas_of(connections[0])
+            for doubt in topics.doubts(settings, replicas):
+                _log.warning("log.topic_doubtful", topic=self._topic, reason=doubt)
+            running = _Running(self._access, self._client_id, connections, self._count, settings)
+            await running.start()
+        except BaseException:
+            if running is not None:
+                await running.stop()
+            else:
+                for connection in connections:
+                    await connection.stop()
+            raise
+        self._running = running
+
+    async def stop(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            await running.stop()
+
+    async def partitions(self) -> int:
+        return self._count
+
+    async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
+        running = self._at(partition)
+        taken = tuple(envelopes)
+        # Characters outside ASCII take up to four bytes, but only types, claims and keys are measured by characters.
+        size = measure(taken) + RECORD_BYTES * len(taken)
+        if size + BATCH_BYTES > running.batch_bytes:
+            raise RecordTooLarge(f"an append of {size:,} bytes; the topic takes {running.batch_bytes:,} at once")
+        return await running.lane(partition, taken).queue.put(partition, taken, size, timeout_s)
+
+    async def read(self, partition: int, position: int, *, max_records: int = 500, wait_s: float = 0.0) -> list[Record]:
+        if max_records < 1:
+            raise ValueError("max_records must be at least 1")
+        running = self._at(partition)
+        tail = running.tails[partition]
+        kept = tail.slice(position, max_records)
+        if kept:
+            return kept
+        if wait_s > 0 and position == tail.known_end:
+            answers = running.follower.answers[partition]
+            running.follower.watch(partition)
+            await tail.wait_beyond(position, wait_s)
+            if self._running is not running:
+                raise LogUnavailable("the log was stopped")
+            kept = tail.slice(position, max_records)
+            if kept:
+                return kept
+            if position == tail.known_end and running.follower.answers[partition] > answers:
+                return []
+        return await running.read(partition, position, max_records)
+
+    async def begin(self, partition: int) -> int:
+        running = self._at(partition)
+        begin = await running.offsets.begin(partition)
+        running.tails[partition].see(begin, running.tails[partition].known_end)
+        return begin
+
+    async def end(self, partition: int) -> int:
+        return await self._at(partition).end(partition)
+
+    async def trim(self, partition: int, before: int) -> None:
+        running = self._at(partition)
+        end = await running.end(partition)
+        if before > end:
+            raise LogError(f"cannot trim partition {partition} before {before}: it ends at {end}")
+        if before > await self.begin(partition):
+            await running.trim(partition, before)
+
+    def _at(self, partition: int) -> "_Running":
+        if not 0 <= partition < self._count:
+            raise ValueError(f"no partition {partition}: there are {self._count}")
+        if self._running is None:
+            raise LogUnavailable("the log is not running")
+        return self._running
+
+
+class _Running:
+    """What exists between start and stop."""
+
+    def __init__(
+        self,
+        access: KafkaAccess,
+        client_id: str,
+        connections: Sequence[Connection],
+        count: int,
+        settings: dict[str, str],
+    ) -> None:
+        self._connections = connections
+        self._connection = connection = connections[0]
+        self.batch_bytes = min(int(settings["max.message.bytes"]), topics.MESSAGE_BYTES)
+        self.tails = [Tail(max_records=TAIL_RECORDS_MAX, max_bytes=TAIL_BYTES_MAX // count) for _ in range(count)]
+        self.offsets = Offsets(connection)
+        self.follower = Follower(connections[1], self.tails)
+        self._producers = [
+            Producers(
+                access, name=f"{client_id}-{kind}", timeout_s=connection.timeout_s, batch_bytes=self.batch_bytes
+            )
+            for kind in ("facts", "decisions")
+        ]
+        share = max(2 * self.batch_bytes, QUEUE_BYTES_MAX // count)
+        self._lanes = [
+            [
+                Lane(
+                    connection.topic,
+                    partition,
+                    producers,
+                    AppendQueue(max_records=QUEUE_RECORDS_MAX, max_bytes=share),
+                    self.tails[partition],
+                )
+                for partition in range(count)
+            ]
+            for producers in self._producers
+        ]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopped = False
+
+    async def start(self) -> None:
+        """Learn where all partitions begin and end, and begin to write and to follow."""
+        try:
+            async with asyncio.timeout(START_S):
+                for connection in self._connections:
+                    await connection.follow_topic()
+        except TROUBLE as error:
+            raise LogUnavailable(f"Kafka does not say who leads {self._connection.topic}: {line(error)}") from error
+        everyone = range(len(self.tails))
+        begins = await asyncio.gather(*(self.offsets.begin(partition) for partition in everyone))
+        ends = await asyncio.gather(*(self.offsets.end(partition) for partition in everyone))
+        for tail, begin, end in zip(self.tails, begins, ends, strict=True):
+            tail.see(begin, end)
+        for lanes in self._lanes:
+            self._tasks += [asyncio.create_task(lane.run()) for lane in lanes]
+        self._following = asyncio.create_task(self.follower.run())
+
+    def lane(self, partition: int, envelopes: Sequence[Envelope]) -> Lane:
+        """Return the lane of an append: decisions do not wait behind facts."""
+        is_decision = any(envelope.claim is not None for envelope in envelopes)
+        return self._lanes[is_decision][partition]
+
+    async def stop(self) -> None:
+        """Write what waits, for a moment; then end everything."""
+        self._is_stopped = True
+        queues = [lane.queue for lanes in self._lanes for lane in lanes]
+        for queue in queues:
+            queue.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=FLUSH_S)
+            for task in (*self._tasks, self._following):
+                task.cancel()
+            await asyncio.wait([*self._tasks, self._following])
+        for queue in queues:
+            queue.abandon()
+        for tail in self.tails:
+            tail.wake()
+        await asyncio.gather(*(producers.stop() for producers in self._producers))
+        for connection in self._connections:
+            await connection.stop()
+        await self.offsets.settle()
+
+    async def end(self, partition: int) -> int:
+        """Return the end, never one before a record that was known to be written."""
+        for _ in range(SHORT_LOG_TRIES):
+            known = self.tails[partition].known_end
+            self._check_running()
+            end = await self.offsets.end(partition)
+            if end >= known:
+                self.tails[partition].see(0, end)
+                return end
+            # A broker that led this partition and does not know yet that it no longer does, or a log that lost records.
+            await self._connection.refresh()
+        _log.error("log.lost_records", partition=partition, position=known - 1)
+        raise LogError(f"the log is damaged: partition {partition} ends at {end}, though {known - 1} was written")
+
+    async def read(self, partition: int, position: int, max_records: int) -> list[Record]:
+        """Fetch from the brokers, once for all who want the newest."""
+        tail = self.tails[partition]
+        try:
+            async with asyncio.timeout(self._connection.timeout_s):
+                await tail.fetching.acquire()
+        except TimeoutError as error:
+            raise LogUnavailable("Kafka does not answer in time") from error
+        try:
+            return tail.slice(position, max_records) or await self._fetch(partition, position, max_records)
+        finally:
+            tail.fetching.release()
+
+    async def trim(self, partition: int, before: int) -> None:
+        async def delete() -> int:
+            leader = self._connection.leader(partition)
+            if leader is None:
+                raise NotNow(f"partition {partition} has no leader")
+            request = DeleteRecordsRequest(
+                [(self._connection.topic, [(partition, before)])], int(self._connection.timeout_s * 1000)
+            )
+            answer = await self._connection.send(leader, request)
+            for found in answer.topics:
+                for _, begin, code, *_ in found[1]:
+                    if for_code(code) is not NoError:
+                        raise NotNow(f"partition {partition}: {for_code(code).__name__}")
+                    return int(begin)
+            raise NotNow("nothing in the answer")
+
+        begin = await self._connection.retry(delete)
+        self.tails[partition].see(begin, self.tails[partition].known_end)
+
+    async def _fetch(self, partition: int, position: int, max_records: int) -> list[Record]:
+        self._check_running()
+        tail = self.tails[partition]
+        try:
+            records, end = await self._connection.retry(
+                lambda: fetch(self._connection, partition, max(position, 0), max_records)
+            )
+        except OutOfRange:
+            records, end = [], -1
+        except LogError as error:
+            if not isinstance(error, LogUnavailable):
+                _log.error("log.damaged", partition=partition, position=position, error=line(error))
+            raise
+        if records and position >= 0:
+            tail.see(tail.begin, records[-1].position + 1)
+            if position >= tail.next:
+                tail.add(records)
+            return records
+        if position != end or position < tail.known_end:
+            begin, end = await self.offsets.begin(partition), await self.end(partition)
+            tail.see(begin, end)
+            if not begin <= position <= end:
+                raise LogError(f"position {position} is not in partition {partition}: {begin} to {end}")
+        return []
+
+    def _check_running(self) -> None:
+        if self._is_stopped:
+            raise LogUnavailable("the log was stopped")

@@ -1,0 +1,141 @@
+"""One client of aiokafka, for requests that may be repeated: which broker leads a partition, and what it answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from libs.log.kafka.access import KafkaAccess
+from libs.log.port import LogUnavailable
+
+RETRY_FIRST_S: Final = 0.02
+RETRY_LAST_S: Final = 0.5
+CLOSE_S: Final = 2.0
+
+# What aiokafka raises when a broker is not there, or not there any more. KeyError: it lost the connection between two of its steps.
+TROUBLE: Final = (KafkaError, OSError, TimeoutError, KeyError)
+
+T = TypeVar("T")
+
+
+class NotNow(Exception):
+    """A broker did not do it, but may do it soon: it does not lead the partition, say. Ask again."""
+
+
+def line(error: BaseException) -> str:
+    """Return one line about *error*."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200] or type(error).__name__
+
+
+class Connection:
+    """
+    A client on one topic, with connections of its own to every broker.
+
+    Args:
+        access: the cluster.
+        topic: whose leaders are of interest.
+        client_id: what the brokers' own logs and quotas will call it.
+        timeout_s: bound on connecting and on each request.
+    """
+
+    def __init__(self, access: KafkaAccess, topic: str, *, client_id: str, timeout_s: float) -> None:
+        self.topic = topic
+        self.timeout_s = timeout_s
+        self._client = AIOKafkaClient(**access.options(client_id=client_id, timeout_s=timeout_s))
+        self._refreshing: asyncio.Task[None] | None = None
+
+    async def start(self, *, timeout_s: float) -> None:
+        """
+        Connect to any broker, and learn who there is.
+
+        Raises:
+            LogUnavailable: none answered in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._client.bootstrap()
+        except TROUBLE as error:
+            raise LogUnavailable(f"Kafka cannot be reached: {line(error)}") from error
+
+    async def stop(self) -> None:
+        """Disconnect; whoever waits for an answer gets an error of `TROUBLE`."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait([self._refreshing])
+        await self._client.close()
+
+    async def follow_topic(self) -> None:
+        """Learn the topic's leaders from now on; only for a topic that exists, since a broker may create what it is asked about."""
+        await self._client.set_topics([self.topic])
+
+    @property
+    def broker_count(self) -> int:
+        return len(self._client.cluster.brokers())
+
+    def leader(self, partition: int) -> int | None:
+        """Return the broker that leads *partition*, or None while there is none."""
+        leader = self._client.cluster.leader_for_partition(TopicPartition(self.topic, partition))
+        return None if leader is None or leader == -1 else leader
+
+    async def refresh(self) -> None:
+        """Learn the leaders anew, once for all who ask; returns when that is done or failed."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh())
+        await asyncio.shield(self._refreshing)
+
+    async def send(self, node: int, request: Any) -> Any:
+        """
+        Send *request* to the broker *node* and return its answer.
+
+        Raises:
+            TROUBLE: there was no answer.
+        """
+        return await self._client.send(node, request)
+
+    async def send_to_any(self, request: Any) -> Any:
+        node = self._client.get_random_node()
+        if node is None:
+            raise NotNow("no broker is known")
+        return await self._client.send(node, request)
+
+    async def send_to_controller(self, request: Any) -> Any:
+        controller = self._client.cluster.controller
+        if controller is None:
+            await self.refresh()
+            raise NotNow("no controller is known")
+        return await self._client.send(controller.nodeId, request)
+
+    async def _refresh(self) -> None:
+        try:
+            await self._client.force_metadata_update()
+        except TROUBLE:
+            pass  # whoever needs a leader asks again
+
+    async def retry(self, call: Callable[[], Awaitable[T]], *, timeout_s: float | None = None) -> T:
+        """
+        Return what *call* returns, called again while it fails with `NotNow` or `TROUBLE`.
+
+        Raises:
+            LogUnavailable: not in time.
+        """
+        loop = asyncio.get_running_loop()
+        bound_s = self.timeout_s if timeout_s is None else timeout_s
+        ends_at = loop.time() + bound_s
+        pause_s = RETRY_FIRST_S
+        trouble: Exception = TimeoutError()
+        try:
+            async with asyncio.timeout_at(ends_at):
+                while True:
+                    try:
+                        return await call()
+                    except (NotNow, *TROUBLE) as error:
+                        trouble = error
+                    await self.refresh()
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, RETRY_LAST_S)
+        except TimeoutError as error:
+            raise LogUnavailable(f"Kafka does not answer within {bound_s:g} s: {line(trouble)}") from error
+

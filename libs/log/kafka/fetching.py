@@ -1,0 +1,167 @@
+"""Fetching: records from the brokers, at once for readers who are behind, and as they come for those who wait."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import structlog
+from aiokafka.errors import NoError, OffsetOutOfRangeError, for_code
+from aiokafka.protocol.fetch import FetchRequest
+
+from libs.log.kafka.connection import TROUBLE, Connection, NotNow, line
+from libs.log.kafka.records import parse
+from libs.log.port import LogError, Record
+from libs.log.tail import Tail
+
+READ_BYTES_MAX: Final = 8_000_000
+READ_BYTES_MIN: Final = 65_536  # a broker gives at least one batch, however large
+RECORD_BYTES_GUESS: Final = 4_096
+FOLLOW_BYTES_MAX: Final = 1_048_576  # per partition
+FOLLOW_WAIT_MS: Final = 200  # how long a broker keeps a request that finds nothing; a partition that is new to it waits as long
+FOLLOW_PACE_S: Final = 0.002  # between an answer and the next request, so that records of one moment are fetched together
+FOLLOW_FAILED_S: Final = 0.25
+FOLLOWED_S: Final = 5.0  # for how long a partition is followed after somebody waited for it
+LOOK_S: Final = 1.0  # how often leaders that moved are noticed, at the latest
+
+_log = structlog.get_logger("fliq.log")
+
+
+class OutOfRange(Exception):
+    """The position is not in the partition, by the leader's word."""
+
+
+async def fetch(connection: Connection, partition: int, position: int, max_records: int) -> tuple[list[Record], int]:
+    """
+    Return up to *max_records* records from *position* on, and where the partition ends.
+
+    Raises:
+        OutOfRange: *position* lies before begin or beyond what any replica has.
+        LogError: the records are damaged.
+        NotNow, TROUBLE: ask again.
+    """
+    leader = connection.leader(partition)
+    if leader is None:
+        raise NotNow(f"partition {partition} has no leader")
+    size = min(READ_BYTES_MAX, max(READ_BYTES_MIN, max_records * RECORD_BYTES_GUESS))
+    topics = [(connection.topic, [(partition, position, size)])]
+    answer = await connection.send(leader, FetchRequest(0, 0, size, 0, topics))
+    for _, partitions in answer.topics:
+        for found in partitions:
+            _check(partition, found[1])
+            return parse(found[-1] or b"", partition, position, max_records), found[2]
+    raise NotNow("no records in the answer")
+
+
+class Follower:
+    """
+    Fetches what others append, while somebody waits for it: one request per broker that stays there until there is something.
+
+    Args:
+        connection: of its own, since a broker answers the requests of a connection in turn, and these take long.
+        tails: of all partitions; they get what was fetched.
+    """
+
+    def __init__(self, connection: Connection, tails: Sequence[Tail]) -> None:
+        self._connection = connection
+        self._tails = tails
+        self._until = [float("-inf")] * len(tails)  # by the loop's clock: until when a partition is followed
+        self._wanted = asyncio.Event()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._stale = False
+        self.answers = [0] * len(tails)  # tells a reader who waited whether anybody looked
+
+    def watch(self, partition: int) -> None:
+        """Follow *partition* for a while."""
+        now = asyncio.get_running_loop().time()
+        if self._until[partition] < now:
+            self._wanted.set()
+        self._until[partition] = now + FOLLOWED_S
+
+    async def run(self) -> None:
+        """Keep one task per broker that leads a partition somebody follows; runs until it is cancelled."""
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(LOOK_S):
+                        await self._wanted.wait()
+                except TimeoutError:
+                    pass  # look anyway
+                self._wanted.clear()
+                followed = self._followed()
+                leaders = {self._connection.leader(partition) for partition in followed}
+                if self._stale or None in leaders:
+                    self._stale = False
+                    await self._connection.refresh()
+                    leaders = {self._connection.leader(partition) for partition in followed}
+                for leader in leaders:
+                    if leader is not None and (leader not in self._tasks or self._tasks[leader].done()):
+                        self._tasks[leader] = asyncio.create_task(self._follow(leader))
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks.values())
+
+    def _followed(self) -> list[int]:
+        now = asyncio.get_running_loop().time()
+        return [
+            partition
+            for partition, tail in enumerate(self._tails)
+            if tail.has_readers or self._until[partition] > now
+        ]
+
+    async def _follow(self, node: int) -> None:
+        """Fetch from *node* while it leads anything that is followed."""
+        while True:
+            parts = [part for part in self._followed() if self._connection.leader(part) == node]
+            if not parts:
+                return
+            try:
+                complete = await self._fetch(node, parts)
+            except TROUBLE as error:
+                _log.warning("log.poll_failed", error=line(error))
+                complete = False
+            except Exception:  # noqa: BLE001 - as said below
+                # A defect; a follower that ended would leave readers blind for what other processes write.
+                _log.exception("log.poll_failed")
+                complete = False
+            if complete:
+                await asyncio.sleep(FOLLOW_PACE_S)
+            else:
+                self._stale = True
+                self._wanted.set()
+                await asyncio.sleep(FOLLOW_FAILED_S)
+
+    async def _fetch(self, node: int, parts: list[int]) -> bool:
+        asked = [(part, self._tails[part].known_end, FOLLOW_BYTES_MAX) for part in parts]
+        request = FetchRequest(FOLLOW_WAIT_MS, 1, READ_BYTES_MAX, 0, [(self._connection.topic, asked)])
+        answer = await self._connection.send(node, request)
+        complete = True
+        for _, partitions in answer.topics:
+            for found in partitions:
+                complete = self._take(found) and complete
+        return complete
+
+    def _take(self, found: Any) -> bool:
+        part, data, tail = found[0], found[-1], self._tails[found[0]]
+        try:
+            _check(part, found[1])
+            # What this process wrote meanwhile is there already.
+            records = parse(data, part, tail.known_end, 1_000_000) if data and found[2] > tail.known_end else []
+        except (NotNow, OutOfRange, LogError) as error:
+            if not isinstance(error, NotNow):
+                _log.error("log.damaged", partition=part, error=line(error) or "the position is not in the log")
+                tail.wake()  # readers ask for themselves, and are told
+            return False
+        self.answers[part] += 1
+        if records:
+            tail.add(records)
+        return True
+
+
+def _check(partition: int, code: int) -> None:
+    error = for_code(code)
+    if error is OffsetOutOfRangeError:
+        raise OutOfRange
+    if error is not NoError:
+        raise NotNow(f"partition {partition}: {error.__name__}")

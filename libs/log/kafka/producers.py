@@ -1,0 +1,160 @@
+"""
+Producers: the idempotent producer in use, and its replacement.
+
+A producer of aiokafka retries for ever, and one that gave up on a batch refuses every batch after it (aiokafka #1017); its sequence
+numbers do not survive 2,147,483,647 records in a partition. So: every error retires the producer, and so does a day. A retired
+producer ends the batches that other partitions have with it, and is closed; the next batch goes out through a new one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerClosed
+
+from libs.log.kafka.access import KafkaAccess
+from libs.log.kafka.connection import CLOSE_S, RETRY_FIRST_S, RETRY_LAST_S, TROUBLE, line
+
+RECYCLE_S: Final = 86_400.0
+PRODUCE_S: Final = 10.0  # what a batch may take, with all its retries
+
+_log = structlog.get_logger("fliq.log")
+
+
+class _Life:
+    """One producer, and who has a batch with it."""
+
+    def __init__(self, producer: AIOKafkaProducer, recycle_at: float) -> None:
+        self.producer = producer
+        self.recycle_at = recycle_at
+        self.users = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.is_retired = False
+
+
+class Producers:
+    """
+    One producer at a time.
+
+    Args:
+        access: the cluster.
+        name: what the brokers will call it.
+        timeout_s: bound on connecting and on each request.
+        batch_bytes: the largest batch.
+    """
+
+    def __init__(self, access: KafkaAccess, *, name: str, timeout_s: float, batch_bytes: int) -> None:
+        self._access = access
+        self._name = name
+        self._timeout_s = timeout_s
+        self._batch_bytes = batch_bytes
+        self._life: _Life | None = None
+        self._starting: asyncio.Task[_Life] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self.started_count = 0  # producers so far
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator["_Life"]:
+        """Enter with the producer; waits while there is none. It is not closed before the user has left."""
+        life = await self._get()
+        life.users += 1
+        life.idle.clear()
+        try:
+            yield life
+        finally:
+            life.users -= 1
+            if not life.users:
+                life.idle.set()
+
+    def retire(self, life: "_Life") -> None:
+        """Send nothing through it any more, and close it when its users have left."""
+        if life.is_retired:
+            return
+        life.is_retired = True
+        if self._life is life:
+            self._life = None
+        closing = asyncio.create_task(self._close(life))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def stop(self) -> None:
+        """Close everything; batches that are not acknowledged by now may or may not be written."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+        life, self._life = self._life, None
+        if life is not None:
+            self.retire(life)
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    async def _get(self) -> _Life:
+        life = self._life
+        if life is not None:
+            if asyncio.get_running_loop().time() < life.recycle_at:
+                return life
+            self.retire(life)
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        return await asyncio.shield(self._starting)
+
+    async def _start(self) -> _Life:
+        """Start a producer, however long it takes: appends that wait end by their own deadlines."""
+        pause_s = RETRY_FIRST_S
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                producer = AIOKafkaProducer(
+                    **self._access.options(client_id=self._name, timeout_s=self._timeout_s),
+                    acks="all",
+                    enable_idempotence=True,
+                    linger_ms=0,
+                    max_batch_size=self._batch_bytes,
+                    max_request_size=self._batch_bytes,
+                )
+                try:
+                    async with asyncio.timeout(2 * self._timeout_s):
+                        await producer.start()
+                except TROUBLE as error:
+                    _log.warning("log.writer_waits", error=line(error))
+                    await _end(producer)
+                except BaseException:
+                    await _end(producer)
+                    raise
+                else:
+                    self._life = _Life(producer, loop.time() + RECYCLE_S)
+                    self.started_count += 1
+                    return self._life
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RETRY_LAST_S)
+        finally:
+            self._starting = None
+
+    async def _close(self, life: _Life) -> None:
+        try:
+            async with asyncio.timeout(PRODUCE_S):
+                await life.idle.wait()
+        except TimeoutError:
+            pass  # its users have waited as long as they may
+        await _end(life.producer)
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """Close a producer within a bound. Its own `stop` would wait for the last batch, for ever."""
+    sender, accumulator = producer._sender, producer._message_accumulator
+    producer._closed = True
+    task = sender.sender_task
+    if task is not None and not task.done():
+        task.cancel()
+    # Closing the connections ends the requests under way, and these the sender.
+    await asyncio.wait([asyncio.ensure_future(producer.client.close())], timeout=CLOSE_S)
+    if task is not None:
+        await asyncio.wait([task], timeout=CLOSE_S)
+        if task.done() and not task.cancelled():
+            task.exception()
+    accumulator.fail_all(ProducerClosed())
+    accumulator._closed = True
