@@ -6,10 +6,11 @@ import pytest
 
 from libs.log.port import Log
 from tests.conformance.harness import Harness
+from tests.conformance.kafka_harness import KafkaHarness
 from tests.conformance.memory_harness import MemoryHarness
 from tests.conformance.postgres_harness import PostgresHarness
 
-HARNESSES: dict[str, type[Harness]] = {"memory": MemoryHarness, "postgres": PostgresHarness}
+HARNESSES: dict[str, type[Harness]] = {"memory": MemoryHarness, "postgres": PostgresHarness, "kafka": KafkaHarness}
 
 
 @pytest.fixture(params=list(HARNESSES))

@@ -1,0 +1,93 @@
+"""
+A real Kafka for tests: one cluster per run, started on first use. tests/kafka/source.py says where it comes from.
+
+`kafka`        session: the cluster; tests that need it are skipped where none is to be had
+`kafka_topic`  function: the name of a topic that does not exist yet; deleted afterwards
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from tests.kafka.artifacts import Unavailable
+from tests.kafka.broker import Brokers, Certificates
+from tests.kafka.source import find
+
+TESTS = Path(__file__).parents[1]
+CERTIFICATES = Certificates(  # broker.pem is good.pem of the same authority, with its key as Java reads it (PKCS #8)
+    chain=TESTS / "kafka" / "broker.pem",
+    authority=TESTS / "e2e" / "egress_client" / "certificates" / "authority.pem",
+)
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kafka:
+    """
+    The cluster.
+
+    Args:
+        bootstrap: its address.
+        brokers: what was started for this run; None when the cluster is somebody else's, and must not be disturbed.
+    """
+
+    bootstrap: str
+    brokers: Brokers | None
+
+
+def pytest_report_header() -> str:
+    """Say what the Kafka tests run on, or why they do not."""
+    return f"kafka: {find().said}"
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """One cluster for the whole run."""
+    source = find()
+    if source.running is not None:
+        yield Kafka(bootstrap=source.running, brokers=None)
+        return
+    if not source.startable:
+        pytest.skip(f"Kafka tests: {source.said}")
+    directory = Path(tempfile.mkdtemp(prefix="fliq-kafka-"))
+    brokers = Brokers(directory, certificates=CERTIFICATES)
+    try:
+        try:
+            brokers.start()
+        except Unavailable as error:
+            pytest.skip(f"Kafka tests: {error}")
+        yield Kafka(bootstrap=brokers.bootstrap, brokers=brokers)
+    finally:
+        brokers.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def kafka_topic(kafka: Kafka) -> Iterator[str]:
+    """The name of a topic of this test's own."""
+    topic = f"fliq.test.{os.getpid()}.{next(_numbers)}"
+    yield topic
+    if kafka.brokers is None:  # one of ours is thrown away as a whole
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            thread.submit(asyncio.run, _delete(kafka.bootstrap, topic)).result(timeout=60)
+
+
+async def _delete(bootstrap: str, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+    finally:
+        await admin.close()
