@@ -7,10 +7,10 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test check fmt lint type bench chaos nightly lock docs clean
+.PHONY: help install run demo test check fmt lint type bench chaos nightly kafka-up kafka-down lock docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## make .venv with the locked packages (again only when requirements.lock changes)
 
@@ -30,6 +30,7 @@ demo: install ## show a job's life against a target of its own
 	@exec $(PYTHON) -m services.demo $(ARGS)
 
 test: install lint type ## lint, types, then every test but the nightly ones (ARGS="-k name" picks)
+	@$(PYTHON) -m tests.kafka prepare
 	@$(PYTHON) -m pytest -m "not nightly" $(ARGS)
 
 check: test ## what .ci/run does
@@ -53,6 +54,12 @@ chaos: install ## kill real processes and check what is left
 
 nightly: install ## the long tests
 	@exec $(PYTHON) -m pytest -m nightly $(ARGS)
+
+kafka-up: install ## start a Kafka broker on loopback, data in .fliq/kafka (BROKERS=3 starts three)
+	@$(PYTHON) -m tests.kafka up --brokers $(or $(BROKERS),1)
+
+kafka-down: install ## end what kafka-up started; the data stays
+	@$(PYTHON) -m tests.kafka down
 
 lock: ## resolve pyproject.toml into requirements.lock (needs a package index)
 	@python=$$(PYTHON3="$(PYTHON3)" scripts/find-python) && scripts/lock "$$python"

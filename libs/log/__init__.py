@@ -4,6 +4,7 @@ Log: the one ordered, partitioned log, behind a narrow port.
     port       the contract, drawn and numbered; what every adapter promises
     memory     the reference: an exact, in-process log with fault injection
     postgres   the embedded log: two tables, gap-free offsets, group commit
+    kafka      the log of a cluster: one topic of Apache Kafka
 
 The conformance suite in tests/conformance is the port's second half: an adapter exists when it passes it.
 """

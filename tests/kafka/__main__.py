@@ -29,7 +29,9 @@ def main() -> int:
             return up(directory, wanted.brokers)
         case "down":
             pids = stop_detached(directory)
-            print(f"fliq: {len(pids)} broker(s) ended, the data stays in {directory}" if pids else "fliq: no broker runs")
+            print(
+                f"fliq: {len(pids)} broker(s) ended, the data stays in {directory}" if pids else "fliq: no broker runs"
+            )
             return 0
         case _:
             print(f"fliq: Kafka tests: {find(show=True).said}")

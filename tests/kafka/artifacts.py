@@ -52,7 +52,9 @@ def classpath(*, show: bool) -> str:
     command = [maven, "-B", "-f", str(POM), "dependency:build-classpath", f"-Dmdep.outputFile={fresh}"]
     if show:
         print("fliq: fetching the Kafka broker from Maven Central (once, about 60 MB)", flush=True)
-    run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    run = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     try:
         said = _follow(run, show)
         status = run.wait(FETCH_S)

@@ -8,8 +8,8 @@ Listeners of a broker:
     SECURE      TLS and SCRAM, user `fliq`; only when certificates are given
     CONTROLLER  the brokers among themselves
 
-Data lies in a directory per broker; a second start on it finds it. Nothing here outlives the process that called `start`, however that
-ends, unless it asked for `detached`.
+Data lies in a directory per broker; a second start on it finds it. Nothing here outlives the process that called `start`, however
+that ends, unless it asked for `detached`.
 """
 
 import base64
@@ -208,7 +208,9 @@ class Brokers:
             return
         tool = [java, *FLAGS, *LOGGING, "-cp", classpath, "kafka.tools.StorageTool", "format"]
         # The same for all brokers of the directory; an address of this file's own making is as good as a random one.
-        cluster = base64.urlsafe_b64encode(uuid.uuid5(uuid.NAMESPACE_URL, str(self.directory)).bytes).decode().rstrip("=")
+        cluster = (
+            base64.urlsafe_b64encode(uuid.uuid5(uuid.NAMESPACE_URL, str(self.directory)).bytes).decode().rstrip("=")
+        )
         scram = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
         run = subprocess.run(
             [*tool, "-t", cluster, "-c", str(properties), "--add-scram", scram],
@@ -237,6 +239,8 @@ class Brokers:
             "transaction.state.log.replication.factor": replicas,
             "transaction.state.log.min.isr": "1",
             "auto.create.topics.enable": "false",
+            "broker.session.timeout.ms": "3000",  # a broker that was killed may come back after this
+            "broker.heartbeat.interval.ms": "500",
             "group.initial.rebalance.delay.ms": "0",
             "num.network.threads": "2",
             "num.io.threads": "4",

@@ -29,6 +29,7 @@ TAIL_BYTES_MAX: Final = 64_000_000  # over all partitions
 START_S: Final = 20.0
 FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
 SHORT_LOG_TRIES: Final = 5  # how often a leader must insist that records are gone
+SHORT_LOG_PAUSE_S: Final = 0.3
 
 _log = structlog.get_logger("fliq.log")
 
@@ -173,9 +174,7 @@ class _Running:
         self.offsets = Offsets(connection)
         self.follower = Follower(connections[1], self.tails)
         self._producers = [
-            Producers(
-                access, name=f"{client_id}-{kind}", timeout_s=connection.timeout_s, batch_bytes=self.batch_bytes
-            )
+            Producers(access, name=f"{client_id}-{kind}", timeout_s=connection.timeout_s, batch_bytes=self.batch_bytes)
             for kind in ("facts", "decisions")
         ]
         share = max(2 * self.batch_bytes, QUEUE_BYTES_MAX // count)
@@ -210,6 +209,8 @@ class _Running:
             tail.see(begin, end)
         for lanes in self._lanes:
             self._tasks += [asyncio.create_task(lane.run()) for lane in lanes]
+        for producers in self._producers:
+            producers.warm()
         self._following = asyncio.create_task(self.follower.run())
 
     def lane(self, partition: int, envelopes: Sequence[Envelope]) -> Lane:
@@ -248,6 +249,7 @@ class _Running:
                 return end
             # A broker that led this partition and does not know yet that it no longer does, or a log that lost records.
             await self._connection.refresh()
+            await asyncio.sleep(SHORT_LOG_PAUSE_S)
         _log.error("log.lost_records", partition=partition, position=known - 1)
         raise LogError(f"the log is damaged: partition {partition} ends at {end}, though {known - 1} was written")
 

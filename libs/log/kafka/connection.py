@@ -46,6 +46,7 @@ class Connection:
         self.timeout_s = timeout_s
         self._client = AIOKafkaClient(**access.options(client_id=client_id, timeout_s=timeout_s))
         self._refreshing: asyncio.Task[None] | None = None
+        self._is_stopped = False
 
     async def start(self, *, timeout_s: float) -> None:
         """
@@ -62,6 +63,7 @@ class Connection:
 
     async def stop(self) -> None:
         """Disconnect; whoever waits for an answer gets an error of `TROUBLE`."""
+        self._is_stopped = True
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.wait([self._refreshing])
@@ -82,9 +84,11 @@ class Connection:
 
     async def refresh(self) -> None:
         """Learn the leaders anew, once for all who ask; returns when that is done or failed."""
+        if self._is_stopped:
+            return
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh())
-        await asyncio.shield(self._refreshing)
+        await asyncio.wait([self._refreshing])
 
     async def send(self, node: int, request: Any) -> Any:
         """
@@ -119,7 +123,7 @@ class Connection:
         Return what *call* returns, called again while it fails with `NotNow` or `TROUBLE`.
 
         Raises:
-            LogUnavailable: not in time.
+            LogUnavailable: not in time, or the connection was stopped.
         """
         loop = asyncio.get_running_loop()
         bound_s = self.timeout_s if timeout_s is None else timeout_s
@@ -133,9 +137,10 @@ class Connection:
                         return await call()
                     except (NotNow, *TROUBLE) as error:
                         trouble = error
+                    if self._is_stopped:
+                        raise LogUnavailable("the log was stopped")
                     await self.refresh()
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, RETRY_LAST_S)
         except TimeoutError as error:
             raise LogUnavailable(f"Kafka does not answer within {bound_s:g} s: {line(trouble)}") from error
-

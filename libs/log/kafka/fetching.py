@@ -17,8 +17,12 @@ READ_BYTES_MAX: Final = 8_000_000
 READ_BYTES_MIN: Final = 65_536  # a broker gives at least one batch, however large
 RECORD_BYTES_GUESS: Final = 4_096
 FOLLOW_BYTES_MAX: Final = 1_048_576  # per partition
-FOLLOW_WAIT_MS: Final = 200  # how long a broker keeps a request that finds nothing; a partition that is new to it waits as long
-FOLLOW_PACE_S: Final = 0.002  # between an answer and the next request, so that records of one moment are fetched together
+FOLLOW_WAIT_MS: Final = (
+    200  # how long a broker keeps a request that finds nothing; a partition that is new to it waits as long
+)
+FOLLOW_PACE_S: Final = (
+    0.002  # between an answer and the next request, so that records of one moment are fetched together
+)
 FOLLOW_FAILED_S: Final = 0.25
 FOLLOWED_S: Final = 5.0  # for how long a partition is followed after somebody waited for it
 LOOK_S: Final = 1.0  # how often leaders that moved are noticed, at the latest
@@ -105,9 +109,7 @@ class Follower:
     def _followed(self) -> list[int]:
         now = asyncio.get_running_loop().time()
         return [
-            partition
-            for partition, tail in enumerate(self._tails)
-            if tail.has_readers or self._until[partition] > now
+            partition for partition, tail in enumerate(self._tails) if tail.has_readers or self._until[partition] > now
         ]
 
     async def _follow(self, node: int) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final
 
-from aiokafka.errors import NoError, for_code
+from aiokafka.errors import NoError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 
 from libs.log.kafka.connection import Connection, NotNow
@@ -74,11 +74,15 @@ class _Shared:
             self._next = asyncio.create_task(self._run(self._now, self._wanted))
             self._next.add_done_callback(_retrieve)
         self._wanted.add(partition)
-        code, offset = (await asyncio.shield(self._next)).get(partition, (3, -1))
+        shared = self._next
+        await asyncio.wait([shared])  # not awaited itself: when it is cancelled, its callers are not
+        if shared.cancelled():
+            raise NotNow("the request was given up")
+        code, offset = shared.result().get(partition, (UnknownTopicOrPartitionError.errno, -1))
         error = for_code(code)
         if error is not NoError:
             raise NotNow(f"partition {partition}: {error.__name__}")
-        return offset
+        return int(offset)
 
     def tasks(self) -> list["asyncio.Task[Any]"]:
         return [task for task in (self._now, self._next) if task is not None]

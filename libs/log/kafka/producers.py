@@ -70,6 +70,11 @@ class Producers:
             if not life.users:
                 life.idle.set()
 
+    def warm(self) -> None:
+        """Begin to start the first producer."""
+        if self._life is None and self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+
     def retire(self, life: "_Life") -> None:
         """Send nothing through it any more, and close it when its users have left."""
         if life.is_retired:
@@ -156,5 +161,11 @@ async def _end(producer: AIOKafkaProducer) -> None:
         await asyncio.wait([task], timeout=CLOSE_S)
         if task.done() and not task.cancelled():
             task.exception()
-    accumulator.fail_all(ProducerClosed())
     accumulator._closed = True
+    for batch in (
+        *accumulator._pending_batches,
+        *(each for batches in accumulator._batches.values() for each in batches),
+    ):
+        if not batch.future.done():
+            batch.future.set_exception(ProducerClosed())
+            batch.future.exception()  # looked at, in case nobody waits any more

@@ -18,7 +18,9 @@ from aiokafka.record.memory_records import MemoryRecords
 from libs.events.envelope import Envelope
 from libs.log.port import LogError, Record
 
-RECORD_BYTES: Final = 72  # of a record besides type, claim, key and value, at most: lengths, header names, version, flag
+RECORD_BYTES: Final = (
+    72  # of a record besides type, claim, key and value, at most: lengths, header names, version, flag
+)
 BATCH_BYTES: Final = 61  # of a batch besides its records
 
 Headers = list[tuple[str, bytes]]
@@ -53,30 +55,36 @@ def from_kafka(key: bytes | None, value: bytes | None, headers: Sequence[tuple[s
 
 def parse(data: bytes, partition: int, position: int, max_records: int) -> list[Record]:
     """
-    Return the records of a fetch's answer from *position* on, at most *max_records*.
+    Return the records of a fetch's answer from *position* on, at most *max_records*; only those before a damage, if there are any.
 
     Raises:
-        LogError: they are damaged, or there is a gap (G4): transactions, compaction, or a log that lost something.
+        LogError: the record at *position* is damaged or missing (G4): transactions, compaction, or a log that lost something.
     """
     found: list[Record] = []
-    expected = position
     for batch in _batches(data):
         if batch.next_offset <= position:
             continue
         if not batch.validate_crc():
-            raise LogError(f"the log is damaged: the checksum of partition {partition} near {batch.base_offset} is wrong")
+            return _sound(found, f"the checksum of partition {partition} near {position + len(found)} is wrong")
         for record in batch:
+            expected = position + len(found)
             offset = record.offset
             if offset < expected:
                 continue
             if offset != expected or batch.is_control_batch:
-                raise LogError(f"the log is damaged: partition {partition} has no record at {expected}")
+                return _sound(found, f"partition {partition} has no record at {expected}")
             found.append(Record(offset, record.timestamp, from_kafka(record.key, record.value, record.headers)))
-            expected += 1
             if len(found) == max_records:
                 return found
-        if batch.next_offset != expected:
-            raise LogError(f"the log is damaged: partition {partition} has no record at {expected}")
+        if batch.next_offset != position + len(found):
+            return _sound(found, f"partition {partition} has no record at {position + len(found)}")
+    return found
+
+
+def _sound(found: list[Record], damage: str) -> list[Record]:
+    """Return what was found before the damage; the next read begins with it."""
+    if not found:
+        raise LogError(f"the log is damaged: {damage}")
     return found
 
 

@@ -1,8 +1,8 @@
 """
 The topic: made with the settings that the log's promises rest on, and refused at start when they are not there.
 
-Kafka's defaults are made for streams that may be forgotten: a week of retention, records changed by compaction. Fliq's log is the truth
-about jobs that are due next year, so an unfit topic is worse than none.
+Kafka's defaults are made for streams that may be forgotten: a week of retention, records removed by compaction. Fliq's log is the
+truth about jobs that are due next year, so an unfit topic is worse than none.
 """
 
 from typing import Any, Final
@@ -138,7 +138,9 @@ async def _settings(connection: Connection) -> dict[str, str]:
     answer = await connection.send_to_any(DescribeConfigsRequest([(_TOPIC_RESOURCE, connection.topic, None)]))
     for code, message, _, _, entries in answer.resources:
         if for_code(code) is not NoError:
-            raise NotNow(f"the settings of topic {connection.topic} cannot be read: {message or for_code(code).__name__}")
+            raise NotNow(
+                f"the settings of topic {connection.topic} cannot be read: {message or for_code(code).__name__}"
+            )
         return {entry[0]: entry[1] or "" for entry in entries}
     raise NotNow("no settings in the answer")
 

@@ -1,0 +1,291 @@
+"""What the Kafka log promises besides the port: topics that are fit, producers that are replaced, and brokers that come and go."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from libs.events.envelope import Envelope
+from libs.log.kafka import KafkaAccess, KafkaLog
+from libs.log.kafka.topic import SETTINGS, doubts, unfit
+from libs.log.port import AppendFailed, LogError, LogUnavailable, RecordTooLarge
+from tests.conformance.harness import envelope, everything, values
+from tests.fakes.kafka import Kafka
+from tests.kafka.broker import PASSWORD, USER
+
+FACT = envelope("fact")
+DECISION = Envelope("attempt.due", 1, True, "3.nonce", "job_x", b"decision")
+
+
+@asynccontextmanager
+async def administrator(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def opened(bootstrap: str, topic: str, **options: Any) -> AsyncIterator[KafkaLog]:
+    log = KafkaLog(KafkaAccess(bootstrap=bootstrap), topic=topic, **{"partitions": 2, **options})
+    try:
+        await log.start()
+        yield log
+    finally:
+        await log.stop()
+
+
+async def make_topic(kafka: Kafka, topic: str, settings: dict[str, str], *, partitions: int = 2) -> None:
+    async with administrator(kafka) as admin:
+        await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=settings)])
+
+
+UNFIT = {
+    "retention.ms": "1000",
+    "retention.bytes": "1000000",
+    "cleanup.policy": "compact",
+    "max.message.bytes": "100000",
+    "unclean.leader.election.enable": "true",
+    "compression.type": "lz4",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), UNFIT.items(), ids=UNFIT.keys())
+async def test_an_unfit_topic_is_refused(kafka: Kafka, kafka_topic: str, name: str, value: str) -> None:
+    """A topic that forgets records, or takes too small ones, is refused at start, in one line that says what to set."""
+    await make_topic(kafka, kafka_topic, {**SETTINGS, name: value})
+    log = KafkaLog(KafkaAccess(bootstrap=kafka.bootstrap), topic=kafka_topic, partitions=2)
+    with pytest.raises(LogError, match=rf"{kafka_topic} is not fit .*: {name} is {value}.* set it to .*") as failure:
+        await log.start()
+    assert "\n" not in str(failure.value)
+    with pytest.raises(LogUnavailable):
+        await log.append(0, [FACT])
+
+
+async def test_brokers_defaults_are_refused(kafka: Kafka, kafka_topic: str) -> None:
+    """A topic made with the broker's defaults would forget after a week; it is refused."""
+    await make_topic(kafka, kafka_topic, {})
+    with pytest.raises(LogError, match=r"retention.ms is 604800000"):
+        async with opened(kafka.bootstrap, kafka_topic):
+            pass
+
+
+async def test_the_topic_is_made_fit(kafka: Kafka, kafka_topic: str) -> None:
+    """A topic that is made at start has exactly the settings that the log rests on."""
+    async with opened(kafka.bootstrap, kafka_topic), administrator(kafka) as admin:
+        answer, *_ = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, kafka_topic)])
+        found = {entry[0]: entry[1] for entry in answer.resources[0][4]}
+
+    assert {name: found[name] for name in SETTINGS} == SETTINGS
+    assert unfit(found) is None
+
+
+def test_doubts_name_what_production_should_not_have() -> None:
+    """Too few copies and the writers' clocks are no reason to refuse, but are named."""
+    assert doubts({**SETTINGS, "min.insync.replicas": "2"}, 3) == []
+    assert "replication factor 1" in doubts(SETTINGS, 1)[0]
+    assert "min.insync.replicas" in doubts({**SETTINGS, "min.insync.replicas": "1"}, 3)[0]
+    assert "LogAppendTime" in doubts({**SETTINGS, "message.timestamp.type": "CreateTime"}, 1)[-1]
+
+
+async def test_several_may_start_at_once(kafka: Kafka, kafka_topic: str) -> None:
+    """Processes that start at the same moment on an empty cluster make one topic, and share it."""
+    logs = [KafkaLog(KafkaAccess(bootstrap=kafka.bootstrap), topic=kafka_topic, partitions=2) for _ in range(4)]
+    await asyncio.gather(*(log.start() for log in logs))
+    places = sorted(await asyncio.gather(*(log.append(0, [FACT]) for log in logs)))
+    await asyncio.gather(*(log.stop() for log in logs))
+
+    assert places == [0, 1, 2, 3]
+
+
+async def test_an_append_is_one_batch(kafka: Kafka, kafka_topic: str) -> None:
+    """An append beyond what the topic takes at once is refused as a whole; one just below it is written as a whole."""
+    async with opened(kafka.bootstrap, kafka_topic) as log:
+        with pytest.raises(RecordTooLarge, match="the topic takes 4,194,304 at once"):
+            await log.append(0, [envelope(b"x" * 840_000)] * 5)
+        assert await log.append(0, [envelope(b"x" * 830_000)] * 5) == 0
+        assert len(await everything(log)) == 5
+
+
+async def test_a_refused_batch_costs_its_producer(kafka: Kafka, kafka_topic: str) -> None:
+    """
+    After a batch that the broker refused, the same partition takes the next one, through a new producer; the other kind's goes on.
+
+    The hazard: an idempotent producer that gave up on a batch has a gap in its sequence, and refuses everything from then on.
+    """
+    async with opened(kafka.bootstrap, kafka_topic) as log, administrator(kafka) as admin:
+        assert [await log.append(0, [FACT]), await log.append(0, [DECISION])] == [0, 1]
+        facts, decisions = log._running._producers  # type: ignore[union-attr]
+        smaller = ConfigResource(ConfigResourceType.TOPIC, kafka_topic, {**SETTINGS, "max.message.bytes": "1000"})
+        await admin.alter_configs([smaller])
+        with pytest.raises(AppendFailed, match="outcome of the append is unknown"):
+            while True:  # the broker learns of its new setting in its own time
+                await log.append(0, [envelope(b"x" * 100_000)])
+        placed = await log.append(0, [FACT])
+        assert await log.append(0, [DECISION]) == placed + 1
+
+        assert (facts.started_count, decisions.started_count) == (2, 1)
+        assert [record.envelope.value for record in await log.read(0, placed)] == [b"fact", b"decision"]
+
+
+async def test_producers_are_recycled(kafka: Kafka, kafka_topic: str) -> None:
+    """A producer that has served its time is replaced between two batches, and nothing is lost or reordered."""
+    async with opened(kafka.bootstrap, kafka_topic) as log:
+        await log.append(0, [FACT])
+        facts, _ = log._running._producers  # type: ignore[union-attr]
+        appends = [asyncio.ensure_future(log.append(0, [envelope(str(turn))])) for turn in range(20)]
+        facts._life.recycle_at = 0.0
+        appends += [asyncio.ensure_future(log.append(0, [envelope(str(turn))])) for turn in range(20, 40)]
+        assert await asyncio.gather(*appends) == list(range(1, 41))
+
+        assert facts.started_count == 2
+        assert await values(log) == ["fact", *map(str, range(40))]
+
+
+async def test_a_stranger_s_record_is_passed_over(kafka: Kafka, kafka_topic: str) -> None:
+    """A record without our headers, or without a value, takes its position and is of no type that anybody must understand."""
+    async with opened(kafka.bootstrap, kafka_topic) as log:
+        async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
+            await producer.send_and_wait(kafka_topic, b"hello", partition=0)
+            await producer.send_and_wait(
+                kafka_topic, None, key=b"\xff", partition=0, headers=[("m", b"1"), ("v", b"x")]
+            )
+        assert await log.append(0, [FACT]) == 2
+        first, second, third = [record.envelope for record in await everything(log)]
+
+        assert first == Envelope("", 0, False, None, "", b"hello")
+        assert second == Envelope("", 0, False, None, "\ufffd", b"")
+        assert third == FACT
+
+
+async def test_g4_a_gap_stops_the_reader(kafka: Kafka, kafka_topic: str) -> None:
+    """G4: where an offset holds no record (a stranger's transaction ended there), reading raises instead of going past it."""
+    async with opened(kafka.bootstrap, kafka_topic) as log:
+        await log.append(0, [FACT])
+        async with (
+            AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id=kafka_topic) as producer,
+            producer.transaction(),
+        ):
+            await producer.send_and_wait(kafka_topic, b"hello", partition=0)
+        while await log.end(0) < 3:  # the broker writes the transaction's end in its own time
+            await asyncio.sleep(0.01)
+        assert await log.append(0, [FACT]) == 3
+        assert [record.position for record in await log.read(0, 1)] == [1]
+        for _ in range(2):
+            with pytest.raises(LogError, match=r"\Athe log is damaged: partition 0 has no record at 2\Z"):
+                await log.read(0, 2)
+
+
+async def test_nobody_there(kafka: Kafka) -> None:
+    """Where nothing listens, start says so in one line."""
+    log = KafkaLog(KafkaAccess(bootstrap="127.0.0.1:1"))
+    with pytest.raises(LogUnavailable, match=r"\AKafka cannot be reached: .*127.0.0.1"):
+        await log.start()
+
+
+class TestSecure:
+    """TLS and SCRAM, on a broker of ours."""
+
+    @pytest.fixture
+    def access(self, kafka: Kafka) -> KafkaAccess:
+        if kafka.brokers is None or kafka.brokers.certificates is None:
+            pytest.skip("needs a broker that this run started")
+        return KafkaAccess(
+            bootstrap=kafka.brokers.secure_bootstrap,
+            tls=True,
+            ca_file=kafka.brokers.certificates.authority,
+            username=USER,
+            password=PASSWORD,
+        )
+
+    async def test_tls_and_scram(self, access: KafkaAccess, kafka_topic: str) -> None:
+        """With the authority's certificate and the right password the log is as any other."""
+        log = KafkaLog(access, topic=kafka_topic, partitions=1)
+        await log.start()
+        assert await log.append(0, [FACT, DECISION]) == 0
+        assert [record.envelope for record in await everything(log)] == [FACT, DECISION]
+        await log.stop()
+
+    @pytest.mark.parametrize("change", [{"password": "wrong"}, {"ca_file": None}], ids=["password", "authority"])
+    async def test_refused(self, access: KafkaAccess, kafka_topic: str, change: dict[str, Any]) -> None:
+        """With a wrong password, or a broker that we have no reason to trust, the log does not start, and tells no secret."""
+        wrong = KafkaAccess(**{name: getattr(access, name) for name in access.__struct_fields__} | change)
+        with pytest.raises(LogUnavailable) as failure:
+            await KafkaLog(wrong, topic=kafka_topic).start()
+        assert PASSWORD not in f"{failure.value} {wrong!r}"
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"username": "a"},
+            {"password": "a"},
+            {"ca_file": "x"},
+            {"username": "a", "password": "b", "mechanism": "PLAIN"},
+        ],
+    )
+    def test_half_of_an_access(self, bad: dict[str, Any]) -> None:
+        """Half of a pair, certificates without TLS, and a password in the clear are refused before anything is sent."""
+        with pytest.raises(ValueError):
+            KafkaAccess(bootstrap="a:1", **bad)
+
+
+async def test_g1_a_killed_broker_loses_nothing(kafka: Kafka, kafka_topic: str) -> None:
+    """
+    G1, G6: the broker is killed in the middle of appends and started again. What was acknowledged is there, nothing twice, and log
+    and readers go on by themselves.
+    """
+    if kafka.brokers is None:
+        pytest.skip("needs a broker that this run started")
+    broker = kafka.brokers.brokers[0]
+    async with opened(kafka.bootstrap, kafka_topic, timeout_s=1.0) as log:
+        returned: dict[int, str] = {}
+        failed: set[str] = set()
+        finished = False
+
+        async def caller(name: int) -> None:
+            turn = 0
+            while not finished:
+                text = f"{name}.{turn}"
+                turn += 1
+                try:
+                    returned[await log.append(0, [envelope(text)], timeout_s=30)] = text
+                except LogError:
+                    failed.add(text)
+
+        callers = [asyncio.create_task(caller(name)) for name in range(4)]
+        while len(returned) < 50:
+            await log.read(0, await log.end(0), wait_s=0.1)
+        process = broker.process
+        assert process is not None
+        shown = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+        os.kill(int(shown.stdout), signal.SIGKILL)
+        process.wait(10)
+        if process.stdin is not None:
+            process.stdin.close()
+        with pytest.raises(LogUnavailable):
+            await log.end(0)
+        await asyncio.to_thread(kafka.brokers.start_one, broker)
+        await asyncio.to_thread(kafka.brokers.wait_one, broker)
+        seen = len(returned)
+        while len(returned) < seen + 50:
+            try:
+                await log.read(0, await log.end(0), wait_s=0.1)
+            except LogUnavailable:
+                continue
+        finished = True
+        await asyncio.gather(*callers)
+        found = await values(log)
+
+        assert len(set(found)) == len(found)
+        assert set(returned.values()) <= set(found) <= set(returned.values()) | failed
+        assert all(found[position] == text for position, text in returned.items())
