@@ -23,6 +23,7 @@ import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from tests.kafka import artifacts
 from tests.kafka.artifacts import Unavailable
@@ -178,6 +179,17 @@ class Brokers:
             else:
                 guarded = [sys.executable, "-S", "-E", str(GUARD), *run]
                 broker.process = subprocess.Popen(guarded, stdin=subprocess.PIPE, stdout=log, stderr=log)
+
+    def order(self, broker: Broker, order: Literal["kill", "stop", "go on"]) -> None:
+        """Have the guard kill the broker, stop it where it is, or let it go on; returns once a killed one is gone."""
+        process = broker.process
+        if process is None or process.stdin is None:
+            raise RuntimeError("this broker has no guard")
+        process.stdin.write({"kill": b"K", "stop": b"S", "go on": b"C"}[order])
+        process.stdin.flush()
+        if order == "kill":
+            process.wait(STOP_S)
+            process.stdin.close()
 
     def wait_one(self, broker: Broker) -> None:
         """Return when the broker serves; raises `Unavailable` when it does not."""

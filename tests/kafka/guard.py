@@ -2,6 +2,8 @@
 Guard: runs one command, and ends it when its own standard input ends, which happens even when the parent is killed.
 
     python guard.py command...      exits with the command's status
+
+A byte on its standard input is an order: K kills the command, S stops it where it is, C lets it go on.
 """
 
 import signal
@@ -10,6 +12,7 @@ import sys
 import threading
 
 TERM_S = 5.0
+ORDERS = {b"K": signal.SIGKILL, b"S": signal.SIGSTOP, b"C": signal.SIGCONT}
 
 
 def main(command: list[str]) -> int:
@@ -23,8 +26,9 @@ def main(command: list[str]) -> int:
             child.kill()
 
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
-            pass
+        while order := sys.stdin.buffer.read(1):
+            if order in ORDERS:
+                child.send_signal(ORDERS[order])
         end()
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
