@@ -22,6 +22,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.kafka.artifacts import Unavailable
 from tests.kafka.broker import Brokers, Certificates
+from tests.kafka.container import Container
 from tests.kafka.source import find
 
 TESTS = Path(__file__).parents[1]
@@ -56,21 +57,21 @@ def pytest_report_header() -> str:
 def kafka() -> Iterator[Kafka]:
     """One cluster for the whole run."""
     source = find()
-    if source.running is not None:
-        yield Kafka(bootstrap=source.running, brokers=None)
+    if source.kind is None:
+        pytest.skip(f"Kafka tests {source.said}")
+    if source.kind == "address":
+        yield Kafka(bootstrap=source.address, brokers=None)
         return
-    if not source.startable:
-        pytest.skip(f"Kafka tests: {source.said}")
     directory = Path(tempfile.mkdtemp(prefix="fliq-kafka-"))
-    brokers = Brokers(directory, certificates=CERTIFICATES)
+    server = Container(directory) if source.kind == "image" else Brokers(directory, certificates=CERTIFICATES)
     try:
         try:
-            brokers.start()
+            server.start()
         except Unavailable as error:
             pytest.skip(f"Kafka tests: {error}")
-        yield Kafka(bootstrap=brokers.bootstrap, brokers=brokers)
+        yield Kafka(bootstrap=server.bootstrap, brokers=server if isinstance(server, Brokers) else None)
     finally:
-        brokers.stop()
+        server.stop()
         shutil.rmtree(directory, ignore_errors=True)
 
 

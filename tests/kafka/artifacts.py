@@ -18,6 +18,14 @@ class Unavailable(Exception):
     """There is no broker to be had; the message says why in one line."""
 
 
+def kafka_version() -> str:
+    """Return the version of the broker that pom.xml names."""
+    found = re.search(r"<artifactId>kafka_2.13</artifactId>\s*<version>([\d.]+)</version>", POM.read_text())
+    if found is None:
+        raise Unavailable(f"{POM.name} names no version of Kafka")
+    return found[1]
+
+
 def java() -> str:
     """Return the command that runs Java 17 or newer; raises `Unavailable`."""
     home = os.environ.get("JAVA_HOME")
@@ -50,8 +58,6 @@ def classpath(*, show: bool) -> str:
     REMEMBERED.parent.mkdir(parents=True, exist_ok=True)
     fresh = REMEMBERED.with_name(f"classpath.{os.getpid()}")
     command = [maven, "-B", "-f", str(POM), "dependency:build-classpath", f"-Dmdep.outputFile={fresh}"]
-    if show:
-        print("fliq: fetching the Kafka broker from Maven Central (once, about 60 MB)", flush=True)
     run = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -89,6 +95,8 @@ def _follow(run: "subprocess.Popen[str]", show: bool) -> str:
         if text.startswith("[ERROR]") and error == "no reason given":
             error = text.removeprefix("[ERROR]").strip()[:300]
         if text.startswith("Downloaded from") and show:
+            if not count:
+                print("fliq: fetching the Kafka broker from Maven Central (once, about 60 MB)", flush=True)
             count += 1
             name = text.split("/")[-1].split(" ")[0]
             size = text[text.rfind("(") :].strip()

@@ -2,14 +2,18 @@
 Where the Kafka of the tests comes from, in this order:
 
     FLIQ_TEST_KAFKA     a cluster that runs, as a comma list of host:port
+    a Docker engine     the image of the Apache Kafka project (container.py)
     Java 17+ and Maven  the broker from Maven Central (artifacts.py, broker.py)
-    neither             the tests are skipped, and say so
+    none of these       the tests are skipped, and say so
+
+Tests that disturb the broker need the one from Maven Central; with the others they are skipped.
 """
 
 import os
 from dataclasses import dataclass
+from typing import Literal
 
-from tests.kafka import artifacts
+from tests.kafka import artifacts, container
 from tests.kafka.artifacts import Unavailable
 
 
@@ -19,25 +23,32 @@ class Source:
     What was found.
 
     Args:
+        kind: `address`: a cluster that runs, at *address*. `image`, `java`: what a broker can be started from. None: nothing.
         said: one line for people.
-        running: the address of a cluster that runs, if that is what was found.
-        startable: a broker can be started.
     """
 
+    kind: Literal["address", "image", "java"] | None
     said: str
-    running: str | None = None
-    startable: bool = False
+    address: str = ""
 
 
 def find(*, show: bool = False) -> Source:
     """Find the first source there is, fetching the broker if it must be; *show* tells how far that is."""
-    running = os.environ.get("FLIQ_TEST_KAFKA", "").strip()
-    if running:
-        return Source(said=f"the cluster at {running} (FLIQ_TEST_KAFKA)", running=running)
+    address = os.environ.get("FLIQ_TEST_KAFKA", "").strip()
+    if address:
+        return Source(kind="address", said=f"the cluster at {address} (FLIQ_TEST_KAFKA)", address=address)
+    reason = "there is no Docker engine"
+    if container.has_engine():
+        try:
+            container.pull(show=show)
+        except Unavailable as error:
+            reason = str(error)
+        else:
+            return Source(kind="image", said=f"a broker of their own, {container.image()} in a container")
     try:
         artifacts.java()
-        classpath = artifacts.classpath(show=show)
+        artifacts.classpath(show=show)
     except Unavailable as error:
-        return Source(said=f"skipped, since FLIQ_TEST_KAFKA is unset and {error}")
-    version = next((part for part in classpath.split("kafka_2.13-")[1:]), "").split(".jar")[0]
-    return Source(said=f"a broker of their own, Apache Kafka {version} from Maven Central", startable=True)
+        return Source(kind=None, said=f"skipped: FLIQ_TEST_KAFKA is unset, {reason}, and {error}")
+    version = artifacts.kafka_version()
+    return Source(kind="java", said=f"a broker of their own, Apache Kafka {version} from Maven Central")

@@ -11,7 +11,7 @@ from libs.log.appends import Append, AppendQueue
 from libs.log.kafka.connection import line
 from libs.log.kafka.producers import PRODUCE_S, Producers
 from libs.log.kafka.records import to_kafka
-from libs.log.port import AppendFailed, Record
+from libs.log.port import AppendFailed, LogError, Record
 from libs.log.tail import Tail
 from libs.runtime.crashpoint import crash_at
 
@@ -83,6 +83,7 @@ class Lane:
             if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
                 raise ValueError("the batch is larger than it was measured")
         batch.close()
+        known = self._tail.known_end
         async with asyncio.timeout(PRODUCE_S):
             sent = await producer.send_batch(batch, self._topic, partition=self._partition)
         sent.add_done_callback(_retrieve)
@@ -92,6 +93,11 @@ class Lane:
         placed = sent.result()
         if placed.offset < 0:
             raise ValueError("the broker has the batch already, and does not say where")
+        if placed.offset < known:
+            _log.error("log.lost_records", partition=self._partition, position=known - 1)
+            raise LogError(
+                f"the batch stands at {placed.offset}, though {known - 1} was written before: the log lost records"
+            )
         return placed
 
     def _settle(self, group: list[Append], envelopes: list[Envelope], placed: Any) -> None:
