@@ -186,6 +186,23 @@ async def test_g4_a_gap_stops_the_reader(kafka: Kafka, kafka_topic: str) -> None
                 await log.read(0, 2)
 
 
+async def test_a_topic_that_was_made_anew_is_noticed(kafka: Kafka, kafka_topic: str) -> None:
+    """A topic that was deleted and made again under a running log: nothing is acknowledged or answered as if it were the old one."""
+    async with opened(kafka.bootstrap, kafka_topic, partitions=1) as log, administrator(kafka) as admin:
+        await log.append(0, [FACT] * 10)
+        await admin.delete_topics([kafka_topic])
+        made = False
+        while not made:
+            answer = await admin.create_topics([NewTopic(kafka_topic, 1, 1, topic_configs=SETTINGS)])
+            made = answer.topic_errors[0][1] == 0
+        with pytest.raises(AppendFailed, match="the log lost records"):
+            await log.append(0, [FACT])
+        with pytest.raises(LogError, match="the log is damaged: partition 0 ends at 1, though 9 was written"):
+            await log.end(0)
+        with pytest.raises(LogError):
+            await log.read(0, 10)
+
+
 async def test_nobody_there(kafka: Kafka) -> None:
     """Where nothing listens, start says so in one line."""
     log = KafkaLog(KafkaAccess(bootstrap="127.0.0.1:1"))
