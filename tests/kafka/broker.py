@@ -220,9 +220,9 @@ class Brokers:
             return
         tool = [java, *FLAGS, *LOGGING, "-cp", classpath, "kafka.tools.StorageTool", "format"]
         # The same for all brokers of the directory; an address of this file's own making is as good as a random one.
-        cluster = (
-            base64.urlsafe_b64encode(uuid.uuid5(uuid.NAMESPACE_URL, str(self.directory)).bytes).decode().rstrip("=")
-        )
+        # It must not begin with a minus, which the tool would take for an option: the first byte is 0, so an A.
+        number = b"\0" + uuid.uuid5(uuid.NAMESPACE_URL, str(self.directory)).bytes[1:]
+        cluster = base64.urlsafe_b64encode(number).decode().rstrip("=")
         scram = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
         run = subprocess.run(
             [*tool, "-t", cluster, "-c", str(properties), "--add-scram", scram],
