@@ -77,7 +77,7 @@ class KafkaLog:
         running: _Running | None = None
         try:
             for connection in connections:
-                await connection.start(timeout_s=START_S)
+                await connection.start()
             settings = await topics.ensure(connections[0], self._count)
             replicas = await topics.replicas_of(connections[0])
             for doubt in topics.doubts(settings, replicas):

@@ -14,6 +14,7 @@ from libs.log.port import LogUnavailable
 RETRY_FIRST_S: Final = 0.02
 RETRY_LAST_S: Final = 0.5
 CLOSE_S: Final = 2.0
+CLOSE_TRIES: Final = 3
 
 # What aiokafka raises when a broker is not there, or not there any more. KeyError: it lost the connection between two of its steps.
 TROUBLE: Final = (KafkaError, OSError, TimeoutError, KeyError)
@@ -47,27 +48,32 @@ class Connection:
         self._client = AIOKafkaClient(**access.options(client_id=client_id, timeout_s=timeout_s))
         self._refreshing: asyncio.Task[None] | None = None
         self._is_stopped = False
+        self._sending: set[asyncio.Future[None]] = set()  # ends with each request under way
 
-    async def start(self, *, timeout_s: float) -> None:
+    async def start(self) -> None:
         """
-        Connect to any broker, and learn who there is.
+        Connect to any broker, and learn who there is; each step takes *timeout_s* at most, for one address after the other.
 
         Raises:
             LogUnavailable: none answered in time.
         """
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._client.bootstrap()
+            await self._client.bootstrap()  # without a bound of ours: cancelled, it would lose its connection
         except TROUBLE as error:
             raise LogUnavailable(f"Kafka cannot be reached: {line(error)}") from error
 
     async def stop(self) -> None:
-        """Disconnect; whoever waits for an answer gets an error of `TROUBLE`."""
+        """Disconnect; whoever waits for an answer gets an error of `TROUBLE`, and who asks from now on `NotNow`."""
         self._is_stopped = True
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.wait([self._refreshing])
-        await self._client.close()
+        for _ in range(CLOSE_TRIES):
+            await self._client.close()
+            if not self._sending:
+                return
+            # A request that was just connecting has a connection by now, which is closed next.
+            await asyncio.wait(self._sending, timeout=CLOSE_S)
 
     async def follow_topic(self) -> None:
         """Learn the topic's leaders from now on; only for a topic that exists, since a broker may create what it is asked about."""
@@ -96,21 +102,30 @@ class Connection:
 
         Raises:
             TROUBLE: there was no answer.
+            NotNow: the connection was stopped.
         """
-        return await self._client.send(node, request)
+        if self._is_stopped:
+            raise NotNow("the log was stopped")
+        ended = asyncio.get_running_loop().create_future()
+        self._sending.add(ended)
+        try:
+            return await self._client.send(node, request)
+        finally:
+            self._sending.discard(ended)
+            ended.set_result(None)
 
     async def send_to_any(self, request: Any) -> Any:
         node = self._client.get_random_node()
         if node is None:
             raise NotNow("no broker is known")
-        return await self._client.send(node, request)
+        return await self.send(node, request)
 
     async def send_to_controller(self, request: Any) -> Any:
         controller = self._client.cluster.controller
         if controller is None:
             await self.refresh()
             raise NotNow("no controller is known")
-        return await self._client.send(controller.nodeId, request)
+        return await self.send(controller.nodeId, request)
 
     async def _refresh(self) -> None:
         try:

@@ -16,7 +16,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 
 from libs.log.kafka.access import KafkaAccess
-from libs.log.kafka.connection import CLOSE_S, RETRY_FIRST_S, RETRY_LAST_S, TROUBLE, line
+from libs.log.kafka.connection import CLOSE_S, CLOSE_TRIES, RETRY_FIRST_S, RETRY_LAST_S, TROUBLE, line
+from libs.log.port import LogUnavailable
 
 RECYCLE_S: Final = 86_400.0
 PRODUCE_S: Final = 10.0  # what a batch may take, with all its retries
@@ -55,6 +56,7 @@ class Producers:
         self._life: _Life | None = None
         self._starting: asyncio.Task[_Life] | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
         self.started_count = 0  # producers so far
 
     @asynccontextmanager
@@ -88,9 +90,15 @@ class Producers:
 
     async def stop(self) -> None:
         """Close everything; batches that are not acknowledged by now may or may not be written."""
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.wait([self._starting])
+        self._is_stopped = True
+        starting = self._starting
+        if starting is not None:
+            # Cancelled at once, it would lose the connection that it is just making.
+            await asyncio.wait([starting], timeout=CLOSE_S)
+            starting.cancel()
+            await asyncio.wait([starting])
+            if not starting.cancelled():
+                starting.exception()
         life, self._life = self._life, None
         if life is not None:
             self.retire(life)
@@ -112,7 +120,7 @@ class Producers:
         pause_s = RETRY_FIRST_S
         loop = asyncio.get_running_loop()
         try:
-            while True:
+            while not self._is_stopped:
                 producer = AIOKafkaProducer(
                     **self._access.options(client_id=self._name, timeout_s=self._timeout_s),
                     acks="all",
@@ -122,8 +130,10 @@ class Producers:
                     max_request_size=self._batch_bytes,
                 )
                 try:
+                    # `start` in two steps: the first is bounded by itself, the second would go on for ever.
+                    await producer.client.bootstrap()
                     async with asyncio.timeout(2 * self._timeout_s):
-                        await producer.start()
+                        await producer._sender.start()
                 except TROUBLE as error:
                     _log.warning("log.writer_waits", error=line(error))
                     await _end(producer)
@@ -136,6 +146,7 @@ class Producers:
                     return self._life
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RETRY_LAST_S)
+            raise LogUnavailable("the log was stopped")
         finally:
             self._starting = None
 
@@ -155,12 +166,15 @@ async def _end(producer: AIOKafkaProducer) -> None:
     task = sender.sender_task
     if task is not None and not task.done():
         task.cancel()
-    # Closing the connections ends the requests under way, and these the sender.
-    await asyncio.wait([asyncio.ensure_future(producer.client.close())], timeout=CLOSE_S)
-    if task is not None:
-        await asyncio.wait([task], timeout=CLOSE_S)
-        if task.done() and not task.cancelled():
-            task.exception()
+    # Closing the connections ends the requests under way, and these the sender. A request that was just connecting then has a
+    # connection that is closed next.
+    for _ in range(CLOSE_TRIES):
+        await asyncio.wait([asyncio.ensure_future(producer.client.close())], timeout=CLOSE_S)
+        if task is None or task.done():
+            break
+        await asyncio.wait([task], timeout=CLOSE_S / 4)
+    if task is not None and task.done() and not task.cancelled():
+        task.exception()
     accumulator._closed = True
     for batch in (
         *accumulator._pending_batches,
