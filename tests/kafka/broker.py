@@ -27,6 +27,7 @@ from typing import Literal
 
 from tests.kafka import artifacts
 from tests.kafka.artifacts import Unavailable
+from tests.kafka.guard import DONE
 
 START_S = 60.0
 STOP_S = 15.0
@@ -181,12 +182,16 @@ class Brokers:
                 broker.process = subprocess.Popen(guarded, stdin=subprocess.PIPE, stdout=log, stderr=log)
 
     def order(self, broker: Broker, order: Literal["kill", "stop", "go on"]) -> None:
-        """Have the guard kill the broker, stop it where it is, or let it go on; returns once a killed one is gone."""
+        """Have the guard kill the broker, stop it where it is, or let it go on; returns when that is done."""
         process = broker.process
         if process is None or process.stdin is None:
             raise RuntimeError("this broker has no guard")
+        done = broker.log_file.read_text(errors="replace").count(DONE)
         process.stdin.write({"kill": b"K", "stop": b"S", "go on": b"C"}[order])
         process.stdin.flush()
+        ends_at = time.monotonic() + STOP_S
+        while broker.log_file.read_text(errors="replace").count(DONE) == done and time.monotonic() < ends_at:
+            time.sleep(0.01)
         if order == "kill":
             process.wait(STOP_S)
             process.stdin.close()

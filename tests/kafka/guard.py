@@ -3,7 +3,7 @@ Guard: runs one command, and ends it when its own standard input ends, which hap
 
     python guard.py command...      exits with the command's status
 
-A byte on its standard input is an order: K kills the command, S stops it where it is, C lets it go on.
+A byte on its standard input is an order: K kills the command, S stops it where it is, C lets it go on. It says when that is done.
 """
 
 import signal
@@ -12,6 +12,7 @@ import sys
 import threading
 
 TERM_S = 5.0
+DONE = "guard: done"
 ORDERS = {b"K": signal.SIGKILL, b"S": signal.SIGSTOP, b"C": signal.SIGCONT}
 
 
@@ -29,6 +30,7 @@ def main(command: list[str]) -> int:
         while order := sys.stdin.buffer.read(1):
             if order in ORDERS:
                 child.send_signal(ORDERS[order])
+                print(DONE, flush=True)
         end()
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
