@@ -13,6 +13,7 @@ that ends, unless it asked for `detached`.
 """
 
 import base64
+import itertools
 import os
 import signal
 import socket
@@ -75,12 +76,25 @@ class Broker:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody listens on at the moment."""
+    """
+    Return ports of loopback that nobody listens on at the moment.
+
+    They lie below those that the system gives to outgoing connections: else a client that tries to reach a broker that was
+    killed may be given the broker's own port, and the broker cannot come back.
+    """
+    first = 20_000 + os.getpid() * 40 % 12_000
+    found: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        for port in itertools.chain(range(first, 32_000), range(20_000, first)):
+            each = stack.enter_context(socket.socket())
+            try:
+                each.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise Unavailable("there are no free ports on loopback")
 
 
 class Brokers:
