@@ -14,13 +14,16 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import uvloop
 
 from libs.runtime.config import Settings, SettingsError, help_text
 from services import VERSION
 from services.api.auth import is_well_formed
-from services.wiring import ROLES, StartError, run_services, run_verify
+from services.commands import COMMANDS
+from services.parts import ROLES, StartError
+from services.wiring import run_services
 
 DESCRIPTION = """\
 Fliq calls a URL at a time: one-shot jobs and cron schedules, retries, signed calls, a webhook at the end.
@@ -45,20 +48,12 @@ Without FLIQ_DATABASE_URL it brings a PostgreSQL along, in FLIQ_DATA_DIR. At the
 an example that can be pasted into a shell. Calls go to public addresses only, unless FLIQ_EGRESS_ALLOW names others.
 """
 
-VERIFY = """\
-Fold the log from its beginning and compare the result with every row of the tables, in one snapshot.
-
-Prints a line for each difference and exits 1 when there is one. It only reads; with FLIQ_DATABASE_URL it may run
-beside the services, with the embedded PostgreSQL while `fliq all` is stopped.
-"""
-
 MEANINGS = {
     "all": "run every service in this process",
     "api": "take requests: command -> log, query -> tables",
     "scheduler": "decide what is due: log -> timer wheel -> due",
     "dispatcher": "make the calls: due -> HTTP -> outcome",
     "webhooks": "report the end: terminal -> webhook",
-    "verify": "compare the tables with the log, row for row; exit 1 on a difference",
 }
 
 
@@ -72,15 +67,22 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fliq {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command", title="commands")
-    texts = {"all": ALL, "verify": VERIFY} | {role: _card(role) for role in ROLES}
+    texts = {"all": ALL} | {role: _card(role) for role in ROLES}
     for name, meaning in MEANINGS.items():
-        commands.add_parser(
-            name,
-            help=meaning,
-            description=texts[name],
-            epilog="`fliq --help` lists the settings; all are environment variables.",
-            formatter_class=_layout,
-        )
+        _add(commands, name, meaning, texts[name])
+    for command in COMMANDS:
+        command.arguments(_add(commands, command.NAME, command.MEANING, command.TEXT))
+    return parser
+
+
+def _add(commands: Any, name: str, meaning: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=meaning,
+        description=text,
+        epilog="`fliq --help` lists the settings; all are environment variables.",
+        formatter_class=_layout,
+    )
     return parser
 
 
@@ -100,12 +102,13 @@ def _layout(prog: str) -> argparse.HelpFormatter:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    command = build_parser().parse_args(arguments).command
+    args = build_parser().parse_args(arguments)
     try:
         settings = Settings.from_env(os.environ, is_token=is_well_formed)
-        if command == "verify":
-            return uvloop.run(run_verify(settings))
-        roles = ROLES if command == "all" else (command,)
+        for command in COMMANDS:
+            if args.command == command.NAME:
+                return uvloop.run(command.run(args, settings))
+        roles = ROLES if args.command == "all" else (args.command,)
         return uvloop.run(run_services(settings, roles))
     except SettingsError as error:
         sys.stderr.write(f"fliq: {error}\n")

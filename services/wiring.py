@@ -1,9 +1,9 @@
 """
-Wiring: the only composition root. Settings in, adapters chosen, services put together and run.
+Wiring: the composition root. Parts in, services put together and run.
 
-    settings -> PostgreSQL (yours, or the embedded one) -> tables, log -> services -> supervisor
+    parts (services/parts.py: settings -> PostgreSQL, log, tables) -> services -> supervisor
 
-Everything that is opened is closed in the reverse order by one exit stack. Nothing is built at import time.
+Nothing is built at import time.
 """
 
 from __future__ import annotations
@@ -19,32 +19,18 @@ from typing import Any, Final, Protocol
 import structlog
 
 from libs.egress.client import EgressClient
-from libs.egress.policy import EgressPolicy
-from libs.log import Log
-from libs.log.port import LogError
-from libs.log.postgres import PostgresLog
 from libs.runtime import garbage, logging
-from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.runtime.config import Settings, SettingsError, unknown_names
 from libs.runtime.crashpoint import arm
-from libs.runtime.embedded_postgres import EmbeddedPostgres
-from libs.runtime.lifecycle import Supervisor
-from libs.runtime.metrics import Metrics
-from libs.runtime.node import Node, NodeError
-from libs.runtime.postgres_binaries import EmbeddedPostgresError
 from libs.runtime.probes import Probes
 from libs.store.accounts import Accounts
 from libs.store.errors import StoreUnavailable
 from libs.store.idempotency import IdempotencyKeys
 from libs.store.lease_keeper import LeaseKeeper
 from libs.store.leases import Lease, OwnerLeases, RoleLeases
-from libs.store.migrate import SchemaTooNew, migrate
-from libs.store.pool import open_pool
-from libs.store.progress import ProgressWatch
 from libs.store.projector import Projector
 from libs.store.queries import Queries
 from libs.store.tables import Tables
-from libs.store.verify import differences
 from services import VERSION
 from services.api.bootstrap import bootstrap, show
 from services.api.greeting import address_of, greeting
@@ -52,6 +38,7 @@ from services.api.metrics import ApiMetrics
 from services.api.service import ApiService, Ports
 from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.service import DispatcherService
+from services.parts import ROLES, Parts, StartError
 from services.scheduler.flusher import Flusher
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
@@ -59,108 +46,14 @@ from services.scheduler.service import SchedulerService
 from services.webhooks.metrics import WebhooksMetrics
 from services.webhooks.service import WebhooksService
 
-ROLES: Final = ("scheduler", "dispatcher", "webhooks", "api")  # started in this order, stopped in the reverse
 # How long work gathers before somebody is woken for it (libs/runtime/pace.py).
 DUE_GATHER_MS: Final = 16  # due events; out of their lead
 DISPATCHER_GATHER_MS: Final = 5  # due events are read within their lead; outcomes may wait this long to be written
 WEBHOOKS_GATHER_MS: Final = 20  # nobody waits for a webhook to the millisecond
 CREDIT: Final = 2_000  # attempts of one partition that may be under way at once
-FLUSH_CONNECTIONS: Final = 2
-READ_CONNECTIONS: Final = 8
-CONTROL_CONNECTIONS: Final = 6
 _GREET_S: Final = 0.5
 
 _log = structlog.get_logger("fliq")
-
-
-class StartError(Exception):
-    """Fliq cannot start; the message is one line that says what is wrong and what to do."""
-
-
-class Parts:
-    """What the services of one process share."""
-
-    def __init__(self, settings: Settings, roles: Sequence[str]) -> None:
-        """Note what is wanted; nothing is opened before `open`."""
-        self.settings = settings
-        self.roles = roles
-        self.clock = SystemClock()
-        self.entropy = SystemEntropy()
-        self.metrics = Metrics(version=VERSION)
-        self.supervisor = Supervisor()
-        try:
-            self.policy = EgressPolicy.parse(settings.egress_allow, deny=settings.egress_deny)
-        except ValueError as error:
-            raise SettingsError(f"FLIQ_EGRESS_ALLOW: {error}") from None
-        self.node = ""
-        self.partitions = 0
-        self.embedded: EmbeddedPostgres | None = None
-        self.first_token: str | None = None
-        self.log: Log
-        self.tables_pool: Any = None
-        self.control_pool: Any = None
-        self.flush_pool: Any = None
-        self.watch: ProgressWatch
-
-    async def open(self, stack: AsyncExitStack) -> None:
-        """Open database, log and tables; raises `StartError` or `SettingsError`."""
-        settings = self.settings
-        if settings.kafka_bootstrap is not None:
-            raise SettingsError("FLIQ_KAFKA_BOOTSTRAP: this build keeps the log in PostgreSQL; unset it")
-        watches: list[ProgressWatch] = []  # the one of this process, once there are connections that it can watch with
-
-        def connected() -> None:
-            for watch in watches:
-                watch.forget()
-
-        try:
-            node = Node.claim(settings.data_dir, override=settings.node, entropy=self.entropy)
-            stack.callback(node.release)
-            self.node = node.name
-            dsn = await self._database(stack)
-            self.log = log = PostgresLog(dsn, partitions=settings.partition_count)
-            await log.start()
-            stack.push_async_callback(log.stop)
-            self.partitions = await log.partitions()
-            await migrate(dsn, self.partitions)
-            self.tables_pool = await open_pool(dsn, name="tables", size=READ_CONNECTIONS, on_connect=connected)
-            stack.push_async_callback(_close_pool, self.tables_pool)
-            self.control_pool = await open_pool(dsn, name="control", size=CONTROL_CONNECTIONS)
-            stack.push_async_callback(_close_pool, self.control_pool)
-            self.flush_pool = await open_pool(dsn, name="flush", size=FLUSH_CONNECTIONS, asynchronous_commit=True)
-            stack.push_async_callback(_close_pool, self.flush_pool)
-        except (EmbeddedPostgresError, NodeError, SchemaTooNew) as error:
-            raise StartError(str(error)) from error
-        except (LogError, StoreUnavailable) as error:
-            # Said of the operator's own database, not of ours: the variable is where it is mended.
-            place = "" if settings.database_url is None else "FLIQ_DATABASE_URL: "
-            raise StartError(f"{place}{error}") from error
-        self.watch = ProgressWatch(self.tables_pool)
-        watches.append(self.watch)
-        stack.push_async_callback(self.watch.stop)
-
-    async def database_reason(self) -> str | None:
-        """Return None when the database answers, else why not; asked by `/readyz`, which bounds the wait."""
-        try:
-            await self.control_pool.fetchval("SELECT 1")
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-            return f"the database does not answer: {type(error).__name__}"
-        return None
-
-    async def _database(self, stack: AsyncExitStack) -> str:
-        if self.settings.database_url is not None:
-            return self.settings.database_url
-        if len(self.roles) < len(ROLES):
-            raise SettingsError(
-                "FLIQ_DATABASE_URL: a service on its own needs the database that the others use;"
-                " `fliq all` brings one along"
-            )
-        self.embedded = EmbeddedPostgres(self.settings.data_dir)
-        await stack.enter_async_context(self.embedded)
-        watching = asyncio.create_task(self.embedded.watch(), name="embedded postgresql")
-        self.supervisor.watch("embedded postgresql", watching)
-        stack.push_async_callback(_end, watching)
-        return self.embedded.dsn
 
 
 async def run_services(settings: Settings, roles: Sequence[str]) -> int:
@@ -226,19 +119,6 @@ def _greeting(parts: Parts) -> str:
         check_url=parts.policy.check_url,
         platform=sys.platform,
     )
-
-
-async def run_verify(settings: Settings) -> int:
-    """Compare the tables with the log; prints every difference and returns 1 when there is one."""
-    logging.configure("warning", settings.log_format)
-    async with AsyncExitStack() as stack:
-        parts = Parts(settings, ROLES)
-        await parts.open(stack)
-        found = await differences(parts.log, parts.tables_pool)
-        for line in found:
-            print(line)  # noqa: T201 - the command's answer
-        print(f"{len(found)} differences" if found else "the tables are the fold of the log")  # noqa: T201
-        return 1 if found else 0
 
 
 class RoleService(Protocol):
@@ -377,16 +257,3 @@ async def _api(parts: Parts) -> ApiService:
         observe=ApiMetrics(parts.metrics),
         version=VERSION,
     )
-
-
-async def _close_pool(pool: Any) -> None:
-    try:
-        async with asyncio.timeout(5):
-            await pool.close()
-    except TimeoutError:
-        pool.terminate()
-
-
-async def _end(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

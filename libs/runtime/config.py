@@ -1,7 +1,7 @@
 """
 The settings: every `FLIQ_*` variable in one table, from which parsing, `--help` and docs/settings.md are made.
 
-To add one: a row in TABLE, a field of the same name in Settings, and `make docs`.
+To add one: a row in TABLE (`setting_table.py`), a field of the same name in Settings, and `make docs`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from . import setting_values as values
+from .setting_table import TABLE, Setting
 
 _HIDDEN = "***"
 # Kubernetes describes every service to every pod with such variables; a service named fliq-api is not a typing error.
@@ -29,165 +29,6 @@ class SettingsError(ValueError):
     """A variable has a value that Fliq cannot use; the text is one line that begins with the variable's name."""
 
 
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One variable: its name, the field of Settings it fills, its default as one would write it, and its meaning."""
-
-    name: str
-    field: str
-    default: str | None
-    parse: Callable[[str], Any]
-    meaning: str
-    unset: str = ""  # what being unset means, where there is no default value
-    is_secret: bool = False
-
-
-TABLE: tuple[Setting, ...] = (
-    Setting(
-        name="FLIQ_HOST", field="host", default="127.0.0.1", parse=values.host, meaning="address the API listens on"
-    ),
-    Setting(name="FLIQ_PORT", field="port", default="8080", parse=values.port, meaning="port of the API"),
-    Setting(
-        name="FLIQ_ADMIN_PORT",
-        field="admin_port",
-        default="9090",
-        parse=values.port,
-        meaning="port of `/healthz`, `/readyz` and `/metrics`; each separate process needs its own",
-    ),
-    Setting(
-        name="FLIQ_DATA_DIR",
-        field="data_dir",
-        default="./.fliq",
-        parse=values.directory,
-        meaning="the embedded PostgreSQL's data and other local state",
-    ),
-    Setting(
-        name="FLIQ_DATABASE_URL",
-        field="database_url",
-        default=None,
-        unset="the embedded PostgreSQL",
-        parse=values.database_url,
-        meaning="any PostgreSQL 15 or later",
-        is_secret=True,
-    ),
-    Setting(
-        name="FLIQ_KAFKA_BOOTSTRAP",
-        field="kafka_bootstrap",
-        default=None,
-        unset="the log is kept in PostgreSQL",
-        parse=values.brokers,
-        meaning="Kafka brokers, a comma list of `host:port`; set, the log is Kafka",
-    ),
-    Setting(
-        name="FLIQ_BOOTSTRAP_TOKENS",
-        field="bootstrap_tokens",
-        default=None,
-        unset="one is made for account `default` and printed once, at first start",
-        parse=values.account_tokens,
-        meaning="comma list of `account=token`: accounts and tokens that exist after start",
-        is_secret=True,
-    ),
-    Setting(
-        name="FLIQ_EGRESS_ALLOW",
-        field="egress_allow",
-        default=None,
-        unset="public addresses only",
-        parse=values.plain,
-        meaning="comma list of `CIDR[:port]` that targets may use besides; `make run` sets loopback",
-    ),
-    Setting(
-        name="FLIQ_EGRESS_DENY",
-        field="egress_deny",
-        default=None,
-        unset="nothing besides the built-in list",
-        parse=values.networks,
-        meaning="comma list of networks that targets may not use, besides those never allowed",
-    ),
-    Setting(
-        name="FLIQ_RETRY_BASE_SECONDS",
-        field="retry_base_s",
-        default="30",
-        parse=values.seconds(0.001, 3600),
-        meaning="delay before the first retry; it doubles with each one, up to 1 h",
-    ),
-    Setting(
-        name="FLIQ_FIRE_LEAD_MS",
-        field="fire_lead_ms",
-        default="75",
-        parse=values.integer(0, 10_000, "a number of milliseconds"),
-        meaning="how early a due event is written ahead of its time; calls never leave early",
-    ),
-    Setting(
-        name="FLIQ_DAILY_EXECUTION_LIMIT",
-        field="daily_execution_limit",
-        default="0",
-        parse=values.integer(0, 1_000_000_000),
-        meaning="executions per account and UTC day; 0 is no limit",
-    ),
-    Setting(
-        name="FLIQ_DISPATCH_CONCURRENCY",
-        field="dispatch_concurrency",
-        default="1000",
-        parse=values.integer(1, 100_000),
-        meaning="calls under way at the same time in one dispatcher",
-    ),
-    Setting(
-        name="FLIQ_DISPATCH_PER_HOST",
-        field="dispatch_per_host",
-        default="50",
-        parse=values.integer(1, 100_000),
-        meaning="of these, calls to the same host and port",
-    ),
-    Setting(
-        name="FLIQ_PARTITIONS",
-        field="partitions",
-        default=None,
-        unset="4 with the embedded log, 64 with Kafka",
-        parse=values.integer(1, 1024),
-        meaning="partitions of the log when it is first made; later changes do not shrink it",
-    ),
-    Setting(
-        name="FLIQ_NODE",
-        field="node",
-        default=None,
-        unset="made from the data directory",
-        parse=values.name,
-        meaning="name of this process among the members; unique, and the same after a restart",
-    ),
-    Setting(
-        name="FLIQ_SECRET_KEY",
-        field="secret_key",
-        default=None,
-        unset="one is made and kept in the database",
-        parse=values.secret,
-        meaning="key under which tokens and secrets are stored; the same in every process",
-        is_secret=True,
-    ),
-    Setting(
-        name="FLIQ_LOG_LEVEL",
-        field="log_level",
-        default="info",
-        parse=values.one_of("debug", "info", "warning", "error", "critical"),
-        meaning="least important log line that is written",
-    ),
-    Setting(
-        name="FLIQ_LOG_FORMAT",
-        field="log_format",
-        default=None,
-        unset="`console` on a terminal, else `json`",
-        parse=values.one_of("console", "json"),
-        meaning="form of the log lines",
-    ),
-    Setting(
-        name="FLIQ_CRASH_AT",
-        field="crash_at",
-        default=None,
-        unset="off",
-        parse=values.crash_point,
-        meaning="for tests: `name:n` ends the process at the n-th pass of that crash point, as kill -9 would",
-    ),
-)
-
-
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for, checked. Fields as in TABLE; None where the variable is unset and has no default."""
 
@@ -197,6 +38,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path
     database_url: str | None
     kafka_bootstrap: str | None
+    kafka_topic: str
+    kafka_tls: bool
+    kafka_ca_file: Path | None
+    kafka_cert_file: Path | None
+    kafka_key_file: Path | None
+    kafka_username: str | None
+    kafka_password: str | None
+    kafka_mechanism: str
     bootstrap_tokens: tuple[tuple[str, str], ...] | None
     egress_allow: str | None
     egress_deny: str | None
@@ -293,7 +142,7 @@ def page() -> str:
     rows = "\n".join(f"| `{row.name}` | {_default_of(row)} | {row.meaning} |" for row in TABLE)
     return (
         "# Settings\n\n"
-        "Generated by `make docs` from `libs/runtime/config.py`; a test fails when this page is stale.\n\n"
+        "Generated by `make docs` from `libs/runtime/setting_table.py`; a test fails when this page is stale.\n\n"
         "Fliq is set by environment variables. A variable set to nothing counts as unset. A wrong value, or a name\n"
         "that looks like a misspelt one of these, ends the start with one line that says so; other `FLIQ_*` names are ignored.\n\n"
         f"| Variable | Default | Meaning |\n|---|---|---|\n{rows}\n"

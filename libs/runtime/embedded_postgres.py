@@ -34,10 +34,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, Self
-from urllib.parse import quote
 
 import structlog
 
+from .embedded_address import DATA_FOLDER, DATABASE, PASSWORD_FILE, ROLE, address
 from .lockfile import LockFile
 from .postgres_binaries import EmbeddedPostgresError, PostgresBinaries, last_line
 from .postgres_settings import SETTINGS, fits_socket, on_port, on_socket, quoted
@@ -45,8 +45,6 @@ from .postmaster import PID_FILE, PidFile, Postmaster, orphans_of
 from .private_file import give, sync_directory, write_private
 from .unprivileged import ServerUser, UnprivilegedError, let_through, server_user
 
-_ROLE = "fliq"
-_DATABASE = "fliq"
 _LOG_SIZE_MAX = 8 << 20  # bytes; looked at on each start
 _ORPHAN_GRACE_S = 3.0  # back ends of a killed postmaster normally leave within milliseconds
 _IMMEDIATE_TIMEOUT_S = 5.0
@@ -74,9 +72,9 @@ class EmbeddedPostgres:
         stop_timeout_s: float = 20.0,
     ) -> None:
         self.data_dir = Path(os.path.abspath(data_dir))
-        self.pgdata = self.data_dir / "postgres"
+        self.pgdata = self.data_dir / DATA_FOLDER
         self.was_adopted = False
-        self._password_file = self.data_dir / "postgres.password"
+        self._password_file = self.data_dir / PASSWORD_FILE
         self._log_file = self.data_dir / "postgres.log"
         self._settings = {**SETTINGS, **(settings or {})}
         self._say = say or _say
@@ -186,7 +184,7 @@ class EmbeddedPostgres:
         if found != programs.major:
             raise EmbeddedPostgresError(
                 f"{self.pgdata} was made by PostgreSQL {found} and this Fliq brings {programs.major}: "
-                "move the data with pg_dump, or set FLIQ_DATABASE_URL"
+                "move the data with pg_dump, or set FLIQDATABASE_URL"
             )
         if not self._password_file.exists():
             raise EmbeddedPostgresError(f"{self.pgdata} was not made by Fliq ({self._password_file} is missing)")
@@ -208,7 +206,7 @@ class EmbeddedPostgres:
             for path in (password_copy, fresh, workplace):
                 give(path, programs.user)
             is_durable = self._settings["fsync"] != "off"
-            programs.initdb(fresh, role=_ROLE, password_file=password_copy, sync=is_durable)
+            programs.initdb(fresh, role=ROLE, password_file=password_copy, sync=is_durable)
             with (fresh / "postgresql.conf").open("a", encoding="utf-8") as conf:
                 conf.write("\ninclude 'fliq.conf'  # written by Fliq at every start\n")
                 conf.write("include_if_exists 'local.conf'  # yours\n")
@@ -291,17 +289,15 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(f"PostgreSQL in {self.pgdata} (process {self.pid}) does not become ready")
         host, port = pid_file.socket_dir or pid_file.address, pid_file.port
         password = self._password_file.read_text(encoding="ascii").strip()
-        psql = partial(programs.psql, host=host, port=port, role=_ROLE, password=password)
+        psql = partial(programs.psql, host=host, port=port, role=ROLE, password=password)
         directory = psql("SHOW data_directory")
         if not os.path.samefile(directory, self.pgdata):
             raise EmbeddedPostgresError(f"the PostgreSQL at {host}:{port} serves {directory}, not {self.pgdata}")
-        if not psql(f"SELECT 1 FROM pg_database WHERE datname = '{_DATABASE}'"):  # noqa: S608 - a constant
-            psql(f"CREATE DATABASE {_DATABASE}")
-        where = f"@/{_DATABASE}?host={quote(host)}&port={port}"
+        if not psql(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"):  # noqa: S608 - a constant
+            psql(f"CREATE DATABASE {DATABASE}")
         if not pid_file.socket_dir:
             self._port = port
-            where = f"@{host}:{port}/{_DATABASE}?sslmode=disable"
-        self._dsn = f"postgresql://{_ROLE}:{quote(password)}{where}"
+        self._dsn = address(pid_file, password)
 
     def _open_log(self) -> IO[bytes]:
         """Open the server's log for appending; at _LOG_SIZE_MAX it becomes the one before (one is kept)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,34 @@ def brokers(text: str) -> str:
             raise ValueError("is not a comma list of host:port")
         port(number)
     return ",".join(items)
+
+
+def topic(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", text, re.ASCII) is None or text in (".", ".."):
+        raise ValueError("is not the name of a topic (letters, digits, dot, dash, underscore)")
+    return text
+
+
+def switch(text: str) -> bool:
+    """`on` or `off`, and the words that charts and compose files write for them."""
+    word = text.lower()
+    if word not in ("on", "off", "true", "false", "yes", "no", "1", "0"):
+        raise ValueError("is not `on` or `off`")
+    return word in ("on", "true", "yes", "1")
+
+
+def readable_file(text: str) -> Path:
+    path = directory(text)
+    if not os.access(path, os.R_OK) or not path.is_file():
+        raise ValueError("is not a file that can be read")
+    return path
+
+
+def kafka_mechanism(text: str) -> str:
+    word = text.upper()
+    if word not in ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"):
+        raise ValueError("is not one of SCRAM-SHA-512, SCRAM-SHA-256, PLAIN")
+    return word
 
 
 def networks(text: str) -> str:

@@ -42,7 +42,7 @@ def test_a_service_has_its_card(name: str) -> None:
 
 def test_every_service_is_known() -> None:
     """A new service gets a card, and a line here."""
-    found = {path.parent.name for path in (ROOT / "services").glob("*/__init__.py")}
+    found = {path.parent.name for path in (ROOT / "services").glob("*/service.py")}
 
     assert found == set(SERVICES)
 

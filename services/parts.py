@@ -1,0 +1,180 @@
+"""
+Parts: what the services of one process share, opened in order and closed in the reverse order by one exit stack.
+
+    settings -> PostgreSQL (yours, or the embedded one) -> log (Kafka, or that PostgreSQL) -> tables -> pools
+
+Here, and nowhere else, the adapter of the log is picked. Nothing is built at import time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from libs.egress.policy import EgressPolicy
+from libs.log import Log
+from libs.log.kafka import KafkaAccess, KafkaLog
+from libs.log.port import LogError
+from libs.log.postgres import PostgresLog
+from libs.runtime.clock import SystemClock, SystemEntropy
+from libs.runtime.config import Settings, SettingsError
+from libs.runtime.embedded_postgres import EmbeddedPostgres
+from libs.runtime.lifecycle import Supervisor
+from libs.runtime.metrics import Metrics
+from libs.runtime.node import Node, NodeError
+from libs.runtime.postgres_binaries import EmbeddedPostgresError
+from libs.store.errors import StoreUnavailable
+from libs.store.migrate import SchemaTooNew, migrate
+from libs.store.pool import open_pool
+from libs.store.progress import ProgressWatch
+from services import VERSION
+
+ROLES: Final = ("scheduler", "dispatcher", "webhooks", "api")  # started in this order, stopped in the reverse
+FLUSH_CONNECTIONS: Final = 2
+READ_CONNECTIONS: Final = 8
+CONTROL_CONNECTIONS: Final = 6
+
+
+class StartError(Exception):
+    """Fliq cannot start; the message is one line that says what is wrong and what to do."""
+
+
+class Parts:
+    """What the services of one process share."""
+
+    def __init__(self, settings: Settings, roles: Sequence[str]) -> None:
+        """Note what is wanted; nothing is opened before `open`."""
+        self.settings = settings
+        self.roles = roles
+        self.clock = SystemClock()
+        self.entropy = SystemEntropy()
+        self.metrics = Metrics(version=VERSION)
+        self.supervisor = Supervisor()
+        try:
+            self.policy = EgressPolicy.parse(settings.egress_allow, deny=settings.egress_deny)
+        except ValueError as error:
+            raise SettingsError(f"FLIQ_EGRESS_ALLOW: {error}") from None
+        self.node = ""
+        self.partitions = 0
+        self.embedded: EmbeddedPostgres | None = None
+        self.first_token: str | None = None
+        self.log: Log
+        self.tables_pool: Any = None
+        self.control_pool: Any = None
+        self.flush_pool: Any = None
+        self.watch: ProgressWatch
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Open database, log and tables; raises `StartError` or `SettingsError`."""
+        settings = self.settings
+        watches: list[ProgressWatch] = []  # the one of this process, once there are connections that it can watch with
+
+        def connected() -> None:
+            for watch in watches:
+                watch.forget()
+
+        try:
+            node = Node.claim(settings.data_dir, override=settings.node, entropy=self.entropy)
+            stack.callback(node.release)
+            self.node = node.name
+            dsn = await self._database(stack)
+            self.log = await open_log(settings, dsn, stack)
+            self.partitions = await self.log.partitions()
+            await migrate(dsn, self.partitions)
+            self.tables_pool = await open_pool(dsn, name="tables", size=READ_CONNECTIONS, on_connect=connected)
+            stack.push_async_callback(_close_pool, self.tables_pool)
+            self.control_pool = await open_pool(dsn, name="control", size=CONTROL_CONNECTIONS)
+            stack.push_async_callback(_close_pool, self.control_pool)
+            self.flush_pool = await open_pool(dsn, name="flush", size=FLUSH_CONNECTIONS, asynchronous_commit=True)
+            stack.push_async_callback(_close_pool, self.flush_pool)
+        except (EmbeddedPostgresError, NodeError, SchemaTooNew) as error:
+            raise StartError(str(error)) from error
+        except StoreUnavailable as error:
+            raise StartError(f"{_database_name(settings)}{error}") from error
+        self.watch = ProgressWatch(self.tables_pool)
+        watches.append(self.watch)
+        stack.push_async_callback(self.watch.stop)
+
+    async def database_reason(self) -> str | None:
+        """Return None when the database answers, else why not; asked by `/readyz`, which bounds the wait."""
+        try:
+            await self.control_pool.fetchval("SELECT 1")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            return f"the database does not answer: {type(error).__name__}"
+        return None
+
+    async def _database(self, stack: AsyncExitStack) -> str:
+        if self.settings.database_url is not None:
+            return self.settings.database_url
+        if len(self.roles) < len(ROLES):
+            raise SettingsError(
+                "FLIQ_DATABASE_URL: a service on its own needs the database that the others use;"
+                " `fliq all` brings one along"
+            )
+        self.embedded = EmbeddedPostgres(self.settings.data_dir)
+        await stack.enter_async_context(self.embedded)
+        watching = asyncio.create_task(self.embedded.watch(), name="embedded postgresql")
+        self.supervisor.watch("embedded postgresql", watching)
+        stack.push_async_callback(_end, watching)
+        return self.embedded.dsn
+
+
+async def open_log(settings: Settings, dsn: str, stack: AsyncExitStack) -> Log:
+    """
+    Open the log that the settings name; *stack* closes it.
+
+    Raises:
+        SettingsError: the settings of Kafka contradict each other.
+        StartError: it cannot be reached, or is not as Fliq needs it.
+    """
+    log: Log
+    if settings.kafka_bootstrap is None:
+        log, place = PostgresLog(dsn, partitions=settings.partition_count), _database_name(settings)
+    else:
+        log = KafkaLog(_kafka_access(settings), topic=settings.kafka_topic, partitions=settings.partition_count)
+        place = "FLIQ_KAFKA_BOOTSTRAP: "
+    try:
+        await log.start()
+    except LogError as error:
+        raise StartError(f"{place}{error}") from error
+    except (ssl.SSLError, OSError) as error:
+        raise StartError(f"{place}{error}") from error
+    stack.push_async_callback(log.stop)
+    return log
+
+
+def _kafka_access(settings: Settings) -> KafkaAccess:
+    try:
+        return KafkaAccess(
+            bootstrap=settings.kafka_bootstrap or "",
+            tls=settings.kafka_tls,
+            ca_file=settings.kafka_ca_file,
+            cert_file=settings.kafka_cert_file,
+            key_file=settings.kafka_key_file,
+            username=settings.kafka_username,
+            password=settings.kafka_password,
+            mechanism=settings.kafka_mechanism,  # type: ignore[arg-type]  # the table of settings takes no other words
+        )
+    except ValueError as error:
+        raise SettingsError(f"FLIQ_KAFKA_*: {error}") from None
+
+
+def _database_name(settings: Settings) -> str:
+    """Name the operator's own database by its variable, where it is mended; the embedded one has none."""
+    return "" if settings.database_url is None else "FLIQ_DATABASE_URL: "
+
+
+async def _close_pool(pool: Any) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
