@@ -20,6 +20,7 @@ from services.api.app import ROUTES
 from services.api.context import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.errors import CODES
 from services.api.present import PUBLIC_STATUS
+from services.commands import COMMANDS
 from services.dispatcher import attempt
 from services.webhooks.payload import STATUS_WORDS
 from tests.fakes.pages import ROOT, anchors, commands, links, read
@@ -42,7 +43,7 @@ def test_every_command_exists(name: str) -> None:
     """`make x` is a target with a line in `make help`, and `fliq x` a command."""
     page = read(name)
     assert commands(page, "make") <= TARGETS
-    assert commands(page, "fliq") <= set(MEANINGS)
+    assert commands(page, "fliq") <= {*MEANINGS, *(command.NAME for command in COMMANDS)}
 
 
 def test_commands_are_found() -> None:
