@@ -134,7 +134,7 @@ async def open_log(settings: Settings, dsn: str, stack: AsyncExitStack) -> Log:
     if settings.kafka_bootstrap is None:
         log, place = PostgresLog(dsn, partitions=settings.partition_count), _database_name(settings)
     else:
-        log = KafkaLog(_kafka_access(settings), topic=settings.kafka_topic, partitions=settings.partition_count)
+        log = KafkaLog(kafka_access(settings), topic=settings.kafka_topic, partitions=settings.partition_count)
         place = "FLIQ_KAFKA_BOOTSTRAP: "
     try:
         await log.start()
@@ -146,7 +146,8 @@ async def open_log(settings: Settings, dsn: str, stack: AsyncExitStack) -> Log:
     return log
 
 
-def _kafka_access(settings: Settings) -> KafkaAccess:
+def kafka_access(settings: Settings) -> KafkaAccess:
+    """Return the way to the cluster that the settings name; raises `SettingsError` when they contradict each other."""
     try:
         return KafkaAccess(
             bootstrap=settings.kafka_bootstrap or "",

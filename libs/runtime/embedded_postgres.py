@@ -184,7 +184,7 @@ class EmbeddedPostgres:
         if found != programs.major:
             raise EmbeddedPostgresError(
                 f"{self.pgdata} was made by PostgreSQL {found} and this Fliq brings {programs.major}: "
-                "move the data with pg_dump, or set FLIQDATABASE_URL"
+                "move the data with pg_dump, or set FLIQ_DATABASE_URL"
             )
         if not self._password_file.exists():
             raise EmbeddedPostgresError(f"{self.pgdata} was not made by Fliq ({self._password_file} is missing)")

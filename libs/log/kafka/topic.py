@@ -53,7 +53,7 @@ async def ensure(connection: Connection, partitions: int) -> dict[str, str]:
             f"the log has {found} partitions, more than the {partitions} asked for: "
             "partitions cannot be taken away, ask for at least as many"
         )
-    settings = await connection.retry(lambda: _settings(connection), timeout_s=MAKE_S)
+    settings = await connection.retry(lambda: settings_of(connection), timeout_s=MAKE_S)
     reason = unfit(settings)
     if reason is not None:
         raise LogError(f"the topic {connection.topic} is not fit to be the log: {reason}")
@@ -95,11 +95,12 @@ def doubts(settings: dict[str, str], replicas: int) -> list[str]:
 
 async def replicas_of(connection: Connection) -> int:
     """Return how many copies the least copied partition has."""
-    topic = await connection.retry(lambda: _describe(connection))
+    topic = await connection.retry(lambda: describe(connection))
     return min(len(partition[3]) for partition in topic[-1]) if topic is not None else 0
 
 
-async def _describe(connection: Connection) -> Any:
+async def describe(connection: Connection) -> Any:
+    """Return what the cluster says of the topic, as in `MetadataResponse`; None when there is no such topic."""
     # All topics: asked about one that is missing, a broker may create it with settings of its own.
     answer = await connection.send_to_any(MetadataRequest(None))
     for topic in answer.topics:
@@ -109,7 +110,7 @@ async def _describe(connection: Connection) -> Any:
 
 
 async def _partition_count(connection: Connection, *, at_least: int = 0) -> int:
-    topic = await _describe(connection)
+    topic = await describe(connection)
     count = 0 if topic is None else len(topic[-1])
     if count < at_least:
         raise NotNow(f"topic {connection.topic} has {count} partitions yet")
@@ -134,7 +135,8 @@ async def _grow(connection: Connection, partitions: int) -> None:
         _check(answer.topic_errors)
 
 
-async def _settings(connection: Connection) -> dict[str, str]:
+async def settings_of(connection: Connection) -> dict[str, str]:
+    """Return the topic's settings; raises `NotNow` when they cannot be read."""
     answer = await connection.send_to_any(DescribeConfigsRequest([(_TOPIC_RESOURCE, connection.topic, None)]))
     for code, message, _, _, entries in answer.resources:
         if for_code(code) is not NoError:

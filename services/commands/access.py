@@ -1,0 +1,148 @@
+"""
+Access: how an operator's command gets at the database, the tables and the log, beside running services or without them.
+
+Nothing is migrated, claimed or locked, and no log is made: what is not there is said in one line. With the embedded PostgreSQL
+the server of `FLIQ_DATA_DIR` is used while a Fliq runs on it; else it is started for as long as the command takes.
+
+    async with database(settings) as dsn, event_log(settings, dsn) as log, tables(settings, dsn) as pool: ...
+
+Troubles that come up inside, `LogError` and `StoreUnavailable`, leave as `StartError`: one line, exit code 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from libs.log import Log
+from libs.log.kafka import KafkaLog
+from libs.log.kafka.look import look
+from libs.log.port import LogError
+from libs.log.postgres import PostgresLog
+from libs.log.postgres.look import partition_count
+from libs.runtime import embedded_address
+from libs.runtime.config import Settings
+from libs.runtime.embedded_postgres import EmbeddedPostgres
+from libs.runtime.postgres_binaries import EmbeddedPostgresError
+from libs.store.errors import StoreUnavailable
+from libs.store.pool import open_pool
+from services.parts import StartError, kafka_access
+
+CLOSE_S: Final = 5.0
+
+
+@asynccontextmanager
+async def database(settings: Settings, *, may_start: bool = True) -> AsyncIterator[str]:
+    """
+    Give the address of the database that the settings name.
+
+    Args:
+        may_start: start an embedded server that does not run, and stop it afterwards.
+
+    Raises:
+        StartError: there is none, or it does not start.
+    """
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    place = settings.data_dir.absolute()
+    running = _running(place)
+    if running is not None:
+        yield running
+        return
+    if not embedded_address.exists(place):
+        raise StartError(f"no Fliq has run in {place} yet: set FLIQ_DATA_DIR to its directory, or FLIQ_DATABASE_URL")
+    if not may_start:
+        raise StartError(f"the embedded PostgreSQL in {place} is not running: start `fliq all` first")
+    async with AsyncExitStack() as stack:
+        try:
+            server = await stack.enter_async_context(EmbeddedPostgres(place, say=_to_stderr))
+        except EmbeddedPostgresError as error:
+            raise StartError(str(error)) from error
+        yield server.dsn
+
+
+@asynccontextmanager
+async def event_log(settings: Settings, dsn: str) -> AsyncIterator[Log]:
+    """
+    Give the log that the settings name, with the partitions that it has: nothing is made, nothing grows.
+
+    Args:
+        dsn: the database, for the log that is kept there.
+
+    Raises:
+        SettingsError: the settings of Kafka contradict each other.
+        StartError: there is no log, or it cannot be reached or used.
+    """
+    log: Log
+    try:
+        if settings.kafka_bootstrap is None:
+            count = await partition_count(dsn)
+            if not count:
+                raise StartError("there is no log in this database yet: start the services first")
+            log = PostgresLog(dsn, partitions=count)
+        else:
+            access = kafka_access(settings)
+            topic = await look(access, settings.kafka_topic)
+            if not topic.partitions:
+                raise StartError(f"FLIQ_KAFKA_TOPIC: there is no topic {settings.kafka_topic} yet")
+            log = KafkaLog(access, topic=settings.kafka_topic, partitions=len(topic.partitions))
+        try:
+            await log.start()
+            yield log
+        finally:
+            await log.stop()
+    except (LogError, ssl.SSLError) as error:
+        raise StartError(f"{log_place(settings)}{error}") from error
+
+
+@asynccontextmanager
+async def tables(settings: Settings, dsn: str, *, size: int = 2) -> AsyncIterator[Any]:
+    """
+    Give a pool of *size* connections to the tables, as `libs.store.pool` makes it.
+
+    Raises:
+        StartError: the database cannot be reached.
+    """
+    try:
+        pool = await open_pool(dsn, name="command", size=size)
+        try:
+            yield pool
+        finally:
+            await _close(pool)
+    except StoreUnavailable as error:
+        raise StartError(f"{database_place(settings)}{error}") from error
+
+
+def log_place(settings: Settings) -> str:
+    """Return the variable where trouble with the log is mended, as the beginning of a line."""
+    return database_place(settings) if settings.kafka_bootstrap is None else "FLIQ_KAFKA_BOOTSTRAP: "
+
+
+def database_place(settings: Settings) -> str:
+    """Return the variable where trouble with the database is mended; the embedded one has none."""
+    return "" if settings.database_url is None else "FLIQ_DATABASE_URL: "
+
+
+def _running(data_dir: Path) -> str | None:
+    try:
+        return embedded_address.running_address(data_dir)
+    except OSError as error:
+        raise StartError(f"FLIQ_DATA_DIR: cannot use {data_dir}: {error.strerror}") from error
+
+
+def _to_stderr(line: str) -> None:
+    print(f"fliq: {line}", file=sys.stderr, flush=True)  # noqa: T201 - progress, for a person
+
+
+async def _close(pool: Any) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
