@@ -61,8 +61,8 @@ kafka-up: install ## start a Kafka broker on loopback, data in .fliq/kafka (BROK
 kafka-down: install ## end what kafka-up started; the data stays
 	@$(PYTHON) -m tests.kafka down
 
-lock: ## resolve pyproject.toml into requirements.lock (needs a package index)
-	@python=$$(PYTHON3="$(PYTHON3)" scripts/find-python) && scripts/lock "$$python"
+lock: ## resolve pyproject.toml into the two locks (needs a package index; ARGS=--upgrade takes newer versions)
+	@python=$$(PYTHON3="$(PYTHON3)" scripts/find-python) && scripts/lock "$$python" $(ARGS)
 
 docs: install ## write the generated pages of docs/ again
 	@$(PYTHON) -m scripts.docs
