@@ -27,7 +27,7 @@ from libs.runtime.metrics import Metrics
 from libs.runtime.node import Node, NodeError
 from libs.runtime.postgres_binaries import EmbeddedPostgresError
 from libs.store.errors import StoreUnavailable
-from libs.store.migrate import SchemaTooNew, migrate
+from libs.store.migrate import SchemaError, migrate
 from libs.store.pool import open_pool
 from libs.store.progress import ProgressWatch
 from services import VERSION
@@ -90,7 +90,7 @@ class Parts:
             stack.push_async_callback(_close_pool, self.control_pool)
             self.flush_pool = await open_pool(dsn, name="flush", size=FLUSH_CONNECTIONS, asynchronous_commit=True)
             stack.push_async_callback(_close_pool, self.flush_pool)
-        except (EmbeddedPostgresError, NodeError, SchemaTooNew) as error:
+        except (EmbeddedPostgresError, NodeError, SchemaError) as error:
             raise StartError(str(error)) from error
         except StoreUnavailable as error:
             raise StartError(f"{_database_name(settings)}{error}") from error
