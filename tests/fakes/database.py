@@ -1,0 +1,369 @@
+"""
+A database in memory: every table that Fliq keeps, as dictionaries, with the fences, leases and clock that the statements rely on.
+
+Each method is one transaction, made in one step. What it wrote can be taken back from the newest on (`take_back`), as when a server
+crashes with commits that it did not wait for, or when a replica that lagged takes over. Nothing random: nonces are numbered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+import msgspec
+
+from libs.domain.job import JobState, JobStatus
+from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.events import AttemptDue, Claim, Spec
+from libs.events.ids import execution_id
+from libs.store.accounts import Token
+from libs.store.changes import DAY_MS, ExecutionRow, Flush
+from libs.store.idempotency import Reservation
+from libs.store.leases import Lease
+from libs.store.tables import AllRows, Snapshot
+
+_ABSENT: Any = object()
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_spec_of = msgspec.json.Decoder(Spec).decode
+
+
+class LeaseRow(NamedTuple):
+    """Who holds a partition in a role: *until* in ms by the database's clock, None when nobody does."""
+
+    epoch: int = 0
+    nonce: str | None = None
+    node: str | None = None
+    until: int | None = None
+
+
+class Commit(NamedTuple):
+    """What one transaction overwrote; *is_durable* when its caller was told only after the disk had it."""
+
+    at: int
+    is_durable: bool
+    undo: list[tuple[dict[Any, Any], Any, Any]]
+
+
+class Database:
+    """The tables. *now* is the database's own clock, in ms."""
+
+    def __init__(self, *, now: Callable[[], int] = lambda: 0) -> None:
+        """Start with nothing in any table."""
+        self.now = now
+        self.positions: dict[int, tuple[int, Claim | None]] = {}
+        self.nonces: dict[int, str] = {}
+        self.jobs: dict[str, JobState] = {}
+        self.schedules: dict[str, ScheduleState] = {}
+        self.specs_by_id: dict[str, bytes] = {}
+        self.execution_rows: dict[tuple[str, int], ExecutionRow] = {}
+        self.partition_of: dict[str, int] = {}
+        self.usage_by_day: dict[tuple[str, int], int] = {}
+        self.usage_of: dict[tuple[int, str, int], int] = {}
+        self.lease_rows: dict[tuple[str, int], LeaseRow] = {}
+        self.role_positions: dict[tuple[str, int], tuple[int, Claim | None]] = {}
+        self.seen: dict[tuple[str, str], int] = {}
+        self.keys: dict[tuple[str, str], Reservation] = {}
+        self.tokens_by_hash: dict[bytes, Token] = {}
+        self.secrets: dict[str, tuple[str, ...]] = {}
+        self.journal: list[Commit] = []
+        self.flush_count = 0
+        self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
+        self._nonces_made = 0
+
+    def _write(self, table: dict[Any, Any], key: Any, value: Any) -> None:
+        self._undo.append((table, key, table.get(key, _ABSENT)))
+        if value is _ABSENT:
+            table.pop(key, None)
+        else:
+            table[key] = value
+
+    def _commit(self, *, is_durable: bool) -> None:
+        if self._undo:
+            self.journal.append(Commit(self.now(), is_durable, self._undo))
+            self._undo = []
+
+    def take_back(self, count: int, *, keep: Collection[int] = ()) -> None:
+        """Take the last *count* transactions back, but not what they wrote to the tables whose `id` is in *keep*."""
+        for _ in range(count):
+            for table, key, old in reversed(self.journal.pop().undo):
+                if id(table) in keep:
+                    continue
+                if old is _ABSENT:
+                    table.pop(key, None)
+                else:
+                    table[key] = old
+
+    # --- the fold: owners and flushers ------------------------------------------------------------------------------------
+
+    def progress(self, partition: int) -> tuple[int, Claim | None]:
+        return self.positions.get(partition, (-1, None))
+
+    def all_positions(self) -> list[dict[str, int]]:
+        return [{"part": partition, "position": position} for partition, (position, _) in self.positions.items()]
+
+    def load(self, partition: int, ids: Iterable[str]) -> tuple[list[JobState], list[ScheduleState]]:
+        mine = [known for known in ids if self.partition_of.get(known) == partition]
+        return (
+            [self.jobs[known] for known in mine if known in self.jobs],
+            [self.schedules[known] for known in mine if known in self.schedules],
+        )
+
+    def load_open(self, partition: int) -> list[JobState]:
+        return [
+            job
+            for job in self._jobs(partition)
+            if job.status in (JobStatus.RUNNING, JobStatus.FINISHING) or job.cancel_requested
+        ]
+
+    def load_due(
+        self, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
+    ) -> list[JobState]:
+        found = [
+            job
+            for job in self._jobs(partition)
+            if job.is_waiting and not job.held and since <= job.fire_at < before and job.account not in avoid
+        ]
+        return sorted(found, key=lambda job: job.fire_at)[:limit]
+
+    def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
+        found = self.load_due(partition, before, len(self.jobs))
+        return [job for job in found if job.account == account][:limit]
+
+    def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
+        found = [
+            (schedule.next_run_at, schedule.schedule_id)
+            for schedule in self.schedules.values()
+            if self.partition_of[schedule.schedule_id] == partition
+            and schedule.is_active
+            and not schedule.held
+            and schedule.next_run_at is not None
+            and since <= schedule.next_run_at < before
+        ]
+        return [self.schedules[known] for _, known in sorted(found)[:limit]]
+
+    def flush(self, flushes: Sequence[Flush]) -> set[int]:
+        missed: set[int] = set()
+        for flush in flushes:
+            position, _ = self.progress(flush.partition)
+            if self.nonces.get(flush.partition) != flush.lease_nonce or position != flush.from_position:
+                missed.add(flush.partition)
+                continue
+            self.flush_count += 1
+            self._write(self.positions, flush.partition, (flush.to_position, flush.claim))
+            self._write_changes(flush)
+        self._commit(is_durable=False)
+        return missed
+
+    def _write_changes(self, flush: Flush) -> None:
+        partition, changes = flush.partition, flush.changes
+        for job in changes.jobs.values():
+            self._write(self.jobs, job.job_id, job)
+            self._write(self.partition_of, job.job_id, partition)
+        for schedule in changes.schedules.values():
+            self._write(self.schedules, schedule.schedule_id, schedule)
+            self._write(self.partition_of, schedule.schedule_id, partition)
+        for spec_id, spec in changes.specs.items():
+            self._write(self.specs_by_id, spec_id, spec)
+        for key, row in changes.executions.items():
+            self._write(self.execution_rows, key, row)
+        for (account, day), count in changes.usage.items():
+            self._write(self.usage_by_day, (account, day), self.usage_by_day.get((account, day), 0) + count)
+            own = (partition, account, day)
+            self._write(self.usage_of, own, self.usage_of.get(own, 0) + count)
+
+    def was_written(self, flush: Flush) -> bool:
+        """Whether *flush*, refused by the fence, had been written before."""
+        return (
+            self.progress(flush.partition)[0] == flush.to_position
+            and self.nonces.get(flush.partition) == flush.lease_nonce
+        )
+
+    def running(self, partition: int) -> Snapshot:
+        position, claim = self.progress(partition)
+        jobs = [job for job in self._jobs(partition) if job.status is JobStatus.RUNNING and not job.held]
+        return Snapshot(position, claim, [_due(job) for job in jobs])
+
+    def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
+        return {known: _spec_of(self.specs_by_id[known]) for known in ids if known in self.specs_by_id}
+
+    def all_rows(self, partition: int) -> AllRows:
+        position, claim = self.progress(partition)
+        return AllRows(
+            position,
+            claim,
+            {job.job_id: job for job in self._jobs(partition)},
+            {known: each for known, each in self.schedules.items() if self.partition_of[known] == partition},
+            {known: each for known, each in self.specs_by_id.items() if self.partition_of[known] == partition},
+            {key: each for key, each in self.execution_rows.items() if self.partition_of[key[0]] == partition},
+            {(account, day): each for (part, account, day), each in self.usage_of.items() if part == partition},
+        )
+
+    def _jobs(self, partition: int) -> list[JobState]:
+        return [job for job in self.jobs.values() if self.partition_of[job.job_id] == partition]
+
+    # --- the api ----------------------------------------------------------------------------------------------------------
+
+    def get_job(self, account: str, job_id: str) -> tuple[JobState, Spec] | None:
+        job = self.jobs.get(job_id)
+        return None if job is None or job.account != account else (job, _spec_of(self.specs_by_id[job.spec_id]))
+
+    def job_status(self, job_id: str) -> JobStatus | None:
+        job = self.jobs.get(job_id)
+        return None if job is None else job.status
+
+    def list_jobs(
+        self,
+        account: str,
+        *,
+        statuses: Collection[JobStatus] | None = None,
+        schedule_id: str | None = None,
+        limit: int,
+        before: str | None = None,
+    ) -> list[tuple[JobState, Spec]]:
+        found = [
+            job_id
+            for job_id, job in self.jobs.items()
+            if job.account == account
+            and (statuses is None or job.status in statuses)
+            and (schedule_id is None or job.schedule_id == schedule_id)
+            and (before is None or job_id < before)
+        ]
+        newest = [self.jobs[job_id] for job_id in sorted(found, reverse=True)[:limit]]
+        return [(job, _spec_of(self.specs_by_id[job.spec_id])) for job in newest]
+
+    def executions(self, account: str, job_id: str) -> list[ExecutionRow]:
+        job = self.jobs.get(job_id)
+        if job is None or job.account != account:
+            return []
+        return [row for key, row in sorted(self.execution_rows.items()) if key[0] == job_id]
+
+    def get_schedule(self, account: str, schedule_id: str) -> tuple[ScheduleState, Spec] | None:
+        state = self.schedules.get(schedule_id)
+        if state is None or state.account != account:
+            return None
+        return state, _spec_of(self.specs_by_id[schedule_id])
+
+    def list_schedules(
+        self, account: str, *, limit: int, before: str | None = None
+    ) -> list[tuple[ScheduleState, Spec]]:
+        found = [
+            known
+            for known, each in self.schedules.items()
+            if each.account == account and each.status != ScheduleStatus.DELETED and (before is None or known < before)
+        ]
+        newest = sorted(found, reverse=True)[:limit]
+        return [(self.schedules[known], _spec_of(self.specs_by_id[known])) for known in newest]
+
+    def usage(self, account: str, day: date) -> int:
+        return self.usage_by_day.get((account, day.toordinal() - _EPOCH_DAY), 0)
+
+    def reserve(self, account: str, key: str, request_hash: bytes, job_id: str, created_at: int) -> Reservation:
+        held = self.keys.get((account, key))
+        if held is not None:
+            return held._replace(is_new=False)
+        made = Reservation(job_id, request_hash, created_at, True)
+        self._write(self.keys, (account, key), made)
+        self._commit(is_durable=True)
+        return made
+
+    def reservation(self, account: str, key: str) -> Reservation | None:
+        held = self.keys.get((account, key))
+        return None if held is None else held._replace(is_new=False)
+
+    def find(self, token_hash: bytes) -> Token | None:
+        return self.tokens_by_hash.get(token_hash)
+
+    def signing_secrets(self, accounts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        return {account: self.secrets[account] for account in accounts if account in self.secrets}
+
+    # --- leases -----------------------------------------------------------------------------------------------------------
+
+    def acquire(
+        self, role: str, node: str, ttl_s: float, limit: int, held: Collection[str], avoid: Collection[int]
+    ) -> list[Lease]:
+        """Take free leases: nobody's, run out, or of this node's name in an earlier life (libs/store/leases.py)."""
+        taken: list[Lease] = []
+        for (of, partition), row in sorted(self.lease_rows.items()):
+            if of != role or partition in avoid or len(taken) == limit or (row.nonce is not None and row.nonce in held):
+                continue
+            if row.until is not None and row.until >= self.now() and row.node != node:
+                continue
+            self._nonces_made += 1
+            nonce = f"{self._nonces_made:016x}"
+            claim = (
+                self.progress(partition)[1]
+                if role == "scheduler"
+                else self.role_positions.get((role, partition), (-1, None))[1]
+            )
+            epoch = max(row.epoch, claim.epoch if claim else 0) + 1
+            self._set_lease(role, partition, LeaseRow(epoch, nonce, node, self.now() + int(ttl_s * 1000)))
+            taken.append(Lease(partition, nonce, epoch))
+        self._commit(is_durable=True)
+        return taken
+
+    def renew(self, role: str, ttl_s: float, leases: Sequence[Lease]) -> set[int]:
+        """Extend *leases*; return the partitions of those that are somebody else's."""
+        lost = set()
+        for lease in leases:
+            row = self.lease_rows[role, lease.partition]
+            if row.nonce == lease.nonce:
+                self._set_lease(role, lease.partition, row._replace(until=self.now() + int(ttl_s * 1000)))
+            else:
+                lost.add(lease.partition)
+        self._commit(is_durable=True)
+        return lost
+
+    def release(self, role: str, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            row = self.lease_rows[role, lease.partition]
+            if row.nonce == lease.nonce:
+                self._set_lease(role, lease.partition, LeaseRow(row.epoch))
+        self._commit(is_durable=True)
+
+    def expire(self, role: str, partition: int) -> None:
+        """Let a lease run out before its time: its holder does not know."""
+        row = self.lease_rows[role, partition]
+        self._set_lease(role, partition, row._replace(until=None))
+        self._commit(is_durable=True)
+
+    def _set_lease(self, role: str, partition: int, row: LeaseRow) -> None:
+        self._write(self.lease_rows, (role, partition), row)
+        if role == "scheduler":
+            self._write(self.nonces, partition, _ABSENT if row.nonce is None else row.nonce)
+
+    def members(self, role: str, node: str, ttl_s: float) -> int:
+        self.seen[role, node] = self.now()
+        since = self.now() - ttl_s * 1000
+        return 1 + sum(of == role and who != node and at > since for (of, who), at in self.seen.items())
+
+    def leave(self, role: str, node: str) -> None:
+        self.seen.pop((role, node), None)
+
+    def role_position(self, role: str, partition: int) -> tuple[int, Claim | None]:
+        return self.role_positions.get((role, partition), (-1, None))
+
+    def save_role_position(self, role: str, lease: Lease, position: int, claim: Claim | None) -> bool:
+        if self.lease_rows[role, lease.partition].nonce != lease.nonce:
+            return False
+        self._write(self.role_positions, (role, lease.partition), (position, claim))
+        self._commit(is_durable=True)
+        return True
+
+
+def _due(job: JobState) -> AttemptDue:
+    return AttemptDue(
+        job_id=job.job_id,
+        account=job.account,
+        at=job.fire_at,
+        attempt=job.attempt,
+        execution_id=execution_id(job.job_id, job.attempt),
+        not_before=job.fire_at,
+        scheduled_at=job.scheduled_at,
+        timeout_ms=job.timeout_ms,
+        spec_id=job.spec_id,
+        schedule_id=job.schedule_id,
+    )
+
+
+__all__ = ["DAY_MS", "Commit", "Database", "LeaseRow"]
