@@ -180,6 +180,7 @@ def _scheduler(parts: Parts, stack: AsyncExitStack) -> SchedulerService:
         on_gained=service.on_gained,
         on_lost=service.on_lost,
         before_release=service.hand_off,
+        is_fenced=True,
     )
     return service
 

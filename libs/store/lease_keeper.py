@@ -1,12 +1,18 @@
 """
 Lease keeper: holds a fair share of the partitions, and knows when to let go.
 
-Every `INTERVAL_S` it renews what it holds, counts who lives, takes free leases up to ceil(partitions / members), and hands one
-lease back when it holds more than that. Two that start together thus settle within a few rounds, and nothing moves back and forth.
+Every `INTERVAL_S` it renews what it holds, counts who lives, takes free leases up to ceil(partitions / members), and hands a few
+back when it holds more than that. Two that start together thus settle within a few rounds, and nothing moves back and forth.
+Every `LOOK_S` in between it looks whether a lease became free, so that the partitions of one who left wait for a moment only.
+A node that was asked to drain is not counted, takes nothing, and hands back what it holds as fast as its holder lets it.
 
     certain   By our own monotonic clock a lease is certain for 0.6 of its term, counted from before the request that last renewed
               it was sent. The database counts the whole term from when it got that request: by the time anybody else may take the
               lease, we have stopped. After a long stall `holds` is false before the keeper itself has woken.
+    fenced    A holder whose work is fenced elsewhere (an owner: its decisions by its claim in the log, its flushes by the nonce)
+              need not stop while the database is away: nobody can take a lease then. It goes on until the database says that a
+              lease is another's, or until it reads the newer claim.
+    outage    The first round after one takes nothing: the others renew what is theirs, and are seen again.
     losing    `on_lost` is called exactly once for each `on_gained`, before the lease is given back or forgotten.
 
 Neither callback may take long: while one runs, nothing is renewed. One that raises, or takes too long, is logged; a lease that was
@@ -24,9 +30,12 @@ from libs.store.errors import StoreUnavailable, within
 from libs.store.leases import Lease
 
 INTERVAL_S: Final = 1.0
+LOOK_S: Final = 0.25  # between two looks for leases that became free
+HAND_BACK_SHARE: Final = 16  # at most one in so many partitions is handed back at a time
 CERTAIN_FRACTION: Final = 0.6
 CALLBACK_TIMEOUT_S: Final = 5.0
 RELEASE_TIMEOUT_S: Final = 2.0
+DRAIN_S: Final = 35.0  # for a node that was asked to drain: longer than most calls take, so that none is made twice
 HAND_BACK_S: Final = 5.0  # most calls have ended by then; the partition is not served meanwhile
 NOT_TAKEN_PAUSE_S: Final = 2.0  # after a lease that could not be taken up
 PATIENCE_MIN_S: Final = 0.5  # for one answer of the database, when certainty has run out already
@@ -42,6 +51,7 @@ class Leases(Protocol):
 
     role: str
     ttl_s: float
+    is_draining: bool  # as of the last `members`
 
     async def acquire(self, limit: int, *, avoid: Sequence[int] = ()) -> list[Lease]:
         """Take up to *limit* free leases."""
@@ -53,7 +63,10 @@ class Leases(Protocol):
         """Give *leases* back."""
 
     async def members(self) -> int:
-        """Return how many live nodes there are, this one included."""
+        """Return how many live nodes share the partitions, this one included; learn whether it is to drain."""
+
+    async def free(self) -> tuple[int, int]:
+        """Return how many leases are free, and what `members` would return; writes nothing."""
 
     async def leave(self) -> None:
         """Stop being counted."""
@@ -93,10 +106,11 @@ class LeaseKeeper:
         on_lost: Callable[[int], Awaitable[None]],
         may_release: Callable[[int], bool] | None = None,
         before_release: Callable[[int], Awaitable[None]] | None = None,
+        is_fenced: bool = False,
         clock: KeeperClock | None = None,
     ) -> None:
         """
-        Keep a share of *partitions* leases; see the module for when the callbacks come.
+        Keep a share of *partitions* leases; see the module for when the callbacks come, and for *is_fenced*.
 
         A holder with *may_release* is asked each round, for at most `HAND_BACK_S`, before a lease goes back for the sake of
         balance: it stops taking at once, and says true when nothing is under way any more. *before_release* is awaited just before
@@ -112,15 +126,17 @@ class LeaseKeeper:
         self._paused_until: dict[int, float] = {}
         self._may_release = may_release
         self._before_release = before_release
-        self._going_back: tuple[Lease, float] | None = None
+        self._going_back: dict[int, tuple[Lease, float]] = {}
+        self._is_fenced = is_fenced
+        self._answered_at = -math.inf
         self._members = 0
         self._task: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()  # one who gains, loses or releases at a time
 
     @property
     def is_spare(self) -> bool:
-        """Whether there are more members than partitions, so that holding none is as it should be."""
-        return not self._held and self._members > self._partitions
+        """Whether holding none is as it should be: there are more members than partitions, or this one was drained."""
+        return not self._held and (self._members > self._partitions or self._leases.is_draining)
 
     @property
     def held(self) -> dict[int, Lease]:
@@ -147,8 +163,9 @@ class LeaseKeeper:
             leases = list(self._held.values())
             for lease in leases:
                 await self._lose(lease.partition)
-            await self._bounded(self._leases.release(leases))
+            # In this order: whoever sees a free lease must not count us any more, or it would take too few.
             await self._bounded(self._leases.leave())
+            await self._bounded(self._leases.release(leases))
 
     async def give_up(self, partition: int, *, pause_s: float = 0.0) -> None:
         """
@@ -171,7 +188,25 @@ class LeaseKeeper:
             except Exception:
                 # A defect must not end the keeping of leases: they would run out one by one without a word.
                 log.exception("lease keeping failed", role=self._leases.role)
-            await self._clock.sleep(INTERVAL_S)
+            next_at = self._clock.monotonic_s() + INTERVAL_S
+            while self._clock.monotonic_s() + LOOK_S < next_at:
+                await self._clock.sleep(LOOK_S)
+                await self._look()
+            await self._clock.sleep(max(next_at - self._clock.monotonic_s(), 0.0))
+
+    async def _look(self) -> None:
+        """Between two rounds: take what became free, if that is ours to take."""
+        if not self._members or self._going_back:
+            return  # the first round has not come to its end yet, or we have too many
+        try:
+            async with self._busy:
+                free, self._members = await self._answer(self._leases.free())
+                if free and len(self._held) < self._share:
+                    await self._take()
+        except StoreUnavailable:
+            return  # the next round says so
+        except Exception:
+            log.exception("lease keeping failed", role=self._leases.role)
 
     async def tick(self) -> None:
         """
@@ -200,6 +235,8 @@ class LeaseKeeper:
             await self._lose(partition)
 
     async def _drop_uncertain(self) -> None:
+        if self._is_fenced:
+            return
         for partition, lease in [
             (partition, lease) for partition, lease in self._held.items() if not self.holds(partition)
         ]:
@@ -209,22 +246,33 @@ class LeaseKeeper:
             # So that it counts as free when the database is back, even for this same node.
             await self._bounded(self._leases.release([lease]))
 
+    @property
+    def _share(self) -> int:
+        return 0 if self._leases.is_draining else math.ceil(self._partitions / self._members)
+
     async def _balance(self) -> None:
         self._members = await self._answer(self._leases.members())
-        share = math.ceil(self._partitions / self._members)
+        now = self._clock.monotonic_s()
+        was_away = self._answered_at > -math.inf and now > self._answered_at + self._leases.ttl_s
+        self._answered_at = now
+        self._going_back = {
+            part: (lease, until) for part, (lease, until) in self._going_back.items() if self._held.get(part) is lease
+        }
+        if self._going_back or len(self._held) > self._share:
+            await self._hand_back()
+        elif len(self._held) < self._share and not was_away:
+            await self._take()
+
+    async def _take(self) -> None:
+        """Take free leases, up to our share."""
         now = self._clock.monotonic_s()
         self._paused_until = {part: until for part, until in self._paused_until.items() if until > now}
-        if self._going_back is not None and self._held.get(self._going_back[0].partition) is not self._going_back[0]:
-            self._going_back = None  # it was lost before it could be given
-        if self._going_back is not None or len(self._held) > share:
-            await self._hand_back()
-        elif len(self._held) < share:
-            wanted = share - len(self._held)
-            for lease in await self._answer(self._leases.acquire(wanted, avoid=list(self._paused_until))):
-                self._held[lease.partition] = lease
-                self._certain_until[lease.partition] = now + CERTAIN_FRACTION * self._leases.ttl_s
-                if not await self._call(self._on_gained(lease)):
-                    await self._return(lease)
+        wanted = self._share - len(self._held)
+        for lease in await self._answer(self._leases.acquire(wanted, avoid=list(self._paused_until))):
+            self._held[lease.partition] = lease
+            self._certain_until[lease.partition] = now + CERTAIN_FRACTION * self._leases.ttl_s
+            if not await self._call(self._on_gained(lease)):
+                await self._return(lease)
 
     async def _return(self, lease: Lease) -> None:
         """Give back a lease that nobody took up, and try again later: kept, it would leave its partition without an owner."""
@@ -233,14 +281,24 @@ class LeaseKeeper:
         await self._bounded(self._leases.release([lease]))
 
     async def _hand_back(self) -> None:
-        """Give one lease back once its holder is done with it; once begun, this comes to its end."""
+        """Give a few leases back once their holder is done with them; once begun, this comes to its end."""
         now = self._clock.monotonic_s()
-        if self._going_back is None:
-            self._going_back = self._held[max(self._held)], now + HAND_BACK_S
-        lease, until = self._going_back
-        if self._may_release is not None and not self._may_release(lease.partition) and now < until:
-            return
-        self._going_back = None
+        if not self._going_back:
+            count = len(self._held) - self._share
+            if not self._leases.is_draining:
+                count = min(count, math.ceil(self._partitions / HAND_BACK_SHARE))
+            until = now + (DRAIN_S if self._leases.is_draining else HAND_BACK_S)
+            for partition in sorted(self._held)[-count:]:
+                self._going_back[partition] = self._held[partition], until
+        may_release = self._may_release or _always
+        # Each is asked, also when another is not done yet: asked once, it takes no more.
+        done = [part for part, (_, until) in self._going_back.items() if may_release(part) or now >= until]
+        for partition in done:
+            del self._going_back[partition]
+        await asyncio.gather(*[self._give(self._held[partition]) for partition in done])
+
+    async def _give(self, lease: Lease) -> None:
+        """Give one lease back to whoever has too few."""
         if self._before_release is not None:
             await self._call(self._before_release(lease.partition))
             if self._held.get(lease.partition) is not lease:
@@ -276,3 +334,7 @@ class LeaseKeeper:
             await within(RELEASE_TIMEOUT_S, call)
         except (StoreUnavailable, TimeoutError) as error:
             log.warning("a lease was not given back", role=self._leases.role, reason=str(error))
+
+
+def _always(_: int) -> bool:
+    return True

@@ -18,6 +18,7 @@ from libs.events import Claim
 from libs.store.errors import store_call
 
 TTL_S = 4.0
+ALL_PARTITIONS = 1 << 30
 
 
 class Lease(NamedTuple):
@@ -31,21 +32,34 @@ class Lease(NamedTuple):
 class _Leases:
     """What owners and roles have in common; the two differ in the table they are kept in."""
 
-    def __init__(self, pool: Any, role: str, node: str, ttl_s: float, sql: "_Sql") -> None:
+    def __init__(
+        self, pool: Any, role: str, node: str, ttl_s: float, sql: "_Sql", partitions: int, version: str
+    ) -> None:
         self.role = role
         self.node = node
         self.ttl_s = ttl_s
+        self.is_draining = False
         self._pool = pool
         self._sql = sql
+        self._partitions = partitions
+        self._version = version
         self._held: dict[int, str] = {}
+        self._is_known = False
 
     @store_call
     async def acquire(self, limit: int, *, avoid: Sequence[int] = ()) -> list[Lease]:
-        """Take up to *limit* free leases of partitions that are not in *avoid*, and return them in their order."""
+        """Take up to *limit* free leases of partitions that this node knows, not in *avoid*; return them in their order."""
         if limit <= 0:
             return []
         found = await self._pool.fetch(
-            self._sql.acquire, self.role, self.node, self.ttl_s, limit, list(self._held.values()), list(avoid)
+            self._sql.acquire,
+            self.role,
+            self.node,
+            self.ttl_s,
+            limit,
+            list(self._held.values()),
+            list(avoid),
+            self._partitions,
         )
         leases = sorted(Lease(row["part"], row["nonce"], row["epoch"]) for row in found)
         self._held.update({lease.partition: lease.nonce for lease in leases})
@@ -73,9 +87,30 @@ class _Leases:
 
     @store_call
     async def members(self) -> int:
-        """Show that this node lives, and return how many of its role do, this one included."""
-        count: int = await self._pool.fetchval(_MEMBERS, self.node, self.role, self.ttl_s)
-        return count
+        """
+        Show that this node lives, and return how many of its role share the partitions: it is one of them, drained ones are not.
+
+        Notes in `is_draining` whether this node was asked to hand everything over. What was asked of the node's life before
+        this one counts no more.
+        """
+        row = await self._pool.fetchrow(
+            _MEMBERS,
+            self.node,
+            self.role,
+            self.ttl_s,
+            self._is_known,
+            self._partitions if self._partitions < ALL_PARTITIONS else None,
+            self._version,
+        )
+        self._is_known = True
+        self.is_draining = row["draining"]
+        return 1 + int(row["others"])
+
+    @store_call
+    async def free(self) -> tuple[int, int]:
+        """Return how many leases of partitions that this node knows are free, and what `members` would; writes nothing."""
+        row = await self._pool.fetchrow(self._sql.free, self.role, self.node, self.ttl_s, self._partitions)
+        return row["free"], row["members"]
 
     @store_call
     async def leave(self) -> None:
@@ -86,17 +121,34 @@ class _Leases:
 class OwnerLeases(_Leases):
     """The schedulers' leases: they fence flushes, and their epochs and nonces are what is claimed in the log."""
 
-    def __init__(self, pool: Any, node: str, *, ttl_s: float = TTL_S) -> None:
-        """Take leases as *node*, a name that no other live process has."""
-        super().__init__(pool, "scheduler", node, ttl_s, _OWNER)
+    def __init__(
+        self, pool: Any, node: str, *, ttl_s: float = TTL_S, partitions: int = ALL_PARTITIONS, version: str = ""
+    ) -> None:
+        """
+        Take leases as *node*, a name that no other live process has.
+
+        Args:
+            partitions: how many this process knows; those that came later are left to others.
+            version: of this build, shown to operators.
+        """
+        super().__init__(pool, "scheduler", node, ttl_s, _OWNER, partitions, version)
 
 
 class RoleLeases(_Leases):
     """The leases of a role that only reads the log, with the position that it has done with."""
 
-    def __init__(self, pool: Any, role: str, node: str, *, ttl_s: float = TTL_S) -> None:
-        """Take leases of *role* (`dispatcher` or `webhooks`) as *node*, a name that no other live process has."""
-        super().__init__(pool, role, node, ttl_s, _ROLE)
+    def __init__(
+        self,
+        pool: Any,
+        role: str,
+        node: str,
+        *,
+        ttl_s: float = TTL_S,
+        partitions: int = ALL_PARTITIONS,
+        version: str = "",
+    ) -> None:
+        """Take leases of *role* (`dispatcher` or `webhooks`); the others as for `OwnerLeases`."""
+        super().__init__(pool, role, node, ttl_s, _ROLE, partitions, version)
 
     @store_call
     async def position(self, partition: int) -> tuple[int, Claim | None]:
@@ -134,13 +186,15 @@ def _keys(leases: Sequence[Lease]) -> tuple[list[int], list[str]]:
 # A member that was not seen for a term is not counted; one not seen for an hour is forgotten.
 _MEMBERS = """
 WITH beat AS (
-    INSERT INTO members (node, role, seen_at) VALUES ($1, $2, now())
-    ON CONFLICT (role, node) DO UPDATE SET seen_at = excluded.seen_at
+    INSERT INTO members AS m (node, role, seen_at, partitions, version) VALUES ($1, $2, now(), $5, $6)
+    ON CONFLICT (role, node) DO UPDATE SET seen_at = excluded.seen_at, draining = m.draining AND $4,
+        partitions = excluded.partitions, version = excluded.version
+    RETURNING draining
 ), forgotten AS (
     DELETE FROM members WHERE role = $2 AND node <> $1 AND seen_at < now() - interval '1 hour'
 )
-SELECT 1 + count(*) FROM members
-WHERE role = $2 AND node <> $1 AND seen_at > now() - make_interval(secs => $3::float8)
+SELECT (SELECT draining FROM beat) AS draining, count(*) AS others FROM members
+WHERE role = $2 AND node <> $1 AND NOT draining AND seen_at > now() - make_interval(secs => $3::float8)
 """
 
 
@@ -150,6 +204,7 @@ class _Sql(NamedTuple):
     acquire: str
     renew: str
     release: str
+    free: str
 
 
 def _statements(table: str, prefix: str, role: str) -> _Sql:
@@ -166,7 +221,7 @@ def _statements(table: str, prefix: str, role: str) -> _Sql:
         acquire=f"""
 WITH free AS MATERIALIZED (
     SELECT l.part FROM {table} l
-    WHERE {role} AND l.part <> ALL ($6::int4[]) AND (l.{nonce} IS NULL OR l.{nonce} <> ALL ($5::text[]))
+    WHERE {role} AND l.part < $7 AND l.part <> ALL ($6::int4[]) AND (l.{nonce} IS NULL OR l.{nonce} <> ALL ($5::text[]))
         AND (l.{until} IS NULL OR l.{until} < now() OR l.{node} = $2::text)
     ORDER BY l.part LIMIT $4 FOR NO KEY UPDATE OF l SKIP LOCKED
 )
@@ -182,6 +237,10 @@ FROM ours WHERE {role} AND l.part = ours.part RETURNING l.part""",  # noqa: S608
 WITH ours AS MATERIALIZED ({ours(2)})
 UPDATE {table} l SET {until} = NULL, {node} = NULL, {nonce} = NULL
 FROM ours WHERE {role} AND l.part = ours.part""",  # noqa: S608
+        free=f"""
+SELECT (SELECT count(*) FROM {table} l WHERE {role} AND l.part < $4 AND (l.{until} IS NULL OR l.{until} < now())) AS free,
+    (SELECT 1 + count(*) FROM members
+     WHERE role = $1 AND node <> $2 AND NOT draining AND seen_at > now() - make_interval(secs => $3::float8)) AS members""",  # noqa: S608
     )
 
 

@@ -28,6 +28,7 @@ class TableLeases:
 
     def __init__(self, table: Table, node: str) -> None:
         self.table, self.node, self.down, self.hangs = table, node, False, False
+        self.is_draining = False
 
     def _check(self) -> None:
         if self.down:
@@ -61,6 +62,10 @@ class TableLeases:
         self.table.nodes.add(self.node)
         return len(self.table.nodes)
 
+    async def free(self) -> tuple[int, int]:
+        self._check()
+        return sum(holder is None for holder in self.table.holder.values()), len(self.table.nodes)
+
     async def leave(self) -> None:
         self._check()
         self.table.nodes.discard(self.node)
@@ -69,11 +74,16 @@ class TableLeases:
 class Node:
     """A keeper and what it was told."""
 
-    def __init__(self, table: Table, name: str, *, partitions: int = 4) -> None:
+    def __init__(self, table: Table, name: str, *, partitions: int = 4, is_fenced: bool = False) -> None:
         self.leases, self.clock = TableLeases(table, name), ManualMonotonic()
         self.events: list[tuple[str, int]] = []
         self.keeper = LeaseKeeper(
-            self.leases, partitions=partitions, on_gained=self._gained, on_lost=self._lost, clock=self.clock
+            self.leases,
+            partitions=partitions,
+            on_gained=self._gained,
+            on_lost=self._lost,
+            is_fenced=is_fenced,
+            clock=self.clock,
         )
 
     async def _gained(self, lease: Lease) -> None:
@@ -193,6 +203,88 @@ async def test_a_database_that_hangs_does_not_keep_us_from_letting_go(table: Tab
     with pytest.raises(StoreUnavailable, match="no answer"):
         await node.tick()
     assert node.held == set()
+
+
+async def test_who_is_fenced_goes_on_without_the_database(table: Table) -> None:
+    """An owner keeps its partitions while the database is away, however long; what was taken from it meanwhile is then lost."""
+    node = Node(table, "a", is_fenced=True)
+    await node.tick()
+    node.leases.down = True
+    for _ in range(20):
+        with pytest.raises(StoreUnavailable):
+            await node.tick()
+    assert node.held == {0, 1, 2, 3}
+    assert not node.keeper.holds(0)
+    node.leases.down = False
+    table.holder[2] = "another"
+    await node.tick()
+    assert node.held == {0, 1, 3}
+    assert node.events[4:] == [("lost", 2)]
+
+
+async def test_the_first_round_after_an_outage_takes_nothing(table: Table) -> None:
+    """All leases have run out then, and nobody was seen: whoever comes back first must not take what the others renew."""
+    first, second = Node(table, "a"), Node(table, "b")
+    await first.tick()
+    for _ in range(3):
+        await second.tick()
+        await first.tick()
+    assert len(second.held) == 2
+    first.leases.down = second.leases.down = True
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable):
+            await first.tick()
+    first.leases.down = second.leases.down = False
+    table.holder = dict.fromkeys(range(4))
+    table.nodes.clear()
+    await first.tick()
+    assert first.held == set()
+    second.clock.at_s += 5
+    await second.keeper.tick()
+    await first.tick()
+    assert len(first.held) == 2
+
+
+async def test_what_became_free_is_taken_between_two_rounds(table: Table) -> None:
+    """A node that left is noticed by the next look, a quarter of a second later, and its partitions are taken at once."""
+    first, second = Node(table, "a"), Node(table, "b")
+    await first.tick()
+    for _ in range(3):
+        await second.tick()
+        await first.tick()
+    await first.keeper._look()
+    assert len(first.held) == 2
+    await second.keeper.start()
+    await second.keeper.stop()
+    await first.keeper._look()
+    assert first.held == {0, 1, 2, 3}
+
+
+async def test_many_partitions_are_balanced_in_a_few_rounds() -> None:
+    """One sixteenth of all partitions goes back in a round, so a newcomer has its half of 64 within eight."""
+    table = Table(64)
+    first, second = Node(table, "a", partitions=64), Node(table, "b", partitions=64)
+    await first.tick()
+    for _ in range(9):
+        await second.tick()
+        await first.tick()
+        assert all(first.keeper.holds(partition) for partition in first.held)
+    await second.tick()
+    assert (len(first.held), len(second.held)) == (32, 32)
+
+
+async def test_a_node_that_drains_hands_everything_back_at_once(table: Table) -> None:
+    """It takes nothing again, and says that holding nothing is as it should be."""
+    node = Node(table, "a")
+    await node.tick()
+    node.leases.is_draining = True
+    await node.tick()
+    await node.keeper._look()
+    assert node.held == set()
+    assert node.keeper.is_spare
+    node.leases.is_draining = False
+    await node.tick()
+    assert node.held == {0, 1, 2, 3}
 
 
 async def test_a_stolen_lease_is_lost_and_the_others_stay(table: Table) -> None:
