@@ -10,7 +10,8 @@ Store: the tables. PostgreSQL as the place where the fold of the log can be aske
     leases, lease_keeper   who serves which partition: liveness only, never safety
     queries                what callers may see: jobs, schedules, executions, usage
     accounts               what is not event-sourced: accounts, tokens, secrets, idempotency reservations
-    verify                 the proof that the tables are the fold of the log
+    replay                 a partition folded from the log alone
+    verify, difference     the proof that the tables are the fold of the log, and where they are not
 
 Everything that is a fold of the log can be dropped and made again; only `accounts` holds what exists nowhere else.
 """

@@ -88,7 +88,7 @@ PLANTED = {
         "jobs: job_",
         "is in the tables and not in the log",
     ),
-    "another spec": ("UPDATE specs SET spec = '{}' WHERE part = 1", "specs: ", "the bytes differ"),
+    "another spec": ("UPDATE specs SET spec = '{}' WHERE part = 1", "specs: ", "spec is not what the log says"),
     "a lost spec": ("DELETE FROM specs WHERE part = 1", "specs: ", "is in the log and not in the tables"),
     "an outcome": ("UPDATE executions SET ok = false WHERE part = 1", "executions: job_", "ok is False"),
     "a schedule's run": (
@@ -101,8 +101,8 @@ PLANTED = {
         "usage_daily: acme",
         "is 9, and the log says 1",
     ),
-    "a claim": ("UPDATE progress SET claim_epoch = 8 WHERE part = 1", "claim is 8.claimclaim", "the log says 1"),
-    "a position beyond the log": ("UPDATE progress SET position = 99 WHERE part = 1", "position 99", "ends before 9"),
+    "a claim": ("UPDATE progress SET claim_epoch = 8 WHERE part = 1", "claim is '8.claimclaim'", "the log says '1.claimclaim'"),
+    "a position beyond the log": ("UPDATE progress SET position = 99 WHERE part = 1", "position is 99", "an end at 9"),
     "a position behind the rows": ("UPDATE progress SET position = 3 WHERE part = 1", "jobs: job_", "status is"),
     "offsets": ("UPDATE jobs SET offsets = offsets || offsets WHERE part = 1", "jobs: job_", "offsets is"),
 }
