@@ -163,3 +163,30 @@ async def test_keepers_settle_and_take_over(bench: Bench, kind: str) -> None:
     await second.stop()
     await first.tick()
     assert set(first.held) == set(range(PARTITIONS))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_drained_node_is_not_counted_until_its_next_life(bench: Bench, kind: str) -> None:
+    """A mark in `members` is read with the next beat; the process that comes after it, under the same name, is not bound by it."""
+    first, second = leases_of(bench, kind, "a"), leases_of(bench, kind, "b")
+    assert [await first.members(), await second.members()] == [1, 2]
+    await bench.pool.execute("UPDATE members SET draining = true WHERE node = 'a'")
+    assert [await second.members(), await first.members()] == [1, 2]
+    assert first.is_draining
+    assert not second.is_draining
+
+    again = leases_of(bench, kind, "a")
+    assert [await again.members(), await second.members()] == [2, 2]
+    assert not again.is_draining
+
+
+async def test_partitions_that_came_later_are_left_to_who_knows_them(bench: Bench) -> None:
+    """A process that was started with two partitions takes leases of these two only."""
+    old = OwnerLeases(bench.pool, "old", partitions=2, version="1.0")
+    new = OwnerLeases(bench.pool, "new", partitions=4, version="1.1")
+    await old.members()
+    assert [lease.partition for lease in await old.acquire(4)] == [0, 1]
+    assert (await old.free())[0] == 0
+    assert (await new.free())[0] == 2
+    assert [lease.partition for lease in await new.acquire(4)] == [2, 3]
+    assert await bench.pool.fetchrow("SELECT partitions, version FROM members WHERE node = 'old'") == (2, "1.0")

@@ -18,6 +18,7 @@ class Table:
         self.holder: dict[int, str | None] = dict.fromkeys(range(partitions))
         self.epochs = dict.fromkeys(range(partitions), 0)
         self.nodes: set[str] = set()
+        self.draining: set[str] = set()
 
 
 class TableLeases:
@@ -60,11 +61,13 @@ class TableLeases:
     async def members(self) -> int:
         self._check()
         self.table.nodes.add(self.node)
-        return len(self.table.nodes)
+        self.is_draining = self.node in self.table.draining
+        return len(self.table.nodes - self.table.draining | {self.node})
 
     async def free(self) -> tuple[int, int]:
         self._check()
-        return sum(holder is None for holder in self.table.holder.values()), len(self.table.nodes)
+        count = len(self.table.nodes - self.table.draining | {self.node})
+        return sum(holder is None for holder in self.table.holder.values()), count
 
     async def leave(self) -> None:
         self._check()
@@ -273,20 +276,6 @@ async def test_many_partitions_are_balanced_in_a_few_rounds() -> None:
     assert (len(first.held), len(second.held)) == (32, 32)
 
 
-async def test_a_node_that_drains_hands_everything_back_at_once(table: Table) -> None:
-    """It takes nothing again, and says that holding nothing is as it should be."""
-    node = Node(table, "a")
-    await node.tick()
-    node.leases.is_draining = True
-    await node.tick()
-    await node.keeper._look()
-    assert node.held == set()
-    assert node.keeper.is_spare
-    node.leases.is_draining = False
-    await node.tick()
-    assert node.held == {0, 1, 2, 3}
-
-
 async def test_a_stolen_lease_is_lost_and_the_others_stay(table: Table) -> None:
     """What the database says is another's is lost at the next renewal."""
     node = Node(table, "a")
@@ -468,3 +457,42 @@ async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - turns of the loop; no time passes
             await asyncio.sleep(0)
+
+
+async def test_a_node_that_drains_hands_everything_over_and_takes_nothing(table: Table) -> None:
+    """What it holds goes at once, the others take all of it, and it counts no more; told otherwise it takes its share again."""
+    first, second = Node(table, "a"), Node(table, "b")
+    await first.tick()
+    await second.tick()
+    table.draining.add("a")
+    await first.tick()
+    assert first.held == set()
+    assert first.keeper.is_spare
+    await second.tick()
+    assert second.held == {0, 1, 2, 3}
+    await first.tick()
+    await first.keeper._look()
+    assert first.held == set()
+
+    table.draining.clear()
+    for _ in range(4):
+        await second.tick()
+        await first.tick()
+    assert first.held | second.held == {0, 1, 2, 3}
+    assert len(first.held) == 2
+
+
+async def test_a_node_that_drains_waits_for_calls_under_way_and_keeps_what_they_need(table: Table) -> None:
+    """A partition goes when its holder is done with it; the others meanwhile do not wait for it, and it stays renewed."""
+    node = Node(table, "a")
+    busy = {2}
+    node.keeper._may_release = lambda partition: partition not in busy
+    await node.tick()
+    table.draining.add("a")
+    for _ in range(20):
+        await node.tick()
+        assert node.held == {2}
+        assert node.keeper.holds(2)
+    busy.clear()
+    await node.tick()
+    assert node.held == set()
