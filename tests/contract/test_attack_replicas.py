@@ -14,7 +14,6 @@ from typing import Any
 from libs.domain.obligations import TICK_LEAD_MS
 from libs.events import ScheduleCreated, Spec, encode
 from libs.events.ids import new_schedule_id, partition_of
-from libs.log.postgres import PostgresLog
 from services.api.auth import CACHE_TTL_S
 from tests.contract.raw import RawConnection
 from tests.fakes.running import Client, RunningFliq, in_seconds, instant_ms
@@ -187,13 +186,9 @@ async def test_deletes_race_with_ticks(contract_fliq: tuple[RunningFliq, object]
         )
         for number in range(SCHEDULES)
     ]
-    log = PostgresLog(fliq.settings["FLIQ_DATABASE_URL"])
-    await log.start()
-    try:
+    async with fliq.open_log() as log:
         for partition in partitions:
             await log.append(partition, [encode(each) for each in made if partition_of(each.schedule_id) == partition])
-    finally:
-        await log.stop()
 
     async def race(number: int, schedule: ScheduleCreated) -> int:
         at_s = (schedule.next_run_at - TICK_LEAD_MS) / 1000 + draw.uniform(-0.1, 0.1)

@@ -4,47 +4,14 @@ What end-to-end tests stand on. After every test that used the running Fliq, the
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from libs.log.postgres import PostgresLog
-from libs.store.pool import open_pool
-from libs.store.verify import differences
-from tests.fakes.running import RunningFliq
-
-CAUGHT_UP_S = 5.0
-
-
-async def fold_differences(dsn: str) -> list[str]:
-    """Wait until the tables have caught up with the log, then return where they differ from its fold."""
-    log, pool = PostgresLog(dsn), await open_pool(dsn, name="verify", size=1)
-    try:
-        await log.start()
-        deadline = time.monotonic() + CAUGHT_UP_S
-        while True:
-            ends = [await log.end(partition) for partition in range(await log.partitions())]
-            rows = await pool.fetch("SELECT part, position FROM progress")
-            behind = [row["part"] for row in rows if row["position"] < ends[row["part"]] - 1]
-            if not behind:
-                return await differences(log, pool)
-            assert time.monotonic() < deadline, f"partitions {behind} do not catch up with the log"
-            await asyncio.sleep(0.01)
-    finally:
-        await log.stop()
-        await pool.close()
-
-
-def assert_tables_are_the_fold(dsn: str) -> None:
-    """Fail with every difference between the tables and the fold of the log."""
-    # In a thread, so that it works with and without a loop running here.
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        found = thread.submit(asyncio.run, fold_differences(dsn)).result(timeout=60)
-    assert not found, "\n".join(found)
+from tests.fakes.fold import assert_tables_are_the_fold
+from tests.fakes.running import FliqOf, RunningFliq
 
 
 @pytest.fixture(autouse=True)
@@ -54,13 +21,13 @@ def tables_are_the_fold(request: pytest.FixtureRequest) -> Iterator[None]:
     running = [request.getfixturevalue(name) for name in uses]
     yield
     for each in running:
-        assert_tables_are_the_fold(each.settings["FLIQ_DATABASE_URL"])
+        assert_tables_are_the_fold(each)
 
 
 @pytest.fixture
-def own_fliq(pg_dsn: str) -> Iterator[RunningFliq]:
+def own_fliq(topology: str, fliq_of: FliqOf) -> Iterator[RunningFliq]:
     """A Fliq of the test's own, to be stopped, killed and started again."""
-    with RunningFliq(database_url=pg_dsn) as running:
+    with fliq_of(topology) as running:
         yield running
 
 

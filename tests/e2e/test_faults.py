@@ -1,6 +1,6 @@
 """
 Faults that one process alone cannot show: two Fliqs on one database of which one dies or stands still, a database that is restarted
-under all of them, and one process per role.
+under all of them.
 
 The load and the verdict are those of tests/chaos: nothing lost, nothing early, no call twice but around a fault, tables == fold.
 """
@@ -24,7 +24,7 @@ from libs.runtime.embedded_postgres import EmbeddedPostgres
 from tests.chaos.history import Fault
 from tests.chaos.load import now_ms
 from tests.chaos.rig import Rig
-from tests.e2e.conftest import assert_tables_are_the_fold
+from tests.fakes.fold import assert_tables_are_the_fold
 from tests.fakes.running import OTHER_TOKEN, Client, FliqProcess, RunningFliq, free_port, in_seconds
 from tests.fakes.sink import Sink
 
@@ -218,7 +218,7 @@ async def test_what_was_acknowledged_is_there_after_postgresql_died(server: Serv
                 await asyncio.to_thread(server.start)
                 answers = [await answer_of(client, job["id"]) for job in jobs]
                 assert [status for status, _ in answers] == [200] * len(jobs)
-        await asyncio.to_thread(assert_tables_are_the_fold, server.dsn)
+        await asyncio.to_thread(assert_tables_are_the_fold, fliq)
 
 
 async def answer_of(client: Client, job_id: str) -> tuple[int, str]:
@@ -261,25 +261,3 @@ async def test_a_second_sigterm_ends_at_once_also_while_postgresql_is_away(serve
             status = await asyncio.to_thread(process.wait, timeout_s=45)
         assert time.monotonic() - begun < 5.0, fliq.output()
         assert status == 128 + signal.SIGTERM
-
-
-async def test_one_process_per_role(pg_dsn: str, sink: Sink) -> None:
-    """Four processes that meet only in the log and the tables do all that one does; each ends with 0."""
-    with RunningFliq(topology="split", database_url=pg_dsn) as fliq:
-        async with Client(fliq.url) as client:
-            hook = f"{sink.url}/hook"
-            plain = await client.create(f"{sink.url}/ok", 0.5, webhook_url=hook)
-            flaky = await client.create(f"{sink.url}/flaky/1/x", 0.5, max_retries=1)
-            cancelled = await client.create(f"{sink.url}/ok/cancelled", 5)
-            assert (await client.call("DELETE", f"/v1/jobs/{cancelled['id']}"))[0] == 204
-            _, schedule, _ = await client.call("POST", "/v1/schedules", {"url": sink.url, "cron": "0 0 1 1 *"})
-            assert (await client.call("POST", f"/v1/schedules/{schedule['id']}/pause"))[1]["status"] == "paused"
-            assert (await client.call("DELETE", f"/v1/schedules/{schedule['id']}"))[0] == 204
-            assert (await client.wait_status(plain["id"]))["status"] == "success"
-            assert (await client.wait_status(flaky["id"]))["execution_count"] == 2
-            await sink.wait_for(lambda: sink.at("/hook"))
-            _, listed, _ = await client.call("GET", "/v1/jobs")
-            assert {job["id"] for job in listed["jobs"]} == {plain["id"], flaky["id"], cancelled["id"]}
-            assert sink.of(cancelled["id"]) == []
-        assert await asyncio.to_thread(fliq.stop) == [0, 0, 0, 0], fliq.output()
-    assert_tables_are_the_fold(pg_dsn)

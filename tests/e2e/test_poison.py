@@ -7,18 +7,17 @@ of the log.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import asyncpg
 import pytest
 
 from libs.events import AttemptDue, AttemptFinished, Claim, Envelope, JobScheduled, Spec, encode
 from libs.events.ids import execution_id, partition_of
-from libs.log.postgres import PostgresLog
+from libs.log import Log
 from libs.store.pool import open_pool
 from libs.store.verify import differences
-from tests.fakes.postgres import Databases
-from tests.fakes.running import Client, RunningFliq, in_seconds, instant_ms
+from tests.fakes.running import Client, FliqOf, RunningFliq, in_seconds, instant_ms
 from tests.fakes.sink import Sink
 
 Job = dict[str, str]
@@ -102,22 +101,18 @@ CHANGE_NOTHING: tuple[Callable[[Job], Envelope], ...] = (
 
 
 @pytest.fixture(scope="module")
-def poisoned(pg_dsn_of: Databases) -> RunningFliq:
-    running = RunningFliq(database_url=pg_dsn_of.create())
-    running.start()
-    yield running  # type: ignore[misc]
-    running.close()
+def poisoned(topology: str, fliq_of: FliqOf) -> Iterator[RunningFliq]:
+    with fliq_of(topology) as running:
+        yield running
 
 
 @pytest.fixture
-async def log(poisoned: RunningFliq) -> AsyncIterator[PostgresLog]:
-    log = PostgresLog(poisoned.settings["FLIQ_DATABASE_URL"])
-    await log.start()
-    yield log
-    await log.stop()
+async def log(poisoned: RunningFliq) -> AsyncIterator[Log]:
+    async with poisoned.open_log() as log:
+        yield log
 
 
-async def check_tables(poisoned: RunningFliq, log: PostgresLog) -> None:
+async def check_tables(poisoned: RunningFliq, log: Log) -> None:
     pool = await open_pool(poisoned.settings["FLIQ_DATABASE_URL"], name="test", size=2)
     try:
         assert await differences(log, pool) == []
@@ -127,7 +122,7 @@ async def check_tables(poisoned: RunningFliq, log: PostgresLog) -> None:
 
 @pytest.mark.parametrize("poison", HOLD, ids=lambda kind: kind.__name__)
 async def test_a_record_that_cannot_be_read_stops_its_job_only(
-    poisoned: RunningFliq, log: PostgresLog, sink: Sink, poison: Callable[[Job], Envelope]
+    poisoned: RunningFliq, log: Log, sink: Sink, poison: Callable[[Job], Envelope]
 ) -> None:
     """The poisoned job never fires; one that is due later, in the same partition, does."""
     async with Client(poisoned.url) as client:
@@ -144,7 +139,7 @@ async def test_a_record_that_cannot_be_read_stops_its_job_only(
 
 @pytest.mark.parametrize("poison", CHANGE_NOTHING, ids=lambda kind: kind.__name__)
 async def test_a_record_that_does_not_count_changes_nothing(
-    poisoned: RunningFliq, log: PostgresLog, sink: Sink, poison: Callable[[Job], Envelope]
+    poisoned: RunningFliq, log: Log, sink: Sink, poison: Callable[[Job], Envelope]
 ) -> None:
     """The job fires at its own instant, once, as if the record were not there."""
     async with Client(poisoned.url) as client:
@@ -159,7 +154,8 @@ async def test_a_record_that_does_not_count_changes_nothing(
     await check_tables(poisoned, log)
 
 
-async def test_records_larger_than_any_of_ours_are_skipped(poisoned: RunningFliq, log: PostgresLog, sink: Sink) -> None:
+@pytest.mark.topologies("embedded", "split")  # a topic refuses them by itself
+async def test_records_larger_than_any_of_ours_are_skipped(poisoned: RunningFliq, log: Log, sink: Sink) -> None:
     """Five megabytes written past the port, by somebody with the database's password, stop nobody else."""
     async with Client(poisoned.url) as client:
         victim = await client.create(f"{sink.url}/victim", 0.5)

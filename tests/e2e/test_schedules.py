@@ -17,7 +17,6 @@ import pytest
 
 from libs.events import ScheduleCreated, Spec, encode
 from libs.events.ids import new_schedule_id
-from libs.log.postgres import PostgresLog
 from tests.e2e.conftest import Stalls
 from tests.e2e.test_firing import ON_TIME_MS, nothing_more_comes
 from tests.fakes.running import Client, RunningFliq, instant_ms
@@ -42,12 +41,8 @@ async def create_schedule(fliq: RunningFliq, url: str, *, next_run_at: int, cron
         cron=cron,
         next_run_at=next_run_at,
     )
-    log = PostgresLog(fliq.settings["FLIQ_DATABASE_URL"])
-    try:
-        await log.start()
+    async with fliq.open_log() as log:
         await log.append(1, [encode(created)])
-    finally:
-        await log.stop()
     return created.schedule_id
 
 
@@ -142,7 +137,7 @@ async def test_a_tick_missed_while_fliq_was_down_fires_once(own_fliq: RunningFli
 
 async def _ready(fliq: RunningFliq) -> None:
     """A fixture started it; nothing else is to be waited for."""
-    assert fliq.processes[0].process.poll() is None
+    assert {process.process.poll() for process in fliq.processes} == {None}
 
 
 @pytest.mark.nightly

@@ -80,15 +80,20 @@ def kafka_topic(kafka: Kafka) -> Iterator[str]:
     """The name of a topic of this test's own."""
     topic = f"fliq.test.{os.getpid()}.{next(_numbers)}"
     yield topic
-    if kafka.brokers is None:  # one of ours is thrown away as a whole
+    delete_topics(kafka, [topic])
+
+
+def delete_topics(kafka: Kafka, topics: list[str]) -> None:
+    """Delete what a test made in somebody else's cluster; one of ours is thrown away as a whole."""
+    if kafka.brokers is None and topics:
         with ThreadPoolExecutor(max_workers=1) as thread:
-            thread.submit(asyncio.run, _delete(kafka.bootstrap, topic)).result(timeout=60)
+            thread.submit(asyncio.run, _delete(kafka.bootstrap, topics)).result(timeout=60)
 
 
-async def _delete(bootstrap: str, topic: str) -> None:
+async def _delete(bootstrap: str, topics: list[str]) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        await admin.delete_topics([topic])
+        await admin.delete_topics(topics)
     finally:
         await admin.close()
