@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from libs.runtime import config, metrics
+from libs.runtime import config, metric_table
 from scripts import event_page, lifecycle_page
 
 ROOT = Path(__file__).resolve().parents[1]
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/settings.md": config.page,
-    "docs/metrics.md": metrics.page,
+    "docs/metrics.md": metric_table.page,
     "docs/events.md": event_page.page,
     "docs/job-lifecycle.md": lifecycle_page.page,
 }

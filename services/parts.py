@@ -17,6 +17,7 @@ from typing import Any, Final
 from libs.egress.policy import EgressPolicy
 from libs.log import Log
 from libs.log.kafka import KafkaAccess, KafkaLog
+from libs.log.measured import MeasuredLog
 from libs.log.port import LogError
 from libs.log.postgres import PostgresLog
 from libs.runtime.clock import SystemClock, SystemEntropy
@@ -81,7 +82,7 @@ class Parts:
             stack.callback(node.release)
             self.node = node.name
             dsn = await self._database(stack)
-            self.log = await open_log(settings, dsn, stack)
+            self.log = MeasuredLog(await open_log(settings, dsn, stack), self.metrics)
             self.partitions = await self.log.partitions()
             await migrate(dsn, self.partitions)
             self.tables_pool = await open_pool(dsn, name="tables", size=READ_CONNECTIONS, on_connect=connected)

@@ -24,6 +24,14 @@ PROTOCOL_ERROR: Final = "protocol_error"  # what came back is not HTTP/1.x
 REDIRECT_NOT_FOLLOWED: Final = "redirect_not_followed"
 INVALID_REQUEST: Final = "invalid_request"  # never sent: the stored request could not be written safely
 
+# The words for calls that got no answer: a closed set, fit for a metric's label.
+NO_ANSWER: Final = frozenset(
+    {
+        *(TIMEOUT, DNS_ERROR, DESTINATION_NOT_ALLOWED, CONNECTION_REFUSED, CONNECTION_ERROR, TLS_ERROR),
+        *(PROTOCOL_ERROR, INVALID_REQUEST),
+    }
+)
+
 RETRY_AFTER_CAP_MS = 3_600_000  # one hour; api-contract "Retries"
 _RETRY_AFTER_STATUS = (429, 503)
 _SECONDS = re.compile(r"[0-9]{1,12}")

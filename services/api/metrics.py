@@ -1,6 +1,10 @@
 """The API's measurements, on the metrics of the process."""
 
+from typing import Any, Final
+
 from libs.runtime.metrics import Metrics
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class ApiMetrics:
@@ -10,15 +14,16 @@ class ApiMetrics:
         """Measure on *metrics*."""
         self._requests = metrics.http_requests
         self._seconds = metrics.http_request_seconds
-        self._children: dict[tuple[str, str, int], tuple[object, object]] = {}
+        self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     def __call__(self, route: str, method: str, status: int, seconds: float, /) -> None:
         """Count one answer; *route* is a route's pattern, never a path."""
-        key = (route, method, status)
+        # A caller may send any word as a method, and must not choose our labels.
+        key = (route, method if method in _METHODS else "other", status)
         children = self._children.get(key)
         if children is None:
-            children = (self._requests.labels(route, method, str(status)), self._seconds.labels(route))
+            children = (self._requests.labels(route, key[1], str(status)), self._seconds.labels(route))
             self._children[key] = children
         requests, histogram = children
-        requests.inc()  # type: ignore[attr-defined]
-        histogram.observe(seconds)  # type: ignore[attr-defined]
+        requests.inc()
+        histogram.observe(seconds)

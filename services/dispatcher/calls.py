@@ -74,6 +74,16 @@ class Calls:
         """The partitions whose outcomes cannot be appended at the moment."""
         return [partition for partition, appender in self._appenders.items() if appender.failing]
 
+    @property
+    def active_count(self) -> int:
+        """How many calls are under way."""
+        return self._turns.active_count
+
+    @property
+    def waiting_count(self) -> int:
+        """How many calls wait for a slot."""
+        return self._turns.waiting_count
+
     def put(self, flights: Sequence[Flight]) -> None:
         """Make these calls at their instants."""
         now = self._clock.now()

@@ -1,9 +1,24 @@
 """The dispatcher's measurements, on the metrics of the process."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
-from libs.egress.outcome import Outcome
+from libs.egress.callers import INTERNAL_ERROR
+from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED, Outcome
 from libs.runtime.metrics import Metrics, status_class
+from services.dispatcher.attempt import SECRET_MISSING, SPEC_MISSING
+
+# What the label `reason` may say: a target chooses its status, and must not choose our labels.
+REASONS: Final = NO_ANSWER | {REDIRECT_NOT_FOLLOWED, INTERNAL_ERROR, SPEC_MISSING, SECRET_MISSING}
+
+
+def reason_of(error: str | None) -> str:
+    """Return the label for an attempt's error text."""
+    if error is None:
+        return "none"
+    if error.startswith("HTTP "):
+        return "http_status"
+    return error if error in REASONS else "other"
 
 
 class DispatcherMetrics:
@@ -18,7 +33,9 @@ class DispatcherMetrics:
         self._poison = metrics.poison_records
         self._overdue = metrics.attempts_overdue
         self._in_flight = metrics.in_flight
-        self._children: dict[tuple[bool, int | None], Any] = {}
+        self._calls_active = metrics.calls_active
+        self._calls_waiting = metrics.calls_waiting
+        self._children: dict[tuple[int | None, str | None], Any] = {}
 
     def call_ended(self, *, lateness_ms: int, lead_ms: int, outcome: Outcome) -> None:
         """Observe one call."""
@@ -26,16 +43,19 @@ class DispatcherMetrics:
         self._lead.observe(lead_ms / 1000)
         self._duration.observe(outcome.duration_ms / 1000)
         status = outcome.status_code
-        kind = (outcome.ok, status // 100 if status is not None else None)
+        # By class and, where there was none, by word: a target's statuses must not fill this dictionary.
+        kind = (status // 100, None) if status is not None else (None, outcome.error)
         child = self._children.get(kind)
         if child is None:
-            child = self._attempts.labels("success" if outcome.ok else "failed", status_class(status))
+            child = self._attempts.labels(
+                "success" if outcome.ok else "failed", status_class(status), reason_of(outcome.error)
+            )
             self._children[kind] = child
         child.inc()
 
     def call_not_made(self, error: str) -> None:
         """Count an attempt that ended without a call."""
-        self._attempts.labels("failed", status_class(None)).inc()
+        self._attempts.labels("failed", status_class(None), reason_of(error)).inc()
 
     def poison(self, count: int) -> None:
         """Count records that cannot be decoded."""
@@ -48,3 +68,8 @@ class DispatcherMetrics:
     def in_flight(self, count: int) -> None:
         """Show how many attempts are held."""
         self._in_flight.set(count)
+
+    def observe_calls(self, *, active: Callable[[], int], waiting: Callable[[], int]) -> None:
+        """Have the gauges of calls read whenever the metrics are scraped."""
+        self._calls_active.set_function(active)
+        self._calls_waiting.set_function(waiting)

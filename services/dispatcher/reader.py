@@ -37,6 +37,11 @@ WATCH_EVERY_MS: Final = 30_000
 OVERDUE_MS: Final = 120_000  # beyond an attempt's own deadline
 
 STARTING: Final = "starting"
+HALTS: Final = (
+    "GapInLog:",
+    "MustUnderstand:",
+    "LogError:",
+)  # how the trouble of a partition begins that waiting does not mend
 _WANTED: Final = frozenset({"attempt.due"})
 
 log = structlog.get_logger("dispatcher")
@@ -63,6 +68,7 @@ class Reader:
         self.partition = partition
         self.trouble: str | None = STARTING
         self._reached = -1
+        self._position = -1
         self._log = event_log
         self._tables = tables
         self._progress = progress
@@ -72,6 +78,16 @@ class Reader:
         self._on_due = on_due
         self._room = room
         self._gather_ms = gather_ms
+
+    @property
+    def position(self) -> int:
+        """The last position read, -1 before the first."""
+        return self._position
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether the partition cannot be read on: a gap, a truncated log, or a record that must be understood."""
+        return self.trouble is not None and self.trouble.startswith(HALTS)
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -105,6 +121,7 @@ class Reader:
         if snapshot.position < end - 1:
             raise GapInLog(f"partition {partition}: the tables went back from {end - 1} to {snapshot.position}")
         self._flights.passed(partition, snapshot.position)
+        self._position = snapshot.position
         await self._take_snapshot(snapshot)
         return Tail(partition, wanted=_WANTED, position=snapshot.position, claim=snapshot.claim)
 
@@ -136,6 +153,7 @@ class Reader:
                 self._count(tail)
                 if due:
                     self._on_due(partition, due)
+                self._position = tail.position
                 self._reached = max(self._reached, tail.position)
             self.trouble = None
             self._flights.passed(partition, tail.position)

@@ -161,6 +161,26 @@ class DispatcherService(StartStop):
             return f"partition {failing[0]}: outcomes cannot be appended"
         return self._loader.trouble
 
+    @property
+    def active_count(self) -> int:
+        """How many calls are under way."""
+        return self._calls.active_count
+
+    @property
+    def waiting_count(self) -> int:
+        """How many calls wait for a slot."""
+        return self._calls.waiting_count
+
+    def positions(self) -> dict[int, int]:
+        """Return the last position read, by partition; while no more can be held, reading stops on purpose."""
+        if not self._has_room():
+            return {}
+        return {partition: reader.position for partition, (reader, _) in self._readers.items()}
+
+    def halted_count(self) -> int:
+        """Return how many partitions cannot be read on."""
+        return sum(reader.is_halted for reader, _ in self._readers.values())
+
     async def on_gained(self, lease: Lease) -> None:
         """Serve a partition from here on (called by the keeper)."""
         partition = lease.partition

@@ -72,6 +72,14 @@ class SchedulerService:
         """The owners by partition."""
         return self._owners
 
+    def positions(self) -> dict[int, int]:
+        """Return the last position folded, by partition."""
+        return {partition: owner.position for partition, owner in self._owners.items()}
+
+    def halted_count(self) -> int:
+        """Return how many partitions this build cannot read on."""
+        return len(self._halted)
+
     def ready(self) -> str | None:
         """
         Return None when every owned partition is led and its folds are saved, else the reason why not.

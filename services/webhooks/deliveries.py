@@ -171,7 +171,7 @@ class Deliveries:
             crash_at("webhooks.before_send")
             outcome = await self._egress.call(request, timeout_s=TIMEOUT_S)
             crash_at("webhooks.after_send")
-            self._meter.told("ok" if outcome.ok else outcome.error or INTERNAL_ERROR)
+            self._meter.told("ok" if outcome.ok else outcome.error or INTERNAL_ERROR, outcome.duration_ms)
             fact = finished(event, outcome, at=self._clock.now())
         except asyncio.CancelledError:
             self._recording.discard(event.job_id)

@@ -37,6 +37,11 @@ ROOM_CHECK_MS: Final = 50
 SPEC_MISSING: Final = "spec_missing"
 SECRET_MISSING: Final = "signing_secret_missing"  # noqa: S105 - an error's name
 STARTING: Final = "starting"
+HALTS: Final = (
+    "GapInLog:",
+    "MustUnderstand:",
+    "LogError:",
+)  # how the trouble of a partition begins that waiting does not mend
 
 _WANTED: Final = frozenset({"job.finished", "job.cancelled"})
 _TOLD: Final = "webhook.finished"
@@ -80,6 +85,17 @@ class Follower(Generic[L]):
         self._meter = meter
         self._watermark: Watermark | None = None
         self._saved: tuple[int, Claim | None] | None = None
+        self._reached = -1
+
+    @property
+    def position(self) -> int:
+        """The last position read, -1 before the first."""
+        return self._reached
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether the partition cannot be read on: a gap, a truncated log, or a record that must be understood."""
+        return self.trouble is not None and self.trouble.startswith(HALTS)
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -128,6 +144,7 @@ class Follower(Generic[L]):
         position, claim = await self._positions.position(self.partition)
         told = await self._look_ahead(position)
         self._saved = position, claim
+        self._reached = position
         self._watermark = Watermark(position, claim)
         if self.trouble == STARTING:
             self.trouble = None
@@ -160,6 +177,7 @@ class Follower(Generic[L]):
         finally:
             # What stands in front of a record that stops us is told all the same.
             self._count(tail)
+            self._reached = tail.position
             if ends:
                 await self._deliver(ends)
 

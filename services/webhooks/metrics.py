@@ -1,6 +1,15 @@
 """The webhooks service's measurements, on the metrics of the process."""
 
+from collections.abc import Callable
+from typing import Final
+
+from libs.egress.callers import INTERNAL_ERROR
+from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED
 from libs.runtime.metrics import Metrics
+from services.webhooks.deliveries import OVERLOADED
+from services.webhooks.follower import SECRET_MISSING, SPEC_MISSING
+
+OUTCOMES: Final = NO_ANSWER | {"ok", REDIRECT_NOT_FOLLOWED, INTERNAL_ERROR, OVERLOADED, SECRET_MISSING, SPEC_MISSING}
 
 
 class WebhooksMetrics:
@@ -10,11 +19,20 @@ class WebhooksMetrics:
         """Measure on *metrics*."""
         self._attempts = metrics.webhook_attempts
         self._poison = metrics.poison_records
+        self._duration = metrics.webhook_duration_seconds
+        self._held = metrics.webhooks_held
 
-    def told(self, outcome: str) -> None:
-        """Count one webhook: `ok`, or the word for how it failed."""
+    def observe_held(self, held: Callable[[], int]) -> None:
+        """Have the gauge of held webhooks read whenever the metrics are scraped."""
+        self._held.set_function(held)
+
+    def told(self, outcome: str, duration_ms: int | None = None) -> None:
+        """Count one webhook: `ok`, or the word for how it failed; *duration_ms* where there was a call."""
+        if duration_ms is not None:
+            self._duration.observe(duration_ms / 1000)
         # One label for all statuses: their number is the target's to choose.
-        self._attempts.labels("http_error" if outcome.startswith("HTTP ") else outcome).inc()
+        known = outcome if outcome in OUTCOMES else "other"
+        self._attempts.labels("http_error" if outcome.startswith("HTTP ") else known).inc()
 
     def poison(self, count: int) -> None:
         """Count records that cannot be decoded."""

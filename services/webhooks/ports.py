@@ -73,8 +73,8 @@ class Keeper(Protocol):
 class Meter(Protocol):
     """What is measured."""
 
-    def told(self, outcome: str) -> None:
-        """One webhook ended: `ok`, or the word for how it failed."""
+    def told(self, outcome: str, duration_ms: int | None = None) -> None:
+        """One webhook ended: `ok`, or the word for how it failed; *duration_ms* where there was a call."""
 
     def poison(self, count: int) -> None:
         """Records were read that cannot be decoded."""

@@ -16,7 +16,7 @@ from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
 from services.webhooks.deliveries import LANE_MAX, PER_HOST, TOTAL, Deliveries
-from services.webhooks.follower import Follower
+from services.webhooks.follower import PENDING_MAX, Follower
 from services.webhooks.ports import (
     Egress,
     Keeper,
@@ -148,6 +148,16 @@ class WebhooksService(StartStop, Generic[L]):
         if failing := self._deliveries.failing_partitions:
             return f"partition {failing[0]}: outcomes cannot be appended"
         return None
+
+    def positions(self) -> dict[int, int]:
+        """Return the last position read, by partition; while no more can be held, reading stops on purpose."""
+        if self._deliveries.held_count >= PENDING_MAX:
+            return {}
+        return {partition: follower.position for partition, (follower, _) in self._followers.items()}
+
+    def halted_count(self) -> int:
+        """Return how many partitions cannot be read on."""
+        return sum(follower.is_halted for follower, _ in self._followers.values())
 
     async def on_gained(self, lease: L) -> None:
         """Serve a partition from here on (called by the keeper)."""

@@ -1,0 +1,66 @@
+"""
+Vital signs: what the tables say of the whole of Fliq, whoever runs it. One query, for metrics and readiness.
+"""
+
+from typing import Any, NamedTuple
+
+from libs.store.errors import store_call
+
+
+class Signs(NamedTuple):
+    """
+    What the database said.
+
+    Args:
+        at: the database's clock, ms since 1970.
+        positions: how far the tables are folded, by partition.
+        unassigned: partitions without a live lease, by role.
+        oldest_due_at: `fire_at` of the job that is due for longest and has not fired; None when there is no waiting job.
+    """
+
+    at: int
+    positions: dict[int, int]
+    unassigned: dict[str, int]
+    oldest_due_at: int | None
+
+
+class VitalSigns:
+    """Reads them through *pool*."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @store_call
+    async def look(self) -> Signs:
+        """Return the signs of this moment; raises `StoreUnavailable`. O(partitions)."""
+        row = await self._pool.fetchrow(_LOOK)
+        return Signs(
+            at=row["at"],
+            positions=dict(zip(row["parts"], row["positions"], strict=True)),
+            unassigned={
+                "scheduler": row["unowned"],
+                "dispatcher": row["dispatcher"],
+                "webhooks": row["webhooks"],
+            },
+            oldest_due_at=row["oldest_due_at"],
+        )
+
+
+# The condition on jobs is that of the index jobs_timer: one look into it per partition.
+_LOOK = """
+WITH p AS MATERIALIZED (
+    SELECT part, position, lease_until IS NULL OR lease_until < now() AS is_free FROM progress ORDER BY part
+), r AS MATERIALIZED (
+    SELECT role, count(*) FILTER (WHERE lease_until IS NULL OR lease_until < now())::int4 AS free
+    FROM role_lease GROUP BY role
+)
+SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8 AS at,
+    coalesce((SELECT array_agg(part ORDER BY part) FROM p), '{}') AS parts,
+    coalesce((SELECT array_agg(position ORDER BY part) FROM p), '{}') AS positions,
+    (SELECT count(*)::int4 FROM p WHERE is_free) AS unowned,
+    coalesce((SELECT free FROM r WHERE role = 'dispatcher'), 0) AS dispatcher,
+    coalesce((SELECT free FROM r WHERE role = 'webhooks'), 0) AS webhooks,
+    (SELECT min(first.fire_at) FROM p CROSS JOIN LATERAL (
+        SELECT fire_at FROM jobs WHERE jobs.part = p.part AND status IN (0, 3) AND NOT held ORDER BY fire_at LIMIT 1
+    ) AS first) AS oldest_due_at
+"""
