@@ -186,7 +186,7 @@ TABLE: tuple[Setting, ...] = (
         default=None,
         unset="4 with the embedded log, 64 with Kafka",
         parse=values.integer(1, 1024),
-        meaning="partitions of the log when it is first made; later changes do not shrink it",
+        meaning="partitions of a log that is made anew; one that is there keeps its own, and `fliq partitions grow` adds to it",
     ),
     Setting(
         name="FLIQ_NODE",
