@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import structlog
 
@@ -31,6 +31,7 @@ from libs.store.leases import Lease, OwnerLeases, RoleLeases
 from libs.store.projector import Projector
 from libs.store.queries import Queries
 from libs.store.tables import Tables
+from libs.store.vitals import VitalSigns
 from services import VERSION
 from services.api.bootstrap import bootstrap, show
 from services.api.greeting import address_of, greeting
@@ -43,6 +44,7 @@ from services.scheduler.flusher import Flusher
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
+from services.vitals import Reading, Role, Vitals
 from services.webhooks.metrics import WebhooksMetrics
 from services.webhooks.service import WebhooksService
 
@@ -81,11 +83,15 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
         await egress.start()
         stack.push_async_callback(egress.close)
         probes.add_check("database", parts.database_reason)
+        readers: list[Role] = []
         for role in ROLES:
             if role in roles:
                 service = await _service(role, parts, egress, stack)
                 parts.supervisor.add(role, service)
                 probes.add_check(role, service.ready)
+                if isinstance(service, ReadingService) and isinstance(service.keeper, LeaseKeeper):
+                    readers.append(Role(role, service, service.keeper))
+        parts.supervisor.add("vitals", _vitals(parts, readers, probes))
         _log.info(
             "starting",
             service=",".join(roles),
@@ -132,6 +138,29 @@ class RoleService(Protocol):
 
     def ready(self) -> str | None:
         """Return None when it can do its work, else the reason why not."""
+
+
+@runtime_checkable
+class ReadingService(Reading, Protocol):
+    """A service that follows the log under leases."""
+
+    keeper: Any
+
+
+def _vitals(parts: Parts, readers: list[Role], probes: Probes) -> Vitals:
+    vitals = Vitals(
+        log=parts.log,
+        signs=VitalSigns(parts.control_pool),
+        partitions=parts.partitions,
+        roles=readers,
+        clock=parts.clock,
+        metrics=parts.metrics,
+        data_dir=parts.settings.data_dir,
+    )
+    probes.add_check("log", vitals.log_reason)
+    probes.add_check("progress", vitals.progress_reason)
+    probes.add_check("leases", vitals.leases_reason)
+    return vitals
 
 
 async def _service(role: str, parts: Parts, egress: EgressClient, stack: AsyncExitStack) -> RoleService:
@@ -186,6 +215,7 @@ def _scheduler(parts: Parts, stack: AsyncExitStack) -> SchedulerService:
 
 
 def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
+    meter = DispatcherMetrics(parts.metrics)
     service = DispatcherService(
         event_log=parts.log,
         tables=Tables(parts.tables_pool),
@@ -193,12 +223,13 @@ def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
         secrets=Accounts(parts.control_pool),
         egress=egress,
         clock=parts.clock,
-        meter=DispatcherMetrics(parts.metrics),
+        meter=meter,
         version=VERSION,
         concurrency=parts.settings.dispatch_concurrency,
         per_host=parts.settings.dispatch_per_host,
         gather_ms=DISPATCHER_GATHER_MS,
     )
+    meter.observe_calls(active=lambda: service.active_count, waiting=lambda: service.waiting_count)
     service.keeper = LeaseKeeper(
         RoleLeases(parts.control_pool, "dispatcher", parts.node),
         partitions=parts.partitions,
@@ -211,6 +242,7 @@ def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
 
 def _webhooks(parts: Parts, egress: EgressClient) -> WebhooksService[Lease]:
     leases = RoleLeases(parts.control_pool, "webhooks", parts.node)
+    meter = WebhooksMetrics(parts.metrics)
     service: WebhooksService[Lease] = WebhooksService(
         event_log=parts.log,
         positions=leases,
@@ -219,10 +251,11 @@ def _webhooks(parts: Parts, egress: EgressClient) -> WebhooksService[Lease]:
         secrets=Accounts(parts.control_pool),
         egress=egress,
         clock=parts.clock,
-        meter=WebhooksMetrics(parts.metrics),
+        meter=meter,
         version=VERSION,
         gather_ms=WEBHOOKS_GATHER_MS,
     )
+    meter.observe_held(lambda: service.held_count)
     service.keeper = LeaseKeeper(
         leases, partitions=parts.partitions, on_gained=service.on_gained, on_lost=service.on_lost
     )
