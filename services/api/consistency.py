@@ -3,21 +3,37 @@ Consistency: reads that see every write acknowledged before they began, on every
 
 A read asks the log how far it reaches, waits until the tables are that far (a read index), and then reads. Nobody has
 to wait at write time, and nobody pays who finds at once what it looks for and what cannot change any more.
+
+While the log cannot be asked, reads go on with what the tables have, and say so (`STALE`): nothing is promised of them then but
+that they are a state that was. A read that finds nothing in tables that may be behind is refused, never answered with 404.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, Generic, NamedTuple, TypeVar
 
-from libs.log.port import Log
+from libs.log.port import Log, LogError, LogUnavailable
 from services.api.errors import unavailable
 from services.api.ports import Progress
 
 WAIT_S: Final = 3.0  # bound on catching up; a healthy fold is some 10 ms behind
+END_S: Final = 1.0  # bound on asking the log where it ends; a healthy one answers within some ms
+AWAY_S: Final = 0.5  # after it did not answer, others are not kept waiting for so long
+STALE: Final[Mapping[str, str]] = {
+    "Fliq-Stale": "true"
+}  # header of an answer that may lack what was acknowledged before it
+FRESH: Final[Mapping[str, str]] = {}
 
 T = TypeVar("T")
+
+
+class Found(NamedTuple, Generic[T]):
+    """What a query found, and whether that is as new as the log."""
+
+    row: T | None
+    is_fresh: bool
 
 
 class ReadIndex:
@@ -28,54 +44,72 @@ class ReadIndex:
         self._progress = progress
         self._partition_count = partition_count
         self._wait_s = wait_s
+        self._away_until = 0.0
 
-    async def partition(self, partition: int) -> None:
+    async def partition(self, partition: int) -> bool:
         """
-        Wait until the tables hold all that *partition* held when this was called.
+        Wait until the tables hold all that *partition* held when this was called; False when the log cannot be asked.
 
         Raises:
             ApiError: 503 when that does not happen in time.
-            LogUnavailable: the log does not answer.
         """
-        if partition >= self._partition_count:
-            return
-        async with asyncio.timeout(self._wait_s):
-            end = await self._log.end(partition)
-        if end > 0 and not await self._progress.wait(partition, end - 1, self._wait_s):
-            raise unavailable("the tables are behind the log, try again")
+        return partition >= self._partition_count or await self._catch_up([partition])
 
-    async def everywhere(self) -> None:
+    async def everywhere(self) -> bool:
         """The same for every partition."""
-        partitions = range(self._partition_count)
-        async with asyncio.timeout(self._wait_s):
-            ends = await asyncio.gather(*[self._log.end(p) for p in partitions])
-        wanted = {p: end - 1 for p, end in zip(partitions, ends, strict=True) if end > 0}
-        if not await self._progress.wait_all(wanted, self._wait_s):
-            raise unavailable("the tables are behind the log, try again")
+        return await self._catch_up(range(self._partition_count))
 
     async def find(self, partition: int, query: Callable[[], Awaitable[T | None]]) -> T | None:
-        """Return what *query* finds; when that is nothing, wait for *partition* and ask again."""
+        """
+        Return what *query* finds; when that is nothing, wait for *partition* and ask again.
+
+        Raises:
+            ApiError: 503 when the tables cannot be made current in time.
+            LogUnavailable: nothing was found, and the log cannot be asked whether that means anything.
+        """
         found = await query()
         if found is None:
-            await self.partition(partition)
+            if not await self.partition(partition):
+                raise LogUnavailable("the log does not say where it ends")
             found = await query()
         return found
 
     async def current(
         self, partition: int, query: Callable[[], Awaitable[T | None]], is_final: Callable[[T], bool]
-    ) -> T | None:
+    ) -> Found[T]:
         """
         Return what *query* finds once the tables hold all that *partition* held; at once when that can change no more.
 
         Targets and receivers of webhooks are called from the log, which is ahead of the tables: whoever was told something
         must not be shown what was before it.
+
+        Raises:
+            ApiError, LogUnavailable: as `find`.
         """
         found = await query()
-        if found is None or not is_final(found):
-            await self.partition(partition)
-            found = await query()
-        return found
+        if found is not None and is_final(found):
+            return Found(found, is_fresh=True)
+        if await self.partition(partition):
+            return Found(await query(), is_fresh=True)
+        if found is None:
+            raise LogUnavailable("the log does not say where it ends")
+        return Found(found, is_fresh=False)
 
-    async def applied(self, partition: int, position: int) -> bool:
+    async def applied(self, partition: int, position: int, *, wait_s: float | None = None) -> bool:
         """Wait until the tables hold *position*; False when that does not happen in time."""
-        return await self._progress.wait(partition, position, self._wait_s)
+        return await self._progress.wait(partition, position, self._wait_s if wait_s is None else wait_s)
+
+    async def _catch_up(self, partitions: Sequence[int]) -> bool:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._away_until:
+            return False
+        try:
+            async with asyncio.timeout(END_S):
+                ends = await asyncio.gather(*[self._log.end(p) for p in partitions])
+        except (LogError, TimeoutError):
+            self._away_until = loop.time() + AWAY_S
+            return False
+        wanted = {p: end - 1 for p, end in zip(partitions, ends, strict=True) if end > 0}
+        if not await self._progress.wait_all(wanted, self._wait_s):
+            raise unavailable("the tables are behind the log, try again")
+        return True

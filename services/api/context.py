@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -17,6 +18,7 @@ from services.api.ports import Keys, Progress, Queries
 from services.api.validation import CheckUrl
 
 APPEND_S: Final = 4.0  # bound on one durable write, so that a caller hears of a failure within 5 s
+CHANGE_S: Final = 4.6  # bound on an append and what is waited for behind it, for the same reason
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 100
 
@@ -42,9 +44,9 @@ class Context:
     cursors: Cursors
     check_url: CheckUrl
 
-    async def append(self, partition: int, envelopes: list[Envelope]) -> int:
+    async def append(self, partition: int, envelopes: list[Envelope], *, ends_at: float | None = None) -> int:
         """
-        Append the facts of a request and return the first one's position, once they are durable.
+        Append the facts of a request and return the first one's position, once they are durable; by *ends_at* of the loop's clock.
 
         Raises:
             ApiError: 413 for a record that is too large, 503 for a log that does not take it.
@@ -53,8 +55,11 @@ class Context:
         for envelope in envelopes:
             if len(envelope.value) > MAX_VALUE_BYTES:
                 raise ApiError(413, "payload_too_large", "url, headers and body are too large together")
+        timeout_s = APPEND_S
+        if ends_at is not None:
+            timeout_s = min(APPEND_S, max(ends_at - asyncio.get_running_loop().time(), 0.0))
         try:
-            position = await self.log.append(partition, envelopes, timeout_s=APPEND_S)
+            position = await self.log.append(partition, envelopes, timeout_s=timeout_s)
         except RecordTooLarge:
             raise ApiError(413, "payload_too_large", "url, headers and body are too large together") from None
         except LogError as error:

@@ -22,10 +22,11 @@ from aiohttp.web import BaseRequest
 from libs.domain.job import JobStatus
 from libs.events import Envelope, JobScheduled, Spec, encode
 from libs.events.ids import partition_of
+from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from services.api import present, validation
 from services.api.auth import Identity
-from services.api.context import Context
+from services.api.context import CHANGE_S, Context
 from services.api.errors import ApiError, refuse
 from services.api.jobs import find_current
 from services.api.json_body import parse
@@ -119,7 +120,9 @@ class JobCreation:
         if key is not None:
             validation.check_key(key)
         account = identity.account
-        state, spec = await find_current(self._c, account, job_id)
+        state, spec, is_fresh = await find_current(self._c, account, job_id)
+        if not is_fresh:
+            raise LogUnavailable("the log does not say where it ends")
         if state.status != JobStatus.FAILED:
             raise ApiError(409, "job_not_failed", f"the job is {present.PUBLIC_STATUS[state.status]}, not failed")
         self._c.gate.check_load()
@@ -186,9 +189,10 @@ class JobCreation:
         self, job: JobRequest, held: Reservation, account: str, *, replay_of: str | None = None
     ) -> None:
         """Append the reservation's job unless it is there: whoever reserved it may have died before appending."""
+        ends_at = asyncio.get_running_loop().time() + CHANGE_S
         if not await self._is_known(held.job_id):
             envelope = _scheduled(job, held.job_id, account, held.created_at, replay_of=replay_of)
-            await self._c.append(partition_of(held.job_id), [envelope])
+            await self._c.append(partition_of(held.job_id), [envelope], ends_at=ends_at)
 
     async def _reserve_batch(
         self, keyed: dict[int, JobRequest], results: list[dict[str, Any]], now: int, account: str

@@ -197,6 +197,11 @@ def document(version: str) -> dict[str, Any]:
     }
 
 
+_MAY_BE_STALE: Final = frozenset(
+    ("listJobs", "getJob", "listExecutions", "listSchedules", "listScheduleJobs")
+)  # reads that go on while the log is away
+
+
 def _operation(operation: Operation) -> dict[str, Any]:
     names = [*operation.parameters]
     before, brace, after = operation.path.partition("{")
@@ -227,6 +232,12 @@ def _responses(operation: Operation, *, has_id: bool) -> dict[str, Any]:
     if "key" in operation.parameters:
         header = {"description": "`true` when the job was made by an earlier request.", "schema": {"type": "string"}}
         success["headers"] = {"Idempotent-Replayed": header}
+    if operation.name in _MAY_BE_STALE:
+        header = {
+            "description": "`true` when the log could not be asked: the answer may lack what was accepted before.",
+            "schema": {"type": "string"},
+        }
+        success.setdefault("headers", {})["Fliq-Stale"] = header
     responses = {str(operation.status): success}
     for status in sorted({*_ALWAYS, *operation.refusals, *((404,) if has_id else ())}):
         codes = ", ".join(f"`{code}`" for code, (code_status, _) in CODES.items() if code_status == status)

@@ -7,6 +7,8 @@ of anybody sees it.
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 from aiohttp.web import BaseRequest
 
@@ -25,7 +27,8 @@ from libs.events.ids import is_id, partition_of
 from libs.runtime.crashpoint import crash_at
 from services.api import present, validation
 from services.api.auth import Identity
-from services.api.context import Context, limit_of, list_parameters
+from services.api.consistency import FRESH, STALE
+from services.api.context import CHANGE_S, Context, limit_of, list_parameters
 from services.api.errors import ApiError, not_found, outcome_unknown
 from services.api.json_body import parse
 from services.api.reply import Reply, json_reply, no_content
@@ -85,14 +88,15 @@ class Schedules:
         if "cursor" in parameters:
             cursors = self._c.cursors
             before = cursors.read(parameters["cursor"], kind="sched", account=account, listing=_LISTING)
-        await self._c.read_index.everywhere()
+        is_fresh = await self._c.read_index.everywhere()
         rows = await self._c.queries.list_schedules(account, limit=limit + 1, before=before)
         page = rows[:limit]
         next_cursor = None
         if len(rows) > limit:
             next_cursor = self._c.cursors.write(page[-1][0].schedule_id, account=account, listing=_LISTING)
         items = [present.schedule_item(*row) for row in page]
-        return json_reply(200, {"schedules": items, "next_cursor": next_cursor})
+        found = {"schedules": items, "next_cursor": next_cursor}
+        return json_reply(200, found, FRESH if is_fresh else STALE)
 
     async def delete(self, _: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """DELETE /v1/schedules/{schedule_id}."""
@@ -135,8 +139,10 @@ class Schedules:
 
     async def _change(self, event: Event, schedule_id: str) -> None:
         partition = partition_of(schedule_id)
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + CHANGE_S
         position = await self._c.append_change(partition, encode(event), what="the change")
-        if not await self._c.read_index.applied(partition, position):
+        if not await self._c.read_index.applied(partition, position, wait_s=ends_at - loop.time()):
             raise outcome_unknown("the change is recorded but not in force yet; read the schedule again")
 
 
