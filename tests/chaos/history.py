@@ -108,16 +108,35 @@ class JobRead:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """From *at* the process was dead or dying; at *until* it was ready again. A graceful stop is a fault of kind `term`."""
+    """
+    From *at* something was wrong; at *until* all was in order again. A graceful stop is a fault of kind `term`.
+
+    Args:
+        healed_at: when the last that was wrong had been undone; how long it took from there on was Fliq's own affair.
+        is_graceful: excuses lateness, but no repetition.
+    """
 
     kind: str
     at: float
     until: float
+    healed_at: float | None = None
+    is_graceful: bool = False
+
+    @property
+    def excuses_repetition(self) -> bool:
+        """Whether an attempt that it met under way may be made again."""
+        return not self.is_graceful and self.kind != "term"
 
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """A whole run, quiesced: *ended_at* is when the final reads began."""
+    """
+    A whole run, quiesced: *ended_at* is when the final reads began.
+
+    Args:
+        recovery_ms: how long after the last heal of a fault everything must be in order again.
+        unread: where the API said something else than the tables, one line each.
+    """
 
     plans: Mapping[str, Plan]
     schedules: Mapping[str, SchedulePlan] = field(default_factory=dict)
@@ -129,3 +148,5 @@ class History:
     faults: tuple[Fault, ...] = ()
     ended_at: float
     retry_base_ms: float = 200.0
+    recovery_ms: float = 15_000.0
+    unread: tuple[str, ...] = ()

@@ -3,7 +3,7 @@ Load: a seeded client that does what users do, as fast as one likes, and writes 
 
 Each story is one job's life as its user lives it: created, perhaps read, perhaps cancelled just when it fires. A request that ends
 in a timeout, a reset or a 5xx is `info`: nobody knows. Posts with a key are repeated until they are answered, as the contract
-invites; others are not. Everything is bounded: stories at a time, seconds per request, repeats.
+invites; others are not. Everything is bounded: stories at a time, seconds per request, how long a request is repeated.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -23,10 +23,14 @@ from tests.fakes.running import TOKEN
 
 REQUEST_S: Final = 5.0
 REPEAT_S: Final = 0.1
-REPEATS_MAX: Final = 200
+PATIENCE_S: Final = 30.0
 STORIES_MAX: Final = 200
+BATCH: Final = 5
+FAR_S: Final = 12.0
 # What becomes of a job, and how often.
 FATES: Final = {"plain": 30, "slow": 15, "flaky": 12, "failing": 5, "keyed": 13, "cancel": 20, "bad": 5}
+# The same, with what a longer run has room for: jobs that are due later, and many at once.
+ALL_FATES: Final = FATES | {"far": 20, "batch": 4}
 
 
 def now_ms() -> float:
@@ -45,15 +49,37 @@ class Load:
     Stories told to the Fliq at *url*, with targets at *sink_url*.
 
     What was wanted is in `plans` and `schedules`, what was answered in `operations`.
+
+    Args:
+        url: where the API is; or what says where its replicas are just now, of which each request takes one by chance.
+        fates: what becomes of a job, and how often.
+        patience_s: how long a request is repeated until somebody answers it.
+        stories_max: stories at a time; what would be more is not begun.
     """
 
-    def __init__(self, url: str, sink_url: str, *, seed: int, label: str = "") -> None:
+    def __init__(
+        self,
+        url: str | Callable[[], Sequence[str]],
+        sink_url: str,
+        *,
+        seed: int,
+        label: str = "",
+        fates: Mapping[str, int] = FATES,
+        patience_s: float = PATIENCE_S,
+        stories_max: int = STORIES_MAX,
+    ) -> None:
         self.plans: dict[str, Plan] = {}
         self.schedules: dict[str, SchedulePlan] = {}
         self.operations: list[Operation] = []
-        self._url = url
+        self._urls = url if callable(url) else lambda: (url,)
         self._sink_url = sink_url
+        self._fates = fates
+        self._patience_s = patience_s
+        self._stories_max = stories_max
         self._draw = random.Random(seed)
+        self._chance = random.Random(
+            seed + 1
+        )  # of the replicas; apart, so that what is wanted depends on the seed alone
         self._label = label or f"s{seed}"
         self._numbers = itertools.count(1)
         self._stories: set[asyncio.Task[None]] = set()
@@ -80,14 +106,15 @@ class Load:
         for number in itertools.count(1):
             if until() or number > per_s * seconds:
                 return
-            if len(self._stories) < STORIES_MAX:
-                self.begin(self._draw.choices(list(FATES), list(FATES.values()))[0])
+            if len(self._stories) < self._stories_max:
+                self.begin(self._draw.choices(list(self._fates), list(self._fates.values()))[0])
             await asyncio.sleep(max(0.0, begun_at + number / per_s - time.monotonic()))
 
     def begin(self, fate: str) -> None:
         """Begin one story."""
         name = f"{self._label}-{next(self._numbers)}-{fate}"
-        story = asyncio.create_task(self._story(name, fate, random.Random(self._draw.random())))
+        draw = random.Random(self._draw.random())
+        story = asyncio.create_task(self._batch(name, draw) if fate == "batch" else self._story(name, fate, draw))
         self._stories.add(story)
         story.add_done_callback(self._stories.discard)
 
@@ -101,6 +128,12 @@ class Load:
         self.schedules[name] = SchedulePlan(name=name)
         body = {"url": f"{self._sink_url}/ok/{name}", "cron": "* * * * *", "body": name}
         await self._do("create_schedule", name, "POST", "/v1/schedules", body)
+
+    async def delete_schedule(self, name: str) -> None:
+        """Delete a schedule, if its create was answered."""
+        made = next((o for o in self.operations if o.name == name and o.kind == "create_schedule" and o.id), None)
+        if made is not None:
+            await self._do("delete_schedule", name, "DELETE", f"/v1/schedules/{made.id}", job_id=made.id)
 
     def note_schedule(self, name: str, schedule_id: str, *, invoked_at: float, first_at: float) -> None:
         """Note a schedule that was made past the API."""
@@ -117,9 +150,29 @@ class Load:
         )
 
     async def _story(self, name: str, fate: str, draw: random.Random) -> None:
+        body = self._wanted(name, fate, draw)
+        plan = self.plans[name]
+        if plan.key is not None:
+            await asyncio.gather(*[self._create_with_key(name, body) for _ in range(draw.randint(1, 3))])
+            return
+        created = await self._do("create", name, "POST", "/v1/jobs", body)
+        if created.id is None:
+            return
+        if draw.random() < 0.3:
+            await self._do("read", name, "GET", f"/v1/jobs/{created.id}", job_id=created.id)
+        if fate == "cancel":
+            at = plan.fire_at + draw.uniform(-180, 40)
+            await asyncio.sleep(max(0.0, (at - now_ms()) / 1000))
+            await self._cancel(name, created.id)
+        if draw.random() < 0.2:
+            await asyncio.sleep(draw.uniform(0, 1))
+            await self._do("read", name, "GET", f"/v1/jobs/{created.id}", job_id=created.id)
+
+    def _wanted(self, name: str, fate: str, draw: random.Random) -> dict[str, Any]:
+        """Plan a job and return the request for it."""
         failures = {"flaky": draw.randint(1, 2), "failing": 9}.get(fate, 0)
         retries = {"flaky": 2, "failing": 1}.get(fate, 0)
-        ahead_ms = -5_000.0 if fate == "bad" else draw.uniform(100, 900)
+        ahead_ms = -5_000.0 if fate == "bad" else draw.uniform(100, 900 if fate != "far" else FAR_S * 1000)
         path = {"slow": f"slow/{draw.choice((50, 200, 400))}", "flaky": f"flaky/{failures}", "failing": "status/503"}
         plan = Plan(
             name=name,
@@ -140,30 +193,45 @@ class Load:
             body["webhook_url"] = f"{self._sink_url}/hook/{name}"
         if plan.key is not None:
             body["idempotency_key"] = plan.key
-            await asyncio.gather(*[self._create_with_key(name, body) for _ in range(draw.randint(1, 3))])
-            return
-        created = await self._do("create", name, "POST", "/v1/jobs", body)
-        if created.id is None:
-            return
-        if draw.random() < 0.3:
-            await self._do("read", name, "GET", f"/v1/jobs/{created.id}", job_id=created.id)
-        if fate == "cancel":
-            at = plan.fire_at + draw.uniform(-180, 40)
-            await asyncio.sleep(max(0.0, (at - now_ms()) / 1000))
-            await self._cancel(name, created.id)
-        if draw.random() < 0.2:
-            await asyncio.sleep(draw.uniform(0, 1))
-            await self._do("read", name, "GET", f"/v1/jobs/{created.id}", job_id=created.id)
+        return body
+
+    async def _batch(self, name: str, draw: random.Random) -> None:
+        """Ask for several jobs in one request; each is answered for itself."""
+        names = [f"{name}-{number}" for number in range(BATCH)]
+        fates = [draw.choice(("plain", "slow", "bad")) for _ in names]
+        wanted = [self._wanted(each, fate, draw) for each, fate in zip(names, fates, strict=True)]
+        invoked_at = now_ms()
+        status, answer = await self._send("POST", "/v1/jobs/batch", {"jobs": wanted})
+        results = answer.get("results") or [{}] * BATCH
+        for each, result in zip(names, results, strict=True):
+            job_id = (result.get("job") or {}).get("id")
+            refused = (result.get("error") or {}).get("code")
+            # What is refused for reasons of Fliq's own is no refusal of the job: it may have happened.
+            is_final = refused is not None and refused not in ("unavailable", "internal_error")
+            outcome = "ok" if job_id else "fail" if is_final or (status is not None and 400 <= status < 500) else "info"
+            self.operations.append(
+                Operation(
+                    kind="create",
+                    name=each,
+                    invoked_at=invoked_at,
+                    returned_at=now_ms(),
+                    outcome=outcome,  # type: ignore[arg-type]
+                    status=status,
+                    id=job_id,
+                )
+            )
 
     async def _create_with_key(self, name: str, body: dict[str, Any]) -> None:
-        for _ in range(REPEATS_MAX):
+        given_up_at = time.monotonic() + self._patience_s
+        while time.monotonic() < given_up_at:
             if (await self._do("create", name, "POST", "/v1/jobs", body)).outcome != "info":
                 return
             await asyncio.sleep(REPEAT_S)
         raise AssertionError(f"{name}: the post with a key was never answered")
 
     async def _cancel(self, name: str, job_id: str) -> None:
-        for _ in range(REPEATS_MAX):
+        given_up_at = time.monotonic() + self._patience_s
+        while time.monotonic() < given_up_at:
             if (await self._do("cancel", name, "DELETE", f"/v1/jobs/{job_id}", job_id=job_id)).outcome != "info":
                 return
             await asyncio.sleep(REPEAT_S)
@@ -180,17 +248,8 @@ class Load:
         job_id: str | None = None,
     ) -> Operation:
         """Send one request and write down how it ended."""
-        assert self._session is not None
         invoked_at = now_ms()
-        status: int | None = None
-        answer: dict[str, Any] = {}
-        try:
-            data = None if body is None else json.dumps(body).encode()
-            async with self._session.request(method, self._url + path, data=data) as response:
-                text = await response.read()
-                status, answer = response.status, json.loads(text) if text else {}
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            pass  # whether it happened is not known: that is what `info` says
+        status, answer = await self._send(method, path, body)
         outcome = "info" if status is None or status >= 500 else "ok" if status < 300 else "fail"
         operation = Operation(
             kind=kind,  # type: ignore[arg-type]
@@ -204,3 +263,15 @@ class Load:
         )
         self.operations.append(operation)
         return operation
+
+    async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int | None, dict[str, Any]]:
+        """Send one request; the status is None when nobody answered, and then whether it happened is not known."""
+        assert self._session is not None
+        url = self._chance.choice(self._urls())
+        try:
+            data = None if body is None else json.dumps(body).encode()
+            async with self._session.request(method, url + path, data=data) as response:
+                text = await response.read()
+                return response.status, json.loads(text) if text else {}
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None, {}

@@ -334,6 +334,16 @@ def _ticks_after_delete(history: History) -> History:
     return _changed(history, call, scheduled_at=moved, at=moved + 4)
 
 
+def _pool_never_heals(history: History) -> History:
+    fault = history.faults[0]
+    slow = replace(fault, healed_at=fault.until, until=fault.until + history.recovery_ms + 1)
+    return replace(history, faults=(slow, *history.faults[1:]))
+
+
+def _api_shows_another_status(history: History) -> History:
+    return replace(history, unread=("the API says success, the tables failed",))
+
+
 PLANTED: Final[dict[str, tuple[str, Change]]] = {
     "a record is dropped": ("lost", _record_dropped),
     "the offset is committed before the work": ("stuck", _offset_committed_before_work),
@@ -370,5 +380,7 @@ PLANTED: Final[dict[str, tuple[str, Change]]] = {
     "a webhook uses the API's word": ("webhook_wrong", _webhook_says_success),
     "two owners tick": ("tick_doubled", _two_owners_tick),
     "a tick is skipped": ("tick_missing", _tick_skipped),
+    "a pool never heals": ("slow_recovery", _pool_never_heals),
+    "the API shows another status": ("read_differs", _api_shows_another_status),
     "a deleted schedule ticks": ("tick_alien", _ticks_after_delete),
 }

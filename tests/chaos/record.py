@@ -77,7 +77,7 @@ def _execution(row: dict[str, Any]) -> Execution:
         attempt=row["attempt_num"],
         status=row["status"],
         status_code=row["status_code"],
-        executed_at=instant_ms(row["executed_at"]),
+        executed_at=round(instant_ms(row["executed_at"])),
     )
 
 

@@ -1,0 +1,62 @@
+"""
+`make chaos`: hurt a real Fliq for a while, and say whether it kept its word.
+
+    python -m tests.chaos --topology kafka --brokers 3 --minutes 25 --seed 7
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from pathlib import Path
+
+from tests.chaos.campaign import Order, run
+from tests.chaos.report import write
+from tests.kafka.source import find
+
+SECONDS_PER_FAULT_MAX = 60.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
+    parser.add_argument("--topology", choices=("embedded", "split", "kafka"), default="split")
+    parser.add_argument("--seed", type=int, help="draws faults and load; a fresh one by default")
+    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--faults", type=int, help="end after so many faults, at the latest after --minutes")
+    parser.add_argument("--jobs", type=int, help="with --faults: not before so many jobs")
+    parser.add_argument("--rate", type=float, default=60.0, help="jobs a second")
+    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
+    parser.add_argument("--partitions", type=int)
+    parser.add_argument("--only", default="", help="comma list of kinds of faults")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    if asked.topology == "kafka" and find(show=True).kind != "java":
+        print(f"chaos: it needs brokers that may be killed, and has {find().said}", file=sys.stderr)
+        return 2
+    seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1, 10_000)
+    out = asked.out or Path(".fliq/chaos") / f"{asked.topology}-{seed}-{time.strftime('%H%M%S')}"
+    order = Order(
+        topology=asked.topology,
+        seed=seed,
+        out=out.resolve(),
+        seconds=asked.minutes * 60,
+        faults=asked.faults,
+        jobs=asked.jobs,
+        per_s=asked.rate,
+        brokers=asked.brokers,
+        partitions=asked.partitions or (16 if asked.topology == "kafka" else 4),
+        only=tuple(each for each in asked.only.split(",") if each),
+        say=lambda line: print(f"chaos: {line}", flush=True),
+    )
+    order.say(f"{asked.topology}, seed {seed}, {asked.minutes:g} minutes at {asked.rate:g} jobs/s; into {out}")
+    outcome = asyncio.run(run(order))
+    summary = write(outcome)
+    print(summary, flush=True)
+    return 0 if outcome.is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

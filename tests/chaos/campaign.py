@@ -1,0 +1,252 @@
+"""
+Campaign: a cluster, a load, a nemesis, and at the end the verdict over everything that was seen.
+
+    start -- load and nemesis, side by side -- heal -- quiet -- verify -- check -- report
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from libs.store.pool import open_pool
+from libs.store.verify import differences
+from tests.chaos import evidence
+from tests.chaos.checker import Violation, check
+from tests.chaos.children import Targets
+from tests.chaos.cluster import RETRY_BASE_MS, Cluster, Topology
+from tests.chaos.history import Fault, History
+from tests.chaos.load import ALL_FATES, Load, now_ms
+from tests.chaos.nemesis import Nemesis, Unrecovered
+from tests.fakes.running import Client
+from tests.fakes.sink import Arrival
+
+OVERDUE_MS: Final = 1_000.0  # a call that is due for so long waits for something
+QUIET_S: Final = 120.0
+HOOKS_S: Final = 15.0
+PATIENCE_S: Final = 180.0
+STALL_S: Final = 0.4
+SAY_EVERY_S: Final = 5.0
+SCHEDULES: Final = 2
+SPLIT: Final = {"scheduler": 2, "dispatcher": 2, "webhooks": 2, "api": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """
+    What is to be run.
+
+    Args:
+        seconds: how long load and faults go on.
+        faults: end as soon as so many were made, and *jobs* were asked for; None: only the time counts.
+        per_s: stories begun per second.
+        counts: processes of each role.
+        only: kinds of faults; all when empty.
+        late_ms, recovery_ms: the checker's bounds.
+    """
+
+    topology: Topology
+    seed: int
+    out: Path
+    seconds: float
+    faults: int | None = None
+    jobs: int | None = None
+    per_s: float = 60.0
+    brokers: int = 1
+    partitions: int = 4
+    counts: dict[str, int] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    pause_s: tuple[float, float] = (0.5, 4.0)
+    late_ms: float = 2_000.0
+    recovery_ms: float = 15_000.0
+    say: Callable[[str], None] = print
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came out: the history, and everything that is wrong with it."""
+
+    order: Order
+    begun_at: float
+    history: History
+    violations: list[Violation]
+    differences: list[str]
+    wrong: list[str]
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.violations or self.differences or self.wrong)
+
+
+class Watch:
+    """Keeps count while the campaign runs: what is due and not fired, and how late calls are."""
+
+    def __init__(self, load: Load, targets: Targets) -> None:
+        self._load = load
+        self._read = 0
+        self._waiting: set[str] = set()
+        self.fired: set[str] = set()
+        self.late: deque[tuple[float, float]] = deque(maxlen=2_000)
+        self.accepted = 0
+        self.stalls: list[Fault] = []
+        targets.on_arrival = self._arrived
+
+    def _arrived(self, arrival: Arrival) -> None:
+        name = arrival.body.decode()
+        plan = self._load.plans.get(name)
+        if arrival.path.startswith("/hook/") or plan is None or name in self.fired:
+            return
+        self.fired.add(name)
+        self._waiting.discard(name)
+        self.late.append((arrival.at, arrival.at - plan.fire_at))
+
+    def overdue(self) -> int:
+        """How many acknowledged jobs, that nobody cancels, should have fired a while ago."""
+        for operation in self._load.operations[self._read :]:
+            self._read += 1
+            if operation.kind == "create" and operation.outcome == "ok":
+                self.accepted += 1
+                if operation.name not in self.fired and not operation.name.endswith("-cancel"):
+                    self._waiting.add(operation.name)
+        before = now_ms() - OVERDUE_MS
+        return sum(self._load.plans[name].fire_at < before for name in self._waiting)
+
+    def recent_ms(self) -> list[float]:
+        """How late the calls of the last ten seconds were, sorted."""
+        since = now_ms() - 10_000
+        return sorted(late for at, late in self.late if at > since)
+
+    async def stall(self) -> None:
+        """Note when this machine itself stood still; for ever."""
+        while True:
+            at, began = now_ms(), time.monotonic()
+            await asyncio.sleep(0.1)
+            if time.monotonic() - began > 0.1 + STALL_S:
+                self.stalls.append(Fault(kind="stall of the machine", at=at, until=now_ms() + 500, is_graceful=True))
+
+
+async def run(order: Order) -> Outcome:
+    """Run a campaign and return what came out."""
+    counts = order.counts or ({"all": 1} if order.topology == "embedded" else SPLIT)
+    cluster = Cluster(order.topology, counts, order.out, brokers_count=order.brokers, partitions=order.partitions)
+    wrong: list[str] = []
+    async with Targets() as targets:
+        try:
+            await cluster.start()
+            if cluster.clocks.why_not is not None:
+                order.say(f"no clock steps: {cluster.clocks.why_not}")
+            load = Load(
+                cluster.apis,
+                targets.url,
+                seed=order.seed,
+                fates=ALL_FATES,
+                patience_s=PATIENCE_S,
+                stories_max=int(20 * order.per_s),
+            )
+            async with load:
+                return await _run(order, cluster, load, targets, wrong)
+        finally:
+            wrong += await cluster.stop()
+
+
+async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wrong: list[str]) -> Outcome:
+    watch, begun_at = Watch(load, targets), now_ms()
+    nemesis = Nemesis(cluster, order.seed, watch.overdue, order.say, pause_s=order.pause_s, only=order.only)
+    deadline = time.monotonic() + order.seconds
+
+    def is_over() -> bool:
+        enough_faults = order.faults is not None and len(nemesis.faults) >= order.faults
+        enough_jobs = order.jobs is None or len(load.plans) >= order.jobs
+        return time.monotonic() > deadline or (enough_faults and enough_jobs)
+
+    beside = [asyncio.create_task(watch.stall()), asyncio.create_task(_progress(order, begun_at, load, watch, nemesis))]
+    try:
+        for number in range(SCHEDULES):
+            await load.every_minute(f"every-minute-{number}")
+        storm = asyncio.create_task(load.storm(per_s=order.per_s, seconds=order.seconds * 2, until=is_over))
+        try:
+            await nemesis.run(until=is_over, at_most=order.faults if order.jobs is None else None)
+        except Unrecovered as error:
+            wrong += [str(error), *cluster.tails().splitlines()]
+            deadline = time.monotonic()
+        await storm
+        await load.delete_schedule("every-minute-1")
+        order.say("healed; waiting until everything is at its end")
+        await _quiet(cluster, load, watch, targets, wrong)
+    finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+    return await _verdict(order, cluster, load, targets, begun_at, [*nemesis.faults, *watch.stalls], wrong)
+
+
+async def _progress(order: Order, begun_at: float, load: Load, watch: Watch, nemesis: Nemesis) -> None:
+    while True:
+        await asyncio.sleep(SAY_EVERY_S)
+        late, overdue = watch.recent_ms(), watch.overdue()
+        p99 = f"{late[int(len(late) * 0.99)]:.0f} ms" if late else "-"
+        order.say(
+            f"{(now_ms() - begun_at) / 1000:6.0f} s  {watch.accepted} jobs, {len(watch.fired)} fired, {overdue} overdue, "
+            f"{len(nemesis.faults)} faults, lateness p99 of the last 10 s {p99}"
+            + (f"; now {nemesis.present}" if nemesis.present else "")
+        )
+
+
+async def _quiet(cluster: Cluster, load: Load, watch: Watch, targets: Targets, wrong: list[str]) -> None:
+    """Wait until every story is told, every job at its end, and the webhooks are in."""
+    pool = await open_pool(cluster.dsn, name="chaos", size=1)
+    deadline = time.monotonic() + QUIET_S
+    try:
+        try:
+            await load.settle(timeout_s=QUIET_S + PATIENCE_S)
+        except AssertionError as error:
+            wrong.append(str(error))
+        await _all_at_their_ends(pool, deadline)
+        # What would come too late is behind this one: it takes the whole way.
+        load.begin("plain")
+        await load.settle()
+        await _all_at_their_ends(pool, deadline)
+    finally:
+        await pool.close()
+    accepted = {each.name for each in load.operations if each.kind == "create" and each.outcome == "ok"}
+    expected = {name for name in accepted if load.plans[name].has_webhook}
+    hooks_by = time.monotonic() + HOOKS_S
+    while time.monotonic() < hooks_by and (watch.overdue() or expected - _hooked(targets)):
+        await asyncio.sleep(0.2)
+
+
+async def _all_at_their_ends(pool: Any, deadline: float) -> None:
+    """Wait until no job is open; when the time is over the checker says which are."""
+    while time.monotonic() < deadline and await pool.fetchval("SELECT count(*) FROM jobs WHERE status < 4"):
+        await asyncio.sleep(0.1)
+
+
+def _hooked(targets: Targets) -> set[str]:
+    return {each.path.removeprefix("/hook/") for each in targets.arrivals if each.path.startswith("/hook/")}
+
+
+async def _verdict(
+    order: Order, cluster: Cluster, load: Load, targets: Targets, begun_at: float, faults: list[Fault], wrong: list[str]
+) -> Outcome:
+    ended_at = now_ms()
+    more: dict[str, Any] = {"retry_base_ms": RETRY_BASE_MS, "recovery_ms": order.recovery_ms}
+    pool = await open_pool(cluster.dsn, name="chaos", size=2)
+    try:
+        async with cluster.log() as log, Client(cluster.apis()[0]) as client:
+            order.say("comparing the tables with the log")
+            different = await differences(log, pool)
+            history = await evidence.collect(load, targets, client, faults, log, pool, ended_at=ended_at, more=more)
+    finally:
+        await pool.close()
+    order.say(f"checking {len(history.jobs)} jobs, {len(history.operations)} requests, {len(history.calls)} calls")
+    gc.collect()
+    violations = check(history, late_ms=order.late_ms)
+    return Outcome(
+        order=order, begun_at=begun_at, history=history, violations=violations, differences=different, wrong=wrong
+    )

@@ -1,0 +1,113 @@
+"""
+Evidence: everything that a campaign leaves behind, read back as a history.
+
+All jobs come from the tables (which `verify` compares with the log, row by row) and their timelines from a dump of the log; the API
+is asked for the list and for a sample of jobs, which must say the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from typing import Any, Final
+
+from libs.events.ids import execution_id
+from libs.log import Log
+from libs.store.tables import AllRows, Tables
+from tests.chaos import record
+from tests.chaos.history import Execution, Fault, History, JobRead
+from tests.chaos.load import Load
+from tests.fakes.running import Client
+
+SAMPLE: Final = 1_500
+AT_ONCE: Final = 16
+BATCH: Final = 2_000
+_STATUS: Final = {"COMPLETED": "success", "FINISHING": "running", "RETRYING": "running"}  # the rest is called the same
+
+
+async def dump(log: Log, partition: int) -> list[str]:
+    """Return the types of the records of *partition*, in order."""
+    types: list[str] = []
+    end = await log.end(partition)
+    while len(types) < end:
+        types += [each.envelope.type for each in await log.read(partition, len(types), max_records=BATCH)]
+    return types
+
+
+def jobs_of(rows: AllRows, types: Sequence[str]) -> list[JobRead]:
+    """Return the jobs of a partition as the tables have them."""
+    executions: dict[str, list[Execution]] = {}
+    for (job_id, attempt), row in sorted(rows.executions.items()):
+        executions.setdefault(job_id, []).append(
+            Execution(
+                id=execution_id(job_id, attempt),
+                attempt=attempt,
+                status=None if row.ok is None else "success" if row.ok else "failed",
+                status_code=row.status_code,
+                executed_at=row.executed_at,
+            )
+        )
+    return [
+        JobRead(
+            id=job.job_id,
+            name=_body(rows.specs[job.schedule_id or job.job_id]),
+            status=_STATUS.get(job.status.name, job.status.name.lower()),
+            execution_count=len(executions.get(job.job_id, ())),
+            executions=tuple(executions.get(job.job_id, ())),
+            timeline=tuple(types[position] for position in job.offsets),
+            schedule_id=job.schedule_id,
+        )
+        for job in rows.jobs.values()
+    ]
+
+
+def _body(spec: bytes) -> str:
+    return json.loads(spec).get("body", "")  # type: ignore[no-any-return]
+
+
+async def collect(
+    load: Load,
+    sink: Any,
+    client: Client,
+    faults: list[Fault],
+    log: Log,
+    pool: Any,
+    *,
+    ended_at: float,
+    more: dict[str, Any],
+) -> History:
+    """Return the history; *more* are its parameters."""
+    jobs: dict[str, JobRead] = {}
+    tables = Tables(pool)
+    for partition in range(await log.partitions()):
+        rows = await tables.all_rows(partition)
+        jobs |= {job.id: job for job in jobs_of(rows, await dump(log, partition))}
+    listed = await record.list_all(client, "jobs")
+    calls, hooks = record.arrivals(sink)
+    return History(
+        plans=load.plans,
+        schedules=load.schedules,
+        operations=tuple(load.operations),
+        calls=tuple(calls),
+        hooks=tuple(hooks),
+        jobs=jobs,
+        listed=tuple(listed),
+        faults=tuple(faults),
+        ended_at=ended_at,
+        unread=tuple(await _disagreements(client, jobs)),
+        **more,
+    )
+
+
+async def _disagreements(client: Client, jobs: dict[str, JobRead]) -> list[str]:
+    sample = random.Random(len(jobs)).sample(sorted(jobs), min(SAMPLE, len(jobs)))
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(job_id: str) -> str:
+        async with slots:
+            read = await record.read_job(client, job_id)
+        return "" if read == jobs[job_id] else f"the API says {read}, the tables {jobs[job_id]}"
+
+    return [each for each in await asyncio.gather(*[one(job_id) for job_id in sample]) if each]

@@ -1,0 +1,236 @@
+"""
+Link: the network between Fliq's processes and what they stand on, as a process of its own that can be told to misbehave.
+
+    python -m tests.chaos.link '{"postgres": [20001, "/path/of/a/socket"], "broker-1": [20002, 20003]}'
+
+Each endpoint listens at the first port on loopback and forwards to the second, a port or a socket's path. Orders come as one JSON
+object a line on standard input and are answered by `{"done": n}`; when the input ends, so does the process.
+
+    {"n": 1, "pids": {"4711": "scheduler-1"}}     who is who: a connection belongs to the process that opened it
+    {"n": 2, "rules": [{"mode": "hold", "who": "scheduler-1", "where": "postgres"}]}      replaces the rules before
+
+    hold         nothing passes, either way; what was sent meanwhile arrives when the rule is gone, as after a partition
+    hold_up      the same for what the process sends · hold_down: for what it is sent
+    delay        everything takes `ms` longer, give or take a half
+    reset        every connection is reset every `ms`
+    refuse       every connection is reset, and every new one
+
+`who` and `where` are names; one that is missing means all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+CONNECT_S: Final = 5.0
+SETTLE_S: Final = 2.0
+
+
+def owner_of(peer_port: int, own_port: int, names: dict[str, str]) -> str:
+    """Return the name of the process that holds the connection from *peer_port* to *own_port*; `?` when it is none of *names*."""
+    sought = (f"0100007F:{peer_port:04X}", f"0100007F:{own_port:04X}")
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        fields = line.split()
+        if (fields[1], fields[2]) == sought:
+            socket = f"socket:[{fields[9]}]"
+            break
+    else:
+        return "?"
+    for pid, name in names.items():
+        try:
+            if any(str(each.readlink()) == socket for each in Path(f"/proc/{pid}/fd").iterdir()):
+                return name
+        except OSError:
+            continue  # it has ended, or closed that file just now
+    return "?"
+
+
+class Side(asyncio.Protocol):
+    """One side of a pair: what it receives goes to the other."""
+
+    def __init__(self, pair: Pair, *, is_up: bool) -> None:
+        self.pair = pair
+        self.is_up = is_up
+        self.transport: asyncio.Transport | None = None
+        self._is_held = False
+        self._is_clogged = False
+        self._last_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        if self.is_up:
+            self.pair.opened()
+
+    @property
+    def other(self) -> Side:
+        return self.pair.down if self.is_up else self.pair.up
+
+    def data_received(self, data: bytes) -> None:
+        self._after_delay(self.other.write, data)
+
+    def write(self, data: bytes) -> None:
+        """Send on what the other side received."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def pause_writing(self) -> None:
+        self.other.clog(True)
+
+    def resume_writing(self) -> None:
+        self.other.clog(False)
+
+    def clog(self, is_clogged: bool) -> None:
+        """Read no more while the other side cannot write."""
+        self._is_clogged = is_clogged
+        self._read()
+
+    def hold(self, is_held: bool) -> None:
+        """Read no more while a rule says so."""
+        self._is_held = is_held
+        self._read()
+
+    def _read(self) -> None:
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self._is_held or self._is_clogged:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._after_delay(self.other.close)
+        self.pair.closed()
+
+    def close(self) -> None:
+        """Close as the other side did."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Reset."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _after_delay(self, what: Any, *args: Any) -> None:
+        loop = asyncio.get_running_loop()
+        delay_s = self.pair.delay_s * random.uniform(0.5, 1.5)
+        if not delay_s and loop.time() >= self._last_at:
+            what(*args)
+            return
+        self._last_at = max(self._last_at, loop.time() + delay_s)  # nothing passes what was sent before it
+        loop.call_at(self._last_at, what, *args)
+
+
+class Pair:
+    """One connection of a process, and ours to the endpoint on its behalf."""
+
+    def __init__(self, link: Link, where: str) -> None:
+        self.link = link
+        self.where = where
+        self.who = "?"
+        self.delay_s = 0.0
+        self.up = Side(self, is_up=True)  # the process
+        self.down = Side(self, is_up=False)  # the endpoint
+        self._connecting: asyncio.Task[None] | None = None
+
+    def opened(self) -> None:
+        """Find out who it is, and connect; nothing is read before that."""
+        assert self.up.transport is not None
+        self.up.transport.pause_reading()
+        peer, own = self.up.transport.get_extra_info("peername"), self.up.transport.get_extra_info("sockname")
+        self.who = owner_of(peer[1], own[1], self.link.names)
+        self.link.pairs.add(self)
+        self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    async def _connect(self) -> None:
+        loop, target = asyncio.get_running_loop(), self.link.targets[self.where]
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                if isinstance(target, str):
+                    await loop.create_unix_connection(lambda: self.down, target)
+                else:
+                    await loop.create_connection(lambda: self.down, "127.0.0.1", target)
+        except (OSError, TimeoutError):
+            self.up.abort()  # there is nobody: the process is told so, as it would be without us
+            return
+        self.obey()
+
+    def obey(self) -> None:
+        """Do what the rules say of this connection."""
+        rules = [each for each in self.link.rules if self._is_meant(each)]
+        modes = {each["mode"] for each in rules}
+        if "refuse" in modes:
+            self.abort()
+            return
+        self.delay_s = max((each["ms"] / 1000 for each in rules if each["mode"] == "delay"), default=0.0)
+        self.up.hold(bool(modes & {"hold", "hold_up"}) or self.down.transport is None)
+        self.down.hold(bool(modes & {"hold", "hold_down"}))
+
+    def _is_meant(self, rule: dict[str, Any]) -> bool:
+        return rule.get("who", self.who) == self.who and rule.get("where", self.where) == self.where
+
+    def resets_every_s(self) -> float | None:
+        """How often the rules want this connection reset."""
+        return next(
+            (each["ms"] / 1000 for each in self.link.rules if each["mode"] == "reset" and self._is_meant(each)), None
+        )
+
+    def abort(self) -> None:
+        """Reset both sides."""
+        self.up.abort()
+        self.down.abort()
+
+    def closed(self) -> None:
+        """Forget it."""
+        self.link.pairs.discard(self)
+
+
+class Link:
+    """All endpoints."""
+
+    def __init__(self, endpoints: dict[str, list[Any]]) -> None:
+        self.endpoints = endpoints
+        self.targets = {name: target for name, (_, target) in endpoints.items()}
+        self.names: dict[str, str] = {}
+        self.rules: list[dict[str, Any]] = []
+        self.pairs: set[Pair] = set()
+        self._resets: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Listen, and obey until standard input ends."""
+        loop = asyncio.get_running_loop()
+        for name, (port, _) in self.endpoints.items():
+            await loop.create_server(lambda name=name: Pair(self, name).up, "127.0.0.1", port, backlog=1024)  # type: ignore[misc]
+        reader = asyncio.StreamReader(limit=1 << 20)
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        print(json.dumps({"done": 0}), flush=True)
+        while line := await reader.readline():
+            order = json.loads(line)
+            self.names = order.get("pids", self.names)
+            if "rules" in order:
+                self._change(order["rules"])
+            print(json.dumps({"done": order["n"]}), flush=True)
+
+    def _change(self, rules: list[dict[str, Any]]) -> None:
+        self.rules = rules
+        for pair in list(self.pairs):
+            pair.obey()
+        for reset in self._resets:
+            reset.cancel()
+        self._resets = {asyncio.create_task(self._reset(each)) for each in rules if each["mode"] == "reset"}
+
+    async def _reset(self, rule: dict[str, Any]) -> None:
+        while True:
+            for pair in [each for each in self.pairs if each.resets_every_s() is not None]:
+                pair.abort()
+            await asyncio.sleep(rule["ms"] / 1000)
+
+
+if __name__ == "__main__":
+    asyncio.run(Link(json.loads(sys.argv[1])).serve())

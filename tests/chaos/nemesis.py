@@ -1,0 +1,126 @@
+"""
+Nemesis: draws faults, one after the other and sometimes two at once, and waits after each until everything is in order again.
+
+    pause -- hurt ---- held ---- heal ---- recovered -- pause -- ...
+
+Recovered means: every process says that it is ready, and nothing that is due waits to be fired. How long that took after the last
+heal is part of the evidence. Drawn from the seed alone; what the faults meet is another matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.chaos.cluster import Cluster
+from tests.chaos.faults import KINDS, Kind, clash
+from tests.chaos.history import Fault
+from tests.chaos.load import now_ms
+
+TWO_AT_ONCE: Final = 0.25
+STEP_S: Final = 60.0  # for hurting, and for healing
+RECOVER_S: Final = 90.0  # after that the campaign ends; the checker's own bound is tighter
+STEADY: Final = 2  # looks in a row that find all in order
+LOOK_S: Final = 0.1
+
+
+class Unrecovered(AssertionError):
+    """After a fault things did not come into order again."""
+
+
+@dataclass
+class Nemesis:
+    """
+    Hurts *cluster*.
+
+    Args:
+        overdue: how many jobs are due and not fired.
+        say: receives a line per step.
+        pause_s: between a recovery and the next fault, at least and at most.
+        only: names of kinds; all when empty.
+    """
+
+    cluster: Cluster
+    seed: int
+    overdue: Callable[[], int]
+    say: Callable[[str], None]
+    pause_s: tuple[float, float] = (0.5, 4.0)
+    only: tuple[str, ...] = ()
+    faults: list[Fault] = field(default_factory=list)
+    present: str = ""
+
+    def __post_init__(self) -> None:
+        self._draw = random.Random(self.seed)
+
+    async def run(self, *, until: Callable[[], bool], at_most: int | None = None) -> None:
+        """Go on until told, or until so many faults were made."""
+        while not until() and (at_most is None or len(self.faults) < at_most):
+            await asyncio.sleep(self._draw.uniform(*self.pause_s))
+            await self._episode()
+
+    async def _episode(self) -> None:
+        drawn = [self._one()]
+        if self._draw.random() < TWO_AT_ONCE:
+            second = self._one()
+            if not clash(drawn[0][1], second[1]):
+                drawn.append(second)
+        begun: list[Fault] = []
+        self.present = " + ".join(f"{kind.name} ({given})" for kind, given in drawn)
+        self.say(f"fault {len(self.faults) + 1}: {self.present}")
+        await asyncio.gather(*[self._hurt(kind, given, begun) for kind, given in drawn])
+        healed_at = now_ms()
+        recovered_at = await self._recovered()
+        self.say(f"  recovered {(recovered_at - healed_at) / 1000:.1f} s after it was healed")
+        for fault in begun:
+            self.faults.append(
+                Fault(
+                    kind=fault.kind,
+                    at=fault.at,
+                    until=recovered_at,
+                    healed_at=healed_at,
+                    is_graceful=fault.is_graceful,
+                )
+            )
+        self.present = ""
+
+    def _one(self) -> tuple[Kind, str]:
+        possible = [kind for kind in KINDS if (not self.only or kind.name in self.only) and kind.takes(self.cluster)]
+        (kind,) = self._draw.choices(possible, [each.weight for each in possible])
+        return kind, self._draw.choice(kind.takes(self.cluster))
+
+    async def _hurt(self, kind: Kind, given: str, begun: list[Fault]) -> None:
+        # Drawn here, so that the order in which two at once proceed changes nothing of what is drawn later.
+        chance, held_s = random.Random(self._draw.random()), self._draw.uniform(*kind.hold_s)
+        hurt = kind.does(self.cluster, chance, given)
+        begun.append(Fault(kind=f"{kind.name} {given}", at=now_ms(), until=0, is_graceful=kind.graceful))
+        async with asyncio.timeout(STEP_S):
+            await hurt.__aenter__()
+        try:
+            await asyncio.sleep(held_s)
+        finally:
+            async with asyncio.timeout(STEP_S):
+                await hurt.__aexit__(None, None, None)
+
+    async def _recovered(self) -> float:
+        """Wait until everything is in order; returns since when it was."""
+        deadline = time.monotonic() + RECOVER_S
+        in_order = 0
+        since = 0.0
+        while True:
+            looked_at = now_ms()
+            why = await self.cluster.unready()
+            overdue = self.overdue()
+            if why or overdue:
+                in_order = 0
+            else:
+                since = looked_at if not in_order else since
+                in_order += 1
+                if in_order >= STEADY:
+                    return since
+            if time.monotonic() > deadline:
+                raise Unrecovered(f"{RECOVER_S:.0f} s after {self.present}: {overdue} overdue; {'; '.join(why)}")
+            await asyncio.sleep(LOOK_S)
