@@ -1,0 +1,1 @@
+"""The deployment files, tested without a container engine and without a cluster."""
