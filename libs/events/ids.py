@@ -48,6 +48,11 @@ def tick_job_id(schedule_id: str, tick_at: int) -> str:
     return "job_" + ulid(tick_at, partition_of(schedule_id), _hash(f"{schedule_id}@{tick_at}"))
 
 
+def heartbeat_job_id(slot_at: int, partition: int) -> str:
+    """Return the one job id that the heartbeat of *partition* at *slot_at* can have (libs/domain/heartbeat.py)."""
+    return "job_" + ulid(slot_at, partition, _hash(f"heartbeat@{slot_at}"))
+
+
 def execution_id(job_id: str, attempt: int) -> str:
     """Return the one execution id of the *attempt*-th try of *job_id*: a repeated call carries the same."""
     return "exec_" + ulid(instant_of(job_id), partition_of(job_id), _hash(f"{job_id}#{attempt}"))

@@ -54,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     daily_execution_limit: int
     dispatch_concurrency: int
     dispatch_per_host: int
+    heartbeat_s: int
     partitions: int | None
     node: str | None
     secret_key: str | None

@@ -67,7 +67,7 @@ class Metrics:
     build_info: Gauge
 
     def __init__(self, *, version: str) -> None:
-        disable_created_metrics()  # a series more for every counter and histogram, which nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for every counter and histogram, which nobody asks for
         self.registry = CollectorRegistry()
         for metric in TABLE:
             setattr(self, metric.field, _make(metric, self.registry))

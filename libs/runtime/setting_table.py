@@ -181,6 +181,13 @@ TABLE: tuple[Setting, ...] = (
         meaning="of these, calls to the same host and port",
     ),
     Setting(
+        name="FLIQ_HEARTBEAT_SECONDS",
+        field="heartbeat_s",
+        default="60",
+        parse=values.integer(0, 86_400, "a number of seconds"),
+        meaning="how often Fliq gives itself a job, to see that jobs come through; 0 is never",
+    ),
+    Setting(
         name="FLIQ_PARTITIONS",
         field="partitions",
         default=None,

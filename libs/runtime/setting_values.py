@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_OWN_ACCOUNT = "_fliq"  # of heartbeats (libs/domain/heartbeat.py)
 _PORT_OF = re.compile(r"(\[[^]]*\]|[^:]*)(:[0-9]{0,5})?", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}", re.ASCII)
 
@@ -155,6 +156,8 @@ def account_tokens(text: str) -> tuple[tuple[str, str], ...]:
             raise ValueError(f"is not a comma list of account=token (item {number} has no =)")
         if _NAME.fullmatch(account) is None:
             raise ValueError(f"has no account name of 1–64 letters, digits, _ . - in item {number}")
+        if account == _OWN_ACCOUNT:
+            raise ValueError(f"names Fliq's own account {account} in item {number}")
         if not token or not token.isprintable() or " " in token:
             raise ValueError(f"has no token in item {number}")
         if any(token == known for _, known in pairs):

@@ -72,6 +72,11 @@ class SchedulerService:
         """The owners by partition."""
         return self._owners
 
+    def leads(self, partition: int) -> bool:
+        """Whether decisions for *partition* are made here."""
+        owner = self._owners.get(partition)
+        return owner is not None and owner.leading.is_set()
+
     def positions(self) -> dict[int, int]:
         """Return the last position folded, by partition."""
         return {partition: owner.position for partition, owner in self._owners.items()}

@@ -176,6 +176,7 @@ class RunningFliq:
             "FLIQ_EGRESS_ALLOW": "127.0.0.0/8",
             "FLIQ_RETRY_BASE_SECONDS": "0.2",
             "FLIQ_LOG_FORMAT": "json",
+            "FLIQ_HEARTBEAT_SECONDS": "0",  # a job that no test asked for
         }
         if topology == "kafka":
             assert bootstrap is not None, "the topology `kafka` needs brokers"

@@ -94,6 +94,7 @@ def test_a_wrong_value_is_refused_in_one_line(name: str, value: str, message: st
         ("FLIQ_BOOTSTRAP_TOKENS", "a=hunter2,b=hunter2"),
         ("FLIQ_BOOTSTRAP_TOKENS", "a b=hunter2"),
         ("FLIQ_BOOTSTRAP_TOKENS", "a="),
+        ("FLIQ_BOOTSTRAP_TOKENS", "_fliq=hunter2"),
         ("FLIQ_SECRET_KEY", "hunter2"),
     ],
 )

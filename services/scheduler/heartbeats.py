@@ -1,0 +1,50 @@
+"""
+Heartbeats: asks for the job that shows that jobs come through (libs/domain/heartbeat.py).
+
+The owner of the partition whose turn it is asks, so that there is one asker while all is well, and none where nobody owns: then
+the heartbeat is late, as it should be. One that cannot be appended is left out; the next one comes.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from libs.domain.heartbeat import AHEAD_MS, heartbeat, partition_of_slot, slot_after
+from libs.events import encode
+from libs.log.port import Log, LogError
+from libs.runtime.clock import Clock
+
+log = structlog.get_logger("scheduler")
+
+
+class Heartbeats:
+    """Asks for one heartbeat in every *period_ms*, for as long as `run` runs."""
+
+    def __init__(
+        self, *, event_log: Log, clock: Clock, period_ms: int, partition_count: int, leads: Callable[[int], bool]
+    ) -> None:
+        """Ask on *event_log* whenever it is the turn of a partition that *leads* says is led here."""
+        self._log = event_log
+        self._clock = clock
+        self._period_ms = period_ms
+        self._partition_count = partition_count
+        self._leads = leads
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            slot_at = slot_after(self._clock.now(), self._period_ms)
+            await self._clock.sleep_until(slot_at - AHEAD_MS)
+            partition = partition_of_slot(slot_at, self._period_ms, self._partition_count)
+            if self._leads(partition):
+                await self._ask(slot_at, partition)
+
+    async def _ask(self, slot_at: int, partition: int) -> None:
+        event = heartbeat(slot_at, partition, self._clock.now())
+        try:
+            await self._log.append(partition, [encode(event)], timeout_s=self._period_ms / 1000)
+        except asyncio.CancelledError:
+            raise
+        except LogError as error:
+            log.warning("heartbeat_not_asked_for", partition=partition, reason=str(error))
