@@ -22,6 +22,7 @@ from libs.egress.client import EgressClient
 from libs.runtime import garbage, logging
 from libs.runtime.config import Settings, SettingsError, unknown_names
 from libs.runtime.crashpoint import arm
+from libs.runtime.lifecycle import Loop
 from libs.runtime.probes import Probes
 from libs.store.accounts import Accounts
 from libs.store.errors import StoreUnavailable
@@ -37,10 +38,12 @@ from services.api.bootstrap import bootstrap, show
 from services.api.greeting import address_of, greeting
 from services.api.metrics import ApiMetrics
 from services.api.service import ApiService, Ports
+from services.dispatcher.heartbeat import HeartbeatSecrets, HeartbeatTarget
 from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.service import DispatcherService
 from services.parts import ROLES, Parts, StartError
 from services.scheduler.flusher import Flusher
+from services.scheduler.heartbeats import Heartbeats
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
@@ -91,6 +94,8 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
                 probes.add_check(role, service.ready)
                 if isinstance(service, ReadingService) and isinstance(service.keeper, LeaseKeeper):
                     readers.append(Role(role, service, service.keeper))
+                if isinstance(service, SchedulerService) and settings.heartbeat_s:
+                    parts.supervisor.add("heartbeats", _heartbeats(parts, service))
         parts.supervisor.add("vitals", _vitals(parts, readers, probes))
         _log.info(
             "starting",
@@ -214,14 +219,25 @@ def _scheduler(parts: Parts, stack: AsyncExitStack) -> SchedulerService:
     return service
 
 
+def _heartbeats(parts: Parts, scheduler: SchedulerService) -> Loop:
+    heartbeats = Heartbeats(
+        event_log=parts.log,
+        clock=parts.clock,
+        period_ms=parts.settings.heartbeat_s * 1000,
+        partition_count=parts.partitions,
+        leads=scheduler.leads,
+    )
+    return Loop("heartbeats", heartbeats.run)
+
+
 def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
     meter = DispatcherMetrics(parts.metrics)
     service = DispatcherService(
         event_log=parts.log,
         tables=Tables(parts.tables_pool),
         progress=parts.watch,
-        secrets=Accounts(parts.control_pool),
-        egress=egress,
+        secrets=HeartbeatSecrets(Accounts(parts.control_pool)),
+        egress=HeartbeatTarget(egress, parts.clock, parts.metrics.heartbeat_timestamp_seconds.set),
         clock=parts.clock,
         meter=meter,
         version=VERSION,
