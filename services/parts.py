@@ -14,12 +14,16 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+import structlog
+
 from libs.egress.policy import EgressPolicy
 from libs.log import Log
 from libs.log.kafka import KafkaAccess, KafkaLog
+from libs.log.kafka.look import look
 from libs.log.measured import MeasuredLog
 from libs.log.port import LogError
 from libs.log.postgres import PostgresLog
+from libs.log.postgres.look import partition_count
 from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.runtime.config import Settings, SettingsError
 from libs.runtime.embedded_postgres import EmbeddedPostgres
@@ -37,6 +41,8 @@ ROLES: Final = ("scheduler", "dispatcher", "webhooks", "api")  # started in this
 FLUSH_CONNECTIONS: Final = 2
 READ_CONNECTIONS: Final = 8
 CONTROL_CONNECTIONS: Final = 6
+
+_log = structlog.get_logger("fliq")
 
 
 class StartError(Exception):
@@ -123,21 +129,28 @@ class Parts:
         return self.embedded.dsn
 
 
-async def open_log(settings: Settings, dsn: str, stack: AsyncExitStack) -> Log:
+async def open_log(settings: Settings, dsn: str, stack: AsyncExitStack, *, partitions: int | None = None) -> Log:
     """
-    Open the log that the settings name; *stack* closes it.
+    Open the log that the settings name, made if there is none; *stack* closes it.
+
+    Args:
+        partitions: grow it to so many. Without that a log keeps the number that it has, whatever the settings say: grown while
+            processes work that do not know of it, it would have partitions that some of them cannot read.
 
     Raises:
         SettingsError: the settings of Kafka contradict each other.
         StartError: it cannot be reached, or is not as Fliq needs it.
     """
     log: Log
-    if settings.kafka_bootstrap is None:
-        log, place = PostgresLog(dsn, partitions=settings.partition_count), _database_name(settings)
-    else:
-        log = KafkaLog(kafka_access(settings), topic=settings.kafka_topic, partitions=settings.partition_count)
-        place = "FLIQ_KAFKA_BOOTSTRAP: "
+    place = _database_name(settings) if settings.kafka_bootstrap is None else "FLIQ_KAFKA_BOOTSTRAP: "
     try:
+        count = partitions or await log_partitions(settings, dsn) or settings.partition_count
+        if settings.partitions is not None and partitions is None and settings.partitions != count:
+            _log.warning("the log keeps its number of partitions", FLIQ_PARTITIONS=settings.partitions, log=count)
+        if settings.kafka_bootstrap is None:
+            log = PostgresLog(dsn, partitions=count)
+        else:
+            log = KafkaLog(kafka_access(settings), topic=settings.kafka_topic, partitions=count)
         await log.start()
     except LogError as error:
         raise StartError(f"{place}{error}") from error
@@ -145,6 +158,19 @@ async def open_log(settings: Settings, dsn: str, stack: AsyncExitStack) -> Log:
         raise StartError(f"{place}{error}") from error
     stack.push_async_callback(log.stop)
     return log
+
+
+async def log_partitions(settings: Settings, dsn: str) -> int | None:
+    """
+    Return how many partitions the log that the settings name has; None when there is none yet.
+
+    Raises:
+        LogError: it cannot be reached.
+        SettingsError: the settings of Kafka contradict each other.
+    """
+    if settings.kafka_bootstrap is None:
+        return await partition_count(dsn) or None
+    return len((await look(kafka_access(settings), settings.kafka_topic)).partitions) or None
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:

@@ -1,0 +1,147 @@
+"""`fliq drain`: take the work from a node before its machine is taken away."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+from libs.runtime import logging
+from libs.runtime.config import Settings
+from libs.store.holdings import Holdings, Member
+from services.commands.access import database, tables
+from services.commands.columns import answer, answer_json, columns, progress
+from services.parts import StartError
+
+NAME: Final = "drain"
+MEANING: Final = "have a node hand its partitions over, and wait until it holds none"
+TEXT: Final = """\
+Have a node hand its partitions to the others and take none, before its machine goes into maintenance or away.
+
+The scheduler writes what is due within the next second ahead, the dispatcher lets its calls end first (35 s at most), so
+that nothing fires late or twice. The command waits until the node holds nothing; then stop the process (SIGTERM). The mark
+ends with the process: started again it works again. `--undo` takes it back before. Without --node the nodes are listed.
+
+A stop by SIGTERM drains by itself and needs none of this; so does a Kubernetes rollout. The API holds no partitions:
+take it out of the load balancer, or stop it.
+
+exit codes: 0 the node holds nothing (--undo: it works again), 1 it still does, or failed, 2 wrong usage or settings
+"""
+LOOK_S: Final = 0.5
+WAIT_S: Final = 60.0
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "--node", metavar="NAME", help="the node: FLIQ_NODE of its process, or as this command lists it"
+    )
+    parser.add_argument("--undo", action="store_true", help="let the node work again")
+    parser.add_argument("--force", action="store_true", help="also when no other node would take its work over")
+    parser.add_argument("--timeout", type=float, default=WAIT_S, metavar="SECONDS", help="how long to wait [60]")
+    parser.add_argument("--json", action="store_true", help="answer as one JSON document")
+
+
+async def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Drain a node, take that back, or list the nodes."""
+    logging.configure("warning", settings.log_format)
+    async with AsyncExitStack() as stack:
+        # One that does not run has no nodes.
+        dsn = await stack.enter_async_context(database(settings, may_start=False))
+        holdings = Holdings(await stack.enter_async_context(tables(settings, dsn, size=1)))
+        members = [member for member in await holdings.members() if member.is_live]
+        if args.node is None:
+            return await _list(args, holdings, members)
+        ours = [member for member in members if member.node == args.node]
+        if not ours:
+            known = ", ".join(sorted({member.node for member in members})) or "none"
+            raise StartError(f"no node {args.node} is alive; alive: {known}")
+        if args.undo:
+            await holdings.drain(args.node, undo=True)
+            _say_state(args, args.node, {}, "works again")
+            return 0
+        if not args.force:
+            _check_others(args.node, ours, members)
+        await holdings.drain(args.node)
+        return await _wait(args, holdings)
+
+
+async def _list(args: argparse.Namespace, holdings: Holdings, members: Sequence[Member]) -> int:
+    held = await _held(holdings)
+    if args.json:
+        answer_json(
+            [
+                {
+                    "node": member.node,
+                    "role": member.role,
+                    "partitions": held.get((member.node, member.role), 0),
+                    "draining": member.is_draining,
+                    "version": member.version,
+                }
+                for member in members
+            ]
+        )
+        return 0
+    rows = [
+        (
+            member.node,
+            member.role,
+            held.get((member.node, member.role), 0),
+            "draining" if member.is_draining else "works",
+            member.version,
+        )
+        for member in members
+    ]
+    answer(columns(("node", "role", "partitions", "state", "version"), rows) if rows else "no node is alive")
+    return 0
+
+
+def _check_others(node: str, ours: Sequence[Member], members: Sequence[Member]) -> None:
+    """Refuse to drain the last of a role: its partitions would be nobody's."""
+    for mine in ours:
+        if not any(other.role == mine.role and other.node != node and not other.is_draining for other in members):
+            raise StartError(
+                f"{node} is the only {mine.role} that works: nobody would take over; --force drains it anyway"
+            )
+
+
+async def _wait(args: argparse.Namespace, holdings: Holdings) -> int:
+    """Watch until the node holds nothing."""
+    ends_at = asyncio.get_running_loop().time() + args.timeout
+    shown: dict[str, int] | None = None
+    while True:
+        left = {role: count for (node, role), count in (await _held(holdings)).items() if node == args.node}
+        if not left:
+            _say_state(args, args.node, left, "holds nothing: stop it when you like")
+            return 0
+        if left != shown:
+            progress(f"{args.node} still holds {_words(left)}")
+            shown = left
+        if asyncio.get_running_loop().time() >= ends_at:
+            _say_state(
+                args, args.node, left, f"still holds {_words(left)} after {args.timeout:g} s; it goes on draining"
+            )
+            return 1
+        await asyncio.sleep(LOOK_S)
+
+
+async def _held(holdings: Holdings) -> dict[tuple[str, str], int]:
+    """Return how many leases each node holds in each role."""
+    found: dict[tuple[str, str], int] = {}
+    for lease in await holdings.leases():
+        if lease.node is not None and lease.is_held:
+            found[lease.node, lease.role] = found.get((lease.node, lease.role), 0) + 1
+    return found
+
+
+def _words(left: dict[str, int]) -> str:
+    return ", ".join(f"{count} of {role}" for role, count in sorted(left.items()))
+
+
+def _say_state(args: argparse.Namespace, node: str, left: dict[str, int], text: str) -> None:
+    if args.json:
+        answer_json({"node": node, "held": left, "draining": not args.undo})
+    else:
+        answer(f"{node} {text}")

@@ -1,0 +1,94 @@
+"""`fliq migrate`: the log and the tables as this build needs them."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import AsyncExitStack
+from typing import Final
+
+from libs.log.port import LogError
+from libs.runtime import logging
+from libs.runtime.config import Settings
+from libs.store.errors import StoreUnavailable
+from libs.store.migrate import Schema, SchemaError, look, migrate
+from services.commands.access import database, database_place, log_place
+from services.commands.columns import answer, answer_json, progress
+from services.parts import StartError, log_partitions, open_log
+
+NAME: Final = "migrate"
+MEANING: Final = "make or extend the log and the tables for this build; --check only says whether that is needed"
+TEXT: Final = """\
+Make the log (Kafka's topic, or its tables) where there is none, and bring the tables up to this build's schema.
+
+Every service does this at its start; run it alone where services may not change a schema, or before a rollout
+(Kubernetes: a Job). It is safe beside running services and beside another migrator, and may be killed at any moment: each
+step is a transaction, and the next run goes on where this one ended. A step that older builds cannot live with says so in
+its first line ("contract"); they refuse to start afterwards, in one line.
+
+exit codes: 0 nothing left to do, 1 failed, 2 wrong usage or settings, 3 --check found that something is to be done
+"""
+NEEDED: Final = 3
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "--check", action="store_true", help="only say what there is to do; exit 3 when there is something"
+    )
+    parser.add_argument("--json", action="store_true", help="answer as one JSON document")
+
+
+async def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Migrate, or say what that would do."""
+    logging.configure("warning", settings.log_format)
+    async with AsyncExitStack() as stack:
+        dsn = await stack.enter_async_context(database(settings))
+        try:
+            if args.check:
+                return await _check(args, settings, dsn)
+            log = await open_log(settings, dsn, stack)
+            partitions = await log.partitions()
+            done = await migrate(dsn, partitions, told=lambda step: progress(f"applied {step.name}"))
+            schema = await look(dsn)
+        except SchemaError as error:
+            raise StartError(str(error)) from error
+        except StoreUnavailable as error:
+            raise StartError(f"{database_place(settings)}{error}") from error
+        except LogError as error:
+            raise StartError(f"{log_place(settings)}{error}") from error
+    if args.json:
+        answer_json(_facts(schema, partitions) | {"applied": [step.name for step in done]})
+    else:
+        answer(f"the tables are at schema {schema.version}, the log has {partitions} partitions")
+    return 0
+
+
+async def _check(args: argparse.Namespace, settings: Settings, dsn: str) -> int:
+    schema = await look(dsn)
+    schema.check()
+    partitions = await log_partitions(settings, dsn)
+    is_needed = bool(schema.pending) or partitions is None or schema.partitions < partitions
+    if args.json:
+        answer_json(_facts(schema, partitions) | {"needed": is_needed})
+    elif is_needed:
+        answer(f"the tables are at schema {schema.version}; to be done:")
+        if partitions is None:
+            answer("  make the log")
+        for step in schema.pending:
+            answer(
+                f"  {step.name} ({'expand' if step.is_expand else 'contract: older builds refuse to start afterwards'})"
+            )
+        if partitions is not None and schema.partitions < partitions:
+            answer(f"  rows of partitions {schema.partitions} to {partitions - 1}")
+    else:
+        answer(f"the tables are at schema {schema.version}, nothing is to be done")
+    return NEEDED if is_needed else 0
+
+
+def _facts(schema: Schema, partitions: int | None) -> dict[str, object]:
+    return {
+        "schema": schema.version,
+        "pending": [step.name for step in schema.pending],
+        "newer": [number for number, _ in schema.unknown],
+        "partitions": partitions,
+    }

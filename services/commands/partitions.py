@@ -1,0 +1,148 @@
+"""`fliq partitions`: who serves which partition and how far it is; and more of them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from libs.log import Log
+from libs.log.port import LogError
+from libs.runtime import logging
+from libs.runtime.config import Settings
+from libs.store.errors import StoreUnavailable
+from libs.store.holdings import Holding, Holdings, Member
+from libs.store.migrate import SchemaError, migrate
+from services.commands.access import database, database_place, event_log, log_place, tables
+from services.commands.columns import answer, answer_json, columns
+from services.parts import StartError, log_partitions, open_log
+
+NAME: Final = "partitions"
+MEANING: Final = "show who serves which partition and how far it is; `grow N` adds partitions"
+TEXT: Final = """\
+Show for each partition of the log: its owner and epoch, how far the tables are (position, end, lag), and who serves it in
+the other roles. A lag that stays, or a holder that is missing, is explained by `fliq doctor`.
+
+    fliq partitions              a table
+    fliq partitions --json       the same for a program
+    fliq partitions grow 128     give the log 128 partitions, on Kafka and on PostgreSQL
+
+Growing moves nothing: a job's partition is part of its id. Partitions cannot be taken away again. Running services do not
+notice; restart them one by one, the schedulers, dispatchers and webhooks first and the API last: what it makes in a new
+partition then finds its servers there. Until a service is restarted it goes on with the partitions it knows.
+"""
+MOST: Final = 1024  # as FLIQ_PARTITIONS
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("action", nargs="?", choices=["grow"], help="add partitions")
+    parser.add_argument("count", nargs="?", type=int, metavar="N", help="how many there are to be then")
+    parser.add_argument("--json", action="store_true", help="answer as one JSON document")
+
+
+async def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Show the partitions, or add some."""
+    logging.configure("warning", settings.log_format)
+    if args.action == "grow":
+        return await _grow(args, settings)
+    async with AsyncExitStack() as stack:
+        dsn = await stack.enter_async_context(database(settings))
+        log = await stack.enter_async_context(event_log(settings, dsn))
+        holdings = Holdings(await stack.enter_async_context(tables(settings, dsn, size=1)))
+        leases = await holdings.leases()  # before the ends: a position is never beyond its end
+        members = await holdings.members()
+        ends = await _ends(log)
+    rows = [_row(partition, end, leases) for partition, end in enumerate(ends)]
+    if args.json:
+        answer_json(rows)
+        return 0
+    heads = ("partition", "owner", "epoch", "position", "end", "lag", "dispatcher", "webhooks", "webhooks lag")
+    cells = [
+        (
+            row["partition"],
+            _holder(row["scheduler"]),
+            row["scheduler"]["epoch"],
+            row["position"],
+            row["end"],
+            row["lag"],
+            _holder(row["dispatcher"]),
+            _holder(row["webhooks"]),
+            row["webhooks"]["lag"],
+        )
+        for row in rows
+    ]
+    answer(columns(heads, cells))
+    for line in _behind(members, len(ends)):
+        answer(line)
+    return 0
+
+
+async def _ends(log: Log) -> list[int]:
+    return await asyncio.gather(*[log.end(partition) for partition in range(await log.partitions())])
+
+
+def _row(partition: int, end: int, leases: Sequence[Holding]) -> dict[str, Any]:
+    """Return what there is to say of one partition; lags count records."""
+    found = {lease.role: lease for lease in leases if lease.partition == partition}
+    row: dict[str, Any] = {"partition": partition, "end": end, "position": None, "lag": None}
+    for role in ("scheduler", "dispatcher", "webhooks"):
+        lease = found.get(role)
+        row[role] = {
+            "node": None if lease is None else lease.node,
+            "held": lease is not None and lease.is_held,
+            "left_s": None if lease is None or lease.left_s is None else round(lease.left_s, 3),
+            "epoch": None if lease is None else lease.epoch,
+            "lag": None,
+        }
+    if (owner := found.get("scheduler")) is not None:
+        row["position"], row["lag"] = owner.position, max(0, end - 1 - owner.position)
+    if (webhooks := found.get("webhooks")) is not None:
+        row["webhooks"]["lag"] = max(0, end - 1 - webhooks.position)
+    return row
+
+
+def _holder(role: dict[str, Any]) -> str | None:
+    if role["node"] is None:
+        return None
+    return str(role["node"]) if role["held"] else f"({role['node']}, {-role['left_s']:.0f} s ago)"
+
+
+def _behind(members: Sequence[Member], count: int) -> list[str]:
+    """Name the processes that were not restarted since the log grew."""
+    return [
+        f"{member.role} {member.node} works with {member.partitions} of {count} partitions: restart it"
+        for member in members
+        if member.is_live and member.partitions is not None and member.partitions < count
+    ]
+
+
+async def _grow(args: argparse.Namespace, settings: Settings) -> int:
+    if args.count is None or not 1 <= args.count <= MOST:
+        raise StartError(f"say how many partitions there are to be: fliq partitions grow N (up to {MOST})")
+    async with AsyncExitStack() as stack:
+        dsn = await stack.enter_async_context(database(settings))
+        try:
+            before = await log_partitions(settings, dsn)
+            if before is None:
+                raise StartError("there is no log yet: FLIQ_PARTITIONS says how many partitions a new one gets")
+            if args.count <= before:
+                raise StartError(f"the log has {before} partitions already; they can only become more")
+            await open_log(settings, dsn, stack, partitions=args.count)
+            await migrate(dsn, args.count)
+        except SchemaError as error:
+            raise StartError(str(error)) from error
+        except StoreUnavailable as error:
+            raise StartError(f"{database_place(settings)}{error}") from error
+        except LogError as error:
+            raise StartError(f"{log_place(settings)}{error}") from error
+    if args.json:
+        answer_json({"before": before, "partitions": args.count})
+    else:
+        answer(
+            f"the log has {args.count} partitions now, {args.count - before} more than before.\n"
+            "Restart the services one by one: schedulers, dispatchers and webhooks first, the API last."
+        )
+    return 0
