@@ -209,21 +209,33 @@ async def _quiet(cluster: Cluster, load: Load, watch: Watch, targets: Targets, w
             wrong.append(str(error))
         await _all_at_their_ends(pool, deadline)
         # What would come too late is behind this one: it takes the whole way.
+        begun = len(load.plans)
         load.begin("plain")
         await load.settle()
+        last = list(load.plans)[begun]
+        await _until(lambda: last in watch.fired, within_s=HOOKS_S)
         await _all_at_their_ends(pool, deadline)
     finally:
         await pool.close()
     accepted = {each.name for each in load.operations if each.kind == "create" and each.outcome == "ok"}
     expected = {name for name in accepted if load.plans[name].has_webhook}
-    hooks_by = time.monotonic() + HOOKS_S
-    while time.monotonic() < hooks_by and (watch.overdue() or expected - _hooked(targets)):
-        await asyncio.sleep(0.2)
+    await _until(lambda: not watch.overdue() and expected <= _hooked(targets), within_s=HOOKS_S)
+
+
+async def _until(is_so: Callable[[], bool], *, within_s: float) -> None:
+    """Wait until something is so, and no longer than that: what is missing is the checker's to say."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if is_so():
+            return
+        await asyncio.sleep(0.05)
 
 
 async def _all_at_their_ends(pool: Any, deadline: float) -> None:
     """Wait until no job is open; when the time is over the checker says which are."""
-    while time.monotonic() < deadline and await pool.fetchval("SELECT count(*) FROM jobs WHERE status < 4"):
+    while time.monotonic() < deadline:
+        if not await pool.fetchval("SELECT count(*) FROM jobs WHERE status < 4"):
+            return
         await asyncio.sleep(0.1)
 
 

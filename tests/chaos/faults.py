@@ -275,7 +275,7 @@ KINDS: Final = (
         takes=_members_on_kafka,
         hold_s=(1, 9),
         weight=4,
-    ),  # fmt: skip
+    ),
     Kind(name="kafka slow", does=_link("brokers", "delay", one=False), takes=_kafka, hold_s=(2, 5), weight=1),
     Kind(name="kafka resets", does=_link("brokers", "reset", one=False), takes=_kafka, hold_s=(1, 4), weight=1),
 )
