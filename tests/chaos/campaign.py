@@ -70,7 +70,12 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came out: the history, and everything that is wrong with it."""
+    """
+    What came out: the history, and everything that is wrong with it.
+
+    Args:
+        deaths: processes that ended by themselves and were started again; no harm if the word was kept.
+    """
 
     order: Order
     begun_at: float
@@ -78,6 +83,7 @@ class Outcome:
     violations: list[Violation]
     differences: list[str]
     wrong: list[str]
+    deaths: list[str]
 
     @property
     def is_good(self) -> bool:
@@ -183,7 +189,8 @@ async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wro
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
-    return await _verdict(order, cluster, load, targets, begun_at, [*nemesis.faults, *watch.stalls], wrong)
+    faults = [*nemesis.faults, *watch.stalls]
+    return await _verdict(order, cluster, load, targets, begun_at, faults, wrong, nemesis.deaths)
 
 
 async def _progress(order: Order, begun_at: float, load: Load, watch: Watch, nemesis: Nemesis) -> None:
@@ -244,7 +251,14 @@ def _hooked(targets: Targets) -> set[str]:
 
 
 async def _verdict(
-    order: Order, cluster: Cluster, load: Load, targets: Targets, begun_at: float, faults: list[Fault], wrong: list[str]
+    order: Order,
+    cluster: Cluster,
+    load: Load,
+    targets: Targets,
+    begun_at: float,
+    faults: list[Fault],
+    wrong: list[str],
+    deaths: list[str],
 ) -> Outcome:
     ended_at = now_ms()
     more: dict[str, Any] = {"retry_base_ms": RETRY_BASE_MS, "recovery_ms": order.recovery_ms}
@@ -260,5 +274,11 @@ async def _verdict(
     gc.collect()
     violations = check(history, late_ms=order.late_ms)
     return Outcome(
-        order=order, begun_at=begun_at, history=history, violations=violations, differences=different, wrong=wrong
+        order=order,
+        begun_at=begun_at,
+        history=history,
+        violations=violations,
+        differences=different,
+        wrong=wrong,
+        deaths=deaths,
     )

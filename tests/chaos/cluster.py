@@ -57,6 +57,7 @@ class Member:
     directory: Path
     port: int  # where an api listens
     process: FliqProcess | None = None
+    spawned_at: float = 0.0  # s, monotonic
 
     @property
     def is_alive(self) -> bool:
@@ -68,6 +69,7 @@ class Member:
 
     def spawn(self) -> None:
         """Begin a life."""
+        self.spawned_at = time.monotonic()
         self.process = FliqProcess(self.role, self.environment, self.directory)
 
     def signal(self, number: int) -> None:

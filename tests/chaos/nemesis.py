@@ -3,6 +3,9 @@ Nemesis: draws faults, one after the other and sometimes two at once, and waits 
 
     pause -- hurt ---- held ---- heal ---- recovered -- pause -- ...
 
+A process that ends by itself meanwhile (it could not reach the database while it started, say) is started again, as a supervisor
+would, and noted in `deaths`.
+
 Recovered means: every process says that it is ready, and nothing that is due waits to be fired. How long that took after the last
 heal is part of the evidence. Drawn from the seed alone; what the faults meet is another matter.
 """
@@ -13,7 +16,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tests.chaos.cluster import Cluster
@@ -26,6 +29,7 @@ STEP_S: Final = 60.0  # for hurting, and for healing
 RECOVER_S: Final = 90.0  # after that the campaign ends; the checker's own bound is tighter
 STEADY: Final = 2  # looks in a row that find all in order
 LOOK_S: Final = 0.1
+RESTART_S: Final = 1.0  # a life is at least that long, or the next one waits
 
 
 class Unrecovered(AssertionError):
@@ -51,6 +55,7 @@ class Nemesis:
     pause_s: tuple[float, float] = (0.5, 4.0)
     only: tuple[str, ...] = ()
     faults: list[Fault] = field(default_factory=list)
+    deaths: list[str] = field(default_factory=list)
     present: str = ""
 
     def __post_init__(self) -> None:
@@ -72,20 +77,16 @@ class Nemesis:
         self.present = " + ".join(f"{kind.name} ({given})" for kind, given in drawn)
         self.say(f"fault {len(self.faults) + 1}: {self.present}")
         await asyncio.gather(*[self._hurt(kind, given, begun) for kind, given in drawn])
-        healed_at = now_ms()
-        recovered_at = await self._recovered()
-        self.say(f"  recovered {(recovered_at - healed_at) / 1000:.1f} s after it was healed")
-        for fault in begun:
-            self.faults.append(
-                Fault(
-                    kind=fault.kind,
-                    at=fault.at,
-                    until=recovered_at,
-                    healed_at=healed_at,
-                    is_graceful=fault.is_graceful,
-                )
-            )
-        self.present = ""
+        healed_at = recovered_at = now_ms()
+        try:
+            recovered_at = await self._recovered()
+            self.say(f"  recovered {(recovered_at - healed_at) / 1000:.1f} s after it was healed")
+        except Unrecovered:
+            recovered_at = now_ms()
+            raise
+        finally:
+            self.faults += [replace(fault, until=recovered_at, healed_at=healed_at) for fault in begun]
+            self.present = ""
 
     def _one(self) -> tuple[Kind, str]:
         possible = [kind for kind in KINDS if (not self.only or kind.name in self.only) and kind.takes(self.cluster)]
@@ -116,6 +117,7 @@ class Nemesis:
             overdue = self.overdue()
             if why or overdue:
                 in_order = 0
+                await self._supervise()
             else:
                 since = looked_at if not in_order else since
                 in_order += 1
@@ -124,3 +126,13 @@ class Nemesis:
             if time.monotonic() > deadline:
                 raise Unrecovered(f"{RECOVER_S:.0f} s after {self.present}: {overdue} overdue; {'; '.join(why)}")
             await asyncio.sleep(LOOK_S)
+
+    async def _supervise(self) -> None:
+        for member in self.cluster.members:
+            process = member.process
+            if process is not None and not member.is_alive and time.monotonic() - member.spawned_at > RESTART_S:
+                self.deaths.append(
+                    f"{member.name} ended by itself with {process.process.returncode}: {process.tail(1)}"
+                )
+                self.say(f"  {self.deaths[-1][:200]}")
+                await self.cluster.spawn(member)

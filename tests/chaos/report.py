@@ -101,6 +101,7 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "invariants": {name: seen[name] for name in INVARIANTS},
         "differences": len(outcome.differences),
         "wrong": outcome.wrong,
+        "deaths": outcome.deaths,
         "fault_log": [
             {
                 "kind": each.kind,
@@ -165,7 +166,7 @@ def _text(outcome: Outcome, figures: dict[str, Any]) -> str:
     by_name: dict[str, list[str]] = defaultdict(list)
     for violation in outcome.violations:
         by_name[violation.name].append(str(violation))
-    for found in [*by_name.values(), outcome.differences, outcome.wrong]:
+    for found in [*by_name.values(), outcome.differences, outcome.wrong, outcome.deaths]:
         lines += [f"- {each}" for each in found[:SHOWN]]
         if len(found) > SHOWN:
             lines.append(f"- and {len(found) - SHOWN} more")
