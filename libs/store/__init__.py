@@ -12,6 +12,7 @@ Store: the tables. PostgreSQL as the place where the fold of the log can be aske
     accounts               what is not event-sourced: accounts, tokens, secrets, idempotency reservations
     replay                 a partition folded from the log alone
     verify, difference     the proof that the tables are the fold of the log, and where they are not
+    rebuild, side_tables, side_rows, row_hash    the tables made again beside the old ones, compared, put in their place
 
 Everything that is a fold of the log can be dropped and made again; only `accounts` holds what exists nowhere else.
 """

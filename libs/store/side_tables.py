@@ -1,0 +1,196 @@
+"""
+Side tables: the tables of the fold once more, in a schema beside the old ones, and the moment in which they take their place.
+
+    make      empty copies: columns, options, primary keys, grants; autovacuum stays away until they serve
+    index     the other indexes, when the rows are there: much less work than keeping them up row by row
+    switch    one transaction: the old tables are dropped, the new ones move into their schema under their names
+
+Nothing is described here twice: what a copy looks like is read from the table that serves, so a migration need not know of it.
+
+Why nothing can be written into an old table after the switch: a statement that waits for one finds it gone when its lock is
+granted, looks the name up again, and so meets the new table; PostgreSQL does the same for prepared statements, whose plans die with
+the table. A flush that was under way is refused besides, for the lease that fences it is gone.
+
+Why it does not stop the world: the exclusive locks are asked for with a short bound and given up again, so that others queue behind
+us for that long at most; autovacuum, which would hold us up for longer than that, is asked to leave first.
+
+Not safe: views, publications or foreign keys of the operator's own on these tables; with views and keys `make` refuses.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from libs.store.pool import SCHEMA
+
+SIDE: Final = "fliq_rebuild"
+TABLES: Final = ("jobs", "specs", "executions", "schedules", "usage_daily")
+LOCK_MS: Final = 200  # for which others may have to wait behind us, each time we try
+VACUUM_MS: Final = 5_000  # autovacuum leaves after a second
+
+_NOT_OURS: Final = """
+SELECT DISTINCT v.oid::regclass::text FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
+WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = ANY ($1::regclass[]) AND v.oid <> d.refobjid
+UNION
+SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND confrelid = ANY ($1::regclass[])
+"""
+_OPTIONS: Final = "SELECT reloptions FROM pg_class WHERE oid = $1::regclass"
+_KEYS: Final = """
+SELECT conname, pg_get_constraintdef(oid) AS definition FROM pg_constraint WHERE conrelid = $1::regclass AND contype IN ('p', 'u')
+"""
+_INDEXES: Final = """
+SELECT pg_get_indexdef(i.indexrelid) AS definition FROM pg_index i
+WHERE i.indrelid = $1::regclass AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid)
+ORDER BY i.indexrelid
+"""
+_GRANTS: Final = """
+SELECT CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS grantee, g.privilege_type
+FROM pg_class c, aclexplode(c.relacl) g WHERE c.oid = $1::regclass AND g.grantee <> c.relowner
+"""
+_OWNERS: Final = """
+SELECT quote_ident(pg_get_userbyid(o.relowner)) FROM pg_class o JOIN pg_class n ON n.oid = $2::regclass
+WHERE o.oid = $1::regclass AND o.relowner <> n.relowner
+"""
+_LEASES_END: Final = """
+UPDATE fliq.progress p SET position = f.position, claim_epoch = f.claim_epoch, claim_nonce = f.claim_nonce,
+    lease_epoch = greatest(p.lease_epoch, coalesce(f.claim_epoch, 0)),
+    lease_nonce = NULL, lease_node = NULL, lease_until = NULL, applied_at = clock_timestamp()
+FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::text[]) AS f (part, position, claim_epoch, claim_nonce)
+WHERE p.part = f.part
+"""
+
+Stand = tuple[int, int, int | None, str | None]  # partition, position, and the claim's epoch and nonce
+
+
+class TablesHeld(Exception):
+    """The old tables could not be had for a moment: somebody holds them. The message says who."""
+
+
+class NotOurs(Exception):
+    """Something that is not Fliq's hangs on the tables, and would be lost with them."""
+
+
+async def make(connection: Any) -> None:
+    """
+    Make the empty side tables; what an earlier run left is dropped first.
+
+    Raises:
+        NotOurs: the switch would take something along that is not Fliq's.
+    """
+    tables = [f"{SCHEMA}.{table}" for table in TABLES]
+    strangers = [row[0] for row in await connection.fetch(_NOT_OURS, tables)]
+    if strangers:
+        raise NotOurs(
+            f"{', '.join(strangers)} depend on Fliq's tables: drop them first, and make them again afterwards"
+        )
+    await drop(connection)
+    async with connection.transaction():
+        await connection.execute(f"CREATE SCHEMA {SIDE}")
+        for table in TABLES:
+            await _make(connection, table)
+
+
+async def _make(connection: Any, table: str) -> None:
+    old, new = f"{SCHEMA}.{table}", f"{SIDE}.{table}"
+    options = [each for each in await connection.fetchval(_OPTIONS, old) or [] if not _is_vacuum_switch(each)]
+    options.append("autovacuum_enabled=off")
+    await connection.execute(
+        f"CREATE TABLE {new} (LIKE {old} INCLUDING ALL EXCLUDING INDEXES) WITH ({', '.join(options)})"
+    )
+    for name, definition in await connection.fetch(_KEYS, old):
+        await connection.execute(f'ALTER TABLE {new} ADD CONSTRAINT "{name}" {definition}')
+    if owner := await connection.fetchval(_OWNERS, old, new):
+        await connection.execute(f"ALTER TABLE {new} OWNER TO {owner}")
+    for grantee, privilege in await connection.fetch(_GRANTS, old):
+        await connection.execute(f"GRANT {privilege} ON {new} TO {grantee}")
+
+
+async def indexes(connection: Any) -> list[str]:
+    """Return the statements that make the side tables' indexes other than their keys."""
+    found = []
+    for table in TABLES:
+        for (definition,) in await connection.fetch(_INDEXES, f"{SCHEMA}.{table}"):
+            found.append(definition.replace(f" ON {SCHEMA}.{table} ", f" ON {SIDE}.{table} ", 1))
+    return found
+
+
+async def drop(connection: Any) -> None:
+    """Drop the side tables, if there are any."""
+    await connection.execute(f"DROP SCHEMA IF EXISTS {SIDE} CASCADE")
+
+
+@asynccontextmanager
+async def switching(
+    connection: Any,
+) -> AsyncIterator[Callable[[Callable[[], Awaitable[Sequence[Stand]]]], Awaitable[None]]]:
+    """
+    Give what makes the switch, within one transaction that ends with this context.
+
+    It is called with what brings the side tables to their last position while nobody can write or read the old ones, and returns
+    where they stand then. It may be called again when it raised `TablesHeld`.
+    """
+    async with connection.transaction():
+        vacuumed = [table for table in TABLES if await _vacuum_switch(connection, table) is None]
+        try:
+            async with connection.transaction():  # a savepoint: the locks outlive it
+                await connection.execute(f"SET LOCAL lock_timeout = {VACUUM_MS}")
+                await connection.execute(f"LOCK TABLE {_names(('progress', *TABLES))} IN SHARE UPDATE EXCLUSIVE MODE")
+        except asyncpg.LockNotAvailableError as error:
+            raise TablesHeld(await _holders(connection)) from error
+
+        async def switch(last: Callable[[], Awaitable[Sequence[Stand]]]) -> None:
+            try:
+                async with connection.transaction():  # a savepoint: when it fails, its locks go with it
+                    await connection.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
+                    await connection.execute(f"LOCK TABLE {_names(('progress', *TABLES))} IN ACCESS EXCLUSIVE MODE")
+                    stands = await last()
+                    for table in TABLES:
+                        await connection.execute(f"DROP TABLE {SCHEMA}.{table}")
+                        await connection.execute(f"ALTER TABLE {SIDE}.{table} SET SCHEMA {SCHEMA}")
+                    for table in vacuumed:
+                        await connection.execute(f"ALTER TABLE {SCHEMA}.{table} RESET (autovacuum_enabled)")
+                    await connection.execute(f"DROP SCHEMA {SIDE}")
+                    columns = [list(column) for column in zip(*stands, strict=True)]
+                    await connection.execute(_LEASES_END, *columns)
+            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+                raise TablesHeld(await _holders(connection)) from error
+
+        yield switch
+
+
+def _is_vacuum_switch(option: str) -> bool:
+    return option.startswith("autovacuum_enabled=")
+
+
+async def _vacuum_switch(connection: Any, table: str) -> str | None:
+    options = await connection.fetchval(_OPTIONS, f"{SCHEMA}.{table}") or []
+    return next((each for each in options if _is_vacuum_switch(each)), None)
+
+
+def _names(tables: Sequence[str]) -> str:
+    return ", ".join(f"{SCHEMA}.{table}" for table in tables)
+
+
+_HOLDERS: Final = """
+SELECT DISTINCT a.pid, a.application_name, a.state, extract(epoch FROM clock_timestamp() - a.xact_start)::int8 AS held_s
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.relation = ANY ($1::regclass[]) AND l.granted AND a.pid <> pg_backend_pid() AND a.xact_start < now() - interval '1 second'
+ORDER BY held_s DESC LIMIT 3
+"""
+
+
+async def _holders(connection: Any) -> str:
+    """Say who holds the tables; asked right after they were not to be had."""
+    try:
+        async with connection.transaction():
+            found = await connection.fetch(_HOLDERS, [f"{SCHEMA}.{table}" for table in ("progress", *TABLES)])
+    except asyncpg.PostgresError:
+        return "the tables are held by somebody"  # the transaction itself is at its end
+    if not found:
+        return "the tables are in use all the time"
+    return "the tables are held by " + ", ".join(
+        f"process {row['pid']} ({row['application_name'] or 'no name'}, {row['state']}, for {row['held_s']} s)"
+        for row in found
+    )

@@ -1,0 +1,279 @@
+"""A rebuild makes the same rows as the fold that ran, whatever its batches; it puts them in place, and leaves nothing behind."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from libs.domain.ledger import Ledger
+from libs.events import Claim, Envelope, OwnerClaimed, encode, read
+from libs.log.memory import MemoryLog
+from libs.log.port import LogUnavailable
+from libs.store.changes import Flush, PartitionChanges
+from libs.store.leases import OwnerLeases
+from libs.store.rebuild import Rebuild, RebuildRefused, TablesHeld
+from libs.store.row_hash import hashes
+from libs.store.side_tables import SIDE, TABLES
+from libs.store.verify import differences
+from tests.conformance.store.conftest import NONCE, PARTITIONS, Bench
+from tests.conformance.store.test_flush import NOW, scheduled
+from tests.fakes.histories import history
+
+LIVES = 150
+
+
+@pytest.fixture
+async def log(bench: Bench) -> MemoryLog:
+    """A log with a long history in every partition, folded into the tables but for its last records."""
+    made = MemoryLog(partitions=PARTITIONS)
+    await made.start()
+    for partition in range(PARTITIONS):
+        records = list(history(partition, lives=LIVES))
+        await made.append(partition, records)
+        await fold(bench, partition, records[: len(records) - 5 * partition])
+    return made
+
+
+async def fold(bench: Bench, partition: int, records: Sequence[Envelope], start: int = 0) -> None:
+    """Flush the fold of *records*, which begin at *start*, as an owner would: in pieces."""
+    ledger = bench.ledgers[partition] = Ledger(partition) if start == 0 else bench.ledgers[partition]
+    for first in range(0, len(records), 97):
+        changes, before = PartitionChanges(partition), ledger.position
+        for position, envelope in enumerate(records[first : first + 97], start + first):
+            changes.add(ledger.apply(position, read(partition, envelope), envelope.claim))
+        flush = Flush(partition, NONCE, before, ledger.position, ledger.claim, changes)
+        assert await bench.projector.flush([flush]) == set()
+
+
+async def shape(pool: Any) -> list[Any]:
+    """Return all that makes up the tables besides their rows."""
+    queries = (
+        "SELECT c.relname, c.relkind::text, c.reloptions, c.relacl::text FROM pg_class c"
+        " WHERE relnamespace = 'fliq'::regnamespace AND relname !~ 'toast' ORDER BY 1",
+        "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'fliq' ORDER BY 1, 2",
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE connamespace = 'fliq'::regnamespace ORDER BY 1, 2",
+        "SELECT table_name, column_name, ordinal_position, data_type, is_nullable, column_default"
+        " FROM information_schema.columns WHERE table_schema = 'fliq' ORDER BY 1, 3",
+    )
+    return [[tuple(row) for row in await pool.fetch(query)] for query in queries]
+
+
+async def side_schema(pool: Any) -> bool:
+    """Say whether side tables are there."""
+    return await pool.fetchval("SELECT count(*) FROM pg_namespace WHERE nspname = $1", SIDE) == 1
+
+
+async def test_the_new_tables_are_the_old_ones(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
+    """Every row the same, and names, options, indexes, keys and grants too; positions at the log's end; no lease is left."""
+    await bench.pool.execute("GRANT SELECT ON fliq.jobs TO PUBLIC")
+    before, old = await shape(bench.pool), await bench.pool.fetchval("SELECT 'fliq.jobs'::regclass::oid")
+    stages: Counter[str] = Counter()
+
+    rebuilt = await Rebuild(log, store_dsn, on_progress=lambda stage, *_: stages.update([stage])).run()
+
+    assert rebuilt.has_switched
+    assert rebuilt.differences.count == 0, list(rebuilt.differences.lines())
+    assert set(stages) == {"folding", "indexing", "following", "comparing", "switching"}
+    assert await differences(log, bench.pool) == []
+    assert await shape(bench.pool) == before
+    assert await bench.pool.fetchval("SELECT 'fliq.jobs'::regclass::oid") != old
+    assert not await side_schema(bench.pool)
+    for partition in range(PARTITIONS):
+        row = await bench.pool.fetchrow("SELECT * FROM progress WHERE part = $1", partition)
+        assert row["position"] == await log.end(partition) - 1
+        assert (row["lease_nonce"], row["lease_node"], row["lease_until"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(("rows_max", "states_max"), [(1, 1), (7, 0), (300, 20), (100_000, 100_000)])
+async def test_the_result_does_not_depend_on_the_batches(
+    bench: Bench, store_dsn: str, log: MemoryLog, rows_max: int, states_max: int
+) -> None:
+    """Row by row and in one piece, with states let go or kept: the hashes are those of the tables that serve."""
+    for partition in range(PARTITIONS):
+        position = await bench.pool.fetchval("SELECT position FROM progress WHERE part = $1", partition)
+        records = await log.read(partition, position + 1)
+        await fold(bench, partition, [record.envelope for record in records], position + 1)
+    async with bench.pool.acquire() as connection:
+        expected = await hashes(connection, "fliq")
+
+    rebuilt = await Rebuild(log, store_dsn, rows_max=rows_max, states_max=states_max).run(is_check=True)
+
+    assert rebuilt.hashes == expected
+    assert rebuilt.rows == {table: await bench.pool.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES}
+
+
+@pytest.mark.parametrize("how", ["is_check", "is_dry_run"])
+async def test_without_a_switch_nothing_is_left(bench: Bench, store_dsn: str, log: MemoryLog, how: str) -> None:
+    """A check and a dry run compare, and the old tables serve as before: positions, leases and all."""
+    before = [tuple(row) for row in await bench.pool.fetch("SELECT * FROM progress ORDER BY part")]
+    old = await bench.pool.fetchval("SELECT 'fliq.jobs'::regclass::oid")
+
+    rebuilt = await Rebuild(log, store_dsn).run(**{how: True})
+
+    assert not rebuilt.has_switched
+    assert rebuilt.differences.count == 0
+    assert [tuple(row) for row in await bench.pool.fetch("SELECT * FROM progress ORDER BY part")] == before
+    assert await bench.pool.fetchval("SELECT 'fliq.jobs'::regclass::oid") == old
+    assert not await side_schema(bench.pool)
+
+
+PLANTED = {
+    "jobs": "UPDATE jobs SET fire_at = 5 WHERE job_id = (SELECT job_id FROM jobs WHERE part = 1 LIMIT 1)",
+    "specs": "DELETE FROM specs WHERE spec_id = (SELECT spec_id FROM specs WHERE part = 1 LIMIT 1)",
+    "executions": "UPDATE executions SET ok = NOT ok WHERE job_id = (SELECT job_id FROM executions"
+    " WHERE part = 1 AND ok LIMIT 1)",
+    "schedules": "UPDATE schedules SET next_run_at = 1 WHERE part = 1",
+    "usage_daily": "INSERT INTO usage_daily VALUES ('nobody', '2026-01-01', 1, 5)",
+    "progress": "UPDATE progress SET claim_nonce = 'another' WHERE part = 1",
+}
+
+
+@pytest.mark.parametrize("table", PLANTED)
+async def test_what_was_wrong_is_said_and_mended(bench: Bench, store_dsn: str, log: MemoryLog, table: str) -> None:
+    """Each planted difference is found in its table and partition, and in no other; afterwards the tables are the fold."""
+    await bench.pool.execute(PLANTED[table])
+    rebuilt = await Rebuild(log, store_dsn).run()
+    assert set(rebuilt.differences.counts) == {(1, table)}
+    assert "secret" not in "".join(rebuilt.differences.lines())
+    assert await differences(log, bench.pool) == []
+
+
+async def test_a_column_that_differs_is_named_with_both_values(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
+    """The difference holds the key, the column, the tables' value and the log's."""
+    job_id, before = await bench.pool.fetchrow("SELECT job_id, fire_at FROM jobs WHERE part = 2 LIMIT 1")
+    await bench.pool.execute("UPDATE jobs SET fire_at = 5 WHERE job_id = $1", job_id)
+    rebuilt = await Rebuild(log, store_dsn).run(is_check=True)
+    (found,) = rebuilt.differences.shown
+    assert (found.kind, found.columns) == ("changed", {"fire_at": (5, before)})
+    assert found.key.startswith("job_")
+
+
+async def test_a_flush_of_an_owner_from_before_is_refused(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
+    """Its lease is gone, and the next one has a higher epoch than every claim that the new tables know."""
+    await Rebuild(log, store_dsn).run()
+    ledger = Ledger(0, position=await log.end(0) - 1)
+    changes = PartitionChanges(0)
+    changes.add(ledger.apply(ledger.position + 1, scheduled(0, 77), None))
+
+    assert await bench.projector.flush([Flush(0, NONCE, ledger.position - 1, ledger.position, None, changes)]) == {0}
+
+    (lease, *_) = await OwnerLeases(bench.pool, "n9").acquire(PARTITIONS)
+    newest = await bench.pool.fetchval("SELECT claim_epoch FROM progress WHERE part = $1", lease.partition)
+    assert lease.epoch > newest
+    next_flush = Flush(lease.partition, lease.nonce, ledger.position - 1, ledger.position, Claim(1, "x" * 16), changes)
+    assert await bench.projector.flush([next_flush]) == set()
+
+
+async def test_prepared_statements_live_on(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
+    """A connection that had read and written the old tables reads and writes the new ones, with the statements it has."""
+    async with bench.pool.acquire() as connection:
+        read_row = await connection.prepare("SELECT * FROM jobs WHERE part = $1 ORDER BY job_id LIMIT 1")
+        count = await connection.prepare(
+            "UPDATE usage_daily SET executions = executions + 0 WHERE part = $1 RETURNING 1"
+        )
+        row, counted = await read_row.fetchrow(1), await count.fetch(1)
+        await Rebuild(log, store_dsn).run()
+        assert await read_row.fetchrow(1) == row
+        assert await count.fetch(1) == counted
+
+
+async def test_two_at_once_are_refused(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
+    """While one rebuilds, the other says so and touches nothing."""
+    second: list[str] = []
+
+    class Meeting(MemoryLog):
+        async def partitions(self) -> int:
+            if not second:
+                second.append("under way")
+                with pytest.raises(RebuildRefused, match="under way"):
+                    await Rebuild(log, store_dsn).run()
+            return await log.partitions()
+
+    meeting = Meeting(partitions=PARTITIONS)
+    meeting.__dict__.update(log.__dict__)
+    assert (await Rebuild(meeting, store_dsn).run()).has_switched
+    assert second
+
+
+async def test_leftovers_of_one_that_died_are_cleared(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
+    """A rebuild that fails half-way, or finds half of another, leaves the old tables in service and the next one begins again."""
+    await bench.pool.execute(f"CREATE SCHEMA {SIDE}")
+    await bench.pool.execute(f"CREATE TABLE {SIDE}.jobs (what text)")
+    old = await bench.pool.fetchval("SELECT 'fliq.jobs'::regclass::oid")
+
+    def lost(stage: str, done: int, total: int) -> None:
+        if stage == "indexing" and done:
+            raise LogUnavailable("gone")
+
+    with pytest.raises(LogUnavailable):
+        await Rebuild(log, store_dsn, on_progress=lost).run()
+    assert await bench.pool.fetchval("SELECT 'fliq.jobs'::regclass::oid") == old
+    assert not await side_schema(bench.pool)
+    assert (await Rebuild(log, store_dsn).run()).has_switched
+
+
+async def test_tables_that_somebody_holds_are_left_alone(
+    bench: Bench, store_dsn: str, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dump that reads the old tables all the time is named; they go on serving, and it is not waited for behind a queue."""
+    monkeypatch.setattr("libs.store.rebuild.SWITCH_TRIES", 2)
+    monkeypatch.setattr("libs.store.rebuild.SWITCH_PAUSE_S", 0.0)
+    monkeypatch.setattr("libs.store.side_tables.LOCK_MS", 20)
+    async with bench.pool.acquire() as dump, dump.transaction():
+        await dump.fetchval("SELECT count(*) FROM jobs")
+        with pytest.raises(TablesHeld, match="still serve"):
+            await Rebuild(log, store_dsn).run()
+        assert await bench.pool.fetchval("SELECT count(*) FROM jobs") > 0
+    assert not await side_schema(bench.pool)
+
+
+async def test_what_comes_while_it_works_is_not_lost(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
+    """Records that are appended, and flushed into the old tables, up to the last moment are in the new ones."""
+    numbers = iter(range(1_000, 2_000))
+
+    appends = []
+
+    def busy(stage: str, done: int, total: int) -> None:
+        appends.append(asyncio.ensure_future(log.append(3, [encode(scheduled(3, next(numbers), NOW + 10_000))])))
+
+    await Rebuild(log, store_dsn, on_progress=busy).run()
+    await asyncio.gather(*appends)
+    position, end = await bench.pool.fetchval("SELECT position FROM progress WHERE part = 3"), await log.end(3)
+    assert end - 10 <= position < end
+    assert await differences(log, bench.pool) == []
+
+
+async def test_a_log_that_is_not_theirs_is_refused(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
+    """Tables that stand where the log has nothing would be lost: an empty log, a trimmed one, one with other partitions."""
+    empty = MemoryLog(partitions=PARTITIONS)
+    await empty.start()
+    with pytest.raises(RebuildRefused, match="the log ends at 0"):
+        await Rebuild(empty, store_dsn).run()
+    fewer = MemoryLog(partitions=2)
+    await fewer.start()
+    with pytest.raises(RebuildRefused, match="4 partitions and the log has 2"):
+        await Rebuild(fewer, store_dsn).run()
+    await log.trim(1, 10)
+    with pytest.raises(RebuildRefused, match="trimmed"):
+        await Rebuild(log, store_dsn).run()
+
+
+async def test_what_hangs_on_the_tables_is_not_dropped(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
+    """A view of the operator's own is named, and stays."""
+    await bench.pool.execute("CREATE VIEW public.mine AS SELECT job_id FROM fliq.jobs")
+    with pytest.raises(Exception, match=r"mine depend on"):
+        await Rebuild(log, store_dsn).run()
+    await bench.pool.fetchval("SELECT count(*) FROM public.mine")
+
+
+async def test_a_record_that_must_be_understood_stops_it(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
+    """What this build cannot fold it does not replace."""
+    old = await bench.pool.fetchval("SELECT 'fliq.jobs'::regclass::oid")
+    await log.append(0, [encode(OwnerClaimed(epoch=99, nonce="z" * 16, node="n", at=NOW))])
+    await log.append(0, [Envelope("job.erased", 1, True, None, "owner", b"{}")])
+    with pytest.raises(Exception, match=r"job\.erased"):
+        await Rebuild(log, store_dsn).run()
+    assert await bench.pool.fetchval("SELECT 'fliq.jobs'::regclass::oid") == old

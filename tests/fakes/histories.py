@@ -1,0 +1,211 @@
+"""
+Histories: what a partition of a log may hold after a while, made up from a seed, every kind of event and of life in it.
+
+Jobs that succeed, fail, are tried again, cancelled, told of, or wait for a far day; schedules that tick, pause, go on and end;
+owners that follow each other and leave decisions behind that do not count; facts said twice; records that cannot be read or that a
+newer build wrote. All of it interleaved as it would be.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from libs.events import (
+    AttemptDue,
+    AttemptFinished,
+    Claim,
+    Envelope,
+    Event,
+    JobCancelled,
+    JobCancelRequested,
+    JobFinished,
+    JobRetryScheduled,
+    JobScheduled,
+    LogBarrier,
+    OwnerClaimed,
+    ScheduleCreated,
+    ScheduleDeleted,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleTicked,
+    Spec,
+    WebhookFinished,
+    encode,
+)
+from libs.events.codec import kind_of
+from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
+
+NOW = 1_790_000_000_000
+DAY_MS = 86_400_000
+OPEN_MAX = 200  # lives under way at the same time
+NEW_OWNER_EVERY = 400  # records
+LAST_ERROR = "500 Internal Server Error"
+
+
+def history(partition: int, *, lives: int, seed: int = 1) -> Iterator[Envelope]:
+    """Yield the records of *partition* in which *lives* jobs and schedules came and, most of them, went."""
+    chance = random.Random(f"{seed} {partition}")
+    claim = Claim(1, f"{'a' * 15}{partition % 10}")
+    yield encode(OwnerClaimed(epoch=1, nonce=claim.nonce, node="n1", at=NOW))
+    yield encode(LogBarrier(min_version=1, at=NOW))
+    started, count = 0, 2
+    running: list[Iterator[Event | Envelope]] = []
+    while running or started < lives:
+        if started < lives and (len(running) < OPEN_MAX or not running):
+            running.append(_life(partition, started, chance))
+            started += 1
+        which = chance.randrange(len(running))
+        said = next(running[which], None)
+        if said is None:
+            running[which] = running[-1]
+            running.pop()
+            continue
+        envelope = said if isinstance(said, Envelope) else _seal(said, claim)
+        yield envelope
+        count += 1
+        if chance.random() < 0.01:
+            yield envelope  # said twice: a fact changes nothing, a decision is illegal and counted
+            count += 1
+        if count % NEW_OWNER_EVERY == 0:
+            old, claim = claim, Claim(claim.epoch + 1, f"{claim.epoch + 1:016d}")
+            yield encode(OwnerClaimed(epoch=claim.epoch, nonce=claim.nonce, node="n2", at=NOW))
+            yield encode(OwnerClaimed(epoch=old.epoch, nonce="late000000000000", node="n3", at=NOW))
+            if envelope.claim is not None:
+                yield envelope  # what the owner before had on its way
+            yield Envelope("job.teleported", 1, False, None, envelope.key, b"{}")
+            count += 4
+
+
+def _seal(event: Event, claim: Claim) -> Envelope:
+    return encode(event, claim if kind_of(event).role == "decision" else None)
+
+
+def _spec(number: int, webhook: bool) -> Spec:
+    return Spec(
+        url=f"https://example.com/api/charge/{number}",
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer secret-{number:010d}"},
+        body=f'{{"order": {number}, "note": "{"x" * 130}"}}',
+        webhook_url="https://example.com/hook" if webhook else None,
+        webhook_headers={"X-Key": "hook-secret"} if webhook else None,
+    )
+
+
+def _life(partition: int, number: int, chance: random.Random) -> Iterator[Event | Envelope]:
+    at = NOW + number * 7
+    if chance.random() < 0.02:
+        return _schedule(partition, number, at, chance)
+    return _job(partition, number, at, chance)
+
+
+def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterator[Event | Envelope]:
+    job_id = new_job_id(at, partition, chance.randbytes(8))
+    account = f"account{number % 7}"
+    webhook = chance.random() < 0.2
+    fire_at = at + chance.randrange(1_000, 3_600_000)
+    kind = chance.choices(("done", "far", "cancelled", "torn", "open"), (80, 8, 6, 1, 5))[0]
+    yield JobScheduled(
+        job_id=job_id,
+        account=account,
+        at=at,
+        spec=_spec(number, webhook),
+        fire_at=fire_at if kind != "far" else at + 30 * DAY_MS,
+        max_retries=3,
+        idempotency_key=f"key {number}" if number % 5 == 0 else None,
+    )
+    if kind == "far":
+        return
+    if kind == "cancelled":
+        yield JobCancelRequested(job_id=job_id, at=at + 5)
+        yield JobCancelled(job_id=job_id, account=account, at=at + 9, has_webhook=webhook, spec_id=job_id)
+    else:
+        tries = chance.choices((1, 2, 3), (85, 10, 5))[0]
+        for attempt in range(1, tries + 1):
+            yield _due(job_id, account, attempt, fire_at)
+            if kind == "open":
+                return
+            if kind == "torn":
+                yield Envelope("attempt.finished", 1, True, None, job_id, b'{"job_id":"job_01')
+                return
+            ok = attempt == tries and number % 9 != 0
+            yield _finished(job_id, attempt, fire_at, ok=ok)
+            if attempt < tries:
+                yield JobRetryScheduled(job_id=job_id, at=fire_at + 150, attempt=attempt + 1, fire_at=fire_at + 30_000)
+                fire_at += 30_000
+        yield _end(job_id, account, tries, fire_at, ok=number % 9 != 0, webhook=webhook)
+    if webhook:
+        yield WebhookFinished(job_id=job_id, at=fire_at + 400, ok=True, duration_ms=31, status_code=204)
+
+
+def _schedule(partition: int, number: int, at: int, chance: random.Random) -> Iterator[Event]:
+    schedule_id = new_schedule_id(at, partition, chance.randbytes(8))
+    account, tick_at = f"account{number % 7}", at - at % 60_000 + 60_000
+    yield ScheduleCreated(
+        schedule_id=schedule_id,
+        account=account,
+        at=at,
+        spec=_spec(number, False),
+        cron="* * * * *",
+        next_run_at=tick_at,
+    )
+    for tick in range(chance.randrange(1, 6)):
+        job_id = tick_job_id(schedule_id, tick_at)
+        yield ScheduleTicked(
+            schedule_id=schedule_id,
+            at=tick_at - 2_000,
+            tick_at=tick_at,
+            job_id=job_id,
+            next_run_at=tick_at + 60_000,
+            missed_count=tick % 2,
+        )
+        yield _due(job_id, account, 1, tick_at)
+        yield _finished(job_id, 1, tick_at, ok=True)
+        yield _end(job_id, account, 1, tick_at, ok=True, webhook=False)
+        tick_at += 60_000
+    yield SchedulePaused(schedule_id=schedule_id, at=tick_at)
+    if chance.random() < 0.7:
+        yield ScheduleResumed(schedule_id=schedule_id, at=tick_at + 9, next_run_at=tick_at + 120_000)
+    if chance.random() < 0.5:
+        yield ScheduleDeleted(schedule_id=schedule_id, at=tick_at + 10)
+
+
+def _due(job_id: str, account: str, attempt: int, fire_at: int) -> AttemptDue:
+    return AttemptDue(
+        job_id=job_id,
+        account=account,
+        at=fire_at - 75,
+        attempt=attempt,
+        execution_id=execution_id(job_id, attempt),
+        not_before=fire_at,
+        scheduled_at=fire_at,
+        timeout_ms=30_000,
+        spec_id=job_id,
+    )
+
+
+def _finished(job_id: str, attempt: int, fire_at: int, *, ok: bool) -> AttemptFinished:
+    return AttemptFinished(
+        job_id=job_id,
+        at=fire_at + 145,
+        attempt=attempt,
+        execution_id=execution_id(job_id, attempt),
+        ok=ok,
+        started_at=fire_at + 1,
+        duration_ms=143,
+        status_code=200 if ok else 500,
+        error=None if ok else LAST_ERROR,
+    )
+
+
+def _end(job_id: str, account: str, attempt: int, fire_at: int, *, ok: bool, webhook: bool) -> JobFinished:
+    return JobFinished(
+        job_id=job_id,
+        account=account,
+        at=fire_at + 150,
+        status="completed" if ok else "failed",
+        attempt=attempt,
+        status_code=200 if ok else 500,
+        last_error=None if ok else LAST_ERROR,
+        has_webhook=webhook,
+        spec_id=job_id,
+    )
