@@ -1,0 +1,118 @@
+"""
+Condition: what the database says of itself and of the work that waits in it; only looked at, by `fliq doctor`.
+
+Every question is one statement with the pool's bound; none of them scans what may be large.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from libs.store.errors import store_call
+
+STUCK_AFTER_MS = 120_000  # beyond its own timeout; by then the dispatcher has ended a call, or another has taken it up
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The server.
+
+    Args:
+        version: as PostgreSQL numbers itself, 180006 for 18.6.
+        at: its clock, ms since 1970 UTC.
+        is_replica: it takes no writes.
+        unsafe: settings by which a crash of the machine loses what was acknowledged.
+        connections, connections_max: of all clients, and what the server allows.
+    """
+
+    version: int
+    version_text: str
+    at: int
+    is_replica: bool
+    unsafe: list[str]
+    connections: int
+    connections_max: int
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Work that should have moved on; instants in ms since 1970 UTC.
+
+    Args:
+        oldest_due_at: the earliest instant among jobs that wait for it; None when nothing waits.
+        stuck_count: calls under way for longer than they may be.
+    """
+
+    oldest_due_at: int | None
+    stuck_count: int
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """One table with its indexes; *dead* is the share of rows that vacuum has yet to clear."""
+
+    table: str
+    bytes: int
+    dead: float
+
+
+class Condition:
+    """The questions, over a pool of `libs.store.pool`."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @store_call
+    async def server(self) -> Server:
+        """Return what the server says of itself."""
+        row = await self._pool.fetchrow(_SERVER)
+        return Server(
+            version=row["version"],
+            version_text=row["version_text"],
+            at=row["at"],
+            is_replica=row["is_replica"],
+            unsafe=list(row["unsafe"] or ()),
+            connections=row["connections"],
+            connections_max=row["connections_max"],
+        )
+
+    @store_call
+    async def work(self, now: int) -> Work:
+        """Return what waits longer than it should, as of *now* (ms since 1970 UTC)."""
+        row = await self._pool.fetchrow(_WORK, now - STUCK_AFTER_MS)
+        return Work(oldest_due_at=row["oldest_due_at"], stuck_count=row["stuck_count"])
+
+    @store_call
+    async def sizes(self) -> tuple[int, list[Size]]:
+        """Return the bytes of the whole database, and its largest tables with the log's among them."""
+        rows = await self._pool.fetch(_SIZES)
+        total = await self._pool.fetchval("SELECT pg_database_size(current_database())")
+        return total, [Size(table=row["name"], bytes=row["bytes"], dead=row["dead"]) for row in rows]
+
+
+_SERVER = """
+SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS version_text,
+    (extract(epoch FROM clock_timestamp()) * 1000)::int8 AS at,
+    pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS is_replica,
+    (SELECT array_agg(name) FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off') AS unsafe,
+    (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+    current_setting('max_connections')::int AS connections_max
+"""
+
+# By partition: the minimum of each is the first entry of its part of the index `jobs_timer`.
+_WORK = """
+SELECT
+    (SELECT min(first.fire_at) FROM progress p CROSS JOIN LATERAL (
+        SELECT fire_at FROM jobs j WHERE j.part = p.part AND j.status IN (0, 3) AND NOT j.held ORDER BY fire_at LIMIT 1
+    ) AS first) AS oldest_due_at,
+    (SELECT count(*)::int FROM jobs WHERE status IN (1, 2) AND NOT held AND greatest(fire_at, started_at) + timeout_ms < $1)
+        AS stuck_count
+"""
+
+_SIZES = """
+SELECT n.nspname || '.' || c.relname AS name, pg_total_relation_size(c.oid) AS bytes,
+    coalesce(s.n_dead_tup::float8 / nullif(s.n_live_tup + s.n_dead_tup, 0), 0) AS dead
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
+WHERE c.relkind = 'r' AND n.nspname IN ('fliq', 'fliq_log') ORDER BY bytes DESC LIMIT 5
+"""

@@ -1,0 +1,245 @@
+"""`fliq doctor`: what is wrong, in plain words, and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from libs.events import Unknown, read
+from libs.log import Log
+from libs.log.kafka.look import look as look_at_topic
+from libs.log.port import LogError
+from libs.runtime import embedded_address, logging
+from libs.runtime.clock import SystemClock
+from libs.runtime.config import Settings, SettingsError, unknown_names
+from libs.runtime.setting_table import TABLE
+from libs.store.condition import Condition
+from libs.store.errors import StoreUnavailable
+from libs.store.holdings import Holding, Holdings
+from libs.store.migrate import look as look_at_schema
+from services.commands import findings as judge
+from services.commands.access import database, event_log, tables
+from services.commands.columns import answer, answer_json
+from services.commands.findings import Finding, ok, warning, wrong
+from services.parts import StartError, kafka_access
+
+NAME: Final = "doctor"
+MEANING: Final = "say what is wrong, in plain words, and what to do; exit 1 when something is"
+TEXT: Final = """\
+Look at the settings, the database, the schema, the log (on Kafka: topic, settings, replicas), the clocks, who is alive, who
+holds which partition, how far each role is, what is overdue, and the disk. Each is looked at by itself and for a few seconds
+at most, so that one that is dead hides nothing. It only reads, and may run beside the services at any time.
+
+    ok        as it should be
+    warning   works, and may not go on doing so
+    wrong     something does not work, or will be lost; what to do stands below it
+
+exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage or settings
+"""
+CHECK_S: Final = 12.0
+BETWEEN_S: Final = 1.5  # two looks at positions: what does not move in between stands
+ADVICE_INDENT: Final = " " * 23
+ORDER: Final = ("settings", "database", "schema", "log", "clocks", "members", "leases", "lag", "halted", "work", "disk")
+
+Check = Callable[[], Awaitable[Sequence[Finding]]]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--json", action="store_true", help="answer as one JSON document")
+
+
+async def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Look at everything and say what was found."""
+    logging.configure("critical", settings.log_format)  # what goes wrong is found, not logged
+    doctor = Doctor(settings)
+    found = await doctor.findings()
+    count = sum(each.state == "wrong" for each in found)
+    if args.json:
+        answer_json({"settings": settings.masked(), "findings": found, "wrong": count})
+        return 1 if count else 0
+    for each in found:
+        answer(f"{each.state:<9}{each.check:<13} {each.text}")
+        if each.advice is not None:
+            answer(f"{ADVICE_INDENT}→ {each.advice}")
+    warnings = sum(each.state == "warning" for each in found)
+    answer("\n" + (f"{count} wrong, {warnings} warnings" if count else f"nothing is wrong ({warnings} warnings)"))
+    return 1 if count else 0
+
+
+class Doctor:
+    """One look at one installation."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+
+    async def findings(self) -> list[Finding]:
+        """Return what was found, in the order in which it is worth reading."""
+        async with AsyncExitStack() as stack:
+            dsn, pool, reason = await self._database(stack)
+            checks: list[tuple[str, Check]] = [("settings", self._of_settings)]
+            if pool is not None and dsn is not None:
+                condition, holdings = Condition(pool), Holdings(pool)
+                checks += [
+                    ("database", lambda: self._of_server(condition)),
+                    ("schema", lambda: self._of_schema(dsn)),
+                    ("log", lambda: self._of_log(dsn, holdings)),
+                    ("members", lambda: self._of_members(holdings)),
+                    ("work", lambda: self._of_work(condition)),
+                    ("disk", lambda: self._of_disk(condition)),
+                ]
+            elif self._settings.kafka_bootstrap is not None:
+                checks.append(("log", self._of_topic))
+            answers = await asyncio.gather(*[_bounded(name, check) for name, check in checks])
+        found = [finding for each in answers for finding in each]
+        if reason is not None:
+            found.insert(0, reason)
+        return sorted(found, key=lambda each: ORDER.index(each.check))
+
+    async def _database(self, stack: AsyncExitStack) -> tuple[str | None, Any, Finding | None]:
+        advice = "start it, or mend FLIQ_DATABASE_URL; the rest can only be looked at with a database"
+        try:
+            async with asyncio.timeout(CHECK_S):
+                dsn = await stack.enter_async_context(database(self._settings, may_start=False))
+                return dsn, await stack.enter_async_context(tables(self._settings, dsn, size=4)), None
+        except StartError as error:
+            return None, None, wrong("database", str(error), advice)
+        except TimeoutError:
+            return None, None, wrong("database", f"no answer within {CHECK_S:g} s", advice)
+
+    async def _of_settings(self) -> list[Finding]:
+        settings = self._settings
+        found = [
+            warning("settings", f"{name} is no setting of Fliq", "is it misspelt? `fliq --help` lists them")
+            for name in unknown_names(os.environ)
+        ]
+        if settings.database_url is not None and settings.secret_key is None:
+            text = "FLIQ_SECRET_KEY is unset: the key of the tokens is kept in the database, and in its backups"
+            found.append(
+                warning("settings", text, 'docs/operations.md, "Rotate keys", says how to change to one of yours')
+            )
+        given = [row.name for row in TABLE if os.environ.get(row.name, "").strip()]
+        place = "Kafka" if settings.kafka_bootstrap is not None else "PostgreSQL"
+        whose = "yours" if settings.database_url is not None else "embedded"
+        text = f"log in {place}, PostgreSQL {whose}; set: {', '.join(given) or 'nothing, all is default'}"
+        return [ok("settings", text), *found]
+
+    async def _of_server(self, condition: Condition) -> list[Finding]:
+        asked_at = self._clock.now()
+        server = await condition.server()
+        middle = (asked_at + self._clock.now()) / 2
+        return [*judge.of_server(server), judge.of_clock("clocks", "PostgreSQL", middle - server.at)]
+
+    async def _of_schema(self, dsn: str) -> list[Finding]:
+        return judge.of_schema(await look_at_schema(dsn))
+
+    async def _of_work(self, condition: Condition) -> list[Finding]:
+        now = self._clock.now()
+        return judge.of_work(await condition.work(now), now)
+
+    async def _of_disk(self, condition: Condition) -> list[Finding]:
+        total, sizes = await condition.sizes()
+        largest = ", ".join(f"{size.table} {size.bytes / 1e6:.0f} MB" for size in sizes[:3])
+        found = [ok("disk", f"database {total / 1e6:.0f} MB; {largest}")]
+        for size in sizes:
+            if size.dead > 0.5 and size.bytes > 100_000_000:
+                advice = "look whether autovacuum keeps up, and for a transaction that is open for long"
+                found.append(warning("disk", f"{size.table}: {size.dead:.0%} of its rows are dead", advice))
+        place = self._settings.data_dir.absolute()
+        if self._settings.database_url is None and embedded_address.exists(place):
+            usage = shutil.disk_usage(place)
+            found.append(judge.of_disk(str(place), usage.free, usage.total))
+        return found
+
+    async def _of_members(self, holdings: Holdings) -> list[Finding]:
+        members, leases = await asyncio.gather(holdings.members(), holdings.leases())
+        count = len({lease.partition for lease in leases})
+        return [*judge.of_members(members, count), *judge.of_leases(leases)]
+
+    async def _of_topic(self) -> list[Finding]:
+        name = self._settings.kafka_topic
+        return judge.of_topic(name, await look_at_topic(kafka_access(self._settings), name))
+
+    async def _of_log(self, dsn: str, holdings: Holdings) -> list[Finding]:
+        found: list[Finding] = []
+        if self._settings.kafka_bootstrap is not None:
+            found += await self._of_topic()
+            if any(each.state == "wrong" for each in found):
+                return found  # the log would not open either
+        async with event_log(self._settings, dsn) as log:
+            if not found:
+                found.append(ok("log", f"in PostgreSQL, {await log.partitions()} partitions"))
+            before = await holdings.leases()
+            ends = {partition: await log.end(partition) for partition in range(await log.partitions())}
+            found += await self._of_records(log, ends)
+            await asyncio.sleep(BETWEEN_S)
+            after = await holdings.leases()
+            for role in ("scheduler", "webhooks"):
+                mine = {lease.partition: lease for lease in before if lease.role == role}
+                now = [lease for lease in after if lease.role == role and lease.partition in mine]
+                found += judge.of_lag(mine, now, ends)
+                found += await self._of_halted(log, role, mine, now, ends)
+        return found
+
+    async def _of_records(self, log: Log, ends: dict[int, int]) -> list[Finding]:
+        """Compare the log's clock with ours, by its newest record: one from the future tells that a clock is wrong."""
+        newest = [
+            record.at
+            for partition, end in ends.items()
+            if end > await log.begin(partition)
+            for record in await log.read(partition, end - 1, max_records=1)
+        ]
+        if not newest:
+            return []
+        age_ms = self._clock.now() - max(newest)
+        if age_ms < -judge.SKEW_WARNING_MS:
+            return [judge.of_clock("clocks", "the log's newest record", age_ms)]
+        return [ok("clocks", f"the log's newest record is {judge.seconds(max(0, age_ms))} old")]
+
+    async def _of_halted(
+        self, log: Log, role: str, before: dict[int, Holding], after: Sequence[Holding], ends: dict[int, int]
+    ) -> list[Finding]:
+        """Look at the record before which a partition stands: may nobody here read it?"""
+        found = []
+        for lease in after:
+            partition, position = lease.partition, lease.position
+            if position != before[partition].position or position >= ends.get(partition, 0) - 1:
+                continue
+            if (begin := await log.begin(partition)) > position + 1:
+                text = (
+                    f"partition {partition}: {role} is at {position}, and the log begins at {begin}: records are gone"
+                )
+                found.append(wrong("halted", text, 'docs/operations.md, "The log lost records"'))
+                continue
+            for record in await log.read(partition, position + 1, max_records=1):
+                item = read(partition, record.envelope)
+                if isinstance(item, Unknown) and item.must_understand:
+                    text = f"partition {partition} stands before {position + 1}: {item.type} v{item.version} is unknown here"
+                    found.append(
+                        wrong("halted", text, "a newer build wrote it: finish the upgrade, this build cannot go on")
+                    )
+        return found
+
+
+async def _bounded(name: str, check: Check) -> Sequence[Finding]:
+    """Return what *check* finds; what goes wrong with it is a finding."""
+    try:
+        async with asyncio.timeout(CHECK_S):
+            return await check()
+    except TimeoutError:
+        return [wrong(name, f"no answer within {CHECK_S:g} s", "is it overloaded, frozen, or cut off?")]
+    except (StartError, SettingsError, StoreUnavailable, LogError, OSError) as error:
+        return [wrong(name, str(error) or type(error).__name__, "mend what the line names; the services need it, too")]
+    except Exception as error:  # noqa: BLE001 - a check that fails must not hide the others
+        return [
+            wrong(name, f"could not be looked at: {type(error).__name__}: {error}"[:200], "look at the findings above")
+        ]
+
+
+__all__ = ["MEANING", "NAME", "TEXT", "Doctor", "arguments", "run"]

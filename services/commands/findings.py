@@ -1,0 +1,261 @@
+"""
+Findings: what the facts mean, in plain words and with what to do. Pure: `fliq doctor` gathers the facts.
+
+    ok        as it should be
+    warning   works, and may not go on doing so
+    wrong     something does not work, or will be lost
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from libs.log.kafka.look import TopicLook
+from libs.log.kafka.topic import doubts, unfit
+from libs.store.condition import Server, Work
+from libs.store.holdings import Holding, Member
+from libs.store.migrate import Schema, SchemaError
+
+State = Literal["ok", "warning", "wrong"]
+ROLES: Final = {"scheduler": "scheduler", "dispatcher": "dispatcher", "webhooks": "webhooks service"}  # and in words
+VERSION_MIN: Final = 150_000
+SKEW_WARNING_MS: Final = 100
+SKEW_WRONG_MS: Final = 1_000
+OVERDUE_WARNING_MS: Final = 5_000
+OVERDUE_WRONG_MS: Final = 60_000
+CONNECTIONS_SHARE: Final = 0.8
+DISK_SHARE: Final = 0.1  # of the disk that should be free
+SHOWN: Final = 8  # partitions named in a line
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the answer; *advice* says what to do where something is to be done."""
+
+    check: str
+    state: State
+    text: str
+    advice: str | None = None
+
+
+def ok(check: str, text: str) -> Finding:
+    """Return that all is well with *check*."""
+    return Finding(check=check, state="ok", text=text)
+
+
+def warning(check: str, text: str, advice: str) -> Finding:
+    """Return something that works, and may not go on doing so."""
+    return Finding(check=check, state="warning", text=text, advice=advice)
+
+
+def wrong(check: str, text: str, advice: str) -> Finding:
+    """Return something that does not work."""
+    return Finding(check=check, state="wrong", text=text, advice=advice)
+
+
+def numbers(partitions: Sequence[int]) -> str:
+    """Name partitions: the first few, and how many more."""
+    named = ", ".join(map(str, sorted(partitions)[:SHOWN]))
+    more = len(partitions) - SHOWN
+    return f"{'partition' if len(partitions) == 1 else 'partitions'} {named}{f' and {more} more' if more > 0 else ''}"
+
+
+def seconds(ms: float) -> str:
+    """Say a duration as people do."""
+    if abs(ms) < 1_000:
+        return f"{ms:.0f} ms"
+    if abs(ms) < 120_000:
+        return f"{ms / 1000:.1f} s"
+    return f"{ms / 60_000:.0f} min" if abs(ms) < 7_200_000 else f"{ms / 3_600_000:.0f} h"
+
+
+def of_server(server: Server) -> list[Finding]:
+    """Judge the database server."""
+    found = []
+    if server.version < VERSION_MIN:
+        found.append(wrong("database", f"PostgreSQL {server.version_text}", "Fliq needs PostgreSQL 15 or newer"))
+    if server.is_replica:
+        found.append(
+            wrong(
+                "database", "this server takes no writes", "let FLIQ_DATABASE_URL name the primary, or all hosts of it"
+            )
+        )
+    for setting in server.unsafe:
+        found.append(
+            warning("database", f"{setting} is off", f"turn {setting} on: a power cut loses what was acknowledged")
+        )
+    if server.connections > CONNECTIONS_SHARE * server.connections_max:
+        text = f"{server.connections} of {server.connections_max} connections are taken"
+        found.append(warning("database", text, "raise max_connections: a process of Fliq takes up to 21"))
+    if not found:
+        text = f"PostgreSQL {server.version_text}, {server.connections} of {server.connections_max} connections taken"
+        found.append(ok("database", text))
+    return found
+
+
+def of_schema(schema: Schema) -> list[Finding]:
+    """Judge where the tables stand."""
+    try:
+        schema.check()
+    except SchemaError as error:
+        return [wrong("schema", str(error), "use the build that fits, or another database")]
+    if schema.pending:
+        names = ", ".join(step.name for step in schema.pending)
+        return [
+            wrong(
+                "schema",
+                f"at {schema.version}; missing: {names}",
+                "run `fliq migrate`, or start a service of this build",
+            )
+        ]
+    if schema.unknown:
+        text = f"at {schema.version}, newer than this build, which can work on it"
+        return [warning("schema", text, "finish the upgrade: start the newer build everywhere")]
+    return [ok("schema", f"at {schema.version}")]
+
+
+def of_topic(name: str, topic: TopicLook) -> list[Finding]:
+    """Judge the topic of a log in Kafka."""
+    if not topic.partitions:
+        return [
+            wrong(
+                "log", f"there is no topic {name}", "start the services or run `fliq migrate`; check FLIQ_KAFKA_TOPIC"
+            )
+        ]
+    found = []
+    settings = dict(topic.settings)
+    if (reason := unfit(settings)) is not None:
+        found.append(
+            wrong("log", f"topic {name}: {reason}", "set it with kafka-configs.sh --alter; services refuse to start")
+        )
+    replicas = min(len(each.replicas) for each in topic.partitions)
+    found += [
+        warning(
+            "log", f"topic {name}: {doubt}", "for production: three brokers, and the settings of docs/operations.md"
+        )
+        for doubt in doubts(settings, replicas)
+    ]
+    leaderless = [each.partition for each in topic.partitions if each.leader is None]
+    least = int(settings.get("min.insync.replicas") or 1)
+    short = [each.partition for each in topic.partitions if each.leader is not None and len(each.in_sync) < least]
+    thin = [each.partition for each in topic.partitions if least <= len(each.in_sync) < len(each.replicas)]
+    if leaderless:
+        found.append(wrong("log", f"{numbers(leaderless)} without a leader", "start the brokers that hold them"))
+    if short:
+        text = (
+            f"{numbers(short)}: fewer replicas in sync than min.insync.replicas ({least}), so nothing can be appended"
+        )
+        found.append(wrong("log", text, "start the brokers that are missing"))
+    if thin:
+        found.append(
+            warning("log", f"{numbers(thin)}: a replica is not in sync", "look for a broker that is down or slow")
+        )
+    if not any(each.state == "wrong" for each in found):
+        text = f"topic {name}: {len(topic.partitions)} partitions, {replicas} replicas, {topic.brokers} brokers"
+        found.insert(0, ok("log", text))
+    return found
+
+
+def of_clock(check: str, whose: str, skew_ms: float) -> Finding:
+    """Judge how far this machine's clock is ahead of another (negative: behind)."""
+    text = f"this machine is {seconds(abs(skew_ms))} {'ahead of' if skew_ms >= 0 else 'behind'} {whose}"
+    if abs(skew_ms) >= SKEW_WRONG_MS:
+        return wrong(check, text, "run NTP (chrony) on every machine: calls leave by the dispatcher's clock")
+    if abs(skew_ms) >= SKEW_WARNING_MS:
+        return warning(check, text, "look at NTP (chrony) on both: calls leave by the dispatcher's clock")
+    return ok(check, text)
+
+
+def of_members(members: Sequence[Member], partitions: int) -> list[Finding]:
+    """Judge who is alive."""
+    found = []
+    live = [member for member in members if member.is_live]
+    for role, name in ROLES.items():
+        mine = [member for member in live if member.role == role]
+        if not mine:
+            found.append(wrong("members", f"no {name} is alive", f"start one: `fliq {role}`, or `fliq all`"))
+        elif all(member.is_draining for member in mine):
+            found.append(
+                wrong("members", f"every {name} is draining", "start another, or `fliq drain --undo --node ...`")
+            )
+    for node in sorted({member.node for member in live if member.is_draining}):
+        found.append(warning("members", f"{node} is draining", f"stop it, or `fliq drain --undo --node {node}`"))
+    for member in live:
+        if member.partitions is not None and member.partitions < partitions:
+            text = f"{member.role} {member.node} works with {member.partitions} of {partitions} partitions"
+            found.append(warning("members", text, "restart it: the log has grown"))
+    versions = sorted({member.version or "?" for member in live})
+    if len(versions) > 1:
+        text = f"different builds are at work: {', '.join(versions)}"
+        found.append(warning("members", text, "finish the upgrade, or the way back"))
+    if not found:
+        counts = ", ".join(f"{sum(member.role == role for member in live)} {role}" for role in ROLES)
+        found.append(ok("members", f"alive: {counts}"))
+    return found
+
+
+def of_leases(leases: Sequence[Holding]) -> list[Finding]:
+    """Judge who holds what; a lease that just ran out is taken within seconds."""
+    found = []
+    for role, name in ROLES.items():
+        free = [lease.partition for lease in leases if lease.role == role and not lease.is_held]
+        if free:
+            text = f"{numbers(free)}: no {name} serves {'it' if len(free) == 1 else 'them'}"
+            advice = "if it stays so for 10 s: is one alive (above)? what does its /readyz say?"
+            found.append(wrong("leases", text, advice))
+    return found or [ok("leases", f"every partition has its {', '.join(ROLES.values())}")]
+
+
+def of_work(work: Work, now: int) -> list[Finding]:
+    """Judge what waits longer than it should."""
+    found = []
+    late_ms = 0 if work.oldest_due_at is None else now - work.oldest_due_at
+    if late_ms >= OVERDUE_WARNING_MS:
+        text = f"the oldest job that waits is overdue by {seconds(late_ms)}"
+        advice = (
+            "look above for a scheduler that is missing or behind; else the account's or partition's share is used up"
+        )
+        found.append(wrong("work", text, advice) if late_ms >= OVERDUE_WRONG_MS else warning("work", text, advice))
+    if work.stuck_count:
+        text = f"{work.stuck_count} calls are under way for longer than they may be"
+        found.append(wrong("work", text, "look above for a dispatcher that is missing; else restart the dispatchers"))
+    return found or [ok("work", "nothing is overdue")]
+
+
+def of_lag(before: Mapping[int, Holding], after: Sequence[Holding], ends: Mapping[int, int]) -> list[Finding]:
+    """
+    Judge how far the tables and the webhooks are behind the log.
+
+    Args:
+        before: the schedulers' and webhooks' leases some time ago, by partition, of one role.
+        after: the same now.
+        ends: the log's ends, taken at the time of *before*.
+    """
+    found = []
+    role = after[0].role if after else "scheduler"
+    lags = {lease.partition: ends.get(lease.partition, 0) - 1 - lease.position for lease in after}
+    ahead = [part for part, lag in lags.items() if lag < 0 and before[part].position >= ends.get(part, 0)]
+    stands = [part for part, lag in lags.items() if lag > 0 and before[part].position == _at(after, part)]
+    what = "the tables" if role == "scheduler" else "the webhooks"
+    if ahead:
+        text = f"{numbers(ahead)}: {what} are ahead of the log, which lost records or is another one"
+        found.append(wrong("lag", text, 'stop the services; docs/operations.md, "The log lost records"'))
+    if stands:
+        text = f"{numbers(stands)}: {what} stand still behind the log ({max(lags[part] for part in stands)} records)"
+        found.append(wrong("lag", text, f"is a {ROLES[role]} alive and ready? what does its /readyz say?"))
+    total = sum(lag for lag in lags.values() if lag > 0)
+    return found or [ok("lag", f"{what} {'follow the log' if total == 0 else f'catch up: {total} records behind'}")]
+
+
+def _at(leases: Sequence[Holding], partition: int) -> int:
+    return next(lease.position for lease in leases if lease.partition == partition)
+
+
+def of_disk(place: str, free: int, total: int) -> Finding:
+    """Judge the room on a disk, in bytes."""
+    text = f"{place}: {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+    if free < DISK_SHARE * total:
+        return warning("disk", text, "make room: a full disk stops the database, and with it everything")
+    return ok("disk", text)
