@@ -24,6 +24,7 @@ from libs.log.measured import MeasuredLog
 from libs.log.port import LogError
 from libs.log.postgres import PostgresLog
 from libs.log.postgres.look import partition_count
+from libs.log.shown import Show
 from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.runtime.config import Settings, SettingsError
 from libs.runtime.embedded_postgres import EmbeddedPostgres
@@ -32,6 +33,7 @@ from libs.runtime.metrics import Metrics
 from libs.runtime.node import Node, NodeError
 from libs.runtime.postgres_binaries import EmbeddedPostgresError
 from libs.store.errors import StoreUnavailable
+from libs.store.log_identity import WrongLog, check_log
 from libs.store.migrate import SchemaError, migrate
 from libs.store.pool import open_pool
 from libs.store.progress import ProgressWatch
@@ -69,6 +71,7 @@ class Parts:
         self.embedded: EmbeddedPostgres | None = None
         self.first_token: str | None = None
         self.log: Log
+        self.show_positions: Show | None = None  # where the log has tools that want to know
         self.tables_pool: Any = None
         self.control_pool: Any = None
         self.flush_pool: Any = None
@@ -88,16 +91,21 @@ class Parts:
             stack.callback(node.release)
             self.node = node.name
             dsn = await self._database(stack)
-            self.log = MeasuredLog(await open_log(settings, dsn, stack), self.metrics)
+            log = await open_log(settings, dsn, stack)
+            self.show_positions = log.show_positions if isinstance(log, KafkaLog) else None
+            self.log = MeasuredLog(log, self.metrics)
             self.partitions = await self.log.partitions()
+            identity = await self.log.identity()
+            await check_log(dsn, identity)
             await migrate(dsn, self.partitions)
+            await check_log(dsn, identity)
             self.tables_pool = await open_pool(dsn, name="tables", size=READ_CONNECTIONS, on_connect=connected)
             stack.push_async_callback(_close_pool, self.tables_pool)
             self.control_pool = await open_pool(dsn, name="control", size=CONTROL_CONNECTIONS)
             stack.push_async_callback(_close_pool, self.control_pool)
             self.flush_pool = await open_pool(dsn, name="flush", size=FLUSH_CONNECTIONS, asynchronous_commit=True)
             stack.push_async_callback(_close_pool, self.flush_pool)
-        except (EmbeddedPostgresError, NodeError, SchemaError) as error:
+        except (EmbeddedPostgresError, NodeError, SchemaError, WrongLog) as error:
             raise StartError(str(error)) from error
         except StoreUnavailable as error:
             raise StartError(f"{_database_name(settings)}{error}") from error

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import structlog
 
 from libs.egress.client import EgressClient
+from libs.log.shown import ShownPositions
 from libs.runtime import garbage, logging
 from libs.runtime.config import Settings, SettingsError, unknown_names
 from libs.runtime.crashpoint import arm
@@ -94,6 +95,9 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
                 probes.add_check(role, service.ready)
                 if isinstance(service, ReadingService) and isinstance(service.keeper, LeaseKeeper):
                     readers.append(Role(role, service, service.keeper))
+                if isinstance(service, ReadingService) and parts.show_positions is not None:
+                    shown = ShownPositions(f"fliq-{role}", service.positions, parts.show_positions, clock=parts.clock)
+                    parts.supervisor.add(f"{role} offsets", shown)
                 if isinstance(service, SchedulerService) and settings.heartbeat_s:
                     parts.supervisor.add("heartbeats", _heartbeats(parts, service))
         parts.supervisor.add("vitals", _vitals(parts, readers, probes))

@@ -50,6 +50,9 @@ class MeasuredLog(Log):
     async def partitions(self) -> int:
         return await self.inner.partitions()
 
+    async def identity(self) -> str:
+        return await self.inner.identity()
+
     async def read(self, partition: int, position: int, *, max_records: int = 500, wait_s: float = 0.0) -> list[Record]:
         return await self.inner.read(partition, position, max_records=max_records, wait_s=wait_s)
 

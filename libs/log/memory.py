@@ -26,7 +26,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from libs.events.envelope import Envelope
-from libs.log.port import AppendFailed, LogError, LogUnavailable, Record, measure
+from libs.log.port import AppendFailed, LogDamaged, LogError, LogUnavailable, Record, measure
 
 
 class Clock(Protocol):
@@ -174,9 +174,13 @@ class MemoryLog:
         partitions: how many.
         clock: stamps records and bounds waits; the event loop's own by default.
         faults: see `Faults`; none by default.
+        name: part of its identity.
     """
 
-    def __init__(self, *, partitions: int = 4, clock: Clock | None = None, faults: Faults | None = None) -> None:
+    def __init__(
+        self, *, partitions: int = 4, clock: Clock | None = None, faults: Faults | None = None, name: str = "log"
+    ) -> None:
+        self._name = name
         self.faults = faults or Faults()
         self._clock = clock or LoopClock()
         self._partitions = [_Partition() for _ in range(partitions)]
@@ -200,6 +204,9 @@ class MemoryLog:
 
     async def partitions(self) -> int:
         return len(self._partitions)
+
+    async def identity(self) -> str:
+        return f"memory {self._name}"
 
     async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
         place = self._place(partition)
@@ -235,7 +242,7 @@ class MemoryLog:
             place.readers = [reader for reader in place.readers if reader is not woken]
             await self._check_reads()
         if not place.begin <= position <= place.end:
-            raise LogError(f"position {position} is not in partition {partition}: {place.begin} to {place.end}")
+            raise LogDamaged(f"position {position} is not in partition {partition}: {place.begin} to {place.end}")
         index = position - place.begin
         return place.records[index : index + max_records]
 

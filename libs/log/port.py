@@ -55,6 +55,10 @@ class LogUnavailable(LogError):
     """The log cannot be reached or is stopped; nothing of this call was or will be written."""
 
 
+class LogDamaged(LogError):
+    """The log has not what it had: a gap, a wrong checksum, an end before what was read or written. Stop, do not guess."""
+
+
 class RecordTooLarge(LogError):
     """A value is longer than `MAX_VALUE_BYTES`; nothing of this call was written."""
 
@@ -86,6 +90,13 @@ class Log(Protocol):
     async def partitions(self) -> int:
         """Return how many partitions there are: their numbers are 0 to this - 1."""
 
+    async def identity(self) -> str:
+        """
+        Return what tells this log from every other: tables that were folded from one are of no use with another.
+
+        The same for every process and at every start; a log that was lost and made anew has another one.
+        """
+
     async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
         """
         Append *envelopes*, at least one, and return the position of the first (G1, G2).
@@ -103,7 +114,7 @@ class Log(Protocol):
         At the end of the log it waits up to *wait_s* for the first new record, then returns what there is, perhaps nothing.
 
         Raises:
-            LogError: *position* lies before begin or beyond end: the reader's offset does not belong to this log.
+            LogDamaged: *position* lies before begin or beyond end: the reader's offset does not belong to this log.
             ValueError: no such partition, or *max_records* < 1.
         """
 

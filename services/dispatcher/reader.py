@@ -40,6 +40,7 @@ STARTING: Final = "starting"
 HALTS: Final = (
     "GapInLog:",
     "MustUnderstand:",
+    "LogDamaged:",
     "LogError:",
 )  # how the trouble of a partition begins that waiting does not mend
 _WANTED: Final = frozenset({"attempt.due"})

@@ -20,7 +20,7 @@ import structlog
 from libs.domain.ledger import Applied, GapInLog, Ledger, MustUnderstand, Verdict, names
 from libs.events import Claim, Envelope, OwnerClaimed, ScheduleTicked, encode, read
 from libs.log import AppendFailed, Log
-from libs.log.port import LogError
+from libs.log.port import LogDamaged, LogError
 from libs.runtime.alarm import Alarm
 from libs.runtime.clock import Clock, Entropy
 from libs.runtime.crashpoint import crash_at, is_armed
@@ -53,6 +53,8 @@ def _resignation(error: Exception) -> Exception:
     match error:
         case AppendFailed():
             return Resigned(f"append failed: {error}")
+        case LogDamaged():
+            return Resigned(f"halted: {error}")
         case LogError():
             return Resigned(f"log: {error}")
         case StoreUnavailable():

@@ -203,6 +203,37 @@ async def test_a_topic_that_was_made_anew_is_noticed(kafka: Kafka, kafka_topic: 
             await log.read(0, 10)
 
 
+async def test_topics_are_told_apart(kafka: Kafka, kafka_topic: str) -> None:
+    """Another topic has another identity, and so has one that was deleted and made again under the same name."""
+    async with opened(kafka.bootstrap, kafka_topic) as log, opened(kafka.bootstrap, f"{kafka_topic}.other") as other:
+        first, second = await log.identity(), await other.identity()
+    async with administrator(kafka) as admin:
+        await admin.delete_topics([kafka_topic, f"{kafka_topic}.other"])
+        made = False
+        while not made:
+            answer = await admin.create_topics([NewTopic(kafka_topic, 2, 1, topic_configs=SETTINGS)])
+            made = answer.topic_errors[0][1] == 0
+    async with opened(kafka.bootstrap, kafka_topic) as log:
+        third = await log.identity()
+
+    assert len({first, second, third}) == 3
+    assert first.partition("/")[0] == second.partition("/")[0] == third.partition("/")[0]  # the cluster is the same
+
+
+async def test_positions_are_shown_to_kafka_s_tools(kafka: Kafka, kafka_topic: str) -> None:
+    """What was shown is what Kafka's own tools find for the group: the offset that is read next."""
+    group = f"{kafka_topic}.group"
+    async with opened(kafka.bootstrap, kafka_topic) as log, administrator(kafka) as admin:
+        await log.append(0, [FACT] * 5)
+        await log.show_positions(group, {0: 3, 1: -1})
+        await log.show_positions(group, {0: 4})
+        shown = await admin.list_consumer_group_offsets(group)
+
+    assert {place.partition: found.offset for place, found in shown.items()} == {0: 5, 1: 0}
+    with pytest.raises(LogUnavailable):
+        await log.show_positions(group, {0: 4})
+
+
 async def test_nobody_there(kafka: Kafka) -> None:
     """Where nothing listens, start says so in one line."""
     log = KafkaLog(KafkaAccess(bootstrap="127.0.0.1:1"))

@@ -175,6 +175,20 @@ async def test_trim_of_everything_keeps_the_end(harness: Harness) -> None:
     assert await values(log) == ["next"]
 
 
+async def test_a_log_knows_itself(harness: Harness) -> None:
+    """Its identity is one line, and the same for every process and after every start."""
+    log = await harness.open()
+    known = await log.identity()
+    assert known
+    assert "\n" not in known
+    if harness.features.several_processes:
+        other = await harness.open()
+        assert await other.identity() == known
+    await log.stop()
+    await log.start()
+    assert await log.identity() == known
+
+
 async def test_trim_beyond_the_end_is_refused(log: Log) -> None:
     """What was never written cannot be forgotten."""
     await log.append(0, [envelope("a")])

@@ -1,7 +1,7 @@
 """The Kafka log as the port wants it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -14,11 +14,13 @@ from libs.log.kafka import topic as topics
 from libs.log.kafka.access import KafkaAccess
 from libs.log.kafka.connection import TROUBLE, Connection, NotNow, line
 from libs.log.kafka.fetching import Follower, OutOfRange, fetch
+from libs.log.kafka.identity import identity
 from libs.log.kafka.lane import Lane
 from libs.log.kafka.offsets import Offsets
 from libs.log.kafka.producers import Producers
 from libs.log.kafka.records import BATCH_BYTES, RECORD_BYTES
-from libs.log.port import LogError, LogUnavailable, Record, RecordTooLarge, measure
+from libs.log.kafka.shown_offsets import ShownOffsets
+from libs.log.port import LogDamaged, LogError, LogUnavailable, Record, RecordTooLarge, measure
 from libs.log.tail import Tail
 
 TOPIC: Final = "fliq.log"
@@ -83,6 +85,7 @@ class KafkaLog:
             for doubt in topics.doubts(settings, replicas):
                 _log.warning("log.topic_doubtful", topic=self._topic, reason=doubt)
             running = _Running(self._access, self._client_id, connections, self._count, settings)
+            running.identity = await identity(connections[0])
             await running.start()
         except BaseException:
             if running is not None:
@@ -100,6 +103,19 @@ class KafkaLog:
 
     async def partitions(self) -> int:
         return self._count
+
+    async def identity(self) -> str:
+        return self._at(0).identity
+
+    async def show_positions(self, group: str, positions: Mapping[int, int]) -> None:
+        """
+        Commit to *group* that each partition is read up to and including its position; see `shown_offsets`.
+
+        Raises:
+            LogUnavailable: it did not work; the next call may.
+        """
+        next_positions = {partition: position + 1 for partition, position in positions.items()}
+        await self._at(0).shown.show(group, next_positions)
 
     async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
         running = self._at(partition)
@@ -171,7 +187,9 @@ class _Running:
         self._connection = connection = connections[0]
         self.batch_bytes = min(int(settings["max.message.bytes"]), topics.MESSAGE_BYTES)
         self.tails = [Tail(max_records=TAIL_RECORDS_MAX, max_bytes=TAIL_BYTES_MAX // count) for _ in range(count)]
+        self.identity = ""
         self.offsets = Offsets(connection)
+        self.shown = ShownOffsets(connection)
         self.follower = Follower(connections[1], self.tails)
         self._producers = [
             Producers(access, name=f"{client_id}-{kind}", timeout_s=connection.timeout_s, batch_bytes=self.batch_bytes)
@@ -251,7 +269,7 @@ class _Running:
             await self._connection.refresh()
             await asyncio.sleep(SHORT_LOG_PAUSE_S)
         _log.error("log.lost_records", partition=partition, position=known - 1)
-        raise LogError(f"the log is damaged: partition {partition} ends at {end}, though {known - 1} was written")
+        raise LogDamaged(f"the log is damaged: partition {partition} ends at {end}, though {known - 1} was written")
 
     async def read(self, partition: int, position: int, max_records: int) -> list[Record]:
         """Fetch from the brokers, once for all who want the newest."""
@@ -307,7 +325,7 @@ class _Running:
             begin, end = await self.offsets.begin(partition), await self.end(partition)
             tail.see(begin, end)
             if not begin <= position <= end:
-                raise LogError(f"position {position} is not in partition {partition}: {begin} to {end}")
+                raise LogDamaged(f"position {position} is not in partition {partition}: {begin} to {end}")
         return []
 
     def _check_running(self) -> None:

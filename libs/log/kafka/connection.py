@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
-from aiokafka.client import AIOKafkaClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
@@ -96,20 +96,31 @@ class Connection:
             self._refreshing = asyncio.create_task(self._refresh())
         await asyncio.wait([self._refreshing])
 
-    async def send(self, node: int, request: Any) -> Any:
+    async def coordinator(self, group: str) -> int:
+        """Return the broker that keeps the offsets of *group*; raises as `send` does."""
+        return int(await self._asking(lambda: self._client.coordinator_lookup(CoordinationType.GROUP, group)))
+
+    async def send(self, node: int, request: Any, *, sockets: ConnectionGroup = ConnectionGroup.DEFAULT) -> Any:
         """
         Send *request* to the broker *node* and return its answer.
+
+        Args:
+            sockets: a broker answers the requests of one connection in turn; each group has one of its own.
 
         Raises:
             TROUBLE: there was no answer.
             NotNow: the connection was stopped.
         """
+        return await self._asking(lambda: self._client.send(node, request, group=sockets))
+
+    async def _asking(self, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """Wait for an answer, known to `stop`."""
         if self._is_stopped:
             raise NotNow("the log was stopped")
         ended = asyncio.get_running_loop().create_future()
         self._sending.add(ended)
         try:
-            return await self._client.send(node, request)
+            return await ask()
         finally:
             self._sending.discard(ended)
             ended.set_result(None)

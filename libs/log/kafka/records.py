@@ -16,7 +16,7 @@ from typing import Any, Final
 from aiokafka.record.memory_records import MemoryRecords
 
 from libs.events.envelope import Envelope
-from libs.log.port import LogError, Record
+from libs.log.port import LogDamaged, Record
 
 RECORD_BYTES: Final = (
     72  # of a record besides type, claim, key and value, at most: lengths, header names, version, flag
@@ -58,7 +58,7 @@ def parse(data: bytes, partition: int, position: int, max_records: int) -> list[
     Return the records of a fetch's answer from *position* on, at most *max_records*; only those before a damage, if there are any.
 
     Raises:
-        LogError: the record at *position* is damaged or missing (G4): transactions, compaction, or a log that lost something.
+        LogDamaged: the record at *position* is damaged or missing (G4): transactions, compaction, or a log that lost something.
     """
     found: list[Record] = []
     for batch in _batches(data):
@@ -84,7 +84,7 @@ def parse(data: bytes, partition: int, position: int, max_records: int) -> list[
 def _sound(found: list[Record], damage: str) -> list[Record]:
     """Return what was found before the damage; the next read begins with it."""
     if not found:
-        raise LogError(f"the log is damaged: {damage}")
+        raise LogDamaged(f"the log is damaged: {damage}")
     return found
 
 

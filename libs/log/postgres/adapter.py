@@ -8,7 +8,7 @@ import asyncpg
 
 from libs.events.envelope import Envelope
 from libs.log.appends import AppendQueue
-from libs.log.port import LogError, LogUnavailable, Record, measure
+from libs.log.port import LogDamaged, LogError, LogUnavailable, Record, measure
 from libs.log.postgres import sql
 from libs.log.postgres.connection import GONE, Queries, close, connect, line
 from libs.log.postgres.heads import Heads
@@ -64,6 +64,9 @@ class PostgresLog:
 
     async def partitions(self) -> int:
         return self._count
+
+    async def identity(self) -> str:
+        return "postgres"  # it lies beside the tables: whoever has the one has the other
 
     async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
         running = self._at(partition)
@@ -144,7 +147,9 @@ class PostgresLog:
             await close(connection)
         for part, begin, end, found in rows:
             if end != found:
-                raise LogError(f"the log is damaged: partition {part} should end at {end}, its records end at {found}")
+                raise LogDamaged(
+                    f"the log is damaged: partition {part} should end at {end}, its records end at {found}"
+                )
             tails[part].see(begin, end)
 
 
@@ -204,13 +209,13 @@ class _Running:
         if records and records[0].position == position:
             last = records[-1].position
             if last - position != len(records) - 1:
-                raise LogError(f"the log is damaged: a gap in partition {partition} between {position} and {last}")
+                raise LogDamaged(f"the log is damaged: a gap in partition {partition} between {position} and {last}")
             tail.see(tail.begin, last + 1)
             return records
         if records or position != tail.known_end:
             await self.heads.look()
         if not tail.begin <= position <= tail.known_end:
-            raise LogError(f"position {position} is not in partition {partition}: {tail.begin} to {tail.known_end}")
+            raise LogDamaged(f"position {position} is not in partition {partition}: {tail.begin} to {tail.known_end}")
         if records:
-            raise LogError(f"the log is damaged: partition {partition} has no record at {position}")
+            raise LogDamaged(f"the log is damaged: partition {partition} has no record at {position}")
         return []

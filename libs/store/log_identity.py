@@ -1,0 +1,57 @@
+"""
+Log identity: which log the tables are the fold of, so that they are never folded on from another one.
+
+Positions of one log say nothing about another. Whoever comes first with an empty database leaves the identity of its log there;
+from then on a start with another log is refused.
+"""
+
+import asyncpg
+
+from libs.store.errors import translated
+from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
+
+_NAME = "log"
+_FIRST = "postgres"  # the only log there was when databases did not remember theirs
+
+
+class WrongLog(Exception):
+    """The tables belong to another log; the message is one line for the operator."""
+
+
+async def check_log(dsn: str, identity: str) -> None:
+    """
+    Remember that the tables are the fold of the log *identity*, or make sure that they are; without tables, do nothing.
+
+    Called before the schema is touched, and once more behind it: what belongs to another log is not to be changed.
+
+    Raises:
+        WrongLog: they are the fold of another.
+        StoreUnavailable: the server cannot be reached.
+    """
+    with translated():
+        connection = await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=CONNECT_TIMEOUT_S,
+            server_settings={"application_name": "fliq log identity", "search_path": SCHEMA},
+        )
+        try:
+            if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.instance") is None:
+                return
+            # One statement: of processes that start together one is first, and the others find what it left.
+            await connection.execute(
+                "INSERT INTO instance (name, value) SELECT $1::text, convert_to(CASE WHEN EXISTS"
+                " (SELECT FROM progress WHERE position >= 0) THEN $3::text ELSE $2::text END, 'UTF8') ON CONFLICT DO NOTHING",
+                _NAME,
+                identity,
+                _FIRST,
+            )
+            value: bytes = await connection.fetchval("SELECT value FROM instance WHERE name = $1", _NAME)
+        finally:
+            await connection.close(timeout=CONNECT_TIMEOUT_S)
+    known = value.decode(errors="replace")
+    if known != identity:
+        raise WrongLog(
+            f"the tables in this database were made from another log ({known}) than the one that is set ({identity}):"
+            " set the log's address and topic as they were, or give this log an empty database, where its tables are made again"
+        )
