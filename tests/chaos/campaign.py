@@ -241,7 +241,7 @@ async def _until(is_so: Callable[[], bool], *, within_s: float) -> None:
 async def _all_at_their_ends(pool: Any, deadline: float) -> None:
     """Wait until no job is open; when the time is over the checker says which are."""
     while time.monotonic() < deadline:
-        if not await pool.fetchval("SELECT count(*) FROM jobs WHERE status < 4"):
+        if not await pool.fetchval("SELECT count(*) FROM jobs WHERE status < 4 AND account = $1", evidence.ACCOUNT):
             return
         await asyncio.sleep(0.1)
 

@@ -60,6 +60,7 @@ class Nemesis:
 
     def __post_init__(self) -> None:
         self._draw = random.Random(self.seed)
+        self._last_wrong = "nothing"
 
     async def run(self, *, until: Callable[[], bool], at_most: int | None = None) -> None:
         """Go on until told, or until so many faults were made."""
@@ -80,7 +81,8 @@ class Nemesis:
         healed_at = recovered_at = now_ms()
         try:
             recovered_at = await self._recovered()
-            self.say(f"  recovered {(recovered_at - healed_at) / 1000:.1f} s after it was healed")
+            took = f"recovered {(recovered_at - healed_at) / 1000:.1f} s after it was healed"
+            self.say(f"  {took}; the last thing out of order was: {self._last_wrong}")
         except Unrecovered:
             recovered_at = now_ms()
             raise
@@ -109,14 +111,14 @@ class Nemesis:
     async def _recovered(self) -> float:
         """Wait until everything is in order; returns since when it was."""
         deadline = time.monotonic() + RECOVER_S
-        in_order = 0
-        since = 0.0
+        in_order, since, self._last_wrong = 0, 0.0, "nothing"
         while True:
             looked_at = now_ms()
             why = await self.cluster.unready()
             overdue = self.overdue()
             if why or overdue:
                 in_order = 0
+                self._last_wrong = f"{overdue} overdue" + "".join(f"; {each}" for each in why)
                 await self._supervise()
             else:
                 since = looked_at if not in_order else since
