@@ -1,8 +1,9 @@
 """
 Fixtures of the contract tests.
 
-A test that asks only for `api` (and `other`) runs twice: against the API in this process over a small world, and against a running
-Fliq, real processes on a real database, with an account of its own. A test that reaches into the `world` runs in this process only.
+A test that asks only for `api` (and `other`) runs `here`, against the API in this process over a small world, and against a running
+Fliq of each topology, real processes on a real database, with an account of its own. A test that reaches into the `world` runs
+`here` only.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import pytest
 
 from services.api.service import ApiService
 from tests.contract.world import World
-from tests.fakes.postgres import Databases
-from tests.fakes.running import Client, RunningFliq, free_port, make_token
+from tests.fakes.fold import assert_tables_are_the_fold
+from tests.fakes.running import TOPOLOGIES, Client, FliqOf, RunningFliq, free_port, make_token
 
 ACCOUNTS = 400
+HERE = "here"
 
 
 def _token(number: int) -> str:
@@ -26,16 +28,27 @@ def _token(number: int) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let tests that use nothing but clients run on both."""
-    names = set(metafunc.fixturenames)
-    if "api" in names:
-        reaches_in = names & {"world", "service"} if _asks_for(metafunc, "world", "service") else set()
-        metafunc.parametrize("api", ["here"] if reaches_in else ["here", "running"], indirect=True)
+    """Let tests that use nothing but clients run on all of it."""
+    if "topology" not in metafunc.fixturenames:
+        return
+    if "api" not in metafunc.fixturenames:
+        places: tuple[str, ...] = TOPOLOGIES
+    elif _asks_for(metafunc, "world", "service"):
+        places = (HERE,)
+    else:
+        places = (*TOPOLOGIES, HERE)
+    metafunc.parametrize("topology", places, indirect=True, scope="session")
 
 
 def _asks_for(metafunc: pytest.Metafunc, *names: str) -> bool:
     """Say whether the test itself, rather than a fixture, asks for one of *names*."""
     return bool(set(metafunc.function.__code__.co_varnames[: metafunc.function.__code__.co_argcount]) & set(names))
+
+
+@pytest.fixture(scope="session")
+def topology(request: pytest.FixtureRequest) -> str:
+    """What the API under test runs on: HERE, or one of TOPOLOGIES."""
+    return str(request.param)
 
 
 @pytest.fixture
@@ -54,29 +67,39 @@ async def service(world: World) -> ApiService:
 
 
 @pytest.fixture(scope="session")
-def contract_fliq(pg_dsn_of: Databases) -> Iterator[tuple[RunningFliq, Iterator[int]]]:
+def contract_fliq(topology: str, fliq_of: FliqOf) -> Iterator[tuple[RunningFliq, Iterator[int]]]:
     """A running Fliq with many accounts, and the numbers of those that nobody has used yet."""
     tokens = ",".join(f"contract{number}={_token(number)}" for number in range(ACCOUNTS))
-    with RunningFliq(database_url=pg_dsn_of.create(), FLIQ_BOOTSTRAP_TOKENS=tokens) as running:
+    with fliq_of(topology, FLIQ_BOOTSTRAP_TOKENS=tokens) as running:
         yield running, itertools.count()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def tables_are_the_fold(fliq_of: FliqOf) -> Iterator[None]:
+    """After each file the tables of every Fliq that runs must be the fold of its log, row for row."""
+    yield
+    for running in fliq_of.alive():
+        assert_tables_are_the_fold(running)
+
+
 @pytest.fixture
-async def api(request: pytest.FixtureRequest, world: World, service: ApiService) -> AsyncIterator[Client]:
+async def api(
+    request: pytest.FixtureRequest, topology: str, world: World, service: ApiService
+) -> AsyncIterator[Client]:
     """A client of an account that has nothing yet."""
-    if getattr(request, "param", "here") == "running":
+    if topology == HERE:
+        url, token = f"http://127.0.0.1:{service.port}", world.token()
+    else:
         fliq, numbers = request.getfixturevalue("contract_fliq")
         url, token = fliq.url, _token(next(numbers))
-    else:
-        url, token = f"http://127.0.0.1:{service.port}", world.token()
     async with Client(url, token) as client:
         yield client
 
 
 @pytest.fixture
-async def other(request: pytest.FixtureRequest, api: Client, world: World) -> AsyncIterator[Client]:
+async def other(request: pytest.FixtureRequest, topology: str, api: Client, world: World) -> AsyncIterator[Client]:
     """A client of another account, of the same Fliq."""
-    if api.url.endswith(f":{world.replicas[0].port}"):
+    if topology == HERE:
         token = world.token("other")
     else:
         _, numbers = request.getfixturevalue("contract_fliq")

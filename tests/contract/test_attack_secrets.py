@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 
 from tests.contract.raw import RawConnection
-from tests.fakes.running import TOKEN, Client, RunningFliq, in_seconds
+from tests.fakes.running import TOKEN, Client, FliqOf, RunningFliq, in_seconds
 from tests.fakes.sink import Sink
 
 CANARY = "c4n4ry"
@@ -27,9 +27,9 @@ FORMS = (CANARY, CANARY.encode().hex(), base64.b64encode(f"xx{CANARY}".encode())
 
 
 @pytest.fixture
-def talkative(pg_dsn: str) -> Iterator[RunningFliq]:
+def talkative(topology: str, fliq_of: FliqOf) -> Iterator[RunningFliq]:
     """A Fliq of the test's own that logs all it has to say."""
-    with RunningFliq(database_url=pg_dsn, FLIQ_LOG_LEVEL="debug") as running:
+    with fliq_of(topology, FLIQ_LOG_LEVEL="debug") as running:
         yield running
 
 
@@ -44,7 +44,8 @@ async def test_secrets_stay_out(talkative: RunningFliq, sink: Sink) -> None:
         async with Client(talkative.url, made["token"]) as stranger:
             await stranger.call("GET", "/v1/jobs")
     await _talk_nonsense(talkative.port, answers)
-    shown = await _page(talkative.admin_url, "/metrics") + await _page(talkative.admin_url, "/readyz")
+    pages = [(process.admin_url, path) for process in talkative.processes for path in ("/metrics", "/readyz")]
+    shown = "".join([await _page(url, path) for url, path in pages])
     command, log = _ended(talkative)
 
     assert "request_crashed" in log, "no defect was provoked"
@@ -57,10 +58,10 @@ async def test_secrets_stay_out(talkative: RunningFliq, sink: Sink) -> None:
 
 
 def _ended(fliq: RunningFliq) -> tuple[str, str]:
-    """Stop; return the command line, as everybody on the machine could read it, and all that was logged."""
-    command = Path(f"/proc/{fliq.processes[0].pid}/cmdline").read_text(errors="replace")
+    """Stop; return the command lines, as everybody on the machine could read them, and all that was logged."""
+    commands = [Path(f"/proc/{process.pid}/cmdline").read_text(errors="replace") for process in fliq.processes]
     fliq.stop()
-    return command, fliq.processes[0].output.read_text(errors="replace")
+    return "\n".join(commands), "\n".join(process.output.read_text(errors="replace") for process in fliq.processes)
 
 
 async def _work(client: Client, sink: Sink, answers: list[str]) -> None:

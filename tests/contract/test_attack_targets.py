@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.e2e.egress_client.hostile import OK, Connection, Script, answer, target
-from tests.fakes.postgres import Databases
-from tests.fakes.running import OTHER_TOKEN, Client, RunningFliq, free_port, in_seconds, instant_ms
+from tests.fakes.running import OTHER_TOKEN, Client, FliqOf, RunningFliq, free_port, in_seconds, instant_ms
 from tests.fakes.sink import Sink
 
 TIMEOUT_S = 1
@@ -37,10 +36,10 @@ class Fenced(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def fenced(pg_dsn_of: Databases) -> Iterator[Fenced]:
+def fenced(topology: str, fliq_of: FliqOf) -> Iterator[Fenced]:
     ports = [free_port() for _ in range(5)]
-    fliq = RunningFliq(
-        database_url=pg_dsn_of.create(),
+    fliq = fliq_of(
+        topology,
         FLIQ_EGRESS_ALLOW=",".join([*(f"127.0.0.1/32:{port}" for port in ports[:3]), f"127.0.0.0/8:{ports[4]}"]),
         HTTP_PROXY=f"http://127.0.0.1:{ports[3]}",
         http_proxy=f"http://127.0.0.1:{ports[3]}",

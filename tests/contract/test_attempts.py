@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.contract.world import World
 from tests.fakes.running import Client
+
+pytestmark = pytest.mark.everywhere
 
 URL = "https://example.com/x"
 

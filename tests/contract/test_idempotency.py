@@ -12,6 +12,8 @@ from services.api.service import ApiService
 from tests.contract.world import World
 from tests.fakes.running import Client, in_seconds
 
+pytestmark = pytest.mark.everywhere
+
 URL = "https://example.com/x"
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.contract.world import World
 from tests.fakes.running import Client, in_seconds
+
+pytestmark = pytest.mark.everywhere
 
 URL = "https://example.com/api/charge"
 SEVEN = ["id", "url", "http_method", "scheduled_at", "max_retries", "status", "created_at"]

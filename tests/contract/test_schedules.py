@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.contract.world import World
 from tests.fakes.running import Client
+
+pytestmark = pytest.mark.everywhere
 
 URL = "https://example.com/digest"
 SIX = ["id", "url", "cron", "status", "created_at", "next_run_at"]

@@ -24,6 +24,8 @@ from tests.contract.raw import exchange
 from tests.fakes.running import Client, RunningFliq, free_port, in_seconds, instant_ms, make_token
 from tests.fakes.sink import Arrival, Sink
 
+pytestmark = pytest.mark.everywhere
+
 URL = "https://example.com/api/charge"
 Shared = tuple[RunningFliq, Iterator[int]]
 

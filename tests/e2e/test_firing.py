@@ -23,6 +23,7 @@ async def nothing_more_comes(client: Client, sink: Sink, *, after_s: float = 0.3
     await client.wait_status(marker["id"], "success")
 
 
+@pytest.mark.everywhere
 async def test_a_job_fires_at_its_instant(client: Client, sink: Sink, stalls: Stalls) -> None:
     """No call comes before its instant; each within 100 ms of it, besides what the machine itself stood still."""
     jobs = [await client.create(f"{sink.url}/ok/{n}", 0.7 + n * 0.037) for n in range(20)]
@@ -36,6 +37,7 @@ async def test_a_job_fires_at_its_instant(client: Client, sink: Sink, stalls: St
     assert sorted(late)[10] <= ON_TIME_MS
 
 
+@pytest.mark.everywhere
 async def test_a_job_that_is_due_at_once_fires_at_once(client: Client, sink: Sink, stalls: Stalls) -> None:
     """A job a few milliseconds ahead is not early and hardly late, though there was no time to prepare it."""
     job = await client.create(f"{sink.url}/ok", 0.02)
@@ -48,6 +50,7 @@ async def test_a_job_that_is_due_at_once_fires_at_once(client: Client, sink: Sin
     assert sink.arrivals[0].at - asked_at <= ON_TIME_MS + 2 * stalls.longest_ms
 
 
+@pytest.mark.everywhere
 async def test_a_herd_in_one_second_fires_each_job_once(client: Client, sink: Sink) -> None:
     """Two hundred jobs of the same second: two hundred calls, one each, none early."""
     at = in_seconds(2)[:19] + "Z"

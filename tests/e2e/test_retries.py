@@ -15,6 +15,7 @@ BASE_MS = 200.0  # FLIQ_RETRY_BASE_SECONDS of the running Fliq
 SLACK_MS = 150.0
 
 
+@pytest.mark.everywhere
 async def test_a_failing_target_is_tried_again_with_back_off(client: Client, sink: Sink, stalls: Stalls) -> None:
     """Two failures, then success: delays double, within a quarter; every attempt has an id of its own and is recorded."""
     job = await client.create(f"{sink.url}/flaky/2/{sink.port}", 0.3, max_retries=5)

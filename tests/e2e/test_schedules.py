@@ -51,6 +51,7 @@ async def delete(client: Client, schedule_id: str) -> None:
     assert status == 204
 
 
+@pytest.mark.everywhere
 async def test_a_tick_fires_at_its_instant(fliq: RunningFliq, client: Client, sink: Sink, stalls: Stalls) -> None:
     """The spawned job calls on time, names its schedule, and stands in the schedule's list of jobs."""
     tick_at = now_ms() + 2_600
@@ -97,6 +98,7 @@ async def test_a_paused_schedule_does_not_tick(fliq: RunningFliq, client: Client
     assert instant_ms(resumed["next_run_at"]) % MINUTE_MS == 0
 
 
+@pytest.mark.everywhere
 async def test_after_an_outage_only_the_latest_missed_tick_fires(fliq: RunningFliq, client: Client, sink: Sink) -> None:
     """A schedule whose last three runs are overdue calls once, for the latest of them, and goes on at the next minute."""
     minute = now_ms() // MINUTE_MS * MINUTE_MS

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.fakes.running import Client, instant_ms
 from tests.fakes.sink import Sink
 
 
+@pytest.mark.everywhere
 async def test_the_timeline_tells_a_life(client: Client, sink: Sink) -> None:
     """From being asked for to the report at its end: every event once, in the order of the log, none before its time."""
     job = await client.create(

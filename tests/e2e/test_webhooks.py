@@ -18,6 +18,7 @@ from tests.fakes.sink import Sink
         ("status/500", 1, {"status": "failed", "status_code": 500, "attempt_num": 2}),
     ],
 )
+@pytest.mark.everywhere
 async def test_a_job_that_ends_reports_it_once(
     client: Client, sink: Sink, target: str, retries: int, expected: dict[str, object]
 ) -> None:
@@ -44,6 +45,7 @@ async def test_a_job_that_ends_reports_it_once(
     assert (hook.method, hook.headers["X-Mine"], hook.headers["Content-Type"]) == ("POST", "yes", "application/json")
 
 
+@pytest.mark.everywhere
 async def test_a_cancelled_job_reports_it(client: Client, sink: Sink) -> None:
     """Nothing was tried: attempt 0, no status code, no error."""
     job = await client.create(f"{sink.url}/ok", 60, webhook_url=f"{sink.url}/hook")

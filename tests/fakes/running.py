@@ -31,6 +31,7 @@ __all__ = [
     "ROLES",
     "ROOT",
     "TOKEN",
+    "TOPOLOGIES",
     "Client",
     "FliqOf",
     "FliqProcess",
@@ -42,7 +43,6 @@ __all__ = [
 ]
 
 TOPOLOGIES = ("embedded", "split", "kafka")
-FliqOf = Callable[..., RunningFliq]
 
 
 def _wanted() -> tuple[str, ...]:
@@ -66,7 +66,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     out = []
     for item in items:
         topology = item.callspec.params.get("topology") if hasattr(item, "callspec") else None
-        if topology is None:
+        if topology not in TOPOLOGIES:
             continue
         only = item.get_closest_marker("topologies")
         if (wanted and topology not in wanted) or (only is not None and topology not in only.args):
@@ -84,22 +84,38 @@ def topology(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+class FliqOf:
+    """Makes a Fliq of a topology, not started yet, on a database and a topic of its own."""
+
+    def __init__(self, databases: Databases, find_kafka: Callable[[], Kafka]) -> None:
+        self.made: list[RunningFliq] = []
+        self.kafka: Kafka | None = None
+        self._databases = databases
+        self._find_kafka = find_kafka
+
+    def __call__(self, topology: str, **settings: Any) -> RunningFliq:
+        """Make one; the test is skipped where there is no Kafka and it needs one."""
+        if topology == "kafka" and self.kafka is None:
+            self.kafka = self._find_kafka()
+        bootstrap = self.kafka.bootstrap if topology == "kafka" and self.kafka is not None else None
+        running = RunningFliq(topology=topology, database_url=self._databases.create(), bootstrap=bootstrap, **settings)
+        self.made.append(running)
+        return running
+
+    def alive(self) -> list[RunningFliq]:
+        """Return those that run, every process of them."""
+        return [each for each in self.made if each.processes and all(p.process.poll() is None for p in each.processes)]
+
+
 @pytest.fixture(scope="session")
 def fliq_of(request: pytest.FixtureRequest, pg_dsn_of: Databases) -> Iterator[FliqOf]:
-    """Makes a Fliq of a topology, not started yet, on a database and a topic of its own; skips where there is no Kafka."""
-    made: list[RunningFliq] = []
-    clusters: list[Kafka] = []
-
-    def make(topology: str, **settings: Any) -> RunningFliq:
-        if topology == "kafka" and not clusters:
-            clusters.append(request.getfixturevalue("kafka"))
-        bootstrap = clusters[0].bootstrap if topology == "kafka" else None
-        made.append(RunningFliq(topology=topology, database_url=pg_dsn_of.create(), bootstrap=bootstrap, **settings))
-        return made[-1]
-
-    yield make
-    if clusters and os.environ.get("FLIQ_TEST_KAFKA"):  # what is started for this run is gone by now
-        delete_topics(clusters[0], [each.settings["FLIQ_KAFKA_TOPIC"] for each in made if each.topology == "kafka"])
+    """Makes a Fliq of a topology."""
+    making = FliqOf(pg_dsn_of, lambda: request.getfixturevalue("kafka"))
+    yield making
+    if making.kafka is not None and os.environ.get("FLIQ_TEST_KAFKA"):  # what is started for this run is gone by now
+        delete_topics(
+            making.kafka, [each.settings["FLIQ_KAFKA_TOPIC"] for each in making.made if each.topology == "kafka"]
+        )
 
 
 @pytest.fixture(scope="session")
