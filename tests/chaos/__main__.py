@@ -13,11 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from tests.chaos.campaign import Order, run
+from tests.chaos.campaign import SPLIT, Order, run
 from tests.chaos.report import write
 from tests.kafka.source import find
 
-SECONDS_PER_FAULT_MAX = 60.0
+PLURAL = {"webhooks": "webhooks"}
 
 
 def main() -> int:
@@ -30,6 +30,8 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=60.0, help="jobs a second")
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
     parser.add_argument("--partitions", type=int)
+    for role, count in SPLIT.items():
+        parser.add_argument(f"--{PLURAL.get(role, role + 's')}", dest=role, type=int, default=count, help="processes")
     parser.add_argument("--only", default="", help="comma list of kinds of faults")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
@@ -48,6 +50,7 @@ def main() -> int:
         per_s=asked.rate,
         brokers=asked.brokers,
         partitions=asked.partitions or (16 if asked.topology == "kafka" else 4),
+        counts={} if asked.topology == "embedded" else {role: getattr(asked, role) for role in SPLIT},
         only=tuple(each for each in asked.only.split(",") if each),
         say=lambda line: print(f"chaos: {line}", flush=True),
     )
