@@ -2,8 +2,8 @@
 Rebuild: the tables made again from the log's first record, beside the ones that serve, and put in their place while services run.
 
     fold      every partition up to where the old tables stand, rows by COPY into side tables that have only their keys
-    index     the other indexes, and statistics
     compare   in a snapshot of the old tables, with the new ones brought to exactly its positions: a hash per table and partition
+    index     the other indexes, and statistics
     follow    rounds, each shorter than the one before, until the new tables are a moment behind the log
     switch    one short transaction: nobody reads or writes; the last records; old tables out, new tables in; every lease ends
 
@@ -122,6 +122,7 @@ class Rebuild:
         self._replays: dict[int, Replay] = {}
         self._writers: list[Any] = []
         self._records = 0
+        self._steps: list[int] = []
 
     async def run(self, *, is_check: bool = False, is_dry_run: bool = False) -> Rebuilt:
         """
@@ -149,6 +150,7 @@ class Rebuild:
 
     async def _run(self, stack: AsyncExitStack, control: Any, is_check: bool, is_dry_run: bool) -> Rebuilt:
         ends = await self._begin(control)
+        self._steps = await side_tables.schema_steps(control)
         await side_tables.make(control)
         for number in range(WORKERS):
             writer = await self._connect(stack, f"writer {number}", {**_BY_KEY, "synchronous_commit": "off"})
@@ -157,11 +159,11 @@ class Rebuild:
         await side_rows.prepare(control)
         stands = await self._old_positions(control)
         await self._fold({each: min(stands[each], ends[each] - 1) for each in stands}, "folding")
-        if not is_check:
-            await self._index(control)
         differences, hashes = await self._compare(stack, control)
         has_switched, paused_ms = False, 0.0
         if not is_check:
+            await self._follow()
+            await self._index(control)
             await self._follow()
         if not is_check and not is_dry_run:
             paused_ms = await self._switch(control)
@@ -306,7 +308,11 @@ class Rebuild:
         async def last() -> Sequence[Stand]:
             nonlocal began_s
             began_s = loop.time()
+            if await side_tables.schema_steps(control) != self._steps:
+                raise RebuildRefused("the tables were migrated meanwhile: begin again")
             for partition, position in (await self._old_positions(control)).items():
+                if partition not in self._replays:
+                    raise RebuildRefused("partitions were added meanwhile: begin again")
                 replay = self._replays[partition]
                 load = Tables(control).load
                 while await replay.step(position, load):

@@ -116,6 +116,21 @@ async def indexes(connection: Any) -> list[str]:
     return found
 
 
+async def table_bytes(connection: Any) -> int:
+    """Return how much disk the tables take that a rebuild makes again."""
+    tables = [f"{SCHEMA}.{table}" for table in TABLES]
+    taken: int = await connection.fetchval(
+        "SELECT sum(pg_total_relation_size(t))::int8 FROM unnest($1::regclass[]) t", tables
+    )
+    return taken
+
+
+async def schema_steps(connection: Any) -> list[int]:
+    """Return the migrations that made the tables what they are."""
+    found = await connection.fetch(f"SELECT version FROM {SCHEMA}.migrations ORDER BY version")  # noqa: S608
+    return [row["version"] for row in found]
+
+
 async def drop(connection: Any) -> None:
     """Drop the side tables, if there are any."""
     await connection.execute(f"DROP SCHEMA IF EXISTS {SIDE} CASCADE")

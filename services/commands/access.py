@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from libs.log import Log
 from libs.log.kafka import KafkaLog
-from libs.log.kafka.look import look
+from libs.log.kafka.look import look as look_at_topic
 from libs.log.port import LogError
 from libs.log.postgres import PostgresLog
 from libs.log.postgres.look import partition_count
@@ -30,6 +30,7 @@ from libs.runtime.config import Settings
 from libs.runtime.embedded_postgres import EmbeddedPostgres
 from libs.runtime.postgres_binaries import EmbeddedPostgresError
 from libs.store.errors import StoreUnavailable
+from libs.store.migrate import SchemaError, look
 from libs.store.pool import open_pool
 from services.parts import StartError, kafka_access
 
@@ -88,7 +89,7 @@ async def event_log(settings: Settings, dsn: str) -> AsyncIterator[Log]:
             log = PostgresLog(dsn, partitions=count)
         else:
             access = kafka_access(settings)
-            topic = await look(access, settings.kafka_topic)
+            topic = await look_at_topic(access, settings.kafka_topic)
             if not topic.partitions:
                 raise StartError(f"FLIQ_KAFKA_TOPIC: there is no topic {settings.kafka_topic} yet")
             log = KafkaLog(access, topic=settings.kafka_topic, partitions=len(topic.partitions))
@@ -117,6 +118,31 @@ async def tables(settings: Settings, dsn: str, *, size: int = 2) -> AsyncIterato
             await _close(pool)
     except StoreUnavailable as error:
         raise StartError(f"{database_place(settings)}{error}") from error
+
+
+async def check_schema(settings: Settings, dsn: str, *, exactly: bool = False) -> None:
+    """
+    Make sure that this build can read the tables; nothing is migrated.
+
+    Args:
+        exactly: refuse also what a newer build added and this one does not know.
+
+    Raises:
+        StartError: there are none, or they are another build's.
+    """
+    try:
+        schema = await look(dsn)
+        schema.check()
+    except SchemaError as error:
+        raise StartError(str(error)) from error
+    except StoreUnavailable as error:
+        raise StartError(f"{database_place(settings)}{error}") from error
+    if not schema.applied:
+        raise StartError("there are no tables in this database yet: start the services first")
+    if schema.pending:
+        raise StartError(f"the tables lack {schema.pending[0].name} of this build: run `fliq migrate` first")
+    if exactly and schema.unknown:
+        raise StartError(f"the database is at schema {schema.version}, which this build does not know; use a newer one")
 
 
 def log_place(settings: Settings) -> str:

@@ -4,35 +4,90 @@ from __future__ import annotations
 
 import argparse
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
 
+import msgspec
+
+from libs.domain.ledger import GapInLog, MustUnderstand
 from libs.runtime import logging
 from libs.runtime.config import Settings
-from libs.store.verify import differences
-from services.parts import ROLES, Parts
+from libs.store.difference import Differences
+from libs.store.verify import Report, verify
+from services.commands.access import check_schema, database, event_log, tables
+from services.commands.bar import Bar
+from services.commands.columns import answer, answer_json
+from services.parts import StartError
 
 NAME: Final = "verify"
 MEANING: Final = "compare the tables with the log, row for row; exit 1 on a difference"
 TEXT: Final = """\
-Fold the log from its beginning and compare the result with every row of the tables, in one snapshot.
+Fold the log from its beginning and compare the result with every row of the tables, in a snapshot where they stand.
 
-Prints a line for each difference and exits 1 when there is one. It only reads; with FLIQ_DATABASE_URL it may run
-beside the services, with the embedded PostgreSQL while `fliq all` is stopped.
+Prints a line for each row that differs: its table, its key, and what the tables and the log say (of a spec only that it
+differs: it may hold secrets). It only reads, and may run beside the services. What to do about a difference: keep what
+this printed, and run `fliq rebuild`, which makes the tables again from the log.
+
+exit codes: 0 no difference, 1 a difference or a failure, 2 wrong usage or settings
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options: none yet."""
+    """Add the command's options."""
+    parser.add_argument(
+        "--partition", type=int, action="append", metavar="N", help="only this partition (may be given several times)"
+    )
+    parser.add_argument("--json", action="store_true", help="answer as one JSON document")
 
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Compare; prints every difference and returns 1 when there is one."""
     logging.configure("warning", settings.log_format)
     async with AsyncExitStack() as stack:
-        parts = Parts(settings, ROLES)
-        await parts.open(stack)
-        found = await differences(parts.log, parts.tables_pool)
-        for line in found:
-            print(line)  # noqa: T201 - the command's answer
-        print(f"{len(found)} differences" if found else "the tables are the fold of the log")  # noqa: T201
-        return 1 if found else 0
+        dsn = await stack.enter_async_context(database(settings))
+        await check_schema(settings, dsn)
+        log = await stack.enter_async_context(event_log(settings, dsn))
+        pool = await stack.enter_async_context(tables(settings, dsn, size=1))
+        count = await log.partitions()
+        partitions = sorted(set(args.partition)) if args.partition else list(range(count))
+        if unknown := [each for each in partitions if not 0 <= each < count]:
+            raise StartError(f"--partition: there is no partition {unknown[0]}: the log has {count}, from 0 on")
+        bar = stack.enter_context(Bar("records"))
+        try:
+            report = await verify(log, pool, partitions, on_progress=lambda done, total: bar("verifying", done, total))
+        except (GapInLog, MustUnderstand) as error:
+            raise StartError(f"the log cannot be folded: {type(error).__name__}: {error}") from error
+    if args.json:
+        answer_json(_facts(report))
+    else:
+        for line in report.differences.lines():
+            answer(line)
+        answer(_summary(report))
+    return 1 if report.differences.count else 0
+
+
+def differences_json(found: Differences) -> dict[str, Any]:
+    """Return differences as JSON has them: how many, and the first of each table and partition."""
+    return {
+        "differences": found.count,
+        "rows_that_differ": [
+            msgspec.to_builtins(each)
+            | {"columns": {name: {"tables": ours, "log": theirs} for name, (ours, theirs) in each.columns.items()}}
+            for each in found.shown
+        ],
+    }
+
+
+def _facts(report: Report) -> dict[str, Any]:
+    return {"partitions": report.partitions, "records": report.records, "rows": report.rows} | differences_json(
+        report.differences
+    )
+
+
+def _summary(report: Report) -> str:
+    compared = (
+        f"{sum(report.rows.values()):,} rows compared with {report.records:,} records"
+        f" of {report.partitions} partition{'s' if report.partitions != 1 else ''}"
+    )
+    if report.differences.count:
+        return f"{report.differences.count:,} differences; {compared}"
+    return f"the tables are the fold of the log: {compared}"

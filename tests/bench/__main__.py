@@ -1,5 +1,5 @@
 """
-Measure Fliq: creates, batches, a herd, lateness, memory, and CPU time per job's life.
+Measure Fliq: creates, batches, a herd, lateness, memory, CPU time per job's life; and a rebuild, on request.
 
     python -m tests.bench [--quick] [--long] [--only creates,herd] [--rounds n]
 
@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 
-from tests.bench import sections
+from tests.bench import rebuild, sections
 from tests.bench.rig import Rig, elapsed_s, machine, say
 
 WITH_RIG = {
@@ -24,7 +24,7 @@ WITH_RIG = {
     "lateness": sections.lateness,
     "lives": sections.lives,
 }
-NAMES = (*WITH_RIG, "memory")
+NAMES = (*WITH_RIG, "memory", "rebuild")
 
 
 def show(title: str, lines: Iterable[str]) -> None:
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=(__doc__ or "").splitlines()[1])
     parser.add_argument("--quick", action="store_true", help="a minute instead of six: fewer rounds, fewer jobs")
     parser.add_argument(
-        "--long", action="store_true", help="also a million jobs that are due within the hour: minutes more"
+        "--long", action="store_true", help="also a million jobs due within the hour, and a rebuild: minutes more"
     )
     parser.add_argument("--only", default="", help=f"comma list of {', '.join(NAMES)}")
     parser.add_argument("--rounds", type=int, help="rounds of everything that has rounds")
@@ -50,7 +50,7 @@ def main() -> None:
         size = size._replace(rounds=options.rounds)
     if options.long:
         size = size._replace(pending_soon=size.pending)
-    wanted = options.only.split(",") if options.only else NAMES
+    wanted = options.only.split(",") if options.only else NAMES if options.long else NAMES[:-1]
     if unknown := set(wanted) - set(NAMES):
         parser.error(f"no such section: {', '.join(unknown)}")
     show("machine", machine())
@@ -65,6 +65,9 @@ def main() -> None:
         title = (sections.memory.__doc__ or "").strip()
         show(f"memory: {title}", sections.memory(size, far=True))
         show("memory, due soon", sections.memory(size, far=False))
+    if "rebuild" in wanted:
+        records = rebuild.QUICK_RECORDS if options.quick else rebuild.FULL_RECORDS
+        show(f"rebuild: {(rebuild.rebuild.__doc__ or '').strip()}", rebuild.rebuild(records))
     say(f"done in {elapsed_s():.0f} s")
 
 

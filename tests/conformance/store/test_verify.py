@@ -101,7 +101,11 @@ PLANTED = {
         "usage_daily: acme",
         "is 9, and the log says 1",
     ),
-    "a claim": ("UPDATE progress SET claim_epoch = 8 WHERE part = 1", "claim is '8.claimclaim'", "the log says '1.claimclaim'"),
+    "a claim": (
+        "UPDATE progress SET claim_epoch = 8 WHERE part = 1",
+        "claim is '8.claimclaim'",
+        "the log says '1.claimclaim'",
+    ),
     "a position beyond the log": ("UPDATE progress SET position = 99 WHERE part = 1", "position is 99", "an end at 9"),
     "a position behind the rows": ("UPDATE progress SET position = 3 WHERE part = 1", "jobs: job_", "status is"),
     "offsets": ("UPDATE jobs SET offsets = offsets || offsets WHERE part = 1", "jobs: job_", "offsets is"),
