@@ -9,7 +9,7 @@ class Proxy:
     """Listens on loopback at *port* and forwards to *target*, also on loopback."""
 
     def __init__(self, port: int, target: int) -> None:
-        self._port = port
+        self.port = port
         self._target = target
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -19,7 +19,7 @@ class Proxy:
     async def start(self) -> None:
         """Listen. Starting twice is starting once."""
         if self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def stop(self) -> None:
         """Cut everything, and stop listening."""
