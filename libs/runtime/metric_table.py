@@ -135,6 +135,7 @@ TABLE: Final = (
         "heartbeat_timestamp_seconds",
         "when the last heartbeat job came through log, decider and dispatcher; at first, when this process started",
     ),
+    _gauge("dispatcher", "heartbeat_period_seconds", "how often a heartbeat comes, 0 when FLIQ_HEARTBEAT_SECONDS is 0"),
     _histogram("", "loop_delay_seconds", "how late the event loop was, looked at four times a second", _LATENESS),
     _gauge("", "clock_skew_seconds", "this machine's clock minus the database's"),
     _gauge("", "data_dir_free_bytes", "room left on the file system of FLIQ_DATA_DIR"),

@@ -60,6 +60,7 @@ class Metrics:
     http_requests: Counter
     http_request_seconds: Histogram
     heartbeat_timestamp_seconds: Gauge
+    heartbeat_period_seconds: Gauge
     loop_delay_seconds: Histogram
     clock_skew_seconds: Gauge
     data_dir_free_bytes: Gauge
