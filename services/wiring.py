@@ -236,6 +236,7 @@ def _heartbeats(parts: Parts, scheduler: SchedulerService) -> Loop:
 
 def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
     meter = DispatcherMetrics(parts.metrics)
+    parts.metrics.heartbeat_period_seconds.set(parts.settings.heartbeat_s)
     service = DispatcherService(
         event_log=parts.log,
         tables=Tables(parts.tables_pool),
