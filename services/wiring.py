@@ -213,7 +213,7 @@ def _scheduler(parts: Parts, stack: AsyncExitStack) -> SchedulerService:
     )
     metrics.observe_owners(service.owners.values())
     service.keeper = LeaseKeeper(
-        OwnerLeases(parts.control_pool, parts.node),
+        OwnerLeases(parts.control_pool, parts.node, partitions=parts.partitions, version=VERSION),
         partitions=parts.partitions,
         on_gained=service.on_gained,
         on_lost=service.on_lost,
@@ -252,7 +252,7 @@ def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
     )
     meter.observe_calls(active=lambda: service.active_count, waiting=lambda: service.waiting_count)
     service.keeper = LeaseKeeper(
-        RoleLeases(parts.control_pool, "dispatcher", parts.node),
+        RoleLeases(parts.control_pool, "dispatcher", parts.node, partitions=parts.partitions, version=VERSION),
         partitions=parts.partitions,
         on_gained=service.on_gained,
         on_lost=service.on_lost,
@@ -262,7 +262,7 @@ def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
 
 
 def _webhooks(parts: Parts, egress: EgressClient) -> WebhooksService[Lease]:
-    leases = RoleLeases(parts.control_pool, "webhooks", parts.node)
+    leases = RoleLeases(parts.control_pool, "webhooks", parts.node, partitions=parts.partitions, version=VERSION)
     meter = WebhooksMetrics(parts.metrics)
     service: WebhooksService[Lease] = WebhooksService(
         event_log=parts.log,
