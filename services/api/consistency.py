@@ -20,6 +20,7 @@ from services.api.ports import Progress
 
 WAIT_S: Final = 3.0  # bound on catching up; a healthy fold is some 10 ms behind
 END_S: Final = 1.0  # bound on asking the log where it ends; a healthy one answers within some ms
+GROWN_S: Final = 0.25  # bound on asking the tables whether a partition that we do not know exists
 AWAY_S: Final = 0.5  # after it did not answer, others are not kept waiting for so long
 STALE: Final[Mapping[str, str]] = {
     "Fliq-Stale": "true"
@@ -53,7 +54,14 @@ class ReadIndex:
         Raises:
             ApiError: 503 when that does not happen in time.
         """
-        return partition >= self._partition_count or await self._catch_up([partition])
+        if not self.serves(partition):
+            # The log has grown since this process was started, or the id is made up: then the tables hold nothing of it either.
+            return not await self._progress.wait(partition, 0, GROWN_S)
+        return await self._catch_up([partition])
+
+    def serves(self, partition: int) -> bool:
+        """Whether this process knows *partition*; one that came later it can neither read nor write before it is started again."""
+        return partition < self._partition_count
 
     async def everywhere(self) -> bool:
         """The same for every partition."""

@@ -58,6 +58,7 @@ class Context:
         timeout_s = APPEND_S
         if ends_at is not None:
             timeout_s = min(APPEND_S, max(ends_at - asyncio.get_running_loop().time(), 0.0))
+        self._check_served(partition)
         try:
             position = await self.log.append(partition, envelopes, timeout_s=timeout_s)
         except RecordTooLarge:
@@ -74,12 +75,17 @@ class Context:
         Raises:
             ApiError: 503, `outcome_unknown` where the fact may stand in the log.
         """
+        self._check_served(partition)
         try:
             return await self.log.append(partition, [envelope], timeout_s=APPEND_S)
         except AppendFailed as error:
             raise outcome_unknown(f"{what} may have been taken; repeat the request") from error
         except LogError as error:
             raise self._refused(error) from error
+
+    def _check_served(self, partition: int) -> None:
+        if not self.read_index.serves(partition):
+            raise unavailable("this process was started before the log grew, and does not serve this id yet; try again")
 
     @staticmethod
     def _refused(error: LogError) -> ApiError:
