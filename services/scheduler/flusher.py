@@ -106,4 +106,7 @@ class Flusher:
                 owner.fence_lost()
             else:
                 owner.flushed()
+                if owner.position > flush.to_position:
+                    # A flush that was tried again is as it was; what was folded meanwhile is still to be saved.
+                    self._wake.set()
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -23,7 +24,9 @@ from libs.events import (
 from libs.events.ids import execution_id, new_job_id
 from libs.log.memory import MemoryLog
 from libs.store.changes import Flush
+from libs.store.errors import StoreUnavailable
 from libs.store.leases import Lease
+from tests.fakes.store import MemoryStore
 from tests.simulation.test_scheduler_service import MINUTE_MS, World, running
 
 
@@ -56,6 +59,31 @@ async def test_tables_that_do_not_answer_are_not_taken_for_older_ones() -> None:
 
         assert world.reasons == []
         await world.check()
+
+
+class Unwritable(MemoryStore):
+    """Tables that can be read, but not written while *is_full* is set."""
+
+    is_full = False
+
+    async def flush(self, flushes: Sequence[Flush]) -> set[int]:
+        if self.is_full:
+            raise StoreUnavailable("the disk is full")
+        return await super().flush(flushes)
+
+
+async def test_what_was_folded_while_a_flush_failed_is_saved_without_a_new_record() -> None:
+    """A flush is tried again as it is. What came meanwhile must not wait for the next record, which may be a minute away."""
+    store = Unwritable()
+    async with running(World(store=store)) as world:
+        store.is_full = True
+        first = await world.job(60 * MINUTE_MS)
+        second = await world.job(60 * MINUTE_MS)
+        store.is_full = False
+        await world.clock.advance(1_000)
+
+        assert first in store.jobs
+        assert second in store.jobs
 
 
 async def test_a_spare_process_is_ready() -> None:
