@@ -21,7 +21,7 @@ from libs.store.accounts import Token
 from libs.store.changes import DAY_MS, ExecutionRow, Flush
 from libs.store.idempotency import Reservation
 from libs.store.leases import Lease
-from libs.store.tables import AllRows, Snapshot
+from libs.store.tables import Snapshot
 
 _ABSENT: Any = object()
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -35,6 +35,16 @@ class LeaseRow(NamedTuple):
     nonce: str | None = None
     node: str | None = None
     until: int | None = None
+
+
+class Rows(NamedTuple):
+    """What the tables hold of a partition."""
+
+    jobs: dict[str, JobState]
+    schedules: dict[str, ScheduleState]
+    specs: dict[str, bytes]
+    executions: dict[tuple[str, int], ExecutionRow]
+    usage: dict[tuple[str, int], int]
 
 
 class Commit(NamedTuple):
@@ -63,6 +73,7 @@ class Database:
         self.lease_rows: dict[tuple[str, int], LeaseRow] = {}
         self.role_positions: dict[tuple[str, int], tuple[int, Claim | None]] = {}
         self.seen: dict[tuple[str, str], int] = {}
+        self.draining: set[tuple[str, str]] = set()
         self.keys: dict[tuple[str, str], Reservation] = {}
         self.tokens_by_hash: dict[bytes, Token] = {}
         self.secrets: dict[str, tuple[str, ...]] = {}
@@ -187,11 +198,9 @@ class Database:
     def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
         return {known: _spec_of(self.specs_by_id[known]) for known in ids if known in self.specs_by_id}
 
-    def all_rows(self, partition: int) -> AllRows:
-        position, claim = self.progress(partition)
-        return AllRows(
-            position,
-            claim,
+    def rows(self, partition: int) -> Rows:
+        """Return everything of *partition*."""
+        return Rows(
             {job.job_id: job for job in self._jobs(partition)},
             {known: each for known, each in self.schedules.items() if self.partition_of[known] == partition},
             {known: each for known, each in self.specs_by_id.items() if self.partition_of[known] == partition},
@@ -332,13 +341,27 @@ class Database:
         if role == "scheduler":
             self._write(self.nonces, partition, _ABSENT if row.nonce is None else row.nonce)
 
-    def members(self, role: str, node: str, ttl_s: float) -> int:
+    def members(self, role: str, node: str, ttl_s: float) -> tuple[int, bool]:
+        """Note that *node* lives; return how many share the partitions, and whether this one was asked to drain."""
         self.seen[role, node] = self.now()
+        return self._members(role, node, ttl_s), (role, node) in self.draining
+
+    def free(self, role: str, node: str, ttl_s: float) -> tuple[int, int]:
+        """Return how many leases are free, and how many share the partitions."""
+        rows = [row for (of, _), row in self.lease_rows.items() if of == role]
+        free = sum(row.until is None or row.until < self.now() for row in rows)
+        return free, self._members(role, node, ttl_s)
+
+    def _members(self, role: str, node: str, ttl_s: float) -> int:
         since = self.now() - ttl_s * 1000
-        return 1 + sum(of == role and who != node and at > since for (of, who), at in self.seen.items())
+        return 1 + sum(
+            of == role and who != node and at > since and (of, who) not in self.draining
+            for (of, who), at in self.seen.items()
+        )
 
     def leave(self, role: str, node: str) -> None:
         self.seen.pop((role, node), None)
+        self.draining.discard((role, node))
 
     def role_position(self, role: str, partition: int) -> tuple[int, Claim | None]:
         return self.role_positions.get((role, partition), (-1, None))

@@ -1,0 +1,287 @@
+"""
+Judge: the evidence of a run, and what it says. Most of it is for the checker of the chaos tests; the rest is what only a simulation
+can see: the log itself, the tables row for row, which process called, and whether anything is left to do.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from libs.domain.job import JobState
+from libs.domain.ledger import Ledger
+from libs.events import read
+from libs.events.ids import execution_id
+from libs.store.changes import PartitionChanges
+from services.api.present import PUBLIC_STATUS
+from tests.chaos.checker import View, check
+from tests.chaos.history import Call, Execution, Fault, History, Hook, JobRead, SchedulePlan
+from tests.property.cron_oracle import Oracle, instant
+from tests.simulation.fleet.chronicle import BEGAN_AT
+from tests.simulation.fleet.clients import Clients, ScheduleStory
+from tests.simulation.fleet.nemesis import Nemesis
+from tests.simulation.fleet.node import Node, World
+
+TICK_EARLY_MS: Final = 2_500.0  # a tick's job is made two seconds ahead, and one already made may still fire
+TICK_GRACE_MS: Final = 5_000.0
+SKEW_MS: Final = 3_500.0  # the most that a clock of the nemesis is wrong
+SETTLED_MS: Final = 9_000.0
+RECORD_GRACE_MS: Final = 25_000.0  # how long a dispatcher may hold an attempt that another has recorded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A quiet world, and who acted in it."""
+
+    world: World
+    nodes: Sequence[Node]
+    clients: Clients
+    nemesis: Nemesis
+    listed: Sequence[str]
+    ended_at: float
+    late_ms: float
+
+
+def judge(evidence: Evidence) -> list[str]:
+    """Return every violation, as lines that begin with its name."""
+    history = _history(evidence)
+    kinds = {blow.kind for blow, _ in evidence.nemesis.struck}
+    excused = {"repeated_after_record"}  # what may land late, may land behind a repetition: see _recorded_twice
+    if kinds & {"store_crash", "store_failover"}:
+        # GET shows the tables as they are while they cannot be made current; older ones may show an older status.
+        excused.add("status_backwards")
+    found = [str(each) for each in check(history, late_ms=evidence.late_ms) if each.name not in excused]
+    found += evidence.clients.violations
+    found += _duplicates(evidence, history)
+    found += _recorded_twice(evidence, history)
+    found += _ticks(evidence, history, skew_ms=SKEW_MS if "skew" in kinds else 0.0)
+    found += [f"crashed: {each}" for each in evidence.world.loop.errors]
+    for node in evidence.nodes:
+        found += [f"{name}: {node.name}: {count} times" for name, count in node.counts.items() if name in _NEVER]
+    found += _tables(evidence.world)
+    return found
+
+
+_NEVER: Final = ("illegal", "not stopped in time", "resigned failed")
+
+
+def _history(evidence: Evidence) -> History:
+    clients, nemesis, world = evidence.clients, evidence.nemesis, evidence.world
+    database = world.store.database
+    jobs = {job.job_id: _read(world, job) for job in database.jobs.values() if job.job_id not in nemesis.poisoned}
+    dropped = {_name(world, database.jobs[job_id]) for job_id in nemesis.poisoned if job_id in database.jobs}
+    return History(
+        plans={name: plan for name, plan in clients.plans.items() if name not in dropped},
+        schedules={name: SchedulePlan(name=name) for name in clients.schedules},
+        operations=tuple(each for each in clients.operations if each.name not in dropped),
+        calls=tuple(each for each in world.targets.calls if each.name not in dropped),
+        hooks=tuple(
+            hook for hook in world.targets.hooks if hook.job_id in jobs and jobs[hook.job_id].schedule_id is None
+        ),
+        jobs=jobs,
+        listed=tuple(each for each in evidence.listed if each not in nemesis.poisoned),
+        faults=tuple(_faults(evidence, None)),
+        ended_at=evidence.ended_at,
+        retry_base_ms=0.0 if any(b.kind == "skew" for b, _ in nemesis.struck) else world.sizes.retry_base_s * 1000,
+    )
+
+
+def _name(world: World, job: JobState) -> str:
+    return world.store.database.specs([job.spec_id])[job.spec_id].body or ""
+
+
+def _read(world: World, job: JobState) -> JobRead:
+    database = world.store.database
+    partition = database.partition_of[job.job_id]
+    records = world.log.place(partition).records
+    rows = [row for key, row in sorted(database.execution_rows.items()) if key[0] == job.job_id]
+    return JobRead(
+        id=job.job_id,
+        name=_name(world, job),
+        status=PUBLIC_STATUS[job.status],
+        execution_count=job.attempt,
+        executions=tuple(
+            Execution(
+                id=execution_id(job.job_id, row.attempt),
+                attempt=row.attempt,
+                status=None if row.ok is None else "success" if row.ok else "failed",
+                status_code=row.status_code,
+                executed_at=row.executed_at,
+            )
+            for row in rows
+        ),
+        timeline=tuple(records[offset].envelope.type for offset in job.offsets),
+        schedule_id=job.schedule_id,
+    )
+
+
+def _faults(evidence: Evidence, role: str | None) -> Iterator[Fault]:
+    """Yield the faults that hurt *role*, or anything that calls (None)."""
+    # Leases find their places in the first seconds: a partition that changes hands waits for the calls under way.
+    yield Fault(kind="term", at=BEGAN_AT, until=BEGAN_AT + SETTLED_MS)
+    for blow, fault in evidence.nemesis.struck:
+        if blow.kind == "poison":
+            continue
+        if blow.kind == "steal":
+            if role in (None, ("scheduler", "dispatcher", "webhooks")[blow.number % 3]):
+                yield fault
+        elif blow.kind.startswith(("store", "log", "slow")):
+            yield fault
+        elif role in evidence.nodes[blow.node].roles or (role is None and evidence.nodes[blow.node].roles != ("api",)):
+            yield fault
+
+
+def _overlaps(faults: Iterable[Fault], start: float, end: float) -> bool:
+    return any(fault.kind != "term" and fault.at <= end and fault.until >= start for fault in faults)
+
+
+def _duplicates(evidence: Evidence, history: History) -> Iterator[str]:
+    """A call is repeated only around a fault of a dispatcher or of what it stands on; a webhook the same."""
+    calls: dict[tuple[str, int], list[Call]] = defaultdict(list)
+    for call in history.calls:
+        calls[call.job_id, call.attempt].append(call)
+    faults = list(_faults(evidence, "dispatcher"))
+    for (job_id, attempt), same in calls.items():
+        for one, two in pairwise(same):
+            if not _overlaps(faults, one.at, two.at):
+                yield f"duplicate_of_another's_fault: {job_id} attempt {attempt} at {one.at:.0f} and {two.at:.0f}"
+    hooks: dict[str, list[Hook]] = defaultdict(list)
+    for hook in evidence.world.targets.hooks:
+        hooks[hook.job_id].append(hook)
+    for job in evidence.world.store.database.jobs.values():
+        if job.has_webhook and job.job_id not in hooks and job.job_id not in evidence.nemesis.poisoned:
+            yield f"webhook_lost: {job.job_id} is {job.status.name}, and no report came"
+    faults = list(_faults(evidence, "webhooks"))
+    for job_id, told in hooks.items():
+        for first, second in pairwise(told):
+            if not _overlaps(faults, first.at, second.at):
+                yield f"webhook_of_another's_fault: {job_id} at {first.at:.0f} and {second.at:.0f}"
+
+
+def _recorded_twice(evidence: Evidence, history: History) -> Iterator[str]:
+    """An attempt whose outcome has long been in the log is not made again."""
+    recorded: dict[str, float] = {}
+    for partition in range(evidence.world.sizes.partitions):
+        for record in evidence.world.log.records(partition):
+            if record.envelope.type == "attempt.finished":
+                attempt = record.envelope.value.partition(b'"execution_id":"')[2].partition(b'"')[0].decode()
+                recorded.setdefault(attempt, record.at)
+    for call in history.calls:
+        at = recorded.get(call.execution_id)
+        if at is not None and call.at > at + RECORD_GRACE_MS:
+            yield f"repeated_after_record: {call.execution_id}, recorded at {at}, called at {call.at:.0f}"
+
+
+# --- schedules ------------------------------------------------------------------------------------------------------------
+
+
+def _ticks(evidence: Evidence, history: History, *, skew_ms: float) -> Iterator[str]:
+    view = View(history)
+    for story in evidence.clients.schedules.values():
+        jobs: dict[float, set[str]] = defaultdict(set)
+        for call in history.calls:
+            if call.schedule_id is not None and call.name == story.name:
+                jobs[call.scheduled_at].add(call.job_id)
+        for tick_at, ids in sorted(jobs.items()):
+            if len(ids) > 1:
+                yield f"tick_doubled: {story.name}: {tick_at:.0f}: {sorted(ids)}"
+        if not story.ops:
+            continue
+        reference = _reference(story, evidence.ended_at)
+        for tick_at in sorted(jobs):
+            if tick_at not in reference:
+                yield f"tick_alien: {story.name}: {tick_at:.0f} is no instant of {story.cron}"
+            elif _is_idle_at(story, tick_at, skew_ms):
+                yield f"tick_alien: {story.name}: {tick_at:.0f}, while it was paused or deleted"
+        yield from _missing(view, story, reference, set(jobs), skew_ms)
+
+
+def _reference(story: ScheduleStory, ended_at: float) -> list[float]:
+    found = []
+    for tick_at in Oracle(story.cron).walk(instant(int(story.ops[0].invoked_at)), 1):
+        if tick_at > ended_at + 120_000:
+            return found
+        found.append(float(tick_at))
+    return found
+
+
+def _is_idle_at(story: ScheduleStory, tick_at: float, skew_ms: float) -> bool:
+    """Whether it is certain that nothing was to tick at *tick_at*."""
+    if tick_at < story.ops[0].invoked_at - skew_ms:
+        return True
+    for index, op in enumerate(story.ops):
+        if op.outcome != "ok" or op.kind not in ("pause", "delete"):
+            continue
+        again = [each.invoked_at for each in story.ops[index:] if each.kind == "resume"]
+        # What was sent before and whose fate is not known may yet land behind: a resume, of all things.
+        unsure = any(each.kind == "resume" and each.outcome == "info" for each in story.ops[:index])
+        until = min(again, default=float("inf")) - skew_ms
+        if op.returned_at + TICK_EARLY_MS + skew_ms < tick_at < until and not (unsure and op.kind == "pause"):
+            return True
+    return False
+
+
+def _missing(
+    view: View, story: ScheduleStory, reference: Sequence[float], ticks: set[float], skew_ms: float
+) -> Iterator[str]:
+    unsure_from = min((op.invoked_at for op in story.ops if op.outcome == "info"), default=float("inf"))
+    for index, op in enumerate(story.ops):
+        if op.outcome != "ok" or op.kind not in ("create", "resume") or unsure_from < op.returned_at:
+            continue
+        ends = [each.invoked_at for each in story.ops[index:] if each.kind in ("pause", "delete")]
+        until = min([*ends, view.history.ended_at, unsure_from]) - TICK_GRACE_MS - skew_ms
+        mine = [at for at in reference if op.returned_at + TICK_EARLY_MS + skew_ms < at <= until]
+        for tick_at, next_at in pairwise([*mine, float("inf")]):
+            free_at = view.free_from(tick_at, TICK_GRACE_MS)
+            if tick_at not in ticks and free_at <= until and next_at > free_at:
+                yield f"tick_missing: {story.name}: {tick_at:.0f}"
+
+
+# --- the tables -----------------------------------------------------------------------------------------------------------
+
+
+def _tables(world: World) -> Iterator[str]:
+    """The tables are the fold of the log, row for row."""
+    database = world.store.database
+    for partition in range(world.sizes.partitions):
+        ledger, changes = Ledger(partition), PartitionChanges(partition)
+        for record in world.log.records(partition):
+            changes.add(ledger.apply(record.position, read(partition, record.envelope), record.envelope.claim))
+        if database.progress(partition) != (ledger.position, ledger.claim):
+            yield f"tables: partition {partition} stands at {database.progress(partition)}, the log at {ledger.position}"
+        stored, folded = database.rows(partition), changes
+        for table, ours, theirs in (
+            ("jobs", stored.jobs, folded.jobs),
+            ("schedules", stored.schedules, folded.schedules),
+            ("specs", stored.specs, folded.specs),
+            ("executions", stored.executions, folded.executions),
+            ("usage", stored.usage, folded.usage),
+        ):
+            for key in sorted({*ours, *theirs}, key=str):
+                if ours.get(key) != theirs.get(key):
+                    yield f"tables: {table}: {key} is {ours.get(key)}, and the log says {theirs.get(key)}"
+
+
+def unfinished(world: World, nodes: Sequence[Node], poisoned: set[str]) -> list[str]:
+    """Say what is still to be done in a world that should be quiet; nothing when it is."""
+    database = world.store.database
+    found = []
+    for partition in range(world.sizes.partitions):
+        position, end = database.progress(partition)[0], world.log.place(partition).end
+        if position != end - 1:
+            found.append(f"partition {partition}: the tables stand at {position}, the log ends before {end}")
+    for job in database.jobs.values():
+        if job.job_id not in poisoned and (not job.is_terminal or (job.has_webhook and job.webhook_at is None)):
+            found.append(f"{job.job_id} is {job.status.name}, webhook at {job.webhook_at}, due at {job.fire_at}")
+    if found:
+        return found
+    for node in nodes:
+        for service in node.services:
+            held = getattr(service, "held_count", 0)
+            ready = getattr(service, "ready", lambda: None)()
+            if held or ready is not None:
+                found.append(f"{node.process} {type(service).__name__}: holds {held}, {ready}")
+    return found

@@ -1,0 +1,365 @@
+"""
+Node: a place where a process of Fliq lives, dies and is started again. The services in it are the real ones, put together as
+`services/wiring.py` does; the links to log, tables and targets are imagined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Final
+
+from multidict import CIMultiDict, MultiDict
+
+from libs.runtime.clock import SeededEntropy
+from libs.store.lease_keeper import LeaseKeeper
+from libs.store.leases import Lease
+from libs.store.progress import ProgressWatch
+from services.api.service import ApiService, Ports
+from services.dispatcher.service import DispatcherService
+from services.scheduler.flusher import Flusher
+from services.scheduler.partition_owner import PartitionOwner
+from services.scheduler.service import SchedulerService
+from services.webhooks.service import WebhooksService
+from tests.fakes.targets import Tally
+from tests.simulation.fleet.chronicle import Chronicle, SimClock
+from tests.simulation.fleet.log_link import LogLink, LogServer
+from tests.simulation.fleet.loop import Process, SimLoop
+from tests.simulation.fleet.store_link import (
+    LinkedLeases,
+    LinkedProjector,
+    Remote,
+    StoreLink,
+    StoreServer,
+    answering,
+)
+from tests.simulation.fleet.targets import SimEgress, Targets
+
+ROLES: Final = ("scheduler", "dispatcher", "webhooks", "api")
+PEPPER: Final = b"pepper"
+STOP_WITHIN_S: Final = 40.0  # what the supervisor allows (libs/runtime/lifecycle.py)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """What is set per installation: drawn small, so that limits are met."""
+
+    partitions: int
+    lead_ms: int
+    retry_base_s: float
+    credit: int
+    concurrency: int
+    per_host: int
+    window: int
+    gather_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What all nodes share."""
+
+    loop: SimLoop
+    chronicle: Chronicle
+    log: LogServer
+    store: StoreServer
+    targets: Targets
+    sizes: Sizes
+    seed: str
+
+
+class Measures:
+    """Stands for `SchedulerMetrics`: whatever is counted is counted by name."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        """Count in *counts*."""
+        self.counts = counts
+
+    def __getattr__(self, name: str) -> Any:
+        def count(amount: float = 1) -> None:
+            self.counts[name] += int(amount)
+
+        made = SimpleNamespace(inc=count, observe=lambda _: None)
+        setattr(self, name, made)
+        return made
+
+    def resigned(self, reason: str) -> None:
+        """Count an owner that gave up."""
+        self.counts[f"resigned {reason}"] += 1
+
+
+class Request:
+    """A request as the API's handlers look at it."""
+
+    __slots__ = ("_message", "content", "headers", "method", "query", "transport")
+
+    def __init__(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
+        """Arrive whole."""
+        self.method = method
+        self.headers = CIMultiDict(headers)
+        self.content = SimpleNamespace(is_eof=lambda: True, read_nowait=lambda: body)
+        self._message = SimpleNamespace(path=path)
+        query = path.partition("?")[2]
+        self.query = MultiDict([tuple(each.split("=", 1)) for each in query.split("&") if each])  # type: ignore[misc]
+        self.transport = self
+
+
+class Node:
+    """One place, and the life that is lived there at the moment."""
+
+    def __init__(self, world: World, name: str, roles: tuple[str, ...]) -> None:
+        """Prepare the place; nobody lives there before `start`."""
+        self.world = world
+        self.name = name
+        self.roles = roles
+        self.skew_ms = 0
+        self.counts: Counter[str] = Counter()
+        self.lives = 0
+        self.process: Process | None = None
+        self.log: LogLink | None = None
+        self.store: StoreLink | None = None
+        self.services: list[Any] = []
+        self.app: Any = None
+        self.stopping: asyncio.Task[Any] | None = None
+        self._callers: dict[asyncio.Future[Any], None] = {}
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a process lives here."""
+        return self.process is not None and not self.process.is_dead
+
+    def start(self) -> None:
+        """Begin a life."""
+        if self.is_up:
+            return
+        self.lives += 1
+        world = self.world
+        self.process = process = Process(f"{self.name}.{self.lives}")
+        process.skew_ms = self.skew_ms
+        process.on_death = self._on_death
+        self.log = LogLink(world.log, process)
+        self.store = StoreLink(world.store, process)
+        self.app = None
+        self.stopping = None
+        world.chronicle.note(f"start {process}")
+        self.run(self._live(process, self.log, self.store))
+
+    def run(self, work: Any) -> asyncio.Task[Any]:
+        """Run a coroutine inside of the process that lives here."""
+        assert self.process is not None
+        return self.world.loop.create_task(work, context=self.process.context.copy())
+
+    def kill(self) -> None:
+        """End the life as kill -9 does."""
+        if self.process is not None and not self.process.is_dead:
+            self.world.loop.kill(self.process)
+
+    def stop(self) -> None:
+        """End the life as SIGTERM does."""
+        if self.is_up and self.stopping is None:
+            self.world.chronicle.note(f"term {self.process}")
+            self.stopping = self.run(self._drain())
+
+    def request(self, method: str, path: str, body: bytes, token: str) -> asyncio.Future[tuple[int, bytes]]:
+        """Send a request here; the future ends with status and body, or with ConnectionError."""
+        future: asyncio.Future[tuple[int, bytes]] = self.world.loop.create_future()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        if self.app is None or not self.is_up or self.stopping is not None:
+            future.set_exception(ConnectionRefusedError())
+            return future
+        self._callers[future] = None
+        self.run(self._serve(Request(method, path, body, headers), future))
+        return future
+
+    async def _serve(self, request: Request, future: asyncio.Future[tuple[int, bytes]]) -> None:
+        reply = await self.app.handle(request)
+        self._callers.pop(future, None)
+        if not future.done():
+            future.set_result((reply.status, reply.body))
+
+    def _on_death(self) -> None:
+        assert self.process is not None
+        assert self.log is not None
+        self.world.chronicle.note(f"dead {self.process}")
+        self.log.die()
+        callers, self._callers = self._callers, {}
+        for future in callers:
+            if not future.done():
+                future.set_exception(ConnectionResetError())
+
+    async def _live(self, process: Process, log: LogLink, store: StoreLink) -> None:
+        clock = SimClock(self.world.loop, process)
+        watch = ProgressWatch(Remote(store), poll_s=0.01)
+        store.on_connect = watch.forget
+        self.services = []
+        for role in ROLES:
+            if role in self.roles:
+                service = await self._make(role, process, clock, watch, log, store)
+                self.services.append(service)
+                await service.start()
+
+    async def _drain(self) -> None:
+        process = self.process
+        assert process is not None
+        try:
+            async with asyncio.timeout(STOP_WITHIN_S):
+                for service in reversed(self.services):
+                    await service.stop()
+        except TimeoutError:
+            self.counts["not stopped in time"] += 1
+        self.world.loop.kill(process)
+
+    async def _make(
+        self, role: str, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink
+    ) -> Any:
+        match role:
+            case "scheduler":
+                return self._scheduler(process, clock, watch, log, store)
+            case "dispatcher":
+                return self._dispatcher(process, clock, watch, log, store)
+            case "webhooks":
+                return self._webhooks(process, clock, watch, log, store)
+            case _:
+                return self._api(clock, watch, log, store)
+
+    def _scheduler(
+        self, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink
+    ) -> SchedulerService:
+        world, sizes = self.world, self.world.sizes
+        metrics: Any = Measures(self.counts)
+        tables = Remote(store)
+        entropy = SeededEntropy(_number(f"{world.seed} {process}"))
+
+        def make_owner(lease: Lease, wake: Callable[[], None]) -> PartitionOwner:
+            return PartitionOwner(
+                lease,
+                node=self.name,
+                event_log=log,
+                tables=tables,  # type: ignore[arg-type]
+                clock=clock,
+                entropy=entropy,
+                metrics=metrics,
+                lead_ms=sizes.lead_ms,
+                retry_base_s=sizes.retry_base_s,
+                credit=sizes.credit,
+                gather_ms=sizes.gather_ms,
+                wake_flusher=wake,
+            )
+
+        projector = LinkedProjector(store, watch)
+        service = SchedulerService(
+            make_owner=make_owner,
+            make_flusher=lambda owners: Flusher(projector, owners, clock, metrics, is_awaited=watch.is_awaited),
+            resigned=metrics.resigned,
+        )
+        service.keeper = LeaseKeeper(
+            LinkedLeases(store, "scheduler", self.name),
+            partitions=sizes.partitions,
+            on_gained=service.on_gained,
+            on_lost=service.on_lost,
+            before_release=service.hand_off,
+            is_fenced=True,
+        )
+        return service
+
+    def _dispatcher(
+        self, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink
+    ) -> DispatcherService:
+        sizes = self.world.sizes
+        service = DispatcherService(
+            event_log=log,
+            tables=Remote(store),  # type: ignore[arg-type]
+            progress=watch,
+            secrets=answering(store),  # type: ignore[arg-type]
+            egress=SimEgress(self.world.targets, self.world.loop, process, clock),
+            clock=clock,
+            meter=Tally(),
+            version="0",
+            concurrency=sizes.concurrency,
+            per_host=sizes.per_host,
+            window=sizes.window,
+            gather_ms=sizes.gather_ms,
+        )
+        service.on_crash = self._crashed
+        service.keeper = LeaseKeeper(
+            LinkedLeases(store, "dispatcher", self.name),
+            partitions=sizes.partitions,
+            on_gained=service.on_gained,
+            on_lost=service.on_lost,
+            may_release=service.may_release,
+        )
+        return service
+
+    def _webhooks(
+        self, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink
+    ) -> WebhooksService[Lease]:
+        sizes = self.world.sizes
+        leases = LinkedLeases(store, "webhooks", self.name)
+        service: WebhooksService[Lease] = WebhooksService(
+            event_log=log,
+            positions=leases,
+            tables=Remote(store),  # type: ignore[arg-type]
+            progress=watch,
+            secrets=answering(store),  # type: ignore[arg-type]
+            egress=SimEgress(self.world.targets, self.world.loop, process, clock),
+            clock=clock,
+            meter=Tally(),
+            version="0",
+            gather_ms=sizes.gather_ms,
+        )
+        service.on_crash = self._crashed
+        service.keeper = LeaseKeeper(
+            leases, partitions=sizes.partitions, on_gained=service.on_gained, on_lost=service.on_lost
+        )
+        return service
+
+    def _crashed(self, task: str, error: BaseException) -> None:
+        self.world.loop.errors.append(f"{self.process}: {task} crashed: {type(error).__name__}: {error}")
+
+    def _api(self, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink) -> Any:
+        requests: Any = answering(store)
+        service = ApiService(
+            Ports(
+                log=log,
+                queries=requests,
+                keys=requests,
+                accounts=requests,
+                progress=watch,
+                clock=clock,
+                entropy=SeededEntropy(_number(f"{self.world.seed} {self.name} {self.lives} api")),
+                check_url=lambda url: url,
+                pepper=PEPPER,
+                cursor_key=b"cursor key",
+            ),
+            host="",
+            port=0,
+        )
+        return _Listening(self, service)
+
+
+class _Listening:
+    """The API without its socket."""
+
+    def __init__(self, node: Node, service: ApiService) -> None:
+        self._node = node
+        self._service = service
+        self._looking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        app = await self._service._app()
+        gate = self._service._gate
+        assert gate is not None
+        self._looking = asyncio.create_task(gate.look_forever(), name="api-gate")
+        self._node.app = app
+
+    async def stop(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+
+def _number(text: str) -> int:
+    """Return a number for *text* that does not depend on how Python hashes."""
+    return int.from_bytes(text.encode(), "big") % (1 << 61)

@@ -1,0 +1,330 @@
+"""
+Run: one seed from its beginning to the judge.
+
+    draw the world -> start every node -> stories and blows, side by side -> heal -> stories end -> quiet -> judge
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import random
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from libs.runtime.clock import SeededEntropy
+from libs.store import errors
+from libs.store.accounts import Token
+from services.api.auth import new_token, token_hash
+from tests.fakes.database import LeaseRow
+from tests.simulation.fleet.chronicle import Chronicle
+from tests.simulation.fleet.clients import Clients
+from tests.simulation.fleet.judge import Evidence, judge, unfinished
+from tests.simulation.fleet.log_link import LogServer
+from tests.simulation.fleet.loop import SimLoop, Stalled
+from tests.simulation.fleet.nemesis import Blow, Nemesis, draw_blows
+from tests.simulation.fleet.node import PEPPER, ROLES, Node, Sizes, World
+from tests.simulation.fleet.store_link import StoreServer
+from tests.simulation.fleet.targets import Targets
+
+ACCOUNTS: Final = ("default", "other")
+QUIET_WITHIN_S: Final = 60.0  # after the last story and the last instant asked for
+ALONE: Final = tuple((role,) for role in ROLES)
+LAYOUTS: Final = (
+    (ROLES, ROLES),
+    (ROLES, ROLES),
+    (*ALONE, *ALONE),
+    (("scheduler", "webhooks"), ("scheduler", "webhooks"), ("dispatcher", "api"), ("dispatcher", "api")),
+    (ROLES, ("scheduler",), ("dispatcher",), ("api",)),
+    (ROLES, ROLES, ROLES),
+)
+# Limits, drawn small in some runs so that they are met; what belongs together is set together.
+_HORIZON, _DECIDER, _OWNER = (f"services.scheduler.{name}" for name in ("horizon", "decider", "partition_owner"))
+LIMITS: Final[tuple[tuple[tuple[str, str, tuple[int, ...]], ...], ...]] = (
+    ((_HORIZON, "HORIZON_MS", (4_000, 8_000, 20_000)),),
+    ((_HORIZON, "LOAD_MAX", (10, 30)),),
+    ((_HORIZON, "LOAD_MAX", (10, 20)), (_HORIZON, "STATES_MAX", (20, 40)), (_HORIZON, "HORIZON_MS", (8_000, 20_000))),
+    ((_DECIDER, "DECISIONS_MAX", (1, 2, 5)),),
+    ((_DECIDER, "EXAMINED_MAX", (1, 3)),),
+    ((_DECIDER, "QUEUES_MAX", (1, 4)), (_DECIDER, "QUEUE_LEAST", (2, 4))),
+    ((_OWNER, "READ_MAX", (1, 2, 7)),),
+    ((_OWNER, "UNSAVED_MAX", (1, 3)),),
+    (("services.dispatcher.reader", "READ_MAX", (1, 3)),),
+    (("services.dispatcher.loader", "BATCH_MAX", (1, 2)),),
+    (("services.webhooks.follower", "READ_MAX", (1, 3)),),
+    (("services.webhooks.follower", "PENDING_MAX", (1, 2)),),
+    (("libs.log.facts", "GROUP_MAX", (1, 2)),),
+)
+# Looks that come several times a second would be half of what a run costs.
+PACED: Final = (("services.api.gate", "LOOK_S", 2.0), ("libs.store.lease_keeper", "LOOK_S", 0.5))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended."""
+
+    seed: int
+    violations: list[str]
+    blows: list[Blow]
+    digest: str
+    seconds: float
+    counts: dict[str, int] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """The world that a seed draws."""
+
+    sizes: Sizes
+    layout: tuple[tuple[str, ...], ...]
+    limits: tuple[tuple[str, str, Any], ...]
+    seconds: float
+    job_count: int
+    schedule_count: int
+    late_ms: float
+
+
+def draw_setup(seed: str) -> Setup:
+    """Draw the world of *seed*."""
+    draw = random.Random(f"{seed} setup")
+    is_tight = draw.random() < 0.4
+    sizes = Sizes(
+        partitions=draw.choice((1, 2, 2, 3)),
+        lead_ms=draw.choice((75, 75, 75, 20, 300)),
+        retry_base_s=draw.choice((0.2, 0.5, 1.0)),
+        credit=draw.choice((2, 4, 8)) if is_tight else 2_000,
+        concurrency=draw.choice((2, 4)) if is_tight else 1_000,
+        per_host=draw.choice((1, 2)) if is_tight else 50,
+        window=draw.choice((3, 6)) if is_tight else 20_000,
+        gather_ms=draw.choice((1, 5, 16)),
+    )
+    limits = [
+        (module, name, draw.choice(values))
+        for group in LIMITS
+        if draw.random() < 0.3 and is_tight
+        for module, name, values in group
+    ]
+    return Setup(
+        sizes=sizes,
+        layout=draw.choice(LAYOUTS),
+        limits=tuple(limits),
+        seconds=draw.choice((8.0, 12.0, 20.0, 40.0)),
+        job_count=draw.randint(6, 22),
+        schedule_count=draw.choice((0, 0, 1, 2)),
+        late_ms=60_000.0 if is_tight else 1_000.0,
+    )
+
+
+@contextlib.contextmanager
+def limited(limits: Sequence[tuple[str, str, Any]]) -> Iterator[None]:
+    """Set modules' limits, and set them back."""
+    before = []
+    for module, name, value in limits:
+        room = importlib.import_module(module)
+        before.append((room, name, getattr(room, name)))
+        setattr(room, name, value)
+    try:
+        yield
+    finally:
+        for room, name, value in reversed(before):
+            setattr(room, name, value)
+
+
+class Run:
+    """One world."""
+
+    def __init__(self, seed: int, blows: Sequence[Blow] | None = None) -> None:
+        """Draw the world of *seed*; *blows* stand in for the faults that it would draw."""
+        name = str(seed)
+        self.seed = seed
+        self.setup = setup = draw_setup(name)
+        self.loop = loop = SimLoop(seed)
+        self.chronicle = chronicle = Chronicle(loop)
+        self.world = World(
+            loop=loop,
+            chronicle=chronicle,
+            log=LogServer(loop, chronicle, partitions=setup.sizes.partitions, seed=name),
+            store=StoreServer(loop, chronicle, seed=name),
+            targets=Targets(loop, chronicle, seed=name),
+            sizes=setup.sizes,
+            seed=name,
+        )
+        tokens = self._fill_tables()
+        self.nodes = [
+            Node(self.world, f"n{number}{''.join(role[0] for role in roles)}", roles)
+            for number, roles in enumerate(setup.layout)
+        ]
+        self.clients = Clients(loop, chronicle, self.nodes, tokens, seed=name)
+        if blows is None:
+            blows = draw_blows(name, seconds=setup.seconds, node_count=len(self.nodes))
+        self.nemesis = Nemesis(self.world, self.nodes, blows)
+        self.blows = list(blows)
+        self.violations: list[str] = []
+        self.is_over = False
+
+    def _fill_tables(self) -> dict[str, str]:
+        database = self.world.store.database
+        entropy = SeededEntropy(1)
+        tokens = {}
+        for account in ACCOUNTS:
+            token = tokens[account] = new_token(entropy.entropy)
+            hashed = token_hash(PEPPER, token)
+            scopes = frozenset(("read", "write"))
+            database.tokens_by_hash[hashed] = Token(f"tok_{account}", account, "sim", scopes, token[-4:], 0, None)
+            database.secrets[account] = ("whsec_" + account[0].upper() * 32,)
+        for partition in range(self.setup.sizes.partitions):
+            for role in ("scheduler", "dispatcher", "webhooks"):
+                database.lease_rows[role, partition] = LeaseRow()
+        return tokens
+
+    def play(self) -> Outcome:
+        """Play it to the end."""
+        try:
+            self.loop.run_until_complete(self._main())
+        except Stalled as error:
+            self.violations.append(f"stalled: {error}")
+        except Exception as error:
+            self.violations.append(f"broken: {type(error).__name__}: {error}")
+        return Outcome(
+            seed=self.seed,
+            violations=self.violations,
+            blows=self.blows,
+            digest=self.chronicle.digest(),
+            seconds=self.loop.time(),
+            counts=self._counts(),
+            lines=self.chronicle.lines,
+        )
+
+    def _counts(self) -> dict[str, int]:
+        return {
+            "calls": len(self.world.targets.calls),
+            "hooks": len(self.world.targets.hooks),
+            "operations": len(self.clients.operations),
+            "records": sum(self.world.log.place(each).end for each in range(self.setup.sizes.partitions)),
+            "blows": len(self.nemesis.struck),
+            "lives": sum(node.lives for node in self.nodes),
+            "steps": self.loop.step_count,
+        }
+
+    async def _main(self) -> None:
+        setup = self.setup
+        for node in self.nodes:
+            node.start()
+        self.nemesis.begin()
+        self.clients.tell(setup.job_count, setup.schedule_count, seconds=setup.seconds)
+        await asyncio.sleep(setup.seconds)
+        self.nemesis.heal()
+        await self.clients.settle()
+        await self._end_schedules()
+        left = await self._quiet()
+        if left:
+            self.violations += [f"stuck: {each}" for each in left[:10]]
+        ended_at = self.chronicle.now_exact()
+        node = next(each for each in self.nodes if each.app is not None)
+        listed = [job_id for account in ACCOUNTS for job_id in await self.clients.list_all(account, node)]
+        evidence = Evidence(
+            world=self.world,
+            nodes=self.nodes,
+            clients=self.clients,
+            nemesis=self.nemesis,
+            listed=listed,
+            ended_at=ended_at,
+            late_ms=setup.late_ms,
+        )
+        self.violations += judge(evidence)
+
+    async def _end_schedules(self) -> None:
+        """Delete the schedules of whose existence nobody was told."""
+        await asyncio.sleep(0.5)
+        for _ in range(60):
+            alive = [each for each in self.world.store.database.schedules.values() if each.status != 2]
+            if not alive:
+                return
+            await self.clients.end(alive[0].schedule_id)
+            await asyncio.sleep(0.2)
+        self.violations.append("stuck: a schedule could not be deleted")
+
+    async def _quiet(self) -> list[str]:
+        """Wait until nothing is left to be done; return what is when that takes too long."""
+        last_at = max((job.fire_at for job in self.world.store.database.jobs.values()), default=0)
+        until_s = max(self.loop.time(), self.loop.time() + (last_at - self.chronicle.now()) / 1000) + QUIET_WITHIN_S
+        while self.loop.time() < until_s:
+            left = unfinished(self.world, self.nodes, self.nemesis.poisoned)
+            if not left:
+                return []
+            await asyncio.sleep(0.5)
+        return left
+
+
+# What a service says when it met a defect of its own, and lived on.
+DEFECTS: Final = frozenset(
+    {
+        "a lease callback failed",
+        "attempt_broken",
+        "attempts_overdue",
+        "call_stuck",
+        "crashed",
+        "fact_unheeded",
+        "failed while stopping",
+        "flush failed",
+        "illegal decision",
+        "lease keeping failed",
+        "owner failed",
+        "request_crashed",
+        "spec_missing",
+        "webhook_broken",
+    }
+)
+
+
+def _listener(played: Run) -> Any:
+    """Return what reads the services' own log: it goes into the chronicle, and a defect is a violation."""
+
+    def listen(_: Any, level: str, said: dict[str, Any]) -> Any:
+        if level not in ("debug", "info") and not played.is_over:
+            event = said.pop("event")
+            with_traceback = said.pop("exc_info", None)
+            words = " ".join(f"{name}={value}" for name, value in sorted(said.items()) if name != "exception")
+            played.chronicle.note(f"{level}: {event} {words}")
+            if event in DEFECTS:
+                played.violations.append(f"defect: {event} {words} {_cause(with_traceback)}")
+        raise structlog.DropEvent
+
+    return listen
+
+
+def _cause(error: Any) -> str:
+    if error is True:
+        error = sys.exc_info()[1]
+    if not isinstance(error, BaseException):
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__}: {error} {' '.join(f'{Path(f.filename).name}:{f.lineno}' for f in frames[-4:])}"
+
+
+def run(
+    seed: int, blows: Sequence[Blow] | None = None, *, mutate: Callable[[], Any] = contextlib.nullcontext
+) -> Outcome:
+    """Play *seed*, under *mutate*; the answer is the same for the same arguments, wherever and whenever."""
+    before = structlog.get_config()
+    gc.disable()
+    played = Run(seed, blows)
+    structlog.configure(processors=[_listener(played)], cache_logger_on_first_use=False)
+    try:
+        with limited((*played.setup.limits, *PACED)), mutate():
+            return played.play()
+    finally:
+        played.is_over = True
+        played.loop.abandon()
+        structlog.configure(**before)
+        errors._left.clear()
+        gc.enable()
