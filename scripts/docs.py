@@ -1,5 +1,5 @@
 """
-Write the generated pages of docs/: `python -m scripts.docs`.
+Write the generated pages of docs/ and of deploy/: `python -m scripts.docs`.
 
 A page is a function that returns its text; tests/architecture compares each with the file and fails when it is stale.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from libs.runtime import config, metric_table
-from scripts import event_page, lifecycle_page
+from scripts import event_page, lifecycle_page, prometheus_rule
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,6 +19,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/metrics.md": metric_table.page,
     "docs/events.md": event_page.page,
     "docs/job-lifecycle.md": lifecycle_page.page,
+    "deploy/k8s/components/monitoring/prometheusrule.yaml": prometheus_rule.page,
 }
 
 
