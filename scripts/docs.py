@@ -7,10 +7,11 @@ A page is a function that returns its text; tests/architecture compares each wit
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from libs.runtime import config, metric_table
-from scripts import event_page, lifecycle_page, prometheus_rule
+from scripts import dashboards, event_page, lifecycle_page, prometheus_rule
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,6 +20,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/metrics.md": metric_table.page,
     "docs/events.md": event_page.page,
     "docs/job-lifecycle.md": lifecycle_page.page,
+    **{f"deploy/grafana/dashboards/{uid}.json": partial(dashboards.page, uid) for uid in dashboards.DASHBOARDS},
     "deploy/k8s/components/monitoring/prometheusrule.yaml": prometheus_rule.page,
 }
 
