@@ -35,6 +35,7 @@ from libs.store import row_hash, side_rows, side_tables
 from libs.store.difference import Differences
 from libs.store.errors import StoreUnavailable, translated
 from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
+from libs.store.rebuild_session import LOCK, WRITER, connect, old_claims, old_positions
 from libs.store.replay import Replay
 from libs.store.side_tables import SIDE, Stand, TablesHeld
 from libs.store.tables import Tables
@@ -43,26 +44,11 @@ WORKERS: Final = 2  # while one waits for the server, the other folds
 ROWS_MAX: Final = 20_000  # changed rows gathered before they are written
 SPEC_BYTES_MAX: Final = 32_000_000  # the same for specs
 STATES_MAX: Final = 200_000  # states that a worker keeps
-STATEMENT_S: Final = 6 * 3_600.0  # an index over hundreds of millions of rows
 SHORT_TAIL: Final = 500  # records; with fewer to fold the switch is a matter of milliseconds
 ROUNDS_MAX: Final = 50
 SWITCH_S: Final = 3.0  # bound on the moment in which nobody reads or writes
 SWITCH_TRIES: Final = 30
 SWITCH_PAUSE_S: Final = 0.5
-
-_LOCK: Final = 0x666C_6971_5242  # 'fliqRB'
-_SESSION: Final = {
-    "search_path": SIDE,
-    "timezone": "UTC",
-    "jit": "off",
-    "statement_timeout": f"{STATEMENT_S:.0f}s",
-    "idle_in_transaction_session_timeout": f"{STATEMENT_S:.0f}s",
-    "lock_timeout": "10s",
-    "maintenance_work_mem": "256MB",
-    "client_connection_check_interval": "1s",  # a rebuild that is killed must not go on in the server
-}
-# Rows are found by their keys, whatever the server believes about tables that were never analysed.
-_BY_KEY: Final = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off"}
 
 _log = structlog.get_logger("rebuild")
 
@@ -140,8 +126,8 @@ class Rebuild:
         """
         async with AsyncExitStack() as stack:
             with translated():
-                control = await self._connect(stack, "control", {})
-                if not await control.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                control = await connect(stack, self._dsn, "control")
+                if not await control.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
                     raise RebuildRefused("another `fliq rebuild` is under way")
                 try:
                     return await self._run(stack, control, is_check, is_dry_run)
@@ -153,11 +139,11 @@ class Rebuild:
         self._steps = await side_tables.schema_steps(control)
         await side_tables.make(control)
         for number in range(WORKERS):
-            writer = await self._connect(stack, f"writer {number}", {**_BY_KEY, "synchronous_commit": "off"})
+            writer = await connect(stack, self._dsn, f"writer {number}", WRITER)
             await side_rows.prepare(writer)
             self._writers.append(writer)
         await side_rows.prepare(control)
-        stands = await self._old_positions(control)
+        stands = await old_positions(control)
         await self._fold({each: min(stands[each], ends[each] - 1) for each in stands}, "folding")
         differences, hashes = await self._compare(stack, control)
         has_switched, paused_ms = False, 0.0
@@ -179,7 +165,7 @@ class Rebuild:
 
     async def _begin(self, control: Any) -> dict[int, int]:
         """Check that log and tables belong together; returns where the partitions of the log end."""
-        stands = await self._old_positions(control)
+        stands = await old_positions(control)
         count = await self._log.partitions()
         if set(stands) != set(range(count)):
             raise RebuildRefused(
@@ -256,33 +242,24 @@ class Rebuild:
 
     async def _compare(self, stack: AsyncExitStack, control: Any) -> tuple[Differences, row_hash.Hashes]:
         """Compare the old tables with the new ones where the old ones stand in a snapshot."""
-        await self._fold(await self._old_positions(control), "following")  # so that the snapshot is not held for long
-        reader = await self._connect(stack, "compare", {})
+        await self._fold(await old_positions(control), "following")  # so that the snapshot is not held for long
+        reader = await connect(stack, self._dsn, "compare")
         async with (
             reader.transaction(isolation="repeatable_read", readonly=True),
             control.transaction(isolation="repeatable_read"),  # whose snapshot comes with its first query, below
         ):
-            await self._fold(await self._old_positions(reader), "following")
+            await self._fold(await old_positions(reader), "following")
             self._on_progress("comparing", 0, 2)
             old, new = await asyncio.gather(row_hash.hashes(reader, SCHEMA), row_hash.hashes(control, SIDE))
             self._on_progress("comparing", 1, 2)
             found = await row_hash.differences(reader, control, (SCHEMA, SIDE), old, new)
-            for partition, (position, claim) in (await self._old_claims(reader)).items():
+            for partition, (position, claim) in (await old_claims(reader)).items():
                 folded = self._replays[partition].ledger.claim
                 if claim != (None if folded is None else str(folded)) and position == self._replays[partition].position:
                     found.add(partition, "progress", "", "changed", {"claim": (claim, str(folded))})
             self._on_progress("comparing", 2, 2)
         await reader.close()
         return found, new
-
-    async def _old_positions(self, connection: Any) -> dict[int, int]:
-        return {part: position for part, (position, _) in (await self._old_claims(connection)).items()}
-
-    async def _old_claims(self, connection: Any) -> dict[int, tuple[int, str | None]]:
-        found = await connection.fetch(
-            f"SELECT part, position, claim_epoch || '.' || claim_nonce AS claim FROM {SCHEMA}.progress"  # noqa: S608
-        )
-        return {row["part"]: (row["position"], row["claim"]) for row in found}
 
     # --- switching ---------------------------------------------------------------------------------------------------
 
@@ -303,60 +280,47 @@ class Rebuild:
     async def _switch(self, control: Any) -> float:
         """Put the new tables into the old ones' place; returns for how many ms nobody could read or write."""
         loop = asyncio.get_running_loop()
-        began_s = 0.0
-
-        async def last() -> Sequence[Stand]:
-            nonlocal began_s
-            began_s = loop.time()
-            if await side_tables.schema_steps(control) != self._steps:
-                raise RebuildRefused("the tables were migrated meanwhile: begin again")
-            for partition, position in (await self._old_positions(control)).items():
-                if partition not in self._replays:
-                    raise RebuildRefused("partitions were added meanwhile: begin again")
-                replay = self._replays[partition]
-                load = Tables(control).load
-                while await replay.step(position, load):
-                    pass
-                if len(replay.changes):
-                    # Kept until the transaction has ended well: if it does not, it is written again with the next try.
-                    await side_rows.write(control, replay.changes)
-            return [self._stand(replay) for replay in self._replays.values()]
-
         reason = ""
         for number in range(SWITCH_TRIES):
             self._on_progress("switching", number, SWITCH_TRIES)
             await self._follow()
+            last = _Last(self, control)
             try:
                 async with asyncio.timeout(None) as bound, side_tables.switching(control) as switch:
                     bound.reschedule(loop.time() + SWITCH_S)
                     await switch(last)
-                took_ms = (loop.time() - began_s) * 1000
                 self._on_progress("switching", SWITCH_TRIES, SWITCH_TRIES)
-                return took_ms
+                return await last.held_ms()
             except TablesHeld as held:
                 reason = str(held)
             except TimeoutError:
                 reason = f"the last records took longer than {SWITCH_S:g} s"
+            finally:
+                await last.end()
             await asyncio.sleep(SWITCH_PAUSE_S)
         raise TablesHeld(f"{reason}: end that, or try again later; the old tables still serve")
+
+    async def _last_records(self, control: Any) -> Sequence[Stand]:
+        """Bring the new tables to where the old ones stand, while nobody can write these; return where that is."""
+        if await side_tables.schema_steps(control) != self._steps:
+            raise RebuildRefused("the tables were migrated meanwhile: begin again")
+        load = Tables(control).load
+        for partition, position in (await old_positions(control)).items():
+            replay = self._replays.get(partition)
+            if replay is None:
+                raise RebuildRefused("partitions were added meanwhile: begin again")
+            while await replay.step(position, load):
+                pass
+            if len(replay.changes):
+                # Kept until the transaction has ended well: if it does not, it is written again with the next try.
+                await side_rows.write(control, replay.changes)
+        return [self._stand(replay) for replay in self._replays.values()]
 
     def _stand(self, replay: Replay) -> Stand:
         claim = replay.ledger.claim
         if claim is None:
             return replay.partition, replay.position, None, None
         return replay.partition, replay.position, claim.epoch, claim.nonce
-
-    # --- connections -------------------------------------------------------------------------------------------------
-
-    async def _connect(self, stack: AsyncExitStack, name: str, settings: Mapping[str, str]) -> Any:
-        connection = await asyncpg.connect(
-            self._dsn,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=STATEMENT_S,
-            server_settings={**_SESSION, **settings, "application_name": f"fliq rebuild {name}"},
-        )
-        stack.push_async_callback(_close, connection)
-        return connection
 
     async def _tidy(self, control: Any) -> None:
         """Leave nothing behind; what cannot be dropped now is dropped by the next rebuild."""
@@ -369,15 +333,38 @@ class Rebuild:
             _log.warning("side tables are left behind, the next rebuild drops them", reason=str(error))
 
 
+class _Last:
+    """The last records of one try of the switch, and how long everybody waited for them."""
+
+    def __init__(self, rebuild: Rebuild, control: Any) -> None:
+        self._rebuild = rebuild
+        self._control = control
+        self._began_s = 0.0
+        self._waiting: asyncio.Task[float] | None = None
+
+    async def __call__(self) -> Sequence[Stand]:
+        self._began_s = asyncio.get_running_loop().time()
+        # Waits as everybody does. The commit itself returns later: it removes the files of the old tables.
+        self._waiting = asyncio.create_task(self._wait(), name="who waits for the switch")
+        return await self._rebuild._last_records(self._control)
+
+    async def _wait(self) -> float:
+        await self._rebuild._writers[0].fetchval(f"SELECT count(*) FROM {SCHEMA}.progress")  # noqa: S608
+        return asyncio.get_running_loop().time()
+
+    async def held_ms(self) -> float:
+        """Return for how long."""
+        return 0.0 if self._waiting is None else (await self._waiting - self._began_s) * 1000
+
+    async def end(self) -> None:
+        """Have nobody wait any more."""
+        if self._waiting is not None:
+            await asyncio.wait([self._waiting])
+            self._waiting.exception()
+
+
 def _states(replay: Replay) -> int:
     return len(replay.ledger.jobs) + len(replay.ledger.schedules)
-
-
-async def _close(connection: Any) -> None:
-    try:
-        await connection.close(timeout=CONNECT_TIMEOUT_S)
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        connection.terminate()
 
 
 __all__ = ["Rebuild", "RebuildRefused", "Rebuilt", "StoreUnavailable", "TablesHeld"]

@@ -18,7 +18,7 @@ import argparse
 from typing import Final, Protocol
 
 from libs.runtime.config import Settings
-from services.commands import doctor, drain, migrate, partitions, rebuild, verify
+from services.commands import doctor, drain, log, migrate, partitions, rebuild, verify
 
 
 class Command(Protocol):
@@ -35,4 +35,4 @@ class Command(Protocol):
         """Do it; returns the exit code. Raises `StartError` or `SettingsError` with one line."""
 
 
-COMMANDS: Final[tuple[Command, ...]] = (doctor, partitions, drain, migrate, verify, rebuild)
+COMMANDS: Final[tuple[Command, ...]] = (doctor, partitions, drain, migrate, verify, rebuild, log)

@@ -103,6 +103,14 @@ async def event_log(settings: Settings, dsn: str) -> AsyncIterator[Log]:
 
 
 @asynccontextmanager
+async def log_alone(settings: Settings) -> AsyncIterator[Log]:
+    """Give the log without a way to the tables: where it is not kept in the database, none is needed."""
+    async with AsyncExitStack() as stack:
+        dsn = await stack.enter_async_context(database(settings)) if settings.kafka_bootstrap is None else ""
+        yield await stack.enter_async_context(event_log(settings, dsn))
+
+
+@asynccontextmanager
 async def tables(settings: Settings, dsn: str, *, size: int = 2) -> AsyncIterator[Any]:
     """
     Give a pool of *size* connections to the tables, as `libs.store.pool` makes it.

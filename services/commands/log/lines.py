@@ -1,0 +1,61 @@
+"""Lines: a record as a line of JSON. Values of headers, and bodies, are hidden unless they are asked for. Pure."""
+
+import base64
+from typing import Any, Final
+
+import msgspec
+
+from libs.events import Unknown, Unreadable, read
+from libs.log.port import Record
+from services.api.instants import render_instant
+
+HIDDEN: Final = "***"
+_WITH_SPEC: Final = frozenset({"job.scheduled", "schedule.created"})
+_encode = msgspec.json.Encoder().encode
+
+
+def line(partition: int, record: Record, *, with_secrets: bool = False) -> bytes:
+    """Return *record* of *partition* as JSON without a line end."""
+    return _encode(fields(partition, record, with_secrets=with_secrets))
+
+
+def fields(partition: int, record: Record, *, with_secrets: bool = False) -> dict[str, Any]:
+    """Return what there is to say of *record*: where it stands, its headers, and its event or why there is none."""
+    envelope = record.envelope
+    shown: dict[str, Any] = {
+        "partition": partition,
+        "position": record.position,
+        "at": render_instant(record.at),
+        "type": envelope.type,
+        "version": envelope.version,
+        "must_understand": envelope.must_understand,
+        "claim": envelope.claim,
+        "key": envelope.key,
+    }
+    item = read(partition, envelope)
+    if isinstance(item, Unreadable):
+        return shown | {"unreadable": item.reason} | _bytes(envelope.value, envelope.type in _WITH_SPEC, with_secrets)
+    if isinstance(item, Unknown):
+        # What a newer build writes may hold anything.
+        return shown | {"unknown": True} | _bytes(envelope.value, True, with_secrets)
+    event: dict[str, Any] = msgspec.to_builtins(item)
+    if "spec" in event and not with_secrets:
+        event["spec"] = without_secrets(event["spec"])
+    return shown | {"event": event}
+
+
+def without_secrets(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a spec whose bodies and values of headers are hidden; how long a body is may be seen."""
+    shown = dict(spec)
+    for name in ("headers", "webhook_headers"):
+        if shown.get(name):
+            shown[name] = dict.fromkeys(shown[name], HIDDEN)
+    if shown.get("body") is not None:
+        shown["body"] = f"{HIDDEN} ({len(shown['body'].encode())} bytes)"
+    return shown
+
+
+def _bytes(value: bytes, may_hold_secrets: bool, with_secrets: bool) -> dict[str, Any]:
+    if may_hold_secrets and not with_secrets:
+        return {"value_bytes": len(value), "value_base64": None, "hidden": "--show-secrets shows the value"}
+    return {"value_bytes": len(value), "value_base64": base64.b64encode(value).decode()}
