@@ -7,7 +7,7 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test check fmt lint type bench chaos nightly kafka-up kafka-down lock docs clean
+.PHONY: help install run up demo test check fmt lint type bench chaos nightly kafka-up kafka-down lock golden docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,6 +25,10 @@ $(STAMP): requirements.lock
 
 run: install ## start all of Fliq on this machine; targets on loopback are allowed
 	@FLIQ_EGRESS_ALLOW="$${FLIQ_EGRESS_ALLOW-127.0.0.0/8,::1/128}" exec $(VENV)/bin/fliq all $(ARGS)
+
+up: install ## start each service as a process of its own, on Kafka if make kafka-up runs (SCHEDULERS=2 ..., APIS, DISPATCHERS, WEBHOOKS)
+	@FLIQ_EGRESS_ALLOW="$${FLIQ_EGRESS_ALLOW-127.0.0.0/8,::1/128}" exec $(PYTHON) -m services.up --apis $(or $(APIS),1) \
+		--schedulers $(or $(SCHEDULERS),1) --dispatchers $(or $(DISPATCHERS),1) --webhooks $(or $(WEBHOOKS),1) $(ARGS)
 
 demo: install ## show a job's life against a target of its own
 	@exec $(PYTHON) -m services.demo $(ARGS)
@@ -63,6 +67,9 @@ kafka-down: install ## end what kafka-up started; the data stays
 
 lock: ## resolve pyproject.toml into the two locks (needs a package index; ARGS=--upgrade takes newer versions)
 	@python=$$(PYTHON3="$(PYTHON3)" scripts/find-python) && scripts/lock "$$python" $(ARGS)
+
+golden: install ## keep the log of this release for ever (ARGS=--again before it is out)
+	@$(PYTHON) -m tests.golden.kept_logs $(ARGS)
 
 docs: install ## write the generated pages of docs/ again
 	@$(PYTHON) -m scripts.docs
