@@ -1,0 +1,79 @@
+"""Killing each service fires its alert within two minutes, and no other, and clears: with the configuration as it is shipped."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.fakes.running import Client, FliqOf
+from tests.fakes.sink import Sink
+from tests.prometheus.server import Prometheus
+from tests.prometheus.source import Binaries
+
+WITHIN_S = 120
+ALERTS = {
+    "api": "FliqApiDown",
+    "scheduler": "FliqSchedulerDown",
+    "dispatcher": "FliqDispatcherDown",
+    "webhooks": "FliqWebhooksDown",
+}
+
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]
+
+
+async def load(url: str, sink: Sink) -> None:
+    """Create some jobs a second, whoever is dead at the moment."""
+    async with Client(url) as client:
+        while True:
+            try:
+                for _ in range(4):
+                    await client.create(f"{sink.url}/ok", 1.0, webhook_url=f"{sink.url}/hook")
+                await client.call("GET", "/v1/jobs")
+            except (AssertionError, OSError, TimeoutError) as error:
+                print(f"load: {type(error).__name__}")
+            await asyncio.sleep(1)
+
+
+async def test_each_killed_service_fires_its_alert_alone(fliq_of: FliqOf, sink: Sink, promtool: Binaries) -> None:
+    """Four processes under load, each killed for as long as its alert needs, and started again."""
+    running = fliq_of("split", FLIQ_HEARTBEAT_SECONDS="10")
+    await asyncio.to_thread(running.start)
+    busy = asyncio.create_task(load(running.url, sink))
+    report = []
+    try:
+        async with Prometheus(promtool, running) as prometheus:
+            while await prometheus.value('sum(up{job=~"fliq-.+"})') != 4:
+                await asyncio.sleep(1)
+            for role, alert in ALERTS.items():
+                [process] = running.of(role)
+                began_at = time.monotonic()
+                process.kill()
+                fired_s = await _until(prometheus, {alert}, began_at)
+                await asyncio.sleep(WITHIN_S - fired_s)  # the whole two minutes: nothing else may join it
+                assert await prometheus.firing() == {alert}
+                running.processes[running.processes.index(process)] = again = process.again()
+                restarted_at = time.monotonic()
+                await asyncio.to_thread(again.wait_ready)
+                cleared_s = await _until(prometheus, set(), restarted_at)
+                report.append(f"{role}: {alert} after {fired_s:.0f} s, cleared {cleared_s:.0f} s after the restart")
+                print(report[-1], flush=True)
+                span_s = int(time.monotonic() - began_at) + 5
+                found = await prometheus.query(
+                    f'count by (alertname) (max_over_time(ALERTS{{alertstate="firing"}}[{span_s}s]))'
+                )
+                assert {sample["metric"]["alertname"] for sample in found} == {alert}
+                await asyncio.sleep(30)
+    finally:
+        busy.cancel()
+        await asyncio.gather(busy, return_exceptions=True)
+        await asyncio.to_thread(running.close)
+
+
+async def _until(prometheus: Prometheus, wanted: set[str], began_at: float) -> float:
+    """Return the seconds from *began_at* until exactly *wanted* fire."""
+    while (firing := await prometheus.firing()) != wanted:
+        assert time.monotonic() - began_at < WITHIN_S, f"firing: {firing}, expected: {wanted}"
+        await asyncio.sleep(1)
+    return time.monotonic() - began_at

@@ -1,0 +1,178 @@
+"""A real Prometheus scrapes a running Fliq of four processes: dashboards and rules have data, labels are few, nothing fires."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import yaml
+
+from libs.domain.heartbeat import ACCOUNT
+from libs.runtime.metric_table import LABEL_VALUES, TABLE
+from scripts.dashboards import DASHBOARDS
+from tests.fakes.fold import fold_differences
+from tests.fakes.processes import RunningFliq
+from tests.fakes.running import OTHER_TOKEN, Client, FliqOf
+from tests.fakes.sink import Sink
+from tests.prometheus.server import FOLDER, Prometheus
+from tests.prometheus.source import Binaries
+
+# Not there while all is well: nothing has failed, nobody has resigned.
+ABSENT = {"fliq_resignations_total"}
+ABSENT_RULES = {"fliq:causes:recent10m", "fliq:causes:recent40m"}
+LEFT_TO_PROMETHEUS = {
+    "__name__",
+    "job",
+    "instance",
+    "le",
+    "generation",
+    "implementation",
+    "major",
+    "minor",
+    "patchlevel",
+}
+
+pytestmark = pytest.mark.timeout(100)
+
+
+async def until(condition: Callable[[], Awaitable[object]], what: str, *, timeout_s: float = 40.0) -> None:
+    """Ask until it holds."""
+    deadline = time.monotonic() + timeout_s
+    while not await condition():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.25)
+
+
+async def work(client: Client, sink: Sink) -> None:
+    """Have jobs succeed, fail and be told of."""
+    hook = {"webhook_url": f"{sink.url}/hook"}
+    told = len(sink.at("/hook"))
+    jobs = [await client.create(f"{sink.url}/{path}", 0.3, **hook) for path in ("ok", "ok", "status/500", "status/404")]
+    for job in jobs:
+        await client.wait_status(job["id"])
+    await client.call("GET", "/v1/jobs")
+    await client.call("GET", "/v1/nothing")
+    await sink.wait_for(lambda: len(sink.at("/hook")) == told + len(jobs))
+
+
+@pytest.fixture
+async def fliq(fliq_of: FliqOf) -> AsyncIterator[RunningFliq]:
+    """A Fliq of four processes, with a heartbeat each second."""
+    running = fliq_of("split", FLIQ_HEARTBEAT_SECONDS="1")
+    await asyncio.to_thread(running.start)
+    try:
+        yield running
+    finally:
+        await asyncio.to_thread(running.close)
+
+
+async def test_what_prometheus_sees(fliq: RunningFliq, sink: Sink, promtool: Binaries) -> None:
+    """One run for all: it takes seconds to start."""
+    async with Prometheus(promtool, fliq, interval_s=1) as prometheus, Client(fliq.url) as client:
+        await work(client, sink)
+
+        async def all_up() -> bool:
+            return await prometheus.value('sum(up{job=~"fliq-.+"})') == 4
+
+        await until(all_up, "four processes are scraped")
+        await work(client, sink)
+        await dashboards_have_data(prometheus)
+        await rules_have_data(prometheus)
+        await metrics_are_those_of_the_table(prometheus)
+        await labels_are_few(prometheus)
+        await heartbeats_come_and_nobody_sees_them(prometheus, fliq, client)
+        assert await prometheus.firing() == set()
+
+
+async def dashboards_have_data(prometheus: Prometheus) -> None:
+    """Every query of every panel returns something, but for those whose silence is good news."""
+    queries = {
+        (title, panel.title, query): panel.is_rare
+        for title, panels in DASHBOARDS.values()
+        for panel in panels
+        for query in panel.queries.values()
+    }
+
+    async def missing() -> list[tuple[str, str, str]]:
+        found = []
+        for place, is_rare in queries.items():
+            query = place[2].replace("$__rate_interval", "10s")
+            if not await prometheus.query(query) and not is_rare and "resignations" not in query:
+                found.append(place)
+        return found
+
+    async def none_missing() -> bool:
+        return not await missing()
+
+    deadline = time.monotonic() + 40
+    while not await none_missing():
+        assert time.monotonic() < deadline, await missing()
+        await asyncio.sleep(0.5)
+
+
+async def rules_have_data(prometheus: Prometheus) -> None:
+    """Every rule and alert is evaluated without an error; every recorded series is there."""
+    groups = (await prometheus.get("rules"))["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    shipped = [
+        rule
+        for file in ("fliq.rules.yaml", "fliq.alerts.yaml")
+        for group in yaml.safe_load((FOLDER / file).read_text())["groups"]
+        for rule in group["rules"]
+    ]
+    assert len(rules) == len(shipped)
+    assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
+    for name in {rule["record"] for rule in shipped if "record" in rule} - ABSENT_RULES:
+        assert await prometheus.query(name), name
+
+
+async def metrics_are_those_of_the_table(prometheus: Prometheus) -> None:
+    """What is scraped under fliq_ is what the page documents, neither more nor less."""
+    names = set(await prometheus.get("label/__name__/values"))
+    ours = {name for name in names if name.startswith("fliq_")}
+    known = {row.name for row in TABLE if row.kind != "histogram"}
+    known |= {f"{row.name}_{end}" for row in TABLE if row.kind == "histogram" for end in ("bucket", "count", "sum")}
+    assert ours - known == set()
+    assert known - ours - ABSENT == set()
+    assert {"process_open_fds", "process_resident_memory_bytes", "process_start_time_seconds"} <= names
+
+
+async def labels_are_few(prometheus: Prometheus) -> None:
+    """No label holds an account, an address or an id, and none has a name that the page does not list."""
+    series = await prometheus.get("series", **{"match[]": '{job=~"fliq-.+"}'})
+    ours = [each for each in series if each["__name__"].startswith("fliq_")]
+    assert len(ours) > 300
+    assert {name for each in ours for name in each} <= LEFT_TO_PROMETHEUS | set(LABEL_VALUES)
+    banned = re.compile(r"(job|sched|exec)_[0-9a-z]{26}|://|default|" + ACCOUNT)
+    values = {each[name] for each in ours for name in each if name not in ("instance", "__name__")}
+    assert [value for value in values if banned.search(value)] == []
+    assert len(values) < 150, sorted(values)
+
+
+async def heartbeats_come_and_nobody_sees_them(prometheus: Prometheus, fliq: RunningFliq, client: Client) -> None:
+    """The gauge is seconds old; no account can list, read or make one; the tables are the fold of the log, with them."""
+    age = await prometheus.value("fliq:heartbeat_age_seconds:min")
+    assert age is not None
+    assert age < 20
+    beat = None
+    async with fliq.open_log() as log:
+        for partition in range(await log.partitions()):
+            for record in await log.read(partition, 0):
+                event = json.loads(record.envelope.value)
+                if record.envelope.type == "job.scheduled" and event["account"] == ACCOUNT:
+                    beat = event["job_id"]
+    assert beat is not None
+    async with Client(fliq.url, OTHER_TOKEN) as other:
+        for each in (client, other):
+            status, page, _ = await each.call("GET", "/v1/jobs?limit=100")
+            assert status == 200
+            assert [job["id"] for job in page["jobs"] if job["url"].startswith("fliq:")] == []
+            assert (await each.call("GET", f"/v1/jobs/{beat}"))[0] == 404
+            assert (await each.call("DELETE", f"/v1/jobs/{beat}"))[0] == 404
+            refused = {"url": "fliq://heartbeat/", "scheduled_at": "2099-01-01T00:00:00Z"}
+            assert (await each.call("POST", "/v1/jobs", refused))[0] == 400
+    assert await fold_differences(fliq) == []
