@@ -40,31 +40,36 @@ PARTITIONS = (
 _given_ports: set[int] = set()
 
 
-def free_port() -> int:
+def free_port(count: int = 1) -> int:
     """
-    Return a port that was free a moment ago, and that this run has not given out before.
+    Return a port that was free a moment ago, as the *count* - 1 behind it were, and that this run has not given out before.
 
-    It lies below the range out of which the system takes ports by itself.
+    They lie below the range out of which the system takes ports by itself.
     """
     for _ in range(1000):
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        if port in _given_ports:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            _given_ports.add(port)
-            return port
+        first = random.SystemRandom().randrange(20_000, 32_000)
+        ports = range(first, first + count)
+        if not _given_ports.intersection(ports) and all(map(_is_free, ports)):
+            _given_ports.update(ports)
+            return first
     raise AssertionError("no free port in a thousand tries")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class FliqProcess:
     """One `fliq <role>` process; its output goes to a file that is shown when something fails."""
 
-    def __init__(self, role: str, environment: dict[str, str], directory: Path) -> None:
+    def __init__(self, role: str, environment: dict[str, str], directory: Path, *, module: str = "services") -> None:
         self.role = role
+        self.module = module
         self.admin_port = int(environment["FLIQ_ADMIN_PORT"])
         self.port = int(environment["FLIQ_PORT"])
         self.output = directory / f"{role}-{self.admin_port}.log"
@@ -72,7 +77,7 @@ class FliqProcess:
         self._is_asked_to_stop = False
         with self.output.open("ab") as sink:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "services", role],
+                [sys.executable, "-m", module, role],
                 cwd=ROOT,
                 env=environment,
                 stdout=sink,
@@ -82,7 +87,7 @@ class FliqProcess:
 
     def again(self) -> FliqProcess:
         """Start it once more, as it was started before: at the same ports, with the same settings."""
-        return FliqProcess(self.role, self._environment, self.output.parent)
+        return FliqProcess(self.role, self._environment, self.output.parent, module=self.module)
 
     @property
     def pid(self) -> int:
@@ -213,11 +218,11 @@ class RunningFliq:
             process.wait_ready()
         return self
 
-    def spawn(self, role: str, **settings: str) -> FliqProcess:
-        """Start one process more."""
+    def spawn(self, role: str, *, module: str = "services", **settings: str) -> FliqProcess:
+        """Start one process more, of another build if *module* is that."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("FLIQ_", "PG"))}
         environment = clean | self.settings | {"FLIQ_ADMIN_PORT": str(free_port())} | settings
-        return FliqProcess(role, environment, self.directory)
+        return FliqProcess(role, environment, self.directory, module=module)
 
     @asynccontextmanager
     async def open_log(self) -> AsyncIterator[Log]:
