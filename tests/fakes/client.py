@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import aiohttp
 
+TRIES = 20
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -77,9 +78,17 @@ class Client:
             return answer.status, json.loads(text) if text else None, dict(answer.headers)
 
     async def create(self, url: str, at: float | str, **fields: Any) -> dict[str, Any]:
-        """Create a job *at* so many seconds ahead, or at an instant; returns the job."""
-        when = at if isinstance(at, str) else in_seconds(at)
-        status, job, _ = await self.call("POST", "/v1/jobs", {"url": url, "scheduled_at": when, **fields})
+        """
+        Create a job *at* so many seconds ahead, or at an instant; returns the job.
+
+        An instant so many seconds ahead may have passed by the time the request is read, on a machine that is busy with
+        something else: then it is asked for anew.
+        """
+        for _ in range(TRIES):
+            when = at if isinstance(at, str) else in_seconds(at)
+            status, job, _ = await self.call("POST", "/v1/jobs", {"url": url, "scheduled_at": when, **fields})
+            if status != 400 or isinstance(at, str) or job["error"]["code"] != "invalid_scheduled_at":
+                break
         assert status == 201, (status, job)
         return job  # type: ignore[no-any-return]
 

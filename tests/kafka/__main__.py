@@ -16,6 +16,7 @@ from tests.kafka.broker import Brokers, runs, stop_detached
 from tests.kafka.source import find
 
 FIRST_PORT = 9092
+ADDRESS = "address"  # where `make up` finds what runs (services/up/run.py)
 
 
 def main() -> int:
@@ -29,6 +30,7 @@ def main() -> int:
             return up(directory, wanted.brokers)
         case "down":
             pids = stop_detached(directory)
+            (directory / ADDRESS).unlink(missing_ok=True)
             print(
                 f"fliq: {len(pids)} broker(s) ended, the data stays in {directory}" if pids else "fliq: no broker runs"
             )
@@ -54,7 +56,9 @@ def up(directory: Path, count: int) -> int:
     except Unavailable as error:
         print(f"fliq: {error}", file=sys.stderr)
         return 1
-    print(f"fliq: Kafka is up, its data in {place}. FLIQ_KAFKA_BOOTSTRAP={brokers.bootstrap} makes it the log.")
+    (directory / ADDRESS).write_text(f"{brokers.bootstrap}\n", encoding="ascii")
+    print(f"fliq: Kafka is up, its data in {place}. make up takes it for the log, and so does all of Fliq with")
+    print(f"fliq: FLIQ_KAFKA_BOOTSTRAP={brokers.bootstrap}")
     return 0
 
 

@@ -1,0 +1,31 @@
+"""Databases: one server can hold the tables of several logs, each in a database of its own."""
+
+import asyncpg
+
+from libs.store.errors import translated
+from libs.store.pool import CONNECT_TIMEOUT_S
+
+_CREATE_S = 30.0
+
+
+async def ensure_database(dsn: str, name: str) -> None:
+    """
+    Make the database *name* on the server at *dsn*, unless it is there.
+
+    Args:
+        name: lower-case letters, digits and underscores.
+
+    Raises:
+        ValueError: any other name.
+        StoreUnavailable: the server cannot be reached.
+    """
+    if not (name.isascii() and name.isidentifier() and name == name.lower()):
+        raise ValueError(f"{name!r} is no name for a database")
+    with translated():
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=_CREATE_S)
+        try:
+            await connection.execute(f"CREATE DATABASE {name}")
+        except asyncpg.DuplicateDatabaseError:
+            pass  # from an earlier start
+        finally:
+            await connection.close()
