@@ -30,12 +30,13 @@ from libs.store.errors import StoreUnavailable, within
 from libs.store.leases import Lease
 
 INTERVAL_S: Final = 1.0
-LOOK_S: Final = 0.25  # between two looks for leases that became free
+LOOK_S: Final = 0.15  # between two looks for leases that became free
 HAND_BACK_SHARE: Final = 16  # at most one in so many partitions is handed back at a time
 CERTAIN_FRACTION: Final = 0.6
 CALLBACK_TIMEOUT_S: Final = 5.0
 RELEASE_TIMEOUT_S: Final = 2.0
 DRAIN_S: Final = 35.0  # for a node that was asked to drain: longer than most calls take, so that none is made twice
+ENDING_EVERY_S: Final = 0.02  # between two looks at what a holder that ends is done with
 HAND_BACK_S: Final = 5.0  # most calls have ended by then; the partition is not served meanwhile
 NOT_TAKEN_PAUSE_S: Final = 2.0  # after a lease that could not be taken up
 PATIENCE_MIN_S: Final = 0.5  # for one answer of the database, when certainty has run out already
@@ -128,6 +129,7 @@ class LeaseKeeper:
         self._before_release = before_release
         self._going_back: dict[int, tuple[Lease, float]] = {}
         self._is_fenced = is_fenced
+        self._is_ending = False
         self._answered_at = -math.inf
         self._members = 0
         self._task: asyncio.Task[None] | None = None
@@ -151,6 +153,30 @@ class LeaseKeeper:
         """Begin to take and renew leases; returns at once, gaining happens behind."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"lease keeper {self._leases.role}")
+
+    async def end(self, timeout_s: float) -> None:
+        """
+        Take no more, and give each lease back as soon as its holder is done with it.
+
+        Returns when none is left, or after *timeout_s*. What is still held is renewed meanwhile. Others count us no more, and take
+        over what is given back.
+        """
+        if self._task is None:
+            return
+        self._is_ending = True
+        async with self._busy:
+            await self._bounded(self._leases.leave())
+        ends_at = self._clock.monotonic_s() + timeout_s
+        may_release = self._may_release or _always
+        while self._held and self._clock.monotonic_s() < ends_at:
+            async with self._busy:
+                done = [lease for partition, lease in self._held.items() if may_release(partition)]
+                for lease in done:
+                    await self._lose(lease.partition)
+                if done:
+                    await self._bounded(self._leases.release(done))
+            if self._held:
+                await self._clock.sleep(ENDING_EVERY_S)
 
     async def stop(self) -> None:
         """Lose and release everything; harmless before `start` and twice."""
@@ -196,7 +222,7 @@ class LeaseKeeper:
 
     async def _look(self) -> None:
         """Between two rounds: take what became free, if that is ours to take."""
-        if not self._members or self._going_back:
+        if not self._members or self._going_back or self._is_ending:
             return  # the first round has not come to its end yet, or we have too many
         try:
             async with self._busy:
@@ -220,7 +246,8 @@ class LeaseKeeper:
                 await self._renew()
             finally:
                 await self._drop_uncertain()
-            await self._balance()
+            if not self._is_ending:
+                await self._balance()
 
     async def _renew(self) -> None:
         leases = list(self._held.values())

@@ -69,6 +69,9 @@ class Keeper(Protocol):
     async def start(self) -> None:
         """Begin to take leases."""
 
+    async def end(self, timeout_s: float) -> None:
+        """Take no more, and release each when the service is done with it; returns when none is left, or after *timeout_s*."""
+
     async def stop(self) -> None:
         """Release them all and take no more."""
 

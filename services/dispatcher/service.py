@@ -136,14 +136,15 @@ class DispatcherService(StartStop):
 
     async def on_stop(self) -> None:
         """
-        Drain, then give the leases back.
+        Drain, and give each lease back as soon as nothing of its partition is under way: a slow call holds up its own only.
 
         Cancelled while it drains, it breaks off what is under way.
         """
         self._is_taking = False
         try:
             await self._stop_taking()
-            await self._drain()
+            if self.keeper is not None:
+                await asyncio.gather(self.keeper.end(self._drain_s), self._drain())
         finally:
             await self._calls.stop()
             if self.keeper is not None:

@@ -39,7 +39,7 @@ READ_MAX: Final = 200  # records folded in one go, so that the loop stays free f
 RETRY_MS: Final = 500  # before the tables are asked again
 UNSAVED_MAX: Final = 1_000  # changed states not yet in the tables; then reading waits: a larger flush holds the loop up
 UNSAVED_BYTES_MAX: Final = 32_000_000  # the same for the specs among them: a flush is one message to the database
-HAND_OFF_EARLY_MS: Final = 1_000  # due events of the next second are written before a partition is handed over
+HAND_OFF_EARLY_MS: Final = 1_500  # due events of this time are written before a partition is handed over
 
 log = structlog.get_logger("scheduler")
 
@@ -192,7 +192,7 @@ class PartitionOwner:
             self._timer.cancel()
 
     async def hand_off(self) -> None:
-        """Write the due events of the next second early and wait until all that was decided is read back and saved."""
+        """Write the due events of the next moments early and wait until all that was decided is read back and saved."""
         crash_at("scheduler.before_hand_off")
         self._decide(early_ms=HAND_OFF_EARLY_MS)
         while self._outbox or self._appending or self._decider.overlay_count or self._has_unsaved:

@@ -78,9 +78,13 @@ class HandKeeper:
         self.held: set[int] = set()
         self.is_certain = True
         self.released_at_stop: set[int] | None = None
+        self.ended_within_s: float | None = None
 
     async def start(self) -> None:
         self.released_at_stop = None
+
+    async def end(self, timeout_s: float) -> None:
+        self.ended_within_s = timeout_s
 
     async def stop(self) -> None:
         self.released_at_stop = set(self.held)

@@ -276,6 +276,30 @@ async def test_many_partitions_are_balanced_in_a_few_rounds() -> None:
     assert (len(first.held), len(second.held)) == (32, 32)
 
 
+async def test_who_ends_gives_each_lease_back_when_its_holder_is_done(table: Table) -> None:
+    """One slow call holds up its own partition and no other; nothing is taken any more, and others no longer count the node."""
+    node = Node(table, "a")
+    busy = {1, 3}
+    node.keeper._may_release = lambda partition: partition not in busy
+    await node.keeper.start()
+    await _until(lambda: node.held == {0, 1, 2, 3})
+    ending = asyncio.create_task(node.keeper.end(30))
+    await _until(lambda: [part for part, holder in table.holder.items() if holder is None] == [0, 2])
+    assert node.held == {1, 3}
+    assert table.nodes == set()
+    await node.tick()
+    await node.keeper._look()
+    assert node.held == {1, 3}
+    busy.remove(1)
+    await _until(lambda: node.clock.wake() or node.held == {3})
+    node.clock.at_s += 30
+    await _until(lambda: node.clock.wake() or ending.done())
+    assert node.held == {3}
+    await node.keeper.stop()
+    assert set(table.holder.values()) == {None}
+    assert table.nodes == set()
+
+
 async def test_a_stolen_lease_is_lost_and_the_others_stay(table: Table) -> None:
     """What the database says is another's is lost at the next renewal."""
     node = Node(table, "a")
@@ -453,7 +477,7 @@ async def test_more_members_than_partitions_leave_some_to_spare(table: Table) ->
     assert (late.held, late.keeper.is_spare) == (set(), False)
 
 
-async def _until(condition: Callable[[], bool]) -> None:
+async def _until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - turns of the loop; no time passes
             await asyncio.sleep(0)
