@@ -19,7 +19,7 @@ from typing import Final
 from tests.chaos.cluster import Cluster, Member
 from tests.chaos.poison import poison
 
-Hurt = AbstractAsyncContextManager[None]
+Hurt = AbstractAsyncContextManager[str | None]  # in words, what was done, where the name does not say it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,72 +84,73 @@ def _of(cluster: Cluster, name: str) -> Member:
 
 
 @asynccontextmanager
-async def _kill(cluster: Cluster, _: random.Random, name: str) -> AsyncIterator[None]:
+async def _kill(cluster: Cluster, _: random.Random, name: str) -> AsyncIterator[str | None]:
     member = _of(cluster, name)
     await asyncio.to_thread(member.kill)
     try:
-        yield
+        yield None
     finally:
         await cluster.spawn(member)
 
 
 @asynccontextmanager
-async def _freeze(cluster: Cluster, _: random.Random, name: str) -> AsyncIterator[None]:
+async def _freeze(cluster: Cluster, _: random.Random, name: str) -> AsyncIterator[str | None]:
     member = _of(cluster, name)
     member.signal(signal.SIGSTOP)
     try:
-        yield
+        yield None
     finally:
         member.signal(signal.SIGCONT)
 
 
 @asynccontextmanager
-async def _term(cluster: Cluster, _: random.Random, name: str) -> AsyncIterator[None]:
+async def _term(cluster: Cluster, _: random.Random, name: str) -> AsyncIterator[str | None]:
     member = _of(cluster, name)
     member.signal(signal.SIGTERM)
     try:
         code = await cluster.wait_ended(member)
         if code != 0:
             raise AssertionError(f"{name} was asked to stop and ended with {code}")
-        yield
+        yield None
     finally:
         await cluster.spawn(member)
 
 
 @asynccontextmanager
-async def _rebalance(cluster: Cluster, draw: random.Random, _: str) -> AsyncIterator[None]:
+async def _rebalance(cluster: Cluster, draw: random.Random, _: str) -> AsyncIterator[str | None]:
     joined = await cluster.join(draw.choice(("scheduler", "dispatcher", "webhooks")))
     try:
-        yield
+        yield joined.name
     finally:
         await cluster.leave(joined)
 
 
 @asynccontextmanager
-async def _step(cluster: Cluster, draw: random.Random, name: str) -> AsyncIterator[None]:
-    cluster.clocks.set(name, draw.choice((-86_400_000, -30_000, -1_500, -300, 300, 1_500, 30_000, 3_600_000)))
+async def _step(cluster: Cluster, draw: random.Random, name: str) -> AsyncIterator[str | None]:
+    offset_ms = draw.choice((-86_400_000, -30_000, -1_500, -300, 300, 1_500, 30_000, 3_600_000))
+    cluster.clocks.set(name, offset_ms)
     try:
-        yield
+        yield f"by {offset_ms} ms"
     finally:
         cluster.clocks.set(name, 0)
 
 
 def _restart_postgres(how: int) -> Callable[[Cluster, random.Random, str], Hurt]:
     @asynccontextmanager
-    async def does(cluster: Cluster, draw: random.Random, _: str) -> AsyncIterator[None]:
+    async def does(cluster: Cluster, draw: random.Random, _: str) -> AsyncIterator[str | None]:
         await cluster.restart_postgres(how, down_s=draw.choice((0.0, 0.0, 1.0, 5.0)))
-        yield
+        yield None
 
     return does
 
 
 @asynccontextmanager
-async def _freeze_postgres(cluster: Cluster, _: random.Random, __: str) -> AsyncIterator[None]:
+async def _freeze_postgres(cluster: Cluster, _: random.Random, __: str) -> AsyncIterator[str | None]:
     stopped = cluster.postgres_tree()
     for pid in stopped:
         _signal(pid, signal.SIGSTOP)
     try:
-        yield
+        yield None
     finally:
         for pid in stopped:
             _signal(pid, signal.SIGCONT)
@@ -163,31 +164,31 @@ def _signal(pid: int, number: int) -> None:
 
 
 @asynccontextmanager
-async def _kill_broker(cluster: Cluster, _: random.Random, name: str) -> AsyncIterator[None]:
+async def _kill_broker(cluster: Cluster, _: random.Random, name: str) -> AsyncIterator[str | None]:
     async with _dead(cluster, [name]):
-        yield
+        yield None
 
 
 @asynccontextmanager
-async def _kill_leader(cluster: Cluster, draw: random.Random, _: str) -> AsyncIterator[None]:
+async def _kill_leader(cluster: Cluster, draw: random.Random, _: str) -> AsyncIterator[str | None]:
     async with _dead(cluster, [await cluster.leader_of(draw.randrange(cluster.partitions))]):
-        yield
+        yield None
 
 
 @asynccontextmanager
-async def _kill_brokers(cluster: Cluster, _: random.Random, __: str) -> AsyncIterator[None]:
+async def _kill_brokers(cluster: Cluster, _: random.Random, __: str) -> AsyncIterator[str | None]:
     async with _dead(cluster, _brokers(cluster)):
-        yield
+        yield None
 
 
 @asynccontextmanager
-async def _dead(cluster: Cluster, names: list[str]) -> AsyncIterator[None]:
+async def _dead(cluster: Cluster, names: list[str]) -> AsyncIterator[str | None]:
     assert cluster.brokers is not None
     brokers = [cluster.broker_called(name) for name in names]
     for broker in brokers:
         await asyncio.to_thread(cluster.brokers.order, broker, "kill")
     try:
-        yield
+        yield None
     finally:
         for broker in brokers:
             cluster.brokers.start_one(broker)
@@ -196,25 +197,25 @@ async def _dead(cluster: Cluster, names: list[str]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _freeze_broker(cluster: Cluster, _: random.Random, name: str) -> AsyncIterator[None]:
+async def _freeze_broker(cluster: Cluster, _: random.Random, name: str) -> AsyncIterator[str | None]:
     async with _frozen(cluster, [name]):
-        yield
+        yield None
 
 
 @asynccontextmanager
-async def _freeze_brokers(cluster: Cluster, _: random.Random, __: str) -> AsyncIterator[None]:
+async def _freeze_brokers(cluster: Cluster, _: random.Random, __: str) -> AsyncIterator[str | None]:
     async with _frozen(cluster, _brokers(cluster)):
-        yield
+        yield None
 
 
 @asynccontextmanager
-async def _frozen(cluster: Cluster, names: list[str]) -> AsyncIterator[None]:
+async def _frozen(cluster: Cluster, names: list[str]) -> AsyncIterator[str | None]:
     assert cluster.brokers is not None
     brokers = [cluster.broker_called(name) for name in names]
     for broker in brokers:
         await asyncio.to_thread(cluster.brokers.order, broker, "stop")
     try:
-        yield
+        yield None
     finally:
         for broker in brokers:
             await asyncio.to_thread(cluster.brokers.order, broker, "go on")
@@ -224,14 +225,14 @@ def _link(where: str, *modes: str, one: bool) -> Callable[[Cluster, random.Rando
     """Disturb the link to *where* (`brokers` is all of them), for one process or for all."""
 
     @asynccontextmanager
-    async def does(cluster: Cluster, draw: random.Random, name: str) -> AsyncIterator[None]:
+    async def does(cluster: Cluster, draw: random.Random, name: str) -> AsyncIterator[str | None]:
         mode = draw.choice(modes)
         rule = {"mode": mode, "ms": draw.choice((50, 200, 600)) if mode == "delay" else draw.choice((150, 500))}
         places = _brokers(cluster) if where == "brokers" else [name] if where == "broker" else [where]
         who = {"who": name} if one else {}
         number = await cluster.links.add(*[{**rule, **who, "where": place} for place in places])
         try:
-            yield
+            yield f"{mode} {rule['ms']} ms" if mode in ("delay", "reset") else mode
         finally:
             await cluster.links.remove(number)
 
@@ -239,9 +240,9 @@ def _link(where: str, *modes: str, one: bool) -> Callable[[Cluster, random.Rando
 
 
 @asynccontextmanager
-async def _poison(cluster: Cluster, draw: random.Random, _: str) -> AsyncIterator[None]:
+async def _poison(cluster: Cluster, draw: random.Random, _: str) -> AsyncIterator[str | None]:
     await poison(cluster, draw)
-    yield
+    yield None
 
 
 _HOLDS: Final = ("hold", "hold_up", "hold_down", "refuse")

@@ -121,6 +121,7 @@ class Fault:
     until: float
     healed_at: float | None = None
     is_graceful: bool = False
+    detail: str = ""
 
     @property
     def excuses_repetition(self) -> bool:

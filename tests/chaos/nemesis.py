@@ -99,9 +99,13 @@ class Nemesis:
         # Drawn here, so that the order in which two at once proceed changes nothing of what is drawn later.
         chance, held_s = random.Random(self._draw.random()), self._draw.uniform(*kind.hold_s)
         hurt = kind.does(self.cluster, chance, given)
-        begun.append(Fault(kind=f"{kind.name} {given}", at=now_ms(), until=0, is_graceful=kind.graceful))
+        at = now_ms()
+        begun.append(Fault(kind=f"{kind.name} {given}", at=at, until=at, is_graceful=kind.graceful))
         async with asyncio.timeout(STEP_S):
-            await hurt.__aenter__()
+            how = await hurt.__aenter__()
+        if how is not None:
+            begun[:] = [replace(each, detail=how) if each.at == at else each for each in begun]
+            self.say(f"  {kind.name} ({given}): {how}")
         try:
             await asyncio.sleep(held_s)
         finally:

@@ -22,7 +22,7 @@ def _poisons(job_id: str, now: int) -> Iterator[Envelope]:
     yield good._replace(value=b"\xff\x00\xfe not JSON")
     yield good._replace(value=b'{"job_id": ')
     yield good._replace(value=b"[]")
-    yield good._replace(version=99)
+    yield good._replace(version=99, must_understand=False)  # one that must be understood halts its readers, by design
     yield good._replace(type="job.unheard_of", must_understand=False)
     yield good._replace(type="attempt.due", claim=None, value=b"{}")
     yield good._replace(type="attempt.due", claim="999999999.nobody", value=b"{}")

@@ -104,7 +104,7 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "deaths": outcome.deaths,
         "fault_log": [
             {
-                "kind": each.kind,
+                "kind": f"{each.kind} {each.detail}".strip(),
                 "at_s": round((each.at - outcome.begun_at) / 1000, 1),
                 "held_s": round(((each.healed_at or each.until) - each.at) / 1000, 1),
                 "recovered_s": round((each.until - (each.healed_at or each.until)) / 1000, 1),
