@@ -29,3 +29,18 @@ async def ensure_database(dsn: str, name: str) -> None:
             pass  # from an earlier start
         finally:
             await connection.close()
+
+
+async def has_database(dsn: str, name: str) -> bool:
+    """
+    Return whether the server at *dsn* has the database *name*.
+
+    Raises:
+        StoreUnavailable: the server cannot be reached.
+    """
+    with translated():
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=_CREATE_S)
+        try:
+            return bool(await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name))
+        finally:
+            await connection.close()

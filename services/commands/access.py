@@ -29,10 +29,12 @@ from libs.runtime import embedded_address
 from libs.runtime.config import Settings
 from libs.runtime.embedded_postgres import EmbeddedPostgres
 from libs.runtime.postgres_binaries import EmbeddedPostgresError
+from libs.store.databases import has_database
 from libs.store.errors import StoreUnavailable
 from libs.store.migrate import SchemaError, look
 from libs.store.pool import open_pool
 from services.parts import StartError, kafka_access
+from services.up.plan import LogPlace, in_database
 
 CLOSE_S: Final = 5.0
 
@@ -40,7 +42,7 @@ CLOSE_S: Final = 5.0
 @asynccontextmanager
 async def database(settings: Settings, *, may_start: bool = True) -> AsyncIterator[str]:
     """
-    Give the address of the database that the settings name.
+    Give the address of the database that the settings name; of the embedded ones the one that `make up` made for this log.
 
     Args:
         may_start: start an embedded server that does not run, and stop it afterwards.
@@ -54,7 +56,7 @@ async def database(settings: Settings, *, may_start: bool = True) -> AsyncIterat
     place = settings.data_dir.absolute()
     running = _running(place)
     if running is not None:
-        yield running
+        yield await _of_log(settings, running)
         return
     if not embedded_address.exists(place):
         raise StartError(f"no Fliq has run in {place} yet: set FLIQ_DATA_DIR to its directory, or FLIQ_DATABASE_URL")
@@ -65,7 +67,7 @@ async def database(settings: Settings, *, may_start: bool = True) -> AsyncIterat
             server = await stack.enter_async_context(EmbeddedPostgres(place, say=_to_stderr))
         except EmbeddedPostgresError as error:
             raise StartError(str(error)) from error
-        yield server.dsn
+        yield await _of_log(settings, server.dsn)
 
 
 @asynccontextmanager
@@ -168,6 +170,15 @@ def _running(data_dir: Path) -> str | None:
         return embedded_address.running_address(data_dir)
     except OSError as error:
         raise StartError(f"FLIQ_DATA_DIR: cannot use {data_dir}: {error.strerror}") from error
+
+
+async def _of_log(settings: Settings, dsn: str) -> str:
+    """Return the address of the tables of this log: `make up` gives those of a log in Kafka a database of their own."""
+    name = LogPlace(bootstrap=settings.kafka_bootstrap, topic=settings.kafka_topic).database
+    try:
+        return in_database(dsn, name) if await has_database(dsn, name) else dsn
+    except StoreUnavailable as error:
+        raise StartError(str(error)) from error
 
 
 def _to_stderr(line: str) -> None:
