@@ -214,8 +214,9 @@ def find_log(settings: Settings) -> LogPlace:
     Raises:
         StartError: `make kafka-up` started brokers, and they do not answer.
     """
-    if settings.kafka_bootstrap is not None:
-        return LogPlace(bootstrap=settings.kafka_bootstrap, topic=settings.kafka_topic)
+    named = settings.kafka_bootstrap
+    if named is not None:
+        return LogPlace(bootstrap=named, topic=settings.kafka_topic)
     try:
         bootstrap = (settings.data_dir / KAFKA_ADDRESS).read_text(encoding="ascii").strip()
     except OSError:
