@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.campaign import SPLIT, Order, run
+from tests.chaos.faults import KINDS
 from tests.chaos.report import write
 from tests.kafka.source import find
 
@@ -33,6 +34,7 @@ def main() -> int:
     for role, count in SPLIT.items():
         parser.add_argument(f"--{PLURAL.get(role, role + 's')}", dest=role, type=int, default=count, help="processes")
     parser.add_argument("--only", default="", help="comma list of kinds of faults")
+    parser.add_argument("--without", default="", help="comma list of kinds of faults to leave out")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     if asked.topology == "kafka" and find(show=True).kind != "java":
@@ -51,7 +53,7 @@ def main() -> int:
         brokers=asked.brokers,
         partitions=asked.partitions or (16 if asked.topology == "kafka" else 4),
         counts={} if asked.topology == "embedded" else {role: getattr(asked, role) for role in SPLIT},
-        only=tuple(each for each in asked.only.split(",") if each),
+        only=tuple(kind.name for kind in KINDS if _is_wanted(kind.name, asked.only, asked.without)),
         say=lambda line: print(f"chaos: {line}", flush=True),
     )
     order.say(f"{asked.topology}, seed {seed}, {asked.minutes:g} minutes at {asked.rate:g} jobs/s; into {out}")
@@ -59,6 +61,10 @@ def main() -> int:
     summary = write(outcome)
     print(summary, flush=True)
     return 0 if outcome.is_good else 1
+
+
+def _is_wanted(name: str, only: str, without: str) -> bool:
+    return (not only or name in only.split(",")) and name not in without.split(",")
 
 
 if __name__ == "__main__":
