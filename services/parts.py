@@ -19,12 +19,13 @@ import structlog
 from libs.egress.policy import EgressPolicy
 from libs.log import Log
 from libs.log.kafka import KafkaAccess, KafkaLog
-from libs.log.kafka.look import look
+from libs.log.kafka.look import look, troubles
 from libs.log.measured import MeasuredLog
 from libs.log.port import LogError
 from libs.log.postgres import PostgresLog
 from libs.log.postgres.look import partition_count
 from libs.log.shown import Show
+from libs.log.trouble import Condition, Trouble
 from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.runtime.config import Settings, SettingsError
 from libs.runtime.embedded_postgres import EmbeddedPostgres
@@ -137,9 +138,11 @@ class Parts:
         return self.embedded.dsn
 
 
-async def open_log(settings: Settings, dsn: str, stack: AsyncExitStack, *, partitions: int | None = None) -> Log:
+async def open_log(
+    settings: Settings, dsn: str, stack: AsyncExitStack, *, partitions: int | None = None, must_exist: bool = False
+) -> Log:
     """
-    Open the log that the settings name, made if there is none; *stack* closes it.
+    Open the log that the settings name, made if there is none and *must_exist* is not set; *stack* closes it.
 
     Args:
         partitions: grow it to so many. Without that a log keeps the number that it has, whatever the settings say: grown while
@@ -150,9 +153,12 @@ async def open_log(settings: Settings, dsn: str, stack: AsyncExitStack, *, parti
         StartError: it cannot be reached, or is not as Fliq needs it.
     """
     log: Log
-    place = _database_name(settings) if settings.kafka_bootstrap is None else "FLIQ_KAFKA_BOOTSTRAP: "
+    place = log_place(settings)
     try:
-        count = partitions or await log_partitions(settings, dsn) or settings.partition_count
+        found = await log_partitions(settings, dsn)
+        if must_exist and found is None:
+            raise StartError(f"{place}there is no log yet: start the services first")
+        count = partitions or found or settings.partition_count
         if settings.partitions is not None and partitions is None and settings.partitions != count:
             _log.warning("the log keeps its number of partitions", FLIQ_PARTITIONS=settings.partitions, log=count)
         if settings.kafka_bootstrap is None:
@@ -168,6 +174,16 @@ async def open_log(settings: Settings, dsn: str, stack: AsyncExitStack, *, parti
     return log
 
 
+def log_place(settings: Settings) -> str:
+    """Return the variable where trouble with the log is mended, as the beginning of a line."""
+    return "FLIQ_KAFKA_BOOTSTRAP: " if is_log_apart(settings) else _database_name(settings)
+
+
+def is_log_apart(settings: Settings) -> bool:
+    """Whether the log is kept elsewhere than the tables, so that it can be looked at without them."""
+    return settings.kafka_bootstrap is not None
+
+
 async def log_partitions(settings: Settings, dsn: str) -> int | None:
     """
     Return how many partitions the log that the settings name has; None when there is none yet.
@@ -176,9 +192,23 @@ async def log_partitions(settings: Settings, dsn: str) -> int | None:
         LogError: it cannot be reached.
         SettingsError: the settings of Kafka contradict each other.
     """
+    return (await log_condition(settings, dsn)).partitions
+
+
+async def log_condition(settings: Settings, dsn: str) -> Condition:
+    """Return how the log that the settings name is, raising as `log_partitions` does; *dsn* is for a log in PostgreSQL."""
     if settings.kafka_bootstrap is None:
-        return await partition_count(dsn) or None
-    return len((await look(kafka_access(settings), settings.kafka_topic)).partitions) or None
+        count = await partition_count(dsn)
+        none = (
+            []
+            if count
+            else [Trouble("there is no log in this database", "start the services, or run `fliq migrate`", True)]
+        )
+        return Condition(f"in PostgreSQL, {count} partitions", count or None, none)
+    name = settings.kafka_topic
+    topic = await look(kafka_access(settings), name)
+    said = f"topic {name}: {len(topic.partitions)} partitions, {topic.brokers} brokers"
+    return Condition(said, len(topic.partitions) or None, troubles(name, topic))
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:

@@ -12,7 +12,6 @@ Troubles that come up inside, `LogError` and `StoreUnavailable`, leave as `Start
 from __future__ import annotations
 
 import asyncio
-import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,11 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from libs.log import Log
-from libs.log.kafka import KafkaLog
-from libs.log.kafka.look import look as look_at_topic
 from libs.log.port import LogError
-from libs.log.postgres import PostgresLog
-from libs.log.postgres.look import partition_count
 from libs.runtime import embedded_address
 from libs.runtime.config import Settings
 from libs.runtime.embedded_postgres import EmbeddedPostgres
@@ -33,7 +28,7 @@ from libs.store.databases import has_database
 from libs.store.errors import StoreUnavailable
 from libs.store.migrate import SchemaError, look
 from libs.store.pool import open_pool
-from services.parts import StartError, kafka_access
+from services.parts import StartError, is_log_apart, log_place, open_log
 from services.up.plan import LogPlace, in_database
 
 CLOSE_S: Final = 5.0
@@ -82,25 +77,10 @@ async def event_log(settings: Settings, dsn: str) -> AsyncIterator[Log]:
         SettingsError: the settings of Kafka contradict each other.
         StartError: there is no log, or it cannot be reached or used.
     """
-    log: Log
     try:
-        if settings.kafka_bootstrap is None:
-            count = await partition_count(dsn)
-            if not count:
-                raise StartError("there is no log in this database yet: start the services first")
-            log = PostgresLog(dsn, partitions=count)
-        else:
-            access = kafka_access(settings)
-            topic = await look_at_topic(access, settings.kafka_topic)
-            if not topic.partitions:
-                raise StartError(f"FLIQ_KAFKA_TOPIC: there is no topic {settings.kafka_topic} yet")
-            log = KafkaLog(access, topic=settings.kafka_topic, partitions=len(topic.partitions))
-        try:
-            await log.start()
-            yield log
-        finally:
-            await log.stop()
-    except (LogError, ssl.SSLError) as error:
+        async with AsyncExitStack() as stack:
+            yield await open_log(settings, dsn, stack, must_exist=True)
+    except LogError as error:
         raise StartError(f"{log_place(settings)}{error}") from error
 
 
@@ -108,7 +88,7 @@ async def event_log(settings: Settings, dsn: str) -> AsyncIterator[Log]:
 async def log_alone(settings: Settings) -> AsyncIterator[Log]:
     """Give the log without a way to the tables: where it is not kept in the database, none is needed."""
     async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(database(settings)) if settings.kafka_bootstrap is None else ""
+        dsn = "" if is_log_apart(settings) else await stack.enter_async_context(database(settings))
         yield await stack.enter_async_context(event_log(settings, dsn))
 
 
@@ -153,11 +133,6 @@ async def check_schema(settings: Settings, dsn: str, *, exactly: bool = False) -
         raise StartError(f"the tables lack {schema.pending[0].name} of this build: run `fliq migrate` first")
     if exactly and schema.unknown:
         raise StartError(f"the database is at schema {schema.version}, which this build does not know; use a newer one")
-
-
-def log_place(settings: Settings) -> str:
-    """Return the variable where trouble with the log is mended, as the beginning of a line."""
-    return database_place(settings) if settings.kafka_bootstrap is None else "FLIQ_KAFKA_BOOTSTRAP: "
 
 
 def database_place(settings: Settings) -> str:

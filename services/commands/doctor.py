@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from libs.events import Unknown, read
 from libs.log import Log
-from libs.log.kafka.look import look as look_at_topic
 from libs.log.port import LogError
 from libs.runtime import embedded_address, logging
 from libs.runtime.clock import SystemClock
@@ -26,7 +25,7 @@ from services.commands import findings as judge
 from services.commands.access import database, event_log, tables
 from services.commands.columns import answer, answer_json
 from services.commands.findings import Finding, ok, warning, wrong
-from services.parts import StartError, kafka_access
+from services.parts import StartError, is_log_apart, log_condition
 
 NAME: Final = "doctor"
 MEANING: Final = "say what is wrong, in plain words, and what to do; exit 1 when something is"
@@ -94,7 +93,7 @@ class Doctor:
                     ("work", lambda: self._of_work(condition)),
                     ("disk", lambda: self._of_disk(condition)),
                 ]
-            elif self._settings.kafka_bootstrap is not None:
+            elif is_log_apart(self._settings):
                 checks.append(("log", self._of_topic))
             answers = await asyncio.gather(*[_bounded(name, check) for name, check in checks])
         found = [finding for each in answers for finding in each]
@@ -125,7 +124,7 @@ class Doctor:
                 warning("settings", text, 'docs/operations.md, "Rotate keys", says how to change to one of yours')
             )
         given = [row.name for row in TABLE if os.environ.get(row.name, "").strip()]
-        place = "Kafka" if settings.kafka_bootstrap is not None else "PostgreSQL"
+        place = "Kafka" if is_log_apart(settings) else "PostgreSQL"
         whose = "yours" if settings.database_url is not None else "embedded"
         text = f"log in {place}, PostgreSQL {whose}; set: {', '.join(given) or 'nothing, all is default'}"
         return [ok("settings", text), *found]
@@ -163,18 +162,13 @@ class Doctor:
         return [*judge.of_members(members, count), *judge.of_leases(leases)]
 
     async def _of_topic(self) -> list[Finding]:
-        name = self._settings.kafka_topic
-        return judge.of_topic(name, await look_at_topic(kafka_access(self._settings), name))
+        return judge.of_log(await log_condition(self._settings, ""))
 
     async def _of_log(self, dsn: str, holdings: Holdings) -> list[Finding]:
-        found: list[Finding] = []
-        if self._settings.kafka_bootstrap is not None:
-            found += await self._of_topic()
-            if any(each.state == "wrong" for each in found):
-                return found  # the log would not open either
+        found = judge.of_log(await log_condition(self._settings, dsn))
+        if any(each.state == "wrong" for each in found):
+            return found  # the log would not open either
         async with event_log(self._settings, dsn) as log:
-            if not found:
-                found.append(ok("log", f"in PostgreSQL, {await log.partitions()} partitions"))
             before = await holdings.leases()
             ends = {partition: await log.end(partition) for partition in range(await log.partitions())}
             found += await self._of_records(log, ends)

@@ -13,8 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from libs.log.kafka.look import TopicLook
-from libs.log.kafka.topic import doubts, unfit
+from libs.log.trouble import Condition, numbers
 from libs.store.condition import Server, Work
 from libs.store.holdings import Holding, Member
 from libs.store.migrate import Schema, SchemaError
@@ -28,7 +27,6 @@ OVERDUE_WARNING_MS: Final = 5_000
 OVERDUE_WRONG_MS: Final = 60_000
 CONNECTIONS_SHARE: Final = 0.8
 DISK_SHARE: Final = 0.1  # of the disk that should be free
-SHOWN: Final = 8  # partitions named in a line
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,13 +51,6 @@ def warning(check: str, text: str, advice: str) -> Finding:
 def wrong(check: str, text: str, advice: str) -> Finding:
     """Return something that does not work."""
     return Finding(check=check, state="wrong", text=text, advice=advice)
-
-
-def numbers(partitions: Sequence[int]) -> str:
-    """Name partitions: the first few, and how many more."""
-    named = ", ".join(map(str, sorted(partitions)[:SHOWN]))
-    more = len(partitions) - SHOWN
-    return f"{'partition' if len(partitions) == 1 else 'partitions'} {named}{f' and {more} more' if more > 0 else ''}"
 
 
 def seconds(ms: float) -> str:
@@ -116,46 +107,13 @@ def of_schema(schema: Schema) -> list[Finding]:
     return [ok("schema", f"at {schema.version}")]
 
 
-def of_topic(name: str, topic: TopicLook) -> list[Finding]:
-    """Judge the topic of a log in Kafka."""
-    if not topic.partitions:
-        return [
-            wrong(
-                "log", f"there is no topic {name}", "start the services or run `fliq migrate`; check FLIQ_KAFKA_TOPIC"
-            )
-        ]
-    found = []
-    settings = dict(topic.settings)
-    if (reason := unfit(settings)) is not None:
-        found.append(
-            wrong("log", f"topic {name}: {reason}", "set it with kafka-configs.sh --alter; services refuse to start")
-        )
-    replicas = min(len(each.replicas) for each in topic.partitions)
-    found += [
-        warning(
-            "log", f"topic {name}: {doubt}", "for production: three brokers, and the settings of docs/operations.md"
-        )
-        for doubt in doubts(settings, replicas)
+def of_log(log: Condition) -> list[Finding]:
+    """Judge the log by what its adapter says of it."""
+    found = [
+        wrong("log", each.text, each.advice) if each.is_wrong else warning("log", each.text, each.advice)
+        for each in log.troubles
     ]
-    leaderless = [each.partition for each in topic.partitions if each.leader is None]
-    least = int(settings.get("min.insync.replicas") or 1)
-    short = [each.partition for each in topic.partitions if each.leader is not None and len(each.in_sync) < least]
-    thin = [each.partition for each in topic.partitions if least <= len(each.in_sync) < len(each.replicas)]
-    if leaderless:
-        found.append(wrong("log", f"{numbers(leaderless)} without a leader", "start the brokers that hold them"))
-    if short:
-        text = (
-            f"{numbers(short)}: fewer replicas in sync than min.insync.replicas ({least}), so nothing can be appended"
-        )
-        found.append(wrong("log", text, "start the brokers that are missing"))
-    if thin:
-        found.append(
-            warning("log", f"{numbers(thin)}: a replica is not in sync", "look for a broker that is down or slow")
-        )
-    if not any(each.state == "wrong" for each in found):
-        text = f"topic {name}: {len(topic.partitions)} partitions, {replicas} replicas, {topic.brokers} brokers"
-        found.insert(0, ok("log", text))
-    return found
+    return found if any(each.state == "wrong" for each in found) else [ok("log", log.said), *found]
 
 
 def of_clock(check: str, whose: str, skew_ms: float) -> Finding:

@@ -11,9 +11,9 @@ from libs.runtime import logging
 from libs.runtime.config import Settings
 from libs.store.errors import StoreUnavailable
 from libs.store.migrate import Schema, SchemaError, look, migrate
-from services.commands.access import database, database_place, log_place
+from services.commands.access import database, database_place
 from services.commands.columns import answer, answer_json, progress
-from services.parts import StartError, log_partitions, open_log
+from services.parts import StartError, log_partitions, log_place, open_log
 
 NAME: Final = "migrate"
 MEANING: Final = "make or extend the log and the tables for this build; --check only says whether that is needed"

@@ -15,9 +15,9 @@ from libs.runtime.config import Settings
 from libs.store.errors import StoreUnavailable
 from libs.store.holdings import Holding, Holdings, Member
 from libs.store.migrate import SchemaError, migrate
-from services.commands.access import database, database_place, event_log, log_place, tables
+from services.commands.access import database, database_place, event_log, tables
 from services.commands.columns import answer, answer_json, columns
-from services.parts import StartError, log_partitions, open_log
+from services.parts import StartError, log_partitions, log_place, open_log
 
 NAME: Final = "partitions"
 MEANING: Final = "show who serves which partition and how far it is; `grow N` adds partitions"

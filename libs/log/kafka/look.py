@@ -1,4 +1,4 @@
-"""Look: what an operator wants to know of the topic and its brokers, without making or changing any."""
+"""Look: what an operator wants to know of the topic and its brokers, and what is to be said of it; nothing is made or changed."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +8,7 @@ from aiokafka.errors import NoError, for_code
 from libs.log.kafka import topic as topics
 from libs.log.kafka.access import KafkaAccess
 from libs.log.kafka.connection import Connection
+from libs.log.trouble import Trouble, numbers
 
 
 class PartitionLook(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,3 +71,41 @@ def _partition(row: tuple[int, int, int, Sequence[int], Sequence[int]]) -> Parti
         in_sync=list(in_sync),
         trouble=None if error is NoError else error.__name__,
     )
+
+
+def troubles(name: str, topic: TopicLook) -> list[Trouble]:
+    """Judge *topic*, whose name is *name*: what refuses or loses appends is wrong, a missing replica may become so."""
+    if not topic.partitions:
+        return [
+            Trouble(
+                f"there is no topic {name}", "start the services or run `fliq migrate`; check FLIQ_KAFKA_TOPIC", True
+            )
+        ]
+    found = []
+    settings = dict(topic.settings)
+    if (reason := topics.unfit(settings)) is not None:
+        advice = "set it with kafka-configs.sh --alter; services refuse to start"
+        found.append(Trouble(f"topic {name}: {reason}", advice, True))
+    replicas = min(len(each.replicas) for each in topic.partitions)
+    found += [
+        Trouble(
+            f"topic {name}: {doubt}", "for production: three brokers, and the settings of docs/operations.md", False
+        )
+        for doubt in topics.doubts(settings, replicas)
+    ]
+    leaderless = [each.partition for each in topic.partitions if each.leader is None]
+    least = int(settings.get("min.insync.replicas") or 1)
+    short = [each.partition for each in topic.partitions if each.leader is not None and len(each.in_sync) < least]
+    thin = [each.partition for each in topic.partitions if least <= len(each.in_sync) < len(each.replicas)]
+    if leaderless:
+        found.append(Trouble(f"{numbers(leaderless)} without a leader", "start the brokers that hold them", True))
+    if short:
+        text = (
+            f"{numbers(short)}: fewer replicas in sync than min.insync.replicas ({least}), so nothing can be appended"
+        )
+        found.append(Trouble(text, "start the brokers that are missing", True))
+    if thin:
+        found.append(
+            Trouble(f"{numbers(thin)}: a replica is not in sync", "look for a broker that is down or slow", False)
+        )
+    return found
