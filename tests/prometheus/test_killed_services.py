@@ -44,7 +44,7 @@ async def test_each_killed_service_fires_its_alert_alone(fliq_of: FliqOf, sink: 
     report = []
     try:
         async with Prometheus(promtool, running) as prometheus:
-            while await prometheus.value('sum(up{job=~"fliq-.+"})') != 4:
+            while await prometheus.value('sum(up{job=~"fliq-.+"})') != 4:  # noqa: ASYNC110 - it has no event of ours
                 await asyncio.sleep(1)
             for role, alert in ALERTS.items():
                 [process] = running.of(role)
