@@ -50,8 +50,8 @@ lint: install ## formatting and lint rules
 type: install ## mypy, strict
 	@$(PYTHON) -m mypy --no-error-summary
 
-bench: install ## measure lateness and throughput
-	@exec $(PYTHON) -m tests.bench $(ARGS)
+bench: install ## measure lateness and throughput (TOPOLOGY=kafka: split processes on Kafka)
+	@exec $(PYTHON) -m tests.bench --topology $(or $(TOPOLOGY),embedded) $(ARGS)
 
 chaos: install ## kill real processes and check what is left
 	@exec $(PYTHON) -m pytest tests/chaos -m "nightly or not nightly" $(ARGS)

@@ -1,7 +1,7 @@
 """
 Measure Fliq: creates, batches, a herd, lateness, memory, CPU time per job's life; and a rebuild, on request.
 
-    python -m tests.bench [--quick] [--long] [--only creates,herd] [--rounds n]
+    python -m tests.bench [--topology kafka] [--quick] [--long] [--only creates,herd] [--rounds n]
 
 Real processes, an embedded PostgreSQL with fsync on, everything on this machine. Figures are medians of rounds that take turns with
 a bare aiohttp doing the same; nothing gates on them. What is a fact and not a figure fails the run: a call that was early, lost
@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 
-from tests.bench import rebuild, sections
+from tests.bench import cluster, rebuild, sections
 from tests.bench.rig import Rig, elapsed_s, machine, say
 
 WITH_RIG = {
@@ -35,14 +35,32 @@ def show(title: str, lines: Iterable[str]) -> None:
         sys.stdout.flush()
 
 
+def measure_cluster(size: sections.Size, wanted: tuple[str, ...]) -> None:
+    """Measure the services on Kafka; ends the program where there is none."""
+    try:
+        for title, lines in cluster.measure(size, wanted):
+            show(title, lines)
+    except cluster.NoKafka as error:
+        sys.exit(f"fliq: no Kafka to measure on: {error}")
+    say(f"done in {elapsed_s():.0f} s")
+
+
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=(__doc__ or "").splitlines()[1])
+    parser.add_argument(
+        "--topology",
+        choices=("embedded", "kafka"),
+        default="embedded",
+        help="kafka: a process for each service on a broker, beside the embedded one",
+    )
     parser.add_argument("--quick", action="store_true", help="a minute instead of six: fewer rounds, fewer jobs")
     parser.add_argument(
         "--long", action="store_true", help="also a million jobs due within the hour, and a rebuild: minutes more"
     )
-    parser.add_argument("--only", default="", help=f"comma list of {', '.join(NAMES)}")
+    parser.add_argument(
+        "--only", default="", help=f"comma list of {', '.join(NAMES)}; on Kafka of {', '.join(cluster.NAMES)}"
+    )
     parser.add_argument("--rounds", type=int, help="rounds of everything that has rounds")
     options = parser.parse_args()
     size = sections.QUICK if options.quick else sections.FULL
@@ -50,10 +68,14 @@ def main() -> None:
         size = size._replace(rounds=options.rounds)
     if options.long:
         size = size._replace(pending_soon=size.pending)
-    wanted = options.only.split(",") if options.only else NAMES if options.long else NAMES[:-1]
-    if unknown := set(wanted) - set(NAMES):
+    names = cluster.NAMES if options.topology == "kafka" else NAMES
+    wanted = options.only.split(",") if options.only else names if options.long else names[: len(NAMES) - 1]
+    if unknown := set(wanted) - set(names):
         parser.error(f"no such section: {', '.join(unknown)}")
     show("machine", machine())
+    if options.topology == "kafka":
+        measure_cluster(size, tuple(wanted))
+        return
     if any(name in WITH_RIG for name in wanted):
         say("starting Fliq")
         with Rig() as rig:

@@ -101,7 +101,7 @@ def herd(rig: Rig, size: Size) -> Iterator[str]:
             meter = rig.meter()
             rig.wait_arrivals(size.herd, timeout_s=30)
             shares = meter.shares()
-            ours.append(_complete(rig, size.herd))
+            ours.append(complete(rig, size.herd))
             rig.wait_finished(timeout_s=30)
     typical = medians(ours)
     calls = median(run["per_s"] for run in bare)
@@ -127,7 +127,7 @@ def lateness(rig: Rig, size: Size) -> Iterator[str]:
         time.sleep(size.rate_s)
         shares = meter.shares()
         rig.wait_arrivals(count, timeout_s=15)
-        found = _complete(rig, count)
+        found = complete(rig, count)
         yield (
             f"{rate:5,}/s   p50 {found['p50']:6.2f} ms   p99 {found['p99']:6.2f} ms   max {found['max']:6.1f} ms   "
             f"early {found['early']}   CPU of one core: {shares}"
@@ -144,7 +144,7 @@ def lives(rig: Rig, size: Size) -> Iterator[str]:
     rig.wait_arrivals(size.lives, timeout_s=60)
     rig.wait_finished(timeout_s=60)
     used = {name: seconds * 1000 / size.lives for name, seconds in meter.used_s().items()}
-    _complete(rig, size.lives)
+    complete(rig, size.lives)
     yield (
         f"fliq {used['fliq']:.2f} s   postgres {used['postgres']:.2f} s   "
         f"(load {used['load']:.2f} s   sink {used['sink']:.2f} s)"
@@ -177,7 +177,7 @@ def memory(size: Size, *, far: bool) -> Iterator[str]:
         yield f"{held:9,} after a restart       {rig.rss_mb:6.0f} MB"
 
 
-def _complete(rig: Rig, count: int) -> dict[str, float]:
+def complete(rig: Rig, count: int) -> dict[str, float]:
     """Return the sink's report, having made sure that it is of every job, once each, and none early."""
     found = rig.sink.ask("report")
     if found["count"] != count or found["distinct"] != count or found["early"]:

@@ -23,7 +23,8 @@ def _stat(pid: int) -> list[bytes]:
         return []
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds of *pid*, and of those below it that ended; 0 when it is gone."""
     fields = _stat(pid)
     return sum(int(field) for field in fields[11:15]) / _TICKS_PER_S if fields else 0.0
 
@@ -74,9 +75,9 @@ class Meter:
         below = descendants(self._fliq)
         postgres = [pid for pid in below if _is_postgres(pid)]
         return {
-            "fliq": _cpu_s(self._fliq) + sum(_cpu_s(pid) for pid in below if pid not in postgres),
-            "postgres": sum(_cpu_s(pid) for pid in postgres),
-        } | {name: _cpu_s(pid) for name, pid in self._others.items()}
+            "fliq": cpu_s(self._fliq) + sum(cpu_s(pid) for pid in below if pid not in postgres),
+            "postgres": sum(cpu_s(pid) for pid in postgres),
+        } | {name: cpu_s(pid) for name, pid in self._others.items()}
 
     def used_s(self) -> dict[str, float]:
         """Return the CPU seconds since the start, by group."""
