@@ -26,13 +26,14 @@ from libs.log.postgres import PostgresLog
 from libs.log.postgres.look import partition_count
 from libs.log.shown import Show
 from libs.log.trouble import Condition, Trouble
-from libs.runtime.clock import SystemClock, SystemEntropy
+from libs.runtime.clock import SteadyClock, SystemEntropy
 from libs.runtime.config import Settings, SettingsError
 from libs.runtime.embedded_postgres import EmbeddedPostgres
 from libs.runtime.lifecycle import Supervisor
 from libs.runtime.metrics import Metrics
 from libs.runtime.node import Node, NodeError
 from libs.runtime.postgres_binaries import EmbeddedPostgresError
+from libs.store.clock_check import ClockCheck
 from libs.store.errors import StoreUnavailable
 from libs.store.log_identity import WrongLog, check_log
 from libs.store.migrate import SchemaError, migrate
@@ -59,7 +60,7 @@ class Parts:
         """Note what is wanted; nothing is opened before `open`."""
         self.settings = settings
         self.roles = roles
-        self.clock = SystemClock()
+        self.clock = SteadyClock()
         self.entropy = SystemEntropy()
         self.metrics = Metrics(version=VERSION)
         self.supervisor = Supervisor()
@@ -77,6 +78,7 @@ class Parts:
         self.control_pool: Any = None
         self.flush_pool: Any = None
         self.watch: ProgressWatch
+        self.clock_check: ClockCheck
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Open database, log and tables; raises `StartError` or `SettingsError`."""
@@ -106,6 +108,8 @@ class Parts:
             stack.push_async_callback(_close_pool, self.control_pool)
             self.flush_pool = await open_pool(dsn, name="flush", size=FLUSH_CONNECTIONS, asynchronous_commit=True)
             stack.push_async_callback(_close_pool, self.flush_pool)
+            self.clock_check = ClockCheck(self.control_pool, self.clock)
+            await self.clock_check.look()
         except (EmbeddedPostgresError, NodeError, SchemaError, WrongLog) as error:
             raise StartError(str(error)) from error
         except StoreUnavailable as error:

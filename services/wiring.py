@@ -87,6 +87,8 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
         await egress.start()
         stack.push_async_callback(egress.close)
         probes.add_check("database", parts.database_reason)
+        probes.add_check("clock", parts.clock_check.reason)
+        parts.supervisor.add("clock", Loop("clock", parts.clock_check.run))
         readers: list[Role] = []
         for role in ROLES:
             if role in roles:
@@ -219,6 +221,7 @@ def _scheduler(parts: Parts, stack: AsyncExitStack) -> SchedulerService:
         on_lost=service.on_lost,
         before_release=service.hand_off,
         is_fenced=True,
+        stands_aside=parts.clock_check.reason,
     )
     return service
 
@@ -257,6 +260,7 @@ def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
         on_gained=service.on_gained,
         on_lost=service.on_lost,
         may_release=service.may_release,
+        stands_aside=parts.clock_check.reason,
     )
     return service
 
@@ -278,7 +282,11 @@ def _webhooks(parts: Parts, egress: EgressClient) -> WebhooksService[Lease]:
     )
     meter.observe_held(lambda: service.held_count)
     service.keeper = LeaseKeeper(
-        leases, partitions=parts.partitions, on_gained=service.on_gained, on_lost=service.on_lost
+        leases,
+        partitions=parts.partitions,
+        on_gained=service.on_gained,
+        on_lost=service.on_lost,
+        stands_aside=parts.clock_check.reason,
     )
     return service
 

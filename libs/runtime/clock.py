@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+_STEP_NS = 50_000_000  # more than this between two readings is no drift, nor a correction of drift, but a step
+_READING_NS = 1_000_000  # a reading that takes longer was interrupted, and says nothing about steps
 _SLEEP_SLICE_MS = 10_000  # the longest single wait: after it the wall clock is looked at again, in case it was set
 
 
@@ -120,6 +122,46 @@ class SystemClock:
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
         wait_s = (at_ms * 1_000_000 - self._now_ns()) / 1_000_000_000
         return asyncio.get_running_loop().call_later(max(0.0, min(wait_s, _SLEEP_SLICE_MS / 1_000)), callback)
+
+
+class SteadyClock(SystemClock):
+    """
+    The machine's clock as it was at the start, carried on by the monotonic one: steps of the machine's clock are not followed.
+
+    A process whose clock is set forward must not fire early, and one whose clock is set back must not stand still. Which of the
+    two is right, ours or the machine's, somebody else has to say (libs/store/clock_check.py); if it is the machine's, `adopt` takes
+    it over, and then alone now() may go back. Drift is followed as it comes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._offset_ns = self._read()[1]
+
+    @staticmethod
+    def _read() -> tuple[int, int, bool]:
+        """Return the monotonic time, how far the machine's clock is from it, and whether that was read in one go."""
+        before = time.monotonic_ns()
+        machine = time.time_ns()
+        after = time.monotonic_ns()
+        return after, machine - after, after - before < _READING_NS
+
+    def _now_ns(self) -> int:
+        steady_ns, offset_ns, is_clean = self._read()
+        if is_clean and abs(offset_ns - self._offset_ns) <= _STEP_NS:
+            self._offset_ns = offset_ns
+        self._latest_ns = max(self._latest_ns, steady_ns + self._offset_ns)
+        return self._latest_ns
+
+    def step_ms(self) -> int:
+        """Return how far the machine's clock is ahead of this one; 0 while it was not stepped."""
+        _, offset_ns, _ = self._read()
+        moved_ns = offset_ns - self._offset_ns
+        return 0 if abs(moved_ns) <= _STEP_NS else moved_ns // 1_000_000
+
+    def adopt(self) -> None:
+        """Go by the machine's clock as it is now, forward or back."""
+        self._offset_ns = self._read()[1]
+        self._latest_ns = 0
 
 
 class ManualClock:

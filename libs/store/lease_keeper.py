@@ -108,6 +108,7 @@ class LeaseKeeper:
         may_release: Callable[[int], bool] | None = None,
         before_release: Callable[[int], Awaitable[None]] | None = None,
         is_fenced: bool = False,
+        stands_aside: Callable[[], object] = lambda: None,
         clock: KeeperClock | None = None,
     ) -> None:
         """
@@ -115,7 +116,8 @@ class LeaseKeeper:
 
         A holder with *may_release* is asked each round, for at most `HAND_BACK_S`, before a lease goes back for the sake of
         balance: it stops taking at once, and says true when nothing is under way any more. *before_release* is awaited just before
-        such a lease is lost, for what makes the gap until it is taken up again a small one.
+        such a lease is lost, for what makes the gap until it is taken up again a small one. While *stands_aside* gives a reason,
+        nothing is taken or held, and nobody counts us.
         """
         self._leases = leases
         self._partitions = partitions
@@ -129,6 +131,7 @@ class LeaseKeeper:
         self._before_release = before_release
         self._going_back: dict[int, tuple[Lease, float]] = {}
         self._is_fenced = is_fenced
+        self._stands_aside = stands_aside
         self._is_ending = False
         self._answered_at = -math.inf
         self._members = 0
@@ -278,6 +281,9 @@ class LeaseKeeper:
         return 0 if self._leases.is_draining else math.ceil(self._partitions / self._members)
 
     async def _balance(self) -> None:
+        if self._stands_aside():
+            await self._step_aside()
+            return
         self._members = await self._answer(self._leases.members())
         now = self._clock.monotonic_s()
         was_away = self._answered_at > -math.inf and now > self._answered_at + self._leases.ttl_s
@@ -289,6 +295,15 @@ class LeaseKeeper:
             await self._hand_back()
         elif len(self._held) < self._share and not was_away:
             await self._take()
+
+    async def _step_aside(self) -> None:
+        """Let everything go at once; the others take it over."""
+        leases, self._members = list(self._held.values()), 0
+        for lease in leases:
+            await self._lose(lease.partition)
+        # In this order: whoever sees a free lease must not count us any more, or it would take too few.
+        await self._answer(self._leases.leave())
+        await self._bounded(self._leases.release(leases))
 
     async def _take(self) -> None:
         """Take free leases, up to our share."""
