@@ -23,7 +23,7 @@ from tests.chaos.children import Targets
 from tests.chaos.cluster import RETRY_BASE_MS, Cluster, Topology
 from tests.chaos.history import Fault, History
 from tests.chaos.load import ALL_FATES, Load, now_ms
-from tests.chaos.nemesis import Nemesis, Unrecovered
+from tests.chaos.nemesis import Nemesis
 from tests.fakes.running import Client
 from tests.fakes.sink import Arrival
 
@@ -178,7 +178,8 @@ async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wro
         storm = asyncio.create_task(load.storm(per_s=order.per_s, seconds=order.seconds * 2, until=is_over))
         try:
             await nemesis.run(until=is_over, at_most=order.faults if order.jobs is None else None)
-        except Unrecovered as error:
+        except AssertionError as error:
+            order.say(f"ending: {error}"[:1_000])
             wrong += [str(error), *cluster.tails().splitlines()]
             deadline = time.monotonic()
         await storm

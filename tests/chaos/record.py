@@ -58,8 +58,8 @@ async def list_all(client: Client, kind: str, query: str = "limit=100") -> list[
 async def read_job(client: Client, job_id: str) -> JobRead:
     """Read a job, its executions and its timeline."""
     job = await client.job(job_id)
-    _, executed, _ = await client.call("GET", f"/v1/jobs/{job_id}/executions")
-    _, timeline, _ = await client.call("GET", f"/v1/jobs/{job_id}/events")
+    executed = await _get(client, f"/v1/jobs/{job_id}/executions")
+    timeline = await _get(client, f"/v1/jobs/{job_id}/events")
     return JobRead(
         id=job_id,
         name=job["body"],
@@ -69,6 +69,12 @@ async def read_job(client: Client, job_id: str) -> JobRead:
         timeline=tuple(each["type"] for each in timeline["events"]),
         schedule_id=job["schedule_id"],
     )
+
+
+async def _get(client: Client, path: str) -> dict[str, Any]:
+    status, body, _ = await client.call("GET", path)
+    assert status == 200, (path, status, body)
+    return body  # type: ignore[no-any-return]
 
 
 def _execution(row: dict[str, Any]) -> Execution:
