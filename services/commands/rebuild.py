@@ -11,6 +11,7 @@ from libs.domain.ledger import GapInLog, MustUnderstand
 from libs.runtime import logging
 from libs.runtime.config import Settings
 from libs.store.errors import StoreUnavailable
+from libs.store.log_identity import WrongLog, check_log
 from libs.store.rebuild import Rebuild, RebuildRefused, Rebuilt
 from libs.store.side_tables import NotOurs, TablesHeld, table_bytes
 from services.commands.access import check_schema, database, database_place, event_log, tables
@@ -57,6 +58,10 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
         dsn = await stack.enter_async_context(database(settings))
         await check_schema(settings, dsn, exactly=True)
         log = await stack.enter_async_context(event_log(settings, dsn))
+        try:
+            await check_log(dsn, await log.identity())
+        except WrongLog as error:
+            raise StartError(str(error)) from error
         async with tables(settings, dsn, size=1) as pool:
             _say_space(settings, await table_bytes(pool))
         bar = stack.enter_context(Bar("records", tells_stages=True))
