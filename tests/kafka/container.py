@@ -1,16 +1,23 @@
-"""A broker in a container, where there is a Docker engine: the image of the Apache Kafka project, in KRaft mode on loopback."""
+"""
+A broker in a container, where there is a Docker engine: the image of the Apache Kafka project, in KRaft mode on loopback.
 
-import shutil
-import subprocess
-import sys
+By testcontainers, which also sees to it that nothing outlives this process. It is imported here only, and only once an engine was
+found: it takes most of a second.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
 import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from tests.kafka.artifacts import Unavailable, kafka_version
-from tests.kafka.broker import GUARD, START_S, STARTED, STOP_S, free_ports
+from tests.kafka.broker import START_S, STARTED, free_ports
 
-PULL_S = 600.0
-ASK_S = 10.0
+ASK_S = 5.0
 
 
 def image() -> str:
@@ -18,40 +25,46 @@ def image() -> str:
 
 
 def has_engine() -> bool:
-    """Say whether a Docker engine answers."""
-    docker = shutil.which("docker")
-    if docker is None:
+    """Say whether a Docker engine answers; where it listens is in DOCKER_HOST, or one of the usual sockets."""
+    address = os.environ.get("DOCKER_HOST") or _usual_socket()
+    if address is None or not _listens(address):
         return False
+    os.environ.setdefault("DOCKER_HOST", address)
     try:
-        asked = subprocess.run([docker, "info"], capture_output=True, timeout=ASK_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        return bool(_engine().ping())
+    except Exception:
         return False
-    return asked.returncode == 0
 
 
 def pull(*, show: bool) -> None:
-    """Fetch the image unless it is there; *show* lets Docker tell how far it is. Raises `Unavailable`."""
-    there = subprocess.run(["docker", "image", "inspect", image()], capture_output=True, timeout=ASK_S, check=False)
-    if there.returncode == 0:
-        return
+    """Fetch the image unless it is there; *show* tells how far that is. Raises `Unavailable`."""
+    from docker.errors import DockerException, ImageNotFound
+
+    engine = _engine()
     try:
-        pulled = subprocess.run(
-            ["docker", "pull", image()], stdout=None if show else subprocess.DEVNULL, timeout=PULL_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"Docker did not fetch {image()} within {PULL_S:g} s") from error
-    if pulled.returncode != 0:
-        raise Unavailable(f"Docker could not fetch {image()}")
+        engine.images.get(image())
+    except ImageNotFound:
+        try:
+            name, _, tag = image().partition(":")
+            layers: set[str] = set()
+            for step in engine.api.pull(name, tag=tag, stream=True, decode=True):
+                if show and step.get("status") == "Pull complete" and step.get("id") not in layers:
+                    layers.add(step["id"])
+                    print(f"fliq: fetching {image()}: {len(layers)} layers", flush=True)
+        except (DockerException, OSError) as error:
+            raise Unavailable(f"Docker could not fetch {image()}: {error}") from error
+    except (DockerException, OSError) as error:
+        raise Unavailable(f"Docker does not answer: {error}") from error
 
 
 class Container:
     """One broker in a container that ends with this process, however that ends."""
 
     def __init__(self, directory: Path) -> None:
-        """Keep the broker's output in *directory*."""
+        """Keep the broker's output in *directory* when it does not start."""
         self._log = directory / "broker.log"
         (self._port,) = free_ports(1)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._container: Any = None
 
     @property
     def bootstrap(self) -> str:
@@ -59,6 +72,9 @@ class Container:
 
     def start(self) -> None:
         """Return when the broker serves; raises `Unavailable` when it does not."""
+        from docker.errors import DockerException
+        from testcontainers.core.container import DockerContainer
+
         settings = {
             "KAFKA_NODE_ID": "1",
             "KAFKA_PROCESS_ROLES": "broker,controller",
@@ -72,31 +88,57 @@ class Container:
             "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
             "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
         }
-        run = ["docker", "run", "--rm", "--publish", f"127.0.0.1:{self._port}:{self._port}"]
-        for name, value in settings.items():
-            run += ["--env", f"{name}={value}"]
-        with self._log.open("wb") as log:
-            # Attached: Docker passes the guard's signal on to the broker, and removes the container behind it.
-            guarded = [sys.executable, "-S", "-E", str(GUARD), *run, image()]
-            self._process = subprocess.Popen(guarded, stdin=subprocess.PIPE, stdout=log, stderr=log)
-        ends_at = time.monotonic() + START_S
-        while time.monotonic() < ends_at:
-            if STARTED in self._log.read_text(errors="replace"):
-                return
-            if self._process.poll() is not None:
-                break
-            time.sleep(0.05)
+        container = DockerContainer(image()).with_envs(**settings)
+        # On loopback only; the engine's own default would be every address of the machine.
+        container.ports = {self._port: ("127.0.0.1", self._port)}
+        self._container = container
+        try:
+            container.start()
+            ends_at = time.monotonic() + START_S
+            while time.monotonic() < ends_at:
+                if STARTED.encode() in b"".join(container.get_logs()):
+                    return
+                time.sleep(0.1)
+            self._log.write_bytes(b"".join(container.get_logs()))
+        except (DockerException, OSError) as error:
+            self.stop()
+            raise Unavailable(f"the broker in {image()} could not be started: {error}") from error
         self.stop()
         raise Unavailable(f"the broker in {image()} did not start within {START_S:g} s")
 
     def stop(self) -> None:
         """End the broker; stopping twice is fine."""
-        process, self._process = self._process, None
-        if process is None or process.stdin is None:
-            return
-        process.stdin.close()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        container, self._container = self._container, None
+        if container is not None:
+            container.stop()
+
+
+def _engine() -> Any:
+    from testcontainers.core.docker_client import DockerClient
+
+    return DockerClient().client
+
+
+def _usual_socket() -> str | None:
+    places = [Path("/var/run/docker.sock"), Path.home() / ".docker" / "run" / "docker.sock"]
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        places.append(Path(runtime) / "docker.sock")
+    return next((f"unix://{place}" for place in places if place.is_socket()), None)
+
+
+def _listens(address: str) -> bool:
+    """Say whether somebody listens at *address*: asked first, since Docker's client leaves its connection open when nobody does."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("unix", "tcp"):
+        return True  # by ssh, or a pipe of Windows: the client finds out
+    try:
+        if parts.scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as unix:
+                unix.settimeout(ASK_S)
+                unix.connect(parts.path)
+        else:
+            with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 2375), timeout=ASK_S):
+                pass
+    except OSError:
+        return False
+    return True
