@@ -50,6 +50,7 @@ from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
 from services.vitals import Reading, Role, Vitals
 from services.webhooks.metrics import WebhooksMetrics
+from services.webhooks.service import DRAIN_S as WEBHOOK_DRAIN_S
 from services.webhooks.service import WebhooksService
 
 # How long work gathers before somebody is woken for it (libs/runtime/pace.py).
@@ -286,6 +287,8 @@ def _webhooks(parts: Parts, egress: EgressClient) -> WebhooksService[Lease]:
         partitions=parts.partitions,
         on_gained=service.on_gained,
         on_lost=service.on_lost,
+        may_release=service.may_release,
+        hand_back_s=WEBHOOK_DRAIN_S,
         stands_aside=parts.clock_check.reason,
     )
     return service

@@ -107,6 +107,7 @@ class LeaseKeeper:
         on_lost: Callable[[int], Awaitable[None]],
         may_release: Callable[[int], bool] | None = None,
         before_release: Callable[[int], Awaitable[None]] | None = None,
+        hand_back_s: float = HAND_BACK_S,
         is_fenced: bool = False,
         stands_aside: Callable[[], object] = lambda: None,
         clock: KeeperClock | None = None,
@@ -114,7 +115,7 @@ class LeaseKeeper:
         """
         Keep a share of *partitions* leases; see the module for when the callbacks come, and for *is_fenced*.
 
-        A holder with *may_release* is asked each round, for at most `HAND_BACK_S`, before a lease goes back for the sake of
+        A holder with *may_release* is asked each round, for at most *hand_back_s*, before a lease goes back for the sake of
         balance: it stops taking at once, and says true when nothing is under way any more. *before_release* is awaited just before
         such a lease is lost, for what makes the gap until it is taken up again a small one. While *stands_aside* gives a reason,
         nothing is taken or held, and nobody counts us.
@@ -129,6 +130,7 @@ class LeaseKeeper:
         self._paused_until: dict[int, float] = {}
         self._may_release = may_release
         self._before_release = before_release
+        self._hand_back_s = hand_back_s
         self._going_back: dict[int, tuple[Lease, float]] = {}
         self._is_fenced = is_fenced
         self._stands_aside = stands_aside
@@ -329,7 +331,7 @@ class LeaseKeeper:
             count = len(self._held) - self._share
             if not self._leases.is_draining:
                 count = min(count, math.ceil(self._partitions / HAND_BACK_SHARE))
-            until = now + (DRAIN_S if self._leases.is_draining else HAND_BACK_S)
+            until = now + (DRAIN_S if self._leases.is_draining else self._hand_back_s)
             for partition in sorted(self._held)[-count:]:
                 self._going_back[partition] = self._held[partition], until
         may_release = self._may_release or _always

@@ -14,6 +14,7 @@ import structlog
 from libs.egress.callers import INTERNAL_ERROR, host_of
 from libs.egress.turns import Turns
 from libs.events import Envelope, Spec, encode
+from libs.events.ids import partition_of
 from libs.log.facts import FactAppender
 from libs.log.port import Log
 from libs.runtime.clock import Clock
@@ -119,6 +120,10 @@ class Deliveries:
             if delivery.partition == partition and not delivery.is_dropped:
                 delivery.is_dropped = True
                 del self._held[job_id]
+
+    def open_count_of(self, partition: int) -> int:
+        """Return how many POSTs of *partition* are under way or being recorded. O(POSTs under way)."""
+        return sum(partition_of(job_id) == partition for job_id in self._recording)
 
     async def wait_idle(self) -> None:
         """Return once no POST is under way and every outcome is in the log; the caller bounds the wait."""

@@ -198,6 +198,19 @@ class WebhooksService(StartStop, Generic[L]):
         if self._is_taking:  # at a stop all are given back, and "stopped" says so
             log.info("partition_lost", partition=partition)
 
+    def may_release(self, partition: int) -> bool:
+        """
+        Stop following a partition that is to be handed to another, and say whether nothing of it is under way any more.
+
+        Asked again until it is true, the keeper hands a partition over without a job's end being told twice. Once asked, the
+        partition is not followed any more until it is gained anew.
+        """
+        found = self._followers.get(partition)
+        if found is not None and not found[1][0].done():
+            found[1][0].cancel()
+        self._deliveries.drop_unstarted(partition)
+        return self._deliveries.open_count_of(partition) == 0
+
     def _may_start(self, partition: int) -> bool:
         return self.keeper is not None and self.keeper.holds(partition)
 

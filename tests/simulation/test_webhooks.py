@@ -198,6 +198,31 @@ async def test_a_lost_lease_drops_what_waits_and_a_regained_one_takes_it_up() ->
         assert here.posted == [job.job_id for job in jobs]
 
 
+async def test_a_partition_is_handed_over_without_telling_an_end_twice() -> None:
+    """Asked whether it may give a partition back, the service takes nothing new of it and says no until its POSTs are recorded."""
+    async with world() as here:
+        await here.begin()
+        here.egress.hang(HOST)
+        slow = await here.job()
+        await here.owner.finish(slow)
+        await here.settle()
+
+        assert not here.service.may_release(0)
+        later = await here.job()
+        await here.owner.finish(later)
+        await here.clock.advance(2_000)
+        assert here.posted == [slow.job_id]
+        here.egress.answer(HOST)
+        await here.clock.advance(100)
+        assert here.service.may_release(0)
+
+        await here.keeper.take_away()
+        await here.keeper.give()
+        await here.clock.advance(100)
+        assert here.posted == [slow.job_id, later.job_id]
+        assert [event.job_id for event in await here.told()] == [slow.job_id, later.job_id]
+
+
 async def test_nothing_is_sent_under_a_lease_that_may_be_anothers() -> None:
     """After a stall the POST waits until the lease is sure."""
     async with world() as here:
