@@ -84,7 +84,8 @@ class Gate:
 
     async def look(self) -> None:
         """Look once at how far the tables are behind."""
-        ends = await asyncio.wait_for(asyncio.gather(*[self._log.end(p) for p in self._partitions]), LOOK_S * 4)
+        async with asyncio.timeout(LOOK_S * 4):
+            ends = await asyncio.gather(*[self._log.end(p) for p in self._partitions])
         wanted = {p: end - 1 - self._lag_max for p, end in zip(self._partitions, ends, strict=True)}
         due = {p: position for p, position in wanted.items() if position > self._progress.known(p)}
         # Waiting, rather than comparing, also brings the watch up to date in a process that folds nothing itself.

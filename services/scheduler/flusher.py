@@ -80,7 +80,12 @@ class Flusher:
         """Save what there is; says whether that went well."""
         try:
             taken = [(owner, flush) for owner in self._owners.values() if (flush := owner.take_flush()) is not None]
-            return not taken or await self._flush(taken)
+            if taken:
+                return await self._flush(taken)
+            self.failing_since = (
+                None  # whoever had something to save has given it up: nothing waits for the tables any more
+            )
+            return True
         except Exception:
             # A defect, not a passing trouble; the flusher must live on, and readiness says that something is wrong.
             self.failing_since = self.failing_since or self._clock.now()
