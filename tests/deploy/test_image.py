@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from libs.runtime.config import Settings
 from services import VERSION
 from tests.deploy.image import UID, Image, NoIndex, refusal
 from tests.fakes.client import TOKEN
 from tests.fakes.processes import free_port
 
+# Building is an installation; on a busy machine it takes its time.
+pytestmark = pytest.mark.timeout(400)
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 45.0
 
@@ -66,16 +67,26 @@ def output_of(image: Image, arguments: list[str], volume: Path) -> subprocess.Co
     )
 
 
-def status_of(url: str) -> int:
+def status_of(request: str | urllib.request.Request) -> int:
     """Return the status of an answer; 0 when nobody answers."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
             return error.code
     except OSError:
         return 0
+
+
+def until(status: int, request: str | urllib.request.Request, process: subprocess.Popen[bytes]) -> None:
+    """Ask until the answer has that status, or fail; a machine that is busy may answer 503 for a while."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while (found := status_of(request)) != status:
+        assert process.poll() is None, process.stdout and process.stdout.read().decode()
+        assert time.monotonic() < deadline, f"the answer is {found}"
+        assert found in (0, 503), f"the answer is {found}"
+        time.sleep(0.05)  # not to take the core from the one that is asked
 
 
 def test_the_entry_point_is_fliq_of_this_version(image: Image, volume: Path) -> None:
@@ -100,7 +111,6 @@ def test_all_of_fliq_runs_read_only_and_without_rights(image: Image, volume: Pat
     port, admin = free_port(), free_port()
     given = {"FLIQ_PORT": str(port), "FLIQ_ADMIN_PORT": str(admin), "FLIQ_BOOTSTRAP_TOKENS": f"acme={TOKEN}"}
     given["FLIQ_HOST"] = "127.0.0.1"  # the tests listen on loopback only
-    Settings.from_env(given)
     arguments = [*image.last.last("ENTRYPOINT").words, *image.last.last("CMD").words]
     process = subprocess.Popen(
         image.command(arguments, volume=volume, environment=given),
@@ -109,10 +119,7 @@ def test_all_of_fliq_runs_read_only_and_without_rights(image: Image, volume: Pat
         stdin=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while (status := status_of(f"http://127.0.0.1:{admin}/readyz")) != 200:
-            assert process.poll() is None, process.stdout and process.stdout.read().decode()
-            assert time.monotonic() < deadline, f"/readyz answers {status}"
+        until(200, f"http://127.0.0.1:{admin}/readyz", process)
         state = Path(f"/proc/{process.pid}/status").read_text("utf-8")
         assert f"Uid:\t{UID}\t{UID}" in state
         assert "CapEff:\t0000000000000000" in state
@@ -130,8 +137,7 @@ def test_all_of_fliq_runs_read_only_and_without_rights(image: Image, volume: Pat
             data=json.dumps({"url": "https://example.com/", "scheduled_at": tomorrow.isoformat()}).encode(),
             headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(created, timeout=10) as answer:  # noqa: S310 - loopback
-            assert answer.status == 201
+        until(201, created, process)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
