@@ -31,6 +31,7 @@ from libs.store.leases import Lease
 
 INTERVAL_S: Final = 1.0
 LOOK_S: Final = 0.15  # between two looks for leases that became free
+ROUNDING: Final = 1e-9  # of a sum of fractions
 HAND_BACK_SHARE: Final = 16  # at most one in so many partitions is handed back at a time
 CERTAIN_FRACTION: Final = 0.6
 CALLBACK_TIMEOUT_S: Final = 5.0
@@ -53,6 +54,7 @@ class Leases(Protocol):
     role: str
     ttl_s: float
     is_draining: bool  # as of the last `members`
+    known_by_others: tuple[int, ...]  # likewise: how many partitions each of the other members knows
 
     async def acquire(self, limit: int, *, avoid: Sequence[int] = ()) -> list[Lease]:
         """Take up to *limit* free leases."""
@@ -280,7 +282,17 @@ class LeaseKeeper:
 
     @property
     def _share(self) -> int:
-        return 0 if self._leases.is_draining else math.ceil(self._partitions / self._members)
+        """How many partitions are ours to hold: of each as much as there are members to hold it."""
+        if self._leases.is_draining:
+            return 0
+        if not (behind := self._behind()):
+            return math.ceil(self._partitions / self._members)
+        # Some were started before the log grew, and cannot hold what came since.
+        shares = (1 / (self._members - sum(known <= part for known in behind)) for part in range(self._partitions))
+        return math.ceil(sum(shares) - ROUNDING)
+
+    def _behind(self) -> list[int]:
+        return [known for known in self._leases.known_by_others if known < self._partitions][: self._members - 1]
 
     async def _balance(self) -> None:
         if self._stands_aside():
@@ -332,7 +344,8 @@ class LeaseKeeper:
             if not self._leases.is_draining:
                 count = min(count, math.ceil(self._partitions / HAND_BACK_SHARE))
             until = now + (DRAIN_S if self._leases.is_draining else self._hand_back_s)
-            for partition in sorted(self._held)[-count:]:
+            common = min(self._behind(), default=self._partitions)  # beyond that nobody may be there to take it
+            for partition in sorted(self._held, key=lambda part: (part < common, part))[-count:]:
                 self._going_back[partition] = self._held[partition], until
         may_release = self._may_release or _always
         # Each is asked, also when another is not done yet: asked once, it takes no more.

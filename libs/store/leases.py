@@ -8,7 +8,8 @@ are facts. A lease only keeps two from doing the same work, and lets a third tak
     epoch     greater than every lease and every admitted claim of the partition that this database knows of
     nonce     fresh randomness from the database on each acquisition; whoever does not have it cannot flush
 
-Rows are locked in the order of partitions, and rows that somebody else is just taking are skipped.
+Rows are locked in the order of partitions, and rows that somebody else is just taking are skipped. Partitions that another member
+does not know, having been started before the log grew, are taken first: that member can take the rest.
 """
 
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ class _Leases:
         self.node = node
         self.ttl_s = ttl_s
         self.is_draining = False
+        self.known_by_others: tuple[int, ...] = ()
         self._pool = pool
         self._sql = sql
         self._partitions = partitions
@@ -60,6 +62,7 @@ class _Leases:
             list(self._held.values()),
             list(avoid),
             self._partitions,
+            min(self.known_by_others, default=self._partitions),
         )
         leases = sorted(Lease(row["part"], row["nonce"], row["epoch"]) for row in found)
         self._held.update({lease.partition: lease.nonce for lease in leases})
@@ -90,8 +93,8 @@ class _Leases:
         """
         Show that this node lives, and return how many of its role share the partitions: it is one of them, drained ones are not.
 
-        Notes in `is_draining` whether this node was asked to hand everything over. What was asked of the node's life before
-        this one counts no more.
+        Notes in `is_draining` whether this node was asked to hand everything over (what was asked of the node's life before this
+        one counts no more), and in `known_by_others` how many partitions each of the others knows.
         """
         row = await self._pool.fetchrow(
             _MEMBERS,
@@ -104,6 +107,7 @@ class _Leases:
         )
         self._is_known = True
         self.is_draining = row["draining"]
+        self.known_by_others = tuple(row["known"] or ())
         return 1 + int(row["others"])
 
     @store_call
@@ -193,7 +197,7 @@ WITH beat AS (
 ), forgotten AS (
     DELETE FROM members WHERE role = $2 AND node <> $1 AND seen_at < now() - interval '1 hour'
 )
-SELECT (SELECT draining FROM beat) AS draining, count(*) AS others FROM members
+SELECT (SELECT draining FROM beat) AS draining, count(*) AS others, array_agg(coalesce(partitions, 1 << 30)) AS known FROM members
 WHERE role = $2 AND node <> $1 AND NOT draining AND seen_at > now() - make_interval(secs => $3::float8)
 """
 
@@ -223,7 +227,7 @@ WITH free AS MATERIALIZED (
     SELECT l.part FROM {table} l
     WHERE {role} AND l.part < $7 AND l.part <> ALL ($6::int4[]) AND (l.{nonce} IS NULL OR l.{nonce} <> ALL ($5::text[]))
         AND (l.{until} IS NULL OR l.{until} < now() OR l.{node} = $2::text)
-    ORDER BY l.part LIMIT $4 FOR NO KEY UPDATE OF l SKIP LOCKED
+    ORDER BY l.part < $8, l.part LIMIT $4 FOR NO KEY UPDATE OF l SKIP LOCKED
 )
 UPDATE {table} l SET {node} = $2::text, {until} = now() + make_interval(secs => $3::float8),
     {nonce} = replace(gen_random_uuid()::text, '-', ''), {epoch} = greatest(l.{epoch}, l.claim_epoch, 0) + 1

@@ -165,6 +165,8 @@ class LinkedLeases:
         """Take leases of *role* as *node*."""
         self.role = role
         self.is_draining = False
+        self.known_by_others: list[int] = []
+        self.known_by_others: tuple[int, ...] = ()
         self._node = node
         self._remote = Remote(link)
         self._held: dict[int, str] = {}

@@ -8,100 +8,7 @@ import pytest
 from libs.store.errors import StoreUnavailable
 from libs.store.lease_keeper import LeaseKeeper
 from libs.store.leases import Lease
-from tests.fakes.lease_bench import ManualMonotonic
-
-
-class Table:
-    """The lease rows that all nodes of a test share."""
-
-    def __init__(self, partitions: int) -> None:
-        self.holder: dict[int, str | None] = dict.fromkeys(range(partitions))
-        self.epochs = dict.fromkeys(range(partitions), 0)
-        self.nodes: set[str] = set()
-        self.draining: set[str] = set()
-
-
-class TableLeases:
-    """One node's view of the table; *down* makes it fail as a database does, *hangs* keeps renewals waiting."""
-
-    role = "test"
-    ttl_s = 4.0
-
-    def __init__(self, table: Table, node: str) -> None:
-        self.table, self.node, self.down, self.hangs = table, node, False, False
-        self.is_draining = False
-
-    def _check(self) -> None:
-        if self.down:
-            raise StoreUnavailable("down")
-
-    async def acquire(self, limit: int, *, avoid: Sequence[int] = ()) -> list[Lease]:
-        self._check()
-        free = [part for part, holder in self.table.holder.items() if holder is None and part not in avoid][:limit]
-        leases = []
-        for part in free:
-            self.table.epochs[part] += 1
-            lease = Lease(part, f"{self.node}-{self.table.epochs[part]}", self.table.epochs[part])
-            self.table.holder[part] = lease.nonce
-            leases.append(lease)
-        return leases
-
-    async def renew(self, leases: Sequence[Lease]) -> set[int]:
-        self._check()
-        if self.hangs:
-            await asyncio.Event().wait()
-        return {lease.partition for lease in leases if self.table.holder[lease.partition] != lease.nonce}
-
-    async def release(self, leases: Sequence[Lease]) -> None:
-        self._check()
-        for lease in leases:
-            if self.table.holder[lease.partition] == lease.nonce:
-                self.table.holder[lease.partition] = None
-
-    async def members(self) -> int:
-        self._check()
-        self.table.nodes.add(self.node)
-        self.is_draining = self.node in self.table.draining
-        return len(self.table.nodes - self.table.draining | {self.node})
-
-    async def free(self) -> tuple[int, int]:
-        self._check()
-        count = len(self.table.nodes - self.table.draining | {self.node})
-        return sum(holder is None for holder in self.table.holder.values()), count
-
-    async def leave(self) -> None:
-        self._check()
-        self.table.nodes.discard(self.node)
-
-
-class Node:
-    """A keeper and what it was told."""
-
-    def __init__(self, table: Table, name: str, *, partitions: int = 4, is_fenced: bool = False) -> None:
-        self.leases, self.clock = TableLeases(table, name), ManualMonotonic()
-        self.events: list[tuple[str, int]] = []
-        self.keeper = LeaseKeeper(
-            self.leases,
-            partitions=partitions,
-            on_gained=self._gained,
-            on_lost=self._lost,
-            is_fenced=is_fenced,
-            clock=self.clock,
-        )
-
-    async def _gained(self, lease: Lease) -> None:
-        self.events.append(("gained", lease.partition))
-
-    async def _lost(self, partition: int) -> None:
-        self.events.append(("lost", partition))
-
-    @property
-    def held(self) -> set[int]:
-        return set(self.keeper.held)
-
-    async def tick(self) -> None:
-        self.clock.at_s += 1.0
-        await self.keeper.tick()
+from tests.fakes.lease_bench import ManualMonotonic, Node, Table, TableLeases
 
 
 @pytest.fixture
@@ -520,3 +427,29 @@ async def test_a_node_that_drains_waits_for_calls_under_way_and_keeps_what_they_
     busy.clear()
     await node.tick()
     assert node.held == set()
+
+
+async def settle(*nodes: Node) -> None:
+    """Let the nodes have their rounds until nothing moves any more."""
+    for _ in range(60):
+        for node in nodes:
+            await node.tick()
+
+
+@pytest.mark.parametrize(("old_count", "before", "after"), [(1, 4, 6), (3, 4, 64), (2, 5, 7), (1, 1, 2), (4, 4, 8)])
+async def test_after_growth_every_partition_has_its_owner(old_count: int, before: int, after: int) -> None:
+    """What came later goes to those who were started since; the others share the rest, and nothing is left over or moves on."""
+    grown = Table(after)
+    old = [Node(grown, f"old{n}", partitions=before) for n in range(old_count)]
+    await settle(*old)
+    new = Node(grown, "new", partitions=after)
+    await settle(*old, new)
+    assert set().union(*(node.held for node in [*old, new])) == set(range(after))
+    assert new.held >= set(range(before, after))
+    held = [node.held for node in [*old, new]]
+    await settle(*old, new)
+    assert [node.held for node in [*old, new]] == held
+
+    back = Node(grown, "back", partitions=before)  # and one of the old build that comes back finds its share
+    await settle(new, back, *old)
+    assert set().union(*(node.held for node in [*old, new, back])) == set(range(after))
