@@ -33,6 +33,7 @@ from libs.runtime.lifecycle import Supervisor
 from libs.runtime.metrics import Metrics
 from libs.runtime.node import Node, NodeError
 from libs.runtime.postgres_binaries import EmbeddedPostgresError
+from libs.runtime.tracing import NO_TRACING, Tracing
 from libs.store.clock_check import ClockCheck
 from libs.store.errors import StoreUnavailable
 from libs.store.log_identity import WrongLog, check_log
@@ -63,6 +64,7 @@ class Parts:
         self.clock = SteadyClock()
         self.entropy = SystemEntropy()
         self.metrics = Metrics(version=VERSION)
+        self.tracing: Tracing = NO_TRACING
         self.supervisor = Supervisor()
         try:
             self.policy = EgressPolicy.parse(settings.egress_allow, deny=settings.egress_deny)

@@ -25,6 +25,7 @@ from libs.runtime.config import Settings, SettingsError, unknown_names
 from libs.runtime.crashpoint import arm
 from libs.runtime.lifecycle import Loop
 from libs.runtime.probes import Probes
+from libs.runtime.tracing import Tracing, open_tracing
 from libs.store.accounts import Accounts
 from libs.store.errors import StoreUnavailable
 from libs.store.idempotency import IdempotencyKeys
@@ -58,6 +59,7 @@ DUE_GATHER_MS: Final = 16  # due events; out of their lead
 DISPATCHER_GATHER_MS: Final = 5  # due events are read within their lead; outcomes may wait this long to be written
 WEBHOOKS_GATHER_MS: Final = 20  # nobody waits for a webhook to the millisecond
 CREDIT: Final = 2_000  # attempts of one partition that may be under way at once
+TRACES_SENT_S: Final = 3.0  # for the last spans, when the process ends
 _GREET_S: Final = 0.5
 
 _log = structlog.get_logger("fliq")
@@ -82,6 +84,7 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
     async with AsyncExitStack() as stack:
         parts = Parts(settings, roles)
         await parts.open(stack)
+        parts.tracing = _tracing(roles, stack)
         probes = Probes(host=settings.host, port=settings.admin_port, metrics=parts.metrics)
         parts.supervisor.add("probes", probes)
         egress = EgressClient(policy=parts.policy, now=parts.clock.now)
@@ -150,6 +153,22 @@ class RoleService(Protocol):
 
     def ready(self) -> str | None:
         """Return None when it can do its work, else the reason why not."""
+
+
+def _tracing(roles: Sequence[str], stack: AsyncExitStack) -> Tracing:
+    service = "fliq" if len(roles) > 1 else f"fliq-{roles[0]}"
+    tracing = open_tracing(os.environ, service=service, version=VERSION)
+
+    async def stop() -> None:
+        try:
+            async with asyncio.timeout(TRACES_SENT_S):
+                await asyncio.to_thread(tracing.stop)
+        except TimeoutError:
+            _log.warning("spans were left unsent")
+
+    if tracing.is_on:
+        stack.push_async_callback(stop)
+    return tracing
 
 
 @runtime_checkable
@@ -253,6 +272,7 @@ def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
         concurrency=parts.settings.dispatch_concurrency,
         per_host=parts.settings.dispatch_per_host,
         gather_ms=DISPATCHER_GATHER_MS,
+        tracing=parts.tracing,
     )
     meter.observe_calls(active=lambda: service.active_count, waiting=lambda: service.waiting_count)
     service.keeper = LeaseKeeper(
@@ -280,6 +300,7 @@ def _webhooks(parts: Parts, egress: EgressClient) -> WebhooksService[Lease]:
         meter=meter,
         version=VERSION,
         gather_ms=WEBHOOKS_GATHER_MS,
+        tracing=parts.tracing,
     )
     meter.observe_held(lambda: service.held_count)
     service.keeper = LeaseKeeper(
@@ -322,4 +343,5 @@ async def _api(parts: Parts) -> ApiService:
         daily_limit=settings.daily_execution_limit,
         observe=ApiMetrics(parts.metrics),
         version=VERSION,
+        tracing=parts.tracing,
     )

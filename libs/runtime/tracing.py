@@ -1,9 +1,9 @@
 """
 Tracing: spans for OpenTelemetry when it is configured, and nothing when it is not.
 
-Configured means that OTEL_EXPORTER_OTLP_ENDPOINT is set (or ..._TRACES_ENDPOINT) and the extra `fliq[otel]` is installed; the other
-OTEL_* variables mean what OpenTelemetry says. Otherwise no package of it is imported: a request's `traceparent` is handed on, with a
-span id of its own for every call, and that is all.
+Configured means that OTEL_EXPORTER_OTLP_ENDPOINT is set (or ..._TRACES_ENDPOINT) and the extra `fliq[otel]` is installed; the
+other OTEL_* variables mean what OpenTelemetry says. Otherwise no package of it is imported: a request's `traceparent` is handed
+on, with a span id of its own for every call, and that is all.
 
 A span says what was done and how it ended: ids of ours, method, host, status. Never a path, a header, a body or an account.
 """
@@ -93,15 +93,18 @@ class NoTracing:
         pass
 
 
+NO_TRACING: Final = NoTracing()
+
+
 def open_tracing(environ: Mapping[str, str], *, service: str, version: str) -> Tracing:
     """Return what *environ* asks for; *service* is the default of OTEL_SERVICE_NAME."""
     if not any(environ.get(name, "").strip() for name in ENDPOINTS):
-        return NoTracing()
+        return NO_TRACING
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return NoTracing()
+        return NO_TRACING
     try:
         from .open_telemetry import OpenTelemetry
     except ImportError as error:
         _log.warning("OpenTelemetry is asked for and not installed: pip install 'fliq[otel]'", reason=str(error))
-        return NoTracing()
+        return NO_TRACING
     return OpenTelemetry(service=environ.get("OTEL_SERVICE_NAME", "").strip() or service, version=version)

@@ -18,11 +18,14 @@ import structlog
 from aiohttp.web import BaseRequest
 
 from libs.log.port import LogError
+from libs.runtime.trace_context import accept
+from libs.runtime.tracing import NO_TRACING, Tracing
 from libs.store.errors import StoreUnavailable
 from services.api.auth import Authenticator, Identity, unauthorized
 from services.api.errors import ApiError, not_found, unavailable
 from services.api.reply import Reply, error_reply
 from services.api.request_body import BodyRefused
+from services.api.trace import note_span, trace_of
 
 _log = structlog.get_logger("fliq.api")
 
@@ -94,7 +97,9 @@ class App:
         *,
         observe: Observe,
         now_s: Callable[[], float],
+        tracing: Tracing = NO_TRACING,
     ) -> None:
+        self._tracing = tracing
         self._authenticator = authenticator
         self._observe = observe
         self._now_s = now_s
@@ -115,6 +120,27 @@ class App:
 
     async def handle(self, request: BaseRequest) -> Reply:
         """Answer *request*; never raises but for cancellation."""
+        tracing = self._tracing
+        if not tracing.is_on:
+            return (await self._answer(request))[0]
+        parent = accept(request.headers.getall("traceparent", _NONE))
+        span = tracing.start("request", "server", parent=parent, seed="", attributes={})
+        note_span(request, span)
+        reply: Reply | None = None
+        route = "unknown"
+        try:
+            reply, route = await self._answer(request)
+        finally:
+            status = 500 if reply is None else reply.status
+            span.end(
+                name=f"{request.method} {route}" if route != "unknown" else "unknown",
+                error=str(status) if status >= 500 else None,
+                http__route=route,
+                http__response__status_code=status,
+            )
+        return reply
+
+    async def _answer(self, request: BaseRequest) -> tuple[Reply, str]:
         began_at = self._now_s()
         route = "unknown"
         try:
@@ -125,17 +151,22 @@ class App:
         except ApiError as error:
             reply = error_reply(error, is_last=isinstance(error, BodyRefused))
         except (LogError, StoreUnavailable, TimeoutError) as error:
-            _log.warning("request_unavailable", route=route, reason=f"{type(error).__name__}: {error}"[:200])
+            _log.warning(
+                "request_unavailable",
+                route=route,
+                trace_id=trace_of(request),
+                reason=f"{type(error).__name__}: {error}"[:200],
+            )
             reply = error_reply(unavailable())
         except Exception as error:  # noqa: BLE001 - the caller gets an answer, and the log the defect
             if request.transport is None and isinstance(error, ConnectionError):
                 # The peer hung up while its body was being read: there is nobody to answer, and nothing is wrong here.
                 reply = error_reply(ApiError(400, "invalid_request", "the body did not arrive"), is_last=True)
             else:
-                _log.error("request_crashed", route=route, exc_info=error)
+                _log.error("request_crashed", route=route, trace_id=trace_of(request), exc_info=error)
                 reply = error_reply(ApiError(500, "internal_error", "something went wrong on our end"))
         self._observe(route, request.method, reply.status, self._now_s() - began_at)
-        return reply
+        return reply, route
 
     def _route(self, request: BaseRequest) -> tuple[_Bound, str]:
         path = request._message.path

@@ -33,6 +33,7 @@ from services.api.json_body import parse
 from services.api.ports import Reservation
 from services.api.reply import Reply, error_body
 from services.api.request_body import read_json_body
+from services.api.trace import traceparent_of
 from services.api.validation import JobRequest
 
 JUDGED_AT_ONCE: Final = 50  # jobs of a batch between two breaths of the loop: about 1.5 ms
@@ -49,12 +50,11 @@ class JobCreation:
     async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/jobs."""
         raw = await read_json_body(request)
-        headers = request.headers
         job = validation.job_request(
             parse(raw),
             self._c.check_url,
             key_header=key_header(request),
-            traceparent=headers.get("traceparent"),
+            traceparent=traceparent_of(request),
         )
         self._c.gate.check_load()
         now = self._c.clock.now()
@@ -85,7 +85,7 @@ class JobCreation:
             await gate.check_daily(identity.account)
         now = self._c.clock.now()
         partition = self._c.mint.partition(now)
-        traceparent = request.headers.get("traceparent")
+        traceparent = traceparent_of(request)
         results: list[dict[str, Any]] = []
         envelopes: list[Envelope] = []
         keyed: dict[int, JobRequest] = {}

@@ -33,6 +33,7 @@ from services.api.errors import ApiError, not_found, outcome_unknown
 from services.api.json_body import parse
 from services.api.reply import Reply, json_reply, no_content
 from services.api.request_body import read_json_body
+from services.api.trace import traceparent_of
 
 _LISTING = "schedules"
 
@@ -47,9 +48,7 @@ class Schedules:
         """POST /v1/schedules."""
         data = parse(await read_json_body(request))
         now = self._c.clock.now()
-        wanted = validation.schedule_request(
-            data, self._c.check_url, now, traceparent=request.headers.get("traceparent")
-        )
+        wanted = validation.schedule_request(data, self._c.check_url, now, traceparent=traceparent_of(request))
         self._c.gate.check_load()
         if self._c.gate.daily_limit:
             await self._c.gate.check_daily(identity.account)

@@ -12,6 +12,7 @@ import structlog
 
 from libs.log.port import Log
 from libs.runtime.probes import bind_failure
+from libs.runtime.tracing import NO_TRACING, Tracing
 from services.api.app import App, Handler, Observe
 from services.api.auth import Authenticator
 from services.api.consistency import ReadIndex
@@ -87,6 +88,7 @@ class ApiService:
         version: str = "0",
         lag_max: int = LAG_MAX,
         connections_max: int = CONNECTIONS_MAX,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         """
         Prepare the service.
@@ -98,6 +100,7 @@ class ApiService:
             version: shown in the OpenAPI document.
             lag_max: records between log and tables beyond which new jobs are put off.
             connections_max: connections at a time.
+            tracing: where the spans of requests go.
         """
         self._ports = ports
         self._host = host
@@ -107,6 +110,7 @@ class ApiService:
         self._version = version
         self._lag_max = lag_max
         self._connections_max = connections_max
+        self._tracing = tracing
         self._server: HttpServer | None = None
         self._gate: Gate | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -182,7 +186,7 @@ class ApiService:
         )
         authenticator = Authenticator(ports.accounts, pepper=ports.pepper, now=ports.clock.now)
         handlers = _handlers(context, ports, authenticator, self._version)
-        return App(authenticator, handlers, observe=self._observe, now_s=_monotonic())
+        return App(authenticator, handlers, observe=self._observe, now_s=_monotonic(), tracing=self._tracing)
 
 
 def _handlers(context: Context, ports: Ports, authenticator: Authenticator, version: str) -> dict[str, Handler]:

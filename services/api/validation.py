@@ -10,7 +10,6 @@ Whether `scheduled_at` lies in the past is a question of its own (`check_schedul
 with its idempotency key is answered after that instant too.
 """
 
-import re
 from collections.abc import Callable, Set
 from hashlib import blake2b
 from typing import Any, Final
@@ -21,6 +20,7 @@ import orjson
 from libs.domain import cron
 from libs.egress.policy import UrlRefused
 from libs.events import Spec
+from libs.runtime.trace_context import accept
 from services.api.errors import bad, refuse
 from services.api.header_rules import check_headers
 from services.api.instants import parse_instant, ten_years_after
@@ -38,7 +38,6 @@ NAME_MAX: Final = 100  # characters of a token's name
 SCOPES: Final = ("read", "write")
 
 _NINE_YEARS_MS: Final = 9 * 365 * 86_400_000
-_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _COMMON: Final = frozenset(
     {"url", "http_method", "headers", "body", "max_retries", "timeout_seconds", "webhook_url", "webhook_headers"}
 )
@@ -243,8 +242,8 @@ def _spec(fields: dict[str, Any], check_url: CheckUrl, traceparent: str | None) 
     webhook_headers = get("webhook_headers")
     if webhook_headers is not None:
         webhook_headers = _headers("webhook_headers", webhook_headers)
-    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent) is None:
-        traceparent = None
+    if traceparent is not None:
+        traceparent = accept((traceparent,))
     return Spec(
         url=url,
         method=method,

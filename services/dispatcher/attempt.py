@@ -21,7 +21,13 @@ SECRET_MISSING: Final = "signing_secret_missing"  # noqa: S105 - an error's name
 
 
 def outgoing(
-    due: AttemptDue, spec: Spec, *, secrets: Sequence[str], timestamp_s: int, user_agent: str
+    due: AttemptDue,
+    spec: Spec,
+    *,
+    secrets: Sequence[str],
+    timestamp_s: int,
+    user_agent: str,
+    traceparent: str | None = None,
 ) -> OutgoingRequest:
     """
     Return the request of one attempt.
@@ -32,6 +38,7 @@ def outgoing(
         secrets: the account's signing secrets, newest first, at least one.
         timestamp_s: the second in which it is sent; it is signed.
         user_agent: `Fliq/<version>`; used unless the job sets its own.
+        traceparent: the trace that the call belongs to, and its span; sent unless the job sets its own.
     """
     execution_id = due.execution_id
     headers, own_names = own_headers(spec.headers)
@@ -47,8 +54,8 @@ def outgoing(
         headers.append(("Idempotency-Key", execution_id))
     if "user-agent" not in own_names:
         headers.append(("User-Agent", user_agent))
-    if spec.traceparent is not None and "traceparent" not in own_names:
-        headers.append(("traceparent", spec.traceparent))
+    if traceparent is not None and "traceparent" not in own_names:
+        headers.append(("traceparent", traceparent))
     body = None if spec.body is None else spec.body.encode()
     headers += signature_headers(
         secrets,
@@ -59,6 +66,17 @@ def outgoing(
         body=body or b"",
     )
     return OutgoingRequest(method=spec.method, url=spec.url, headers=headers, body=body)
+
+
+def span_attributes(due: AttemptDue, spec: Spec, host: str) -> dict[str, str | int]:
+    """Return what the span of an attempt says of it: nothing of path, headers or body."""
+    return {
+        "http.request.method": spec.method,
+        "server.address": host,
+        "fliq.job_id": due.job_id,
+        "fliq.execution_id": due.execution_id,
+        "fliq.attempt": due.attempt,
+    }
 
 
 def finished(due: AttemptDue, outcome: Outcome, *, at: int) -> AttemptFinished:

@@ -23,7 +23,8 @@ from libs.log.facts import FactAppender
 from libs.log.port import Log
 from libs.runtime.clock import Clock, Timer
 from libs.runtime.crashpoint import crash_at
-from services.dispatcher.attempt import finished, not_made, outgoing
+from libs.runtime.tracing import NO_TRACING, Tracing
+from services.dispatcher.attempt import finished, not_made, outgoing, span_attributes
 from services.dispatcher.flights import Flight, Flights, Stage
 from services.dispatcher.ports import Egress, Meter
 
@@ -49,6 +50,7 @@ class Calls:
         may_start: Callable[[int], bool],
         on_recorded: Callable[[], None],
         gather_ms: int = 0,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         """Start nothing of a partition for which *may_start* is false; call *on_recorded* when an attempt has left."""
         self._log = event_log
@@ -61,6 +63,7 @@ class Calls:
         self._may_start = may_start
         self._on_recorded = on_recorded
         self._gather_ms = gather_ms
+        self._tracing = tracing
         self._due_at: dict[int, list[Flight]] = {}
         self._timers: dict[int, Timer] = {}
         self._unsure: list[Flight] = []
@@ -141,7 +144,7 @@ class Calls:
         count = 0
         for task, (flight, started_at) in self._calling.items():
             if now > started_at + flight.due.timeout_ms + STUCK_MS and flight not in self._stuck:
-                log.error("call_stuck", job=flight.due.job_id, attempt=flight.due.attempt)
+                log.error("call_stuck", **_names(flight))
                 self._stuck.add(flight)
                 task.cancel()
                 count += 1
@@ -196,7 +199,7 @@ class Calls:
             self._stuck.discard(flight)
             event = not_made(due, TIMEOUT, at=self._clock.now())
         except Exception:  # a defect must cost one attempt, not the partition
-            log.error("attempt_broken", job=due.job_id, attempt=due.attempt, exc_info=True)
+            log.error("attempt_broken", **_names(flight), exc_info=True)
             self._meter.call_not_made(INTERNAL_ERROR)
             event = not_made(due, INTERNAL_ERROR, at=self._clock.now())
         finally:
@@ -208,14 +211,37 @@ class Calls:
         due, spec = flight.due, flight.spec
         if spec is None:
             raise RuntimeError("an attempt was started without its spec")
-        request = outgoing(
-            due, spec, secrets=flight.secrets, timestamp_s=self._clock.now() // 1000, user_agent=self._user_agent
-        )
-        crash_at("dispatcher.before_send")
-        outcome = await self._egress.call(request, timeout_s=due.timeout_ms / 1000)
-        crash_at("dispatcher.after_send")
-        self._meter.call_ended(
-            lateness_ms=outcome.sent_at - due.not_before, lead_ms=outcome.sent_at - due.at, outcome=outcome
+        tracing = self._tracing
+        attributes = span_attributes(due, spec, flight.host) if tracing.is_on else {}
+        span = tracing.start("attempt", "client", parent=spec.traceparent, seed=due.execution_id, attributes=attributes)
+        flight.trace_id = span.trace_id
+        outcome: Outcome | None = None
+        try:
+            request = outgoing(
+                due,
+                spec,
+                secrets=flight.secrets,
+                timestamp_s=self._clock.now() // 1000,
+                user_agent=self._user_agent,
+                traceparent=span.traceparent,
+            )
+            crash_at("dispatcher.before_send")
+            outcome = await self._egress.call(request, timeout_s=due.timeout_ms / 1000)
+            crash_at("dispatcher.after_send")
+        finally:
+            if outcome is None:
+                span.end(error=INTERNAL_ERROR)
+            else:
+                span.end(error=outcome.error, http__response__status_code=outcome.status_code)
+        lateness_ms = outcome.sent_at - due.not_before
+        self._meter.call_ended(lateness_ms=lateness_ms, lead_ms=outcome.sent_at - due.at, outcome=outcome)
+        log.debug(
+            "attempt_ended",
+            **_names(flight),
+            outcome=outcome.error or "ok",
+            status_code=outcome.status_code,
+            duration_ms=outcome.duration_ms,
+            lateness_ms=lateness_ms,
         )
         return outcome
 
@@ -231,3 +257,14 @@ class Calls:
         crash_at("dispatcher.after_append")
         self._flights.recorded(flight, position)
         self._on_recorded()
+
+
+def _names(flight: Flight) -> dict[str, str | int | None]:
+    """Return what every line about an attempt says of it."""
+    due = flight.due
+    return {
+        "job_id": due.job_id,
+        "execution_id": due.execution_id,
+        "attempt_num": due.attempt,
+        "trace_id": flight.trace_id,
+    }

@@ -46,7 +46,7 @@ class Flight:
         position: the tables know its job once they are folded up to here.
     """
 
-    __slots__ = ("cost_bytes", "due", "host", "partition", "position", "secrets", "spec", "stage")
+    __slots__ = ("cost_bytes", "due", "host", "partition", "position", "secrets", "spec", "stage", "trace_id")
 
     def __init__(self, partition: int, due: AttemptDue, position: int) -> None:
         self.partition = partition
@@ -56,6 +56,7 @@ class Flight:
         self.spec: Spec | None = None
         self.secrets: tuple[str, ...] = ()
         self.host = ""
+        self.trace_id: str | None = None
         self.cost_bytes = _OVERHEAD_BYTES
 
 

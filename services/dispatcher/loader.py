@@ -209,7 +209,7 @@ class Loader:
             if all(flight.stage is not Stage.LOADING for flight in flights):
                 return
         for flight in await self._load(flights):
-            log.error("spec_missing", job=flight.due.job_id, partition=flight.partition, position=flight.position)
+            log.error("spec_missing", job_id=flight.due.job_id, partition=flight.partition, position=flight.position)
             self._on_failed(flight, SPEC_MISSING)
 
     async def _is_folded(self, partition: int, position: int) -> bool:

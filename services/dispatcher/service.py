@@ -20,6 +20,7 @@ from libs.events import AttemptDue
 from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
+from libs.runtime.tracing import NO_TRACING, Tracing
 from services.dispatcher.calls import Calls
 from services.dispatcher.flights import Flights
 from services.dispatcher.loader import Loader
@@ -61,6 +62,7 @@ class DispatcherService(StartStop):
         window: int = WINDOW,
         drain_s: float = DRAIN_S,
         gather_ms: int = 0,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         """
         Put the dispatcher together; nothing happens before `start`, which needs a `keeper` that calls `on_gained` and `on_lost`.
@@ -73,6 +75,7 @@ class DispatcherService(StartStop):
             drain_s: how long calls under way may take to end when the service stops.
             gather_ms: the least time between two reads, and between two appends, of a partition: what arrives meanwhile goes
                 together.
+            tracing: where the spans of attempts go.
         """
         super().__init__()
         self.keeper: Keeper | None = None
@@ -89,6 +92,7 @@ class DispatcherService(StartStop):
         self._window = window
         self._drain_s = drain_s
         self._gather_ms = gather_ms
+        self._tracing = tracing
         self._is_taking = False
         self._readers: dict[int, tuple[Reader, asyncio.Task[None]]] = {}
         self._room: asyncio.Future[None] | None = None
@@ -108,6 +112,7 @@ class DispatcherService(StartStop):
             may_start=self._may_start,
             on_recorded=self._recorded,
             gather_ms=self._gather_ms,
+            tracing=self._tracing,
         )
         self._loader = Loader(
             tables=self._tables,

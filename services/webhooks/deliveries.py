@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from libs.egress.callers import INTERNAL_ERROR, host_of
+from libs.egress.outcome import Outcome
 from libs.egress.turns import Turns
 from libs.events import Envelope, Spec, encode
 from libs.events.ids import partition_of
@@ -19,6 +20,8 @@ from libs.log.facts import FactAppender
 from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
+from libs.runtime.trace_context import trace_id
+from libs.runtime.tracing import NO_TRACING, Tracing
 from services.webhooks.payload import TerminalEvent, finished, not_made, outgoing
 from services.webhooks.ports import Egress, Meter
 
@@ -69,6 +72,7 @@ class Deliveries:
         per_host: int = PER_HOST,
         lane_max: int = LANE_MAX,
         gather_ms: int = 0,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         """Start nothing of a partition for which *may_start* is false."""
         self._log = event_log
@@ -79,6 +83,7 @@ class Deliveries:
         self._may_start = may_start
         self._lane_max = lane_max
         self._gather_ms = gather_ms
+        self._tracing = tracing
         self._turns: Turns[Delivery] = Turns(total=total, per_host=per_host)
         self._held: dict[str, Delivery] = {}
         self._under_way: set[asyncio.Task[None]] = set()
@@ -166,29 +171,56 @@ class Deliveries:
     async def _post(self, delivery: Delivery) -> None:
         event = delivery.event
         try:
-            request = outgoing(
-                event,
-                delivery.spec,
-                secrets=delivery.secrets,
-                timestamp_s=self._clock.now() // 1000,
-                user_agent=self._user_agent,
-            )
-            crash_at("webhooks.before_send")
-            outcome = await self._egress.call(request, timeout_s=TIMEOUT_S)
-            crash_at("webhooks.after_send")
+            outcome = await self._send(delivery)
             self._meter.told("ok" if outcome.ok else outcome.error or INTERNAL_ERROR, outcome.duration_ms)
             fact = finished(event, outcome, at=self._clock.now())
         except asyncio.CancelledError:
             self._recording.discard(event.job_id)
             raise
         except Exception:  # a defect must cost one webhook, not the partition
-            log.error("webhook_broken", job=event.job_id, exc_info=True)
+            log.error(
+                "webhook_broken", job_id=event.job_id, trace_id=trace_id(delivery.spec.traceparent), exc_info=True
+            )
             self._meter.told(INTERNAL_ERROR)
             fact = not_made(event, INTERNAL_ERROR, at=self._clock.now())
         finally:
             self._turns.release(account=event.account, host=delivery.host)
         self._record(delivery.partition, event.job_id, encode(fact), delivery.on_done)
         self._start()
+
+    async def _send(self, delivery: Delivery) -> Outcome:
+        event, spec = delivery.event, delivery.spec
+        attributes = {"server.address": delivery.host, "fliq.job_id": event.job_id} if self._tracing.is_on else {}
+        span = self._tracing.start(
+            "webhook", "client", parent=spec.traceparent, seed=f"{event.job_id}#webhook", attributes=attributes
+        )
+        outcome: Outcome | None = None
+        try:
+            request = outgoing(
+                event,
+                spec,
+                secrets=delivery.secrets,
+                timestamp_s=self._clock.now() // 1000,
+                user_agent=self._user_agent,
+                traceparent=span.traceparent,
+            )
+            crash_at("webhooks.before_send")
+            outcome = await self._egress.call(request, timeout_s=TIMEOUT_S)
+            crash_at("webhooks.after_send")
+        finally:
+            if outcome is None:
+                span.end(error=INTERNAL_ERROR)
+            else:
+                span.end(error=outcome.error, http__response__status_code=outcome.status_code)
+        log.debug(
+            "webhook_ended",
+            job_id=event.job_id,
+            trace_id=span.trace_id,
+            outcome=outcome.error or "ok",
+            status_code=outcome.status_code,
+            duration_ms=outcome.duration_ms,
+        )
+        return outcome
 
     def _record(self, partition: int, job_id: str, envelope: Envelope, on_done: Callable[[], None]) -> None:
         self._recording.add(job_id)

@@ -221,7 +221,7 @@ class Follower(Generic[L]):
             watermark.done(position)
 
         if spec is None or spec.webhook_url is None:
-            log.error("spec_missing", job=event.job_id, partition=self.partition, position=position)
+            log.error("spec_missing", job_id=event.job_id, partition=self.partition, position=position)
             self._deliveries.give_up(self.partition, event, SPEC_MISSING, on_done)
         elif not valid:
             self._deliveries.give_up(self.partition, event, SECRET_MISSING, on_done)

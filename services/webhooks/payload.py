@@ -42,7 +42,13 @@ def payload(event: TerminalEvent) -> bytes:
 
 
 def outgoing(
-    event: TerminalEvent, spec: Spec, *, secrets: Sequence[str], timestamp_s: int, user_agent: str
+    event: TerminalEvent,
+    spec: Spec,
+    *,
+    secrets: Sequence[str],
+    timestamp_s: int,
+    user_agent: str,
+    traceparent: str | None = None,
 ) -> OutgoingRequest:
     """
     Return the POST that tells of *event*.
@@ -53,6 +59,7 @@ def outgoing(
         secrets: the account's signing secrets, newest first, at least one.
         timestamp_s: the second in which it is sent; it is signed.
         user_agent: `Fliq/<version>`; used unless the caller sets its own.
+        traceparent: the trace that the POST belongs to, and its span; sent unless the caller sets its own.
 
     Raises:
         ValueError: the spec has no webhook.
@@ -66,6 +73,8 @@ def outgoing(
     headers.append(("Content-Type", "application/json"))
     if "user-agent" not in own_names:
         headers.append(("User-Agent", user_agent))
+    if traceparent is not None and "traceparent" not in own_names:
+        headers.append(("traceparent", traceparent))
     body = payload(event)
     headers += signature_headers(
         secrets, message_id=event.job_id, timestamp_s=timestamp_s, method="POST", url=url, body=body

@@ -15,6 +15,7 @@ import structlog
 from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
+from libs.runtime.tracing import NO_TRACING, Tracing
 from services.webhooks.deliveries import LANE_MAX, PER_HOST, TOTAL, Deliveries
 from services.webhooks.follower import PENDING_MAX, Follower
 from services.webhooks.ports import (
@@ -56,6 +57,7 @@ class WebhooksService(StartStop, Generic[L]):
         lane_max: int = LANE_MAX,
         drain_s: float = DRAIN_S,
         gather_ms: int = 0,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         """
         Put the service together; nothing happens before `start`, which needs a `keeper` that calls `on_gained` and `on_lost`.
@@ -68,6 +70,7 @@ class WebhooksService(StartStop, Generic[L]):
             drain_s: how long POSTs under way may take to end when the service stops.
             gather_ms: the least time between two reads, and between two appends, of a partition: what arrives meanwhile goes
                 together.
+            tracing: where the spans of POSTs go.
         """
         super().__init__()
         self.keeper: Keeper | None = None
@@ -85,6 +88,7 @@ class WebhooksService(StartStop, Generic[L]):
         self._lane_max = lane_max
         self._drain_s = drain_s
         self._gather_ms = gather_ms
+        self._tracing = tracing
         self._followers: dict[int, tuple[Follower[L], list[asyncio.Task[None]]]] = {}
         self._is_taking = False
         self._deliveries = self._make_deliveries()
@@ -101,6 +105,7 @@ class WebhooksService(StartStop, Generic[L]):
             per_host=self._per_host,
             lane_max=self._lane_max,
             gather_ms=self._gather_ms,
+            tracing=self._tracing,
         )
 
     @property

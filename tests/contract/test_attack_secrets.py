@@ -22,6 +22,7 @@ from tests.fakes.running import TOKEN, Client, FliqOf, RunningFliq, in_seconds
 from tests.fakes.sink import Sink
 
 CANARY = "c4n4ry"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 # Every way in which text may hide in a log.
 FORMS = (CANARY, CANARY.encode().hex(), base64.b64encode(f"xx{CANARY}".encode()).decode()[4:12])
 
@@ -49,6 +50,10 @@ async def test_secrets_stay_out(talkative: RunningFliq, sink: Sink) -> None:
     command, log = _ended(talkative)
 
     assert "request_crashed" in log, "no defect was provoked"
+    ends = [json.loads(line) for line in log.splitlines() if '"attempt_ended"' in line]
+    assert ends, "attempts leave a line at level debug"
+    assert all({"job_id", "execution_id", "attempt_num", "outcome", "duration_ms"} <= set(line) for line in ends)
+    assert {line["trace_id"] for line in ends} == {None, TRACE}, "and the trace of those that belong to one"
     for name, text in {"log": log, "metrics": shown, "answers": "\n".join(answers), "command": command}.items():
         found = [line[:300] for line in text.splitlines() if any(form in line for form in FORMS)]
         assert not found, f"{name}: {found[:3]}"
@@ -76,6 +81,9 @@ async def _work(client: Client, sink: Sink, answers: list[str]) -> None:
             f"http://{CANARY}.example.invalid/",
         )
     ]
+    traced = {"url": f"{sink.url}/ok?key={CANARY}", "scheduled_at": in_seconds(0.2), **secret}
+    headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+    jobs.append((await client.call("POST", "/v1/jobs", traced | hook, headers=headers))[1])
     cancelled = await client.create(f"{sink.url}/ok?key={CANARY}", 60, **secret, **hook)
     assert (await client.call("DELETE", f"/v1/jobs/{cancelled['id']}"))[0] == 204
     for job in jobs:

@@ -36,7 +36,9 @@ def due(**changes: object) -> AttemptDue:
 
 def request_of(event: AttemptDue, **spec: object):
     made = Spec(**({"url": "https://target.example/hook?a=1"} | spec))  # type: ignore[arg-type]
-    return outgoing(event, made, secrets=[SECRET], timestamp_s=T // 1000, user_agent="Fliq/1.2.3")
+    return outgoing(
+        event, made, secrets=[SECRET], timestamp_s=T // 1000, user_agent="Fliq/1.2.3", traceparent=made.traceparent
+    )
 
 
 def header(request, name: str) -> list[str]:
@@ -107,7 +109,7 @@ def test_the_jobs_own_user_agent_and_traceparent_win() -> None:
 
 
 def test_the_trace_of_the_request_goes_on_to_the_target() -> None:
-    """traceparent is forwarded where there is one."""
+    """traceparent is sent where there is one."""
     assert header(request_of(due(), traceparent="00-c-d-01"), "traceparent") == ["00-c-d-01"]
     assert header(request_of(due()), "traceparent") == []
 
