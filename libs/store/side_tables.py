@@ -14,6 +14,9 @@ the table. A flush that was under way is refused besides, for the lease that fen
 Why it does not stop the world: the exclusive locks are asked for with a short bound and given up again, so that others queue behind
 us for that long at most; autovacuum, which would hold us up for longer than that, is asked to leave first.
 
+Whoever keeps a snapshot over several statements takes a weak lock on these tables first (`HOLD` in tables.py): a snapshot that is
+older than the switch, and waited for it, would miss the newest rows of the new tables.
+
 Not safe: views, publications or foreign keys of the operator's own on these tables; with views and keys `make` refuses.
 """
 

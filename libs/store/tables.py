@@ -22,6 +22,10 @@ from libs.store.errors import store_call, translated
 CHUNK: Final = 500
 VERIFY_TIMEOUT_S: Final = 600.0  # reading whole tables takes its time
 
+# First in a transaction that keeps its snapshot. A rebuild (side_tables.py) puts other tables in the place of these; a snapshot
+# from before, which waited for it, would not see their newest rows. This statement waits without a snapshot.
+HOLD: Final = "LOCK TABLE progress, jobs, specs, executions, schedules, usage_daily IN ACCESS SHARE MODE"
+
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
 
@@ -144,6 +148,7 @@ class Tables:
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
+            await connection.execute(HOLD)
             position, claim = await _progress(connection, partition)
             found = await connection.fetch(f"{rows.SELECT_JOB} WHERE part = $1 AND status = 1 AND NOT held", partition)
         return Snapshot(position, claim, [_due(job) for job in await _jobs(found)])
@@ -166,6 +171,7 @@ class Tables:
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
+            await connection.execute(HOLD)
             await connection.execute(f"SET LOCAL statement_timeout = '{VERIFY_TIMEOUT_S:.0f}s'")
 
             async def everything(query: str) -> Sequence[Any]:

@@ -23,6 +23,7 @@ from libs.store import rows
 from libs.store.difference import Differences, columns_apart
 from libs.store.errors import translated
 from libs.store.replay import Replay
+from libs.store.tables import HOLD
 
 GROUP_RECORDS: Final = 400_000  # about 150 MB of states
 ROWS: Final = 2_000  # fetched at once
@@ -142,6 +143,7 @@ class _Verification:
                 self._pool.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
+                await connection.execute(HOLD)
                 for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
                     await connection.execute(f"SET LOCAL {name} = '{TIMEOUT_S:.0f}s'")
                 yield connection

@@ -18,7 +18,7 @@ from libs.store.row_hash import hashes
 from libs.store.side_tables import SIDE, TABLES
 from libs.store.verify import differences
 from tests.conformance.store.conftest import NONCE, PARTITIONS, Bench
-from tests.conformance.store.test_flush import NOW, scheduled
+from tests.conformance.store.test_flush import NOW, due, scheduled
 from tests.fakes.histories import history
 
 LIVES = 150
@@ -277,3 +277,36 @@ async def test_a_record_that_must_be_understood_stops_it(bench: Bench, store_dsn
     with pytest.raises(Exception, match=r"job\.erased"):
         await Rebuild(log, store_dsn).run()
     assert await bench.pool.fetchval("SELECT 'fliq.jobs'::regclass::oid") == old
+
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database"
+
+
+async def test_a_snapshot_that_waits_for_the_switch_sees_all_of_the_new_tables(
+    bench: Bench, store_dsn: str, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dispatcher that begins in that very moment reads the new position, and every attempt that is under way there."""
+    late = [scheduled(0, number) for number in range(5_000, 5_005)]
+    ledger = Ledger(0)
+    for record in await log.read(0, 0, max_records=10_000):
+        ledger.apply(record.position, read(0, record.envelope), record.envelope.claim)
+    assert ledger.claim is not None
+    snapshots: list[asyncio.Task[Any]] = []
+    last_records = Rebuild._last_records
+
+    async def in_that_moment(self: Rebuild, control: Any) -> Any:
+        await log.append(0, [encode(job) for job in late])
+        await log.append(0, [encode(due(job), ledger.claim) for job in late])
+        await control.execute(f"UPDATE fliq.progress SET position = {await log.end(0) - 1} WHERE part = 0")
+        snapshots.append(asyncio.create_task(bench.tables.running(0)))
+        async with asyncio.timeout(20), bench.pool.acquire() as other:
+            # Until two wait: the snapshot, and the rebuild's own that measures the pause.
+            while await other.fetchval(f"{WAITING} WHERE datname = current_database())") < 2:
+                await other.execute("SELECT pg_sleep(0.002)")
+        return await last_records(self, control)
+
+    monkeypatch.setattr(Rebuild, "_last_records", in_that_moment)
+    assert (await Rebuild(log, store_dsn).run()).has_switched
+    (snapshot,) = await asyncio.gather(*snapshots)
+    assert snapshot.position == await log.end(0) - 1
+    assert {job.job_id for job in late} <= {attempt.job_id for attempt in snapshot.running}
