@@ -66,7 +66,14 @@ class Horizon:
         self._on_moved = on_moved
         self._tidy = tidy
         self._resume_at = MAX_INSTANT
+        self._is_failing = False
         self.is_loading = False
+
+    def _note(self, what: str, error: StoreUnavailable) -> None:
+        """Say it once for an outage: there are many partitions, and each of them looks twice a second."""
+        if not self._is_failing:
+            self._is_failing = True
+            log.warning(what, partition=self._partition, reason=str(error))
 
     async def keep(self) -> None:
         """Move the horizon on for ever; tables that do not answer are asked again."""
@@ -80,15 +87,16 @@ class Horizon:
             elif min(decider.horizon_at, self._resume_at) < now + HORIZON_MS // 2:
                 try:
                     await self.load()
+                    self._is_failing = False
                 except StoreUnavailable as error:
                     # What is in memory goes on, and the same stretch is loaded again.
-                    log.warning("horizon cannot be loaded", partition=self._partition, reason=str(error))
+                    self._note("horizon cannot be loaded", error)
                 self._on_moved()
             for account in decider.needs_recall():
                 try:
                     await self._recall(account)
                 except StoreUnavailable as error:
-                    log.warning("backlog cannot be loaded", partition=self._partition, reason=str(error))
+                    self._note("backlog cannot be loaded", error)
                 self._on_moved()
 
     async def load(self) -> None:

@@ -293,13 +293,16 @@ class PartitionOwner:
         """Load the states of *ids*, waiting for the tables as long as it takes: without them nothing can be folded."""
         wanted = list(dict.fromkeys(ids))
         self._loading += 1
+        is_failing = False
         try:
             while True:
                 try:
                     jobs, schedules = await self._tables.load(self.partition, wanted)
                     break
                 except StoreUnavailable as error:
-                    log.warning("tables cannot be read, trying again", partition=self.partition, reason=str(error))
+                    if not is_failing:
+                        is_failing = True
+                        log.warning("tables cannot be read, trying again", partition=self.partition, reason=str(error))
                     await self._clock.pause(RETRY_MS)
             self._decider.load(jobs)
             self._decider.load(schedules)
