@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import aiohttp
 import pytest
 import yaml
 
@@ -59,10 +61,10 @@ async def work(client: Client, sink: Sink) -> None:
     await sink.wait_for(lambda: len(sink.at("/hook")) == told + len(jobs))
 
 
-@pytest.fixture
-async def fliq(fliq_of: FliqOf) -> AsyncIterator[RunningFliq]:
+@pytest.fixture(params=["split", pytest.param("kafka", marks=pytest.mark.nightly)])
+async def fliq(request: pytest.FixtureRequest, fliq_of: FliqOf) -> AsyncIterator[RunningFliq]:
     """A Fliq of four processes, with a heartbeat each second."""
-    running = fliq_of("split", FLIQ_HEARTBEAT_SECONDS="1")
+    running = fliq_of(request.param, FLIQ_HEARTBEAT_SECONDS="1")
     await asyncio.to_thread(running.start)
     try:
         yield running
@@ -83,6 +85,7 @@ async def test_what_prometheus_sees(fliq: RunningFliq, sink: Sink, promtool: Bin
         await dashboards_have_data(prometheus)
         await rules_have_data(prometheus)
         await metrics_are_those_of_the_table(prometheus)
+        await promtool_finds_nothing(promtool, fliq)
         await labels_are_few(prometheus)
         await heartbeats_come_and_nobody_sees_them(prometheus, fliq, client)
         assert await prometheus.firing() == set()
@@ -139,6 +142,20 @@ async def metrics_are_those_of_the_table(prometheus: Prometheus) -> None:
     assert ours - known == set()
     assert known - ours - ABSENT == set()
     assert {"process_open_fds", "process_resident_memory_bytes", "process_start_time_seconds"} <= names
+
+
+async def promtool_finds_nothing(promtool: Binaries, fliq: RunningFliq) -> None:
+    """Names, units and help texts are as Prometheus' own lint wants them."""
+    async with aiohttp.ClientSession() as session, session.get(f"{fliq.admin_url}/metrics") as answer:
+        shown = await answer.read()
+    linting = await asyncio.create_subprocess_exec(
+        *(promtool.promtool, "check", "metrics"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(linting.communicate(shown), 30)
+    assert [line for line in said.decode().splitlines() if line.startswith("fliq_")] == []
 
 
 async def labels_are_few(prometheus: Prometheus) -> None:
