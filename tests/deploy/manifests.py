@@ -68,11 +68,11 @@ def renderer() -> list[str] | None:
 
 
 @cache
-def rendered(name: str) -> tuple[Document, ...]:
-    """Return what an overlay renders to."""
+def rendered(name: str, place: Path = PLACE) -> tuple[Document, ...]:
+    """Return what an overlay of deploy/k8s, or of a copy of it at *place*, renders to."""
     command = renderer()
     assert command is not None
-    done = subprocess.run([*command, str(PLACE / "overlays" / name)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*command, str(place / "overlays" / name)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return tuple(yaml.safe_load_all(done.stdout))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -9,7 +10,19 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.deploy.manifests import COMPONENTS, OVERLAYS, Document, kustomization, name_of, rendered, renderer, sources
+from tests.deploy.manifests import (
+    COMPONENTS,
+    OVERLAYS,
+    PLACE,
+    WORKLOADS,
+    Document,
+    containers,
+    kustomization,
+    name_of,
+    rendered,
+    renderer,
+    sources,
+)
 
 # The oldest release that knows every field we use (preStop sleep), and the newest that the schemas know.
 RELEASES = ("1.30", "1.37")
@@ -80,3 +93,23 @@ def test_an_unknown_field_is_found() -> None:
         check(deployment | {"spec": deployment["spec"] | {"replica": 2}})
     with pytest.raises(jsonschema.ValidationError, match="maxReplicas"):
         check(scaled | {"spec": scaled["spec"] | {"maxReplicas": 2}})
+
+
+def test_tls_to_the_brokers_is_a_line_away(tmp_path: Path) -> None:
+    """With the commented component every pod gets the authority of the Secret, and the settings to use it; all stays valid."""
+    if renderer() is None:
+        pytest.skip("rendering needs kubectl or kustomize")
+    place = tmp_path / "k8s"
+    shutil.copytree(PLACE, place)
+    file = place / "overlays" / "cluster" / "kustomization.yaml"
+    text = file.read_text("utf-8")
+    file.write_text(text.replace("# - ../../components/kafka-tls #", "- ../../components/kafka-tls #"), "utf-8")
+
+    documents = rendered("cluster", place)
+    config = next(each["data"] for each in documents if each["kind"] == "ConfigMap")
+    for document in documents:
+        check(document)
+        if document["kind"] in WORKLOADS:
+            mounts = {each["name"]: each["mountPath"] for each in next(containers(document))["volumeMounts"]}
+            assert config["FLIQ_KAFKA_CA_FILE"] == f"{mounts['kafka-ca']}/ca.crt", name_of(document)
+    assert config["FLIQ_KAFKA_TLS"] == "on"
