@@ -68,6 +68,9 @@ def classpath(*, show: bool) -> str:
         run.kill()
         run.wait()
         raise
+    finally:
+        if run.stdout is not None:
+            run.stdout.close()
     if status != 0 or not fresh.exists():
         raise Unavailable(f"Maven could not fetch the broker: {said}")
     fresh.replace(REMEMBERED)
