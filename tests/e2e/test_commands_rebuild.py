@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from tests.fakes.sink import Sink
 AHEAD_S = 1.5  # of a job's instant: some are due right in the switch
 PAUSE_S = 0.02  # between two of one caller
 CALLERS = 4
+LIFE_OF_A_CANCELLED_JOB = ["job.scheduled", "job.cancel_requested", "job.cancelled"]
 
 
 class Load:
@@ -102,6 +104,12 @@ async def test_the_tables_change_under_load(own_fliq: RunningFliq, sink: Sink) -
         assert [job_id for job_id in load.fire if len(sink.of(job_id)) != 1] == []
         assert [job_id for job_id in load.cancelled if sink.of(job_id)] == []
         assert load.cancelled
+    dumped = await command(own_fliq, "log", "dump", "--job", load.cancelled[0])
+    assert [json.loads(line)["type"] for line in dumped.out.splitlines()] == LIFE_OF_A_CANCELLED_JOB, dumped.err
+    # Kept elsewhere, the log needs no way to the tables: those of this database are not asked for.
+    alone = {"FLIQ_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"} if own_fliq.topology == "kafka" else {}
+    counted = await command(own_fliq, "log", "stats", "--json", **alone)
+    assert counted.json["types"]["job.cancelled"]["records"] == len(load.cancelled), counted.err
 
 
 @pytest.mark.everywhere

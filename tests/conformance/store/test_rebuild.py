@@ -215,6 +215,22 @@ async def test_leftovers_of_one_that_died_are_cleared(bench: Bench, store_dsn: s
     assert (await Rebuild(log, store_dsn).run()).has_switched
 
 
+async def test_one_that_is_interrupted_leaves_nothing(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
+    """Ctrl-C cancels it: the side tables go, the old ones serve, and another may begin at once."""
+    old = await bench.pool.fetchval("SELECT 'fliq.jobs'::regclass::oid")
+
+    def interrupted(stage: str, done: int, total: int) -> None:
+        if stage == "comparing":
+            running.cancel()
+
+    running = asyncio.ensure_future(Rebuild(log, store_dsn, on_progress=interrupted).run())
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await bench.pool.fetchval("SELECT 'fliq.jobs'::regclass::oid") == old
+    assert not await side_schema(bench.pool)
+    assert not (await Rebuild(log, store_dsn).run(is_check=True)).has_switched
+
+
 async def test_tables_that_somebody_holds_are_left_alone(
     bench: Bench, store_dsn: str, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
