@@ -1,0 +1,55 @@
+"""A database that is new, beside a topic that is not: the tables are made again from the log, and everything goes on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.fakes.fold import assert_tables_are_the_fold
+from tests.fakes.kafka import Kafka, delete_topics
+from tests.fakes.postgres import Databases
+from tests.fakes.running import Client, RunningFliq
+from tests.fakes.sink import Sink
+
+
+@pytest.mark.timeout(120)
+async def test_a_fresh_database_is_filled_from_the_log(kafka: Kafka, pg_dsn_of: Databases, sink: Sink) -> None:
+    """Jobs that ended are shown as they ended, those that wait fire at their instants, once, and schedules tick on."""
+    settings = {"FLIQ_KAFKA_BOOTSTRAP": kafka.bootstrap, "FLIQ_PARTITIONS": "4"}
+    first = RunningFliq(topology="embedded", database_url=pg_dsn_of.create(), **settings)
+    first.settings["FLIQ_KAFKA_TOPIC"] = topic = f"fliq.test.{first.directory.name}"
+    second = RunningFliq(topology="embedded", database_url=pg_dsn_of.create(), **settings | {"FLIQ_KAFKA_TOPIC": topic})
+    try:
+        await asyncio.to_thread(first.start)
+        async with Client(first.url) as client:
+            done = await client.create(f"{sink.url}/ok", 0.2)
+            await client.wait_status(done["id"], "success")
+            executions = (await client.call("GET", f"/v1/jobs/{done['id']}/executions"))[1]
+            shown = await client.job(done["id"])
+            cancelled = await client.create(f"{sink.url}/ok", 600)
+            assert (await client.call("DELETE", f"/v1/jobs/{cancelled['id']}"))[0] == 204
+            schedule = (await client.call("POST", "/v1/schedules", {"url": f"{sink.url}/ok", "cron": "0 0 1 1 *"}))[1]
+            waiting = [await client.create(f"{sink.url}/ok", 6 + each / 10) for each in range(20)]
+        await asyncio.to_thread(first.kill)
+
+        await asyncio.to_thread(second.start)
+        async with Client(second.url) as client:
+            assert await client.job(done["id"]) == shown
+            assert (await client.call("GET", f"/v1/jobs/{done['id']}/executions"))[1] == executions
+            assert (await client.job(cancelled["id"]))["status"] == "cancelled"
+            assert (await client.call("GET", f"/v1/schedules/{schedule['id']}"))[1]["next_run_at"] == (
+                schedule["next_run_at"]
+            )
+            for job in waiting:
+                await client.wait_status(job["id"], "success", timeout_s=30)
+            assert [len(sink.of(job["id"])) for job in waiting] == [1] * len(waiting)
+            assert len(sink.of(done["id"])) == 1
+        await asyncio.to_thread(assert_tables_are_the_fold, second)
+    except BaseException:
+        print(first.output(), second.output())
+        raise
+    finally:
+        await asyncio.to_thread(first.close)
+        await asyncio.to_thread(second.close)
+        await asyncio.to_thread(delete_topics, kafka, [topic])
