@@ -7,7 +7,7 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run up demo test check fmt lint type bench chaos nightly kafka-up kafka-down lock golden docs clean
+.PHONY: help install run up demo test check fmt lint type bench chaos simulate nightly kafka-up kafka-down lock golden docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,8 +53,10 @@ type: install ## mypy, strict
 bench: install ## measure lateness and throughput (TOPOLOGY=kafka: split processes on Kafka)
 	@exec $(PYTHON) -m tests.bench --topology $(or $(TOPOLOGY),embedded) $(ARGS)
 
-chaos: install ## kill real processes and check what is left
-	@exec $(PYTHON) -m pytest tests/chaos -m "nightly or not nightly" $(ARGS)
+chaos: install ## hurt real processes and check that Fliq kept its word (TOPOLOGY=split SEED= MINUTES=3 RATE=60 BROKERS=1)
+	@exec $(PYTHON) -m tests.chaos --topology $(or $(TOPOLOGY),split) --minutes $(or $(MINUTES),3) --rate $(or $(RATE),60) \
+		--brokers $(or $(BROKERS),1) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) \
+		$(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 nightly: install ## the long tests
 	@exec $(PYTHON) -m pytest -m nightly $(ARGS)

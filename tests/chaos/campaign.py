@@ -48,6 +48,7 @@ class Order:
         per_s: stories begun per second.
         counts: processes of each role.
         only: kinds of faults; all when empty.
+        hold_max_s: no fault is held for longer.
         late_ms, recovery_ms: the checker's bounds.
     """
 
@@ -63,6 +64,7 @@ class Order:
     counts: dict[str, int] = field(default_factory=dict)
     only: tuple[str, ...] = ()
     pause_s: tuple[float, float] = (0.5, 4.0)
+    hold_max_s: float = 60.0
     late_ms: float = 2_000.0
     recovery_ms: float = 15_000.0
     say: Callable[[str], None] = print
@@ -163,7 +165,15 @@ async def run(order: Order) -> Outcome:
 
 async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wrong: list[str]) -> Outcome:
     watch, begun_at = Watch(load, targets), now_ms()
-    nemesis = Nemesis(cluster, order.seed, watch.overdue, order.say, pause_s=order.pause_s, only=order.only)
+    nemesis = Nemesis(
+        cluster,
+        order.seed,
+        watch.overdue,
+        order.say,
+        pause_s=order.pause_s,
+        only=order.only,
+        hold_max_s=order.hold_max_s,
+    )
     deadline = time.monotonic() + order.seconds
 
     def is_over() -> bool:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from tests.chaos.history import Call, Fault, History, JobRead, Operation, Plan, SchedulePlan
+from tests.chaos.history import Call, Execution, Fault, History, JobRead, Operation, Plan, SchedulePlan
 
 INVARIANTS: Final = {
     "lost": "an acknowledged job that was not cancelled calls at least once",
@@ -68,6 +68,8 @@ _RANK: Final = {"scheduled": 0, "running": 1, "success": 2, "failed": 2, "cancel
 _WEBHOOK_WORD: Final = {"completed": "success", "failed": "failed", "cancelled": "cancelled"}
 _JITTER_LEAST: Final = 0.75  # of the delay before a retry
 _TICK_GRACE_MS: Final = 5_000.0
+_BEGUN_MS: Final = 1_500.0  # from reading that an attempt is running to its call, on a busy machine
+_FREEZES: Final = ("freeze", "stall")
 _WEBHOOKS_LOST_MAX: Final = 1e-4  # of those expected, where there were faults
 
 
@@ -232,7 +234,7 @@ def _attempts(view: View, job_id: str, calls: Sequence[Call]) -> Iterator[Violat
             if view.fault_between(one.at, two.at) is None:
                 yield Violation("unexplained_duplicate", job_id, f"attempt {attempt} at {one.at:.0f} and {two.at:.0f}")
         row = rows.get(attempt)
-        if row is not None and len(same) > 1 and row.status is not None and row.executed_at <= same[-2].at:
+        if row is not None and row.status is not None and _is_repeated(view, same, row):
             yield Violation(
                 "repeated_after_record", job_id, f"recorded as of {row.executed_at:.0f}, again at {same[-1].at:.0f}"
             )
@@ -248,6 +250,21 @@ def _attempts(view: View, job_id: str, calls: Sequence[Call]) -> Iterator[Violat
                 yield Violation(
                     "early_retry", job_id, f"attempt {attempt + 1} after {gap:.0f} ms, least is {least:.0f}"
                 )
+
+
+def _is_repeated(view: View, same: Sequence[Call], row: Execution) -> bool:
+    """
+    Whether an attempt was made once more although *row* had its outcome.
+
+    Where it is not known when the outcome was recorded, the recorded call being the last but one or an earlier one says so: whoever
+    made it was killed. Where it is known, one who had just begun to make it again may end that; who was frozen meanwhile, later.
+    """
+    last = same[-1].at
+    if row.recorded_at is None:
+        return len(same) > 1 and row.executed_at <= same[-2].at
+    since, until = row.recorded_at, last
+    frozen = any(f.kind.startswith(_FREEZES) and f.at <= until and f.until >= since for f in view.faults)
+    return last > row.recorded_at + _BEGUN_MS and not frozen
 
 
 def _lateness(view: View, late_ms: float) -> Iterator[Violation]:

@@ -95,11 +95,11 @@ class Cluster:
 
     def __post_init__(self) -> None:
         # A short path of its own, for the server's socket; the campaign's directory keeps what is worth keeping.
-        self._place = Path(tempfile.mkdtemp(prefix="fliq-c-"))
-        self._place.chmod(0o711)
-        self.postgres = EmbeddedPostgres(self._place / "d", settings=_POSTGRES, say=lambda _: None)
-        self.brokers = Brokers(self._place / "k", count=self.brokers_count) if self.topology == "kafka" else None
-        self.clocks = Clocks(self._place)
+        self.place = Path(tempfile.mkdtemp(prefix="fliq-c-"))
+        self.place.chmod(0o711)
+        self.postgres = EmbeddedPostgres(self.place / "d", settings=_POSTGRES, say=lambda _: None)
+        self.brokers = Brokers(self.place / "k", count=self.brokers_count) if self.topology == "kafka" else None
+        self.clocks = Clocks(self.place)
         self.members: list[Member] = []
         self.links: Links
         self.dsn = ""  # past the link, for the checker
@@ -133,7 +133,7 @@ class Cluster:
 
     def _environment(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("FLIQ_", "PG"))}
-        password = (self._place / "d" / "postgres.password").read_text().strip()
+        password = (self.place / "d" / "postgres.password").read_text().strip()
         port = self.links.endpoints["postgres"][0]
         fliq = {
             "FLIQ_DATABASE_URL": f"postgresql://fliq:{quote(password)}@127.0.0.1:{port}/fliq?sslmode=disable",
@@ -154,7 +154,7 @@ class Cluster:
         port = free_port()
         own = {
             "FLIQ_NODE": name,
-            "FLIQ_DATA_DIR": str(self._place / name),
+            "FLIQ_DATA_DIR": str(self.place / name),
             "FLIQ_ADMIN_PORT": str(free_port()),
             "FLIQ_PORT": str(port),
         }
@@ -285,5 +285,5 @@ class Cluster:
         if self.brokers is not None:
             await asyncio.to_thread(self.brokers.stop)
         await asyncio.to_thread(self.postgres.stop)
-        shutil.rmtree(self._place, ignore_errors=True)
+        shutil.rmtree(self.place, ignore_errors=True)
         return wrong

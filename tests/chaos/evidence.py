@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -28,17 +29,22 @@ BATCH: Final = 2_000
 _STATUS: Final = {"COMPLETED": "success", "FINISHING": "running", "RETRYING": "running"}  # the rest is called the same
 
 
-async def dump(log: Log, partition: int) -> list[str]:
-    """Return the types of the records of *partition*, in order."""
-    types: list[str] = []
+async def dump(log: Log, partition: int) -> list[tuple[str, int]]:
+    """Return the types of the records of *partition*, in order, and when the log took them."""
+    found: list[tuple[str, int]] = []
     end = await log.end(partition)
-    while len(types) < end:
-        types += [each.envelope.type for each in await log.read(partition, len(types), max_records=BATCH)]
-    return types
+    while len(found) < end:
+        records = await log.read(partition, len(found), max_records=BATCH)
+        found += [(sys.intern(each.envelope.type), each.at) for each in records]
+    return found
 
 
-def jobs_of(rows: AllRows, types: Sequence[str]) -> list[JobRead]:
+def jobs_of(rows: AllRows, records: Sequence[tuple[str, int]]) -> list[JobRead]:
     """Return the account's jobs of a partition as the tables have them."""
+    outcomes = {
+        job.job_id: [records[position][1] for position in job.offsets if records[position][0] == "attempt.finished"]
+        for job in rows.jobs.values()
+    }
     executions: dict[str, list[Execution]] = {}
     for (job_id, attempt), row in sorted(rows.executions.items()):
         executions.setdefault(job_id, []).append(
@@ -48,6 +54,7 @@ def jobs_of(rows: AllRows, types: Sequence[str]) -> list[JobRead]:
                 status=None if row.ok is None else "success" if row.ok else "failed",
                 status_code=row.status_code,
                 executed_at=row.executed_at,
+                recorded_at=dict(enumerate(outcomes[job_id], start=1)).get(attempt),
             )
         )
     return [
@@ -57,7 +64,7 @@ def jobs_of(rows: AllRows, types: Sequence[str]) -> list[JobRead]:
             status=_STATUS.get(job.status.name, job.status.name.lower()),
             execution_count=len(executions.get(job.job_id, ())),
             executions=tuple(executions.get(job.job_id, ())),
-            timeline=tuple(types[position] for position in job.offsets),
+            timeline=tuple(records[position][0] for position in job.offsets),
             schedule_id=job.schedule_id,
         )
         for job in rows.jobs.values()

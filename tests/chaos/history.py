@@ -84,13 +84,20 @@ class Hook:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """One row of `GET /v1/jobs/{id}/executions`; *status* is None when the outcome is not known."""
+    """
+    One row of `GET /v1/jobs/{id}/executions`; *status* is None when the outcome is not known.
+
+    Args:
+        executed_at: when the call left whose outcome was recorded.
+        recorded_at: when the log took the outcome, where that is known.
+    """
 
     id: str
     attempt: int
     status: str | None
     status_code: int | None
     executed_at: float
+    recorded_at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

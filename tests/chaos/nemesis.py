@@ -46,6 +46,7 @@ class Nemesis:
         say: receives a line per step.
         pause_s: between a recovery and the next fault, at least and at most.
         only: names of kinds; all when empty.
+        hold_max_s: no fault is held for longer.
     """
 
     cluster: Cluster
@@ -54,6 +55,7 @@ class Nemesis:
     say: Callable[[str], None]
     pause_s: tuple[float, float] = (0.5, 4.0)
     only: tuple[str, ...] = ()
+    hold_max_s: float = 60.0
     faults: list[Fault] = field(default_factory=list)
     deaths: list[str] = field(default_factory=list)
     present: str = ""
@@ -97,7 +99,7 @@ class Nemesis:
 
     async def _hurt(self, kind: Kind, given: str, begun: list[Fault]) -> None:
         # Drawn here, so that the order in which two at once proceed changes nothing of what is drawn later.
-        chance, held_s = random.Random(self._draw.random()), self._draw.uniform(*kind.hold_s)
+        chance, held_s = random.Random(self._draw.random()), min(self._draw.uniform(*kind.hold_s), self.hold_max_s)
         hurt = kind.does(self.cluster, chance, given)
         at = now_ms()
         begun.append(Fault(kind=f"{kind.name} {given}", at=at, until=at, is_graceful=kind.graceful))
