@@ -34,6 +34,7 @@ async def _campaign(order: Order) -> None:
     assert len(outcome.history.faults) >= (order.faults or 1)
 
 
+@pytest.mark.everywhere
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("topology", ["split", "kafka"])
 async def test_a_few_faults(topology: Topology, tmp_path: Path) -> None:
