@@ -76,12 +76,22 @@ class Accounts:
 
     @answer_call
     async def ensure_token(self, token: Token, token_hash: bytes) -> None:
-        """Keep a token that the operator named: after this it is valid, for this account, whatever was before."""
-        await self._pool.execute(
-            f"{_INSERT} ON CONFLICT (token_hash) DO UPDATE SET account = excluded.account, scopes = excluded.scopes,"
-            " expires_at = excluded.expires_at, revoked_at = NULL",
-            *_values(token, token_hash),
-        )
+        """
+        Keep a token that the operator named: after this it is valid, for this account, whatever was before.
+
+        Its id follows from the token; a row with that id and another hash was made under another key, and goes.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            # Processes that start together make the same row; id and hash are both unique, and only one can be the arbiter.
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _FIRST_TOKEN_LOCK)
+            await connection.execute(
+                "DELETE FROM api_tokens WHERE token_id = $1 AND token_hash <> $2", token.token_id, token_hash
+            )
+            await connection.execute(
+                f"{_INSERT} ON CONFLICT (token_hash) DO UPDATE SET account = excluded.account, scopes = excluded.scopes,"
+                " expires_at = excluded.expires_at, revoked_at = NULL",
+                *_values(token, token_hash),
+            )
 
     @answer_call
     async def add_first_token(self, token: Token, token_hash: bytes) -> bool:

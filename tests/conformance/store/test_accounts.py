@@ -50,6 +50,15 @@ async def test_the_operators_token_is_valid_after_every_start(accounts: Accounts
     assert (found.token_id, found.revoked_at) == ("tok_1", None)
 
 
+async def test_the_operators_token_outlives_a_change_of_the_key(accounts: Accounts) -> None:
+    """Under a new key the same token has another hash: it is valid by that one only, also when several processes start at once."""
+    await accounts.ensure_token(TOKEN, b"h" * 32)
+    await asyncio.gather(*(accounts.ensure_token(TOKEN, b"n" * 32) for _ in range(8)))
+    assert await accounts.find(b"h" * 32) is None
+    assert [token.token_id for token in await accounts.tokens("acme")] == ["tok_1"]
+    assert await accounts.find(b"n" * 32) is not None
+
+
 async def test_of_processes_that_start_together_one_makes_the_first_token(accounts: Accounts) -> None:
     """Ten at once: one wins; later nobody does."""
     tries = [accounts.add_first_token(TOKEN._replace(token_id=f"t{n}"), bytes([n]) * 32) for n in range(10)]
