@@ -35,6 +35,7 @@ demo: install ## show a job's life against a target of its own
 
 test: install lint type ## lint, types, then every test but the nightly ones (ARGS="-k name" picks)
 	@$(PYTHON) -m tests.kafka prepare
+	@$(PYTHON) -m tests.prometheus
 	@$(PYTHON) -m pytest -m "not nightly" $(ARGS)
 
 check: test ## what .ci/run does

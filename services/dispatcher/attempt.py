@@ -72,7 +72,7 @@ def span_attributes(due: AttemptDue, spec: Spec, host: str) -> dict[str, str | i
     """Return what the span of an attempt says of it: nothing of path, headers or body."""
     return {
         "http.request.method": spec.method,
-        "server.address": host,
+        "server.address": host.partition("://")[2],
         "fliq.job_id": due.job_id,
         "fliq.execution_id": due.execution_id,
         "fliq.attempt": due.attempt,

@@ -190,7 +190,8 @@ class Deliveries:
 
     async def _send(self, delivery: Delivery) -> Outcome:
         event, spec = delivery.event, delivery.spec
-        attributes = {"server.address": delivery.host, "fliq.job_id": event.job_id} if self._tracing.is_on else {}
+        host = delivery.host.partition("://")[2]
+        attributes = {"server.address": host, "fliq.job_id": event.job_id} if self._tracing.is_on else {}
         span = self._tracing.start(
             "webhook", "client", parent=spec.traceparent, seed=f"{event.job_id}#webhook", attributes=attributes
         )

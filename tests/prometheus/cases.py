@@ -2,15 +2,15 @@
 What each alert is for, as time series: the world in which it fires, beside a world in which all is well.
 
 Values are in promtool's notation: `1x9` is 1 and nine more of it, `0+2x9` counts up by 2, `_x9` is nothing scraped.
-One value is 30 s. A case begins well (`GOOD` values), goes wrong (`BAD`), and ends well (`GOOD`) or forgotten.
+One value is a minute. A case begins well (`GOOD` values), goes wrong (`BAD`), and is well again (`AFTER`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-STEP_S = 30
-GOOD, BAD, AFTER = 24, 20, 44  # values: 12 min of calm, 10 min wrong, 22 min of calm
+STEP_S = 60
+GOOD, BAD, AFTER = 12, 10, 22  # values: calm, wrong, calm again
 
 JOBS = ("fliq-api", "fliq-scheduler", "fliq-dispatcher", "fliq-webhooks")
 HEALTHY: dict[str, str] = {f'up{{job="{job}",instance="{job}:9090"}}': "1" for job in JOBS}
@@ -120,9 +120,9 @@ CASES = [
         alert="FliqDispatchLateSlowly",
         bad={f'fliq_dispatch_lateness_seconds_bucket{{{DISPATCHER},le="1.0"}}': "+297"},
         slight={f'fliq_dispatch_lateness_seconds_bucket{{{DISPATCHER},le="1.0"}}': "+299.9"},
-        bad_steps=60,
+        bad_steps=30,
         calm_s=2400,
-        after_steps=90,
+        after_steps=45,
     ),
     Case(
         alert="FliqHeartbeatStale",
@@ -176,7 +176,7 @@ CASES = [
         alert="FliqLoopSlow",
         bad={f'fliq_loop_delay_seconds_bucket{{{API},le="0.01"}}': "+100"},
         slight={f'fliq_loop_delay_seconds_bucket{{{API},le="0.01"}}': "+119"},
-        bad_steps=40,
+        bad_steps=20,
     ),
     Case(
         alert="FliqClockSkewed",
