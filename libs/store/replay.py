@@ -14,7 +14,7 @@ from libs.domain.job import JobState
 from libs.domain.ledger import Ledger, names
 from libs.domain.schedule import ScheduleState
 from libs.events import read
-from libs.log.port import Log
+from libs.log.port import Log, LogDamaged
 from libs.store.changes import PartitionChanges
 
 BATCH: Final = 2_000  # records read at once
@@ -50,9 +50,8 @@ class Replay:
             load: fetches states that were forgotten, by partition and ids.
 
         Raises:
-            LogError: the log cannot be read.
+            LogError: the log cannot be read, or ends before *until*.
             GapInLog, MustUnderstand: it cannot be folded.
-            ValueError: it ends before *until*.
         """
         ledger, changes = self.ledger, self.changes
         if ledger.position >= until:
@@ -60,7 +59,7 @@ class Replay:
         wanted = min(BATCH, until - ledger.position)
         records = await self._log.read(ledger.partition, ledger.position + 1, max_records=wanted)
         if not records:
-            raise ValueError(
+            raise LogDamaged(
                 f"partition {ledger.partition}: the log holds nothing at {ledger.position + 1}, before its end"
             )
         items = [read(ledger.partition, record.envelope) for record in records]

@@ -33,6 +33,7 @@ TABLES: Final = ("jobs", "specs", "executions", "schedules", "usage_daily")
 LOCK_MS: Final = 200  # for which others may have to wait behind us, each time we try
 VACUUM_MS: Final = 5_000  # autovacuum leaves after a second
 
+_ARE_MINE: Final = "SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM pg_class WHERE oid = ANY ($1::regclass[])"
 _NOT_OURS: Final = """
 SELECT DISTINCT v.oid::regclass::text FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
 WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = ANY ($1::regclass[]) AND v.oid <> d.refobjid
@@ -72,7 +73,7 @@ class TablesHeld(Exception):
 
 
 class NotOurs(Exception):
-    """Something that is not Fliq's hangs on the tables, and would be lost with them."""
+    """The tables are another role's, or something that is not Fliq's hangs on them and would be lost with them."""
 
 
 async def make(connection: Any) -> None:
@@ -80,9 +81,14 @@ async def make(connection: Any) -> None:
     Make the empty side tables; what an earlier run left is dropped first.
 
     Raises:
-        NotOurs: the switch would take something along that is not Fliq's.
+        NotOurs: this role may not do it, or the switch would take something along that is not Fliq's.
     """
     tables = [f"{SCHEMA}.{table}" for table in TABLES]
+    may_create = await connection.fetchval("SELECT has_database_privilege(current_database(), 'CREATE')")
+    if not may_create or not await connection.fetchval(_ARE_MINE, tables):
+        raise NotOurs(
+            "this role may not make a schema, or does not own Fliq's tables: rebuild as the one that migrates"
+        )
     strangers = [row[0] for row in await connection.fetch(_NOT_OURS, tables)]
     if strangers:
         raise NotOurs(

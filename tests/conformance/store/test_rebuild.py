@@ -1,6 +1,7 @@
 """A rebuild makes the same rows as the fold that ran, whatever its batches; it puts them in place, and leaves nothing behind."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +16,12 @@ from libs.store.changes import Flush, PartitionChanges
 from libs.store.leases import OwnerLeases
 from libs.store.rebuild import Rebuild, RebuildRefused, TablesHeld
 from libs.store.row_hash import hashes
-from libs.store.side_tables import SIDE, TABLES
+from libs.store.side_tables import SIDE, TABLES, NotOurs
 from libs.store.verify import differences
 from tests.conformance.store.conftest import NONCE, PARTITIONS, Bench
 from tests.conformance.store.test_flush import NOW, due, scheduled
 from tests.fakes.histories import history
+from tests.fakes.postgres import database_of
 
 LIVES = 150
 
@@ -283,6 +285,21 @@ async def test_what_hangs_on_the_tables_is_not_dropped(bench: Bench, store_dsn: 
     with pytest.raises(Exception, match=r"mine depend on"):
         await Rebuild(log, store_dsn).run()
     await bench.pool.fetchval("SELECT count(*) FROM public.mine")
+
+
+async def test_a_role_that_may_not_is_refused(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
+    """One that reads and writes the tables, and does not own them, is told so before anything is made."""
+    role = f"guest_{database_of(store_dsn)}"
+    await bench.pool.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'guest'")
+    try:
+        await bench.pool.execute(f"GRANT USAGE ON SCHEMA fliq TO {role}")
+        await bench.pool.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA fliq TO {role}")
+        guest = re.sub(r"//[^@]*@", f"//{role}:guest@", store_dsn)
+        with pytest.raises(NotOurs, match="does not own"):
+            await Rebuild(log, guest).run()
+    finally:
+        await bench.pool.execute(f"DROP OWNED BY {role}")
+        await bench.pool.execute(f"DROP ROLE {role}")
 
 
 async def test_a_record_that_must_be_understood_stops_it(bench: Bench, store_dsn: str, log: MemoryLog) -> None:
