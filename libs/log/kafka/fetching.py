@@ -20,9 +20,8 @@ FOLLOW_BYTES_MAX: Final = 1_048_576  # per partition
 FOLLOW_WAIT_MS: Final = (
     200  # how long a broker keeps a request that finds nothing; a partition that is new to it waits as long
 )
-FOLLOW_PACE_S: Final = (
-    0.002  # between an answer and the next request, so that records of one moment are fetched together
-)
+# Between an answer and the next request, so that records of one moment are fetched together: waking broker and process costs most.
+FOLLOW_PACE_S: Final = 0.005
 FOLLOW_FAILED_S: Final = 0.25
 FOLLOWED_S: Final = 5.0  # for how long a partition is followed after somebody waited for it
 LOOK_S: Final = 1.0  # how often leaders that moved are noticed, at the latest
