@@ -8,11 +8,12 @@ Simulate many seeds on every core, or replay one:
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
 
-from tests.simulation.fleet.campaign import Campaign, shrink, story, work
+from tests.simulation.fleet.campaign import Campaign, find_planted, shrink, story, work
 
 
 def main() -> int:
@@ -27,7 +28,14 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--go-on", action="store_true", help="play all seeds, whatever breaks")
     parser.add_argument("--worker", type=int, nargs=3, metavar=("FIRST", "COUNT", "STEP"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--planted", nargs="+", metavar="NAME", help="say how many seeds it takes to find each of these"
+    )
     chosen = parser.parse_args()
+    if chosen.planted is not None:
+        for name, seed, violations in find_planted(chosen.planted, within=chosen.seeds, first=chosen.first):
+            print(json.dumps({"mutation": name, "seed": seed, "violations": violations[:3]}), flush=True)
+        return 0
     if chosen.worker is not None:
         work(*chosen.worker, mutation=chosen.mutation)
         return 0
@@ -39,9 +47,8 @@ def main() -> int:
     campaign = Campaign(chosen.first, chosen.seeds, jobs=chosen.jobs, mutation=chosen.mutation, go_on=chosen.go_on)
     campaign.run(on_progress=lambda text: print(text, file=sys.stderr, flush=True))
     seconds = time.monotonic() - began_at
-    print(
-        f"{campaign.done} seeds from {chosen.first} in {seconds:.0f} s, {campaign.done / seconds:.1f} a second: {campaign.summary()}"
-    )
+    pace = campaign.done / seconds
+    print(f"{campaign.done} seeds from {chosen.first} in {seconds:.0f} s, {pace:.1f} a second: {campaign.summary()}")
     for seed, violations in sorted(campaign.broken.items())[:20]:
         print(f"seed {seed}:\n  " + "\n  ".join(violations[:5]))
     if not campaign.broken:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -72,9 +72,7 @@ def story(outcome: Outcome, *, mutation: str | None = None) -> str:
 
 def work(first: int, count: int, step: int, *, mutation: str | None = None) -> None:
     """Play every *step*-th of *count* seeds from *first* on; say a line of JSON for each."""
-    sys.unraisablehook = lambda _: None  # dead processes' coroutines are closed where they stand
-    gc.collect()
-    gc.freeze()
+    _detach()
     for number, seed in enumerate(range(first, first + count, step)):
         outcome = play(seed, mutation)
         said = {"seed": seed, "violations": outcome.violations[:20], "digest": outcome.digest, "counts": outcome.counts}
@@ -82,6 +80,28 @@ def work(first: int, count: int, step: int, *, mutation: str | None = None) -> N
         del outcome
         if number % COLLECT_EVERY == 0:
             gc.collect()
+
+
+def find_planted(names: Sequence[str], *, within: int, first: int = 0) -> Iterator[tuple[str, int | None, list[str]]]:
+    """Plant each of *names* in turn; yield the first seed that finds it, None when none of *within* does."""
+    _detach()
+    for name in names:
+        for seed in range(first, first + within):
+            violations = play(seed, name).violations
+            if violations and not play(seed).violations:
+                yield name, seed, violations
+                break
+            if seed % COLLECT_EVERY == 0:
+                gc.collect()
+        else:
+            yield name, None, []
+
+
+def _detach() -> None:
+    """Make this process one in which worlds are thrown away where they stand."""
+    sys.unraisablehook = lambda _: None  # dead processes' coroutines are closed in the middle of a `finally`
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass

@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from libs.domain.instants import rfc3339
-from tests.chaos.history import Operation, Plan, SchedulePlan
+from tests.chaos.history import Operation, Plan
 from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.loop import SimLoop
 from tests.simulation.fleet.node import Node
@@ -317,16 +317,19 @@ class Clients:
         done, _ = await asyncio.wait([future], timeout=REQUEST_S)
         if not done or future.exception() is not None:
             return None, None
-        status, text = future.result()
+        status, text, is_stale = future.result()
         await asyncio.sleep(draw.uniform(0.0002, 0.002))
-        return status, orjson.loads(text) if text else None
+        answer = orjson.loads(text) if text else None
+        if is_stale:
+            answer = {**answer, "status": None}  # what it shows is a state that was
+        return status, answer
 
     async def list_all(self, account: str, node: Node) -> list[str]:
         """Walk the list of an account's jobs to its end."""
         ids: list[str] = []
         cursor = ""
         while True:
-            status, text = await node.request("GET", f"/v1/jobs?limit=20{cursor}", b"", self._tokens[account])
+            status, text, _ = await node.request("GET", f"/v1/jobs?limit=20{cursor}", b"", self._tokens[account])
             page = orjson.loads(text)
             if status != 200:
                 raise RuntimeError(f"the list was answered {status}: {page}")

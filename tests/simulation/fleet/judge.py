@@ -50,9 +50,6 @@ def judge(evidence: Evidence) -> list[str]:
     history = _history(evidence)
     kinds = {blow.kind for blow, _ in evidence.nemesis.struck}
     excused = {"repeated_after_record"}  # what may land late, may land behind a repetition: see _recorded_twice
-    if kinds & {"store_crash", "store_failover"}:
-        # GET shows the tables as they are while they cannot be made current; older ones may show an older status.
-        excused.add("status_backwards")
     found = [str(each) for each in check(history, late_ms=evidence.late_ms) if each.name not in excused]
     found += evidence.clients.violations
     found += _duplicates(evidence, history)
@@ -128,9 +125,11 @@ def _faults(evidence: Evidence, role: str | None) -> Iterator[Fault]:
         if blow.kind == "steal":
             if role in (None, ("scheduler", "dispatcher", "webhooks")[blow.number % 3]):
                 yield fault
-        elif blow.kind.startswith(("store", "log", "slow")):
-            yield fault
-        elif role in evidence.nodes[blow.node].roles or (role is None and evidence.nodes[blow.node].roles != ("api",)):
+        elif (
+            blow.kind.startswith(("store", "log", "slow"))
+            or role in evidence.nodes[blow.node].roles
+            or (role is None and evidence.nodes[blow.node].roles != ("api",))
+        ):
             yield fault
 
 

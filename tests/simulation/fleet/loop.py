@@ -243,7 +243,7 @@ class SimLoop(asyncio.BaseEventLoop):
                 try:
                     task.get_coro().close()  # type: ignore[union-attr]
                     break
-                except BaseException:
+                except BaseException:  # noqa: S112 - nobody is left who could want to know
                     continue  # a `finally` that waits: it is told again, and then left
         self.abandoned.clear()
         self._ready.clear()

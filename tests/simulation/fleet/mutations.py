@@ -1,13 +1,380 @@
 """
-Mutations: the product with one of its rules taken out.
+Mutations: the product with one of its rules taken out, by a patch of the running code. The fleet must find each of them, or the
+rule, or the simulation, is not worth its place.
+
+`FOUND_WITHIN` says within how many seeds from 0 on: what a quick test may rely on; those in `RARE` take a longer night.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Any, Final
+
+import msgspec
+
+from libs.domain import obligations
+from libs.domain.job import JobState, JobStatus
+from libs.domain.tail import Tail
+from libs.events import Claim, Envelope, Event
+from libs.log.facts import FactAppender
+from libs.log.port import AppendFailed, LogError
+from libs.store.changes import Flush
+from libs.store.idempotency import Reservation
+from services.api.consistency import ReadIndex
+from services.api.job_creation import JobCreation
+from services.api.jobs import Jobs
+from services.dispatcher.calls import Calls
+from services.dispatcher.flights import Flights
+from services.dispatcher.reader import Reader
+from services.scheduler.decider import Decider
+from services.scheduler.fenced_tables import FencedTables
+from services.scheduler.flusher import Flusher
+from services.scheduler.partition_owner import PartitionOwner
+from services.scheduler.timer_wheel import TimerWheel
+from services.webhooks.follower import Follower
+from services.webhooks.watermark import Watermark
+from tests.fakes.database import Database
 
 nothing = contextlib.nullcontext
-MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {}
+
+
+@contextlib.contextmanager
+def patched(*patches: tuple[Any, str, Any]) -> Iterator[None]:
+    """Set attributes, and set them back."""
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
+    for owner, name, value in patches:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for owner, name, value in reversed(before):
+            setattr(owner, name, value)
+
+
+def no_barrier() -> AbstractContextManager[None]:
+    """An owner decides before it has read its claim back."""
+    begin = Decider.__init__
+
+    def lead_at_once(self: Decider, *args: Any, **options: Any) -> None:
+        begin(self, *args, **options)
+        self.leading = True
+
+    return patched((Decider, "__init__", lead_at_once))
+
+
+def no_nonce() -> AbstractContextManager[None]:
+    """Claims are told apart by their epochs alone."""
+    return patched((Claim, "__str__", lambda self: f"{self.epoch}.0"))
+
+
+def no_overlay() -> AbstractContextManager[None]:
+    """A decision that is on its way is decided again."""
+    commit = Decider._commit
+
+    def forget(self: Decider, owner_id: str, state: Any, now: int, jitter: float) -> Event:
+        decision = commit(self, owner_id, state, now, jitter)
+        self._overlay.discard(owner_id)
+        return decision
+
+    return patched((Decider, "_commit", forget))
+
+
+def cancel_acked_early() -> AbstractContextManager[None]:
+    """A cancel is acknowledged once it is asked for."""
+
+    async def decided(*_: Any) -> JobStatus:
+        return JobStatus.CANCELLED
+
+    return patched((Jobs, "_decided", decided))
+
+
+def fires_when_told() -> AbstractContextManager[None]:
+    """The dispatcher calls when it hears of an attempt, ahead of its instant by the lead."""
+
+    def put(self: Calls, flights: Sequence[Any]) -> None:
+        for flight in flights:
+            self._queue(flight)
+        self._start_calls()
+
+    return patched((Calls, "put", put))
+
+
+def forgets_in_flight() -> AbstractContextManager[None]:
+    """A dispatcher that starts does not look for what is running."""
+
+    async def pass_over(self: Reader, _: Any) -> None:
+        return
+
+    return patched((Reader, "_take_snapshot", pass_over))
+
+
+def starts_on_old_tables() -> AbstractContextManager[None]:
+    """A dispatcher that starts does not wait until the tables know of every outcome in the log."""
+    begin = Reader._begin
+
+    async def begin_at_once(self: Reader) -> Tail:
+        log, progress = self._log, self._progress
+        self._log, self._progress = _Ended(log), _Ready()  # type: ignore[assignment]
+        try:
+            return await begin(self)
+        finally:
+            self._log, self._progress = log, progress
+
+    return patched((Reader, "_begin", begin_at_once))
+
+
+class _Ended:
+    def __init__(self, log: Any) -> None:
+        self._log = log
+
+    async def end(self, _: int) -> int:
+        return 0
+
+
+class _Ready:
+    async def wait(self, *_: Any) -> bool:
+        return True
+
+
+def flush_not_fenced() -> AbstractContextManager[None]:
+    """The tables take a flush from whoever comes, wherever they stand."""
+    flush = Database.flush
+
+    def take(self: Database, flushes: Sequence[Flush]) -> set[int]:
+        fitted = [
+            each._replace(
+                lease_nonce=self.nonces.get(each.partition, ""), from_position=self.progress(each.partition)[0]
+            )
+            for each in flushes
+        ]
+        return flush(self, fitted)
+
+    return patched((Database, "flush", take))
+
+
+def reads_not_fenced() -> AbstractContextManager[None]:
+    """An owner takes whatever it reads back for what it saved."""
+
+    async def trust(*_: Any) -> None:
+        return
+
+    return patched((FencedTables, "_check", trust))
+
+
+def wheel_drops_a_slot() -> AbstractContextManager[None]:
+    """One slot of the timer wheel in sixteen is lost when it falls due."""
+    take = TimerWheel._take
+
+    def lose(self: Any, number: int, first_offset: int, last_offset: int) -> list[Any]:
+        keys = take(self, number, first_offset, last_offset)
+        return [] if number % 16 == 0 else keys
+
+    return patched((TimerWheel, "_take", lose))
+
+
+def horizon_skips_a_row() -> AbstractContextManager[None]:
+    """The last row of a load is left out."""
+    load = FencedTables.load_due
+
+    async def skip(self: FencedTables, *args: Any, **options: Any) -> list[JobState]:
+        return (await load(self, *args, **options))[:-1]
+
+    return patched((FencedTables, "load_due", skip))
+
+
+def webhooks_saved_before_sent() -> AbstractContextManager[None]:
+    """The webhooks' position is that of the reader, whatever is still under way."""
+    return patched((Watermark, "mark", lambda self: (self._read, self._claims[-1][1])))
+
+
+def webhooks_look_not_ahead() -> AbstractContextManager[None]:
+    """A follower that begins does not look which webhooks were told already."""
+
+    async def blind(*_: Any) -> set[str]:
+        return set()
+
+    return patched((Follower, "_look_ahead", blind))
+
+
+def reservation_forgotten() -> AbstractContextManager[None]:
+    """A key that was taken is given out again."""
+    reserve = JobCreation._reserve
+
+    async def anew(self: JobCreation, job: Any, now: int, account: str, digest: bytes | None = None) -> Any:
+        held = await reserve(self, job, now, account, digest)
+        partition = self._c.mint.partition(now)
+        return Reservation(self._c.mint.job_id(now, partition), held.request_hash, now, True)
+
+    return patched((JobCreation, "_reserve", anew))
+
+
+def retries_a_success() -> AbstractContextManager[None]:
+    """An attempt that succeeded is followed by another while there are any left."""
+    after = obligations._after_attempt
+
+    def again(job: JobState, now: int, jitter: float, retry_base_s: float) -> Event:
+        failed = msgspec.structs.replace(job, last_ok=False) if job.attempt <= job.max_retries else job
+        return after(failed, now, jitter, retry_base_s)
+
+    return patched((obligations, "_after_attempt", again))
+
+
+def retries_at_once() -> AbstractContextManager[None]:
+    """A retry does not wait."""
+    return patched((obligations, "next_attempt_at", lambda now, *_, **__: now))
+
+
+def owner_lives_on() -> AbstractContextManager[None]:
+    """An owner whose append failed goes on as if nothing had been."""
+
+    async def append_forever(self: PartitionOwner) -> None:
+        while True:
+            await self._outbox_filled.wait()
+            self._outbox_filled.clear()
+            batch, self._outbox = self._outbox, []
+            if batch:
+                with contextlib.suppress(LogError):
+                    await self._log.append(self.partition, batch)
+
+    return patched((PartitionOwner, "_append_forever", append_forever))
+
+
+def append_made_again() -> AbstractContextManager[None]:
+    """An owner whose append failed makes it again, under the same claim."""
+    append_forever = PartitionOwner._append_forever
+
+    async def again(self: PartitionOwner) -> None:
+        log = self._log
+        self._log = _Stubborn(log)  # type: ignore[assignment]
+        await append_forever(self)
+
+    return patched((PartitionOwner, "_append_forever", again))
+
+
+class _Stubborn:
+    def __init__(self, log: Any) -> None:
+        self._log = log
+
+    async def append(self, *args: Any, **options: Any) -> int:
+        for _ in range(3):
+            try:
+                first: int = await self._log.append(*args, **options)
+                return first
+            except AppendFailed:
+                continue
+        return 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+def outcome_dropped() -> AbstractContextManager[None]:
+    """A fact whose append failed is taken for written."""
+    begin = FactAppender.__init__
+
+    def stubborn(self: FactAppender, log: Any, *args: Any, **options: Any) -> None:
+        begin(self, _Careless(log), *args, **options)  # type: ignore[arg-type]
+
+    return patched((FactAppender, "__init__", stubborn))
+
+
+class _Careless:
+    def __init__(self, log: Any) -> None:
+        self._log = log
+
+    async def append(self, *args: Any, **options: Any) -> int:
+        try:
+            first: int = await self._log.append(*args, **options)
+        except LogError:
+            return 0
+        return first
+
+
+def void_dues_called() -> AbstractContextManager[None]:
+    """The dispatcher calls whatever is due, whoever decided it."""
+    take = Tail.take
+
+    def admit(self: Tail, position: int, envelope: Envelope) -> Event | None:
+        if envelope.type == "attempt.due":
+            self._stamp = envelope.claim
+        return take(self, position, envelope)
+
+    return patched((Tail, "take", admit))
+
+
+def attempts_not_remembered() -> AbstractContextManager[None]:
+    """A recorded attempt is forgotten at once, before the reader has passed its outcome."""
+    recorded = Flights.recorded
+
+    def forget(self: Flights, flight: Any, position: int) -> None:
+        recorded(self, flight, position)
+        self.passed(flight.partition, position)
+
+    return patched((Flights, "recorded", forget))
+
+
+def reads_do_not_wait() -> AbstractContextManager[None]:
+    """A read takes the tables as they are."""
+
+    async def at_once(*_: Any) -> bool:
+        return True
+
+    return patched((ReadIndex, "partition", at_once))
+
+
+def tick_skipped() -> AbstractContextManager[None]:
+    """A schedule's next run is the one after the next."""
+    after = obligations.next_after
+
+    def skip(cron: Any, at: int) -> int | None:
+        following = after(cron, at)
+        return None if following is None else after(cron, following)
+
+    return patched((obligations, "next_after", skip))
+
+
+def flush_left_behind() -> AbstractContextManager[None]:
+    """What was folded while a flush was tried again waits for the next record (a defect that this simulation found)."""
+    flush = Flusher._flush
+
+    async def forget(self: Flusher, taken: Any) -> bool:
+        done = await flush(self, taken)
+        if done:
+            self._wake.clear()
+        return done
+
+    return patched((Flusher, "_flush", forget))
+
+
+MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
+    each.__name__: each
+    for each in (
+        no_barrier,
+        no_nonce,
+        no_overlay,
+        cancel_acked_early,
+        fires_when_told,
+        forgets_in_flight,
+        starts_on_old_tables,
+        flush_not_fenced,
+        reads_not_fenced,
+        wheel_drops_a_slot,
+        horizon_skips_a_row,
+        webhooks_saved_before_sent,
+        webhooks_look_not_ahead,
+        reservation_forgotten,
+        retries_a_success,
+        retries_at_once,
+        owner_lives_on,
+        append_made_again,
+        outcome_dropped,
+        void_dues_called,
+        attempts_not_remembered,
+        reads_do_not_wait,
+        tick_skipped,
+        flush_left_behind,
+    )
+}
+RARE: Final = ("no_nonce", "flush_not_fenced", "reads_not_fenced", "webhooks_look_not_ahead")

@@ -41,7 +41,7 @@ KINDS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blow:
-    """One fault: at *at_s* after the beginning, for *for_s*; *amount* means what its kind says, *node* and *number* whom it hits."""
+    """One fault, *at_s* after the beginning, for *for_s*: *node* and *number* say whom it hits, *amount* how hard."""
 
     kind: str
     at_s: float

@@ -9,8 +9,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from multidict import CIMultiDict, MultiDict
 
@@ -23,6 +24,7 @@ from services.dispatcher.service import DispatcherService
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
+from services.webhooks.service import DRAIN_S as WEBHOOK_DRAIN_S
 from services.webhooks.service import WebhooksService
 from tests.fakes.targets import Tally
 from tests.simulation.fleet.chronicle import Chronicle, SimClock
@@ -90,13 +92,12 @@ class Measures:
         self.counts[f"resigned {reason}"] += 1
 
 
-class Request:
+class Request(dict[str, Any]):
     """A request as the API's handlers look at it."""
-
-    __slots__ = ("_message", "content", "headers", "method", "query", "transport")
 
     def __init__(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
         """Arrive whole."""
+        super().__init__()
         self.method = method
         self.headers = CIMultiDict(headers)
         self.content = SimpleNamespace(is_eof=lambda: True, read_nowait=lambda: body)
@@ -104,6 +105,14 @@ class Request:
         query = path.partition("?")[2]
         self.query = MultiDict([tuple(each.split("=", 1)) for each in query.split("&") if each])  # type: ignore[misc]
         self.transport = self
+
+
+class Answer(NamedTuple):
+    """What the API said; *is_stale* when it says itself that it may lack what was acknowledged before."""
+
+    status: int
+    body: bytes
+    is_stale: bool
 
 
 class Node:
@@ -162,9 +171,9 @@ class Node:
             self.world.chronicle.note(f"term {self.process}")
             self.stopping = self.run(self._drain())
 
-    def request(self, method: str, path: str, body: bytes, token: str) -> asyncio.Future[tuple[int, bytes]]:
-        """Send a request here; the future ends with status and body, or with ConnectionError."""
-        future: asyncio.Future[tuple[int, bytes]] = self.world.loop.create_future()
+    def request(self, method: str, path: str, body: bytes, token: str) -> asyncio.Future[Answer]:
+        """Send a request here; the future ends with the answer, or with ConnectionError."""
+        future: asyncio.Future[Answer] = self.world.loop.create_future()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         if self.app is None or not self.is_up or self.stopping is not None:
             future.set_exception(ConnectionRefusedError())
@@ -173,11 +182,11 @@ class Node:
         self.run(self._serve(Request(method, path, body, headers), future))
         return future
 
-    async def _serve(self, request: Request, future: asyncio.Future[tuple[int, bytes]]) -> None:
+    async def _serve(self, request: Request, future: asyncio.Future[Answer]) -> None:
         reply = await self.app.handle(request)
         self._callers.pop(future, None)
         if not future.done():
-            future.set_result((reply.status, reply.body))
+            future.set_result(Answer(reply.status, reply.body, "Fliq-Stale" in reply.headers))
 
     def _on_death(self) -> None:
         assert self.process is not None
@@ -311,7 +320,12 @@ class Node:
         )
         service.on_crash = self._crashed
         service.keeper = LeaseKeeper(
-            leases, partitions=sizes.partitions, on_gained=service.on_gained, on_lost=service.on_lost
+            leases,
+            partitions=sizes.partitions,
+            on_gained=service.on_gained,
+            on_lost=service.on_lost,
+            may_release=service.may_release,
+            hand_back_s=WEBHOOK_DRAIN_S,
         )
         return service
 
@@ -362,4 +376,4 @@ class _Listening:
 
 def _number(text: str) -> int:
     """Return a number for *text* that does not depend on how Python hashes."""
-    return int.from_bytes(text.encode(), "big") % (1 << 61)
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
