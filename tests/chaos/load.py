@@ -26,7 +26,7 @@ REPEAT_S: Final = 0.1
 PATIENCE_S: Final = 30.0
 STORIES_MAX: Final = 200
 BATCH: Final = 5
-FAR_S: Final = 12.0
+FAR_S: Final = 8.0
 # What becomes of a job, and how often.
 FATES: Final = {"plain": 30, "slow": 15, "flaky": 12, "failing": 5, "keyed": 13, "cancel": 20, "bad": 5}
 # The same, with what a longer run has room for: jobs that are due later, and many at once.
