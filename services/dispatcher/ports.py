@@ -72,6 +72,9 @@ class Keeper(Protocol):
     async def end(self, timeout_s: float) -> None:
         """Take no more, and release each when the service is done with it; returns when none is left, or after *timeout_s*."""
 
+    async def give_up(self, partition: int, *, pause_s: float = 0.0) -> None:
+        """Give the lease of *partition* back, and do not take it again before *pause_s* has passed."""
+
     async def stop(self) -> None:
         """Release them all and take no more."""
 

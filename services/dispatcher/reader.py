@@ -7,7 +7,8 @@ Reader: one partition under one lease, from the start protocol to the loss of th
 
 Waiting for E - 1 takes out of the snapshot every attempt whose outcome already stands in the log when we begin.
 
-A gap, a truncated log, or a record that must be understood stops the partition: it is tried again, never passed over.
+A gap, a truncated log, or a record that must be understood stops the partition: it is tried again, never passed over. In front of
+the last the service gives the partition up, so that a process of a newer build can take it.
 
 Source: architecture.md, section 5, "Dispatcher start", "Watchdog", "Back-pressure".
 """
@@ -89,6 +90,11 @@ class Reader:
     def is_halted(self) -> bool:
         """Whether the partition cannot be read on: a gap, a truncated log, or a record that must be understood."""
         return self.trouble is not None and self.trouble.startswith(HALTS)
+
+    @property
+    def must_leave(self) -> bool:
+        """Whether it stands in front of a record that only a newer build may pass."""
+        return self.trouble is not None and self.trouble.startswith("MustUnderstand:")
 
     async def run(self) -> None:
         """Read until cancelled."""

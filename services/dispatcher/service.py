@@ -21,6 +21,7 @@ from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
 from libs.runtime.tracing import NO_TRACING, Tracing
+from libs.store.left_partitions import LEAVE_S, LeftPartitions
 from services.dispatcher.calls import Calls
 from services.dispatcher.flights import Flights
 from services.dispatcher.loader import Loader
@@ -39,6 +40,7 @@ WINDOW: Final = 20_000  # attempts held; more than the owners' credits allow to 
 WINDOW_BYTES: Final = 128_000_000  # held bodies and their surroundings
 DRAIN_S: Final = 30.0
 STUCK_EVERY_MS: Final = 10_000
+HALTS_EVERY_MS: Final = 500
 
 log = structlog.get_logger("dispatcher")
 
@@ -96,6 +98,7 @@ class DispatcherService(StartStop):
         self._is_taking = False
         self._readers: dict[int, tuple[Reader, asyncio.Task[None]]] = {}
         self._room: asyncio.Future[None] | None = None
+        self._left = LeftPartitions(clock)
         self._assemble()
 
     def _assemble(self) -> None:
@@ -137,6 +140,7 @@ class DispatcherService(StartStop):
         self._is_taking = True
         self.spawn(self._loader.run(), name="dispatcher loader")
         self.spawn(self._watch_calls(), name="dispatcher watch")
+        self.spawn(self._watch_halts(), name="dispatcher halts")
         await self.keeper.start()
 
     async def on_stop(self) -> None:
@@ -165,7 +169,7 @@ class DispatcherService(StartStop):
                 return f"partition {partition}: {reader.trouble}"
         if failing := self._calls.failing_partitions:
             return f"partition {failing[0]}: outcomes cannot be appended"
-        return self._loader.trouble
+        return self._left.reason(self._readers) or self._loader.trouble
 
     @property
     def active_count(self) -> int:
@@ -185,7 +189,7 @@ class DispatcherService(StartStop):
 
     def halted_count(self) -> int:
         """Return how many partitions cannot be read on."""
-        return sum(reader.is_halted for reader, _ in self._readers.values())
+        return sum(reader.is_halted for reader, _ in self._readers.values()) + self._left.count(self._readers)
 
     async def on_gained(self, lease: Lease) -> None:
         """Serve a partition from here on (called by the keeper)."""
@@ -272,6 +276,16 @@ class DispatcherService(StartStop):
             await self._clock.pause(STUCK_EVERY_MS)
             if count := self._calls.end_stuck():
                 self._meter.overdue(count)
+
+    async def _watch_halts(self) -> None:
+        """Leave partitions that only a newer build may read on, each once its calls have ended."""
+        while True:
+            await self._clock.pause(HALTS_EVERY_MS)
+            for partition, (reader, _) in list(self._readers.items()):
+                if reader.must_leave and self.keeper is not None and self.may_release(partition):
+                    self._left.note(partition, reader.trouble or "")
+                    await self.on_lost(partition)
+                    await self.keeper.give_up(partition, pause_s=LEAVE_S)
 
     async def _stop_taking(self) -> None:
         for partition in list(self._readers):

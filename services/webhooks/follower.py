@@ -98,6 +98,11 @@ class Follower(Generic[L]):
         """Whether the partition cannot be read on: a gap, a truncated log, or a record that must be understood."""
         return self.trouble is not None and self.trouble.startswith(HALTS)
 
+    @property
+    def must_leave(self) -> bool:
+        """Whether it stands in front of a record that only a newer build may pass."""
+        return self.trouble is not None and self.trouble.startswith("MustUnderstand:")
+
     async def run(self) -> None:
         """Follow until cancelled."""
         tail: Tail | None = None

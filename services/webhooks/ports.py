@@ -63,6 +63,9 @@ class Keeper(Protocol):
     async def start(self) -> None:
         """Begin to take leases."""
 
+    async def give_up(self, partition: int, *, pause_s: float = 0.0) -> None:
+        """Give the lease of *partition* back, and do not take it again before *pause_s* has passed."""
+
     async def stop(self) -> None:
         """Release them all and take no more."""
 

@@ -16,6 +16,7 @@ from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
 from libs.runtime.tracing import NO_TRACING, Tracing
+from libs.store.left_partitions import LEAVE_S, LeftPartitions
 from services.webhooks.deliveries import LANE_MAX, PER_HOST, TOTAL, Deliveries
 from services.webhooks.follower import PENDING_MAX, Follower
 from services.webhooks.ports import (
@@ -31,6 +32,7 @@ from services.webhooks.ports import (
 
 DRAIN_S: Final = 12.0  # a POST takes at most 10 s; the rest is for its outcome
 LEASE_CHECK_MS: Final = 250
+HALTS_EVERY_MS: Final = 500
 
 L = TypeVar("L", bound=Lease)
 
@@ -91,6 +93,7 @@ class WebhooksService(StartStop, Generic[L]):
         self._tracing = tracing
         self._followers: dict[int, tuple[Follower[L], list[asyncio.Task[None]]]] = {}
         self._is_taking = False
+        self._left = LeftPartitions(clock)
         self._deliveries = self._make_deliveries()
 
     def _make_deliveries(self) -> Deliveries:
@@ -120,6 +123,7 @@ class WebhooksService(StartStop, Generic[L]):
         self._deliveries = self._make_deliveries()
         self._is_taking = True
         self.spawn(self._watch_leases(), name="webhooks watch")
+        self.spawn(self._watch_halts(), name="webhooks halts")
         await self.keeper.start()
 
     async def on_stop(self) -> None:
@@ -152,7 +156,7 @@ class WebhooksService(StartStop, Generic[L]):
                 return f"partition {partition}: {follower.trouble}"
         if failing := self._deliveries.failing_partitions:
             return f"partition {failing[0]}: outcomes cannot be appended"
-        return None
+        return self._left.reason(self._followers)
 
     def positions(self) -> dict[int, int]:
         """Return the last position read, by partition; while no more can be held, reading stops on purpose."""
@@ -162,7 +166,7 @@ class WebhooksService(StartStop, Generic[L]):
 
     def halted_count(self) -> int:
         """Return how many partitions cannot be read on."""
-        return sum(follower.is_halted for follower, _ in self._followers.values())
+        return sum(follower.is_halted for follower, _ in self._followers.values()) + self._left.count(self._followers)
 
     async def on_gained(self, lease: L) -> None:
         """Serve a partition from here on (called by the keeper)."""
@@ -224,6 +228,16 @@ class WebhooksService(StartStop, Generic[L]):
         while True:
             await self._clock.pause(LEASE_CHECK_MS)
             self._deliveries.start_waiting()
+
+    async def _watch_halts(self) -> None:
+        """Leave partitions that only a newer build may read on; webhooks under way end, and what is done is saved."""
+        while True:
+            await self._clock.pause(HALTS_EVERY_MS)
+            for partition, (follower, _) in list(self._followers.items()):
+                if follower.must_leave and self.keeper is not None:
+                    self._left.note(partition, follower.trouble or "")
+                    await self.on_lost(partition)
+                    await self.keeper.give_up(partition, pause_s=LEAVE_S)
 
     async def _drain(self) -> None:
         try:

@@ -79,12 +79,17 @@ class HandKeeper:
         self.is_certain = True
         self.released_at_stop: set[int] | None = None
         self.ended_within_s: float | None = None
+        self.given_up: dict[int, float] = {}
 
     async def start(self) -> None:
         self.released_at_stop = None
 
     async def end(self, timeout_s: float) -> None:
         self.ended_within_s = timeout_s
+
+    async def give_up(self, partition: int, *, pause_s: float = 0.0) -> None:
+        self.held.discard(partition)
+        self.given_up[partition] = pause_s
 
     async def stop(self) -> None:
         self.released_at_stop = set(self.held)
