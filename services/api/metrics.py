@@ -14,6 +14,10 @@ class ApiMetrics:
         """Measure on *metrics*."""
         self._requests = metrics.http_requests
         self._seconds = metrics.http_request_seconds
+        # Shown from the start: what appears with its first request has no increase to be seen by.
+        self._requests.labels("/v1/jobs", "POST", "201")
+        self._requests.labels("/v1/jobs", "POST", "503")
+        self._seconds.labels("/v1/jobs")
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     def __call__(self, route: str, method: str, status: int, seconds: float, /) -> None:

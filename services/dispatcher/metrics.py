@@ -35,6 +35,9 @@ class DispatcherMetrics:
         self._in_flight = metrics.in_flight
         self._calls_active = metrics.calls_active
         self._calls_waiting = metrics.calls_waiting
+        # Shown from the start: what appears with its first event has no increase to be seen by.
+        self._attempts.labels("success", "2xx", "none")
+        self._attempts.labels("failed", "5xx", "http_status")
         self._children: dict[tuple[int | None, str | None], Any] = {}
 
     def call_ended(self, *, lateness_ms: int, lead_ms: int, outcome: Outcome) -> None:

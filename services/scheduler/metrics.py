@@ -1,9 +1,12 @@
 """The scheduler's measurements, on the metrics of the process."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from libs.runtime.metrics import Metrics
+
+# Why owners give up, as far as the word before the colon.
+REASONS: Final = ("append failed", "log", "tables", "fenced", "halted", "superseded", "failed")
 
 
 class Measured(Protocol):
@@ -32,6 +35,8 @@ class SchedulerMetrics:
         self.flush_seconds = metrics.flush_seconds
         self.flush_rows = metrics.flush_rows
         self._resignations = metrics.resignations
+        for reason in REASONS:
+            self._resignations.labels(reason)  # shown from the start
         self._wheel_size = metrics.wheel_size
         self._jobs_due = metrics.jobs_due
 

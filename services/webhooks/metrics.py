@@ -18,6 +18,7 @@ class WebhooksMetrics:
     def __init__(self, metrics: Metrics) -> None:
         """Measure on *metrics*."""
         self._attempts = metrics.webhook_attempts
+        self._attempts.labels("ok")  # shown from the start
         self._poison = metrics.poison_records
         self._duration = metrics.webhook_duration_seconds
         self._held = metrics.webhooks_held

@@ -39,10 +39,11 @@ async def load(url: str, sink: Sink) -> None:
 async def test_each_killed_service_fires_its_alert_alone(fliq_of: FliqOf, sink: Sink, promtool: Binaries) -> None:
     """Four processes under load, each killed for as long as its alert needs, and started again."""
     running = fliq_of("split", FLIQ_HEARTBEAT_SECONDS="10")
-    await asyncio.to_thread(running.start)
-    busy = asyncio.create_task(load(running.url, sink))
+    busy = asyncio.create_task(asyncio.sleep(0))
     report = []
     try:
+        await asyncio.to_thread(running.start)
+        busy = asyncio.create_task(load(running.url, sink))
         async with Prometheus(promtool, running) as prometheus:
             while await prometheus.value('sum(up{job=~"fliq-.+"})') != 4:  # noqa: ASYNC110 - it has no event of ours
                 await asyncio.sleep(1)

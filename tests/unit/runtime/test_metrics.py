@@ -88,4 +88,4 @@ def test_a_target_cannot_choose_our_labels() -> None:
     lines = [line for line in metrics.exposition().decode().splitlines() if line.startswith("fliq_")]
     assert len([line for line in lines if line.startswith("fliq_attempts_total")]) < 30
     assert len([line for line in lines if line.startswith("fliq_webhook_attempts_total")]) < 5
-    assert len([line for line in lines if line.startswith("fliq_http_requests_total")]) == 1
+    assert len([line for line in lines if line.startswith("fliq_http_requests_total")]) == 3
