@@ -36,9 +36,12 @@ async def load(url: str, sink: Sink) -> None:
             await asyncio.sleep(1)
 
 
-async def test_each_killed_service_fires_its_alert_alone(fliq_of: FliqOf, sink: Sink, promtool: Binaries) -> None:
+@pytest.mark.parametrize("place", ["split", "kafka"])
+async def test_each_killed_service_fires_its_alert_alone(
+    place: str, fliq_of: FliqOf, sink: Sink, promtool: Binaries
+) -> None:
     """Four processes under load, each killed for as long as its alert needs, and started again."""
-    running = fliq_of("split", FLIQ_HEARTBEAT_SECONDS="10")
+    running = fliq_of(place, FLIQ_HEARTBEAT_SECONDS="10")
     busy = asyncio.create_task(asyncio.sleep(0))
     report = []
     try:
