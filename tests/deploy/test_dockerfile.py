@@ -149,3 +149,16 @@ def test_no_lock_names_a_place() -> None:
         text = (ROOT / name).read_text("utf-8")
         assert "://" not in text
         assert LOCKED.sub("", text).strip().count("\n") == 0, "every package has hashes"
+
+
+def test_every_file_names_this_version() -> None:
+    """Commands that are pasted from a comment or from docs/operations.md mean the image of this version."""
+    files = [each for each in (ROOT / "deploy").rglob("*") if each.is_file()] + [ROOT / "docs" / "operations.md"]
+    named = {
+        (each.name, version)
+        for each in files
+        for version in re.findall(r"\bfliq:(\d+\.\d+\.\d+)", each.read_text("utf-8"))
+    }
+
+    assert {name for name, version in named if version != VERSION} == set()
+    assert {"Dockerfile", "operations.md", "compose.yaml"} <= {name for name, _ in named}
