@@ -114,15 +114,15 @@ class Watch:
         self._waiting.discard(name)
         self.late.append((arrival.at, arrival.at - plan.fire_at))
 
-    def overdue(self) -> int:
-        """How many acknowledged jobs, that nobody cancels, should have fired a while ago."""
+    def overdue(self, before: float | None = None) -> int:
+        """How many acknowledged jobs, that nobody cancels, should have fired a while ago, or before an instant."""
         for operation in self._load.operations[self._read :]:
             self._read += 1
             if operation.kind == "create" and operation.outcome == "ok":
                 self.accepted += 1
                 if operation.name not in self.fired and not operation.name.endswith("-cancel"):
                     self._waiting.add(operation.name)
-        before = now_ms() - OVERDUE_MS
+        before = now_ms() - OVERDUE_MS if before is None else before
         return sum(self._load.plans[name].fire_at < before for name in self._waiting)
 
     def recent_ms(self) -> list[float]:

@@ -6,8 +6,8 @@ Nemesis: draws faults, one after the other and sometimes two at once, and waits 
 A process that ends by itself meanwhile (it could not reach the database while it started, say) is started again, as a supervisor
 would, and noted in `deaths`.
 
-Recovered means: every process says that it is ready, and nothing that is due waits to be fired. How long that took after the last
-heal is part of the evidence. Drawn from the seed alone; what the faults meet is another matter.
+Recovered means: every process says that it is ready, and whatever was due before the last heal has fired. How long that took is
+part of the evidence. Drawn from the seed alone; what the faults meet is another matter.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Nemesis:
     Hurts *cluster*.
 
     Args:
-        overdue: how many jobs are due and not fired.
+        overdue: how many jobs were due before an instant and have not fired.
         say: receives a line per step.
         pause_s: between a recovery and the next fault, at least and at most.
         only: names of kinds; all when empty.
@@ -51,7 +51,7 @@ class Nemesis:
 
     cluster: Cluster
     seed: int
-    overdue: Callable[[], int]
+    overdue: Callable[[float], int]
     say: Callable[[str], None]
     pause_s: tuple[float, float] = (0.5, 4.0)
     only: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class Nemesis:
         await asyncio.gather(*[self._hurt(kind, given, begun) for kind, given in drawn])
         healed_at = recovered_at = now_ms()
         try:
-            recovered_at = await self._recovered()
+            recovered_at = await self._recovered(healed_at)
             took = f"recovered {(recovered_at - healed_at) / 1000:.1f} s after it was healed"
             self.say(f"  {took}; the last thing out of order was: {self._last_wrong}")
         except Unrecovered:
@@ -114,14 +114,14 @@ class Nemesis:
             async with asyncio.timeout(STEP_S):
                 await hurt.__aexit__(None, None, None)
 
-    async def _recovered(self) -> float:
+    async def _recovered(self, healed_at: float) -> float:
         """Wait until everything is in order; returns since when it was."""
         deadline = time.monotonic() + RECOVER_S
         in_order, since, self._last_wrong = 0, 0.0, "nothing"
         while True:
             looked_at = now_ms()
             why = await self.cluster.unready()
-            overdue = self.overdue()
+            overdue = self.overdue(healed_at)
             if why or overdue:
                 in_order = 0
                 self._last_wrong = f"{overdue} overdue" + "".join(f"; {each}" for each in why)

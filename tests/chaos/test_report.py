@@ -82,7 +82,7 @@ def test_what_is_drawn_depends_on_the_seed_alone(tmp_path: Path) -> None:
         cluster.clocks.why_not = None
         cluster.members = [_Named(name) for name in ("scheduler-1", "dispatcher-1", "api-1")]  # type: ignore[misc]
         shutil.rmtree(cluster.place)  # nothing is started here
-        nemesis = Nemesis(cluster, seed, lambda: 0, lambda _: None)
+        nemesis = Nemesis(cluster, seed, lambda _: 0, lambda _: None)
         return [(kind.name, given) for kind, given in (nemesis._one() for _ in range(400))]
 
     assert drawn(3) == drawn(3)
