@@ -238,7 +238,7 @@ class Vitals(StartStop):
             return
         now, steady, metrics = self._clock.now(), self._clock.steady(), self._metrics
         self._note("database", None)
-        metrics.clock_skew_seconds.set(((asked_at + now) / 2 - signs.at) / 1000)
+        metrics.clock_skew_seconds.set(_skew_ms(asked_at, signs.at, now) / 1000)
         due_at = signs.oldest_due_at
         metrics.oldest_due_age_seconds.set(max(0, now - due_at) / 1000 if due_at is not None else 0)
         for role, count in signs.unassigned.items():
@@ -276,3 +276,9 @@ class Vitals(StartStop):
 
 def _held_count(keeper: Keeper) -> int:
     return len(keeper.held)
+
+
+def _skew_ms(asked_at: int, theirs: int, answered_at: int) -> float:
+    """Return our clock minus theirs as far as it is certain: they looked at some moment while we waited."""
+    ours, unsure = (asked_at + answered_at) / 2, (answered_at - asked_at) / 2
+    return max(0.0, abs(ours - theirs) - unsure) * (1 if ours > theirs else -1)

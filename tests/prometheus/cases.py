@@ -180,8 +180,9 @@ CASES = [
     ),
     Case(
         alert="FliqClockSkewed",
-        bad={f"fliq_clock_skew_seconds{{{API}}}": "-2"},
-        slight={f"fliq_clock_skew_seconds{{{API}}}": "0.1"},
+        bad={f"fliq_clock_skew_seconds{{{DISPATCHER}}}": "-2"}
+        | {series: "4" for series in HEALTHY if "unassigned" in series and 'role="dispatcher"' in series},
+        slight={f"fliq_clock_skew_seconds{{{API}}}": "0.15"},
     ),
     Case(
         alert="FliqDiskFilling",

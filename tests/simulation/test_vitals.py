@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from libs.runtime.metrics import Metrics
 from libs.store.errors import StoreUnavailable
 from libs.store.vitals import Signs
 from services.vitals import LOOK_EVERY_MS, Behind, Role, Standing, Vitals
+from tests.simulation import dispatcher_world, webhooks_world
 
 MINUTE_MS = 60_000
 
@@ -266,3 +268,71 @@ def test_behind_counts_from_the_first_end_not_reached() -> None:
     assert behind.look({0: 9}, {0: 30}, 20) == 0
     assert behind.look({0: 9}, {0: 30}, 25) == 5
     assert behind.look({0: 29}, {0: 30}, 30) == 0
+
+
+class StuckLog:
+    """A log whose reads never return once *is_stuck*, as with a connection that nobody closes."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self.is_stuck = False
+
+    async def read(self, *arguments: Any, **options: Any) -> Any:
+        if self.is_stuck:
+            await asyncio.Event().wait()
+        return await self._log.read(*arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+async def test_a_real_dispatcher_that_hangs_is_said_within_a_minute() -> None:
+    """Its loop waits for an answer that never comes; idle before that, it was ready."""
+    async with dispatcher_world.world() as w:
+        log = StuckLog(w.log)
+        w.log = log  # type: ignore[assignment]
+        w.dispatcher = w.new_dispatcher()
+        await w.begin()
+        keeper: Any = w.keeper
+        vitals = vitals_of(w.log, w.clock, Role("dispatcher", w.dispatcher, keeper))
+        await minute(w.clock, vitals)
+        assert vitals.progress_reason() is None
+        log.is_stuck = True
+        await w.owner.schedule(w.clock.now())  # what is being read already still comes
+        await w.settle()
+        await w.owner.schedule(w.clock.now())
+        await minute(w.clock, vitals)
+        assert str(vitals.progress_reason()).startswith("dispatcher: partition 0 stands at ")
+
+
+async def test_a_real_webhooks_service_that_hangs_is_said_within_a_minute() -> None:
+    """As above."""
+    async with webhooks_world.world() as w:
+        log = StuckLog(w.log)
+        w.log = log  # type: ignore[assignment]
+        w.service = w.new_service()
+        await w.begin()
+        keeper: Any = w.keeper
+        vitals = vitals_of(w.log, w.clock, Role("webhooks", w.service, keeper))
+        await minute(w.clock, vitals)
+        assert vitals.progress_reason() is None
+        log.is_stuck = True
+        await w.job()  # what is being read already still comes
+        await w.settle()
+        await w.job()
+        await minute(w.clock, vitals)
+        assert str(vitals.progress_reason()).startswith("webhooks: partition 0 stands at ")
+
+
+def vitals_of(log: Any, clock: ManualClock, role: Role) -> Vitals:
+    """Return vitals that look at one real service; the tables are always up to date."""
+    database = Database(clock)
+    database.position = 1_000
+    return Vitals(log=log, signs=database, partitions=1, roles=[role], clock=clock, metrics=Metrics(version="test"))
+
+
+async def minute(clock: ManualClock, vitals: Vitals) -> None:
+    """Let a minute pass, looking as often as vitals do."""
+    for _ in range(MINUTE_MS // LOOK_EVERY_MS):
+        await clock.advance(LOOK_EVERY_MS)
+        await vitals.look()
