@@ -22,7 +22,7 @@ from tests.chaos.history import Execution, Fault, History, JobRead
 from tests.chaos.load import Load
 from tests.fakes.running import Client
 
-SAMPLE: Final = 1_500
+SAMPLE: Final = 500
 AT_ONCE: Final = 16
 ACCOUNT: Final = "default"  # that of the load; Fliq's own heartbeats are another's
 BATCH: Final = 2_000
