@@ -59,6 +59,9 @@ chaos: install ## hurt real processes and check that Fliq kept its word (TOPOLOG
 		--brokers $(or $(BROKERS),1) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) \
 		$(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
+simulate: install ## play fleets in virtual time (SEEDS=10000 FROM=0) until a promise breaks; SEED=n replays one
+	@exec $(PYTHON) -m tests.simulation.fleet $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000) --from $(or $(FROM),0)) $(ARGS)
+
 nightly: install ## the long tests
 	@exec $(PYTHON) -m pytest -m nightly $(ARGS)
 
