@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ from libs.runtime.tracing import NO_TRACING, Tracing
 from libs.store.clock_check import ClockCheck
 from libs.store.errors import StoreUnavailable
 from libs.store.log_identity import WrongLog, check_log
-from libs.store.migrate import SchemaError, migrate
+from libs.store.migrate import SchemaError, Step, migrate
 from libs.store.pool import open_pool
 from libs.store.progress import ProgressWatch
 from services import VERSION
@@ -100,10 +100,7 @@ class Parts:
             self.show_positions = log.show_positions if isinstance(log, KafkaLog) else None
             self.log = MeasuredLog(log, self.metrics)
             self.partitions = await self.log.partitions()
-            identity = await self.log.identity()
-            await check_log(dsn, identity)
-            await migrate(dsn, self.partitions)
-            await check_log(dsn, identity)
+            await prepare_tables(self.log, dsn)
             self.tables_pool = await open_pool(dsn, name="tables", size=READ_CONNECTIONS, on_connect=connected)
             stack.push_async_callback(_close_pool, self.tables_pool)
             self.control_pool = await open_pool(dsn, name="control", size=CONTROL_CONNECTIONS)
@@ -178,6 +175,21 @@ async def open_log(
         raise StartError(f"{place}{error}") from error
     stack.push_async_callback(log.stop)
     return log
+
+
+async def prepare_tables(log: Log, dsn: str, told: Callable[[Step], None] | None = None) -> list[Step]:
+    """
+    Bring the tables up to this build's schema and to *log*'s partitions; return the steps that were applied.
+
+    Raises:
+        WrongLog: they belong to another log; nothing is touched then.
+        SchemaError, StoreUnavailable, LogError: as `migrate`, and the log.
+    """
+    identity = await log.identity()
+    await check_log(dsn, identity)
+    done = await migrate(dsn, await log.partitions(), told=told)
+    await check_log(dsn, identity)
+    return done
 
 
 def log_place(settings: Settings) -> str:

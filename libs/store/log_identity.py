@@ -55,3 +55,21 @@ async def check_log(dsn: str, identity: str) -> None:
             f"the tables in this database were made from another log ({known}) than the one that is set ({identity}):"
             " set the log's address and topic as they were, or give this log an empty database, where its tables are made again"
         )
+
+
+async def known_log(dsn: str) -> str | None:
+    """
+    Return the identity of the log whose fold the tables are; None when they do not say. Changes nothing.
+
+    Raises:
+        StoreUnavailable: the server cannot be reached.
+    """
+    with translated():
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
+        try:
+            if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.instance") is None:
+                return None
+            value = await connection.fetchval(f"SELECT value FROM {SCHEMA}.instance WHERE name = $1", _NAME)  # noqa: S608
+        finally:
+            await connection.close(timeout=CONNECT_TIMEOUT_S)
+    return None if value is None else value.decode(errors="replace")

@@ -20,6 +20,7 @@ from libs.runtime.setting_table import TABLE
 from libs.store.condition import Condition
 from libs.store.errors import StoreUnavailable
 from libs.store.holdings import Holding, Holdings
+from libs.store.log_identity import known_log
 from libs.store.migrate import look as look_at_schema
 from services.commands import findings as judge
 from services.commands.access import database, event_log, tables
@@ -169,6 +170,13 @@ class Doctor:
         if any(each.state == "wrong" for each in found):
             return found  # the log would not open either
         async with event_log(self._settings, dsn) as log:
+            known, identity = await known_log(dsn), await log.identity()
+            if known is not None and known != identity:
+                text = f"the tables were made from another log ({known}) than the one that is set ({identity})"
+                found.append(
+                    wrong("log", text, "set the log's address and topic as they were; services refuse to start")
+                )
+                return found
             before = await holdings.leases()
             ends = {partition: await log.end(partition) for partition in range(await log.partitions())}
             found += await self._of_records(log, ends)

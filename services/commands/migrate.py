@@ -10,10 +10,11 @@ from libs.log.port import LogError
 from libs.runtime import logging
 from libs.runtime.config import Settings
 from libs.store.errors import StoreUnavailable
-from libs.store.migrate import Schema, SchemaError, look, migrate
+from libs.store.log_identity import WrongLog
+from libs.store.migrate import Schema, SchemaError, look
 from services.commands.access import database, database_place
 from services.commands.columns import answer, answer_json, progress
-from services.parts import StartError, log_partitions, log_place, open_log
+from services.parts import StartError, log_partitions, log_place, open_log, prepare_tables
 
 NAME: Final = "migrate"
 MEANING: Final = "make or extend the log and the tables for this build; --check only says whether that is needed"
@@ -48,9 +49,9 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
                 return await _check(args, settings, dsn)
             log = await open_log(settings, dsn, stack)
             partitions = await log.partitions()
-            done = await migrate(dsn, partitions, told=lambda step: progress(f"applied {step.name}"))
+            done = await prepare_tables(log, dsn, lambda step: progress(f"applied {step.name}"))
             schema = await look(dsn)
-        except SchemaError as error:
+        except (SchemaError, WrongLog) as error:
             raise StartError(str(error)) from error
         except StoreUnavailable as error:
             raise StartError(f"{database_place(settings)}{error}") from error

@@ -14,10 +14,11 @@ from libs.runtime import logging
 from libs.runtime.config import Settings
 from libs.store.errors import StoreUnavailable
 from libs.store.holdings import Holding, Holdings, Member
-from libs.store.migrate import SchemaError, migrate
+from libs.store.log_identity import WrongLog
+from libs.store.migrate import SchemaError
 from services.commands.access import database, database_place, event_log, tables
 from services.commands.columns import answer, answer_json, columns
-from services.parts import StartError, log_partitions, log_place, open_log
+from services.parts import StartError, log_partitions, log_place, open_log, prepare_tables
 
 NAME: Final = "partitions"
 MEANING: Final = "show who serves which partition and how far it is; `grow N` adds partitions"
@@ -130,9 +131,10 @@ async def _grow(args: argparse.Namespace, settings: Settings) -> int:
                 raise StartError("there is no log yet: FLIQ_PARTITIONS says how many partitions a new one gets")
             if args.count <= before:
                 raise StartError(f"the log has {before} partitions already; they can only become more")
-            await open_log(settings, dsn, stack, partitions=args.count)
-            await migrate(dsn, args.count)
-        except SchemaError as error:
+            # Before it grows: the log of other tables is not to be changed.
+            await prepare_tables(await open_log(settings, dsn, stack, must_exist=True), dsn)
+            await prepare_tables(await open_log(settings, dsn, stack, partitions=args.count), dsn)
+        except (SchemaError, WrongLog) as error:
             raise StartError(str(error)) from error
         except StoreUnavailable as error:
             raise StartError(f"{database_place(settings)}{error}") from error
