@@ -114,6 +114,12 @@ JOBS: Final = (
         is_rare=True,
     ),
     Panel(
+        "How long webhooks take",
+        "From sending one to the end of its answer; ten seconds are the most.",
+        _quantiles("fliq_webhook_duration_seconds"),
+        unit="s",
+    ),
+    Panel(
         "Schedules",
         "Jobs that schedules made, and ticks that were passed over after an outage.",
         {
