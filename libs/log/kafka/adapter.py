@@ -12,7 +12,7 @@ from libs.events.envelope import Envelope
 from libs.log.appends import AppendQueue
 from libs.log.kafka import topic as topics
 from libs.log.kafka.access import KafkaAccess
-from libs.log.kafka.connection import TROUBLE, Connection, NotNow, line
+from libs.log.kafka.connection import TROUBLE, Connection, NotNow, Reach, hush, line
 from libs.log.kafka.fetching import Follower, OutOfRange, fetch
 from libs.log.kafka.identity import identity
 from libs.log.kafka.lane import Lane
@@ -67,6 +67,7 @@ class KafkaLog:
     async def start(self) -> None:
         if self._running is not None:
             return
+        hush()
         connections = [
             Connection(
                 self._access,
@@ -190,9 +191,16 @@ class _Running:
         self.identity = ""
         self.offsets = Offsets(connection)
         self.shown = ShownOffsets(connection)
-        self.follower = Follower(connections[1], self.tails)
+        reach = Reach()
+        self.follower = Follower(connections[1], self.tails, reach)
         self._producers = [
-            Producers(access, name=f"{client_id}-{kind}", timeout_s=connection.timeout_s, batch_bytes=self.batch_bytes)
+            Producers(
+                access,
+                name=f"{client_id}-{kind}",
+                timeout_s=connection.timeout_s,
+                batch_bytes=self.batch_bytes,
+                reach=reach,
+            )
             for kind in ("facts", "decisions")
         ]
         share = max(2 * self.batch_bytes, QUEUE_BYTES_MAX // count)

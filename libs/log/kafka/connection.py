@@ -1,9 +1,11 @@
 """One client of aiokafka, for requests that may be repeated: which broker leads a partition, and what it answers."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
+import structlog
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
@@ -21,6 +23,8 @@ TROUBLE: Final = (KafkaError, OSError, TimeoutError, KeyError)
 
 T = TypeVar("T")
 
+_log = structlog.get_logger("fliq.log")
+
 
 class NotNow(Exception):
     """A broker did not do it, but may do it soon: it does not lead the partition, say. Ask again."""
@@ -29,6 +33,32 @@ class NotNow(Exception):
 def line(error: BaseException) -> str:
     """Return one line about *error*."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200] or type(error).__name__
+
+
+class Reach:
+    """Whether the cluster answers: said once when it stops answering, and once when it does again."""
+
+    def __init__(self) -> None:
+        self._waiting: set[str] = set()
+
+    def failed(self, who: str, error: BaseException) -> None:
+        """Note that *who* got no answer."""
+        if not self._waiting:
+            _log.error("log.away", connection=who, error=line(error))
+        self._waiting.add(who)
+
+    def answered(self, who: str) -> None:
+        """Note that *who* got one, or asks no more."""
+        if who in self._waiting:
+            self._waiting.remove(who)
+            if not self._waiting:
+                _log.info("log.back")
+
+
+def hush() -> None:
+    """Have aiokafka keep to itself what it says several times a second while a broker is away: `Reach` says it once."""
+    for name, level in (("client", logging.CRITICAL), ("conn", logging.CRITICAL), ("producer.sender", logging.ERROR)):
+        logging.getLogger(f"aiokafka.{name}").setLevel(level)
 
 
 class Connection:

@@ -8,7 +8,7 @@ import structlog
 from aiokafka.errors import NoError, OffsetOutOfRangeError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
-from libs.log.kafka.connection import TROUBLE, Connection, NotNow, line
+from libs.log.kafka.connection import TROUBLE, Connection, NotNow, Reach, line
 from libs.log.kafka.records import parse
 from libs.log.port import LogError, Record
 from libs.log.tail import Tail
@@ -62,9 +62,11 @@ class Follower:
     Args:
         connection: of its own, since a broker answers the requests of a connection in turn, and these take long.
         tails: of all partitions; they get what was fetched.
+        reach: told whether the cluster answers.
     """
 
-    def __init__(self, connection: Connection, tails: Sequence[Tail]) -> None:
+    def __init__(self, connection: Connection, tails: Sequence[Tail], reach: Reach) -> None:
+        self._reach = reach
         self._connection = connection
         self._tails = tails
         self._until = [float("-inf")] * len(tails)  # by the loop's clock: until when a partition is followed
@@ -116,17 +118,19 @@ class Follower:
         while True:
             parts = [part for part in self._followed() if self._connection.leader(part) == node]
             if not parts:
+                self._reach.answered(f"broker {node}")
                 return
             try:
                 complete = await self._fetch(node, parts)
             except TROUBLE as error:
-                _log.warning("log.poll_failed", error=line(error))
+                self._reach.failed(f"broker {node}", error)
                 complete = False
             except Exception:  # noqa: BLE001 - as said below
                 # A defect; a follower that ended would leave readers blind for what other processes write.
                 _log.exception("log.poll_failed")
                 complete = False
             if complete:
+                self._reach.answered(f"broker {node}")
                 await asyncio.sleep(FOLLOW_PACE_S)
             else:
                 self._stale = True

@@ -11,18 +11,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 
 from libs.log.kafka.access import KafkaAccess
-from libs.log.kafka.connection import CLOSE_S, CLOSE_TRIES, RETRY_FIRST_S, RETRY_LAST_S, TROUBLE, line
+from libs.log.kafka.connection import CLOSE_S, CLOSE_TRIES, RETRY_FIRST_S, RETRY_LAST_S, TROUBLE, Reach
 from libs.log.port import LogUnavailable
 
 RECYCLE_S: Final = 86_400.0
 PRODUCE_S: Final = 10.0  # what a batch may take, with all its retries
-
-_log = structlog.get_logger("fliq.log")
 
 
 class _Life:
@@ -46,9 +43,11 @@ class Producers:
         name: what the brokers will call it.
         timeout_s: bound on connecting and on each request.
         batch_bytes: the largest batch.
+        reach: told whether the cluster answers.
     """
 
-    def __init__(self, access: KafkaAccess, *, name: str, timeout_s: float, batch_bytes: int) -> None:
+    def __init__(self, access: KafkaAccess, *, name: str, timeout_s: float, batch_bytes: int, reach: Reach) -> None:
+        self._reach = reach
         self._access = access
         self._name = name
         self._timeout_s = timeout_s
@@ -135,12 +134,13 @@ class Producers:
                     async with asyncio.timeout(2 * self._timeout_s):
                         await producer._sender.start()
                 except TROUBLE as error:
-                    _log.warning("log.writer_waits", error=line(error))
+                    self._reach.failed(self._name, error)
                     await _end(producer)
                 except BaseException:
                     await _end(producer)
                     raise
                 else:
+                    self._reach.answered(self._name)
                     self._life = _Life(producer, loop.time() + RECYCLE_S)
                     self.started_count += 1
                     return self._life
