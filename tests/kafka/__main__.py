@@ -15,7 +15,7 @@ from tests.kafka.artifacts import Unavailable
 from tests.kafka.broker import Brokers, runs, stop_detached
 from tests.kafka.source import find
 
-FIRST_PORT = 9092
+FIRST_PORT = 19092  # above the admin ports, which begin at 9090 and are counted up
 ADDRESS = "address"  # where `make up` finds what runs (services/up/run.py)
 
 
