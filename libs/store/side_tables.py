@@ -200,7 +200,8 @@ def _names(tables: Sequence[str]) -> str:
 _HOLDERS: Final = """
 SELECT DISTINCT a.pid, a.application_name, a.state, extract(epoch FROM clock_timestamp() - a.xact_start)::int8 AS held_s
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.relation = ANY ($1::regclass[]) AND l.granted AND a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - interval '1 second'
+WHERE l.relation = ANY ($1::regclass[]) AND l.granted AND a.pid <> pg_backend_pid()
+    AND a.xact_start < clock_timestamp() - interval '1 second'
 ORDER BY held_s DESC LIMIT 3
 """
 
