@@ -278,6 +278,11 @@ async def _verdict(
         async with cluster.log() as log, Client(cluster.apis()[0]) as client:
             order.say("comparing the tables with the log")
             different = await differences(log, pool)
+            order.say("rebuilding the tables from the log")
+            status, said = await cluster.command("rebuild")
+            if status:
+                wrong.append(f"fliq rebuild ended with {status}: {said[-500:]}")
+            different += await differences(log, pool)
             history = await evidence.collect(load, targets, client, faults, log, pool, ended_at=ended_at, more=more)
     finally:
         await pool.close()

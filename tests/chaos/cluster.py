@@ -15,6 +15,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -32,13 +33,14 @@ from libs.log.kafka import KafkaAccess, KafkaLog
 from libs.log.postgres import PostgresLog
 from libs.runtime.embedded_postgres import EmbeddedPostgres
 from tests.chaos.children import Clocks, Links
-from tests.fakes.running import OTHER_TOKEN, TOKEN, FliqProcess, free_port
+from tests.fakes.running import OTHER_TOKEN, ROOT, TOKEN, FliqProcess, free_port
 from tests.kafka.broker import Broker, Brokers
 
 Topology = Literal["embedded", "split", "kafka"]
 RETRY_BASE_MS: Final = 200.0
-READY_S: Final = 60.0
+READY_S: Final = 180.0  # all at once, on a busy machine
 STOP_S: Final = 45.0
+COMMAND_S: Final = 120.0
 _POSTGRES: Final = {
     # A killed process loses nothing that it gave to the operating system; power is not cut here. Commits are on.
     "fsync": "off",
@@ -256,6 +258,24 @@ class Cluster:
             yield log
         finally:
             await log.stop()
+
+    async def command(
+        self, *words: str, kill_after_s: float | None = None, within_s: float = COMMAND_S
+    ) -> tuple[int, str]:
+        """Run an operator's command, or kill it half-way; returns how it ended and what it said."""
+        own = {"FLIQ_DATA_DIR": str(self.place / "operator")}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services", *words,
+            cwd=ROOT, env=self._common | own, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(kill_after_s or within_s):
+                said, _ = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            said, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, said.decode(errors="replace")
 
     def tails(self) -> str:
         """Return the last lines of every process."""

@@ -19,6 +19,7 @@ from typing import Final
 from tests.chaos.cluster import Cluster, Member
 from tests.chaos.poison import poison
 
+REBUILD_S: Final = 50.0  # within the time that a fault has for hurting
 Hurt = AbstractAsyncContextManager[str | None]  # in words, what was done, where the name does not say it
 
 
@@ -73,6 +74,10 @@ def _stepping(cluster: Cluster) -> list[str]:
 
 def _postgres(_: Cluster) -> list[str]:
     return ["postgres"]
+
+
+def _tables(_: Cluster) -> list[str]:
+    return ["tables"]
 
 
 def _log(_: Cluster) -> list[str]:
@@ -245,6 +250,13 @@ async def _poison(cluster: Cluster, draw: random.Random, _: str) -> AsyncIterato
     yield None
 
 
+@asynccontextmanager
+async def _rebuild(cluster: Cluster, draw: random.Random, _: str) -> AsyncIterator[str | None]:
+    kill_after_s = draw.choice((None, None, 0.8, 2.0))
+    status, _said = await cluster.command("rebuild", kill_after_s=kill_after_s, within_s=REBUILD_S)
+    yield "killed half-way" if status < 0 else f"exit {status}"
+
+
 _HOLDS: Final = ("hold", "hold_up", "hold_down", "refuse")
 
 KINDS: Final = (
@@ -254,6 +266,7 @@ KINDS: Final = (
     Kind(name="rebalance", does=_rebalance, takes=_split, hold_s=(2, 6), weight=3, graceful=True),
     Kind(name="clock step", does=_step, takes=_stepping, hold_s=(1, 8), weight=4, graceful=True),
     Kind(name="poison", does=_poison, takes=_log, hold_s=(0, 0), weight=2, graceful=True),
+    Kind(name="rebuild", does=_rebuild, takes=_tables, hold_s=(0, 0), weight=2, graceful=True),
     Kind(name="postgres fast restart", does=_restart_postgres(signal.SIGINT), takes=_postgres, hold_s=(0, 0)),
     Kind(name="postgres immediate restart", does=_restart_postgres(signal.SIGQUIT), takes=_postgres, hold_s=(0, 0)),
     Kind(name="postgres kill", does=_restart_postgres(signal.SIGKILL), takes=_postgres, hold_s=(0, 0), weight=1),

@@ -1,7 +1,7 @@
 """
 Fliq dies at each named point, under load, and goes on: nothing is lost, early, fired after its cancel, or repeated without cause.
 
-All points run in the normal test run, one after the other in chains of lives; `make chaos` runs the chains with more seeds.
+All points run in the normal test run, one after the other in chains of lives; the nightly run takes more seeds.
 """
 
 from __future__ import annotations
