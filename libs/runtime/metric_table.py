@@ -98,6 +98,9 @@ TABLE: Final = (
         "illegal_decisions",
         "decisions read that do not fit the state; they change nothing and mean a defect",
     ),
+    _counter(
+        "", "skipped_records", "records of a type or version that this build does not know, and that may be skipped"
+    ),
     _counter("", "poison_records", "records that could not be read; they are kept and change nothing"),
     _gauge("scheduler", "wheel_size", "timers in memory"),
     _gauge("scheduler", "jobs_due", "due jobs that wait for their partition's credit"),

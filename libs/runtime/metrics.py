@@ -38,6 +38,7 @@ class Metrics:
     resignations: Counter
     void_decisions: Counter
     illegal_decisions: Counter
+    skipped_records: Counter
     poison_records: Counter
     wheel_size: Gauge
     jobs_due: Gauge

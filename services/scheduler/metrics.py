@@ -30,6 +30,7 @@ class SchedulerMetrics:
         self.void = metrics.void_decisions
         self.illegal = metrics.illegal_decisions
         self.poison = metrics.poison_records
+        self.skipped = metrics.skipped_records
         self.ticks = metrics.schedule_ticks
         self.missed_ticks = metrics.schedule_missed
         self.flush_seconds = metrics.flush_seconds

@@ -357,5 +357,7 @@ class PartitionOwner:
             case Verdict.POISON:
                 self._metrics.poison.inc()
                 log.error("unreadable record", partition=self.partition, position=position)
+            case Verdict.SKIPPED:
+                self._metrics.skipped.inc()
             case _:
                 pass

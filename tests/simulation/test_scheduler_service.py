@@ -267,6 +267,19 @@ async def test_a_record_that_must_be_understood_halts_the_partition_and_nothing_
         assert world.keeper.given_up == [30.0]
 
 
+async def test_a_record_that_may_be_skipped_is_counted_and_passed_over() -> None:
+    """An unknown type, or a version to come, that its writer marked so: one count each, and what stands behind it goes on."""
+    async with running() as world:
+        newer = encode(JobCancelRequested(job_id=await world.job(60_000), at=0))._replace(must_understand=False)
+        await world.log.append(0, [newer._replace(type="job.teleported"), newer._replace(version=9)])
+        job = await world.job(100)
+        await world.clock.advance(200)
+        assert world.reasons == []
+        assert world.metrics.skipped._value.get() == 2
+        assert len(await world.dues(job)) == 1
+        await world.check()
+
+
 async def test_after_an_outage_a_schedule_fires_its_latest_missed_tick_once() -> None:
     """Ten minutes without an owner: one job, for the latest tick, and then every minute again."""
     world = World()
