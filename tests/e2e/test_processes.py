@@ -1,0 +1,235 @@
+"""
+Processes that come and go: two of each, on PostgreSQL alone and on Kafka; one dies, one is told to end, all are replaced.
+
+A job every 40 ms is due all the while; what is judged is when its call arrives, and how often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+
+from tests.e2e.conftest import Stalls
+from tests.fakes.client import Client, in_seconds, instant_ms
+from tests.fakes.fold import assert_tables_are_the_fold
+from tests.fakes.processes import ROLES, FliqProcess, RunningFliq
+from tests.fakes.running import FliqOf
+from tests.fakes.sink import Sink
+
+pytestmark = [
+    pytest.mark.everywhere,
+    pytest.mark.topologies("split", "kafka"),
+    # Replacing eight processes one by one takes its time on a machine that is busy with something else as well.
+    pytest.mark.timeout(240),
+]
+
+HANDED_OFF_MS = 500.0  # the aim of a hand-over: a job of a partition that changes hands is called so late at most
+TAKEN_OVER_MS = 6_000.0  # after the death of an owner, until what was due meanwhile has been called
+PERIOD_S = 0.04
+AHEAD_S = 1.2
+BEFORE_S, AFTER_S = 1.0, 1.5  # of load without trouble
+TRIES = 40
+SHARED_OUT_S = 40.0  # of 64 partitions four go back at a time, once a second
+SHARING = ("scheduler", "dispatcher", "webhooks")
+
+
+@pytest.fixture(scope="module")
+def pairs(topology: str, fliq_of: FliqOf) -> Iterator[RunningFliq]:
+    """A Fliq with two processes of each role, and as many partitions as it has by default."""
+    with fliq_of(topology, counts=dict.fromkeys(ROLES, 2), FLIQ_PARTITIONS="") as running:
+        yield running
+        assert_tables_are_the_fold(running)
+
+
+@dataclass
+class Load:
+    """Jobs made one after the other, through whichever API takes them."""
+
+    clients: list[Client]
+    sink: Sink
+    due_at: dict[str, float] = field(default_factory=dict)
+    hurt_at: float = 0.0
+    steps: list[tuple[float, str]] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    async def go_on(self) -> None:
+        """Make a job every PERIOD_S until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                group.create_task(self._make(next(self.numbers)))
+                await asyncio.sleep(PERIOD_S)
+
+    async def _make(self, number: int) -> None:
+        """Make one; one API may be away, and a request may have been taken by it all the same: its key says so."""
+        job = {
+            "url": f"{self.sink.url}/ok/{number}",
+            "webhook_url": f"{self.sink.url}/hook/{number}",
+            "scheduled_at": in_seconds(AHEAD_S),
+            "idempotency_key": f"{self.sink.port}-{number}",
+        }
+        for attempt in range(TRIES):
+            try:
+                status, made, _ = await self.clients[(number + attempt) % 2].call("POST", "/v1/jobs", job)
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                status, made = 503, None
+            if status == 201:
+                self.due_at[made["id"]] = instant_ms(made["scheduled_at"])
+                return
+            if status == 400:  # its instant has passed meanwhile: nobody took it
+                job["scheduled_at"] = in_seconds(AHEAD_S)
+            else:
+                assert status == 503, (status, made)
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"job {number} was not taken in {TRIES} tries")
+
+    async def settle(self) -> None:
+        """Wait until everything has been called, and nothing more comes."""
+        await self.sink.wait_for(lambda: self.due_at.keys() <= self.sink.by_job().keys(), timeout_s=30)
+        await self.sink.wait_for(lambda: len(self.hooks()) >= len(self.due_at), timeout_s=30)
+        marker = await self.clients[0].create(f"{self.sink.url}/ok/marker", 0.3)
+        await self.sink.wait_for(lambda: self.sink.of(marker["id"]))
+
+    def hooks(self) -> Counter[str]:
+        """Count the reports of each job's end."""
+        return Counter(call.path for call in self.sink.arrivals if call.path.startswith("/hook/"))
+
+    def late_ms(self) -> dict[str, float]:
+        """Return how late each job's first call came."""
+        by_job = self.sink.by_job()
+        return {job_id: by_job[job_id][0].at - at for job_id, at in self.due_at.items()}
+
+    def usually_late_ms(self) -> float:
+        """Return how late calls came before anything was done to a process: what this machine makes of it now."""
+        late = self.late_ms()
+        return max(late[job_id] for job_id, at in self.due_at.items() if at < self.hurt_at - HANDED_OFF_MS)
+
+    def worst(self) -> str:
+        """Say which call was latest, and what had been done last when it was due."""
+        late = self.late_ms()
+        job_id = max(late, key=lambda each: late[each])
+        at, what = max((step for step in self.steps if step[0] <= self.due_at[job_id]), default=(self.hurt_at, "none"))
+        return f"{late[job_id]:.0f} ms at most, of a job due {self.due_at[job_id] - at:.0f} ms after: {what}"
+
+    def repeated(self) -> list[str]:
+        """Return the jobs that were called more than once."""
+        counts = Counter(call.job_id for call in self.sink.arrivals if call.path.startswith("/ok/"))
+        return [job_id for job_id, count in counts.items() if job_id is not None and count > 1]
+
+
+async def shared_out(fliq: RunningFliq) -> None:
+    """Wait until each of the two schedulers, dispatchers and webhook services has its share of the partitions, or nearly."""
+    deadline = time.monotonic() + SHARED_OUT_S
+    async with aiohttp.ClientSession() as session:
+        for process in (process for role in SHARING for process in fliq.of(role)):
+            while True:
+                async with session.get(f"{process.admin_url}/metrics") as answer:
+                    page = await answer.text()
+                held = re.search(r"^fliq_leases_held\{.*\} ([\d.]+)$", page, re.MULTILINE)
+                partitions = re.search(r"^fliq_partitions ([\d.]+)$", page, re.MULTILINE)
+                if held and partitions and float(held[1]) >= 0.4 * float(partitions[1]):
+                    break
+                assert time.monotonic() < deadline, (
+                    f"{process.role} serves {held and held[1]} partitions:\n{process.tail()}"
+                )
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def load(pairs: RunningFliq, sink: Sink) -> AsyncIterator[Load]:
+    await shared_out(pairs)
+    apis = pairs.of("api")
+    async with Client(apis[0].url) as one, Client(apis[1].url) as two:
+        yield Load([one, two], sink)
+
+
+@asynccontextmanager
+async def under_load(load: Load) -> AsyncIterator[None]:
+    """Have jobs due all the while, some of them before and some after; settled at the end."""
+    going_on = asyncio.create_task(load.go_on())
+    try:
+        await asyncio.sleep(AHEAD_S + BEFORE_S)
+        load.hurt_at = time.time() * 1000
+        yield
+        await asyncio.sleep(AFTER_S)
+    finally:
+        going_on.cancel()
+        await asyncio.gather(going_on, return_exceptions=True)
+    await load.settle()
+
+
+async def replace(fliq: RunningFliq, load: Load, process: FliqProcess) -> None:
+    """Have *process* drain, as a supervisor would, and start it again."""
+    load.steps.append((time.time() * 1000, f"{process.role} told to end"))
+    assert await asyncio.to_thread(process.stop) == 0, process.tail()
+    load.steps.append((time.time() * 1000, f"{process.role} started again"))
+    await start_again(fliq, process)
+    load.steps.append((time.time() * 1000, f"{process.role} ready again"))
+
+
+async def start_again(fliq: RunningFliq, process: FliqProcess) -> None:
+    fresh = fliq.processes[fliq.processes.index(process)] = process.again()
+    await asyncio.to_thread(fresh.wait_ready)
+
+
+def figures(load: Load, what: str) -> str:
+    late = sorted(load.late_ms().values())
+    return (
+        f"{what}: {len(late)} jobs, late by {late[len(late) // 2]:.1f} ms in the middle,"
+        f" {load.usually_late_ms():.0f} ms at most before, {load.worst()}"
+    )
+
+
+async def test_an_owner_is_killed(pairs: RunningFliq, load: Load, stalls: Stalls) -> None:
+    """After kill -9 of one of two schedulers everything that was due has been called within 6 s; nothing is called twice."""
+    async with under_load(load):
+        victim = pairs.of("scheduler")[0]
+        killed_at = time.time() * 1000
+        await asyncio.to_thread(victim.kill)
+        await asyncio.sleep(TAKEN_OVER_MS / 1000)
+        await start_again(pairs, victim)
+
+    late = load.late_ms()
+    print(figures(load, "killed"))
+    allowed = {job_id: max(HANDED_OFF_MS, killed_at + TAKEN_OVER_MS - at) for job_id, at in load.due_at.items()}
+    slow_ms = load.usually_late_ms() + 2 * stalls.longest_ms
+    too_late = {job_id: ms for job_id, ms in late.items() if ms > allowed[job_id] + slow_ms}
+    assert min(late.values()) >= 0
+    assert too_late == {}
+    assert load.repeated() == []
+
+
+async def test_an_owner_is_told_to_end(pairs: RunningFliq, load: Load, stalls: Stalls) -> None:
+    """After SIGTERM of one of two schedulers no call is late by more than half a second, and none comes twice."""
+    async with under_load(load):
+        await replace(pairs, load, pairs.of("scheduler")[1])
+
+    print(figures(load, "told to end"))
+    assert_handed_over(load, stalls)
+
+
+async def test_every_process_is_replaced(pairs: RunningFliq, load: Load, stalls: Stalls) -> None:
+    """A rolling restart of all eight processes: no call is late by more than half a second, none comes twice, no report either."""
+    async with under_load(load):
+        for process in list(pairs.processes):
+            await replace(pairs, load, process)
+
+    print(figures(load, "replaced"))
+    assert_handed_over(load, stalls)
+    assert {path: count for path, count in load.hooks().items() if count > 1} == {}
+
+
+def assert_handed_over(load: Load, stalls: Stalls) -> None:
+    late = load.late_ms()
+    assert min(late.values()) >= 0
+    slow_ms = load.usually_late_ms() + 2 * stalls.longest_ms
+    assert {job_id: ms for job_id, ms in late.items() if ms > HANDED_OFF_MS + slow_ms} == {}
+    assert load.repeated() == []
