@@ -268,6 +268,7 @@ OPERATION: Final = (
             "void": "sum(increase(fliq_void_decisions_total[$__rate_interval]))",
             "illegal": "sum(increase(fliq_illegal_decisions_total[$__rate_interval]))",
             "unreadable": "sum(increase(fliq_poison_records_total[$__rate_interval]))",
+            "of a newer build": "sum(increase(fliq_skipped_records_total[$__rate_interval]))",
             "overdue": "sum(increase(fliq_attempts_overdue_total[$__rate_interval]))",
         },
     ),
