@@ -22,32 +22,34 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 CONNECT_S: Final = 5.0
-SETTLE_S: Final = 2.0
 
 
-def owner_of(peer_port: int, own_port: int, names: dict[str, str]) -> str:
-    """Return the name of the process that holds the connection from *peer_port* to *own_port*; `?` when it is none of *names*."""
-    sought = (f"0100007F:{peer_port:04X}", f"0100007F:{own_port:04X}")
+def owners_of(own_port: int, peer_ports: Collection[int], names: Mapping[str, str]) -> dict[int, str]:
+    """Return who of *names* (by pid) holds the connections from *peer_ports* to *own_port*; those of nobody are left out."""
+    sought = {f"0100007F:{peer:04X}": peer for peer in peer_ports}
+    own, sockets = f"0100007F:{own_port:04X}", {}
     for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-        fields = line.split()
-        if (fields[1], fields[2]) == sought:
-            socket = f"socket:[{fields[9]}]"
-            break
-    else:
-        return "?"
+        fields = line.split(maxsplit=10)
+        if fields[2] == own and fields[1] in sought:
+            sockets[f"socket:[{fields[9]}]"] = sought[fields[1]]
+    found = {}
     for pid, name in names.items():
         try:
-            if any(str(each.readlink()) == socket for each in Path(f"/proc/{pid}/fd").iterdir()):
-                return name
+            for file in os.scandir(f"/proc/{pid}/fd"):
+                peer = sockets.get(os.readlink(file.path))
+                if peer is not None:
+                    found[peer] = name
         except OSError:
             continue  # it has ended, or closed that file just now
-    return "?"
+    return found
 
 
 class Side(asyncio.Protocol):
@@ -57,6 +59,7 @@ class Side(asyncio.Protocol):
         self.pair = pair
         self.is_up = is_up
         self.transport: asyncio.Transport | None = None
+        self.is_lost = False
         self._is_held = False
         self._is_clogged = False
         self._last_at = 0.0
@@ -66,6 +69,8 @@ class Side(asyncio.Protocol):
         self.transport = transport
         if self.is_up:
             self.pair.opened()
+        elif self.other.is_lost:
+            transport.abort()  # the process did not wait for it
 
     @property
     def other(self) -> Side:
@@ -104,6 +109,7 @@ class Side(asyncio.Protocol):
             self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
         self._after_delay(self.other.close)
         self.pair.closed()
 
@@ -133,18 +139,18 @@ class Pair:
     def __init__(self, link: Link, where: str) -> None:
         self.link = link
         self.where = where
-        self.who = "?"
+        self.who: str | None = None  # not looked up; it takes some milliseconds
+        self.peer_port = 0
         self.delay_s = 0.0
         self.up = Side(self, is_up=True)  # the process
         self.down = Side(self, is_up=False)  # the endpoint
         self._connecting: asyncio.Task[None] | None = None
 
     def opened(self) -> None:
-        """Find out who it is, and connect; nothing is read before that."""
+        """Connect; nothing is read before that."""
         assert self.up.transport is not None
         self.up.transport.pause_reading()
-        peer, own = self.up.transport.get_extra_info("peername"), self.up.transport.get_extra_info("sockname")
-        self.who = owner_of(peer[1], own[1], self.link.names)
+        self.peer_port = self.up.transport.get_extra_info("peername")[1]
         self.link.pairs.add(self)
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
@@ -159,6 +165,7 @@ class Pair:
         except (OSError, TimeoutError):
             self.up.abort()  # there is nobody: the process is told so, as it would be without us
             return
+        self.link.identify()
         self.obey()
 
     def obey(self) -> None:
@@ -217,8 +224,20 @@ class Link:
                 self._change(order["rules"])
             print(json.dumps({"done": order["n"]}), flush=True)
 
+    def identify(self) -> None:
+        """Find out whose the connections are, where a rule asks for that."""
+        for where in self.endpoints:
+            if not any("who" in rule and rule.get("where", where) == where for rule in self.rules):
+                continue
+            unknown = {pair.peer_port: pair for pair in self.pairs if pair.where == where and pair.who is None}
+            if unknown:
+                owners = owners_of(self.endpoints[where][0], unknown, self.names)
+                for port, pair in unknown.items():
+                    pair.who = owners.get(port, "?")
+
     def _change(self, rules: list[dict[str, Any]]) -> None:
         self.rules = rules
+        self.identify()
         for pair in list(self.pairs):
             pair.obey()
         for reset in self._resets:
