@@ -5,12 +5,33 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.fakes.fold import assert_tables_are_the_fold
 from tests.fakes.kafka import Kafka, delete_topics
 from tests.fakes.postgres import Databases
 from tests.fakes.running import Client, RunningFliq
 from tests.fakes.sink import Sink
+
+
+async def offsets_are_shown(kafka: Kafka, topic: str) -> None:
+    """Return once Kafka's own tools find each role at the end of every partition."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    await consumer.start()
+    places = [TopicPartition(topic, partition) for partition in range(4)]
+    try:
+        async with asyncio.timeout(30):
+            for role in ("scheduler", "dispatcher", "webhooks"):
+                shown: dict[TopicPartition, int] = {}
+                while shown != await consumer.end_offsets(places):
+                    found = await admin.list_consumer_group_offsets(f"fliq-{role}")
+                    shown = {place: found[place].offset for place in places if place in found}
+    finally:
+        await consumer.stop()
+        await admin.close()
 
 
 @pytest.mark.timeout(120)
@@ -45,6 +66,7 @@ async def test_a_fresh_database_is_filled_from_the_log(kafka: Kafka, pg_dsn_of: 
                 await client.wait_status(job["id"], "success", timeout_s=30)
             assert [len(sink.of(job["id"])) for job in waiting] == [1] * len(waiting)
             assert len(sink.of(done["id"])) == 1
+            await offsets_are_shown(kafka, topic)
         await asyncio.to_thread(assert_tables_are_the_fold, second)
     except BaseException:
         print(first.output(), second.output())
