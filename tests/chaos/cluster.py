@@ -15,6 +15,7 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -285,20 +286,12 @@ class Cluster:
 
     async def stop(self) -> list[str]:
         """End everything; returns what did not end as it should."""
-        wrong = []
         for member in self.members:
             if member.is_alive:
                 member.signal(signal.SIGCONT)
                 member.signal(signal.SIGTERM)
-        for member in self.members:
-            if member.process is not None:
-                try:
-                    code = await self.wait_ended(member)
-                    if code not in (0, -signal.SIGKILL):
-                        wrong.append(f"{member.name} ended with {code}")
-                except Exception as error:
-                    wrong.append(f"{member.name} did not end: {type(error).__name__}")
-                    await asyncio.to_thread(member.kill)
+        ends = await asyncio.gather(*[self._see_out(each) for each in self.members if each.process is not None])
+        wrong = [each for each in ends if each]
         await self._probe.close()
         if hasattr(self, "links"):
             await self.links.stop()
@@ -307,3 +300,12 @@ class Cluster:
         await asyncio.to_thread(self.postgres.stop)
         shutil.rmtree(self.place, ignore_errors=True)
         return wrong
+
+    async def _see_out(self, member: Member) -> str:
+        """Wait until *member*, which was asked to stop, has ended; returns what was wrong with that."""
+        try:
+            code = await self.wait_ended(member)
+        except subprocess.TimeoutExpired:
+            await asyncio.to_thread(member.kill)
+            return f"{member.name} did not end within {STOP_S:.0f} s"
+        return "" if code in (0, -signal.SIGKILL) else f"{member.name} ended with {code}"
