@@ -21,7 +21,7 @@ from tests.simulation.fleet.mutations import MUTATIONS, RARE
 FIRST = int(os.environ.get("FLIQ_TEST_FLEET_FROM", "0"))
 COUNT = 500
 NIGHTLY_COUNT = 10_000
-WITHIN = 150  # seeds; the slowest of the quick ones takes half as many
+WITHIN = 150  # seeds; the slowest of the quick ones takes a tenth of that
 RARE_WITHIN = 4_000
 
 

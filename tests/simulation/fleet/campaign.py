@@ -133,7 +133,10 @@ class Campaign:
                         stream: IO[str] = key.fileobj  # type: ignore[assignment]
                         line = stream.readline()
                         if line:
-                            self._take(json.loads(line))
+                            said = json.loads(line)
+                            self._take(said)
+                            if said["violations"]:
+                                on_progress(f"seed {said['seed']}: {said['violations'][0]}")
                         else:
                             selector.unregister(stream)
                     if self.broken and not self.go_on:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from libs.runtime.clock import SystemClock
+from libs.runtime.clock import SteadyClock
 from tests.simulation.fleet.loop import PROCESS, Process, SimLoop
 
 BEGAN_AT: Final = 1_700_000_015_000  # 25 s before a full minute, in ms since 1970
@@ -41,19 +41,18 @@ class Chronicle:
         return blake2b(f"{text}\n{self._loop.step_count} {self._loop.order}".encode(), digest_size=12).hexdigest()
 
 
-class SimClock(SystemClock):
-    """The wall clock of one process: the product's own, on virtual time and with the process's skew."""
+class SimClock(SteadyClock):
+    """The wall clock of one process: the product's own, on virtual time, over a machine's clock that may be wrong or be set."""
 
     def __init__(self, loop: SimLoop, process: Process) -> None:
         """Show *process* the time of *loop*."""
-        super().__init__()
         self._loop = loop
         self._process = process
+        super().__init__()
 
-    def _now_ns(self) -> int:
-        now_ns = (BEGAN_AT + self._process.skew_ms) * 1_000_000 + int(self._loop.time() * 1e9 + 0.5)
-        self._latest_ns = max(now_ns, self._latest_ns)
-        return self._latest_ns
+    def _read(self) -> tuple[int, int, bool]:  # type: ignore[override]
+        steady_ns = int(self._loop.time() * 1e9 + 0.5)
+        return steady_ns, (BEGAN_AT + self._process.skew_ms) * 1_000_000, True
 
     def steady(self) -> int:
         return int(self._loop.time() * 1000 + 1e-6)

@@ -216,11 +216,13 @@ class Nemesis:
         self.world.store.database.expire(role, blow.number // 3 % self.world.sizes.partitions)
 
     def _skew(self, blow: Blow, node: Node) -> None:
-        """A clock goes wrong. A dispatcher's only falls behind: that it fires early by as much as its clock is fast is known."""
-        skew_ms = int((blow.amount - 0.5) * 6_000)
-        node.skew_ms = -abs(skew_ms) if "dispatcher" in node.roles else skew_ms
+        """A machine's clock is set wrong, by more than may be overlooked; every other time its process is started meanwhile."""
+        node.skew_ms = int((1_000 + blow.amount * 29_000) * (1 if blow.number % 2 else -1))
         if node.process is not None:
             node.process.skew_ms = node.skew_ms
+        if blow.number // 2 % 2:
+            node.kill()
+            self._loop.outside(self._loop.time() + 0.3, self._heal_one, node.start, ())
         self._later(blow, self._unskew, node)
 
     def _unskew(self, node: Node) -> None:

@@ -16,6 +16,8 @@ from typing import Any, Final, NamedTuple
 from multidict import CIMultiDict, MultiDict
 
 from libs.runtime.clock import SeededEntropy
+from libs.store.clock_check import ClockCheck
+from libs.store.errors import StoreUnavailable
 from libs.store.lease_keeper import LeaseKeeper
 from libs.store.leases import Lease
 from libs.store.progress import ProgressWatch
@@ -131,6 +133,8 @@ class Node:
         self.store: StoreLink | None = None
         self.services: list[Any] = []
         self.app: Any = None
+        self.clock_check: Any = None
+        self.checking: asyncio.Task[None] | None = None
         self.stopping: asyncio.Task[Any] | None = None
         self._callers: dict[asyncio.Future[Any], None] = {}
 
@@ -203,6 +207,14 @@ class Node:
         watch = ProgressWatch(Remote(store), poll_s=0.01)
         store.on_connect = watch.forget
         self.services = []
+        self.clock_check = ClockCheck(Remote(store), clock)
+        while True:
+            try:
+                await self.clock_check.look()
+                break
+            except StoreUnavailable:
+                await asyncio.sleep(0.5)  # a process that cannot start ends, and is started again
+        self.checking = asyncio.create_task(self.clock_check.run(), name="clock")
         for role in ROLES:
             if role in self.roles:
                 service = await self._make(role, process, clock, watch, log, store)
@@ -270,6 +282,7 @@ class Node:
             on_lost=service.on_lost,
             before_release=service.hand_off,
             is_fenced=True,
+            stands_aside=self.clock_check.reason,
         )
         return service
 
@@ -298,6 +311,7 @@ class Node:
             on_gained=service.on_gained,
             on_lost=service.on_lost,
             may_release=service.may_release,
+            stands_aside=self.clock_check.reason,
         )
         return service
 
@@ -326,6 +340,7 @@ class Node:
             on_lost=service.on_lost,
             may_release=service.may_release,
             hand_back_s=WEBHOOK_DRAIN_S,
+            stands_aside=self.clock_check.reason,
         )
         return service
 

@@ -145,6 +145,12 @@ class Remote:
         setattr(self, name, call)
         return call
 
+    async def fetchval(self, _: str) -> int:
+        """Meet what `ClockCheck` asks of a pool."""
+        server = self._link.server
+        now: int = await self._link.ask("clock", server.chronicle.now, self._timeout_s)
+        return now
+
     async def fetch(self, _: str) -> list[dict[str, int]]:
         """Meet what `ProgressWatch` asks of a pool."""
         found: list[dict[str, int]] = await self.all_positions()
