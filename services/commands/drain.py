@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Drain a node, take that back, or list the nodes."""
-    logging.configure("warning", settings.log_format)
+    logging.configure("error", settings.log_format)
     async with AsyncExitStack() as stack:
         # One that does not run has no nodes.
         dsn = await stack.enter_async_context(database(settings, may_start=False))

@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Migrate, or say what that would do."""
-    logging.configure("warning", settings.log_format)
+    logging.configure("error", settings.log_format)
     async with AsyncExitStack() as stack:
         dsn = await stack.enter_async_context(database(settings))
         try:

@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Show the partitions, or add some."""
-    logging.configure("warning", settings.log_format)
+    logging.configure("error", settings.log_format)
     if args.action == "grow":
         return await _grow(args, settings)
     async with AsyncExitStack() as stack:
