@@ -11,6 +11,7 @@ renewed, or is dropped with it.
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from logging import DEBUG
 from typing import Final
 
 import structlog
@@ -64,6 +65,7 @@ class Calls:
         self._on_recorded = on_recorded
         self._gather_ms = gather_ms
         self._tracing = tracing
+        self._tells = log.is_enabled_for(DEBUG)  # a line that is not written would still cost a per cent of an attempt
         self._due_at: dict[int, list[Flight]] = {}
         self._timers: dict[int, Timer] = {}
         self._unsure: list[Flight] = []
@@ -235,14 +237,15 @@ class Calls:
                 span.end(error=outcome.error, http__response__status_code=outcome.status_code)
         lateness_ms = outcome.sent_at - due.not_before
         self._meter.call_ended(lateness_ms=lateness_ms, lead_ms=outcome.sent_at - due.at, outcome=outcome)
-        log.debug(
-            "attempt_ended",
-            **_names(flight),
-            outcome=outcome.error or "ok",
-            status_code=outcome.status_code,
-            duration_ms=outcome.duration_ms,
-            lateness_ms=lateness_ms,
-        )
+        if self._tells:
+            log.debug(
+                "attempt_ended",
+                **_names(flight),
+                outcome=outcome.error or "ok",
+                status_code=outcome.status_code,
+                duration_ms=outcome.duration_ms,
+                lateness_ms=lateness_ms,
+            )
         return outcome
 
     def _record(self, flight: Flight, event: AttemptFinished) -> None:

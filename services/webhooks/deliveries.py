@@ -7,6 +7,7 @@ answers neither fills the memory nor holds up the others.
 
 import asyncio
 from collections.abc import Callable
+from logging import DEBUG
 from typing import Final
 
 import structlog
@@ -84,6 +85,7 @@ class Deliveries:
         self._lane_max = lane_max
         self._gather_ms = gather_ms
         self._tracing = tracing
+        self._tells = log.is_enabled_for(DEBUG)  # a line that is not written would still cost something
         self._turns: Turns[Delivery] = Turns(total=total, per_host=per_host)
         self._held: dict[str, Delivery] = {}
         self._under_way: set[asyncio.Task[None]] = set()
@@ -213,14 +215,15 @@ class Deliveries:
                 span.end(error=INTERNAL_ERROR)
             else:
                 span.end(error=outcome.error, http__response__status_code=outcome.status_code)
-        log.debug(
-            "webhook_ended",
-            job_id=event.job_id,
-            trace_id=span.trace_id,
-            outcome=outcome.error or "ok",
-            status_code=outcome.status_code,
-            duration_ms=outcome.duration_ms,
-        )
+        if self._tells:
+            log.debug(
+                "webhook_ended",
+                job_id=event.job_id,
+                trace_id=span.trace_id,
+                outcome=outcome.error or "ok",
+                status_code=outcome.status_code,
+                duration_ms=outcome.duration_ms,
+            )
         return outcome
 
     def _record(self, partition: int, job_id: str, envelope: Envelope, on_done: Callable[[], None]) -> None:
