@@ -6,7 +6,8 @@ from typing import Any, Final
 from aiokafka.errors import NoError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 
-from libs.log.kafka.connection import Connection, NotNow
+from libs.log.kafka.connection import TROUBLE, Connection, NotNow, line
+from libs.log.port import LogUnavailable
 
 END: Final = -1  # Kafka's name for the high watermark: the first position that is not yet on all replicas in sync
 BEGIN: Final = -2
@@ -33,11 +34,11 @@ class Offsets:
         Raises:
             LogUnavailable: the partition's leader did not say in time.
         """
-        return await self._connection.retry(lambda: self._ask(partition, END))
+        return await self._patiently(partition, END)
 
     async def begin(self, partition: int) -> int:
         """Return the oldest position; raises as `end` does."""
-        return await self._connection.retry(lambda: self._ask(partition, BEGIN))
+        return await self._patiently(partition, BEGIN)
 
     async def settle(self) -> None:
         """Return when no request is under way any more; the connection must have been stopped."""
@@ -46,6 +47,18 @@ class Offsets:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    async def _patiently(self, partition: int, which: int) -> int:
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._connection.timeout_s
+        try:
+            # The first time without a bound of its own, which costs as much as the rest: the request has one.
+            return await self._ask(partition, which)
+        except (NotNow, *TROUBLE) as error:
+            left_s = ends_at - loop.time()
+            if left_s <= 0:
+                raise LogUnavailable(f"Kafka does not answer in time: {line(error)}") from error
+            return await self._connection.retry(lambda: self._ask(partition, which), timeout_s=left_s)
 
     async def _ask(self, partition: int, which: int) -> int:
         leader = self._connection.leader(partition)
