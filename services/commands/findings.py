@@ -79,7 +79,7 @@ def of_server(server: Server) -> list[Finding]:
         )
     if server.connections > CONNECTIONS_SHARE * server.connections_max:
         text = f"{server.connections} of {server.connections_max} connections are taken"
-        found.append(warning("database", text, "raise max_connections: a process of Fliq takes up to 21"))
+        found.append(warning("database", text, "raise max_connections: a process of Fliq takes up to 24"))
     if not found:
         text = f"PostgreSQL {server.version_text}, {server.connections} of {server.connections_max} connections taken"
         found.append(ok("database", text))
@@ -161,7 +161,7 @@ def of_leases(leases: Sequence[Holding]) -> list[Finding]:
         free = [lease.partition for lease in leases if lease.role == role and not lease.is_held]
         if free:
             text = f"{numbers(free)}: no {name} serves {'it' if len(free) == 1 else 'them'}"
-            advice = "if it stays so for 10 s: is one alive (above)? what does its /readyz say?"
+            advice = "is one alive (above)? what does its /readyz say?"
             found.append(wrong("leases", text, advice))
     return found or [ok("leases", f"every partition has its {', '.join(ROLES.values())}")]
 
