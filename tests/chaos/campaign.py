@@ -193,7 +193,8 @@ async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wro
             wrong += [str(error), *cluster.tails().splitlines()]
             deadline = time.monotonic()
         await storm
-        await load.delete_schedule("every-minute-1")
+        for name in load.schedules:
+            await load.delete_schedule(name)  # a tick while the evidence is collected would be in half of it
         order.say("healed; waiting until everything is at its end")
         await _quiet(cluster, load, watch, targets, wrong)
     finally:

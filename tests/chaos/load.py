@@ -130,10 +130,14 @@ class Load:
         await self._do("create_schedule", name, "POST", "/v1/schedules", body)
 
     async def delete_schedule(self, name: str) -> None:
-        """Delete a schedule, if its create was answered."""
+        """Delete a schedule, if its create was answered; until it is deleted."""
         made = next((o for o in self.operations if o.name == name and o.kind == "create_schedule" and o.id), None)
-        if made is not None:
-            await self._do("delete_schedule", name, "DELETE", f"/v1/schedules/{made.id}", job_id=made.id)
+        given_up_at = time.monotonic() + self._patience_s
+        while made is not None and time.monotonic() < given_up_at:
+            path = f"/v1/schedules/{made.id}"
+            if (await self._do("delete_schedule", name, "DELETE", path, job_id=made.id)).outcome != "info":
+                return
+            await asyncio.sleep(REPEAT_S)
 
     def note_schedule(self, name: str, schedule_id: str, *, invoked_at: float, first_at: float) -> None:
         """Note a schedule that was made past the API."""
