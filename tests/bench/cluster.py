@@ -184,7 +184,7 @@ def lateness(size: sections.Size, **rigs: Rig) -> Iterator[str]:
 def _lateness(rig: Rig, seconds: int) -> tuple[dict[str, float], str]:
     rig.sink.ask("clear")
     count = RATE * seconds
-    from_ms = now_ms() + 5_000 + count
+    from_ms = now_ms() + 5_000 + 3 * count
     rig.fill(connections=4, batch=BATCH, count=count, from_ms=from_ms, over_ms=seconds * 1000)
     rig.wait_folded()
     time.sleep(max(0.0, (from_ms - now_ms()) / 1000))
