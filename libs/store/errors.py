@@ -41,7 +41,9 @@ def translated() -> Iterator[None]:
     try:
         yield
     except _PASSING as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}"[:300]) from error
+        # A timeout of ours carries no text of its own.
+        text = f"{type(error).__name__}: {error}" if str(error) else "the database does not answer in time"
+        raise StoreUnavailable(text[:300]) from error
 
 
 def store_call(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
