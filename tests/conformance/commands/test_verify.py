@@ -25,9 +25,7 @@ async def execute(dsn: str, statement: str) -> Any:
 async def test_true_tables(fliq: Fliq, filled_dsn: str) -> None:
     """Exit code 0, with how many rows and records were compared, in words and as JSON."""
     answer = await fliq("verify")
-    rows = sum(
-        [await execute(filled_dsn, f"SELECT count(*) FROM fliq.{table}") for table in TABLES]
-    )
+    rows = sum([await execute(filled_dsn, f"SELECT count(*) FROM fliq.{table}") for table in TABLES])
     assert answer.code == 0
     assert f"{rows:,} rows compared with {COUNT:,} records of {PARTITIONS} partitions" in answer.text
     facts = (await fliq("verify", "--json")).json
