@@ -62,8 +62,8 @@ chaos: install ## hurt real processes and check that Fliq kept its word (TOPOLOG
 simulate: install ## play fleets in virtual time (SEEDS=10000 FROM=0) until a promise breaks; SEED=n replays one
 	@exec $(PYTHON) -m tests.simulation.fleet $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000) --from $(or $(FROM),0)) $(ARGS)
 
-nightly: install ## the long tests
-	@exec $(PYTHON) -m pytest -m nightly $(ARGS)
+nightly: install ## the long tests, and those of a running Fliq on all three topologies
+	@exec $(PYTHON) -m pytest -m "nightly or on_topology" $(ARGS)
 
 kafka-up: install ## start a Kafka broker on loopback, data in .fliq/kafka (BROKERS=3 starts three)
 	@$(PYTHON) -m tests.kafka up --brokers $(or $(BROKERS),1)

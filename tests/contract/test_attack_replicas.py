@@ -45,7 +45,7 @@ async def test_one_key_on_two_processes(pair: Pair) -> None:
         assert [job["id"] for job in listed["jobs"]] == [answers[0][1]["id"]]
 
 
-@pytest.mark.everywhere
+@pytest.mark.everywhere("kafka")
 async def test_many_keys_on_two_processes(pair: Pair) -> None:
     """C1: two different requests that race for each of 40 keys: one of the two wins everywhere, the other is 409."""
     bodies = [request(idempotency_key=f"k{n}", max_retries=way) for n in range(40) for way in (0, 1)] * 2
@@ -133,7 +133,7 @@ RACES = 1000
 RACING_S = 3.5
 
 
-@pytest.mark.everywhere
+@pytest.mark.everywhere("kafka")
 async def test_a_thousand_cancels_race_with_firing(pair: Pair, sink: Sink) -> None:
     """C2: of 1,000 cancels around the instant, on either process, a 204 means no call, ever, a 409 exactly one."""
     draw = random.Random(2)
@@ -174,7 +174,6 @@ async def test_a_thousand_cancels_race_with_firing(pair: Pair, sink: Sink) -> No
 SCHEDULES = 300
 
 
-@pytest.mark.everywhere
 async def test_deletes_race_with_ticks(contract_fliq: tuple[RunningFliq, object], pair: Pair, sink: Sink) -> None:
     """C3: of 300 schedules deleted just when their tick is decided each is gone at its 204; a tick came before it or never."""
     draw = random.Random(3)

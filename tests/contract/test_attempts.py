@@ -9,7 +9,7 @@ import pytest
 from tests.contract.world import World
 from tests.fakes.running import Client
 
-pytestmark = pytest.mark.everywhere
+pytestmark = pytest.mark.everywhere("kafka")
 
 URL = "https://example.com/x"
 

@@ -9,8 +9,6 @@ import pytest
 
 from tests.fakes.running import Client, RunningFliq, free_port, in_seconds, make_token
 
-pytestmark = pytest.mark.everywhere
-
 URL = "http://127.0.0.1:9/x"
 
 

@@ -12,7 +12,7 @@ from services.api.service import ApiService
 from tests.contract.world import World
 from tests.fakes.running import Client, in_seconds
 
-pytestmark = pytest.mark.everywhere
+pytestmark = pytest.mark.everywhere("kafka")
 
 URL = "https://example.com/x"
 

@@ -10,8 +10,6 @@ from libs.events.ids import partition_of
 from tests.contract.world import World
 from tests.fakes.running import Client
 
-pytestmark = pytest.mark.everywhere
-
 URL = "https://example.com/x"
 
 

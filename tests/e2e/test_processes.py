@@ -207,6 +207,7 @@ async def test_an_owner_is_killed(pairs: RunningFliq, load: Load, stalls: Stalls
     assert load.repeated() == []
 
 
+@pytest.mark.everywhere("kafka")  # a part of the restart of all
 async def test_an_owner_is_told_to_end(pairs: RunningFliq, load: Load, stalls: Stalls) -> None:
     """After SIGTERM of one of two schedulers no call is late by more than half a second, and none comes twice."""
     async with under_load(load):

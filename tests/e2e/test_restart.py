@@ -39,7 +39,6 @@ async def test_jobs_due_while_fliq_was_down_fire_once_at_start(own_fliq: Running
     assert sink.of(cancelled["id"]) == []
 
 
-@pytest.mark.everywhere
 async def test_a_graceful_stop_lets_calls_end(own_fliq: RunningFliq, sink: Sink) -> None:
     """Told to stop while three calls are under way, Fliq ends them, exits with 0 and repeats none of them."""
     async with Client(own_fliq.url) as client:
@@ -60,7 +59,7 @@ async def test_a_graceful_stop_lets_calls_end(own_fliq: RunningFliq, sink: Sink)
     assert 1.0 <= took_s <= 8.0
 
 
-@pytest.mark.everywhere
+@pytest.mark.everywhere("kafka")
 async def test_a_call_that_was_in_flight_at_a_kill_is_repeated_under_its_id(own_fliq: RunningFliq, sink: Sink) -> None:
     """Killed between the call and its record: the next life calls again, with the same execution id, and records once."""
     async with Client(own_fliq.url) as client:

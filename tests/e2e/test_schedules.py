@@ -51,7 +51,7 @@ async def delete(client: Client, schedule_id: str) -> None:
     assert status == 204
 
 
-@pytest.mark.everywhere
+@pytest.mark.everywhere("kafka")
 async def test_a_tick_fires_at_its_instant(fliq: RunningFliq, client: Client, sink: Sink, stalls: Stalls) -> None:
     """The spawned job calls on time, names its schedule, and stands in the schedule's list of jobs."""
     tick_at = now_ms() + 2_600

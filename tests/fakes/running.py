@@ -8,8 +8,9 @@ A running Fliq for tests, in every topology, and a client to talk to it.
 `client`       function: an HTTP client with the token of account `default`
 `sink`         function: the targets (tests/fakes/sink.py)
 
-On `split` and `kafka` a test belongs to the nightly run, unless it is marked `everywhere`. A test marked `topologies` runs on the
-named ones only. FLIQ_TEST_TOPOLOGY (a comma list, or `all`) picks topologies; what it names is not left to the night.
+On `split` and `kafka` a test belongs to the nightly run, unless it is marked `everywhere` (with names: on those). A test that is
+marked `topologies` runs on the named ones only. FLIQ_TEST_TOPOLOGY (a comma list, or `all`) picks topologies; what it names is not
+left to the night.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def _wanted() -> tuple[str, ...]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "everywhere: by day, too, on every topology")
+    config.addinivalue_line("markers", "everywhere(*names): by day, too, on every topology, or on these")
+    config.addinivalue_line("markers", "on_topology: given to every test that runs once on each topology")
     config.addinivalue_line("markers", "topologies(*names): on these topologies only")
 
 
@@ -68,14 +70,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         topology = item.callspec.params.get("topology") if hasattr(item, "callspec") else None
         if topology not in TOPOLOGIES:
             continue
+        item.add_marker(pytest.mark.on_topology)
         only = item.get_closest_marker("topologies")
         if (wanted and topology not in wanted) or (only is not None and topology not in only.args):
             out.append(item)
-        elif not wanted and topology != TOPOLOGIES[0] and item.get_closest_marker("everywhere") is None:
+        elif not wanted and topology != TOPOLOGIES[0] and not _is_for_the_day(item, topology):
             item.add_marker(pytest.mark.nightly)
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if item not in set(out)]
+
+
+def _is_for_the_day(item: pytest.Item, topology: str) -> bool:
+    everywhere = item.get_closest_marker("everywhere")
+    return everywhere is not None and (not everywhere.args or topology in everywhere.args)
 
 
 @pytest.fixture(scope="session", params=TOPOLOGIES)
