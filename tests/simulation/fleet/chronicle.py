@@ -12,7 +12,7 @@ from typing import Final
 from libs.runtime.clock import SteadyClock
 from tests.simulation.fleet.loop import PROCESS, Process, SimLoop
 
-BEGAN_AT: Final = 1_700_000_015_000  # 25 s before a full minute, in ms since 1970
+BEGAN_AT: Final = 1_700_000_030_000  # 10 s before a full minute, in ms since 1970
 
 
 class Chronicle:

@@ -89,7 +89,7 @@ class Clients:
             self._begin(begins_at, self._story(f"{fate}-{number}", fate, draw, herd))
         for number in range(schedule_count):
             draw = random.Random(f"{self._seed} schedule {number}")
-            self._begin(draw.uniform(0.5, seconds / 2), self._schedule(f"cron-{number}", draw))
+            self._begin(draw.uniform(0.5, 9.0), self._schedule(f"cron-{number}", draw))
 
     def _begin(self, after_s: float, story: Any) -> None:
         async def wait() -> None:
@@ -212,7 +212,7 @@ class Clients:
     # --- schedules --------------------------------------------------------------------------------------------------------
 
     async def _schedule(self, name: str, draw: random.Random) -> None:
-        cron = draw.choice(("* * * * *", "* * * * *", "*/2 * * * *", "*/3 * * * *"))
+        cron = draw.choice(("* * * * *", "* * * * *", "* * * * *", "*/2 * * * *", "*/3 * * * *"))
         story = self.schedules[name] = ScheduleStory(name=name, cron=cron)
         body = {"url": f"http://t1.example/ok/{name}", "cron": cron, "body": name}
         if draw.random() < 0.4:
@@ -223,7 +223,7 @@ class Clients:
         schedule_id = made["id"]
         story.ids.append(schedule_id)
         path = f"/v1/schedules/{schedule_id}"
-        while draw.random() < 0.5 and self._loop.time() < self.ends_at:
+        while draw.random() < 0.3 and self._loop.time() < self.ends_at:
             await asyncio.sleep(draw.uniform(0.5, 20))
             await self._until_answered(story, "pause", "POST", f"{path}/pause", draw)
             await asyncio.sleep(draw.uniform(0.5, 15))

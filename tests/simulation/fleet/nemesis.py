@@ -13,7 +13,6 @@ from typing import Final
 
 from libs.events import Claim, Envelope, OwnerClaimed, encode
 from tests.chaos.history import Fault
-from tests.simulation.fleet.chronicle import BEGAN_AT
 from tests.simulation.fleet.node import Node, World
 
 RECOVERY_S: Final = (
@@ -262,4 +261,3 @@ class Nemesis:
 
 
 STOP_S: Final = 20.0
-assert BEGAN_AT % 60_000 == 35_000

@@ -97,6 +97,7 @@ def draw_setup(seed: str) -> Setup:
     """Draw the world of *seed*."""
     draw = random.Random(f"{seed} setup")
     is_tight = draw.random() < 0.4
+    schedule_count = draw.choice((0, 0, 0, 1, 2))  # what ticks by the minute makes a run long
     sizes = Sizes(
         partitions=draw.choice((1, 2, 2, 3)),
         lead_ms=draw.choice((75, 75, 75, 20, 300)),
@@ -117,9 +118,9 @@ def draw_setup(seed: str) -> Setup:
         sizes=sizes,
         layout=draw.choice(LAYOUTS),
         limits=tuple(limits),
-        seconds=draw.choice((8.0, 12.0, 20.0, 40.0)),
+        seconds=draw.choice((20.0, 40.0, 80.0, 80.0) if schedule_count else (8.0, 12.0, 20.0)),
         job_count=draw.randint(6, 22),
-        schedule_count=draw.choice((0, 0, 1, 2)),
+        schedule_count=schedule_count,
         late_ms=60_000.0 if is_tight else 1_000.0,
     )
 
