@@ -14,7 +14,7 @@ _SOCKET_PORT = 5432  # only part of the socket's name
 _SOCKET_PATH_MAX = 107  # bytes; sun_path is 108 with its closing zero
 
 SETTINGS: Mapping[str, str] = {
-    "max_connections": "60",
+    "max_connections": "200",  # eight processes of `make up` under load; one that is not open costs next to nothing
     "shared_buffers": "128MB",
     "jit": "off",  # short statements only; compiling them costs more than running them
     "fsync": "on",
