@@ -22,7 +22,7 @@ from tests.e2e.process.starting import FLIQ, Started, environment, run
 from tests.fakes.pages import read
 from tests.fakes.running import Client
 
-SERVICES = ["probes", "scheduler", "dispatcher", "webhooks", "api"]
+SERVICES = ["probes", "clock", "scheduler", "heartbeats", "dispatcher", "webhooks", "api", "vitals"]
 TOKEN = re.compile(r"fliq_sk_[0-9A-Za-z]{36}")
 
 
