@@ -11,7 +11,7 @@ import gc
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,6 +77,7 @@ class Outcome:
 
     Args:
         deaths: processes that ended by themselves and were started again; no harm if the word was kept.
+        sizes: of each process at the beginning and at the end, resident memory in MB and open files.
     """
 
     order: Order
@@ -86,6 +87,7 @@ class Outcome:
     differences: list[str]
     wrong: list[str]
     deaths: list[str]
+    sizes: tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]] = ({}, {})
 
     @property
     def is_good(self) -> bool:
@@ -164,7 +166,7 @@ async def run(order: Order) -> Outcome:
 
 
 async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wrong: list[str]) -> Outcome:
-    watch, begun_at = Watch(load, targets), now_ms()
+    watch, begun_at, sizes = Watch(load, targets), now_ms(), cluster.sizes()
     nemesis = Nemesis(
         cluster,
         order.seed,
@@ -202,7 +204,8 @@ async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wro
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
     faults = [*nemesis.faults, *watch.stalls]
-    return await _verdict(order, cluster, load, targets, begun_at, faults, wrong, nemesis.deaths)
+    outcome = await _verdict(order, cluster, load, targets, begun_at, faults, wrong, nemesis.deaths)
+    return replace(outcome, sizes=(sizes, cluster.sizes()))
 
 
 async def _progress(order: Order, begun_at: float, load: Load, watch: Watch, nemesis: Nemesis) -> None:

@@ -278,6 +278,16 @@ class Cluster:
         assert process.returncode is not None
         return process.returncode, said.decode(errors="replace")
 
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Return of each process that lives its resident memory, MB, and how many files it has open."""
+        found = {}
+        for member in self.members:
+            if member.is_alive and member.process is not None:
+                place = Path(f"/proc/{member.process.pid}")
+                pages = int((place / "statm").read_text().split()[1])
+                found[member.name] = pages * os.sysconf("SC_PAGE_SIZE") >> 20, len(list((place / "fd").iterdir()))
+        return found
+
     def tails(self) -> str:
         """Return the last lines of every process."""
         return "\n".join(

@@ -102,6 +102,7 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "differences": len(outcome.differences),
         "wrong": outcome.wrong,
         "deaths": outcome.deaths,
+        "sizes": outcome.sizes,
         "fault_log": [
             {
                 "kind": f"{each.kind} {each.detail}".strip(),
@@ -160,6 +161,10 @@ def _text(outcome: Outcome, figures: dict[str, Any]) -> str:
         lines.append(f"| {said} | {each['count']} | {each['p50_ms']} | {each['p99_ms']} | {each['max_ms']} |")
     lines += ["", "| fault | times | longest recovery s |", "|---|---|---|"]
     lines += [f"| {kind} | {each['count']} | {each['max']} |" for kind, each in figures["recovery_s"].items()]
+    before, after = outcome.sizes
+    if after:
+        lines += ["", "| process | MB, files at the beginning | MB, files at the end |", "|---|---|---|"]
+        lines += [f"| {name} | {_size(before.get(name))} | {_size(after[name])} |" for name in sorted(after)]
     lines += ["", "![lateness](lateness.svg)", "", "| invariant | violations |", "|---|---|"]
     lines += [f"| {name}: {said} | {figures['invariants'][name]} |" for name, said in INVARIANTS.items()]
     lines += [f"| the tables are the fold of the log | {len(outcome.differences)} |", ""]
@@ -173,3 +178,7 @@ def _text(outcome: Outcome, figures: dict[str, Any]) -> str:
     lines += ["", "## Faults", "", "| at s | held s | recovered in s | |", "|---|---|---|---|"]
     lines += [f"| {e['at_s']} | {e['held_s']} | {e['recovered_s']} | {e['kind']} |" for e in figures["fault_log"]]
     return "\n".join(lines) + "\n"
+
+
+def _size(size: tuple[int, int] | None) -> str:
+    return "" if size is None else f"{size[0]}, {size[1]}"
