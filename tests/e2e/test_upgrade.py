@@ -29,7 +29,7 @@ def newer(fliq: RunningFliq, **settings: str) -> FliqProcess:
     return process
 
 
-async def until(question: Any, timeout_s: float = 30.0) -> Any:
+async def until(question: Any, timeout_s: float = 60.0) -> Any:
     """Return what *question* answers once that is something."""
     deadline = time.monotonic() + timeout_s
     while not (found := await question()):
@@ -57,9 +57,9 @@ def readiness(process: FliqProcess) -> str:
 async def fires(client: Client, sink: Sink, count: int = 12) -> list[dict[str, Any]]:
     """Create jobs that are due at once, and return them once all have succeeded."""
     jobs = [await client.create(f"{sink.url}/upgrade", 0.3 + n / 50) for n in range(count)]
-    done = [await client.wait_status(job["id"]) for job in jobs]
+    done = [await client.wait_status(job["id"], timeout_s=60) for job in jobs]
     assert {job["status"] for job in done} == {"success"}
-    assert all(len(sink.of(job["id"])) == 1 for job in jobs)
+    assert all(len({arrival.execution_id for arrival in sink.of(job["id"])}) == 1 for job in jobs)
     return jobs
 
 
@@ -114,7 +114,7 @@ async def test_what_must_be_understood_is_left_to_who_does(fliq_of: FliqOf, sink
             others = [await client.create(f"{sink.url}/others", 0.5 + n / 50) for n in range(16)]
             for job in others:
                 if partition_of(job["id"]) != HALTED:
-                    assert (await client.wait_status(job["id"]))["status"] == "success"
+                    assert (await client.wait_status(job["id"], timeout_s=60))["status"] == "success"
         waiting = [job for job in others if partition_of(job["id"]) == HALTED]
         assert waiting
         assert not any(sink.of(job["id"]) for job in waiting)
@@ -123,7 +123,7 @@ async def test_what_must_be_understood_is_left_to_who_does(fliq_of: FliqOf, sink
         await until(lambda: _is(holders_of(fliq, HALTED), {"new"}))
         async with Client(new.url) as client:
             for job in waiting:
-                assert (await client.wait_status(job["id"], timeout_s=30))["status"] == "success"
+                assert (await client.wait_status(job["id"], timeout_s=60))["status"] == "success"
             await asyncio.to_thread(old.stop)
             await fires(client, sink)
         assert NEW_STEP.number in json.loads((await command(fliq, "migrate", "--check", "--json")).out)["newer"]
@@ -157,4 +157,4 @@ async def _execute(dsn: str, statement: str) -> None:
         await connection.close()
 
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)  # a machine that many share
