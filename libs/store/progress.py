@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from libs.store.errors import StoreUnavailable, translated
+from libs.store.errors import StoreUnavailable, answer_call, translated
 
 POLL_S = 0.005
 _POLL_FAILED_S = 0.1  # between polls while the database does not answer
+_POSITIONS = "SELECT part, position FROM progress"
 
 
 class ProgressWatch:
@@ -67,6 +68,16 @@ class ProgressWatch:
         """
         self._known.clear()
 
+    @answer_call
+    async def has(self, partition: int) -> bool:
+        """
+        Whether the tables know *partition*, be it that nothing is folded of it yet; the database is asked each time.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        return any(row["part"] == partition for row in await self._pool.fetch(_POSITIONS))
+
     async def wait(self, partition: int, position: int, timeout_s: float) -> bool:
         """Wait until the tables hold *position*; return False when that did not happen within *timeout_s*."""
         return await self.wait_all({partition: position}, timeout_s)
@@ -104,7 +115,7 @@ class ProgressWatch:
                 return
             try:
                 with translated():
-                    rows = await self._pool.fetch("SELECT part, position FROM progress")
+                    rows = await self._pool.fetch(_POSITIONS)
             except StoreUnavailable:
                 # Whoever waits has a bound of their own; the next poll may find the database again.
                 await asyncio.sleep(_POLL_FAILED_S)

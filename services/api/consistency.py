@@ -14,13 +14,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from libs.log.port import Log, LogError, LogUnavailable
+from libs.log.port import Log, LogUnavailable
 from services.api.errors import unavailable
+from services.api.log_ends import ends_of
 from services.api.ports import Progress
 
 WAIT_S: Final = 3.0  # bound on catching up; a healthy fold is some 10 ms behind
 END_S: Final = 1.0  # bound on asking the log where it ends; a healthy one answers within some ms
-GROWN_S: Final = 0.25  # bound on asking the tables whether a partition that we do not know exists
 AWAY_S: Final = 0.5  # after it did not answer, others are not kept waiting for so long
 STALE: Final[Mapping[str, str]] = {
     "Fliq-Stale": "true"
@@ -45,7 +45,7 @@ class ReadIndex:
         self._progress = progress
         self._partition_count = partition_count
         self._wait_s = wait_s
-        self._away_until = 0.0
+        self._away_until: dict[int, float] = {}  # partition -> until when the log is not asked again where it ends
 
     async def partition(self, partition: int) -> bool:
         """
@@ -55,8 +55,9 @@ class ReadIndex:
             ApiError: 503 when that does not happen in time.
         """
         if not self.serves(partition):
-            # The log has grown since this process was started, or the id is made up: then the tables hold nothing of it either.
-            return not await self._progress.wait(partition, 0, GROWN_S)
+            # The log has grown since this process was started; or the id is made up, and nothing can ever have been accepted there.
+            # Whether anything is folded of it does not matter: a new partition gets jobs before it gets an owner.
+            return not await self._progress.has(partition)
         return await self._catch_up([partition])
 
     def serves(self, partition: int) -> bool:
@@ -109,15 +110,14 @@ class ReadIndex:
 
     async def _catch_up(self, partitions: Sequence[int]) -> bool:
         loop = asyncio.get_running_loop()
-        if loop.time() < self._away_until:
+        if any(loop.time() < self._away_until.get(p, 0.0) for p in partitions):
             return False
-        try:
-            async with asyncio.timeout(END_S):
-                ends = await asyncio.gather(*[self._log.end(p) for p in partitions])
-        except (LogError, TimeoutError):
-            self._away_until = loop.time() + AWAY_S
+        ends = await ends_of(self._log, partitions, END_S)
+        if len(ends) < len(partitions):
+            # Of these alone: a partition that has lost its leader must not make the others' reads stale.
+            self._away_until |= dict.fromkeys(set(partitions) - ends.keys(), loop.time() + AWAY_S)
             return False
-        wanted = {p: end - 1 for p, end in zip(partitions, ends, strict=True) if end > 0}
+        wanted = {p: end - 1 for p, end in ends.items() if end > 0}
         if not await self._progress.wait_all(wanted, self._wait_s):
             raise unavailable("the tables are behind the log, try again")
         return True

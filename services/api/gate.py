@@ -1,9 +1,11 @@
 """
 Gate: when new work is not taken, although it is well-formed.
 
-Two reasons. The tables are far behind the log: what is accepted now could not be listed, cancelled or fired in time, so
-callers are asked to come back (503). Or the account has used up its executions of the day (429); what was accepted
+Two reasons. The tables are far behind the log, in every partition: what is accepted now could not be listed, cancelled or fired
+in time, so callers are asked to come back (503). Or the account has used up its executions of the day (429); what was accepted
 before is not touched by that.
+
+While it is some partitions only (one is halted, has no owner, or no broker that leads it), new work goes to the others.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from typing import Final, Protocol
 
 import structlog
 
-from libs.log.port import Log, LogError
+from libs.log.port import Log
 from libs.store.errors import StoreUnavailable
 from services.api.errors import ApiError, unavailable
 from services.api.instants import next_midnight, utc_day
+from services.api.log_ends import ends_of
 from services.api.ports import Progress, Queries
 
 LAG_MAX: Final = 200_000  # records in the log and not yet in the tables, over all partitions
@@ -53,6 +56,7 @@ class Gate:
         self._queries = queries
         self._clock = clock
         self._partitions = range(partition_count)
+        self.avoided: frozenset[int] = frozenset()  # partitions in which new work would wait
         self._lag_max = lag_max // partition_count
         self._used: dict[str, tuple[int, int]] = {}  # account -> (looked at, executions then)
         self.daily_limit = daily_limit
@@ -84,20 +88,27 @@ class Gate:
 
     async def look(self) -> None:
         """Look once at how far the tables are behind."""
-        async with asyncio.timeout(LOOK_S * 4):
-            ends = await asyncio.gather(*[self._log.end(p) for p in self._partitions])
-        wanted = {p: end - 1 - self._lag_max for p, end in zip(self._partitions, ends, strict=True)}
+        ends = await ends_of(self._log, self._partitions, LOOK_S * 4)
+        if not ends:
+            return  # a log that does not answer refuses appends by itself; the last look stands
+        wanted = {p: end - 1 - self._lag_max for p, end in ends.items()}
         due = {p: position for p, position in wanted.items() if position > self._progress.known(p)}
         # Waiting, rather than comparing, also brings the watch up to date in a process that folds nothing itself.
-        was, self.is_overloaded = self.is_overloaded, bool(due) and not await self._progress.wait_all(due, LOOK_S)
+        behind: set[int] = set()
+        if due and not await self._progress.wait_all(due, LOOK_S):
+            behind = {p for p, position in due.items() if position > self._progress.known(p)}
+        was_avoided, self.avoided = self.avoided, frozenset(behind | set(self._partitions) - ends.keys())
+        was, self.is_overloaded = self.is_overloaded, len(self.avoided) == len(self._partitions)
         if was != self.is_overloaded:
             _log.warning("load_changed", status="overloaded" if self.is_overloaded else "normal")
+        elif was_avoided != self.avoided and not was:
+            _log.warning("partitions_avoided", partitions=sorted(self.avoided))
 
     async def look_forever(self) -> None:
         """Look again and again until cancelled."""
         while True:
             try:
                 await self.look()
-            except (LogError, StoreUnavailable, TimeoutError):
-                pass  # a log that does not answer refuses appends by itself; the last look stands
+            except StoreUnavailable:
+                pass  # the last look stands
             await asyncio.sleep(LOOK_S)

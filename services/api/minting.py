@@ -2,12 +2,14 @@
 Minting: where a new job lives, and what it is called.
 
 Partitions take turns of `TURN_MS`: jobs that arrive together land in one partition, where they share one durable write,
-and over a second every partition gets its share. Processes start at different turns.
+and over a second every partition gets its share. Processes start at different turns. Partitions in which new work would wait are
+passed over while there are others.
 
 Ids of one process grow, also within a millisecond, so that lists show the items of a batch in the batch's order: the
 first id of a millisecond has a random tail of 63 bits, each further one a random step of up to 2^32 beyond it.
 """
 
+from collections.abc import Callable, Container
 from typing import Final, Protocol
 
 from libs.events.ids import new_job_id, new_schedule_id
@@ -23,11 +25,18 @@ class Entropy(Protocol):
 
 
 class Mint:
-    """Makes ids for *partition_count* partitions."""
+    """Makes ids for *partition_count* partitions, of which *avoided* says which are passed over at the moment."""
 
-    def __init__(self, entropy: Entropy, *, partition_count: int) -> None:
+    def __init__(
+        self,
+        entropy: Entropy,
+        *,
+        partition_count: int,
+        avoided: Callable[[], Container[int]] = tuple,
+    ) -> None:
         self._entropy = entropy
         self._partition_count = partition_count
+        self._avoided = avoided
         self._offset = int.from_bytes(entropy.entropy(2), "big")
         self._pool = b""
         self._taken = 0
@@ -35,7 +44,12 @@ class Mint:
 
     def partition(self, now: int) -> int:
         """Return the partition whose turn it is."""
-        return (now // TURN_MS + self._offset) % self._partition_count
+        turn, avoided = now // TURN_MS + self._offset, self._avoided()
+        partition = turn % self._partition_count
+        if partition in avoided:
+            others = [each for each in range(self._partition_count) if each not in avoided]
+            partition = others[turn % len(others)] if others else partition
+        return partition
 
     def job_id(self, now: int, partition: int) -> str:
         """Return a fresh job id."""

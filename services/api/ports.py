@@ -81,6 +81,9 @@ class Progress(Protocol):
     def known(self, partition: int) -> int:
         """Return the newest position known to be in the tables; -1 when none is."""
 
+    async def has(self, partition: int) -> bool:
+        """Whether there is such a partition, now that the database is asked, folded or not."""
+
     async def wait(self, partition: int, position: int, timeout_s: float) -> bool:
         """Wait until the tables hold *position*; False when that did not happen in time."""
 

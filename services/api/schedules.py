@@ -24,6 +24,7 @@ from libs.events import (
     encode,
 )
 from libs.events.ids import is_id, partition_of
+from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from services.api import present, validation
 from services.api.auth import Identity
@@ -106,7 +107,7 @@ class Schedules:
     async def pause(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """POST /v1/schedules/{schedule_id}/pause; pausing what is paused changes nothing."""
         await _no_body(request)
-        state, spec = await self._find(identity.account, schedule_id)
+        state, spec = await self._find(identity.account, schedule_id, fresh=True)
         if state.status == ScheduleStatus.ACTIVE:
             await self._change(SchedulePaused(schedule_id=schedule_id, at=self._c.clock.now()), schedule_id)
             state, spec = await self._find(identity.account, schedule_id)
@@ -115,7 +116,7 @@ class Schedules:
     async def resume(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """POST /v1/schedules/{schedule_id}/resume; it goes on from now, what was missed meanwhile is not made up for."""
         await _no_body(request)
-        state, spec = await self._find(identity.account, schedule_id)
+        state, spec = await self._find(identity.account, schedule_id, fresh=True)
         if state.status == ScheduleStatus.PAUSED:
             now = self._c.clock.now()
             next_run_at = cron.next_after(cron.parse(state.cron), now)
@@ -125,12 +126,19 @@ class Schedules:
             state, spec = await self._find(identity.account, schedule_id)
         return json_reply(200, present.schedule(state, spec))
 
-    async def _find(self, account: str, schedule_id: str) -> tuple[ScheduleState, Spec]:
+    async def _find(self, account: str, schedule_id: str, *, fresh: bool = False) -> tuple[ScheduleState, Spec]:
+        """
+        Return the account's schedule; raises 404.
+
+        *fresh* waits for the tables, for who does nothing when the schedule is as asked for already: a change that is in the
+        log and not in the tables would undo that.
+        """
         if not is_id(schedule_id, "sched"):
             raise not_found("schedule")
-        row = await self._c.read_index.find(
-            partition_of(schedule_id), lambda: self._c.queries.get_schedule(account, schedule_id)
-        )
+        partition = partition_of(schedule_id)
+        if fresh and not await self._c.read_index.partition(partition):
+            raise LogUnavailable("the log does not say where it ends")
+        row = await self._c.read_index.find(partition, lambda: self._c.queries.get_schedule(account, schedule_id))
         if row is None or row[0].status == ScheduleStatus.DELETED:
             raise not_found("schedule")
         state, spec = row

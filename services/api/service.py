@@ -163,7 +163,7 @@ class ApiService:
     async def _app(self) -> App:
         ports = self._ports
         partition_count = await ports.log.partitions()
-        self._gate = Gate(
+        self._gate = gate = Gate(
             log=ports.log,
             progress=ports.progress,
             queries=ports.queries,
@@ -178,8 +178,8 @@ class ApiService:
             keys=ports.keys,
             progress=ports.progress,
             read_index=ReadIndex(ports.log, ports.progress, partition_count=partition_count),
-            gate=self._gate,
-            mint=Mint(ports.entropy, partition_count=partition_count),
+            gate=gate,
+            mint=Mint(ports.entropy, partition_count=partition_count, avoided=lambda: gate.avoided),
             clock=ports.clock,
             cursors=Cursors(ports.cursor_key),
             check_url=ports.check_url,

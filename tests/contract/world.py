@@ -210,8 +210,8 @@ class World:
         self.replicas: list[ApiService] = []
         self.decides = True
         self._moved = [asyncio.Event() for _ in range(PARTITIONS)]
-        self._open = asyncio.Event()
-        self._open.set()
+        self._open = [asyncio.Event() for _ in range(PARTITIONS)]
+        self.release()
         self._tasks: list[asyncio.Task[None]] = []
         self._numbers = itertools.count(1)
 
@@ -265,13 +265,15 @@ class World:
         )
         return token
 
-    def hold(self) -> None:
-        """Stop folding."""
-        self._open.clear()
+    def hold(self, *partitions: int) -> None:
+        """Stop folding *partitions*, all when none is named."""
+        for partition in partitions or range(PARTITIONS):
+            self._open[partition].clear()
 
     def release(self) -> None:
         """Go on folding."""
-        self._open.set()
+        for is_open in self._open:
+            is_open.set()
 
     async def decide(self, event: Event) -> None:
         """Append a decision as the owner, and wait until it is folded."""
@@ -341,7 +343,7 @@ class World:
         while True:
             records = await self.log.read(partition, ledger.position + 1, wait_s=10)
             for record in records:
-                await self._open.wait()
+                await self._open[partition].wait()
                 self._apply(ledger, record.position, read(partition, record.envelope), record.envelope.claim)
             for watch in self.watches:
                 watch.publish(partition, ledger.position)
