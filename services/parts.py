@@ -24,7 +24,7 @@ from libs.log.measured import MeasuredLog
 from libs.log.port import LogError
 from libs.log.postgres import PostgresLog
 from libs.log.postgres.look import partition_count
-from libs.log.shown import Show
+from libs.log.shown import Show, has_company
 from libs.log.trouble import Condition, Trouble
 from libs.runtime.clock import SteadyClock, SystemEntropy
 from libs.runtime.config import Settings, SettingsError
@@ -36,13 +36,14 @@ from libs.runtime.postgres_binaries import EmbeddedPostgresError
 from libs.runtime.tracing import NO_TRACING, Tracing
 from libs.store.clock_check import ClockCheck
 from libs.store.errors import StoreUnavailable
-from libs.store.log_identity import WrongLog, check_log
+from libs.store.log_identity import WrongLog, check_log, database_name
 from libs.store.migrate import SchemaError, Step, migrate
 from libs.store.pool import open_pool
 from libs.store.progress import ProgressWatch
 from services import VERSION
 
 ROLES: Final = ("scheduler", "dispatcher", "webhooks", "api")  # started in this order, stopped in the reverse
+GROUPS: Final = tuple(f"fliq-{role}" for role in ROLES[:3])  # under which the readers among them show where they are
 FLUSH_CONNECTIONS: Final = 2
 READ_CONNECTIONS: Final = 8
 CONTROL_CONNECTIONS: Final = 6
@@ -71,6 +72,7 @@ class Parts:
         except ValueError as error:
             raise SettingsError(f"FLIQ_EGRESS_ALLOW: {error}") from None
         self.node = ""
+        self.database_name = ""
         self.partitions = 0
         self.embedded: EmbeddedPostgres | None = None
         self.first_token: str | None = None
@@ -101,6 +103,14 @@ class Parts:
             self.log = MeasuredLog(log, self.metrics)
             self.partitions = await self.log.partitions()
             await prepare_tables(self.log, dsn)
+            self.database_name = await database_name(dsn)
+            if isinstance(log, KafkaLog) and await has_company(
+                GROUPS, log.shown_notes, writer=self.database_name, clock=self.clock
+            ):
+                raise StartError(
+                    f"FLIQ_KAFKA_TOPIC: another Fliq, with another database, works on the topic {settings.kafka_topic}"
+                    " at this moment: give each a topic of its own, or stop the other one"
+                )
             self.tables_pool = await open_pool(dsn, name="tables", size=READ_CONNECTIONS, on_connect=connected)
             stack.push_async_callback(_close_pool, self.tables_pool)
             self.control_pool = await open_pool(dsn, name="control", size=CONTROL_CONNECTIONS)

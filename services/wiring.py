@@ -102,7 +102,13 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
                 if isinstance(service, ReadingService) and isinstance(service.keeper, LeaseKeeper):
                     readers.append(Role(role, service, service.keeper))
                 if isinstance(service, ReadingService) and parts.show_positions is not None:
-                    shown = ShownPositions(f"fliq-{role}", service.positions, parts.show_positions, clock=parts.clock)
+                    shown = ShownPositions(
+                        f"fliq-{role}",
+                        service.positions,
+                        parts.show_positions,
+                        writer=parts.database_name,
+                        clock=parts.clock,
+                    )
                     parts.supervisor.add(f"{role} offsets", shown)
                 if isinstance(service, SchedulerService) and settings.heartbeat_s:
                     parts.supervisor.add("heartbeats", _heartbeats(parts, service))

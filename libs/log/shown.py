@@ -1,10 +1,13 @@
 """
 Shown positions: how far a role has read, told to the log's own tools about once a second.
 
-For people and autoscalers only. Nothing is ever read back, so a log that does not take it costs a line in ours, once.
+For people and autoscalers only. No position is ever read back, so a log that does not take it costs a line in ours, once.
+
+With the positions goes a note: whose they are (the database's name) and a number that changes every second. By that a start finds
+out that another Fliq, with another database, works on the same log: two would make every call twice.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -19,7 +22,10 @@ AGAIN_EVERY: Final = (
 
 _log = structlog.get_logger("fliq.log")
 
-Show = Callable[[str, Mapping[int, int]], Awaitable[None]]
+LIVE_MS: Final = 2_500  # within which somebody who works tells something new, at least twice
+
+Show = Callable[[str, Mapping[int, int], str], Awaitable[None]]
+Notes = Callable[[str], Awaitable[Mapping[int, str]]]
 
 
 class Clock(Protocol):
@@ -32,13 +38,17 @@ class Clock(Protocol):
 class ShownPositions(StartStop):
     """Tells the positions of one role for as long as it is started."""
 
-    def __init__(self, group: str, positions: Callable[[], Mapping[int, int]], show: Show, *, clock: Clock) -> None:
-        """Tell *show*, under the name *group*, what *positions* says: the last position read, by partition."""
+    def __init__(
+        self, group: str, positions: Callable[[], Mapping[int, int]], show: Show, *, writer: str, clock: Clock
+    ) -> None:
+        """Tell *show*, as *writer* under the name *group*, what *positions* says: the last position read, by partition."""
         super().__init__()
         self._group = group
         self._positions = positions
         self._show = show
         self._clock = clock
+        self._writer = writer
+        self._rounds = 0
         self._shown: dict[int, int] = {}
         self._is_failing = False
 
@@ -46,20 +56,21 @@ class ShownPositions(StartStop):
         self.spawn(self._run(), name=f"shown positions {self._group}")
 
     async def _run(self) -> None:
-        rounds = 0
         while True:
             await self._clock.pause(EVERY_MS)
-            rounds += 1
-            await self.tell(everything=rounds % AGAIN_EVERY == 0)
+            await self.tell()
 
-    async def tell(self, *, everything: bool = False) -> None:
-        """Tell what changed since the last time, or *everything*; a failure is logged once, until it works again."""
+    async def tell(self) -> None:
+        """Tell what changed since the last time, one position at least; a failure is logged once, until it works again."""
         positions = self._positions()
+        self._rounds += 1
+        everything = self._rounds % AGAIN_EVERY == 0
         news = {part: at for part, at in positions.items() if everything or self._shown.get(part) != at}
+        news = news or dict(list(positions.items())[:1])
         if not news:
             return
         try:
-            await self._show(self._group, news)
+            await self._show(self._group, news, f"{self._writer} {self._rounds}")
         except LogError as error:
             if not self._is_failing:
                 self._is_failing = True
@@ -67,3 +78,26 @@ class ShownPositions(StartStop):
             return
         self._is_failing = False
         self._shown = dict(positions)
+
+
+async def has_company(groups: Sequence[str], notes: Notes, *, writer: str, clock: Clock) -> bool:
+    """
+    Say whether others than *writer* tell positions of this log at the moment; takes `LIVE_MS` where others ever did.
+
+    A log that does not say counts as one without company: nothing rests on this but that a mistake is noticed.
+    """
+    try:
+        before = await _others(groups, notes, writer)
+        if not before:
+            return False
+        await clock.pause(LIVE_MS)
+        after = await _others(groups, notes, writer)
+    except LogError as error:
+        _log.warning("log.company_not_known", reason=str(error))
+        return False
+    return any(before.get(place) != note for place, note in after.items())
+
+
+async def _others(groups: Sequence[str], notes: Notes, writer: str) -> dict[tuple[str, int], str]:
+    found = {(group, partition): note for group in groups for partition, note in (await notes(group)).items()}
+    return {place: note for place, note in found.items() if note and note.split(" ")[0] != writer}

@@ -57,6 +57,26 @@ async def check_log(dsn: str, identity: str) -> None:
         )
 
 
+async def database_name(dsn: str) -> str:
+    """
+    Return the name that this database gave itself at its first start: by it others tell it from theirs.
+
+    Raises:
+        StoreUnavailable: the server cannot be reached.
+    """
+    with translated():
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
+        try:
+            await connection.execute(
+                f"INSERT INTO {SCHEMA}.instance (name, value)"  # noqa: S608 - our own name
+                " VALUES ('database', convert_to(gen_random_uuid()::text, 'UTF8')) ON CONFLICT DO NOTHING"
+            )
+            value: bytes = await connection.fetchval(f"SELECT value FROM {SCHEMA}.instance WHERE name = 'database'")  # noqa: S608
+        finally:
+            await connection.close(timeout=CONNECT_TIMEOUT_S)
+    return value.decode()
+
+
 async def known_log(dsn: str) -> str | None:
     """
     Return the identity of the log whose fold the tables are; None when they do not say. Changes nothing.

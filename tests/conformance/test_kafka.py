@@ -249,12 +249,13 @@ async def test_topics_are_told_apart(kafka: Kafka, kafka_topic: str) -> None:
 
 
 async def test_positions_are_shown_to_kafka_s_tools(kafka: Kafka, kafka_topic: str) -> None:
-    """What was shown is what Kafka's own tools find for the group: the offset that is read next."""
+    """What was shown is what Kafka's own tools find for the group: the offset that is read next. The notes are ours."""
     group = f"{kafka_topic}.group"
     async with opened(kafka.bootstrap, kafka_topic) as log, administrator(kafka) as admin:
         await log.append(0, [FACT] * 5)
-        await log.show_positions(group, {0: 3, 1: -1})
-        await log.show_positions(group, {0: 4})
+        await log.show_positions(group, {0: 3, 1: -1}, "db 1")
+        await log.show_positions(group, {0: 4}, "db 2")
+        assert await log.shown_notes(group) == {0: "db 2", 1: "db 1"}
         shown = await admin.list_consumer_group_offsets(group)
 
     assert {place.partition: found.offset for place, found in shown.items()} == {0: 5, 1: 0}

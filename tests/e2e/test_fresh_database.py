@@ -36,7 +36,10 @@ async def offsets_are_shown(kafka: Kafka, topic: str) -> None:
 
 @pytest.mark.timeout(120)
 async def test_a_fresh_database_is_filled_from_the_log(kafka: Kafka, pg_dsn_of: Databases, sink: Sink) -> None:
-    """Jobs that ended are shown as they ended, those that wait fire at their instants, once, and schedules tick on."""
+    """
+    While the first Fliq works a second one on its log is refused. When it is gone, jobs that ended are shown as they ended, those
+    that wait fire at their instants, once, and schedules tick on.
+    """
     settings = {"FLIQ_KAFKA_BOOTSTRAP": kafka.bootstrap, "FLIQ_PARTITIONS": "4"}
     first = RunningFliq(topology="embedded", database_url=pg_dsn_of.create(), **settings)
     first.settings["FLIQ_KAFKA_TOPIC"] = topic = f"fliq.test.{first.directory.name}"
@@ -51,7 +54,11 @@ async def test_a_fresh_database_is_filled_from_the_log(kafka: Kafka, pg_dsn_of: 
             cancelled = await client.create(f"{sink.url}/ok", 600)
             assert (await client.call("DELETE", f"/v1/jobs/{cancelled['id']}"))[0] == 204
             schedule = (await client.call("POST", "/v1/schedules", {"url": f"{sink.url}/ok", "cron": "0 0 1 1 *"}))[1]
-            waiting = [await client.create(f"{sink.url}/ok", 6 + each / 10) for each in range(20)]
+            # Beside the first, with a database of its own, it would make every call twice: it does not start.
+            refused = second.spawn("all")
+            assert await asyncio.to_thread(refused.wait) == 1
+            assert "FLIQ_KAFKA_TOPIC: another Fliq, with another database, works on the topic" in refused.tail()
+            waiting = [await client.create(f"{sink.url}/ok", 8 + each / 10) for each in range(20)]
         await asyncio.to_thread(first.kill)
 
         await asyncio.to_thread(second.start)

@@ -108,15 +108,22 @@ class KafkaLog:
     async def identity(self) -> str:
         return self._at(0).identity
 
-    async def show_positions(self, group: str, positions: Mapping[int, int]) -> None:
+    async def shown_notes(self, group: str) -> Mapping[int, str]:
+        """Return what was noted last with the positions of *group*, by partition; raises `LogUnavailable`."""
+        running = self._at(0)
+        if not any(tail.known_end for tail in running.tails):
+            return {}  # nobody has read what is empty; and a new cluster takes seconds to find that out
+        return await running.shown.notes(group)
+
+    async def show_positions(self, group: str, positions: Mapping[int, int], note: str = "") -> None:
         """
-        Commit to *group* that each partition is read up to and including its position; see `shown_offsets`.
+        Commit to *group*, with *note*, that each partition is read up to and including its position; see `shown_offsets`.
 
         Raises:
             LogUnavailable: it did not work; the next call may.
         """
         next_positions = {partition: position + 1 for partition, position in positions.items()}
-        await self._at(0).shown.show(group, next_positions)
+        await self._at(0).shown.show(group, next_positions, note)
 
     async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
         running = self._at(partition)

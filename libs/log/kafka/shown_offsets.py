@@ -1,8 +1,8 @@
 """
 Shown offsets: how far a role has read, committed to a Kafka group of its own, so that lag tools and autoscalers see it.
 
-For people only: nothing here ever reads an offset back. Nobody is a member of these groups; a commit without a member is taken as
-long as the group has none.
+For people only: nothing here ever reads an offset back. A note goes with each, by which a start finds out who else is here.
+Nobody is a member of these groups; a commit without a member is taken as long as the group has none.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,11 @@ from typing import Final
 
 from aiokafka.client import ConnectionGroup
 from aiokafka.errors import NoError, for_code
-from aiokafka.protocol.commit import OffsetCommitRequest
+from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
 from libs.log.kafka.connection import Connection, NotNow
 
+NOTES_S: Final = 3.0  # part of a start, which goes on without
 _NO_GENERATION: Final = -1
 _KEEP_AS_LONG_AS_THE_BROKER_DOES: Final = -1
 
@@ -25,25 +26,47 @@ class ShownOffsets:
         self._connection = connection
         self._coordinators: dict[str, int] = {}
 
-    async def show(self, group: str, positions: Mapping[int, int]) -> None:
+    async def show(self, group: str, positions: Mapping[int, int], note: str) -> None:
         """
-        Commit for each partition the position that is read next.
+        Commit for each partition the position that is read next, and *note* with it.
 
         Raises:
             LogUnavailable: it did not work; the next call may.
         """
         # A cluster makes the topic for offsets when it is first asked, and coordinators move: both take a moment.
-        await self._connection.retry(lambda: self._try(group, positions))
+        await self._connection.retry(lambda: self._try(group, positions, note))
 
-    async def _try(self, group: str, positions: Mapping[int, int]) -> None:
+    async def notes(self, group: str) -> dict[int, str]:
+        """
+        Return the notes that were committed last, by partition.
+
+        Raises:
+            LogUnavailable: nobody said in `NOTES_S`.
+        """
+        return await self._connection.retry(lambda: self._notes(group), timeout_s=NOTES_S)
+
+    async def _notes(self, group: str) -> dict[int, str]:
+        coordinator = await self._connection.coordinator(group)
+        request = OffsetFetchRequest(group, None)
+        answer = await self._connection.send(coordinator, request, sockets=ConnectionGroup.COORDINATION)
+        if for_code(answer.error_code) is not NoError:
+            raise NotNow(for_code(answer.error_code).__name__)
+        return {
+            partition: note
+            for topic, partitions in answer.topics
+            for partition, _, note, _ in partitions
+            if topic == self._connection.topic
+        }
+
+    async def _try(self, group: str, positions: Mapping[int, int], note: str) -> None:
         coordinator = self._coordinators.pop(group, None)
         if coordinator is None:
             coordinator = await self._connection.coordinator(group)
-        await self._commit(coordinator, group, positions)
+        await self._commit(coordinator, group, positions, note)
         self._coordinators[group] = coordinator
 
-    async def _commit(self, coordinator: int, group: str, positions: Mapping[int, int]) -> None:
-        offsets = [(partition, position, "") for partition, position in positions.items()]
+    async def _commit(self, coordinator: int, group: str, positions: Mapping[int, int], note: str) -> None:
+        offsets = [(partition, position, note) for partition, position in positions.items()]
         request = OffsetCommitRequest(
             group, _NO_GENERATION, "", _KEEP_AS_LONG_AS_THE_BROKER_DOES, [(self._connection.topic, offsets)]
         )

@@ -5,8 +5,9 @@ import asyncio
 import asyncpg
 import pytest
 
-from libs.store.log_identity import WrongLog, check_log
+from libs.store.log_identity import WrongLog, check_log, database_name
 from libs.store.migrate import migrate
+from tests.fakes.postgres import Databases
 
 HERE, THERE = "kafka abc/1", "kafka abc/2"
 
@@ -32,6 +33,17 @@ async def test_the_first_log_stays(pg_dsn: str) -> None:
     assert THERE in said
     assert "set the log's address and topic as they were" in said
     assert "\n" not in said
+
+
+async def test_a_database_has_a_name(pg_dsn_of: Databases) -> None:
+    """One of its own, the same at every start."""
+    first, second = pg_dsn_of.create(), pg_dsn_of.create()
+    for dsn in (first, second):
+        await migrate(dsn, 1)
+    names = await asyncio.gather(*[database_name(dsn) for dsn in (first, first, second)])
+    assert names[0] == names[1] == await database_name(first)
+    assert names[0] != names[2]
+    assert " " not in names[0]
 
 
 async def test_of_two_that_start_at_once_one_is_refused(pg_dsn: str) -> None:
