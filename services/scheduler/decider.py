@@ -91,7 +91,7 @@ class Decider:
         self._wheel: TimerWheel[str] = TimerWheel()
         self._overlay: set[str] = set()
         self._urgent: dict[str, None] = {}
-        self._touched: set[str] = set()
+        self._touched: dict[str, None] = {}  # in order, so that a run can be repeated exactly
         self._again = False
 
     @property
@@ -191,7 +191,7 @@ class Decider:
 
     def needs_recall(self) -> list[str]:
         """Return the accounts of the backlog that have room for more of their due jobs."""
-        return [account for account in self.backlog if self.credit.waiting_of(account) <= QUEUE_LEAST // 2]
+        return [account for account in sorted(self.backlog) if self.credit.waiting_of(account) <= QUEUE_LEAST // 2]
 
     def next_decision_at(self) -> int | None:
         """Return the instant at which `decide` should be called next; `AT_ONCE` for now, None when nothing is in sight."""
@@ -217,14 +217,14 @@ class Decider:
     def shrink(self, horizon_at: int) -> None:
         """Draw the horizon in: timers at or after *horizon_at* are left to the tables."""
         self.horizon_at = horizon_at
-        self._touched.update(self._wheel.evict_after(horizon_at - 1))
+        self._touched.update(dict.fromkeys(self._wheel.evict_after(horizon_at - 1)))
 
     def evict(self, unsaved: Container[str]) -> None:
         """Drop the states that need not be in memory; those in *unsaved* are not in the tables yet and stay."""
-        kept: set[str] = set()
+        kept: dict[str, None] = {}
         for owner_id in self._touched:
             if owner_id in unsaved:
-                kept.add(owner_id)
+                kept[owner_id] = None
             elif not self._needed(owner_id):
                 self.ledger.jobs.pop(owner_id, None)
                 self.ledger.schedules.pop(owner_id, None)
@@ -261,7 +261,7 @@ class Decider:
 
     def _arm(self, owner_id: str, state: State) -> None:
         """Bring wheel, urgent list and credit in line with *state*."""
-        self._touched.add(owner_id)
+        self._touched[owner_id] = None
         if isinstance(state, JobState):
             # A held job may never end: it must not keep credit from the others.
             if state.status == JobStatus.RUNNING and not state.held:
@@ -294,7 +294,7 @@ class Decider:
         credit = self.credit
         if credit.waiting_count >= QUEUES_MAX and credit.waiting_of(account) >= QUEUE_LEAST:
             self.backlog.add(account)
-            self._touched.add(job_id)
+            self._touched[job_id] = None
         else:
             credit.wait(job_id, account)
 
