@@ -341,8 +341,14 @@ class Database:
         if role == "scheduler":
             self._write(self.nonces, partition, _ABSENT if row.nonce is None else row.nonce)
 
-    def members(self, role: str, node: str, ttl_s: float) -> tuple[int, bool]:
-        """Note that *node* lives; return how many share the partitions, and whether this one was asked to drain."""
+    def members(self, role: str, node: str, ttl_s: float, is_known: bool) -> tuple[int, bool]:
+        """
+        Note that *node* lives; return how many share the partitions, and whether this one was asked to drain.
+
+        What was asked of a life before this one, which is not yet *is_known*, counts no more.
+        """
+        if not is_known:
+            self.draining.discard((role, node))
         self.seen[role, node] = self.now()
         return self._members(role, node, ttl_s), (role, node) in self.draining
 

@@ -23,6 +23,7 @@ KINDS: Final = (
     "kill",
     "fuse",
     "term",
+    "drain",
     "freeze",
     "store_crash",
     "store_failover",
@@ -98,6 +99,7 @@ class Nemesis:
         world.log.is_down = False
         world.log.trouble = world.log.slow_reads = 0.0
         world.store.trouble = 0.0
+        world.store.database.draining.clear()
         if world.store.is_down:
             world.store.come_back()
         for node in self.nodes:
@@ -129,7 +131,7 @@ class Nemesis:
         getattr(self, f"_{blow.kind}")(blow, node)
         at = self.world.chronicle.now_exact()
         heals_s = STOP_S if blow.kind == "term" else blow.for_s
-        kind = "term" if blow.kind == "term" else blow.kind
+        kind = "term" if blow.kind == "drain" else blow.kind  # neither excuses more than lateness
         self.struck.append((blow, Fault(kind=kind, at=at - 5.0, until=at + (heals_s + RECOVERY_S) * 1000)))
 
     def _later(self, blow: Blow, heal: object, *args: object) -> None:
@@ -156,6 +158,13 @@ class Nemesis:
     def _term(self, blow: Blow, node: Node) -> None:
         node.stop()
         self._loop.outside(self._loop.time() + blow.for_s, self._start_again, node)
+
+    def _drain(self, blow: Blow, node: Node) -> None:
+        """An operator asks the node to hand everything over, and later to take part again."""
+        draining = self.world.store.database.draining
+        asked = [(role, node.name) for role in node.roles if role != "api"]
+        draining.update(asked)
+        self._later(blow, draining.difference_update, asked)
 
     def _start_again(self, node: Node) -> None:
         if not self._over:

@@ -171,6 +171,7 @@ class LinkedLeases:
         """Take leases of *role* as *node*."""
         self.role = role
         self.is_draining = False
+        self._is_known = False
         self.known_by_others: list[int] = []
         self.known_by_others: tuple[int, ...] = ()
         self._node = node
@@ -200,7 +201,8 @@ class LinkedLeases:
 
     async def members(self) -> int:
         count: int
-        count, self.is_draining = await self._remote.members(self.role, self._node, self.ttl_s)
+        count, self.is_draining = await self._remote.members(self.role, self._node, self.ttl_s, self._is_known)
+        self._is_known = True
         return count
 
     async def free(self) -> tuple[int, int]:
