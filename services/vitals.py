@@ -26,7 +26,7 @@ from typing import Final, Protocol, runtime_checkable
 
 import structlog
 
-from libs.log.port import Log, LogError
+from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
 from libs.runtime.metrics import Metrics
@@ -218,13 +218,20 @@ class Vitals(StartStop):
             await self._clock.pause(LOOK_EVERY_MS)
 
     async def _look_at_log(self) -> None:
+        """Ask for every partition's end. One that does not answer is its readers' trouble; the log is gone when none does."""
+        asking = {part: asyncio.ensure_future(self._log.end(part)) for part in self._partitions}
         try:
-            async with asyncio.timeout(LOOK_TIMEOUT_S):
-                ends = await asyncio.gather(*[self._log.end(partition) for partition in self._partitions])
-        except (LogError, OSError, TimeoutError) as error:
-            self._note("log", error)
+            _, late = await asyncio.wait(asking.values(), timeout=LOOK_TIMEOUT_S)
+        finally:
+            for question in asking.values():
+                question.cancel()  # those that have an answer keep it
+        answers = await asyncio.gather(*asking.values(), return_exceptions=True)
+        ends = {part: answer for part, answer in zip(asking, answers, strict=True) if isinstance(answer, int)}
+        if not ends:
+            [error, *_] = [answer for answer in answers if isinstance(answer, BaseException)]
+            self._note("log", TimeoutError("no answer in time") if late else error)
             return
-        self._ends = dict(zip(self._partitions, ends, strict=True))
+        self._ends |= ends
         self._log_at = self._clock.steady()
         self._note("log", None)
 
@@ -249,7 +256,7 @@ class Vitals(StartStop):
         owned = next((role.keeper.held for role in self._roles if role.name == "scheduler"), {})
         self._tables.look({p: at for p, at in signs.positions.items() if p in owned}, ends, steady)
 
-    def _note(self, what: str, error: Exception | None) -> None:
+    def _note(self, what: str, error: BaseException | None) -> None:
         """Show whether *what* answers; say so once when that changes for the worse."""
         if error is not None and self._answers.get(what, True):
             _log.warning("does_not_answer", name=what, reason=f"{type(error).__name__}: {error}"[:200])

@@ -12,7 +12,7 @@ import pytest
 from libs.events import LogBarrier, encode
 from libs.log.measured import MeasuredLog
 from libs.log.memory import LOST, Faults, MemoryLog
-from libs.log.port import AppendFailed, LogUnavailable
+from libs.log.port import AppendFailed, LogDamaged, LogUnavailable
 from libs.runtime.clock import ManualClock
 from libs.runtime.metrics import Metrics
 from libs.store.errors import StoreUnavailable
@@ -128,6 +128,25 @@ async def test_a_log_that_is_gone_is_said_within_a_minute() -> None:
         await w.pass_(LOOK_EVERY_MS)
         assert w.reasons == []
         assert w.shown("fliq_log_up") == 1
+
+
+async def test_a_partition_that_does_not_answer_is_not_the_log() -> None:
+    """One damaged partition is its readers' trouble: processes that do not read it stay ready."""
+    clock = ManualClock()
+    log = MemoryLog(partitions=2, clock=clock)
+    await log.start()
+
+    class Damaged(StuckLog):
+        async def end(self, partition: int) -> int:
+            if partition == 1:
+                raise LogDamaged("the test damaged it")
+            return await log.end(partition)
+
+    vitals = vitals_of(Damaged(log), clock, Role("scheduler", Reader(), Reader()))
+    await minute(clock, vitals)
+    assert vitals.log_reason() is None
+    assert vitals.progress_reason() is None
+    await log.stop()
 
 
 async def test_a_reader_that_stands_is_said_within_a_minute() -> None:
