@@ -7,7 +7,6 @@ The tests of this file run in their order on the same two nodes; the last one le
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +16,7 @@ import pytest
 from libs.events.ids import partition_of
 from tests.e2e.conftest import Stalls
 from tests.fakes.client import TOKEN
-from tests.fakes.operating import command
+from tests.fakes.operating import command, until_held
 from tests.fakes.running import Client, FliqOf, RunningFliq, free_port
 from tests.fakes.sink import Sink
 
@@ -36,22 +35,6 @@ def two(fliq_of: FliqOf) -> Iterator[RunningFliq]:
         running.processes.append(second)
         second.wait_ready()
         yield running
-
-
-async def holders(fliq: RunningFliq) -> dict[str, list[Any]]:
-    """Return who holds each partition, by role; None where nobody does."""
-    rows = (await command(fliq, "partitions", "--json")).json
-    return {role: [row[role]["node"] if row[role]["held"] else None for row in rows] for role in ROLES}
-
-
-async def until_held(fliq: RunningFliq, is_right: Any, timeout_s: float = 60.0) -> dict[str, list[Any]]:
-    """Return who holds what once *is_right* says of every role that it is."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        held = await holders(fliq)
-        if all(is_right(nodes) for nodes in held.values()):
-            return held
-        assert time.monotonic() < deadline, held
 
 
 async def test_all_is_well(two: RunningFliq) -> None:
@@ -146,8 +129,8 @@ async def test_more_partitions_come_into_use_node_by_node(two: RunningFliq, sink
     """What was started before goes on with its four; a node started again serves the new ones; no answer is wrong meanwhile."""
     assert (await command(two, "partitions", "grow", "4")).code == 1
     assert (await command(two, "partitions", "grow", "6")).code == 0
-    held = await holders(two)
-    assert all(nodes[4:] == [None, None] and None not in nodes[:4] for nodes in held.values())
+    held = await until_held(two, lambda nodes: len(nodes) == 6 and None not in nodes[:4])
+    assert all(nodes[4:] == [None, None] for nodes in held.values())
     warned = await command(two, "doctor")
     assert "a works with 4 of 6 partitions" in warned.out
 

@@ -14,7 +14,7 @@ import pytest
 from libs.events import Envelope
 from libs.events.ids import partition_of
 from tests.fakes.newer_build import NEW_RECORD, NEW_STEP, NEW_TYPE, NEW_VERSION
-from tests.fakes.operating import command
+from tests.fakes.operating import command, until_held
 from tests.fakes.running import Client, FliqOf, FliqProcess, RunningFliq, free_port
 from tests.fakes.sink import Sink
 
@@ -36,13 +36,6 @@ async def until(question: Any, timeout_s: float = 60.0) -> Any:
         assert time.monotonic() < deadline, "it does not happen"
         await asyncio.sleep(0.1)
     return found
-
-
-async def holders_of(fliq: RunningFliq, partition: int) -> set[str | None]:
-    """Return the nodes that serve *partition*, in all three roles."""
-    row = (await command(fliq, "partitions", "--json")).json[partition]
-    roles = [row[role] for role in ("scheduler", "dispatcher", "webhooks")]
-    return {role["node"] if role["held"] else None for role in roles}
 
 
 def readiness(process: FliqProcess) -> str:
@@ -120,17 +113,13 @@ async def test_what_must_be_understood_is_left_to_who_does(fliq_of: FliqOf, sink
         assert not any(sink.of(job["id"]) for job in waiting)
 
         new = newer(fliq, FLIQ_NODE="new")
-        await until(lambda: _is(holders_of(fliq, HALTED), {"new"}))
+        await until_held(fliq, lambda nodes: nodes[HALTED] == "new")
         async with Client(new.url) as client:
             for job in waiting:
                 assert (await client.wait_status(job["id"], timeout_s=60))["status"] == "success"
             await asyncio.to_thread(old.stop)
             await fires(client, sink)
         assert NEW_STEP.number in json.loads((await command(fliq, "migrate", "--check", "--json")).out)["newer"]
-
-
-async def _is(question: Any, expected: object) -> bool:
-    return bool(await question == expected)
 
 
 async def test_a_contracted_schema_keeps_the_old_build_out(fliq_of: FliqOf) -> None:

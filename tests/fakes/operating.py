@@ -6,8 +6,12 @@ import asyncio
 import json
 import os
 import sys
+import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from libs.store.holdings import Holdings
+from libs.store.pool import open_pool
 from tests.fakes.processes import ROOT, RunningFliq
 
 
@@ -47,3 +51,25 @@ async def command(fliq: RunningFliq, *words: str, timeout_s: float = 60.0, **set
         raise
     assert process.returncode is not None
     return Answer(process.returncode, out.decode(), err.decode())
+
+
+Held = dict[str, list[str | None]]
+
+
+async def until_held(
+    fliq: RunningFliq, is_right: Callable[[list[str | None]], bool], *, timeout_s: float = 60.0
+) -> Held:
+    """Return who holds each partition, by role (None where nobody does), once *is_right* says so of every role."""
+    deadline = time.monotonic() + timeout_s
+    pool = await open_pool(fliq.settings["FLIQ_DATABASE_URL"], name="test", size=1)
+    try:
+        while True:
+            held: Held = {}
+            for lease in await Holdings(pool).leases():  # in the order of partitions
+                held.setdefault(lease.role, []).append(lease.node if lease.is_held else None)
+            if all(is_right(nodes) for nodes in held.values()):
+                return held
+            assert time.monotonic() < deadline, held
+            await asyncio.sleep(0.1)
+    finally:
+        await pool.close()
