@@ -165,6 +165,6 @@ def page() -> str:
         f"{rows}\n\n"
         "No label holds an account, a URL, a host or an id.\n\n"
         f"| Label | Says |\n|---|---|\n{labels}\n\n"
-        "Heartbeat jobs (`FLIQ_HEARTBEAT_SECONDS`) are attempts like others: one a minute counts in the first five.\n"
+        "Heartbeat jobs (`FLIQ_HEARTBEAT_SECONDS`) are attempts like others: one a minute counts in the first four.\n"
         "There is no circuit breaker yet, and so no metric of one.\n"
     )
