@@ -31,6 +31,7 @@ from services.webhooks.ports import (
 )
 
 DRAIN_S: Final = 12.0  # a POST takes at most 10 s; the rest is for its outcome
+LAST_SAVE_S: Final = 1.0  # for the position of a partition that was lost
 LEASE_CHECK_MS: Final = 250
 HALTS_EVERY_MS: Final = 500
 
@@ -202,8 +203,13 @@ class WebhooksService(StartStop, Generic[L]):
             return
         await _end_tasks(found[1])
         self._deliveries.drop_unstarted(partition)
-        # The lease may still be ours to give: what is done now is not done again by its next holder.
-        await found[0].save()
+        # The lease may still be ours to give: what is done now is not done again by its next holder. But not for long: while the
+        # keeper waits for us it renews nothing, and the tables may be the reason why the lease was lost.
+        try:
+            async with asyncio.timeout(LAST_SAVE_S):
+                await found[0].save()
+        except TimeoutError:
+            log.warning("position_not_saved", partition=partition, reason="no answer in time")
         if self._is_taking:  # at a stop all are given back, and "stopped" says so
             log.info("partition_lost", partition=partition)
 

@@ -3,10 +3,13 @@
 import asyncio
 import json
 
+import pytest
+
 from libs.egress.outcome import Outcome
 from libs.events import Envelope
 from libs.log.memory import LOST
 from libs.store.errors import StoreUnavailable
+from services.webhooks import service
 from tests.fakes.partition import Owner
 from tests.fakes.startstop import stress
 from tests.simulation.webhooks_world import HOST, world
@@ -221,6 +224,27 @@ async def test_a_partition_is_handed_over_without_telling_an_end_twice() -> None
         await here.clock.advance(100)
         assert here.posted == [slow.job_id, later.job_id]
         assert [event.job_id for event in await here.told()] == [slow.job_id, later.job_id]
+
+
+async def test_tables_that_hang_do_not_hold_up_whoever_takes_a_lease_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the keeper waits it renews no lease, and would lose the others, too."""
+    monkeypatch.setattr(service, "LAST_SAVE_S", 0.01)
+    async with world() as here:
+        await here.begin()
+        await here.owner.finish(await here.job())
+        await here.settle()
+        answered = asyncio.Event()
+
+        async def hang(*_: object) -> bool:
+            await answered.wait()
+            return True
+
+        here.positions.save_position, kept = hang, here.positions.save_position  # type: ignore[method-assign]
+        async with asyncio.timeout(5):
+            await here.keeper.take_away()
+        here.positions.save_position = kept  # type: ignore[method-assign]
+
+        assert here.positions.saved == {}
 
 
 async def test_nothing_is_sent_under_a_lease_that_may_be_anothers() -> None:
