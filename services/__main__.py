@@ -35,11 +35,12 @@ examples:
   fliq all                                        everything in this process, PostgreSQL included
   FLIQ_DATABASE_URL=postgresql://... fliq api     one service, on your PostgreSQL; start the others likewise
   FLIQ_PORT=8000 FLIQ_DATA_DIR=/var/lib/fliq fliq all
+  fliq doctor                                     what is wrong, and what to do
   fliq verify                                     compare the tables with the log, row for row
   fliq log dump --job job_01h...                  what happened to a job, from the log itself
 
 Ctrl-C or SIGTERM drains: no new work, calls under way end, what they report is written. A second one ends at once.
-exit codes: 0 stopped as asked, 1 failed or `verify` found a difference, 2 wrong usage or settings
+exit codes: 0 stopped as asked, 1 failed or something is wrong, 2 wrong usage or settings; `fliq COMMAND --help` says more
 """
 
 ALL = """\
