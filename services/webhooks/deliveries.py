@@ -90,6 +90,7 @@ class Deliveries:
         self._held: dict[str, Delivery] = {}
         self._under_way: set[asyncio.Task[None]] = set()
         self._recording: set[str] = set()
+        self._joined: dict[str, list[Callable[[], None]]] = {}
         self._appenders: dict[int, FactAppender] = {}
 
     @property
@@ -105,6 +106,10 @@ class Deliveries:
     def holds(self, job_id: str) -> bool:
         """Whether the job's POST is waiting, under way or being recorded."""
         return job_id in self._held or job_id in self._recording
+
+    def join(self, job_id: str, on_done: Callable[[], None]) -> None:
+        """Call *on_done*, too, once the outcome of a POST that is held already is in the log."""
+        self._joined.setdefault(job_id, []).append(on_done)
 
     def put(self, delivery: Delivery) -> None:
         """Make this POST when its turn comes."""
@@ -239,3 +244,5 @@ class Deliveries:
         crash_at("webhooks.after_append")
         self._recording.discard(job_id)
         on_done()
+        for joined in self._joined.pop(job_id, ()):
+            joined()

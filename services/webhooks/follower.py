@@ -9,6 +9,7 @@ Source: architecture.md, section 5, "Terminal / webhook".
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 import structlog
@@ -192,15 +193,14 @@ class Follower(Generic[L]):
         assert watermark is not None  # noqa: S101 - set by _begin
         for position, _, envelope in records:
             event = tail.take(position, envelope)
-            is_pending = (
-                isinstance(event, JobFinished | JobCancelled)
-                and event.has_webhook
-                and event.job_id not in told
-                and not self._deliveries.holds(event.job_id)
-            )
-            watermark.read(position, tail.claim, is_pending=is_pending)
-            if is_pending:
-                assert isinstance(event, JobFinished | JobCancelled)  # noqa: S101 - as above, for the type checker
+            if not isinstance(event, JobFinished | JobCancelled) or not event.has_webhook or event.job_id in told:
+                watermark.read(position, tail.claim, is_pending=False)
+                continue
+            watermark.read(position, tail.claim, is_pending=True)
+            if self._deliveries.holds(event.job_id):
+                # Begun under a lease that was lost in between: it is not made twice, and not done before it is recorded.
+                self._deliveries.join(event.job_id, partial(watermark.done, position))
+            else:
                 ends.append((position, event))
 
     async def _deliver(self, ends: list[Told]) -> None:

@@ -226,6 +226,26 @@ async def test_a_partition_is_handed_over_without_telling_an_end_twice() -> None
         assert [event.job_id for event in await here.told()] == [slow.job_id, later.job_id]
 
 
+async def test_what_is_under_way_from_an_earlier_lease_is_not_done_before_it_is_recorded() -> None:
+    """A crash after the lease was regained must find the end of the job behind the position saved."""
+    async with world() as here:
+        await here.begin()
+        here.egress.hang(HOST)
+        job = await here.job()
+        await here.owner.finish(job)
+        await here.settle()
+        await here.keeper.take_away()
+        await here.keeper.give()
+        await here.clock.advance(2_000)
+        end = await here.log.end(0)
+        assert here.positions.saved.get(0, (-1, None))[0] < end - 1
+
+        here.egress.answer(HOST)
+        await here.clock.advance(2_000)
+        assert here.posted == [job.job_id]
+        assert here.positions.saved[0][0] == await here.log.end(0) - 1
+
+
 async def test_tables_that_hang_do_not_hold_up_whoever_takes_a_lease_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the keeper waits it renews no lease, and would lose the others, too."""
     monkeypatch.setattr(service, "LAST_SAVE_S", 0.01)
