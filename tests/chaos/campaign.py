@@ -26,6 +26,7 @@ from tests.chaos.load import ALL_FATES, Load, now_ms
 from tests.chaos.nemesis import Nemesis
 from tests.fakes.running import Client
 from tests.fakes.sink import Arrival
+from tests.kafka.artifacts import Unavailable
 
 OVERDUE_MS: Final = 1_000.0  # a call that is due for so long waits for something
 QUIET_S: Final = 120.0
@@ -190,9 +191,9 @@ async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wro
         storm = asyncio.create_task(load.storm(per_s=order.per_s, seconds=order.seconds * 2, until=is_over))
         try:
             await nemesis.run(until=is_over, at_most=order.faults if order.jobs is None else None)
-        except AssertionError as error:
-            order.say(f"ending: {error}"[:1_000])
-            wrong += [str(error), *cluster.tails().splitlines()]
+        except (AssertionError, TimeoutError, Unavailable) as error:
+            order.say(f"ending: {error!r}"[:1_000])
+            wrong += [f"{error!r} during {nemesis.present}", *cluster.tails().splitlines()]
             deadline = time.monotonic()
         await storm
         for name in load.schedules:

@@ -18,6 +18,7 @@ from typing import Final
 
 from tests.chaos.cluster import Cluster, Member
 from tests.chaos.poison import poison
+from tests.kafka.artifacts import Unavailable
 
 REBUILD_S: Final = 50.0  # within the time that a fault has for hurting
 Hurt = AbstractAsyncContextManager[str | None]  # in words, what was done, where the name does not say it
@@ -198,7 +199,10 @@ async def _dead(cluster: Cluster, names: list[str]) -> AsyncIterator[str | None]
         for broker in brokers:
             cluster.brokers.start_one(broker)
         for broker in brokers:
-            await asyncio.to_thread(cluster.brokers.wait_one, broker)
+            try:
+                await asyncio.to_thread(cluster.brokers.wait_one, broker)
+            except Unavailable:
+                await asyncio.to_thread(cluster.brokers.wait_one, broker)  # slow to start; one that ended says so again
 
 
 @asynccontextmanager
