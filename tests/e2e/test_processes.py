@@ -39,7 +39,7 @@ PERIOD_S = 0.04
 AHEAD_S = 1.2
 BEFORE_S, AFTER_S = 1.0, 1.5  # of load without trouble
 TRIES = 40
-SHARED_OUT_S = 40.0  # of 64 partitions four go back at a time, once a second
+SHARED_OUT_S = 80.0  # of 64 partitions four go back at a time, once a second
 SHARING = ("scheduler", "dispatcher", "webhooks")
 
 
