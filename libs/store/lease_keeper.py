@@ -12,7 +12,7 @@ A node that was asked to drain is not counted, takes nothing, and hands back wha
     fenced    A holder whose work is fenced elsewhere (an owner: its decisions by its claim in the log, its flushes by the nonce)
               need not stop while the database is away: nobody can take a lease then. It goes on until the database says that a
               lease is another's, or until it reads the newer claim.
-    outage    The first round after one takes nothing: the others renew what is theirs, and are seen again.
+    outage    Nothing is taken before the second round after one: the others renew what is theirs, and are seen again.
     losing    `on_lost` is called exactly once for each `on_gained`, before the lease is given back or forgotten.
 
 Neither callback may take long: while one runs, nothing is renewed. One that raises, or takes too long, is logged; a lease that was
@@ -28,10 +28,10 @@ import structlog
 
 from libs.store.errors import StoreUnavailable, within
 from libs.store.leases import Lease
+from libs.store.shares import known_by_all, share
 
 INTERVAL_S: Final = 1.0
 LOOK_S: Final = 0.15  # between two looks for leases that became free
-ROUNDING: Final = 1e-9  # of a sum of fractions
 HAND_BACK_SHARE: Final = 16  # at most one in so many partitions is handed back at a time
 CERTAIN_FRACTION: Final = 0.6
 CALLBACK_TIMEOUT_S: Final = 5.0
@@ -138,6 +138,7 @@ class LeaseKeeper:
         self._stands_aside = stands_aside
         self._is_ending = False
         self._answered_at = -math.inf
+        self._may_look = False  # the last round came to its end, and was not the first after an outage
         self._members = 0
         self._task: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()  # one who gains, loses or releases at a time
@@ -229,8 +230,8 @@ class LeaseKeeper:
 
     async def _look(self) -> None:
         """Between two rounds: take what became free, if that is ours to take."""
-        if not self._members or self._going_back or self._is_ending:
-            return  # the first round has not come to its end yet, or we have too many
+        if not self._may_look or self._going_back or self._is_ending:
+            return
         try:
             async with self._busy:
                 free, self._members = await self._answer(self._leases.free())
@@ -249,6 +250,7 @@ class LeaseKeeper:
             StoreUnavailable: the database did not answer; what was still certain is still held.
         """
         async with self._busy:
+            self._may_look = False
             try:
                 await self._renew()
             finally:
@@ -271,9 +273,7 @@ class LeaseKeeper:
     async def _drop_uncertain(self) -> None:
         if self._is_fenced:
             return
-        for partition, lease in [
-            (partition, lease) for partition, lease in self._held.items() if not self.holds(partition)
-        ]:
+        for partition, lease in [each for each in self._held.items() if not self.holds(each[0])]:
             if self._held.get(partition) is not lease:
                 continue  # its holder gave it up while another was being let go
             await self._lose(partition)
@@ -282,17 +282,10 @@ class LeaseKeeper:
 
     @property
     def _share(self) -> int:
-        """How many partitions are ours to hold: of each as much as there are members to hold it."""
+        """How many partitions are ours to hold."""
         if self._leases.is_draining:
             return 0
-        if not (behind := self._behind()):
-            return math.ceil(self._partitions / self._members)
-        # Some were started before the log grew, and cannot hold what came since.
-        shares = (1 / (self._members - sum(known <= part for known in behind)) for part in range(self._partitions))
-        return math.ceil(sum(shares) - ROUNDING)
-
-    def _behind(self) -> list[int]:
-        return [known for known in self._leases.known_by_others if known < self._partitions][: self._members - 1]
+        return share(self._partitions, self._members, self._leases.known_by_others)
 
     async def _balance(self) -> None:
         if self._stands_aside():
@@ -309,6 +302,7 @@ class LeaseKeeper:
             await self._hand_back()
         elif len(self._held) < self._share and not was_away:
             await self._take()
+        self._may_look = not was_away
 
     async def _step_aside(self) -> None:
         """Let everything go at once; the others take it over."""
@@ -344,7 +338,7 @@ class LeaseKeeper:
             if not self._leases.is_draining:
                 count = min(count, math.ceil(self._partitions / HAND_BACK_SHARE))
             until = now + (DRAIN_S if self._leases.is_draining else self._hand_back_s)
-            common = min(self._behind(), default=self._partitions)  # beyond that nobody may be there to take it
+            common = known_by_all(self._partitions, self._members, self._leases.known_by_others)
             for partition in sorted(self._held, key=lambda part: (part < common, part))[-count:]:
                 self._going_back[partition] = self._held[partition], until
         may_release = self._may_release or _always
@@ -365,7 +359,9 @@ class LeaseKeeper:
 
     async def _answer(self, question: Awaitable[R]) -> R:
         """Wait for the database while we are certain, no longer: one that hangs must not keep us from letting go."""
-        certain_s = min(self._certain_until.values(), default=math.inf) - self._clock.monotonic_s()
+        # Who is fenced lets go of nothing: with less patience a slow database would never renew.
+        certain_s = math.inf if self._is_fenced else min(self._certain_until.values(), default=math.inf)
+        certain_s -= self._clock.monotonic_s()
         try:
             return await within(min(max(certain_s, PATIENCE_MIN_S), PATIENCE_MAX_S), question)
         except TimeoutError as error:

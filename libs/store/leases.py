@@ -4,7 +4,8 @@ Leases: who serves which partition. A row per partition, by the database's clock
 Safety never rests on a lease: the owner's decisions are fenced in the log, its flushes by the nonce, and the dispatcher's results
 are facts. A lease only keeps two from doing the same work, and lets a third take over when its holder is gone for `ttl_s`.
 
-    free      nobody's, or its time has passed, or held by this node's name in an earlier life (a name belongs to one live process)
+    free      nobody's, or its time has passed, or held by this node's name in an earlier life (a name belongs to one live process),
+              or held for longer than anybody may: the database's clock went back, and its holder has not renewed it since
     epoch     greater than every lease and every admitted claim of the partition that this database knows of
     nonce     fresh randomness from the database on each acquisition; whoever does not have it cannot flush
 
@@ -187,19 +188,22 @@ def _keys(leases: Sequence[Lease]) -> tuple[list[int], list[str]]:
     return [lease.partition for lease in leases], [lease.nonce for lease in leases]
 
 
-# A member that was not seen for a term is not counted; one not seen for an hour is forgotten.
-_MEMBERS = """
+# A member that was not seen for a term is not counted; one not seen for an hour is forgotten. One that was seen in the future is as
+# far away: the database's clock went back, and it has not been seen since.
+_LIVES = "seen_at BETWEEN now() - make_interval(secs => $3::float8) AND now() + make_interval(secs => $3::float8)"
+_MEMBERS = f"""
 WITH beat AS (
     INSERT INTO members AS m (node, role, seen_at, partitions, version) VALUES ($1, $2, now(), $5, $6)
     ON CONFLICT (role, node) DO UPDATE SET seen_at = excluded.seen_at, draining = m.draining AND $4,
         partitions = excluded.partitions, version = excluded.version
     RETURNING draining
 ), forgotten AS (
-    DELETE FROM members WHERE role = $2 AND node <> $1 AND seen_at < now() - interval '1 hour'
+    DELETE FROM members WHERE role = $2 AND node <> $1
+        AND seen_at NOT BETWEEN now() - interval '1 hour' AND now() + interval '1 hour'
 )
 SELECT (SELECT draining FROM beat) AS draining, count(*) AS others, array_agg(coalesce(partitions, 1 << 30)) AS known FROM members
-WHERE role = $2 AND node <> $1 AND NOT draining AND seen_at > now() - make_interval(secs => $3::float8)
-"""
+WHERE role = $2 AND node <> $1 AND NOT draining AND {_LIVES}
+"""  # noqa: S608 - our own names
 
 
 class _Sql(NamedTuple):
@@ -214,6 +218,7 @@ class _Sql(NamedTuple):
 def _statements(table: str, prefix: str, role: str) -> _Sql:
     """Return the statements for *table*, whose lease columns begin with *prefix*; *role* is the condition on $1."""
     nonce, node, until, epoch = f"{prefix}nonce", f"{prefix}node", "lease_until", f"{prefix}epoch"
+    is_over = f"l.{until} IS NULL OR l.{until} NOT BETWEEN now() AND now() + 2 * make_interval(secs => $3::float8)"
 
     def ours(first: int) -> str:
         """Return the query for the rows that are still ours; parameters *first* and the next are partitions and nonces."""
@@ -226,7 +231,7 @@ def _statements(table: str, prefix: str, role: str) -> _Sql:
 WITH free AS MATERIALIZED (
     SELECT l.part FROM {table} l
     WHERE {role} AND l.part < $7 AND l.part <> ALL ($6::int4[]) AND (l.{nonce} IS NULL OR l.{nonce} <> ALL ($5::text[]))
-        AND (l.{until} IS NULL OR l.{until} < now() OR l.{node} = $2::text)
+        AND ({is_over} OR l.{node} = $2::text)
     ORDER BY l.part < $8, l.part LIMIT $4 FOR NO KEY UPDATE OF l SKIP LOCKED
 )
 UPDATE {table} l SET {node} = $2::text, {until} = now() + make_interval(secs => $3::float8),
@@ -242,9 +247,9 @@ WITH ours AS MATERIALIZED ({ours(2)})
 UPDATE {table} l SET {until} = NULL, {node} = NULL, {nonce} = NULL
 FROM ours WHERE {role} AND l.part = ours.part""",  # noqa: S608
         free=f"""
-SELECT (SELECT count(*) FROM {table} l WHERE {role} AND l.part < $4 AND (l.{until} IS NULL OR l.{until} < now())) AS free,
+SELECT (SELECT count(*) FROM {table} l WHERE {role} AND l.part < $4 AND ({is_over})) AS free,
     (SELECT 1 + count(*) FROM members
-     WHERE role = $1 AND node <> $2 AND NOT draining AND seen_at > now() - make_interval(secs => $3::float8)) AS members""",  # noqa: S608
+     WHERE role = $1 AND node <> $2 AND NOT draining AND {_LIVES}) AS members""",  # noqa: S608
     )
 
 

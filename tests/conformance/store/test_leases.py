@@ -190,3 +190,20 @@ async def test_partitions_that_came_later_are_left_to_who_knows_them(bench: Benc
     assert (await new.free())[0] == 2
     assert [lease.partition for lease in await new.acquire(4)] == [2, 3]
     assert await bench.pool.fetchrow("SELECT partitions, version FROM members WHERE node = 'old'") == (2, "1.0")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_database_clock_that_went_back_keeps_no_partition_from_being_served(bench: Bench, kind: str) -> None:
+    """A lease held beyond any term, and a member seen in the future, are of somebody who died before the clock was set back."""
+    dead, alive = leases_of(bench, kind, "a"), leases_of(bench, kind, "b")
+    table = "progress" if kind == "scheduler" else "role_lease"
+    await dead.members()
+    await dead.acquire(PARTITIONS)
+    assert await alive.members() == 2
+    await bench.pool.execute(
+        f"UPDATE {table} SET lease_until = lease_until + interval '1 day' WHERE lease_until IS NOT NULL"
+    )
+    await bench.pool.execute("UPDATE members SET seen_at = now() + interval '1 day' WHERE node = 'a'")
+    assert await alive.free() == (PARTITIONS, 1)
+    assert await alive.members() == 1
+    assert len(await alive.acquire(PARTITIONS)) == PARTITIONS

@@ -132,6 +132,23 @@ async def test_who_is_fenced_goes_on_without_the_database(table: Table) -> None:
     assert node.events[4:] == [("lost", 2)]
 
 
+async def test_who_is_fenced_waits_for_a_slow_database(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When certainty has run out long ago, an answer that takes a while still renews."""
+    monkeypatch.setattr("libs.store.lease_keeper.PATIENCE_MIN_S", 0.0)
+    node = Node(table, "a", is_fenced=True)
+    await node.tick()
+    node.clock.at_s += 60
+    answered = node.leases.renew
+
+    async def slow(leases: Sequence[Lease]) -> set[int]:
+        await asyncio.sleep(0.02)
+        return await answered(leases)
+
+    node.leases.renew = slow  # type: ignore[method-assign]
+    await node.tick()
+    assert node.keeper.holds(0)
+
+
 async def test_the_first_round_after_an_outage_takes_nothing(table: Table) -> None:
     """All leases have run out then, and nobody was seen: whoever comes back first must not take what the others renew."""
     first, second = Node(table, "a"), Node(table, "b")
@@ -153,6 +170,29 @@ async def test_the_first_round_after_an_outage_takes_nothing(table: Table) -> No
     await second.keeper.tick()
     await first.tick()
     assert len(first.held) == 2
+
+
+async def test_no_look_after_an_outage_takes_what_others_are_about_to_renew(table: Table) -> None:
+    """Neither while rounds fail nor behind the first one that does not: between rounds nothing is taken that a round would not."""
+    node = Node(table, "a", is_fenced=True)
+    table.holder = dict.fromkeys(range(4), "another")
+    table.nodes.add("another")
+    await node.tick()
+    node.leases.down = True
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable):
+            await node.tick()
+    node.leases.down = False
+    table.holder = dict.fromkeys(range(4))
+    table.nodes.clear()
+    await node.keeper._look()
+    assert node.held == set()
+    await node.tick()
+    await node.keeper._look()
+    assert node.held == set()
+    table.nodes.add("another")
+    await node.tick()
+    assert len(node.held) == 2
 
 
 async def test_what_became_free_is_taken_between_two_rounds(table: Table) -> None:
