@@ -88,6 +88,7 @@ async def test_old_and_new_work_together_and_the_old_can_come_back(fliq_of: Fliq
             await fires(to_old, sink)
 
 
+@pytest.mark.nightly  # by day tests/simulation/test_left_partitions.py and test_scheduler_service.py show it role by role
 async def test_what_must_be_understood_is_left_to_who_does(fliq_of: FliqOf, sink: Sink) -> None:
     """
     The old build stops before a record that it must understand, says so, and goes on with its other partitions; the newer one takes
