@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 _STEP_NS = 50_000_000  # more than this between two readings is no drift, nor a correction of drift, but a step
+_FOLLOW = 10  # drift is followed by at most one part in so many; what runs away faster is a step soon
 _READING_NS = 1_000_000  # a reading that takes longer was interrupted, and says nothing about steps
 _SLEEP_SLICE_MS = 10_000  # the longest single wait: after it the wall clock is looked at again, in case it was set
 
@@ -130,12 +131,12 @@ class SteadyClock(SystemClock):
 
     A process whose clock is set forward must not fire early, and one whose clock is set back must not stand still. Which of the
     two is right, ours or the machine's, somebody else has to say (libs/store/clock_check.py); if it is the machine's, `adopt` takes
-    it over, and then alone now() may go back. Drift is followed as it comes.
+    it over, and then alone now() may go back. Drift is followed as it comes, small steps bit by bit.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._offset_ns = self._read()[1]
+        self._followed_at_ns, self._offset_ns, _ = self._read()
 
     @staticmethod
     def _read() -> tuple[int, int, bool]:
@@ -147,8 +148,12 @@ class SteadyClock(SystemClock):
 
     def _now_ns(self) -> int:
         steady_ns, offset_ns, is_clean = self._read()
-        if is_clean and abs(offset_ns - self._offset_ns) <= _STEP_NS:
-            self._offset_ns = offset_ns
+        if is_clean:
+            moved_ns = offset_ns - self._offset_ns
+            if moved_ns and abs(moved_ns) <= _STEP_NS:
+                most_ns = (steady_ns - self._followed_at_ns) // _FOLLOW
+                self._offset_ns += max(-most_ns, min(moved_ns, most_ns))
+            self._followed_at_ns = steady_ns
         self._latest_ns = max(self._latest_ns, steady_ns + self._offset_ns)
         return self._latest_ns
 
@@ -160,7 +165,7 @@ class SteadyClock(SystemClock):
 
     def adopt(self) -> None:
         """Go by the machine's clock as it is now, forward or back."""
-        self._offset_ns = self._read()[1]
+        self._followed_at_ns, self._offset_ns, _ = self._read()
         self._latest_ns = 0
 
 

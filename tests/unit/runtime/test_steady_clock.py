@@ -57,7 +57,7 @@ def test_the_machines_clock_is_adopted_when_told(machine: Machine, step_ms: int)
 
 
 def test_drift_is_followed_and_never_shows_as_going_back(machine: Machine) -> None:
-    """What NTP corrects bit by bit is corrected here, too; a bit back is a moment's standstill."""
+    """What NTP corrects bit by bit is corrected here, too; a bit back makes it slower for a moment."""
     clock = SteadyClock()
     before = clock.now()
     for _ in range(100):
@@ -67,9 +67,11 @@ def test_drift_is_followed_and_never_shows_as_going_back(machine: Machine) -> No
     assert clock.now() == before + 101_000
 
     machine.offset_ns -= 20 * MS
-    machine.steady_ns += 5 * MS
-    assert clock.now() == before + 101_000
+    machine.steady_ns += 10 * MS
+    assert clock.now() == before + 101_009
     assert clock.step_ms() == 0
+    machine.steady_ns += 1_000 * MS
+    assert clock.now() == before + 101_990
 
 
 def test_a_reading_that_was_interrupted_says_nothing(machine: Machine) -> None:
@@ -80,3 +82,29 @@ def test_a_reading_that_was_interrupted_says_nothing(machine: Machine) -> None:
     machine.interrupted_ns = 0
 
     assert clock.now() == (machine.steady_ns + machine.offset_ns) // MS
+
+
+@pytest.mark.parametrize("rate", [10, -10])
+@pytest.mark.parametrize("every_ms", [1, 4, 20])
+def test_a_machines_clock_that_runs_away_is_not_followed(machine: Machine, rate: int, every_ms: int) -> None:
+    """Ten times as fast, or backwards, it is no drift, however often it is looked at: a second later we are less than 60 ms off."""
+    clock = SteadyClock()
+    before = clock.now()
+    for _ in range(1_000 // every_ms):
+        machine.offset_ns += (rate - 1) * every_ms * MS
+        machine.steady_ns += every_ms * MS
+        clock.now()
+    assert abs(clock.now() - (before + 1_000)) < 60
+    assert clock.step_ms() != 0
+
+
+def test_small_steps_to_and_fro_never_show_as_a_jump(machine: Machine) -> None:
+    """A clock that is set by 40 ms twenty times a second gains nobody 40 ms at once."""
+    clock = SteadyClock()
+    before = clock.now()
+    for number in range(20):
+        machine.offset_ns += (40 if number % 2 == 0 else -40) * MS
+        machine.steady_ns += 50 * MS
+        now = clock.now()
+        assert now - before <= 50 + 6
+        before = now
