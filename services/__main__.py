@@ -22,6 +22,7 @@ from libs.runtime.config import Settings, SettingsError, help_text
 from services import VERSION
 from services.api.auth import is_well_formed
 from services.commands import COMMANDS
+from services.commands.output import CLOSED_CODE, OutputClosed, OutputFailed, open_standard_files
 from services.parts import ROLES, StartError
 from services.wiring import run_services
 
@@ -104,6 +105,7 @@ def _layout(prog: str) -> argparse.HelpFormatter:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    open_standard_files()
     args = build_parser().parse_args(arguments)
     try:
         settings = Settings.from_env(os.environ, is_token=is_well_formed)
@@ -115,9 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         sys.stderr.write(f"fliq: {error}\n")
         return 2
-    except StartError as error:
+    except (StartError, OutputFailed) as error:
         sys.stderr.write(f"fliq: {error}\n")
         return 1
+    except OutputClosed:
+        return CLOSED_CODE
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
 

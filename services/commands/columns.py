@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from services.commands.output import Output
+
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return *rows* below *heads*, each column as wide as its widest cell; numbers stand on the right, None is a dash."""
@@ -27,8 +29,8 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def answer(text: str) -> None:
-    """Print the command's answer on standard output."""
-    print(text, flush=True)  # noqa: T201 - the command's answer
+    """Print the command's answer on standard output; raises as `Output.write` does."""
+    Output().write(text.encode())
 
 
 def answer_json(value: Any) -> None:

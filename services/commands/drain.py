@@ -12,6 +12,7 @@ from libs.runtime import logging
 from libs.runtime.config import Settings
 from libs.store.holdings import Holdings, Member
 from services.commands.access import database, tables
+from services.commands.amounts import wait_s
 from services.commands.columns import answer, answer_json, columns, progress
 from services.parts import StartError
 
@@ -40,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--undo", action="store_true", help="let the node work again")
     parser.add_argument("--force", action="store_true", help="also when no other node would take its work over")
-    parser.add_argument("--timeout", type=float, default=WAIT_S, metavar="SECONDS", help="how long to wait [60]")
+    parser.add_argument("--timeout", type=wait_s, default=WAIT_S, metavar="SECONDS", help="how long to wait [60]")
     parser.add_argument("--json", action="store_true", help="answer as one JSON document")
 
 

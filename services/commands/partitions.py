@@ -11,12 +11,13 @@ from typing import Any, Final
 from libs.log import Log
 from libs.log.port import LogError
 from libs.runtime import logging
-from libs.runtime.config import Settings
+from libs.runtime.config import Settings, SettingsError
 from libs.store.errors import StoreUnavailable
 from libs.store.holdings import Holding, Holdings, Member
 from libs.store.log_identity import WrongLog
 from libs.store.migrate import SchemaError
 from services.commands.access import database, database_place, event_log, tables
+from services.commands.amounts import whole
 from services.commands.columns import answer, answer_json, columns
 from services.parts import StartError, log_partitions, log_place, open_log, prepare_tables
 
@@ -40,7 +41,7 @@ MOST: Final = 1024  # as FLIQ_PARTITIONS
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("action", nargs="?", choices=["grow"], help="add partitions")
-    parser.add_argument("count", nargs="?", type=int, metavar="N", help="how many there are to be then")
+    parser.add_argument("count", nargs="?", type=whole, metavar="N", help="how many there are to be then")
     parser.add_argument("--json", action="store_true", help="answer as one JSON document")
 
 
@@ -122,7 +123,7 @@ def _behind(members: Sequence[Member], count: int) -> list[str]:
 
 async def _grow(args: argparse.Namespace, settings: Settings) -> int:
     if args.count is None or not 1 <= args.count <= MOST:
-        raise StartError(f"say how many partitions there are to be: fliq partitions grow N (up to {MOST})")
+        raise SettingsError(f"say how many partitions there are to be: fliq partitions grow N (up to {MOST})")
     async with AsyncExitStack() as stack:
         dsn = await stack.enter_async_context(database(settings))
         try:

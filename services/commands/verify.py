@@ -14,6 +14,7 @@ from libs.runtime.config import Settings
 from libs.store.difference import Differences
 from libs.store.verify import Report, verify
 from services.commands.access import check_schema, database, event_log, tables
+from services.commands.amounts import whole
 from services.commands.bar import Bar
 from services.commands.columns import answer, answer_json
 from services.parts import StartError
@@ -34,7 +35,7 @@ exit codes: 0 no difference, 1 a difference or a failure, 2 wrong usage or setti
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "--partition", type=int, action="append", metavar="N", help="only this partition (may be given several times)"
+        "--partition", type=whole, action="append", metavar="N", help="only this partition (may be given several times)"
     )
     parser.add_argument("--json", action="store_true", help="answer as one JSON document")
 

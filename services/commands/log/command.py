@@ -22,12 +22,13 @@ from libs.runtime.config import Settings
 from libs.store.errors import StoreUnavailable
 from libs.store.tables import Tables
 from services.commands.access import check_schema, database, log_alone, tables
+from services.commands.amounts import whole
 from services.commands.bar import Bar
 from services.commands.columns import answer, answer_json, columns, progress
 from services.commands.log import scan, stats
 from services.commands.log.lines import line
-from services.commands.log.output import Output, OutputClosed
 from services.commands.log.selection import Selection, job_id, schedule_id, when
+from services.commands.output import Output, OutputClosed
 from services.parts import StartError
 
 NAME: Final = "log"
@@ -43,7 +44,7 @@ Show the records of the log, one line of JSON each: where it stands, its headers
 
 It opens the log only, and changes nothing; it runs beside the services. Times are those at which the log took a record.
 A dump goes partition by partition, each in its own order. A record that cannot be read is shown with the reason and its
-bytes in base64. Values of headers, and bodies, are shown as *** unless --show-secrets is given.
+bytes in base64. Values of headers, bodies, and the queries of addresses are shown as *** unless --show-secrets is given.
 """
 WAIT_S: Final = 1.0  # for new records, and between two looks whether anybody still reads
 AWAY_S: Final = 1.0  # before a log that does not answer is asked again
@@ -55,17 +56,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--job", type=job_id, metavar="ID", help="records of this job")
     parser.add_argument("--schedule", type=schedule_id, metavar="ID", help="records of this schedule itself")
     parser.add_argument("--type", action="append", metavar="NAME", help="records of this type, e.g. job.finished")
-    parser.add_argument("--partition", type=int, metavar="N", help="records of this partition")
+    parser.add_argument("--partition", type=whole, metavar="N", help="records of this partition")
     parser.add_argument("--since", type=when, metavar="WHEN", help="RFC 3339, or a time ago: 30s, 10m, 2h, 7d")
     parser.add_argument("--until", type=when, metavar="WHEN", help="the same")
-    parser.add_argument("--from-position", type=int, metavar="P", help="from this position of each partition on")
-    parser.add_argument("--limit", type=int, metavar="N", help="dump, tail: end after so many lines")
-    parser.add_argument("-n", "--lines", type=int, default=10, metavar="N", help="tail: show so many first [10]")
+    parser.add_argument("--from-position", type=whole, metavar="P", help="from this position of each partition on")
+    parser.add_argument("--limit", type=whole, metavar="N", help="dump, tail: end after so many lines")
+    parser.add_argument("-n", "--lines", type=whole, default=10, metavar="N", help="tail: show so many first [10]")
     parser.add_argument("--once", action="store_true", help="tail: show the last ones and end")
     parser.add_argument(
         "--scan", action="store_true", help="dump --job: read the partition, not only what the job's row names"
     )
-    parser.add_argument("--show-secrets", action="store_true", help="show values of headers, and bodies")
+    parser.add_argument("--show-secrets", action="store_true", help="show values of headers, bodies, and queries")
     parser.add_argument("--json", action="store_true", help="stats: answer as one JSON document")
 
 

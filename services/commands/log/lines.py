@@ -1,4 +1,4 @@
-"""Lines: a record as a line of JSON. Values of headers, and bodies, are hidden unless they are asked for. Pure."""
+"""Lines: a record as a line of JSON. Values of headers, bodies, and queries of addresses are hidden unless asked for. Pure."""
 
 import base64
 from typing import Any, Final
@@ -45,8 +45,12 @@ def fields(partition: int, record: Record, *, with_secrets: bool = False) -> dic
 
 
 def without_secrets(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return a spec whose bodies and values of headers are hidden; how long a body is may be seen."""
+    """Return a spec whose bodies, values of headers and queries are hidden; how long a body is may be seen."""
     shown = dict(spec)
+    for name in ("url", "webhook_url"):
+        address, mark, _ = (shown.get(name) or "").partition("?")
+        if mark:
+            shown[name] = f"{address}?{HIDDEN}"
     for name in ("headers", "webhook_headers"):
         if shown.get(name):
             shown[name] = dict.fromkeys(shown[name], HIDDEN)

@@ -14,7 +14,7 @@ from libs.events.codec import KINDS
 from libs.events.ids import partition_of
 from libs.log.postgres import PostgresLog
 from services.__main__ import build_parser
-from services.commands.log.output import OutputClosed
+from services.commands.output import OutputClosed
 from services.parts import StartError
 from tests.conformance.commands.conftest import PARTITIONS, Fliq, written
 
@@ -197,7 +197,7 @@ async def test_tail_follows(fliq: Fliq, filled_dsn: str, monkeypatch: pytest.Mon
         await log.append(0, [Envelope("job.teleported", 1, False, None, "owner", b"{}")] * 2)
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("services.commands.log.output.Output.write", write)
+    monkeypatch.setattr("services.commands.output.Output.write", write)
     monkeypatch.setattr("services.commands.log.command._watch", append)
     assert (await fliq("log", "tail", "-n", "2")).code == 0
     await log.stop()

@@ -1,0 +1,27 @@
+"""Amounts: numbers among a command's words, refused by argparse (exit code 2) where they make no sense. Pure."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Final
+
+WAIT_MAX_S: Final = 86_400.0
+
+
+def whole(text: str) -> int:
+    """Read a whole number from 0 on; raises argparse's error for anything else."""
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def wait_s(text: str) -> float:
+    """Read how long to wait, in seconds; raises argparse's error for what is no time up to a day."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= WAIT_MAX_S:  # also no: nan
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {WAIT_MAX_S:g}")
+    return seconds

@@ -1,0 +1,66 @@
+"""What a command has to say, when nobody takes it: no traceback, and an exit code that does not say that all is well."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from libs.log.postgres import PostgresLog
+from libs.store.migrate import migrate
+from tests.e2e.process.starting import FLIQ, environment
+from tests.fakes.postgres import Databases
+from tests.fakes.running import ROOT
+
+CLOSED = 141
+
+
+async def made(dsn: str) -> None:
+    log = PostgresLog(dsn, partitions=1)
+    await log.start()
+    await log.stop()
+    await migrate(dsn, 1)
+
+
+@pytest.fixture
+def settings(pg_dsn_of: Databases, tmp_path: Path) -> dict[str, str]:
+    """Settings of an installation that is there and does not run."""
+    dsn = pg_dsn_of.create()
+    asyncio.run(made(dsn))
+    return environment(FLIQ_DATABASE_URL=dsn, FLIQ_DATA_DIR=str(tmp_path))
+
+
+def test_nobody_reads(settings: dict[str, str]) -> None:
+    """A closed pipe ends a command as it ends any other program, and nothing more is said."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [*FLIQ, "partitions"], cwd=ROOT, env=settings, stdout=writing, stderr=subprocess.PIPE, timeout=60
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (CLOSED, b"")
+
+
+def test_no_room(settings: dict[str, str]) -> None:
+    """A full disk is told in one line, exit code 1."""
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [*FLIQ, "migrate", "--check", "--json"],
+            cwd=ROOT,
+            env=settings,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == b"fliq: the answer cannot be written: No space left on device\n"
+
+
+def test_no_standard_files(settings: dict[str, str]) -> None:
+    """Started without any standard file a command does what it does, and says it to nobody."""
+    shell = 'exec "$@" <&- >&- 2>&-'
+    ended = subprocess.run(["sh", "-c", shell, "sh", *FLIQ, "migrate", "--check"], cwd=ROOT, env=settings, timeout=60)
+    assert ended.returncode == 0
