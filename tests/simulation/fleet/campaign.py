@@ -13,6 +13,7 @@ import os
 import selectors
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +56,7 @@ def _names(violations: list[str]) -> set[str]:
 
 def story(outcome: Outcome, *, mutation: str | None = None) -> str:
     """Return what a person needs to look at a run: what broke, the faults, the command, the end of the trace."""
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"fliq-simulate-{outcome.seed}.trace"
+    path = Path(tempfile.gettempdir()) / f"fliq-simulate-{outcome.seed}.trace"
     path.write_text("\n".join(outcome.lines) + "\n", encoding="utf-8")
     command = f"make simulate SEED={outcome.seed}" + (f" ARGS='--mutation {mutation}'" if mutation else "")
     return "\n".join(

@@ -33,7 +33,7 @@ from services.scheduler.fenced_tables import FencedTables
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.timer_wheel import TimerWheel
-from services.webhooks.follower import Follower
+from services.webhooks.look_ahead import LookAhead
 from services.webhooks.watermark import Watermark
 from tests.fakes.database import Database
 
@@ -192,10 +192,7 @@ def webhooks_saved_before_sent() -> AbstractContextManager[None]:
 def webhooks_look_not_ahead() -> AbstractContextManager[None]:
     """A follower that begins does not look which webhooks were told already."""
 
-    async def blind(*_: Any) -> set[str]:
-        return set()
-
-    return patched((Follower, "_look_ahead", blind))
+    return patched((LookAhead, "take", lambda self, job_id: False))
 
 
 def reservation_forgotten() -> AbstractContextManager[None]:
