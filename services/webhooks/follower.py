@@ -21,13 +21,13 @@ from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
 from libs.runtime.pace import Pace
 from services.webhooks.deliveries import Deliveries, Delivery
+from services.webhooks.look_ahead import LookAhead
 from services.webhooks.payload import TerminalEvent
 from services.webhooks.ports import Lease, Meter, Positions, Progress, SigningSecrets, SpecTables
 from services.webhooks.watermark import Watermark
 
 READ_MAX: Final = 500
 READ_WAIT_S: Final = 1.0
-LOOK_AHEAD_MAX: Final = 50_000  # records; what is unsaved spans about a second, or as long as the slowest POST takes
 PENDING_MAX: Final = 5_000  # POSTs held by the process; beyond it reading stops
 PROGRESS_WAIT_S: Final = 5.0
 SAVE_EVERY_MS: Final = 1_000
@@ -46,7 +46,6 @@ HALTS: Final = (
 )  # how the trouble of a partition begins that waiting does not mend
 
 _WANTED: Final = frozenset({"job.finished", "job.cancelled"})
-_TOLD: Final = "webhook.finished"
 
 L = TypeVar("L", bound=Lease)
 R = TypeVar("R")
@@ -107,11 +106,11 @@ class Follower(Generic[L]):
     async def run(self) -> None:
         """Follow until cancelled."""
         tail: Tail | None = None
-        told: set[str] = set()
+        told: LookAhead | None = None
         retry_ms = RETRY_FIRST_MS
         while True:
             try:
-                if tail is None:
+                if tail is None or told is None:
                     tail, told = await self._begin()
                 while True:
                     await self._step(tail, told)
@@ -147,9 +146,10 @@ class Follower(Generic[L]):
             crash_at("webhooks.after_save")
             self._saved = mark
 
-    async def _begin(self) -> tuple[Tail, set[str]]:
+    async def _begin(self) -> tuple[Tail, LookAhead]:
         position, claim = await self._positions.position(self.partition)
-        told = await self._look_ahead(position)
+        told = LookAhead(self._log, self.partition, position)
+        await told.move(position)
         self._saved = position, claim
         self._reached = position
         self._watermark = Watermark(position, claim)
@@ -157,23 +157,11 @@ class Follower(Generic[L]):
             self.trouble = None
         return Tail(self.partition, wanted=_WANTED, position=position, claim=claim), told
 
-    async def _look_ahead(self, position: int) -> set[str]:
-        """Return the jobs behind *position* whose outcome stands in the log already."""
-        end = min(await self._log.end(self.partition), position + 1 + LOOK_AHEAD_MAX)
-        told: set[str] = set()
-        at = position + 1
-        while at < end:
-            records = await self._log.read(self.partition, at, max_records=READ_MAX)
-            if not records:
-                break
-            told.update(record.envelope.key for record in records if record.envelope.type == _TOLD)
-            at = records[-1].position + 1
-        return told
-
-    async def _step(self, tail: Tail, told: set[str]) -> None:
+    async def _step(self, tail: Tail, told: LookAhead) -> None:
         """Read once, and hand over what is to be told."""
         while self._deliveries.held_count >= PENDING_MAX:
             await self._clock.pause(ROOM_CHECK_MS)
+        await told.move(tail.position)
         await self._pace.turn()
         records = await self._log.read(self.partition, tail.position + 1, max_records=READ_MAX, wait_s=READ_WAIT_S)
         if len(records) == READ_MAX:
@@ -188,12 +176,12 @@ class Follower(Generic[L]):
             if ends:
                 await self._deliver(ends)
 
-    def _take(self, tail: Tail, records: Sequence[Record], told: set[str], ends: list[Told]) -> None:
+    def _take(self, tail: Tail, records: Sequence[Record], told: LookAhead, ends: list[Told]) -> None:
         watermark = self._watermark
         assert watermark is not None  # noqa: S101 - set by _begin
         for position, _, envelope in records:
             event = tail.take(position, envelope)
-            if not isinstance(event, JobFinished | JobCancelled) or not event.has_webhook or event.job_id in told:
+            if not isinstance(event, JobFinished | JobCancelled) or not event.has_webhook or told.take(event.job_id):
                 watermark.read(position, tail.claim, is_pending=False)
                 continue
             watermark.read(position, tail.claim, is_pending=True)

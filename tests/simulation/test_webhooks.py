@@ -130,6 +130,31 @@ async def test_a_crash_does_not_repeat_what_is_recorded() -> None:
         assert here.posted == [*(job.job_id for job in done), fresh.job_id]
 
 
+async def test_tables_made_again_from_an_old_log_tell_no_end_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no position saved all of the log is followed again; what was told is known however far behind its outcome lies."""
+    monkeypatch.setattr("services.webhooks.look_ahead.STRETCH", 20)
+    monkeypatch.setattr("services.webhooks.look_ahead.READ_MAX", 3)
+    monkeypatch.setattr("services.webhooks.follower.READ_MAX", 5)
+    async with world() as here:
+        await here.begin()
+        for _ in range(30):
+            await here.owner.finish(await here.job())
+            await here.settle()
+        await here.clock.advance(2_000)
+        assert len(set(here.posted)) == len(here.posted) == len(await here.told()) == 30
+        await here.service.stop()
+
+        here.positions.saved.clear()
+        here.service = here.new_service()
+        await here.begin()
+        await here.clock.advance(5_000)
+        fresh = await here.job()
+        await here.owner.finish(fresh)
+        await here.clock.advance(2_000)
+
+        assert here.posted[30:] == [fresh.job_id]
+
+
 async def test_a_crash_repeats_what_was_not_recorded() -> None:
     """Cut off in the middle, a POST is made again, under the same message id."""
     async with world() as here:
