@@ -174,11 +174,19 @@ def test_every_file_that_is_mounted_is_there(config: dict[str, Any]) -> None:
     assert all(mount["read_only"] for mount in binds)
 
 
-def test_prometheus_scrapes_every_role() -> None:
-    """The targets of Prometheus are the services' names and admin ports, with the jobs that the alerts know."""
-    groups = yaml.safe_load((ROOT / "deploy/prometheus/targets.compose.yaml").read_text("utf-8"))
-    port = next(row.default for row in TABLE if row.name == "FLIQ_ADMIN_PORT")
+def test_prometheus_scrapes_every_process_of_every_role() -> None:
+    """
+    Each role is looked up by its service's name, so that a service that was scaled is scraped process by process (a fixed address
+    would be now one and now another); the jobs are those that the alerts know, and all else is as in prometheus.yaml.
+    """
+    ours, others = (
+        yaml.safe_load((ROOT / "deploy/prometheus" / name).read_text("utf-8"))
+        for name in ("prometheus.compose.yaml", "prometheus.yaml")
+    )
+    port = int(next(row.default for row in TABLE if row.name == "FLIQ_ADMIN_PORT") or 0)
 
-    assert {group["labels"]["job"]: group["targets"] for group in groups} == {
-        f"fliq-{role}": [f"{role}:{port}"] for role in ROLES
-    }
+    assert {
+        each["job_name"]: [(found["names"], found["type"], found["port"]) for found in each["dns_sd_configs"]]
+        for each in ours["scrape_configs"]
+    } == {f"fliq-{role}": [([role], "A", port)] for role in ROLES}
+    assert ours | {"scrape_configs": None} == others | {"scrape_configs": None}

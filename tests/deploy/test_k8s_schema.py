@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from tests.deploy.dockerfile import ROOT
 from tests.deploy.manifests import (
     COMPONENTS,
     OVERLAYS,
@@ -113,3 +115,24 @@ def test_tls_to_the_brokers_is_a_line_away(tmp_path: Path) -> None:
             mounts = {each["name"]: each["mountPath"] for each in next(containers(document))["volumeMounts"]}
             assert config["FLIQ_KAFKA_CA_FILE"] == f"{mounts['kafka-ca']}/ca.crt", name_of(document)
     assert config["FLIQ_KAFKA_TLS"] == "on"
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_a_checked_certificate_of_postgresql_is_a_line_away(name: str, tmp_path: Path) -> None:
+    """With the commented component every pod finds the authority where the address in the operator's page says."""
+    if renderer() is None:
+        pytest.skip("rendering needs kubectl or kustomize")
+    place = tmp_path / "k8s"
+    shutil.copytree(PLACE, place)
+    file = place / "overlays" / name / "kustomization.yaml"
+    text = file.read_text("utf-8")
+    assert "# - ../../components/postgres-tls #" in text
+    file.write_text(text.replace("# - ../../components/postgres-tls #", "- ../../components/postgres-tls #"), "utf-8")
+
+    asked = re.search(r"sslmode=verify-full&sslrootcert=(\S+?)'", (ROOT / "docs" / "operations.md").read_text("utf-8"))
+    assert asked is not None
+    for document in rendered(name, place):
+        check(document)
+        if document["kind"] in WORKLOADS:
+            mounts = {each["name"]: each["mountPath"] for each in next(containers(document))["volumeMounts"]}
+            assert asked[1] == f"{mounts['postgres-ca']}/ca.crt", name_of(document)

@@ -120,7 +120,7 @@ def test_the_files_are_well_formed(promtool: Binaries) -> None:
     """Promtool takes the configuration with its rules and alerts."""
     for arguments in (
         ["check", "rules", *map(str, FOLDER.glob("fliq.*.yaml"))],
-        ["check", "config", "--syntax-only", str(FOLDER / "prometheus.yaml")],
+        *(["check", "config", "--syntax-only", str(file)] for file in sorted(FOLDER.glob("prometheus*.yaml"))),
     ):
         done = subprocess.run([promtool.promtool, *arguments], capture_output=True, text=True, timeout=30)
         assert done.returncode == 0, done.stdout + done.stderr
