@@ -34,8 +34,12 @@ class Heartbeats:
     async def run(self) -> None:
         """Ask until cancelled."""
         while True:
-            slot_at = slot_after(self._clock.now(), self._period_ms)
-            await self._clock.sleep_until(slot_at - AHEAD_MS)
+            now = self._clock.now()
+            slot_at = slot_after(now, self._period_ms)
+            # By real time, and with a look at the clock afterwards: one that was a day ahead and goes back must not end the beat.
+            await self._clock.pause(slot_at - AHEAD_MS - now)
+            if self._clock.now() < slot_at - AHEAD_MS:
+                continue
             partition = partition_of_slot(slot_at, self._period_ms, self._partition_count)
             if self._leads(partition):
                 await self._ask(slot_at, partition)

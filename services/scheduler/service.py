@@ -18,6 +18,7 @@ HAND_OFF_TIMEOUT_S: Final = 3.0
 HAND_BACK_TIMEOUT_S: Final = 1.0  # nothing is renewed meanwhile, and nobody waits for this partition alone
 HALT_S: Final = 30.0  # a partition that this build cannot read is left to others for this long
 HALT_SHOWN_S: Final = 5.0
+RESIGNED_S: Final = 0.5  # before a partition that was given up is taken again
 
 log = structlog.get_logger("scheduler")
 
@@ -65,6 +66,7 @@ class SchedulerService:
         self._resigned = resigned
         self._stopping = False
         self._halted: dict[int, str] = {}
+        self._pauses: dict[int, float] = {}  # after defects
         self.keeper: Keeper | None = None
 
     @property
@@ -162,7 +164,9 @@ class SchedulerService:
             del self._halted[partition]
 
     async def _run(self, owner: PartitionOwner) -> None:
-        pause_s = 0.5
+        pause_s = RESIGNED_S
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
         try:
             await owner.run()
         except Resigned as reason:
@@ -178,6 +182,11 @@ class SchedulerService:
             # Whatever went wrong, the partition must not stay without an owner: give it up and let it be taken again.
             log.exception("owner failed", partition=owner.partition)
             self._resigned("failed")
+            # Every life writes a claim: one that ends by the same record again and again must not fill the log.
+            before_s = (
+                RESIGNED_S if loop.time() > began_at + 2 * HALT_S else self._pauses.get(owner.partition, RESIGNED_S)
+            )
+            pause_s = self._pauses[owner.partition] = min(before_s * 2, HALT_S)
         if self._owners.get(owner.partition) is owner:
             del self._owners[owner.partition]
             self._runs.pop(owner.partition, None)

@@ -55,6 +55,31 @@ async def test_partitions_take_turns() -> None:
     await log.stop()
 
 
+class SetBack(ManualClock):
+    """A clock that is found to be ahead, and goes back."""
+
+    behind_ms = 0
+
+    def now(self) -> int:
+        return super().now() - self.behind_ms
+
+
+async def test_a_clock_that_goes_back_does_not_end_the_beat() -> None:
+    """Set back by a day, the clock goes on from there, and so do the heartbeats."""
+    clock = SetBack()
+    log = MemoryLog(partitions=1, clock=clock)
+    await log.start()
+    beats = Heartbeats(event_log=log, clock=clock, period_ms=PERIOD_MS, partition_count=1, leads=lambda _: True)
+    running = asyncio.create_task(beats.run())
+    await clock.advance(2 * PERIOD_MS)
+    clock.behind_ms = 86_400_000
+    await clock.advance(3 * PERIOD_MS)
+    assert len(await asked(log, 1)) == 4, "the one that was waited for is left out"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await log.stop()
+
+
 async def test_a_heartbeat_that_cannot_be_appended_is_left_out() -> None:
     """The next one comes all the same."""
     clock = ManualClock()

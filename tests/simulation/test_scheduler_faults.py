@@ -133,6 +133,24 @@ async def test_a_halted_partition_goes_on_once_its_record_is_understood(monkeypa
         assert len(await world.dues(job_id)) == 1
 
 
+async def test_an_owner_that_fails_by_a_defect_again_and_again_waits_longer_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each life writes a claim: the pauses grow to half a minute, so that a record which nobody can fold does not fill the log."""
+    async with running() as world:
+
+        def broken(*_: object) -> Event:
+            raise RuntimeError("planted")
+
+        monkeypatch.setattr("services.scheduler.partition_owner.read", broken)
+        await world.job(60_000)
+        while len(world.keeper.given_up) < 6:
+            await world.settle()
+            if len(world.keeper.given_up) < 6 and not world.service.owners:
+                await world.keeper.grant()
+        assert world.keeper.given_up[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
+
+
 async def test_a_flusher_that_fails_by_a_defect_goes_on_and_is_told() -> None:
     """Whatever is wrong between owners and tables, the saving of folds must neither end nor look healthy."""
     async with running() as world:
