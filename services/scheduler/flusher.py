@@ -2,7 +2,8 @@
 Flusher: saves what the owners of this process have folded, all partitions in one statement, over and over.
 
 While one flush is under way the next one gathers, so its size follows the load by itself. A flush that fails is tried again as it
-is: it is fenced by the position it starts from, so it cannot count twice.
+is: it is fenced by the position it starts from, so it cannot count twice. One that fails by a defect is tried again partition by
+partition, so that it holds up its own only.
 """
 
 import asyncio
@@ -55,6 +56,7 @@ class Flusher:
         self._metrics = metrics
         self._is_awaited = is_awaited
         self._wake = asyncio.Event()
+        self._suspects: set[int] = set()  # partitions that are saved by themselves since a defect
         self.failing_since: int | None = None
 
     def wake(self) -> None:
@@ -78,31 +80,52 @@ class Flusher:
 
     async def _save(self) -> bool:
         """Save what there is; says whether that went well."""
-        try:
-            taken = [(owner, flush) for owner in self._owners.values() if (flush := owner.take_flush()) is not None]
-            if taken:
-                return await self._flush(taken)
-            self.failing_since = (
-                None  # whoever had something to save has given it up: nothing waits for the tables any more
-            )
-            return True
-        except Exception:
-            # A defect, not a passing trouble; the flusher must live on, and readiness says that something is wrong.
-            self.failing_since = self.failing_since or self._clock.now()
-            log.exception("flush failed")
-            return False
+        self._suspects &= self._owners.keys()
+        is_well, together, groups = True, [], []
+        for owner in list(self._owners.values()):
+            try:
+                flush = owner.take_flush()
+            except Exception:  # noqa: BLE001 - whatever it is, it is said, and tried again
+                is_well = False
+                self._note_defect([owner.partition])
+                continue
+            if flush is not None and flush.partition in self._suspects:
+                groups.append([(owner, flush)])
+            elif flush is not None:
+                together.append((owner, flush))
+        for group in [together, *groups]:
+            try:
+                if group:
+                    await self._flush(group)
+            except StoreUnavailable as error:
+                if self.failing_since is None:
+                    self.failing_since = self._clock.now()
+                    log.error("flush failed, trying again", reason=str(error))
+                return False
+            except Exception:  # noqa: BLE001 - whatever it is, it is said, and tried again
+                is_well = False
+                self._note_defect([flush.partition for _, flush in group])
+            else:
+                self._suspects -= {flush.partition for _, flush in group}
+        if is_well:
+            # Also when nothing was taken: whoever had something to save has given it up, nothing waits for the tables any more.
+            self.failing_since = None
+        return is_well
 
-    async def _flush(self, taken: list[tuple[PartitionOwner, Flush]]) -> bool:
+    def _note_defect(self, partitions: list[int]) -> None:
+        """
+        A defect, not a passing trouble: the flusher must live on, and readiness says that something is wrong.
+
+        From now on each of *partitions* is saved by itself, so that one whose rows the tables refuse holds up no other.
+        """
+        self.failing_since = self.failing_since or self._clock.now()
+        self._suspects.update(partitions)
+        log.exception("flush failed", partitions=partitions)
+
+    async def _flush(self, taken: list[tuple[PartitionOwner, Flush]]) -> None:
         crash_at("store.before_flush")
         began_s = self._clock.now_s()
-        try:
-            lost = await self._target.flush([flush for _, flush in taken])
-        except StoreUnavailable as error:
-            if self.failing_since is None:
-                self.failing_since = self._clock.now()
-                log.error("flush failed, trying again", reason=str(error))
-            return False
-        self.failing_since = None
+        lost = await self._target.flush([flush for _, flush in taken])
         crash_at("store.after_flush")
         self._metrics.flush_seconds.observe(self._clock.now_s() - began_s)
         self._metrics.flush_rows.observe(sum(len(flush.changes) for _, flush in taken))
@@ -114,4 +137,3 @@ class Flusher:
                 if owner.position > flush.to_position:
                     # A flush that was tried again is as it was; what was folded meanwhile is still to be saved.
                     self._wake.set()
-        return True
