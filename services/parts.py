@@ -93,6 +93,11 @@ class Parts:
             for watch in watches:
                 watch.forget()
 
+        if settings.database_url is None and len(self.roles) < len(ROLES):
+            raise SettingsError(
+                "FLIQ_DATABASE_URL: a service on its own needs the database that the others use;"
+                " `fliq all` brings one along"
+            )
         try:
             node = Node.claim(settings.data_dir, override=settings.node, entropy=self.entropy)
             stack.callback(node.release)
@@ -138,11 +143,6 @@ class Parts:
     async def _database(self, stack: AsyncExitStack) -> str:
         if self.settings.database_url is not None:
             return self.settings.database_url
-        if len(self.roles) < len(ROLES):
-            raise SettingsError(
-                "FLIQ_DATABASE_URL: a service on its own needs the database that the others use;"
-                " `fliq all` brings one along"
-            )
         self.embedded = EmbeddedPostgres(self.settings.data_dir)
         await stack.enter_async_context(self.embedded)
         watching = asyncio.create_task(self.embedded.watch(), name="embedded postgresql")

@@ -43,7 +43,7 @@ def translated() -> Iterator[None]:
     except _PASSING as error:
         # A timeout of ours carries no text of its own.
         text = f"{type(error).__name__}: {error}" if str(error) else "the database does not answer in time"
-        raise StoreUnavailable(text[:300]) from error
+        raise StoreUnavailable(" ".join(text.split())[:300]) from error  # the driver gives hints on lines of their own
 
 
 def store_call(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:

@@ -127,6 +127,9 @@ class Doctor:
                 warning("settings", text, 'docs/operations.md, "Rotate keys", says how to change to one of yours')
             )
         given = [row.name for row in TABLE if os.environ.get(row.name, "").strip()]
+        if not is_log_apart(settings) and (idle := [name for name in given if name.startswith("FLIQ_KAFKA_")]):
+            text = f"{', '.join(idle)} without FLIQ_KAFKA_BOOTSTRAP: the log is in PostgreSQL"
+            found.append(warning("settings", text, "set FLIQ_KAFKA_BOOTSTRAP, or leave these out"))
         place = "Kafka" if is_log_apart(settings) else "PostgreSQL"
         whose = "yours" if settings.database_url is not None else "embedded"
         text = f"log in {place}, PostgreSQL {whose}; set: {', '.join(given) or 'nothing, all is default'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from libs.log.postgres import PostgresLog
 from libs.store.migrate import migrate
-from tests.e2e.process.starting import FLIQ, environment
+from tests.e2e.process.starting import FLIQ, environment, run
 from tests.fakes.postgres import Databases
 from tests.fakes.running import ROOT
 
@@ -64,3 +65,23 @@ def test_no_standard_files(settings: dict[str, str]) -> None:
     shell = 'exec "$@" <&- >&- 2>&-'
     ended = subprocess.run(["sh", "-c", shell, "sh", *FLIQ, "migrate", "--check"], cwd=ROOT, env=settings, timeout=60)
     assert ended.returncode == 0
+
+
+def test_kafka_is_away(tmp_path: Path) -> None:
+    """One line, exit code 1; nothing of the password, and nothing of the driver's own lines."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can take the port
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        ended = run(
+            [*FLIQ, "log", "tail", "--once"],
+            environment(
+                FLIQ_DATA_DIR=str(tmp_path),
+                FLIQ_KAFKA_BOOTSTRAP=address,
+                FLIQ_KAFKA_USERNAME="fliq",
+                FLIQ_KAFKA_PASSWORD="swordfish",
+            ),
+        )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("fliq: FLIQ_KAFKA_BOOTSTRAP: Kafka cannot be reached: ")
+    assert ended.stderr.count("\n") == 1
+    assert "swordfish" not in ended.stderr

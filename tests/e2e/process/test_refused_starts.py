@@ -45,11 +45,13 @@ def test_a_wrong_setting_is_named(name: str, value: str, says: str) -> None:
     assert line.startswith(f"fliq: {name}: {says}")
 
 
-def test_a_service_on_its_own_needs_a_database() -> None:
-    """Exit code 2: there is none that it could share."""
-    code, line = refused("dispatcher")
+def test_a_service_on_its_own_needs_a_database(tmp_path: Path) -> None:
+    """Exit code 2: there is none that it could share; and nothing was made."""
+    place = tmp_path / "none"
+    code, line = refused("dispatcher", FLIQ_DATA_DIR=str(place))
     assert code == 2
     assert line.startswith("fliq: FLIQ_DATABASE_URL: ")
+    assert not place.exists()
 
 
 def test_a_database_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
