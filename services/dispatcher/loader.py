@@ -18,6 +18,7 @@ import structlog
 from libs.egress.callers import host_of
 from libs.events import Spec
 from libs.runtime.clock import Clock
+from libs.store.errors import StoreUnavailable
 from services.dispatcher.attempt import SECRET_MISSING, SPEC_MISSING
 from services.dispatcher.flights import Flight, Flights, Stage
 from services.dispatcher.ports import DueTables, Progress, SigningSecrets
@@ -120,11 +121,15 @@ class Loader:
             self._has_arrived.clear()
             while self._arrived:
                 batch = [self._arrived.popleft() for _ in range(min(len(self._arrived), BATCH_MAX))]
-                missing = await self._load(batch)
-                # By partition: one whose tables do not move on must not keep the attempts of the others.
-                for partition in {flight.partition for flight in missing}:
-                    late = [flight for flight in missing if flight.partition == partition]
-                    self._spawn(self._load_late(partition, late))
+                await self._load_on_time(batch)
+
+    async def _load_on_time(self, batch: Sequence[Flight]) -> None:
+        """Load *batch*, and leave to the side what is not in the tables yet."""
+        missing = await self._load(batch)
+        # By partition: one whose tables do not move on must not keep the attempts of the others.
+        for partition in {flight.partition for flight in missing}:
+            late = [flight for flight in missing if flight.partition == partition]
+            self._spawn(self._load_late(partition, late))
 
     async def _load(self, batch: Sequence[Flight]) -> list[Flight]:
         """Load *batch*, trying until the tables answer; return those whose spec is not there."""
@@ -137,6 +142,11 @@ class Loader:
                 break
             except Exception as error:  # noqa: BLE001 - whatever the store raises, the attempts stay and are tried again
                 self._note_trouble(error)
+                if len(batch) > 1 and not isinstance(error, StoreUnavailable):
+                    # Perhaps one that cannot be read: each by itself, so that it holds up no other.
+                    for flight in batch:
+                        self._spawn(self._load_on_time([flight]))
+                    return []
                 await self._clock.pause(retry_ms)
                 retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
         self.trouble = None

@@ -19,8 +19,12 @@ class Store:
     def __init__(self) -> None:
         self.folded: set[int] = set()
         self.partition_of: dict[str, int] = {}
+        self.unreadable: set[str] = set()
 
     async def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
+        ids = list(ids)
+        if self.unreadable & set(ids):
+            raise ValueError("a spec that this build cannot read")
         return {each: Spec(url="http://a.example/") for each in ids if self.partition_of[each] in self.folded}
 
     async def signing_secrets(self, accounts: Sequence[str]) -> Mapping[str, Sequence[str]]:
@@ -36,40 +40,73 @@ class Store:
         return True
 
 
-async def test_a_partition_whose_tables_stand_still_holds_up_no_other() -> None:
-    """Two attempts of one batch are not in the tables yet; one's partition is halted, the other is ready all the same."""
-    store, flights, ready = Store(), Flights(), asyncio.Queue[Flight]()
-    loader = Loader(
+def flight_of(flights: Flights, store: Store, partition: int, number: int = 0) -> Flight:
+    """Take up an attempt of a job in *partition*."""
+    job_id = new_job_id(1_000, partition, number.to_bytes(8, "big"))
+    store.partition_of[job_id] = partition
+    due = AttemptDue(
+        job_id=job_id,
+        account="a",
+        at=1_000,
+        attempt=1,
+        execution_id=execution_id(job_id, 1),
+        not_before=1_000,
+        scheduled_at=1_000,
+        timeout_ms=1_000,
+        spec_id=job_id,
+    )
+    flight = flights.add(partition, due, 5)
+    assert flight is not None
+    return flight
+
+
+def loader_of(store: Store, flights: Flights, ready: asyncio.Queue[Flight], clock: ManualClock) -> Loader:
+    return Loader(
         tables=store,
         progress=store,
         secrets=store,
-        clock=ManualClock(),
+        clock=clock,
         flights=flights,
         on_ready=lambda found: [ready.put_nowait(each) for each in found] and None,
         on_failed=lambda flight, error: None,
     )
-    batch = []
-    for partition in (0, 1):
-        job_id = new_job_id(1_000, partition, bytes(8))
-        store.partition_of[job_id] = partition
-        due = AttemptDue(
-            job_id=job_id,
-            account="a",
-            at=1_000,
-            attempt=1,
-            execution_id=execution_id(job_id, 1),
-            not_before=1_000,
-            scheduled_at=1_000,
-            timeout_ms=1_000,
-            spec_id=job_id,
-        )
-        flight = flights.add(partition, due, 5)
-        assert flight is not None
-        batch.append(flight)
+
+
+async def test_a_partition_whose_tables_stand_still_holds_up_no_other() -> None:
+    """Two attempts of one batch are not in the tables yet; one's partition is halted, the other is ready all the same."""
+    store, flights, ready = Store(), Flights(), asyncio.Queue[Flight]()
+    loader = loader_of(store, flights, ready, ManualClock())
+    running = asyncio.create_task(loader.run())
+    try:
+        loader.put([flight_of(flights, store, partition) for partition in (0, 1)])
+        assert (await asyncio.wait_for(ready.get(), 5)).partition == 1
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await loader.stop()
+
+
+async def test_a_spec_that_cannot_be_read_holds_up_no_other() -> None:
+    """It is tried again by itself for as long as its attempt is held; those that came with it, and after it, are ready at once."""
+    store, flights, ready, clock = Store(), Flights(), asyncio.Queue[Flight](), ManualClock()
+    store.folded = {0, 1}
+    loader = loader_of(store, flights, ready, clock)
+    batch = [flight_of(flights, store, number % 2, number) for number in range(4)]
+    store.unreadable = {batch[2].due.spec_id}
     running = asyncio.create_task(loader.run())
     try:
         loader.put(batch)
-        assert (await asyncio.wait_for(ready.get(), 5)).partition == 1
+        await clock.advance(100)
+        assert {ready.get_nowait() for _ in range(ready.qsize())} == {batch[0], batch[1], batch[3]}
+        assert loader.trouble is not None
+        later = flight_of(flights, store, 1, 9)
+        loader.put([later])
+        await clock.advance(100)
+        assert ready.get_nowait() is later
+        store.unreadable.clear()
+        await clock.advance(5_000)
+        assert ready.get_nowait() is batch[2]
+        assert loader.trouble is None
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
