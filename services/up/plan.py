@@ -81,10 +81,10 @@ def children(settings: Settings, counts: Mapping[str, int], own: Mapping[str, st
         own: variables that all of them get besides the environment.
 
     Raises:
-        SettingsError: too many, or ports that meet.
+        SettingsError: none or too many, or ports that meet.
     """
-    if sum(counts.values()) > PROCESSES_MAX:
-        raise SettingsError(f"at most {PROCESSES_MAX} processes, not {sum(counts.values())}")
+    if not 1 <= sum(counts.values()) <= PROCESSES_MAX:
+        raise SettingsError(f"1 to {PROCESSES_MAX} processes, not {sum(counts.values())}")
     planned = list(_children(settings, counts, own))
     ports = [port for child in planned for port in child.ports]
     for port in ports:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import random
+import signal
 import sys
 import time
 from pathlib import Path
 
-from tests.chaos.campaign import SPLIT, Order, run
+from tests.chaos.campaign import SPLIT, Order, Outcome, run
 from tests.chaos.faults import KINDS
 from tests.chaos.report import write
 from tests.kafka.source import find
@@ -25,18 +27,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
     parser.add_argument("--topology", choices=("embedded", "split", "kafka"), default="split")
     parser.add_argument("--seed", type=int, help="draws faults and load; a fresh one by default")
-    parser.add_argument("--minutes", type=float, default=3.0)
-    parser.add_argument("--faults", type=int, help="end after so many faults, at the latest after --minutes")
-    parser.add_argument("--jobs", type=int, help="with --faults: not before so many jobs")
-    parser.add_argument("--rate", type=float, default=60.0, help="jobs a second")
+    parser.add_argument("--minutes", type=_positive, default=3.0)
+    parser.add_argument("--faults", type=_count, help="end after so many faults, at the latest after --minutes")
+    parser.add_argument("--jobs", type=_count, help="with --faults: not before so many jobs")
+    parser.add_argument("--rate", type=_positive, default=60.0, help="jobs a second")
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
-    parser.add_argument("--partitions", type=int)
+    parser.add_argument("--partitions", type=_count)
     for role, count in SPLIT.items():
         parser.add_argument(f"--{PLURAL.get(role, role + 's')}", dest=role, type=int, default=count, help="processes")
     parser.add_argument("--only", default="", help="comma list of kinds of faults")
     parser.add_argument("--without", default="", help="comma list of kinds of faults to leave out")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
+    named = {*asked.only.split(","), *asked.without.split(",")} - {""}
+    if unknown := sorted(named - {kind.name for kind in KINDS}):
+        parser.error(
+            f"there is no kind of fault {', '.join(unknown)}; there are {', '.join(each.name for each in KINDS)}"
+        )
     if asked.topology == "kafka" and find(show=True).kind != "java":
         print(f"chaos: it needs brokers that may be killed, and has {find().said}", file=sys.stderr)
         return 2
@@ -57,10 +64,35 @@ def main() -> int:
         say=lambda line: print(f"chaos: {line}", flush=True),
     )
     order.say(f"{asked.topology}, seed {seed}, {asked.minutes:g} minutes at {asked.rate:g} jobs/s; into {out}")
-    outcome = asyncio.run(run(order))
+    try:
+        outcome = asyncio.run(_until_told(order))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("chaos: ended before its end; nothing is shown by that", file=sys.stderr)
+        return 130
     summary = write(outcome)
     print(summary, flush=True)
     return 0 if outcome.is_good else 1
+
+
+async def _until_told(order: Order) -> Outcome:
+    """Run it; SIGTERM ends it as Ctrl-C does, and leaves no server behind."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await run(order)
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0: what is not tried shows nothing")
+    return number
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return int(text)
 
 
 def _is_wanted(name: str, only: str, without: str) -> bool:

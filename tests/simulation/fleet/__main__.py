@@ -32,6 +32,8 @@ def main() -> int:
         "--planted", nargs="+", metavar="NAME", help="say how many seeds it takes to find each of these"
     )
     chosen = parser.parse_args()
+    if chosen.seeds < 1 or chosen.jobs < 1:
+        parser.error("--seeds and --jobs begin at 1: what is not played shows nothing")
     if chosen.planted is not None:
         for name, seed, violations in find_planted(chosen.planted, within=chosen.seeds, first=chosen.first):
             print(json.dumps({"mutation": name, "seed": seed, "violations": violations[:3]}), flush=True)
