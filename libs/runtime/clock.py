@@ -19,6 +19,7 @@ from typing import Protocol
 _STEP_NS = 50_000_000  # more than this between two readings is no drift, nor a correction of drift, but a step
 _FOLLOW = 10  # drift is followed by at most one part in so many; what runs away faster is a step soon
 _READING_NS = 1_000_000  # a reading that takes longer was interrupted, and says nothing about steps
+_READINGS_MAX = 10
 _SLEEP_SLICE_MS = 10_000  # the longest single wait: after it the wall clock is looked at again, in case it was set
 
 
@@ -136,7 +137,7 @@ class SteadyClock(SystemClock):
 
     def __init__(self) -> None:
         super().__init__()
-        self._followed_at_ns, self._offset_ns, _ = self._read()
+        self._followed_at_ns, self._offset_ns = self._read_clean()
 
     @staticmethod
     def _read() -> tuple[int, int, bool]:
@@ -145,6 +146,14 @@ class SteadyClock(SystemClock):
         machine = time.time_ns()
         after = time.monotonic_ns()
         return after, machine - after, after - before < _READING_NS
+
+    def _read_clean(self) -> tuple[int, int]:
+        """Return the first two of a reading in one go, or after some tries of any: what is wrong at first is followed slowly."""
+        for _ in range(_READINGS_MAX):
+            steady_ns, offset_ns, is_clean = self._read()
+            if is_clean:
+                break
+        return steady_ns, offset_ns
 
     def _now_ns(self) -> int:
         steady_ns, offset_ns, is_clean = self._read()
@@ -165,7 +174,7 @@ class SteadyClock(SystemClock):
 
     def adopt(self) -> None:
         """Go by the machine's clock as it is now, forward or back."""
-        self._followed_at_ns, self._offset_ns, _ = self._read()
+        self._followed_at_ns, self._offset_ns = self._read_clean()
         self._latest_ns = 0
 
 

@@ -74,7 +74,7 @@ class ClockCheck:
             StoreUnavailable: the database did not answer in time; the last comparison holds.
         """
         clock = self._clock
-        sent_at, began = clock.now(), clock.steady()
+        began, sent_at = clock.steady(), clock.now()  # in this order: whatever comes between them counts as the time it took
         with translated():
             async with asyncio.timeout(TIMEOUT_S):
                 theirs: int = await self._pool.fetchval(_DATABASE_NOW)

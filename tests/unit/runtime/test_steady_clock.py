@@ -108,3 +108,18 @@ def test_small_steps_to_and_fro_never_show_as_a_jump(machine: Machine) -> None:
         now = clock.now()
         assert now - before <= 50 + 6
         before = now
+
+
+def test_a_clock_begins_with_a_reading_in_one_go(machine: Machine) -> None:
+    """A start that was interrupted is not put right bit by bit, but read again."""
+    machine.interrupted_ns = 40 * MS
+    reads = iter([40 * MS, 40 * MS])
+    time_ns = machine.time_ns
+
+    def interrupted_twice() -> int:
+        machine.interrupted_ns = next(reads, 0)
+        return time_ns()
+
+    machine.time_ns = interrupted_twice  # type: ignore[method-assign]
+    clock = SteadyClock()
+    assert clock.now() == (machine.steady_ns + machine.offset_ns) // MS
