@@ -269,9 +269,19 @@ def _is_repeated(view: View, same: Sequence[Call], row: Execution) -> bool:
 
 def _lateness(view: View, late_ms: float) -> Iterator[Violation]:
     for job_id, calls in view.calls_of.items():
-        late = calls[0].at - view.free_from(view.asked_at(calls[0]), late_ms)
-        if calls[0].attempt == 1 and late > late_ms:
+        asked_at = view.asked_at(calls[0])
+        late = calls[0].at - view.free_from(asked_at, late_ms)
+        if calls[0].attempt == 1 and late > late_ms and not _is_backlog(view, asked_at, calls[0].at, late_ms):
             yield Violation("late", job_id, f"{late:.0f} ms after nothing hindered it")
+
+
+def _is_backlog(view: View, asked_at: float, called_at: float, late_ms: float) -> bool:
+    """Whether a call was asked for while a fault was not over, and left within the time that there is for recovery."""
+    return any(
+        fault.at - late_ms <= asked_at <= fault.until and called_at <= fault.healed_at + view.history.recovery_ms
+        for fault in view.faults
+        if fault.healed_at is not None
+    )
 
 
 def _records(view: View) -> Iterator[Violation]:

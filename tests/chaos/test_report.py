@@ -74,6 +74,31 @@ def test_a_record_that_came_late_is_no_reason_not_to_repeat() -> None:
     assert broken(calls[1].at - 2_000, Fault(kind="freeze dispatcher-1", at=calls[0].at, until=calls[1].at)) == set()
 
 
+def test_a_backlog_has_the_time_for_recovery_and_no_more() -> None:
+    """What was asked for before all was in order again may leave until the bound after the heal; what came later may not."""
+    history = good_history.make()
+    fault = history.faults[0]
+    call = next(call for call in history.calls if call.name.startswith("plain"))
+
+    def is_late(asked_at: float, called_at: float) -> bool:
+        plan = replace(history.plans[call.name], fire_at=asked_at)
+        moved = replace(call, scheduled_at=asked_at, at=called_at)
+        operations = tuple(each for each in history.operations if each.name != call.name)
+        of = replace(
+            history,
+            plans={**history.plans, call.name: plan},
+            calls=tuple(moved if each is call else each for each in history.calls),
+            operations=operations,
+            faults=(replace(fault, healed_at=fault.until - 1_000),),
+        )
+        return "late" in {each.name for each in check(of)}
+
+    healed_at = fault.until - 1_000
+    assert not is_late(fault.until - 10, healed_at + history.recovery_ms - 10)
+    assert is_late(fault.until - 10, healed_at + history.recovery_ms + 10)
+    assert is_late(fault.until + 10, fault.until + 1_200)
+
+
 def test_what_is_drawn_depends_on_the_seed_alone(tmp_path: Path) -> None:
     """The same seed draws the same kinds against the same processes; every kind fits some topology, and is drawn."""
 
