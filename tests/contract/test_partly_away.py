@@ -123,3 +123,27 @@ async def test_a_change_is_not_skipped_for_what_old_tables_say(
     assert (await undoing)[0] == 200
     await world.caught_up()
     assert (await api.call("GET", path))[1]["status"] == status
+
+
+async def test_a_schedule_is_not_shown_as_it_was_before_an_acknowledged_change(api: Client, world: World) -> None:
+    """Tables that were set back by a crash of their server are waited for: what was paused is shown paused."""
+    _, schedule, _ = await api.call("POST", "/v1/schedules", CRON)
+    path = f"/v1/schedules/{schedule['id']}"
+    before = dict(world.tables.schedules) or None
+    while before is None:
+        await world.caught_up()
+        before = dict(world.tables.schedules)
+    assert (await api.call("POST", path + "/pause"))[0] == 200
+    partition = partition_of(schedule["id"])
+    after, position = dict(world.tables.schedules), world.ledgers[partition].position
+    world.tables.schedules.update(before)
+    world.ledgers[partition].position = position - 1
+    watch: Any = world.replicas[0]._ports.progress
+    watch.forget()
+    reading = asyncio.create_task(api.call("GET", path))
+    while not watch.is_awaited() and not reading.done():  # noqa: ASYNC110 - who waits for the tables cannot be waited for
+        await asyncio.sleep(0)
+    world.tables.schedules.update(after)
+    world.ledgers[partition].position = position
+    status, shown, _ = await reading
+    assert (status, shown["status"]) == (200, "paused")
