@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import inspect
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -112,8 +111,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings.from_env(os.environ, is_token=is_well_formed)
         for command in COMMANDS:
             if args.command == command.NAME:
-                # What the driver cannot reach, the command says itself, in one line.
-                logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
                 return uvloop.run(command.run(args, settings))
         roles = ROLES if args.command == "all" else (args.command,)
         return uvloop.run(run_services(settings, roles))

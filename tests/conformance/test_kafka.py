@@ -293,12 +293,17 @@ class TestSecure:
         assert [record.envelope for record in await everything(log)] == [FACT, DECISION]
         await log.stop()
 
-    @pytest.mark.parametrize("change", [{"password": "wrong"}, {"ca_file": None}], ids=["password", "authority"])
-    async def test_refused(self, access: KafkaAccess, kafka_topic: str, change: dict[str, Any]) -> None:
-        """With a wrong password, or a broker that we have no reason to trust, the log does not start, and tells no secret."""
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [({"password": "wrong"}, "Authentication"), ({"ca_file": None}, "certificate verify failed")],
+        ids=["password", "authority"],
+    )
+    async def test_refused(self, access: KafkaAccess, kafka_topic: str, change: dict[str, Any], why: str) -> None:
+        """With a wrong password, or a broker that we have no reason to trust, the log says why it does not start, and no secret."""
         wrong = KafkaAccess(**{name: getattr(access, name) for name in access.__struct_fields__} | change)
         with pytest.raises(LogUnavailable) as failure:
             await KafkaLog(wrong, topic=kafka_topic).start()
+        assert why in str(failure.value)
         assert PASSWORD not in f"{failure.value} {wrong!r}"
 
     @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -61,6 +62,36 @@ def hush() -> None:
         logging.getLogger(f"aiokafka.{name}").setLevel(level)
 
 
+class Causes(logging.Filter):
+    """Takes from aiokafka's log why no broker could be talked to; its error says only that there was none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, None] = {}  # in order, each once
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Listen to what is logged meanwhile, instead of letting it be written."""
+        logger = logging.getLogger("aiokafka")
+        logger.addFilter(self)
+        try:
+            yield
+        finally:
+            logger.removeFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep what is said of a broker by its address, host, port and reason; let everything else pass."""
+        if not (str(record.msg).startswith("Unable") and isinstance(record.args, tuple) and len(record.args) == 3):
+            return True
+        host, port, reason = record.args
+        self._said[f"{host}:{port}: {line(reason) if isinstance(reason, BaseException) else reason}"] = None
+        return False
+
+    def text(self, error: BaseException) -> str:
+        """Return what was said, or what *error* says, in one line."""
+        return "; ".join(self._said)[:300] or line(error)
+
+
 class Connection:
     """
     A client on one topic, with connections of its own to every broker.
@@ -87,10 +118,12 @@ class Connection:
         Raises:
             LogUnavailable: none answered in time.
         """
+        causes = Causes()
         try:
-            await self._client.bootstrap()  # without a bound of ours: cancelled, it would lose its connection
+            with causes.heard():
+                await self._client.bootstrap()  # without a bound of ours: cancelled, it would lose its connection
         except TROUBLE as error:
-            raise LogUnavailable(f"Kafka cannot be reached: {line(error)}") from error
+            raise LogUnavailable(f"Kafka cannot be reached: {causes.text(error)}") from error
 
     async def stop(self) -> None:
         """Disconnect; whoever waits for an answer gets an error of `TROUBLE`, and who asks from now on `NotNow`."""

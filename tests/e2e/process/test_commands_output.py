@@ -82,6 +82,7 @@ def test_kafka_is_away(tmp_path: Path) -> None:
             ),
         )
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("fliq: FLIQ_KAFKA_BOOTSTRAP: Kafka cannot be reached: ")
+    assert ended.stderr.startswith(f"fliq: FLIQ_KAFKA_BOOTSTRAP: Kafka cannot be reached: {address}: ")
+    assert "refused" in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert "swordfish" not in ended.stderr

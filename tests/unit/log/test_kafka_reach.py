@@ -1,8 +1,11 @@
 """Reach: an outage of the cluster is two lines, however many connections notice it, however often."""
 
+import logging
+
+import pytest
 import structlog
 
-from libs.log.kafka.connection import Reach
+from libs.log.kafka.connection import Causes, Reach
 
 
 def test_an_outage_is_said_once() -> None:
@@ -21,3 +24,18 @@ def test_an_outage_is_said_once() -> None:
         reach.failed("facts", OSError("refused"))
     assert [entry["event"] for entry in logs] == ["log.away", "log.back", "log.away"]
     assert logs[0]["error"] == "refused"
+
+
+def test_the_driver_is_heard_for_the_cause(caplog: pytest.LogCaptureFixture) -> None:
+    """What the driver only logs (a password, a certificate, a refused connection) is said in the one line, and nowhere else."""
+    causes, log = Causes(), logging.getLogger("aiokafka")
+    with causes.heard():
+        for _ in range(2):
+            log.error('Unable connect to "%s:%s": %s', "b1", 9092, OSError("certificate verify failed"))
+        log.warning('Unable to request metadata from "%s:%s": %s', "b2", 9092, TimeoutError())
+        log.error("something else")
+    assert caplog.messages == ["something else"]
+    assert causes.text(OSError("x")) == "b1:9092: certificate verify failed; b2:9092: TimeoutError"
+    assert Causes().text(OSError("nobody")) == "nobody"
+    log.error('Unable connect to "%s:%s": %s', "b1", 9092, "x")
+    assert len(caplog.messages) == 2
