@@ -74,7 +74,8 @@ class ClockCheck:
             StoreUnavailable: the database did not answer in time; the last comparison holds.
         """
         clock = self._clock
-        began, sent_at = clock.steady(), clock.now()  # in this order: whatever comes between them counts as the time it took
+        # In this order: whatever comes between them counts as time that the answer took.
+        began, sent_at = clock.steady(), clock.now()
         with translated():
             async with asyncio.timeout(TIMEOUT_S):
                 theirs: int = await self._pool.fetchval(_DATABASE_NOW)
