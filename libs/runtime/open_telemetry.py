@@ -5,6 +5,8 @@ OTLP/HTTP; its queue is bounded, and what does not fit is dropped.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,7 +19,24 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from .tracing import Kind, Span
 
+_SAID_EVERY_S: Final = 60.0
 _KINDS: Final = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT}
+
+
+class Seldom(logging.Filter):
+    """Lets one line a minute pass: an exporter whose collector is away complains several times for every batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next_s = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether *record* is written."""
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + _SAID_EVERY_S
+        return True
 
 
 class OpenTelemetry:
@@ -29,6 +48,7 @@ class OpenTelemetry:
         """Send spans to where OTEL_EXPORTER_OTLP_ENDPOINT says, sampled as OTEL_TRACES_SAMPLER says."""
         resource = Resource.create({"service.name": service, "service.version": version})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        logging.getLogger(OTLPSpanExporter.__module__).addFilter(Seldom())
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("fliq", version)
         self._propagator = TraceContextTextMapPropagator()

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import structlog
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
@@ -62,34 +62,45 @@ def hush() -> None:
         logging.getLogger(f"aiokafka.{name}").setLevel(level)
 
 
-class Causes(logging.Filter):
-    """Takes from aiokafka's log why no broker could be talked to; its error says only that there was none."""
+class Causes:
+    """Why no broker could be talked to, which aiokafka only logs; its error says that there was none."""
+
+    _listening: ClassVar[list["Causes"]] = []  # several may at once
+    _level_before: ClassVar[int] = logging.NOTSET  # of the driver's logger, set again after the last of them
 
     def __init__(self) -> None:
-        super().__init__()
         self._said: dict[str, None] = {}  # in order, each once
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Listen to what is logged meanwhile, instead of letting it be written."""
+        """Listen to what is logged meanwhile, also where it would not be written, instead of letting it be written."""
         logger = logging.getLogger("aiokafka")
-        logger.addFilter(self)
+        if not Causes._listening:
+            Causes._level_before = logger.level
+            logger.setLevel(logging.WARNING)
+            logger.addFilter(_hear)
+        Causes._listening.append(self)
         try:
             yield
         finally:
-            logger.removeFilter(self)
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Keep what is said of a broker by its address, host, port and reason; let everything else pass."""
-        if not (str(record.msg).startswith("Unable") and isinstance(record.args, tuple) and len(record.args) == 3):
-            return True
-        host, port, reason = record.args
-        self._said[f"{host}:{port}: {line(reason) if isinstance(reason, BaseException) else reason}"] = None
-        return False
+            Causes._listening.remove(self)
+            if not Causes._listening:
+                logger.removeFilter(_hear)
+                logger.setLevel(Causes._level_before)
 
     def text(self, error: BaseException) -> str:
         """Return what was said, or what *error* says, in one line."""
         return "; ".join(self._said)[:300] or line(error)
+
+
+def _hear(record: logging.LogRecord) -> bool:
+    """Note what is said of a broker by its address: host, port and reason. All else is written as if nobody listened."""
+    if not (str(record.msg).startswith("Unable") and isinstance(record.args, tuple) and len(record.args) == 3):
+        return record.levelno >= (Causes._level_before or logging.getLogger().level)
+    host, port, reason = record.args
+    for each in Causes._listening:
+        each._said[f"{host}:{port}: {line(reason) if isinstance(reason, BaseException) else reason}"] = None
+    return False
 
 
 class Connection:

@@ -39,3 +39,19 @@ def test_the_driver_is_heard_for_the_cause(caplog: pytest.LogCaptureFixture) -> 
     assert Causes().text(OSError("nobody")) == "nobody"
     log.error('Unable connect to "%s:%s": %s', "b1", 9092, "x")
     assert len(caplog.messages) == 2
+
+
+def test_the_driver_is_heard_where_nothing_is_written(caplog: pytest.LogCaptureFixture) -> None:
+    """A command that writes no log lines hears the cause all the same; several may listen; the level is as before in the end."""
+    log = logging.getLogger("aiokafka")
+    caplog.set_level(logging.CRITICAL)
+    first, second = Causes(), Causes()
+    with first.heard():
+        log.error('Unable connect to "%s:%s": %s', "b1", 9092, "refused")
+        with second.heard():
+            log.error('Unable connect to "%s:%s": %s', "b2", 9092, "refused")
+        log.error("something else")
+    assert caplog.messages == []
+    assert log.level == logging.NOTSET
+    assert first.text(OSError()) == "b1:9092: refused; b2:9092: refused"
+    assert second.text(OSError()) == "b2:9092: refused"
