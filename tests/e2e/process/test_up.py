@@ -227,3 +227,11 @@ def test_ports_are_counted_up() -> None:
     assert planned[1].settings["X"] == "1"
     with pytest.raises(SettingsError, match="they meet at 9000"):
         children(Settings.from_env({"FLIQ_PORT": "8999", "FLIQ_ADMIN_PORT": "9000"}), {"api": 2}, {})
+
+
+def test_no_process_is_no_plan() -> None:
+    """None at all is a typing error, as a thousand are."""
+    settings = Settings.from_env({})
+    for count in (0, 1_000):
+        with pytest.raises(SettingsError, match=f"1 to 100 processes, not {count}"):
+            children(settings, {"api": count}, {})
