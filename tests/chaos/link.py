@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, Final
 
 CONNECT_S: Final = 5.0
+_APART_S: Final = 1e-6
 
 
 def owners_of(own_port: int, peer_ports: Collection[int], names: Mapping[str, str]) -> dict[int, str]:
@@ -129,7 +130,8 @@ class Side(asyncio.Protocol):
         if not delay_s and loop.time() >= self._last_at:
             what(*args)
             return
-        self._last_at = max(self._last_at, loop.time() + delay_s)  # nothing passes what was sent before it
+        # Nothing passes what was sent before it: of two timers for the same instant the loop may call either first.
+        self._last_at = max(self._last_at + _APART_S, loop.time() + delay_s)
         loop.call_at(self._last_at, what, *args)
 
 

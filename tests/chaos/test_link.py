@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
 
@@ -24,10 +25,17 @@ class Peer:
 
     async def __aenter__(self) -> Peer:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self._port)
-        assert await self.ask(b"hello") == b"hello"
+        try:
+            assert await self.ask(b"hello") == b"hello"
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
         self.writer.close()
         try:
             await self.writer.wait_closed()
@@ -113,10 +121,11 @@ async def test_a_delay_keeps_the_order(links: Links) -> None:
     async with Peer(links.endpoints["postgres"][0]) as peer:
         await links.add({"mode": "delay", "ms": 60})
         began = time.monotonic()
-        for number in range(20):
+        peer.writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number in range(100):
             peer.writer.write(b"%02d" % number)
-            await asyncio.sleep(0)
-        assert await peer.hear(40) == b"".join(b"%02d" % number for number in range(20))
+            await asyncio.sleep(0.0005)  # as pieces of their own
+        assert await peer.hear(200) == b"".join(b"%02d" % number for number in range(100))
         assert time.monotonic() - began >= 0.06  # half of it each way, at least
 
 

@@ -54,6 +54,7 @@ async def test_a_fresh_database_is_filled_from_the_log(kafka: Kafka, pg_dsn_of: 
             cancelled = await client.create(f"{sink.url}/ok", 600)
             assert (await client.call("DELETE", f"/v1/jobs/{cancelled['id']}"))[0] == 204
             schedule = (await client.call("POST", "/v1/schedules", {"url": f"{sink.url}/ok", "cron": "0 0 1 1 *"}))[1]
+            await offsets_are_shown(kafka, topic)  # by which the others know that somebody works here
             # Beside the first, with a database of its own, it would make every call twice: it does not start.
             refused = second.spawn("all")
             assert await asyncio.to_thread(refused.wait) == 1

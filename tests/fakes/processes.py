@@ -195,6 +195,7 @@ class RunningFliq:
             self.settings["FLIQ_DATABASE_URL"] = database_url
         self.settings |= settings
         self.processes: list[FliqProcess] = []
+        self._spawned: list[FliqProcess] = []
 
     @property
     def url(self) -> str:
@@ -220,10 +221,12 @@ class RunningFliq:
         return self
 
     def spawn(self, role: str, *, module: str = "services", **settings: str) -> FliqProcess:
-        """Start one process more, of another build if *module* is that."""
+        """Start one process more, of another build if *module* is that; `close` ends it if nobody else did."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("FLIQ_", "PG"))}
         environment = clean | self.settings | {"FLIQ_ADMIN_PORT": str(free_port())} | settings
-        return FliqProcess(role, environment, self.directory, module=module)
+        process = FliqProcess(role, environment, self.directory, module=module)
+        self._spawned.append(process)
+        return process
 
     @asynccontextmanager
     async def open_log(self) -> AsyncIterator[Log]:
@@ -247,6 +250,9 @@ class RunningFliq:
         try:
             self.stop()
         finally:
+            for process in self._spawned:
+                if process.process.poll() is None:
+                    process.kill()
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def output(self) -> str:
