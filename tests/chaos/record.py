@@ -14,6 +14,8 @@ from tests.fakes.sink import Arrival, Sink
 
 READS_AT_ONCE: Final = 16
 
+PAGES_MAX = 10_000  # a million jobs: more than any campaign makes
+
 
 async def history(load: Load, sink: Sink, client: Client, faults: list[Fault], *, retry_base_ms: float) -> History:
     """Read everything back and return the run as a history."""
@@ -45,7 +47,7 @@ async def list_all(client: Client, kind: str, query: str = "limit=100") -> list[
     """Walk a cursor to its end; returns the ids in the order of the pages."""
     ids: list[str] = []
     cursor = ""
-    for _ in range(1_000):
+    for _ in range(PAGES_MAX):
         status, page, _ = await client.call("GET", f"/v1/{kind}?{query}{cursor}")
         assert status == 200, (status, page)
         ids += [each["id"] for each in page[kind]]
