@@ -96,6 +96,10 @@ def test_every_module_says_what_it_is() -> None:
 def test_no_home_of_a_developer_is_in_the_tree() -> None:
     """Nothing that is shipped names a path of the machine that it was written on."""
     pattern = re.compile(r"/(?:home|root|Users)/")
-    named = [place(path) for path in modules("libs", "services") if pattern.search(path.read_text(encoding="utf-8"))]
+    pages = [path for folder in ("deploy", "docs", "scripts") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    shipped = [*modules("libs", "services"), *ROOT.glob("*.md"), ROOT / "Makefile", *pages]
+    named = [
+        place(path) for path in shipped if path.suffix != ".pyc" and pattern.search(path.read_text(encoding="utf-8"))
+    ]
 
     assert named == []

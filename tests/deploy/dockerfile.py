@@ -1,7 +1,7 @@
 """
 Dockerfile: deploy/Dockerfile taken apart, so that the tests run what it says and not a copy of it.
 
-Knows what our file uses: stages, line continuation, comments, exec form (JSON) and `RUN --mount`.
+Knows what our file uses: stages, line continuation, comments, exec form (JSON) and `COPY --from`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,7 @@ class Instruction:
     @property
     def flags(self) -> list[str]:
         """The `--name=value` arguments before the others."""
-        return [word for word in self.rest.split() if word.startswith("--")] if self.word in ("COPY", "RUN") else []
-
-    @property
-    def script(self) -> str:
-        """What a RUN gives to the shell, without its `--mount`."""
-        return re.sub(r"^(--\S+\s+)+", "", self.rest)
+        return [word for word in self.rest.split() if word.startswith("--")] if self.word == "COPY" else []
 
     @property
     def pairs(self) -> dict[str, str]:

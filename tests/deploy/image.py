@@ -140,7 +140,7 @@ class Image:
                     lines.append(self._copy(each.words, root, here))
                 case "RUN":
                     shown = shlex.join(f"{name}={value}" for name, value in variables.items())
-                    inside = shlex.quote(f"cd {here} && {each.script}")
+                    inside = shlex.quote(f"cd {here} && {each.rest}")
                     lines.append(f"chroot {root} env -i {shown} sh -ec {inside}")
                 case _:
                     pass  # says something of the image; changes no file

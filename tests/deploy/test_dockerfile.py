@@ -56,7 +56,7 @@ def test_every_image_is_pinned() -> None:
 
 def test_the_last_stage_has_no_installer_at_work() -> None:
     """It gets its packages from the stage before; nothing is installed or compiled there."""
-    scripts = " ".join(each.script for each in last() if each.word == "RUN")
+    scripts = " ".join(each.rest for each in last() if each.word == "RUN")
 
     assert re.search(r"\b(apt|apt-get|apk|pip|gcc|make|curl|wget)\b", scripts) is None
     assert [each.flags for each in last() if each.word == "COPY"] == [["--from=build"]]
@@ -65,10 +65,19 @@ def test_the_last_stage_has_no_installer_at_work() -> None:
 def test_packages_are_installed_by_hash() -> None:
     """pip checks every file against the lock, takes wheels only, and resolves nothing."""
     build = stages()["build"]
-    wanted = next(each.script for each in build.all("RUN") if "-r requirements-runtime.lock" in each.script)
+    wanted = next(each.rest for each in build.all("RUN") if "-r requirements-runtime.lock" in each.rest)
 
     assert {"--require-hashes", "--no-deps"} <= set(wanted.split())
     assert "--only-binary :all:" in wanted
+
+
+def test_no_cache_of_a_builder_is_named() -> None:
+    """Packages are fetched for the image and kept nowhere else: no mount, no path below anybody's home."""
+    text = FILE.read_text("utf-8")
+
+    assert all("--no-cache-dir" in each.rest for each in stages()["build"].all("RUN") if " install " in each.rest)
+    assert "--mount" not in text
+    assert re.search(r"/(?:root|home)/", text) is None
 
 
 def test_it_runs_as_a_user_without_rights() -> None:
