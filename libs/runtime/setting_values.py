@@ -57,8 +57,17 @@ def one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def _is_host(text: str) -> bool:
+    """Whether *text* can be looked up, or is an address; what an empty or endless label would raise later has no name of ours."""
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
 def host(text: str) -> str:
-    if _HOST.fullmatch(text) is None:
+    if _HOST.fullmatch(text) is None or not _is_host(text):
         raise ValueError("is not a host name or an address to listen on")
     return text
 
@@ -66,14 +75,18 @@ def host(text: str) -> str:
 def directory(text: str) -> Path:
     if "\0" in text:
         raise ValueError("is not a path")
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("is not a path: there is no such user, or none with a home") from None
 
 
 def database_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         places = parts.netloc.rpartition("@")[2].split(",")  # of several the driver tries one after the other
-        is_postgres = parts.scheme in ("postgresql", "postgres") and all(_PORT_OF.fullmatch(place) for place in places)
+        found = [_PORT_OF.fullmatch(place) for place in places]
+        is_postgres = parts.scheme in ("postgresql", "postgres") and all(each and _is_host(each[1]) for each in found)
     except ValueError:
         is_postgres = False
     if not is_postgres:
@@ -86,7 +99,7 @@ def brokers(text: str) -> str:
     items = [item.strip() for item in text.split(",")]
     for item in items:
         name, colon, number = item.rpartition(":")
-        if not colon or _HOST.fullmatch(name.strip("[]")) is None:
+        if not colon or _HOST.fullmatch(name.strip("[]")) is None or not _is_host(name):
             raise ValueError("is not a comma list of host:port")
         port(number)
     return ",".join(items)

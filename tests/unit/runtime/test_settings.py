@@ -64,6 +64,10 @@ def test_kafka_changes_the_number_of_partitions() -> None:
         ("FLIQ_PORT", "tcp://10.0.0.1:80", "FLIQ_PORT: 'tcp://10.0.0.1:80' is not a port (1–65535)"),
         ("FLIQ_ADMIN_PORT", "8080", "FLIQ_ADMIN_PORT: 8080 is taken by FLIQ_PORT; each needs its own"),
         ("FLIQ_HOST", "a b", "FLIQ_HOST: 'a b' is not a host name or an address to listen on"),
+        ("FLIQ_HOST", "a..b", "FLIQ_HOST: 'a..b' is not a host name or an address to listen on"),
+        ("FLIQ_HOST", "a" * 64, "FLIQ_HOST: '" + "a" * 57 + "...' is not a host name or an address to listen on"),
+        ("FLIQ_DATA_DIR", "~nobody-of-that-name/x", "FLIQ_DATA_DIR: '~nobody-of-that-name/x' is not a path"),
+        ("FLIQ_KAFKA_CA_FILE", "~nobody-of-that-name", "FLIQ_KAFKA_CA_FILE: '~nobody-of-that-name' is not a path"),
         ("FLIQ_RETRY_BASE_SECONDS", "nan", "FLIQ_RETRY_BASE_SECONDS: 'nan' is not a number of seconds (0.001–3600)"),
         ("FLIQ_RETRY_BASE_SECONDS", "-1", "FLIQ_RETRY_BASE_SECONDS: '-1' is not a number of seconds (0.001–3600)"),
         (
@@ -74,6 +78,7 @@ def test_kafka_changes_the_number_of_partitions() -> None:
         ("FLIQ_FIRE_LEAD_MS", "1.5", "FLIQ_FIRE_LEAD_MS: '1.5' is not a number of milliseconds (0–10000)"),
         ("FLIQ_LOG_FORMAT", "xml", "FLIQ_LOG_FORMAT: 'xml' is not one of console, json"),
         ("FLIQ_KAFKA_BOOTSTRAP", "broker", "FLIQ_KAFKA_BOOTSTRAP: 'broker' is not a comma list of host:port"),
+        ("FLIQ_KAFKA_BOOTSTRAP", "a..b:9092", "FLIQ_KAFKA_BOOTSTRAP: 'a..b:9092' is not a comma list of host:port"),
         ("FLIQ_EGRESS_DENY", "10.0.0.1/8", "FLIQ_EGRESS_DENY: '10.0.0.1/8' is not a comma list of networks"),
         ("FLIQ_NODE", "a/b", "FLIQ_NODE: 'a/b' is not a name (1–64 of letters, digits, _ . -)"),
         ("FLIQ_CRASH_AT", "x", "FLIQ_CRASH_AT: 'x' is not a crash point (name:n, n from 1)"),
@@ -89,6 +94,7 @@ def test_a_wrong_value_is_refused_in_one_line(name: str, value: str, message: st
     ("name", "value"),
     [
         ("FLIQ_DATABASE_URL", "mysql://root:hunter2@db/x"),
+        ("FLIQ_DATABASE_URL", "postgresql://root:hunter2@a..b/x"),
         ("FLIQ_BOOTSTRAP_TOKENS", "hunter2"),
         ("FLIQ_BOOTSTRAP_TOKENS", "a=hunter2,b"),
         ("FLIQ_BOOTSTRAP_TOKENS", "a=hunter2,b=hunter2"),
