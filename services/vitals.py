@@ -12,7 +12,7 @@ a loop that hangs, dies, or goes round without effect is found the same way. An 
 
 Readers that wait on purpose, because no more work can be held, do not stand; and being slow is no reason, while it goes on.
 
-Source: reliability.md, I22; incident Uploadcare 2024 (health green, nothing delivered).
+Source: docs/adr/0008-telemetry.md; incident Uploadcare 2024 (health green, nothing delivered).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Admission: which records of a partition count.
 Every reader applies this same rule to the same order of records, so all of them agree on who decided what, without talking to
 each other: fencing lives in the log. Facts are never fenced: dropping one would lose what a caller was promised.
 
-Source: architecture.md, section 2.2.
+Source: ARCHITECTURE.md, "Facts and decisions".
 """
 
 from libs.events import Claim, OwnerClaimed

@@ -30,7 +30,7 @@ Example.  ``0 0 13 * 5``: both day fields are restricted, so midnight of every 1
 Not safe.  Instants outside 1970-2199 are refused (ValueError). An expression may be accepted and go quiet later: 29
 February skips 2100, and ``0 0 29 2 */7`` waits for a leap day on a Sunday. ``next_after`` then answers None.
 
-Source: api-contract "cron", "Missed ticks"; crontab(5) and entry.c of Vixie cron 3.0 as shipped by Debian.
+Source: docs/api.md, "Schedules"; crontab(5) and entry.c of Vixie cron 3.0 as shipped by Debian.
 """
 
 from __future__ import annotations

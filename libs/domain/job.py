@@ -11,7 +11,7 @@ the property tests and the documentation read it.
 
 `evolve` is total: an event that does not apply leaves the state as it is, the same object, and whoever folds can count it.
 
-Source: architecture.md, section 2.2.
+Source: ARCHITECTURE.md, "Facts and decisions"; docs/job-lifecycle.md is drawn from the table below.
 """
 
 from collections.abc import Mapping

@@ -11,7 +11,7 @@ Obligations: what a partition's owner owes next, and when, as a pure function of
 Nothing else drives the system, so recovery is: load the states, ask this module, go on. Obligations are monotone in time: what is
 owed stays owed until a decision is folded.
 
-Source: architecture.md, sections 2.2 and 5.
+Source: ARCHITECTURE.md, "Facts and decisions", "A job's life".
 """
 
 from typing import Final

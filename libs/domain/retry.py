@@ -5,7 +5,7 @@ The back-off of attempt n is ``base × 2^(n−1)``, at most an hour. The delay i
 that window is cut at an hour as well: nothing ever waits longer, and jobs that fail for long stay spread over 45-60 min
 instead of meeting at the cap.
 
-Source: exponential back-off; api-contract "Retries".
+Source: exponential back-off; docs/api.md, "Retries".
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-DELAY_MAX_MS: Final = 3_600_000  # one hour, for back-off and Retry-After alike; api-contract
-JITTER_SHARE: Final = 0.25  # ±, of the back-off; api-contract
+DELAY_MAX_MS: Final = 3_600_000  # one hour, for back-off and Retry-After alike; docs/api.md, "Retries"
+JITTER_SHARE: Final = 0.25  # ±, of the back-off; the same
 
 _DOUBLINGS_MAX: Final = 64  # keeps 2^(n−1) a small number for any n; an hour is reached long before for any usable base
 

@@ -11,7 +11,7 @@ Invariants
     3. A record of an unknown type or version that must be understood stops the reader, before it has moved past it.
     4. A record that cannot be read is counted and skipped.
 
-Source: architecture.md, section 2.2.
+Source: ARCHITECTURE.md, "Facts and decisions".
 """
 
 from typing import Final

@@ -32,7 +32,7 @@ NO_ANSWER: Final = frozenset(
     }
 )
 
-RETRY_AFTER_CAP_MS = 3_600_000  # one hour; api-contract "Retries"
+RETRY_AFTER_CAP_MS = 3_600_000  # one hour; docs/api.md, "Retries"
 _RETRY_AFTER_STATUS = (429, 503)
 _SECONDS = re.compile(r"[0-9]{1,12}")
 

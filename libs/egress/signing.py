@@ -7,7 +7,7 @@ with body `1`). Standard Webhooks signs `{id}.{timestamp}.{body}`, which cannot 
 
 While a secret is being rotated old and new both sign, so that a target may change over when it likes.
 
-Source: api-contract "Signing"; github.com/standard-webhooks/standard-webhooks spec.
+Source: docs/api.md, "Signatures"; github.com/standard-webhooks/standard-webhooks spec.
 """
 
 from __future__ import annotations

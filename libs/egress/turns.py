@@ -24,7 +24,7 @@ first kind start, then the healthy one. Account B's first call starts at once.
 Not safe.  The number that may wait is the caller's business (`waiting_count`); calls that need not be made any more are
 taken in turn like others, and the caller releases them at once.
 
-Source: architecture.md, section 5 "Back-pressure"; deficit round robin (Shreedhar and Varghese) with a quantum of one.
+Source: deficit round robin (Shreedhar and Varghese) with a quantum of one.
 """
 
 from __future__ import annotations

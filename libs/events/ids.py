@@ -8,7 +8,7 @@ Written in lower-case Crockford base 32 (26 characters) behind a prefix that nam
 Because the partition is inside, growing the number of partitions never re-hashes an id: an id stays where it was born.
 Ids made from the log (a tick's job, an execution) are hashes, so that whoever decides again decides the same id.
 
-Source: architecture.md, section 2, "Ids"; the ULID specification for the alphabet and the ordering.
+Source: ARCHITECTURE.md, "The log"; the ULID specification for the alphabet and the ordering.
 """
 
 import re

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from libs.store.errors import answer_call
 
-ROTATION_OVERLAP_S: Final = 86_400.0  # api-contract "Signing": old and new both sign for 24 h
+ROTATION_OVERLAP_S: Final = 86_400.0  # docs/api.md, "Signatures": old and new both sign for 24 h
 _FIRST_TOKEN_LOCK: Final = 0x666C6972
 
 _INSTANTS: Final = ", ".join(

@@ -15,7 +15,7 @@ aiohttp parses (llhttp, in C) and frames; this module changes four things about 
 Deadlines cost nothing per request: each connection carries one number, and one task looks at all of them every
 `SWEEP_S`.
 
-Source: aiohttp 3.14 web_protocol.py and _http_parser.pyx; reliability.md, findings 10, table P.
+Source: aiohttp 3.14 web_protocol.py and _http_parser.pyx.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ Attempt: one due event and its spec as an HTTP request, and what became of it as
 
 The caller's own headers come first, then Fliq's.
 
-Source: api-contract.md, "Headers to targets", "Signing".
+Source: docs/api.md, "What a target receives", "Signatures".
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,7 @@ Waiting for E - 1 takes out of the snapshot every attempt whose outcome already 
 A gap, a truncated log, or a record that must be understood stops the partition: it is tried again, never passed over. In front of
 the last the service gives the partition up, so that a process of a newer build can take it.
 
-Source: architecture.md, section 5, "Dispatcher start", "Watchdog", "Back-pressure".
+Source: ARCHITECTURE.md, "Tables" (Dispatcher start).
 """
 
 import asyncio

@@ -20,7 +20,7 @@ Invariants
 
 Not safe: two deciders of one partition may both run; admission makes all but one of them harmless.
 
-Source: architecture.md, sections 2.2, 4, 4.1 and 5; modelled in tests/simulation.
+Source: ARCHITECTURE.md, "Facts and decisions"; modelled in tests/simulation.
 """
 
 from collections.abc import Callable, Container, Iterable

@@ -12,7 +12,7 @@ all others; whenever few of its jobs are left in memory, its earliest ones are l
 
 While rows are on their way the owner evicts nothing: what was in memory when the query began is newer than the rows and wins.
 
-Source: architecture.md, section 4.1 "Hierarchy".
+Source: ARCHITECTURE.md, "Tables".
 """
 
 from collections.abc import Callable

@@ -8,7 +8,7 @@ Partition owner: the I/O around one decider, from taking a partition over to giv
 An append that failed may still land. Nobody guesses: the owner resigns, and the claim that follows is ordered behind whatever it
 left in the log.
 
-Source: architecture.md, sections 4 (take-over, hand-off), 4.1 (horizon) and 6.
+Source: ARCHITECTURE.md, "Facts and decisions", "Tables" (Leases), "What happens when something dies".
 """
 
 import asyncio

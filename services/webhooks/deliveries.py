@@ -26,7 +26,7 @@ from libs.runtime.tracing import NO_TRACING, Tracing
 from services.webhooks.payload import TerminalEvent, finished, not_made, outgoing
 from services.webhooks.ports import Egress, Meter
 
-TIMEOUT_S: Final = 10.0  # api-contract "Webhook"
+TIMEOUT_S: Final = 10.0  # docs/api.md, "Webhooks"
 TOTAL: Final = 200
 PER_HOST: Final = 20
 LANE_MAX: Final = 1_000  # POSTs of one account that may wait for one host

@@ -5,7 +5,7 @@ Follower: one partition under one lease, from its saved position on.
     follow  admitted job.finished and job.cancelled that have a webhook -> spec -> delivery
     save    each second: the position below which everything is done, so that a crash repeats no more than that
 
-Source: architecture.md, section 5, "Terminal / webhook".
+Source: ARCHITECTURE.md, "A job's life", "What happens when something dies".
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

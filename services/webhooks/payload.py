@@ -1,7 +1,7 @@
 """
 Payload: what the caller is told, exactly the six documented fields, and the request that carries them. Pure.
 
-Source: api-contract.md, "Webhooks", "Signing".
+Source: docs/api.md, "Webhooks", "Signatures".
 """
 
 from collections.abc import Sequence

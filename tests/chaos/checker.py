@@ -11,7 +11,7 @@ around a fault, not otherwise, and of ten thousand one may be missing after faul
 
 A name of INVARIANTS that is missing from the answer held. `tests/chaos/planted.py` shows for each that it can fail.
 
-Source: reliability.md, section 3; the Chronos test of Jepsen for the shape.
+Source: the Chronos test of Jepsen for the shape.
 """
 
 from __future__ import annotations

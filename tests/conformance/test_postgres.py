@@ -71,7 +71,7 @@ def own_server() -> Iterator[EmbeddedPostgres]:
 
 
 async def test_the_server_restarts_under_the_log(own_server: EmbeddedPostgres) -> None:
-    """F24: the server stops and starts again while callers append and a reader tails: no gap, nothing lost, nobody hangs."""
+    """The server stops and starts again while callers append and a reader tails: no gap, nothing lost, nobody hangs."""
     async with running(own_server.dsn) as log:
         returned: dict[int, str] = {}
         failed: set[str] = set()

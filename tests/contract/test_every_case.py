@@ -13,19 +13,15 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
+# How many cases each table of attacks has: U addresses, R addresses that change afterwards, H headers and methods, B bodies,
+# P protocol, A tokens, T other accounts, V what targets answer, C callers at once.
 TABLES = {"U": 45, "R": 9, "H": 18, "B": 18, "P": 9, "A": 9, "T": 6, "V": 9, "C": 5}
 # Table X is not counted: X1 is tested for logs, metrics and answers (test_attack_secrets.py), X2 to X4 are about encryption
 # at rest, which is not built.
 OUT_OF_SCOPE: dict[str, str] = {}  # case -> why it has no test
-# Sentences without a test here, and why.
-NOT_TESTABLE = {
-    "All requests are over HTTPS": "Fliq speaks HTTP; TLS ends in front of it",
-    "Base URL: https://job.enkiduck.com/v1": "the host is the operator's; that paths begin with /v1 is test_errors_have_one_shape",
-    "Never expose your token in client-side code": "advice to people",
-    "Generate tokens in Settings → API Tokens": "there is no such page; POST /v1/tokens is test_tokens_have_a_checksum",
-    "FLIQ_KAFKA_BOOTSTRAP": "no Kafka broker here; its parsing is test_kafka_changes_the_number_of_partitions",
-}
-# What the contract says -> the test that shows it. Quotations may be shortened, never changed.
+# What the contract says -> the test that shows it. Quotations may be shortened, never changed. Without a test are: that requests
+# are over HTTPS (TLS ends in front of Fliq), the host of the base URL (the operator's), the advice about client-side code, and the
+# page that generates tokens (there is none; POST /v1/tokens does it).
 SHOWN = {
     "Pass your API token in the Authorization header as a Bearer token": "contract/test_auth.py::test_malformed",
     "Request and response bodies are JSON": "contract/test_sentences.py::test_every_answer_is_json",
@@ -152,6 +148,7 @@ SHOWN = {
     "FLIQ_BOOTSTRAP_TOKENS": "e2e/process/test_first_start.py::test_from_the_first_start_to_the_second",
     "FLIQ_EGRESS_ALLOW": "contract/test_attack_targets.py::test_a_target_that_is_denied_when_it_fires",
     "FLIQ_RETRY_BASE_SECONDS": "e2e/test_retries.py::test_a_failing_target_is_tried_again_with_back_off",
+    "FLIQ_KAFKA_BOOTSTRAP": "unit/runtime/test_settings.py::test_kafka_changes_the_number_of_partitions",
     "FLIQ_DAILY_EXECUTION_LIMIT": "contract/test_sentences.py::test_daily_limit",
     "FLIQ_LOG_LEVEL, FLIQ_LOG_FORMAT": "unit/runtime/test_logging.py::test_below_the_level_nothing_is_written",
 }

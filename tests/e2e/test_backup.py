@@ -1,4 +1,4 @@
-"""Backup and restore, as docs/operations.md describes them (F30)."""
+"""Backup and restore, as docs/operations.md describes them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Poison: records that nobody of ours would write, appended behind Fliq's back. They stop their own job and nothing else (F21).
+Poison: records that nobody of ours would write, appended behind Fliq's back. They stop their own job and nothing else.
 
 Each kind is appended for one job of its own; a healthy job in the same partition fires on time, and the tables stay the fold
 of the log.

@@ -1,4 +1,4 @@
-"""A rolling upgrade: two builds at work on the same log and tables, and the way back (F51; architecture.md, section 2.1)."""
+"""A rolling upgrade: two builds at work on the same log and tables, and the way back."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ async def test_an_idle_fliq_is_ready() -> None:
 
 
 async def test_a_log_that_is_gone_is_said_within_a_minute() -> None:
-    """I22: the log stopped: unready, and ready again as soon as it answers."""
+    """The log stopped: unready, and ready again as soon as it answers."""
     async with world() as w:
         await w.log.stop()
         await w.pass_(MINUTE_MS)
@@ -150,7 +150,7 @@ async def test_a_partition_that_does_not_answer_is_not_the_log() -> None:
 
 
 async def test_a_reader_that_stands_is_said_within_a_minute() -> None:
-    """I22: a loop that hangs is found by what it does not do, and named with partition and position."""
+    """A loop that hangs is found by what it does not do, and named with partition and position."""
     async with world() as w:
         w.reader.at = {0: -1}
         await w.write()

@@ -37,7 +37,7 @@ under full load, until it ends.
 Not safe: a connection pooler in transaction mode between this process and the server (sessions and prepared statements are needed);
 fsync = off; a replica that is promoted without having had every commit (synchronous_standby_names decides).
 
-Source: architecture.md, section 5, "Embedded PgLog append"; PostgreSQL manual, "Read Committed Isolation Level".
+Source: PostgreSQL manual, "Read Committed Isolation Level".
 """
 
 from libs.log.postgres.adapter import PostgresLog

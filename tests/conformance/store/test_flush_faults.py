@@ -1,4 +1,4 @@
-"""Flushes while the database misbehaves: written once or not at all, and known in the end (reliability.md F24 to F28)."""
+"""Flushes while the database misbehaves: written once or not at all, and known in the end."""
 
 import asyncio
 import os
