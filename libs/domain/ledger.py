@@ -80,7 +80,6 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     schedule: ScheduleState | None = None
 
 
-_VOID = Applied(Verdict.VOID)
 _SKIPPED = Applied(Verdict.SKIPPED)
 
 

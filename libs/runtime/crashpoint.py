@@ -65,9 +65,3 @@ def arm(name: str, passes: int) -> None:
     if passes < 1:
         raise ValueError("FLIQ_CRASH_AT: a crash point fires at its first pass or a later one")
     _armed, _passes_left = name, passes
-
-
-def disarm() -> None:
-    """Forget what was armed (tests)."""
-    global _armed, _passes_left
-    _armed, _passes_left = None, 0

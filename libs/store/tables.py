@@ -151,7 +151,7 @@ class Tables:
             await connection.execute(HOLD)
             position, claim = await _progress(connection, partition)
             found = await connection.fetch(f"{rows.SELECT_JOB} WHERE part = $1 AND status = 1 AND NOT held", partition)
-        return Snapshot(position, claim, [_due(job) for job in await _jobs(found)])
+        return Snapshot(position, claim, [due_of(job) for job in await _jobs(found)])
 
     @store_call
     async def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
@@ -222,7 +222,7 @@ async def _progress(connection: Any, partition: int) -> tuple[int, Claim | None]
     return row["position"], claim
 
 
-def _due(job: JobState) -> AttemptDue:
+def due_of(job: JobState) -> AttemptDue:
     """Return the event that made *job* run, as far as its consumers need it."""
     return AttemptDue(
         job_id=job.job_id,

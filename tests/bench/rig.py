@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from tests.bench.child import Child
 from tests.bench.figures import share
-from tests.bench.usage import Meter, postgres_of, rss_mb
+from tests.bench.usage import Meter, rss_mb
 from tests.fakes.running import TOKEN, RunningFliq
 
 _began_s = time.perf_counter()
@@ -129,10 +129,6 @@ class Rig:
         """Return PostgreSQL's version, from its data directory."""
         found = list(Path(self.fliq.settings["FLIQ_DATA_DIR"]).rglob("PG_VERSION"))
         return found[0].read_text().strip() if found else "?"
-
-    @property
-    def postgres_count(self) -> int:
-        return len(postgres_of(self.pid))
 
 
 def now_ms() -> int:

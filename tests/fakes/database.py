@@ -15,13 +15,12 @@ import msgspec
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.events import AttemptDue, Claim, Spec
-from libs.events.ids import execution_id
+from libs.events import Claim, Spec
 from libs.store.accounts import Token
-from libs.store.changes import DAY_MS, ExecutionRow, Flush
+from libs.store.changes import ExecutionRow, Flush
 from libs.store.idempotency import Reservation
 from libs.store.leases import Lease
-from libs.store.tables import Snapshot
+from libs.store.tables import Snapshot, due_of
 
 _ABSENT: Any = object()
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -193,7 +192,7 @@ class Database:
     def running(self, partition: int) -> Snapshot:
         position, claim = self.progress(partition)
         jobs = [job for job in self._jobs(partition) if job.status is JobStatus.RUNNING and not job.held]
-        return Snapshot(position, claim, [_due(job) for job in jobs])
+        return Snapshot(position, claim, [due_of(job) for job in jobs])
 
     def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
         return {known: _spec_of(self.specs_by_id[known]) for known in ids if known in self.specs_by_id}
@@ -378,21 +377,3 @@ class Database:
         self._write(self.role_positions, (role, lease.partition), (position, claim))
         self._commit(is_durable=True)
         return True
-
-
-def _due(job: JobState) -> AttemptDue:
-    return AttemptDue(
-        job_id=job.job_id,
-        account=job.account,
-        at=job.fire_at,
-        attempt=job.attempt,
-        execution_id=execution_id(job.job_id, job.attempt),
-        not_before=job.fire_at,
-        scheduled_at=job.scheduled_at,
-        timeout_ms=job.timeout_ms,
-        spec_id=job.spec_id,
-        schedule_id=job.schedule_id,
-    )
-
-
-__all__ = ["DAY_MS", "Commit", "Database", "LeaseRow"]

@@ -140,13 +140,6 @@ async def client(fliq: RunningFliq) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def other_client(fliq: RunningFliq) -> AsyncIterator[Client]:
-    """A client of another account."""
-    async with Client(fliq.url, OTHER_TOKEN) as client:
-        yield client
-
-
-@pytest.fixture
 async def sink() -> AsyncIterator[Sink]:
     async with Sink() as sink:
         yield sink
