@@ -173,7 +173,8 @@ async def open_log(
             raise StartError(f"{place}there is no log yet: start the services first")
         count = partitions or found or settings.partition_count
         if settings.partitions is not None and partitions is None and settings.partitions != count:
-            _log.warning("the log keeps its number of partitions", FLIQ_PARTITIONS=settings.partitions, log=count)
+            reason = f"FLIQ_PARTITIONS is {settings.partitions}: `fliq partitions grow` adds to a log that is there"
+            _log.warning("the log keeps its number of partitions", partitions=count, reason=reason)
         if settings.kafka_bootstrap is None:
             log = PostgresLog(dsn, partitions=count)
         else:

@@ -27,8 +27,8 @@ job job_id trace_id span_id schedule schedule_id execution execution_id account 
 position positions from_position to_position epoch claim end lag event_type records poison schema
 attempt attempt_num attempts outcome status status_code method route url webhook_url target host port
 count counts rows bytes limit size members missed_count pending in_flight due queued dropped
-duration_ms lateness_ms wait_s timeout_s pause_s retry_after_ms backoff_s elapsed_s skew_ms lead_ms
-address admin_address data_dir database kafka path mode name topic settings adopted
+duration_ms lateness_ms wait_s timeout_s pause_s retry_after_ms backoff_s elapsed_s skew_ms step_ms lead_ms
+address admin_address data_dir database kafka path mode name topic group connection replicas settings adopted
 """
 ALLOWED: frozenset[str] = frozenset(_WORDS.split())
 

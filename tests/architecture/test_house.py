@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from libs.runtime.redaction import ALLOWED
+
 ROOT = Path(__file__).parents[2]
 FILE_LINES_MAX = {"libs": 400, "services": 400, "tests": 500}
 FUNCTION_LINES_MAX = 70
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "base", "misc"}
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+LOGGERS = {"log", "_log", "self._log"}
 SERVICES = ("api", "dispatcher", "scheduler", "webhooks")
 
 
@@ -103,3 +107,20 @@ def test_no_home_of_a_developer_is_in_the_tree() -> None:
     ]
 
     assert named == []
+
+
+def test_every_field_of_a_log_line_leaves() -> None:
+    """A line whose fields are not on the list of what may leave says that something happened, and not what."""
+    withheld = [
+        f"{place(path)}:{call.lineno}: {keyword.arg}"
+        for path in modules("libs", "services")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in LEVELS
+        and ast.unparse(call.func.value) in LOGGERS
+        for keyword in call.keywords
+        if keyword.arg is not None and keyword.arg != "exc_info" and keyword.arg not in ALLOWED
+    ]
+
+    assert withheld == []
