@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import inspect
-import os
 import sys
-from collections.abc import Sequence
 
-import services.up
-from libs.runtime.config import Settings, SettingsError
-from services.api.auth import is_well_formed
-from services.parts import StartError
-from services.up.run import Up
+try:
+    import argparse
+    import asyncio
+    import inspect
+    import os
+    from collections.abc import Sequence
+
+    import services.up
+    from libs.runtime.config import Settings, SettingsError
+    from services.api.auth import is_well_formed
+    from services.parts import StartError
+    from services.up.run import Up
+except KeyboardInterrupt:  # this takes a third of a second, in which many think better of it
+    sys.exit(130)
 
 OPTIONS = {"apis": "api", "schedulers": "scheduler", "dispatchers": "dispatcher", "webhooks": "webhooks"}
 
@@ -38,8 +42,8 @@ def _count(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; returns the exit code."""
-    args = build_parser().parse_args(arguments)
     try:
+        args = build_parser().parse_args(arguments)
         settings = Settings.from_env(os.environ, is_token=is_well_formed)
         counts = {role: getattr(args, option) for option, role in OPTIONS.items()}
         return asyncio.run(Up(settings, counts, os.environ).run())
@@ -49,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StartError as error:
         sys.stderr.write(f"fliq: {error}\n")
         return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
 
 
 if __name__ == "__main__":
