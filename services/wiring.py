@@ -258,7 +258,7 @@ def _heartbeats(parts: Parts, scheduler: SchedulerService) -> Loop:
         clock=parts.clock,
         period_ms=parts.settings.heartbeat_s * 1000,
         partition_count=parts.partitions,
-        leads=scheduler.leads,
+        decides=scheduler.decides,
     )
     return Loop("heartbeats", heartbeats.run)
 

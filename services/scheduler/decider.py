@@ -12,7 +12,7 @@ Theory of operation
     read a record -> fold it -> what is owed now? -> decide -> (append) -> read it back -> fold it -> ...
 
 Invariants
-    1. A decision is made only while `leading`, and never while one for the same job stands in the overlay.
+    1. A decision is made only while `is_deciding`, and never while one for the same job stands in the overlay.
     2. State changes only by records read back, the decider's own included.
     3. Every waiting job whose owed instant is before the horizon is in the wheel, in the overlay, urgent, or waits for credit;
        or its account is in the backlog.
@@ -79,7 +79,7 @@ class Decider:
         """
         self.ledger = ledger
         self.claim = claim
-        self.leading = False
+        self.is_deciding = False
         self.superseded = False
         self.horizon_at = horizon_at
         self.credit = Credit(credit)
@@ -146,7 +146,7 @@ class Decider:
         Args:
             early_ms: write due events this much earlier still; used before handing the partition over.
         """
-        if not self.leading or self.superseded:
+        if not self.is_deciding or self.superseded:
             return []
         decisions: list[Event] = []
         lead_ms = self._lead_ms + early_ms
@@ -195,7 +195,7 @@ class Decider:
 
     def next_decision_at(self) -> int | None:
         """Return the instant at which `decide` should be called next; `AT_ONCE` for now, None when nothing is in sight."""
-        if not self.leading or self.superseded:
+        if not self.is_deciding or self.superseded:
             return None
         if self._urgent or self._again:
             return AT_ONCE
@@ -234,13 +234,13 @@ class Decider:
         ours = item.nonce == self.claim.nonce
         admitted = applied.verdict is Verdict.APPLIED
         if ours and admitted:
-            self.leading = True
+            self.is_deciding = True
             for job_id, job in self.ledger.jobs.items():
                 self._arm(job_id, job)
             for schedule_id, schedule in self.ledger.schedules.items():
                 self._arm(schedule_id, schedule)
-        elif ours or (admitted and (self.leading or item.epoch >= self.claim.epoch)):
-            self.leading = False
+        elif ours or (admitted and (self.is_deciding or item.epoch >= self.claim.epoch)):
+            self.is_deciding = False
             self.superseded = True
 
     def _read_back(self, item: Event | Unknown | Unreadable) -> None:

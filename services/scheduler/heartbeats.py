@@ -22,14 +22,14 @@ class Heartbeats:
     """Asks for one heartbeat in every *period_ms*, for as long as `run` runs."""
 
     def __init__(
-        self, *, event_log: Log, clock: Clock, period_ms: int, partition_count: int, leads: Callable[[int], bool]
+        self, *, event_log: Log, clock: Clock, period_ms: int, partition_count: int, decides: Callable[[int], bool]
     ) -> None:
-        """Ask on *event_log* whenever it is the turn of a partition that *leads* says is led here."""
+        """Ask on *event_log* whenever it is the turn of a partition that *decides* says is decided for here."""
         self._log = event_log
         self._clock = clock
         self._period_ms = period_ms
         self._partition_count = partition_count
-        self._leads = leads
+        self._decides = decides
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -41,7 +41,7 @@ class Heartbeats:
             if self._clock.now() < slot_at - AHEAD_MS:
                 continue
             partition = partition_of_slot(slot_at, self._period_ms, self._partition_count)
-            if self._leads(partition):
+            if self._decides(partition):
                 await self._ask(slot_at, partition)
 
     async def _ask(self, slot_at: int, partition: int) -> None:

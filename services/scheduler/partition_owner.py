@@ -118,7 +118,7 @@ class PartitionOwner:
     ) -> None:
         """Prepare to own *lease*'s partition; nothing happens before `run`."""
         self.partition = lease.partition
-        self.leading = asyncio.Event()
+        self.deciding = asyncio.Event()
         self._lease = lease
         self._node = node
         self._log = event_log
@@ -188,7 +188,7 @@ class PartitionOwner:
         except (LogError, StoreUnavailable, TablesMoved) as error:
             raise _resignation(error) from error
         finally:
-            self.leading.clear()
+            self.deciding.clear()
             self._timer.cancel()
 
     async def hand_off(self) -> None:
@@ -276,10 +276,10 @@ class PartitionOwner:
                     self._metrics.missed_ticks.inc(item.missed_count)
             if decider.superseded:
                 raise Resigned("superseded: a newer claim stands in the log")
-            if decider.leading and not self.leading.is_set():
-                log.debug("leading", partition=self.partition, epoch=self._claim.epoch, position=self.position)
-                self.leading.set()
-                crash_at("scheduler.leading")
+            if decider.is_deciding and not self.deciding.is_set():
+                log.debug("deciding", partition=self.partition, epoch=self._claim.epoch, position=self.position)
+                self.deciding.set()
+                crash_at("scheduler.deciding")
             self._wake_flusher()
             self._decide()
             await pace.turn()

@@ -74,10 +74,10 @@ class SchedulerService:
         """The owners by partition."""
         return self._owners
 
-    def leads(self, partition: int) -> bool:
+    def decides(self, partition: int) -> bool:
         """Whether decisions for *partition* are made here."""
         owner = self._owners.get(partition)
-        return owner is not None and owner.leading.is_set()
+        return owner is not None and owner.deciding.is_set()
 
     def positions(self) -> dict[int, int]:
         """Return the last position folded, by partition."""
@@ -89,7 +89,7 @@ class SchedulerService:
 
     def ready(self) -> str | None:
         """
-        Return None when every owned partition is led and its folds are saved, else the reason why not.
+        Return None when every owned partition has an owner that decides, and its folds are saved, else the reason why not.
 
         A partition that stands in front of a record which this build does not understand counts as this process's trouble
         until the pause after it is over, when somebody may have taken it who does.
@@ -98,11 +98,11 @@ class SchedulerService:
             return "the tables cannot be written"
         for partition, reason in sorted(self._halted.items()):
             owner = self._owners.get(partition)
-            if owner is None or not owner.leading.is_set():
+            if owner is None or not owner.deciding.is_set():
                 return f"partition {partition}: {reason}"
         if not self._owners:
             return None if self.keeper is not None and self.keeper.is_spare else "no partition is owned yet"
-        waiting = [partition for partition, owner in self._owners.items() if not owner.leading.is_set()]
+        waiting = [partition for partition, owner in self._owners.items() if not owner.deciding.is_set()]
         return f"partitions {waiting} are being taken over" if waiting else None
 
     async def start(self) -> None:
@@ -113,14 +113,14 @@ class SchedulerService:
         await self.keeper.start()
 
     async def stop(self) -> None:
-        """Hand every partition over: write the next second's due events early, save, give the leases back."""
+        """Hand every partition over: write the due events of the next 1.5 s early, save, give the leases back."""
         if self._flushing is None or self._stopping:
             return
         self._stopping = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HAND_OFF_TIMEOUT_S):
-                leading = [owner for owner in self._owners.values() if owner.leading.is_set()]
-                await asyncio.gather(*[owner.hand_off() for owner in leading], return_exceptions=True)
+                deciding = [owner for owner in self._owners.values() if owner.deciding.is_set()]
+                await asyncio.gather(*[owner.hand_off() for owner in deciding], return_exceptions=True)
         crash_at("scheduler.after_hand_off")
         for partition in list(self._runs):
             await self.on_lost(partition)
@@ -130,9 +130,9 @@ class SchedulerService:
         await asyncio.gather(self._flushing, return_exceptions=True)
 
     async def hand_off(self, partition: int) -> None:
-        """Prepare a partition that goes to another process: its due events of the next second are written, its folds saved."""
+        """Prepare a partition that goes to another process: its due events of the next 1.5 s are written, its folds saved."""
         owner = self._owners.get(partition)
-        if owner is not None and owner.leading.is_set():
+        if owner is not None and owner.deciding.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HAND_BACK_TIMEOUT_S):
                     await owner.hand_off()

@@ -40,7 +40,7 @@ POINTS: Final[Mapping[str, Point]] = {
     "log.after_commit": Point("load", (5, 60)),
     "scheduler.before_claim": _START,
     "scheduler.after_claim": _START,
-    "scheduler.leading": _START,
+    "scheduler.deciding": _START,
     "scheduler.after_read": Point("load", (5, 60)),
     "scheduler.before_due": _OFTEN,
     "scheduler.after_due": _OFTEN,

@@ -66,7 +66,7 @@ class DispatcherWithoutAdmission(Dispatcher):
 class OwnerWithoutBarrier(Owner):
     def __init__(self, world: World, part: Partition) -> None:
         super().__init__(world, part)
-        self.decider.leading = True
+        self.decider.is_deciding = True
 
 
 # No overlay: what was decided and not read back is decided again.

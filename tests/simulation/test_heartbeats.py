@@ -35,9 +35,13 @@ async def test_partitions_take_turns() -> None:
     clock = ManualClock()
     log = MemoryLog(partitions=3, clock=clock)
     await log.start()
-    led = {0, 1, 2}
+    decided_here = {0, 1, 2}
     beats = Heartbeats(
-        event_log=log, clock=clock, period_ms=PERIOD_MS, partition_count=3, leads=lambda partition: partition in led
+        event_log=log,
+        clock=clock,
+        period_ms=PERIOD_MS,
+        partition_count=3,
+        decides=lambda partition: partition in decided_here,
     )
     running = asyncio.create_task(beats.run())
     for _ in range(6):
@@ -47,7 +51,7 @@ async def test_partitions_take_turns() -> None:
     assert [partition_of(event.job_id) for event in found[:3]] == [partition_of(event.job_id) for event in found[3:]]
     assert {partition_of(event.job_id) for event in found} == {0, 1, 2}
     assert all(event.at == event.fire_at - AHEAD_MS for event in found)
-    led.clear()
+    decided_here.clear()
     await clock.advance(3 * PERIOD_MS)
     assert len(await asked(log, 3)) == 6, "who does not own a partition asks for nothing"
     running.cancel()
@@ -69,7 +73,7 @@ async def test_a_clock_that_goes_back_does_not_end_the_beat() -> None:
     clock = SetBack()
     log = MemoryLog(partitions=1, clock=clock)
     await log.start()
-    beats = Heartbeats(event_log=log, clock=clock, period_ms=PERIOD_MS, partition_count=1, leads=lambda _: True)
+    beats = Heartbeats(event_log=log, clock=clock, period_ms=PERIOD_MS, partition_count=1, decides=lambda _: True)
     running = asyncio.create_task(beats.run())
     await clock.advance(2 * PERIOD_MS)
     clock.behind_ms = 86_400_000
@@ -86,7 +90,7 @@ async def test_a_heartbeat_that_cannot_be_appended_is_left_out() -> None:
     faults = Faults()
     log = MemoryLog(partitions=1, clock=clock, faults=faults)
     await log.start()
-    beats = Heartbeats(event_log=log, clock=clock, period_ms=PERIOD_MS, partition_count=1, leads=lambda _: True)
+    beats = Heartbeats(event_log=log, clock=clock, period_ms=PERIOD_MS, partition_count=1, decides=lambda _: True)
     running = asyncio.create_task(beats.run())
     faults.plan(LOST)
     await clock.advance(2 * PERIOD_MS)

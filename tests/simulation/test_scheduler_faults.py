@@ -97,7 +97,7 @@ async def test_a_spare_process_is_ready() -> None:
 
 
 async def test_a_halted_partition_is_told_although_others_are_led() -> None:
-    """A record that this build does not understand: not ready, with the reason, until the partition is led again."""
+    """A record that this build does not understand: not ready, with the reason, until somebody decides for the partition again."""
     world = World()
     world.log = MemoryLog(partitions=2, clock=world.clock, faults=world.faults)
     async with running(world):

@@ -163,7 +163,7 @@ async def running(world: World | None = None) -> AsyncIterator[World]:
 
 
 async def test_it_decides_only_after_its_claim_was_read_back() -> None:
-    """The first record of a fresh partition is the claim; the service is ready once it leads."""
+    """The first record of a fresh partition is the claim; the service is ready once it may decide."""
     async with running() as world:
         assert world.service.ready() is None
         assert isinstance((await world.events())[0], OwnerClaimed)

@@ -59,7 +59,7 @@ def no_barrier() -> AbstractContextManager[None]:
 
     def lead_at_once(self: Decider, *args: Any, **options: Any) -> None:
         begin(self, *args, **options)
-        self.leading = True
+        self.is_deciding = True
 
     return patched((Decider, "__init__", lead_at_once))
 

@@ -36,7 +36,7 @@ class Bench:
     """A decider, and a log that is read to it one record at a time."""
 
     def __init__(
-        self, *, credit: int = 1_000, states: Sequence[State] = (), lead: bool = True, gather_ms: int = 1
+        self, *, credit: int = 1_000, states: Sequence[State] = (), decide: bool = True, gather_ms: int = 1
     ) -> None:
         self.decider = Decider(
             Ledger(0),
@@ -48,7 +48,7 @@ class Bench:
             gather_ms=gather_ms,
         )
         self.decider.load(states)
-        if lead:
+        if decide:
             self.read(OURS)
 
     def read(self, *items: Event | Unknown | Unreadable, claim: Claim = CLAIM) -> Applied:

@@ -38,7 +38,7 @@ from tests.unit.scheduler.bench import (
 
 def test_nothing_is_decided_before_the_claim_is_read_back() -> None:
     """Until its own claim comes back admitted, an owner is owed much and decides nothing."""
-    bench = Bench(lead=False)
+    bench = Bench(decide=False)
     bench.read(asked(in_ms=0))
 
     assert bench.decide() == []
@@ -46,26 +46,26 @@ def test_nothing_is_decided_before_the_claim_is_read_back() -> None:
 
     bench.read(OURS)
 
-    assert bench.decider.leading
+    assert bench.decider.is_deciding
     assert bench.kinds() == ["attempt.due"]
 
 
 def test_a_claim_that_is_not_admitted_ends_the_owner() -> None:
-    """An equal epoch came first: this owner never leads, and has to start anew with a higher one."""
-    bench = Bench(lead=False)
+    """An equal epoch came first: this owner never decides, and has to start anew with a higher one."""
+    bench = Bench(decide=False)
     bench.read(OwnerClaimed(epoch=2, nonce="b" * 16, node="m", at=NOW))
 
     assert bench.decider.superseded
     assert bench.read(OURS).verdict is Verdict.VOID
-    assert not bench.decider.leading
+    assert not bench.decider.is_deciding
 
 
 def test_a_lower_claim_before_ours_changes_nothing() -> None:
     """The claim of the owner before us may still stand between the tables and our own."""
-    bench = Bench(lead=False)
+    bench = Bench(decide=False)
     bench.read(OwnerClaimed(epoch=1, nonce="b" * 16, node="m", at=NOW), OURS)
 
-    assert bench.decider.leading
+    assert bench.decider.is_deciding
     assert not bench.decider.superseded
 
 
@@ -84,7 +84,7 @@ def test_a_void_claim_is_passed_over() -> None:
     bench = Bench()
 
     assert bench.read(OwnerClaimed(epoch=2, nonce="b" * 16, node="m", at=NOW)).verdict is Verdict.VOID
-    assert bench.decider.leading
+    assert bench.decider.is_deciding
 
 
 def test_a_gap_in_the_log_is_raised() -> None:
