@@ -21,7 +21,7 @@ MEANING: Final = "have a node hand its partitions over, and wait until it holds 
 TEXT: Final = """\
 Have a node hand its partitions to the others and take none, before its machine goes into maintenance or away.
 
-The scheduler writes what is due within the next second ahead, the dispatcher lets its calls end first (35 s at most), so
+The scheduler writes what is due within the next 1.5 s ahead, the dispatcher lets its calls end first (35 s at most), so
 that nothing fires late or twice. The command waits until the node holds nothing; then stop the process (SIGTERM). The mark
 ends with the process: started again it works again. `--undo` takes it back before. Without --node the nodes are listed.
 

@@ -54,7 +54,7 @@ def main() -> None:
         default="embedded",
         help="kafka: a process for each service on a broker, beside the embedded one",
     )
-    parser.add_argument("--quick", action="store_true", help="a minute instead of six: fewer rounds, fewer jobs")
+    parser.add_argument("--quick", action="store_true", help="a minute instead of four: fewer rounds, fewer jobs")
     parser.add_argument(
         "--long", action="store_true", help="also a million jobs due within the hour, and a rebuild: minutes more"
     )
