@@ -1,0 +1,1 @@
+"""Libs: what the services share, a room each; README.md has the map."""

@@ -6,4 +6,7 @@ Domain: the decisions. Pure functions of state, event and time; now, jitter and 
     ledger        the fold of one partition: admission and evolve together, and what each record did
     obligations   what the owner owes next, and when; recovery is nothing but recomputing it
     retry, cron   when again
+    tail          what a reader that decides nothing sees of a partition
+    heartbeat     the job that Fliq gives itself
+    instants      milliseconds since 1970, as people and other programs read them
 """

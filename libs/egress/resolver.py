@@ -1,7 +1,7 @@
 """
 Resolver: a name to its addresses, once per attempt, remembered by nobody.
 
-A cache would be shared by tenants: one could warm it for another, or learn from its timing what others call. So there is
+A cache would be shared by accounts: one could warm it for another, or learn from its timing what others call. So there is
 none; the system's own resolver (or a node-local DNS cache behind it) is the place for one.
 """
 

@@ -24,20 +24,32 @@ PLURAL = {"webhooks": "webhooks"}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
-    parser.add_argument("--topology", choices=("embedded", "split", "kafka"), default="split")
+    parser = argparse.ArgumentParser(
+        prog="tests.chaos",
+        description=__doc__,
+        epilog=f"kinds of faults: {', '.join(kind.name for kind in KINDS)}\ndocs/chaos.md says what is done and checked",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--topology",
+        choices=("embedded", "split", "kafka"),
+        default="split",
+        help="one process; services apart on PostgreSQL [split]; or on Kafka",
+    )
     parser.add_argument("--seed", type=int, help="draws faults and load; a fresh one by default")
-    parser.add_argument("--minutes", type=_positive, default=3.0)
+    parser.add_argument("--minutes", type=_positive, default=3.0, help="how long [3]")
     parser.add_argument("--faults", type=_count, help="end after so many faults, at the latest after --minutes")
     parser.add_argument("--jobs", type=_count, help="with --faults: not before so many jobs")
-    parser.add_argument("--rate", type=_positive, default=60.0, help="jobs a second")
-    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
-    parser.add_argument("--partitions", type=_count)
+    parser.add_argument("--rate", type=_positive, default=60.0, help="jobs a second [60]")
+    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="of Kafka [1]")
+    parser.add_argument("--partitions", type=_count, help="of the log [4, on Kafka 16]")
     for role, count in SPLIT.items():
-        parser.add_argument(f"--{PLURAL.get(role, role + 's')}", dest=role, type=int, default=count, help="processes")
+        parser.add_argument(
+            f"--{PLURAL.get(role, role + 's')}", dest=role, type=int, default=count, help=f"processes [{count}]"
+        )
     parser.add_argument("--only", default="", help="comma list of kinds of faults")
     parser.add_argument("--without", default="", help="comma list of kinds of faults to leave out")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="folder of the report [.fliq/chaos/<topology>-<seed>-<time>]")
     asked = parser.parse_args()
     named = {*asked.only.split(","), *asked.without.split(",")} - {""}
     if unknown := sorted(named - {kind.name for kind in KINDS}):

@@ -20,7 +20,9 @@ ADDRESS = "address"  # where `make up` finds what runs (services/up/run.py)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tests.kafka", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="tests.kafka", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=("up", "down", "prepare"))
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
     wanted = parser.parse_args()

@@ -1,0 +1,1 @@
+"""Rules, alerts and dashboards on a real Prometheus."""
