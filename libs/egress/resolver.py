@@ -58,7 +58,12 @@ class SystemResolver:
         self._is_closed = False
 
     async def resolve(self, host: str) -> list[str]:
-        """Return the addresses of *host*, asked for as an absolute name so that no search domain applies."""
+        """
+        Return the addresses of *host*, asked for as an absolute name so that no search domain applies.
+
+        Raises:
+            ResolveError: it has none, too many look-ups wait, or the resolver is closed.
+        """
         if self._is_closed:
             raise ResolveError("the resolver is closed")
         if not self._room.acquire(blocking=False):

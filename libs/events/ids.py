@@ -25,7 +25,12 @@ _MAX_MS = (1 << 48) - 1
 
 
 def ulid(ms: int, partition: int, tail: int) -> str:
-    """Return the 26 characters for *ms* (since 1970), *partition* and a 64-bit *tail*."""
+    """
+    Return the 26 characters for *ms* (since 1970), *partition* and a 64-bit *tail*.
+
+    Raises:
+        ValueError: one of them is negative, or too large for its bits.
+    """
     if not (0 <= ms <= _MAX_MS and 0 <= partition < MAX_PARTITIONS and 0 <= tail < 1 << 64):
         raise ValueError("an id holds 48 bits of milliseconds, 16 of partition and 64 of tail")
     value = ms << 80 | partition << 64 | tail

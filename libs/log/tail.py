@@ -44,6 +44,7 @@ class Tail:
 
     @property
     def has_readers(self) -> bool:
+        """Whether somebody waits for more."""
         return bool(self._readers)
 
     def add(self, records: Sequence[Record]) -> None:
@@ -93,6 +94,7 @@ class Tail:
             self._readers.discard(woken)
 
     def wake(self) -> None:
+        """Let all who wait look again."""
         readers, self._readers = self._readers, set()
         for reader in readers:
             if not reader.done():

@@ -88,13 +88,19 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """The address for asyncpg, password included (mask it in logs). Stays the same over restarts by watch()."""
+        """
+        The address for asyncpg, password included (mask it in logs). Stays the same over restarts by watch().
+
+        Raises:
+            EmbeddedPostgresError: it was not started.
+        """
         if not self._dsn:
             raise EmbeddedPostgresError("the embedded PostgreSQL was not started")
         return self._dsn
 
     @property
     def pid(self) -> int | None:
+        """The server's process, None while there is none."""
         return self._server.pid if self._server else None
 
     def is_alive(self) -> bool:

@@ -155,6 +155,7 @@ class Connection:
 
     @property
     def broker_count(self) -> int:
+        """How many brokers are known."""
         return len(self._client.cluster.brokers())
 
     def leader(self, partition: int) -> int | None:
@@ -200,12 +201,14 @@ class Connection:
             ended.set_result(None)
 
     async def send_to_any(self, request: Any) -> Any:
+        """Send *request* to some broker; raises as `send` does, and NotNow while none is known."""
         node = self._client.get_random_node()
         if node is None:
             raise NotNow("no broker is known")
         return await self.send(node, request)
 
     async def send_to_controller(self, request: Any) -> Any:
+        """Send *request* to the cluster's controller; raises as `send` does, and NotNow while none is known."""
         controller = self._client.cluster.controller
         if controller is None:
             await self.refresh()

@@ -52,6 +52,7 @@ def options(timeout_s: float) -> dict[str, Any]:
 
 
 async def connect(dsn: str, timeout_s: float) -> asyncpg.Connection:
+    """Return a connection whose every wait is bounded by *timeout_s*; raises what asyncpg raises."""
     return await asyncpg.connect(dsn, **options(timeout_s))
 
 
