@@ -11,6 +11,9 @@ from typing import Any, Final, NamedTuple
 from libs.store.errors import answer_call
 
 ROTATION_OVERLAP_S: Final = 86_400.0  # docs/api.md, "Signatures": old and new both sign for 24 h
+SECRETS_MAX: Final = (
+    10  # of an account that sign at once: each costs two digests of every body, and a line in two headers
+)
 _FIRST_TOKEN_LOCK: Final = 0x666C6972
 
 _INSTANTS: Final = ", ".join(
@@ -135,11 +138,21 @@ class Accounts:
         return {row["account"]: tuple(row["secrets"]) for row in found}
 
     @answer_call
-    async def rotate_signing_secret(self, account: str, secret: str, *, overlap_s: float = ROTATION_OVERLAP_S) -> None:
-        """Make *secret* the current one of *account*; the one before it goes on signing for *overlap_s*."""
+    async def rotate_signing_secret(self, account: str, secret: str, *, overlap_s: float = ROTATION_OVERLAP_S) -> bool:
+        """
+        Make *secret* the current one of *account*; the one before it goes on signing for *overlap_s*.
+
+        Return False, and change nothing, while `SECRETS_MAX` sign already: none of those was promised less than its time.
+        """
         async with self._pool.acquire() as connection, connection.transaction():
             # Two rotations at once follow each other.
             await connection.execute("SELECT FROM accounts WHERE account = $1 FOR UPDATE", account)
+            count = await connection.fetchval(
+                "SELECT count(*) FROM signing_secrets WHERE account = $1 AND (expires_at IS NULL OR expires_at > now())",
+                account,
+            )
+            if count >= SECRETS_MAX:
+                return False
             await connection.execute(
                 "UPDATE signing_secrets SET expires_at = now() + make_interval(secs => $2::float8)"
                 " WHERE account = $1 AND expires_at IS NULL",
@@ -147,6 +160,7 @@ class Accounts:
                 overlap_s,
             )
             await connection.execute("INSERT INTO signing_secrets (account, secret) VALUES ($1, $2)", account, secret)
+        return True
 
     # --- the installation ---------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,10 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "job_already_fired": (409, "The job's first attempt was admitted as due: it cannot be cancelled any more."),
     "job_not_failed": (409, "Only a failed job can be replayed."),
     "schedule_never_fires": (409, "The schedule's rule has no instant within the next five years."),
+    "too_many_signing_secrets": (
+        409,
+        "The signing secret was replaced so often that ten sign at once; try again later.",
+    ),
     "idempotency_key_reused": (409, "The idempotency key stands for another request."),
     "payload_too_large": (413, "The body is longer than 1 MiB, or the job too large for one record."),
     "uri_too_long": (414, "The request line is too long."),

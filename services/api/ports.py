@@ -112,5 +112,5 @@ class Accounts(Protocol):
     async def signing_secrets(self, accounts: Iterable[str]) -> Mapping[str, Sequence[str]]:
         """Return, for those of *accounts* that have any, the secrets that sign now, the current one first."""
 
-    async def rotate_signing_secret(self, account: str, secret: str) -> None:
-        """Make *secret* the current one; the one before it goes on signing for 24 h."""
+    async def rotate_signing_secret(self, account: str, secret: str) -> bool:
+        """Make *secret* the current one; the one before it goes on signing for 24 h. False when too many sign already."""

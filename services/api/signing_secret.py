@@ -11,7 +11,7 @@ from libs.egress.signing import new_secret
 from services.api import validation
 from services.api.auth import Identity
 from services.api.context import Context
-from services.api.errors import unavailable
+from services.api.errors import ApiError, unavailable
 from services.api.json_body import parse
 from services.api.ports import Accounts
 from services.api.reply import Reply, json_reply
@@ -40,7 +40,9 @@ class SigningSecret:
         raw = await read_json_body(request)
         if raw:
             validation.empty_request(parse(raw))
-        await self._accounts.rotate_signing_secret(identity.account, self._new())
+        if not await self._accounts.rotate_signing_secret(identity.account, self._new()):
+            message = "every secret of the last 24 h still signs, and there are as many as can be; try again later"
+            raise ApiError(409, "too_many_signing_secrets", message)
         return _reply(await self._secrets(identity.account))
 
     async def _secrets(self, account: str) -> Sequence[str]:

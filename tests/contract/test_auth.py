@@ -189,6 +189,11 @@ async def test_signing_secret(api: Client, other: Client) -> None:
     assert second["previous_secrets"] == [first["secret"]]
     assert (await api.call("GET", "/v1/signing-secret"))[1] == second
 
+    answers = [await api.call("POST", "/v1/signing-secret/rotate") for _ in range(9)]
+    assert [status for status, _, _ in answers] == [200] * 8 + [409]
+    assert answers[-1][1]["error"]["code"] == "too_many_signing_secrets"
+    assert (await api.call("GET", "/v1/signing-secret"))[1] == answers[-2][1]
+
 
 async def test_openapi_needs_no_token(service: ApiService) -> None:
     """The OpenAPI document is for everybody."""

@@ -36,7 +36,7 @@ from libs.events import (
 from libs.events.ids import execution_id, partition_of
 from libs.log.memory import Faults, MemoryLog
 from libs.runtime.clock import SeededEntropy, SystemClock
-from libs.store.accounts import Token
+from libs.store.accounts import SECRETS_MAX, Token
 from libs.store.errors import StoreUnavailable
 from libs.store.progress import ProgressWatch
 from services.api.auth import new_token, token_hash
@@ -179,9 +179,12 @@ class Tables:
         self._check()
         return {account: self.secrets[account] for account in accounts if account in self.secrets}
 
-    async def rotate_signing_secret(self, account: str, secret: str) -> None:
+    async def rotate_signing_secret(self, account: str, secret: str) -> bool:
         self._check()
-        self.secrets[account] = [secret, *self.secrets.get(account, [])[:1]]
+        if len(self.secrets.get(account, [])) >= SECRETS_MAX:
+            return False
+        self.secrets[account] = [secret, *self.secrets.get(account, [])]
+        return True
 
 
 class ShiftedClock(SystemClock):

@@ -85,6 +85,16 @@ async def test_rotations_at_once_leave_one_current_secret(accounts: Accounts) ->
     assert sorted((await accounts.signing_secrets(["acme"]))["acme"]) == ["one", "r0", "r1", "r2", "r3", "r4"]
 
 
+async def test_an_account_has_no_more_secrets_than_a_call_can_bear(accounts: Accounts, bench: Bench) -> None:
+    """However many rotate at once, ten sign; when the time of one is over there is room for another."""
+    done = await asyncio.gather(*(accounts.rotate_signing_secret("acme", f"r{n}") for n in range(15)))
+    assert sum(done) == 9
+    assert len((await accounts.signing_secrets(["acme"]))["acme"]) == 10
+    await bench.pool.execute("UPDATE signing_secrets SET expires_at = now() WHERE secret = 'one'")
+    assert await accounts.rotate_signing_secret("acme", "late")
+    assert (await accounts.signing_secrets(["acme"]))["acme"][0] == "late"
+
+
 async def test_the_installations_secrets_are_drawn_once(accounts: Accounts) -> None:
     """Everybody who asks gets the same 32 bytes for a name, and others for another name."""
     values = await asyncio.gather(*(accounts.instance_secret("pepper") for _ in range(10)))
