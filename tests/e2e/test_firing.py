@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Stalls
+from tests.fakes.stalls import Stalls
 from tests.fakes.running import Client, in_seconds, instant_ms
 from tests.fakes.sink import Sink
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Stalls
+from tests.fakes.stalls import Stalls
 from tests.fakes.fold import assert_tables_are_the_fold
 from tests.fakes.kafka import Kafka
 from tests.fakes.running import Client, RunningFliq, in_seconds

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from libs.events.ids import partition_of
-from tests.e2e.conftest import Stalls
+from tests.fakes.stalls import Stalls
 from tests.fakes.client import TOKEN
 from tests.fakes.operating import command, until_held
 from tests.fakes.running import Client, FliqOf, RunningFliq, free_port

@@ -19,7 +19,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from tests.e2e.conftest import Stalls
+from tests.fakes.stalls import Stalls
 from tests.fakes.client import Client, in_seconds, instant_ms
 from tests.fakes.fold import assert_tables_are_the_fold
 from tests.fakes.processes import ROLES, FliqProcess, RunningFliq

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.e2e.conftest import Stalls
+from tests.fakes.stalls import Stalls
 from tests.e2e.test_firing import nothing_more_comes
 from tests.fakes.running import Client
 from tests.fakes.sink import Sink

@@ -17,7 +17,7 @@ import pytest
 
 from libs.events import ScheduleCreated, Spec, encode
 from libs.events.ids import new_schedule_id
-from tests.e2e.conftest import Stalls
+from tests.fakes.stalls import Stalls
 from tests.e2e.test_firing import ON_TIME_MS, nothing_more_comes
 from tests.fakes.running import Client, RunningFliq, instant_ms
 from tests.fakes.sink import Sink

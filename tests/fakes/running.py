@@ -7,6 +7,7 @@ A running Fliq for tests, in every topology, and a client to talk to it.
 `fliq`         session: a running Fliq of the topology
 `client`       function: an HTTP client with the token of account `default`
 `sink`         function: the targets (tests/fakes/sink.py)
+`stalls`       function: how long the machine stood still meanwhile (tests/fakes/stalls.py)
 
 On `split` and `kafka` a test belongs to the nightly run, unless it is marked `everywhere` (with names: on those). A test that is
 marked `topologies` runs on the named ones only. FLIQ_TEST_TOPOLOGY (a comma list, or `all`) picks topologies; what it names is not
@@ -26,6 +27,7 @@ from tests.fakes.kafka import Kafka, delete_topics
 from tests.fakes.postgres import Databases
 from tests.fakes.processes import ROLES, ROOT, FliqProcess, RunningFliq, free_port
 from tests.fakes.sink import Sink
+from tests.fakes.stalls import Stalls
 
 __all__ = [
     "OTHER_TOKEN",
@@ -143,3 +145,10 @@ async def client(fliq: RunningFliq) -> AsyncIterator[Client]:
 async def sink() -> AsyncIterator[Sink]:
     async with Sink() as sink:
         yield sink
+
+
+@pytest.fixture
+def stalls() -> Iterator[Stalls]:
+    """Watches how long the machine stalls during the test."""
+    with Stalls() as watching:
+        yield watching

@@ -317,11 +317,11 @@ def test_bad_cron(cron: Any) -> None:
 def test_long_cron_is_refused_at_once() -> None:
     """A list of 200 kB costs less than 5 ms (B16)."""
     text = ",".join(["1"] * 100_000) + " * * * *"
-    began = time.perf_counter()
+    began_s = time.thread_time()  # of this thread alone: what else the machine does is not counted
 
     with pytest.raises(ApiError):
         schedule(cron=text)
-    assert time.perf_counter() - began < 0.005
+    assert time.thread_time() - began_s < 0.005
 
 
 def test_schedule_fields() -> None:

@@ -153,10 +153,10 @@ def test_length_is_the_first_thing_checked() -> None:
     with pytest.raises(CronError, match="at most 128 characters"):
         parse(longest + " ")
 
-    began = time.perf_counter()
+    began_s = time.thread_time()  # of this thread alone: what else the machine does is not counted
     with pytest.raises(CronError, match="at most 128 characters"):
         parse("1," * 100_000 + "1 * * * *")
-    assert time.perf_counter() - began < 0.005
+    assert time.thread_time() - began_s < 0.005
 
 
 @pytest.mark.parametrize("text", ["0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "0 0 31 apr */2", "0 0 29 2 */7"])
