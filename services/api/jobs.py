@@ -19,6 +19,7 @@ from services.api.consistency import FRESH, STALE
 from services.api.context import CHANGE_S, Context, limit_of, list_parameters
 from services.api.errors import ApiError, bad, not_found, outcome_unknown
 from services.api.reply import Reply, json_reply, no_content
+from services.api.timeline import records_at
 
 CANCEL_S: Final = 3.0  # bound on the owner's decision; it usually takes some 10 ms
 _STEP_S: Final = 0.1  # the row is looked at this often even when no progress is seen
@@ -117,13 +118,11 @@ class Jobs:
         begin = await self._c.log.begin(partition)
         # What was trimmed is gone from the timeline; the job object keeps what counts.
         positions = [position for position in state.offsets if position >= begin]
-        records = await asyncio.gather(*[self._c.log.read(partition, p, max_records=1) for p in positions])
         events = [
             present.timeline_entry(
                 read(partition, record.envelope), partition=partition, position=record.position, at=record.at
             )
-            for found in records
-            for record in found
+            for record in await records_at(self._c.log, partition, positions)
         ]
         return json_reply(200, {"events": events})
 
