@@ -71,10 +71,11 @@ class ShownPositions(StartStop):
             return
         try:
             await self._show(self._group, news, f"{self._writer} {self._rounds}")
-        except LogError as error:
+        except Exception as error:  # noqa: BLE001 - a defect too: what is for people only must not end what works
             if not self._is_failing:
                 self._is_failing = True
-                _log.warning("log.positions_not_shown", group=self._group, reason=str(error))
+                trace = not isinstance(error, LogError)
+                _log.warning("log.positions_not_shown", group=self._group, reason=str(error), exc_info=trace)
             return
         self._is_failing = False
         self._shown = dict(positions)

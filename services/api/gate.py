@@ -106,9 +106,15 @@ class Gate:
 
     async def look_forever(self) -> None:
         """Look again and again until cancelled."""
+        is_broken = False
         while True:
             try:
                 await self.look()
+                is_broken = False
             except StoreUnavailable:
                 pass  # the last look stands
+            except Exception:  # noqa: BLE001 - a defect is said once; without looks this replica would be unready for good
+                if not is_broken:
+                    _log.exception("look_failed")
+                is_broken = True
             await asyncio.sleep(LOOK_S)

@@ -19,10 +19,11 @@ class Tool:
         self.told: list[tuple[str, dict[int, int], str]] = []
         self.kept: dict[str, dict[int, str]] = {}
         self.fails = False
+        self.trouble: Exception = LogUnavailable("says the test")
 
     async def show(self, group: str, positions: Mapping[int, int], note: str) -> None:
         if self.fails:
-            raise LogUnavailable("says the test")
+            raise self.trouble
         self.told.append((group, dict(positions), note))
         self.kept.setdefault(group, {}).update(dict.fromkeys(positions, note))
 
@@ -60,9 +61,11 @@ async def test_who_reads_nothing_tells_nothing() -> None:
     assert tool.told == []
 
 
-async def test_a_failure_is_logged_once_and_never_matters() -> None:
+@pytest.mark.parametrize("trouble", [LogUnavailable("says the test"), AssertionError("a driver's defect")])
+async def test_a_failure_is_logged_once_and_never_matters(trouble: Exception) -> None:
     """What could not be told is told later; a second failure in a row is not logged."""
     tool = Tool()
+    tool.trouble = trouble
     telling = ShownPositions("g", lambda: {0: 5}, tool.show, writer="db", clock=ManualClock())
     tool.fails = True
     with structlog.testing.capture_logs() as logs:
