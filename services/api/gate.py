@@ -77,8 +77,9 @@ class Gate:
 
     async def _executions(self, account: str, now: int) -> int:
         looked_at, used = self._used.get(account, (0, self.daily_limit))
-        # Far from the limit a second-old number is good enough; a new day starts with a new look.
-        if self.daily_limit - used > _NEAR and now - looked_at < _REMEMBER_MS and utc_day(looked_at) == utc_day(now):
+        # Far from the limit a second-old number is good enough; a new day starts with a new look, and so does a clock put back.
+        is_fresh = 0 <= now - looked_at < _REMEMBER_MS and utc_day(looked_at) == utc_day(now)
+        if is_fresh and self.daily_limit - used > _NEAR:
             return used
         used = await self._queries.usage(account, utc_day(now))
         if len(self._used) >= _ACCOUNTS_MAX:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 
 import pytest
 
 from libs.log.memory import MemoryLog
 from services.api import gate as gates
+from services.api.errors import ApiError
 from services.api.gate import Gate
 
 
@@ -30,11 +32,30 @@ class BrokenLog(MemoryLog):
 class Surroundings:
     """Tables that hold everything, and a clock."""
 
+    def __init__(self) -> None:
+        self.at = 0
+        self.used = 0
+
     def known(self, partition: int) -> int:
         return 1_000_000
 
     def now(self) -> int:
-        return 0
+        return self.at
+
+    async def usage(self, account: str, day: date) -> int:
+        return self.used
+
+
+async def test_what_was_used_is_looked_up_again_after_the_clock_was_put_back() -> None:
+    """A number from what was called "later today" is not a second old for hours."""
+    around = Surroundings()
+    log = MemoryLog(partitions=1)
+    gate = Gate(log=log, progress=around, queries=around, clock=around, daily_limit=2_000, partition_count=1)  # type: ignore[arg-type]
+    around.at = 3_600_000
+    await gate.check_daily("a")
+    around.at, around.used = 0, 2_000
+    with pytest.raises(ApiError, match="used up"):
+        await gate.check_daily("a")
 
 
 async def test_a_defect_does_not_end_the_looks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ class Store:
         self.folded: set[int] = set()
         self.partition_of: dict[str, int] = {}
         self.unreadable: set[str] = set()
+        self.secret = "whsec_x"
 
     async def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
         ids = list(ids)
@@ -28,7 +29,7 @@ class Store:
         return {each: Spec(url="http://a.example/") for each in ids if self.partition_of[each] in self.folded}
 
     async def signing_secrets(self, accounts: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        return dict.fromkeys(accounts, ("whsec_x",))
+        return dict.fromkeys(accounts, (self.secret,))
 
     async def running(self, partition: int) -> Snapshot:
         raise AssertionError("nobody asks for this")
@@ -70,6 +71,34 @@ def loader_of(store: Store, flights: Flights, ready: asyncio.Queue[Flight], cloc
         on_ready=lambda found: [ready.put_nowait(each) for each in found] and None,
         on_failed=lambda flight, error: None,
     )
+
+
+class ClockPutBack(ManualClock):
+    """A clock that was a day ahead when it is put right."""
+
+    ahead_ms = 86_400_000
+
+    def now(self) -> int:
+        return super().now() + self.ahead_ms
+
+
+async def test_a_rotation_is_seen_after_the_clock_was_put_back() -> None:
+    """How old the secrets are is told by real time: what was fetched "tomorrow" is not fresh for a day."""
+    store, flights, ready, clock = Store(), Flights(), asyncio.Queue[Flight](), ClockPutBack()
+    store.folded = {1}
+    loader = loader_of(store, flights, ready, clock)
+    running = asyncio.create_task(loader.run())
+    try:
+        loader.put([flight_of(flights, store, 1, 1)])
+        assert (await asyncio.wait_for(ready.get(), 5)).secrets == ("whsec_x",)
+        store.secret, clock.ahead_ms = "whsec_y", 0
+        await clock.advance(6_000)
+        loader.put([flight_of(flights, store, 1, 2)])
+        assert (await asyncio.wait_for(ready.get(), 5)).secrets == ("whsec_y",)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await loader.stop()
 
 
 async def test_a_partition_whose_tables_stand_still_holds_up_no_other() -> None:
