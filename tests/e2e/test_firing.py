@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.stalls import Stalls
 from tests.fakes.running import Client, in_seconds, instant_ms
 from tests.fakes.sink import Sink
+from tests.fakes.stalls import Stalls
 
 ON_TIME_MS = 100.0
 HERD = 200
@@ -34,7 +34,7 @@ async def test_a_job_fires_at_its_instant(client: Client, sink: Sink, stalls: St
     print(f"lateness of {len(late)}: median {sorted(late)[10]:.1f} ms, max {max(late):.1f} ms")
     assert min(late) >= 0
     assert max(late) <= ON_TIME_MS + 2 * stalls.longest_ms
-    assert sorted(late)[10] <= ON_TIME_MS
+    assert sorted(late)[10] <= ON_TIME_MS + stalls.longest_ms
 
 
 @pytest.mark.everywhere
@@ -51,9 +51,9 @@ async def test_a_job_that_is_due_at_once_fires_at_once(client: Client, sink: Sin
 
 
 @pytest.mark.everywhere
-async def test_a_herd_in_one_second_fires_each_job_once(client: Client, sink: Sink) -> None:
+async def test_a_herd_in_one_second_fires_each_job_once(client: Client, sink: Sink, stalls: Stalls) -> None:
     """Two hundred jobs of the same second: two hundred calls, one each, none early."""
-    at = in_seconds(2)[:19] + "Z"
+    at = in_seconds(3.5)[:19] + "Z"
     jobs: list[dict[str, Any]] = [
         {"url": f"{sink.url}/ok/{n}", "scheduled_at": at, "body": f"body {n}"} for n in range(HERD)
     ]
@@ -69,7 +69,7 @@ async def test_a_herd_in_one_second_fires_each_job_once(client: Client, sink: Si
     late = sorted(sink.of(job_id)[0].at - instant_ms(at) for job_id in ids)
     print(f"herd of {HERD}: median {late[HERD // 2]:.1f} ms, max {late[-1]:.1f} ms")
     assert late[0] >= 0
-    assert late[-1] <= HERD_MS
+    assert late[-1] <= HERD_MS + 2 * stalls.longest_ms
     for job_id in ids:
         await client.wait_status(job_id, "success")
 

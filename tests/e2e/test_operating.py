@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from libs.events.ids import partition_of
-from tests.fakes.stalls import Stalls
 from tests.fakes.client import TOKEN
 from tests.fakes.operating import command, until_held
 from tests.fakes.running import Client, FliqOf, RunningFliq, free_port
 from tests.fakes.sink import Sink
+from tests.fakes.stalls import Stalls
 
 ROLES = ("scheduler", "dispatcher", "webhooks")
 LEASE_CERTAIN_MS = 2_400

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.test_firing import nothing_more_comes
 from tests.fakes.running import Client, RunningFliq, instant_ms
 from tests.fakes.sink import Sink
+from tests.fakes.stalls import Stalls
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
@@ -22,6 +23,7 @@ async def test_jobs_due_while_fliq_was_down_fire_once_at_start(own_fliq: Running
         cancelled = await client.create(f"{sink.url}/ok/cancelled", 1.2)
         assert (await client.call("DELETE", f"/v1/jobs/{cancelled['id']}"))[0] == 204
     await asyncio.to_thread(getattr(own_fliq, how))
+    down_at = time.time() * 1000
     down_for_s = instant_ms(overdue[-1]["scheduled_at"]) / 1000 + 0.05 - time.time()
     await asyncio.sleep(max(0.0, down_for_s))
     fired_before = {arrival.job_id for arrival in sink.arrivals}
@@ -33,20 +35,21 @@ async def test_jobs_due_while_fliq_was_down_fire_once_at_start(own_fliq: Running
 
     assert [len(sink.of(job["id"])) for job in overdue] == [1] * 5
     # A stop hands over what is due within the next second; what lies further ahead waits for the next life.
-    assert overdue[-1]["id"] not in fired_before or how == "stop"
+    was_due = down_at >= instant_ms(overdue[-1]["scheduled_at"])  # on a machine that stood still
+    assert overdue[-1]["id"] not in fired_before or how == "stop" or was_due
     assert len(sink.of(future["id"])) == 1
     assert sink.of(future["id"])[0].at >= instant_ms(future["scheduled_at"])
     assert sink.of(cancelled["id"]) == []
 
 
-async def test_a_graceful_stop_lets_calls_end(own_fliq: RunningFliq, sink: Sink) -> None:
+async def test_a_graceful_stop_lets_calls_end(own_fliq: RunningFliq, sink: Sink, stalls: Stalls) -> None:
     """Told to stop while three calls are under way, Fliq ends them, exits with 0 and repeats none of them."""
     async with Client(own_fliq.url) as client:
         jobs = [await client.create(f"{sink.url}/slow/1500/{n}", 0.3) for n in range(3)]
         await sink.wait_count(3)
         begun = time.monotonic()
         assert set(await asyncio.to_thread(own_fliq.stop)) == {0}, own_fliq.output()
-        took_s = time.monotonic() - begun
+        took_s, stopped_at = time.monotonic() - begun, time.time() * 1000
         with pytest.raises(aiohttp.ClientConnectionError):
             await client.call("GET", "/v1/jobs")
     await asyncio.to_thread(own_fliq.start)
@@ -56,14 +59,15 @@ async def test_a_graceful_stop_lets_calls_end(own_fliq: RunningFliq, sink: Sink)
 
     assert {job["status"] for job in ended} == {"success"}
     assert [len(sink.of(job["id"])) for job in jobs] == [1, 1, 1]
-    assert 1.0 <= took_s <= 8.0
+    assert stopped_at - max(sink.of(job["id"])[0].at for job in jobs) >= 1_450  # not before the last one was answered
+    assert took_s <= 8.0 + 2 * stalls.longest_ms / 1000
 
 
 @pytest.mark.everywhere("kafka")
 async def test_a_call_that_was_in_flight_at_a_kill_is_repeated_under_its_id(own_fliq: RunningFliq, sink: Sink) -> None:
     """Killed between the call and its record: the next life calls again, with the same execution id, and records once."""
     async with Client(own_fliq.url) as client:
-        job = await client.create(f"{sink.url}/slow/700", 0.3)
+        job = await client.create(f"{sink.url}/hang-once/{sink.port}", 0.3)
         await sink.wait_count(1)
     await asyncio.to_thread(own_fliq.kill)
     await asyncio.to_thread(own_fliq.start)

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from tests.fakes.stalls import Stalls
 from tests.e2e.test_firing import nothing_more_comes
 from tests.fakes.running import Client
 from tests.fakes.sink import Sink
+from tests.fakes.stalls import Stalls
 
 BASE_MS = 200.0  # FLIQ_RETRY_BASE_SECONDS of the running Fliq
 SLACK_MS = 150.0

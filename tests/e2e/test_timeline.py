@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
 
 from tests.fakes.running import Client, instant_ms
@@ -46,10 +49,12 @@ async def test_the_timeline_of_a_cancelled_job(client: Client, sink: Sink) -> No
 
 
 async def _events(client: Client, job_id: str, *, until: str) -> list[dict[str, object]]:
-    """The timeline, once it holds *until*; the API reads its own end of the log, so a few looks are enough."""
-    for _ in range(200):
+    """The timeline, once it holds *until*."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
         status, answer, _ = await client.call("GET", f"/v1/jobs/{job_id}/events")
         assert status == 200
         if any(event["type"] == until for event in answer["events"]):
             return answer["events"]  # type: ignore[no-any-return]
+        await asyncio.sleep(0.01)
     raise AssertionError(f"no {until} in {answer}")

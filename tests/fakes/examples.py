@@ -1,7 +1,7 @@
 """
 What Hypothesis may hold against a test: what it finds, and not how long that took on a machine that was busy with something else.
 
-By day the examples are the same in every run, so that a run that was good is good again; `--hypothesis-profile=default` draws others.
+By day the examples are the same in every run: a run that was good is good again. `--hypothesis-profile=default` draws others.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ What it answers is chosen by the path, so that a test can say it in the job's UR
     /ok                 200                      /status/<n>      that status
     /flaky/<k>/<name>   500 for the first k calls of <name>, then 200
     /slow/<ms>          200 after so long        /hang            never answers
+    /hang-once/<name>   the first call of <name> is never answered, then 200
     /retry-after/<s>    429 with Retry-After for the first call, then 200
 """
 
@@ -132,6 +133,8 @@ class Sink:
             case ["slow", milliseconds, *_]:
                 await asyncio.sleep(int(milliseconds) / 1000)
             case ["hang", *_]:
+                await self._released.wait()
+            case ["hang-once", *_] if self._seen[path] == 1:
                 await self._released.wait()
             case ["retry-after", seconds, *_] if self._seen[path] == 1:
                 return web.Response(status=429, headers={"Retry-After": seconds})
