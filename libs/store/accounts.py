@@ -14,12 +14,14 @@ ROTATION_OVERLAP_S: Final = 86_400.0  # docs/api.md, "Signatures": old and new b
 SECRETS_MAX: Final = (
     10  # of an account that sign at once: each costs two digests of every body, and a line in two headers
 )
+TOKENS_MAX: Final = 1_000  # of an account, revoked ones not counted: all of them are listed at once
 _FIRST_TOKEN_LOCK: Final = 0x666C6972
 
 _INSTANTS: Final = ", ".join(
     f"(extract(epoch FROM {name}) * 1000)::int8 AS {name}" for name in ("created_at", "expires_at", "revoked_at")
 )
 _SELECT: Final = f"SELECT token_id, account, name, scopes, last_four, {_INSTANTS} FROM api_tokens"  # noqa: S608 - our own names
+_COUNT_KEPT: Final = "SELECT count(*) FROM api_tokens WHERE account = $1 AND revoked_at IS NULL"
 _INSERT: Final = (
     "INSERT INTO api_tokens (token_id, account, name, token_hash, scopes, last_four, created_at, expires_at)"
     " VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7::float8 / 1000), to_timestamp($8::float8 / 1000))"
@@ -73,9 +75,25 @@ class Accounts:
         return None if row is None else _token(row)
 
     @answer_call
-    async def add_token(self, token: Token, token_hash: bytes) -> None:
-        """Keep a new token of an account that exists."""
-        await self._pool.execute(_INSERT, *_values(token, token_hash))
+    async def add_token(self, token: Token, token_hash: bytes) -> bool:
+        """
+        Keep a new token of an account that exists.
+
+        Return False, and keep nothing, when the account has `TOKENS_MAX`; those that have expired make room then.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            # Two at once follow each other.
+            await connection.execute("SELECT FROM accounts WHERE account = $1 FOR UPDATE", token.account)
+            if await connection.fetchval(_COUNT_KEPT, token.account) >= TOKENS_MAX:
+                await connection.execute(
+                    "UPDATE api_tokens SET revoked_at = now()"
+                    " WHERE account = $1 AND revoked_at IS NULL AND expires_at <= now()",
+                    token.account,
+                )
+                if await connection.fetchval(_COUNT_KEPT, token.account) >= TOKENS_MAX:
+                    return False
+            await connection.execute(_INSERT, *_values(token, token_hash))
+        return True
 
     @answer_call
     async def ensure_token(self, token: Token, token_hash: bytes) -> None:

@@ -97,8 +97,8 @@ class Accounts(Protocol):
     async def find(self, token_hash: bytes) -> Token | None:
         """Return the token with this hash, unless it is revoked; it may have expired."""
 
-    async def add_token(self, token: Token, token_hash: bytes) -> None:
-        """Keep a new token of an account that exists."""
+    async def add_token(self, token: Token, token_hash: bytes) -> bool:
+        """Keep a new token of an account that exists. False when the account has too many."""
 
     async def tokens(self, account: str) -> Sequence[Token]:
         """Return the tokens of *account* that are not revoked, newest first."""

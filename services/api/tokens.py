@@ -48,7 +48,10 @@ class Tokens:
             created_at=now,
             expires_at=wanted.expires_at,
         )
-        await self._accounts.add_token(token, token_hash(self._pepper, secret))
+        if not await self._accounts.add_token(token, token_hash(self._pepper, secret)):
+            raise ApiError(
+                409, "too_many_tokens", "the account has as many tokens as can be; revoke those it needs no more"
+            )
         return json_reply(201, _shown(token) | {"token": secret}, {"Cache-Control": "no-store"})
 
     async def list(self, _: BaseRequest, identity: Identity, __: str) -> Reply:

@@ -158,6 +158,19 @@ async def test_revocation_reaches_other_replicas(world: World, api: Client, monk
         assert (await client.call("GET", "/v1/jobs"))[0] == 401
 
 
+async def test_an_account_has_no_more_tokens_than_a_list_can_show(
+    world: World, service: ApiService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One too many is refused, until another is revoked."""
+    monkeypatch.setattr("tests.contract.world.TOKENS_MAX", 2)
+    async with Client(f"http://127.0.0.1:{service.port}", world.token("crowded")) as client:
+        _, second, _ = await client.call("POST", "/v1/tokens", {})
+        status, body, _ = await client.call("POST", "/v1/tokens", {})
+        assert (status, body["error"]["code"]) == (409, "too_many_tokens")
+        await client.call("DELETE", f"/v1/tokens/{second['id']}")
+        assert (await client.call("POST", "/v1/tokens", {}))[0] == 201
+
+
 async def test_a_token_cannot_outgrow_itself(world: World, service: ApiService) -> None:
     """A token without `read` cannot make one that has it."""
     async with Client(f"http://127.0.0.1:{service.port}", world.token(scopes=("write",))) as writer:

@@ -36,7 +36,7 @@ from libs.events import (
 from libs.events.ids import execution_id, partition_of
 from libs.log.memory import Faults, MemoryLog
 from libs.runtime.clock import SeededEntropy, SystemClock
-from libs.store.accounts import SECRETS_MAX, Token
+from libs.store.accounts import SECRETS_MAX, TOKENS_MAX, Token
 from libs.store.errors import StoreUnavailable
 from libs.store.progress import ProgressWatch
 from services.api.auth import new_token, token_hash
@@ -155,9 +155,12 @@ class Tables:
         self.token_reads += 1
         return self.tokens_by_hash.get(token_hash)
 
-    async def add_token(self, token: Token, token_hash: bytes) -> None:
+    async def add_token(self, token: Token, token_hash: bytes) -> bool:
         self._check()
+        if len(await self.tokens(token.account)) >= TOKENS_MAX:
+            return False
         self.tokens_by_hash[token_hash] = token
+        return True
 
     async def tokens(self, account: str) -> list[Token]:
         self._check()

@@ -40,6 +40,20 @@ async def test_a_revoked_token_is_not_found(accounts: Accounts) -> None:
     assert await accounts.tokens("acme") == []
 
 
+async def test_an_account_has_no_more_tokens_than_a_list_can_show(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are made at once; what has expired makes room when there is none."""
+    monkeypatch.setattr("libs.store.accounts.TOKENS_MAX", 3)
+    expired = TOKEN._replace(token_id="old", expires_at=1_000_000_000_000)
+    assert await accounts.add_token(expired, b"e" * 32)
+    tries = [accounts.add_token(TOKEN._replace(token_id=f"t{n}", expires_at=None), bytes([n]) * 32) for n in range(6)]
+    assert sum(await asyncio.gather(*tries)) == 3
+    assert "old" not in [token.token_id for token in await accounts.tokens("acme")]
+    await accounts.ensure_account("other", "theirs")
+    assert await accounts.add_token(TOKEN._replace(token_id="theirs", account="other"), b"o" * 32)
+
+
 async def test_the_operators_token_is_valid_after_every_start(accounts: Accounts) -> None:
     """A bootstrap token is kept once, and comes back if it had been revoked."""
     await accounts.ensure_token(TOKEN, b"h" * 32)
