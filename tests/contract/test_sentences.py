@@ -6,6 +6,7 @@ Each docstring quotes what it shows. What is shown elsewhere stands in `tests/co
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -157,10 +158,10 @@ async def test_running_until_its_end(running: Client, sink: Sink) -> None:
     job = await running.create(f"{sink.url}/retry-after/3600/{sink.port}", 0.2, max_retries=1)
     await sink.wait_for(lambda: sink.of(job["id"]))
     shown = job
-    for _ in range(500):
+    deadline = time.monotonic() + 15
+    while shown.get("next_attempt_at") is None or shown["status"] != "running":
+        assert time.monotonic() < deadline, shown
         shown = await running.job(job["id"])
-        if shown["next_attempt_at"] is not None:
-            break
 
     assert (shown["status"], shown["last_status_code"]) == ("running", 429)
     assert instant_ms(shown["next_attempt_at"]) > time.time() * 1000 + 3_500_000
@@ -216,13 +217,18 @@ async def test_replay(running: Client, sink: Sink) -> None:
 
 async def test_batch(running: Client, sink: Sink) -> None:
     """`200 {"results": [{"job": {...}} or {"error": {...}}, ...]} in order, each item accepted or refused on its own`."""
-    items = [{"url": f"{sink.url}/ok/{n}", "scheduled_at": in_seconds(0.4 if n % 3 else -1)} for n in range(30)]
-    status, answer, _ = await running.call("POST", "/v1/jobs/batch", {"jobs": items})
+    for turn in range(5):
+        began_s, place = time.time(), f"/ok/{turn}"
+        items = [{"url": f"{sink.url}{place}/{n}", "scheduled_at": in_seconds(0.4 if n % 3 else -1)} for n in range(30)]
+        status, answer, _ = await running.call("POST", "/v1/jobs/batch", {"jobs": items})
+        if time.time() < began_s + 0.4:  # else they may have been asked for too late
+            break
 
     assert status == 200
     assert [list(result) for result in answer["results"]] == [["job"] if n % 3 else ["error"] for n in range(30)]
-    await sink.wait_count(20)
-    assert {arrival.path for arrival in sink.arrivals} == {f"/ok/{n}" for n in range(30) if n % 3}
+    wanted = {f"{place}/{n}" for n in range(30) if n % 3}
+    await sink.wait_for(lambda: wanted <= {arrival.path for arrival in sink.arrivals})
+    assert {arrival.path for arrival in sink.arrivals if arrival.path.startswith(place)} == wanted
 
 
 def signed_by(secret: str, call: Arrival, url: str) -> bool:
@@ -336,8 +342,17 @@ async def limited(contract_fliq: Shared) -> AsyncIterator[Client]:
         process.stop()
 
 
+async def midnight_is_far() -> None:
+    """Let midnight pass, if it is near: the day begins anew then, and with it all that is counted by day."""
+    now = datetime.now(UTC)
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    if midnight - now < timedelta(seconds=40):
+        await asyncio.sleep((midnight - now).total_seconds() + 1)
+
+
 async def test_daily_limit(limited: Client, sink: Sink) -> None:
     """`every attempt counts, webhooks do not`: `429 daily_limit_reached` until midnight UTC; accepted jobs go on."""
+    await midnight_is_far()
     waiting = await limited.create(f"{sink.url}/ok/late", 3600)
     retried = await limited.create(
         f"{sink.url}/flaky/1/{sink.port}", 0.2, max_retries=3, webhook_url=f"{sink.url}/hook"

@@ -30,6 +30,7 @@ from tests.kafka import artifacts
 from tests.kafka.artifacts import Unavailable
 from tests.kafka.guard import DONE
 
+PORTS = range(14_000, 20_000)
 START_S = 60.0
 STOP_S = 15.0
 HEAP = "-Xmx512m"
@@ -80,12 +81,13 @@ def free_ports(count: int) -> list[int]:
     Return ports of loopback that nobody listens on at the moment.
 
     They lie below those that the system gives to outgoing connections: else a client that tries to reach a broker that was
-    killed may be given the broker's own port, and the broker cannot come back.
+    killed may be given the broker's own port, and the broker cannot come back. And below those that tests/fakes/processes.py gives
+    out: a broker's port, and even more that of a proxy before it, is not listened on for some time.
     """
-    first = 20_000 + os.getpid() * 40 % 12_000
+    first = PORTS.start + os.getpid() * 40 % len(PORTS)
     found: list[int] = []
     with ExitStack() as stack:
-        for port in itertools.chain(range(first, 32_000), range(20_000, first)):
+        for port in itertools.chain(range(first, PORTS.stop), range(PORTS.start, first)):
             each = stack.enter_context(socket.socket())
             try:
                 each.bind(("127.0.0.1", port))
