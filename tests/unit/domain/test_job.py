@@ -1,0 +1,53 @@
+"""A job's state: under which id its spec is kept, when it waits, and how many positions it remembers."""
+
+from __future__ import annotations
+
+from libs.domain.job import MAX_OFFSETS, create, evolve, spawn
+from libs.events import AttemptDue, AttemptFinished, JobRetryScheduled, JobScheduled, ScheduleTicked, Spec
+from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
+
+NOW = 1_000_000
+JOB = new_job_id(NOW, 0, bytes(8))
+SCHEDULE = new_schedule_id(NOW, 0, bytes(8))
+ASKED = JobScheduled(
+    job_id=JOB, account="acme", at=NOW, spec=Spec(url="https://e.example/"), fire_at=NOW, max_retries=99
+)
+
+
+def test_the_spec_is_the_schedules_where_there_is_one() -> None:
+    """A schedule's jobs share the schedule's; any other job has its own."""
+    tick = ScheduleTicked(schedule_id=SCHEDULE, at=NOW, tick_at=NOW, job_id=tick_job_id(SCHEDULE, NOW))
+    ticked = spawn(tick, 7, account="acme", max_retries=0, timeout_ms=1_000, has_webhook=False)
+
+    assert ticked.spec_id == SCHEDULE
+    assert create(ASKED, 7).spec_id == JOB
+
+
+def test_positions_have_a_bound_and_the_life_goes_on() -> None:
+    """A job of thirty attempts waits between them and remembers the first `MAX_OFFSETS` positions."""
+    state = create(ASKED, 0)
+    for attempt in range(1, 31):
+        call = execution_id(JOB, attempt)
+        for event in (
+            AttemptDue(
+                job_id=JOB,
+                account="acme",
+                at=NOW,
+                attempt=attempt,
+                execution_id=call,
+                not_before=NOW,
+                scheduled_at=NOW,
+                timeout_ms=1_000,
+                spec_id=JOB,
+            ),
+            AttemptFinished(
+                job_id=JOB, at=NOW, attempt=attempt, execution_id=call, ok=False, started_at=NOW, duration_ms=1
+            ),
+            JobRetryScheduled(job_id=JOB, at=NOW, attempt=attempt + 1, fire_at=NOW),
+        ):
+            before, state = state, evolve(state, event, state.offsets[-1] + 1)
+            assert state is not before
+            assert state.is_waiting == isinstance(event, JobRetryScheduled)
+
+    assert state.attempt == 30
+    assert state.offsets == tuple(range(MAX_OFFSETS))
