@@ -134,7 +134,7 @@ class EgressClient:
                 result=result,
             )
             async with asyncio.timeout(timeout_s):
-                await self._connect(target.authority, exchange)
+                await self._connect(target.authority, exchange, request.account)
                 reply = await result
         except TimeoutError:
             reply = _failed(TIMEOUT, exchange)
@@ -167,14 +167,14 @@ class EgressClient:
             is_truncated=reply.is_truncated,
         )
 
-    async def _addresses(self, authority: Authority) -> tuple[str, ...]:
+    async def _addresses(self, authority: Authority, account: str) -> tuple[str, ...]:
         """Return the addresses to try, every one of them allowed."""
         if authority.addresses:
             return authority.addresses
         assert self._resolver is not None  # noqa: S101 - set by start
         try:
             async with asyncio.timeout(self._dns_s):
-                answers = await self._resolver.resolve(authority.host)
+                answers = await self._resolver.resolve(authority.host, account=account)
         except (ResolveError, TimeoutError):
             raise _CallFailed(DNS_ERROR) from None
         newer = sum(":" in ip for ip in answers)
@@ -182,11 +182,11 @@ class EgressClient:
             raise _CallFailed(DNS_ERROR)
         return tuple(answers)
 
-    async def _connect(self, authority: Authority, exchange: Exchange) -> None:
+    async def _connect(self, authority: Authority, exchange: Exchange, account: str) -> None:
         """Connect *exchange* to the first address that takes it."""
         loop = self._loop
         assert loop is not None  # noqa: S101 - set by start
-        addresses = await self._addresses(authority)
+        addresses = await self._addresses(authority, account)
         port = authority.port
         # All of them, before the first packet: a name that also points inside is an attack, not a fallback.
         if not all(self._policy.address_allowed(ip, port) for ip in addresses):

@@ -47,13 +47,14 @@ class OutgoingRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     method: one of METHODS, upper case. url: as `EgressPolicy.check_url` returned it. headers: in the order in which they
     are sent, framing and hop-by-hop headers excluded. body: None and b"" differ only for GET, HEAD, DELETE and OPTIONS,
-    which carry a Content-Length when there is a body, even an empty one.
+    which carry a Content-Length when there is a body, even an empty one. account: whose call it is, for fairness.
     """
 
     method: str
     url: str
     headers: list[tuple[str, str]]
     body: bytes | None = None
+    account: str = ""
 
 
 class RequestRefused(ValueError):

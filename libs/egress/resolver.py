@@ -3,6 +3,9 @@ Resolver: a name to its addresses, once per attempt, remembered by nobody.
 
 A cache would be shared by accounts: one could warm it for another, or learn from its timing what others call. So there is
 none; the system's own resolver (or a node-local DNS cache behind it) is the place for one.
+
+A look-up holds its thread until the system gives up, which is long after its caller did. So accounts take turns at the threads
+(`turns.py`): one whose name servers never answer leaves some for the others.
 """
 
 from __future__ import annotations
@@ -11,12 +14,13 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
-from functools import partial
 from queue import SimpleQueue
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol
+
+from libs.egress.turns import Turns
 
 THREADS = 32  # getaddrinfo blocks; a silent DNS server holds one thread for as long as resolv.conf says
-WAITING_LIMIT = 2048  # look-ups asked for and not answered; beyond it a look-up fails at once
+WAITING_LIMIT = 2048  # look-ups that somebody waits for; beyond it a look-up fails at once
 
 
 class ResolveError(Exception):
@@ -26,9 +30,9 @@ class ResolveError(Exception):
 class Resolver(Protocol):
     """Turns a name into addresses."""
 
-    async def resolve(self, host: str) -> list[str]:
+    async def resolve(self, host: str, *, account: str = "") -> list[str]:
         """
-        Return every address of *host*, in the order in which to try them, none twice.
+        Return every address of *host*, in the order in which to try them, none twice; *account* is who wants to know.
 
         Raises:
             ResolveError: there is none, or the resolver failed. The caller bounds the wait and judges the answers.
@@ -51,33 +55,29 @@ class SystemResolver:
         look_up: Callable[[str], list[str]] | None = None,
     ) -> None:
         self._look_up = look_up or look_up_name
-        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()  # bounded by _room
-        self._room = threading.BoundedSemaphore(waiting_limit)
+        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()  # bounded by _turns
+        self._turns: Turns[_Asked] = Turns(total=threads, per_host=threads)
+        self._waiting_limit = waiting_limit
+        self._waiting_count = 0
         self._idle_threads = threads
         self._threads: list[threading.Thread] = []
         self._is_closed = False
 
-    async def resolve(self, host: str) -> list[str]:
-        """
-        Return the addresses of *host*, asked for as an absolute name so that no search domain applies.
-
-        Raises:
-            ResolveError: it has none, too many look-ups wait, or the resolver is closed.
-        """
+    async def resolve(self, host: str, *, account: str = "") -> list[str]:
+        """Return the addresses of *host*, asked for as an absolute name so that no search domain applies."""
         if self._is_closed:
             raise ResolveError("the resolver is closed")
-        if not self._room.acquire(blocking=False):
+        if self._waiting_count >= self._waiting_limit:
             raise ResolveError("too many look-ups are waiting")
-        if self._idle_threads > 0:
-            # One more thread for each of the first look-ups: a process that calls literals only has none.
-            self._idle_threads -= 1
-            thread = threading.Thread(target=self._work, name="fliq-dns", daemon=True)
-            self._threads.append(thread)
-            thread.start()
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[str]] = loop.create_future()
-        self._queue.put((f"{host}.", loop, answer))
-        return await answer
+        asked = _Asked(host, account, loop, loop.create_future())
+        self._waiting_count += 1
+        try:
+            self._turns.submit(asked, account=account, host=host)
+            self._start()
+            return await asked.answer
+        finally:
+            self._waiting_count -= 1
 
     def close(self) -> None:
         """Take no more look-ups; those under way end by themselves, in their threads. Closing twice is fine."""
@@ -86,34 +86,51 @@ class SystemResolver:
             for _ in self._threads:
                 self._queue.put(None)
 
+    def _start(self) -> None:
+        """Give the look-ups whose turn it is to the threads; whoever gave up meanwhile is not looked up for."""
+        while (asked := self._turns.take()) is not None:
+            if asked.answer.done():
+                self._turns.release(account=asked.account, host=asked.host)
+                continue
+            if self._idle_threads > 0:
+                # One more thread for each of the first look-ups: a process that calls literals only has none.
+                self._idle_threads -= 1
+                thread = threading.Thread(target=self._work, name="fliq-dns", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            self._queue.put(asked)
+
+    def _end(self, asked: _Asked, found: list[str] | Exception) -> None:
+        """Tell who asked, from the loop. Released only now: after a timeout a thread is busy for longer than anybody waits."""
+        self._turns.release(account=asked.account, host=asked.host)
+        if not asked.answer.done():
+            if isinstance(found, Exception):
+                asked.answer.set_exception(found)
+            else:
+                asked.answer.set_result(found)
+        if not self._is_closed:
+            self._start()
+
     def _work(self) -> None:
         while (asked := self._queue.get()) is not None:
-            name, loop, answer = asked
+            found: list[str] | Exception
             try:
-                # Whoever gave up meanwhile is not looked up for.
-                found = [] if answer.done() else self._look_up(name)
-                deliver = partial(_set_result, answer, found)
+                found = self._look_up(f"{asked.host}.")
             except Exception as error:  # noqa: BLE001 - not swallowed: it is raised where the look-up is awaited
-                deliver = partial(_set_exception, answer, error)
-            # Released only now: after a timeout a thread is busy for longer than anybody waits.
-            self._room.release()
+                found = error
             try:
-                loop.call_soon_threadsafe(deliver)
+                asked.loop.call_soon_threadsafe(self._end, asked, found)
             except RuntimeError:
                 return  # the loop is closed; nobody waits any more
 
 
-_Asked: TypeAlias = tuple[str, asyncio.AbstractEventLoop, "asyncio.Future[list[str]]"]
+class _Asked(NamedTuple):
+    """One look-up."""
 
-
-def _set_result(answer: asyncio.Future[list[str]], found: list[str]) -> None:
-    if not answer.done():
-        answer.set_result(found)
-
-
-def _set_exception(answer: asyncio.Future[list[str]], error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)
+    host: str
+    account: str
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[list[str]]
 
 
 def look_up_name(name: str) -> list[str]:

@@ -65,7 +65,7 @@ def outgoing(
         url=spec.url,
         body=body or b"",
     )
-    return OutgoingRequest(method=spec.method, url=spec.url, headers=headers, body=body)
+    return OutgoingRequest(method=spec.method, url=spec.url, headers=headers, body=body, account=due.account)
 
 
 def span_attributes(due: AttemptDue, spec: Spec, host: str) -> dict[str, str | int]:

@@ -79,7 +79,7 @@ def outgoing(
     headers += signature_headers(
         secrets, message_id=event.job_id, timestamp_s=timestamp_s, method="POST", url=url, body=body
     )
-    return OutgoingRequest(method="POST", url=url, headers=headers, body=body)
+    return OutgoingRequest(method="POST", url=url, headers=headers, body=body, account=event.account)
 
 
 def finished(event: TerminalEvent, outcome: Outcome, *, at: int) -> WebhookFinished:

@@ -193,7 +193,7 @@ class FakeResolver:
         self._tables = {name.replace("_", "."): list(answers) for name, answers in tables.items()}
         self.asked: list[str] = []
 
-    async def resolve(self, host: str) -> list[str]:
+    async def resolve(self, host: str, *, account: str = "") -> list[str]:
         """Return the next answer for *host*."""
         self.asked.append(host)
         answers = self._tables.get(host)

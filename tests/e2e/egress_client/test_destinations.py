@@ -79,7 +79,7 @@ async def test_r5_redirects(status: int, location: str) -> None:
 class SilentResolver:
     """A DNS server that never answers."""
 
-    async def resolve(self, host: str) -> list[str]:
+    async def resolve(self, host: str, *, account: str = "") -> list[str]:
         """Wait for ever."""
         await asyncio.Event().wait()
         return []
@@ -319,3 +319,27 @@ async def test_cancelling_at_any_step_leaves_nothing_open() -> None:
         await fliq.close()  # raises TimeoutError when a connection is still counted
 
     assert ended > 0
+
+
+async def test_one_accounts_silent_name_servers_leave_threads_for_the_others() -> None:
+    """An account asks for more names that nobody answers for than there are threads; another's name is looked up at once."""
+    silence = threading.Event()
+
+    def look_up(name: str) -> list[str]:
+        if name.startswith("silent"):
+            silence.wait(10)
+        return [name]
+
+    resolver = SystemResolver(threads=8, look_up=look_up)
+    silent = [asyncio.create_task(resolver.resolve(f"silent{n}.example", account="a")) for n in range(20)]
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(5):
+            assert await resolver.resolve("h.example", account="b") == ["h.example."]
+        for task in silent:
+            task.cancel()
+        await asyncio.wait(silent)
+        assert await resolver.resolve("h.example", account="b") == ["h.example."]
+    finally:
+        silence.set()
+        resolver.close()
