@@ -81,9 +81,11 @@ async def _work(client: Client, sink: Sink, answers: list[str]) -> None:
             f"http://{CANARY}.example.invalid/",
         )
     ]
-    traced = {"url": f"{sink.url}/ok?key={CANARY}", "scheduled_at": in_seconds(0.2), **secret}
+    traced = {"url": f"{sink.url}/ok?key={CANARY}", "scheduled_at": in_seconds(1), **secret}
     headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
-    jobs.append((await client.call("POST", "/v1/jobs", traced | hook, headers=headers))[1])
+    status, job, _ = await client.call("POST", "/v1/jobs", traced | hook, headers=headers)
+    assert status == 201, job
+    jobs.append(job)
     cancelled = await client.create(f"{sink.url}/ok?key={CANARY}", 60, **secret, **hook)
     assert (await client.call("DELETE", f"/v1/jobs/{cancelled['id']}"))[0] == 204
     for job in jobs:

@@ -37,10 +37,13 @@ def two(fliq_of: FliqOf) -> Iterator[RunningFliq]:
         yield running
 
 
-async def test_all_is_well(two: RunningFliq) -> None:
+async def test_all_is_well(two: RunningFliq, stalls: Stalls) -> None:
     """The doctor finds nothing wrong with two healthy nodes, and gives no secret away."""
-    await until_held(two, lambda nodes: set(nodes) == {"a", "b"})
-    answer = await command(two, "doctor", "--json")
+    for _ in range(5):
+        await until_held(two, lambda nodes: set(nodes) == {"a", "b"})
+        answer = await command(two, "doctor", "--json")
+        if answer.code == 0 or stalls.longest_ms < LEASE_CERTAIN_MS / 2:
+            break  # else the machine stood still, and a node was not well
     assert [each for each in answer.json["findings"] if each["state"] == "wrong"] == []
     assert answer.code == 0
     checks = {each["check"] for each in answer.json["findings"]}
