@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -249,21 +250,35 @@ async def end_leftovers(directory: Path) -> None:
     End the processes of an earlier `make up` that was killed: they hold the lock of their node, which names them.
 
     Raises:
-        StartError: one does not end.
+        StartError: one does not end, or is another user's.
     """
     left: dict[LockFile, str] = {}
     for path in sorted(directory.glob("*/node-*.lock")):  # noqa: ASYNC240 - nothing else runs yet
-        lock = LockFile(path)
-        if lock.try_acquire():
-            lock.release()
-        elif lock.holder().isdigit():
-            say(f"ending {path.parent.name} (process {lock.holder()}), which an earlier make up left behind")
-            os.kill(int(lock.holder()), signal.SIGTERM)
-            left[lock] = path.parent.name
+        lock, name = LockFile(path), path.parent.name
+        try:
+            if _is_free(lock):
+                continue
+            if (holder := lock.holder()).isdigit():
+                say(f"ending {name} (process {holder}), which an earlier make up left behind")
+                left[lock] = name
+                with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
+                    os.kill(int(holder), signal.SIGTERM)
+        except PermissionError:
+            raise StartError(
+                f"{name} of an earlier make up is another user's ({path}): end it as that user, or name another"
+                " directory in FLIQ_DATA_DIR"
+            ) from None
     for _ in range(int(DRAIN_S / 0.1)):
-        left = {lock: name for lock, name in left.items() if not lock.try_acquire()}
+        left = {lock: name for lock, name in left.items() if not _is_free(lock)}
         if not left:
             break
         await asyncio.sleep(0.1)
     if left:
         raise StartError(f"{', '.join(left.values())} of an earlier make up did not end")
+
+
+def _is_free(lock: LockFile) -> bool:
+    """Whether nobody holds *lock*; the process that is started next is to have it."""
+    is_free = lock.try_acquire()
+    lock.release()
+    return is_free
