@@ -128,6 +128,8 @@ class Parts:
             raise StartError(str(error)) from error
         except StoreUnavailable as error:
             raise StartError(f"{_database_name(settings)}{error}") from error
+        except LogError as error:  # it answered when it was opened, and does not any more
+            raise StartError(f"{log_place(settings)}{error}") from error
         self.watch = ProgressWatch(self.tables_pool)
         watches.append(self.watch)
         stack.push_async_callback(self.watch.stop)
