@@ -25,7 +25,7 @@ def fields(partition: int, record: Record, *, with_secrets: bool = False) -> dic
     shown: dict[str, Any] = {
         "partition": partition,
         "position": record.position,
-        "at": render_instant(record.at),
+        "at": instant(record.at),
         "type": envelope.type,
         "version": envelope.version,
         "must_understand": envelope.must_understand,
@@ -42,6 +42,14 @@ def fields(partition: int, record: Record, *, with_secrets: bool = False) -> dic
     if "spec" in event and not with_secrets:
         event["spec"] = without_secrets(event["spec"])
     return shown | {"event": event}
+
+
+def instant(at: int) -> str | None:
+    """Return *at* as RFC 3339; None for a time that no calendar has, as only a foreign record bears it."""
+    try:
+        return render_instant(at)
+    except OverflowError:
+        return None
 
 
 def without_secrets(spec: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from libs.domain.admission import admits_claim, admits_decision
 from libs.events import Claim, OwnerClaimed, Unknown, Unreadable, read
 from libs.events.codec import kind_of
 from libs.log.port import Record
-from services.api.instants import render_instant
+from services.commands.log.lines import instant
 
 
 class PartitionStats:
@@ -93,4 +93,4 @@ def facts(partitions: list[PartitionStats]) -> dict[str, Any]:
 
 
 def _instant(at: int | None) -> str | None:
-    return None if at is None else render_instant(at)
+    return None if at is None else instant(at)

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.commands.log.lines import without_secrets
+from libs.events.envelope import Envelope
+from libs.log.port import Record
+from services.commands.log.lines import fields, without_secrets
+from services.commands.log.stats import PartitionStats, facts
 
 
 @pytest.mark.parametrize(
@@ -24,3 +27,14 @@ from services.commands.log.lines import without_secrets
 def test_secrets_are_hidden(name: str, value: Any, shown: Any) -> None:
     """Queries, bodies and values of headers are not shown; what identifies the target is."""
     assert without_secrets({name: value}) == {name: shown}
+
+
+@pytest.mark.parametrize("at", [2**62, -(2**62)])
+def test_a_time_that_no_calendar_has_is_null(at: int) -> None:
+    """Who wrote that record is not us; the others are shown all the same."""
+    record = Record(0, at, Envelope("foreign", 1, False, None, "k", b"{}"))
+    stats = PartitionStats(0, begin=0, end=1, is_whole=True)
+    stats.add(record, is_wanted=True)
+
+    assert fields(0, record)["at"] is None
+    assert (facts([stats])["first_at"], facts([stats])["records"]) == (None, 1)
