@@ -49,6 +49,7 @@ ROUNDS_MAX: Final = 50
 SWITCH_S: Final = 3.0  # bound on the moment in which nobody reads or writes
 SWITCH_TRIES: Final = 30
 SWITCH_PAUSE_S: Final = 0.5
+MEASURE_S: Final = 5.0  # after the switch, for the answer that tells how long it took
 
 _log = structlog.get_logger("rebuild")
 
@@ -68,7 +69,7 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
         rows: of the new tables when they were compared, by table.
         differences: of the old tables from what the log says, at the same positions.
         has_switched: the new tables serve.
-        paused_ms: how long nobody could read or write.
+        paused_ms: how long nobody could read or write; None when that could not be measured.
         hashes: of the new tables when they were compared, by partition and table.
     """
 
@@ -76,7 +77,7 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     rows: dict[str, int]
     differences: Differences
     has_switched: bool
-    paused_ms: float
+    paused_ms: float | None
     hashes: row_hash.Hashes
 
 
@@ -146,7 +147,8 @@ class Rebuild:
         stands = await old_positions(control)
         await self._fold({each: min(stands[each], ends[each] - 1) for each in stands}, "folding")
         differences, hashes = await self._compare(stack, control)
-        has_switched, paused_ms = False, 0.0
+        has_switched = False
+        paused_ms: float | None = 0.0
         if not is_check:
             await self._follow()
             await self._index(control)
@@ -277,8 +279,8 @@ class Rebuild:
         ends = await asyncio.gather(*[self._log.end(each) for each in self._replays])
         return dict(zip(self._replays, ends, strict=True))
 
-    async def _switch(self, control: Any) -> float:
-        """Put the new tables into the old ones' place; returns for how many ms nobody could read or write."""
+    async def _switch(self, control: Any) -> float | None:
+        """Put the new tables into the old ones' place; returns for how many ms nobody could read or write, if that is known."""
         loop = asyncio.get_running_loop()
         reason = ""
         for number in range(SWITCH_TRIES):
@@ -289,6 +291,7 @@ class Rebuild:
                 async with asyncio.timeout(None) as bound, side_tables.switching(control) as switch:
                     bound.reschedule(loop.time() + SWITCH_S)
                     await switch(last)
+                    bound.reschedule(None)  # a commit that is given up may have come to pass all the same
                 self._on_progress("switching", SWITCH_TRIES, SWITCH_TRIES)
                 return await last.held_ms()
             except TablesHeld as held:
@@ -352,15 +355,23 @@ class _Last:
         await self._rebuild._writers[0].fetchval(f"SELECT count(*) FROM {SCHEMA}.progress")  # noqa: S608
         return asyncio.get_running_loop().time()
 
-    async def held_ms(self) -> float:
-        """Return for how long."""
-        return 0.0 if self._waiting is None else (await self._waiting - self._began_s) * 1000
+    async def held_ms(self) -> float | None:
+        """Return for how long; None when who waited was not answered: the switch is done all the same."""
+        if self._waiting is None:
+            return 0.0
+        await asyncio.wait([self._waiting], timeout=MEASURE_S)
+        if not self._waiting.done() or self._waiting.exception() is not None:
+            return None
+        return (self._waiting.result() - self._began_s) * 1000
 
     async def end(self) -> None:
         """Have nobody wait any more."""
         if self._waiting is not None:
-            await asyncio.wait([self._waiting])
-            self._waiting.exception()
+            await asyncio.wait([self._waiting], timeout=MEASURE_S)
+            self._waiting.cancel()
+            await asyncio.wait([self._waiting], timeout=MEASURE_S)
+            if self._waiting.done() and not self._waiting.cancelled():
+                self._waiting.exception()  # looked at, so that it does not count as unnoticed
 
 
 def _states(replay: Replay) -> int:

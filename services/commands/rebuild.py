@@ -104,7 +104,7 @@ def _facts(rebuilt: Rebuilt) -> dict[str, Any]:
         "records": rebuilt.records,
         "rows": rebuilt.rows,
         "switched": rebuilt.has_switched,
-        "paused_ms": round(rebuilt.paused_ms, 1),
+        "paused_ms": None if rebuilt.paused_ms is None else round(rebuilt.paused_ms, 1),
         "hashes": [
             {"partition": partition, "table": table, "rows": each.rows, "hash": str(each.hash)}
             for (partition, table), each in sorted(rebuilt.hashes.items())
@@ -117,6 +117,8 @@ def _summary(rebuilt: Rebuilt, args: argparse.Namespace) -> str:
     found = "no row differed" if not count else f"{count:,} rows differed"
     compared = f"{rebuilt.records:,} records folded, {sum(rebuilt.rows.values()):,} rows compared, {found}"
     if rebuilt.has_switched:
+        if rebuilt.paused_ms is None:
+            return f"the new tables serve: {compared}; for how long nobody could read or write was not measured"
         return f"the new tables serve: {compared}; nobody could read or write for {rebuilt.paused_ms:.0f} ms"
     if args.check:
         return compared

@@ -101,7 +101,7 @@ async def measure(dsn: str, wanted: int) -> list[str]:
             assert rebuilt.has_switched
             assert not rebuilt.differences.count, list(rebuilt.differences.lines())
             lines.append(
-                f"{name:15}{took_s:6.1f} s   {records / took_s:8,.0f} records/s   pause {rebuilt.paused_ms:.0f} ms   {stages}"
+                f"{name:15}{took_s:6.1f} s   {records / took_s:8,.0f} records/s   pause {rebuilt.paused_ms or 0:.0f} ms   {stages}"
             )
         say("verifying")
         began_s = time.perf_counter()
