@@ -346,7 +346,11 @@ class LeaseKeeper:
         done = [part for part, (_, until) in self._going_back.items() if may_release(part) or now >= until]
         for partition in done:
             del self._going_back[partition]
-        await asyncio.gather(*[self._give(self._held[partition]) for partition in done])
+        given = await asyncio.gather(*[self._give(self._held[partition]) for partition in done], return_exceptions=True)
+        # All are done, whatever became of one: the round that follows finds nobody else at work on the leases.
+        for error in given:
+            if error is not None:
+                raise error
 
     async def _give(self, lease: Lease) -> None:
         """Give one lease back to whoever has too few."""
