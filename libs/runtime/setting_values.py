@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _OWN_ACCOUNT = "_fliq"  # of heartbeats (libs/domain/heartbeat.py)
 _PORT_OF = re.compile(r"(\[[^]]*\]|[^:]*)(:[0-9]{0,5})?", re.ASCII)
+_NO_DATABASE = "is not an address of the form postgresql://user:password@host:port/database"
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}", re.ASCII)
 
 
@@ -84,13 +85,18 @@ def directory(text: str) -> Path:
 def database_url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        places = parts.netloc.rpartition("@")[2].split(",")  # of several the driver tries one after the other
-        found = [_PORT_OF.fullmatch(place) for place in places]
-        is_postgres = parts.scheme in ("postgresql", "postgres") and all(each and _is_host(each[1]) for each in found)
     except ValueError:
-        is_postgres = False
-    if not is_postgres:
-        raise ValueError("is not an address of the form postgresql://user:password@host:port/database")
+        raise ValueError(_NO_DATABASE) from None
+    # A parameter's value may hold an @; what stands before one and is no parameter is the rest of a password.
+    before, at_sign, _ = parts.query.partition("@")
+    if "@" in parts.path + parts.fragment or (at_sign and "=" not in before):
+        raise ValueError(
+            "has an @ after its host: percent-encode user and password (/ is %2F, # is %23, ? is %3F, @ is %40)"
+        )
+    places = parts.netloc.rpartition("@")[2].split(",")  # of several the driver tries one after the other
+    found = [_PORT_OF.fullmatch(place) for place in places]
+    if parts.scheme not in ("postgresql", "postgres") or not all(each and _is_host(each[1]) for each in found):
+        raise ValueError(_NO_DATABASE)
     return text
 
 

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from libs.runtime.config import TABLE, Settings, SettingsError, help_text, page, unknown_names, without_password
+from libs.runtime.config import (
+    TABLE,
+    Settings,
+    SettingsError,
+    help_text,
+    page,
+    unknown_names,
+    without_password,
+)
 
 TOKEN = "fliq_sk_" + "a" * 36
 
@@ -109,6 +117,39 @@ def test_a_wrong_secret_is_refused_without_showing_it(name: str, value: str) -> 
     message = refused(**{name: value})
     assert message.startswith(f"{name}: the value ")
     assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql://u:12/hunter2@h/db",
+        "postgresql://u:/hunter2@h/db",
+        "postgresql://u:12#hunter2@h/db",
+        "postgresql://u:12?hunter2@h/db",
+        "postgresql://u:hunt/hunter2@h:5432/db",
+        "postgresql://u:a@b/hunter2@h/db",
+    ],
+)
+def test_a_password_that_ends_the_host_is_refused(value: str) -> None:
+    """The driver would look for a host `u`, and what is left of the password would be shown as the path."""
+    message = refused(FLIQ_DATABASE_URL=value)
+    assert message.startswith("FLIQ_DATABASE_URL: the value has an @ after its host")
+    assert "%2F" in message
+    assert "hunt" not in message
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql://u:12%2Fhunter2%40@h/db",
+        "postgresql://u:p@ss@h/db",
+        "postgresql://h/db?user=me@server&password=a@b",
+        "postgresql:///db?host=/run/postgresql&user=me@server",
+    ],
+)
+def test_an_at_sign_elsewhere_in_the_address_is_fine(value: str) -> None:
+    """Encoded, doubled before the host, or in the value of a parameter."""
+    assert Settings.from_env({"FLIQ_DATABASE_URL": value}).database_url == value
 
 
 def test_a_misspelt_name_is_refused_with_the_right_one() -> None:
