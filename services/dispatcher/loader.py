@@ -193,9 +193,8 @@ class Loader:
         return specs
 
     async def _fetch_secrets(self, accounts: set[str]) -> dict[str, tuple[str, ...]]:
-        now = (
-            self._clock.steady()
-        )  # a wall clock that was ahead and is put back would keep them fresh for as long as it was
+        # A wall clock that was ahead and is put back would keep them fresh for as long as it was.
+        now = self._clock.steady()
         found: dict[str, tuple[str, ...]] = {}
         stale: list[str] = []
         for account in accounts:
