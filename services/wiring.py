@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -21,7 +21,7 @@ import structlog
 from libs.egress.client import EgressClient
 from libs.log.shown import ShownPositions
 from libs.runtime import garbage, logging
-from libs.runtime.config import Settings, SettingsError, unknown_names
+from libs.runtime.config import Settings, SettingsError, idle_names, unknown_names
 from libs.runtime.crashpoint import arm
 from libs.runtime.lifecycle import Loop
 from libs.runtime.probes import Probes
@@ -74,8 +74,7 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
     """
     lines = logging.configure(settings.log_level, settings.log_format)
     _end_on_sigterm()
-    for name in unknown_names(os.environ):
-        _log.warning("this variable is no setting of Fliq and is ignored", name=name)
+    warn_of(os.environ)
     if settings.crash_at is not None:
         try:
             arm(*settings.crash_at)
@@ -128,6 +127,15 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
 
         garbage.settle()
         return await parts.supervisor.run(on_started=greet)
+
+
+def warn_of(environ: Mapping[str, str]) -> None:
+    """Log what is set in *environ* and does nothing."""
+    for name in unknown_names(environ):
+        _log.warning("this variable is no setting of Fliq and is ignored", name=name)
+    if idle := idle_names(environ):
+        reason = "FLIQ_KAFKA_BOOTSTRAP is not set, so the log is in PostgreSQL"
+        _log.warning("settings of Kafka do nothing", names=", ".join(idle), reason=reason)
 
 
 def _end_on_sigterm() -> None:

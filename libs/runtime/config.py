@@ -21,6 +21,8 @@ _HIDDEN = "***"
 # Kubernetes describes every service to every pod with such variables; a service named fliq-api is not a typing error.
 _SERVICE_LINK = re.compile(r"FLIQ_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)", re.ASCII)
 _OWN_PREFIX = "FLIQ_"
+_KAFKA_PREFIX = "FLIQ_KAFKA_"
+_BROKERS = "FLIQ_KAFKA_BOOTSTRAP"
 _TEST_PREFIX = "FLIQ_TEST_"  # read by our tests only
 _MISSPELT = 0.85  # how like a setting an unknown name must be to be refused: FLIQ_PROT is, FLIQ_TOKEN is not
 
@@ -174,6 +176,12 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
         and not _SERVICE_LINK.fullmatch(name)
         and not (name.endswith("_PORT") and "://" in environ[name])
     ]
+
+
+def idle_names(environ: Mapping[str, str]) -> list[str]:
+    """Return the settings of Kafka that are set without brokers, and so do nothing: the log is in PostgreSQL."""
+    given = [setting.name for setting in TABLE if environ.get(setting.name, "").strip()]
+    return [] if _BROKERS in given else [name for name in given if name.startswith(_KAFKA_PREFIX)]
 
 
 def _quoted(text: str) -> str:

@@ -15,7 +15,7 @@ from libs.log import Log
 from libs.log.port import LogError
 from libs.runtime import embedded_address, logging
 from libs.runtime.clock import SystemClock
-from libs.runtime.config import Settings, SettingsError, unknown_names
+from libs.runtime.config import Settings, SettingsError, idle_names, unknown_names
 from libs.runtime.setting_table import TABLE
 from libs.store.condition import Condition
 from libs.store.errors import StoreUnavailable
@@ -127,7 +127,7 @@ class Doctor:
                 warning("settings", text, 'docs/operations.md, "Rotate keys", says how to change to one of yours')
             )
         given = [row.name for row in TABLE if os.environ.get(row.name, "").strip()]
-        if not is_log_apart(settings) and (idle := [name for name in given if name.startswith("FLIQ_KAFKA_")]):
+        if idle := idle_names(os.environ):
             text = f"{', '.join(idle)} without FLIQ_KAFKA_BOOTSTRAP: the log is in PostgreSQL"
             found.append(warning("settings", text, "set FLIQ_KAFKA_BOOTSTRAP, or leave these out"))
         place = "Kafka" if is_log_apart(settings) else "PostgreSQL"
