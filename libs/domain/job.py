@@ -35,7 +35,8 @@ from libs.events import (
 )
 from libs.events.codec import kind_of
 
-MAX_OFFSETS: Final = 64  # positions remembered for a job's timeline: 21 attempts of three events each, and its ends
+# Positions remembered for a job's timeline: 21 attempts of three events each, its request, a cancel that came too late, its ends.
+MAX_OFFSETS: Final = 72
 
 
 class JobStatus(IntEnum):

@@ -7,6 +7,8 @@ from libs.events import AttemptDue, AttemptFinished, JobRetryScheduled, JobSched
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
 
 NOW = 1_000_000
+LONGEST = 21  # attempts: twenty retries are the most
+ENDS = 3  # a cancel that came too late, the end, the webhook's outcome
 JOB = new_job_id(NOW, 0, bytes(8))
 SCHEDULE = new_schedule_id(NOW, 0, bytes(8))
 ASKED = JobScheduled(
@@ -24,7 +26,7 @@ def test_the_spec_is_the_schedules_where_there_is_one() -> None:
 
 
 def test_positions_have_a_bound_and_the_life_goes_on() -> None:
-    """A job of thirty attempts waits between them and remembers the first `MAX_OFFSETS` positions."""
+    """A job waits between attempts and remembers `MAX_OFFSETS` positions: all of the longest life that can be asked for."""
     state = create(ASKED, 0)
     for attempt in range(1, 31):
         call = execution_id(JOB, attempt)
@@ -49,5 +51,7 @@ def test_positions_have_a_bound_and_the_life_goes_on() -> None:
             assert state is not before
             assert state.is_waiting == isinstance(event, JobRetryScheduled)
 
+        if attempt == LONGEST:
+            assert len(state.offsets) + ENDS <= MAX_OFFSETS
     assert state.attempt == 30
     assert state.offsets == tuple(range(MAX_OFFSETS))
