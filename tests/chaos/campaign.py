@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from tests.kafka.artifacts import Unavailable
 OVERDUE_MS: Final = 1_000.0  # a call that is due for so long waits for something
 QUIET_S: Final = 120.0
 HOOKS_S: Final = 15.0
+FIRST: Final = 32  # jobs that go all the way before the load begins
 PATIENCE_S: Final = 180.0
 SAY_EVERY_S: Final = 5.0
 SCHEDULES: Final = 2
@@ -181,6 +183,7 @@ async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wro
         asyncio.create_task(_progress(order, begun_at, load, watch, nemesis)),
     ]
     try:
+        start = await _first_calls(load, watch)
         for number in range(SCHEDULES):
             await load.every_minute(f"every-minute-{number}")
         storm = asyncio.create_task(load.storm(per_s=order.per_s, seconds=order.seconds * 2, until=is_over))
@@ -199,9 +202,19 @@ async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wro
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
-    faults = [*nemesis.faults, *stalls]
+    faults = [start, *nemesis.faults, *stalls]
     outcome = await _verdict(order, cluster, load, targets, begun_at, faults, wrong, nemesis.deaths)
     return replace(outcome, sizes=(sizes, cluster.sizes()))
+
+
+async def _first_calls(load: Load, watch: Watch) -> Fault:
+    """Let some jobs go all the way: a start, with topics and connections that are cold, is the first thing to recover from."""
+    begun_at = now_ms()
+    for _ in range(FIRST):
+        load.begin("plain")
+    await load.settle()
+    await _until(lambda: watch.overdue(math.inf) == 0, within_s=HOOKS_S)
+    return Fault(kind="start", at=begun_at, until=now_ms(), healed_at=begun_at, is_graceful=True)
 
 
 async def _progress(order: Order, begun_at: float, load: Load, watch: Watch, nemesis: Nemesis) -> None:
