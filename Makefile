@@ -36,7 +36,7 @@ demo: install ## show a job's life against a target of its own
 test: install lint type ## lint, types, then every test but the nightly ones (ARGS="-k name" picks)
 	@$(PYTHON) -m tests.kafka prepare
 	@$(PYTHON) -m tests.prometheus
-	@$(PYTHON) -m pytest -m "not nightly" $(ARGS)
+	@$(PYTHON) -m pytest -m "not nightly" -n 2 --dist loadgroup $(ARGS)
 
 check: test ## what .ci/run does
 
@@ -62,7 +62,8 @@ chaos: install ## hurt real processes and check that Fliq kept its word (TOPOLOG
 simulate: install ## play fleets in virtual time (SEEDS=10000 FROM=0) until a promise breaks; SEED=n replays one
 	@exec $(PYTHON) -m tests.simulation.fleet $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000) --from $(or $(FROM),0)) $(ARGS)
 
-nightly: install ## the long tests, and those of a running Fliq on all three topologies
+nightly: install ## random examples, the long tests, and those of a running Fliq on all three topologies (hours)
+	@$(PYTHON) -m pytest -q -m "not nightly" --hypothesis-profile=random tests/unit tests/property
 	@exec $(PYTHON) -m pytest -m "nightly or on_topology" $(ARGS)
 
 kafka-up: install ## start a Kafka broker on loopback, data in .fliq/kafka (BROKERS=3 starts three)

@@ -8,4 +8,10 @@ for _name in [name for name in os.environ if name.startswith(("FLIQ_", "PG")) an
     # A developer's own settings must not decide what a test sees.
     del os.environ[_name]
 
-pytest_plugins = ["tests.fakes.examples", "tests.fakes.kafka", "tests.fakes.postgres", "tests.fakes.running"]
+pytest_plugins = [
+    "tests.fakes.examples",
+    "tests.fakes.kafka",
+    "tests.fakes.lanes",
+    "tests.fakes.postgres",
+    "tests.fakes.running",
+]
