@@ -2,7 +2,9 @@
 Mutations: the product with one of its rules taken out, by a patch of the running code. The fleet must find each of them, or the
 rule, or the simulation, is not worth its place.
 
-Each is found by one seed in ten or more often, but for those in `RARE`.
+Each is found by one seed in ten or more often, but for those in `RARE`. Two rules guard what no fleet lives through (tables restored
+to an older point, a log read again): claims with a nonce (tests/simulation/test_protocol_model.py) and the look ahead of webhooks
+(tests/simulation/test_webhooks.py).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import msgspec
 from libs.domain import obligations
 from libs.domain.job import JobState, JobStatus
 from libs.domain.tail import Tail
-from libs.events import Claim, Envelope, Event
+from libs.events import Envelope, Event
 from libs.log.facts import FactAppender
 from libs.log.port import AppendFailed, LogError
 from libs.store.changes import Flush
@@ -33,7 +35,6 @@ from services.scheduler.fenced_tables import FencedTables
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.timer_wheel import TimerWheel
-from services.webhooks.look_ahead import LookAhead
 from services.webhooks.watermark import Watermark
 from tests.fakes.database import Database
 
@@ -62,11 +63,6 @@ def no_barrier() -> AbstractContextManager[None]:
         self.is_deciding = True
 
     return patched((Decider, "__init__", lead_at_once))
-
-
-def no_nonce() -> AbstractContextManager[None]:
-    """Claims are told apart by their epochs alone."""
-    return patched((Claim, "__str__", lambda self: f"{self.epoch}.0"))
 
 
 def no_overlay() -> AbstractContextManager[None]:
@@ -187,12 +183,6 @@ def horizon_skips_a_row() -> AbstractContextManager[None]:
 def webhooks_saved_before_sent() -> AbstractContextManager[None]:
     """The webhooks' position is that of the reader, whatever is still under way."""
     return patched((Watermark, "mark", lambda self: (self._read, self._claims[-1][1])))
-
-
-def webhooks_look_not_ahead() -> AbstractContextManager[None]:
-    """A follower that begins does not look which webhooks were told already."""
-
-    return patched((LookAhead, "take", lambda self, job_id: False))
 
 
 def reservation_forgotten() -> AbstractContextManager[None]:
@@ -349,7 +339,6 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
     each.__name__: each
     for each in (
         no_barrier,
-        no_nonce,
         no_overlay,
         cancel_acked_early,
         fires_when_told,
@@ -360,7 +349,6 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         wheel_drops_a_slot,
         horizon_skips_a_row,
         webhooks_saved_before_sent,
-        webhooks_look_not_ahead,
         reservation_forgotten,
         retries_a_success,
         retries_at_once,
@@ -376,10 +364,8 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
 }
 # Found about once in thirty seeds or more rarely: for the nights.
 RARE: Final = (
-    "no_nonce",
     "flush_not_fenced",
     "reads_not_fenced",
-    "webhooks_look_not_ahead",
     "owner_lives_on",
     "append_made_again",
     "outcome_dropped",
