@@ -18,10 +18,13 @@ _in_lane = "PYTEST_XDIST_WORKER" in os.environ
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put every test that may run in real time into one group: a lane takes a group as a whole."""
+    """Put every test that may run in real time into one group, in front: the first lane takes the group as a whole."""
+    if not _in_lane:
+        return
     for item in items:
-        if _in_lane and not _only_computes(item):
+        if not _only_computes(item):
             item.add_marker(REAL)
+    items.sort(key=_only_computes)
 
 
 def _only_computes(item: pytest.Item) -> bool:

@@ -2,9 +2,9 @@
 Mutations: the product with one of its rules taken out, by a patch of the running code. The fleet must find each of them, or the
 rule, or the simulation, is not worth its place.
 
-Each is found by one seed in ten or more often, but for those in `RARE`. Two rules guard what no fleet lives through (tables restored
-to an older point, a log read again): claims with a nonce (tests/simulation/test_protocol_model.py) and the look ahead of webhooks
-(tests/simulation/test_webhooks.py).
+Each is found by one seed in ten or more often, but for those in `RARE`. Two rules guard what no fleet lives through, tables
+that are restored to an older point and a log that is read again: claims with a nonce (tests/simulation/test_protocol_model.py)
+and the webhooks' look ahead (tests/simulation/test_webhooks.py).
 """
 
 from __future__ import annotations
