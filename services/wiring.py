@@ -135,7 +135,7 @@ def warn_of(environ: Mapping[str, str]) -> None:
         _log.warning("this variable is no setting of Fliq and is ignored", name=name)
     if idle := idle_names(environ):
         reason = "FLIQ_KAFKA_BOOTSTRAP is not set, so the log is in PostgreSQL"
-        _log.warning("settings of Kafka do nothing", names=", ".join(idle), reason=reason)
+        _log.warning("settings of Kafka do nothing", settings=", ".join(idle), reason=reason)
 
 
 def _end_on_sigterm() -> None:

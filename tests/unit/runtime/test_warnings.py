@@ -12,7 +12,7 @@ from services.wiring import warn_of
 @pytest.mark.parametrize(
     ("environ", "told"),
     [
-        ({"FLIQ_KAFKA_TLS": "on", "FLIQ_KAFKA_PASSWORD": "canary"}, [("names", "FLIQ_KAFKA_TLS, FLIQ_KAFKA_PASSWORD")]),
+        ({"FLIQ_KAFKA_TLS": "on", "FLIQ_KAFKA_PASSWORD": "canary"}, [("settings", "FLIQ_KAFKA_TLS, FLIQ_KAFKA_PASSWORD")]),
         ({"FLIQ_KAFKA_TLS": "on", "FLIQ_KAFKA_BOOTSTRAP": "a:9092"}, []),
         ({"FLIQ_TOKEN": "canary"}, [("name", "FLIQ_TOKEN")]),
         ({"FLIQ_PORT": "1"}, []),
@@ -23,7 +23,7 @@ def test_variables_that_do_nothing_are_named(environ: dict[str, str], told: list
     with capture_logs() as lines:
         warn_of(environ)
 
-    assert [(key, line[key]) for line in lines for key in ("name", "names") if key in line] == told
+    assert [(key, line[key]) for line in lines for key in ("name", "settings") if key in line] == told
     assert "canary" not in str(lines)
 
 
