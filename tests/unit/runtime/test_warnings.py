@@ -12,7 +12,10 @@ from services.wiring import warn_of
 @pytest.mark.parametrize(
     ("environ", "told"),
     [
-        ({"FLIQ_KAFKA_TLS": "on", "FLIQ_KAFKA_PASSWORD": "canary"}, [("settings", "FLIQ_KAFKA_TLS, FLIQ_KAFKA_PASSWORD")]),
+        (
+            {"FLIQ_KAFKA_TLS": "on", "FLIQ_KAFKA_PASSWORD": "canary"},
+            [("settings", "FLIQ_KAFKA_TLS, FLIQ_KAFKA_PASSWORD")],
+        ),
         ({"FLIQ_KAFKA_TLS": "on", "FLIQ_KAFKA_BOOTSTRAP": "a:9092"}, []),
         ({"FLIQ_TOKEN": "canary"}, [("name", "FLIQ_TOKEN")]),
         ({"FLIQ_PORT": "1"}, []),
