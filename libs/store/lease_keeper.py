@@ -3,7 +3,8 @@ Lease keeper: holds a fair share of the partitions, and knows when to let go.
 
 Every `INTERVAL_S` it renews what it holds, counts who lives, takes free leases up to ceil(partitions / members), and hands a few
 back when it holds more than that. Two that start together thus settle within a few rounds, and nothing moves back and forth.
-Every `LOOK_S` in between it looks whether a lease became free, so that the partitions of one who left wait for a moment only.
+Every `LOOK_S` in between it looks whether a lease became free, so that the partitions of one who left wait for a moment only; while
+a holder ends what it has under way, it is asked every `ENDING_EVERY_S`, as its partition is not served meanwhile.
 A node that was asked to drain is not counted, takes nothing, and hands back what it holds as fast as its holder lets it.
 
     certain   By our own monotonic clock a lease is certain for 0.6 of its term, counted from before the request that last renewed
@@ -37,7 +38,7 @@ CERTAIN_FRACTION: Final = 0.6
 CALLBACK_TIMEOUT_S: Final = 5.0
 RELEASE_TIMEOUT_S: Final = 2.0
 DRAIN_S: Final = 35.0  # for a node that was asked to drain: longer than most calls take, so that none is made twice
-ENDING_EVERY_S: Final = 0.02  # between two looks at what a holder that ends is done with
+ENDING_EVERY_S: Final = 0.02  # between two looks at what a holder that ends, or hands over, is done with
 HAND_BACK_S: Final = 5.0  # most calls have ended by then; the partition is not served meanwhile
 NOT_TAKEN_PAUSE_S: Final = 2.0  # after a lease that could not be taken up
 PATIENCE_MIN_S: Final = 0.5  # for one answer of the database, when certainty has run out already
@@ -117,7 +118,7 @@ class LeaseKeeper:
         """
         Keep a share of *partitions* leases; see the module for when the callbacks come, and for *is_fenced*.
 
-        A holder with *may_release* is asked each round, for at most *hand_back_s*, before a lease goes back for the sake of
+        A holder with *may_release* is asked again and again, for at most *hand_back_s*, before a lease goes back for the sake of
         balance: it stops taking at once, and says true when nothing is under way any more. *before_release* is awaited just before
         such a lease is lost, for what makes the gap until it is taken up again a small one. While *stands_aside* gives a reason,
         nothing is taken or held, and nobody counts us.
@@ -130,7 +131,7 @@ class LeaseKeeper:
         self._held: dict[int, Lease] = {}
         self._certain_until: dict[int, float] = {}
         self._paused_until: dict[int, float] = {}
-        self._may_release = may_release
+        self._may_release = may_release or (lambda _: True)
         self._before_release = before_release
         self._hand_back_s = hand_back_s
         self._going_back: dict[int, tuple[Lease, float]] = {}
@@ -175,10 +176,9 @@ class LeaseKeeper:
         async with self._busy:
             await self._bounded(self._leases.leave())
         ends_at = self._clock.monotonic_s() + timeout_s
-        may_release = self._may_release or _always
         while self._held and self._clock.monotonic_s() < ends_at:
             async with self._busy:
-                done = [lease for partition, lease in self._held.items() if may_release(partition)]
+                done = [lease for partition, lease in self._held.items() if self._may_release(partition)]
                 for lease in done:
                     await self._lose(lease.partition)
                 if done:
@@ -223,17 +223,20 @@ class LeaseKeeper:
                 # A defect must not end the keeping of leases: they would run out one by one without a word.
                 log.exception("lease keeping failed", role=self._leases.role)
             next_at = self._clock.monotonic_s() + INTERVAL_S
-            while self._clock.monotonic_s() + LOOK_S < next_at:
-                await self._clock.sleep(LOOK_S)
+            while self._clock.monotonic_s() + (pause_s := ENDING_EVERY_S if self._going_back else LOOK_S) < next_at:
+                await self._clock.sleep(pause_s)
                 await self._look()
             await self._clock.sleep(max(next_at - self._clock.monotonic_s(), 0.0))
 
     async def _look(self) -> None:
-        """Between two rounds: take what became free, if that is ours to take."""
-        if not self._may_look or self._going_back or self._is_ending:
+        """Between two rounds: let go of what its holder is done with, or take what became free, if that is ours to take."""
+        if self._is_ending or not (self._may_look or self._going_back):
             return
         try:
             async with self._busy:
+                if self._going_back:
+                    await self._let_go()
+                    return
                 free, self._members = await self._answer(self._leases.free())
                 if free and len(self._held) < self._share:
                     await self._take()
@@ -295,11 +298,11 @@ class LeaseKeeper:
         now = self._clock.monotonic_s()
         was_away = self._answered_at > -math.inf and now > self._answered_at + self._leases.ttl_s
         self._answered_at = now
-        self._going_back = {
-            part: (lease, until) for part, (lease, until) in self._going_back.items() if self._held.get(part) is lease
-        }
-        if self._going_back or len(self._held) > self._share:
-            await self._hand_back()
+        self._forget_gone()
+        if not self._going_back and len(self._held) > self._share:
+            self._choose_what_goes_back()
+        if self._going_back:
+            await self._let_go()
         elif len(self._held) < self._share and not was_away:
             await self._take()
         self._may_look = not was_away
@@ -330,27 +333,31 @@ class LeaseKeeper:
         await self._lose(lease.partition)
         await self._bounded(self._leases.release([lease]))
 
-    async def _hand_back(self) -> None:
-        """Give a few leases back once their holder is done with them; once begun, this comes to its end."""
+    def _forget_gone(self) -> None:
+        held = self._held
+        self._going_back = {part: back for part, back in self._going_back.items() if held.get(part) is back[0]}
+
+    def _choose_what_goes_back(self) -> None:
+        count = len(self._held) - self._share
+        if not self._leases.is_draining:
+            count = min(count, math.ceil(self._partitions / HAND_BACK_SHARE))
+        until = self._clock.monotonic_s() + (DRAIN_S if self._leases.is_draining else self._hand_back_s)
+        common = known_by_all(self._partitions, self._members, self._leases.known_by_others)
+        for partition in sorted(self._held, key=lambda part: (part < common, part))[-count:]:
+            self._going_back[partition] = self._held[partition], until
+
+    async def _let_go(self) -> None:
+        """Give those leases back whose holder is done with them; once chosen, each comes to its end."""
+        self._forget_gone()
         now = self._clock.monotonic_s()
-        if not self._going_back:
-            count = len(self._held) - self._share
-            if not self._leases.is_draining:
-                count = min(count, math.ceil(self._partitions / HAND_BACK_SHARE))
-            until = now + (DRAIN_S if self._leases.is_draining else self._hand_back_s)
-            common = known_by_all(self._partitions, self._members, self._leases.known_by_others)
-            for partition in sorted(self._held, key=lambda part: (part < common, part))[-count:]:
-                self._going_back[partition] = self._held[partition], until
-        may_release = self._may_release or _always
         # Each is asked, also when another is not done yet: asked once, it takes no more.
-        done = [part for part, (_, until) in self._going_back.items() if may_release(part) or now >= until]
+        done = [part for part, (_, until) in self._going_back.items() if self._may_release(part) or now >= until]
         for partition in done:
             del self._going_back[partition]
         given = await asyncio.gather(*[self._give(self._held[partition]) for partition in done], return_exceptions=True)
         # All are done, whatever became of one: the round that follows finds nobody else at work on the leases.
-        for error in given:
-            if error is not None:
-                raise error
+        for error in filter(None, given):
+            raise error
 
     async def _give(self, lease: Lease) -> None:
         """Give one lease back to whoever has too few."""
@@ -391,7 +398,3 @@ class LeaseKeeper:
             await within(RELEASE_TIMEOUT_S, call)
         except (StoreUnavailable, TimeoutError) as error:
             log.warning("a lease was not given back", role=self._leases.role, reason=str(error))
-
-
-def _always(_: int) -> bool:
-    return True

@@ -35,44 +35,6 @@ async def test_one_member_takes_all_two_share_and_one_takes_all_again(table: Tab
     assert first.held == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize(("rounds_busy", "rounds_until_released"), [(0, 1), (3, 4), (99, 6)])
-async def test_a_lease_goes_back_in_peace(table: Table, rounds_busy: int, rounds_until_released: int) -> None:
-    """Its holder is asked each round and may finish what is under way, for five seconds at most; others stay renewed."""
-    first, second = Node(table, "a"), Node(table, "b")
-    asked: list[int] = []
-
-    def may_release(partition: int) -> bool:
-        asked.append(partition)
-        return len(asked) > rounds_busy
-
-    first.keeper._may_release = may_release
-    await first.tick()
-    await second.tick()
-    rounds = 0
-    while len(first.held) == 4:
-        await first.tick()
-        rounds += 1
-
-    assert rounds == rounds_until_released
-    assert set(asked) == {3}
-    assert first.held == {0, 1, 2}
-    assert all(first.keeper.holds(partition) for partition in first.held)
-
-
-async def test_a_lease_lost_while_it_was_to_go_back_is_forgotten(table: Table) -> None:
-    """Nothing else is given back in its place."""
-    first, second = Node(table, "a"), Node(table, "b")
-    first.keeper._may_release = lambda _: False
-    await first.tick()
-    await second.tick()
-    await first.tick()
-    await first.keeper.give_up(3)
-    await first.keeper.give_up(2)
-    await first.tick()
-
-    assert first.held == {0, 1}
-
-
 async def test_a_lease_is_certain_for_six_tenths_of_its_term(table: Table) -> None:
     """After a stall of 2.4 s, `holds` is false before the keeper itself has done anything."""
     node = Node(table, "a")
