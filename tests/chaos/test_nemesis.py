@@ -34,7 +34,7 @@ async def _campaign(order: Order) -> None:
     assert len(outcome.history.faults) >= 1 + (order.faults or 1)  # the start is one
 
 
-@pytest.mark.everywhere
+@pytest.mark.everywhere("kafka")
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("topology", ["split", "kafka"])
 async def test_a_few_faults(topology: Topology, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-COMPUTING = ("architecture", "golden", "property", "simulation", "unit")  # rooms
+COMPUTING = ("architecture", "deploy", "golden", "property", "simulation", "unit")  # rooms
 _is_lane = "PYTEST_XDIST_WORKER" in os.environ
 
 
