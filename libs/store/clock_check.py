@@ -5,7 +5,8 @@ A process whose clock is ahead would fire early, and one whose clock is behind w
 database's every second, and stands aside while the two are further apart than `SKEW_MS`: it gives its leases back and takes none,
 and says that it is not ready. When the machine's clock was stepped, the database says whether it was wrong before or is wrong now.
 
-An answer that took long proves little: half of the time it took is added to what is tolerated. While the database does not answer,
+An answer that took long proves little: half of the time it took is added to what is tolerated, and a stepped clock is not followed
+on its word unless it is nearer by more than that. While the database does not answer,
 the last comparison holds; a clock that goes on steadily (libs/runtime/clock.py) is as right or wrong as it was.
 
 Not seen: a database whose own clock is wrong. Then all stand aside whose clocks are right, and say why.
@@ -80,20 +81,23 @@ class ClockCheck:
             async with asyncio.timeout(TIMEOUT_S):
                 theirs: int = await self._pool.fetchval(_DATABASE_NOW)
         took_ms = clock.steady() - began
-        self._judge(sent_at + took_ms // 2 - theirs, tolerated_ms=SKEW_MS + took_ms // 2)
+        self._judge(sent_at + took_ms // 2 - theirs, unsure_ms=took_ms // 2)
 
-    def _judge(self, skew_ms: int, *, tolerated_ms: int) -> None:
+    def _judge(self, skew_ms: int, *, unsure_ms: int) -> None:
         step_ms = self._clock.step_ms()
-        if step_ms and abs(skew_ms + step_ms) < abs(skew_ms):
+        # One of the two is believed when it is nearer whatever the answer's delay hides; until then all goes on as before.
+        machine_ms, ours_ms = abs(skew_ms + step_ms), abs(skew_ms)
+        is_decided = abs(machine_ms - ours_ms) > 2 * unsure_ms
+        if step_ms and is_decided and machine_ms < ours_ms:
             self._clock.adopt()
             log.warning("the machine's clock was set, and is followed: it was wrong before", step_ms=step_ms)
             skew_ms, step_ms = skew_ms + step_ms, 0
-        elif step_ms and not self._is_stepped:
+        elif step_ms and is_decided and not self._is_stepped:
             log.warning("the machine's clock was set, and is not followed: it was right before", step_ms=step_ms)
-        self._is_stepped = bool(step_ms)
+        self._is_stepped = bool(step_ms) and (is_decided or self._is_stepped)
         self.skew_ms = skew_ms
         reason = None
-        if abs(skew_ms) > tolerated_ms:
+        if abs(skew_ms) > SKEW_MS + unsure_ms:
             side = "ahead of" if skew_ms > 0 else "behind"
             reason = f"the clock is {abs(skew_ms)} ms {side} the database's"
         if (reason is None) != (self._reason is None):

@@ -116,3 +116,23 @@ async def test_while_the_database_is_away_the_last_comparison_holds(clock: Clock
     with pytest.raises(StoreUnavailable):
         await check.look()
     assert check.reason() is None
+
+
+async def test_a_slow_answer_moves_nobody_to_a_stepped_clock(clock: Clock) -> None:
+    """Held on its way there for two seconds, it seems to say that the stepped clock is right; the next quick one says the truth."""
+
+    class Held(Database):
+        async def fetchval(self, _: str) -> Any:
+            self.clock.at += self.takes_ms
+            self.clock.monotonic += self.takes_ms
+            return self.clock.at
+
+    database = Held(clock)
+    check = ClockCheck(database, clock)
+    await check.look()
+    database.takes_ms, clock.step = 1_900, 1_500
+    await check.look()
+    assert (clock.step, check.reason()) == (1_500, None)
+    database.takes_ms = 2
+    await check.look()
+    assert (clock.step, check.reason()) == (1_500, None)
