@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -11,9 +12,11 @@ from typing import Final
 
 from libs.events import Envelope, JobScheduled, Spec, encode
 from libs.events.ids import new_job_id
+from libs.log.port import LogUnavailable
 from tests.chaos.cluster import Cluster
 
 EACH: Final = 2
+WITHIN_S: Final = 30.0  # longer than a log stays away after any one fault
 
 
 def _poisons(job_id: str, now: int) -> Iterator[Envelope]:
@@ -31,7 +34,19 @@ def _poisons(job_id: str, now: int) -> Iterator[Envelope]:
 
 
 async def poison(cluster: Cluster, draw: random.Random) -> None:
-    """Append some of each kind, each about a job of nobody's, to partitions drawn by chance."""
+    """Append some of each kind, each about a job of nobody's, to partitions drawn by chance; wait for a log that is hurt."""
+    ends_at = time.monotonic() + WITHIN_S
+    while True:
+        try:
+            return await _append(cluster, draw)
+        except LogUnavailable:
+            # Another fault is made at the same time. Some may have landed, and come twice, which is no less a poison.
+            if time.monotonic() > ends_at:
+                raise
+        await asyncio.sleep(0.5)
+
+
+async def _append(cluster: Cluster, draw: random.Random) -> None:
     now = time.time_ns() // 1_000_000
     async with cluster.log() as log:
         for _ in range(EACH):
