@@ -8,7 +8,7 @@ above the first page and neither shift nor repeat what comes below.
 from collections.abc import Collection
 from datetime import date
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -79,7 +79,8 @@ class Queries:
         if schedule_id is None:
             found = await self._pool.fetch(_list_of(len(wanted)), account, below, limit, *wanted)
         else:
-            found = await self._pool.fetch(_LIST_OF_SCHEDULE, account, below, limit, wanted, rows.uuid_of(schedule_id))
+            query = _list_of(len(wanted), of_schedule=True)
+            found = await self._pool.fetch(query, account, below, limit, *wanted, rows.uuid_of(schedule_id))
         return [_job_row(row) for row in found]
 
     @answer_call
@@ -125,24 +126,19 @@ class Queries:
 
 
 @cache
-def _list_of(status_count: int) -> str:
+def _list_of(status_count: int, *, of_schedule: bool = False) -> str:
     """Return the list over *status_count* statuses: one short index scan for each, merged, then their specs."""
+    only = f" AND schedule_id = ${4 + status_count}" if of_schedule else ""
     names = ", ".join(rows.JOB_COLUMNS)
     scans = " UNION ALL ".join(
-        f"(SELECT {names} FROM jobs WHERE account = $1 AND status = ${4 + index}::int2 AND job_id < $2"  # noqa: S608
-        " ORDER BY job_id DESC LIMIT $3)"
+        f"(SELECT {names} FROM jobs WHERE account = $1{only} AND status = ${4 + index}::int2"  # noqa: S608
+        " AND job_id < $2 ORDER BY job_id DESC LIMIT $3)"
         for index in range(status_count)
     )
     return (
         f"SELECT j.*, spec FROM (SELECT * FROM ({scans}) merged ORDER BY job_id DESC LIMIT $3) j"  # noqa: S608
         " LEFT JOIN specs ON spec_id = coalesce(j.schedule_id, j.job_id) ORDER BY j.job_id DESC"
     )
-
-
-_LIST_OF_SCHEDULE: Final = (
-    f"{rows.SELECT_JOB_WITH_SPEC} WHERE j.schedule_id = $5 AND j.account = $1 AND j.job_id < $2"
-    " AND j.status = ANY ($4::int2[]) ORDER BY j.job_id DESC LIMIT $3"
-)
 
 
 def _job_row(row: Any) -> JobRow:

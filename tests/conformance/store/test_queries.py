@@ -161,15 +161,17 @@ async def test_usage_is_the_sum_over_partitions(bench: Bench) -> None:
     assert await queries.usage("other", day) == 0
 
 
-async def test_lists_use_their_indexes(bench: Bench) -> None:
+@pytest.mark.parametrize(("index", "of_schedule"), [("jobs_list", False), ("jobs_schedule", True)])
+async def test_lists_use_their_indexes(bench: Bench, index: str, of_schedule: bool) -> None:
     """A page costs one short index scan per status, whatever the table's size: no sequential scan, no sort of all."""
-    await fill(bench, *[state(number, list(JobStatus)[number % 7]) for number in range(300)])
+    owner = new_schedule_id(1, 0, bytes(8))
+    await fill(bench, *[state(n, list(JobStatus)[n % 7], schedule_id=owner if n % 2 else None) for n in range(300)])
     await bench.pool.execute("ANALYZE jobs")
+    last = [rows.uuid_of(owner)] if of_schedule else []
     async with bench.pool.acquire() as connection:
         await connection.execute("SET enable_seqscan = off")
-        plan = "\n".join(
-            row[0] for row in await connection.fetch("EXPLAIN " + _list_of(7), "acme", rows.MAX_ID, 20, *range(7))
-        )
+        query = "EXPLAIN " + _list_of(7, of_schedule=of_schedule)
+        plan = "\n".join(row[0] for row in await connection.fetch(query, "acme", rows.MAX_ID, 20, *range(7), *last))
         await connection.execute("RESET enable_seqscan")
-    assert plan.count("Scan using jobs_list on jobs") == 7, plan
+    assert plan.count(f"Scan using {index} on jobs") == 7, plan
     assert "Merge Append" in plan, plan
