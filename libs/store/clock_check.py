@@ -5,9 +5,9 @@ A process whose clock is ahead would fire early, and one whose clock is behind w
 database's every second, and stands aside while the two are further apart than `SKEW_MS`: it gives its leases back and takes none,
 and says that it is not ready. When the machine's clock was stepped, the database says whether it was wrong before or is wrong now.
 
-An answer that took long proves little: half of the time it took is added to what is tolerated, and a stepped clock is not followed
-on its word unless it is nearer by more than that. While the database does not answer,
-the last comparison holds; a clock that goes on steadily (libs/runtime/clock.py) is as right or wrong as it was.
+An answer that took long proves little: the truth is anywhere within half of that time. So it neither makes a trusted clock wrong
+nor a doubted one right, and a stepped clock is not followed on its word, unless what it says holds at both ends. While the database
+does not answer, the last comparison holds; a clock that goes on steadily (libs/runtime/clock.py) is as right or wrong as it was.
 
 Not seen: a database whose own clock is wrong. Then all stand aside whose clocks are right, and say why.
 """
@@ -100,6 +100,8 @@ class ClockCheck:
         if abs(skew_ms) > SKEW_MS + unsure_ms:
             side = "ahead of" if skew_ms > 0 else "behind"
             reason = f"the clock is {abs(skew_ms)} ms {side} the database's"
+        elif self._reason is not None and abs(skew_ms) > SKEW_MS - unsure_ms:
+            reason = f"the database took {2 * unsure_ms} ms to say what time it is: too long to tell whether the clock is right"
         if (reason is None) != (self._reason is None):
             if reason is None:
                 log.info("the clock is right", skew_ms=skew_ms)

@@ -16,12 +16,14 @@ Source: the Chronos test of Jepsen for the shape.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from libs.events.ids import partition_of
 from tests.chaos.history import Call, Execution, Fault, History, JobRead, Operation, Plan, SchedulePlan
 
 INVARIANTS: Final = {
@@ -70,6 +72,7 @@ _JITTER_LEAST: Final = 0.75  # of the delay before a retry
 _TICK_GRACE_MS: Final = 5_000.0
 _BEGUN_MS: Final = 1_500.0  # from reading that an attempt is running to its call, on a busy machine
 _FREEZES: Final = ("freeze", "stall")
+_BROKERS: Final = ("broker", "leader", "all brokers", "kafka")
 _WEBHOOKS_LOST_MAX: Final = 1e-4  # of those expected, where there were faults
 
 
@@ -117,6 +120,23 @@ class View:
             if fault.excuses_repetition and fault.at <= end and fault.until >= start:
                 return fault
         return None
+
+    def readable_from(self, job_id: str, at: float) -> float:
+        """
+        When others could read what the log took of a job's partition at *at*, as far as is known.
+
+        At once, unless a broker was hurt then: what one has taken counts, and is shown, once the others have it. A write to the
+        partition that was begun later and acknowledged proves that they had.
+        """
+        if not any(fault.kind.startswith(_BROKERS) and fault.at <= at <= fault.until for fault in self.faults):
+            return at
+        later = [
+            each.returned_at
+            for each in self.history.operations
+            if each.kind == "create" and each.outcome == "ok" and each.id and each.invoked_at >= at
+            and partition_of(each.id) == partition_of(job_id)
+        ]  # fmt: skip
+        return min(later, default=math.inf)
 
     def free_from(self, at: float, within_ms: float) -> float:
         """The first instant from *at* on from which *within_ms* pass without a fault."""
@@ -262,9 +282,11 @@ def _is_repeated(view: View, same: Sequence[Call], row: Execution) -> bool:
     last = same[-1].at
     if row.recorded_at is None:
         return len(same) > 1 and row.executed_at <= same[-2].at
-    since, until = row.recorded_at, last
+    if last <= row.recorded_at + _BEGUN_MS:
+        return False
+    since, until = view.readable_from(same[-1].job_id, row.recorded_at), last
     frozen = any(f.kind.startswith(_FREEZES) and f.at <= until and f.until >= since for f in view.faults)
-    return last > row.recorded_at + _BEGUN_MS and not frozen
+    return until > since + _BEGUN_MS and not frozen
 
 
 def _lateness(view: View, late_ms: float) -> Iterator[Violation]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from zlib import crc32
 
+from libs.events.ids import new_job_id
 from tests.chaos.history import (
     Call,
     Execution,
@@ -70,7 +72,7 @@ def _job(draft: Draft, draw: random.Random, name: str, fate: str) -> None:
         has_webhook=True,
     )
     draft.plans[name] = plan
-    job_id = f"job_{name}"
+    job_id = new_job_id(int(START), 0, crc32(name.encode()).to_bytes(8, "big"))
     if fate == "bad":
         draft.operations.append(_operation("create", name, at, "fail", status=400))
         return

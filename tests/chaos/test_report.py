@@ -62,16 +62,26 @@ def test_a_record_that_came_late_is_no_reason_not_to_repeat() -> None:
     job = next(each for each in history.jobs.values() if each.name.startswith("in_flight"))
     calls = sorted((call for call in history.calls if call.job_id == job.id), key=lambda call: call.at)
 
-    def broken(recorded_at: float, *faults: Fault) -> set[str]:
+    created = next(each for each in history.operations if each.kind == "create" and each.id == job.id)
+
+    def broken(recorded_at: float, *faults: Fault, acknowledged_at: float | None = None) -> set[str]:
         row = replace(job.executions[0], executed_at=calls[0].at, recorded_at=recorded_at)
         assert isinstance(row, Execution)
         changed = replace(job, executions=(row,))
         of = replace(history, jobs={**history.jobs, job.id: changed}, faults=(*history.faults, *faults))
+        if acknowledged_at is not None:
+            write = replace(created, invoked_at=recorded_at + 1, returned_at=acknowledged_at)
+            of = replace(of, operations=(*of.operations, write))
         return {each.name for each in check(of)}
 
     assert broken(calls[1].at + 10) == set()
     assert broken(calls[1].at - 2_000) == {"repeated_after_record"}
     assert broken(calls[1].at - 2_000, Fault(kind="freeze dispatcher-1", at=calls[0].at, until=calls[1].at)) == set()
+    # A broker that is hurt may have taken it long before the others had it, and before anybody could read it.
+    hurt = Fault(kind="broker kill broker-2", at=calls[0].at, until=calls[1].at)
+    assert broken(calls[1].at - 2_000, hurt) == set()
+    assert broken(calls[1].at - 2_000, hurt, acknowledged_at=calls[1].at - 1_900) == {"repeated_after_record"}
+    assert broken(calls[1].at - 2_000, hurt, acknowledged_at=calls[1].at + 100) == set()
 
 
 def test_a_backlog_has_the_time_for_recovery_and_no_more() -> None:

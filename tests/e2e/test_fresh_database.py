@@ -64,7 +64,7 @@ async def test_a_fresh_database_is_filled_from_the_log(kafka: Kafka, pg_dsn_of: 
             refused = second.spawn("all")
             assert await asyncio.to_thread(refused.wait) == 1
             assert "FLIQ_KAFKA_TOPIC: another Fliq, with another database, works on the topic" in refused.tail()
-            waiting = [await client.create(f"{sink.url}/ok", 8 + each / 10) for each in range(20)]
+            waiting = [await client.create(f"{sink.url}/ok", 4 + each / 10) for each in range(20)]
         await asyncio.to_thread(first.kill)
 
         await asyncio.to_thread(second.start)
