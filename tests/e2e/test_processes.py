@@ -27,7 +27,7 @@ from tests.fakes.sink import Sink
 from tests.fakes.stalls import Stalls
 
 pytestmark = [
-    pytest.mark.everywhere,
+    pytest.mark.everywhere("kafka"),
     pytest.mark.topologies("split", "kafka"),
     # Replacing eight processes one by one takes its time on a machine that is busy with something else as well.
     pytest.mark.timeout(240),
@@ -229,7 +229,6 @@ async def test_an_owner_is_killed(pairs: RunningFliq, load: Load, stalls: Stalls
     assert_none_is_called_twice(load, stalls)
 
 
-@pytest.mark.everywhere("kafka")  # a part of the restart of all
 async def test_an_owner_is_told_to_end(pairs: RunningFliq, load: Load, stalls: Stalls) -> None:
     """After SIGTERM of one of two schedulers no call is late by more than half a second, and none comes twice."""
     async with under_load(load):
