@@ -72,7 +72,7 @@ _JITTER_LEAST: Final = 0.75  # of the delay before a retry
 _TICK_GRACE_MS: Final = 5_000.0
 _BEGUN_MS: Final = 1_500.0  # from reading that an attempt is running to its call, on a busy machine
 _FREEZES: Final = ("freeze", "stall")
-_BROKERS: Final = ("broker", "leader", "all brokers", "kafka")
+_BROKERS: Final = ("broker", "leader", "all brokers")
 _WEBHOOKS_LOST_MAX: Final = 1e-4  # of those expected, where there were faults
 
 
