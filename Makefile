@@ -27,11 +27,11 @@ run: install ## start all of Fliq on this machine; targets on loopback are allow
 	@FLIQ_EGRESS_ALLOW="$${FLIQ_EGRESS_ALLOW-127.0.0.0/8,::1/128}" exec $(VENV)/bin/fliq all $(ARGS)
 
 up: install ## start each service as a process of its own, on Kafka if make kafka-up runs (SCHEDULERS=2 ..., APIS, DISPATCHERS, WEBHOOKS)
-	@FLIQ_EGRESS_ALLOW="$${FLIQ_EGRESS_ALLOW-127.0.0.0/8,::1/128}" exec $(PYTHON) -m services.up --apis $(or $(APIS),1) \
+	@FLIQ_EGRESS_ALLOW="$${FLIQ_EGRESS_ALLOW-127.0.0.0/8,::1/128}" exec $(PYTHON) -m services.dev.up --apis $(or $(APIS),1) \
 		--schedulers $(or $(SCHEDULERS),1) --dispatchers $(or $(DISPATCHERS),1) --webhooks $(or $(WEBHOOKS),1) $(ARGS)
 
 demo: install ## show a job's life against a target of its own
-	@exec $(PYTHON) -m services.demo $(ARGS)
+	@exec $(PYTHON) -m services.dev.demo $(ARGS)
 
 test: install lint type ## lint, types, then every test but the nightly ones (ARGS="-k name" picks)
 	@$(PYTHON) -m tests.kafka prepare

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from libs.runtime import config, metric_table
+from libs.runtime.settings import settings as config
+from libs.runtime.telemetry import metric_table
 from scripts import dashboards, event_page, lifecycle_page, prometheus_rule
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,13 +20,13 @@ try:
 
     import uvloop
 
-    from libs.runtime.config import Settings, SettingsError, help_text
+    from libs.runtime.settings.settings import Settings, SettingsError, help_text
     from services import VERSION
-    from services.api.auth import is_well_formed
+    from services.api.http.auth import is_well_formed
     from services.commands import COMMANDS
     from services.commands.output import CLOSED_CODE, OutputClosed, OutputFailed, open_standard_files
-    from services.parts import ROLES, StartError
-    from services.wiring import run_services
+    from services.process.resources import ROLES, StartError
+    from services.process.wiring import run_services
 except KeyboardInterrupt:  # this takes a third of a second, in which many think better of it
     sys.exit(130)
 

@@ -10,8 +10,8 @@ for _name in [name for name in os.environ if name.startswith(("FLIQ_", "PG")) an
 
 pytest_plugins = [
     "tests.fakes.examples",
-    "tests.fakes.kafka",
+    "tests.fakes.running.kafka",
     "tests.fakes.lanes",
-    "tests.fakes.postgres",
-    "tests.fakes.running",
+    "tests.fakes.running.postgres",
+    "tests.fakes.running.topologies",
 ]

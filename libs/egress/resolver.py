@@ -17,7 +17,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
-from libs.egress.turns import Turns
+from libs.egress.fair_queue import Turns
 
 THREADS = 32  # getaddrinfo blocks; a silent DNS server holds one thread for as long as resolv.conf says
 WAITING_LIMIT = 2048  # look-ups that somebody waits for; beyond it a look-up fails at once

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from libs.events.envelope import Envelope
 from libs.log.port import AppendFailed, Log, LogError, LogUnavailable, Record
-from libs.runtime.metrics import Metrics
+from libs.runtime.telemetry.metrics import Metrics
 
 
 class MeasuredLog(Log):

@@ -130,9 +130,9 @@ class SteadyClock(SystemClock):
     """
     The machine's clock as it was at the start, carried on by the monotonic one: steps of the machine's clock are not followed.
 
-    A process whose clock is set forward must not fire early, and one whose clock is set back must not stand still. Which of the
-    two is right, ours or the machine's, somebody else has to say (libs/store/clock_check.py); if it is the machine's, `adopt` takes
-    it over, and then alone now() may go back. Drift is followed as it comes, small steps bit by bit.
+    A process whose clock is set forward must not fire early, and one whose clock is set back must not stand still. Somebody else
+    has to say which of the two is right (libs/store/health/clock_check.py). If it is the machine's, `adopt` takes it over, and only
+    then may now() go back. Drift is followed as it comes, small steps bit by bit.
     """
 
     def __init__(self) -> None:

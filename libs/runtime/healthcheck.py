@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from typing import Final
 
-from libs.runtime.config import Settings, SettingsError
+from libs.runtime.settings.settings import Settings, SettingsError
 
 TIMEOUT_S: Final = 3.0
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not listened on

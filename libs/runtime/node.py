@@ -13,8 +13,8 @@ import re
 from pathlib import Path
 from typing import Self
 
-from .clock import Entropy
-from .lockfile import LockFile
+from libs.runtime.clock import Entropy
+from libs.runtime.lockfile import LockFile
 
 _NODES_MAX = 256  # processes on one data directory; more is a loop that starts processes
 _ID_FILE = "node.id"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .unprivileged import ServerUser
+from libs.runtime.embedded_postgres.unprivileged import ServerUser
 
 
 def write_private(path: Path, text: str) -> None:

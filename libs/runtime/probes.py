@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable
 import orjson
 from aiohttp import web
 
-from .lifecycle import StartStop
-from .metrics import CONTENT_TYPE, Metrics
+from libs.runtime.lifecycle import StartStop
+from libs.runtime.telemetry.metrics import CONTENT_TYPE, Metrics
 
 Check = Callable[[], "str | Awaitable[str | None] | None"]
 """Says None when all is well, else the reason why not; may be a coroutine function."""

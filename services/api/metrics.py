@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from libs.runtime.metrics import Metrics
+from libs.runtime.telemetry.metrics import Metrics
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

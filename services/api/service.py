@@ -12,23 +12,23 @@ import structlog
 
 from libs.log.port import Log
 from libs.runtime.probes import bind_failure
-from libs.runtime.tracing import NO_TRACING, Tracing
-from services.api.app import App, Handler, Observe
-from services.api.auth import Authenticator
-from services.api.consistency import ReadIndex
-from services.api.context import Clock, Context
-from services.api.cursor import Cursors
-from services.api.gate import LAG_MAX, Gate
-from services.api.job_creation import JobCreation
-from services.api.jobs import Jobs
-from services.api.minting import Entropy, Mint
-from services.api.openapi import OpenApi
-from services.api.ports import Accounts, Keys, Progress, Queries
-from services.api.schedules import Schedules
-from services.api.server import HttpServer, connections_within
-from services.api.signing_secret import SigningSecret
-from services.api.tokens import Tokens
-from services.api.validation import CheckUrl
+from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
+from services.api.contract.cursor import Cursors
+from services.api.contract.openapi import OpenApi
+from services.api.contract.validation import CheckUrl
+from services.api.handlers.context import Clock, Context
+from services.api.handlers.job_creation import JobCreation
+from services.api.handlers.jobs import Jobs
+from services.api.handlers.schedules import Schedules
+from services.api.handlers.signing_secret import SigningSecret
+from services.api.handlers.tokens import Tokens
+from services.api.http.app import App, Handler, Observe
+from services.api.http.auth import Authenticator
+from services.api.http.server import HttpServer, connections_within
+from services.api.state.consistency import ReadIndex
+from services.api.state.gate import LAG_MAX, Gate
+from services.api.state.minting import Entropy, Mint
+from services.api.state.ports import Accounts, Keys, Progress, Queries
 
 CONNECTIONS_MAX: Final = 4096
 DRAIN_S: Final = 10.0  # how long requests under way may take at stop: more than the longest wait of a handler

@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 from typing import Final, Protocol
 
-from libs.runtime.config import Settings
+from libs.runtime.settings.settings import Settings
 from services.commands import doctor, drain, log, migrate, partitions, rebuild, verify
 
 

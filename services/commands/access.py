@@ -20,16 +20,16 @@ from typing import Any, Final
 
 from libs.log import Log
 from libs.log.port import LogError
-from libs.runtime import embedded_address
-from libs.runtime.config import Settings
-from libs.runtime.embedded_postgres import EmbeddedPostgres
-from libs.runtime.postgres_binaries import EmbeddedPostgresError
-from libs.store.databases import has_database
+from libs.runtime.embedded_postgres import address as embedded_address
+from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
+from libs.runtime.embedded_postgres.server import EmbeddedPostgres
+from libs.runtime.settings.settings import Settings
 from libs.store.errors import StoreUnavailable
-from libs.store.migrate import SchemaError, look
 from libs.store.pool import open_pool
-from services.parts import StartError, is_log_apart, log_place, open_log
-from services.up.plan import LogPlace, in_database
+from libs.store.schema.databases import has_database
+from libs.store.schema.migrate import SchemaError, look
+from services.dev.up.plan import LogPlace, in_database
+from services.process.resources import StartError, is_log_apart, log_place, open_log
 
 CLOSE_S: Final = 5.0
 

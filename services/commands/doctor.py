@@ -13,20 +13,21 @@ from typing import Any, Final
 from libs.events import Unknown, read
 from libs.log import Log
 from libs.log.port import LogError
-from libs.runtime import embedded_address, logging
 from libs.runtime.clock import SystemClock
-from libs.runtime.config import Settings, SettingsError, idle_names, unknown_names
-from libs.runtime.setting_table import TABLE
-from libs.store.condition import Condition
+from libs.runtime.embedded_postgres import address as embedded_address
+from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names
+from libs.runtime.settings.table import TABLE
+from libs.runtime.telemetry import logging
 from libs.store.errors import StoreUnavailable
-from libs.store.holdings import Holding, Holdings
-from libs.store.log_identity import known_log
-from libs.store.migrate import look as look_at_schema
+from libs.store.health.database_report import Condition
+from libs.store.leases.lease_report import Holding, Holdings
+from libs.store.schema.log_identity import known_log
+from libs.store.schema.migrate import look as look_at_schema
 from services.commands import findings as judge
 from services.commands.access import database, event_log, tables
 from services.commands.columns import answer, answer_json
 from services.commands.findings import Finding, ok, warning, wrong
-from services.parts import StartError, is_log_apart, log_condition
+from services.process.resources import StartError, is_log_apart, log_condition
 
 NAME: Final = "doctor"
 MEANING: Final = "say what is wrong, in plain words, and what to do; exit 1 when something is"

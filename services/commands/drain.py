@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
-from libs.runtime import logging
-from libs.runtime.config import Settings
-from libs.store.holdings import Holdings, Member
+from libs.runtime.settings.settings import Settings
+from libs.runtime.telemetry import logging
+from libs.store.leases.lease_report import Holdings, Member
 from services.commands.access import database, tables
 from services.commands.amounts import wait_s
 from services.commands.columns import answer, answer_json, columns, progress
-from services.parts import StartError
+from services.process.resources import StartError
 
 NAME: Final = "drain"
 MEANING: Final = "have a node hand its partitions over, and wait until it holds none"

@@ -14,9 +14,9 @@ from typing import Final, Literal
 import msgspec
 
 from libs.log.trouble import Condition, numbers
-from libs.store.condition import Server, Work
-from libs.store.holdings import Holding, Member
-from libs.store.migrate import Schema, SchemaError
+from libs.store.health.database_report import Server, Work
+from libs.store.leases.lease_report import Holding, Member
+from libs.store.schema.migrate import Schema, SchemaError
 
 State = Literal["ok", "warning", "wrong"]
 ROLES: Final = {"scheduler": "scheduler", "dispatcher": "dispatcher", "webhooks": "webhooks service"}  # and in words

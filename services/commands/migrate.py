@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from libs.log.port import LogError
-from libs.runtime import logging
-from libs.runtime.config import Settings
+from libs.runtime.settings.settings import Settings
+from libs.runtime.telemetry import logging
 from libs.store.errors import StoreUnavailable
-from libs.store.log_identity import WrongLog
-from libs.store.migrate import Schema, SchemaError, look
+from libs.store.schema.log_identity import WrongLog
+from libs.store.schema.migrate import Schema, SchemaError, look
 from services.commands.access import database, database_place
 from services.commands.columns import answer, answer_json, progress
-from services.parts import StartError, log_partitions, log_place, open_log, prepare_tables
+from services.process.resources import StartError, log_partitions, log_place, open_log, prepare_tables
 
 NAME: Final = "migrate"
 MEANING: Final = "make or extend the log and the tables for this build; --check only says whether that is needed"

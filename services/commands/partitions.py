@@ -10,16 +10,16 @@ from typing import Any, Final
 
 from libs.log import Log
 from libs.log.port import LogError
-from libs.runtime import logging
-from libs.runtime.config import Settings, SettingsError
+from libs.runtime.settings.settings import Settings, SettingsError
+from libs.runtime.telemetry import logging
 from libs.store.errors import StoreUnavailable
-from libs.store.holdings import Holding, Holdings, Member
-from libs.store.log_identity import WrongLog
-from libs.store.migrate import SchemaError
+from libs.store.leases.lease_report import Holding, Holdings, Member
+from libs.store.schema.log_identity import WrongLog
+from libs.store.schema.migrate import SchemaError
 from services.commands.access import database, database_place, event_log, tables
 from services.commands.amounts import whole
 from services.commands.columns import answer, answer_json, columns
-from services.parts import StartError, log_partitions, log_place, open_log, prepare_tables
+from services.process.resources import StartError, log_partitions, log_place, open_log, prepare_tables
 
 NAME: Final = "partitions"
 MEANING: Final = "show who serves which partition and how far it is; `grow N` adds partitions"

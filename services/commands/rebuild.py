@@ -8,17 +8,17 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from libs.domain.ledger import GapInLog, MustUnderstand
-from libs.runtime import logging
-from libs.runtime.config import Settings
+from libs.runtime.settings.settings import Settings
+from libs.runtime.telemetry import logging
 from libs.store.errors import StoreUnavailable
-from libs.store.log_identity import WrongLog, check_log
-from libs.store.rebuild import Rebuild, RebuildRefused, Rebuilt
-from libs.store.side_tables import NotOurs, TablesHeld, table_bytes
+from libs.store.rebuild.rebuild import Rebuild, RebuildRefused, Rebuilt
+from libs.store.rebuild.side_tables import NotOurs, TablesHeld, table_bytes
+from libs.store.schema.log_identity import WrongLog, check_log
 from services.commands.access import check_schema, database, database_place, event_log, tables
 from services.commands.bar import Bar
 from services.commands.columns import answer, answer_json, progress
 from services.commands.verify import differences_json
-from services.parts import StartError
+from services.process.resources import StartError
 
 NAME: Final = "rebuild"
 MEANING: Final = "make the tables again from the log, beside the old ones, and switch while the services run"

@@ -9,15 +9,15 @@ from typing import Any, Final
 import msgspec
 
 from libs.domain.ledger import GapInLog, MustUnderstand
-from libs.runtime import logging
-from libs.runtime.config import Settings
-from libs.store.difference import Differences
-from libs.store.verify import Report, verify
+from libs.runtime.settings.settings import Settings
+from libs.runtime.telemetry import logging
+from libs.store.rebuild.difference import Differences
+from libs.store.rebuild.verify import Report, verify
 from services.commands.access import check_schema, database, event_log, tables
 from services.commands.amounts import whole
 from services.commands.bar import Bar
 from services.commands.columns import answer, answer_json
-from services.parts import StartError
+from services.process.resources import StartError
 
 NAME: Final = "verify"
 MEANING: Final = "compare the tables with the log, row for row; exit 1 on a difference"

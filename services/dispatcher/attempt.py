@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from libs.domain.instants import rfc3339
-from libs.egress.callers import clean_error, own_headers
+from libs.egress.caller_headers import clean_error, own_headers
 from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers

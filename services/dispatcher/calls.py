@@ -16,17 +16,17 @@ from typing import Final
 
 import structlog
 
-from libs.egress.callers import INTERNAL_ERROR
+from libs.egress.caller_headers import INTERNAL_ERROR
+from libs.egress.fair_queue import Turns
 from libs.egress.outcome import TIMEOUT, Outcome
-from libs.egress.turns import Turns
 from libs.events import AttemptFinished, encode
-from libs.log.facts import FactAppender
+from libs.log.fact_appender import FactAppender
 from libs.log.port import Log
 from libs.runtime.clock import Clock, Timer
 from libs.runtime.crashpoint import crash_at
-from libs.runtime.tracing import NO_TRACING, Tracing
+from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from services.dispatcher.attempt import finished, not_made, outgoing, span_attributes
-from services.dispatcher.flights import Flight, Flights, Stage
+from services.dispatcher.held_attempts import Flight, Flights, Stage
 from services.dispatcher.ports import Egress, Meter
 
 LEASE_RECHECK_MS: Final = 50

@@ -15,12 +15,12 @@ from typing import Final
 
 import structlog
 
-from libs.egress.callers import host_of
+from libs.egress.caller_headers import host_of
 from libs.events import Spec
 from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable
 from services.dispatcher.attempt import SECRET_MISSING, SPEC_MISSING
-from services.dispatcher.flights import Flight, Flights, Stage
+from services.dispatcher.held_attempts import Flight, Flights, Stage
 from services.dispatcher.ports import DueTables, Progress, SigningSecrets
 
 BATCH_MAX: Final = 500  # attempts in one query

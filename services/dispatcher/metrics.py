@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from libs.egress.callers import INTERNAL_ERROR
+from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED, Outcome
-from libs.runtime.metrics import Metrics, status_class
+from libs.runtime.telemetry.metrics import Metrics, status_class
 from services.dispatcher.attempt import SECRET_MISSING, SPEC_MISSING
 
 # What the label `reason` may say: a target chooses its status, and must not choose our labels.

@@ -20,13 +20,13 @@ from typing import Final
 import structlog
 
 from libs.domain.ledger import GapInLog, MustUnderstand
-from libs.domain.tail import Tail
+from libs.domain.reader_fold import Tail
 from libs.events import AttemptDue
 from libs.log.port import Log, LogError
 from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
 from libs.runtime.pace import Pace
-from services.dispatcher.flights import Flights
+from services.dispatcher.held_attempts import Flights
 from services.dispatcher.ports import DueTables, Meter, Progress, Snapshot
 
 READ_MAX: Final = 500

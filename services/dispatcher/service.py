@@ -15,15 +15,15 @@ from typing import Final
 
 import structlog
 
-from libs.egress.turns import Turns
+from libs.egress.fair_queue import Turns
 from libs.events import AttemptDue
+from libs.following.left_partitions import LEAVE_S, LeftPartitions
 from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
-from libs.runtime.tracing import NO_TRACING, Tracing
-from libs.store.left_partitions import LEAVE_S, LeftPartitions
+from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from services.dispatcher.calls import Calls
-from services.dispatcher.flights import Flights
+from services.dispatcher.held_attempts import Flights
 from services.dispatcher.loader import Loader
 from services.dispatcher.ports import (
     DueTables,

@@ -42,7 +42,7 @@ from libs.events import (
     Unknown,
     Unreadable,
 )
-from services.scheduler.credit import Credit
+from services.scheduler.concurrency import Credit
 from services.scheduler.timer_wheel import TimerWheel
 
 EXAMINED_MAX: Final = 2_000  # states looked at in one go, most of which may only be queued for credit

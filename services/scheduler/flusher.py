@@ -14,8 +14,8 @@ import structlog
 
 from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
-from libs.store.changes import Flush
 from libs.store.errors import StoreUnavailable
+from libs.store.projection.changes import Flush
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from libs.runtime.metrics import Metrics
+from libs.runtime.telemetry.metrics import Metrics
 
 # Why owners give up, as far as the word before the colon.
 REASONS: Final = ("append failed", "log", "tables", "fenced", "halted", "superseded", "failed")

@@ -25,9 +25,9 @@ from libs.runtime.alarm import Alarm
 from libs.runtime.clock import Clock, Entropy
 from libs.runtime.crashpoint import crash_at, is_armed
 from libs.runtime.pace import Pace
-from libs.store.changes import Flush, PartitionChanges
 from libs.store.errors import StoreUnavailable
-from libs.store.leases import Lease
+from libs.store.leases.lease_table import Lease
+from libs.store.projection.changes import Flush, PartitionChanges
 from services.scheduler.decider import Decider
 from services.scheduler.fenced_tables import FencedTables, TablesMoved
 from services.scheduler.horizon import Horizon

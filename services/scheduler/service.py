@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import structlog
 
 from libs.runtime.crashpoint import crash_at
-from libs.store.leases import Lease
+from libs.store.leases.lease_table import Lease
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner, Resigned
 

@@ -12,17 +12,17 @@ from typing import Final
 
 import structlog
 
-from libs.egress.callers import INTERNAL_ERROR, host_of
+from libs.egress.caller_headers import INTERNAL_ERROR, host_of
+from libs.egress.fair_queue import Turns
 from libs.egress.outcome import Outcome
-from libs.egress.turns import Turns
 from libs.events import Envelope, Spec, encode
 from libs.events.ids import partition_of
-from libs.log.facts import FactAppender
+from libs.log.fact_appender import FactAppender
 from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
-from libs.runtime.trace_context import trace_id
-from libs.runtime.tracing import NO_TRACING, Tracing
+from libs.runtime.telemetry.trace_context import trace_id
+from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from services.webhooks.payload import TerminalEvent, finished, not_made, outgoing
 from services.webhooks.ports import Egress, Meter
 

@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from libs.domain.tail import Tail
+from libs.domain.reader_fold import Tail
 from libs.events import Claim, JobCancelled, JobFinished, Spec
 from libs.log.port import Log, Record
 from libs.runtime.clock import Clock

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Final
 
-from libs.egress.callers import INTERNAL_ERROR
+from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED
-from libs.runtime.metrics import Metrics
+from libs.runtime.telemetry.metrics import Metrics
 from services.webhooks.deliveries import OVERLOADED
 from services.webhooks.follower import SECRET_MISSING, SPEC_MISSING
 

@@ -12,11 +12,11 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
+from libs.following.left_partitions import LEAVE_S, LeftPartitions
 from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
-from libs.runtime.tracing import NO_TRACING, Tracing
-from libs.store.left_partitions import LEAVE_S, LeftPartitions
+from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from services.webhooks.deliveries import LANE_MAX, PER_HOST, TOTAL, Deliveries
 from services.webhooks.follower import PENDING_MAX, Follower
 from services.webhooks.ports import (

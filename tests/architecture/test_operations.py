@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from libs.runtime.setting_table import TABLE
+from libs.runtime.settings.table import TABLE
 from services.__main__ import build_parser
 from tests.fakes.pages import ROOT, read
 

@@ -9,17 +9,19 @@ import pytest
 
 from libs.domain.schedule import ScheduleStatus
 from libs.egress import outcome
-from libs.egress.callers import INTERNAL_ERROR
+from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.client import CONNECT_S
 from libs.egress.policy import URL_LIMIT
 from libs.events.codec import KINDS
 from scripts.event_page import meanings
 from services.__main__ import MEANINGS
-from services.api import consistency, header_rules, request_body, validation
-from services.api.app import ROUTES
-from services.api.context import LIMIT_DEFAULT, LIMIT_MAX
-from services.api.errors import CODES
-from services.api.present import PUBLIC_STATUS
+from services.api.contract import header_rules, validation
+from services.api.contract.errors import CODES
+from services.api.contract.present import PUBLIC_STATUS
+from services.api.handlers.context import LIMIT_DEFAULT, LIMIT_MAX
+from services.api.http import request_body
+from services.api.http.app import ROUTES
+from services.api.state import consistency
 from services.commands import COMMANDS
 from services.dispatcher import attempt
 from services.webhooks.payload import STATUS_WORDS

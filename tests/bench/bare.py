@@ -16,8 +16,8 @@ import orjson
 from aiohttp import web
 
 from libs.egress.policy import EgressPolicy
-from services.api import validation
-from services.api.json_body import parse
+from services.api.contract import validation
+from services.api.contract.json_body import parse
 from tests.bench.child import serve
 
 _check_url = EgressPolicy.parse("127.0.0.0/8").check_url

@@ -14,13 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from libs.runtime.embedded_postgres import EmbeddedPostgres
+from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from tests.bench import sections
 from tests.bench.child import Child
 from tests.bench.figures import median, medians
 from tests.bench.rig import Rig, now_ms, say
 from tests.bench.usage import cpu_s, descendants
-from tests.fakes.processes import RunningFliq
+from tests.fakes.running.processes import RunningFliq
 from tests.kafka.artifacts import Unavailable
 from tests.kafka.broker import Brokers
 from tests.kafka.container import Container

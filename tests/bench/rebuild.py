@@ -21,11 +21,11 @@ from typing import Any
 import asyncpg
 
 from libs.log.postgres import PostgresLog
-from libs.runtime.embedded_postgres import EmbeddedPostgres
-from libs.store.migrate import migrate
+from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.store.pool import open_pool
-from libs.store.rebuild import Rebuild
-from libs.store.verify import verify
+from libs.store.rebuild.rebuild import Rebuild
+from libs.store.rebuild.verify import verify
+from libs.store.schema.migrate import migrate
 from tests.bench.rig import say
 from tests.fakes.histories import NOW, history
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 from tests.bench.child import Child
 from tests.bench.figures import share
 from tests.bench.usage import Meter, rss_mb
-from tests.fakes.running import TOKEN, RunningFliq
+from tests.fakes.running.topologies import TOKEN, RunningFliq
 
 _began_s = time.perf_counter()
 

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.campaign import SPLIT, Order, Outcome, run
-from tests.chaos.faults import KINDS
+from tests.chaos.hurting.faults import KINDS
 from tests.chaos.report import write
 from tests.kafka.source import find
 

@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from libs.store.pool import open_pool
-from libs.store.verify import differences
-from tests.chaos import evidence
-from tests.chaos.checker import Violation, check
-from tests.chaos.children import Targets
-from tests.chaos.cluster import RETRY_BASE_MS, Cluster, Topology
-from tests.chaos.history import Fault, History
+from libs.store.rebuild.verify import differences
+from tests.chaos.hurting.children import Targets
+from tests.chaos.hurting.cluster import RETRY_BASE_MS, Cluster, Topology
+from tests.chaos.hurting.nemesis import Nemesis
+from tests.chaos.judging import evidence
+from tests.chaos.judging.checker import Violation, check
+from tests.chaos.judging.history import Fault, History
 from tests.chaos.load import ALL_FATES, Load, now_ms
-from tests.chaos.nemesis import Nemesis
 from tests.chaos.stalls import watch_stalls
-from tests.fakes.running import Client
-from tests.fakes.sink import Arrival
+from tests.fakes.running.sink import Arrival
+from tests.fakes.running.topologies import Client
 from tests.kafka.artifacts import Unavailable
 
 OVERDUE_MS: Final = 1_000.0  # a call that is due for so long waits for something

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import aiohttp
 
-from tests.chaos.history import Operation, Plan, SchedulePlan
-from tests.fakes.running import TOKEN
+from tests.chaos.judging.history import Operation, Plan, SchedulePlan
+from tests.fakes.running.topologies import TOKEN
 
 REQUEST_S: Final = 5.0
 REPEAT_S: Final = 0.1

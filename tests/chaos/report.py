@@ -9,10 +9,10 @@ from collections import Counter, defaultdict
 from dataclasses import asdict
 from typing import Any, Final
 
-from tests.chaos import picture
 from tests.chaos.campaign import Outcome
-from tests.chaos.checker import INVARIANTS, View
-from tests.chaos.history import Fault, History
+from tests.chaos.judging import picture
+from tests.chaos.judging.checker import INVARIANTS, View
+from tests.chaos.judging.history import Fault, History
 
 SHOWN: Final = 10  # violations of each kind in the text
 KEEP_JOBS_MAX: Final = 30_000  # a history of more is kept only when something is wrong with it

@@ -22,14 +22,14 @@ from libs.events import ScheduleCreated, Spec, encode
 from libs.events.ids import new_schedule_id
 from libs.log.postgres import PostgresLog
 from libs.store.pool import open_pool
-from libs.store.verify import differences
-from tests.chaos import record
-from tests.chaos.checker import Violation, check, lateness
-from tests.chaos.history import Fault, History
+from libs.store.rebuild.verify import differences
+from tests.chaos.judging import record
+from tests.chaos.judging.checker import Violation, check, lateness
+from tests.chaos.judging.history import Fault, History
 from tests.chaos.load import Load, now_ms
 from tests.chaos.stalls import watch_stalls
-from tests.fakes.running import ROOT, Client, FliqProcess, RunningFliq
-from tests.fakes.sink import Sink
+from tests.fakes.running.sink import Sink
+from tests.fakes.running.topologies import ROOT, Client, FliqProcess, RunningFliq
 
 __all__ = ["ROOT", "Rig"]
 

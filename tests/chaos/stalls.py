@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Final
 
-from tests.chaos.history import Fault
+from tests.chaos.judging.history import Fault
 from tests.chaos.load import now_ms
 
 LOOK_S: Final = 0.1

@@ -1,5 +1,5 @@
 """
-Targets: the sink of tests/fakes/sink.py as a process of its own, which tells of every arrival in a line of JSON.
+Targets: the sink of tests/fakes/running/sink.py as a process of its own, which tells of every arrival in a line of JSON.
 
 Its clock is the machine's, and nothing else runs in it: an arrival is stamped when it arrives. It ends with its standard input.
 """
@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Final
 
-from tests.fakes.sink import Arrival, Sink
+from tests.fakes.running.sink import Arrival, Sink
 
 KEPT: Final = ("X-Fliq-Job-Id", "X-Fliq-Execution-Id", "X-Fliq-Attempt", "X-Fliq-Scheduled-At", "X-Fliq-Schedule-Id")
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos import good_history
-from tests.chaos.checker import INVARIANTS, check, lateness
-from tests.chaos.history import Fault
-from tests.chaos.planted import PLANTED
+from tests.chaos.judging import good_history
+from tests.chaos.judging.checker import INVARIANTS, check, lateness
+from tests.chaos.judging.history import Fault
+from tests.chaos.judging.planted import PLANTED
 
 
 @pytest.mark.parametrize("seed", range(5))

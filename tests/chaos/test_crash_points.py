@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from libs.runtime.crashpoint import points
-from tests.chaos.points import GROUPS, POINTS, of
+from tests.chaos.hurting.points import GROUPS, POINTS, of
 from tests.chaos.rig import Rig
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.chaos.children import Links
-from tests.fakes.running import free_port
+from tests.chaos.hurting.children import Links
+from tests.fakes.running.topologies import free_port
 
 WITHIN_S = 10.0
 HELD_S = 0.3

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.campaign import Order, run
-from tests.chaos.cluster import Topology
+from tests.chaos.hurting.cluster import Topology
 from tests.chaos.report import write
 from tests.kafka.source import find
 

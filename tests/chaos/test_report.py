@@ -8,13 +8,13 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
-from tests.chaos import good_history
 from tests.chaos.campaign import Order, Outcome
-from tests.chaos.checker import INVARIANTS, Violation, check
-from tests.chaos.cluster import Cluster
-from tests.chaos.faults import KINDS, clash
-from tests.chaos.history import Execution, Fault
-from tests.chaos.nemesis import Nemesis
+from tests.chaos.hurting.cluster import Cluster
+from tests.chaos.hurting.faults import KINDS, clash
+from tests.chaos.hurting.nemesis import Nemesis
+from tests.chaos.judging import good_history
+from tests.chaos.judging.checker import INVARIANTS, Violation, check
+from tests.chaos.judging.history import Execution, Fault
 from tests.chaos.report import write
 
 

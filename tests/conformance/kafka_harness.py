@@ -8,7 +8,7 @@ import pytest
 from libs.log.kafka import KafkaAccess, KafkaLog
 from libs.log.port import Log
 from tests.conformance.harness import Features, Harness
-from tests.fakes.kafka import Kafka
+from tests.fakes.running.kafka import Kafka
 from tests.kafka.proxy import Proxy
 
 

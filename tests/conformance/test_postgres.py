@@ -18,7 +18,7 @@ from libs.log.port import AppendFailed, LogError, LogUnavailable
 from libs.log.postgres import PostgresLog, sql
 from libs.log.postgres.heads import POLL_SLOW_S, Heads
 from libs.log.postgres.writer import Writer
-from libs.runtime.embedded_postgres import EmbeddedPostgres
+from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from tests.conformance.harness import envelope, values
 from tests.fakes.stalls import Stalls
 

@@ -16,8 +16,8 @@ import pytest
 
 from services.api.service import ApiService
 from tests.contract.world import World
-from tests.fakes.fold import assert_tables_are_the_fold
-from tests.fakes.running import TOPOLOGIES, Client, FliqOf, RunningFliq, free_port, make_token
+from tests.fakes.running.fold import assert_tables_are_the_fold
+from tests.fakes.running.topologies import TOPOLOGIES, Client, FliqOf, RunningFliq, free_port, make_token
 
 ACCOUNTS = 400
 HERE = "here"

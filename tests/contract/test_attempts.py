@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.contract.world import World
-from tests.fakes.running import Client
+from tests.fakes.running.topologies import Client
 
 pytestmark = pytest.mark.everywhere("kafka")
 

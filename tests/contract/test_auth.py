@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from services.api import auth
+from services.api.http import auth
 from services.api.service import ApiService
 from tests.contract.raw import exchange
 from tests.contract.world import World
-from tests.fakes.running import Client
+from tests.fakes.running.topologies import Client
 
 URL = "https://example.com/x"
 

@@ -27,7 +27,7 @@ SHOWN = {
     "Request and response bodies are JSON": "contract/test_sentences.py::test_every_answer_is_json",
     "Create a job POST /v1/jobs": "contract/test_sentences.py::test_every_documented_field_is_taken",
     'optional — default "POST"': "contract/test_sentences.py::test_only_what_is_required_is_required",
-    "required — ISO 8601 UTC": "contract/test_attack_requests.py::test_instants",
+    "required — ISO 8601 UTC": "contract/attacks/test_attack_requests.py::test_instants",
     "Response — 201 Created": "contract/test_jobs.py::test_created",
     "Returns the job object with current status and execution count": "contract/test_sentences.py::test_a_life",
     "current status": "contract/test_sentences.py::test_what_a_target_was_told_is_current",
@@ -38,12 +38,12 @@ SHOWN = {
     "Returns 404 if the job doesn't exist": "contract/test_jobs.py::test_missing",
     "or 409 if it has already executed": "contract/test_sentences.py::test_a_life",
     "Create a schedule POST /v1/schedules": "contract/test_schedules.py::test_created",
-    "5-part cron expression (UTC)": "contract/test_attack_requests.py::test_crons",
+    "5-part cron expression (UTC)": "contract/attacks/test_attack_requests.py::test_crons",
     "inherited by spawned jobs": "contract/test_schedules.py::test_spawned_jobs",
     "List schedules": "contract/test_schedules.py::test_get_and_list",
-    "Stops all future executions immediately": "contract/test_attack_replicas.py::test_deletes_race_with_ticks",
+    "Stops all future executions immediately": "contract/attacks/test_attack_replicas.py::test_deletes_race_with_ticks",
     "Already-queued executions for the current interval may still fire": (
-        "contract/test_attack_replicas.py::test_deletes_race_with_ticks"
+        "contract/attacks/test_attack_replicas.py::test_deletes_race_with_ticks"
     ),
     "Fliq POSTs a JSON payload to that URL when the job reaches a terminal state": (
         "contract/test_sentences.py::test_webhook_payload"
@@ -61,7 +61,7 @@ SHOWN = {
     "All error responses follow the same shape": "contract/test_sentences.py::test_errors_have_one_shape",
     "409 — conflict": "contract/test_sentences.py::test_running_until_its_end",
     "429 — daily execution limit reached": "contract/test_sentences.py::test_daily_limit",
-    "500 — something went wrong on our end": "contract/test_failures.py::test_a_defect_is_500",
+    "500 — something went wrong on our end": "contract/outages/test_failures.py::test_a_defect_is_500",
     # Part 2
     "running (from the first fired attempt until terminal, retry waits included)": (
         "contract/test_sentences.py::test_running_until_its_end"
@@ -80,13 +80,13 @@ SHOWN = {
     "limit outside 1–100 or not a number, an unknown status, a bad cursor: 400": (
         "contract/test_lists.py::test_bad_parameters"
     ),
-    "204 means that the job never fires": "contract/test_attack_replicas.py::test_a_thousand_cancels_race_with_firing",
+    "204 means that the job never fires": "contract/attacks/test_attack_replicas.py::test_a_thousand_cancels_race_with_firing",
     "Once the first attempt is admitted as due it is 409 for good": (
         "contract/test_jobs.py::test_cancel_after_the_first_attempt"
     ),
     "Cancelling a cancelled job: 204": "contract/test_jobs.py::test_cancel",
     "GET, DELETE and list straight after a 201 see the job": (
-        "contract/test_attack_replicas.py::test_read_your_writes_on_the_other_process"
+        "contract/attacks/test_attack_replicas.py::test_read_your_writes_on_the_other_process"
     ),
     "Same key and same request: 201 with the first job's body and Idempotent-Replayed: true": (
         "contract/test_idempotency.py::test_repeat"
@@ -94,14 +94,14 @@ SHOWN = {
     "or the Idempotency-Key header": "contract/test_idempotency.py::test_header",
     "Same key, other request: 409 idempotency_key_reused": "contract/test_idempotency.py::test_other_request",
     "Holds for concurrent posts on different replicas": (
-        "contract/test_attack_replicas.py::test_one_key_on_two_processes"
+        "contract/attacks/test_attack_replicas.py::test_one_key_on_two_processes"
     ),
     "normalised to UTC Z; millisecond precision, shown only where not zero": (
         "contract/test_sentences.py::test_instants_are_utc"
     ),
     "Not later than now + 10 years": "contract/test_sentences.py::test_instants_are_utc",
     "Five fields, Vixie semantics": "property/test_cron_differential.py::",
-    "Never fires within 5 years: 400 invalid_cron": "contract/test_attack_requests.py::test_crons",
+    "Never fires within 5 years: 400 invalid_cron": "contract/attacks/test_attack_requests.py::test_crons",
     "After an outage a schedule fires its latest missed tick once": (
         "e2e/test_schedules.py::test_after_an_outage_only_the_latest_missed_tick_fires"
     ),
@@ -109,7 +109,7 @@ SHOWN = {
         "e2e/test_retries.py::test_a_job_fails_when_its_tries_are_used_up"
     ),
     "Delay 30 s × 2^(n−1), ±25 % jitter, cap 1 h": "unit/domain/test_retry.py::test_delay_doubles_up_to_an_hour",
-    "Retry-After on 429 and 503 is honoured up to 1 h": "contract/test_attack_targets.py::test_retry_after",
+    "Retry-After on 429 and 503 is honoured up to 1 h": "contract/attacks/test_attack_targets.py::test_retry_after",
     "30 s in all (timeout_seconds 1–3600 may be given)": "unit/api/test_validation.py::test_timeout",
     "One POST per terminal job": "e2e/test_webhooks.py::test_a_job_that_ends_reports_it_once",
     "Accepted jobs are never failed because of it": "contract/test_sentences.py::test_daily_limit",
@@ -118,11 +118,11 @@ SHOWN = {
     "Only a keyed hash is stored": "unit/api/test_tokens.py::",
     "wrong scope is 403": "contract/test_auth.py::test_scopes",
     "another account's id is 404, like a missing one": (
-        "contract/test_attack_replicas.py::test_two_accounts_share_nothing_but_the_house"
+        "contract/attacks/test_attack_replicas.py::test_two_accounts_share_nothing_but_the_house"
     ),
     "the secret is shown once": "contract/test_auth.py::test_token_life",
     "Revocation holds on every replica within 5 s": (
-        "contract/test_attack_replicas.py::test_revocation_holds_everywhere_within_five_seconds"
+        "contract/attacks/test_attack_replicas.py::test_revocation_holds_everywhere_within_five_seconds"
     ),
     "pause and /resume": "contract/test_schedules.py::test_pause_and_resume",
     "GET /v1/schedules/{id}/jobs": "contract/test_schedules.py::test_spawned_jobs",
@@ -140,13 +140,13 @@ SHOWN = {
     "Idempotency-Key: <execution id> unless the job sets its own": (
         "contract/test_sentences.py::test_headers_to_targets"
     ),
-    "The caller cannot set X-Fliq-*, webhook-* or hop-by-hop headers": "contract/test_attack_requests.py::test_headers",
+    "The caller cannot set X-Fliq-*, webhook-* or hop-by-hop headers": "contract/attacks/test_attack_requests.py::test_headers",
     # The table of settings
     "Settings that every start honours": (
         "unit/runtime/test_settings.py::test_without_any_variable_every_default_of_the_contract_holds"
     ),
     "FLIQ_BOOTSTRAP_TOKENS": "e2e/process/test_first_start.py::test_from_the_first_start_to_the_second",
-    "FLIQ_EGRESS_ALLOW": "contract/test_attack_targets.py::test_a_target_that_is_denied_when_it_fires",
+    "FLIQ_EGRESS_ALLOW": "contract/attacks/test_attack_targets.py::test_a_target_that_is_denied_when_it_fires",
     "FLIQ_RETRY_BASE_SECONDS": "e2e/test_retries.py::test_a_failing_target_is_tried_again_with_back_off",
     "FLIQ_KAFKA_BOOTSTRAP": "unit/runtime/test_settings.py::test_kafka_changes_the_number_of_partitions",
     "FLIQ_DAILY_EXECUTION_LIMIT": "contract/test_sentences.py::test_daily_limit",

@@ -8,7 +8,7 @@ import pytest
 
 from libs.events.ids import partition_of
 from tests.contract.world import World
-from tests.fakes.running import Client
+from tests.fakes.running.topologies import Client
 
 URL = "https://example.com/x"
 

@@ -9,11 +9,11 @@ import json
 import pytest
 import structlog
 
-from services.api import request_body, server
+from services.api.http import request_body, server
 from services.api.service import ApiService
 from tests.contract.raw import RawConnection, exchange
 from tests.contract.world import World
-from tests.fakes.running import Client, in_seconds
+from tests.fakes.running.topologies import Client, in_seconds
 
 HEAD = b"Host: fliq\r\n"
 WITHIN_S = 15.0  # what takes half a second, on a machine that stalls

@@ -27,8 +27,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from services.api.instants import render_instant
-from services.api.openapi import document
+from services.api.contract.instants import render_instant
+from services.api.contract.openapi import document
 from tests.contract.world import World
 
 CHECKS = [

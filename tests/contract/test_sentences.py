@@ -22,8 +22,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.contract.raw import exchange
-from tests.fakes.running import Client, RunningFliq, free_port, in_seconds, instant_ms, make_token
-from tests.fakes.sink import Arrival, Sink
+from tests.fakes.running.sink import Arrival, Sink
+from tests.fakes.running.topologies import Client, RunningFliq, free_port, in_seconds, instant_ms, make_token
 
 pytestmark = pytest.mark.everywhere
 

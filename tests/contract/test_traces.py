@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.fakes.running import Client, RunningFliq, in_seconds
-from tests.fakes.sink import Sink
+from tests.fakes.running.sink import Sink
+from tests.fakes.running.topologies import Client, RunningFliq, in_seconds
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRIES = 5

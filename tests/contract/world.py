@@ -36,10 +36,10 @@ from libs.events import (
 from libs.events.ids import execution_id, partition_of
 from libs.log.memory import Faults, MemoryLog
 from libs.runtime.clock import SeededEntropy, SystemClock
-from libs.store.accounts import SECRETS_MAX, TOKENS_MAX, Token
+from libs.store.control.accounts import SECRETS_MAX, TOKENS_MAX, Token
 from libs.store.errors import StoreUnavailable
-from libs.store.progress import ProgressWatch
-from services.api.auth import new_token, token_hash
+from libs.store.projection.progress import ProgressWatch
+from services.api.http.auth import new_token, token_hash
 from services.api.service import ApiService, Ports
 
 PARTITIONS = 3

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.runtime.setting_table import TABLE
+from libs.runtime.settings.table import TABLE
 from services import VERSION
 from tests.deploy.dockerfile import FILE, ROOT, Instruction, stages
 

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from libs.runtime.healthcheck import reason
-from libs.runtime.metrics import Metrics
 from libs.runtime.probes import Probes
-from tests.fakes.processes import free_port
+from libs.runtime.telemetry.metrics import Metrics
+from tests.fakes.running.processes import free_port
 
 
 async def test_a_process_that_answers_is_well() -> None:

@@ -18,8 +18,8 @@ import pytest
 
 from services import VERSION
 from tests.deploy.image import UID, Image, NoIndex, refusal
-from tests.fakes.client import TOKEN
-from tests.fakes.processes import free_port
+from tests.fakes.running.client import TOKEN
+from tests.fakes.running.processes import free_port
 
 # Building is an installation; on a busy machine it takes its time.
 pytestmark = pytest.mark.timeout(400)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from libs.runtime.config import Settings
 from libs.runtime.lifecycle import DRAIN_TIMEOUT_S
-from libs.runtime.setting_table import TABLE
+from libs.runtime.settings.settings import Settings
+from libs.runtime.settings.table import TABLE
 from services import VERSION
-from services.parts import ROLES
+from services.process.resources import ROLES
 from tests.deploy.dockerfile import stages
 from tests.deploy.manifests import (
     OVERLAYS,

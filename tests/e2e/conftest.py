@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes.fold import assert_tables_are_the_fold
-from tests.fakes.running import FliqOf, RunningFliq
+from tests.fakes.running.fold import assert_tables_are_the_fold
+from tests.fakes.running.topologies import FliqOf, RunningFliq
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from tests.fakes.running import ROOT
+from tests.fakes.running.topologies import ROOT
 from tests.fakes.stalls import Stalls
 
 QUICK_S = 10.0
@@ -17,7 +17,7 @@ def test_the_demo_shows_a_life_and_exits_with_0(stalls: Stalls) -> None:
     """Every step is shown in order, in plain text where there is no terminal, within ten seconds."""
     begun = time.monotonic()
     ended = subprocess.run(
-        [sys.executable, "-m", "services.demo"],
+        [sys.executable, "-m", "services.dev.demo"],
         cwd=ROOT,
         capture_output=True,
         text=True,

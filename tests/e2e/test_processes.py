@@ -19,11 +19,11 @@ import aiohttp
 import asyncpg
 import pytest
 
-from tests.fakes.client import Client, in_seconds, instant_ms
-from tests.fakes.fold import assert_tables_are_the_fold
-from tests.fakes.processes import ROLES, FliqProcess, RunningFliq
-from tests.fakes.running import FliqOf
-from tests.fakes.sink import Sink
+from tests.fakes.running.client import Client, in_seconds, instant_ms
+from tests.fakes.running.fold import assert_tables_are_the_fold
+from tests.fakes.running.processes import ROLES, FliqProcess, RunningFliq
+from tests.fakes.running.sink import Sink
+from tests.fakes.running.topologies import FliqOf
 from tests.fakes.stalls import Stalls
 
 pytestmark = [

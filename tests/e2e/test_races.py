@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_firing import nothing_more_comes
-from tests.fakes.running import Client, in_seconds, instant_ms
-from tests.fakes.sink import Sink
+from tests.fakes.running.sink import Sink
+from tests.fakes.running.topologies import Client, in_seconds, instant_ms
 
 RACES = 100
 EACH_WAY = 5  # of a race, before it is one

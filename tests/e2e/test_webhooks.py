@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.e2e.test_firing import nothing_more_comes
-from tests.fakes.running import Client, instant_ms
-from tests.fakes.sink import Sink
+from tests.fakes.running.sink import Sink
+from tests.fakes.running.topologies import Client, instant_ms
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ import msgspec
 from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import Claim, Spec
-from libs.store.accounts import Token
-from libs.store.changes import ExecutionRow, Flush
-from libs.store.idempotency import Reservation
-from libs.store.leases import Lease
-from libs.store.tables import Snapshot, due_of
+from libs.store.control.accounts import Token
+from libs.store.control.idempotency import Reservation
+from libs.store.leases.lease_table import Lease
+from libs.store.projection.changes import ExecutionRow, Flush
+from libs.store.reads.partition_tables import Snapshot, due_of
 
 _ABSENT: Any = object()
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -290,7 +290,7 @@ class Database:
     def acquire(
         self, role: str, node: str, ttl_s: float, limit: int, held: Collection[str], avoid: Collection[int]
     ) -> list[Lease]:
-        """Take free leases: nobody's, run out, or of this node's name in an earlier life (libs/store/leases.py)."""
+        """Take free leases: nobody's, run out, or of this node's name in an earlier life (libs/store/leases/lease_table.py)."""
         taken: list[Lease] = []
         for (of, partition), row in sorted(self.lease_rows.items()):
             if of != role or partition in avoid or len(taken) == limit or (row.nonce is not None and row.nonce in held):

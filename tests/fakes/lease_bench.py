@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from libs.store.errors import StoreUnavailable
-from libs.store.lease_keeper import LeaseKeeper
-from libs.store.leases import Lease
+from libs.store.leases.lease_keeper import LeaseKeeper
+from libs.store.leases.lease_table import Lease
 
 
 class ManualMonotonic:

@@ -27,7 +27,7 @@ from libs.events import (
 )
 from libs.events.ids import execution_id, new_job_id
 from libs.log import Log
-from libs.store.tables import Snapshot
+from libs.store.reads.partition_tables import Snapshot
 
 SECRET = "whsec_" + "A" * 32
 OTHER_SECRET = "whsec_" + "B" * 32

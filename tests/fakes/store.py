@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
 from libs.events import Claim
-from libs.store.changes import Flush
 from libs.store.errors import StoreUnavailable
+from libs.store.projection.changes import Flush
 from tests.fakes.database import Database
 
 

@@ -6,7 +6,7 @@ from libs.domain.job import MAX_OFFSETS, JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events.fields import MAX_INSTANT
 from libs.events.ids import new_job_id, new_schedule_id
-from libs.store.changes import ExecutionRow
+from libs.store.projection.changes import ExecutionRow
 
 instants = st.integers(0, MAX_INSTANT)
 durations = st.integers(0, 10 * 366 * 86_400_000)

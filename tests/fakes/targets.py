@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from libs.egress.callers import host_of
+from libs.egress.caller_headers import host_of
 from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
 from libs.runtime.clock import Clock
-from libs.store.leases import Lease
+from libs.store.leases.lease_table import Lease
 
 
 class Call(NamedTuple):

@@ -25,7 +25,7 @@ import msgspec
 
 from libs.domain.ledger import Ledger
 from libs.events import Envelope, read
-from libs.store.changes import PartitionChanges
+from libs.store.projection.changes import PartitionChanges
 from services import VERSION
 from tests.fakes.histories import history
 

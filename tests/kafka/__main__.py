@@ -16,7 +16,7 @@ from tests.kafka.broker import Brokers, runs, stop_detached
 from tests.kafka.source import find
 
 FIRST_PORT = 19092  # above the admin ports, which begin at 9090 and are counted up
-ADDRESS = "address"  # where `make up` finds what runs (services/up/run.py)
+ADDRESS = "address"  # where `make up` finds what runs (services/dev/up/run.py)
 
 
 def main() -> int:

@@ -80,9 +80,9 @@ def free_ports(count: int) -> list[int]:
     """
     Return ports of loopback that nobody listens on at the moment.
 
-    They lie below those that the system gives to outgoing connections: else a client that tries to reach a broker that was
-    killed may be given the broker's own port, and the broker cannot come back. And below those that tests/fakes/processes.py gives
-    out: a broker's port, and even more that of a proxy before it, is not listened on for some time.
+    They lie below those that the system gives to outgoing connections. Otherwise a client that tries to reach a broker that was
+    killed may be given the broker's own port, and the broker cannot come back. They also lie below the ports that
+    tests/fakes/running/processes.py gives out: nobody listens on a broker's port for some time, nor on that of a proxy before it.
     """
     first = PORTS.start + os.getpid() * 40 % len(PORTS)
     found: list[int] = []

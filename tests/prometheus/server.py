@@ -14,7 +14,7 @@ from typing import Any, Self
 import aiohttp
 import yaml
 
-from tests.fakes.processes import ROOT, RunningFliq, free_port
+from tests.fakes.running.processes import ROOT, RunningFliq, free_port
 from tests.prometheus.source import Binaries
 
 FOLDER = ROOT / "deploy" / "prometheus"

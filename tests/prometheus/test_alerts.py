@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from libs.runtime.metric_table import TABLE
+from libs.runtime.telemetry.metric_table import TABLE
 from tests.prometheus.cases import CASES, GOOD, HEALTHY, STEP_S, Case
 from tests.prometheus.source import Binaries
 

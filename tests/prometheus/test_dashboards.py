@@ -8,9 +8,9 @@ import re
 import pytest
 import yaml
 
-from libs.runtime.metric_table import TABLE
+from libs.runtime.telemetry.metric_table import TABLE
 from scripts.dashboards import DASHBOARDS, WIDTH
-from tests.fakes.processes import ROOT
+from tests.fakes.running.processes import ROOT
 
 FOLDER = ROOT / "deploy" / "grafana"
 

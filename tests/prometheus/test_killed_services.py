@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.fakes.running import Client, FliqOf
-from tests.fakes.sink import Sink
+from tests.fakes.running.sink import Sink
+from tests.fakes.running.topologies import Client, FliqOf
 from tests.prometheus.server import Prometheus
 from tests.prometheus.source import Binaries
 

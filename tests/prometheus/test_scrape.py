@@ -14,12 +14,12 @@ import pytest
 import yaml
 
 from libs.domain.heartbeat import ACCOUNT
-from libs.runtime.metric_table import LABEL_VALUES, TABLE
+from libs.runtime.telemetry.metric_table import LABEL_VALUES, TABLE
 from scripts.dashboards import DASHBOARDS
-from tests.fakes.fold import fold_differences
-from tests.fakes.processes import RunningFliq
-from tests.fakes.running import OTHER_TOKEN, Client, FliqOf
-from tests.fakes.sink import Sink
+from tests.fakes.running.fold import fold_differences
+from tests.fakes.running.processes import RunningFliq
+from tests.fakes.running.sink import Sink
+from tests.fakes.running.topologies import OTHER_TOKEN, Client, FliqOf
 from tests.prometheus.server import FOLDER, Prometheus
 from tests.prometheus.source import Binaries
 

@@ -46,7 +46,7 @@ from libs.events import (
 )
 from libs.events.codec import KINDS, kind_of
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
-from libs.store.changes import PartitionChanges
+from libs.store.projection.changes import PartitionChanges
 
 # The machine may be busy: how long an example takes says nothing about the law.
 LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -14,11 +14,12 @@ from libs.log.measured import MeasuredLog
 from libs.log.memory import LOST, Faults, MemoryLog
 from libs.log.port import AppendFailed, LogDamaged, LogUnavailable
 from libs.runtime.clock import ManualClock
-from libs.runtime.metrics import Metrics
+from libs.runtime.telemetry.metrics import Metrics
 from libs.store.errors import StoreUnavailable
-from libs.store.vitals import Signs
-from services.vitals import LOOK_EVERY_MS, Behind, Role, Standing, Vitals
-from tests.simulation import dispatcher_world, webhooks_world
+from libs.store.health.installation_status import Signs
+from services.process.vitals import LOOK_EVERY_MS, Behind, Role, Standing, Vitals
+from tests.simulation import webhooks_world
+from tests.simulation.dispatcher import dispatcher_world
 
 MINUTE_MS = 60_000
 

@@ -9,7 +9,7 @@ from typing import Any
 from libs.events import Claim, JobScheduled, WebhookFinished
 from libs.log.memory import MemoryLog
 from libs.runtime.clock import ManualClock
-from libs.store.leases import Lease
+from libs.store.leases.lease_table import Lease
 from services.webhooks.service import WebhooksService
 from tests.fakes.partition import FoldedTables, Owner, events_of
 from tests.fakes.targets import HandKeeper, ScriptedEgress, Tally

@@ -12,16 +12,16 @@ from libs.events.envelope import Envelope
 from libs.log.appends import AppendQueue
 from libs.log.kafka import topic as topics
 from libs.log.kafka.access import KafkaAccess
+from libs.log.kafka.append_lane import Lane
 from libs.log.kafka.connection import TROUBLE, Connection, NotNow, Reach, hush, line
 from libs.log.kafka.fetching import Follower, OutOfRange, fetch
 from libs.log.kafka.identity import identity
-from libs.log.kafka.lane import Lane
 from libs.log.kafka.offsets import Offsets
 from libs.log.kafka.producers import Producers
 from libs.log.kafka.records import BATCH_BYTES, RECORD_BYTES
-from libs.log.kafka.shown_offsets import ShownOffsets
+from libs.log.kafka.reported_offsets import ShownOffsets
 from libs.log.port import LogDamaged, LogError, LogUnavailable, Record, RecordTooLarge, measure
-from libs.log.tail import Tail
+from libs.log.recent_records import Tail
 
 TOPIC: Final = "fliq.log"
 QUEUE_RECORDS_MAX: Final = 50_000  # per lane

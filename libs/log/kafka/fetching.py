@@ -11,7 +11,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from libs.log.kafka.connection import TROUBLE, Connection, NotNow, Reach, line
 from libs.log.kafka.records import parse
 from libs.log.port import LogError, Record
-from libs.log.tail import Tail
+from libs.log.recent_records import Tail
 
 READ_BYTES_MAX: Final = 8_000_000
 READ_BYTES_MIN: Final = 65_536  # a broker gives at least one batch, however large

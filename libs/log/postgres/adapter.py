@@ -13,7 +13,7 @@ from libs.log.postgres import sql
 from libs.log.postgres.connection import GONE, Queries, close, connect, line
 from libs.log.postgres.heads import Heads
 from libs.log.postgres.writer import Writer
-from libs.log.tail import Tail
+from libs.log.recent_records import Tail
 
 QUEUE_RECORDS_MAX: Final = 50_000
 QUEUE_BYTES_MAX: Final = 64_000_000

@@ -9,7 +9,7 @@ import structlog
 from libs.log.port import LogError
 from libs.log.postgres import sql
 from libs.log.postgres.connection import Queries, line
-from libs.log.tail import Tail
+from libs.log.recent_records import Tail
 
 POLL_FAST_S: Final = 0.005
 POLL_SLOW_S: Final = 0.025

@@ -13,7 +13,7 @@ from libs.log.appends import Append, AppendQueue
 from libs.log.port import AppendFailed, LogUnavailable, Record
 from libs.log.postgres import sql
 from libs.log.postgres.connection import GONE, RETRY_FIRST_S, RETRY_LAST_S, close, connect, line
-from libs.log.tail import Tail
+from libs.log.recent_records import Tail
 from libs.runtime.crashpoint import crash_at
 
 GROUP_RECORDS_MAX: Final = 2_000  # measured: larger groups gain nothing and take longer than 10 ms

@@ -16,11 +16,11 @@ from libs.domain.job import MAX_OFFSETS
 from libs.events.ids import partition_of
 from libs.log import Log
 from libs.log.port import LogUnavailable, Record
-from libs.runtime import logging
 from libs.runtime.clock import SystemClock
-from libs.runtime.config import Settings
+from libs.runtime.settings.settings import Settings
+from libs.runtime.telemetry import logging
 from libs.store.errors import StoreUnavailable
-from libs.store.tables import Tables
+from libs.store.reads.partition_tables import Tables
 from services.commands.access import check_schema, database, log_alone, tables
 from services.commands.amounts import whole
 from services.commands.bar import Bar
@@ -29,7 +29,7 @@ from services.commands.log import scan, stats
 from services.commands.log.lines import line
 from services.commands.log.selection import Selection, job_id, schedule_id, when
 from services.commands.output import Output, OutputClosed
-from services.parts import StartError
+from services.process.resources import StartError
 
 NAME: Final = "log"
 MEANING: Final = "show what stands in the log: tail, dump, stats"

@@ -7,7 +7,7 @@ import msgspec
 
 from libs.events import Unknown, Unreadable, read
 from libs.log.port import Record
-from services.api.instants import render_instant
+from services.api.contract.instants import render_instant
 
 HIDDEN: Final = "***"
 _WITH_SPEC: Final = frozenset({"job.scheduled", "schedule.created"})

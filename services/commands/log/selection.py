@@ -8,7 +8,7 @@ import msgspec
 
 from libs.events.ids import is_id, partition_of
 from libs.log.port import Record
-from services.api.instants import parse_instant
+from services.api.contract.instants import parse_instant
 
 _AGO: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
 _UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}

@@ -11,13 +11,13 @@ import pytest
 
 from libs.events import Envelope
 from libs.log.postgres import PostgresLog
-from libs.runtime.config import Settings
-from libs.store.migrate import migrate
-from libs.store.rebuild import Rebuild
+from libs.runtime.settings.settings import Settings
+from libs.store.rebuild.rebuild import Rebuild
+from libs.store.schema.migrate import migrate
 from services.__main__ import build_parser
 from services.commands import COMMANDS
 from tests.fakes.histories import history
-from tests.fakes.postgres import Databases, database_of
+from tests.fakes.running.postgres import Databases, database_of
 
 PARTITIONS = 2
 LIVES = 120
@@ -82,7 +82,7 @@ async def filled_dsn(pg_dsn_of: Databases) -> Any:
 def fliq(filled_dsn: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Fliq:
     """Run a command against that database; each has words and returns what was said."""
     # It would take the handlers of this process over.
-    monkeypatch.setattr("libs.runtime.logging.configure", lambda *_: None)
+    monkeypatch.setattr("libs.runtime.telemetry.logging.configure", lambda *_: None)
     settings = Settings.from_env({"FLIQ_DATABASE_URL": filled_dsn, "FLIQ_DATA_DIR": str(tmp_path)})
 
     async def run(*words: str) -> Answer:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-import services.parts
+import services.process.resources
 from libs.log.port import LogUnavailable
-from libs.runtime.config import Settings
-from services.parts import ROLES, Parts, StartError
+from libs.runtime.settings.settings import Settings
+from services.process.resources import ROLES, Parts, StartError
 
 
 class DyingLog:
@@ -58,7 +58,7 @@ async def test_a_log_that_dies_right_after_it_was_opened_refuses_the_start(
         stack.push_async_callback(log.stop)
         return log
 
-    monkeypatch.setattr(services.parts, "open_log", open_log)
+    monkeypatch.setattr(services.process.resources, "open_log", open_log)
     settings = Settings.from_env(
         {"FLIQ_DATA_DIR": str(tmp_path), "FLIQ_DATABASE_URL": "postgresql://nobody@127.0.0.1/x", **environ}
     )

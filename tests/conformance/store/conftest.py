@@ -8,13 +8,13 @@ import pytest
 
 from libs.domain.ledger import Ledger
 from libs.events import Claim, Event
-from libs.store.changes import Flush, PartitionChanges
-from libs.store.migrate import migrate
 from libs.store.pool import open_pool
-from libs.store.progress import ProgressWatch
-from libs.store.projector import Projector
-from libs.store.tables import Tables
-from tests.fakes.postgres import Databases, database_of
+from libs.store.projection.changes import Flush, PartitionChanges
+from libs.store.projection.progress import ProgressWatch
+from libs.store.projection.projector import Projector
+from libs.store.reads.partition_tables import Tables
+from libs.store.schema.migrate import migrate
+from tests.fakes.running.postgres import Databases, database_of
 
 PARTITIONS = 4
 NONCE = "nonce-of-the-test"

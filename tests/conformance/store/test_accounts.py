@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from libs.events.ids import new_job_id
-from libs.store.accounts import Accounts, Token
-from libs.store.idempotency import IdempotencyKeys, Reservation
+from libs.store.control.accounts import Accounts, Token
+from libs.store.control.idempotency import IdempotencyKeys, Reservation
 from tests.conformance.store.conftest import Bench
 
 NOW = 1_790_000_000_123
@@ -44,7 +44,7 @@ async def test_an_account_has_no_more_tokens_than_a_list_can_show(
     accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many are made at once; what has expired makes room when there is none."""
-    monkeypatch.setattr("libs.store.accounts.TOKENS_MAX", 3)
+    monkeypatch.setattr("libs.store.control.accounts.TOKENS_MAX", 3)
     expired = TOKEN._replace(token_id="old", expires_at=1_000_000_000_000)
     assert await accounts.add_token(expired, b"e" * 32)
     tries = [accounts.add_token(TOKEN._replace(token_id=f"t{n}", expires_at=None), bytes([n]) * 32) for n in range(6)]

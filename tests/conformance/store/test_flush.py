@@ -16,8 +16,8 @@ from libs.events import (
     Spec,
 )
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
-from libs.store import flush_sql
-from libs.store.changes import ExecutionRow, Flush, PartitionChanges
+from libs.store.projection import flush_sql
+from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
 from tests.conformance.store.conftest import NONCE, Bench
 
 NOW = 1_790_000_000_000

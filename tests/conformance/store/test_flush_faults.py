@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from libs.store.errors import StoreUnavailable
-from libs.store.projector import Projector
+from libs.store.projection.projector import Projector
 from tests.conformance.store.conftest import Bench
 from tests.conformance.store.test_flush import due, scheduled
 

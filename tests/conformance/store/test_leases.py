@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from libs.events import Claim
-from libs.store.lease_keeper import LeaseKeeper
-from libs.store.leases import Lease, OwnerLeases, RoleLeases
+from libs.store.leases.lease_keeper import LeaseKeeper
+from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
 from tests.conformance.store.conftest import PARTITIONS, Bench
 from tests.fakes.lease_bench import ManualMonotonic
 

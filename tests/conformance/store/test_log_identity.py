@@ -5,9 +5,9 @@ import asyncio
 import asyncpg
 import pytest
 
-from libs.store.log_identity import WrongLog, check_log, database_name
-from libs.store.migrate import migrate
-from tests.fakes.postgres import Databases
+from libs.store.schema.log_identity import WrongLog, check_log, database_name
+from libs.store.schema.migrate import migrate
+from tests.fakes.running.postgres import Databases
 
 HERE, THERE = "kafka abc/1", "kafka abc/2"
 

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from libs.store.errors import StoreUnavailable
-from libs.store.migrate import SchemaChanged, SchemaError, SchemaTooNew, Step, look, migrate, steps
 from libs.store.pool import open_pool
+from libs.store.schema.migrate import SchemaChanged, SchemaError, SchemaTooNew, Step, look, migrate, steps
 
 ROOT = Path(__file__).parents[3]
 RELEASED = ROOT / "tests" / "golden" / "migrations.sha256"
@@ -91,7 +91,7 @@ SLOW_STEP = Step(
 )
 MIGRATOR = """
 import asyncio, sys
-from libs.store.migrate import Step, migrate, steps
+from libs.store.schema.migrate import Step, migrate, steps
 asyncio.run(migrate(sys.argv[1], 2, known=[*steps(), Step(9001, "9001_slow.sql", sys.argv[2], True)]))
 """
 

@@ -10,9 +10,9 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import Spec
 from libs.events.ids import new_job_id, new_schedule_id
-from libs.store import rows
-from libs.store.changes import ExecutionRow, Flush, PartitionChanges
-from libs.store.queries import JobRow, Queries, ScheduleRow, _list_of
+from libs.store.projection import rows
+from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
+from libs.store.reads.account_queries import JobRow, Queries, ScheduleRow, _list_of
 from tests.conformance.store.conftest import NONCE, PARTITIONS, Bench
 
 NOW = 1_790_000_000_000

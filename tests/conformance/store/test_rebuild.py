@@ -12,16 +12,16 @@ from libs.domain.ledger import Ledger
 from libs.events import Claim, Envelope, OwnerClaimed, encode, read
 from libs.log.memory import MemoryLog
 from libs.log.port import LogUnavailable
-from libs.store.changes import Flush, PartitionChanges
-from libs.store.leases import OwnerLeases
-from libs.store.rebuild import Rebuild, RebuildRefused, TablesHeld
-from libs.store.row_hash import hashes
-from libs.store.side_tables import SIDE, TABLES, NotOurs
-from libs.store.verify import differences
+from libs.store.leases.lease_table import OwnerLeases
+from libs.store.projection.changes import Flush, PartitionChanges
+from libs.store.rebuild.rebuild import Rebuild, RebuildRefused, TablesHeld
+from libs.store.rebuild.row_hash import hashes
+from libs.store.rebuild.side_tables import SIDE, TABLES, NotOurs
+from libs.store.rebuild.verify import differences
 from tests.conformance.store.conftest import NONCE, PARTITIONS, Bench
 from tests.conformance.store.test_flush import NOW, due, scheduled
 from tests.fakes.histories import history
-from tests.fakes.postgres import database_of
+from tests.fakes.running.postgres import database_of
 
 LIVES = 150
 
@@ -237,9 +237,9 @@ async def test_tables_that_somebody_holds_are_left_alone(
     bench: Bench, store_dsn: str, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dump that reads the old tables all the time is named; they go on serving, and it is not waited for behind a queue."""
-    monkeypatch.setattr("libs.store.rebuild.SWITCH_TRIES", 2)
-    monkeypatch.setattr("libs.store.rebuild.SWITCH_PAUSE_S", 0.0)
-    monkeypatch.setattr("libs.store.side_tables.LOCK_MS", 20)
+    monkeypatch.setattr("libs.store.rebuild.rebuild.SWITCH_TRIES", 2)
+    monkeypatch.setattr("libs.store.rebuild.rebuild.SWITCH_PAUSE_S", 0.0)
+    monkeypatch.setattr("libs.store.rebuild.side_tables.LOCK_MS", 20)
     async with bench.pool.acquire() as dump, dump.transaction():
         await dump.fetchval("SELECT count(*) FROM jobs")
         with pytest.raises(TablesHeld, match="still serve"):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
-from libs.store.changes import ExecutionRow, Flush, PartitionChanges
+from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
 from tests.conformance.store.conftest import NONCE, Bench
 from tests.fakes.store_states import accounts, execution_rows, job_states, schedule_states
 

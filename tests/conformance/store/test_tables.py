@@ -6,8 +6,8 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import AttemptDue, Claim
 from libs.events.ids import execution_id, new_job_id, new_schedule_id
-from libs.store.changes import Flush, PartitionChanges
-from libs.store.tables import CHUNK
+from libs.store.projection.changes import Flush, PartitionChanges
+from libs.store.reads.partition_tables import CHUNK
 from tests.conformance.store.conftest import NONCE, Bench
 
 NOW = 1_790_000_000_000

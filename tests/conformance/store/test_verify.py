@@ -14,8 +14,8 @@ from libs.events import (
 )
 from libs.events.ids import new_schedule_id, tick_job_id
 from libs.log.memory import MemoryLog
-from libs.store.changes import Flush, PartitionChanges
-from libs.store.verify import differences
+from libs.store.projection.changes import Flush, PartitionChanges
+from libs.store.rebuild.verify import differences
 from tests.conformance.store.conftest import NONCE, PARTITIONS, Bench
 from tests.conformance.store.test_flush import NOW, SPEC, due, finished, scheduled
 

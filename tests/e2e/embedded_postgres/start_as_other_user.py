@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from libs.runtime.embedded_postgres import EmbeddedPostgres
-from libs.runtime.postgres_binaries import PostgresBinaries
-from libs.runtime.unprivileged import let_through, server_user
+from libs.runtime.embedded_postgres.binaries import PostgresBinaries
+from libs.runtime.embedded_postgres.server import EmbeddedPostgres
+from libs.runtime.embedded_postgres.unprivileged import let_through, server_user
 
 if __name__ == "__main__":
     home = Path(sys.argv[1])

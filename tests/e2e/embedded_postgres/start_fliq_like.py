@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from libs.runtime.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from libs.runtime.embedded_postgres.server import EmbeddedPostgres, EmbeddedPostgresError
 
 if __name__ == "__main__":
     server = EmbeddedPostgres(Path(sys.argv[1]), settings={"fsync": "off"}, say=lambda _: None)

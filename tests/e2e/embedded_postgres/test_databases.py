@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from tests.fakes.postgres import Databases, database_of
+from tests.fakes.running.postgres import Databases, database_of
 
 
 @pytest.mark.parametrize("round_number", [1, 2, 3])

@@ -19,8 +19,8 @@ from typing import Self
 import asyncpg
 import pytest
 
-from libs.runtime.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
-from libs.runtime.postmaster import PidFile, Postmaster, orphans_of
+from libs.runtime.embedded_postgres.postmaster import PidFile, Postmaster, orphans_of
+from libs.runtime.embedded_postgres.server import EmbeddedPostgres, EmbeddedPostgresError
 
 ROOT = Path(__file__).parents[3]
 FAST = {"fsync": "off"}

@@ -10,7 +10,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from tests.fakes.running import ROOT, free_port
+from tests.fakes.running.topologies import ROOT, free_port
 
 FLIQ = [sys.executable, "-m", "services"]
 

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from libs.runtime import probes as probes_module
-from libs.runtime.metrics import Metrics
 from libs.runtime.probes import Probes, ProbesError
+from libs.runtime.telemetry.metrics import Metrics
 from tests.fakes.startstop import stress
 
 

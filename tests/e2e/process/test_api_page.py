@@ -18,8 +18,8 @@ from standardwebhooks import WebhookVerificationError
 
 from tests.fakes import pages
 from tests.fakes.pages import ROOT, blocks, examples, pretty, settled
-from tests.fakes.running import TOKEN, Client, RunningFliq
-from tests.fakes.sink import Sink
+from tests.fakes.running.sink import Sink
+from tests.fakes.running.topologies import TOKEN, Client, RunningFliq
 
 PAGE = ROOT / "docs/api.md"
 URL, TARGET = "http://127.0.0.1:8080", "http://127.0.0.1:9000"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from libs.log.postgres import PostgresLog
-from libs.store.migrate import migrate
+from libs.store.schema.migrate import migrate
 from tests.e2e.process.starting import FLIQ, environment, run
-from tests.fakes.postgres import Databases
-from tests.fakes.running import ROOT
+from tests.fakes.running.postgres import Databases
+from tests.fakes.running.topologies import ROOT
 
 CLOSED = 141
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from libs.runtime.lockfile import LockFile
-from services.parts import StartError
-from services.up.run import end_leftovers
+from services.dev.up.run import end_leftovers
+from services.process.resources import StartError
 
 
 @pytest.fixture

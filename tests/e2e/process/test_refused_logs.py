@@ -9,11 +9,11 @@ import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from libs.log.kafka.topic import SETTINGS
-from libs.store.log_identity import check_log
-from libs.store.migrate import migrate
+from libs.store.schema.log_identity import check_log
+from libs.store.schema.migrate import migrate
 from tests.e2e.process.starting import FLIQ, environment, run
-from tests.fakes.kafka import Kafka
-from tests.fakes.postgres import Databases
+from tests.fakes.running.kafka import Kafka
+from tests.fakes.running.postgres import Databases
 
 
 async def refused(directory: Path, **settings: str) -> tuple[int, str]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from libs.runtime.config import TABLE
+from libs.runtime.settings.settings import TABLE
 from services.__main__ import MEANINGS, build_parser
 from tests.e2e.process.starting import FLIQ, environment, run
-from tests.fakes.running import ROOT
+from tests.fakes.running.topologies import ROOT
 
 PASSWORD = "swordfish"
 

@@ -16,19 +16,19 @@ from pathlib import Path
 
 import pytest
 
-from libs.runtime.config import Settings, SettingsError
+from libs.runtime.embedded_postgres.postmaster import Postmaster
 from libs.runtime.lockfile import LockFile
-from libs.runtime.postmaster import Postmaster
-from services.parts import StartError
-from services.up.plan import LogPlace, children
-from services.up.run import find_log
+from libs.runtime.settings.settings import Settings, SettingsError
+from services.dev.up.plan import LogPlace, children
+from services.dev.up.run import find_log
+from services.process.resources import StartError
 from tests.e2e.process.starting import environment, run
-from tests.fakes.client import Client
-from tests.fakes.kafka import Kafka
-from tests.fakes.processes import ROOT, free_port
-from tests.fakes.sink import Sink
+from tests.fakes.running.client import Client
+from tests.fakes.running.kafka import Kafka
+from tests.fakes.running.processes import ROOT, free_port
+from tests.fakes.running.sink import Sink
 
-UP = [sys.executable, "-m", "services.up"]
+UP = [sys.executable, "-m", "services.dev.up"]
 ROLES = ("api", "scheduler", "dispatcher", "webhooks")
 DRAINED_S = 35.0
 

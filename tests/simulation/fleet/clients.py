@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from libs.domain.instants import rfc3339
-from tests.chaos.history import Operation, Plan
+from tests.chaos.judging.history import Operation, Plan
 from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.loop import SimLoop
 from tests.simulation.fleet.node import Node

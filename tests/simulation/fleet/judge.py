@@ -15,10 +15,10 @@ from libs.domain.job import JobState
 from libs.domain.ledger import Ledger
 from libs.events import read
 from libs.events.ids import execution_id
-from libs.store.changes import PartitionChanges
-from services.api.present import PUBLIC_STATUS
-from tests.chaos.checker import View, check
-from tests.chaos.history import Call, Execution, Fault, History, Hook, JobRead, SchedulePlan
+from libs.store.projection.changes import PartitionChanges
+from services.api.contract.present import PUBLIC_STATUS
+from tests.chaos.judging.checker import View, check
+from tests.chaos.judging.history import Call, Execution, Fault, History, Hook, JobRead, SchedulePlan
 from tests.property.cron_oracle import Oracle, instant
 from tests.simulation.fleet.chronicle import BEGAN_AT
 from tests.simulation.fleet.clients import Clients, ScheduleStory

@@ -3,8 +3,8 @@ Mutations: the product with one of its rules taken out, by a patch of the runnin
 rule, or the simulation, is not worth its place.
 
 Each is found by one seed in ten or more often, but for those in `RARE`. Two rules guard what no fleet lives through, tables
-that are restored to an older point and a log that is read again: claims with a nonce (tests/simulation/test_protocol_model.py)
-and the webhooks' look ahead (tests/simulation/test_webhooks.py).
+that are restored to an older point and a log that is read again: claims with a nonce
+(tests/simulation/model/test_protocol_model.py) and the webhooks' look ahead (tests/simulation/test_webhooks.py).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import msgspec
 
 from libs.domain import obligations
 from libs.domain.job import JobState, JobStatus
-from libs.domain.tail import Tail
+from libs.domain.reader_fold import Tail
 from libs.events import Envelope, Event
-from libs.log.facts import FactAppender
+from libs.log.fact_appender import FactAppender
 from libs.log.port import AppendFailed, LogError
-from libs.store.changes import Flush
-from libs.store.idempotency import Reservation
-from services.api.consistency import ReadIndex
-from services.api.job_creation import JobCreation
-from services.api.jobs import Jobs
+from libs.store.control.idempotency import Reservation
+from libs.store.projection.changes import Flush
+from services.api.handlers.job_creation import JobCreation
+from services.api.handlers.jobs import Jobs
+from services.api.state.consistency import ReadIndex
 from services.dispatcher.calls import Calls
-from services.dispatcher.flights import Flights
+from services.dispatcher.held_attempts import Flights
 from services.dispatcher.reader import Reader
 from services.scheduler.decider import Decider
 from services.scheduler.fenced_tables import FencedTables

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from libs.events import Claim, Envelope, OwnerClaimed, encode
-from tests.chaos.history import Fault
+from tests.chaos.judging.history import Fault
 from tests.simulation.fleet.node import Node, World
 
 RECOVERY_S: Final = 16.0  # what was due is fired at most 15 s after healing, and a second for the bound itself

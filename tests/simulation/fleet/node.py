@@ -1,6 +1,6 @@
 """
 Node: a place where a process of Fliq lives, dies and is started again. The services in it are the real ones, put together as
-`services/wiring.py` does; the links to log, tables and targets are imagined.
+`services/process/wiring.py` does; the links to log, tables and targets are imagined.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, Final, NamedTuple
 from multidict import CIMultiDict, MultiDict
 
 from libs.runtime.clock import SeededEntropy
-from libs.store.clock_check import ClockCheck
 from libs.store.errors import StoreUnavailable
-from libs.store.lease_keeper import LeaseKeeper
-from libs.store.leases import Lease
-from libs.store.progress import ProgressWatch
+from libs.store.health.clock_check import ClockCheck
+from libs.store.leases.lease_keeper import LeaseKeeper
+from libs.store.leases.lease_table import Lease
+from libs.store.projection.progress import ProgressWatch
 from services.api.service import ApiService, Ports
 from services.dispatcher.service import DispatcherService
 from services.scheduler.flusher import Flusher

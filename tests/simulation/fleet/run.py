@@ -22,8 +22,8 @@ import structlog
 
 from libs.runtime.clock import SeededEntropy
 from libs.store import errors
-from libs.store.accounts import Token
-from services.api.auth import new_token, token_hash
+from libs.store.control.accounts import Token
+from services.api.http.auth import new_token, token_hash
 from tests.fakes.database import LeaseRow
 from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.clients import Clients
@@ -61,10 +61,10 @@ LIMITS: Final[tuple[tuple[tuple[str, str, tuple[int, ...]], ...], ...]] = (
     (("services.dispatcher.loader", "BATCH_MAX", (1, 2)),),
     (("services.webhooks.follower", "READ_MAX", (1, 3)),),
     (("services.webhooks.follower", "PENDING_MAX", (1, 2)),),
-    (("libs.log.facts", "GROUP_MAX", (1, 2)),),
+    (("libs.log.fact_appender", "GROUP_MAX", (1, 2)),),
 )
 # Looks that come several times a second would be half of what a run costs.
-PACED: Final = (("services.api.gate", "LOOK_S", 2.0), ("libs.store.lease_keeper", "LOOK_S", 0.5))
+PACED: Final = (("services.api.state.gate", "LOOK_S", 2.0), ("libs.store.leases.lease_keeper", "LOOK_S", 0.5))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,11 @@ from functools import partial
 from typing import Any, Final
 
 from libs.events import Claim
-from libs.store.changes import Flush
 from libs.store.errors import ANSWER_TIMEOUT_S, CALL_TIMEOUT_S, StoreUnavailable
-from libs.store.leases import TTL_S, Lease
-from libs.store.progress import ProgressWatch
-from libs.store.projector import TRIES
+from libs.store.leases.lease_table import TTL_S, Lease
+from libs.store.projection.changes import Flush
+from libs.store.projection.progress import ProgressWatch
+from libs.store.projection.projector import TRIES
 from tests.fakes.database import Database
 from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.loop import Process, SimLoop

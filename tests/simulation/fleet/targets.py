@@ -14,8 +14,8 @@ import orjson
 
 from libs.egress.outcome import CONNECTION_ERROR, TIMEOUT, Outcome, error_of_status
 from libs.egress.request import OutgoingRequest
-from tests.chaos.history import Call, Hook
-from tests.fakes.running import instant_ms
+from tests.chaos.judging.history import Call, Hook
+from tests.fakes.running.topologies import instant_ms
 from tests.simulation.fleet.chronicle import Chronicle, SimClock
 from tests.simulation.fleet.loop import Process, SimLoop
 

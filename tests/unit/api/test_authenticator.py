@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from libs.runtime.clock import SeededEntropy
-from libs.store.accounts import Token
-from services.api import auth
-from services.api.auth import Authenticator, new_token, token_hash
-from services.api.errors import ApiError
+from libs.store.control.accounts import Token
+from services.api.contract.errors import ApiError
+from services.api.http import auth
+from services.api.http.auth import Authenticator, new_token, token_hash
 
 ENTROPY = SeededEntropy(5).entropy
 PEPPER = b"pepper"

@@ -8,9 +8,9 @@ from datetime import date
 import pytest
 
 from libs.log.memory import MemoryLog
-from services.api import gate as gates
-from services.api.errors import ApiError
-from services.api.gate import Gate
+from services.api.contract.errors import ApiError
+from services.api.state import gate as gates
+from services.api.state.gate import Gate
 
 
 class BrokenLog(MemoryLog):

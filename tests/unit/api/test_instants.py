@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api.instants import next_midnight, parse_instant, render_instant, ten_years_after, utc_day
+from services.api.contract.instants import next_midnight, parse_instant, render_instant, ten_years_after, utc_day
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api.errors import ApiError
-from services.api.json_body import Duplicated, parse
+from services.api.contract.errors import ApiError
+from services.api.contract.json_body import Duplicated, parse
 
 
 @pytest.mark.parametrize(

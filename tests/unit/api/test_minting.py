@@ -6,7 +6,7 @@ from collections import Counter
 
 from libs.events.ids import instant_of, is_id, partition_of
 from libs.runtime.clock import SeededEntropy
-from services.api.minting import TURN_MS, Mint
+from services.api.state.minting import TURN_MS, Mint
 
 
 def test_turns() -> None:

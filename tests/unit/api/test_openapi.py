@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import services.api
-from services.api.app import ROUTES
-from services.api.errors import CODES
-from services.api.openapi import OPERATIONS, document
-from services.api.openapi_schemas import SCHEMAS
+from services.api.contract.errors import CODES
+from services.api.contract.openapi import OPERATIONS, document
+from services.api.contract.openapi_schemas import SCHEMAS
+from services.api.http.app import ROUTES
 
 DOCUMENT = document("1.2.3")
 
@@ -56,7 +56,7 @@ def test_references() -> None:
 def test_every_code_is_declared_and_used() -> None:
     """A code that the API answers with stands in CODES, and the other way round, with the status it is raised with."""
     raised: set[str] = set()
-    for path in Path(services.api.__file__).parent.glob("*.py"):
+    for path in Path(services.api.__file__).parent.rglob("*.py"):
         if path.name not in ("errors.py", "openapi_schemas.py"):
             text = path.read_text()
             raised |= set(re.findall(r'(?:\brefuse|\bbad)\(\s*"([a-z_]+)"', text))

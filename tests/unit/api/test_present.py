@@ -12,7 +12,7 @@ from libs.events import AttemptDue, JobFinished, JobScheduled, ScheduleTicked, S
 from libs.events.codec import KINDS
 from libs.events.fields import Instant
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
-from services.api import present
+from services.api.contract import present
 
 JOB = new_job_id(1_700_000_000_000, 2, b"12345678")
 SCHEDULE = new_schedule_id(1_700_000_000_000, 2, b"12345678")

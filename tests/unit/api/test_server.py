@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.api.server import connections_within
+from services.api.http.server import connections_within
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from libs.egress.policy import EgressPolicy
-from services.api import validation
-from services.api.errors import CODES, ApiError
-from services.api.instants import parse_instant, ten_years_after
-from services.api.json_body import Duplicated
+from services.api.contract import validation
+from services.api.contract.errors import CODES, ApiError
+from services.api.contract.instants import parse_instant, ten_years_after
+from services.api.contract.json_body import Duplicated
 
 CHECK = EgressPolicy.parse(None).check_url
 JOB: dict[str, Any] = {"url": "https://example.com/x", "scheduled_at": "2030-01-01T00:00:00Z"}

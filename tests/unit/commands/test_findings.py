@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from libs.log.kafka.look import PartitionLook, TopicLook, troubles
+from libs.log.kafka.inspect import PartitionLook, TopicLook, troubles
 from libs.log.kafka.topic import SETTINGS
 from libs.log.trouble import Condition
-from libs.store.condition import Server, Work
-from libs.store.holdings import Holding, Member
-from libs.store.migrate import Schema, Step
+from libs.store.health.database_report import Server, Work
+from libs.store.leases.lease_report import Holding, Member
+from libs.store.schema.migrate import Schema, Step
 from services.commands import findings as judge
 from services.commands.findings import Finding
 

@@ -7,7 +7,7 @@ import hmac
 import pytest
 from standardwebhooks import Webhook
 
-from libs.egress.callers import clean_error, host_of
+from libs.egress.caller_headers import clean_error, host_of
 from libs.egress.outcome import Outcome
 from libs.events import AttemptDue, Spec, encode, read
 from libs.events.ids import execution_id, new_job_id, new_schedule_id

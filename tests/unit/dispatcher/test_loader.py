@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from libs.events import AttemptDue, Spec
 from libs.events.ids import execution_id, new_job_id
 from libs.runtime.clock import ManualClock
-from libs.store.tables import Snapshot
-from services.dispatcher.flights import Flight, Flights
+from libs.store.reads.partition_tables import Snapshot
+from services.dispatcher.held_attempts import Flight, Flights
 from services.dispatcher.loader import Loader
 
 

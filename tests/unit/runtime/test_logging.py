@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import structlog
 
-from libs.runtime.logging import LineWriter, configure
-from libs.runtime.redaction import ALLOWED, clean_text, redact, reduce_url
+from libs.runtime.telemetry.logging import LineWriter, configure
+from libs.runtime.telemetry.redaction import ALLOWED, clean_text, redact, reduce_url
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from libs.egress.outcome import Outcome
-from libs.runtime.metric_table import LABEL_VALUES, TABLE, page
-from libs.runtime.metrics import Metrics, status_class
+from libs.runtime.telemetry.metric_table import LABEL_VALUES, TABLE, page
+from libs.runtime.telemetry.metrics import Metrics, status_class
 from services.api.metrics import ApiMetrics
 from services.dispatcher.metrics import DispatcherMetrics
 from services.webhooks.metrics import WebhooksMetrics

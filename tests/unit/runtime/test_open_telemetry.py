@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from libs.runtime.open_telemetry import Seldom
+from libs.runtime.telemetry.open_telemetry import Seldom
 
 
 def test_one_line_is_written_and_those_right_after_it_are_not(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.runtime.config import (
+from libs.runtime.settings.settings import (
     TABLE,
     Settings,
     SettingsError,

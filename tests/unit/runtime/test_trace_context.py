@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from libs.runtime.trace_context import accept, child, trace_id
-from libs.runtime.tracing import NO_TRACING, open_tracing
+from libs.runtime.telemetry.trace_context import accept, child, trace_id
+from libs.runtime.telemetry.tracing import NO_TRACING, open_tracing
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GOOD = f"00-{TRACE}-{SPAN}-01"
@@ -77,7 +77,9 @@ def test_without_configuration_nothing_is_kept_or_imported() -> None:
     assert open_tracing(off, service="fliq", version="1") is NO_TRACING
     span = NO_TRACING.start("x", "client", parent=GOOD, seed="exec_1", attributes={})
     assert (span.traceparent, span.trace_id) == (child(GOOD, "exec_1"), TRACE)
-    program = "import sys, services.wiring; print([name for name in sys.modules if name.startswith('opentelemetry')])"
+    program = (
+        "import sys, services.process.wiring; print([name for name in sys.modules if name.startswith('opentelemetry')])"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 

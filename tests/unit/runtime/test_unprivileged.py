@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from libs.runtime.unprivileged import with_search
+from libs.runtime.embedded_postgres.unprivileged import with_search
 
 USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 NO_ID = 0xFFFFFFFF

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from libs.runtime.config import idle_names
-from services.wiring import warn_of
+from libs.runtime.settings.settings import idle_names
+from services.process.wiring import warn_of
 
 
 @pytest.mark.parametrize(

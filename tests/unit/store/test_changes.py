@@ -8,8 +8,8 @@ from libs.domain.job import MAX_OFFSETS
 from libs.domain.ledger import Ledger
 from libs.events import AttemptDue, AttemptFinished, Claim, JobScheduled, ScheduleCreated, ScheduleTicked, Spec
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
-from libs.store import rows
-from libs.store.changes import DAY_MS, ExecutionRow, PartitionChanges
+from libs.store.projection import rows
+from libs.store.projection.changes import DAY_MS, ExecutionRow, PartitionChanges
 from tests.fakes.store_states import job_ids, positions, schedule_ids
 
 NOW = 20_000 * DAY_MS - 50  # just before midnight

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from libs.store.clock_check import ClockCheck
 from libs.store.errors import StoreUnavailable
+from libs.store.health.clock_check import ClockCheck
 
 
 class Clock:

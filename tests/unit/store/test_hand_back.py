@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from libs.store.leases import Lease
+from libs.store.leases.lease_table import Lease
 from tests.fakes.lease_bench import Node, Table
 
 

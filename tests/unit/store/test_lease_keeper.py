@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from libs.store.errors import StoreUnavailable
-from libs.store.lease_keeper import LeaseKeeper
-from libs.store.leases import Lease
+from libs.store.leases.lease_keeper import LeaseKeeper
+from libs.store.leases.lease_table import Lease
 from tests.fakes.lease_bench import ManualMonotonic, Node, Table, TableLeases
 
 
@@ -96,7 +96,7 @@ async def test_who_is_fenced_goes_on_without_the_database(table: Table) -> None:
 
 async def test_who_is_fenced_waits_for_a_slow_database(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     """When certainty has run out long ago, an answer that takes a while still renews."""
-    monkeypatch.setattr("libs.store.lease_keeper.PATIENCE_MIN_S", 0.0)
+    monkeypatch.setattr("libs.store.leases.lease_keeper.PATIENCE_MIN_S", 0.0)
     node = Node(table, "a", is_fenced=True)
     await node.tick()
     node.clock.at_s += 60
@@ -237,8 +237,8 @@ async def test_a_question_that_cannot_be_taken_back_keeps_nobody_from_letting_go
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A frozen server takes no cancellation either: what is not certain any more is let go in the same round, all the same."""
-    monkeypatch.setattr("libs.store.lease_keeper.PATIENCE_MIN_S", 0.01)
-    monkeypatch.setattr("libs.store.lease_keeper.RELEASE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("libs.store.leases.lease_keeper.PATIENCE_MIN_S", 0.01)
+    monkeypatch.setattr("libs.store.leases.lease_keeper.RELEASE_TIMEOUT_S", 0.01)
     node = Node(table, "a")
     await node.tick()
     thawed = asyncio.Event()

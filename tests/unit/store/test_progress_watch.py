@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from libs.store.progress import ProgressWatch
+from libs.store.projection.progress import ProgressWatch
 
 
 class Rows:

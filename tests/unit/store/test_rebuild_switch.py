@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from libs.store import rebuild, side_tables
-from libs.store.rebuild import Rebuild
-from libs.store.side_tables import Stand
+from libs.store.rebuild import rebuild, side_tables
+from libs.store.rebuild.rebuild import Rebuild
+from libs.store.rebuild.side_tables import Stand
 
 
 class Writer:

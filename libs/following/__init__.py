@@ -1,0 +1,1 @@
+"""Following: what the services that act on the log share. Today: the partitions left to a newer build."""

@@ -1,0 +1,122 @@
+"""Lane: the appends of one kind to one partition, one batch after the other."""
+
+import asyncio
+from itertools import repeat
+from typing import Any, Final
+
+import structlog
+
+from libs.events.envelope import Envelope
+from libs.log.appends import Append, AppendQueue
+from libs.log.kafka.connection import line
+from libs.log.kafka.producers import PRODUCE_S, Producers
+from libs.log.kafka.records import to_kafka
+from libs.log.port import AppendFailed, LogError, Record
+from libs.log.recent_records import Tail
+from libs.runtime.crashpoint import crash_at
+
+GROUP_RECORDS_MAX: Final = 2_000
+GROUP_BYTES_MAX: Final = 262_144  # what a partition's batch should not exceed; an append that is larger goes alone
+PAUSE_S: Final = 0.5  # after a defect
+LOG_APPEND_TIME: Final = 1
+
+_log = structlog.get_logger("fliq.log")
+
+
+class Lane:
+    """
+    Takes groups from its queue and makes each of them one batch: a batch is written as a whole, so the records of an append stand
+    next to each other (G2). The next batch is sent once this one is acknowledged or given up.
+
+    Args:
+        topic, partition: where to.
+        producers: through what.
+        queue: what is to be written.
+        tail: gets what was written, when it is the newest record this process has met.
+    """
+
+    def __init__(self, topic: str, partition: int, producers: Producers, queue: AppendQueue, tail: Tail) -> None:
+        self._topic = topic
+        self._partition = partition
+        self._producers = producers
+        self._tail = tail
+        self.queue = queue
+
+    async def run(self) -> None:
+        """Write until the queue is closed and empty."""
+        try:
+            while await self.queue.arrival():
+                try:
+                    await self._next()
+                except Exception:  # noqa: BLE001 - as said below
+                    # A defect. It costs this group; a lane that ended would cost every append to come.
+                    _log.exception("log.writer_failed")
+                    self.queue.fail_taken(AppendFailed("the outcome of the append is unknown: the writer failed"))
+                    await asyncio.sleep(PAUSE_S)
+        finally:
+            self.queue.abandon()  # nothing is left, unless this task failed: then nobody may wait for it
+
+    async def _next(self) -> None:
+        async with self._producers.use() as life:
+            # Callers whose append the last group ended run now, and what they append next joins this group.
+            await asyncio.sleep(0)
+            group = self.queue.take(max_records=GROUP_RECORDS_MAX, max_bytes=GROUP_BYTES_MAX)
+            if not group:
+                return
+            envelopes = [envelope for append in group for envelope in append.envelopes]
+            crash_at("log.before_commit")
+            try:
+                placed = await self._send(life.producer, envelopes)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the group must end, and may not be sent again
+                _log.warning("log.group_failed", partition=self._partition, error=line(error))
+                self._producers.retire(life)
+                self.queue.fail_taken(AppendFailed(f"the outcome of the append is unknown: {line(error)}"))
+                return
+            crash_at("log.after_commit")
+            self._settle(group, envelopes, placed)
+
+    async def _send(self, producer: Any, envelopes: list[Envelope]) -> Any:
+        """Return where the batch stands, or raise whatever went wrong."""
+        batch = producer.create_batch()
+        for envelope in envelopes:
+            key, value, headers = to_kafka(envelope)
+            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                raise ValueError("the batch is larger than it was measured")
+        batch.close()
+        known = self._tail.known_end
+        async with asyncio.timeout(PRODUCE_S):
+            sent = await producer.send_batch(batch, self._topic, partition=self._partition)
+        sent.add_done_callback(_retrieve)
+        await asyncio.wait([sent], timeout=PRODUCE_S)  # which does not cancel: the producer would stumble over that
+        if not sent.done():
+            raise TimeoutError(f"no acknowledgement within {PRODUCE_S:g} s")
+        placed = sent.result()
+        if placed.offset < 0:
+            raise ValueError("the broker has the batch already, and does not say where")
+        if placed.offset < known:
+            _log.error("log.lost_records", partition=self._partition, position=known - 1)
+            raise LogError(
+                f"the batch stands at {placed.offset}, though {known - 1} was written before: the log lost records"
+            )
+        return placed
+
+    def _settle(self, group: list[Append], envelopes: list[Envelope], placed: Any) -> None:
+        """Tell the callers where their records stand, and keep the records at hand."""
+        base: int = placed.offset
+        position = base
+        for append in group:
+            if not append.written.done():
+                append.written.set_result(position)
+            position += len(append.envelopes)
+        tail = self._tail
+        if placed.timestamp_type == LOG_APPEND_TIME and tail.next == base == tail.known_end:
+            tail.add(list(map(Record, range(base, position), repeat(placed.timestamp), envelopes)))
+        else:
+            tail.see(tail.begin, position)  # others wrote in between: readers fetch
+        self.queue.taken_ended()
+
+
+def _retrieve(future: "asyncio.Future[Any]") -> None:
+    """Look at how a batch ended, so that one that nobody waits for any more does not count as unnoticed."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,51 @@
+"""
+Where an embedded PostgreSQL answers: its address, put together from what it left in the data directory.
+
+Whoever may read the password file may connect; nothing is started, locked or changed. The server that runs belongs to some Fliq
+process and ends with it: a command that uses it beside that process has to bear that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+from libs.runtime.embedded_postgres.postmaster import PidFile, Postmaster
+
+ROLE = "fliq"
+DATABASE = "fliq"
+PASSWORD_FILE = "postgres.password"  # noqa: S105 - a file's name
+DATA_FOLDER = "postgres"
+
+
+def address(pid_file: PidFile, password: str, database: str = DATABASE) -> str:
+    """Return the DSN of *database* on the server that wrote *pid_file*."""
+    if pid_file.socket_dir:
+        where = f"@/{database}?host={quote(pid_file.socket_dir)}&port={pid_file.port}"
+    else:
+        where = f"@{pid_file.address}:{pid_file.port}/{database}?sslmode=disable"
+    return f"postgresql://{ROLE}:{quote(password)}{where}"
+
+
+def running_address(data_dir: Path, database: str = DATABASE) -> str | None:
+    """
+    Return the DSN of *database* on the live server of *data_dir*; None when none is running.
+
+    Raises:
+        OSError: the password cannot be read: another user's Fliq.
+    """
+    pgdata = data_dir.absolute() / DATA_FOLDER
+    server = Postmaster.find(pgdata)
+    if server is None:
+        return None
+    server.close()
+    pid_file = PidFile.read(pgdata)
+    if pid_file is None or pid_file.status != "ready":
+        return None
+    password = (data_dir / PASSWORD_FILE).read_text(encoding="ascii").strip()
+    return address(pid_file, password, database)
+
+
+def exists(data_dir: Path) -> bool:
+    """Whether *data_dir* holds the data of an embedded server, running or not."""
+    return (data_dir / DATA_FOLDER / "PG_VERSION").exists()

@@ -1,0 +1,1 @@
+"""Telemetry: log lines, what may leave in them, metrics and traces."""

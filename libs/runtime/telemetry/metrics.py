@@ -1,0 +1,96 @@
+"""
+The metrics of one process, made from the table in metric_table.py.
+
+Each process makes one Metrics with a registry of its own; nothing is global, so that tests and several services in
+one process do not meet. To add one: a row in TABLE (metric_table.py), a field of the same name in Metrics, and `make docs`.
+An observation costs 0.3–1 µs; `.labels(...)` adds 0.7 µs, so hot paths keep the child they need.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from libs.runtime.telemetry.metric_table import TABLE, Metric
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """The metrics of one process, by the field names of TABLE, and the registry that shows them."""
+
+    dispatch_lateness_seconds: Histogram
+    dispatch_lead_seconds: Histogram
+    attempts: Counter
+    attempt_duration_seconds: Histogram
+    attempts_overdue: Counter
+    in_flight: Gauge
+    calls_active: Gauge
+    calls_waiting: Gauge
+    webhook_attempts: Counter
+    webhook_duration_seconds: Histogram
+    webhooks_held: Gauge
+    claims: Counter
+    resignations: Counter
+    void_decisions: Counter
+    illegal_decisions: Counter
+    skipped_records: Counter
+    poison_records: Counter
+    wheel_size: Gauge
+    jobs_due: Gauge
+    oldest_due_age_seconds: Gauge
+    schedule_ticks: Counter
+    schedule_missed: Counter
+    log_append_seconds: Histogram
+    log_append_errors: Counter
+    log_up: Gauge
+    log_lag_records: Gauge
+    database_up: Gauge
+    fold_lag_records: Gauge
+    projection_lag_seconds: Gauge
+    flush_seconds: Histogram
+    flush_rows: Histogram
+    leases_held: Gauge
+    partitions: Gauge
+    partitions_unassigned: Gauge
+    partitions_halted: Gauge
+    http_requests: Counter
+    http_request_seconds: Histogram
+    heartbeat_timestamp_seconds: Gauge
+    heartbeat_period_seconds: Gauge
+    loop_delay_seconds: Histogram
+    clock_skew_seconds: Gauge
+    data_dir_free_bytes: Gauge
+    data_dir_size_bytes: Gauge
+    build_info: Gauge
+
+    def __init__(self, *, version: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for every counter and histogram, which nobody asks for
+        self.registry = CollectorRegistry()
+        for metric in TABLE:
+            setattr(self, metric.field, _make(metric, self.registry))
+        self.build_info.labels(version, platform.python_version()).set(1)
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus' text format; serve it as CONTENT_TYPE."""
+        return generate_latest(self.registry)
+
+
+def status_class(status_code: int | None) -> str:
+    """Return the label for a status: `2xx` … `5xx`, or `none` where there was no answer."""
+    return f"{status_code // 100}xx" if status_code is not None and 100 <= status_code <= 599 else "none"
+
+
+def _make(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+    # A help text becomes a line of the exposition; the client adds `_total` to a counter's name by itself.
+    if metric.kind == "counter":
+        return Counter(metric.name, metric.meaning, metric.labels, registry=registry)
+    if metric.kind == "gauge":
+        return Gauge(metric.name, metric.meaning, metric.labels, registry=registry)
+    return Histogram(metric.name, metric.meaning, metric.labels, registry=registry, buckets=metric.buckets)

@@ -1,0 +1,120 @@
+"""
+Holdings: who lives, who holds which partition, and how far each is; what operators look at, and the one thing they ask for.
+
+Only the rows of leases and members are read. "Live" is said by the database's clock, as everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from libs.store.errors import store_call
+from libs.store.leases.lease_table import TTL_S
+
+
+class Holding(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One role's lease of one partition.
+
+    Args:
+        node: who holds it, or held it last; None when it was given back.
+        left_s: seconds until it runs out; negative since it did, None when it was given back.
+        epoch: of the newest lease.
+        position: last position folded (`scheduler`) or done with (`webhooks`); -1 where there is none.
+    """
+
+    role: str
+    partition: int
+    node: str | None
+    left_s: float | None
+    epoch: int
+    position: int
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody serves the partition in this role."""
+        return self.left_s is not None and self.left_s > 0
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One role of one process.
+
+    Args:
+        seen_s: seconds since it showed that it lives.
+        is_draining: it was asked to hand everything over.
+        partitions: how many it knows; None when it did not say.
+        version: of its build, likewise.
+    """
+
+    node: str
+    role: str
+    seen_s: float
+    is_draining: bool
+    partitions: int | None
+    version: str | None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it showed itself within the term of a lease."""
+        return self.seen_s <= TTL_S
+
+
+class Holdings:
+    """The look at leases and members, over a pool of `libs.store.pool`."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @store_call
+    async def leases(self) -> list[Holding]:
+        """Return the lease of every role on every partition, in the order of partitions."""
+        return [
+            Holding(
+                role=row["role"],
+                partition=row["part"],
+                node=row["node"],
+                left_s=row["left_s"],
+                epoch=row["epoch"],
+                position=row["position"],
+            )
+            for row in await self._pool.fetch(_LEASES)
+        ]
+
+    @store_call
+    async def members(self) -> list[Member]:
+        """Return every process that was seen within the last hour, by node and role."""
+        return [
+            Member(
+                node=row["node"],
+                role=row["role"],
+                seen_s=row["seen_s"],
+                is_draining=row["draining"],
+                partitions=row["partitions"],
+                version=row["version"],
+            )
+            for row in await self._pool.fetch(_MEMBERS)
+        ]
+
+    @store_call
+    async def drain(self, node: str, *, undo: bool = False) -> list[str]:
+        """Ask *node* to hand everything over and to take nothing, or to work again; return the roles that were told."""
+        rows = await self._pool.fetch("UPDATE members SET draining = $2 WHERE node = $1 RETURNING role", node, not undo)
+        return sorted(row["role"] for row in rows)
+
+
+_LEASES = """
+SELECT 'scheduler' AS role, part, lease_node AS node, lease_epoch AS epoch, position,
+    extract(epoch FROM lease_until - now())::float8 AS left_s
+FROM progress
+UNION ALL
+SELECT role, part, node, epoch, position, extract(epoch FROM lease_until - now())::float8 FROM role_lease
+ORDER BY part, role
+"""
+
+_MEMBERS = """
+SELECT node, role, extract(epoch FROM now() - seen_at)::float8 AS seen_s, draining, partitions, version
+FROM members ORDER BY node, role
+"""

@@ -1,0 +1,165 @@
+"""
+Projector: writes what was folded into the tables. Rows, position and usage of all partitions in one statement.
+
+Theory of operation
+
+    fence     The statement begins by moving `progress.position` from the old to the new value, for every partition whose lease
+              nonce and old position are still ours. Of a partition that does not pass, nothing is written; the others of the
+              same call are. The row locks are taken in the order of partitions, so two projectors that overlap wait for each
+              other and never deadlock; all other rows belong to one partition and are guarded by its `progress` row.
+    rows      New jobs are inserted whole; jobs that were there get only the columns that can change.
+    durable   Commits do not wait for the disk: the log is the truth, and rows and position are lost together, never one without
+              the other. What was lost is folded again.
+    again     A flush may be repeated as it is, whatever became of the first try: the position moves only once. When a try's
+              outcome is unknown, the next one finds either the old position (not written: it writes) or the new one under
+              our own nonce (written: it is done). Nobody else can leave the new position with our nonce.
+
+Cost: one round trip and one prepared statement, whatever the number of partitions. The session uses a generic plan without
+hash joins, merge joins and sequential scans: every access is by index, and the plan cannot flip while tables grow.
+
+Not safe: after `StoreUnavailable` the caller must repeat the same flushes before adding to them. Usage is counted by addition, and
+a larger flush from the old position would be refused if the first try had been written after all.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+
+from libs.store.errors import StoreUnavailable, translated
+from libs.store.projection import flush_sql
+from libs.store.projection.changes import Flush
+from libs.store.projection.progress import ProgressWatch
+
+TRIES: Final = 3
+TIMEOUT_S: Final = 5.0  # of one try; 2,000 rows take a tenth of a second
+_RETRY_AFTER_S: Final = 0.05  # doubled each time
+
+_SESSION: Final = (
+    "SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan;"
+    "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off"
+)
+_UNDO_SESSION: Final = (
+    "RESET synchronous_commit; RESET plan_cache_mode;"
+    "RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_seqscan"
+)
+_WRITTEN: Final = (
+    "SELECT p.part, p.position, p.position = f.to_position AND p.lease_nonce = f.nonce AS written"
+    " FROM progress p JOIN unnest($1::int4[], $2::text[], $3::int8[]) AS f(part, nonce, to_position) USING (part)"
+)
+
+
+class Projector:
+    """The one writer of the fold's tables in a process. It keeps one connection of the pool for itself."""
+
+    def __init__(self, pool: Any, watch: ProgressWatch, *, timeout_s: float = TIMEOUT_S) -> None:
+        """Write through *pool* and publish new positions to *watch*; *timeout_s* bounds each try of a flush."""
+        self._timeout_s = timeout_s
+        self._pool = pool
+        self._watch = watch
+        self._connection: Any = None
+        self._given_back: asyncio.Future[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def flush(self, flushes: Sequence[Flush]) -> set[int]:
+        """
+        Write *flushes*, at most one per partition, and return the partitions whose fence did not hold.
+
+        Nothing of those was written: their lease is lost, or somebody else moved the position.
+
+        Raises:
+            StoreUnavailable: the database did not answer in several tries; the same flushes must be given again.
+            ValueError: a partition twice, or a position that does not move on.
+        """
+        ordered = sorted(flushes, key=lambda flush: flush.partition)
+        _check(ordered)
+        if not ordered:
+            return set()
+        statement, arguments = flush_sql.prepare(ordered)
+        async with self._one_at_a_time:
+            for attempt in range(1, TRIES + 1):
+                try:
+                    with translated():
+                        written = {row["part"] for row in await self._fetch(statement, *arguments)}
+                        missed = await self._missed([flush for flush in ordered if flush.partition not in written])
+                    break
+                except StoreUnavailable:
+                    if attempt == TRIES:
+                        raise
+                    await asyncio.sleep(_RETRY_AFTER_S * 2 ** (attempt - 1))
+        for flush in ordered:
+            if flush.partition not in missed:
+                self._watch.publish(flush.partition, flush.to_position)
+        return missed
+
+    async def _fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                connection = await self._connected()
+                found: Sequence[Any] = await connection.fetch(statement, *arguments)
+        except BaseException:
+            # Also when cancelled: a statement may still run there, and the next one must not queue behind it.
+            self._abandon()
+            raise
+        return found
+
+    async def _missed(self, doubtful: Sequence[Flush]) -> set[int]:
+        """Return which of *doubtful*, all refused by the fence, were not written by an earlier try of our own either."""
+        if not doubtful:
+            return set()
+        rows = await self._fetch(
+            _WRITTEN,
+            [flush.partition for flush in doubtful],
+            [flush.lease_nonce for flush in doubtful],
+            [flush.to_position for flush in doubtful],
+        )
+        missed = {flush.partition for flush in doubtful}
+        for row in rows:
+            self._watch.correct(row["part"], row["position"])
+            if row["written"]:
+                missed.discard(row["part"])
+        return missed
+
+    async def _connected(self) -> Any:
+        if self._connection is None or self._connection.is_closed():
+            self._abandon()
+            self._connection = await self._pool.acquire()
+            await self._connection.execute(_SESSION)
+        return self._connection
+
+    def _abandon(self) -> None:
+        """Drop the connection, so that its transaction ends with it; the pool makes another when it is asked."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _terminate(connection)
+            # The task is kept so that it is not collected before it ran.
+            self._given_back = asyncio.ensure_future(self._pool.release(connection))
+
+    async def close(self) -> None:
+        """Give the connection back to the pool."""
+        async with self._one_at_a_time:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                try:
+                    with translated():
+                        await connection.execute(_UNDO_SESSION)
+                except StoreUnavailable:
+                    _terminate(connection)  # it is of no use to anybody
+                await self._pool.release(connection)
+
+
+def _terminate(connection: Any) -> None:
+    """End a connection, also one that the pool took back when the server went away."""
+    try:
+        connection.terminate()
+    except asyncpg.InterfaceError:
+        return  # its server is gone, and so is it
+
+
+def _check(ordered: Sequence[Flush]) -> None:
+    for index, flush in enumerate(ordered):
+        if index and ordered[index - 1].partition == flush.partition:
+            raise ValueError(f"partition {flush.partition} is flushed twice in one call")
+        if flush.to_position <= flush.from_position:
+            raise ValueError(f"partition {flush.partition}: a flush from {flush.from_position} to {flush.to_position}")

@@ -1,0 +1,149 @@
+"""
+Queries: what the API shows. Always of one account, always as of the tables' position.
+
+Lists go from the newest id down. An id begins with the instant it was made at, so rows that arrive while somebody turns pages land
+above the first page and neither shift nor repeat what comes below.
+"""
+
+from collections.abc import Collection
+from datetime import date
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from libs.domain.job import JobState, JobStatus
+from libs.domain.schedule import ScheduleState
+from libs.events import Spec
+from libs.store.errors import answer_call
+from libs.store.projection import rows
+from libs.store.projection.changes import ExecutionRow
+
+_decode_spec = msgspec.json.Decoder(Spec).decode
+
+
+class JobRow(NamedTuple):
+    """A job and what it calls."""
+
+    job: JobState
+    spec: Spec
+
+
+class ScheduleRow(NamedTuple):
+    """A schedule and what its jobs call."""
+
+    schedule: ScheduleState
+    spec: Spec
+
+
+class Queries:
+    """Reads by account. Every method raises `StoreUnavailable` when the database does not answer in time."""
+
+    def __init__(self, pool: Any) -> None:
+        """Read through *pool*."""
+        self._pool = pool
+
+    @answer_call
+    async def get_job(self, account: str, job_id: str) -> JobRow | None:
+        """Return a job of *account*; another account's is not there."""
+        row = await self._pool.fetchrow(
+            f"{rows.SELECT_JOB_WITH_SPEC} WHERE j.job_id = $1 AND j.account = $2", rows.uuid_of(job_id), account
+        )
+        return None if row is None else _job_row(row)
+
+    @answer_call
+    async def job_status(self, job_id: str) -> JobStatus | None:
+        """Return a job's status, whosever it is; None when there is no such job."""
+        status = await self._pool.fetchval("SELECT status FROM jobs WHERE job_id = $1", rows.uuid_of(job_id))
+        return None if status is None else JobStatus(status)
+
+    @answer_call
+    async def list_jobs(
+        self,
+        account: str,
+        *,
+        statuses: Collection[JobStatus] | None = None,
+        schedule_id: str | None = None,
+        limit: int,
+        before: str | None = None,
+    ) -> list[JobRow]:
+        """
+        Return up to *limit* jobs with ids below *before*, newest first.
+
+        Args:
+            statuses: only jobs in one of these; all when None.
+            schedule_id: only jobs that this schedule spawned.
+        """
+        below = rows.MAX_ID if before is None else rows.uuid_of(before)
+        wanted = list(statuses or JobStatus)
+        if schedule_id is None:
+            found = await self._pool.fetch(_list_of(len(wanted)), account, below, limit, *wanted)
+        else:
+            query = _list_of(len(wanted), of_schedule=True)
+            found = await self._pool.fetch(query, account, below, limit, *wanted, rows.uuid_of(schedule_id))
+        return [_job_row(row) for row in found]
+
+    @answer_call
+    async def executions(self, account: str, job_id: str) -> list[ExecutionRow]:
+        """Return the attempts of a job of *account*, oldest first."""
+        found = await self._pool.fetch(
+            "SELECT e.* FROM executions e JOIN jobs j USING (job_id)"
+            " WHERE e.job_id = $1 AND j.account = $2 ORDER BY e.attempt",
+            rows.uuid_of(job_id),
+            account,
+        )
+        return [rows.execution_of(row) for row in found]
+
+    @answer_call
+    async def get_schedule(self, account: str, schedule_id: str) -> ScheduleRow | None:
+        """Return a schedule of *account*, also a deleted one; another account's is not there."""
+        row = await self._pool.fetchrow(
+            f"{rows.SELECT_SCHEDULE_WITH_SPEC} WHERE s.schedule_id = $1 AND s.account = $2",
+            rows.uuid_of(schedule_id),
+            account,
+        )
+        return None if row is None else _schedule_row(row)
+
+    @answer_call
+    async def list_schedules(self, account: str, *, limit: int, before: str | None = None) -> list[ScheduleRow]:
+        """Return up to *limit* schedules that are not deleted, with ids below *before*, newest first."""
+        found = await self._pool.fetch(
+            f"{rows.SELECT_SCHEDULE_WITH_SPEC} WHERE s.account = $1 AND s.status <> 2 AND s.schedule_id < $2"
+            " ORDER BY s.schedule_id DESC LIMIT $3",
+            account,
+            rows.MAX_ID if before is None else rows.uuid_of(before),
+            limit,
+        )
+        return [_schedule_row(row) for row in found]
+
+    @answer_call
+    async def usage(self, account: str, day: date) -> int:
+        """Return how many attempts of *account* were admitted as due on *day* (UTC)."""
+        count: int = await self._pool.fetchval(
+            "SELECT coalesce(sum(executions), 0)::int8 FROM usage_daily WHERE account = $1 AND day = $2", account, day
+        )
+        return count
+
+
+@cache
+def _list_of(status_count: int, *, of_schedule: bool = False) -> str:
+    """Return the list over *status_count* statuses: one short index scan for each, merged, then their specs."""
+    only = f" AND schedule_id = ${4 + status_count}" if of_schedule else ""
+    names = ", ".join(rows.JOB_COLUMNS)
+    scans = " UNION ALL ".join(
+        f"(SELECT {names} FROM jobs WHERE account = $1{only} AND status = ${4 + index}::int2"  # noqa: S608
+        " AND job_id < $2 ORDER BY job_id DESC LIMIT $3)"
+        for index in range(status_count)
+    )
+    return (
+        f"SELECT j.*, spec FROM (SELECT * FROM ({scans}) merged ORDER BY job_id DESC LIMIT $3) j"  # noqa: S608
+        " LEFT JOIN specs ON spec_id = coalesce(j.schedule_id, j.job_id) ORDER BY j.job_id DESC"
+    )
+
+
+def _job_row(row: Any) -> JobRow:
+    return JobRow(rows.job_of(row), _decode_spec(row["spec"]))
+
+
+def _schedule_row(row: Any) -> ScheduleRow:
+    return ScheduleRow(rows.schedule_of(row), _decode_spec(row["spec"]))

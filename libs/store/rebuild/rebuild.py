@@ -1,0 +1,381 @@
+"""
+Rebuild: the tables made again from the log's first record, beside the ones that serve, and put in their place while services run.
+
+    fold      every partition up to where the old tables stand, rows by COPY into side tables that have only their keys
+    compare   in a snapshot of the old tables, with the new ones brought to exactly its positions: a hash per table and partition
+    index     the other indexes, and statistics
+    follow    rounds, each shorter than the one before, until the new tables are a moment behind the log
+    switch    one short transaction: nobody reads or writes; the last records; old tables out, new tables in; every lease ends
+
+Why nothing is lost: what was acknowledged stands in the log, and the new tables never stand before the old ones when they take
+their place, so every read that waited for a position finds it. Owners find their flushes refused, resign and take over again from
+the new tables, as after the death of another owner; what they had decided and not saved they read in the log.
+
+Why nothing is doubled: the position and the admitted claim of each partition move with its rows in the same transaction.
+
+A rebuild that dies leaves the old tables in service; the next one drops what it finds and begins again. Two at once: the second
+is refused, by a lock that ends with its connection.
+
+Memory: `STATES_MAX` states and one batch of rows for each of `WORKERS`. What was let go is read back from the side tables by key.
+
+Not safe: a log that was trimmed (the tables then hold what the log no longer does: refused), or that ends before the tables do.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+import structlog
+
+from libs.log.port import Log
+from libs.store.errors import StoreUnavailable, translated
+from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
+from libs.store.reads.partition_tables import Tables
+from libs.store.rebuild import row_hash, side_rows, side_tables
+from libs.store.rebuild.difference import Differences
+from libs.store.rebuild.rebuild_session import LOCK, WRITER, connect, old_claims, old_positions
+from libs.store.rebuild.replay import Replay
+from libs.store.rebuild.side_tables import SIDE, Stand, TablesHeld
+
+WORKERS: Final = 2  # while one waits for the server, the other folds
+ROWS_MAX: Final = 20_000  # changed rows gathered before they are written
+SPEC_BYTES_MAX: Final = 32_000_000  # the same for specs
+STATES_MAX: Final = 200_000  # states that a worker keeps
+SHORT_TAIL: Final = 500  # records; with fewer to fold the switch is a matter of milliseconds
+ROUNDS_MAX: Final = 50
+SWITCH_S: Final = 3.0  # bound on the moment in which nobody reads or writes
+SWITCH_TRIES: Final = 30
+SWITCH_PAUSE_S: Final = 0.5
+MEASURE_S: Final = 5.0  # after the switch, for the answer that tells how long it took
+
+_log = structlog.get_logger("rebuild")
+
+OnProgress = Callable[[str, int, int], None]
+
+
+class RebuildRefused(Exception):
+    """There is a reason not to rebuild; the message is one line."""
+
+
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a rebuild did.
+
+    Args:
+        records: folded.
+        rows: of the new tables when they were compared, by table.
+        differences: of the old tables from what the log says, at the same positions.
+        has_switched: the new tables serve.
+        paused_ms: how long nobody could read or write; None when that could not be measured.
+        hashes: of the new tables when they were compared, by partition and table.
+    """
+
+    records: int
+    rows: dict[str, int]
+    differences: Differences
+    has_switched: bool
+    paused_ms: float | None
+    hashes: row_hash.Hashes
+
+
+class Rebuild:
+    """One rebuild of the tables at *dsn* from *log*."""
+
+    def __init__(
+        self,
+        log: Log,
+        dsn: str,
+        *,
+        rows_max: int = ROWS_MAX,
+        states_max: int = STATES_MAX,
+        on_progress: OnProgress = lambda stage, done, total: None,
+    ) -> None:
+        """
+        Prepare; nothing happens before `run`.
+
+        Args:
+            rows_max: rows gathered before they are written; the result does not depend on it.
+            states_max: states kept by one worker; nor on this.
+            on_progress: called with what is being done (`folding`, `indexing`, ...), how much is done, and of how much.
+        """
+        self._log = log
+        self._dsn = dsn
+        self._rows_max = rows_max
+        self._states_max = states_max
+        self._on_progress = on_progress
+        self._replays: dict[int, Replay] = {}
+        self._writers: list[Any] = []
+        self._records = 0
+        self._steps: list[int] = []
+
+    async def run(self, *, is_check: bool = False, is_dry_run: bool = False) -> Rebuilt:
+        """
+        Rebuild.
+
+        Args:
+            is_check: stop after comparing, and leave nothing behind.
+            is_dry_run: do everything but the switch, and leave nothing behind.
+
+        Raises:
+            RebuildRefused: another one runs, or log and tables do not belong together.
+            TablesHeld: somebody held the old tables whenever they were asked for; they still serve.
+            LogError, StoreUnavailable: one of the two cannot be reached; the old tables still serve.
+            GapInLog, MustUnderstand: the log cannot be folded.
+        """
+        async with AsyncExitStack() as stack:
+            with translated():
+                control = await connect(stack, self._dsn, "control")
+                if not await control.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+                    raise RebuildRefused("another `fliq rebuild` is under way")
+                try:
+                    return await self._run(stack, control, is_check, is_dry_run)
+                finally:
+                    await self._tidy(control)
+
+    async def _run(self, stack: AsyncExitStack, control: Any, is_check: bool, is_dry_run: bool) -> Rebuilt:
+        ends = await self._begin(control)
+        self._steps = await side_tables.schema_steps(control)
+        await side_tables.make(control)
+        for number in range(WORKERS):
+            writer = await connect(stack, self._dsn, f"writer {number}", WRITER)
+            await side_rows.prepare(writer)
+            self._writers.append(writer)
+        await side_rows.prepare(control)
+        stands = await old_positions(control)
+        await self._fold({each: min(stands[each], ends[each] - 1) for each in stands}, "folding")
+        differences, hashes = await self._compare(stack, control)
+        has_switched = False
+        paused_ms: float | None = 0.0
+        if not is_check:
+            await self._follow()
+            await self._index(control)
+            await self._follow()
+        if not is_check and not is_dry_run:
+            paused_ms = await self._switch(control)
+            has_switched = True
+        return Rebuilt(
+            records=self._records,
+            rows={table: sum(each.rows for (_, of), each in hashes.items() if of == table) for table in row_hash.KEYS},
+            differences=differences,
+            has_switched=has_switched,
+            paused_ms=paused_ms,
+            hashes=hashes,
+        )
+
+    async def _begin(self, control: Any) -> dict[int, int]:
+        """Check that log and tables belong together; returns where the partitions of the log end."""
+        stands = await old_positions(control)
+        count = await self._log.partitions()
+        if set(stands) != set(range(count)):
+            raise RebuildRefused(
+                f"the tables know {len(stands)} partitions and the log has {count}: start the services first, they mend that"
+            )
+        ends = {each: await self._log.end(each) for each in stands}
+        for partition, position in stands.items():
+            if await self._log.begin(partition) > 0:
+                raise RebuildRefused(
+                    f"partition {partition} of the log was trimmed: what it began with stands in the tables only"
+                )
+            if position >= ends[partition]:
+                raise RebuildRefused(
+                    f"partition {partition}: the tables stand at {position}, and the log ends at {ends[partition]}:"
+                    " it is not the log of these tables, or it lost records"
+                )
+            self._replays[partition] = Replay(self._log, partition)
+        return ends
+
+    # --- folding -----------------------------------------------------------------------------------------------------
+
+    async def _fold(self, until: Mapping[int, int], stage: str) -> None:
+        """Bring the side tables to exactly the positions *until*, or leave them where they are further."""
+        waiting = [replay for each, replay in self._replays.items() if replay.position < until[each]]
+        waiting.sort(
+            key=lambda replay: until[replay.partition] - replay.position
+        )  # taken from the end: the longest first
+        total = sum(until[replay.partition] - replay.position for replay in waiting)
+        done = 0
+
+        def advanced(count: int) -> None:
+            nonlocal done
+            done += count
+            self._records += count
+            self._on_progress(stage, done, total)
+
+        async def work(writer: Any) -> None:
+            while waiting:
+                replay = waiting.pop()
+                await self._advance(replay, until[replay.partition], writer, advanced)
+                if sum(_states(each) for each in self._replays.values()) > self._states_max:
+                    replay.forget()
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for writer in self._writers:
+                    tasks.create_task(work(writer))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+
+    async def _advance(self, replay: Replay, until: int, writer: Any, advanced: Callable[[int], None]) -> None:
+        load = Tables(writer).load
+        while count := await replay.step(until, load):
+            advanced(count)
+            if len(replay.changes) >= self._rows_max or replay.changes.spec_bytes >= SPEC_BYTES_MAX:
+                await self._write(replay, writer)
+        await self._write(replay, writer)
+
+    async def _write(self, replay: Replay, writer: Any) -> None:
+        await side_rows.write(writer, replay.changes)
+        replay.taken()
+        if _states(replay) > self._states_max:
+            replay.forget()
+
+    async def _index(self, control: Any) -> None:
+        statements = await side_tables.indexes(control)
+        statements += [f"ANALYZE {SIDE}.{table}" for table in side_tables.TABLES]
+        for number, statement in enumerate(statements):
+            self._on_progress("indexing", number, len(statements))
+            await control.execute(statement)
+        self._on_progress("indexing", len(statements), len(statements))
+
+    # --- comparing ---------------------------------------------------------------------------------------------------
+
+    async def _compare(self, stack: AsyncExitStack, control: Any) -> tuple[Differences, row_hash.Hashes]:
+        """Compare the old tables with the new ones where the old ones stand in a snapshot."""
+        await self._fold(await old_positions(control), "following")  # so that the snapshot is not held for long
+        reader = await connect(stack, self._dsn, "compare")
+        async with (
+            reader.transaction(isolation="repeatable_read", readonly=True),
+            control.transaction(isolation="repeatable_read"),  # whose snapshot comes with its first query, below
+        ):
+            await self._fold(await old_positions(reader), "following")
+            self._on_progress("comparing", 0, 2)
+            old, new = await asyncio.gather(row_hash.hashes(reader, SCHEMA), row_hash.hashes(control, SIDE))
+            self._on_progress("comparing", 1, 2)
+            found = await row_hash.differences(reader, control, (SCHEMA, SIDE), old, new)
+            for partition, (position, claim) in (await old_claims(reader)).items():
+                folded = self._replays[partition].ledger.claim
+                if claim != (None if folded is None else str(folded)) and position == self._replays[partition].position:
+                    found.add(partition, "progress", "", "changed", {"claim": (claim, str(folded))})
+            self._on_progress("comparing", 2, 2)
+        await reader.close()
+        return found, new
+
+    # --- switching ---------------------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """Fold in rounds until the new tables are a moment behind the log."""
+        for _ in range(ROUNDS_MAX):
+            ends = await self._ends()
+            tail = sum(end - 1 - self._replays[each].position for each, end in ends.items())
+            await self._fold({each: end - 1 for each, end in ends.items()}, "following")
+            if tail <= SHORT_TAIL:
+                return
+        raise RebuildRefused("the log grows faster than it can be folded: try again when there is less to do")
+
+    async def _ends(self) -> dict[int, int]:
+        ends = await asyncio.gather(*[self._log.end(each) for each in self._replays])
+        return dict(zip(self._replays, ends, strict=True))
+
+    async def _switch(self, control: Any) -> float | None:
+        """Put the new tables into the old ones' place; returns for how many ms nobody could read or write, if that is known."""
+        loop = asyncio.get_running_loop()
+        reason = ""
+        for number in range(SWITCH_TRIES):
+            self._on_progress("switching", number, SWITCH_TRIES)
+            await self._follow()
+            last = _Last(self, control)
+            try:
+                async with asyncio.timeout(None) as bound, side_tables.switching(control) as switch:
+                    bound.reschedule(loop.time() + SWITCH_S)
+                    await switch(last)
+                    bound.reschedule(None)  # a commit that is given up may have come to pass all the same
+                self._on_progress("switching", SWITCH_TRIES, SWITCH_TRIES)
+                return await last.held_ms()
+            except TablesHeld as held:
+                reason = str(held)
+            except TimeoutError:
+                reason = f"the last records took longer than {SWITCH_S:g} s"
+            finally:
+                await last.end()
+            await asyncio.sleep(SWITCH_PAUSE_S)
+        raise TablesHeld(f"{reason}: end that, or try again later; the old tables still serve")
+
+    async def _last_records(self, control: Any) -> Sequence[Stand]:
+        """Bring the new tables to where the old ones stand, while nobody can write these; return where that is."""
+        if await side_tables.schema_steps(control) != self._steps:
+            raise RebuildRefused("the tables were migrated meanwhile: begin again")
+        load = Tables(control).load
+        for partition, position in (await old_positions(control)).items():
+            replay = self._replays.get(partition)
+            if replay is None:
+                raise RebuildRefused("partitions were added meanwhile: begin again")
+            while await replay.step(position, load):
+                pass
+            if len(replay.changes):
+                # Kept until the transaction has ended well: if it does not, it is written again with the next try.
+                await side_rows.write(control, replay.changes)
+        return [self._stand(replay) for replay in self._replays.values()]
+
+    def _stand(self, replay: Replay) -> Stand:
+        claim = replay.ledger.claim
+        if claim is None:
+            return replay.partition, replay.position, None, None
+        return replay.partition, replay.position, claim.epoch, claim.nonce
+
+    async def _tidy(self, control: Any) -> None:
+        """Leave nothing behind; what cannot be dropped now is dropped by the next rebuild."""
+        for writer in self._writers:
+            writer.terminate()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await side_tables.drop(control)
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _log.warning("side tables are left behind, the next rebuild drops them", reason=str(error))
+
+
+class _Last:
+    """The last records of one try of the switch, and how long everybody waited for them."""
+
+    def __init__(self, rebuild: Rebuild, control: Any) -> None:
+        self._rebuild = rebuild
+        self._control = control
+        self._began_s = 0.0
+        self._waiting: asyncio.Task[float] | None = None
+
+    async def __call__(self) -> Sequence[Stand]:
+        self._began_s = asyncio.get_running_loop().time()
+        # Waits as everybody does. The commit itself returns later: it removes the files of the old tables.
+        self._waiting = asyncio.create_task(self._wait(), name="who waits for the switch")
+        return await self._rebuild._last_records(self._control)
+
+    async def _wait(self) -> float:
+        await self._rebuild._writers[0].fetchval(f"SELECT count(*) FROM {SCHEMA}.progress")  # noqa: S608
+        return asyncio.get_running_loop().time()
+
+    async def held_ms(self) -> float | None:
+        """Return for how long; None when who waited was not answered: the switch is done all the same."""
+        if self._waiting is None:
+            return 0.0
+        await asyncio.wait([self._waiting], timeout=MEASURE_S)
+        if not self._waiting.done() or self._waiting.exception() is not None:
+            return None
+        return (self._waiting.result() - self._began_s) * 1000
+
+    async def end(self) -> None:
+        """Have nobody wait any more."""
+        if self._waiting is not None:
+            await asyncio.wait([self._waiting], timeout=MEASURE_S)
+            self._waiting.cancel()
+            await asyncio.wait([self._waiting], timeout=MEASURE_S)
+            if self._waiting.done() and not self._waiting.cancelled():
+                self._waiting.exception()  # looked at, so that it does not count as unnoticed
+
+
+def _states(replay: Replay) -> int:
+    return len(replay.ledger.jobs) + len(replay.ledger.schedules)
+
+
+__all__ = ["Rebuild", "RebuildRefused", "Rebuilt", "StoreUnavailable", "TablesHeld"]

@@ -1,0 +1,62 @@
+"""Rebuild sessions: the connections of a rebuild, and what they ask the tables that still serve."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import asyncpg
+
+from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
+from libs.store.rebuild.side_tables import SIDE
+
+STATEMENT_S: Final = 6 * 3_600.0  # an index over hundreds of millions of rows
+LOCK: Final = 0x666C_6971_5242  # 'fliqRB', of the one rebuild that may be under way in a database
+_SESSION: Final = {
+    "search_path": SIDE,
+    "timezone": "UTC",
+    "jit": "off",
+    "statement_timeout": f"{STATEMENT_S:.0f}s",
+    "idle_in_transaction_session_timeout": f"{STATEMENT_S:.0f}s",
+    "lock_timeout": "10s",
+    "maintenance_work_mem": "256MB",
+    "client_connection_check_interval": "1s",  # a rebuild that is killed must not go on in the server
+}
+WRITER: Final = {
+    # Rows are found by their keys, whatever the server believes about tables that were never analysed.
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "synchronous_commit": "off",  # nothing is of use before the switch, which waits for the disk
+}
+
+
+async def connect(stack: AsyncExitStack, dsn: str, name: str, settings: Mapping[str, str] | None = None) -> Any:
+    """Return a connection whose schema is that of the side tables; *stack* closes it."""
+    connection = await asyncpg.connect(
+        dsn,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=STATEMENT_S,
+        server_settings={**_SESSION, **(settings or {}), "application_name": f"fliq rebuild {name}"},
+    )
+    stack.push_async_callback(_close, connection)
+    return connection
+
+
+async def old_positions(connection: Any) -> dict[int, int]:
+    """Return where the tables that serve stand, by partition."""
+    return {part: position for part, (position, _) in (await old_claims(connection)).items()}
+
+
+async def old_claims(connection: Any) -> dict[int, tuple[int, str | None]]:
+    """Return the same with the claim admitted there, as the log writes it."""
+    found = await connection.fetch(
+        f"SELECT part, position, claim_epoch || '.' || claim_nonce AS claim FROM {SCHEMA}.progress"  # noqa: S608
+    )
+    return {row["part"]: (row["position"], row["claim"]) for row in found}
+
+
+async def _close(connection: Any) -> None:
+    try:
+        await connection.close(timeout=CONNECT_TIMEOUT_S)
+    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()

@@ -1,0 +1,88 @@
+"""
+Replay: a partition folded from the log alone, with the same `Ledger` and `PartitionChanges` that fold it while Fliq runs.
+
+Whoever proves or makes again the tables uses this: there is no second way to read the log. What was folded gathers in `changes`
+until the caller takes it away; states stay in `ledger` until `forget`, and are asked for again from then on.
+
+Cost: O(records); memory O(jobs and schedules that were not forgotten).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from libs.domain.job import JobState
+from libs.domain.ledger import Ledger, names
+from libs.domain.schedule import ScheduleState
+from libs.events import read
+from libs.log.port import Log, LogDamaged
+from libs.store.projection.changes import PartitionChanges
+
+BATCH: Final = 2_000  # records read at once
+
+Load = Callable[[int, Sequence[str]], Awaitable[tuple[list[JobState], list[ScheduleState]]]]
+
+
+class Replay:
+    """The fold of *partition* from its oldest record on."""
+
+    def __init__(self, log: Log, partition: int, *, begin: int = 0) -> None:
+        """Fold from position *begin* of *log*; nothing is read before `step`."""
+        self.ledger = Ledger(partition, position=begin - 1)
+        self.changes = PartitionChanges(partition)
+        self._log = log
+        self._forgot = False
+
+    @property
+    def partition(self) -> int:
+        """Which partition this is."""
+        return self.ledger.partition
+
+    @property
+    def position(self) -> int:
+        """The last position folded; one before begin when nothing was."""
+        return self.ledger.position
+
+    async def step(self, until: int, load: Load | None = None) -> int:
+        """
+        Fold the next records, none behind position *until*, and return how many they were; 0 once *until* is reached.
+
+        Args:
+            load: fetches states that were forgotten, by partition and ids.
+
+        Raises:
+            LogError: the log cannot be read, or ends before *until*.
+            GapInLog, MustUnderstand: it cannot be folded.
+        """
+        ledger, changes = self.ledger, self.changes
+        if ledger.position >= until:
+            return 0
+        wanted = min(BATCH, until - ledger.position)
+        records = await self._log.read(ledger.partition, ledger.position + 1, max_records=wanted)
+        if not records:
+            raise LogDamaged(
+                f"partition {ledger.partition}: the log holds nothing at {ledger.position + 1}, before its end"
+            )
+        items = [read(ledger.partition, record.envelope) for record in records]
+        if self._forgot and load is not None:
+            await self._load([each for item in items for each in names(item)], load)
+        for record, item in zip(records, items, strict=True):
+            changes.add(ledger.apply(record.position, item, record.envelope.claim))
+        return len(records)
+
+    async def _load(self, ids: Sequence[str], load: Load) -> None:
+        ledger = self.ledger
+        missing = [each for each in dict.fromkeys(ids) if each not in ledger.jobs and each not in ledger.schedules]
+        if missing:
+            jobs, schedules = await load(ledger.partition, missing)
+            ledger.jobs.update((job.job_id, job) for job in jobs)
+            ledger.schedules.update((schedule.schedule_id, schedule) for schedule in schedules)
+
+    def taken(self) -> None:
+        """Note that what is in `changes` is in the tables now."""
+        self.changes = PartitionChanges(self.partition)
+
+    def forget(self) -> None:
+        """Let go of all states; what is in `changes` must have been taken, so that `load` can find it."""
+        self.ledger.jobs.clear()
+        self.ledger.schedules.clear()
+        self._forgot = True

@@ -1,0 +1,295 @@
+"""
+Verify: the proof that the tables are the fold of the log.
+
+    for a group of partitions:  fold the log up to where the tables stand; open a snapshot of the tables, fold the little that
+                                came meanwhile; then take the rows one by one and strike out what the fold expects
+
+Nothing is taken from the tables but the positions, and nothing is written: it may run beside the services. A snapshot is held only
+while rows are read. Memory: the fold of one group, `GROUP_RECORDS` records or one partition, whichever is more; a table is read
+once for each group.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from libs.events import Claim
+from libs.events.ids import from_int
+from libs.log import Log
+from libs.store.errors import translated
+from libs.store.projection import rows
+from libs.store.reads.partition_tables import HOLD
+from libs.store.rebuild.difference import Differences, columns_apart
+from libs.store.rebuild.replay import Replay
+
+GROUP_RECORDS: Final = 400_000  # about 150 MB of states
+ROWS: Final = 2_000  # fetched at once
+TRIES: Final = 3  # when the tables go back under our hands
+TIMEOUT_S: Final = 600.0  # of one fetch: the first one of a table may have to pass over all the others' rows
+
+_SELECT_JOB: Final = f"SELECT part, {', '.join(rows.JOB_COLUMNS)} FROM jobs"  # noqa: S608 - our own names
+_SELECT_SCHEDULE: Final = f"SELECT part, {', '.join(rows.SCHEDULE_COLUMNS)} FROM schedules"  # noqa: S608
+
+OnProgress = Callable[[int, int], None]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What was compared, and what was found.
+
+    Args:
+        records: folded.
+        rows: compared, by table.
+    """
+
+    partitions: int
+    records: int
+    rows: dict[str, int]
+    differences: Differences
+
+
+class _Behind(Exception):
+    """The tables stand before a position that they had: they were restored, or their server crashed."""
+
+
+async def differences(log: Log, pool: Any, partition: int | None = None) -> list[str]:
+    """Return a line for each difference between the tables and the fold of the log; see `verify`."""
+    partitions = range(await log.partitions()) if partition is None else [partition]
+    return list((await verify(log, pool, partitions)).differences.lines())
+
+
+async def verify(
+    log: Log, pool: Any, partitions: Sequence[int], *, on_progress: OnProgress = lambda done, total: None
+) -> Report:
+    """
+    Compare the tables of *partitions* with the fold of the log.
+
+    Args:
+        on_progress: called with the records folded so far, and how many there will be.
+
+    Raises:
+        LogError, StoreUnavailable: one of the two cannot be read.
+        GapInLog, MustUnderstand: the log itself cannot be folded.
+    """
+    return await _Verification(log, pool, on_progress).run(partitions)
+
+
+class _Verification:
+    def __init__(self, log: Log, pool: Any, on_progress: OnProgress) -> None:
+        self._log = log
+        self._pool = pool
+        self._on_progress = on_progress
+        self._found = Differences()
+        self._rows = {"jobs": 0, "schedules": 0, "specs": 0, "executions": 0, "usage_daily": 0}
+        self._records = 0
+        self._expected = 0
+
+    async def run(self, partitions: Sequence[int]) -> Report:
+        with translated():
+            positions = await _positions(self._pool, partitions)
+        begins = {each: await self._log.begin(each) for each in partitions}
+        sizes = {each: max(0, positions.get(each, (-1, None))[0] + 1 - begins[each]) for each in partitions}
+        self._expected = sum(sizes.values())
+        for group in _groups(sizes):
+            for tries in range(TRIES):
+                replays = {each: _Compact(self._log, each, begin=begins[each]) for each in group}
+                try:
+                    await self._group(replays, {each: positions.get(each, (-1, None))[0] for each in group})
+                    break
+                except _Behind:
+                    if tries == TRIES - 1:
+                        raise
+                    with translated():
+                        positions |= await _positions(self._pool, group)
+        return Report(partitions=len(partitions), records=self._records, rows=self._rows, differences=self._found)
+
+    async def _group(self, replays: "dict[int, _Compact]", positions: dict[int, int]) -> None:
+        ends = {each: await self._log.end(each) for each in replays}
+        for each, replay in replays.items():
+            await self._fold(replay, min(positions[each], ends[each] - 1))
+        async with self._snapshot() as connection:
+            stand = await _positions(connection, list(replays))
+            for each in replays:
+                if stand.get(each, (-1, None))[0] < positions[each]:
+                    raise _Behind(f"partition {each} went back from {positions[each]}")
+            for each in list(replays):
+                position, claim = stand.get(each, (-1, None))
+                if position >= await self._log.end(each):
+                    # Its rows are of another log, or of records that this one lost: they cannot be compared.
+                    apart: dict[str, tuple[Any, Any]] = {"position": (position, f"an end at {ends[each]}")}
+                    self._found.add(each, "progress", "", "changed", apart)
+                    del replays[each]
+                    continue
+                await self._fold(replays[each], position)
+                if claim != replays[each].ledger.claim:
+                    apart = {"claim": (_words(claim), _words(replays[each].ledger.claim))}
+                    self._found.add(each, "progress", "", "changed", apart)
+            if replays:
+                await _Comparison(connection, replays, self._found, self._rows).run()
+
+    async def _fold(self, replay: "_Compact", until: int) -> None:
+        while folded := await replay.step(until):
+            replay.compact()
+            self._records += folded
+            self._on_progress(self._records, max(self._records, self._expected))
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncIterator[Any]:
+        with translated():
+            async with (
+                self._pool.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                await connection.execute(HOLD)
+                for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                    await connection.execute(f"SET LOCAL {name} = '{TIMEOUT_S:.0f}s'")
+                yield connection
+
+
+class _Compact(Replay):
+    """A replay that keeps digests instead of specs."""
+
+    def __init__(self, log: Log, partition: int, *, begin: int) -> None:
+        super().__init__(log, partition, begin=begin)
+        self.digests: dict[str, bytes] = {}
+
+    def compact(self) -> None:
+        specs = self.changes.specs
+        self.digests.update((spec_id, _digest(spec)) for spec_id, spec in specs.items())
+        specs.clear()
+        self.changes.spec_bytes = 0
+
+
+class _Comparison:
+    """Takes the rows of a snapshot one by one, and strikes out what *replays* expect: they are used up."""
+
+    def __init__(
+        self, connection: Any, replays: dict[int, _Compact], found: Differences, counts: dict[str, int]
+    ) -> None:
+        self._connection = connection
+        self._replays = replays
+        self._found = found
+        self._counts = counts
+
+    async def run(self) -> None:
+        await self._jobs()
+        await self._schedules()
+        await self._specs()
+        await self._executions()
+        await self._usage()
+
+    async def _jobs(self) -> None:
+        expected = {part: replay.ledger.jobs for part, replay in self._replays.items()}
+        async for row in self._each("jobs", _SELECT_JOB):
+            self._strike(row["part"], "jobs", expected, rows.job_of(row[1:]), "job_id", rows.JOB_COLUMNS)
+        self._left("jobs", expected)
+
+    async def _schedules(self) -> None:
+        expected = {part: replay.ledger.schedules for part, replay in self._replays.items()}
+        async for row in self._each("schedules", _SELECT_SCHEDULE):
+            state = rows.schedule_of(row)
+            self._strike(row["part"], "schedules", expected, state, "schedule_id", rows.SCHEDULE_COLUMNS)
+        self._left("schedules", expected)
+
+    async def _specs(self) -> None:
+        expected = {part: replay.digests for part, replay in self._replays.items()}
+        async for row in self._each("specs", "SELECT s.part, s.spec_id, s.spec FROM specs s"):
+            part, number = row["part"], row["spec_id"].int
+            key = from_int("sched", number)
+            if key not in expected[part]:
+                key = from_int("job", number)
+            digest = expected[part].pop(key, None)
+            if digest is None:
+                self._found.add(part, "specs", key, "only in the tables")
+            elif digest != _digest(row["spec"]):
+                self._found.add(part, "specs", key, "changed", {"spec": (None, None)})
+        self._left("specs", expected)
+
+    async def _executions(self) -> None:
+        expected = {part: replay.changes.executions for part, replay in self._replays.items()}
+        async for row in self._each("executions", "SELECT e.* FROM executions e"):
+            stored = rows.execution_of(row)
+            key = (stored.job_id, stored.attempt)
+            by_log = expected[row["part"]].pop(key, None)
+            self._judge(row["part"], "executions", key, stored, by_log, rows.EXECUTION_COLUMNS)
+        self._left("executions", expected)
+
+    async def _usage(self) -> None:
+        expected = {part: replay.changes.usage for part, replay in self._replays.items()}
+        query = "SELECT u.part, u.account, u.day - DATE '1970-01-01' AS day, u.executions FROM usage_daily u"
+        async for row in self._each("usage_daily", query):
+            key, count = (row["account"], row["day"]), row["executions"]
+            by_log = expected[row["part"]].pop(key, None)
+            if by_log is None:
+                self._found.add(row["part"], "usage_daily", _name(key), "only in the tables")
+            elif count != by_log:
+                self._found.add(row["part"], "usage_daily", _name(key), "changed", {"executions": (count, by_log)})
+        self._left("usage_daily", expected)
+
+    async def _each(self, table: str, query: str) -> AsyncIterator[Any]:
+        cursor = await self._connection.cursor(f"{query} WHERE part = ANY ($1::int4[])", list(self._replays))
+        while found := await cursor.fetch(ROWS, timeout=TIMEOUT_S):
+            self._counts[table] += len(found)
+            for row in found:
+                yield row
+
+    def _strike(
+        self, part: int, table: str, expected: dict[int, dict[str, Any]], stored: Any, key: str, names: tuple[str, ...]
+    ) -> None:
+        own = getattr(stored, key)
+        self._judge(part, table, (own,), stored, expected[part].pop(own, None), names)
+
+    def _judge(
+        self, part: int, table: str, key: tuple[Any, ...], stored: Any, by_log: Any, names: tuple[str, ...]
+    ) -> None:
+        if by_log is None:
+            self._found.add(part, table, _name(key), "only in the tables")
+        elif stored != by_log:
+            self._found.add(part, table, _name(key), "changed", columns_apart(names, stored, by_log))
+
+    def _left(self, table: str, expected: dict[int, dict[Any, Any]]) -> None:
+        for part, left in expected.items():
+            for key in left:
+                self._found.add(part, table, _name(key), "only in the log")
+
+
+async def _positions(connection: Any, partitions: Sequence[int]) -> dict[int, tuple[int, Claim | None]]:
+    found = await connection.fetch(
+        "SELECT part, position, claim_epoch, claim_nonce FROM progress WHERE part = ANY ($1::int4[])", list(partitions)
+    )
+    return {
+        row["part"]: (
+            row["position"],
+            None if row["claim_epoch"] is None else Claim(row["claim_epoch"], row["claim_nonce"]),
+        )
+        for row in found
+    }
+
+
+def _groups(sizes: dict[int, int]) -> Iterator[list[int]]:
+    """Yield the partitions in groups of up to `GROUP_RECORDS` records, one partition at least."""
+    group: list[int] = []
+    for partition, size in sizes.items():
+        if group and sum(sizes[each] for each in group) + size > GROUP_RECORDS:
+            yield group
+            group = []
+        group.append(partition)
+    if group:
+        yield group
+
+
+def _digest(spec: bytes) -> bytes:
+    return blake2b(spec, digest_size=16).digest()
+
+
+def _words(claim: Claim | None) -> str | None:
+    return None if claim is None else str(claim)
+
+
+def _name(key: Any) -> str:
+    if not isinstance(key, tuple):
+        return str(key)
+    return " ".join(str(part) for part in key)

@@ -1,0 +1,276 @@
+"""
+Migrate: bring the schema up to this build's, whoever starts first.
+
+Theory of operation
+
+    Steps are the files of `migrations/`, in the order of their numbers. The table `migrations` notes which were applied, with a
+    checksum of each. A step runs in a transaction of its own, under an advisory lock: of two that start at once one works and the
+    other finds it done; a migrator that dies half-way through a step leaves nothing of it, and the next one goes on from there.
+
+    expand      The step's first line says `-- expand` when builds that do not know it go on working with it: it adds. They may
+                start on it, too, so that a release can be rolled out node by node, and back.
+    contract    `-- contract`: older builds would break on it, and refuse to start. What a release no longer uses is taken away by
+                a contract step of the release after.
+
+    A step that waits for a table that the services work on makes everybody behind it wait, too. So it waits for a moment only,
+    lets them pass, and tries again.
+
+    Nothing is locked or changed when there is nothing to do: a role that may not create anything can start the services.
+
+Not safe: changing a step that was released. It is refused where it was applied (checksum), and a test holds the checksums.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+
+from libs.store.errors import StoreUnavailable, translated
+from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
+
+ROLES = ("dispatcher", "webhooks")
+_LOCK_KEY = 0x666C6971  # 'fliq'
+_TIMEOUT_S = 120.0  # a migration may rewrite a table
+_TABLE_WAIT_MS: Final = 1_000  # for a table that somebody works on, while everybody else waits behind us
+_TABLE_TRIES: Final = 30
+_TABLE_PAUSE_S: Final = 0.5
+
+Connection = Any  # asyncpg carries no types
+
+
+class SchemaError(Exception):
+    """The schema cannot be used, or be brought up to this build's; the text is one line for the operator."""
+
+
+class SchemaTooNew(SchemaError):
+    """The database was migrated by a newer build, with which this one cannot work."""
+
+
+class SchemaChanged(SchemaError):
+    """A step was applied here in another form than this build knows."""
+
+
+class Step(NamedTuple):
+    """One migration; *is_expand* says that builds which do not know it go on working."""
+
+    number: int
+    name: str
+    sql: str
+    is_expand: bool
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the SQL."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+class Schema(NamedTuple):
+    """
+    Where a database stands.
+
+    Args:
+        applied: the numbers of the applied steps.
+        pending: steps of this build that were not applied.
+        unknown: applied steps that this build does not know, as number and whether they are expanding.
+        changed: names of steps that were applied in another form.
+        partitions: how many partitions have their rows.
+    """
+
+    applied: frozenset[int]
+    pending: tuple[Step, ...]
+    unknown: tuple[tuple[int, bool], ...]
+    changed: tuple[str, ...]
+    partitions: int
+
+    @property
+    def version(self) -> int:
+        """The number of the newest step applied; 0 when there is none."""
+        return max(self.applied, default=0)
+
+    def check(self) -> None:
+        """Raise `SchemaError` when this build cannot work on it, whatever it does."""
+        if self.changed:
+            raise SchemaChanged(
+                f"the database was made with another {self.changed[0]} than this build has: it belongs to another build"
+            )
+        if any(not is_expand for _, is_expand in self.unknown):
+            raise SchemaTooNew(
+                f"the database is at schema {self.version}, which this build does not know; start a newer one"
+            )
+
+
+def steps() -> list[Step]:
+    """Return the migrations in order."""
+    folder = files("libs.store.schema") / "migrations"
+    found = sorted((entry.name, entry.read_text("utf-8")) for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [Step(int(name[:4]), name, sql, sql.startswith("-- expand")) for name, sql in found]
+
+
+async def migrate(
+    dsn: str,
+    partitions: int,
+    *,
+    known: list[Step] | None = None,
+    told: Callable[[Step], None] | None = None,
+) -> list[Step]:
+    """
+    Make or extend the schema, and the progress and lease rows of partitions 0 to *partitions* - 1; return what was applied here.
+
+    Args:
+        known: the steps; those of this build unless a test has others.
+        told: called with each step once it was applied.
+
+    Raises:
+        SchemaError: a newer or another build was here, or this role may not change the schema.
+        StoreUnavailable: the server cannot be reached, another migrator did not finish in time, or a table is never free.
+    """
+    known = steps() if known is None else known
+    done: list[Step] = []
+    with translated():
+        connection = await _connect(dsn)
+        try:
+            for _ in range(len(known) + 1):
+                schema = await _look(connection, known)
+                schema.check()
+                if not schema.pending and schema.partitions >= partitions:
+                    break
+                applied = await _advance(connection, known, partitions)
+                if applied is not None:
+                    done.append(applied)
+                    if told is not None:
+                        told(applied)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise SchemaError(
+                f"the schema has to be brought up to this build's, and this role may not: {error};"
+                " run `fliq migrate` as one that may"
+            ) from error
+        finally:
+            await connection.close(timeout=CONNECT_TIMEOUT_S)
+    return done
+
+
+async def look(dsn: str, *, known: list[Step] | None = None) -> Schema:
+    """
+    Return where the database stands; changes nothing.
+
+    Raises:
+        StoreUnavailable: the server cannot be reached.
+    """
+    with translated():
+        connection = await _connect(dsn)
+        try:
+            return await _look(connection, steps() if known is None else known)
+        finally:
+            await connection.close(timeout=CONNECT_TIMEOUT_S)
+
+
+async def _connect(dsn: str) -> Connection:
+    return await asyncpg.connect(
+        dsn,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=_TIMEOUT_S,
+        server_settings={"application_name": "fliq migrate", "search_path": SCHEMA},
+    )
+
+
+async def _look(connection: Connection, known: list[Step]) -> Schema:
+    if await connection.fetchval("SELECT to_regclass($1) IS NULL", f"{SCHEMA}.migrations"):
+        return Schema(frozenset(), tuple(known), (), (), 0)
+    # As JSON, since the columns that were added later may be missing still.
+    rows = await connection.fetch("SELECT m.version, to_jsonb(m)->>'checksum', to_jsonb(m)->>'kind' FROM migrations m")
+    found: Mapping[int, tuple[str | None, str | None]] = {row[0]: (row[1], row[2]) for row in rows}
+    numbers = {step.number for step in known}
+    made = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.progress")
+    return Schema(
+        frozenset(found),
+        tuple(step for step in known if step.number not in found),
+        tuple((number, kind == "expand") for number, (_, kind) in sorted(found.items()) if number not in numbers),
+        tuple(step.name for step in known if (found.get(step.number, ("", ""))[0] or step.checksum) != step.checksum),
+        await connection.fetchval("SELECT count(*) FROM progress") if made else 0,
+    )
+
+
+async def _advance(connection: Connection, known: list[Step], partitions: int) -> Step | None:
+    """Apply the first step that is missing and return it; without one add what partitions need."""
+    for tries_left in reversed(range(_TABLE_TRIES)):
+        try:
+            async with connection.transaction():
+                # Taken before the first look: two that start at once must not both see an empty database.
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_KEY)
+                await connection.execute(f"SET LOCAL lock_timeout = {_TABLE_WAIT_MS}")
+                return await _apply(connection, known, partitions)
+        except asyncpg.LockNotAvailableError as error:
+            if not tries_left:
+                raise StoreUnavailable(f"the tables are never free for the migration: {error}") from error
+            await asyncio.sleep(_TABLE_PAUSE_S)
+    raise AssertionError("the last try returns or raises")
+
+
+async def _apply(connection: Connection, known: list[Step], partitions: int) -> Step | None:
+    await _make_notes(connection)
+    schema = await _look(connection, known)  # once more: whoever had the lock before us may have done it
+    schema.check()
+    for step in schema.pending[:1]:
+        await connection.execute(step.sql)
+        await connection.execute(
+            "INSERT INTO migrations (version, name, checksum, kind) VALUES ($1, $2, $3, $4)",
+            step.number,
+            step.name,
+            step.checksum,
+            "expand" if step.is_expand else "contract",
+        )
+        return step
+    for step in known:  # applied before there were checksums
+        await connection.execute(
+            "UPDATE migrations SET checksum = $2 WHERE version = $1 AND checksum IS NULL", step.number, step.checksum
+        )
+    await _add_partitions(connection, partitions)
+    return None
+
+
+async def _make_notes(connection: Connection) -> None:
+    """Make the table that notes what was applied, and the columns that its first form did not have."""
+    if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", SCHEMA):
+        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    await connection.execute(
+        "CREATE TABLE IF NOT EXISTS migrations"
+        " (version int4 PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+    )
+    has_them = await connection.fetchval(
+        "SELECT count(*) = 2 FROM pg_attribute WHERE attrelid = 'migrations'::regclass"
+        " AND attname IN ('checksum', 'kind') AND NOT attisdropped"
+    )
+    if not has_them:
+        await connection.execute(
+            "ALTER TABLE migrations ADD COLUMN IF NOT EXISTS checksum text,"
+            " ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'contract'"
+        )
+
+
+async def _add_partitions(connection: Connection, partitions: int) -> None:
+    await connection.execute(
+        "INSERT INTO progress (part) SELECT generate_series(0, $1::int4 - 1) ON CONFLICT DO NOTHING", partitions
+    )
+    await connection.execute(
+        "INSERT INTO role_lease (role, part)"
+        " SELECT role, part FROM unnest($2::text[]) role, generate_series(0, $1::int4 - 1) part ON CONFLICT DO NOTHING",
+        partitions,
+        list(ROLES),
+    )
+
+
+__all__ = [
+    "ROLES",
+    "Schema",
+    "SchemaChanged",
+    "SchemaError",
+    "SchemaTooNew",
+    "Step",
+    "StoreUnavailable",
+    "look",
+    "migrate",
+    "steps",
+]

@@ -1,0 +1,1 @@
+"""Contract: what callers may send and what they are shown. Pure."""

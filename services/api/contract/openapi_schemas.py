@@ -1,0 +1,237 @@
+"""OpenAPI schemas: the shapes of requests and answers, in JSON Schema. Limits come from the rules themselves."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from services.api.contract import header_rules, validation
+from services.api.contract.errors import CODES
+from services.api.contract.present import STATUSES_OF
+
+Schema = dict[str, Any]
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to the schema *name*."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def nullable(schema: Schema) -> Schema:
+    """Return *schema*, or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def closed(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
+    """Return an object with exactly *properties*, of which *optional* may be missing."""
+    required = [name for name in properties if name not in optional]
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return schema | {"required": required} if required else schema
+
+
+def _id(prefix: str) -> Schema:
+    return {"type": "string", "pattern": f"^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"}
+
+
+INSTANT: Final[Schema] = {"type": "string", "format": "date-time"}
+TEXT: Final[Schema] = {"type": "string"}
+INTEGER: Final[Schema] = {"type": "integer"}
+JOB_ID: Final = _id("job")
+SCHEDULE_ID: Final = _id("sched")
+TOKEN_ID: Final[Schema] = {"type": "string", "pattern": "^tok_[0-9A-Za-z]+$"}
+JOB_STATUS: Final[Schema] = {"type": "string", "enum": list(STATUSES_OF)}
+CURSOR: Final = nullable({"type": "string", "description": "The next page's cursor; null on the last page."})
+HEADERS_OUT: Final = nullable({"type": "object", "additionalProperties": {"type": "string"}})
+KEY: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": validation.KEY_MAX}
+
+_URL: Final[Schema] = {
+    "type": "string",
+    "format": "uri",
+    "minLength": 1,
+    "maxLength": 2048,
+    "examples": ["https://example.com/api/charge"],
+}
+_HEADERS: Final[Schema] = {
+    "type": "object",
+    "maxProperties": header_rules.HEADERS_MAX,
+    "propertyNames": {"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "maxLength": header_rules.NAME_MAX},
+    "additionalProperties": {
+        "type": "string",
+        "pattern": "^[\\t\\x20-\\x7e]*$",
+        "maxLength": header_rules.VALUE_MAX,
+    },
+    "examples": [{"Content-Type": "application/json"}],
+    "description": "Hop-by-hop headers, X-Fliq-* and webhook-* are refused (`reserved_header`).",
+}
+_COMMON: Final[dict[str, Schema]] = {
+    "url": _URL | {"description": "Absolute http(s) URL on a public host; it is stored normalised."},
+    "http_method": {"type": "string", "enum": sorted(validation.METHODS), "default": "POST"},
+    "headers": nullable(_HEADERS),
+    "body": nullable(
+        {"type": "string", "description": "At most 256 KiB of UTF-8. Refused with GET and HEAD."},
+    ),
+    "max_retries": {"type": "integer", "minimum": 0, "maximum": validation.RETRIES_MAX, "default": 0},
+    "timeout_seconds": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": validation.TIMEOUT_MAX_S,
+        "default": validation.TIMEOUT_DEFAULT_S,
+    },
+    "webhook_url": nullable(_URL),
+    "webhook_headers": nullable(_HEADERS),
+}
+_OPTIONAL: Final = tuple(name for name in _COMMON if name != "url")
+
+_CREATED_JOB: Final[dict[str, Schema]] = {
+    "id": JOB_ID,
+    "url": TEXT,
+    "http_method": TEXT,
+    "scheduled_at": INSTANT,
+    "max_retries": INTEGER,
+    "status": JOB_STATUS,
+    "created_at": INSTANT,
+}
+_JOB_ITEM: Final = _CREATED_JOB | {
+    "execution_count": INTEGER,
+    "idempotency_key": nullable(TEXT),
+    "webhook_url": nullable(TEXT),
+    "schedule_id": nullable(SCHEDULE_ID),
+    "next_attempt_at": nullable(INSTANT),
+    "started_at": nullable(INSTANT),
+    "completed_at": nullable(INSTANT),
+    "last_status_code": nullable(INTEGER),
+    "last_error": nullable(TEXT),
+}
+_NOT_IN_LISTS: Final[dict[str, Schema]] = {
+    "headers": HEADERS_OUT,
+    "body": nullable(TEXT),
+    "webhook_headers": HEADERS_OUT,
+}
+_CREATED_SCHEDULE: Final[dict[str, Schema]] = {
+    "id": SCHEDULE_ID,
+    "url": TEXT,
+    "cron": TEXT,
+    "status": {"type": "string", "enum": ["active", "paused"]},
+    "created_at": INSTANT,
+    "next_run_at": nullable(INSTANT),
+}
+_SCHEDULE_ITEM: Final = _CREATED_SCHEDULE | {
+    "http_method": TEXT,
+    "max_retries": INTEGER,
+    "timeout_seconds": INTEGER,
+    "webhook_url": nullable(TEXT),
+    "last_run_at": nullable(INSTANT),
+}
+_TOKEN: Final[dict[str, Schema]] = {
+    "id": TOKEN_ID,
+    "name": TEXT,
+    "scopes": {"type": "array", "items": {"type": "string", "enum": list(validation.SCOPES)}},
+    "last_four": TEXT,
+    "created_at": INSTANT,
+    "expires_at": nullable(INSTANT),
+}
+
+SCHEMAS: Final[dict[str, Schema]] = {
+    "Error": closed(
+        {"error": closed({"code": {"type": "string", "enum": sorted(CODES)}, "message": TEXT})},
+    ),
+    "JobRequest": closed(
+        _COMMON | {"scheduled_at": INSTANT, "idempotency_key": nullable(KEY)},
+        optional=(*_OPTIONAL, "idempotency_key"),
+    ),
+    "CreatedJob": closed(_CREATED_JOB),
+    "ReplayedJob": closed(_CREATED_JOB | {"replay_of": JOB_ID}),
+    "Job": closed(_JOB_ITEM | _NOT_IN_LISTS),
+    "JobList": closed({"jobs": {"type": "array", "items": closed(_JOB_ITEM)}, "next_cursor": CURSOR}),
+    "Batch": closed({"jobs": {"type": "array", "minItems": 1, "maxItems": validation.BATCH_MAX, "items": {}}})
+    | {"description": "Every item is a JobRequest, accepted or refused on its own."},
+    "BatchResults": closed(
+        {
+            "results": {
+                "type": "array",
+                "items": {"oneOf": [closed({"job": ref("CreatedJob")}), ref("Error")]},
+            }
+        }
+    ),
+    "Executions": closed(
+        {
+            "executions": {
+                "type": "array",
+                "items": closed(
+                    {
+                        "id": _id("exec"),
+                        "attempt_num": INTEGER,
+                        "status": nullable({"type": "string", "enum": ["success", "failed"]}),
+                        "status_code": nullable(INTEGER),
+                        "duration_ms": nullable(INTEGER),
+                        "executed_at": INSTANT,
+                        "error": nullable(TEXT),
+                    }
+                ),
+            }
+        }
+    ),
+    "Timeline": closed(
+        {
+            "events": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"type": TEXT, "at": INSTANT, "position": INTEGER, "partition": INTEGER},
+                    "required": ["type", "at", "position", "partition"],
+                },
+            }
+        }
+    ),
+    "ScheduleRequest": closed(
+        _COMMON
+        | {
+            "cron": {
+                "type": "string",
+                "minLength": 9,
+                "maxLength": 128,
+                "description": "Five fields in UTC: minute hour day-of-month month day-of-week.",
+            }
+        },
+        optional=_OPTIONAL,
+    ),
+    "CreatedSchedule": closed(_CREATED_SCHEDULE),
+    "Schedule": closed(_SCHEDULE_ITEM | _NOT_IN_LISTS),
+    "ScheduleList": closed(
+        {"schedules": {"type": "array", "items": closed(_SCHEDULE_ITEM)}, "next_cursor": CURSOR},
+    ),
+    "TokenRequest": closed(
+        {
+            "name": {"type": "string", "minLength": 1, "maxLength": validation.NAME_MAX},
+            "scopes": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": "string", "enum": list(validation.SCOPES)},
+            },
+            "expires_at": nullable(INSTANT),
+        },
+        optional=("name", "scopes", "expires_at"),
+    ),
+    "NewToken": closed(_TOKEN | {"token": {"type": "string", "description": "The secret, shown this once."}}),
+    "TokenList": closed({"tokens": {"type": "array", "items": closed(_TOKEN)}}),
+    "SigningSecret": closed(
+        {
+            "secret": {"type": "string", "pattern": "^whsec_"},
+            "previous_secrets": {
+                "type": "array",
+                "items": TEXT,
+                "description": "Secrets that sign as well until 24 h after they were replaced.",
+            },
+        }
+    ),
+    "Nothing": {"type": "object", "additionalProperties": False, "maxProperties": 0},
+    "WebhookPayload": closed(
+        {
+            "job_id": JOB_ID,
+            "status": {"type": "string", "enum": ["completed", "failed", "cancelled"]},
+            "status_code": nullable(INTEGER),
+            "last_error": nullable(TEXT),
+            "completed_at": INSTANT,
+            "attempt_num": INTEGER,
+        }
+    ),
+}

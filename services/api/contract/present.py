@@ -1,0 +1,183 @@
+"""
+Present: states to the JSON that the contract documents. Pure.
+
+`PUBLIC_STATUS` is the one table of the API that translates the internal status; the list filter reads it backwards.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from libs.domain.job import JobState, JobStatus
+from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.events import Event, ScheduleTicked, Spec, Unknown, Unreadable
+from libs.events.codec import kind_of
+from libs.events.ids import execution_id
+from services.api.contract.instants import render_instant
+
+PUBLIC_STATUS: Final[Mapping[JobStatus, str]] = {
+    JobStatus.SCHEDULED: "scheduled",
+    JobStatus.RUNNING: "running",
+    JobStatus.FINISHING: "running",
+    JobStatus.RETRYING: "running",
+    JobStatus.COMPLETED: "success",
+    JobStatus.FAILED: "failed",
+    JobStatus.CANCELLED: "cancelled",
+}
+STATUSES_OF: Final[Mapping[str, tuple[JobStatus, ...]]] = {
+    word: tuple(status for status, public in PUBLIC_STATUS.items() if public == word)
+    for word in dict.fromkeys(PUBLIC_STATUS.values())
+}
+_SCHEDULE_STATUS: Final = {ScheduleStatus.ACTIVE: "active", ScheduleStatus.PAUSED: "paused"}
+_FINISHED_STATUS: Final = {
+    "completed": PUBLIC_STATUS[JobStatus.COMPLETED],
+    "failed": PUBLIC_STATUS[JobStatus.FAILED],
+}
+# What a timeline leaves out: what every entry would repeat, and what may hold secrets (GET on the job shows it).
+_NOT_IN_TIMELINE: Final = frozenset({"job_id", "account", "at", "spec", "spec_id", "idempotency_key"})
+
+
+class Execution(Protocol):
+    """One attempt as the tables hold it; `ok` is None until its outcome is known."""
+
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def ok(self) -> bool | None: ...
+    @property
+    def status_code(self) -> int | None: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def duration_ms(self) -> int | None: ...
+    @property
+    def executed_at(self) -> int: ...
+
+
+def created_job(job_id: str, spec: Spec, *, fire_at: int, max_retries: int, created_at: int) -> dict[str, Any]:
+    """Return the 201's seven fields, made from the request: the job is as it was then, whatever became of it since."""
+    return {
+        "id": job_id,
+        "url": spec.url,
+        "http_method": spec.method,
+        "scheduled_at": render_instant(fire_at),
+        "max_retries": max_retries,
+        "status": PUBLIC_STATUS[JobStatus.SCHEDULED],
+        "created_at": render_instant(created_at),
+    }
+
+
+def job(state: JobState, spec: Spec) -> dict[str, Any]:
+    """Return the job object of `GET /v1/jobs/{job_id}`."""
+    return job_item(state, spec) | {
+        "headers": spec.headers,
+        "body": spec.body,
+        "webhook_headers": spec.webhook_headers,
+    }
+
+
+def job_item(state: JobState, spec: Spec) -> dict[str, Any]:
+    """Return the same without headers, body and webhook_headers, as lists show it."""
+    return {
+        "id": state.job_id,
+        "url": spec.url,
+        "http_method": spec.method,
+        "scheduled_at": render_instant(state.scheduled_at),
+        "max_retries": state.max_retries,
+        "status": PUBLIC_STATUS[state.status],
+        "created_at": render_instant(state.created_at),
+        "execution_count": state.attempt,
+        "idempotency_key": state.idempotency_key,
+        "webhook_url": spec.webhook_url,
+        "schedule_id": state.schedule_id,
+        "next_attempt_at": render_instant(state.fire_at) if state.is_waiting and not state.held else None,
+        "started_at": _instant(state.started_at),
+        "completed_at": _instant(state.completed_at),
+        "last_status_code": state.last_status_code,
+        "last_error": state.last_error,
+    }
+
+
+def created_schedule(state: ScheduleState, spec: Spec) -> dict[str, Any]:
+    """Return the 201's six fields."""
+    return {
+        "id": state.schedule_id,
+        "url": spec.url,
+        "cron": state.cron,
+        "status": _SCHEDULE_STATUS[state.status],
+        "created_at": render_instant(state.created_at),
+        "next_run_at": _instant(state.next_run_at),
+    }
+
+
+def schedule(state: ScheduleState, spec: Spec) -> dict[str, Any]:
+    """Return the schedule object of `GET /v1/schedules/{schedule_id}`."""
+    return schedule_item(state, spec) | {
+        "headers": spec.headers,
+        "body": spec.body,
+        "webhook_headers": spec.webhook_headers,
+    }
+
+
+def schedule_item(state: ScheduleState, spec: Spec) -> dict[str, Any]:
+    """Return the same without headers, body and webhook_headers, as lists show it."""
+    return created_schedule(state, spec) | {
+        "http_method": spec.method,
+        "max_retries": state.max_retries,
+        "timeout_seconds": state.timeout_ms // 1000,
+        "webhook_url": spec.webhook_url,
+        "last_run_at": _instant(state.last_run_at),
+    }
+
+
+def executions(job_id: str, rows: Iterable[Execution]) -> list[dict[str, Any]]:
+    """Return the execution objects of a job's attempts; all is null where an outcome is not known yet."""
+    return [
+        {
+            "id": execution_id(job_id, row.attempt),
+            "attempt_num": row.attempt,
+            "status": None if row.ok is None else _execution_status(row.ok),
+            "status_code": row.status_code,
+            "duration_ms": row.duration_ms,
+            "executed_at": render_instant(row.executed_at),
+            "error": None if row.ok else row.error,
+        }
+        for row in rows
+    ]
+
+
+def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, position: int, at: int) -> dict[str, Any]:
+    """
+    Return one entry of a job's timeline.
+
+    Args:
+        at: when the log took the record; shown for records that cannot be read.
+    """
+    entry: dict[str, Any] = {"type": "", "at": render_instant(at), "position": position, "partition": partition}
+    if isinstance(item, Unknown | Unreadable):
+        entry["type"] = item.type
+        entry["readable"] = False
+        return entry
+    entry["type"] = kind_of(item).name
+    entry["at"] = render_instant(item.at)
+    for name, value in msgspec.structs.asdict(item).items():
+        if name in _NOT_IN_TIMELINE:
+            continue
+        if name.endswith("_at") or name in ("not_before",):
+            entry[name] = _instant(value)
+        elif name == "status":
+            entry[name] = _FINISHED_STATUS[value]
+        else:
+            entry[name] = value
+    if isinstance(item, ScheduleTicked):
+        del entry["next_run_at"], entry["missed_count"]  # the schedule's business, not this job's
+    return entry
+
+
+def _execution_status(ok: bool) -> str:
+    return PUBLIC_STATUS[JobStatus.COMPLETED if ok else JobStatus.FAILED]
+
+
+def _instant(at: int | None) -> str | None:
+    return None if at is None else render_instant(at)

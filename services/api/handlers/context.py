@@ -1,0 +1,122 @@
+"""Context: what the handlers share, and appending on behalf of a request."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from libs.events import Envelope
+from libs.log.port import MAX_VALUE_BYTES, AppendFailed, Log, LogError, RecordTooLarge
+from libs.runtime.crashpoint import crash_at
+from services.api.contract.cursor import Cursors
+from services.api.contract.errors import ApiError, bad, outcome_unknown, unavailable
+from services.api.contract.validation import CheckUrl
+from services.api.state.consistency import ReadIndex
+from services.api.state.gate import Gate
+from services.api.state.minting import Mint
+from services.api.state.ports import Keys, Progress, Queries
+
+APPEND_S: Final = 4.0  # bound on one durable write, so that a caller hears of a failure within 5 s
+CHANGE_S: Final = 4.6  # bound on an append and what is waited for behind it, for the same reason
+LIMIT_DEFAULT: Final = 20
+LIMIT_MAX: Final = 100
+
+
+class Clock(Protocol):
+    """The wall clock, in ms since 1970."""
+
+    def now(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The handlers' surroundings."""
+
+    log: Log
+    queries: Queries
+    keys: Keys
+    progress: Progress
+    read_index: ReadIndex
+    gate: Gate
+    mint: Mint
+    clock: Clock
+    cursors: Cursors
+    check_url: CheckUrl
+
+    async def append(self, partition: int, envelopes: list[Envelope], *, ends_at: float | None = None) -> int:
+        """
+        Append the facts of a request and return the first one's position, once they are durable; by *ends_at* of the loop's clock.
+
+        Raises:
+            ApiError: 413 for a record that is too large, 503 for a log that does not take it.
+        """
+        crash_at("api.before_append")
+        for envelope in envelopes:
+            if len(envelope.value) > MAX_VALUE_BYTES:
+                raise ApiError(413, "payload_too_large", "url, headers and body are too large together")
+        timeout_s = APPEND_S
+        if ends_at is not None:
+            timeout_s = min(APPEND_S, max(ends_at - asyncio.get_running_loop().time(), 0.0))
+        self._check_served(partition)
+        try:
+            position = await self.log.append(partition, envelopes, timeout_s=timeout_s)
+        except RecordTooLarge:
+            raise ApiError(413, "payload_too_large", "url, headers and body are too large together") from None
+        except LogError as error:
+            raise self._refused(error) from error
+        crash_at("api.after_append")
+        return position
+
+    async def append_change(self, partition: int, envelope: Envelope, *, what: str) -> int:
+        """
+        Append one fact about something that exists; repeating it is harmless, so an unknown outcome is said to be one.
+
+        Raises:
+            ApiError: 503, `outcome_unknown` where the fact may stand in the log.
+        """
+        self._check_served(partition)
+        try:
+            return await self.log.append(partition, [envelope], timeout_s=APPEND_S)
+        except AppendFailed as error:
+            raise outcome_unknown(f"{what} may have been taken; repeat the request") from error
+        except LogError as error:
+            raise self._refused(error) from error
+
+    def _check_served(self, partition: int) -> None:
+        if not self.read_index.serves(partition):
+            raise unavailable("this process was started before the log grew, and does not serve this id yet; try again")
+
+    @staticmethod
+    def _refused(error: LogError) -> ApiError:
+        if isinstance(error, AppendFailed):
+            return unavailable("it is not known whether the request was accepted; repeat it with its idempotency key")
+        return unavailable("the log does not take new requests at the moment, try again")
+
+
+def list_parameters(query: Any, *names: str) -> dict[str, str]:
+    """
+    Return the query parameters of a list; *names* are those it knows besides limit and cursor.
+
+    Raises:
+        ApiError: 400 for one that is unknown or stands twice.
+    """
+    known = {"limit", "cursor", *names}
+    found: dict[str, str] = {}
+    for name, value in query.items():
+        if name not in known:
+            raise bad("invalid_parameter", f"unknown query parameter {name[:40]!r}")
+        if name in found:
+            raise bad("invalid_parameter", f"the query parameter {name!r} stands twice")
+        found[name] = value
+    return found
+
+
+def limit_of(parameters: dict[str, str]) -> int:
+    """Return the page size asked for; raises 400 `invalid_limit`."""
+    text = parameters.get("limit")
+    if text is None:
+        return LIMIT_DEFAULT
+    if not (text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= LIMIT_MAX):
+        raise bad("invalid_limit", f"limit must be a number from 1 to {LIMIT_MAX}")
+    return int(text)

@@ -1,0 +1,275 @@
+"""
+Job creation: one job, a batch, a replay.
+
+The way of a new job: validate -> (reserve its idempotency key) -> append `job.scheduled` -> 201 as soon as that is
+durable. The tables are not waited for; reads do that.
+
+Idempotency. The reservation row says which job a key stands for: id, instant of creation, hash of the request. It is
+written before the append, so a crash in between leaves a reservation without a job; a repeat of the request finds that
+out (a read-index wait, then no row) and appends the same fact again. Should both copies land, the first one counts and
+they are equal: repeats cannot make two jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any, Final
+
+import orjson
+from aiohttp.web import BaseRequest
+
+from libs.domain.job import JobStatus
+from libs.events import Envelope, JobScheduled, Spec, encode
+from libs.events.ids import partition_of
+from libs.log.port import LogUnavailable
+from libs.runtime.crashpoint import crash_at
+from services.api.contract import present, validation
+from services.api.contract.errors import ApiError, refuse
+from services.api.contract.json_body import parse
+from services.api.contract.validation import JobRequest
+from services.api.handlers.context import CHANGE_S, Context
+from services.api.handlers.jobs import find_current
+from services.api.http.auth import Identity
+from services.api.http.reply import Reply, error_body
+from services.api.http.request_body import read_json_body
+from services.api.http.trace import traceparent_of
+from services.api.state.ports import Reservation
+
+JUDGED_AT_ONCE: Final = 50  # jobs of a batch between two breaths of the loop: about 1.5 ms
+RESERVE_AT_ONCE: Final = 16  # reservations of one batch under way together
+_REPLAYED: Final = {"Idempotent-Replayed": "true"}
+
+
+class JobCreation:
+    """The handlers that make jobs."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+
+    async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
+        """POST /v1/jobs."""
+        raw = await read_json_body(request)
+        job = validation.job_request(
+            parse(raw),
+            self._c.check_url,
+            key_header=key_header(request),
+            traceparent=traceparent_of(request),
+        )
+        self._c.gate.check_load()
+        now = self._c.clock.now()
+        if job.idempotency_key is None:
+            await self._check_new(job, now, identity.account)
+            partition = self._c.mint.partition(now)
+            job_id = self._c.mint.job_id(now, partition)
+            await self._c.append(partition, [_scheduled(job, job_id, identity.account, now)])
+            crash_at("api.before_reply")
+            return Reply(201, orjson.dumps(_body(job, job_id, now)))
+        held = await self._reserve(job, now, identity.account)
+        if held.is_new:
+            await self._c.append(partition_of(held.job_id), [_scheduled(job, held.job_id, identity.account, now)])
+        else:
+            await self._append_again(job, held, identity.account)
+        crash_at("api.before_reply")
+        body = orjson.dumps(_body(job, held.job_id, held.created_at))
+        return Reply(201, body) if held.is_new else Reply(201, body, _REPLAYED)
+
+    async def create_batch(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
+        """POST /v1/jobs/batch."""
+        items = validation.batch_items(parse(await read_json_body(request)))
+        if key_header(request) is not None:
+            refuse("invalid_idempotency_key", "a batch has no Idempotency-Key header: give each job its own key")
+        gate = self._c.gate
+        gate.check_load()
+        if gate.daily_limit:
+            await gate.check_daily(identity.account)
+        now = self._c.clock.now()
+        partition = self._c.mint.partition(now)
+        traceparent = traceparent_of(request)
+        results: list[dict[str, Any]] = []
+        envelopes: list[Envelope] = []
+        keyed: dict[int, JobRequest] = {}
+        for index, item in enumerate(items):
+            if index % JUDGED_AT_ONCE == JUDGED_AT_ONCE - 1:
+                await asyncio.sleep(0)  # a thousand jobs take 30 ms, and calls are due meanwhile
+            try:
+                job = validation.job_request(item, self._c.check_url, traceparent=traceparent)
+                if job.idempotency_key is not None:
+                    keyed[index] = job
+                    results.append({})
+                    continue
+                validation.check_schedulable(job.fire_at, now)
+            except ApiError as error:
+                results.append(error_body(error))
+                continue
+            job_id = self._c.mint.job_id(now, partition)
+            envelopes.append(_scheduled(job, job_id, identity.account, now))
+            results.append({"job": _body(job, job_id, now)})
+        if keyed:
+            envelopes += await self._reserve_batch(keyed, results, now, identity.account)
+        await self._append_batch(envelopes)
+        crash_at("api.before_reply")
+        return Reply(200, orjson.dumps({"results": results}))
+
+    async def replay(self, request: BaseRequest, identity: Identity, job_id: str) -> Reply:
+        """POST /v1/jobs/{job_id}/replay."""
+        raw = await read_json_body(request)
+        if raw:
+            validation.empty_request(parse(raw))
+        key = key_header(request)
+        if key is not None:
+            validation.check_key(key)
+        account = identity.account
+        state, spec, is_fresh = await find_current(self._c, account, job_id)
+        if not is_fresh:
+            raise LogUnavailable("the log does not say where it ends")
+        if state.status != JobStatus.FAILED:
+            raise ApiError(409, "job_not_failed", f"the job is {present.PUBLIC_STATUS[state.status]}, not failed")
+        self._c.gate.check_load()
+        now = self._c.clock.now()
+        clone = JobRequest(spec, now, state.max_retries, key)
+        if key is None:
+            await self._check_daily(account)
+            partition = self._c.mint.partition(now)
+            new_id = self._c.mint.job_id(now, partition)
+            await self._c.append(partition, [_scheduled(clone, new_id, account, now, replay_of=job_id)])
+            return Reply(201, orjson.dumps(_body(clone, new_id, now) | {"replay_of": job_id}))
+        held = await self._reserve(clone, now, account, validation.replay_hash(job_id))
+        clone = JobRequest(spec, held.created_at, state.max_retries, key)
+        if held.is_new:
+            envelope = _scheduled(clone, held.job_id, account, held.created_at, replay_of=job_id)
+            await self._c.append(partition_of(held.job_id), [envelope])
+        else:
+            await self._append_again(clone, held, account, replay_of=job_id)
+        body = orjson.dumps(_body(clone, held.job_id, held.created_at) | {"replay_of": job_id})
+        return Reply(201, body) if held.is_new else Reply(201, body, _REPLAYED)
+
+    async def _check_new(self, job: JobRequest, now: int, account: str) -> None:
+        validation.check_schedulable(job.fire_at, now)
+        if self._c.gate.daily_limit:
+            await self._c.gate.check_daily(account)
+
+    async def _check_daily(self, account: str) -> None:
+        if self._c.gate.daily_limit:
+            await self._c.gate.check_daily(account)
+
+    async def _reserve(self, job: JobRequest, now: int, account: str, digest: bytes | None = None) -> Reservation:
+        """
+        Return the reservation of the job's key; raises 409 when it stands for another request.
+
+        What would refuse a new job (its instant has passed, the day is used up) does not refuse the repeat of an accepted one, so
+        in those cases the key is looked up before it is taken.
+        """
+        key = job.idempotency_key or ""  # callers come here with a key only
+        hashed = validation.request_hash(job) if digest is None else digest
+        held = None
+        try:
+            if digest is None:
+                await self._check_new(job, now, account)
+            else:
+                await self._check_daily(account)
+        except ApiError:
+            held = await self._c.keys.reservation(account, key)
+            if held is None:
+                raise
+        if held is None:
+            partition = self._c.mint.partition(now)
+            crash_at("api.before_reserve")
+            held = await self._c.keys.reserve(account, key, hashed, self._c.mint.job_id(now, partition), now)
+            crash_at("api.after_reserve")
+        if held.request_hash != hashed:
+            raise ApiError(409, "idempotency_key_reused", "the idempotency key stands for another request")
+        return held
+
+    async def _is_known(self, job_id: str) -> bool:
+        found = await self._c.read_index.find(partition_of(job_id), lambda: self._c.queries.job_status(job_id))
+        return found is not None
+
+    async def _append_again(
+        self, job: JobRequest, held: Reservation, account: str, *, replay_of: str | None = None
+    ) -> None:
+        """Append the reservation's job unless it is there: whoever reserved it may have died before appending."""
+        ends_at = asyncio.get_running_loop().time() + CHANGE_S
+        if not await self._is_known(held.job_id):
+            envelope = _scheduled(job, held.job_id, account, held.created_at, replay_of=replay_of)
+            await self._c.append(partition_of(held.job_id), [envelope], ends_at=ends_at)
+
+    async def _reserve_batch(
+        self, keyed: dict[int, JobRequest], results: list[dict[str, Any]], now: int, account: str
+    ) -> list[Envelope]:
+        """Fill in the results of the jobs with keys; return the envelopes that are still to be appended."""
+        by_key: dict[str, list[int]] = {}
+        for index, job in keyed.items():
+            by_key.setdefault(job.idempotency_key or "", []).append(index)
+        slots = asyncio.Semaphore(RESERVE_AT_ONCE)
+        envelopes: list[Envelope] = []
+
+        async def take(indices: list[int]) -> None:
+            # Items that share a key are taken in their order: the first makes the job, the others repeat it.
+            made: set[str] = set()
+            async with slots:
+                for index in indices:
+                    job = keyed[index]
+                    try:
+                        held = await self._reserve(job, now, account)
+                    except ApiError as error:
+                        results[index] = error_body(error)
+                        continue
+                    results[index] = {"job": _body(job, held.job_id, held.created_at)}
+                    if held.job_id not in made and (held.is_new or not await self._is_known(held.job_id)):
+                        envelopes.append(_scheduled(job, held.job_id, account, held.created_at))
+                    made.add(held.job_id)
+
+        await _all([take(indices) for indices in by_key.values()])
+        return envelopes
+
+    async def _append_batch(self, envelopes: list[Envelope]) -> None:
+        by_partition: dict[int, list[Envelope]] = {}
+        for envelope in envelopes:
+            by_partition.setdefault(partition_of(envelope.key), []).append(envelope)
+        await _all([self._c.append(partition, group) for partition, group in by_partition.items()])
+
+
+async def _all(calls: Sequence[Awaitable[object]]) -> None:
+    """Await every call, then raise the first failure: an answer must not leave calls running behind it."""
+    if len(calls) == 1:
+        await calls[0]
+        return
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+def key_header(request: BaseRequest) -> str | None:
+    """Return the Idempotency-Key header; raises 400 when it stands there twice."""
+    headers = request.headers
+    if "Idempotency-Key" not in headers:
+        return None
+    values = headers.getall("Idempotency-Key")
+    if len(values) > 1:
+        refuse("invalid_idempotency_key", "the Idempotency-Key header stands there twice")
+    return values[0]
+
+
+def _body(job: JobRequest, job_id: str, created_at: int) -> dict[str, Any]:
+    return present.created_job(
+        job_id, job.spec, fire_at=job.fire_at, max_retries=job.max_retries, created_at=created_at
+    )
+
+
+def _scheduled(
+    job: JobRequest, job_id: str, account: str, created_at: int, *, replay_of: str | None = None
+) -> Envelope:
+    spec: Spec = job.spec
+    return encode(
+        JobScheduled(
+            job_id=job_id,
+            account=account,
+            at=created_at,
+            spec=spec,
+            fire_at=job.fire_at,
+            max_retries=job.max_retries,
+            idempotency_key=job.idempotency_key,
+            replay_of=replay_of,
+        )
+    )

@@ -1,0 +1,195 @@
+"""Jobs: reading, listing and cancelling them, and what they have been through."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+from aiohttp.web import BaseRequest
+
+from libs.domain.job import JobState, JobStatus
+from libs.events import JobCancelRequested, Spec, encode, read
+from libs.events.ids import is_id, partition_of
+from libs.log.port import LogError, LogUnavailable
+from libs.runtime.crashpoint import crash_at
+from services.api.contract import present
+from services.api.contract.errors import ApiError, bad, not_found, outcome_unknown
+from services.api.handlers.context import CHANGE_S, Context, limit_of, list_parameters
+from services.api.handlers.timeline import records_at
+from services.api.http.auth import Identity
+from services.api.http.reply import Reply, json_reply, no_content
+from services.api.state.consistency import FRESH, STALE
+
+CANCEL_S: Final = 3.0  # bound on the owner's decision; it usually takes some 10 ms
+_STEP_S: Final = 0.1  # the row is looked at this often even when no progress is seen
+
+_log = structlog.get_logger("fliq.api")
+
+
+async def find_current(context: Context, account: str, job_id: str) -> tuple[JobState, Spec, bool]:
+    """
+    Return the account's job as the log has it by now, and whether that is so: False where the log could not be asked.
+
+    Raises 404, and 503 when the tables are too far behind.
+    """
+    if not is_id(job_id, "job"):
+        raise not_found("job")
+    found = await context.read_index.current(
+        partition_of(job_id), lambda: context.queries.get_job(account, job_id), lambda row: row[0].is_terminal
+    )
+    if found.row is None:
+        raise not_found("job")
+    state, spec = found.row
+    return state, spec, found.is_fresh
+
+
+class Jobs:
+    """The handlers for jobs that exist."""
+
+    def __init__(self, context: Context, *, cancel_s: float = CANCEL_S) -> None:
+        self._c = context
+        self._cancel_s = cancel_s
+
+    async def get(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
+        """GET /v1/jobs/{job_id}; when the tables cannot be made current, as they have it."""
+        account = identity.account
+        is_fresh = False
+        try:
+            state, spec, is_fresh = await find_current(self._c, account, job_id)
+        except (ApiError, LogError, TimeoutError) as error:
+            # Reads go on while the fold is behind or the log away; whoever finds nothing is told why that says nothing.
+            is_missing = isinstance(error, ApiError) and error.status == 404
+            row = None if is_missing else await self._c.queries.get_job(account, job_id)
+            if row is None:
+                raise
+            state, spec = row
+        return json_reply(200, present.job(state, spec), FRESH if is_fresh else STALE)
+
+    async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
+        """GET /v1/jobs."""
+        return await self._list(request, identity.account, None)
+
+    async def list_of_schedule(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
+        """GET /v1/schedules/{schedule_id}/jobs."""
+        if not is_id(schedule_id, "sched"):
+            raise not_found("schedule")
+        account = identity.account
+        found = await self._c.read_index.find(
+            partition_of(schedule_id), lambda: self._c.queries.get_schedule(account, schedule_id)
+        )
+        if found is None:
+            raise not_found("schedule")
+        return await self._list(request, account, schedule_id)
+
+    async def cancel(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
+        """DELETE /v1/jobs/{job_id}: 204 means that it never fires, 409 that its first attempt was admitted."""
+        ends_at = asyncio.get_running_loop().time() + CHANGE_S
+        state = (await self._find(identity.account, job_id))[0]
+        status: JobStatus = state.status
+        if status == JobStatus.SCHEDULED:
+            partition = partition_of(job_id)
+            envelope = encode(JobCancelRequested(job_id=job_id, at=self._c.clock.now()))
+            crash_at("api.before_cancel_append")
+            position = await self._c.append_change(partition, envelope, what="the cancellation")
+            crash_at("api.after_cancel_append")
+            status = await self._decided(job_id, partition, position, ends_at)
+            crash_at("api.after_cancel_decision")
+        if status == JobStatus.CANCELLED:
+            return no_content()
+        raise ApiError(409, "job_already_fired", "the job's first attempt is under way or done")
+
+    async def executions(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
+        """GET /v1/jobs/{job_id}/executions."""
+        _state, _spec, is_fresh = await self._find(identity.account, job_id, fresh=True)
+        rows = await self._c.queries.executions(identity.account, job_id)
+        return json_reply(200, {"executions": present.executions(job_id, rows)}, FRESH if is_fresh else STALE)
+
+    async def events(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
+        """GET /v1/jobs/{job_id}/events: the job's own records, read back from the log."""
+        async with asyncio.timeout(CHANGE_S):
+            return await self._events(identity.account, job_id)
+
+    async def _events(self, account: str, job_id: str) -> Reply:
+        state, _spec, is_fresh = await self._find(account, job_id, fresh=True)
+        if not is_fresh:
+            raise LogUnavailable("the log does not say where it ends")
+        partition = partition_of(job_id)
+        begin = await self._c.log.begin(partition)
+        # What was trimmed is gone from the timeline; the job object keeps what counts.
+        positions = [position for position in state.offsets if position >= begin]
+        events = [
+            present.timeline_entry(
+                read(partition, record.envelope), partition=partition, position=record.position, at=record.at
+            )
+            for record in await records_at(self._c.log, partition, positions)
+        ]
+        return json_reply(200, {"events": events})
+
+    async def _find(self, account: str, job_id: str, *, fresh: bool = False) -> tuple[JobState, Spec, bool]:
+        """
+        Return the account's job, and whether the tables are as new as the log. Raises 404.
+
+        *fresh* waits for the tables even when the row is there.
+        """
+        if not is_id(job_id, "job"):
+            raise not_found("job")
+        partition, is_fresh = partition_of(job_id), True
+        if fresh:
+            is_fresh = await self._c.read_index.partition(partition)
+            row = await self._c.queries.get_job(account, job_id)
+            if row is None and not is_fresh:
+                raise LogUnavailable("the log does not say where it ends")
+        else:
+            row = await self._c.read_index.find(partition, lambda: self._c.queries.get_job(account, job_id))
+        if row is None:
+            raise not_found("job")
+        state, spec = row
+        return state, spec, is_fresh
+
+    async def _list(self, request: BaseRequest, account: str, schedule_id: str | None) -> Reply:
+        parameters = list_parameters(request.query, "status")
+        limit = limit_of(parameters)
+        status = parameters.get("status")
+        if status is not None and status not in present.STATUSES_OF:
+            raise bad("invalid_status", f"status must be one of {', '.join(present.STATUSES_OF)}")
+        listing = f"jobs {schedule_id or ''} {status or ''}"
+        before = None
+        if "cursor" in parameters:
+            cursors = self._c.cursors
+            before = cursors.read(parameters["cursor"], kind="job", account=account, listing=listing)
+        is_fresh = await self._c.read_index.everywhere()
+        rows = await self._c.queries.list_jobs(
+            account,
+            statuses=present.STATUSES_OF[status] if status else None,
+            schedule_id=schedule_id,
+            limit=limit + 1,
+            before=before,
+        )
+        page = rows[:limit]
+        next_cursor = None
+        if len(rows) > limit:
+            next_cursor = self._c.cursors.write(page[-1][0].job_id, account=account, listing=listing)
+        found = {"jobs": [present.job_item(*row) for row in page], "next_cursor": next_cursor}
+        return json_reply(200, found, FRESH if is_fresh else STALE)
+
+    async def _decided(self, job_id: str, partition: int, position: int, ends_at: float) -> JobStatus:
+        """
+        Return the job's status once the owner decided about the cancellation at *position*, by *ends_at* of the loop's clock.
+
+        The decision stands behind the request in the log, so the row is looked at whenever the tables have moved on.
+        """
+        progress = self._c.progress
+        try:
+            async with asyncio.timeout_at(min(ends_at, asyncio.get_running_loop().time() + self._cancel_s)):
+                await progress.wait(partition, position, self._cancel_s)
+                while True:
+                    seen = progress.known(partition)
+                    status = await self._c.queries.job_status(job_id)
+                    # A row that is away for a moment (the server crashed, the owner folds again) has decided nothing.
+                    if status is not None and status != JobStatus.SCHEDULED:
+                        return status
+                    await progress.wait(partition, max(seen, position) + 1, _STEP_S)
+        except TimeoutError:
+            _log.warning("cancel_undecided", partition=partition)
+            raise outcome_unknown("the cancellation stands but is not decided yet; repeat the request") from None

@@ -1,0 +1,169 @@
+"""
+Schedules: cron rules that spawn jobs.
+
+A change (pause, resume, delete) is a fact in the log; the answer comes once the tables hold it, so that the next read
+of anybody sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+from aiohttp.web import BaseRequest
+
+from libs.domain import cron
+from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.events import (
+    Event,
+    ScheduleCreated,
+    ScheduleDeleted,
+    SchedulePaused,
+    ScheduleResumed,
+    Spec,
+    encode,
+)
+from libs.events.ids import is_id, partition_of
+from libs.log.port import LogUnavailable
+from libs.runtime.crashpoint import crash_at
+from services.api.contract import present, validation
+from services.api.contract.errors import ApiError, not_found, outcome_unknown
+from services.api.contract.json_body import parse
+from services.api.handlers.context import CHANGE_S, Context, limit_of, list_parameters
+from services.api.http.auth import Identity
+from services.api.http.reply import Reply, json_reply, no_content
+from services.api.http.request_body import read_json_body
+from services.api.http.trace import traceparent_of
+from services.api.state.consistency import FRESH, STALE
+
+_LISTING = "schedules"
+
+
+class Schedules:
+    """The handlers for schedules."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+
+    async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
+        """POST /v1/schedules."""
+        data = parse(await read_json_body(request))
+        now = self._c.clock.now()
+        wanted = validation.schedule_request(data, self._c.check_url, now, traceparent=traceparent_of(request))
+        self._c.gate.check_load()
+        if self._c.gate.daily_limit:
+            await self._c.gate.check_daily(identity.account)
+        partition = self._c.mint.partition(now)
+        event = ScheduleCreated(
+            schedule_id=self._c.mint.schedule_id(now, partition),
+            account=identity.account,
+            at=now,
+            spec=wanted.spec,
+            cron=wanted.cron,
+            next_run_at=wanted.first_run_at,
+            max_retries=wanted.max_retries,
+        )
+        await self._c.append(partition, [encode(event)])
+        crash_at("api.before_reply")
+        state = ScheduleState(
+            schedule_id=event.schedule_id,
+            account=event.account,
+            cron=event.cron,
+            created_at=now,
+            next_run_at=event.next_run_at,
+            changed_at=0,
+        )
+        return Reply(201, orjson.dumps(present.created_schedule(state, wanted.spec)))
+
+    async def get(self, _: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
+        """GET /v1/schedules/{schedule_id}."""
+        if not is_id(schedule_id, "sched"):
+            raise not_found("schedule")
+        # Not just what is there: tables that a crash set back a little may show what was before an acknowledged change.
+        found = await self._c.read_index.current(
+            partition_of(schedule_id),
+            lambda: self._c.queries.get_schedule(identity.account, schedule_id),
+            lambda row: row[0].status == ScheduleStatus.DELETED,
+        )
+        if found.row is None or found.row[0].status == ScheduleStatus.DELETED:
+            raise not_found("schedule")
+        return json_reply(200, present.schedule(*found.row), FRESH if found.is_fresh else STALE)
+
+    async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
+        """GET /v1/schedules."""
+        parameters = list_parameters(request.query)
+        limit = limit_of(parameters)
+        account = identity.account
+        before = None
+        if "cursor" in parameters:
+            cursors = self._c.cursors
+            before = cursors.read(parameters["cursor"], kind="sched", account=account, listing=_LISTING)
+        is_fresh = await self._c.read_index.everywhere()
+        rows = await self._c.queries.list_schedules(account, limit=limit + 1, before=before)
+        page = rows[:limit]
+        next_cursor = None
+        if len(rows) > limit:
+            next_cursor = self._c.cursors.write(page[-1][0].schedule_id, account=account, listing=_LISTING)
+        items = [present.schedule_item(*row) for row in page]
+        found = {"schedules": items, "next_cursor": next_cursor}
+        return json_reply(200, found, FRESH if is_fresh else STALE)
+
+    async def delete(self, _: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
+        """DELETE /v1/schedules/{schedule_id}."""
+        await self._find(identity.account, schedule_id)
+        await self._change(ScheduleDeleted(schedule_id=schedule_id, at=self._c.clock.now()), schedule_id)
+        return no_content()
+
+    async def pause(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
+        """POST /v1/schedules/{schedule_id}/pause; pausing what is paused changes nothing."""
+        await _no_body(request)
+        state, spec = await self._find(identity.account, schedule_id, fresh=True)
+        if state.status == ScheduleStatus.ACTIVE:
+            await self._change(SchedulePaused(schedule_id=schedule_id, at=self._c.clock.now()), schedule_id)
+            state, spec = await self._find(identity.account, schedule_id)
+        return json_reply(200, present.schedule(state, spec))
+
+    async def resume(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
+        """POST /v1/schedules/{schedule_id}/resume; it goes on from now, what was missed meanwhile is not made up for."""
+        await _no_body(request)
+        state, spec = await self._find(identity.account, schedule_id, fresh=True)
+        if state.status == ScheduleStatus.PAUSED:
+            now = self._c.clock.now()
+            next_run_at = cron.next_after(cron.parse(state.cron), now)
+            if next_run_at is None:
+                raise ApiError(409, "schedule_never_fires", "cron has no instant within the next 5 years")
+            await self._change(ScheduleResumed(schedule_id=schedule_id, at=now, next_run_at=next_run_at), schedule_id)
+            state, spec = await self._find(identity.account, schedule_id)
+        return json_reply(200, present.schedule(state, spec))
+
+    async def _find(self, account: str, schedule_id: str, *, fresh: bool = False) -> tuple[ScheduleState, Spec]:
+        """
+        Return the account's schedule; raises 404.
+
+        *fresh* waits for the tables, for who does nothing when the schedule is as asked for already: a change that is in the
+        log and not in the tables would undo that.
+        """
+        if not is_id(schedule_id, "sched"):
+            raise not_found("schedule")
+        partition = partition_of(schedule_id)
+        if fresh and not await self._c.read_index.partition(partition):
+            raise LogUnavailable("the log does not say where it ends")
+        row = await self._c.read_index.find(partition, lambda: self._c.queries.get_schedule(account, schedule_id))
+        if row is None or row[0].status == ScheduleStatus.DELETED:
+            raise not_found("schedule")
+        state, spec = row
+        return state, spec
+
+    async def _change(self, event: Event, schedule_id: str) -> None:
+        partition = partition_of(schedule_id)
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + CHANGE_S
+        position = await self._c.append_change(partition, encode(event), what="the change")
+        if not await self._c.read_index.applied(partition, position, wait_s=ends_at - loop.time()):
+            raise outcome_unknown("the change is recorded but not in force yet; read the schedule again")
+
+
+async def _no_body(request: BaseRequest) -> None:
+    raw = await read_json_body(request)
+    if raw:
+        validation.empty_request(parse(raw))

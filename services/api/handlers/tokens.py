@@ -1,0 +1,85 @@
+"""
+Tokens: making, listing and revoking API tokens. The secret is shown once, in the answer that makes it.
+
+A token can only make tokens of its own account, with scopes that it has itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp.web import BaseRequest
+
+from libs.store.control.accounts import Token
+from services.api.contract.errors import ApiError, not_found
+from services.api.contract.instants import render_instant
+from services.api.contract.json_body import parse
+from services.api.contract.validation import token_request
+from services.api.handlers.context import Context
+from services.api.http.auth import Authenticator, Identity, new_token, token_hash
+from services.api.http.reply import Reply, json_reply, no_content
+from services.api.http.request_body import read_json_body
+from services.api.state.ports import Accounts
+
+
+class Tokens:
+    """The handlers for tokens."""
+
+    def __init__(self, context: Context, accounts: Accounts, authenticator: Authenticator, *, pepper: bytes) -> None:
+        self._c = context
+        self._accounts = accounts
+        self._authenticator = authenticator
+        self._pepper = pepper
+
+    async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
+        """POST /v1/tokens."""
+        raw = await read_json_body(request)
+        now = self._c.clock.now()
+        wanted = token_request(parse(raw) if raw else {}, now)
+        if not identity.scopes.issuperset(wanted.scopes):
+            raise ApiError(403, "forbidden", "a token cannot make one with scopes that it lacks itself")
+        secret = new_token(self._c.mint.secret)
+        token = Token(
+            token_id="tok_" + self._c.mint.secret(10).hex(),
+            account=identity.account,
+            name=wanted.name,
+            scopes=frozenset(wanted.scopes),
+            last_four=secret[-4:],
+            created_at=now,
+            expires_at=wanted.expires_at,
+        )
+        if not await self._accounts.add_token(token, token_hash(self._pepper, secret)):
+            raise ApiError(
+                409, "too_many_tokens", "the account has as many tokens as can be; revoke those it needs no more"
+            )
+        return json_reply(201, _shown(token) | {"token": secret}, {"Cache-Control": "no-store"})
+
+    async def list(self, _: BaseRequest, identity: Identity, __: str) -> Reply:
+        """GET /v1/tokens."""
+        tokens = await self._accounts.tokens(identity.account)
+        return json_reply(200, {"tokens": [_shown(token) for token in tokens]})
+
+    async def revoke(self, _: BaseRequest, identity: Identity, token_id: str) -> Reply:
+        """DELETE /v1/tokens/{token_id}: refused here at once, on every replica within 5 s."""
+        if (
+            not token_id.startswith("tok_")
+            or len(token_id) > 64
+            or not token_id[4:].isalnum()
+            or not token_id.isascii()
+        ):
+            raise not_found("token")
+        if not await self._accounts.revoke(identity.account, token_id):
+            raise not_found("token")
+        self._authenticator.forget(token_id)
+        return no_content()
+
+
+def _shown(token: Token) -> dict[str, Any]:
+    return {
+        "id": token.token_id,
+        "name": token.name,
+        "scopes": sorted(token.scopes),
+        "last_four": token.last_four,
+        "created_at": render_instant(token.created_at),
+        "expires_at": None if token.expires_at is None else render_instant(token.expires_at),
+    }

@@ -1,0 +1,1 @@
+"""HTTP: the server, requests and answers, tokens, and the table of routes."""

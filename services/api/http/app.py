@@ -1,0 +1,223 @@
+"""
+App: from a request to its handler and back.
+
+`ROUTES` is the table of everything the API serves; the OpenAPI document is tested against it. Finding a route is one or
+two dictionary look-ups on the raw path: nothing is decoded, so there is one spelling of every path.
+
+Order of judgement: route (404), method (405), token (401), scope (403), then the handler. Whatever a handler raises
+becomes an answer in the contract's shape: `ApiError` as it says, an outage of the log or the tables 503, anything else
+500 and one log line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+import structlog
+from aiohttp.web import BaseRequest
+
+from libs.log.port import LogError
+from libs.runtime.telemetry.trace_context import accept
+from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
+from libs.store.errors import StoreUnavailable
+from services.api.contract.errors import ApiError, not_found, unavailable
+from services.api.http.auth import Authenticator, Identity, unauthorized
+from services.api.http.reply import Reply, error_reply
+from services.api.http.request_body import BodyRefused
+from services.api.http.trace import note_span, trace_of
+
+_log = structlog.get_logger("fliq.api")
+
+Handler = Callable[[BaseRequest, Identity, str], Awaitable[Reply]]
+
+
+class Route(NamedTuple):
+    """
+    One row of the table.
+
+    Args:
+        method: the HTTP method.
+        path: the path, with `{...}` for an id.
+        scope: the scope a token needs, empty for everybody.
+        name: under which the wiring gives the handler.
+    """
+
+    method: str
+    path: str
+    scope: str
+    name: str
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("POST", "/v1/jobs", "write", "job.create"),
+    Route("GET", "/v1/jobs", "read", "job.list"),
+    Route("POST", "/v1/jobs/batch", "write", "job.create_batch"),
+    Route("GET", "/v1/jobs/{job_id}", "read", "job.get"),
+    Route("DELETE", "/v1/jobs/{job_id}", "write", "job.cancel"),
+    Route("GET", "/v1/jobs/{job_id}/executions", "read", "job.executions"),
+    Route("GET", "/v1/jobs/{job_id}/events", "read", "job.events"),
+    Route("POST", "/v1/jobs/{job_id}/replay", "write", "job.replay"),
+    Route("POST", "/v1/schedules", "write", "schedule.create"),
+    Route("GET", "/v1/schedules", "read", "schedule.list"),
+    Route("GET", "/v1/schedules/{schedule_id}", "read", "schedule.get"),
+    Route("DELETE", "/v1/schedules/{schedule_id}", "write", "schedule.delete"),
+    Route("POST", "/v1/schedules/{schedule_id}/pause", "write", "schedule.pause"),
+    Route("POST", "/v1/schedules/{schedule_id}/resume", "write", "schedule.resume"),
+    Route("GET", "/v1/schedules/{schedule_id}/jobs", "read", "schedule.jobs"),
+    Route("POST", "/v1/tokens", "write", "token.create"),
+    Route("GET", "/v1/tokens", "read", "token.list"),
+    Route("DELETE", "/v1/tokens/{token_id}", "write", "token.revoke"),
+    Route("GET", "/v1/signing-secret", "read", "signing_secret.get"),
+    Route("POST", "/v1/signing-secret/rotate", "write", "signing_secret.rotate"),
+    Route("GET", "/v1/openapi.json", "", "openapi.get"),
+)
+NOBODY: Final = Identity("", "", frozenset(), None)
+
+
+class Observe(Protocol):
+    """Told of every answer: the route's path template, the method, the status and the seconds it took."""
+
+    def __call__(self, route: str, method: str, status: int, seconds: float, /) -> None: ...
+
+
+class _Bound(NamedTuple):
+    scope: str
+    handler: Handler
+    path: str
+
+
+class App:
+    """Answers requests. *handlers* by the names in `ROUTES`; *now_s* is a monotonic clock for *observe*."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        handlers: Mapping[str, Handler],
+        *,
+        observe: Observe,
+        now_s: Callable[[], float],
+        tracing: Tracing = NO_TRACING,
+    ) -> None:
+        self._tracing = tracing
+        self._authenticator = authenticator
+        self._observe = observe
+        self._now_s = now_s
+        # "/v1/jobs" -> methods, and ("jobs", "executions") -> methods for paths with an id between the two.
+        self._fixed: dict[str, dict[str, _Bound]] = {}
+        self._by_id: dict[tuple[str, str], dict[str, _Bound]] = {}
+        for route in ROUTES:
+            bound = _Bound(route.scope, handlers[route.name], route.path)
+            before, brace, after = route.path.partition("/{")
+            if not brace:
+                methods = self._fixed.setdefault(route.path, {})
+            else:
+                action = after.partition("}")[2].removeprefix("/")
+                methods = self._by_id.setdefault((before.removeprefix("/v1/"), action), {})
+            methods[route.method] = bound
+            if route.method == "GET":
+                methods["HEAD"] = bound
+
+    async def handle(self, request: BaseRequest) -> Reply:
+        """Answer *request*; never raises but for cancellation."""
+        tracing = self._tracing
+        if not tracing.is_on:
+            return (await self._answer(request))[0]
+        parent = accept(request.headers.getall("traceparent", _NONE))
+        span = tracing.start("request", "server", parent=parent, seed="", attributes={})
+        note_span(request, span)
+        reply: Reply | None = None
+        route = "unknown"
+        try:
+            reply, route = await self._answer(request)
+        finally:
+            status = 500 if reply is None else reply.status
+            span.end(
+                name=f"{request.method} {route}" if route != "unknown" else "unknown",
+                error=str(status) if status >= 500 else None,
+                http__route=route,
+                http__response__status_code=status,
+            )
+        return reply
+
+    async def _answer(self, request: BaseRequest) -> tuple[Reply, str]:
+        began_at = self._now_s()
+        route = "unknown"
+        try:
+            bound, item_id = self._route(request)
+            route = bound.path
+            identity = await self._identify(request, bound.scope) if bound.scope else NOBODY
+            reply = await bound.handler(request, identity, item_id)
+        except ApiError as error:
+            reply = error_reply(error, is_last=isinstance(error, BodyRefused))
+        except (LogError, StoreUnavailable, TimeoutError) as error:
+            _log.warning(
+                "request_unavailable",
+                route=route,
+                trace_id=trace_of(request),
+                reason=f"{type(error).__name__}: {error}"[:200],
+            )
+            reply = error_reply(unavailable())
+        except Exception as error:  # noqa: BLE001 - the caller gets an answer, and the log the defect
+            if request.transport is None and isinstance(error, ConnectionError):
+                # The peer hung up while its body was being read: there is nobody to answer, and nothing is wrong here.
+                reply = error_reply(ApiError(400, "invalid_request", "the body did not arrive"), is_last=True)
+            else:
+                _log.error("request_crashed", route=route, trace_id=trace_of(request), exc_info=error)
+                reply = error_reply(ApiError(500, "internal_error", "something went wrong on our end"))
+        self._observe(route, request.method, reply.status, self._now_s() - began_at)
+        return reply, route
+
+    def _route(self, request: BaseRequest) -> tuple[_Bound, str]:
+        path = request._message.path
+        mark = path.find("?")
+        if mark >= 0:
+            path = path[:mark]
+        if path[:1] != "/":
+            path = _path_of(path)
+        item_id = ""
+        methods = self._fixed.get(path)
+        if methods is None:
+            methods, item_id = self._find(path)
+        bound = methods.get(request.method)
+        if bound is None:
+            allow = ", ".join(sorted(methods))
+            raise ApiError(405, "method_not_allowed", f"this route knows {allow}", {"Allow": allow})
+        return bound, item_id
+
+    def _find(self, path: str) -> tuple[dict[str, _Bound], str]:
+        if not path.startswith("/v1/"):
+            raise not_found("route")
+        parts = path[4:].split("/", 3)
+        if len(parts) == 2 and parts[1]:
+            methods = self._by_id.get((parts[0], ""))
+        elif len(parts) == 3 and parts[1] and parts[2]:
+            methods = self._by_id.get((parts[0], parts[2]))
+        else:
+            methods = None
+        if methods is None:
+            raise not_found("route")
+        return methods, parts[1]
+
+    async def _identify(self, request: BaseRequest, scope: str) -> Identity:
+        values = request.headers.getall("Authorization", _NONE)
+        if len(values) > 1:
+            raise unauthorized("the Authorization header stands there twice")
+        header = values[0] if values else None
+        identity = self._authenticator.remembered(header) if header is not None else None
+        if identity is None:
+            identity = await self._authenticator.identify(header)
+        if scope not in identity.scopes:
+            raise ApiError(403, "forbidden", f"the API token does not have the scope `{scope}`")
+        return identity
+
+
+def _path_of(target: str) -> str:
+    """Return the path of a request target in absolute form, which proxies send and servers must take (RFC 9112 §3.2.2)."""
+    scheme, mark, rest = target.partition("://")
+    if not mark or scheme.lower() not in ("http", "https"):
+        return target
+    return "/" + rest.partition("/")[2]
+
+
+_NONE: Final[Any] = ()

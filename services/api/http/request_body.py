@@ -1,0 +1,91 @@
+"""
+Request body: reading it with a bound on size and time.
+
+A small body arrives with its header and is there when the handler starts: no wait, no timer. Everything else is read
+piece by piece against both bounds. Compressed bodies are refused, so what is counted is what is parsed.
+"""
+
+import asyncio
+from typing import Final
+
+from aiohttp.web import BaseRequest, RequestPayloadError
+
+from services.api.contract.errors import ApiError, bad
+
+BODY_MAX: Final = 1_048_576  # bytes
+BODY_READ_S: Final = 15.0
+
+# The form type is what curl's `-d` announces by itself: such a body is read as JSON too, and refused if it is none.
+_CONTENT_TYPES: Final = frozenset(
+    {
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/json;charset=utf-8",
+        "application/x-www-form-urlencoded",
+    }
+)
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class BodyRefused(ApiError):
+    """A body that was not read to its end: the connection cannot go on behind it."""
+
+
+async def read_json_body(request: BaseRequest, *, timeout_s: float = BODY_READ_S) -> bytes:
+    """
+    Return the body of *request*, announced as JSON; empty when there is none.
+
+    Raises:
+        ApiError: 400 for another type, coding or broken framing.
+        BodyRefused: 408 when it does not come in time, 413 when it is too long.
+    """
+    payload = request.content
+    if "Transfer-Encoding" in request.headers and request.headers["Transfer-Encoding"].lower() != "chunked":
+        raise BodyRefused(400, "invalid_content_type", "a body in another transfer coding than chunked is not taken")
+    try:
+        body = payload.read_nowait() if payload.is_eof() else await _read_slowly(request, timeout_s)
+    except RequestPayloadError:
+        raise BodyRefused(400, "invalid_request", "the body is not framed as its header says") from None
+    if len(body) > BODY_MAX:
+        raise _too_large()
+    if body:
+        headers = request.headers
+        content_type = headers.get("Content-Type")
+        if content_type is not None and content_type not in _CONTENT_TYPES and not _is_json(content_type):
+            raise bad("invalid_content_type", "Content-Type must be application/json, in UTF-8")
+        if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
+            raise bad("invalid_content_type", "a compressed body is not taken")
+    return body
+
+
+async def _read_slowly(request: BaseRequest, timeout_s: float) -> bytes:
+    length = request.headers.get("Content-Length")
+    if length is not None and length.isdecimal() and int(length) > BODY_MAX:
+        raise _too_large()
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(_CONTINUE)
+    payload = request.content
+    pieces = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            while piece := await payload.readany():
+                size += len(piece)
+                if size > BODY_MAX:
+                    raise _too_large()
+                pieces.append(piece)
+    except TimeoutError:
+        raise BodyRefused(408, "request_timeout", f"the body did not arrive within {timeout_s:g} s") from None
+    return b"".join(pieces)
+
+
+def _too_large() -> BodyRefused:
+    return BodyRefused(413, "payload_too_large", f"the body must be at most {BODY_MAX:,} bytes")
+
+
+def _is_json(content_type: str) -> bool:
+    media, _, parameters = content_type.partition(";")
+    if media.strip().lower() != "application/json":
+        return False
+    name, _, charset = parameters.strip().lower().partition("=")
+    return not name or (name == "charset" and charset.strip('"') in ("utf-8", "utf8"))

@@ -1,0 +1,220 @@
+"""
+Server: aiohttp's HTTP protocol, hardened, and the listening socket.
+
+Theory of operation
+
+aiohttp parses (llhttp, in C) and frames; this module changes four things about its `RequestHandler`:
+
+    errors     what the parser refuses, and what escapes a handler, is answered in the contract's JSON shape
+    silence    a connection must bring a complete header within `HEADER_READ_S` of its first byte (or of being opened), may idle
+               for `KEEP_ALIVE_S` between requests, and must take its answer within `WRITE_S`; body reads have a bound of their own
+    limits     at most `connections_max` connections; one beyond is told 503 and closed; at most `RAW_MAX` bytes belong to
+               one request, chunk framing and what follows a refusal included: the parser skips chunk extensions without end
+    cost       no access log, no router, no Response objects; the Date header is made four times a second, not per answer
+
+Deadlines cost nothing per request: each connection carries one number, and one task looks at all of them every
+`SWEEP_S`.
+
+Source: aiohttp 3.14 web_protocol.py and _http_parser.pyx.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from typing import Any, Final, cast
+
+import structlog
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web import BaseRequest, StreamResponse
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_server import Server as AiohttpServer
+
+from services.api.contract.errors import ApiError, unavailable
+from services.api.http.reply import Reply, error_reply
+
+HEADER_READ_S: Final = 5.0
+KEEP_ALIVE_S: Final = 75.0  # a little longer than the usual 60 s of proxies, so that they close first
+WRITE_S: Final = 30.0
+LINGER_S: Final = 2.0  # how long the rest of a refused body is read and dropped, so that the peer sees the answer
+SWEEP_S: Final = 0.25
+LINE_MAX: Final = 8190  # bytes of the request target
+FIELD_MAX: Final = (
+    8191  # bytes of one header; differs from LINE_MAX so that the parser's error tells which was too long
+)
+HEADERS_MAX: Final = 128
+RAW_MAX: Final = (
+    64 * 1024 * 1024
+)  # bytes; far above any body we take, so that senders of large ones still see their 413
+BACKLOG: Final = 1024
+CONNECTIONS_MIN: Final = 16
+
+Handle = Callable[[BaseRequest], Awaitable[Reply]]
+
+_log = structlog.get_logger("fliq.api")
+
+
+class Connection(RequestHandler):
+    """One connection: aiohttp's protocol with deadlines and JSON errors."""
+
+    __slots__ = ("_raw_bytes", "_seen_count", "deadline", "owner")
+
+    def __init__(self, owner: HttpServer, **options: Any) -> None:
+        super().__init__(owner, **options)
+        self.owner = owner
+        self.deadline = math.inf
+        self._seen_count = 0
+        self._raw_bytes = 0  # since the last header
+
+    @property
+    def date_line(self) -> bytes:
+        """The Date header's line."""
+        return self.owner.date_line
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or turn it away when there are too many."""
+        if self.owner.is_full:
+            self.transport = cast(asyncio.Transport, transport)
+            self._force_close = True
+            self.transport.write(_TURNED_AWAY)
+            self.transport.close()
+            return
+        super().connection_made(transport)
+        self.deadline = self._loop.time() + HEADER_READ_S - SWEEP_S
+
+    def data_received(self, data: bytes) -> None:
+        """Parse *data*; watch over headers that come in pieces."""
+        super().data_received(data)
+        if self._request_count != self._seen_count:
+            self._seen_count = self._request_count
+            self.deadline = math.inf
+            self._raw_bytes = 0
+            return
+        self._raw_bytes += len(data)
+        if self._raw_bytes > RAW_MAX:
+            self.force_close()
+        elif self._waiter is not None and self.deadline == math.inf and not self._messages:
+            self.deadline = self._loop.time() + HEADER_READ_S - SWEEP_S
+
+    async def drain(self) -> None:
+        """Wait until the peer took what was written, for `WRITE_S` at most: then the sweep closes the connection."""
+        self.deadline = self._loop.time() + WRITE_S
+        await self._drain_helper()
+        self.deadline = math.inf
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> StreamResponse:
+        """Return the answer to what the parser refused, or to a defect of ours; the connection is closed behind it."""
+        if status >= 500:
+            _log.error("request_crashed", exc_info=exc)
+            error = ApiError(500, "internal_error", "something went wrong on our end")
+        else:
+            error = _protocol_error(exc)
+        # A Reply has what aiohttp's connection asks of a response.
+        return cast(StreamResponse, error_reply(error, is_last=True))
+
+
+class HttpServer(AiohttpServer):
+    """The factory of connections, and their bookkeeping."""
+
+    def __init__(self, handle: Handle, *, connections_max: int, now_s: Callable[[], float]) -> None:
+        """Serve every request with *handle*, which never raises; *now_s* is the wall clock for Date headers."""
+        super().__init__(cast(Any, handle))
+        self._connections_max = connections_max
+        self._now_s = now_s
+        self.date_line = b""
+        self._sweeper: asyncio.Task[None] | None = None
+        self._listener: asyncio.Server | None = None
+        self._tick()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further connection is taken."""
+        return len(self._connections) >= self._connections_max
+
+    def __call__(self) -> RequestHandler:
+        """Return the protocol for a new connection."""
+        return Connection(
+            self,
+            loop=self._loop,
+            keepalive_timeout=KEEP_ALIVE_S,
+            access_log=None,
+            max_line_size=LINE_MAX,
+            max_field_size=FIELD_MAX,
+            max_headers=HEADERS_MAX,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+        )
+
+    async def listen(self, host: str, port: int) -> int:
+        """Open the socket and return the port, which is the given one unless that was 0; raises OSError."""
+        self._listener = await self._loop.create_server(self, host, port, backlog=BACKLOG)
+        self._sweeper = asyncio.create_task(self._sweep_forever(), name="api-sweep")
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    async def close(self, timeout_s: float) -> None:
+        """Take no more connections, let requests under way end within *timeout_s*, close the rest; may be called twice."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+        self.pre_shutdown()
+        await self.shutdown(timeout_s)
+        if listener is not None:
+            await listener.wait_closed()
+        sweeper, self._sweeper = self._sweeper, None
+        if sweeper is not None:
+            sweeper.cancel()
+            await asyncio.gather(sweeper, return_exceptions=True)
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self._tick()
+
+    def _tick(self) -> None:
+        self.date_line = f"Date: {formatdate(self._now_s(), usegmt=True)}\r\n".encode()
+        now = self._loop.time()
+        for connection in [c for c in self._connections if cast(Connection, c).deadline < now]:
+            connection.force_close()
+
+
+def connections_within(wanted: int, files_max: int) -> int:
+    """
+    Return how many of *wanted* connections a process may take that can open *files_max* files.
+
+    Half: the other half is for calls, the database and the log, which must go on when callers crowd in.
+    """
+    return min(wanted, max(files_max // 2, CONNECTIONS_MIN)) if files_max > 0 else wanted
+
+
+def _protocol_error(error: BaseException | None) -> ApiError:
+    if isinstance(error, LineTooLong):
+        if error.args[1] == LINE_MAX:
+            return ApiError(414, "uri_too_long", f"the request target is longer than {LINE_MAX:,} bytes")
+        return ApiError(431, "headers_too_large", f"a header is longer than {FIELD_MAX:,} bytes")
+    text = str(getattr(error, "message", ""))
+    if text.startswith("Too many headers"):
+        return ApiError(431, "headers_too_large", f"more than {HEADERS_MAX} headers")
+    # Only the first line: what follows in the parser's message quotes the request, secrets included.
+    reason = text.split("\n", 1)[0].split(":", 1)[0][:100].strip()
+    return ApiError(
+        400, "invalid_request", f"not a valid HTTP request: {reason}" if reason else "not a valid HTTP request"
+    )
+
+
+def _turned_away() -> bytes:
+    reply = error_reply(unavailable("too many connections"), is_last=True)
+    retry_after = reply.headers["Retry-After"]
+    head = f"HTTP/1.1 503 Service Unavailable\r\nRetry-After: {retry_after}\r\nConnection: close\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(reply.body)}\r\n\r\n"
+    return head.encode() + reply.body
+
+
+_TURNED_AWAY: Final = _turned_away()

@@ -1,0 +1,121 @@
+"""
+Gate: when new work is not taken, although it is well-formed.
+
+Two reasons. The tables are far behind the log, in every partition: what is accepted now could not be listed, cancelled or fired
+in time, so callers are asked to come back (503). Or the account has used up its executions of the day (429); what was accepted
+before is not touched by that.
+
+While it is some partitions only (one is halted, has no owner, or no broker that leads it), new work goes to the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+
+import structlog
+
+from libs.log.port import Log
+from libs.store.errors import StoreUnavailable
+from services.api.contract.errors import ApiError, unavailable
+from services.api.contract.instants import next_midnight, utc_day
+from services.api.state.log_ends import ends_of
+from services.api.state.ports import Progress, Queries
+
+LAG_MAX: Final = 200_000  # records in the log and not yet in the tables, over all partitions
+LOOK_S: Final = 0.25
+_NEAR: Final = 1000  # executions left below which every create looks at the table
+_REMEMBER_MS: Final = 1000
+_ACCOUNTS_MAX: Final = 10_000
+
+_log = structlog.get_logger("fliq.api")
+
+
+class Now(Protocol):
+    """The wall clock."""
+
+    def now(self) -> int: ...
+
+
+class Gate:
+    """Says whether new jobs and schedules are taken. *daily_limit* 0 means none."""
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        progress: Progress,
+        queries: Queries,
+        clock: Now,
+        daily_limit: int,
+        partition_count: int,
+        lag_max: int = LAG_MAX,
+    ) -> None:
+        self._log = log
+        self._progress = progress
+        self._queries = queries
+        self._clock = clock
+        self._partitions = range(partition_count)
+        self.avoided: frozenset[int] = frozenset()  # partitions in which new work would wait
+        self._lag_max = lag_max // partition_count
+        self._used: dict[str, tuple[int, int]] = {}  # account -> (looked at, executions then)
+        self.daily_limit = daily_limit
+        self.is_overloaded = False
+
+    def check_load(self) -> None:
+        """Raise 503 while the tables are too far behind."""
+        if self.is_overloaded:
+            raise unavailable("Fliq is catching up with accepted jobs, try again")
+
+    async def check_daily(self, account: str) -> None:
+        """Raise 429 when *account* has used up its day; call only where `daily_limit` is set."""
+        now = self._clock.now()
+        if await self._executions(account, now) >= self.daily_limit:
+            retry_after_s = -(-(next_midnight(now) - now) // 1000)
+            message = f"the account's {self.daily_limit:,} executions of this UTC day are used up"
+            raise ApiError(429, "daily_limit_reached", message, {"Retry-After": str(retry_after_s)})
+
+    async def _executions(self, account: str, now: int) -> int:
+        looked_at, used = self._used.get(account, (0, self.daily_limit))
+        # Far from the limit a second-old number is good enough; a new day starts with a new look, and so does a clock put back.
+        is_fresh = 0 <= now - looked_at < _REMEMBER_MS and utc_day(looked_at) == utc_day(now)
+        if is_fresh and self.daily_limit - used > _NEAR:
+            return used
+        used = await self._queries.usage(account, utc_day(now))
+        if len(self._used) >= _ACCOUNTS_MAX:
+            self._used.clear()
+        self._used[account] = (now, used)
+        return used
+
+    async def look(self) -> None:
+        """Look once at how far the tables are behind."""
+        ends = await ends_of(self._log, self._partitions, LOOK_S * 4)
+        if not ends:
+            return  # a log that does not answer refuses appends by itself; the last look stands
+        wanted = {p: end - 1 - self._lag_max for p, end in ends.items()}
+        due = {p: position for p, position in wanted.items() if position > self._progress.known(p)}
+        # Waiting, rather than comparing, also brings the watch up to date in a process that folds nothing itself.
+        behind: set[int] = set()
+        if due and not await self._progress.wait_all(due, LOOK_S):
+            behind = {p for p, position in due.items() if position > self._progress.known(p)}
+        was_avoided, self.avoided = self.avoided, frozenset(behind | set(self._partitions) - ends.keys())
+        was, self.is_overloaded = self.is_overloaded, len(self.avoided) == len(self._partitions)
+        if was != self.is_overloaded:
+            _log.warning("load_changed", status="overloaded" if self.is_overloaded else "normal")
+        elif was_avoided != self.avoided and not was:
+            _log.warning("partitions_avoided", partitions=sorted(self.avoided))
+
+    async def look_forever(self) -> None:
+        """Look again and again until cancelled."""
+        is_broken = False
+        while True:
+            try:
+                await self.look()
+                is_broken = False
+            except StoreUnavailable:
+                pass  # the last look stands
+            except Exception:  # noqa: BLE001 - a defect is said once; without looks this replica would be unready for good
+                if not is_broken:
+                    _log.exception("look_failed")
+                is_broken = True
+            await asyncio.sleep(LOOK_S)

@@ -1,0 +1,1 @@
+"""Dev: for a developer's machine: the services as processes of their own, and the demonstration."""

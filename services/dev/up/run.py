@@ -1,0 +1,284 @@
+"""Run: PostgreSQL, then all processes; until a signal, then the reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
+from libs.runtime.embedded_postgres.server import EmbeddedPostgres
+from libs.runtime.lockfile import LockFile
+from libs.runtime.settings.settings import Settings, SettingsError
+from libs.store.errors import StoreUnavailable
+from libs.store.schema.databases import ensure_database
+from services.dev.up.child import PROBE_S, KeptChild, how, shown
+from services.dev.up.plan import Child, LogPlace, children, in_database
+from services.process.resources import StartError
+
+DRAIN_S: Final = 32.0  # a call under way takes 30 s at most
+HURRY_S: Final = 1.5
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+KAFKA_ADDRESS: Final = Path("kafka") / "address"  # in the data directory, written by `make kafka-up`
+CONNECT_S: Final = 2.0
+
+
+def say(line: str) -> None:
+    """Write one line for the terminal, now."""
+    try:
+        sys.stdout.write(f"fliq: {line}\n")
+        sys.stdout.flush()
+    except OSError:
+        pass  # the terminal is gone; that is no reason to leave processes behind
+
+
+class Up:
+    """All processes of one `make up`."""
+
+    def __init__(self, settings: Settings, counts: Mapping[str, int], environ: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._counts = counts
+        self._environ = {"FLIQ_LOG_FORMAT": "console", **{k: v for k, v in environ.items() if v.strip()}}
+        self._ending = asyncio.Event()
+        self._killing = asyncio.Event()
+        self._status = 0
+        self._kept: list[KeptChild] = []
+
+    async def run(self) -> int:
+        """
+        Start, keep and end all of it; returns the exit code.
+
+        Raises:
+            StartError, SettingsError: one line says what is wrong.
+        """
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._signalled, number)
+        try:
+            async with AsyncExitStack() as stack:
+                await self._run(stack)
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+        return self._status
+
+    async def _run(self, stack: AsyncExitStack) -> None:
+        place = find_log(self._settings)
+        planned = children(self._settings, self._counts, {})
+        self._lock(stack)
+        await end_leftovers(self._settings.data_dir / "up")
+        for child in planned:
+            check_ports(self._settings.host, child)
+        own = await self._database(place, stack)
+        if place.bootstrap is not None:
+            own["FLIQ_KAFKA_BOOTSTRAP"] = place.bootstrap
+        if self._ending.is_set():
+            return
+        http = await stack.enter_async_context(
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_S), trust_env=False)
+        )
+        self._kept = [KeptChild(child, self._environ, say) for child in children(self._settings, self._counts, own)]
+        keeping = {asyncio.create_task(child.keep(http), name=child.name): child for child in self._kept}
+        greeting = asyncio.create_task(self._greet())
+        try:
+            await self._watch(keeping)
+        finally:
+            await _cancelled(greeting)
+            await self._end(keeping)
+
+    async def _watch(self, keeping: Mapping[asyncio.Task[int | None], KeptChild]) -> None:
+        """Return when it is to end: told so, one that never got ready, or none left."""
+        told = asyncio.create_task(self._ending.wait())
+        left = set(keeping)
+        try:
+            while left and not told.done():
+                done, _ = await asyncio.wait({*left, told}, return_when=asyncio.FIRST_COMPLETED)
+                for task in left & done:
+                    left.discard(task)
+                    child, status = keeping[task], task.result()
+                    if status is not None and not child.was_ready.is_set():
+                        self._failed(child, status)
+                        return
+            if not told.done():
+                say("no process is left")
+                self._status = 1
+        finally:
+            await _cancelled(told)
+
+    async def _greet(self) -> None:
+        """Wait until all are ready, then show what an API printed: at the first start one of them has made a token."""
+        for child in self._kept:
+            await child.was_ready.wait()
+        printed = [bytes(child.printed) for child in self._kept if child.planned.role == "api"]
+        for text in sorted(printed, key=lambda text: b"TOKEN=" not in text)[:1]:
+            sys.stdout.write(text.decode("utf-8", "replace"))
+            sys.stdout.flush()
+
+    def _failed(self, child: KeptChild, status: int) -> None:
+        say(
+            f"{child.name} {how(status)} before it was ready; everything stops. Its log, {shown(child.planned.log_file)}:"
+        )
+        for line in child.last_lines():
+            sys.stdout.write(f"    {line}\n")
+        self._status = 1
+
+    async def _end(self, keeping: Mapping[asyncio.Task[int | None], KeptChild]) -> None:
+        """Drain all processes together; hurry those that take too long, and kill on a second signal."""
+        count = sum(child.is_running for child in self._kept)
+        for child in self._kept:
+            child.end()
+        if count:
+            say(f"stopping {count} processes: work under way ends, in {DRAIN_S:g} s at most; Ctrl-C again kills them")
+        ended = asyncio.ensure_future(asyncio.wait(keeping))
+        killing = asyncio.create_task(self._killing.wait())
+        for timeout_s, number in ((DRAIN_S, signal.SIGTERM), (HURRY_S, signal.SIGKILL)):
+            await asyncio.wait([ended, killing], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            for child in self._kept:
+                if child.is_running:
+                    if not killing.done():
+                        say(f"{child.name} does not end in time")
+                    child.end(signal.SIGKILL if killing.done() else number)
+        await ended
+        await _cancelled(killing)
+        if not self._killing.is_set():
+            for child in self._kept:
+                if child.status and self._status == 0:
+                    say(f"{child.name} {how(child.status)}")
+                    self._status = 1
+        if count:
+            say("stopped")
+
+    def _signalled(self, number: signal.Signals) -> None:
+        if not self._ending.is_set():
+            self._ending.set()
+        elif not self._killing.is_set():
+            self._status = 128 + number
+            self._killing.set()
+
+    def _lock(self, stack: AsyncExitStack) -> None:
+        """Be the only one on this data directory."""
+        directory = self._settings.data_dir / "up"
+        try:
+            # Root's PostgreSQL runs as another user, who must be able to pass.
+            self._settings.data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+            directory.mkdir(exist_ok=True)
+            lock = LockFile(directory / "up.lock")
+            if not lock.try_acquire():
+                raise StartError(f"another make up runs on {shown(self._settings.data_dir)} (process {lock.holder()})")
+        except OSError as error:
+            raise StartError(f"FLIQ_DATA_DIR: cannot use {directory}: {error.strerror}") from error
+        stack.callback(lock.release)
+
+    async def _database(self, place: LogPlace, stack: AsyncExitStack) -> dict[str, str]:
+        """Have a database for the tables, and say where they and the log are."""
+        if self._settings.database_url is not None:
+            say(f"{place.said()}; the tables are in the database of FLIQ_DATABASE_URL")
+            return {}
+        embedded = EmbeddedPostgres(self._settings.data_dir)
+        try:
+            await stack.enter_async_context(embedded)
+            await ensure_database(embedded.dsn, place.database)
+        except (EmbeddedPostgresError, StoreUnavailable) as error:
+            raise StartError(str(error)) from error
+        watching = asyncio.create_task(embedded.watch(), name="embedded postgresql")
+        watching.add_done_callback(self._postgres_ended)
+        stack.push_async_callback(_cancelled, watching)
+        where = shown(self._settings.data_dir)
+        say(f"{place.said()}; the tables are in the database {place.database} of the embedded PostgreSQL in {where}")
+        return {"FLIQ_DATABASE_URL": in_database(embedded.dsn, place.database)}
+
+    def _postgres_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            say(f"stopping, for {task.exception()}")
+            self._status = 1
+            self._ending.set()
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def find_log(settings: Settings) -> LogPlace:
+    """
+    Say where the log is: FLIQ_KAFKA_BOOTSTRAP, else the brokers that `make kafka-up` started, else PostgreSQL.
+
+    Raises:
+        StartError: `make kafka-up` started brokers, and they do not answer.
+    """
+    named = settings.kafka_bootstrap
+    if named is not None:
+        return LogPlace(bootstrap=named, topic=settings.kafka_topic)
+    try:
+        bootstrap = (settings.data_dir / KAFKA_ADDRESS).read_text(encoding="ascii").strip()
+    except OSError:
+        return LogPlace(bootstrap=None, topic="")
+    host, _, port = bootstrap.split(",")[0].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except (OSError, ValueError):
+        raise StartError(
+            f"the Kafka that make kafka-up started at {bootstrap} does not answer:"
+            " make kafka-up starts it again, make kafka-down forgets it"
+        ) from None
+    return LogPlace(bootstrap=bootstrap, topic=settings.kafka_topic, is_ours=True)
+
+
+def check_ports(host: str, child: Child) -> None:
+    """Raise `SettingsError` when something listens already where *child* is to."""
+    for port in child.ports:
+        name = "FLIQ_PORT" if child.role == "api" and port == child.ports[0] else "FLIQ_ADMIN_PORT"
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise SettingsError(f"{name}: {child.name} would listen on port {port}: {error.strerror}") from None
+
+
+async def end_leftovers(directory: Path) -> None:
+    """
+    End the processes of an earlier `make up` that was killed: they hold the lock of their node, which names them.
+
+    Raises:
+        StartError: one does not end, or is another user's.
+    """
+    left: dict[LockFile, str] = {}
+    for path in sorted(directory.glob("*/node-*.lock")):  # noqa: ASYNC240 - nothing else runs yet
+        lock, name = LockFile(path), path.parent.name
+        try:
+            if _is_free(lock):
+                continue
+            if (holder := lock.holder()).isdigit():
+                say(f"ending {name} (process {holder}), which an earlier make up left behind")
+                left[lock] = name
+                with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
+                    os.kill(int(holder), signal.SIGTERM)
+        except PermissionError:
+            raise StartError(
+                f"{name} of an earlier make up is another user's ({path}): end it as that user, or name another"
+                " directory in FLIQ_DATA_DIR"
+            ) from None
+    for _ in range(int(DRAIN_S / 0.1)):
+        left = {lock: name for lock, name in left.items() if not _is_free(lock)}
+        if not left:
+            break
+        await asyncio.sleep(0.1)
+    if left:
+        raise StartError(f"{', '.join(left.values())} of an earlier make up did not end")
+
+
+def _is_free(lock: LockFile) -> bool:
+    """Whether nobody holds *lock*; the process that is started next is to have it."""
+    is_free = lock.try_acquire()
+    lock.release()
+    return is_free

@@ -1,0 +1,242 @@
+"""A rebuild under load: the tables are put in place while callers create, read and cancel, and every job fires once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.fakes.running.fold import assert_tables_are_the_fold
+from tests.fakes.running.operating import command
+from tests.fakes.running.processes import ROOT
+from tests.fakes.running.sink import Sink
+from tests.fakes.running.topologies import Client, RunningFliq
+
+AHEAD_S = 1.5  # of a job's instant: some are due right in the switch
+PAUSE_S = 0.02  # between two of one caller
+CALLERS = 4
+LIFE_OF_A_CANCELLED_JOB = ["job.scheduled", "job.cancel_requested", "job.cancelled"]
+
+
+class Load:
+    """Callers that create jobs until they are told to stop, read each one back at once, and cancel some."""
+
+    def __init__(self, client: Client, sink: Sink) -> None:
+        self.fire: list[str] = []
+        self.cancelled: list[str] = []
+        self.refused = 0
+        self.stopped = asyncio.Event()
+        self._made = asyncio.Event()
+        self._client = client
+        self._sink = sink
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as callers:
+            for _ in range(CALLERS):
+                callers.create_task(self._call())
+
+    async def _call(self) -> None:
+        count = 0
+        while not self.stopped.is_set():
+            count += 1
+            job = await self._client.create(f"{self._sink.url}/job", AHEAD_S if count % 5 else 60.0)
+            seen = await self._client.job(job["id"])
+            assert seen["id"] == job["id"]
+            if count % 5:
+                self.fire.append(job["id"])
+                self._made.set()
+            else:
+                status, _, _ = await self._client.call("DELETE", f"/v1/jobs/{job['id']}")
+                # While nobody owns the partition a cancel may stay undecided: the answer says so, and asking again is safe.
+                while status == 503:
+                    self.refused += 1
+                    status, _, _ = await self._client.call("DELETE", f"/v1/jobs/{job['id']}")
+                assert status == 204, status
+                self.cancelled.append(job["id"])
+            await asyncio.sleep(PAUSE_S)
+
+    async def created(self, count: int) -> None:
+        """Return once so many jobs more are there."""
+        wanted = len(self.fire) + count
+        async with asyncio.timeout(30):
+            while len(self.fire) < wanted:
+                self._made.clear()
+                await self._made.wait()
+
+
+async def table_oids(fliq: RunningFliq) -> list[int]:
+    """Return which tables serve."""
+    connection = await asyncpg.connect(fliq.settings["FLIQ_DATABASE_URL"])
+    try:
+        return await connection.fetchval("SELECT ARRAY['fliq.jobs'::regclass::oid, 'fliq.specs'::regclass::oid]")  # type: ignore[no-any-return]
+    finally:
+        await connection.close()
+
+
+@pytest.mark.everywhere
+@pytest.mark.topologies("embedded", "kafka")
+async def test_the_tables_change_under_load(own_fliq: RunningFliq, sink: Sink) -> None:
+    """No request fails but for cancels that are asked again, every job fires once, the tables are the fold of the log."""
+    async with Client(own_fliq.url) as client:
+        load = Load(client, sink)
+        running = asyncio.create_task(load.run())
+        await load.created(20)
+        before = await table_oids(own_fliq)
+        answer = await command(own_fliq, "rebuild", "--json")
+        assert answer.code == 0, answer.err
+        assert answer.json["switched"] is True
+        assert answer.json["differences"] == 0, answer.out
+        await load.created(20)
+        after = await table_oids(own_fliq)
+        load.stopped.set()
+        await running
+        await sink.wait_for(lambda: all(sink.of(job_id) for job_id in load.fire), timeout_s=20)
+        for job_id in load.fire:
+            done = await client.wait_status(job_id)
+            assert (done["status"], done["execution_count"]) == ("success", 1)
+        assert set(before).isdisjoint(after)
+        assert [job_id for job_id in load.fire if len(sink.of(job_id)) != 1] == []
+        assert [job_id for job_id in load.cancelled if sink.of(job_id)] == []
+        assert load.cancelled
+    dumped = await command(own_fliq, "log", "dump", "--job", load.cancelled[0])
+    assert [json.loads(line)["type"] for line in dumped.out.splitlines()] == LIFE_OF_A_CANCELLED_JOB, dumped.err
+    # Kept elsewhere, the log needs no way to the tables: those of this database are not asked for.
+    alone = {"FLIQ_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"} if own_fliq.topology == "kafka" else {}
+    counted = await command(own_fliq, "log", "stats", "--json", **alone)
+    assert counted.json["types"]["job.cancelled"]["records"] == len(load.cancelled), counted.err
+
+
+@pytest.mark.everywhere
+@pytest.mark.topologies("embedded")
+async def test_one_that_is_killed_leaves_the_old_tables(
+    own_fliq: RunningFliq, client_of_own: Client, sink: Sink
+) -> None:
+    """Killed right before the switch; the old tables serve, the next run clears up and succeeds."""
+    job = await client_of_own.create(f"{sink.url}/first", 0.2)
+    await client_of_own.wait_status(job["id"])
+    before = await table_oids(own_fliq)
+    dump = await asyncpg.connect(own_fliq.settings["FLIQ_DATABASE_URL"])
+    try:
+        async with dump.transaction():  # somebody reads the old tables: the switch tries again and again
+            await dump.fetchval("SELECT count(*) FROM fliq.jobs")
+            process = await spawn(own_fliq, "rebuild")
+            await said(process, "switching")
+            refused = await command(own_fliq, "rebuild")
+            assert (refused.code, "under way" in refused.err) == (1, True)
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+    finally:
+        await dump.close()
+    assert await table_oids(own_fliq) == before
+    second = await client_of_own.create(f"{sink.url}/second", 0.2)
+    await client_of_own.wait_status(second["id"])
+    answer = await command(own_fliq, "rebuild", "--json")
+    assert (answer.code, answer.json["switched"], answer.json["differences"]) == (0, True, 0)
+    assert set(await table_oids(own_fliq)).isdisjoint(before)
+    assert (await client_of_own.job(second["id"]))["status"] == "success"
+
+
+async def test_log_of_a_running_fliq(own_fliq: RunningFliq, client_of_own: Client, sink: Sink) -> None:
+    """`fliq log tail` shows a job's life as it happens and ends with Ctrl-C or when nobody reads; `verify` runs beside it."""
+    tail = await spawn(own_fliq, "log", "tail", "-n", "0", "--type", "job.finished")
+    head = await shell(own_fliq, "log tail -n 1000 | head -n 1")
+    job = await client_of_own.create(f"{sink.url}/job", 0.2, headers={"X-Key": "hidden-value"})
+    await client_of_own.wait_status(job["id"])
+    assert tail.stdout is not None
+    async with asyncio.timeout(20):
+        # The first job may have ended before the tail was there; the next one, or the one after, has not.
+        while not (line := await poke(client_of_own, sink, tail.stdout)):
+            pass
+    assert b'"job.finished"' in line
+    tail.send_signal(signal.SIGINT)
+    assert await tail.wait() == 0
+    async with asyncio.timeout(20):
+        out, err = await head.communicate()
+    assert (head.returncode, len(out.splitlines()), err) == (0, 1, b"")
+    dumped = await command(own_fliq, "log", "dump", "--job", job["id"])
+    assert [word in dumped.out for word in ("job.scheduled", "attempt.due", "X-Key", "hidden-value")] == [True] * 3 + [
+        False
+    ]
+    assert (await command(own_fliq, "verify")).code == 0
+    assert_tables_are_the_fold(own_fliq)
+
+
+def test_with_the_database_that_comes_along() -> None:
+    """The commands find the embedded PostgreSQL by FLIQ_DATA_DIR: beside `fliq all`, and by starting it while that is stopped."""
+    running = RunningFliq(database_url=None)
+    try:
+        running.start()
+        beside = asyncio.run(command(running, "log", "stats", "--json"))
+        assert beside.json["claims"] == 4
+        running.stop()
+        stopped = asyncio.run(command(running, "rebuild", "--json"))
+        assert (stopped.code, stopped.json["switched"], stopped.json["records"]) == (0, True, beside.json["records"])
+        running.start()  # on the tables that were put in place
+        assert asyncio.run(command(running, "verify")).code == 0
+    finally:
+        running.close()
+
+
+async def poke(client: Client, sink: Sink, output: asyncio.StreamReader) -> bytes:
+    """Have one more job end, and return the line that came of it, if any."""
+    await client.wait_status((await client.create(f"{sink.url}/job", 0.1))["id"])
+    try:
+        return await asyncio.wait_for(output.readline(), 1.0)
+    except TimeoutError:
+        return b""
+
+
+@pytest.fixture
+async def client_of_own(own_fliq: RunningFliq) -> Any:
+    async with Client(own_fliq.url) as client:
+        yield client
+
+
+def environment(fliq: RunningFliq) -> dict[str, str]:
+    """Return what a command is started with."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("FLIQ_", "PG"))} | fliq.settings
+
+
+async def spawn(fliq: RunningFliq, *words: str) -> asyncio.subprocess.Process:
+    """Start `fliq` *words*."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services",
+        *words,
+        cwd=ROOT,
+        env=environment(fliq),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def shell(fliq: RunningFliq, words: str) -> asyncio.subprocess.Process:
+    """Start `fliq` *words* in a shell that says how the first command of a pipe ended."""
+    return await asyncio.create_subprocess_exec(
+        "bash",
+        "-o",
+        "pipefail",
+        "-c",
+        f"{sys.executable} -m services {words}",
+        cwd=ROOT,
+        env=environment(fliq),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def said(process: asyncio.subprocess.Process, word: str) -> None:
+    """Return once *process* said *word* on its standard error."""
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        while line := await process.stderr.readline():
+            if word.encode() in line:
+                return
+    raise AssertionError(f"it ended without saying {word}")

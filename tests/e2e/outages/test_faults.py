@@ -1,0 +1,265 @@
+"""
+Faults that one process alone cannot show: two Fliqs on one database of which one dies or stands still, a database that is restarted
+under all of them.
+
+The load and the verdict are those of tests/chaos: nothing lost, nothing early, no call twice but around a fault, tables == fold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from libs.runtime.embedded_postgres.server import EmbeddedPostgres
+from tests.chaos.judging.history import Fault
+from tests.chaos.load import now_ms
+from tests.chaos.rig import Rig
+from tests.fakes.running.fold import assert_tables_are_the_fold
+from tests.fakes.running.sink import Sink
+from tests.fakes.running.topologies import OTHER_TOKEN, Client, FliqProcess, RunningFliq, free_port, in_seconds
+from tests.fakes.stalls import Stalls
+
+PER_S = 20.0
+STILL_S = 6.0  # longer than a lease lasts
+REFUSED_S = 6.0  # a request that fails is to fail within five, and this machine is small
+NOTICED_S = 15.0  # it takes a second; a bound for a machine that stalls
+HEALED_MS = 1_500.0  # after a process is back, until the partitions are shared anew
+
+
+@asynccontextmanager
+async def two_fliqs(dsn: str) -> AsyncIterator[tuple[Rig, Callable[[], FliqProcess]]]:
+    """Two whole Fliqs on one database; the load talks to the first. Also returns what starts the second one again."""
+    async with Rig(dsn, 1) as rig:
+        place = {"FLIQ_PORT": str(free_port()), "FLIQ_DATA_DIR": str(rig.fliq.directory / "data2")}
+
+        def start_second() -> FliqProcess:
+            second = rig.fliq.spawn("all", **place)
+            rig.fliq.processes[1:] = [second]
+            return second
+
+        await rig.start()
+        await asyncio.to_thread(start_second().wait_ready)
+        yield rig, start_second
+
+
+async def under_load(rig: Rig, hurt: Callable[[], Awaitable[None]]) -> None:
+    """Tell stories for as long as *hurt* takes, and half a second before and after."""
+
+    async def all_of_it() -> None:
+        await asyncio.sleep(0.5)
+        await hurt()
+        await asyncio.sleep(0.5)
+
+    hurting = asyncio.create_task(all_of_it())
+    await asyncio.wait([hurting, asyncio.create_task(rig.load.storm(per_s=PER_S, seconds=60, until=hurting.done))])
+    await hurting
+
+
+async def test_one_of_two_fliqs_is_killed(pg_dsn: str) -> None:
+    """The other takes its partitions over, by itself; when it is back they share again, and nothing is lost or doubled."""
+    async with two_fliqs(pg_dsn) as (rig, start_second):
+
+        async def hurt() -> None:
+            at = now_ms()
+            await asyncio.to_thread(rig.fliq.processes[1].kill)
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(start_second().wait_ready)
+            rig.faults.append(Fault(kind="kill", at=at, until=now_ms() + HEALED_MS))
+
+        await under_load(rig, hurt)
+        await rig.verdict()
+
+
+async def test_one_of_two_fliqs_stands_still_and_wakes_up(pg_dsn: str) -> None:
+    """A process that was stopped for longer than its leases decides and calls nothing of what is another's by then."""
+    async with two_fliqs(pg_dsn) as (rig, _):
+
+        async def hurt() -> None:
+            second = rig.fliq.processes[1]
+            at = now_ms()
+            second.signal(signal.SIGSTOP)
+            try:
+                await asyncio.sleep(STILL_S)
+            finally:
+                second.signal(signal.SIGCONT)
+            await asyncio.to_thread(second.wait_ready)
+            rig.faults.append(Fault(kind="stop", at=at, until=now_ms() + HEALED_MS))
+
+        await under_load(rig, hurt)
+        await rig.verdict()
+        assert await asyncio.to_thread(rig.fliq.stop) == [0, 0]
+
+
+class Server:
+    """A PostgreSQL of the test's own, with fsync, to be ended as `pg_ctl stop -m immediate` does and started again."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="fliq-pg-"))
+        self.directory.chmod(0o711)
+        self._server = EmbeddedPostgres(self.directory / "d", say=lambda _: None)
+        self.dsn = self._server.start()
+
+    def end(self, number: int = signal.SIGQUIT) -> None:
+        """Let it lose what it had not written."""
+        assert self._server.pid is not None
+        os.kill(self._server.pid, number)
+        while self._server.is_alive():
+            time.sleep(0.005)
+        self._server.stop()
+
+    def start(self) -> None:
+        assert self._server.start() == self.dsn
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to the server and every back end of it."""
+        assert self._server.pid is not None
+        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text().split()
+        for pid in (self._server.pid, *map(int, children)):
+            os.kill(pid, number)
+
+    def close(self) -> None:
+        self._server.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A PostgreSQL of the test's own."""
+    server = Server()
+    yield server
+    server.close()
+
+
+async def test_postgresql_is_restarted_under_load(server: Server, stalls: Stalls) -> None:
+    """While it is away Fliq says so: not ready, 503 in the contract's shape, at once. When it is back all goes on by itself."""
+    async with Rig(server.dsn, 1) as rig:
+
+        async def hurt() -> None:
+            for away_s in (0.0, 3.0):
+                at = now_ms()
+                await asyncio.to_thread(server.end)
+                if away_s:
+                    await rig.wait_unready(at_most_s=NOTICED_S)
+                    await refusals_are_in_shape(rig.fliq.url, stalls)
+                    await asyncio.sleep(away_s)
+                await asyncio.to_thread(server.start)
+                assert await rig.wait_ready(at_most_s=20), rig.process.tail()
+                rig.faults.append(Fault(kind="postgresql", at=at, until=now_ms() + HEALED_MS))
+                await asyncio.sleep(0.5)
+
+        await rig.start()
+        await under_load(rig, hurt)
+        await rig.verdict()
+        assert await rig.stop() == 0, rig.process.tail()
+
+
+async def test_postgresql_stands_still(server: Server, stalls: Stalls) -> None:
+    """A server that takes connections and answers nothing holds no caller for long; when it goes on, so does everything."""
+    async with Rig(server.dsn, 1) as rig:
+
+        async def hurt() -> None:
+            async with Client(rig.fliq.url, OTHER_TOKEN) as other:
+                await other.call("GET", "/v1/jobs")  # a token that is known need not be looked up in what stands still
+            at = now_ms()
+            server.signal_all(signal.SIGSTOP)
+            try:
+                await refusals_are_in_shape(rig.fliq.url, stalls)
+                await rig.wait_unready(at_most_s=NOTICED_S)
+            finally:
+                server.signal_all(signal.SIGCONT)
+            assert await rig.wait_ready(at_most_s=20), rig.process.tail()
+            rig.faults.append(Fault(kind="frozen", at=at, until=now_ms() + HEALED_MS))
+
+        await rig.start()
+        await under_load(rig, hurt)
+        await rig.verdict()
+
+
+async def refusals_are_in_shape(url: str, stalls: Stalls) -> None:
+    """Writes and reads are refused with 503, a code, and when to try again, within the bound of one request."""
+    missing = "job_" + "0" * 26
+    job = {"url": "http://127.0.0.1:9/", "scheduled_at": in_seconds(60)}
+    # Of another account: what is refused with an unknown outcome may come to be, and is no story of the load.
+    async with Client(url, OTHER_TOKEN) as client:
+        begun = time.monotonic()
+        answers = await asyncio.gather(
+            client.call("POST", "/v1/jobs", job),
+            client.call("POST", "/v1/jobs", job | {"idempotency_key": "while it is away"}),
+            client.call("GET", f"/v1/jobs/{missing}"),
+            client.call("DELETE", f"/v1/jobs/{missing}"),
+            client.call("GET", "/v1/jobs"),
+            client.call("GET", "/v1/schedules"),
+        )
+        assert time.monotonic() - begun < REFUSED_S + 2 * stalls.longest_ms / 1000
+    for status, answer, headers in answers:
+        assert status == 503, (status, answer)
+        assert answer["error"]["code"] in ("unavailable", "outcome_unknown")
+        assert answer["error"]["message"]
+        assert int(headers["Retry-After"]) >= 1
+
+
+async def test_what_was_acknowledged_is_there_after_postgresql_died(server: Server) -> None:
+    """Flushes do not wait for the disk: what the tables lost with the server comes back from the log, without new records."""
+    with RunningFliq(database_url=server.dsn) as fliq:
+        async with Client(fliq.url) as client:
+            for _ in range(2):
+                jobs = await asyncio.gather(*[client.create("http://127.0.0.1:9/", 3_600) for _ in range(40)])
+                for job in jobs:
+                    await client.job(job["id"])
+                await asyncio.to_thread(server.end, signal.SIGKILL)
+                await asyncio.to_thread(server.start)
+                answers = [await answer_of(client, job["id"]) for job in jobs]
+                assert [status for status, _ in answers] == [200] * len(jobs)
+        await asyncio.to_thread(assert_tables_are_the_fold, fliq)
+
+
+async def answer_of(client: Client, job_id: str) -> tuple[int, str]:
+    """Return the first answer about a job that is not 503: for a while nobody may know."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            status, answer, _ = await client.call("GET", f"/v1/jobs/{job_id}")
+        except (aiohttp.ClientError, TimeoutError):
+            status, answer = 503, {}
+        if status != 503 or time.monotonic() > deadline:
+            return status, str(answer)
+        await asyncio.sleep(0.02)
+
+
+async def test_a_stop_while_postgresql_is_away_ends_in_time(server: Server) -> None:
+    """SIGTERM without a database: nothing can be handed over, and the process ends all the same, well within the drain."""
+    with RunningFliq(database_url=server.dsn) as fliq:
+        async with Client(fliq.url) as client:
+            await client.create("http://127.0.0.1:9/", 0.3)
+        await asyncio.to_thread(server.end)
+        begun = time.monotonic()
+        fliq.processes[0].signal(signal.SIGTERM)
+        await asyncio.to_thread(fliq.processes[0].wait, timeout_s=45)
+        assert time.monotonic() - begun < 42.0, fliq.output()
+
+
+async def test_a_second_sigterm_ends_at_once_also_while_postgresql_is_away(server: Server, stalls: Stalls) -> None:
+    """The second signal cuts the drain short: the process is gone within seconds, with the signal's status."""
+    with RunningFliq(database_url=server.dsn) as fliq:
+        async with Sink() as sink, Client(fliq.url) as client:
+            await client.create(f"{sink.url}/hang", 0.2, timeout_seconds=60)
+            await sink.wait_count(1)
+            await asyncio.to_thread(server.end)
+            process = fliq.processes[0]
+            process.signal(signal.SIGTERM)
+            await asyncio.sleep(1)
+            begun = time.monotonic()
+            process.signal(signal.SIGTERM)
+            status = await asyncio.to_thread(process.wait, timeout_s=45)
+        assert time.monotonic() - begun < 5.0 + 2 * stalls.longest_ms / 1000, fliq.output()
+        assert status == 128 + signal.SIGTERM

@@ -1,0 +1,199 @@
+"""
+Poison: records that nobody of ours would write, appended behind Fliq's back. They stop their own job and nothing else.
+
+Each kind is appended for one job of its own; a healthy job in the same partition fires on time, and the tables stay the fold
+of the log.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import asyncpg
+import pytest
+
+from libs.events import AttemptDue, AttemptFinished, Claim, Envelope, JobScheduled, Spec, encode
+from libs.events.ids import execution_id, partition_of
+from libs.log import Log
+from libs.store.pool import open_pool
+from libs.store.rebuild.verify import differences
+from tests.fakes.running.sink import Sink
+from tests.fakes.running.topologies import Client, FliqOf, RunningFliq, instant_ms
+from tests.fakes.stalls import Stalls
+
+DECIDED_MS = 150  # before its instant a job's call is decided: what comes later comes too late
+TRIES = 5  # to be earlier than that, on a machine that stalls
+Job = dict[str, str]
+
+
+def torn(job: Job) -> Envelope:
+    return Envelope("attempt.finished", 1, True, None, job["id"], b'{"job_id":"job_01')
+
+
+def bad_bytes(job: Job) -> Envelope:
+    return Envelope("job.cancel_requested", 1, True, None, job["id"], b"\xff\xfe\x00\x01")
+
+
+def alien_json(job: Job) -> Envelope:
+    return Envelope("job.cancel_requested", 1, True, None, job["id"], b'["not", "an", "object"]')
+
+
+def wrong_types(job: Job) -> Envelope:
+    return Envelope("job.cancel_requested", 1, True, None, job["id"], b'{"job_id": 7, "at": "noon"}')
+
+
+def unknown_type(job: Job) -> Envelope:
+    return Envelope("job.teleported", 1, False, None, job["id"], b"{}")
+
+
+def newer_version(job: Job) -> Envelope:
+    return Envelope("attempt.finished", 99, False, None, job["id"], b"{}")
+
+
+def no_key(_: Job) -> Envelope:
+    return Envelope("job.cancel_requested", 1, True, None, "", b"{")
+
+
+def stranger(job: Job) -> Envelope:
+    """A due event of somebody who never owned the partition: were it taken, the call would leave at once."""
+    now = int(instant_ms(job["created_at"]))
+    due = AttemptDue(
+        job_id=job["id"],
+        account="default",
+        at=now,
+        attempt=1,
+        execution_id=execution_id(job["id"], 1),
+        not_before=now,
+        scheduled_at=now,
+        timeout_ms=1_000,
+        spec_id=job["id"],
+    )
+    return encode(due, Claim(10**9, "stranger00000000"))
+
+
+def duplicate(job: Job) -> Envelope:
+    """The same job once more, with another target and another instant."""
+    now = int(instant_ms(job["created_at"]))
+    spec = Spec(url="http://127.0.0.1:9/other")
+    return encode(JobScheduled(job_id=job["id"], account="other", at=now, spec=spec, fire_at=now))
+
+
+def from_the_future(job: Job) -> Envelope:
+    """The outcome of an attempt that nobody decided."""
+    finished = AttemptFinished(
+        job_id=job["id"],
+        at=0,
+        attempt=1,
+        execution_id=execution_id(job["id"], 1),
+        ok=True,
+        started_at=0,
+        duration_ms=0,
+    )
+    return encode(finished)
+
+
+HOLD: tuple[Callable[[Job], Envelope], ...] = (torn, bad_bytes, alien_json, wrong_types)
+CHANGE_NOTHING: tuple[Callable[[Job], Envelope], ...] = (
+    unknown_type,
+    newer_version,
+    no_key,
+    stranger,
+    duplicate,
+    from_the_future,
+)
+
+
+@pytest.fixture(scope="module")
+def poisoned(topology: str, fliq_of: FliqOf) -> Iterator[RunningFliq]:
+    with fliq_of(topology) as running:
+        yield running
+
+
+@pytest.fixture
+async def log(poisoned: RunningFliq) -> AsyncIterator[Log]:
+    async with poisoned.open_log() as log:
+        yield log
+
+
+async def check_tables(poisoned: RunningFliq, log: Log) -> None:
+    pool = await open_pool(poisoned.settings["FLIQ_DATABASE_URL"], name="test", size=2)
+    try:
+        assert await differences(log, pool) == []
+    finally:
+        await pool.close()
+
+
+@pytest.mark.parametrize("poison", HOLD, ids=lambda kind: kind.__name__)
+async def test_a_record_that_cannot_be_read_stops_its_job_only(
+    poisoned: RunningFliq, log: Log, sink: Sink, poison: Callable[[Job], Envelope]
+) -> None:
+    """The poisoned job never fires; one that is due later, in the same partition, does."""
+    async with Client(poisoned.url) as client:
+        for _ in range(TRIES):
+            victim = await client.create(f"{sink.url}/victim", 0.5)
+            await log.append(partition_of(victim["id"]), [poison(victim)])
+            if time.time() * 1000 < instant_ms(victim["scheduled_at"]) - DECIDED_MS:
+                break
+        else:
+            pytest.fail("the machine was too slow for this test")
+        healthy = await same_partition(client, sink, victim)
+        await sink.wait_for(lambda: sink.of(healthy["id"]))
+        assert sink.of(victim["id"]) == []
+        assert (await client.job(victim["id"]))["status"] == "scheduled"
+        await client.wait_status(healthy["id"])
+    await check_tables(poisoned, log)
+
+
+@pytest.mark.parametrize("poison", CHANGE_NOTHING, ids=lambda kind: kind.__name__)
+async def test_a_record_that_does_not_count_changes_nothing(
+    poisoned: RunningFliq, log: Log, sink: Sink, stalls: Stalls, poison: Callable[[Job], Envelope]
+) -> None:
+    """The job fires at its own instant, once, as if the record were not there."""
+    async with Client(poisoned.url) as client:
+        job = await client.create(f"{sink.url}/job", 0.5)
+        at = instant_ms(job["scheduled_at"])
+        await log.append(partition_of(job["id"]), [poison(job)])
+        done = await client.wait_status(job["id"])
+        assert done["status"] == "success"
+        assert done["execution_count"] == 1
+        (arrival,) = sink.of(job["id"])
+        assert at <= arrival.at <= at + 1_000 + 2 * stalls.longest_ms
+    await check_tables(poisoned, log)
+
+
+@pytest.mark.topologies("embedded", "split")  # a topic refuses them by itself
+async def test_records_larger_than_any_of_ours_are_skipped(poisoned: RunningFliq, log: Log, sink: Sink) -> None:
+    """Five megabytes written past the port, by somebody with the database's password, stop nobody else."""
+    async with Client(poisoned.url) as client:
+        victim = await client.create(f"{sink.url}/victim", 0.5)
+        partition = partition_of(victim["id"])
+        connection = await asyncpg.connect(poisoned.settings["FLIQ_DATABASE_URL"])
+        try:
+            async with connection.transaction():
+                position = await connection.fetchval(
+                    "UPDATE fliq_log.log_heads SET next_off = next_off + 1 WHERE part = $1 RETURNING next_off - 1",
+                    partition,
+                )
+                await connection.execute(
+                    "INSERT INTO fliq_log.log_events (part, off, at, type, version, must_understand, claim, key, value)"
+                    " VALUES ($1, $2, 0, 'attempt.finished', 1, true, NULL, $3, $4)",
+                    partition,
+                    position,
+                    victim["id"],
+                    b"x" * 5_000_000,
+                )
+        finally:
+            await connection.close()
+        healthy = await same_partition(client, sink, victim)
+        await client.wait_status(healthy["id"])
+    await check_tables(poisoned, log)
+
+
+async def same_partition(client: Client, sink: Sink, other: Job) -> Job:
+    """Return a job, due in a second, that lives in the partition of *other*."""
+    for _ in range(200):
+        job = await client.create(f"{sink.url}/healthy", 1.0)
+        if partition_of(job["id"]) == partition_of(other["id"]):
+            return job
+    raise AssertionError("no job came to that partition")

@@ -1,0 +1,46 @@
+"""The tables of a running Fliq against the fold of its log."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from libs.log import Log
+from libs.store.pool import open_pool
+from libs.store.rebuild.verify import differences
+from tests.fakes.running.processes import RunningFliq
+
+CAUGHT_UP_S = 10.0
+
+
+def assert_tables_are_the_fold(fliq: RunningFliq) -> None:
+    """Fail with every difference between the tables and the fold of the log, wherever that log is."""
+    # In a thread, so that it works with and without a loop running here.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        found = thread.submit(asyncio.run, fold_differences(fliq)).result(timeout=60)
+    assert not found, "\n".join(found)
+
+
+async def fold_differences(fliq: RunningFliq) -> list[str]:
+    """Wait until the tables have caught up with the log, then return where they differ from its fold."""
+    async with fliq.open_log() as log:
+        pool = await open_pool(fliq.settings["FLIQ_DATABASE_URL"], name="verify", size=1)
+        try:
+            await _caught_up(log, pool)
+            return await differences(log, pool)
+        finally:
+            await pool.close()
+
+
+async def _caught_up(log: Log, pool: object) -> None:
+    deadline = time.monotonic() + CAUGHT_UP_S
+    partitions = range(await log.partitions())
+    while True:
+        ends = await asyncio.gather(*[log.end(partition) for partition in partitions])
+        rows = await pool.fetch("SELECT part, position FROM progress")  # type: ignore[attr-defined]
+        behind = [row["part"] for row in rows if row["position"] < ends[row["part"]] - 1]
+        if not behind:
+            return
+        assert time.monotonic() < deadline, f"partitions {behind} do not catch up with the log"
+        await asyncio.sleep(0.01)

@@ -1,0 +1,75 @@
+"""An operator at the shell: `fliq` commands against a running Fliq."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from libs.store.leases.lease_report import Holdings
+from libs.store.pool import open_pool
+from tests.fakes.running.processes import ROOT, RunningFliq
+
+
+class Answer(NamedTuple):
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The answer of `--json`."""
+        return json.loads(self.out)
+
+
+async def command(fliq: RunningFliq, *words: str, timeout_s: float = 60.0, **settings: str) -> Answer:
+    """Run `fliq` *words* with the settings of *fliq*, and more of them."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FLIQ_", "PG"))}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services",
+        *words,
+        cwd=ROOT,
+        env=clean | fliq.settings | settings,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            out, err = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
+    assert process.returncode is not None
+    return Answer(process.returncode, out.decode(), err.decode())
+
+
+Held = dict[str, list[str | None]]
+
+
+async def until_held(
+    fliq: RunningFliq, is_right: Callable[[list[str | None]], bool], *, timeout_s: float = 60.0
+) -> Held:
+    """Return who holds each partition, by role (None where nobody does), once *is_right* says so of every role."""
+    deadline = time.monotonic() + timeout_s
+    pool = await open_pool(fliq.settings["FLIQ_DATABASE_URL"], name="test", size=1)
+    try:
+        while True:
+            held: Held = {}
+            for lease in await Holdings(pool).leases():  # in the order of partitions
+                held.setdefault(lease.role, []).append(lease.node if lease.is_held else None)
+            if all(is_right(nodes) for nodes in held.values()):
+                return held
+            assert time.monotonic() < deadline, held
+            await asyncio.sleep(0.1)
+    finally:
+        await pool.close()

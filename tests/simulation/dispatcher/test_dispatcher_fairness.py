@@ -1,0 +1,61 @@
+"""Whose targets hang, waits alone."""
+
+from libs.events import encode
+from tests.fakes.partition import due_of
+from tests.simulation.dispatcher.dispatcher_world import World, world
+
+BLACK_HOLE = "http://black-hole.example"
+HEALTHY = "http://healthy.example"
+
+
+async def flood(here: World, count: int, *, account: str) -> None:
+    """Let *count* jobs of *account* fall due whose target never answers."""
+    jobs = [await here.owner.schedule(here.clock.now(), url=f"{BLACK_HOLE}/x", account=account) for _ in range(count)]
+    for start in range(0, count, 100):
+        await here.log.append(0, [encode(due_of(job), here.owner.claim) for job in jobs[start : start + 100]])
+        await here.settle()
+
+
+async def test_a_black_hole_does_not_delay_a_healthy_host_of_the_same_account() -> None:
+    """With two thousand calls hanging or waiting, the next call to another host leaves at its instant."""
+    async with world(concurrency=100, per_host=10) as here:
+        await here.begin()
+        here.egress.hang(BLACK_HOLE)
+        await flood(here, 2_000, account="default")
+        job = await here.owner.schedule(here.clock.now() + 50, url=f"{HEALTHY}/x")
+        await here.owner.due(job)
+        await here.clock.advance(50)
+
+        assert [call.at for call in here.egress.calls if call.request.url.startswith(HEALTHY)] == [job.fire_at]
+        assert here.egress.most_active[BLACK_HOLE] == 10
+        here.egress.answer(BLACK_HOLE)
+
+
+async def test_an_account_whose_targets_all_hang_does_not_delay_another_account() -> None:
+    """It may take three quarters of the slots; the other's call finds one at its instant."""
+    async with world(concurrency=20, per_host=20) as here:
+        await here.begin()
+        here.egress.hang(BLACK_HOLE)
+        await flood(here, 500, account="default")
+        assert here.egress.active[BLACK_HOLE] == 15
+        job = await here.owner.schedule(here.clock.now() + 50, url=f"{HEALTHY}/x", account="other")
+        await here.owner.due(job)
+        await here.clock.advance(50)
+
+        assert [call.at for call in here.egress.calls if call.request.url.startswith(HEALTHY)] == [job.fire_at]
+        here.egress.answer(BLACK_HOLE)
+
+
+async def test_what_waited_for_a_slot_goes_out_as_slots_become_free() -> None:
+    """Every attempt is made exactly once, never more at a time than allowed."""
+    async with world(concurrency=8, per_host=4) as here:
+        await here.begin()
+        here.egress.hang(BLACK_HOLE)
+        await flood(here, 300, account="default")
+        here.egress.answer(BLACK_HOLE)
+        for _ in range(100):
+            await here.settle()
+
+        assert len(here.egress.calls) == len(set(here.egress.execution_ids)) == 300
+        assert here.egress.most_active[BLACK_HOLE] == 4
+        assert len(await here.finished()) == 300

@@ -1,0 +1,364 @@
+"""
+Owners and dispatchers of the protocol model.
+
+The owner is the real `Decider` over the real `Ledger`; this module only moves bytes between it, the log and the tables, one awaited
+step at a time, as the scheduler's service does: read, look up what is missing, fold, decide, append, flush, evict, refill.
+The dispatcher's tail uses the real admission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from libs.domain.admission import admits_claim, admits_decision
+from libs.domain.job import JobStatus
+from libs.domain.ledger import Applied, Ledger, Verdict, names
+from libs.domain.obligations import TICK_LEAD_MS, State
+from libs.events import (
+    AttemptDue,
+    AttemptFinished,
+    Claim,
+    Envelope,
+    Event,
+    OwnerClaimed,
+    Spec,
+    encode,
+)
+from libs.events.fields import MAX_INSTANT
+from libs.events.ids import execution_id
+from libs.store.projection.changes import PartitionChanges
+from services.scheduler.decider import Decider
+from tests.simulation.model.world import Call, Partition, Stored, World
+
+RETRY_BASE_S = 1.0
+HAND_OFF_EARLY_MS = 1_000
+
+
+class Flushing(NamedTuple):
+    """A flush that was sent and not yet answered."""
+
+    old: int
+    new: int
+    claim: Claim | None
+    changes: PartitionChanges
+
+
+class Owner:
+    """Decides for one partition, until it learns that it is not the owner any more. Many may be alive at once."""
+
+    ledger_type: type[Ledger] = Ledger
+    decider_type: type[Decider] = Decider
+
+    def __init__(self, world: World, part: Partition) -> None:
+        self.world = world
+        self.part = part
+        self.dead = False
+        self.skew_ms = world.rng.choice((0, 0, -300, 300))
+        tables = part.tables
+        self.nonce = world.nonce()
+        self.claim = Claim(tables.acquire(self.nonce), self.nonce)
+        self.saved = tables.position
+        self.changes = PartitionChanges(part.number)
+        self.lookup: tuple[Sequence[Stored], list[State]] | None = None
+        self.refilling: tuple[int, int, list[State]] | None = None
+        self.resume_at = MAX_INSTANT
+        self.flushing: Flushing | None = None
+        self.decider = self.decider_type(
+            self.ledger_type(part.number, position=tables.position, claim=tables.claim),
+            self.claim,
+            lead_ms=world.settings.lead_ms,
+            retry_base_s=RETRY_BASE_S,
+            credit=world.settings.credit,
+            horizon_at=0,
+        )
+        self.decider.load(tables.load_open())
+        claimed = OwnerClaimed(epoch=self.claim.epoch, nonce=self.nonce, node="model", at=self.now)
+        part.send(self, [encode(claimed)], failed=self.resign)
+
+    @property
+    def now(self) -> int:
+        """The time by this node's clock."""
+        return self.world.now + self.skew_ms
+
+    def resign(self) -> None:
+        """Stop for good; whoever wants to decide again starts from the tables."""
+        self.dead = True
+
+    def step(self) -> None:
+        """Do one thing."""
+        chance = self.world.rng.random()
+        if chance < 0.5:
+            self.read()
+        elif chance < 0.75:
+            self.decide()
+        elif chance < 0.9:
+            self.flush()
+        else:
+            self.refill()
+
+    def turn(self) -> None:
+        """Do everything once; used when the world has calmed down."""
+        for act in (self.refill, self.read, self.decide, self.flush):
+            if not self.dead:
+                act()
+
+    def settle(self) -> None:
+        """Take the answers that are still on their way, then let go of what need not be in memory."""
+        if self.refilling is not None:
+            self.refill()
+        if self.lookup is not None:
+            self.read()
+        self.evict()
+
+    def is_fenced(self) -> bool:
+        """Say whether the rows that are about to be read are this owner's own fold, as `FencedTables` does."""
+        return self.part.tables.position == self.saved
+
+    def read(self) -> None:
+        """Fold the next records, having looked up what they name."""
+        decider, rng = self.decider, self.world.rng
+        if self.lookup is None:
+            start = decider.ledger.position + 1
+            batch = self.part.records[start : start + rng.randint(1, 4)]
+            if not batch:
+                return
+            self.evict()
+            missing = decider.missing({owner_id for stored in batch for owner_id in names(stored.item)})
+            rows: list[State] = []
+            if missing:
+                if not self.is_fenced():
+                    self.resign()
+                    return
+                rows = self.part.tables.load(missing)
+            self.lookup = (batch, rows)
+            if missing and rng.random() < 0.5:
+                return  # the answer is on its way
+        batch, rows = self.lookup
+        self.lookup = None
+        decider.load(rows)
+        for position, envelope, item, _ in batch:
+            applied = decider.apply(position, item, envelope.claim)
+            self.note(applied)
+            if decider.superseded:
+                self.resign()
+                return
+        return
+
+    def note(self, applied: Applied) -> None:
+        """Remember what a record changed until it is saved."""
+        if applied.verdict is Verdict.ILLEGAL:
+            self.world.violate(f"I7 an owner folded an illegal decision: {applied.event}")
+        self.changes.add(applied)
+
+    def decide(self) -> None:
+        """Append what is owed now; decisions are made at the time that the decider named, not before."""
+        at = self.decider.next_decision_at()
+        if at is not None and at <= self.now:
+            self.append(self.decider.decide(self.now, self.world.rng.random))
+
+    def hand_over(self) -> None:
+        """Write the dues of the next second early, as an owner does whose process is to stop."""
+        self.append(self.decider.decide(self.now, self.world.rng.random, early_ms=HAND_OFF_EARLY_MS))
+
+    def append(self, decisions: list[Event]) -> None:
+        """Append *decisions* in one or several goes; a failed one ends this owner."""
+        envelopes = [encode(decision, self.claim) for decision in decisions]
+        while envelopes:
+            count = self.world.rng.randint(1, len(envelopes))
+            self.part.send(self, envelopes[:count], failed=self.resign)
+            del envelopes[:count]
+
+    def flush(self) -> None:
+        """Save what changed, fenced."""
+        ledger = self.decider.ledger
+        if self.flushing is None:
+            if ledger.position == self.saved:
+                return
+            self.flushing = Flushing(self.saved, ledger.position, ledger.claim, self.changes)
+            self.changes = PartitionChanges(self.part.number)
+            if self.world.rng.random() < 0.5:
+                return  # on its way
+        flushing, self.flushing = self.flushing, None
+        if not self.write(flushing):
+            self.resign()
+            return
+        self.saved = flushing.new
+
+    def write(self, flushing: Flushing) -> bool:
+        """Perform the flush in the tables and hold it against the oracle (I4)."""
+        if not self.part.tables.flush(self.nonce, flushing.old, flushing.new, flushing.claim, flushing.changes):
+            return False
+        self.compare()
+        return True
+
+    def compare(self) -> None:
+        """I4: the tables at position o are the fold up to o."""
+        part, tables = self.part, self.part.tables
+        for owner_id in part.history:
+            row = tables.jobs.get(owner_id) or tables.schedules.get(owner_id)
+            truth = part.truth(owner_id, tables.position)
+            if row != truth:
+                self.world.violate(f"I4 at {tables.position} the tables hold {row}, the fold says {truth}")
+
+    def evict(self) -> None:
+        """Drop what the tables hold, unless an answer of the tables is on its way."""
+        if self.lookup is None and self.refilling is None:
+            self.decider.evict(self.unsaved)
+
+    @property
+    def unsaved(self) -> set[str]:
+        """The ids whose states are newer than the tables."""
+        unsaved = {*self.changes.jobs, *self.changes.schedules}
+        if self.flushing is not None:
+            unsaved |= {*self.flushing.changes.jobs, *self.flushing.changes.schedules}
+        return unsaved
+
+    def refill(self) -> None:
+        """Move the horizon on, and load what came into sight: what is owed between the old one and the new one."""
+        decider, settings, tables = self.decider, self.world.settings, self.part.tables
+        if self.refilling is None:
+            since, target = min(decider.horizon_at, self.resume_at), self.now + settings.window_ms
+            if since >= self.now + settings.window_ms // 2:
+                if self.world.rng.random() < 0.05:
+                    decider.shrink(self.now + settings.window_ms // 4)  # too much in memory
+                return
+            if not self.is_fenced():
+                self.resign()
+                return
+            self.extend(target)
+            limit, lead_ms = settings.load_limit, settings.lead_ms
+            jobs = tables.load_due(since + lead_ms if since else 0, target + lead_ms, limit)
+            schedules = tables.load_schedules(since + TICK_LEAD_MS if since else 0, target + TICK_LEAD_MS, limit)
+            reached = target
+            if len(jobs) == limit:
+                reached = min(reached, jobs[-1].fire_at - lead_ms)
+            if len(schedules) == limit:
+                reached = min(reached, (schedules[-1].next_run_at or 0) - TICK_LEAD_MS)
+            self.refilling = (target, reached, [*jobs, *schedules])
+            if self.world.rng.random() < 0.5:
+                return  # the answer is on its way
+        target, reached, rows = self.refilling
+        self.refilling = None
+        decider.load(rows)
+        self.resume_at = reached
+        if reached < target:
+            decider.shrink(reached + 1)
+        return
+
+    def extend(self, horizon_at: int) -> None:
+        """Move the horizon on, so that what is folded while the answer is on its way goes straight to memory."""
+        self.decider.extend(horizon_at)
+
+
+class Due(NamedTuple):
+    """An attempt that a dispatcher is to make."""
+
+    job_id: str
+    attempt: int
+    not_before: int
+    spec_id: str
+
+
+class Dispatcher:
+    """Makes the HTTP calls of one partition. Many may be alive at once."""
+
+    def __init__(self, world: World, part: Partition) -> None:
+        self.world = world
+        self.part = part
+        self.dead = False
+        self.barrier = part.end - 1
+        self.ready = False
+        self.position = -1
+        self.claim: Claim | None = None
+        self.todo: list[Due] = []
+        world.dispatcher_count += 1
+
+    def step(self) -> None:
+        """Do one thing."""
+        if not self.ready:
+            self.start()
+        elif self.world.rng.random() < 0.6:
+            self.tail()
+        else:
+            self.fire(crash_share=0.05)
+
+    def turn(self) -> None:
+        """Do everything once; used when the world has calmed down."""
+        if not self.ready:
+            self.start()
+        else:
+            self.tail()
+            self.fire(crash_share=0.0)
+
+    def start(self) -> None:
+        """Wait until the tables hold all that was logged when this began, then take what is running."""
+        tables = self.part.tables
+        if tables.position < self.barrier:
+            return
+        self.position, self.claim = tables.position, tables.claim
+        for job in tables.jobs.values():
+            if job.status == JobStatus.RUNNING and not job.held:
+                self.todo.append(Due(job.job_id, job.attempt, job.fire_at, job.spec_id))
+        self.ready = True
+
+    def admits(self, envelope: Envelope) -> bool:
+        """Say whether a decision counts."""
+        return admits_decision(self.claim, envelope.claim)
+
+    def tail(self) -> None:
+        """Read on: only claims and dues matter here."""
+        for stored in self.part.records[self.position + 1 : self.position + 4]:
+            self.position = stored.position
+            item = stored.item
+            if isinstance(item, OwnerClaimed):
+                if admits_claim(self.claim, item):
+                    self.claim = Claim(item.epoch, item.nonce)
+            elif isinstance(item, AttemptDue) and self.admits(stored.envelope):
+                self.todo.append(Due(item.job_id, item.attempt, item.not_before, item.spec_id))
+
+    def fire(self, *, crash_share: float) -> None:
+        """Make one call whose time has come, and report how it went."""
+        world, rng = self.world, self.world.rng
+        specs = self.part.tables.specs
+        for _ in range(len(self.todo)):
+            due = self.todo.pop(rng.randrange(len(self.todo)))
+            if due.not_before <= world.now and due.spec_id in specs:
+                break
+            self.todo.append(due)
+        else:
+            return
+        first_result = self.part.finished.get((due.job_id, due.attempt))
+        was_finished = first_result is not None and first_result <= self.barrier
+        spec = msgspec.json.decode(specs[due.spec_id], type=Spec)
+        world.calls.append(Call(due.job_id, due.attempt, world.now, spec.url, was_finished))
+        if rng.random() < crash_share:
+            self.dead = True  # between the call and its report
+            world.dispatcher_count += 1
+            return
+        ok = rng.random() < 0.5
+        self.report(
+            AttemptFinished(
+                job_id=due.job_id,
+                at=world.now,
+                attempt=due.attempt,
+                execution_id=execution_id(due.job_id, due.attempt),
+                ok=ok,
+                started_at=world.now,
+                duration_ms=1,
+                status_code=200 if ok else 503,
+                retry_after_ms=2_000 if not ok and rng.random() < 0.2 else None,
+            )
+        )
+
+    def seal(self, fact: Event) -> Envelope:
+        """Return the record of a fact: facts bear no claim."""
+        return encode(fact)
+
+    def report(self, fact: AttemptFinished) -> None:
+        """Append *fact*, again and again until it is in."""
+        if not self.dead:
+            self.part.send(self, [self.seal(fact)], failed=partial(self.report, fact))

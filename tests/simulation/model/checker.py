@@ -1,0 +1,216 @@
+"""
+What must be true of a world that has calmed down: the invariants of the protocol, by number.
+
+    I1   at most one admitted due per attempt; attempts are 1..n without gaps
+    I2   204 means that the job never fires, 409 that it did
+    I3   every job that was accepted reaches an end
+    I4   the tables at position o are the fold up to o
+    I5   every admitted due is called; once, if no dispatcher died
+    I6   no call without an admitted due, none before its time
+    I7   admitted decisions are legal
+    I8   one job per tick; no tick is made up, and of those missed only the latest is made
+    I9   usage is the count of dues
+    I10  GET after 201 shows the job
+    I12  one key, one job
+    I13  no accepted fact is dropped
+    I14  memory holds what is near, and nothing else
+
+I11, contiguous positions, is asserted by the ledger itself. Held jobs and schedules are excused from I3 and I5, and must have
+been poisoned.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from libs.domain.job import JobStatus
+from libs.domain.ledger import Verdict
+from libs.domain.obligations import TICK_LEAD_MS, owed_at
+from libs.domain.schedule import ScheduleStatus
+from libs.events import AttemptDue, JobCancelRequested, ScheduleResumed, ScheduleTicked
+from libs.store.projection.changes import PartitionChanges
+from tests.simulation.model.actors import Owner
+from tests.simulation.model.clients import CRONS, Known
+from tests.simulation.model.world import OPEN, Partition, World
+
+
+def check(world: World, known: Known, owners: list[Owner]) -> list[str]:
+    """Return every breach that can be seen once all is quiet."""
+    found = list(world.violations)
+    for part in world.partitions:
+        found += _dues(part) + _ends(part, known) + _tables(part) + _ticks(part)
+        found += [f"I7 illegal decision in the log: {stored.item}" for stored in part.illegal]
+    found += _calls(world) + _promises(world, known)
+    for owner in owners:
+        found += _memory(owner)
+    return found
+
+
+def _dues(part: Partition) -> list[str]:
+    admitted = [
+        (stored.item.job_id, stored.item.attempt)
+        for stored in part.records
+        if isinstance(stored.item, AttemptDue) and stored.applied.verdict in (Verdict.APPLIED, Verdict.ILLEGAL)
+    ]
+    found = [f"I1 {due} was admitted {count} times" for due, count in Counter(admitted).items() if count > 1]
+    for job in part.oracle.jobs.values():
+        attempts = [attempt for job_id, attempt in admitted if job_id == job.job_id]
+        if attempts != list(range(1, job.attempt + 1)):
+            found.append(f"I1 {job.job_id} made the attempts {attempts}, and says {job.attempt}")
+        if job.attempt > job.max_retries + 1:
+            found.append(f"I1 {job.job_id} made more attempts than it may")
+    return found
+
+
+def _ends(part: Partition, known: Known) -> list[str]:
+    found = []
+    for job in part.oracle.jobs.values():
+        if job.held:
+            if job.job_id not in known.poisoned:
+                found.append(f"I3 {job.job_id} is held, and no record of it was unreadable")
+        elif not job.is_terminal:
+            found.append(f"I3 {job.job_id} is stuck: {job}")
+        elif (job.status == JobStatus.COMPLETED) != bool(job.last_ok):
+            found.append(f"I3 {job.job_id} ended as {job.status.name} with last_ok {job.last_ok}")
+    for schedule in part.oracle.schedules.values():
+        if schedule.held and schedule.schedule_id not in known.poisoned:
+            found.append(f"I3 {schedule.schedule_id} is held, and no record of it was unreadable")
+    for stored in part.records:
+        if isinstance(stored.item, JobCancelRequested) and stored.applied.verdict is Verdict.APPLIED:
+            job = part.oracle.jobs[stored.item.job_id]
+            if not (job.held or job.status == JobStatus.CANCELLED or job.attempt):
+                found.append(f"I13 the cancel of {job.job_id} was dropped")
+    return found
+
+
+def _tables(part: Partition) -> list[str]:
+    tables, oracle = part.tables, part.oracle
+    if tables.position != oracle.position:
+        return [f"I4 the tables stand at {tables.position}, the log ends at {oracle.position}"]
+    found = []
+    if tables.claim != oracle.claim:
+        found.append(f"I4 the tables hold the claim {tables.claim}, the fold {oracle.claim}")
+    if tables.jobs != oracle.jobs or tables.schedules != oracle.schedules:
+        found.append("I4 the tables differ from the full fold")
+    full = PartitionChanges(part.number)
+    for stored in part.records:
+        full.add(stored.applied)
+    if tables.executions != full.executions or tables.specs != full.specs:
+        found.append("I4 executions or specs differ from the full fold")
+    if tables.usage != full.usage or sum(tables.usage.values()) != len(part.due):
+        found.append(f"I9 usage says {tables.usage}, admitted were {len(part.due)}")
+    return found
+
+
+def _calls(world: World) -> list[str]:
+    found = []
+    due = {key: at for part in world.partitions for key, at in part.due.items()}
+    calls = Counter((call.job_id, call.attempt) for call in world.calls)
+    held = {job.job_id for part in world.partitions for job in part.oracle.jobs.values() if job.held}
+    found += [f"I5 {key} was due and never called" for key in due if key not in calls and key[0] not in held]
+    if world.dispatcher_count == len(world.partitions):
+        found += [f"I5 {key} was called {count} times" for key, count in calls.items() if count > 1]
+    for call in world.calls:
+        not_before = due.get((call.job_id, call.attempt))
+        if not_before is None:
+            found.append(f"I6 {call.job_id} was called without an admitted due")
+        elif call.at < not_before:
+            found.append(f"I6 {call.job_id} was called {not_before - call.at} ms before its time")
+        if call.was_finished:
+            found.append(f"I5 {call.job_id} was called by a dispatcher that could know the result")
+    return found
+
+
+def _promises(world: World, known: Known) -> list[str]:
+    found = []
+    jobs = {job_id: job for part in world.partitions for job_id, job in part.oracle.jobs.items()}
+    schedules = {schedule_id for part in world.partitions for schedule_id in part.oracle.schedules}
+    for job_id in known.cancelled:
+        if jobs[job_id].attempt:
+            found.append(f"I2 {job_id}: 204, and it fired")
+    for job_id in known.fired:
+        if not jobs[job_id].attempt:
+            found.append(f"I2 {job_id}: 409, and it never fired")
+    found += [
+        f"I13 {job_id} was answered with 201 and is not in the fold" for job_id in known.jobs if job_id not in jobs
+    ]
+    found += [
+        f"I13 {one} was answered with 201 and is not in the fold" for one in known.schedules if one not in schedules
+    ]
+    by_key = Counter(job.idempotency_key for job in jobs.values() if job.idempotency_key is not None)
+    found += [f"I12 {key} stands for {count} jobs" for key, count in by_key.items() if count > 1]
+    found += [f"I12 {key} was answered with {ids}" for key, ids in known.keys.items() if len(ids) > 1]
+    for call in world.calls:
+        url = known.jobs.get(call.job_id)
+        if url is not None and call.url != url:
+            found.append(f"I6 {call.job_id} called {call.url}, asked for was {url}")
+    return found
+
+
+def _ticks(part: Partition) -> list[str]:
+    """
+    I8, by arithmetic of its own: the rules used are "every n minutes", so ticks are the multiples of n minutes.
+
+    A tick is the one that the schedule recorded as next or, when that one was missed, the latest that was missed.
+    """
+    found = []
+    next_run: dict[str, int] = {}
+    is_resumed: set[str] = set()
+    jobs: Counter[tuple[str, int]] = Counter()
+    for stored in part.records:
+        state = stored.applied.schedule
+        if state is None:
+            continue
+        item = stored.item
+        schedule_id = state.schedule_id
+        if isinstance(item, ScheduleResumed):
+            is_resumed.add(schedule_id)
+        if isinstance(item, ScheduleTicked):
+            period = CRONS[state.cron]
+            expected = next_run[schedule_id]
+            if expected < item.at:
+                expected = max(expected, item.at // period * period)
+            if schedule_id in is_resumed:
+                expected = max(item.tick_at, next_run[schedule_id])  # decided before the resume, perhaps
+            if item.tick_at != expected:
+                found.append(f"I8 {schedule_id} ticked at {item.tick_at}, expected was {expected}")
+            if item.tick_at % period or item.next_run_at != item.tick_at + period:
+                found.append(f"I8 {schedule_id} left its rule: {item}")
+            if item.at < item.tick_at - TICK_LEAD_MS:
+                found.append(f"I8 {schedule_id} ticked too early: {item}")
+            is_resumed.discard(schedule_id)
+            job = stored.applied.job
+            if job is not None:
+                jobs[schedule_id, item.tick_at] += 1
+        if state.next_run_at is not None:
+            next_run[schedule_id] = state.next_run_at
+    found += [f"I8 {tick} spawned {count} jobs" for tick, count in jobs.items() if count > 1]
+    return found
+
+
+def _memory(owner: Owner) -> list[str]:
+    decider = owner.decider
+    found = []
+    if decider.overlay_count:
+        found.append(f"I14 {decider.overlay_count} decisions were never read back")
+    states = {**decider.ledger.jobs, **decider.ledger.schedules}
+    for owner_id, state in states.items():
+        at = owed_at(state, lead_ms=owner.world.settings.lead_ms)
+        is_near = at is not None and at < decider.horizon_at
+        if not is_near and (state.held or state.status not in OPEN):
+            found.append(f"I14 {owner_id} is kept in memory for nothing: {state}")
+    return found
+
+
+def is_quiet(world: World, owners: list[Owner]) -> bool:
+    """Say whether nothing is under way, and nothing is owed that poison does not excuse."""
+    for part, owner in zip(world.partitions, owners, strict=True):
+        if part.queues or part.tables.position != part.end - 1 or owner.dead:
+            return False
+        if any(not (job.is_terminal or job.held) for job in part.oracle.jobs.values()):
+            return False
+        for schedule in part.oracle.schedules.values():
+            is_live = schedule.status == ScheduleStatus.ACTIVE and not schedule.held
+            if is_live and schedule.next_run_at is not None and schedule.next_run_at - TICK_LEAD_MS <= world.now + 300:
+                return False
+    return True

@@ -1,0 +1,267 @@
+"""
+Callers and the API replicas that serve them, and the gremlin that puts into the log what nobody should.
+
+Every method of `Api` is one request; what is awaited is a callback or is looked at again by `poll`. A replica may die anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from libs.domain.cron import next_after, parse
+from libs.domain.job import JobState, JobStatus
+from libs.events import (
+    AttemptFinished,
+    Envelope,
+    Event,
+    JobCancelRequested,
+    JobScheduled,
+    ScheduleCreated,
+    ScheduleDeleted,
+    SchedulePaused,
+    ScheduleResumed,
+    Spec,
+    WebhookFinished,
+    encode,
+)
+from libs.events.ids import execution_id, new_job_id, new_schedule_id, partition_of
+from tests.simulation.model.world import Partition, World
+
+CRONS = {"* * * * *": 60_000, "*/2 * * * *": 120_000, "*/5 * * * *": 300_000}
+
+
+@dataclass(slots=True)
+class Cancel:
+    """A DELETE that waits for its answer."""
+
+    job_id: str
+    logged_at: int | None = None  # position of the request, once it is durable
+
+
+@dataclass(slots=True)
+class Known:
+    """What callers were told; all of it must stay true."""
+
+    jobs: dict[str, str] = field(default_factory=dict)  # id -> url of every job answered with 201
+    keys: dict[str, set[str]] = field(default_factory=dict)  # idempotency key -> ids answered with 201
+    schedules: dict[str, str] = field(default_factory=dict)  # id -> cron of every schedule answered with 201
+    cancelled: set[str] = field(default_factory=set)  # DELETE answered with 204
+    fired: set[str] = field(default_factory=set)  # DELETE answered with 409
+    poisoned: set[str] = field(default_factory=set)  # ids under which an unreadable record stands
+
+
+class Api:
+    """All replicas of the API, and their callers."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.known = Known()
+        self.posted_count = 0
+        self.schedule_count = 0
+        self.requests: dict[str, tuple[str, int, int]] = {}  # idempotency key -> url, fire_at, retries
+        self.cancels: list[Cancel] = []
+        self.gets: list[tuple[str, int]] = []
+
+    def partition(self, any_id: str) -> Partition:
+        """Return where an id lives."""
+        return self.world.partitions[partition_of(any_id)]
+
+    def row(self, job_id: str) -> JobState | None:
+        """Return a job's row."""
+        return self.partition(job_id).tables.jobs.get(job_id)
+
+    def append(self, envelope: Envelope, landed: object = None) -> None:
+        """Append on behalf of a request; each request is a source of its own."""
+        self.partition(envelope.key).send(object(), [envelope], landed)  # type: ignore[arg-type]
+
+    def post(self) -> None:
+        """POST a job: a new one, or one with a key that may have been used before."""
+        rng, world = self.world.rng, self.world
+        if self.requests and rng.random() < 0.4:
+            key = rng.choice(list(self.requests))
+        elif self.posted_count >= world.settings.jobs:
+            return
+        else:
+            self.posted_count += 1
+            key = f"key-{self.posted_count}" if rng.random() < 0.6 else None
+        request = (f"https://example.com/{self.posted_count}", world.now + rng.randint(0, 30_000), rng.randint(0, 2))
+        if key is not None:
+            request = self.requests.setdefault(key, request)
+        url, fire_at, retries = request
+        job_id = self.reserve(key, new_job_id(world.now, rng.randrange(len(world.partitions)), world.entropy()))
+        if key is not None and self.row(job_id) is not None:
+            self.accept(job_id, key, url)
+            return
+        if rng.random() < 0.05:
+            return  # the replica died behind its reservation
+        event = JobScheduled(
+            job_id=job_id,
+            account="acme" if rng.random() < 0.7 else "umbrella",
+            at=world.now,
+            spec=Spec(url=url, webhook_url="https://example.com/hook" if rng.random() < 0.3 else None),
+            fire_at=fire_at,
+            max_retries=retries,
+            idempotency_key=key,
+        )
+        self.append(encode(event), lambda _: self.accept(job_id, key, url))
+
+    def reserve(self, key: str | None, job_id: str) -> str:
+        """Return the job id that *key* stands for."""
+        return job_id if key is None else self.world.reservations.setdefault(key, job_id)
+
+    def accept(self, job_id: str, key: str | None, url: str) -> None:
+        """Answer 201."""
+        self.known.jobs.setdefault(job_id, url)
+        if key is not None:
+            self.known.keys.setdefault(key, set()).add(job_id)
+        self.gets.append((job_id, self.partition(job_id).end))  # the caller GETs at once: it must see the job
+
+    def cancel(self) -> None:
+        """DELETE a job that somebody knows of."""
+        ids = list(self.known.jobs)
+        for part in self.world.partitions:
+            ids += part.tables.jobs
+        if not ids:
+            return
+        job_id = self.world.rng.choice(ids)
+        row = self.row(job_id)
+        if row is not None and row.status != JobStatus.SCHEDULED:
+            self.answer(row)
+            return
+        cancel = Cancel(job_id)
+        self.cancels.append(cancel)
+        request = encode(JobCancelRequested(job_id=job_id, at=self.world.now))
+        self.append(request, lambda position: setattr(cancel, "logged_at", position))
+
+    def answer(self, row: JobState) -> None:
+        """Answer a DELETE as the row says."""
+        told = self.known.cancelled if row.status == JobStatus.CANCELLED else self.known.fired
+        told.add(row.job_id)
+
+    def poll(self) -> None:
+        """Look at the tables on behalf of all who wait."""
+        waiting: list[Cancel] = []
+        for cancel in self.cancels:
+            row = self.row(cancel.job_id) if cancel.logged_at is not None else None
+            if row is not None and row.status != JobStatus.SCHEDULED:
+                self.answer(row)
+            else:
+                waiting.append(cancel)
+        self.cancels = waiting
+        unseen: list[tuple[str, int]] = []
+        for job_id, end in self.gets:
+            if self.partition(job_id).tables.position < end - 1:
+                unseen.append((job_id, end))
+            elif self.row(job_id) is None:
+                self.world.violate(f"I10 {job_id} was answered with 201, and GET does not find it")
+        self.gets = unseen
+
+    def schedule(self) -> None:
+        """POST a schedule, or pause, resume or delete one."""
+        world, rng = self.world, self.world.rng
+        if self.schedule_count < world.settings.schedules and rng.random() < 0.5:
+            self.schedule_count += 1
+            schedule_id = new_schedule_id(world.now, rng.randrange(len(world.partitions)), world.entropy())
+            text = rng.choice(list(CRONS))
+            event = ScheduleCreated(
+                schedule_id=schedule_id,
+                account="acme",
+                at=world.now,
+                spec=Spec(url=f"https://example.com/{schedule_id}"),
+                cron=text,
+                next_run_at=next_after(parse(text), world.now) or 0,
+                max_retries=rng.randint(0, 1),
+            )
+            self.append(encode(event), lambda _: self.known.schedules.__setitem__(schedule_id, text))
+            return
+        if not self.known.schedules:
+            return
+        schedule_id, text = rng.choice(list(self.known.schedules.items()))
+        chance = rng.random()
+        if chance < 0.1:
+            self.append(encode(ScheduleDeleted(schedule_id=schedule_id, at=world.now)))
+        if chance < 0.55:
+            self.append(encode(SchedulePaused(schedule_id=schedule_id, at=world.now)))
+        if chance > 0.3:
+            next_run_at = next_after(parse(text), world.now) or 0
+            self.append(encode(ScheduleResumed(schedule_id=schedule_id, at=world.now, next_run_at=next_run_at)))
+
+    def delete_schedules(self) -> None:
+        """Delete every schedule."""
+        for schedule_id in self.known.schedules:
+            self.append(encode(ScheduleDeleted(schedule_id=schedule_id, at=self.world.now)))
+
+
+class Gremlin:
+    """Writes what may be repeated once more, and what cannot be read at all."""
+
+    def __init__(self, world: World, known: Known) -> None:
+        self.world = world
+        self.known = known
+
+    def repeat(self) -> None:
+        """Repeat a fact of the log: the same bytes, or the same thing said again by somebody else, later and otherwise."""
+        world, rng = self.world, self.world.rng
+        part = rng.choice(world.partitions)
+        if not part.records:
+            return
+        stored = rng.choice(part.records)
+        item, envelope = stored.item, stored.envelope
+        match item:
+            case JobScheduled():
+                envelope = encode(JobScheduled(**{**_fields(item), "at": world.now}))
+            case AttemptFinished():
+                envelope = encode(AttemptFinished(**{**_fields(item), "ok": not item.ok, "status_code": None}))
+            case JobCancelRequested() | ScheduleCreated() | WebhookFinished():
+                pass
+            case _:
+                return
+        part.send(object(), [envelope])
+
+    def webhook(self) -> None:
+        """Report on the webhook of some ended job."""
+        part = self.world.rng.choice(self.world.partitions)
+        ended = [job for job in part.tables.jobs.values() if job.is_terminal]
+        if ended:
+            job_id = self.world.rng.choice(ended).job_id
+            fact = WebhookFinished(job_id=job_id, at=self.world.now, ok=True, duration_ms=1)
+            part.send(object(), [encode(fact)])
+
+    def poison(self) -> None:
+        """Write a record that cannot be read, or that nobody knows, or that is not at home."""
+        world, rng = self.world, self.world.rng
+        part = rng.choice(world.partitions)
+        facts = [stored.envelope for stored in part.records if stored.envelope.type.startswith(("job.", "schedule."))]
+        if not facts:
+            return
+        envelope = rng.choice(facts)
+        stranger = new_job_id(world.now, part.number, world.entropy())
+        far = new_job_id(world.now, part.number + 7, world.entropy())
+        match rng.randrange(6):
+            case 0:
+                self.known.poisoned.add(envelope.key)
+                envelope = envelope._replace(value=envelope.value[: rng.randrange(max(1, len(envelope.value)))])
+            case 1:
+                envelope = Envelope("quota.granted", 3, False, None, envelope.key, b"\x00\xff")
+            case 2:
+                envelope = envelope._replace(version=9, must_understand=False)
+            case 3:
+                envelope = envelope._replace(key=rng.choice((far, "", "owner", "job_what")), value=b"{}")
+            case 4:
+                envelope = envelope._replace(key=stranger)
+            case _:
+                finished = AttemptFinished(
+                    job_id=stranger,
+                    at=world.now,
+                    attempt=1,
+                    execution_id=execution_id(stranger, 1),
+                    ok=True,
+                    started_at=world.now,
+                    duration_ms=1,
+                )
+                envelope = encode(finished)
+        part.send(object(), [envelope])
+
+
+def _fields(event: Event) -> dict[str, object]:
+    return {name: getattr(event, name) for name in event.__struct_fields__}

@@ -1,0 +1,315 @@
+"""
+Mutations: the protocol with one of its rules taken out. Each must be caught, or the rule, or the model, is not worth its place.
+
+A mutation replaces a player of the cast by a subclass that breaks one rule. The oracle and the checker stay as they are, and the
+product knows nothing of any of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from typing import Final
+
+import msgspec
+
+from libs.domain import job as job_fold
+from libs.domain.job import JobState, JobStatus
+from libs.domain.ledger import Applied, Ledger, Verdict
+from libs.domain.obligations import State
+from libs.events import (
+    Claim,
+    Envelope,
+    Event,
+    JobScheduled,
+    OwnerClaimed,
+    ScheduleTicked,
+    Unknown,
+    Unreadable,
+    encode,
+)
+from libs.events.codec import kind_of
+from libs.events.envelope import parse_claim
+from libs.store.projection.changes import PartitionChanges
+from services.scheduler.decider import Decider
+from tests.simulation.model.actors import Dispatcher, Flushing, Owner
+from tests.simulation.model.clients import Api
+from tests.simulation.model.run import Cast
+from tests.simulation.model.world import Partition, Tables, World
+
+Item = Event | Unknown | Unreadable
+
+
+def _is_decision(item: Item) -> bool:
+    return not isinstance(item, Unknown | Unreadable) and kind_of(item).role == "decision"
+
+
+# No admission: every decision counts, whoever made it.
+
+
+class AdmitsAll(Ledger):
+    def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
+        return super().apply(position, item, str(self.claim) if _is_decision(item) and self.claim else stamp)
+
+
+class OwnerWithoutAdmission(Owner):
+    ledger_type = AdmitsAll
+
+
+class DispatcherWithoutAdmission(Dispatcher):
+    def admits(self, envelope: Envelope) -> bool:
+        return True
+
+
+# No barrier: an owner decides before it has read its claim back.
+
+
+class OwnerWithoutBarrier(Owner):
+    def __init__(self, world: World, part: Partition) -> None:
+        super().__init__(world, part)
+        self.decider.is_deciding = True
+
+
+# No overlay: what was decided and not read back is decided again.
+
+
+class DeciderWithoutOverlay(Decider):
+    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event:
+        decision = super()._commit(owner_id, state, now, jitter)
+        self._overlay.discard(owner_id)
+        self._arm(owner_id, state)
+        return decision
+
+
+class OwnerWithoutOverlay(Owner):
+    decider_type = DeciderWithoutOverlay
+
+
+# No store fence: whoever flushes is believed.
+
+
+class TablesWithoutFence(Tables):
+    __slots__ = ()
+
+    def flush(self, nonce: str, old: int, new: int, claim: Claim | None, changes: PartitionChanges) -> bool:
+        self.write(changes)
+        self.position, self.claim = new, claim
+        return True
+
+    def copy(self) -> Tables:
+        plain = super().copy()
+        return TablesWithoutFence(*(getattr(plain, name) for name in Tables.__dataclass_fields__))
+
+
+# No fence around reads: after a failover an owner goes on with rows that are older than what it knows.
+
+
+class OwnerReadingUnfenced(Owner):
+    def is_fenced(self) -> bool:
+        return True
+
+
+# Epoch without nonce: two owners that drew the same epoch take each other's decisions for their own.
+
+
+class AdmitsByEpoch(Ledger):
+    def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
+        claim = parse_claim(stamp) if stamp is not None else None
+        if claim is not None and self.claim is not None and claim.epoch == self.claim.epoch:
+            stamp = str(self.claim)
+        return super().apply(position, item, stamp)
+
+
+class DeciderByEpoch(Decider):
+    def _on_claim(self, item: OwnerClaimed, applied: Applied) -> None:
+        if item.epoch == self.claim.epoch:
+            item = msgspec.structs.replace(item, nonce=self.claim.nonce)
+            applied = Applied(Verdict.APPLIED, item)
+        super()._on_claim(item, applied)
+
+
+class OwnerByEpoch(Owner):
+    ledger_type = AdmitsByEpoch
+    decider_type = DeciderByEpoch
+
+
+class DispatcherByEpoch(Dispatcher):
+    def admits(self, envelope: Envelope) -> bool:
+        claim = parse_claim(envelope.claim or "")
+        return claim is not None and self.claim is not None and claim.epoch == self.claim.epoch
+
+
+# Facts fenced: results bear the claim that the dispatcher knew, and count only under it.
+
+
+class DispatcherStampingFacts(Dispatcher):
+    def seal(self, fact: Event) -> Envelope:
+        return encode(fact)._replace(claim=str(self.claim))
+
+
+class FencesFacts(Ledger):
+    def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
+        if stamp is not None and stamp != str(self.claim) and not _is_decision(item):
+            self.position = position
+            return Applied(Verdict.VOID)
+        return super().apply(position, item, stamp)
+
+
+class OwnerFencingFacts(Owner):
+    ledger_type = FencesFacts
+
+
+# Deciding from what is not read back: the owner folds its own decisions as it makes them.
+
+
+class DeciderAheadOfLog(Decider):
+    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event:
+        decision = super()._commit(owner_id, state, now, jitter)
+        if isinstance(state, JobState):
+            self.ledger.jobs[owner_id] = job_fold.evolve(state, decision, self.ledger.position)
+        self._overlay.discard(owner_id)
+        return decision
+
+
+class OwnerAheadOfLog(Owner):
+    decider_type = DeciderAheadOfLog
+
+
+# Tables saved without their position: rows and progress in two transactions, and a crash between them.
+
+
+class OwnerSavingInTwoSteps(Owner):
+    def write(self, flushing: Flushing) -> bool:
+        if not self.part.tables.is_fenced_for(self.nonce, flushing.old):
+            return False
+        self.part.tables.write(flushing.changes)
+        if self.world.rng.random() < 0.2:
+            return False
+        return super().write(flushing)
+
+
+# Evicting what is not saved.
+
+
+class DeciderForgetting(Decider):
+    def evict(self, unsaved: Container[str]) -> None:
+        super().evict(())
+
+
+class OwnerForgetting(Owner):
+    decider_type = DeciderForgetting
+
+
+class OwnerEvictingWhileLoading(Owner):
+    """An answer of the tables that was asked for before a flush arrives after it, and brings back what was."""
+
+    def evict(self) -> None:
+        self.decider.evict(self.unsaved)
+
+
+class OwnerForgettingTheHorizon(Owner):
+    """What lay beyond the horizon and is still in memory is passed over when the horizon moves on."""
+
+    def extend(self, horizon_at: int) -> None:
+        self.decider.horizon_at = horizon_at
+
+
+# A dispatcher that starts from the tables as they are, however old.
+
+
+class DispatcherWithoutWaiting(Dispatcher):
+    def start(self) -> None:
+        barrier, self.barrier = self.barrier, -1
+        super().start()
+        self.barrier = barrier
+
+
+# A cancel answered before the owner decided.
+
+
+class ApiAnsweringEarly(Api):
+    def poll(self) -> None:
+        for cancel in self.cancels:
+            row = self.row(cancel.job_id)
+            if row is not None and row.status == JobStatus.SCHEDULED and cancel.logged_at is not None:
+                self.known.cancelled.add(cancel.job_id)
+        super().poll()
+
+
+# The key's job is not remembered: each post makes a job of its own.
+
+
+class ApiWithoutReservation(Api):
+    def reserve(self, key: str | None, job_id: str) -> str:
+        return job_id
+
+
+# Last wins for job.scheduled.
+
+
+class LastWins(Ledger):
+    def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
+        if isinstance(item, JobScheduled):
+            self.jobs.pop(item.job_id, None)
+        return super().apply(position, item, stamp)
+
+
+class OwnerLastWins(Owner):
+    ledger_type = LastWins
+
+
+# A tick that does not move the schedule on.
+
+
+class TicksInPlace(Ledger):
+    def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
+        before = self.schedules.get(item.schedule_id) if isinstance(item, ScheduleTicked) else None
+        applied = super().apply(position, item, stamp)
+        if before is not None and applied.schedule is not None:
+            stuck = msgspec.structs.replace(applied.schedule, next_run_at=before.next_run_at)
+            self.schedules[stuck.schedule_id] = stuck
+            return msgspec.structs.replace(applied, schedule=stuck)
+        return applied
+
+
+class OwnerTickingInPlace(Owner):
+    ledger_type = TicksInPlace
+
+
+# A tick overtaken by a pause and a resume counted as a breach.
+
+
+class CountsOvertakenTicks(Ledger):
+    def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
+        applied = super().apply(position, item, stamp)
+        if isinstance(item, ScheduleTicked) and applied.verdict is Verdict.REPEATED:
+            schedule = self.schedules.get(item.schedule_id)
+            if schedule is not None and schedule.is_active:
+                return Applied(Verdict.ILLEGAL, item)
+        return applied
+
+
+class OwnerCountingOvertakenTicks(Owner):
+    ledger_type = CountsOvertakenTicks
+
+
+MUTATIONS: Final[Mapping[str, Cast]] = {
+    "no admission": Cast(owner=OwnerWithoutAdmission, dispatcher=DispatcherWithoutAdmission),
+    "no admission in the dispatcher": Cast(dispatcher=DispatcherWithoutAdmission),
+    "no barrier": Cast(owner=OwnerWithoutBarrier),
+    "no overlay": Cast(owner=OwnerWithoutOverlay),
+    "no store fence": Cast(tables=TablesWithoutFence),
+    "reads not fenced": Cast(owner=OwnerReadingUnfenced),
+    "epoch without nonce": Cast(owner=OwnerByEpoch, dispatcher=DispatcherByEpoch),
+    "facts fenced": Cast(owner=OwnerFencingFacts, dispatcher=DispatcherStampingFacts),
+    "decides ahead of the log": Cast(owner=OwnerAheadOfLog),
+    "tables saved without position": Cast(owner=OwnerSavingInTwoSteps),
+    "evicts what is not saved": Cast(owner=OwnerForgetting),
+    "evicts while loading": Cast(owner=OwnerEvictingWhileLoading),
+    "forgets memory at the horizon": Cast(owner=OwnerForgettingTheHorizon),
+    "dispatcher does not wait": Cast(dispatcher=DispatcherWithoutWaiting),
+    "cancel answered early": Cast(api=ApiAnsweringEarly),
+    "key not reserved": Cast(api=ApiWithoutReservation),
+    "last wins": Cast(owner=OwnerLastWins),
+    "tick does not move on": Cast(owner=OwnerTickingInPlace),
+    "overtaken tick is a breach": Cast(owner=OwnerCountingOvertakenTicks),
+}

@@ -1,0 +1,216 @@
+"""
+The script of one run: chaos for a while, then calm until nothing is owed, then the checker.
+
+The seed decides everything. `Cast` says who plays; the mutations replace one player each.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from libs.domain.job import JobStatus
+from tests.simulation.model.actors import Dispatcher, Owner
+from tests.simulation.model.checker import check, is_quiet
+from tests.simulation.model.clients import Api, Gremlin
+from tests.simulation.model.world import Partition, Tables, World
+
+CHAOS_STEPS = 220
+CALM_TURNS = 1_500  # a run that is not quiet by then is stuck
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """Who plays which part."""
+
+    owner: type[Owner] = Owner
+    dispatcher: type[Dispatcher] = Dispatcher
+    api: type[Api] = Api
+    tables: type[Tables] = Tables
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    seed: int
+    violations: list[str]
+    due_count: int
+    call_count: int
+    record_count: int
+    tick_count: int
+    failover_count: int
+
+
+class Run:
+    """One world with its actors."""
+
+    def __init__(self, seed: int, cast: Cast) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.cast = cast
+        self.world = World(self.rng, cast.tables)
+        self.api = cast.api(self.world)
+        self.gremlin = Gremlin(self.world, self.api.known)
+        self.owners: list[Owner] = []
+        self.dispatchers: list[Dispatcher] = []
+        for part in self.world.partitions:
+            self.owners.append(cast.owner(self.world, part))
+            self.dispatchers.append(cast.dispatcher(self.world, part))
+
+    def play(self) -> Outcome:
+        """Play it to the end."""
+        for _ in range(CHAOS_STEPS):
+            self.disturb()
+            if self.rng.random() < 0.3:
+                self.api.poll()
+        owners = self.calm_down()
+        for owner in owners:
+            owner.settle()
+        world = self.world
+        return Outcome(
+            self.seed,
+            check(world, self.api.known, owners),
+            sum(len(part.due) for part in world.partitions),
+            len(world.calls),
+            sum(part.end for part in world.partitions),
+            sum(stored.envelope.type == "schedule.ticked" for part in world.partitions for stored in part.records),
+            world.failover_count,
+        )
+
+    def disturb(self) -> None:
+        """Do one random thing."""
+        rng, world = self.rng, self.world
+        if rng.random() < 0.05:
+            world.replicate()
+        chance = rng.random()
+        part = rng.choice(world.partitions)
+        if chance < 0.07:
+            to_next_tick = (58_200 - world.now) % 60_000
+            world.now += rng.choice((5, 40, 300, 1_000, 1_000, 5_000, 20_000, 60_000, to_next_tick))
+        elif chance < 0.12:
+            self.api.post()
+        elif chance < 0.135:
+            self.api.cancel()
+        elif chance < 0.17:
+            self.api.schedule()
+        elif chance < 0.19:
+            self.hand_over(part)
+        elif chance < 0.20:
+            self.dispatchers.append(self.cast.dispatcher(world, part))
+        elif chance < 0.21:
+            self.kill()
+        elif chance < 0.235:
+            self.lose(part)
+        elif chance < 0.245:
+            world.fail_over()
+        elif chance < 0.26:
+            self.gremlin.repeat() if rng.random() < 0.8 else self.gremlin.webhook()
+        elif chance < 0.265 and world.settings.poison:
+            self.gremlin.poison()
+        elif chance < 0.268 and world.settings.outages:
+            self.black_out()
+        elif chance < 0.47:
+            part.land(rng)
+        elif chance < 0.84:
+            self.step(self.owners)
+        else:
+            self.step(self.dispatchers)
+
+    def step(self, actors: list[Owner] | list[Dispatcher]) -> None:
+        """Let some living actor do one thing; whom an error or a newer claim stopped may come back."""
+        alive = [actor for actor in actors if not actor.dead]
+        if not alive:
+            return
+        actor = self.rng.choice(alive)
+        actor.step()
+        if actor.dead and isinstance(actor, Owner) and self.rng.random() < 0.7:
+            self.owners.append(self.cast.owner(self.world, actor.part))
+        actors[:] = [one for one in actors if not one.dead]  # type: ignore[misc]
+
+    def hand_over(self, part: Partition) -> None:
+        """Give the lease to another owner, well ordered or not; the old one lives on as a zombie."""
+        if self.rng.random() < 0.3:
+            for owner in self.owners:
+                if owner.part is part and not owner.dead:
+                    owner.hand_over()
+        self.owners.append(self.cast.owner(self.world, part))
+
+    def kill(self) -> None:
+        """Kill -9 an owner or a dispatcher."""
+        actors = [actor for actor in (*self.owners, *self.dispatchers) if not actor.dead]
+        if not actors:
+            return
+        actor = self.rng.choice(actors)
+        actor.dead = True
+        actor.part.drop(actor, self.rng)
+        if isinstance(actor, Dispatcher):
+            self.dispatchers.append(self.cast.dispatcher(self.world, actor.part))
+        elif self.rng.random() < 0.5:
+            self.owners.append(self.cast.owner(self.world, actor.part))
+
+    def lose(self, part: Partition) -> None:
+        """Leave an append's fate open; an owner that is told so has resigned and may claim anew."""
+        alive = sum(not owner.dead for owner in self.owners)
+        part.fail(self.rng)
+        if sum(not owner.dead for owner in self.owners) < alive and self.rng.random() < 0.7:
+            self.owners.append(self.cast.owner(self.world, part))
+
+    def black_out(self) -> None:
+        """No owner anywhere, for minutes."""
+        for owner in self.owners:
+            owner.dead = True
+            owner.part.drop(owner, self.rng)
+        self.owners.clear()
+        self.world.now += self.rng.randint(60_000, 1_500_000)
+        self.owners += [self.cast.owner(self.world, part) for part in self.world.partitions]
+
+    def calm_down(self) -> list[Owner]:
+        """Stop disturbing, and go on until nothing is owed; return the last owners."""
+        rng, world, cast = self.rng, self.world, self.cast
+        if rng.random() < 0.5:
+            self.api.delete_schedules()
+        for actor in (*self.owners, *self.dispatchers):
+            actor.dead = actor.dead or (world.dispatcher_count > len(world.partitions) and rng.random() < 0.5)
+        owners = [cast.owner(world, part) for part in world.partitions]
+        dispatchers = [self.last_dispatcher(part) for part in world.partitions]
+        others = [*self.owners, *self.dispatchers]
+        zombies = [actor for actor in others if not actor.dead and actor not in dispatchers]
+        for turn in range(CALM_TURNS):
+            for index, part in enumerate(world.partitions):
+                if owners[index].dead:
+                    owners[index] = cast.owner(world, part)
+                part.land(rng)
+                owners[index].turn()
+                dispatchers[index].turn()
+            for zombie in zombies:
+                if not zombie.dead and rng.random() < 0.2:
+                    zombie.step()
+            self.api.poll()
+            if all(not part.queues for part in world.partitions):
+                if is_quiet(world, owners):
+                    break
+                if turn % 4 == 0:
+                    self.move_on()
+        return owners
+
+    def last_dispatcher(self, part: Partition) -> Dispatcher:
+        """Return the dispatcher that brings things to their end: the only one there ever was, or a new one."""
+        if self.world.dispatcher_count == len(self.world.partitions):
+            return next(one for one in self.dispatchers if one.part is part)
+        return self.cast.dispatcher(self.world, part)
+
+    def move_on(self) -> None:
+        """Move time to the next instant at which something is to happen, by the oracle's states and not by the decider's."""
+        now = self.world.now
+        instants = [now + 5_000]
+        for part in self.world.partitions:
+            for job in part.oracle.jobs.values():
+                if not job.held and job.status in (JobStatus.SCHEDULED, JobStatus.RETRYING, JobStatus.RUNNING):
+                    instants.append(job.fire_at)
+        self.world.now = max(now + 20, min(instants))
+
+
+def run(seed: int, cast: Cast | None = None) -> Outcome:
+    """Play the script of *seed*."""
+    return Run(seed, cast or Cast()).play()
