@@ -250,7 +250,7 @@ OPERATION: Final = (
     ),
     Panel(
         "Waiting by limit",
-        "Due jobs for credit; due calls for a slot of their host or of all.",
+        "Due jobs for a slot of their partition; due calls for a slot of their host or of all.",
         {"credit": "sum(fliq_jobs_due)", "slots": "sum(fliq_calls_waiting)", "under way": "sum(fliq_calls_active)"},
     ),
     Panel(

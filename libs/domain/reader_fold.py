@@ -1,5 +1,5 @@
 """
-Tail: what a reader that decides nothing sees of one partition.
+ReaderFold: what a reader that decides nothing sees of one partition.
 
 The dispatcher and the webhooks service do not fold states. They follow the claims, as everybody does, and pick the admitted events
 of a few types; all other records are passed by undecoded. Under one order of records this picks exactly the decisions that
@@ -26,7 +26,7 @@ _DECISIONS: Final = frozenset(kind.name for kind in KINDS if kind.role == "decis
 _CLAIMED: Final = "owner.claimed"
 
 
-class Tail:
+class ReaderFold:
     """A reader of one partition that has read up to and including `position`, under `claim`."""
 
     def __init__(

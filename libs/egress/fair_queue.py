@@ -1,5 +1,5 @@
 """
-Turns: who may call next. Pure: concurrency limits with fair queues in front of them.
+FairQueue: who may call next. Pure: concurrency limits with fair queues in front of them.
 
 Theory of operation
 -------------------
@@ -74,7 +74,7 @@ class _Lane(Generic[T]):
         self.queue: deque[T] = deque()
 
 
-class Turns(Generic[T]):
+class FairQueue(Generic[T]):
     """The calls that wait for a slot, and the slots taken."""
 
     def __init__(self, *, total: int, per_host: int) -> None:

@@ -4,8 +4,8 @@ Resolver: a name to its addresses, once per attempt, remembered by nobody.
 A cache would be shared by accounts: one could warm it for another, or learn from its timing what others call. So there is
 none; the system's own resolver (or a node-local DNS cache behind it) is the place for one.
 
-A look-up holds its thread until the system gives up, which is long after its caller did. So accounts take turns at the threads
-(`turns.py`): one whose name servers never answer leaves some for the others.
+A look-up holds its thread until the system gives up, which is long after its caller did. So accounts take fair_queue at the threads
+(`fair_queue.py`): one whose name servers never answer leaves some for the others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
-from libs.egress.fair_queue import Turns
+from libs.egress.fair_queue import FairQueue
 
 THREADS = 32  # getaddrinfo blocks; a silent DNS server holds one thread for as long as resolv.conf says
 WAITING_LIMIT = 2048  # look-ups that somebody waits for; beyond it a look-up fails at once
@@ -28,7 +28,7 @@ class ResolveError(Exception):
 
 
 class Resolver(Protocol):
-    """Turns a name into addresses."""
+    """FairQueue a name into addresses."""
 
     async def resolve(self, host: str, *, account: str = "") -> list[str]:
         """
@@ -55,8 +55,8 @@ class SystemResolver:
         look_up: Callable[[str], list[str]] | None = None,
     ) -> None:
         self._look_up = look_up or look_up_name
-        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()  # bounded by _turns
-        self._turns: Turns[_Asked] = Turns(total=threads, per_host=threads)
+        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()  # bounded by _fair_queue
+        self._fair_queue: FairQueue[_Asked] = FairQueue(total=threads, per_host=threads)
         self._waiting_limit = waiting_limit
         self._waiting_count = 0
         self._idle_threads = threads
@@ -73,7 +73,7 @@ class SystemResolver:
         asked = _Asked(host, account, loop, loop.create_future())
         self._waiting_count += 1
         try:
-            self._turns.submit(asked, account=account, host=host)
+            self._fair_queue.submit(asked, account=account, host=host)
             self._start()
             return await asked.answer
         finally:
@@ -88,9 +88,9 @@ class SystemResolver:
 
     def _start(self) -> None:
         """Give the look-ups whose turn it is to the threads; whoever gave up meanwhile is not looked up for."""
-        while (asked := self._turns.take()) is not None:
+        while (asked := self._fair_queue.take()) is not None:
             if asked.answer.done():
-                self._turns.release(account=asked.account, host=asked.host)
+                self._fair_queue.release(account=asked.account, host=asked.host)
                 continue
             if self._idle_threads > 0:
                 # One more thread for each of the first look-ups: a process that calls literals only has none.
@@ -102,7 +102,7 @@ class SystemResolver:
 
     def _end(self, asked: _Asked, found: list[str] | Exception) -> None:
         """Tell who asked, from the loop. Released only now: after a timeout a thread is busy for longer than anybody waits."""
-        self._turns.release(account=asked.account, host=asked.host)
+        self._fair_queue.release(account=asked.account, host=asked.host)
         if not asked.answer.done():
             if isinstance(found, Exception):
                 asked.answer.set_exception(found)

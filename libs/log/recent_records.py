@@ -1,5 +1,5 @@
 """
-Tail: the newest records of one partition, kept in the process that wrote or read them, and the readers that wait for more.
+RecentRecords: the newest records of one partition, kept in the process that wrote or read them, and the readers that wait for more.
 
 Readers in the writer's process find fresh records here and never ask the database for them.
 
@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from libs.log.port import Record
 
 
-class Tail:
+class RecentRecords:
     """
-    The tail of one partition.
+    The recent of one partition.
 
     Args:
         max_records, max_bytes: bounds on what is kept; bytes count values only.

@@ -24,7 +24,7 @@ _log = structlog.get_logger("fliq.log")
 
 LIVE_MS: Final = 2_500  # within which somebody who works tells something new, at least twice
 
-Show = Callable[[str, Mapping[int, int], str], Awaitable[None]]
+ReportPositions = Callable[[str, Mapping[int, int], str], Awaitable[None]]
 Notes = Callable[[str], Awaitable[Mapping[int, str]]]
 
 
@@ -35,11 +35,17 @@ class Clock(Protocol):
         """Return after *ms*."""
 
 
-class ShownPositions(StartStop):
+class ReportedPositions(StartStop):
     """Tells the positions of one role for as long as it is started."""
 
     def __init__(
-        self, group: str, positions: Callable[[], Mapping[int, int]], show: Show, *, writer: str, clock: Clock
+        self,
+        group: str,
+        positions: Callable[[], Mapping[int, int]],
+        show: ReportPositions,
+        *,
+        writer: str,
+        clock: Clock,
     ) -> None:
         """Tell *show*, as *writer* under the name *group*, what *positions* says: the last position read, by partition."""
         super().__init__()

@@ -14,7 +14,7 @@ class Trouble(NamedTuple):
     is_wrong: bool
 
 
-class Condition(NamedTuple):
+class LogReport(NamedTuple):
     """
     How a log is.
 

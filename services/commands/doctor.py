@@ -19,15 +19,15 @@ from libs.runtime.settings.settings import Settings, SettingsError, idle_names, 
 from libs.runtime.settings.table import TABLE
 from libs.runtime.telemetry import logging
 from libs.store.errors import StoreUnavailable
-from libs.store.health.database_report import Condition
-from libs.store.leases.lease_report import Holding, Holdings
+from libs.store.health.database_report import DatabaseReport
+from libs.store.leases.lease_report import HeldLease, LeaseReport
 from libs.store.schema.log_identity import known_log
 from libs.store.schema.migrate import look as look_at_schema
 from services.commands import findings as judge
 from services.commands.access import database, event_log, tables
 from services.commands.columns import answer, answer_json
 from services.commands.findings import Finding, ok, warning, wrong
-from services.process.resources import StartError, is_log_apart, log_condition
+from services.process.resources import StartError, is_log_apart, log_report
 
 NAME: Final = "doctor"
 MEANING: Final = "say what is wrong, in plain words, and what to do; exit 1 when something is"
@@ -88,14 +88,14 @@ class Doctor:
             dsn, pool, reason = await self._database(stack)
             checks: list[tuple[str, Check]] = [("settings", self._of_settings)]
             if pool is not None and dsn is not None:
-                condition, holdings = Condition(pool), Holdings(pool)
+                database, lease_report = DatabaseReport(pool), LeaseReport(pool)
                 checks += [
-                    ("database", lambda: self._of_server(condition)),
+                    ("database", lambda: self._of_server(database)),
                     ("schema", lambda: self._of_schema(dsn)),
-                    ("log", lambda: self._of_log(dsn, holdings)),
-                    ("members", lambda: _settled(lambda: self._of_members(holdings))),
-                    ("work", lambda: self._of_work(condition)),
-                    ("disk", lambda: self._of_disk(condition)),
+                    ("log", lambda: self._of_log(dsn, lease_report)),
+                    ("members", lambda: _settled(lambda: self._of_members(lease_report))),
+                    ("work", lambda: self._of_work(database)),
+                    ("disk", lambda: self._of_disk(database)),
                 ]
             elif is_log_apart(self._settings):
                 checks.append(("log", self._of_topic))
@@ -136,11 +136,11 @@ class Doctor:
         text = f"log in {place}, PostgreSQL {whose}; set: {', '.join(given) or 'nothing, all is default'}"
         return [ok("settings", text), *found]
 
-    async def _of_server(self, condition: Condition) -> list[Finding]:
+    async def _of_server(self, database: DatabaseReport) -> list[Finding]:
         least = (float("inf"), 0.0)  # how long an answer took, and by how much our clock was ahead in its middle
         for _ in range(CLOCK_TRIES):
             asked_at = self._clock.now()
-            server = await condition.server()
+            server = await database.server()
             answered_at = self._clock.now()
             least = min(least, (answered_at - asked_at, (asked_at + answered_at) / 2 - server.at))
         took_ms, skew_ms = least
@@ -151,12 +151,12 @@ class Doctor:
     async def _of_schema(self, dsn: str) -> list[Finding]:
         return judge.of_schema(await look_at_schema(dsn))
 
-    async def _of_work(self, condition: Condition) -> list[Finding]:
+    async def _of_work(self, database: DatabaseReport) -> list[Finding]:
         now = self._clock.now()
-        return judge.of_work(await condition.work(now), now)
+        return judge.of_work(await database.work(now), now)
 
-    async def _of_disk(self, condition: Condition) -> list[Finding]:
-        total, sizes = await condition.sizes()
+    async def _of_disk(self, database: DatabaseReport) -> list[Finding]:
+        total, sizes = await database.sizes()
         largest = ", ".join(f"{size.table} {size.bytes / 1e6:.0f} MB" for size in sizes[:3])
         found = [ok("disk", f"database {total / 1e6:.0f} MB; {largest}")]
         for size in sizes:
@@ -169,16 +169,16 @@ class Doctor:
             found.append(judge.of_disk(str(place), usage.free, usage.total))
         return found
 
-    async def _of_members(self, holdings: Holdings) -> list[Finding]:
-        members, leases = await asyncio.gather(holdings.members(), holdings.leases())
+    async def _of_members(self, lease_report: LeaseReport) -> list[Finding]:
+        members, leases = await asyncio.gather(lease_report.members(), lease_report.leases())
         count = len({lease.partition for lease in leases})
         return [*judge.of_members(members, count), *judge.of_leases(leases)]
 
     async def _of_topic(self) -> list[Finding]:
-        return judge.of_log(await log_condition(self._settings, ""))
+        return judge.of_log(await log_report(self._settings, ""))
 
-    async def _of_log(self, dsn: str, holdings: Holdings) -> list[Finding]:
-        found = judge.of_log(await log_condition(self._settings, dsn))
+    async def _of_log(self, dsn: str, lease_report: LeaseReport) -> list[Finding]:
+        found = judge.of_log(await log_report(self._settings, dsn))
         if any(each.state == "wrong" for each in found):
             return found  # the log would not open either
         async with event_log(self._settings, dsn) as log:
@@ -190,14 +190,18 @@ class Doctor:
                 )
                 return found
             ends = {partition: await log.end(partition) for partition in range(await log.partitions())}
-            return [*found, *await self._of_records(log, ends), *await _settled(lambda: self._of_lags(log, holdings))]
+            return [
+                *found,
+                *await self._of_records(log, ends),
+                *await _settled(lambda: self._of_lags(log, lease_report)),
+            ]
 
-    async def _of_lags(self, log: Log, holdings: Holdings) -> list[Finding]:
+    async def _of_lags(self, log: Log, lease_report: LeaseReport) -> list[Finding]:
         found = []
-        before = await holdings.leases()
+        before = await lease_report.leases()
         ends = {partition: await log.end(partition) for partition in range(await log.partitions())}
         await asyncio.sleep(BETWEEN_S)
-        after = await holdings.leases()
+        after = await lease_report.leases()
         for role in ("scheduler", "webhooks"):
             mine = {lease.partition: lease for lease in before if lease.role == role}
             now = [lease for lease in after if lease.role == role and lease.partition in mine]
@@ -221,7 +225,7 @@ class Doctor:
         return [ok("clocks", f"the log's newest record is {judge.seconds(max(0, age_ms))} old")]
 
     async def _of_halted(
-        self, log: Log, role: str, before: dict[int, Holding], after: Sequence[Holding], ends: dict[int, int]
+        self, log: Log, role: str, before: dict[int, HeldLease], after: Sequence[HeldLease], ends: dict[int, int]
     ) -> list[Finding]:
         """Look at the record before which a partition stands: may nobody here read it?"""
         found = []

@@ -10,7 +10,7 @@ from typing import Final
 
 from libs.runtime.settings.settings import Settings
 from libs.runtime.telemetry import logging
-from libs.store.leases.lease_report import Holdings, Member
+from libs.store.leases.lease_report import LeaseReport, Member
 from services.commands.access import database, tables
 from services.commands.amounts import wait_s
 from services.commands.columns import answer, answer_json, columns, progress
@@ -51,26 +51,26 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         # One that does not run has no nodes.
         dsn = await stack.enter_async_context(database(settings, may_start=False))
-        holdings = Holdings(await stack.enter_async_context(tables(settings, dsn, size=1)))
-        members = [member for member in await holdings.members() if member.is_live]
+        lease_report = LeaseReport(await stack.enter_async_context(tables(settings, dsn, size=1)))
+        members = [member for member in await lease_report.members() if member.is_live]
         if args.node is None:
-            return await _list(args, holdings, members)
+            return await _list(args, lease_report, members)
         ours = [member for member in members if member.node == args.node]
         if not ours:
             known = ", ".join(sorted({member.node for member in members})) or "none"
             raise StartError(f"no node {args.node} is alive; alive: {known}")
         if args.undo:
-            await holdings.drain(args.node, undo=True)
+            await lease_report.drain(args.node, undo=True)
             _say_state(args, args.node, {}, "works again")
             return 0
         if not args.force:
             _check_others(args.node, ours, members)
-        await holdings.drain(args.node)
-        return await _wait(args, holdings)
+        await lease_report.drain(args.node)
+        return await _wait(args, lease_report)
 
 
-async def _list(args: argparse.Namespace, holdings: Holdings, members: Sequence[Member]) -> int:
-    held = await _held(holdings)
+async def _list(args: argparse.Namespace, lease_report: LeaseReport, members: Sequence[Member]) -> int:
+    held = await _held(lease_report)
     if args.json:
         answer_json(
             [
@@ -108,12 +108,12 @@ def _check_others(node: str, ours: Sequence[Member], members: Sequence[Member]) 
             )
 
 
-async def _wait(args: argparse.Namespace, holdings: Holdings) -> int:
+async def _wait(args: argparse.Namespace, lease_report: LeaseReport) -> int:
     """Watch until the node holds nothing."""
     ends_at = asyncio.get_running_loop().time() + args.timeout
     shown: dict[str, int] | None = None
     while True:
-        left = {role: count for (node, role), count in (await _held(holdings)).items() if node == args.node}
+        left = {role: count for (node, role), count in (await _held(lease_report)).items() if node == args.node}
         if not left:
             _say_state(args, args.node, left, "holds nothing: stop it when you like")
             return 0
@@ -128,10 +128,10 @@ async def _wait(args: argparse.Namespace, holdings: Holdings) -> int:
         await asyncio.sleep(LOOK_S)
 
 
-async def _held(holdings: Holdings) -> dict[tuple[str, str], int]:
+async def _held(lease_report: LeaseReport) -> dict[tuple[str, str], int]:
     """Return how many leases each node holds in each role."""
     found: dict[tuple[str, str], int] = {}
-    for lease in await holdings.leases():
+    for lease in await lease_report.leases():
         if lease.node is not None and lease.is_held:
             found[lease.node, lease.role] = found.get((lease.node, lease.role), 0) + 1
     return found

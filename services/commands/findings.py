@@ -13,9 +13,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from libs.log.trouble import Condition, numbers
+from libs.log.trouble import LogReport, numbers
 from libs.store.health.database_report import Server, Work
-from libs.store.leases.lease_report import Holding, Member
+from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, SchemaError
 
 State = Literal["ok", "warning", "wrong"]
@@ -107,7 +107,7 @@ def of_schema(schema: Schema) -> list[Finding]:
     return [ok("schema", f"at {schema.version}")]
 
 
-def of_log(log: Condition) -> list[Finding]:
+def of_log(log: LogReport) -> list[Finding]:
     """Judge the log by what its adapter says of it."""
     found = [
         wrong("log", each.text, each.advice) if each.is_wrong else warning("log", each.text, each.advice)
@@ -154,7 +154,7 @@ def of_members(members: Sequence[Member], partitions: int) -> list[Finding]:
     return found
 
 
-def of_leases(leases: Sequence[Holding]) -> list[Finding]:
+def of_leases(leases: Sequence[HeldLease]) -> list[Finding]:
     """Judge who holds what; a lease that just ran out is taken within seconds."""
     found = []
     for role, name in ROLES.items():
@@ -182,7 +182,7 @@ def of_work(work: Work, now: int) -> list[Finding]:
     return found or [ok("work", "nothing is overdue")]
 
 
-def of_lag(before: Mapping[int, Holding], after: Sequence[Holding], ends: Mapping[int, int]) -> list[Finding]:
+def of_lag(before: Mapping[int, HeldLease], after: Sequence[HeldLease], ends: Mapping[int, int]) -> list[Finding]:
     """
     Judge how far the tables and the webhooks are behind the log.
 
@@ -207,7 +207,7 @@ def of_lag(before: Mapping[int, Holding], after: Sequence[Holding], ends: Mappin
     return found or [ok("lag", f"{what} {'follow the log' if total == 0 else f'catch up: {total} records behind'}")]
 
 
-def _at(leases: Sequence[Holding], partition: int) -> int:
+def _at(leases: Sequence[HeldLease], partition: int) -> int:
     return next(lease.position for lease in leases if lease.partition == partition)
 
 

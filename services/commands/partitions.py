@@ -13,7 +13,7 @@ from libs.log.port import LogError
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.runtime.telemetry import logging
 from libs.store.errors import StoreUnavailable
-from libs.store.leases.lease_report import Holding, Holdings, Member
+from libs.store.leases.lease_report import HeldLease, LeaseReport, Member
 from libs.store.schema.log_identity import WrongLog
 from libs.store.schema.migrate import SchemaError
 from services.commands.access import database, database_place, event_log, tables
@@ -53,9 +53,9 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         dsn = await stack.enter_async_context(database(settings))
         log = await stack.enter_async_context(event_log(settings, dsn))
-        holdings = Holdings(await stack.enter_async_context(tables(settings, dsn, size=1)))
-        leases = await holdings.leases()  # before the ends: a position is never beyond its end
-        members = await holdings.members()
+        lease_report = LeaseReport(await stack.enter_async_context(tables(settings, dsn, size=1)))
+        leases = await lease_report.leases()  # before the ends: a position is never beyond its end
+        members = await lease_report.members()
         ends = await _ends(log)
     rows = [_row(partition, end, leases) for partition, end in enumerate(ends)]
     if args.json:
@@ -86,7 +86,7 @@ async def _ends(log: Log) -> list[int]:
     return await asyncio.gather(*[log.end(partition) for partition in range(await log.partitions())])
 
 
-def _row(partition: int, end: int, leases: Sequence[Holding]) -> dict[str, Any]:
+def _row(partition: int, end: int, leases: Sequence[HeldLease]) -> dict[str, Any]:
     """Return what there is to say of one partition; lags count records."""
     found = {lease.role: lease for lease in leases if lease.partition == partition}
     row: dict[str, Any] = {"partition": partition, "end": end, "position": None, "lag": None}

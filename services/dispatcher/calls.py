@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from libs.egress.caller_headers import INTERNAL_ERROR
-from libs.egress.fair_queue import Turns
+from libs.egress.fair_queue import FairQueue
 from libs.egress.outcome import TIMEOUT, Outcome
 from libs.events import AttemptFinished, encode
 from libs.log.fact_appender import FactAppender
@@ -26,7 +26,7 @@ from libs.runtime.clock import Clock, Timer
 from libs.runtime.crashpoint import crash_at
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from services.dispatcher.attempt import finished, not_made, outgoing, span_attributes
-from services.dispatcher.held_attempts import Flight, Flights, Stage
+from services.dispatcher.held_attempts import HeldAttempt, HeldAttempts, Stage
 from services.dispatcher.ports import Egress, Meter
 
 LEASE_RECHECK_MS: Final = 50
@@ -44,9 +44,9 @@ class Calls:
         event_log: Log,
         egress: Egress,
         clock: Clock,
-        flights: Flights,
+        held_attempts: HeldAttempts,
         meter: Meter,
-        turns: Turns[Flight],
+        fair_queue: FairQueue[HeldAttempt],
         user_agent: str,
         may_start: Callable[[int], bool],
         on_recorded: Callable[[], None],
@@ -57,22 +57,22 @@ class Calls:
         self._log = event_log
         self._egress = egress
         self._clock = clock
-        self._flights = flights
+        self._held_attempts = held_attempts
         self._meter = meter
-        self._turns = turns
+        self._fair_queue = fair_queue
         self._user_agent = user_agent
         self._may_start = may_start
         self._on_recorded = on_recorded
         self._gather_ms = gather_ms
         self._tracing = tracing
         self._tells = log.is_enabled_for(DEBUG)  # a line that is not written would still cost a per cent of an attempt
-        self._due_at: dict[int, list[Flight]] = {}
+        self._due_at: dict[int, list[HeldAttempt]] = {}
         self._timers: dict[int, Timer] = {}
-        self._unsure: list[Flight] = []
+        self._unsure: list[HeldAttempt] = []
         self._recheck_timer: Timer | None = None
-        self._calling: dict[asyncio.Task[None], tuple[Flight, int]] = {}
+        self._calling: dict[asyncio.Task[None], tuple[HeldAttempt, int]] = {}
         self._appenders: dict[int, FactAppender] = {}
-        self._stuck: set[Flight] = set()
+        self._stuck: set[HeldAttempt] = set()
 
     @property
     def failing_partitions(self) -> list[int]:
@@ -82,34 +82,34 @@ class Calls:
     @property
     def active_count(self) -> int:
         """How many calls are under way."""
-        return self._turns.active_count
+        return self._fair_queue.active_count
 
     @property
     def waiting_count(self) -> int:
         """How many calls wait for a slot."""
-        return self._turns.waiting_count
+        return self._fair_queue.waiting_count
 
-    def put(self, flights: Sequence[Flight]) -> None:
+    def put(self, held_attempts: Sequence[HeldAttempt]) -> None:
         """Make these calls at their instants."""
         now = self._clock.now()
-        for flight in flights:
-            not_before = flight.due.not_before
+        for held_attempt in held_attempts:
+            not_before = held_attempt.due.not_before
             if not_before <= now:
-                self._queue(flight)
+                self._queue(held_attempt)
                 continue
-            flight.stage = Stage.WAITING
+            held_attempt.stage = Stage.WAITING
             together = self._due_at.get(not_before)
             if together is None:
-                self._due_at[not_before] = [flight]
+                self._due_at[not_before] = [held_attempt]
                 self._timers[not_before] = self._clock.call_at(not_before, partial(self._fire, not_before))
             else:
-                together.append(flight)
+                together.append(held_attempt)
         self._start_calls()
 
-    def fail(self, flight: Flight, error: str) -> None:
+    def fail(self, held_attempt: HeldAttempt, error: str) -> None:
         """Record that an attempt ended without a call."""
         self._meter.call_not_made(error)
-        self._record(flight, not_made(flight.due, error, at=self._clock.now()))
+        self._record(held_attempt, not_made(held_attempt.due, error, at=self._clock.now()))
 
     def forget_waiting(self) -> None:
         """Start no more calls; what waits was dropped."""
@@ -144,10 +144,10 @@ class Calls:
         """Break off calls that should have ended long ago (a defect of the client), as timeouts; say how many."""
         now = self._clock.now()
         count = 0
-        for task, (flight, started_at) in self._calling.items():
-            if now > started_at + flight.due.timeout_ms + STUCK_MS and flight not in self._stuck:
-                log.error("call_stuck", **_names(flight))
-                self._stuck.add(flight)
+        for task, (held_attempt, started_at) in self._calling.items():
+            if now > started_at + held_attempt.due.timeout_ms + STUCK_MS and held_attempt not in self._stuck:
+                log.error("call_stuck", **_names(held_attempt))
+                self._stuck.add(held_attempt)
                 task.cancel()
                 count += 1
         return count
@@ -157,72 +157,72 @@ class Calls:
             self._timers[at] = self._clock.call_at(at, partial(self._fire, at))
             return
         del self._timers[at]
-        for flight in self._due_at.pop(at):
-            if flight.stage is Stage.WAITING:
-                self._queue(flight)
+        for held_attempt in self._due_at.pop(at):
+            if held_attempt.stage is Stage.WAITING:
+                self._queue(held_attempt)
         self._start_calls()
 
-    def _queue(self, flight: Flight) -> None:
-        flight.stage = Stage.QUEUED
-        self._turns.submit(flight, account=flight.due.account, host=flight.host)
+    def _queue(self, held_attempt: HeldAttempt) -> None:
+        held_attempt.stage = Stage.QUEUED
+        self._fair_queue.submit(held_attempt, account=held_attempt.due.account, host=held_attempt.host)
 
     def _start_calls(self) -> None:
-        turns = self._turns
-        while (flight := turns.take()) is not None:
-            if flight.stage is Stage.QUEUED and self._may_start(flight.partition):
-                flight.stage = Stage.CALLING
-                task = asyncio.create_task(self._call(flight))
-                self._calling[task] = (flight, self._clock.now())
+        fair_queue = self._fair_queue
+        while (held_attempt := fair_queue.take()) is not None:
+            if held_attempt.stage is Stage.QUEUED and self._may_start(held_attempt.partition):
+                held_attempt.stage = Stage.CALLING
+                task = asyncio.create_task(self._call(held_attempt))
+                self._calling[task] = (held_attempt, self._clock.now())
                 task.add_done_callback(self._calling.pop)
                 continue
-            turns.release(account=flight.due.account, host=flight.host)
-            if flight.stage is Stage.QUEUED:
-                self._unsure.append(flight)
+            fair_queue.release(account=held_attempt.due.account, host=held_attempt.host)
+            if held_attempt.stage is Stage.QUEUED:
+                self._unsure.append(held_attempt)
         if self._unsure and self._recheck_timer is None:
             self._recheck_timer = self._clock.call_at(self._clock.now() + LEASE_RECHECK_MS, self._recheck)
 
     def _recheck(self) -> None:
         self._recheck_timer = None
         unsure, self._unsure = self._unsure, []
-        for flight in unsure:
-            if flight.stage is Stage.QUEUED:
-                self._queue(flight)
+        for held_attempt in unsure:
+            if held_attempt.stage is Stage.QUEUED:
+                self._queue(held_attempt)
         self._start_calls()
 
-    async def _call(self, flight: Flight) -> None:
-        due = flight.due
+    async def _call(self, held_attempt: HeldAttempt) -> None:
+        due = held_attempt.due
         event: AttemptFinished
         try:
-            outcome = await self._send(flight)
+            outcome = await self._send(held_attempt)
             event = finished(due, outcome, at=self._clock.now())
         except asyncio.CancelledError:
-            if flight not in self._stuck:
+            if held_attempt not in self._stuck:
                 raise
-            self._stuck.discard(flight)
+            self._stuck.discard(held_attempt)
             event = not_made(due, TIMEOUT, at=self._clock.now())
         except Exception:  # a defect must cost one attempt, not the partition
-            log.error("attempt_broken", **_names(flight), exc_info=True)
+            log.error("attempt_broken", **_names(held_attempt), exc_info=True)
             self._meter.call_not_made(INTERNAL_ERROR)
             event = not_made(due, INTERNAL_ERROR, at=self._clock.now())
         finally:
-            self._turns.release(account=due.account, host=flight.host)
-        self._record(flight, event)
+            self._fair_queue.release(account=due.account, host=held_attempt.host)
+        self._record(held_attempt, event)
         self._start_calls()
 
-    async def _send(self, flight: Flight) -> Outcome:
-        due, spec = flight.due, flight.spec
+    async def _send(self, held_attempt: HeldAttempt) -> Outcome:
+        due, spec = held_attempt.due, held_attempt.spec
         if spec is None:
             raise RuntimeError("an attempt was started without its spec")
         tracing = self._tracing
-        attributes = span_attributes(due, spec, flight.host) if tracing.is_on else {}
+        attributes = span_attributes(due, spec, held_attempt.host) if tracing.is_on else {}
         span = tracing.start("attempt", "client", parent=spec.traceparent, seed=due.execution_id, attributes=attributes)
-        flight.trace_id = span.trace_id
+        held_attempt.trace_id = span.trace_id
         outcome: Outcome | None = None
         try:
             request = outgoing(
                 due,
                 spec,
-                secrets=flight.secrets,
+                secrets=held_attempt.secrets,
                 timestamp_s=self._clock.now() // 1000,
                 user_agent=self._user_agent,
                 traceparent=span.traceparent,
@@ -240,7 +240,7 @@ class Calls:
         if self._tells:
             log.debug(
                 "attempt_ended",
-                **_names(flight),
+                **_names(held_attempt),
                 outcome=outcome.error or "ok",
                 status_code=outcome.status_code,
                 duration_ms=outcome.duration_ms,
@@ -248,26 +248,26 @@ class Calls:
             )
         return outcome
 
-    def _record(self, flight: Flight, event: AttemptFinished) -> None:
-        flight.stage = Stage.RECORDING
-        appender = self._appenders.get(flight.partition)
+    def _record(self, held_attempt: HeldAttempt, event: AttemptFinished) -> None:
+        held_attempt.stage = Stage.RECORDING
+        appender = self._appenders.get(held_attempt.partition)
         if appender is None:
-            appender = FactAppender(self._log, flight.partition, clock=self._clock, gather_ms=self._gather_ms)
-            self._appenders[flight.partition] = appender
-        appender.put(encode(event), lambda position: self._recorded(flight, position))
+            appender = FactAppender(self._log, held_attempt.partition, clock=self._clock, gather_ms=self._gather_ms)
+            self._appenders[held_attempt.partition] = appender
+        appender.put(encode(event), lambda position: self._recorded(held_attempt, position))
 
-    def _recorded(self, flight: Flight, position: int) -> None:
+    def _recorded(self, held_attempt: HeldAttempt, position: int) -> None:
         crash_at("dispatcher.after_append")
-        self._flights.recorded(flight, position)
+        self._held_attempts.recorded(held_attempt, position)
         self._on_recorded()
 
 
-def _names(flight: Flight) -> dict[str, str | int | None]:
+def _names(held_attempt: HeldAttempt) -> dict[str, str | int | None]:
     """Return what every line about an attempt says of it."""
-    due = flight.due
+    due = held_attempt.due
     return {
         "job_id": due.job_id,
         "execution_id": due.execution_id,
         "attempt_num": due.attempt,
-        "trace_id": flight.trace_id,
+        "trace_id": held_attempt.trace_id,
     }

@@ -1,5 +1,5 @@
 """
-Flights: the attempts that this process knows of, so that none is started twice.
+HeldAttempts: the attempts that this process knows of, so that none is started twice.
 
 An attempt stays here from the moment its due event is read until its outcome is in the log *and* can no longer be met again: an
 outcome at position q is forgotten once the reader has passed q, or a snapshot as of q or later was taken. Before that a reload
@@ -36,7 +36,7 @@ class Stage(IntEnum):
     DROPPED = 6
 
 
-class Flight:
+class HeldAttempt:
     """
     One attempt under way.
 
@@ -60,40 +60,40 @@ class Flight:
         self.cost_bytes = _OVERHEAD_BYTES
 
 
-class Flights:
+class HeldAttempts:
     """All attempts held, by partition and execution id."""
 
     def __init__(self) -> None:
         """Hold nothing."""
-        self._held: dict[int, dict[str, Flight]] = {}
+        self._held: dict[int, dict[str, HeldAttempt]] = {}
         self._recorded: dict[int, deque[tuple[int, str]]] = {}
         self.open_count = 0
         self.open_bytes = 0
 
-    def add(self, partition: int, due: AttemptDue, position: int) -> Flight | None:
+    def add(self, partition: int, due: AttemptDue, position: int) -> HeldAttempt | None:
         """Take an attempt up; None when it is known already."""
         held = self._held.setdefault(partition, {})
         if due.execution_id in held:
             return None
-        flight = held[due.execution_id] = Flight(partition, due, position)
+        held_attempt = held[due.execution_id] = HeldAttempt(partition, due, position)
         self.open_count += 1
-        self.open_bytes += flight.cost_bytes
-        return flight
+        self.open_bytes += held_attempt.cost_bytes
+        return held_attempt
 
-    def loaded(self, flight: Flight, spec: Spec, host: str) -> None:
-        """Note the spec of a flight; its size counts until the outcome is in the log."""
-        flight.spec = spec
-        flight.host = host
+    def loaded(self, held_attempt: HeldAttempt, spec: Spec, host: str) -> None:
+        """Note the spec of a held_attempt; its size counts until the outcome is in the log."""
+        held_attempt.spec = spec
+        held_attempt.host = host
         size = len(spec.body or "")
-        flight.cost_bytes += size
+        held_attempt.cost_bytes += size
         self.open_bytes += size
 
-    def recorded(self, flight: Flight, position: int) -> None:
+    def recorded(self, held_attempt: HeldAttempt, position: int) -> None:
         """Note that the outcome stands at *position*."""
-        flight.stage = Stage.RECORDED
-        flight.spec = None
-        self._close(flight)
-        self._recorded.setdefault(flight.partition, deque()).append((position, flight.due.execution_id))
+        held_attempt.stage = Stage.RECORDED
+        held_attempt.spec = None
+        self._close(held_attempt)
+        self._recorded.setdefault(held_attempt.partition, deque()).append((position, held_attempt.due.execution_id))
 
     def passed(self, partition: int, position: int) -> None:
         """Forget the attempts whose outcome stands at or before *position*, which reader or snapshot has reached."""
@@ -106,26 +106,26 @@ class Flights:
     def drop_unstarted(self, partition: int) -> int:
         """Let go of what has not been started; say how many that were."""
         held = self._held.get(partition, {})
-        unstarted = [flight for flight in held.values() if flight.stage < Stage.CALLING]
-        for flight in unstarted:
-            self.drop(flight)
+        unstarted = [held_attempt for held_attempt in held.values() if held_attempt.stage < Stage.CALLING]
+        for held_attempt in unstarted:
+            self.drop(held_attempt)
         return len(unstarted)
 
-    def drop(self, flight: Flight) -> None:
+    def drop(self, held_attempt: HeldAttempt) -> None:
         """Let go of one attempt that ends without an outcome of ours."""
-        flight.stage = Stage.DROPPED
-        flight.spec = None
-        self._close(flight)
-        del self._held[flight.partition][flight.due.execution_id]
+        held_attempt.stage = Stage.DROPPED
+        held_attempt.spec = None
+        self._close(held_attempt)
+        del self._held[held_attempt.partition][held_attempt.due.execution_id]
 
     def open_count_of(self, partition: int) -> int:
         """Return how many attempts of *partition* are held whose outcome is not in the log. O(attempts held)."""
-        return sum(flight.stage is not Stage.RECORDED for flight in self._held.get(partition, {}).values())
+        return sum(held_attempt.stage is not Stage.RECORDED for held_attempt in self._held.get(partition, {}).values())
 
     def knows(self, partition: int, execution_id: str) -> bool:
         """Whether the attempt is held, in any stage."""
         return execution_id in self._held.get(partition, ())
 
-    def _close(self, flight: Flight) -> None:
+    def _close(self, held_attempt: HeldAttempt) -> None:
         self.open_count -= 1
-        self.open_bytes -= flight.cost_bytes
+        self.open_bytes -= held_attempt.cost_bytes

@@ -20,7 +20,7 @@ from libs.events import Spec
 from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable
 from services.dispatcher.attempt import SECRET_MISSING, SPEC_MISSING
-from services.dispatcher.held_attempts import Flight, Flights, Stage
+from services.dispatcher.held_attempts import HeldAttempt, HeldAttempts, Stage
 from services.dispatcher.ports import DueTables, Progress, SigningSecrets
 
 BATCH_MAX: Final = 500  # attempts in one query
@@ -77,28 +77,28 @@ class Loader:
         progress: Progress,
         secrets: SigningSecrets,
         clock: Clock,
-        flights: Flights,
-        on_ready: Callable[[Sequence[Flight]], None],
-        on_failed: Callable[[Flight, str], None],
+        held_attempts: HeldAttempts,
+        on_ready: Callable[[Sequence[HeldAttempt]], None],
+        on_failed: Callable[[HeldAttempt, str], None],
     ) -> None:
         """Hand attempts that have all they need to *on_ready*, those that never will to *on_failed*."""
         self._tables = tables
         self._progress = progress
         self._secrets = secrets
         self._clock = clock
-        self._flights = flights
+        self._held_attempts = held_attempts
         self._on_ready = on_ready
         self._on_failed = on_failed
-        self._arrived: deque[Flight] = deque()
+        self._arrived: deque[HeldAttempt] = deque()
         self._has_arrived = asyncio.Event()
         self._cache = SpecCache()
         self._kept_secrets: dict[str, tuple[int, tuple[str, ...]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.trouble: str | None = None
 
-    def put(self, flights: Sequence[Flight]) -> None:
-        """Load what *flights* need."""
-        self._arrived.extend(flights)
+    def put(self, held_attempts: Sequence[HeldAttempt]) -> None:
+        """Load what *held_attempts* need."""
+        self._arrived.extend(held_attempts)
         self._has_arrived.set()
 
     async def stop(self) -> None:
@@ -123,29 +123,29 @@ class Loader:
                 batch = [self._arrived.popleft() for _ in range(min(len(self._arrived), BATCH_MAX))]
                 await self._load_on_time(batch)
 
-    async def _load_on_time(self, batch: Sequence[Flight]) -> None:
+    async def _load_on_time(self, batch: Sequence[HeldAttempt]) -> None:
         """Load *batch*, and leave to the side what is not in the tables yet."""
         missing = await self._load(batch)
         # By partition: one whose tables do not move on must not keep the attempts of the others.
-        for partition in {flight.partition for flight in missing}:
-            late = [flight for flight in missing if flight.partition == partition]
+        for partition in {held_attempt.partition for held_attempt in missing}:
+            late = [held_attempt for held_attempt in missing if held_attempt.partition == partition]
             self._spawn(self._load_late(partition, late))
 
-    async def _load(self, batch: Sequence[Flight]) -> list[Flight]:
+    async def _load(self, batch: Sequence[HeldAttempt]) -> list[HeldAttempt]:
         """Load *batch*, trying until the tables answer; return those whose spec is not there."""
         retry_ms = RETRY_FIRST_MS
         while True:
-            batch = [flight for flight in batch if flight.stage is Stage.LOADING]
+            batch = [held_attempt for held_attempt in batch if held_attempt.stage is Stage.LOADING]
             try:
                 specs = await self._fetch_specs(batch)
-                secrets = await self._fetch_secrets({flight.due.account for flight in batch})
+                secrets = await self._fetch_secrets({held_attempt.due.account for held_attempt in batch})
                 break
             except Exception as error:  # noqa: BLE001 - whatever the store raises, the attempts stay and are tried again
                 self._note_trouble(error)
                 if len(batch) > 1 and not isinstance(error, StoreUnavailable):
                     # Perhaps one that cannot be read: each by itself, so that it holds up no other.
-                    for flight in batch:
-                        self._spawn(self._load_on_time([flight]))
+                    for held_attempt in batch:
+                        self._spawn(self._load_on_time([held_attempt]))
                     return []
                 await self._clock.pause(retry_ms)
                 retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
@@ -153,42 +153,42 @@ class Loader:
         return self._equip(batch, specs, secrets)
 
     def _equip(
-        self, batch: Sequence[Flight], specs: Mapping[str, Spec], secrets: Mapping[str, tuple[str, ...]]
-    ) -> list[Flight]:
-        ready: list[Flight] = []
-        missing: list[Flight] = []
-        for flight in batch:
-            if flight.stage is not Stage.LOADING:  # dropped while the query was under way
+        self, batch: Sequence[HeldAttempt], specs: Mapping[str, Spec], secrets: Mapping[str, tuple[str, ...]]
+    ) -> list[HeldAttempt]:
+        ready: list[HeldAttempt] = []
+        missing: list[HeldAttempt] = []
+        for held_attempt in batch:
+            if held_attempt.stage is not Stage.LOADING:  # dropped while the query was under way
                 continue
-            due = flight.due
+            due = held_attempt.due
             spec = specs.get(due.spec_id)
             if spec is None:
-                missing.append(flight)
+                missing.append(held_attempt)
             elif not secrets[due.account]:
-                self._on_failed(flight, SECRET_MISSING)
+                self._on_failed(held_attempt, SECRET_MISSING)
             else:
-                flight.secrets = secrets[due.account]
-                self._flights.loaded(flight, spec, host_of(spec.url))
-                ready.append(flight)
+                held_attempt.secrets = secrets[due.account]
+                self._held_attempts.loaded(held_attempt, spec, host_of(spec.url))
+                ready.append(held_attempt)
         if ready:
             self._on_ready(ready)
         return missing
 
-    async def _fetch_specs(self, batch: Sequence[Flight]) -> dict[str, Spec]:
+    async def _fetch_specs(self, batch: Sequence[HeldAttempt]) -> dict[str, Spec]:
         specs: dict[str, Spec] = {}
         wanted: set[str] = set()
-        for flight in batch:
-            spec_id = flight.due.spec_id
-            kept = None if flight.due.schedule_id is None else self._cache.get(spec_id)
+        for held_attempt in batch:
+            spec_id = held_attempt.due.spec_id
+            kept = None if held_attempt.due.schedule_id is None else self._cache.get(spec_id)
             if kept is None:
                 wanted.add(spec_id)
             else:
                 specs[spec_id] = kept
         if wanted:
             specs.update(await self._tables.specs(sorted(wanted)))
-            for flight in batch:
-                spec_id = flight.due.spec_id
-                if flight.due.schedule_id is not None and spec_id in wanted and spec_id in specs:
+            for held_attempt in batch:
+                spec_id = held_attempt.due.spec_id
+                if held_attempt.due.schedule_id is not None and spec_id in wanted and spec_id in specs:
                     self._cache.put(spec_id, specs[spec_id])
         return specs
 
@@ -213,15 +213,20 @@ class Loader:
                     self._kept_secrets[account] = (now, found[account])
         return found
 
-    async def _load_late(self, partition: int, flights: list[Flight]) -> None:
-        """Load what the tables did not know yet, once they are folded far enough; all *flights* are of *partition*."""
-        position = max(flight.position for flight in flights)
+    async def _load_late(self, partition: int, held_attempts: list[HeldAttempt]) -> None:
+        """Load what the tables did not know yet, once they are folded far enough; all *held_attempts* are of *partition*."""
+        position = max(held_attempt.position for held_attempt in held_attempts)
         while not await self._is_folded(partition, position):
-            if all(flight.stage is not Stage.LOADING for flight in flights):
+            if all(held_attempt.stage is not Stage.LOADING for held_attempt in held_attempts):
                 return
-        for flight in await self._load(flights):
-            log.error("spec_missing", job_id=flight.due.job_id, partition=flight.partition, position=flight.position)
-            self._on_failed(flight, SPEC_MISSING)
+        for held_attempt in await self._load(held_attempts):
+            log.error(
+                "spec_missing",
+                job_id=held_attempt.due.job_id,
+                partition=held_attempt.partition,
+                position=held_attempt.position,
+            )
+            self._on_failed(held_attempt, SPEC_MISSING)
 
     async def _is_folded(self, partition: int, position: int) -> bool:
         try:

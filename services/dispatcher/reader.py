@@ -2,7 +2,7 @@
 Reader: one partition under one lease, from the start protocol to the loss of the lease.
 
     start   E = end of the log; wait until the tables are folded up to E - 1; one snapshot: position A, claim, running attempts
-    tail    from A + 1, admitted due events only
+    fold    from A + 1, admitted due events only
     again   after any trouble, with back-off: from the start protocol, since only the tables say what is still running
 
 Waiting for E - 1 takes out of the snapshot every attempt whose outcome already stands in the log when we begin.
@@ -20,13 +20,13 @@ from typing import Final
 import structlog
 
 from libs.domain.ledger import GapInLog, MustUnderstand
-from libs.domain.reader_fold import Tail
+from libs.domain.reader_fold import ReaderFold
 from libs.events import AttemptDue
 from libs.log.port import Log, LogError
 from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
 from libs.runtime.pace import Pace
-from services.dispatcher.held_attempts import Flights
+from services.dispatcher.held_attempts import HeldAttempts
 from services.dispatcher.ports import DueTables, Meter, Progress, Snapshot
 
 READ_MAX: Final = 500
@@ -60,7 +60,7 @@ class Reader:
         tables: DueTables,
         progress: Progress,
         clock: Clock,
-        flights: Flights,
+        held_attempts: HeldAttempts,
         meter: Meter,
         on_due: Callable[[int, Sequence[tuple[int, AttemptDue]]], None],
         room: Callable[[], "asyncio.Future[None] | None"],
@@ -75,7 +75,7 @@ class Reader:
         self._tables = tables
         self._progress = progress
         self._clock = clock
-        self._flights = flights
+        self._held_attempts = held_attempts
         self._meter = meter
         self._on_due = on_due
         self._room = room
@@ -102,10 +102,10 @@ class Reader:
         while True:
             reached = self._reached
             try:
-                tail = await self._begin()
+                fold = await self._begin()
                 if self.trouble == STARTING:
                     self.trouble = None
-                await self._follow(tail)
+                await self._follow(fold)
             except (MustUnderstand, GapInLog, LogError) as error:
                 self._note_trouble(f"{type(error).__name__}: {error}")
             except Exception as error:  # noqa: BLE001 - whatever the store raises, the partition goes on later
@@ -117,8 +117,8 @@ class Reader:
             await self._clock.pause(retry_ms)
             retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
 
-    async def _begin(self) -> Tail:
-        """Go through the start protocol and return the tail to follow."""
+    async def _begin(self) -> ReaderFold:
+        """Go through the start protocol and return the fold to follow."""
         partition = self.partition
         end = await self._log.end(partition)
         while not await self._progress.wait(partition, end - 1, PROGRESS_WAIT_S):
@@ -127,10 +127,10 @@ class Reader:
         crash_at("dispatcher.after_snapshot")
         if snapshot.position < end - 1:
             raise GapInLog(f"partition {partition}: the tables went back from {end - 1} to {snapshot.position}")
-        self._flights.passed(partition, snapshot.position)
+        self._held_attempts.passed(partition, snapshot.position)
         self._position = snapshot.position
         await self._take_snapshot(snapshot)
-        return Tail(partition, wanted=_WANTED, position=snapshot.position, claim=snapshot.claim)
+        return ReaderFold(partition, wanted=_WANTED, position=snapshot.position, claim=snapshot.claim)
 
     async def _take_snapshot(self, snapshot: Snapshot) -> None:
         running = snapshot.running
@@ -138,32 +138,32 @@ class Reader:
             await self._wait_for_room()
             self._on_due(self.partition, [(snapshot.position, due) for due in running[start : start + READ_MAX]])
 
-    async def _follow(self, tail: Tail) -> None:
-        """Read on from *tail*; return when the partition is to be loaded again."""
+    async def _follow(self, fold: ReaderFold) -> None:
+        """Read on from *fold*; return when the partition is to be loaded again."""
         partition = self.partition
         watch_at = self._clock.now() + WATCH_EVERY_MS
         pace = Pace(self._clock, self._gather_ms)
         while True:
             await self._wait_for_room()
             await pace.turn()
-            records = await self._log.read(partition, tail.position + 1, max_records=READ_MAX, wait_s=READ_WAIT_S)
+            records = await self._log.read(partition, fold.position + 1, max_records=READ_MAX, wait_s=READ_WAIT_S)
             if len(records) == READ_MAX:
                 pace.skip()
             due: list[tuple[int, AttemptDue]] = []
             try:
                 for position, _, envelope in records:
-                    event = tail.take(position, envelope)
+                    event = fold.take(position, envelope)
                     if isinstance(event, AttemptDue):
                         due.append((position, event))
             finally:
                 # What stands in front of a record that stops us is admitted all the same.
-                self._count(tail)
+                self._count(fold)
                 if due:
                     self._on_due(partition, due)
-                self._position = tail.position
-                self._reached = max(self._reached, tail.position)
+                self._position = fold.position
+                self._reached = max(self._reached, fold.position)
             self.trouble = None
-            self._flights.passed(partition, tail.position)
+            self._held_attempts.passed(partition, fold.position)
             if self._clock.now() >= watch_at:
                 if await self._has_overdue():
                     return
@@ -177,7 +177,7 @@ class Reader:
             due
             for due in snapshot.running
             if due.not_before + due.timeout_ms + OVERDUE_MS < now
-            and not self._flights.knows(self.partition, due.execution_id)
+            and not self._held_attempts.knows(self.partition, due.execution_id)
         ]
         if overdue:
             self._meter.overdue(len(overdue))
@@ -188,11 +188,11 @@ class Reader:
         while (room := self._room()) is not None:
             await room
 
-    def _count(self, tail: Tail) -> None:
-        if tail.poison_count:
-            log.error("unreadable_records", partition=self.partition, count=tail.poison_count, position=tail.position)
-            self._meter.poison(tail.poison_count)
-            tail.poison_count = 0
+    def _count(self, fold: ReaderFold) -> None:
+        if fold.poison_count:
+            log.error("unreadable_records", partition=self.partition, count=fold.poison_count, position=fold.position)
+            self._meter.poison(fold.poison_count)
+            fold.poison_count = 0
 
     def _note_trouble(self, reason: str) -> None:
         if self.trouble != reason:

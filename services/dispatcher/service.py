@@ -2,7 +2,7 @@
 The dispatcher's loop: leases in, attempts through, outcomes out.
 
     keeper --lease--> reader --due--> loader --ready--> calls --outcome--> log
-                                 flights: what is held, so that nothing starts twice
+                                 held_attempts: what is held, so that nothing starts twice
 
 A lost lease drops what has not started; what has started ends, and its outcome is appended: a late one is a fact like any other,
 and the first wins. Stopping drains: calls under way may end, for a bounded time, before the leases are given back, so that a deploy
@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from libs.egress.fair_queue import Turns
+from libs.egress.fair_queue import FairQueue
 from libs.events import AttemptDue
 from libs.following.left_partitions import LEAVE_S, LeftPartitions
 from libs.log.port import Log
@@ -23,7 +23,7 @@ from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from services.dispatcher.calls import Calls
-from services.dispatcher.held_attempts import Flights
+from services.dispatcher.held_attempts import HeldAttempts
 from services.dispatcher.loader import Loader
 from services.dispatcher.ports import (
     DueTables,
@@ -36,7 +36,7 @@ from services.dispatcher.ports import (
 )
 from services.dispatcher.reader import Reader
 
-WINDOW: Final = 20_000  # attempts held; more than the owners' credits allow to be under way
+WINDOW: Final = 20_000  # attempts held; more than the owners allow to be under way (services/scheduler/concurrency.py)
 WINDOW_BYTES: Final = 128_000_000  # held bodies and their surroundings
 DRAIN_S: Final = 30.0
 STUCK_EVERY_MS: Final = 10_000
@@ -103,14 +103,14 @@ class DispatcherService(StartStop):
 
     def _assemble(self) -> None:
         """Make what lives as long as one life of the service."""
-        self._flights = Flights()
+        self._held_attempts = HeldAttempts()
         self._calls = Calls(
             event_log=self._log,
             egress=self._egress,
             clock=self._clock,
-            flights=self._flights,
+            held_attempts=self._held_attempts,
             meter=self._meter,
-            turns=Turns(total=self._concurrency, per_host=self._per_host),
+            fair_queue=FairQueue(total=self._concurrency, per_host=self._per_host),
             user_agent=self._user_agent,
             may_start=self._may_start,
             on_recorded=self._recorded,
@@ -122,7 +122,7 @@ class DispatcherService(StartStop):
             progress=self._progress,
             secrets=self._secrets,
             clock=self._clock,
-            flights=self._flights,
+            held_attempts=self._held_attempts,
             on_ready=self._calls.put,
             on_failed=self._calls.fail,
         )
@@ -130,7 +130,7 @@ class DispatcherService(StartStop):
     @property
     def held_count(self) -> int:
         """How many attempts are held whose outcome is not in the log."""
-        return self._flights.open_count
+        return self._held_attempts.open_count
 
     async def on_start(self) -> None:
         """Take leases and begin."""
@@ -158,7 +158,7 @@ class DispatcherService(StartStop):
             await self._calls.stop()
             if self.keeper is not None:
                 await self.keeper.stop()
-            log.debug("drained", in_flight=self._flights.open_count)
+            log.debug("drained", in_flight=self._held_attempts.open_count)
 
     def ready(self) -> str | None:
         """Return None when all is well, else what is not."""
@@ -202,7 +202,7 @@ class DispatcherService(StartStop):
             tables=self._tables,
             progress=self._progress,
             clock=self._clock,
-            flights=self._flights,
+            held_attempts=self._held_attempts,
             meter=self._meter,
             on_due=self._take,
             room=self._wait_for_room,
@@ -217,9 +217,9 @@ class DispatcherService(StartStop):
         if found is None:
             return
         found[1].cancel()
-        dropped = self._flights.drop_unstarted(partition)
+        dropped = self._held_attempts.drop_unstarted(partition)
         await asyncio.wait([found[1]])
-        dropped += self._flights.drop_unstarted(partition)
+        dropped += self._held_attempts.drop_unstarted(partition)
         self._free_room()
         if self._is_taking:  # at a stop all are given back, and "stopped" says so
             log.info("partition_lost", partition=partition, dropped=dropped)
@@ -234,29 +234,29 @@ class DispatcherService(StartStop):
         found = self._readers.get(partition)
         if found is not None and not found[1].done():
             found[1].cancel()
-        self._flights.drop_unstarted(partition)
-        return self._flights.open_count_of(partition) == 0
+        self._held_attempts.drop_unstarted(partition)
+        return self._held_attempts.open_count_of(partition) == 0
 
     def _may_start(self, partition: int) -> bool:
         return self.keeper is not None and self.keeper.holds(partition)
 
     def _take(self, partition: int, due: Sequence[tuple[int, AttemptDue]]) -> None:
         """Take up the attempts that were found due, each with the position at which the tables know its job."""
-        flights = []
+        held_attempts = []
         for position, event in due:
-            flight = self._flights.add(partition, event, position)
-            if flight is not None:
-                flights.append(flight)
-        if flights:
-            self._loader.put(flights)
-            self._meter.in_flight(self._flights.open_count)
+            held_attempt = self._held_attempts.add(partition, event, position)
+            if held_attempt is not None:
+                held_attempts.append(held_attempt)
+        if held_attempts:
+            self._loader.put(held_attempts)
+            self._meter.in_flight(self._held_attempts.open_count)
 
     def _recorded(self) -> None:
-        self._meter.in_flight(self._flights.open_count)
+        self._meter.in_flight(self._held_attempts.open_count)
         self._free_room()
 
     def _has_room(self) -> bool:
-        return self._flights.open_count < self._window and self._flights.open_bytes < WINDOW_BYTES
+        return self._held_attempts.open_count < self._window and self._held_attempts.open_bytes < WINDOW_BYTES
 
     def _wait_for_room(self) -> "asyncio.Future[None] | None":
         if self._has_room():
@@ -298,4 +298,4 @@ class DispatcherService(StartStop):
             async with asyncio.timeout(self._drain_s):
                 await self._calls.wait_idle()
         except TimeoutError:
-            log.warning("drain_timed_out", in_flight=self._flights.open_count)
+            log.warning("drain_timed_out", in_flight=self._held_attempts.open_count)

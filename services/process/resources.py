@@ -1,5 +1,5 @@
 """
-Parts: what the services of one process share, opened in order and closed in the reverse order by one exit stack.
+Resources: what the services of one process share, opened in order and closed in the reverse order by one exit stack.
 
     settings -> PostgreSQL (yours, or the embedded one) -> log (Kafka, or that PostgreSQL) -> tables -> pools
 
@@ -19,13 +19,13 @@ import structlog
 from libs.egress.policy import EgressPolicy
 from libs.log import Log
 from libs.log.kafka import KafkaAccess, KafkaLog
-from libs.log.kafka.inspect import look, troubles
+from libs.log.kafka.inspect import inspect_topic, troubles
 from libs.log.measured import MeasuredLog
 from libs.log.port import LogError
 from libs.log.postgres import PostgresLog
 from libs.log.postgres.inspect import partition_count
-from libs.log.reported_positions import Show, has_company
-from libs.log.trouble import Condition, Trouble
+from libs.log.reported_positions import ReportPositions, has_company
+from libs.log.trouble import LogReport, Trouble
 from libs.runtime.clock import SteadyClock, SystemEntropy
 from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
@@ -55,7 +55,7 @@ class StartError(Exception):
     """Fliq cannot start; the message is one line that says what is wrong and what to do."""
 
 
-class Parts:
+class Resources:
     """What the services of one process share."""
 
     def __init__(self, settings: Settings, roles: Sequence[str]) -> None:
@@ -77,7 +77,7 @@ class Parts:
         self.embedded: EmbeddedPostgres | None = None
         self.first_token: str | None = None
         self.log: Log
-        self.show_positions: Show | None = None  # where the log has tools that want to know
+        self.report_positions: ReportPositions | None = None  # where the log has tools that want to know
         self.tables_pool: Any = None
         self.control_pool: Any = None
         self.flush_pool: Any = None
@@ -104,13 +104,13 @@ class Parts:
             self.node = node.name
             dsn = await self._database(stack)
             log = await open_log(settings, dsn, stack)
-            self.show_positions = log.show_positions if isinstance(log, KafkaLog) else None
+            self.report_positions = log.report_positions if isinstance(log, KafkaLog) else None
             self.log = MeasuredLog(log, self.metrics)
             self.partitions = await self.log.partitions()
             await prepare_tables(self.log, dsn)
             self.database_name = await database_name(dsn)
             if isinstance(log, KafkaLog) and await has_company(
-                GROUPS, log.shown_notes, writer=self.database_name, clock=self.clock
+                GROUPS, log.reported_notes, writer=self.database_name, clock=self.clock
             ):
                 raise StartError(
                     f"FLIQ_KAFKA_TOPIC: another Fliq, with another database, works on the topic {settings.kafka_topic}"
@@ -223,10 +223,10 @@ async def log_partitions(settings: Settings, dsn: str) -> int | None:
         LogError: it cannot be reached.
         SettingsError: the settings of Kafka contradict each other.
     """
-    return (await log_condition(settings, dsn)).partitions
+    return (await log_report(settings, dsn)).partitions
 
 
-async def log_condition(settings: Settings, dsn: str) -> Condition:
+async def log_report(settings: Settings, dsn: str) -> LogReport:
     """Return how the log that the settings name is, raising as `log_partitions` does; *dsn* is for a log in PostgreSQL."""
     if settings.kafka_bootstrap is None:
         count = await partition_count(dsn)
@@ -235,11 +235,11 @@ async def log_condition(settings: Settings, dsn: str) -> Condition:
             if count
             else [Trouble("there is no log in this database", "start the services, or run `fliq migrate`", True)]
         )
-        return Condition(f"in PostgreSQL, {count} partitions", count or None, none)
+        return LogReport(f"in PostgreSQL, {count} partitions", count or None, none)
     name = settings.kafka_topic
-    topic = await look(kafka_access(settings), name)
+    topic = await inspect_topic(kafka_access(settings), name)
     said = f"topic {name}: {len(topic.partitions)} partitions, {topic.brokers} brokers"
-    return Condition(said, len(topic.partitions) or None, troubles(name, topic))
+    return LogReport(said, len(topic.partitions) or None, troubles(name, topic))
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:

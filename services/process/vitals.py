@@ -31,7 +31,7 @@ from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
 from libs.runtime.telemetry.metrics import Metrics
 from libs.store.errors import StoreUnavailable
-from libs.store.health.installation_status import Signs
+from libs.store.health.installation_status import InstallationStatus
 
 LOOK_EVERY_MS: Final = 5_000
 LOOK_TIMEOUT_S: Final = 4.0
@@ -63,11 +63,11 @@ class Reading(Protocol):
         """Return how many partitions cannot be read on."""
 
 
-class SignsReader(Protocol):
+class ReadsStatus(Protocol):
     """Who asks the database."""
 
-    async def look(self) -> Signs:
-        """Return the signs of this moment; raises `StoreUnavailable`."""
+    async def look(self) -> InstallationStatus:
+        """Return the status of this moment; raises `StoreUnavailable`."""
 
 
 class Role:
@@ -127,17 +127,17 @@ class Vitals(StartStop):
         self,
         *,
         log: Log,
-        signs: SignsReader,
+        status: ReadsStatus,
         partitions: int,
         roles: Sequence[Role],
         clock: Clock,
         metrics: Metrics,
         data_dir: Path | None = None,
     ) -> None:
-        """Look at *log*, *signs* and *roles*; nothing happens before `start`."""
+        """Look at *log*, *status* and *roles*; nothing happens before `start`."""
         super().__init__()
         self._log = log
-        self._signs = signs
+        self._status = status
         self._partitions = range(partitions)
         self._roles = roles
         self._clock = clock
@@ -239,22 +239,24 @@ class Vitals(StartStop):
         asked_at = self._clock.now()
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
-                signs = await self._signs.look()
+                status = await self._status.look()
         except (StoreUnavailable, OSError, TimeoutError) as error:
             self._note("database", error)
             return
         now, steady, metrics = self._clock.now(), self._clock.steady(), self._metrics
         self._note("database", None)
-        metrics.clock_skew_seconds.set(_skew_ms(asked_at, signs.at, now) / 1000)
-        due_at = signs.oldest_due_at
+        metrics.clock_skew_seconds.set(_skew_ms(asked_at, status.at, now) / 1000)
+        due_at = status.oldest_due_at
         metrics.oldest_due_age_seconds.set(max(0, now - due_at) / 1000 if due_at is not None else 0)
-        for role, count in signs.unassigned.items():
+        for role, count in status.unassigned.items():
             metrics.partitions_unassigned.labels(role).set(count)
         ends = self._ends
-        metrics.fold_lag_records.set(sum(max(0, end - 1 - signs.positions.get(part, -1)) for part, end in ends.items()))
-        metrics.projection_lag_seconds.set(self._behind.look(signs.positions, ends, steady) / 1000)
+        metrics.fold_lag_records.set(
+            sum(max(0, end - 1 - status.positions.get(part, -1)) for part, end in ends.items())
+        )
+        metrics.projection_lag_seconds.set(self._behind.look(status.positions, ends, steady) / 1000)
         owned = next((role.keeper.held for role in self._roles if role.name == "scheduler"), {})
-        self._tables.look({p: at for p, at in signs.positions.items() if p in owned}, ends, steady)
+        self._tables.look({p: at for p, at in status.positions.items() if p in owned}, ends, steady)
 
     def _note(self, what: str, error: BaseException | None) -> None:
         """Show whether *what* answers; say so once when that changes for the worse."""

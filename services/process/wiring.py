@@ -1,7 +1,7 @@
 """
-Wiring: the composition root. Parts in, services put together and run.
+Wiring: the composition root. Resources in, services put together and run.
 
-    parts (services/process/resources.py: settings -> PostgreSQL, log, tables) -> services -> supervisor
+    resources (services/process/resources.py: settings -> PostgreSQL, log, tables) -> services -> supervisor
 
 Nothing is built at import time.
 """
@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import structlog
 
 from libs.egress.client import EgressClient
-from libs.log.reported_positions import ShownPositions
+from libs.log.reported_positions import ReportedPositions
 from libs.runtime import garbage
 from libs.runtime.crashpoint import arm
 from libs.runtime.lifecycle import Loop
@@ -30,11 +30,11 @@ from libs.runtime.telemetry.tracing import Tracing, open_tracing
 from libs.store.control.accounts import Accounts
 from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.errors import StoreUnavailable
-from libs.store.health.installation_status import VitalSigns
+from libs.store.health.installation_status import StatusReader
 from libs.store.leases.lease_keeper import LeaseKeeper
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
 from libs.store.projection.projector import Projector
-from libs.store.reads.account_queries import Queries
+from libs.store.reads.account_queries import AccountQueries
 from libs.store.reads.partition_tables import Tables
 from services import VERSION
 from services.api.greeting import address_of, greeting
@@ -44,7 +44,7 @@ from services.api.state.bootstrap import bootstrap, show
 from services.dispatcher.heartbeat import HeartbeatSecrets, HeartbeatTarget
 from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.service import DispatcherService
-from services.process.resources import ROLES, Parts, StartError
+from services.process.resources import ROLES, Resources, StartError
 from services.process.vitals import Reading, Role, Vitals
 from services.scheduler.flusher import Flusher
 from services.scheduler.heartbeats import Heartbeats
@@ -59,7 +59,7 @@ from services.webhooks.service import WebhooksService
 DUE_GATHER_MS: Final = 16  # due events; out of their lead
 DISPATCHER_GATHER_MS: Final = 5  # due events are read within their lead; outcomes may wait this long to be written
 WEBHOOKS_GATHER_MS: Final = 20  # nobody waits for a webhook to the millisecond
-CREDIT: Final = 2_000  # attempts of one partition that may be under way at once
+CONCURRENCY: Final = 2_000  # attempts of one partition that may be under way at once
 TRACES_SENT_S: Final = 3.0  # for the last spans, when the process ends
 _GREET_S: Final = 0.5
 
@@ -82,52 +82,52 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
         except ValueError as error:
             raise SettingsError(str(error)) from None
     async with AsyncExitStack() as stack:
-        parts = Parts(settings, roles)
-        await parts.open(stack)
-        parts.tracing = _tracing(roles, stack)
-        probes = Probes(host=settings.host, port=settings.admin_port, metrics=parts.metrics)
-        parts.supervisor.add("probes", probes)
-        egress = EgressClient(policy=parts.policy, now=parts.clock.now)
+        resources = Resources(settings, roles)
+        await resources.open(stack)
+        resources.tracing = _tracing(roles, stack)
+        probes = Probes(host=settings.host, port=settings.admin_port, metrics=resources.metrics)
+        resources.supervisor.add("probes", probes)
+        egress = EgressClient(policy=resources.policy, now=resources.clock.now)
         await egress.start()
         stack.push_async_callback(egress.close)
-        probes.add_check("database", parts.database_reason)
-        probes.add_check("clock", parts.clock_check.reason)
-        parts.supervisor.add("clock", Loop("clock", parts.clock_check.run))
+        probes.add_check("database", resources.database_reason)
+        probes.add_check("clock", resources.clock_check.reason)
+        resources.supervisor.add("clock", Loop("clock", resources.clock_check.run))
         readers: list[Role] = []
         for role in ROLES:
             if role in roles:
-                service = await _service(role, parts, egress, stack)
-                parts.supervisor.add(role, service)
+                service = await _service(role, resources, egress, stack)
+                resources.supervisor.add(role, service)
                 probes.add_check(role, service.ready)
                 if isinstance(service, ReadingService) and isinstance(service.keeper, LeaseKeeper):
                     readers.append(Role(role, service, service.keeper))
-                if isinstance(service, ReadingService) and parts.show_positions is not None:
-                    shown = ShownPositions(
+                if isinstance(service, ReadingService) and resources.report_positions is not None:
+                    shown = ReportedPositions(
                         f"fliq-{role}",
                         service.positions,
-                        parts.show_positions,
-                        writer=parts.database_name,
-                        clock=parts.clock,
+                        resources.report_positions,
+                        writer=resources.database_name,
+                        clock=resources.clock,
                     )
-                    parts.supervisor.add(f"{role} offsets", shown)
+                    resources.supervisor.add(f"{role} offsets", shown)
                 if isinstance(service, SchedulerService) and settings.heartbeat_s:
-                    parts.supervisor.add("heartbeats", _heartbeats(parts, service))
-        parts.supervisor.add("vitals", _vitals(parts, readers, probes))
+                    resources.supervisor.add("heartbeats", _heartbeats(resources, service))
+        resources.supervisor.add("vitals", _vitals(resources, readers, probes))
         _log.info(
             "starting",
             service=",".join(roles),
             version=VERSION,
-            node=parts.node,
+            node=resources.node,
             address=address_of(settings.host, settings.port) if "api" in roles else None,
             admin_address=address_of(settings.host, settings.admin_port),
         )
 
         def greet() -> None:
             lines.flush(_GREET_S)  # the log has a thread of its own: what it holds comes first
-            show(_greeting(parts) if "api" in roles else "")
+            show(_greeting(resources) if "api" in roles else "")
 
         garbage.settle()
-        return await parts.supervisor.run(on_started=greet)
+        return await resources.supervisor.run(on_started=greet)
 
 
 def warn_of(environ: Mapping[str, str]) -> None:
@@ -146,13 +146,13 @@ def _end_on_sigterm() -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
-def _greeting(parts: Parts) -> str:
-    settings = parts.settings
+def _greeting(resources: Resources) -> str:
+    settings = resources.settings
     return greeting(
         address=address_of(settings.host, settings.port),
         admin_address=address_of(settings.host, settings.admin_port),
-        token=parts.first_token,
-        check_url=parts.policy.check_url,
+        token=resources.first_token,
+        check_url=resources.policy.check_url,
         platform=sys.platform,
     )
 
@@ -193,15 +193,15 @@ class ReadingService(Reading, Protocol):
     keeper: Any
 
 
-def _vitals(parts: Parts, readers: list[Role], probes: Probes) -> Vitals:
+def _vitals(resources: Resources, readers: list[Role], probes: Probes) -> Vitals:
     vitals = Vitals(
-        log=parts.log,
-        signs=VitalSigns(parts.control_pool),
-        partitions=parts.partitions,
+        log=resources.log,
+        status=StatusReader(resources.control_pool),
+        partitions=resources.partitions,
         roles=readers,
-        clock=parts.clock,
-        metrics=parts.metrics,
-        data_dir=parts.settings.data_dir,
+        clock=resources.clock,
+        metrics=resources.metrics,
+        data_dir=resources.settings.data_dir,
     )
     probes.add_check("log", vitals.log_reason)
     probes.add_check("progress", vitals.progress_reason)
@@ -209,154 +209,160 @@ def _vitals(parts: Parts, readers: list[Role], probes: Probes) -> Vitals:
     return vitals
 
 
-async def _service(role: str, parts: Parts, egress: EgressClient, stack: AsyncExitStack) -> RoleService:
+async def _service(role: str, resources: Resources, egress: EgressClient, stack: AsyncExitStack) -> RoleService:
     match role:
         case "scheduler":
-            return _scheduler(parts, stack)
+            return _scheduler(resources, stack)
         case "dispatcher":
-            return _dispatcher(parts, egress)
+            return _dispatcher(resources, egress)
         case "webhooks":
-            return _webhooks(parts, egress)
+            return _webhooks(resources, egress)
         case _:
-            return await _api(parts)
+            return await _api(resources)
 
 
-def _scheduler(parts: Parts, stack: AsyncExitStack) -> SchedulerService:
-    metrics = SchedulerMetrics(parts.metrics)
-    projector = Projector(parts.flush_pool, parts.watch)
+def _scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:
+    metrics = SchedulerMetrics(resources.metrics)
+    projector = Projector(resources.flush_pool, resources.watch)
     stack.push_async_callback(projector.close)
-    tables = Tables(parts.tables_pool)
+    tables = Tables(resources.tables_pool)
 
     def make_owner(lease: Lease, wake: Any) -> PartitionOwner:
         return PartitionOwner(
             lease,
-            node=parts.node,
-            event_log=parts.log,
+            node=resources.node,
+            event_log=resources.log,
             tables=tables,
-            clock=parts.clock,
-            entropy=parts.entropy,
+            clock=resources.clock,
+            entropy=resources.entropy,
             metrics=metrics,
-            lead_ms=parts.settings.fire_lead_ms,
-            retry_base_s=parts.settings.retry_base_s,
-            credit=CREDIT,
+            lead_ms=resources.settings.fire_lead_ms,
+            retry_base_s=resources.settings.retry_base_s,
+            concurrency=CONCURRENCY,
             gather_ms=DUE_GATHER_MS,
             wake_flusher=wake,
         )
 
     service = SchedulerService(
         make_owner=make_owner,
-        make_flusher=lambda owners: Flusher(projector, owners, parts.clock, metrics, is_awaited=parts.watch.is_awaited),
+        make_flusher=lambda owners: Flusher(
+            projector, owners, resources.clock, metrics, is_awaited=resources.watch.is_awaited
+        ),
         resigned=metrics.resigned,
     )
     metrics.observe_owners(service.owners.values())
     service.keeper = LeaseKeeper(
-        OwnerLeases(parts.control_pool, parts.node, partitions=parts.partitions, version=VERSION),
-        partitions=parts.partitions,
+        OwnerLeases(resources.control_pool, resources.node, partitions=resources.partitions, version=VERSION),
+        partitions=resources.partitions,
         on_gained=service.on_gained,
         on_lost=service.on_lost,
         before_release=service.hand_off,
         is_fenced=True,
-        stands_aside=parts.clock_check.reason,
+        stands_aside=resources.clock_check.reason,
     )
     return service
 
 
-def _heartbeats(parts: Parts, scheduler: SchedulerService) -> Loop:
+def _heartbeats(resources: Resources, scheduler: SchedulerService) -> Loop:
     heartbeats = Heartbeats(
-        event_log=parts.log,
-        clock=parts.clock,
-        period_ms=parts.settings.heartbeat_s * 1000,
-        partition_count=parts.partitions,
+        event_log=resources.log,
+        clock=resources.clock,
+        period_ms=resources.settings.heartbeat_s * 1000,
+        partition_count=resources.partitions,
         decides=scheduler.decides,
     )
     return Loop("heartbeats", heartbeats.run)
 
 
-def _dispatcher(parts: Parts, egress: EgressClient) -> DispatcherService:
-    meter = DispatcherMetrics(parts.metrics)
-    parts.metrics.heartbeat_period_seconds.set(parts.settings.heartbeat_s)
+def _dispatcher(resources: Resources, egress: EgressClient) -> DispatcherService:
+    meter = DispatcherMetrics(resources.metrics)
+    resources.metrics.heartbeat_period_seconds.set(resources.settings.heartbeat_s)
     service = DispatcherService(
-        event_log=parts.log,
-        tables=Tables(parts.tables_pool),
-        progress=parts.watch,
-        secrets=HeartbeatSecrets(Accounts(parts.control_pool)),
-        egress=HeartbeatTarget(egress, parts.clock, parts.metrics.heartbeat_timestamp_seconds.set),
-        clock=parts.clock,
+        event_log=resources.log,
+        tables=Tables(resources.tables_pool),
+        progress=resources.watch,
+        secrets=HeartbeatSecrets(Accounts(resources.control_pool)),
+        egress=HeartbeatTarget(egress, resources.clock, resources.metrics.heartbeat_timestamp_seconds.set),
+        clock=resources.clock,
         meter=meter,
         version=VERSION,
-        concurrency=parts.settings.dispatch_concurrency,
-        per_host=parts.settings.dispatch_per_host,
+        concurrency=resources.settings.dispatch_concurrency,
+        per_host=resources.settings.dispatch_per_host,
         gather_ms=DISPATCHER_GATHER_MS,
-        tracing=parts.tracing,
+        tracing=resources.tracing,
     )
     meter.observe_calls(active=lambda: service.active_count, waiting=lambda: service.waiting_count)
     service.keeper = LeaseKeeper(
-        RoleLeases(parts.control_pool, "dispatcher", parts.node, partitions=parts.partitions, version=VERSION),
-        partitions=parts.partitions,
+        RoleLeases(
+            resources.control_pool, "dispatcher", resources.node, partitions=resources.partitions, version=VERSION
+        ),
+        partitions=resources.partitions,
         on_gained=service.on_gained,
         on_lost=service.on_lost,
         may_release=service.may_release,
-        stands_aside=parts.clock_check.reason,
+        stands_aside=resources.clock_check.reason,
     )
     return service
 
 
-def _webhooks(parts: Parts, egress: EgressClient) -> WebhooksService[Lease]:
-    leases = RoleLeases(parts.control_pool, "webhooks", parts.node, partitions=parts.partitions, version=VERSION)
-    meter = WebhooksMetrics(parts.metrics)
+def _webhooks(resources: Resources, egress: EgressClient) -> WebhooksService[Lease]:
+    leases = RoleLeases(
+        resources.control_pool, "webhooks", resources.node, partitions=resources.partitions, version=VERSION
+    )
+    meter = WebhooksMetrics(resources.metrics)
     service: WebhooksService[Lease] = WebhooksService(
-        event_log=parts.log,
+        event_log=resources.log,
         positions=leases,
-        tables=Tables(parts.tables_pool),
-        progress=parts.watch,
-        secrets=Accounts(parts.control_pool),
+        tables=Tables(resources.tables_pool),
+        progress=resources.watch,
+        secrets=Accounts(resources.control_pool),
         egress=egress,
-        clock=parts.clock,
+        clock=resources.clock,
         meter=meter,
         version=VERSION,
         gather_ms=WEBHOOKS_GATHER_MS,
-        tracing=parts.tracing,
+        tracing=resources.tracing,
     )
     meter.observe_held(lambda: service.held_count)
     service.keeper = LeaseKeeper(
         leases,
-        partitions=parts.partitions,
+        partitions=resources.partitions,
         on_gained=service.on_gained,
         on_lost=service.on_lost,
         may_release=service.may_release,
         hand_back_s=WEBHOOK_DRAIN_S,
-        stands_aside=parts.clock_check.reason,
+        stands_aside=resources.clock_check.reason,
     )
     return service
 
 
-async def _api(parts: Parts) -> ApiService:
-    accounts = Accounts(parts.control_pool)
-    settings = parts.settings
+async def _api(resources: Resources) -> ApiService:
+    accounts = Accounts(resources.control_pool)
+    settings = resources.settings
     try:
         secret = settings.secret_key.encode() if settings.secret_key else await accounts.instance_secret("key")
-        parts.first_token = await bootstrap(
-            accounts, settings.bootstrap_tokens, pepper=secret, entropy=parts.entropy, clock=parts.clock
+        resources.first_token = await bootstrap(
+            accounts, settings.bootstrap_tokens, pepper=secret, entropy=resources.entropy, clock=resources.clock
         )
     except StoreUnavailable as error:
         raise StartError(str(error)) from error
     return ApiService(
         Ports(
-            log=parts.log,
-            queries=Queries(parts.tables_pool),
-            keys=IdempotencyKeys(parts.control_pool),
+            log=resources.log,
+            queries=AccountQueries(resources.tables_pool),
+            keys=IdempotencyKeys(resources.control_pool),
             accounts=accounts,
-            progress=parts.watch,
-            clock=parts.clock,
-            entropy=parts.entropy,
-            check_url=parts.policy.check_url,
+            progress=resources.watch,
+            clock=resources.clock,
+            entropy=resources.entropy,
+            check_url=resources.policy.check_url,
             pepper=secret,
             cursor_key=secret,
         ),
         host=settings.host,
         port=settings.port,
         daily_limit=settings.daily_execution_limit,
-        observe=ApiMetrics(parts.metrics),
+        observe=ApiMetrics(resources.metrics),
         version=VERSION,
-        tracing=parts.tracing,
+        tracing=resources.tracing,
     )

@@ -1,19 +1,20 @@
 """
-Credit: how many attempts of a partition may be under way at once, shared fairly among accounts.
+Concurrency: how many attempts of one partition may be under way at once, shared fairly among accounts.
 
-A due job without credit waits in its account's queue; whenever credit is free, the accounts take turns. An account below its
-share, a quarter, may take any credit; above it, only while more than a quarter of all credit is free. So one account alone can use
-three quarters, and one whose targets all hang cannot keep the others from firing: a newcomer always finds credit.
+A due job that finds no free slot waits in its account's queue. When a slot becomes free, the accounts take turns. An account
+that holds less than its share, a quarter of all slots, may take any free slot. Above its share it takes one only while more
+than a quarter of all slots is free. So one account alone can use three quarters, and an account whose targets all hang cannot
+keep the others from firing: a newcomer always finds a slot.
 
-    invariants   taken <= limit; an account above its share left a quarter free when it took; a job holds at most one credit
+    invariants   taken <= limit; an account above its share left a quarter free when it took; a job holds at most one slot
     cost         O(1) per call
 """
 
 from collections import deque
 
 
-class Credit:
-    """The credits of one partition and the due jobs that wait for one."""
+class Concurrency:
+    """The slots of one partition, and the due jobs that wait for one."""
 
     def __init__(self, limit: int) -> None:
         """Allow *limit* attempts under way at once."""
@@ -27,12 +28,12 @@ class Credit:
 
     @property
     def taken_count(self) -> int:
-        """How many credits are taken."""
+        """How many slots are taken."""
         return len(self._holders)
 
     @property
     def waiting_count(self) -> int:
-        """How many due jobs wait for credit."""
+        """How many due jobs wait for concurrency."""
         return len(self._queued)
 
     def waiting_of(self, account: str) -> int:
@@ -40,7 +41,7 @@ class Credit:
         return len(self._waiting.get(account, ()))
 
     def __contains__(self, job_id: object) -> bool:
-        """Whether a due job waits for credit."""
+        """Whether a due job waits for concurrency."""
         return job_id in self._queued
 
     def take(self, job_id: str, account: str) -> None:
@@ -50,7 +51,7 @@ class Credit:
             self._taken[account] = self._taken.get(account, 0) + 1
 
     def give_back(self, job_id: str) -> bool:
-        """Note that *job_id* is not under way any more; says whether that freed a credit somebody may wait for."""
+        """Note that *job_id* is not under way any more; says whether that freed a concurrency somebody may wait for."""
         account = self._holders.pop(job_id, None)
         if account is None:
             return False
@@ -72,7 +73,7 @@ class Credit:
         self._queued.discard(job_id)
 
     def next_ready(self) -> str | None:
-        """Return the next job in turn for which credit is free, and queue it no longer; None when there is none."""
+        """Return the next job in turn for which concurrency is free, and queue it no longer; None when there is none."""
         if len(self._holders) >= self._limit:
             return None
         for account in list(self._waiting):

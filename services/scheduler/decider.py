@@ -6,7 +6,7 @@ Theory of operation
     claim      the decider's own right to decide; it decides only after it has read its claim back, admitted (the barrier)
     ledger     the fold of the partition, holding the working set: jobs and schedules that are near, under way or just changed
     overlay    decisions made and not yet read back, at most one per job or schedule
-    backlog    accounts with so many due jobs waiting for credit that the rest of them is left in the tables
+    backlog    accounts with so many due jobs waiting for concurrency that the rest of them is left in the tables
     horizon    states whose next decision is owed before this instant are in memory; the rest lies in the tables
 
     read a record -> fold it -> what is owed now? -> decide -> (append) -> read it back -> fold it -> ...
@@ -14,7 +14,7 @@ Theory of operation
 Invariants
     1. A decision is made only while `is_deciding`, and never while one for the same job stands in the overlay.
     2. State changes only by records read back, the decider's own included.
-    3. Every waiting job whose owed instant is before the horizon is in the wheel, in the overlay, urgent, or waits for credit;
+    3. Every waiting job whose owed instant is before the horizon is in the wheel, in the overlay, urgent, or waits for concurrency;
        or its account is in the backlog.
     4. A state leaves memory only when the tables hold it (`evict`), and never while somebody loads (the caller's duty).
 
@@ -42,14 +42,14 @@ from libs.events import (
     Unknown,
     Unreadable,
 )
-from services.scheduler.concurrency import Credit
+from services.scheduler.concurrency import Concurrency
 from services.scheduler.timer_wheel import TimerWheel
 
-EXAMINED_MAX: Final = 2_000  # states looked at in one go, most of which may only be queued for credit
+EXAMINED_MAX: Final = 2_000  # states looked at in one go, most of which may only be queued for concurrency
 DECISIONS_MAX: Final = 500  # decisions made in one go, so that one burst does not hold the loop for long
-QUEUES_MAX: Final = 10_000  # due jobs waiting for credit in memory; beyond, no account adds to more than its least
+QUEUES_MAX: Final = 10_000  # due jobs waiting for concurrency in memory; beyond, no account adds to more than its least
 QUEUE_LEAST: Final = (
-    2_000  # due jobs that every account may have waiting in memory: what one credit limit takes at once
+    2_000  # due jobs that every account may have waiting in memory: what one concurrency limit takes at once
 )
 
 
@@ -63,7 +63,7 @@ class Decider:
         *,
         lead_ms: int,
         retry_base_s: float,
-        credit: int,
+        concurrency: int,
         horizon_at: int,
         gather_ms: int = 1,
     ) -> None:
@@ -73,7 +73,7 @@ class Decider:
         Args:
             lead_ms: how early a due event is written ahead of its instant.
             retry_base_s: delay before the first retry, in seconds.
-            credit: attempts of this partition that may be under way at once.
+            concurrency: attempts of this partition that may be under way at once.
             horizon_at: states owed before this instant are kept in memory.
             gather_ms: timers ring on a grid of so many ms, at most a quarter of the lead, which pays for it.
         """
@@ -82,7 +82,7 @@ class Decider:
         self.is_deciding = False
         self.superseded = False
         self.horizon_at = horizon_at
-        self.credit = Credit(credit)
+        self.concurrency = Concurrency(concurrency)
         self.backlog: set[str] = set()
         self._stamp = str(claim)
         self._lead_ms = lead_ms
@@ -170,7 +170,7 @@ class Decider:
             else:
                 decisions.append(self._commit(owner_id, state, now, jitter()))
         while len(decisions) < DECISIONS_MAX:
-            ready = self.credit.next_ready()
+            ready = self.concurrency.next_ready()
             if ready is None:
                 break
             state = self._state(ready)
@@ -191,7 +191,7 @@ class Decider:
 
     def needs_recall(self) -> list[str]:
         """Return the accounts of the backlog that have room for more of their due jobs."""
-        return [account for account in sorted(self.backlog) if self.credit.waiting_of(account) <= QUEUE_LEAST // 2]
+        return [account for account in sorted(self.backlog) if self.concurrency.waiting_of(account) <= QUEUE_LEAST // 2]
 
     def next_decision_at(self) -> int | None:
         """Return the instant at which `decide` should be called next; `AT_ONCE` for now, None when nothing is in sight."""
@@ -260,15 +260,15 @@ class Decider:
             self._arm(owner_id, state)
 
     def _arm(self, owner_id: str, state: State) -> None:
-        """Bring wheel, urgent list and credit in line with *state*."""
+        """Bring wheel, urgent list and concurrency in line with *state*."""
         self._touched[owner_id] = None
         if isinstance(state, JobState):
-            # A held job may never end: it must not keep credit from the others.
+            # A held job may never end: it must not keep concurrency from the others.
             if state.status == JobStatus.RUNNING and not state.held:
-                self.credit.take(owner_id, state.account)
-            elif owner_id not in self._overlay and self.credit.give_back(owner_id):
+                self.concurrency.take(owner_id, state.account)
+            elif owner_id not in self._overlay and self.concurrency.give_back(owner_id):
                 self._again = True
-        self.credit.withdraw(owner_id)
+        self.concurrency.withdraw(owner_id)
         if owner_id in self._overlay:
             return
         at = owed_at(state, lead_ms=self._lead_ms)
@@ -286,24 +286,29 @@ class Decider:
         decision = decide(state, now, jitter=jitter, retry_base_s=self._retry_base_s)
         self._overlay.add(owner_id)
         if isinstance(decision, AttemptDue):
-            self.credit.take(owner_id, decision.account)
+            self.concurrency.take(owner_id, decision.account)
         return decision
 
     def _queue(self, job_id: str, account: str) -> None:
-        """Let a due job wait for credit, or leave it to the tables: one account's flood must not fill the memory of all."""
-        credit = self.credit
-        if credit.waiting_count >= QUEUES_MAX and credit.waiting_of(account) >= QUEUE_LEAST:
+        """Let a due job wait for concurrency, or leave it to the tables: one account's flood must not fill the memory of all."""
+        concurrency = self.concurrency
+        if concurrency.waiting_count >= QUEUES_MAX and concurrency.waiting_of(account) >= QUEUE_LEAST:
             self.backlog.add(account)
             self._touched[job_id] = None
         else:
-            credit.wait(job_id, account)
+            concurrency.wait(job_id, account)
 
     def _state(self, owner_id: str) -> State | None:
         job = self.ledger.jobs.get(owner_id)
         return job if job is not None else self.ledger.schedules.get(owner_id)
 
     def _needed(self, owner_id: str) -> bool:
-        if owner_id in self._overlay or owner_id in self._wheel or owner_id in self._urgent or owner_id in self.credit:
+        if (
+            owner_id in self._overlay
+            or owner_id in self._wheel
+            or owner_id in self._urgent
+            or owner_id in self.concurrency
+        ):
             return True
         job = self.ledger.jobs.get(owner_id)
         return job is not None and not job.held and job.status in (JobStatus.RUNNING, JobStatus.FINISHING)

@@ -18,7 +18,7 @@ class Measured(Protocol):
 
     @property
     def waiting_count(self) -> int:
-        """Due jobs that wait for credit."""
+        """Due jobs that wait for concurrency."""
 
 
 class SchedulerMetrics:

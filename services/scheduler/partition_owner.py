@@ -112,7 +112,7 @@ class PartitionOwner:
         metrics: SchedulerMetrics,
         lead_ms: int,
         retry_base_s: float,
-        credit: int,
+        concurrency: int,
         gather_ms: int = 1,
         wake_flusher: Callable[[], None],
     ) -> None:
@@ -134,7 +134,7 @@ class PartitionOwner:
             self._claim,
             lead_ms=lead_ms,
             retry_base_s=retry_base_s,
-            credit=credit,
+            concurrency=concurrency,
             horizon_at=0,
             gather_ms=gather_ms,
         )
@@ -159,8 +159,8 @@ class PartitionOwner:
 
     @property
     def waiting_count(self) -> int:
-        """How many due jobs wait for credit."""
-        return self._decider.credit.waiting_count
+        """How many due jobs wait for concurrency."""
+        return self._decider.concurrency.waiting_count
 
     @property
     def position(self) -> int:

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from libs.egress.caller_headers import INTERNAL_ERROR, host_of
-from libs.egress.fair_queue import Turns
+from libs.egress.fair_queue import FairQueue
 from libs.egress.outcome import Outcome
 from libs.events import Envelope, Spec, encode
 from libs.events.ids import partition_of
@@ -86,7 +86,7 @@ class Deliveries:
         self._gather_ms = gather_ms
         self._tracing = tracing
         self._tells = log.is_enabled_for(DEBUG)  # a line that is not written would still cost something
-        self._turns: Turns[Delivery] = Turns(total=total, per_host=per_host)
+        self._fair_queue: FairQueue[Delivery] = FairQueue(total=total, per_host=per_host)
         self._held: dict[str, Delivery] = {}
         self._under_way: set[asyncio.Task[None]] = set()
         self._recording: set[str] = set()
@@ -114,11 +114,11 @@ class Deliveries:
     def put(self, delivery: Delivery) -> None:
         """Make this POST when its turn comes."""
         account = delivery.event.account
-        if self._turns.lane_length(account=account, host=delivery.host) >= self._lane_max:
+        if self._fair_queue.lane_length(account=account, host=delivery.host) >= self._lane_max:
             self.give_up(delivery.partition, delivery.event, OVERLOADED, delivery.on_done)
             return
         self._held[delivery.event.job_id] = delivery
-        self._turns.submit(delivery, account=account, host=delivery.host)
+        self._fair_queue.submit(delivery, account=account, host=delivery.host)
         self._start()
 
     def give_up(self, partition: int, event: TerminalEvent, error: str, on_done: Callable[[], None]) -> None:
@@ -159,9 +159,9 @@ class Deliveries:
         self._start()
 
     def _start(self) -> None:
-        turns = self._turns
+        fair_queue = self._fair_queue
         unsure: list[Delivery] = []
-        while (delivery := turns.take()) is not None:
+        while (delivery := fair_queue.take()) is not None:
             if not delivery.is_dropped and self._may_start(delivery.partition):
                 del self._held[delivery.event.job_id]
                 self._recording.add(delivery.event.job_id)
@@ -169,11 +169,11 @@ class Deliveries:
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
                 continue
-            turns.release(account=delivery.event.account, host=delivery.host)
+            fair_queue.release(account=delivery.event.account, host=delivery.host)
             if not delivery.is_dropped:
                 unsure.append(delivery)
         for delivery in unsure:
-            turns.submit(delivery, account=delivery.event.account, host=delivery.host)
+            fair_queue.submit(delivery, account=delivery.event.account, host=delivery.host)
 
     async def _post(self, delivery: Delivery) -> None:
         event = delivery.event
@@ -191,7 +191,7 @@ class Deliveries:
             self._meter.told(INTERNAL_ERROR)
             fact = not_made(event, INTERNAL_ERROR, at=self._clock.now())
         finally:
-            self._turns.release(account=event.account, host=delivery.host)
+            self._fair_queue.release(account=event.account, host=delivery.host)
         self._record(delivery.partition, event.job_id, encode(fact), delivery.on_done)
         self._start()
 

@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from libs.domain.reader_fold import Tail
+from libs.domain.reader_fold import ReaderFold
 from libs.events import Claim, JobCancelled, JobFinished, Spec
 from libs.log.port import Log, Record
 from libs.runtime.clock import Clock
@@ -105,15 +105,15 @@ class Follower(Generic[L]):
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        tail: Tail | None = None
+        fold: ReaderFold | None = None
         told: LookAhead | None = None
         retry_ms = RETRY_FIRST_MS
         while True:
             try:
-                if tail is None or told is None:
-                    tail, told = await self._begin()
+                if fold is None or told is None:
+                    fold, told = await self._begin()
                 while True:
-                    await self._step(tail, told)
+                    await self._step(fold, told)
                     self.trouble = None
                     retry_ms = RETRY_FIRST_MS
             except Exception as error:  # noqa: BLE001 - log, tables, a gap, a record not understood: the partition waits, and tries again
@@ -146,7 +146,7 @@ class Follower(Generic[L]):
             crash_at("webhooks.after_save")
             self._saved = mark
 
-    async def _begin(self) -> tuple[Tail, LookAhead]:
+    async def _begin(self) -> tuple[ReaderFold, LookAhead]:
         position, claim = await self._positions.position(self.partition)
         told = LookAhead(self._log, self.partition, position)
         await told.move(position)
@@ -155,36 +155,36 @@ class Follower(Generic[L]):
         self._watermark = Watermark(position, claim)
         if self.trouble == STARTING:
             self.trouble = None
-        return Tail(self.partition, wanted=_WANTED, position=position, claim=claim), told
+        return ReaderFold(self.partition, wanted=_WANTED, position=position, claim=claim), told
 
-    async def _step(self, tail: Tail, told: LookAhead) -> None:
+    async def _step(self, fold: ReaderFold, told: LookAhead) -> None:
         """Read once, and hand over what is to be told."""
         while self._deliveries.held_count >= PENDING_MAX:
             await self._clock.pause(ROOM_CHECK_MS)
-        await told.move(tail.position)
+        await told.move(fold.position)
         await self._pace.turn()
-        records = await self._log.read(self.partition, tail.position + 1, max_records=READ_MAX, wait_s=READ_WAIT_S)
+        records = await self._log.read(self.partition, fold.position + 1, max_records=READ_MAX, wait_s=READ_WAIT_S)
         if len(records) == READ_MAX:
             self._pace.skip()
         ends: list[Told] = []
         try:
-            self._take(tail, records, told, ends)
+            self._take(fold, records, told, ends)
         finally:
             # What stands in front of a record that stops us is told all the same.
-            self._count(tail)
-            self._reached = tail.position
+            self._count(fold)
+            self._reached = fold.position
             if ends:
                 await self._deliver(ends)
 
-    def _take(self, tail: Tail, records: Sequence[Record], told: LookAhead, ends: list[Told]) -> None:
+    def _take(self, fold: ReaderFold, records: Sequence[Record], told: LookAhead, ends: list[Told]) -> None:
         watermark = self._watermark
         assert watermark is not None  # noqa: S101 - set by _begin
         for position, _, envelope in records:
-            event = tail.take(position, envelope)
+            event = fold.take(position, envelope)
             if not isinstance(event, JobFinished | JobCancelled) or not event.has_webhook or told.take(event.job_id):
-                watermark.read(position, tail.claim, is_pending=False)
+                watermark.read(position, fold.claim, is_pending=False)
                 continue
-            watermark.read(position, tail.claim, is_pending=True)
+            watermark.read(position, fold.claim, is_pending=True)
             if self._deliveries.holds(event.job_id):
                 # Begun under a lease that was lost in between: it is not made twice, and not done before it is recorded.
                 self._deliveries.join(event.job_id, partial(watermark.done, position))
@@ -233,8 +233,8 @@ class Follower(Generic[L]):
             await self._clock.pause(retry_ms)
             retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
 
-    def _count(self, tail: Tail) -> None:
-        if tail.poison_count:
-            log.error("unreadable_records", partition=self.partition, count=tail.poison_count, position=tail.position)
-            self._meter.poison(tail.poison_count)
-            tail.poison_count = 0
+    def _count(self, fold: ReaderFold) -> None:
+        if fold.poison_count:
+            log.error("unreadable_records", partition=self.partition, count=fold.poison_count, position=fold.position)
+            self._meter.poison(fold.poison_count)
+            fold.poison_count = 0

@@ -255,14 +255,14 @@ async def test_positions_are_shown_to_kafka_s_tools(kafka: Kafka, kafka_topic: s
     group = f"{kafka_topic}.group"
     async with opened(kafka.bootstrap, kafka_topic) as log, administrator(kafka) as admin:
         await log.append(0, [FACT] * 5)
-        await log.show_positions(group, {0: 3, 1: -1}, "db 1")
-        await log.show_positions(group, {0: 4}, "db 2")
-        assert await log.shown_notes(group) == {0: "db 2", 1: "db 1"}
+        await log.report_positions(group, {0: 3, 1: -1}, "db 1")
+        await log.report_positions(group, {0: 4}, "db 2")
+        assert await log.reported_notes(group) == {0: "db 2", 1: "db 1"}
         shown = await admin.list_consumer_group_offsets(group)
 
     assert {place.partition: found.offset for place, found in shown.items()} == {0: 5, 1: 0}
     with pytest.raises(LogUnavailable):
-        await log.show_positions(group, {0: 4})
+        await log.report_positions(group, {0: 4})
 
 
 async def test_nobody_there(kafka: Kafka) -> None:

@@ -1,11 +1,11 @@
-"""Turns under any order of submissions and endings: the limits hold, and nobody waits without a reason."""
+"""FairQueue under any order of submissions and endings: the limits hold, and nobody waits without a reason."""
 
 from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.egress.fair_queue import SHARE, Turns
+from libs.egress.fair_queue import SHARE, FairQueue
 
 Call = tuple[str, str, int]
 
@@ -29,7 +29,7 @@ def test_limits_hold_and_only_limits_hold_back(
     Whoever waits does so because all slots are taken, its host is full, or its account is over its share while slots are
     scarce; lanes are first in, first out; in the end everything that was submitted was taken exactly once.
     """
-    turns: Turns[Call] = Turns(total=total, per_host=per_host)
+    turns: FairQueue[Call] = FairQueue(total=total, per_host=per_host)
     share, reserve = max(1, total // SHARE), total // SHARE
     waiting: list[Call] = []
     active: list[Call] = []

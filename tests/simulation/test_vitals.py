@@ -16,7 +16,7 @@ from libs.log.port import AppendFailed, LogDamaged, LogUnavailable
 from libs.runtime.clock import ManualClock
 from libs.runtime.telemetry.metrics import Metrics
 from libs.store.errors import StoreUnavailable
-from libs.store.health.installation_status import Signs
+from libs.store.health.installation_status import InstallationStatus
 from services.process.vitals import LOOK_EVERY_MS, Behind, Role, Standing, Vitals
 from tests.simulation import webhooks_world
 from tests.simulation.dispatcher import dispatcher_world
@@ -52,12 +52,14 @@ class Database:
         self.position = -1
         self.oldest_due_at: int | None = None
 
-    async def look(self) -> Signs:
+    async def look(self) -> InstallationStatus:
         if self.hanging:
             await asyncio.Event().wait()
         if self.failing:
             raise StoreUnavailable("the test took the database away")
-        return Signs(self.clock.now(), {0: self.position}, {"scheduler": 1, "dispatcher": 0}, self.oldest_due_at)
+        return InstallationStatus(
+            self.clock.now(), {0: self.position}, {"scheduler": 1, "dispatcher": 0}, self.oldest_due_at
+        )
 
 
 class World:
@@ -70,7 +72,7 @@ class World:
         self.database = Database(self.clock)
         self.vitals = Vitals(
             log=self.log,
-            signs=self.database,
+            status=self.database,
             partitions=1,
             roles=[Role("scheduler", self.reader, self.reader)],
             clock=self.clock,
@@ -348,7 +350,7 @@ def vitals_of(log: Any, clock: ManualClock, role: Role) -> Vitals:
     """Return vitals that look at one real service; the tables are always up to date."""
     database = Database(clock)
     database.position = 1_000
-    return Vitals(log=log, signs=database, partitions=1, roles=[role], clock=clock, metrics=Metrics(version="test"))
+    return Vitals(log=log, status=database, partitions=1, roles=[role], clock=clock, metrics=Metrics(version="test"))
 
 
 async def minute(clock: ManualClock, vitals: Vitals) -> None:

@@ -5,7 +5,7 @@ Theory of operation
 
     append -> AppendQueue -> Lane --- batch --> Producers (facts)     --+
                               |   --- batch --> Producers (decisions) --+--> leader of the partition
-                            Tail <--------- Follower, fetch, Offsets <--+
+                            RecentRecords <--------- Follower, fetch, Offsets <--+
                               |
     read  <-------------------+
 
@@ -27,9 +27,9 @@ Failure (G6). aiokafka retries for ever, so every batch has a bound. Any error, 
 still land while the old producer ends. A lane goes on only after its batch has ended one way or the other; appends that never
 left the queue end with `LogUnavailable`.
 
-Reading. Fresh records come from the partition's `Tail` in this process. What others append is fetched by one request per broker
-that waits there for up to 200 ms (Follower), for all partitions somebody waits for; a reader who is behind, or wants a single old
-record, fetches for itself. `end` shares one request per broker, sent after the call of each caller began.
+Reading. Fresh records come from the partition's `RecentRecords` in this process. What others append is fetched by one request
+per broker, for all partitions that somebody waits for; it waits there for up to 200 ms (Follower). A reader that is behind, or that
+wants a single old record, fetches for itself. `end` shares one request per broker, sent after the call of each caller began.
 
 Connections per process: reads, follows, facts, decisions; each has at most one to every broker.
 

@@ -19,15 +19,15 @@ from libs.log.kafka.identity import identity
 from libs.log.kafka.offsets import Offsets
 from libs.log.kafka.producers import Producers
 from libs.log.kafka.records import BATCH_BYTES, RECORD_BYTES
-from libs.log.kafka.reported_offsets import ShownOffsets
+from libs.log.kafka.reported_offsets import ReportedOffsets
 from libs.log.port import LogDamaged, LogError, LogUnavailable, Record, RecordTooLarge, measure
-from libs.log.recent_records import Tail
+from libs.log.recent_records import RecentRecords
 
 TOPIC: Final = "fliq.log"
 QUEUE_RECORDS_MAX: Final = 50_000  # per lane
 QUEUE_BYTES_MAX: Final = 128_000_000  # over all lanes
-TAIL_RECORDS_MAX: Final = 20_000  # per partition
-TAIL_BYTES_MAX: Final = 64_000_000  # over all partitions
+RECENT_RECORDS_MAX: Final = 20_000  # per partition
+RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
 START_S: Final = 20.0
 FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
 SHORT_LOG_TRIES: Final = 5  # how often a leader must insist that records are gone
@@ -108,14 +108,14 @@ class KafkaLog:
     async def identity(self) -> str:
         return self._at(0).identity
 
-    async def shown_notes(self, group: str) -> Mapping[int, str]:
+    async def reported_notes(self, group: str) -> Mapping[int, str]:
         """Return what was noted last with the positions of *group*, by partition; raises `LogUnavailable`."""
         running = self._at(0)
-        if not any(tail.known_end for tail in running.tails):
+        if not any(recent.known_end for recent in running.recents):
             return {}  # nobody has read what is empty; and a new cluster takes seconds to find that out
         return await running.shown.notes(group)
 
-    async def show_positions(self, group: str, positions: Mapping[int, int], note: str = "") -> None:
+    async def report_positions(self, group: str, positions: Mapping[int, int], note: str = "") -> None:
         """
         Commit to *group*, with *note*, that each partition is read up to and including its position; see `shown_offsets`.
 
@@ -138,27 +138,27 @@ class KafkaLog:
         if max_records < 1:
             raise ValueError("max_records must be at least 1")
         running = self._at(partition)
-        tail = running.tails[partition]
-        kept = tail.slice(position, max_records)
+        recent = running.recents[partition]
+        kept = recent.slice(position, max_records)
         if kept:
             return kept
-        if wait_s > 0 and position == tail.known_end:
+        if wait_s > 0 and position == recent.known_end:
             answers = running.follower.answers[partition]
             running.follower.watch(partition)
-            await tail.wait_beyond(position, wait_s)
+            await recent.wait_beyond(position, wait_s)
             if self._running is not running:
                 raise LogUnavailable("the log was stopped")
-            kept = tail.slice(position, max_records)
+            kept = recent.slice(position, max_records)
             if kept:
                 return kept
-            if position == tail.known_end and running.follower.answers[partition] > answers:
+            if position == recent.known_end and running.follower.answers[partition] > answers:
                 return []
         return await running.read(partition, position, max_records)
 
     async def begin(self, partition: int) -> int:
         running = self._at(partition)
         begin = await running.offsets.begin(partition)
-        running.tails[partition].see(begin, running.tails[partition].known_end)
+        running.recents[partition].see(begin, running.recents[partition].known_end)
         return begin
 
     async def end(self, partition: int) -> int:
@@ -194,12 +194,14 @@ class _Running:
         self._connections = connections
         self._connection = connection = connections[0]
         self.batch_bytes = min(int(settings["max.message.bytes"]), topics.MESSAGE_BYTES)
-        self.tails = [Tail(max_records=TAIL_RECORDS_MAX, max_bytes=TAIL_BYTES_MAX // count) for _ in range(count)]
+        self.recents = [
+            RecentRecords(max_records=RECENT_RECORDS_MAX, max_bytes=RECENT_BYTES_MAX // count) for _ in range(count)
+        ]
         self.identity = ""
         self.offsets = Offsets(connection)
-        self.shown = ShownOffsets(connection)
+        self.shown = ReportedOffsets(connection)
         reach = Reach()
-        self.follower = Follower(connections[1], self.tails, reach)
+        self.follower = Follower(connections[1], self.recents, reach)
         self._producers = [
             Producers(
                 access,
@@ -218,7 +220,7 @@ class _Running:
                     partition,
                     producers,
                     AppendQueue(max_records=QUEUE_RECORDS_MAX, max_bytes=share),
-                    self.tails[partition],
+                    self.recents[partition],
                 )
                 for partition in range(count)
             ]
@@ -235,11 +237,11 @@ class _Running:
                     await connection.follow_topic()
         except TROUBLE as error:
             raise LogUnavailable(f"Kafka does not say who leads {self._connection.topic}: {line(error)}") from error
-        everyone = range(len(self.tails))
+        everyone = range(len(self.recents))
         begins = await asyncio.gather(*(self.offsets.begin(partition) for partition in everyone))
         ends = await asyncio.gather(*(self.offsets.end(partition) for partition in everyone))
-        for tail, begin, end in zip(self.tails, begins, ends, strict=True):
-            tail.see(begin, end)
+        for recent, begin, end in zip(self.recents, begins, ends, strict=True):
+            recent.see(begin, end)
         for lanes in self._lanes:
             self._tasks += [asyncio.create_task(lane.run()) for lane in lanes]
         for producers in self._producers:
@@ -264,8 +266,8 @@ class _Running:
             await asyncio.wait([*self._tasks, self._following])
         for queue in queues:
             queue.abandon()
-        for tail in self.tails:
-            tail.wake()
+        for recent in self.recents:
+            recent.wake()
         await asyncio.gather(*(producers.stop() for producers in self._producers))
         for connection in self._connections:
             await connection.stop()
@@ -274,11 +276,11 @@ class _Running:
     async def end(self, partition: int) -> int:
         """Return the end, never one before a record that was known to be written."""
         for _ in range(SHORT_LOG_TRIES):
-            known = self.tails[partition].known_end
+            known = self.recents[partition].known_end
             self._check_running()
             end = await self.offsets.end(partition)
             if end >= known:
-                self.tails[partition].see(0, end)
+                self.recents[partition].see(0, end)
                 return end
             # A broker that led this partition and does not know yet that it no longer does, or a log that lost records.
             await self._connection.refresh()
@@ -288,16 +290,16 @@ class _Running:
 
     async def read(self, partition: int, position: int, max_records: int) -> list[Record]:
         """Fetch from the brokers, once for all who want the newest."""
-        tail = self.tails[partition]
+        recent = self.recents[partition]
         try:
             async with asyncio.timeout(self._connection.timeout_s):
-                await tail.fetching.acquire()
+                await recent.fetching.acquire()
         except TimeoutError as error:
             raise LogUnavailable("Kafka does not answer in time") from error
         try:
-            return tail.slice(position, max_records) or await self._fetch(partition, position, max_records)
+            return recent.slice(position, max_records) or await self._fetch(partition, position, max_records)
         finally:
-            tail.fetching.release()
+            recent.fetching.release()
 
     async def trim(self, partition: int, before: int) -> None:
         async def delete() -> int:
@@ -316,11 +318,11 @@ class _Running:
             raise NotNow("nothing in the answer")
 
         begin = await self._connection.retry(delete)
-        self.tails[partition].see(begin, self.tails[partition].known_end)
+        self.recents[partition].see(begin, self.recents[partition].known_end)
 
     async def _fetch(self, partition: int, position: int, max_records: int) -> list[Record]:
         self._check_running()
-        tail = self.tails[partition]
+        recent = self.recents[partition]
         try:
             records, end = await self._connection.retry(
                 lambda: fetch(self._connection, partition, max(position, 0), max_records)
@@ -332,13 +334,13 @@ class _Running:
                 _log.error("log.damaged", partition=partition, position=position, error=line(error))
             raise
         if records and position >= 0:
-            tail.see(tail.begin, records[-1].position + 1)
-            if position >= tail.next:
-                tail.add(records)
+            recent.see(recent.begin, records[-1].position + 1)
+            if position >= recent.next:
+                recent.add(records)
             return records
-        if position != end or position < tail.known_end:
+        if position != end or position < recent.known_end:
             begin, end = await self.offsets.begin(partition), await self.end(partition)
-            tail.see(begin, end)
+            recent.see(begin, end)
             if not begin <= position <= end:
                 raise LogDamaged(f"position {position} is not in partition {partition}: {begin} to {end}")
         return []

@@ -12,7 +12,7 @@ from libs.log.kafka.connection import line
 from libs.log.kafka.producers import PRODUCE_S, Producers
 from libs.log.kafka.records import to_kafka
 from libs.log.port import AppendFailed, LogError, Record
-from libs.log.recent_records import Tail
+from libs.log.recent_records import RecentRecords
 from libs.runtime.crashpoint import crash_at
 
 GROUP_RECORDS_MAX: Final = 2_000
@@ -32,14 +32,16 @@ class Lane:
         topic, partition: where to.
         producers: through what.
         queue: what is to be written.
-        tail: gets what was written, when it is the newest record this process has met.
+        recent: gets what was written, when it is the newest record this process has met.
     """
 
-    def __init__(self, topic: str, partition: int, producers: Producers, queue: AppendQueue, tail: Tail) -> None:
+    def __init__(
+        self, topic: str, partition: int, producers: Producers, queue: AppendQueue, recent: RecentRecords
+    ) -> None:
         self._topic = topic
         self._partition = partition
         self._producers = producers
-        self._tail = tail
+        self._tail = recent
         self.queue = queue
 
     async def run(self) -> None:
@@ -108,11 +110,11 @@ class Lane:
             if not append.written.done():
                 append.written.set_result(position)
             position += len(append.envelopes)
-        tail = self._tail
-        if placed.timestamp_type == LOG_APPEND_TIME and tail.next == base == tail.known_end:
-            tail.add(list(map(Record, range(base, position), repeat(placed.timestamp), envelopes)))
+        recent = self._tail
+        if placed.timestamp_type == LOG_APPEND_TIME and recent.next == base == recent.known_end:
+            recent.add(list(map(Record, range(base, position), repeat(placed.timestamp), envelopes)))
         else:
-            tail.see(tail.begin, position)  # others wrote in between: readers fetch
+            recent.see(recent.begin, position)  # others wrote in between: readers fetch
         self.queue.taken_ended()
 
 

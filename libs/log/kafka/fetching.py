@@ -11,7 +11,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from libs.log.kafka.connection import TROUBLE, Connection, NotNow, Reach, line
 from libs.log.kafka.records import parse
 from libs.log.port import LogError, Record
-from libs.log.recent_records import Tail
+from libs.log.recent_records import RecentRecords
 
 READ_BYTES_MAX: Final = 8_000_000
 READ_BYTES_MIN: Final = 65_536  # a broker gives at least one batch, however large
@@ -61,19 +61,19 @@ class Follower:
 
     Args:
         connection: of its own, since a broker answers the requests of a connection in turn, and these take long.
-        tails: of all partitions; they get what was fetched.
+        recents: of all partitions; they get what was fetched.
         reach: told whether the cluster answers.
     """
 
-    def __init__(self, connection: Connection, tails: Sequence[Tail], reach: Reach) -> None:
+    def __init__(self, connection: Connection, recents: Sequence[RecentRecords], reach: Reach) -> None:
         self._reach = reach
         self._connection = connection
-        self._tails = tails
-        self._until = [float("-inf")] * len(tails)  # by the loop's clock: until when a partition is followed
+        self._recents = recents
+        self._until = [float("-inf")] * len(recents)  # by the loop's clock: until when a partition is followed
         self._wanted = asyncio.Event()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._stale = False
-        self.answers = [0] * len(tails)  # tells a reader who waited whether anybody looked
+        self.answers = [0] * len(recents)  # tells a reader who waited whether anybody looked
 
     def watch(self, partition: int) -> None:
         """Follow *partition* for a while."""
@@ -110,7 +110,9 @@ class Follower:
     def _followed(self) -> list[int]:
         now = asyncio.get_running_loop().time()
         return [
-            partition for partition, tail in enumerate(self._tails) if tail.has_readers or self._until[partition] > now
+            partition
+            for partition, recent in enumerate(self._recents)
+            if recent.has_readers or self._until[partition] > now
         ]
 
     async def _follow(self, node: int) -> None:
@@ -138,7 +140,7 @@ class Follower:
                 await asyncio.sleep(FOLLOW_FAILED_S)
 
     async def _fetch(self, node: int, parts: list[int]) -> bool:
-        asked = [(part, self._tails[part].known_end, FOLLOW_BYTES_MAX) for part in parts]
+        asked = [(part, self._recents[part].known_end, FOLLOW_BYTES_MAX) for part in parts]
         request = FetchRequest(FOLLOW_WAIT_MS, 1, READ_BYTES_MAX, 0, [(self._connection.topic, asked)])
         answer = await self._connection.send(node, request)
         complete = True
@@ -148,19 +150,19 @@ class Follower:
         return complete
 
     def _take(self, found: Any) -> bool:
-        part, data, tail = found[0], found[-1], self._tails[found[0]]
+        part, data, recent = found[0], found[-1], self._recents[found[0]]
         try:
             _check(part, found[1])
             # What this process wrote meanwhile is there already.
-            records = parse(data, part, tail.known_end, 1_000_000) if data and found[2] > tail.known_end else []
+            records = parse(data, part, recent.known_end, 1_000_000) if data and found[2] > recent.known_end else []
         except (NotNow, OutOfRange, LogError) as error:
             if not isinstance(error, NotNow):
                 _log.error("log.damaged", partition=part, error=line(error) or "the position is not in the log")
-                tail.wake()  # readers ask for themselves, and are told
+                recent.wake()  # readers ask for themselves, and are told
             return False
         self.answers[part] += 1
         if records:
-            tail.add(records)
+            recent.add(records)
         return True
 
 

@@ -11,7 +11,7 @@ from libs.log.kafka.connection import Connection
 from libs.log.trouble import Trouble, numbers
 
 
-class PartitionLook(msgspec.Struct, frozen=True, kw_only=True):
+class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
     """
     One partition of the topic.
 
@@ -28,7 +28,7 @@ class PartitionLook(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str | None = None
 
 
-class TopicLook(msgspec.Struct, frozen=True, kw_only=True):
+class TopicReport(msgspec.Struct, frozen=True, kw_only=True):
     """
     The topic as the cluster describes it.
 
@@ -39,32 +39,32 @@ class TopicLook(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     brokers: int
-    partitions: Sequence[PartitionLook]
+    partitions: Sequence[PartitionReport]
     settings: Mapping[str, str]
 
 
-async def look(access: KafkaAccess, topic: str, *, timeout_s: float = 5.0) -> TopicLook:
+async def inspect_topic(access: KafkaAccess, topic: str, *, timeout_s: float = 5.0) -> TopicReport:
     """
     Return what the cluster says of *topic*.
 
     Raises:
         LogUnavailable: no broker answered in time.
     """
-    connection = Connection(access, topic, client_id="fliq-look", timeout_s=timeout_s)
+    connection = Connection(access, topic, client_id="fliq-inspect_topic", timeout_s=timeout_s)
     try:
         await connection.start()
         described = await connection.retry(lambda: topics.describe(connection))
         found = [] if described is None else sorted(map(_partition, described[-1]), key=lambda each: each.partition)
         settings = await connection.retry(lambda: topics.settings_of(connection)) if found else {}
-        return TopicLook(brokers=connection.broker_count, partitions=found, settings=settings)
+        return TopicReport(brokers=connection.broker_count, partitions=found, settings=settings)
     finally:
         await connection.stop()
 
 
-def _partition(row: tuple[int, int, int, Sequence[int], Sequence[int]]) -> PartitionLook:
+def _partition(row: tuple[int, int, int, Sequence[int], Sequence[int]]) -> PartitionReport:
     code, number, leader, replicas, in_sync = row[:5]
     error = for_code(code)
-    return PartitionLook(
+    return PartitionReport(
         partition=number,
         leader=None if leader == -1 else leader,
         replicas=list(replicas),
@@ -73,7 +73,7 @@ def _partition(row: tuple[int, int, int, Sequence[int], Sequence[int]]) -> Parti
     )
 
 
-def troubles(name: str, topic: TopicLook) -> list[Trouble]:
+def troubles(name: str, topic: TopicReport) -> list[Trouble]:
     """Judge *topic*, whose name is *name*: what refuses or loses appends is wrong, a missing replica may become so."""
     if not topic.partitions:
         return [
@@ -106,6 +106,8 @@ def troubles(name: str, topic: TopicLook) -> list[Trouble]:
         found.append(Trouble(text, "start the brokers that are missing", True))
     if thin:
         found.append(
-            Trouble(f"{numbers(thin)}: a replica is not in sync", "look for a broker that is down or slow", False)
+            Trouble(
+                f"{numbers(thin)}: a replica is not in sync", "inspect_topic for a broker that is down or slow", False
+            )
         )
     return found

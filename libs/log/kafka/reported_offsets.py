@@ -19,7 +19,7 @@ _NO_GENERATION: Final = -1
 _KEEP_AS_LONG_AS_THE_BROKER_DOES: Final = -1
 
 
-class ShownOffsets:
+class ReportedOffsets:
     """Commits through *connection*, on sockets of their own: a slow coordinator must not hold up reads."""
 
     def __init__(self, connection: Connection) -> None:

@@ -8,7 +8,7 @@ Theory of operation
 
     append -> AppendQueue -> Writer -- one statement --> log_heads, log_events
                                 |                             |
-                              Tail <---- Heads, Queries ------+
+                              RecentRecords <---- Heads, LogQueries ------+
                                 |
     read  <---------------------+
 
@@ -26,9 +26,10 @@ Anything else after the statement was sent (connection lost, no answer in time, 
 sent twice. The writer then opens another connection, has the server end the old backend, and makes sure that it is gone before it
 sends the next group: what the old statement wrote stands before the next group, or nowhere (G2).
 
-Reading. Fresh records come from the partition's `Tail` in this process, others from a SELECT. Records of other processes are
-noticed by one poller per process that reads the heads while somebody waits: every 5 ms while other processes wrote in the last
-second, then ever slower up to 25 ms. `end` shares one query among callers, sent after the call of each of them began.
+Reading. Fresh records come from the partition's `RecentRecords` in this process, others from a SELECT. Records of other
+processes are noticed by one poller per process that reads the heads while somebody waits: every 5 ms while other processes
+wrote in the last second, then ever slower up to 25 ms. `end` shares one query among callers, sent after the call of each of
+them began.
 
 Cost: a commit is one round trip and one flush of the WAL for the whole group. A transaction that is held open for long (a dump)
 keeps every version of the heads, and a commit walks through them: about 0.1 ms more per commit for each second that it was held

@@ -10,15 +10,15 @@ from libs.events.envelope import Envelope
 from libs.log.appends import AppendQueue
 from libs.log.port import LogDamaged, LogError, LogUnavailable, Record, measure
 from libs.log.postgres import sql
-from libs.log.postgres.connection import GONE, Queries, close, connect, line
+from libs.log.postgres.connection import GONE, LogQueries, close, connect, line
 from libs.log.postgres.heads import Heads
 from libs.log.postgres.writer import Writer
-from libs.log.recent_records import Tail
+from libs.log.recent_records import RecentRecords
 
 QUEUE_RECORDS_MAX: Final = 50_000
 QUEUE_BYTES_MAX: Final = 64_000_000
-TAIL_RECORDS_MAX: Final = 20_000  # per partition
-TAIL_BYTES_MAX: Final = 64_000_000  # over all partitions
+RECENT_RECORDS_MAX: Final = 20_000  # per partition
+RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
 READ_BYTES_MAX: Final = 8_000_000
 TRIM_STEP: Final = 2_000  # records per transaction, so that a head is not locked for long
 FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
@@ -43,11 +43,11 @@ class PostgresLog:
     async def start(self) -> None:
         if self._running is not None:
             return
-        share = TAIL_BYTES_MAX // self._count
-        tails = [Tail(max_records=TAIL_RECORDS_MAX, max_bytes=share) for _ in range(self._count)]
-        queries = Queries(self._dsn, self._timeout_s)
+        share = RECENT_BYTES_MAX // self._count
+        recents = [RecentRecords(max_records=RECENT_RECORDS_MAX, max_bytes=share) for _ in range(self._count)]
+        queries = LogQueries(self._dsn, self._timeout_s)
         try:
-            await self._create(tails)
+            await self._create(recents)
             await queries.start()
         except TimeoutError as error:
             raise LogUnavailable(f"the log's database does not answer within {self._timeout_s:g} s") from error
@@ -55,7 +55,7 @@ class PostgresLog:
             raise LogUnavailable(f"the log's database cannot be reached: {line(error)}") from error
         except asyncpg.PostgresError as error:
             raise LogError(f"the log's tables cannot be used: {line(error)}") from error
-        self._running = _Running(self._dsn, self._timeout_s, queries, tails)
+        self._running = _Running(self._dsn, self._timeout_s, queries, recents)
 
     async def stop(self) -> None:
         running, self._running = self._running, None
@@ -78,45 +78,45 @@ class PostgresLog:
         if max_records < 1:
             raise ValueError("max_records must be at least 1")
         running = self._at(partition)
-        tail = running.tails[partition]
-        kept = tail.slice(position, max_records)
+        recent = running.recents[partition]
+        kept = recent.slice(position, max_records)
         if kept is not None:
             return kept
-        if wait_s > 0 and position == tail.known_end:
+        if wait_s > 0 and position == recent.known_end:
             looks = running.heads.looks
             running.heads.watch()
-            await tail.wait_beyond(position, wait_s)
+            await recent.wait_beyond(position, wait_s)
             if self._running is not running:
                 raise LogUnavailable("the log was stopped")
-            kept = tail.slice(position, max_records)
+            kept = recent.slice(position, max_records)
             if kept is not None:
                 return kept
-            if position == tail.known_end and running.heads.looks > looks:
+            if position == recent.known_end and running.heads.looks > looks:
                 return []
-        if position < tail.next:
+        if position < recent.next:
             return await running.select(partition, position, max_records)
         return await running.fetch(partition, position, max_records)
 
     async def begin(self, partition: int) -> int:
         running = self._at(partition)
         await running.heads.look()
-        return running.tails[partition].begin
+        return running.recents[partition].begin
 
     async def end(self, partition: int) -> int:
         running = self._at(partition)
         await running.heads.look()
-        return running.tails[partition].known_end
+        return running.recents[partition].known_end
 
     async def trim(self, partition: int, before: int) -> None:
         running = self._at(partition)
-        tail = running.tails[partition]
+        recent = running.recents[partition]
         await running.heads.look()
-        if before > tail.known_end:
-            raise LogError(f"cannot trim partition {partition} before {before}: it ends at {tail.known_end}")
-        while tail.begin < before:
-            step = min(before, tail.begin + TRIM_STEP)
+        if before > recent.known_end:
+            raise LogError(f"cannot trim partition {partition} before {before}: it ends at {recent.known_end}")
+        while recent.begin < before:
+            step = min(before, recent.begin + TRIM_STEP)
             await running.queries.run(sql.TRIM, partition, step)
-            tail.see(step, tail.known_end)
+            recent.see(step, recent.known_end)
 
     def _at(self, partition: int) -> "_Running":
         if not 0 <= partition < self._count:
@@ -125,8 +125,8 @@ class PostgresLog:
             raise LogUnavailable("the log is not running")
         return self._running
 
-    async def _create(self, tails: Sequence[Tail]) -> None:
-        """Make the tables and the missing partitions, check that heads and records agree, and tell the tails."""
+    async def _create(self, recents: Sequence[RecentRecords]) -> None:
+        """Make the tables and the missing partitions, check that heads and records agree, and tell the recents."""
         connection = await connect(self._dsn, self._timeout_s)
         try:
             if connection.get_server_version().major < 15:
@@ -150,20 +150,20 @@ class PostgresLog:
                 raise LogDamaged(
                     f"the log is damaged: partition {part} should end at {end}, its records end at {found}"
                 )
-            tails[part].see(begin, end)
+            recents[part].see(begin, end)
 
 
 class _Running:
     """What exists between start and stop."""
 
-    def __init__(self, dsn: str, timeout_s: float, queries: Queries, tails: Sequence[Tail]) -> None:
+    def __init__(self, dsn: str, timeout_s: float, queries: LogQueries, recents: Sequence[RecentRecords]) -> None:
         self.queries = queries
-        self.tails = tails
+        self.recents = recents
         self._timeout_s = timeout_s
         self.queue = AppendQueue(max_records=QUEUE_RECORDS_MAX, max_bytes=QUEUE_BYTES_MAX)
-        self.heads = Heads(queries, tails, lambda: self.queue.is_taken)
+        self.heads = Heads(queries, recents, lambda: self.queue.is_taken)
         writer = Writer(
-            dsn=dsn, timeout_s=timeout_s, queue=self.queue, tails=tails, note_foreign=self.heads.note_foreign
+            dsn=dsn, timeout_s=timeout_s, queue=self.queue, recents=recents, note_foreign=self.heads.note_foreign
         )
         self._writing = asyncio.create_task(writer.run())
         self._polling = asyncio.create_task(self.heads.poll())
@@ -177,45 +177,47 @@ class _Running:
             task.cancel()
         self.queue.abandon()
         await asyncio.wait(tasks)
-        for tail in self.tails:
-            tail.wake()
+        for recent in self.recents:
+            recent.wake()
         await self.queries.stop()
         await self.heads.settle()
 
     async def fetch(self, partition: int, position: int, max_records: int) -> list[Record]:
-        """Read what is new from the table into the tail, once for all who want it."""
-        tail = self.tails[partition]
+        """Read what is new from the table into the recent, once for all who want it."""
+        recent = self.recents[partition]
         try:
             async with asyncio.timeout(self._timeout_s):
-                await tail.fetching.acquire()
+                await recent.fetching.acquire()
         except TimeoutError as error:
             raise LogUnavailable("the log's database does not answer in time") from error
         try:
-            kept = tail.slice(position, max_records)
+            kept = recent.slice(position, max_records)
             if kept is not None:
                 return kept
             records = await self.select(partition, position, max_records)
-            if records and position >= tail.next:
-                tail.add(records)
+            if records and position >= recent.next:
+                recent.add(records)
             return records
         finally:
-            tail.fetching.release()
+            recent.fetching.release()
 
     async def select(self, partition: int, position: int, max_records: int) -> list[Record]:
         """Read from the table."""
-        tail = self.tails[partition]
+        recent = self.recents[partition]
         rows = await self.queries.run(sql.READ, partition, position, max_records, READ_BYTES_MAX)
         records = [Record(row[0], row[1], Envelope(*row[2:])) for row in map(tuple, rows)]
         if records and records[0].position == position:
             last = records[-1].position
             if last - position != len(records) - 1:
                 raise LogDamaged(f"the log is damaged: a gap in partition {partition} between {position} and {last}")
-            tail.see(tail.begin, last + 1)
+            recent.see(recent.begin, last + 1)
             return records
-        if records or position != tail.known_end:
+        if records or position != recent.known_end:
             await self.heads.look()
-        if not tail.begin <= position <= tail.known_end:
-            raise LogDamaged(f"position {position} is not in partition {partition}: {tail.begin} to {tail.known_end}")
+        if not recent.begin <= position <= recent.known_end:
+            raise LogDamaged(
+                f"position {position} is not in partition {partition}: {recent.begin} to {recent.known_end}"
+            )
         if records:
             raise LogDamaged(f"the log is damaged: partition {partition} has no record at {position}")
         return []

@@ -69,7 +69,7 @@ def line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-class Queries:
+class LogQueries:
     """
     A few connections for statements that may be repeated: reads, and trims.
 

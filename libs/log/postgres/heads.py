@@ -8,8 +8,8 @@ import structlog
 
 from libs.log.port import LogError
 from libs.log.postgres import sql
-from libs.log.postgres.connection import Queries, line
-from libs.log.recent_records import Tail
+from libs.log.postgres.connection import LogQueries, line
+from libs.log.recent_records import RecentRecords
 
 POLL_FAST_S: Final = 0.005
 POLL_SLOW_S: Final = 0.025
@@ -25,13 +25,13 @@ class Heads:
 
     Args:
         queries: where to ask.
-        tails: of all partitions; they learn what was seen.
+        recents: of all partitions; they learn what was seen.
         writing: says whether this process has a group under way, which may be visible before its writer knows.
     """
 
-    def __init__(self, queries: Queries, tails: Sequence[Tail], writing: Callable[[], bool]) -> None:
+    def __init__(self, queries: LogQueries, recents: Sequence[RecentRecords], writing: Callable[[], bool]) -> None:
         self._queries = queries
-        self._tails = tails
+        self._recents = recents
         self._writing = writing
         self._now: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
@@ -41,7 +41,7 @@ class Heads:
 
     async def look(self) -> None:
         """
-        Bring every tail's begin and end up to date, by a query that is sent after this call began.
+        Bring every recent's begin and end up to date, by a query that is sent after this call began.
 
         Raises:
             LogUnavailable: the database did not answer in time.
@@ -64,7 +64,7 @@ class Heads:
         loop = asyncio.get_running_loop()
         pause_s = POLL_SLOW_S
         while True:
-            if not any(tail.has_readers for tail in self._tails):
+            if not any(recent.has_readers for recent in self._recents):
                 self._wanted.clear()
                 await self._wanted.wait()
             await asyncio.sleep(pause_s)
@@ -94,11 +94,11 @@ class Heads:
         # From here on a new caller may not share this query any more: it is being sent.
         self._now, self._next = self._next, None
         for part, begin, end in await self._queries.run(sql.HEADS):
-            if part < len(self._tails):
-                tail = self._tails[part]
-                if end > tail.known_end and not self._writing():
+            if part < len(self._recents):
+                recent = self._recents[part]
+                if end > recent.known_end and not self._writing():
                     self.note_foreign()
-                tail.see(begin, end)
+                recent.see(begin, end)
         self.looks += 1
 
 

@@ -13,7 +13,7 @@ from libs.log.appends import Append, AppendQueue
 from libs.log.port import AppendFailed, LogUnavailable, Record
 from libs.log.postgres import sql
 from libs.log.postgres.connection import GONE, RETRY_FIRST_S, RETRY_LAST_S, close, connect, line
-from libs.log.recent_records import Tail
+from libs.log.recent_records import RecentRecords
 from libs.runtime.crashpoint import crash_at
 
 GROUP_RECORDS_MAX: Final = 2_000  # measured: larger groups gain nothing and take longer than 10 ms
@@ -30,7 +30,7 @@ class Writer:
     Args:
         dsn, timeout_s: the database, and the bound on one commit.
         queue: what is to be written.
-        tails: of all partitions; they get what was written.
+        recents: of all partitions; they get what was written.
         note_foreign: called when another process has written in between.
     """
 
@@ -40,13 +40,13 @@ class Writer:
         dsn: str,
         timeout_s: float,
         queue: AppendQueue,
-        tails: Sequence[Tail],
+        recents: Sequence[RecentRecords],
         note_foreign: Callable[[], None],
     ) -> None:
         self._dsn = dsn
         self._timeout_s = timeout_s
         self._queue = queue
-        self._tails = tails
+        self._recents = recents
         self._note_foreign = note_foreign
         self._connection: asyncpg.Connection | None = None
         self._statement: Any = None
@@ -166,10 +166,10 @@ class Writer:
                 if not append.written.done():
                     append.written.set_result(base + len(envelopes))
                 envelopes += append.envelopes
-            tail = self._tails[partition]
-            if base > tail.known_end:
+            recent = self._recents[partition]
+            if base > recent.known_end:
                 self._note_foreign()
-            tail.add(list(map(Record, range(base, base + len(envelopes)), repeat(at), envelopes)))
+            recent.add(list(map(Record, range(base, base + len(envelopes)), repeat(at), envelopes)))
         if by_partition:
             self._queue.fail_taken(LogUnavailable(f"partitions {sorted(by_partition)} are not in log_heads"))
         self._queue.taken_ended()

@@ -103,7 +103,7 @@ TABLE: Final = (
     ),
     _counter("", "poison_records", "records that could not be read; they are kept and change nothing"),
     _gauge("scheduler", "wheel_size", "timers in memory"),
-    _gauge("scheduler", "jobs_due", "due jobs that wait for their partition's credit"),
+    _gauge("scheduler", "jobs_due", "due jobs that wait for a free slot of their partition"),
     _gauge("", "oldest_due_age_seconds", "how long the oldest job that has not fired yet is due, 0 when none is"),
     _counter("scheduler", "schedule_ticks", "jobs spawned by schedules"),
     _counter("scheduler", "schedule_missed", "ticks passed over after an outage; the latest of each outage is fired"),

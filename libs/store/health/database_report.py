@@ -1,5 +1,5 @@
 """
-Condition: what the database says of itself and of the work that waits in it; only looked at, by `fliq doctor`.
+DatabaseReport: what the database says of itself and of the work that waits in it; only looked at, by `fliq doctor`.
 
 Every question is one statement with the pool's bound; none of them scans what may be large.
 """
@@ -57,7 +57,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     dead: float
 
 
-class Condition:
+class DatabaseReport:
     """The questions, over a pool of `libs.store.pool`."""
 
     def __init__(self, pool: Any) -> None:

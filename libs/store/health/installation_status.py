@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from libs.store.errors import store_call
 
 
-class Signs(NamedTuple):
+class InstallationStatus(NamedTuple):
     """
     What the database said.
 
@@ -24,17 +24,17 @@ class Signs(NamedTuple):
     oldest_due_at: int | None
 
 
-class VitalSigns:
+class StatusReader:
     """Reads them through *pool*."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
     @store_call
-    async def look(self) -> Signs:
+    async def look(self) -> InstallationStatus:
         """Return the signs of this moment; raises `StoreUnavailable`. O(partitions)."""
         row = await self._pool.fetchrow(_LOOK)
-        return Signs(
+        return InstallationStatus(
             at=row["at"],
             positions=dict(zip(row["parts"], row["positions"], strict=True)),
             unassigned={

@@ -1,5 +1,5 @@
 """
-Holdings: who lives, who holds which partition, and how far each is; what operators look at, and the one thing they ask for.
+LeaseReport: who lives, who holds which partition, and how far each is; what operators look at, and the one thing they ask for.
 
 Only the rows of leases and members are read. "Live" is said by the database's clock, as everywhere.
 """
@@ -14,7 +14,7 @@ from libs.store.errors import store_call
 from libs.store.leases.lease_table import TTL_S
 
 
-class Holding(msgspec.Struct, frozen=True, kw_only=True):
+class HeldLease(msgspec.Struct, frozen=True, kw_only=True):
     """
     One role's lease of one partition.
 
@@ -62,17 +62,17 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return self.seen_s <= TTL_S
 
 
-class Holdings:
+class LeaseReport:
     """The look at leases and members, over a pool of `libs.store.pool`."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
     @store_call
-    async def leases(self) -> list[Holding]:
+    async def leases(self) -> list[HeldLease]:
         """Return the lease of every role on every partition, in the order of partitions."""
         return [
-            Holding(
+            HeldLease(
                 role=row["role"],
                 partition=row["part"],
                 node=row["node"],

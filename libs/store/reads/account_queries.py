@@ -1,5 +1,5 @@
 """
-Queries: what the API shows. Always of one account, always as of the tables' position.
+AccountQueries: what the API shows. Always of one account, always as of the tables' position.
 
 Lists go from the newest id down. An id begins with the instant it was made at, so rows that arrive while somebody turns pages land
 above the first page and neither shift nor repeat what comes below.
@@ -36,7 +36,7 @@ class ScheduleRow(NamedTuple):
     spec: Spec
 
 
-class Queries:
+class AccountQueries:
     """Reads by account. Every method raises `StoreUnavailable` when the database does not answer in time."""
 
     def __init__(self, pool: Any) -> None:

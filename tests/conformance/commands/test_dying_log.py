@@ -11,7 +11,7 @@ import pytest
 import services.process.resources
 from libs.log.port import LogUnavailable
 from libs.runtime.settings.settings import Settings
-from services.process.resources import ROLES, Parts, StartError
+from services.process.resources import ROLES, Resources, StartError
 
 
 class DyingLog:
@@ -64,7 +64,7 @@ async def test_a_log_that_dies_right_after_it_was_opened_refuses_the_start(
     )
     with pytest.raises(StartError) as error:
         async with AsyncExitStack() as stack:
-            await Parts(settings, ROLES).open(stack)
+            await Resources(settings, ROLES).open(stack)
 
     assert str(error.value) == f"{beginning}nobody answers"
     assert log.has_stopped

@@ -12,7 +12,7 @@ from libs.events import Spec
 from libs.events.ids import new_job_id, new_schedule_id
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
-from libs.store.reads.account_queries import JobRow, Queries, ScheduleRow, _list_of
+from libs.store.reads.account_queries import AccountQueries, JobRow, ScheduleRow, _list_of
 from tests.conformance.store.conftest import NONCE, PARTITIONS, Bench
 
 NOW = 1_790_000_000_000
@@ -44,7 +44,9 @@ def schedule(number: int, **fields: object) -> ScheduleState:
     return msgspec.structs.replace(base, **fields)
 
 
-async def fill(bench: Bench, *states: JobState | ScheduleState, executions: tuple[ExecutionRow, ...] = ()) -> Queries:
+async def fill(
+    bench: Bench, *states: JobState | ScheduleState, executions: tuple[ExecutionRow, ...] = ()
+) -> AccountQueries:
     """Write rows of any partition under the fence of partition 0."""
     changes = PartitionChanges(0)
     changes.jobs = {each.job_id: each for each in states if isinstance(each, JobState)}
@@ -60,7 +62,7 @@ async def fill(bench: Bench, *states: JobState | ScheduleState, executions: tupl
     changes.new_executions = set(changes.executions)
     position = await bench.pool.fetchval("SELECT position FROM progress WHERE part = 0")
     assert await bench.projector.flush([Flush(0, NONCE, position, position + 1, None, changes)]) == set()
-    return Queries(bench.pool)
+    return AccountQueries(bench.pool)
 
 
 async def test_a_job_is_its_accounts_only(bench: Bench) -> None:
@@ -156,7 +158,7 @@ async def test_usage_is_the_sum_over_partitions(bench: Bench) -> None:
         "INSERT INTO usage_daily (account, day, part, executions) VALUES ('acme', $1, $2, $3)",
         [(day, 0, 5), (day, 1, 7), (datetime(2026, 9, 2, tzinfo=UTC).date(), 0, 100)],
     )
-    queries = Queries(bench.pool)
+    queries = AccountQueries(bench.pool)
     assert await queries.usage("acme", day) == 12
     assert await queries.usage("other", day) == 0
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from libs.store.leases.lease_report import Holdings
+from libs.store.leases.lease_report import LeaseReport
 from libs.store.pool import open_pool
 from tests.fakes.running.processes import ROOT, RunningFliq
 
@@ -65,7 +65,7 @@ async def until_held(
     try:
         while True:
             held: Held = {}
-            for lease in await Holdings(pool).leases():  # in the order of partitions
+            for lease in await LeaseReport(pool).leases():  # in the order of partitions
                 held.setdefault(lease.role, []).append(lease.node if lease.is_held else None)
             if all(is_right(nodes) for nodes in held.values()):
                 return held

@@ -262,7 +262,7 @@ async def test_the_watchdog_takes_up_what_runs_in_the_tables_and_is_known_to_nob
         job = await here.owner.schedule(here.clock.now())
         due = await here.owner.due(job)
         await asyncio.sleep(0)
-        here.dispatcher._flights.drop_unstarted(0)  # forgotten, by some defect
+        here.dispatcher._held_attempts.drop_unstarted(0)  # forgotten, by some defect
         await here.clock.advance(60_000)
         assert here.egress.calls == []
 

@@ -74,7 +74,7 @@ class LogLink:
         self._loop = server.loop
         self._process = process
         self._lanes: dict[int, float] = {}
-        self._flights: dict[_Flight, None] = {}
+        self._held_attempts: dict[_Flight, None] = {}
         self.is_cut = False  # nothing passes, in either direction
 
     async def start(self) -> None:
@@ -88,7 +88,7 @@ class LogLink:
 
     def die(self) -> None:
         """The process is gone: of what it was sending, some was sent and some was not."""
-        for flight in self._flights:
+        for flight in self._held_attempts:
             flight.is_lost = self._server.draw.random() < 0.5
 
     async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
@@ -117,13 +117,13 @@ class LogLink:
             loop.outside(arrives_at, self._arrive, flight)
             if arrives_at > now + timeout_s:
                 loop.outside(now + timeout_s, self._fail, flight)
-        self._flights[flight] = None
+        self._held_attempts[flight] = None
         result: int = await future
         return result
 
     def _arrive(self, flight: _Flight) -> None:
         """The append reaches the server."""
-        self._flights.pop(flight, None)
+        self._held_attempts.pop(flight, None)
         if flight.is_lost:
             return
         if self._server.is_down or self.is_cut:

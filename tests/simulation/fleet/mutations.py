@@ -18,7 +18,7 @@ import msgspec
 
 from libs.domain import obligations
 from libs.domain.job import JobState, JobStatus
-from libs.domain.reader_fold import Tail
+from libs.domain.reader_fold import ReaderFold
 from libs.events import Envelope, Event
 from libs.log.fact_appender import FactAppender
 from libs.log.port import AppendFailed, LogError
@@ -28,7 +28,7 @@ from services.api.handlers.job_creation import JobCreation
 from services.api.handlers.jobs import Jobs
 from services.api.state.consistency import ReadIndex
 from services.dispatcher.calls import Calls
-from services.dispatcher.held_attempts import Flights
+from services.dispatcher.held_attempts import HeldAttempts
 from services.dispatcher.reader import Reader
 from services.scheduler.decider import Decider
 from services.scheduler.fenced_tables import FencedTables
@@ -89,9 +89,9 @@ def cancel_acked_early() -> AbstractContextManager[None]:
 def fires_when_told() -> AbstractContextManager[None]:
     """The dispatcher calls when it hears of an attempt, ahead of its instant by the lead."""
 
-    def put(self: Calls, flights: Sequence[Any]) -> None:
-        for flight in flights:
-            self._queue(flight)
+    def put(self: Calls, held_attempts: Sequence[Any]) -> None:
+        for held_attempt in held_attempts:
+            self._queue(held_attempt)
         self._start_calls()
 
     return patched((Calls, "put", put))
@@ -110,7 +110,7 @@ def starts_on_old_tables() -> AbstractContextManager[None]:
     """A dispatcher that starts does not wait until the tables know of every outcome in the log."""
     begin = Reader._begin
 
-    async def begin_at_once(self: Reader) -> Tail:
+    async def begin_at_once(self: Reader) -> ReaderFold:
         log, progress = self._log, self._progress
         self._log, self._progress = _Ended(log), _Ready()  # type: ignore[assignment]
         try:
@@ -281,25 +281,25 @@ class _Careless:
 
 def void_dues_called() -> AbstractContextManager[None]:
     """The dispatcher calls whatever is due, whoever decided it."""
-    take = Tail.take
+    take = ReaderFold.take
 
-    def admit(self: Tail, position: int, envelope: Envelope) -> Event | None:
+    def admit(self: ReaderFold, position: int, envelope: Envelope) -> Event | None:
         if envelope.type == "attempt.due":
             self._stamp = envelope.claim
         return take(self, position, envelope)
 
-    return patched((Tail, "take", admit))
+    return patched((ReaderFold, "take", admit))
 
 
 def attempts_not_remembered() -> AbstractContextManager[None]:
     """A recorded attempt is forgotten at once, before the reader has passed its outcome."""
-    recorded = Flights.recorded
+    recorded = HeldAttempts.recorded
 
-    def forget(self: Flights, flight: Any, position: int) -> None:
-        recorded(self, flight, position)
-        self.passed(flight.partition, position)
+    def forget(self: HeldAttempts, held_attempt: Any, position: int) -> None:
+        recorded(self, held_attempt, position)
+        self.passed(held_attempt.partition, position)
 
-    return patched((Flights, "recorded", forget))
+    return patched((HeldAttempts, "recorded", forget))
 
 
 def reads_do_not_wait() -> AbstractContextManager[None]:

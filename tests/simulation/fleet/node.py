@@ -54,7 +54,7 @@ class Sizes:
     partitions: int
     lead_ms: int
     retry_base_s: float
-    credit: int
+    slots: int
     concurrency: int
     per_host: int
     window: int
@@ -264,7 +264,7 @@ class Node:
                 metrics=metrics,
                 lead_ms=sizes.lead_ms,
                 retry_base_s=sizes.retry_base_s,
-                credit=sizes.credit,
+                concurrency=sizes.slots,
                 gather_ms=sizes.gather_ms,
                 wake_flusher=wake,
             )

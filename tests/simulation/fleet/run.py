@@ -102,7 +102,7 @@ def draw_setup(seed: str) -> Setup:
         partitions=draw.choice((1, 2, 2, 3)),
         lead_ms=draw.choice((75, 75, 75, 20, 300)),
         retry_base_s=draw.choice((0.2, 0.5, 1.0)),
-        credit=draw.choice((2, 4, 8)) if is_tight else 2_000,
+        slots=draw.choice((2, 4, 8)) if is_tight else 2_000,
         concurrency=draw.choice((2, 4)) if is_tight else 1_000,
         per_host=draw.choice((1, 2)) if is_tight else 50,
         window=draw.choice((3, 6)) if is_tight else 20_000,

@@ -72,7 +72,7 @@ class Owner:
             self.claim,
             lead_ms=world.settings.lead_ms,
             retry_base_s=RETRY_BASE_S,
-            credit=world.settings.credit,
+            concurrency=world.settings.slots,
             horizon_at=0,
         )
         self.decider.load(tables.load_open())

@@ -262,7 +262,7 @@ class Settings:
     lead_ms: int
     window_ms: int
     load_limit: int
-    credit: int
+    slots: int
 
     @classmethod
     def draw(cls, rng: random.Random) -> Settings:
@@ -277,7 +277,7 @@ class Settings:
             lead_ms=rng.choice((0, 75, 75, 400)),
             window_ms=rng.choice((3_000, 20_000, 200_000)),
             load_limit=rng.choice((1, 2, 100, 100)),
-            credit=rng.choice((1, 2, 1_000)),
+            slots=rng.choice((1, 2, 1_000)),
         )
 
 

@@ -86,7 +86,7 @@ class World:
                 metrics=self.metrics,
                 lead_ms=75,
                 retry_base_s=30.0,
-                credit=100,
+                concurrency=100,
                 wake_flusher=wake,
             ),
             make_flusher=lambda owners: Flusher(self.store, owners, self.clock, self.metrics),

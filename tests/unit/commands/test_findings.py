@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from libs.log.kafka.inspect import PartitionLook, TopicLook, troubles
+from libs.log.kafka.inspect import PartitionReport, TopicReport, troubles
 from libs.log.kafka.topic import SETTINGS
-from libs.log.trouble import Condition
+from libs.log.trouble import LogReport
 from libs.store.health.database_report import Server, Work
-from libs.store.leases.lease_report import Holding, Member
+from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, Step
 from services.commands import findings as judge
 from services.commands.findings import Finding
@@ -33,12 +33,12 @@ def everybody(node: str = "a", **changes: object) -> list[Member]:
     return [member(node, role, **changes) for role in judge.ROLES]
 
 
-def lease(partition: int, position: int = 5, *, role: str = "scheduler", left_s: float | None = 3.0) -> Holding:
-    return Holding(role=role, partition=partition, node="a", left_s=left_s, epoch=1, position=position)
+def lease(partition: int, position: int = 5, *, role: str = "scheduler", left_s: float | None = 3.0) -> HeldLease:
+    return HeldLease(role=role, partition=partition, node="a", left_s=left_s, epoch=1, position=position)
 
 
-def partition(number: int, *, leader: int | None = 1, in_sync: tuple[int, ...] = (1, 2, 3)) -> PartitionLook:
-    return PartitionLook(partition=number, leader=leader, replicas=(1, 2, 3), in_sync=in_sync)
+def partition(number: int, *, leader: int | None = 1, in_sync: tuple[int, ...] = (1, 2, 3)) -> PartitionReport:
+    return PartitionReport(partition=number, leader=leader, replicas=(1, 2, 3), in_sync=in_sync)
 
 
 @pytest.mark.parametrize(
@@ -76,32 +76,32 @@ def test_a_schema(schema: Schema, state: str) -> None:
 
 def test_a_topic_as_it_should_be() -> None:
     """Three replicas in sync, kept for ever: one line, and all is well."""
-    topic = TopicLook(brokers=3, partitions=[partition(0), partition(1)], settings=GOOD_TOPIC)
-    assert states(judge.of_log(Condition("a topic", 2, troubles("fliq.log", topic)))) == ["ok"]
+    topic = TopicReport(brokers=3, partitions=[partition(0), partition(1)], settings=GOOD_TOPIC)
+    assert states(judge.of_log(LogReport("a topic", 2, troubles("fliq.log", topic)))) == ["ok"]
 
 
 @pytest.mark.parametrize(
     ("topic", "state", "word"),
     [
-        (TopicLook(brokers=3, partitions=[], settings={}), "wrong", "fliq migrate"),
+        (TopicReport(brokers=3, partitions=[], settings={}), "wrong", "fliq migrate"),
         (
-            TopicLook(brokers=3, partitions=[partition(0)], settings=GOOD_TOPIC | {"retention.ms": "604800000"}),
+            TopicReport(brokers=3, partitions=[partition(0)], settings=GOOD_TOPIC | {"retention.ms": "604800000"}),
             "wrong",
             "-1",
         ),
-        (TopicLook(brokers=3, partitions=[partition(0, leader=None)], settings=GOOD_TOPIC), "wrong", "leader"),
-        (TopicLook(brokers=3, partitions=[partition(0, in_sync=(1,))], settings=GOOD_TOPIC), "wrong", "appended"),
-        (TopicLook(brokers=3, partitions=[partition(0, in_sync=(1, 2))], settings=GOOD_TOPIC), "warning", "in sync"),
+        (TopicReport(brokers=3, partitions=[partition(0, leader=None)], settings=GOOD_TOPIC), "wrong", "leader"),
+        (TopicReport(brokers=3, partitions=[partition(0, in_sync=(1,))], settings=GOOD_TOPIC), "wrong", "appended"),
+        (TopicReport(brokers=3, partitions=[partition(0, in_sync=(1, 2))], settings=GOOD_TOPIC), "warning", "in sync"),
         (
-            TopicLook(brokers=3, partitions=[partition(0)], settings=GOOD_TOPIC | {"min.insync.replicas": "1"}),
+            TopicReport(brokers=3, partitions=[partition(0)], settings=GOOD_TOPIC | {"min.insync.replicas": "1"}),
             "warning",
             "single broker",
         ),
     ],
 )
-def test_a_topic_that_is_not(topic: TopicLook, state: str, word: str) -> None:
+def test_a_topic_that_is_not(topic: TopicReport, state: str, word: str) -> None:
     """What would lose or refuse jobs is wrong; a missing replica is a warning."""
-    found = [each for each in judge.of_log(Condition("a topic", 1, troubles("fliq.log", topic))) if each.state != "ok"]
+    found = [each for each in judge.of_log(LogReport("a topic", 1, troubles("fliq.log", topic))) if each.state != "ok"]
     assert states(found) == [state]
     assert word in f"{found[0].text} {found[0].advice}"
 

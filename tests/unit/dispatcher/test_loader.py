@@ -9,7 +9,7 @@ from libs.events import AttemptDue, Spec
 from libs.events.ids import execution_id, new_job_id
 from libs.runtime.clock import ManualClock
 from libs.store.reads.partition_tables import Snapshot
-from services.dispatcher.held_attempts import Flight, Flights
+from services.dispatcher.held_attempts import HeldAttempt, HeldAttempts
 from services.dispatcher.loader import Loader
 
 
@@ -41,7 +41,7 @@ class Store:
         return True
 
 
-def flight_of(flights: Flights, store: Store, partition: int, number: int = 0) -> Flight:
+def flight_of(held_attempts: HeldAttempts, store: Store, partition: int, number: int = 0) -> HeldAttempt:
     """Take up an attempt of a job in *partition*."""
     job_id = new_job_id(1_000, partition, number.to_bytes(8, "big"))
     store.partition_of[job_id] = partition
@@ -56,20 +56,22 @@ def flight_of(flights: Flights, store: Store, partition: int, number: int = 0) -
         timeout_ms=1_000,
         spec_id=job_id,
     )
-    flight = flights.add(partition, due, 5)
-    assert flight is not None
-    return flight
+    held_attempt = held_attempts.add(partition, due, 5)
+    assert held_attempt is not None
+    return held_attempt
 
 
-def loader_of(store: Store, flights: Flights, ready: asyncio.Queue[Flight], clock: ManualClock) -> Loader:
+def loader_of(
+    store: Store, held_attempts: HeldAttempts, ready: asyncio.Queue[HeldAttempt], clock: ManualClock
+) -> Loader:
     return Loader(
         tables=store,
         progress=store,
         secrets=store,
         clock=clock,
-        flights=flights,
+        held_attempts=held_attempts,
         on_ready=lambda found: [ready.put_nowait(each) for each in found] and None,
-        on_failed=lambda flight, error: None,
+        on_failed=lambda held_attempt, error: None,
     )
 
 
@@ -84,16 +86,16 @@ class ClockPutBack(ManualClock):
 
 async def test_a_rotation_is_seen_after_the_clock_was_put_back() -> None:
     """How old the secrets are is told by real time: what was fetched "tomorrow" is not fresh for a day."""
-    store, flights, ready, clock = Store(), Flights(), asyncio.Queue[Flight](), ClockPutBack()
+    store, held_attempts, ready, clock = Store(), HeldAttempts(), asyncio.Queue[HeldAttempt](), ClockPutBack()
     store.folded = {1}
-    loader = loader_of(store, flights, ready, clock)
+    loader = loader_of(store, held_attempts, ready, clock)
     running = asyncio.create_task(loader.run())
     try:
-        loader.put([flight_of(flights, store, 1, 1)])
+        loader.put([flight_of(held_attempts, store, 1, 1)])
         assert (await asyncio.wait_for(ready.get(), 5)).secrets == ("whsec_x",)
         store.secret, clock.ahead_ms = "whsec_y", 0
         await clock.advance(6_000)
-        loader.put([flight_of(flights, store, 1, 2)])
+        loader.put([flight_of(held_attempts, store, 1, 2)])
         assert (await asyncio.wait_for(ready.get(), 5)).secrets == ("whsec_y",)
     finally:
         running.cancel()
@@ -103,11 +105,11 @@ async def test_a_rotation_is_seen_after_the_clock_was_put_back() -> None:
 
 async def test_a_partition_whose_tables_stand_still_holds_up_no_other() -> None:
     """Two attempts of one batch are not in the tables yet; one's partition is halted, the other is ready all the same."""
-    store, flights, ready = Store(), Flights(), asyncio.Queue[Flight]()
-    loader = loader_of(store, flights, ready, ManualClock())
+    store, held_attempts, ready = Store(), HeldAttempts(), asyncio.Queue[HeldAttempt]()
+    loader = loader_of(store, held_attempts, ready, ManualClock())
     running = asyncio.create_task(loader.run())
     try:
-        loader.put([flight_of(flights, store, partition) for partition in (0, 1)])
+        loader.put([flight_of(held_attempts, store, partition) for partition in (0, 1)])
         assert (await asyncio.wait_for(ready.get(), 5)).partition == 1
     finally:
         running.cancel()
@@ -117,10 +119,10 @@ async def test_a_partition_whose_tables_stand_still_holds_up_no_other() -> None:
 
 async def test_a_spec_that_cannot_be_read_holds_up_no_other() -> None:
     """It is tried again by itself for as long as its attempt is held; those that came with it, and after it, are ready at once."""
-    store, flights, ready, clock = Store(), Flights(), asyncio.Queue[Flight](), ManualClock()
+    store, held_attempts, ready, clock = Store(), HeldAttempts(), asyncio.Queue[HeldAttempt](), ManualClock()
     store.folded = {0, 1}
-    loader = loader_of(store, flights, ready, clock)
-    batch = [flight_of(flights, store, number % 2, number) for number in range(4)]
+    loader = loader_of(store, held_attempts, ready, clock)
+    batch = [flight_of(held_attempts, store, number % 2, number) for number in range(4)]
     store.unreadable = {batch[2].due.spec_id}
     running = asyncio.create_task(loader.run())
     try:
@@ -128,7 +130,7 @@ async def test_a_spec_that_cannot_be_read_holds_up_no_other() -> None:
         await clock.advance(100)
         assert {ready.get_nowait() for _ in range(ready.qsize())} == {batch[0], batch[1], batch[3]}
         assert loader.trouble is not None
-        later = flight_of(flights, store, 1, 9)
+        later = flight_of(held_attempts, store, 1, 9)
         loader.put([later])
         await clock.advance(100)
         assert ready.get_nowait() is later

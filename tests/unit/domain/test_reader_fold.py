@@ -3,7 +3,7 @@
 import pytest
 
 from libs.domain.ledger import GapInLog, MustUnderstand
-from libs.domain.reader_fold import Tail
+from libs.domain.reader_fold import ReaderFold
 from libs.events import Claim, Envelope, JobCancelRequested, JobFinished, OwnerClaimed, encode
 from libs.events.ids import new_job_id
 
@@ -19,7 +19,7 @@ def claimed(epoch: int, nonce: str) -> Envelope:
 
 def test_wanted_decisions_count_under_the_admitted_claim_only() -> None:
     """Before a claim, under another one and under a void one they are dropped; under the admitted one they are picked."""
-    tail = Tail(0, wanted=WANTED)
+    tail = ReaderFold(0, wanted=WANTED)
 
     assert tail.take(0, encode(FINISHED, CLAIM)) is None
     assert tail.take(1, claimed(1, "nonce0001")) is None
@@ -36,12 +36,12 @@ def test_facts_are_never_fenced() -> None:
     """A wanted fact is picked whatever the claim."""
     fact = JobCancelRequested(job_id=JOB, at=3)
 
-    assert Tail(0, wanted=WANTED).take(0, encode(fact)) == fact
+    assert ReaderFold(0, wanted=WANTED).take(0, encode(fact)) == fact
 
 
 def test_other_types_are_passed_undecoded() -> None:
     """Their bytes do not matter."""
-    tail = Tail(0, wanted=WANTED, position=6, claim=CLAIM)
+    tail = ReaderFold(0, wanted=WANTED, position=6, claim=CLAIM)
 
     assert tail.take(7, Envelope("job.scheduled", 1, True, None, JOB, b"torn")) is None
     assert tail.position == 7
@@ -50,7 +50,7 @@ def test_other_types_are_passed_undecoded() -> None:
 
 def test_a_gap_stops_the_reader() -> None:
     """It stays where it was."""
-    tail = Tail(0, wanted=WANTED, position=6)
+    tail = ReaderFold(0, wanted=WANTED, position=6)
 
     with pytest.raises(GapInLog):
         tail.take(8, encode(JobCancelRequested(job_id=JOB, at=3)))
@@ -60,7 +60,7 @@ def test_a_gap_stops_the_reader() -> None:
 @pytest.mark.parametrize(("name", "version"), [("job.teleported", 1), ("job.finished", 9), ("job.scheduled", 9)])
 def test_what_must_be_understood_and_is_not_stops_the_reader(name: str, version: int) -> None:
     """Unknown types and newer versions, wanted or not; the tail stays in front of them."""
-    tail = Tail(0, wanted=WANTED)
+    tail = ReaderFold(0, wanted=WANTED)
 
     with pytest.raises(MustUnderstand):
         tail.take(0, Envelope(name, version, True, None, JOB, b"{}"))
@@ -69,7 +69,7 @@ def test_what_must_be_understood_and_is_not_stops_the_reader(name: str, version:
 
 def test_what_need_not_be_understood_is_passed() -> None:
     """Unknown types that say so are skipped."""
-    tail = Tail(0, wanted=WANTED)
+    tail = ReaderFold(0, wanted=WANTED)
 
     assert tail.take(0, Envelope("job.teleported", 1, False, None, JOB, b"{}")) is None
     assert tail.position == 0
@@ -78,7 +78,7 @@ def test_what_need_not_be_understood_is_passed() -> None:
 @pytest.mark.parametrize("partition", [0, 1])
 def test_what_cannot_be_read_is_counted_and_passed(partition: int) -> None:
     """Torn bytes, and records that stand in another partition than their id says."""
-    tail = Tail(partition, wanted=WANTED, claim=CLAIM)
+    tail = ReaderFold(partition, wanted=WANTED, claim=CLAIM)
     value = b"{" if partition == 0 else encode(FINISHED, CLAIM).value
 
     assert tail.take(0, Envelope("job.finished", 1, True, str(CLAIM), JOB, value)) is None

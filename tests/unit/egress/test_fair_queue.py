@@ -2,30 +2,30 @@
 
 import pytest
 
-from libs.egress.fair_queue import Turns
+from libs.egress.fair_queue import FairQueue
 
 Call = tuple[str, str, int]
 
 
-def drain(turns: Turns[Call]) -> list[Call]:
+def drain(turns: FairQueue[Call]) -> list[Call]:
     taken = []
     while (call := turns.take()) is not None:
         taken.append(call)
     return taken
 
 
-def submit(turns: Turns[Call], account: str, host: str, count: int) -> None:
+def submit(turns: FairQueue[Call], account: str, host: str, count: int) -> None:
     for number in range(count):
         turns.submit((account, host, number), account=account, host=host)
 
 
-def end(turns: Turns[Call], call: Call) -> None:
+def end(turns: FairQueue[Call], call: Call) -> None:
     turns.release(account=call[0], host=call[1])
 
 
 def test_one_host_never_takes_more_than_its_limit() -> None:
     """The rest waits, in the order of arrival."""
-    turns: Turns[Call] = Turns(total=100, per_host=3)
+    turns: FairQueue[Call] = FairQueue(total=100, per_host=3)
     submit(turns, "a", "h", 10)
 
     taken = drain(turns)
@@ -36,7 +36,7 @@ def test_one_host_never_takes_more_than_its_limit() -> None:
 
 def test_a_host_that_never_answers_does_not_hold_up_another_of_the_same_account() -> None:
     """Five thousand calls to a black hole, then one to a healthy host: the healthy one starts at once."""
-    turns: Turns[Call] = Turns(total=1_000, per_host=50)
+    turns: FairQueue[Call] = FairQueue(total=1_000, per_host=50)
     submit(turns, "a", "black-hole", 5_000)
     drain(turns)
     submit(turns, "a", "healthy", 1)
@@ -46,7 +46,7 @@ def test_a_host_that_never_answers_does_not_hold_up_another_of_the_same_account(
 
 def test_an_account_alone_may_use_three_quarters() -> None:
     """Nobody else waits, so its share is no bound; a quarter stays free for newcomers."""
-    turns: Turns[Call] = Turns(total=100, per_host=1_000)
+    turns: FairQueue[Call] = FairQueue(total=100, per_host=1_000)
     submit(turns, "a", "h", 500)
 
     assert len(drain(turns)) == 75
@@ -54,7 +54,7 @@ def test_an_account_alone_may_use_three_quarters() -> None:
 
 def test_a_newcomer_finds_room_at_once_beside_an_account_that_took_all_it_could() -> None:
     """All of a's calls hang, over many hosts; b's first ones start without any of them ending."""
-    turns: Turns[Call] = Turns(total=100, per_host=10)
+    turns: FairQueue[Call] = FairQueue(total=100, per_host=10)
     for host in range(50):
         submit(turns, "a", f"h{host}", 100)
     drain(turns)
@@ -65,7 +65,7 @@ def test_a_newcomer_finds_room_at_once_beside_an_account_that_took_all_it_could(
 
 def test_accounts_take_turns() -> None:
     """One with many waiting and one with few get every second slot."""
-    turns: Turns[Call] = Turns(total=8, per_host=100)
+    turns: FairQueue[Call] = FairQueue(total=8, per_host=100)
     submit(turns, "a", "h", 100)
     submit(turns, "b", "h", 3)
 
@@ -74,7 +74,7 @@ def test_accounts_take_turns() -> None:
 
 def test_hosts_of_one_account_take_turns() -> None:
     """A long queue to one host does not come before a short one to another."""
-    turns: Turns[Call] = Turns(total=8, per_host=100)
+    turns: FairQueue[Call] = FairQueue(total=8, per_host=100)
     submit(turns, "a", "h", 100)
     submit(turns, "a", "i", 2)
 
@@ -83,7 +83,7 @@ def test_hosts_of_one_account_take_turns() -> None:
 
 def test_an_account_that_is_held_back_does_not_leave_a_shared_host_idle() -> None:
     """Its turn at the host passes to the next account that waits there."""
-    turns: Turns[Call] = Turns(total=4, per_host=1)
+    turns: FairQueue[Call] = FairQueue(total=4, per_host=1)
     submit(turns, "a", "shared", 1)
     (first,) = drain(turns)
     submit(turns, "b", "x", 1)
@@ -103,7 +103,7 @@ def test_an_account_that_is_held_back_does_not_leave_a_shared_host_idle() -> Non
 
 def test_a_slot_given_back_goes_to_who_waited() -> None:
     """Releasing makes room for exactly one."""
-    turns: Turns[Call] = Turns(total=2, per_host=2)
+    turns: FairQueue[Call] = FairQueue(total=2, per_host=2)
     submit(turns, "a", "h", 2)
     submit(turns, "b", "h", 2)
     taken = drain(turns)
@@ -114,7 +114,7 @@ def test_a_slot_given_back_goes_to_who_waited() -> None:
 
 def test_nothing_is_kept_of_accounts_and_hosts_that_are_done() -> None:
     """Memory follows what waits and runs, not what ever was."""
-    turns: Turns[Call] = Turns(total=10, per_host=2)
+    turns: FairQueue[Call] = FairQueue(total=10, per_host=2)
     for number in range(100):
         submit(turns, f"a{number}", f"h{number}", 1)
         for call in drain(turns):
@@ -127,7 +127,7 @@ def test_nothing_is_kept_of_accounts_and_hosts_that_are_done() -> None:
 
 def test_a_single_slot_serves_everybody_in_turn() -> None:
     """The smallest limits still let all through."""
-    turns: Turns[Call] = Turns(total=1, per_host=1)
+    turns: FairQueue[Call] = FairQueue(total=1, per_host=1)
     for account in "abc":
         submit(turns, account, "h", 3)
     seen = []
@@ -142,4 +142,4 @@ def test_a_single_slot_serves_everybody_in_turn() -> None:
 def test_a_limit_of_nothing_is_refused(total: int, per_host: int) -> None:
     """It would never let anybody call."""
     with pytest.raises(ValueError, match="at least 1"):
-        Turns(total=total, per_host=per_host)
+        FairQueue(total=total, per_host=per_host)

@@ -8,7 +8,7 @@ import structlog
 
 from libs.log import reported_positions as shown
 from libs.log.port import LogUnavailable
-from libs.log.reported_positions import ShownPositions, has_company
+from libs.log.reported_positions import ReportedPositions, has_company
 from libs.runtime.clock import ManualClock
 
 
@@ -37,7 +37,7 @@ async def test_what_changed_is_told_each_second(monkeypatch: pytest.MonkeyPatch)
     """Only what moved, one at least, so that it is seen who works; everything again now and then, since groups are forgotten."""
     monkeypatch.setattr(shown, "AGAIN_EVERY", 4)
     tool, clock, positions = Tool(), ManualClock(), {0: 5, 1: -1}
-    telling = ShownPositions("g", lambda: positions, tool.show, writer="db", clock=clock)
+    telling = ReportedPositions("g", lambda: positions, tool.show, writer="db", clock=clock)
     await telling.start()
     await clock.advance(1_000)
     await clock.advance(1_000)
@@ -57,7 +57,7 @@ async def test_what_changed_is_told_each_second(monkeypatch: pytest.MonkeyPatch)
 async def test_who_reads_nothing_tells_nothing() -> None:
     """A process without partitions leaves the telling to the others."""
     tool = Tool()
-    await ShownPositions("g", dict, tool.show, writer="db", clock=ManualClock()).tell()
+    await ReportedPositions("g", dict, tool.show, writer="db", clock=ManualClock()).tell()
     assert tool.told == []
 
 
@@ -66,7 +66,7 @@ async def test_a_failure_is_logged_once_and_never_matters(trouble: Exception) ->
     """What could not be told is told later; a second failure in a row is not logged."""
     tool = Tool()
     tool.trouble = trouble
-    telling = ShownPositions("g", lambda: {0: 5}, tool.show, writer="db", clock=ManualClock())
+    telling = ReportedPositions("g", lambda: {0: 5}, tool.show, writer="db", clock=ManualClock())
     tool.fails = True
     with structlog.testing.capture_logs() as logs:
         await telling.tell()
@@ -77,7 +77,7 @@ async def test_a_failure_is_logged_once_and_never_matters(trouble: Exception) ->
     assert [positions for _, positions, _ in tool.told] == [{0: 5}]
 
 
-async def look(tool: Tool, clock: ManualClock, *meanwhile: ShownPositions) -> bool:
+async def look(tool: Tool, clock: ManualClock, *meanwhile: ReportedPositions) -> bool:
     """Look for company as `ours`, while the others tell for as long as that takes."""
     looking = asyncio.create_task(has_company(["g", "h"], tool.notes, writer="ours", clock=clock))
     await clock.settle()
@@ -92,9 +92,9 @@ async def test_company_is_who_tells_something_new() -> None:
     """Another database's process that works is company; one that ended, one of our own database, and silence are not."""
     tool, clock = Tool(), ManualClock()
     assert not await look(tool, clock)
-    ours = ShownPositions("g", lambda: {0: 1}, tool.show, writer="ours", clock=clock)
+    ours = ReportedPositions("g", lambda: {0: 1}, tool.show, writer="ours", clock=clock)
     assert not await look(tool, clock, ours)
-    theirs = ShownPositions("h", lambda: {1: 1}, tool.show, writer="theirs", clock=clock)
+    theirs = ReportedPositions("h", lambda: {1: 1}, tool.show, writer="theirs", clock=clock)
     await theirs.tell()
     assert not await look(tool, clock, ours)
     assert await look(tool, clock, ours, theirs)

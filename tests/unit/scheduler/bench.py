@@ -36,14 +36,14 @@ class Bench:
     """A decider, and a log that is read to it one record at a time."""
 
     def __init__(
-        self, *, credit: int = 1_000, states: Sequence[State] = (), decide: bool = True, gather_ms: int = 1
+        self, *, concurrency: int = 1_000, states: Sequence[State] = (), decide: bool = True, gather_ms: int = 1
     ) -> None:
         self.decider = Decider(
             Ledger(0),
             CLAIM,
             lead_ms=LEAD_MS,
             retry_base_s=30.0,
-            credit=credit,
+            concurrency=concurrency,
             horizon_at=NOW + HORIZON_MS,
             gather_ms=gather_ms,
         )

@@ -42,9 +42,9 @@ def test_a_held_job_is_left_alone() -> None:
     assert bench.decider.state_count == 0
 
 
-def test_a_held_job_gives_its_credit_back() -> None:
+def test_a_held_job_gives_its_slot_back() -> None:
     """A job that was running when it was held does not keep the others from firing."""
-    bench = Bench(credit=1)
+    bench = Bench(concurrency=1)
     bench.read(asked(job(1), in_ms=0), asked(job(2), in_ms=0))
     (due,) = bench.decide()
     assert isinstance(due, AttemptDue)
@@ -57,9 +57,9 @@ def test_a_held_job_gives_its_credit_back() -> None:
     assert bench.kinds() == ["attempt.due"]
 
 
-def test_a_job_held_while_its_due_is_under_way_gives_its_credit_back() -> None:
+def test_a_job_held_while_its_due_is_under_way_gives_its_slot_back() -> None:
     """The same when the record that cannot be read comes before the due is read back."""
-    bench = Bench(credit=1)
+    bench = Bench(concurrency=1)
     bench.read(asked(job(1), in_ms=0), asked(job(2), in_ms=0))
     (due,) = bench.decide()
     assert isinstance(due, AttemptDue)
@@ -69,12 +69,12 @@ def test_a_job_held_while_its_due_is_under_way_gives_its_credit_back() -> None:
     assert bench.kinds() == ["attempt.due"]
 
 
-# Credit
+# Concurrency
 
 
-def test_due_jobs_wait_for_credit_and_accounts_take_turns() -> None:
-    """With four credits one stays free for newcomers; one job's end lets the next of its account go."""
-    bench = Bench(credit=4)
+def test_due_jobs_wait_for_a_slot_and_accounts_take_turns() -> None:
+    """With four slots one stays free for newcomers; one job's end lets the next of its account go."""
+    bench = Bench(concurrency=4)
     bench.read(*[asked(job(number), in_ms=0, account="busy") for number in range(5)])
     bench.read(asked(job(9), in_ms=0, account="small"))
 
@@ -87,9 +87,9 @@ def test_due_jobs_wait_for_credit_and_accounts_take_turns() -> None:
     assert sorted(bench.kinds()) == ["attempt.due", "job.finished"]
 
 
-def test_a_job_that_waits_for_credit_can_be_cancelled() -> None:
+def test_a_job_that_waits_for_a_slot_can_be_cancelled() -> None:
     """A cancel takes a job out of the queue."""
-    bench = Bench(credit=1)
+    bench = Bench(concurrency=1)
     bench.read(asked(job(1), in_ms=0), asked(job(2), in_ms=0))
     bench.run()
 
@@ -98,12 +98,12 @@ def test_a_job_that_waits_for_credit_can_be_cancelled() -> None:
     assert bench.run() == ["job.cancelled"]
 
 
-def test_what_is_found_running_takes_credit() -> None:
+def test_what_is_found_running_takes_a_slot() -> None:
     """A new owner counts the attempts that its predecessor made due."""
     before = Bench()
     before.read(asked(job(1), in_ms=0))
     before.run()
-    bench = Bench(credit=1, states=list(before.decider.ledger.jobs.values()))
+    bench = Bench(concurrency=1, states=list(before.decider.ledger.jobs.values()))
     bench.read(asked(job(2), in_ms=0))
 
     assert bench.decide() == []
@@ -117,7 +117,7 @@ def test_what_is_found_running_takes_credit() -> None:
 
 def test_a_burst_is_decided_in_portions() -> None:
     """At most so many decisions at a time, and the rest at once afterwards."""
-    bench = Bench(credit=1_000_000)
+    bench = Bench(concurrency=1_000_000)
     bench.read(*[asked(job(number), in_ms=0) for number in range(DECISIONS_MAX + 1)])
 
     assert len(bench.decide()) == DECISIONS_MAX
@@ -127,7 +127,7 @@ def test_a_burst_is_decided_in_portions() -> None:
 
 
 def test_a_burst_of_ends_is_decided_in_portions() -> None:
-    """The same for decisions that need no credit."""
+    """The same for decisions that need no concurrency."""
     bench = Bench()
     bench.read(*[asked(job(number)) for number in range(DECISIONS_MAX + 1)])
     bench.read(*[cancel(job(number)) for number in range(DECISIONS_MAX + 1)])
@@ -238,10 +238,10 @@ def test_a_record_that_may_be_skipped_changes_nothing() -> None:
     assert bench.decider.next_decision_at() == NOW + 1_000 - LEAD_MS
 
 
-def test_a_held_attempt_gives_its_credit_back() -> None:
-    """A running job that is held may never end; with one credit, the next job still fires."""
+def test_a_held_attempt_gives_its_slot_back() -> None:
+    """A running job that is held may never end; with one concurrency, the next job still fires."""
     other = new_job_id(NOW, 0, bytes([1] * 8))
-    bench = Bench(credit=1)
+    bench = Bench(concurrency=1)
     for job_id in (JOB, other):
         bench.read(JobScheduled(job_id=job_id, account="a", at=NOW, spec=Spec(url="http://t.example/"), fire_at=NOW))
     (due,) = bench.decider.decide(NOW, lambda: 0.5)
