@@ -73,9 +73,17 @@ def _section(kind: Kind) -> str:
     text = text[:1].upper() + text[1:]
     role = "control record" if kind.role == "control" else kind.role
     return (
-        f"## `{kind.name}`\n\nA {role}, version {kind.version}, under the key "
+        f"## `{kind.name}`\n\nA {role}, {_versions(kind)}, under the key "
         f"{f'`{kind.key}`' if kind.key else '`owner`'}.\n\n{_prose(text)}\n\n{_table(kind.event)}"
     )
+
+
+def _versions(kind: Kind) -> str:
+    if not kind.added:
+        return f"version {kind.version}"
+    numbered = enumerate(kind.added, kind.oldest_written + 1)
+    added = "; ".join(f"{version} adds {', '.join(f'`{field}`' for field in fields)}" for version, fields in numbered)
+    return f"written in the lowest of the versions {kind.oldest_written} to {kind.version} that holds it ({added})"
 
 
 def _spec() -> str:

@@ -1,23 +1,28 @@
 """
-Codec: the closed registry of stored names, and the only place where events become bytes and back.
+Codec: the registry of all stored names, and the only place where events become bytes and bytes become events.
 
-What a reader finds is one of three things, and none of them raises:
+A reader of a record gets one of three things. None of them is an exception:
 
 * an event;
-* `Unknown`: a type, or a version of a type, that this build does not know. Its writer said in the header whether it may be
-  skipped (`must_understand` false) or whether the reader must stop;
-* `Unreadable`: a known type whose bytes are torn or alien. It is void, and it stops the one job or schedule named by its key,
-  never the partition.
+* `Unknown`: this build does not know the type, or not this version of it. The record's header says if it may be skipped
+  (`must_understand` is false) or if the reader must stop;
+* `Unreadable`: this build knows the type, but the bytes do not hold it. The record counts for nothing, and the one job or
+  schedule under whose key it stands stops. The partition goes on.
+
+`encode` writes the lowest version that holds all of an event's fields. An older build therefore goes on reading the events that
+use nothing new, and stops at the first one that does.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from functools import cache
+from operator import attrgetter
+from typing import Any, Final
 
 import msgspec
 
 from libs.events import job, owner, schedule, upcasters, webhook
 from libs.events.envelope import Claim, Envelope
-from libs.events.ids import is_id, partition_of
+from libs.events.ids import STATE_IDS, is_id, partition_of
 
 Event = (
     owner.OwnerClaimed
@@ -45,16 +50,25 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         name: the string in the log; never changes.
         event: the class it is read into.
-        version: the schema version written today.
-        role: `control`, `fact` (anyone may append) or `decision` (only the owner, under its claim).
+        version: the newest schema version.
+        added: the fields that each of the newest versions added, the last entry for *version*; `spec.body` names a field inside
+            one. Each must have a default that means what builds without the field do. A version that changes anything else is
+            not named here: it needs an upcaster, and versions before it are only read.
+        role: `control`, `fact` (anyone may append) or `decision` (only the owner may append, under its claim).
         key: the field that holds the record's key; empty for control records.
     """
 
     name: str
     event: type
     version: int = 1
+    added: tuple[tuple[str, ...], ...] = ()
     role: str
     key: str
+
+    @property
+    def oldest_written(self) -> int:
+        """The lowest version that is still written; older ones are lifted by upcasters when they are read."""
+        return self.version - len(self.added)
 
 
 KINDS: Final[tuple[Kind, ...]] = (
@@ -92,7 +106,7 @@ class Unknown(msgspec.Struct, frozen=True, gc=False):
 
 
 class Unreadable(msgspec.Struct, frozen=True, gc=False):
-    """A record of a known type whose bytes do not hold it. *key* is the job or schedule id it stands under, or empty."""
+    """A record of a known type whose bytes do not hold it. *key* is the id of its job or schedule, or empty."""
 
     type: str
     key: str
@@ -106,7 +120,7 @@ def kind_of(event: Event) -> Kind:
 
 def encode(event: Event, claim: Claim | None = None) -> Envelope:
     """
-    Return the envelope for *event*.
+    Return the envelope for *event*, in the lowest version that holds its fields.
 
     Args:
         event: any event of the registry.
@@ -119,9 +133,31 @@ def encode(event: Event, claim: Claim | None = None) -> Envelope:
     if (claim is not None) != (kind.role == "decision"):
         raise ValueError(f"{kind.name} is a {kind.role}: a claim belongs on decisions, and on nothing else")
     key = getattr(event, kind.key) if kind.key else owner.CONTROL_KEY
-    return Envelope(
-        kind.name, kind.version, True, str(claim) if claim is not None else None, key, _ENCODER.encode(event)
-    )
+    version = _lowest_version(kind, event) if kind.added else kind.version
+    return Envelope(kind.name, version, True, str(claim) if claim is not None else None, key, _ENCODER.encode(event))
+
+
+def _lowest_version(kind: Kind, event: Event) -> int:
+    for version, fields in _newest_first(kind):
+        if any(value_of(event) != default for value_of, default in fields):
+            return version
+    return kind.oldest_written
+
+
+@cache
+def _newest_first(kind: Kind) -> "list[tuple[int, list[tuple[attrgetter[Any], Any]]]]":
+    """Return the versions that added fields, the newest first, with what reads each field and the field's default."""
+    numbered = enumerate(kind.added, kind.oldest_written + 1)
+    found = [
+        (version, [(attrgetter(path), _default(kind.event, path)) for path in paths]) for version, paths in numbered
+    ]
+    return found[::-1]
+
+
+def _default(struct: type, path: str) -> Any:
+    name, _, rest = path.partition(".")
+    field = next(each for each in msgspec.structs.fields(struct) if each.name == name)
+    return _default(field.type, rest) if rest else field.default
 
 
 def decode(envelope: Envelope) -> Event | Unknown | Unreadable:
@@ -130,15 +166,15 @@ def decode(envelope: Envelope) -> Event | Unknown | Unreadable:
     decoder = _DECODERS.get(name)
     if decoder is None:
         return Unknown(name, envelope.version, envelope.must_understand)
-    current = _BY_NAME[name].version
-    if envelope.version > current:
+    kind = _BY_NAME[name]
+    if envelope.version > kind.version:
         return Unknown(name, envelope.version, envelope.must_understand)
     try:
-        if envelope.version == current:
+        if envelope.version == kind.version or envelope.version >= kind.oldest_written:
             return decoder.decode(envelope.value)
         value = msgspec.json.decode(envelope.value, type=dict)
-        lifted = upcasters.upcast(name, envelope.version, current, value, upcasters.UPCASTERS)
-        return msgspec.convert(lifted, _BY_NAME[name].event)
+        lifted = upcasters.upcast(name, envelope.version, kind.oldest_written, value, upcasters.UPCASTERS)
+        return msgspec.convert(lifted, kind.event)
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError) as error:
         return Unreadable(name, envelope.key, str(error)[:200])
 
@@ -147,8 +183,8 @@ def read(partition: int, envelope: Envelope) -> Event | Unknown | Unreadable:
     """
     Return what *envelope* holds as seen by a reader of *partition*.
 
-    Besides decoding, the record must be at home: its id must carry this partition and equal its key. A record that
-    is not at home is `Unreadable` with an empty key, since whatever it names is not ours to stop.
+    The record must also be at home: its id must carry this partition and equal its key. A record that is not at home
+    is `Unreadable` with an empty key: this partition must not stop a job or schedule of another one.
     """
     item = decode(envelope)
     kind = _BY_CLASS.get(type(item))
@@ -164,4 +200,4 @@ def read(partition: int, envelope: Envelope) -> Event | Unknown | Unreadable:
 
 
 def _at_home(partition: int, key: str) -> bool:
-    return (is_id(key, "job") or is_id(key, "sched")) and partition_of(key) == partition
+    return any(is_id(key, kind) for kind in STATE_IDS) and partition_of(key) == partition

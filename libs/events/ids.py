@@ -21,6 +21,7 @@ _VALUE_OF = {letter: index for index, letter in enumerate(_ALPHABET)}
 _ID = re.compile(r"(?:job|sched|exec)_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 
 MAX_PARTITIONS = 1 << 16
+STATE_IDS = ("job", "sched")  # the kinds of ids under whose key a record may stand: what has a state of its own
 _MAX_MS = (1 << 48) - 1
 
 
