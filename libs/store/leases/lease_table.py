@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from libs.events import Claim
 from libs.store.errors import store_call
+from libs.store.projection.rows import claim_of
 
 TTL_S = 4.0
 ALL_PARTITIONS = 1 << 30
@@ -163,10 +164,7 @@ class RoleLeases(_Leases):
             self.role,
             partition,
         )
-        if row is None:
-            return -1, None
-        claim = None if row["claim_epoch"] is None else Claim(row["claim_epoch"], row["claim_nonce"])
-        return row["position"], claim
+        return (-1, None) if row is None else (row["position"], claim_of(row))
 
     @store_call
     async def save_position(self, lease: Lease, position: int, claim: Claim | None) -> bool:

@@ -15,6 +15,7 @@ from asyncpg.pgproto.pgproto import UUID
 
 from libs.domain.job import MAX_OFFSETS, JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.events import Claim
 from libs.events.ids import from_int, to_int
 from libs.store.projection.changes import ExecutionRow
 
@@ -51,6 +52,11 @@ def job_id_of(value: UUID) -> str:
 def schedule_id_of(value: UUID) -> str:
     """Return the schedule id in a column."""
     return from_int("sched", value.int)
+
+
+def claim_of(row: Row) -> Claim | None:
+    """Return the claim in the columns `claim_epoch` and `claim_nonce`; None before the first claim."""
+    return None if row["claim_epoch"] is None else Claim(row["claim_epoch"], row["claim_nonce"])
 
 
 def pack_offsets(offsets: Sequence[int]) -> bytes:

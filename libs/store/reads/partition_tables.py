@@ -216,10 +216,7 @@ async def _progress(connection: Any, partition: int) -> tuple[int, Claim | None]
     row = await connection.fetchrow(
         "SELECT position, claim_epoch, claim_nonce FROM progress WHERE part = $1", partition
     )
-    if row is None:
-        return -1, None
-    claim = None if row["claim_epoch"] is None else Claim(row["claim_epoch"], row["claim_nonce"])
-    return row["position"], claim
+    return (-1, None) if row is None else (row["position"], rows.claim_of(row))
 
 
 def due_of(job: JobState) -> AttemptDue:

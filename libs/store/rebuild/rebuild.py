@@ -257,8 +257,9 @@ class Rebuild:
             found = await row_hash.differences(reader, control, (SCHEMA, SIDE), old, new)
             for partition, (position, claim) in (await old_claims(reader)).items():
                 folded = self._replays[partition].ledger.claim
-                if claim != (None if folded is None else str(folded)) and position == self._replays[partition].position:
-                    found.add(partition, "progress", "", "changed", {"claim": (claim, str(folded))})
+                if claim != folded and position == self._replays[partition].position:
+                    stored = None if claim is None else str(claim)
+                    found.add(partition, "progress", "", "changed", {"claim": (stored, str(folded))})
             self._on_progress("comparing", 2, 2)
         await reader.close()
         return found, new

@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import asyncpg
 
+from libs.events import Claim
 from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
+from libs.store.projection.rows import claim_of
 from libs.store.rebuild.side_tables import SIDE
 
 STATEMENT_S: Final = 6 * 3_600.0  # an index over hundreds of millions of rows
@@ -47,12 +49,10 @@ async def old_positions(connection: Any) -> dict[int, int]:
     return {part: position for part, (position, _) in (await old_claims(connection)).items()}
 
 
-async def old_claims(connection: Any) -> dict[int, tuple[int, str | None]]:
-    """Return the same with the claim admitted there, as the log writes it."""
-    found = await connection.fetch(
-        f"SELECT part, position, claim_epoch || '.' || claim_nonce AS claim FROM {SCHEMA}.progress"  # noqa: S608
-    )
-    return {row["part"]: (row["position"], row["claim"]) for row in found}
+async def old_claims(connection: Any) -> dict[int, tuple[int, Claim | None]]:
+    """Return the same with the claim admitted there."""
+    found = await connection.fetch(f"SELECT part, position, claim_epoch, claim_nonce FROM {SCHEMA}.progress")  # noqa: S608
+    return {row["part"]: (row["position"], claim_of(row)) for row in found}
 
 
 async def _close(connection: Any) -> None:

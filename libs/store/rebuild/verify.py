@@ -260,13 +260,7 @@ async def _positions(connection: Any, partitions: Sequence[int]) -> dict[int, tu
     found = await connection.fetch(
         "SELECT part, position, claim_epoch, claim_nonce FROM progress WHERE part = ANY ($1::int4[])", list(partitions)
     )
-    return {
-        row["part"]: (
-            row["position"],
-            None if row["claim_epoch"] is None else Claim(row["claim_epoch"], row["claim_nonce"]),
-        )
-        for row in found
-    }
+    return {row["part"]: (row["position"], rows.claim_of(row)) for row in found}
 
 
 def _groups(sizes: dict[int, int]) -> Iterator[list[int]]:
