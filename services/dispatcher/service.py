@@ -10,7 +10,7 @@ repeats no call.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -59,6 +59,7 @@ class DispatcherService(StartStop):
         clock: Clock,
         meter: Meter,
         version: str,
+        make_keeper: Callable[["DispatcherService"], Keeper],
         concurrency: int = 1_000,
         per_host: int = 50,
         window: int = WINDOW,
@@ -67,10 +68,11 @@ class DispatcherService(StartStop):
         tracing: Tracing = NO_TRACING,
     ) -> None:
         """
-        Put the dispatcher together; nothing happens before `start`, which needs a `keeper` that calls `on_gained` and `on_lost`.
+        Put the dispatcher together; nothing happens before `start`.
 
         Args:
             version: stands in the User-Agent.
+            make_keeper: makes the keeper of this service's leases, which calls its `on_gained`, `on_lost` and `may_release`.
             concurrency: calls under way at once, all hosts together.
             per_host: calls under way to one host.
             window: attempts held; beyond it reading stops.
@@ -80,7 +82,6 @@ class DispatcherService(StartStop):
             tracing: where the spans of attempts go.
         """
         super().__init__()
-        self.keeper: Keeper | None = None
         self._log = event_log
         self._tables = tables
         self._progress = progress
@@ -100,6 +101,7 @@ class DispatcherService(StartStop):
         self._room: asyncio.Future[None] | None = None
         self._left = LeftPartitions(clock)
         self._assemble()
+        self.keeper = make_keeper(self)
 
     def _assemble(self) -> None:
         """Make what lives as long as one life of the service."""
@@ -134,8 +136,6 @@ class DispatcherService(StartStop):
 
     async def on_start(self) -> None:
         """Take leases and begin."""
-        if self.keeper is None:
-            raise RuntimeError("the dispatcher needs a lease keeper")
         self._assemble()
         self._is_taking = True
         self.spawn(self._loader.run(), name="dispatcher loader")
@@ -152,12 +152,10 @@ class DispatcherService(StartStop):
         self._is_taking = False
         try:
             await self._stop_taking()
-            if self.keeper is not None:
-                await asyncio.gather(self.keeper.end(self._drain_s), self._drain())
+            await asyncio.gather(self.keeper.end(self._drain_s), self._drain())
         finally:
             await self._calls.stop()
-            if self.keeper is not None:
-                await self.keeper.stop()
+            await self.keeper.stop()
             log.debug("drained", in_flight=self._held_attempts.open_count)
 
     def ready(self) -> str | None:
@@ -238,7 +236,7 @@ class DispatcherService(StartStop):
         return self._held_attempts.open_count_of(partition) == 0
 
     def _may_start(self, partition: int) -> bool:
-        return self.keeper is not None and self.keeper.holds(partition)
+        return self.keeper.holds(partition)
 
     def _take(self, partition: int, due: Sequence[tuple[int, AttemptDue]]) -> None:
         """Take up the attempts that were found due, each with the position at which the tables know its job."""
@@ -282,7 +280,7 @@ class DispatcherService(StartStop):
         while True:
             await self._clock.pause(HALTS_EVERY_MS)
             for partition, (reader, _) in list(self._readers.items()):
-                if reader.must_leave and self.keeper is not None and self.may_release(partition):
+                if reader.must_leave and self.may_release(partition):
                     self._left.note(partition, reader.trouble or "")
                     await self.on_lost(partition)
                     await self.keeper.give_up(partition, pause_s=LEAVE_S)

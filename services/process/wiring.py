@@ -275,6 +275,9 @@ def _heartbeats(resources: Resources, scheduler: SchedulerService) -> Loop:
 
 
 def _dispatcher(resources: Resources, egress: EgressClient) -> DispatcherService:
+    leases = RoleLeases(
+        resources.control_pool, "dispatcher", resources.node, partitions=resources.partitions, version=VERSION
+    )
     meter = DispatcherMetrics(resources.metrics)
     resources.metrics.heartbeat_period_seconds.set(resources.settings.heartbeat_s)
     service = DispatcherService(
@@ -286,22 +289,20 @@ def _dispatcher(resources: Resources, egress: EgressClient) -> DispatcherService
         clock=resources.clock,
         meter=meter,
         version=VERSION,
+        make_keeper=lambda service: LeaseKeeper(
+            leases,
+            partitions=resources.partitions,
+            on_gained=service.on_gained,
+            on_lost=service.on_lost,
+            may_release=service.may_release,
+            stands_aside=resources.clock_check.reason,
+        ),
         concurrency=resources.settings.dispatch_concurrency,
         per_host=resources.settings.dispatch_per_host,
         gather_ms=DISPATCHER_GATHER_MS,
         tracing=resources.tracing,
     )
     meter.observe_calls(active=lambda: service.active_count, waiting=lambda: service.waiting_count)
-    service.keeper = LeaseKeeper(
-        RoleLeases(
-            resources.control_pool, "dispatcher", resources.node, partitions=resources.partitions, version=VERSION
-        ),
-        partitions=resources.partitions,
-        on_gained=service.on_gained,
-        on_lost=service.on_lost,
-        may_release=service.may_release,
-        stands_aside=resources.clock_check.reason,
-    )
     return service
 
 
@@ -320,19 +321,19 @@ def _webhooks(resources: Resources, egress: EgressClient) -> WebhooksService[Lea
         clock=resources.clock,
         meter=meter,
         version=VERSION,
+        make_keeper=lambda service: LeaseKeeper(
+            leases,
+            partitions=resources.partitions,
+            on_gained=service.on_gained,
+            on_lost=service.on_lost,
+            may_release=service.may_release,
+            hand_back_s=WEBHOOK_DRAIN_S,
+            stands_aside=resources.clock_check.reason,
+        ),
         gather_ms=WEBHOOKS_GATHER_MS,
         tracing=resources.tracing,
     )
     meter.observe_held(lambda: service.held_count)
-    service.keeper = LeaseKeeper(
-        leases,
-        partitions=resources.partitions,
-        on_gained=service.on_gained,
-        on_lost=service.on_lost,
-        may_release=service.may_release,
-        hand_back_s=WEBHOOK_DRAIN_S,
-        stands_aside=resources.clock_check.reason,
-    )
     return service
 
 

@@ -8,6 +8,7 @@ Stopping drains: POSTs under way may end, their outcomes and the positions are s
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 import structlog
@@ -55,6 +56,7 @@ class WebhooksService(StartStop, Generic[L]):
         clock: Clock,
         meter: Meter,
         version: str,
+        make_keeper: Callable[["WebhooksService[L]"], Keeper],
         total: int = TOTAL,
         per_host: int = PER_HOST,
         lane_max: int = LANE_MAX,
@@ -63,10 +65,11 @@ class WebhooksService(StartStop, Generic[L]):
         tracing: Tracing = NO_TRACING,
     ) -> None:
         """
-        Put the service together; nothing happens before `start`, which needs a `keeper` that calls `on_gained` and `on_lost`.
+        Put the service together; nothing happens before `start`.
 
         Args:
             version: stands in the User-Agent.
+            make_keeper: makes the keeper of this service's leases, which calls its `on_gained`, `on_lost` and `may_release`.
             total: POSTs under way at once.
             per_host: POSTs under way to one host.
             lane_max: POSTs of one account that may wait for one host.
@@ -76,7 +79,6 @@ class WebhooksService(StartStop, Generic[L]):
             tracing: where the spans of POSTs go.
         """
         super().__init__()
-        self.keeper: Keeper | None = None
         self._log = event_log
         self._positions = positions
         self._tables = tables
@@ -96,6 +98,7 @@ class WebhooksService(StartStop, Generic[L]):
         self._is_taking = False
         self._left = LeftPartitions(clock)
         self._deliveries = self._make_deliveries()
+        self.keeper = make_keeper(self)
 
     def _make_deliveries(self) -> Deliveries:
         return Deliveries(
@@ -119,8 +122,6 @@ class WebhooksService(StartStop, Generic[L]):
 
     async def on_start(self) -> None:
         """Take leases and begin."""
-        if self.keeper is None:
-            raise RuntimeError("the webhooks service needs a lease keeper")
         self._deliveries = self._make_deliveries()
         self._is_taking = True
         self.spawn(self._watch_leases(), name="webhooks watch")
@@ -144,8 +145,7 @@ class WebhooksService(StartStop, Generic[L]):
                 await follower.save()
         finally:
             await self._deliveries.stop()
-            if self.keeper is not None:
-                await self.keeper.stop()
+            await self.keeper.stop()
             log.debug("drained", in_flight=self._deliveries.held_count)
 
     def ready(self) -> str | None:
@@ -227,7 +227,7 @@ class WebhooksService(StartStop, Generic[L]):
         return self._deliveries.open_count_of(partition) == 0
 
     def _may_start(self, partition: int) -> bool:
-        return self.keeper is not None and self.keeper.holds(partition)
+        return self.keeper.holds(partition)
 
     async def _watch_leases(self) -> None:
         """Try again what could not start while a lease was not certain."""
@@ -240,7 +240,7 @@ class WebhooksService(StartStop, Generic[L]):
         while True:
             await self._clock.pause(HALTS_EVERY_MS)
             for partition, (follower, _) in list(self._followers.items()):
-                if follower.must_leave and self.keeper is not None:
+                if follower.must_leave:
                     self._left.note(partition, follower.trouble or "")
                     await self.on_lost(partition)
                     await self.keeper.give_up(partition, pause_s=LEAVE_S)

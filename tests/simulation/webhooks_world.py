@@ -53,7 +53,7 @@ class World:
         self.service = self.new_service()
 
     def new_service(self) -> WebhooksService[Lease]:
-        service: WebhooksService[Lease] = WebhooksService(
+        return WebhooksService(
             event_log=self.log,
             positions=self.positions,
             tables=self.tables,
@@ -63,10 +63,9 @@ class World:
             clock=self.clock,
             meter=self.tally,
             version="1.2.3",
+            make_keeper=lambda service: HandKeeper(service.on_gained, service.on_lost),
             **self.limits,
         )
-        service.keeper = HandKeeper(service.on_gained, service.on_lost)
-        return service
 
     @property
     def keeper(self) -> HandKeeper:

@@ -112,10 +112,11 @@ async def measure(count: int) -> float:
         clock=CLOCK,
         meter=DispatcherMetrics(Metrics(version="bench")),
         version="bench",
+        make_keeper=lambda service: HandKeeper(service.on_gained, service.on_lost),
         per_host=1_000,
     )
-    keeper = HandKeeper(service.on_gained, service.on_lost)
-    service.keeper = keeper
+    keeper = service.keeper
+    assert isinstance(keeper, HandKeeper)
     began_s = time.process_time()
     await service.start()
     await keeper.give()

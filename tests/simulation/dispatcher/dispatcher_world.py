@@ -31,7 +31,7 @@ class World:
 
     def new_dispatcher(self) -> DispatcherService:
         """Put another dispatcher together, as another process, or another life of this one."""
-        dispatcher = DispatcherService(
+        return DispatcherService(
             event_log=self.log,
             tables=self.tables,
             progress=self.tables,
@@ -40,10 +40,9 @@ class World:
             clock=self.clock,
             meter=self.tally,
             version="1.2.3",
+            make_keeper=lambda service: HandKeeper(service.on_gained, service.on_lost),
             **self.limits,
         )
-        dispatcher.keeper = HandKeeper(dispatcher.on_gained, dispatcher.on_lost)
-        return dispatcher
 
     @property
     def keeper(self) -> HandKeeper:

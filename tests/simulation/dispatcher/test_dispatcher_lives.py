@@ -94,7 +94,7 @@ async def test_what_was_under_way_when_the_lease_was_lost_ends_and_is_recorded()
         await here.keeper.take_away()
         other = here.new_dispatcher()
         await other.start()
-        await other.keeper.give()  # type: ignore[union-attr]
+        await other.keeper.give()  # type: ignore[attr-defined]
         await here.settle()
         here.egress.answer(HOST)
         await here.settle()

@@ -299,20 +299,20 @@ class Node:
             clock=clock,
             meter=Tally(),
             version="0",
+            make_keeper=lambda service: LeaseKeeper(
+                LinkedLeases(store, "dispatcher", self.name),
+                partitions=sizes.partitions,
+                on_gained=service.on_gained,
+                on_lost=service.on_lost,
+                may_release=service.may_release,
+                stands_aside=self.clock_check.reason,
+            ),
             concurrency=sizes.concurrency,
             per_host=sizes.per_host,
             window=sizes.window,
             gather_ms=sizes.gather_ms,
         )
         service.on_crash = self._crashed
-        service.keeper = LeaseKeeper(
-            LinkedLeases(store, "dispatcher", self.name),
-            partitions=sizes.partitions,
-            on_gained=service.on_gained,
-            on_lost=service.on_lost,
-            may_release=service.may_release,
-            stands_aside=self.clock_check.reason,
-        )
         return service
 
     def _webhooks(
@@ -330,18 +330,18 @@ class Node:
             clock=clock,
             meter=Tally(),
             version="0",
+            make_keeper=lambda service: LeaseKeeper(
+                leases,
+                partitions=sizes.partitions,
+                on_gained=service.on_gained,
+                on_lost=service.on_lost,
+                may_release=service.may_release,
+                hand_back_s=WEBHOOK_DRAIN_S,
+                stands_aside=self.clock_check.reason,
+            ),
             gather_ms=sizes.gather_ms,
         )
         service.on_crash = self._crashed
-        service.keeper = LeaseKeeper(
-            leases,
-            partitions=sizes.partitions,
-            on_gained=service.on_gained,
-            on_lost=service.on_lost,
-            may_release=service.may_release,
-            hand_back_s=WEBHOOK_DRAIN_S,
-            stands_aside=self.clock_check.reason,
-        )
         return service
 
     def _crashed(self, task: str, error: BaseException) -> None:
