@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable
 
 from tests.bench import cluster, rebuild, sections
-from tests.bench.rig import Rig, elapsed_s, machine, say
+from tests.bench.harness import Rig, elapsed_s, machine, say
 
 WITH_RIG = {
     "creates": sections.creates,

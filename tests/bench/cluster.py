@@ -18,7 +18,7 @@ from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from tests.bench import sections
 from tests.bench.child import Child
 from tests.bench.figures import median, medians
-from tests.bench.rig import Rig, now_ms, say
+from tests.bench.harness import Rig, now_ms, say
 from tests.bench.usage import cpu_s, descendants
 from tests.fakes.running.processes import RunningFliq
 from tests.kafka.artifacts import Unavailable

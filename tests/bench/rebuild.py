@@ -26,7 +26,7 @@ from libs.store.pool import open_pool
 from libs.store.rebuild.rebuild import Rebuild
 from libs.store.rebuild.verify import verify
 from libs.store.schema.migrate import migrate
-from tests.bench.rig import say
+from tests.bench.harness import say
 from tests.fakes.histories import NOW, history
 
 PARTITIONS = 4

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tests.bench.child import Child
 from tests.bench.figures import median, medians, range_of
-from tests.bench.rig import Rig, now_ms, say
+from tests.bench.harness import Rig, now_ms, say
 from tests.fakes.running.topologies import TOKEN
 
 CONNECTIONS = 32

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from libs.runtime.crashpoint import points
+from tests.chaos.harness import Rig
 from tests.chaos.hurting.points import GROUPS, POINTS, of
-from tests.chaos.rig import Rig
 
 ROOT = Path(__file__).resolve().parents[2]
 PER_S = 40.0

@@ -18,11 +18,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.chaos.harness import ROOT, Rig
 from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Fault, History
 from tests.chaos.judging.planted import PLANTED
 from tests.chaos.load import now_ms
-from tests.chaos.rig import ROOT, Rig
 
 pytestmark = pytest.mark.timeout(300)  # it takes one; a machine that is busy may need more
 

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services.api.service import ApiService
-from tests.contract.world import World
+from tests.contract.harness import World
 from tests.fakes.running.fold import assert_tables_are_the_fold
 from tests.fakes.running.topologies import TOPOLOGIES, Client, FliqOf, RunningFliq, free_port, make_token
 

@@ -9,8 +9,8 @@ import pytest
 
 from services.api.http import auth
 from services.api.service import ApiService
+from tests.contract.harness import World
 from tests.contract.raw import exchange
-from tests.contract.world import World
 from tests.fakes.running.topologies import Client
 
 URL = "https://example.com/x"
@@ -162,7 +162,7 @@ async def test_an_account_has_no_more_tokens_than_a_list_can_show(
     world: World, service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One too many is refused, until another is revoked."""
-    monkeypatch.setattr("tests.contract.world.TOKENS_MAX", 2)
+    monkeypatch.setattr("tests.contract.harness.TOKENS_MAX", 2)
     async with Client(f"http://127.0.0.1:{service.port}", world.token("crowded")) as client:
         _, second, _ = await client.call("POST", "/v1/tokens", {})
         status, body, _ = await client.call("POST", "/v1/tokens", {})

@@ -52,7 +52,7 @@ SHOWN = {
         "e2e/test_webhooks.py::test_a_webhook_that_fails_changes_nothing"
     ),
     "Webhook calls have a 10-second timeout": (
-        "simulation/test_webhooks.py::test_the_end_of_a_job_is_told_once_and_recorded"
+        "simulation/webhooks/test_webhooks.py::test_the_end_of_a_job_is_told_once_and_recorded"
     ),
     "Webhook calls do not consume credits": "contract/test_sentences.py::test_daily_limit",
     "Custom headers can be set via webhook_headers": "contract/test_sentences.py::test_webhook_payload",

@@ -9,7 +9,7 @@ import pytest
 
 from libs.log.memory import LOST, REPLY_LOST
 from services.api.service import ApiService
-from tests.contract.world import World
+from tests.contract.harness import World
 from tests.fakes.running.topologies import Client, in_seconds
 
 pytestmark = pytest.mark.everywhere("kafka")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.contract.world import World
+from tests.contract.harness import World
 from tests.fakes.running.topologies import Client, in_seconds
 
 pytestmark = pytest.mark.everywhere

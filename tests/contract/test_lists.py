@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from libs.events.ids import partition_of
-from tests.contract.world import World
+from tests.contract.harness import World
 from tests.fakes.running.topologies import Client
 
 URL = "https://example.com/x"

@@ -11,8 +11,8 @@ import structlog
 
 from services.api.http import request_body, server
 from services.api.service import ApiService
+from tests.contract.harness import World
 from tests.contract.raw import RawConnection, exchange
-from tests.contract.world import World
 from tests.fakes.running.topologies import Client, in_seconds
 
 HEAD = b"Host: fliq\r\n"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.world import World
+from tests.contract.harness import World
 from tests.fakes.running.topologies import Client
 
 pytestmark = pytest.mark.everywhere("kafka")

@@ -29,7 +29,7 @@ from schemathesis.specs.openapi.checks import (
 
 from services.api.contract.instants import render_instant
 from services.api.contract.openapi import document
-from tests.contract.world import World
+from tests.contract.harness import World
 
 CHECKS = [
     not_a_server_error,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from libs.events import Envelope
-from tests.simulation import webhooks_world
-from tests.simulation.dispatcher import dispatcher_world
-from tests.simulation.dispatcher.dispatcher_world import HOST
+from tests.simulation.dispatcher import harness as dispatcher_world
+from tests.simulation.dispatcher.harness import HOST
+from tests.simulation.webhooks import harness as webhooks_world
 
 NEWER = Envelope("fleet.widened", 1, True, None, "owner", b"{}")
 SKIPPED = NEWER._replace(must_understand=False)

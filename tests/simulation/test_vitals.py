@@ -18,8 +18,8 @@ from libs.runtime.telemetry.metrics import Metrics
 from libs.store.errors import StoreUnavailable
 from libs.store.health.installation_status import InstallationStatus
 from services.process.vitals import LOOK_EVERY_MS, Behind, Role, Standing, Vitals
-from tests.simulation import webhooks_world
-from tests.simulation.dispatcher import dispatcher_world
+from tests.simulation.dispatcher import harness as dispatcher_world
+from tests.simulation.webhooks import harness as webhooks_world
 
 MINUTE_MS = 60_000
 

@@ -8,7 +8,7 @@ from libs.events import Claim
 from libs.store.leases.lease_keeper import LeaseKeeper
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
 from tests.conformance.store.conftest import PARTITIONS, Bench
-from tests.fakes.lease_bench import ManualMonotonic
+from tests.fakes.leases import ManualMonotonic
 
 KINDS = ("scheduler", "dispatcher", "webhooks")
 

@@ -11,7 +11,7 @@ from libs.log.memory import LOST, REPLY_LOST
 from services.api.contract.instants import next_midnight, utc_day
 from services.api.handlers import context, jobs
 from services.api.state import gate
-from tests.contract.world import PARTITIONS, World
+from tests.contract.harness import PARTITIONS, World
 from tests.fakes.running.topologies import Client, in_seconds
 
 URL = "https://example.com/x"

@@ -11,7 +11,7 @@ import pytest
 from libs.log.memory import LATE, LOST
 from libs.log.port import LogUnavailable
 from services.api.state import consistency
-from tests.contract.world import World
+from tests.contract.harness import World
 from tests.fakes.running.topologies import Client
 
 URL = "https://example.com/x"

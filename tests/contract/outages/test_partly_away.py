@@ -10,7 +10,7 @@ import pytest
 
 from libs.events.ids import new_job_id, partition_of
 from libs.log.port import LogUnavailable
-from tests.contract.world import PARTITIONS, World
+from tests.contract.harness import PARTITIONS, World
 from tests.fakes.running.topologies import Client
 
 URL = "https://example.com/x"

@@ -21,9 +21,9 @@ import aiohttp
 import pytest
 
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
+from tests.chaos.harness import Rig
 from tests.chaos.judging.history import Fault
 from tests.chaos.load import now_ms
-from tests.chaos.rig import Rig
 from tests.fakes.running.fold import assert_tables_are_the_fold
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import OTHER_TOKEN, Client, FliqProcess, RunningFliq, free_port, in_seconds

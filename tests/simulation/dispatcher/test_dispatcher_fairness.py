@@ -2,7 +2,7 @@
 
 from libs.events import encode
 from tests.fakes.partition import due_of
-from tests.simulation.dispatcher.dispatcher_world import World, world
+from tests.simulation.dispatcher.harness import World, world
 
 BLACK_HOLE = "http://black-hole.example"
 HEALTHY = "http://healthy.example"

@@ -9,7 +9,7 @@ from libs.log.memory import LOST, REPLY_LOST
 from libs.runtime.clock import Timer
 from libs.store.errors import StoreUnavailable
 from tests.fakes.partition import Owner, due_of
-from tests.simulation.dispatcher.dispatcher_world import HOST, world
+from tests.simulation.dispatcher.harness import HOST, world
 
 
 async def test_a_call_leaves_at_its_instant_and_not_a_millisecond_before() -> None:

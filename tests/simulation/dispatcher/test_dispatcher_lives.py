@@ -10,7 +10,7 @@ from libs.runtime.clock import ManualClock
 from services.dispatcher.service import DispatcherService
 from tests.fakes.partition import due_of
 from tests.fakes.startstop import stress
-from tests.simulation.dispatcher.dispatcher_world import HOST, World, world
+from tests.simulation.dispatcher.harness import HOST, World, world
 
 
 async def test_an_attempt_that_was_not_sent_before_a_crash_is_sent_by_the_next_life() -> None:

@@ -17,7 +17,7 @@ from libs.log.memory import LATE, LOST, REPLY_LOST, WRITTEN
 from services.dispatcher.service import DispatcherService
 from tests.fakes.partition import Owner
 from tests.fakes.targets import HandKeeper
-from tests.simulation.dispatcher.dispatcher_world import World, world
+from tests.simulation.dispatcher.harness import World, world
 
 FATES = [WRITTEN] * 6 + [LOST, REPLY_LOST, LATE]
 SLOW = "http://slow.example"

@@ -4,7 +4,7 @@ rule, or the simulation, is not worth its place.
 
 Each is found by one seed in ten or more often, but for those in `RARE`. Two rules guard what no fleet lives through, tables
 that are restored to an older point and a log that is read again: claims with a nonce
-(tests/simulation/model/test_protocol_model.py) and the webhooks' look ahead (tests/simulation/test_webhooks.py).
+(tests/simulation/model/test_protocol_model.py) and the webhooks' look ahead (tests/simulation/webhooks/test_webhooks.py).
 """
 
 from __future__ import annotations

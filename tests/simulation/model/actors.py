@@ -32,7 +32,7 @@ from libs.events.fields import MAX_INSTANT
 from libs.events.ids import execution_id
 from libs.store.projection.changes import PartitionChanges
 from services.scheduler.decider import Decider
-from tests.simulation.model.world import Call, Partition, Stored, World
+from tests.simulation.model.harness import Call, Partition, Stored, World
 
 RETRY_BASE_S = 1.0
 HAND_OFF_EARLY_MS = 1_000

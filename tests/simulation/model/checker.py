@@ -31,7 +31,7 @@ from libs.events import AttemptDue, JobCancelRequested, ScheduleResumed, Schedul
 from libs.store.projection.changes import PartitionChanges
 from tests.simulation.model.actors import Owner
 from tests.simulation.model.clients import CRONS, Known
-from tests.simulation.model.world import OPEN, Partition, World
+from tests.simulation.model.harness import OPEN, Partition, World
 
 
 def check(world: World, known: Known, owners: list[Owner]) -> list[str]:

@@ -25,7 +25,7 @@ from libs.events import (
     encode,
 )
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, partition_of
-from tests.simulation.model.world import Partition, World
+from tests.simulation.model.harness import Partition, World
 
 CRONS = {"* * * * *": 60_000, "*/2 * * * *": 120_000, "*/5 * * * *": 300_000}
 

@@ -33,8 +33,8 @@ from libs.store.projection.changes import PartitionChanges
 from services.scheduler.decider import Decider
 from tests.simulation.model.actors import Dispatcher, Flushing, Owner
 from tests.simulation.model.clients import Api
+from tests.simulation.model.harness import Partition, Tables, World
 from tests.simulation.model.run import Cast
-from tests.simulation.model.world import Partition, Tables, World
 
 Item = Event | Unknown | Unreadable
 

@@ -13,7 +13,7 @@ from libs.domain.job import JobStatus
 from tests.simulation.model.actors import Dispatcher, Owner
 from tests.simulation.model.checker import check, is_quiet
 from tests.simulation.model.clients import Api, Gremlin
-from tests.simulation.model.world import Partition, Tables, World
+from tests.simulation.model.harness import Partition, Tables, World
 
 CHAOS_STEPS = 220
 CALM_TURNS = 1_500  # a run that is not quiet by then is stuck

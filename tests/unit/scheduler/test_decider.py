@@ -19,7 +19,7 @@ from libs.events import (
     ScheduleTicked,
 )
 from libs.events.ids import execution_id, tick_job_id
-from tests.unit.scheduler.bench import (
+from tests.unit.scheduler.harness import (
     JOB,
     LEAD_MS,
     MINUTE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libs.domain.obligations import AT_ONCE
-from tests.unit.scheduler.bench import LEAD_MS, NOW, Bench, asked, cancel, job
+from tests.unit.scheduler.harness import LEAD_MS, NOW, Bench, asked, cancel, job
 
 
 def test_jobs_of_neighbouring_instants_are_decided_together() -> None:

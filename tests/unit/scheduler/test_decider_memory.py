@@ -14,7 +14,7 @@ from libs.events import (
 )
 from libs.events.ids import new_job_id
 from services.scheduler.decider import DECISIONS_MAX
-from tests.unit.scheduler.bench import (
+from tests.unit.scheduler.harness import (
     HORIZON_MS,
     JOB,
     LEAD_MS,

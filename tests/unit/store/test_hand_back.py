@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from libs.store.leases.lease_table import Lease
-from tests.fakes.lease_bench import Node, Table
+from tests.fakes.leases import Node, Table
 
 
 async def test_one_that_cannot_be_given_back_does_not_hurry_the_others() -> None:

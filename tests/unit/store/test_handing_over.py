@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fakes.lease_bench import Node, Table
+from tests.fakes.leases import Node, Table
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from libs.store.errors import StoreUnavailable
 from libs.store.leases.lease_keeper import LeaseKeeper
 from libs.store.leases.lease_table import Lease
-from tests.fakes.lease_bench import ManualMonotonic, Node, Table, TableLeases
+from tests.fakes.leases import ManualMonotonic, Node, Table, TableLeases
 
 
 @pytest.fixture

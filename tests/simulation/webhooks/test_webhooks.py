@@ -12,7 +12,7 @@ from libs.store.errors import StoreUnavailable
 from services.webhooks import service
 from tests.fakes.partition import Owner
 from tests.fakes.startstop import stress
-from tests.simulation.webhooks_world import HOST, world
+from tests.simulation.webhooks.harness import HOST, world
 
 
 async def test_the_end_of_a_job_is_told_once_and_recorded() -> None:
