@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable
 
 from tests.bench import cluster, rebuild, sections
-from tests.bench.harness import Rig, elapsed_s, machine, say
+from tests.bench.harness import Harness, elapsed_s, machine, say
 
 WITH_RIG = {
     "creates": sections.creates,
@@ -78,11 +78,14 @@ def main() -> None:
         return
     if any(name in WITH_RIG for name in wanted):
         say("starting Fliq")
-        with Rig() as rig:
-            show("Fliq", [f"all services in one process, PostgreSQL {rig.postgres_version()}, {rig.rss_mb:.0f} MB"])
+        with Harness() as harness:
+            show(
+                "Fliq",
+                [f"all services in one process, PostgreSQL {harness.postgres_version()}, {harness.rss_mb:.0f} MB"],
+            )
             for name, measure in WITH_RIG.items():
                 if name in wanted:
-                    show(f"{name}: {(measure.__doc__ or '').strip()}", measure(rig, size))
+                    show(f"{name}: {(measure.__doc__ or '').strip()}", measure(harness, size))
     if "memory" in wanted:
         title = (sections.memory.__doc__ or "").strip()
         show(f"memory: {title}", sections.memory(size, far=True))

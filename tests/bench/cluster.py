@@ -18,7 +18,7 @@ from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from tests.bench import sections
 from tests.bench.child import Child
 from tests.bench.figures import median, medians
-from tests.bench.harness import Rig, now_ms, say
+from tests.bench.harness import Harness, now_ms, say
 from tests.bench.usage import cpu_s, descendants
 from tests.fakes.running.processes import RunningFliq
 from tests.kafka.artifacts import Unavailable
@@ -35,7 +35,7 @@ class NoKafka(Exception):
     """There is no broker to measure on; the message says why."""
 
 
-class ClusterRig(Rig):
+class ClusterHarness(Harness):
     """One process of each role with default settings; fsync is on in PostgreSQL, Kafka writes when the system does, as it does."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ def measure(size: sections.Size, wanted: tuple[str, ...]) -> Iterator[tuple[str,
         NoKafka: there is no broker.
     """
     say("starting Fliq on Kafka, and Fliq by itself beside it")
-    with ClusterRig() as cluster, Rig() as embedded:
+    with ClusterHarness() as cluster, Harness() as embedded:
         where = f"a process for each service, {PARTITIONS} partitions in Kafka; beside it `fliq all`"
         yield "Fliq", iter([where])
         if "idle" in wanted:
@@ -151,24 +151,24 @@ def measure(size: sections.Size, wanted: tuple[str, ...]) -> Iterator[tuple[str,
             )
 
 
-def idle(rig: ClusterRig) -> Iterator[str]:
+def idle(harness: ClusterHarness) -> Iterator[str]:
     """CPU of each process while nothing is asked of it."""
     say("idle for 10 s")
     time.sleep(3)
-    meter = rig.meter()
+    meter = harness.meter()
     time.sleep(10)
     took = {name: used / 10 for name, used in meter.used_s().items() if name not in ("load", "sink", "fliq")}
     yield "CPU of one core: " + "  ".join(f"{name} {share:.1%}" for name, share in took.items())
 
 
-def lateness(size: sections.Size, **rigs: Rig) -> Iterator[str]:
+def lateness(size: sections.Size, **rigs: Harness) -> Iterator[str]:
     """The rigs take turns; each line is the median over the rounds."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in rigs}
     shares: dict[str, str] = {}
     for each in range(size.rounds):
-        for name, rig in rigs.items():
+        for name, harness in rigs.items():
             say(f"lateness at {RATE}/s, {name}, round {each + 1} of {size.rounds}")
-            found, shares[name] = _lateness(rig, size.rate_s)
+            found, shares[name] = _lateness(harness, size.rate_s)
             runs[name].append(found)
     for name in rigs:
         typical = medians(runs[name])
@@ -181,26 +181,26 @@ def lateness(size: sections.Size, **rigs: Rig) -> Iterator[str]:
         yield f"{' / '.join(rigs)}, {part}   {ratio:.2f}"
 
 
-def _lateness(rig: Rig, seconds: int) -> tuple[dict[str, float], str]:
-    rig.sink.ask("clear")
+def _lateness(harness: Harness, seconds: int) -> tuple[dict[str, float], str]:
+    harness.sink.ask("clear")
     count = RATE * seconds
     from_ms = now_ms() + 5_000 + 3 * count
-    rig.fill(connections=4, batch=BATCH, count=count, from_ms=from_ms, over_ms=seconds * 1000)
-    rig.wait_folded()
+    harness.fill(connections=4, batch=BATCH, count=count, from_ms=from_ms, over_ms=seconds * 1000)
+    harness.wait_folded()
     time.sleep(max(0.0, (from_ms - now_ms()) / 1000))
-    meter = rig.meter()
+    meter = harness.meter()
     time.sleep(seconds)
     shares = meter.shares()
-    rig.wait_arrivals(count, timeout_s=15)
-    found = sections.complete(rig, count)
-    rig.wait_finished(timeout_s=30)
+    harness.wait_arrivals(count, timeout_s=15)
+    found = sections.complete(harness, count)
+    harness.wait_finished(timeout_s=30)
     return found, shares
 
 
-def lives(size: sections.Size, **rigs: Rig) -> Iterator[str]:
+def lives(size: sections.Size, **rigs: Harness) -> Iterator[str]:
     """Created one by one, called, finished."""
-    for name, rig in rigs.items():
-        (line,) = sections.lives(rig, size)
+    for name, harness in rigs.items():
+        (line,) = sections.lives(harness, size)
         yield f"{name:9} {line}"
 
 

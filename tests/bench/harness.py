@@ -1,4 +1,4 @@
-"""Rig: a Fliq to measure, with a sink and a load generator beside it, and what the machine is."""
+"""Harness: a Fliq to measure, with a sink and a load generator beside it, and what the machine is."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _fsync_ms() -> float:
     return share(sorted(took_ms), 0.5)
 
 
-class Rig:
+class Harness:
     """A fresh Fliq (`fliq all` on its embedded PostgreSQL, default settings), a sink and a load generator."""
 
     def __init__(self, **settings: str) -> None:

@@ -1,5 +1,5 @@
 """
-Rig: one Fliq on one database, hurt and healed, with a load and a sink; and the verdict at the end.
+Harness: one Fliq on one database, hurt and healed, with a load and a sink; and the verdict at the end.
 
     start     a life; armed with a crash point it may die before it is ready
     kill      as kill -9 does · stop: as a supervisor does · wait_dead: by its own crash point
@@ -31,7 +31,7 @@ from tests.chaos.stalls import watch_stalls
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import ROOT, Client, FliqProcess, RunningFliq
 
-__all__ = ["ROOT", "Rig"]
+__all__ = ["ROOT", "Harness"]
 
 RETRY_BASE_MS: Final = 200.0
 READY_S: Final = 30.0
@@ -43,7 +43,7 @@ LATE_MS: Final = 2_000.0  # on a machine that others use as well
 
 
 @dataclass
-class Rig:
+class Harness:
     """Everything of one chaos run."""
 
     database_url: str | None

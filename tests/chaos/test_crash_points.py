@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from libs.runtime.crashpoint import points
-from tests.chaos.harness import Rig
+from tests.chaos.harness import Harness
 from tests.chaos.hurting.points import GROUPS, POINTS, of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,37 +63,37 @@ async def _chain(group: str, dsn: str, seed: int) -> None:
     draw = random.Random(f"{seed} {group}")
     names = of(group)
     draw.shuffle(names)
-    async with Rig(dsn, seed) as rig:
+    async with Harness(dsn, seed) as harness:
         # The first life leaves something behind, so that the next one has something to find.
-        await rig.start()
-        await rig.load.storm(per_s=PER_S, seconds=0.5)
-        await rig.kill()
+        await harness.start()
+        await harness.load.storm(per_s=PER_S, seconds=0.5)
+        await harness.kill()
         for name in names:
             crash_at = f"{name}:{draw.randint(*POINTS[name].passes)}"
-            await _die(rig, crash_at, POINTS[name].when)
-            assert f"dying at {name}" in rig.process.tail(), rig.process.tail()
-        await rig.start()
-        await rig.verdict()
-        assert len(rig.faults) >= 1
+            await _die(harness, crash_at, POINTS[name].when)
+            assert f"dying at {name}" in harness.process.tail(), harness.process.tail()
+        await harness.start()
+        await harness.verdict()
+        assert len(harness.faults) >= 1
 
 
-async def _die(rig: Rig, crash_at: str, when: str) -> None:
-    if not await rig.start(crash_at=crash_at):
+async def _die(harness: Harness, crash_at: str, when: str) -> None:
+    if not await harness.start(crash_at=crash_at):
         return
     if when == "start":
         # Passed after it was ready: some partitions are taken over later than others.
-        assert await rig.wait_dead(crash_at=crash_at, timeout_s=DEATH_S), f"{crash_at} was never passed"
+        assert await harness.wait_dead(crash_at=crash_at, timeout_s=DEATH_S), f"{crash_at} was never passed"
         return
     if when == "tick":
-        await rig.tick_soon(f"tick-{crash_at}")
+        await harness.tick_soon(f"tick-{crash_at}")
     storm = asyncio.create_task(
-        rig.load.storm(per_s=PER_S, seconds=0.5 if when == "stop" else DEATH_S, until=lambda: rig.is_dead)
+        harness.load.storm(per_s=PER_S, seconds=0.5 if when == "stop" else DEATH_S, until=lambda: harness.is_dead)
     )
     try:
         if when == "stop":
             await storm
-            rig.terminate()
-        assert await rig.wait_dead(crash_at=crash_at, timeout_s=DEATH_S), f"{crash_at} was never passed"
+            harness.terminate()
+        assert await harness.wait_dead(crash_at=crash_at, timeout_s=DEATH_S), f"{crash_at} was never passed"
     finally:
         await asyncio.wait([storm])
     storm.result()

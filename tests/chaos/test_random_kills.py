@@ -18,7 +18,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.chaos.harness import ROOT, Rig
+from tests.chaos.harness import ROOT, Harness
 from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Fault, History
 from tests.chaos.judging.planted import PLANTED
@@ -48,8 +48,10 @@ def repeated(history: History) -> list[str]:
     return [each for each, count in counts.items() if count > 1]
 
 
-async def _storm_while(rig: Rig, hurt: asyncio.Future[None] | asyncio.Task[None], *, per_s: float = PER_S) -> None:
-    storm = asyncio.create_task(rig.load.storm(per_s=per_s, seconds=120, until=hurt.done))
+async def _storm_while(
+    harness: Harness, hurt: asyncio.Future[None] | asyncio.Task[None], *, per_s: float = PER_S
+) -> None:
+    storm = asyncio.create_task(harness.load.storm(per_s=per_s, seconds=120, until=hurt.done))
     await asyncio.wait([hurt, storm])
     hurt.result()
     storm.result()
@@ -58,25 +60,25 @@ async def _storm_while(rig: Rig, hurt: asyncio.Future[None] | asyncio.Task[None]
 async def test_twenty_kills_at_random_moments_lose_nothing(pg_dsn: str) -> None:
     """0 lost, 0 early, 0 after an acknowledged cancel; what is repeated was in flight at a kill, under the same id."""
     draw = random.Random(SEED)
-    async with Rig(pg_dsn, SEED) as rig:
+    async with Harness(pg_dsn, SEED) as harness:
 
         async def hurt() -> None:
             for _ in range(KILLS):
                 # Sometimes before it is ready: a start is a moment like any other.
-                rig.spawn()
-                await rig.wait_ready(at_most_s=draw.choice((0.2, 0.4, 0.6, 30, 30, 30)))
+                harness.spawn()
+                await harness.wait_ready(at_most_s=draw.choice((0.2, 0.4, 0.6, 30, 30, 30)))
                 await asyncio.sleep(draw.uniform(0, 0.8))
-                await rig.kill()
-            await rig.start()
+                await harness.kill()
+            await harness.start()
             # Calls that no kill is near: what is planted in them has no excuse.
             await asyncio.sleep(2)
 
-        await rig.start()
-        await rig.load.every_minute("every-minute")
-        await rig.load.storm(per_s=PER_S, seconds=0.5)
-        await rig.kill()
-        await _storm_while(rig, asyncio.create_task(hurt()))
-        history = await rig.verdict()
+        await harness.start()
+        await harness.load.every_minute("every-minute")
+        await harness.load.storm(per_s=PER_S, seconds=0.5)
+        await harness.kill()
+        await _storm_while(harness, asyncio.create_task(hurt()))
+        history = await harness.verdict()
 
     blind = [bug for bug in PLANTED if bug not in NEEDS_LUCK and not _is_found(bug, history)]
     assert not blind, f"the checker would not have seen these in this very run: {blind}"
@@ -93,24 +95,24 @@ def _is_found(bug: str, history: History) -> bool:
 
 async def test_graceful_restarts_under_load_repeat_nothing(pg_dsn: str) -> None:
     """SIGTERM drains: every exit code is 0, no execution calls twice, and no call is lost or early."""
-    async with Rig(pg_dsn, SEED) as rig:
+    async with Harness(pg_dsn, SEED) as harness:
 
         async def restart() -> None:
             for _ in range(3):
                 await asyncio.sleep(0.7)
-                assert await rig.stop() == 0, rig.process.tail()
-                await rig.start()
+                assert await harness.stop() == 0, harness.process.tail()
+                await harness.start()
 
-        await rig.start()
-        await _storm_while(rig, asyncio.create_task(restart()))
-        history = await rig.verdict()
+        await harness.start()
+        await _storm_while(harness, asyncio.create_task(restart()))
+        history = await harness.verdict()
 
-    assert rig.has_stood_still or repeated(history) == []
+    assert harness.has_stood_still or repeated(history) == []
 
 
 async def test_backends_that_are_ended_under_load_repeat_nothing(pg_dsn: str) -> None:
     """Every connection to the database is cut, five times: what was acknowledged holds, and no execution calls twice."""
-    async with Rig(pg_dsn, SEED) as rig:
+    async with Harness(pg_dsn, SEED) as harness:
 
         async def cut() -> None:
             connection = await asyncpg.connect(pg_dsn, timeout=10, command_timeout=10)
@@ -120,40 +122,40 @@ async def test_backends_that_are_ended_under_load_repeat_nothing(pg_dsn: str) ->
                     at = now_ms()
                     count = await connection.fetchval(CUT)
                     assert count > 0
-                    assert await rig.wait_ready(at_most_s=20), rig.process.tail()
+                    assert await harness.wait_ready(at_most_s=20), harness.process.tail()
                     # Lateness is excused while connections and owners come back; nothing else is.
-                    rig.faults.append(Fault(kind="term", at=at, until=now_ms() + BACK_MS))
+                    harness.faults.append(Fault(kind="term", at=at, until=now_ms() + BACK_MS))
             finally:
                 await connection.close()
 
-        await rig.start()
-        await _storm_while(rig, asyncio.create_task(cut()))
-        history = await rig.verdict()
+        await harness.start()
+        await _storm_while(harness, asyncio.create_task(cut()))
+        history = await harness.verdict()
 
-    assert rig.has_stood_still or repeated(history) == []
+    assert harness.has_stood_still or repeated(history) == []
 
 
 async def test_an_embedded_fliq_survives_kills_and_the_death_of_its_server() -> None:
     """With its own server and fsync: kill -9 of Fliq, then of the postmaster under it, then a stop; `fliq verify` agrees."""
-    async with Rig(None, SEED) as rig:
+    async with Harness(None, SEED) as harness:
 
         async def hurt() -> None:
             for _ in range(2):
                 await asyncio.sleep(0.6)
-                await rig.kill()
-                await rig.start()
+                await harness.kill()
+                await harness.start()
             await asyncio.sleep(0.6)
-            await _kill_postmaster(rig)
+            await _kill_postmaster(harness)
 
-        await rig.start()
-        await _storm_while(rig, asyncio.create_task(hurt()))
-        await rig.verdict()
-        assert await rig.stop() == 0, rig.process.tail()
+        await harness.start()
+        await _storm_while(harness, asyncio.create_task(hurt()))
+        await harness.verdict()
+        assert await harness.stop() == 0, harness.process.tail()
         verified = await asyncio.to_thread(
             subprocess.run,
             [sys.executable, "-m", "services", "verify"],
             cwd=ROOT,
-            env={**os.environ, **rig.fliq.settings},
+            env={**os.environ, **harness.fliq.settings},
             capture_output=True,
             text=True,
             timeout=60,
@@ -162,9 +164,9 @@ async def test_an_embedded_fliq_survives_kills_and_the_death_of_its_server() -> 
         assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
-async def _kill_postmaster(rig: Rig) -> None:
+async def _kill_postmaster(harness: Harness) -> None:
     """Kill the embedded server's postmaster with -9, and wait until Fliq is ready again by itself."""
-    pid_file = Path(rig.fliq.settings["FLIQ_DATA_DIR"]) / "postgres" / "postmaster.pid"
+    pid_file = Path(harness.fliq.settings["FLIQ_DATA_DIR"]) / "postgres" / "postmaster.pid"
     pid = _first_word(pid_file)
     at = now_ms()
     os.kill(int(pid), signal.SIGKILL)
@@ -172,8 +174,8 @@ async def _kill_postmaster(rig: Rig) -> None:
     async with asyncio.timeout(20):
         while _first_word(pid_file) in ("", pid):  # noqa: ASYNC110 - another process's file can only be looked at again
             await asyncio.sleep(0.01)
-    assert await rig.wait_ready(at_most_s=20), rig.process.tail()
-    rig.faults.append(Fault(kind="postmaster", at=at, until=now_ms() + BACK_MS))
+    assert await harness.wait_ready(at_most_s=20), harness.process.tail()
+    harness.faults.append(Fault(kind="postmaster", at=at, until=now_ms() + BACK_MS))
 
 
 def _first_word(path: Path) -> str:

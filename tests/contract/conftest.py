@@ -1,9 +1,9 @@
 """
 Fixtures of the contract tests.
 
-A test that asks only for `api` (and `other`) runs `here`, against the API in this process over a small world, and against a running
-Fliq of each topology, real processes on a real database, with an account of its own. A test that reaches into the `world` runs
-`here` only.
+A test that asks only for `api` (and `other`) runs `here`, against the API in this process with all that is behind it in memory, and
+against a running Fliq of each topology: real processes on a real database, with an account of its own. A test that asks for the
+`harness`, or for the `service` itself, runs `here` only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services.api.service import ApiService
-from tests.contract.harness import World
+from tests.contract.harness import Harness
 from tests.fakes.running.fold import assert_tables_are_the_fold
 from tests.fakes.running.topologies import TOPOLOGIES, Client, FliqOf, RunningFliq, free_port, make_token
 
@@ -33,7 +33,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     if "api" not in metafunc.fixturenames:
         places: tuple[str, ...] = TOPOLOGIES
-    elif _asks_for(metafunc, "world", "service"):
+    elif _asks_for(metafunc, "harness", "service"):
         places = (HERE,)
     else:
         places = (*TOPOLOGIES, HERE)
@@ -52,18 +52,18 @@ def topology(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def harness() -> AsyncIterator[Harness]:
     """The log, the fold and the tables."""
-    world = World()
-    await world.start()
-    yield world
-    await world.stop()
+    harness = Harness()
+    await harness.start()
+    yield harness
+    await harness.stop()
 
 
 @pytest.fixture
-async def service(world: World) -> ApiService:
-    """One API on the world."""
-    return await world.replica()
+async def service(harness: Harness) -> ApiService:
+    """One API on the harness."""
+    return await harness.replica()
 
 
 @pytest.fixture(scope="session")
@@ -84,11 +84,11 @@ def tables_are_the_fold(fliq_of: FliqOf) -> Iterator[None]:
 
 @pytest.fixture
 async def api(
-    request: pytest.FixtureRequest, topology: str, world: World, service: ApiService
+    request: pytest.FixtureRequest, topology: str, harness: Harness, service: ApiService
 ) -> AsyncIterator[Client]:
     """A client of an account that has nothing yet."""
     if topology == HERE:
-        url, token = f"http://127.0.0.1:{service.port}", world.token()
+        url, token = f"http://127.0.0.1:{service.port}", harness.token()
     else:
         fliq, numbers = request.getfixturevalue("contract_fliq")
         url, token = fliq.url, _token(next(numbers))
@@ -97,10 +97,10 @@ async def api(
 
 
 @pytest.fixture
-async def other(request: pytest.FixtureRequest, topology: str, api: Client, world: World) -> AsyncIterator[Client]:
+async def other(request: pytest.FixtureRequest, topology: str, api: Client, harness: Harness) -> AsyncIterator[Client]:
     """A client of another account, of the same Fliq."""
     if topology == HERE:
-        token = world.token("other")
+        token = harness.token("other")
     else:
         _, numbers = request.getfixturevalue("contract_fliq")
         token = _token(next(numbers))

@@ -1,7 +1,7 @@
 """
-A small world for the API: the memory log, the real fold, and tables in dictionaries, all in one process.
+What the API needs behind it: the memory log, the real fold, and tables in dictionaries, all in one process.
 
-The world plays the scheduler: it folds what stands in the log into its tables, and decides cancellations as an owner would.
+The harness plays the scheduler: it folds what stands in the log into its tables, and decides cancellations as an owner would.
 Attempts are made by the test (`fire`, `finish`). `hold` stops the fold, so that tables fall behind; `release` lets it go on.
 """
 
@@ -65,8 +65,8 @@ class Reservation(NamedTuple):
 class Tables:
     """The ports of the API over dictionaries."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
         self.jobs: dict[str, JobState] = {}
         self.specs: dict[str, Spec] = {}
         self.schedules: dict[str, ScheduleState] = {}
@@ -201,7 +201,7 @@ class ShiftedClock(SystemClock):
         return super().now() + self.ahead_ms
 
 
-class World:
+class Harness:
     """Everything but the API."""
 
     def __init__(self) -> None:
@@ -224,7 +224,7 @@ class World:
     async def start(self) -> None:
         await self.log.start()
         for partition, claim in enumerate(self.claims):
-            claimed = OwnerClaimed(epoch=claim.epoch, nonce=claim.nonce, node="world", at=self.clock.now())
+            claimed = OwnerClaimed(epoch=claim.epoch, nonce=claim.nonce, node="harness", at=self.clock.now())
             await self.log.append(partition, [encode(claimed)])
             self._tasks.append(asyncio.create_task(self._fold_forever(partition)))
 
@@ -239,7 +239,7 @@ class World:
         await self.log.stop()
 
     async def replica(self, **options: Any) -> ApiService:
-        """Start one more API on this world."""
+        """Start one more API on this harness."""
         watch = ProgressWatch(SimpleNamespace(fetch=self._positions))
         self.watches.append(watch)
         tables: Any = self.tables

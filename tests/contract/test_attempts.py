@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.contract.harness import World
+from tests.contract.harness import Harness
 from tests.fakes.running.topologies import Client
 
 pytestmark = pytest.mark.everywhere("kafka")
@@ -14,17 +14,17 @@ pytestmark = pytest.mark.everywhere("kafka")
 URL = "https://example.com/x"
 
 
-async def test_executions(api: Client, world: World) -> None:
+async def test_executions(api: Client, harness: Harness) -> None:
     """Every admitted attempt has a row with the documented fields and `error`, oldest first; null while its outcome is unknown."""
     job = await api.create(URL, 60, max_retries=2)
     path = f"/v1/jobs/{job['id']}/executions"
     assert (await api.call("GET", path))[:2] == (200, {"executions": []})
 
-    await world.fire(job["id"])
+    await harness.fire(job["id"])
     _, one, _ = await api.call("GET", path)
-    await world.finish(job["id"], ok=False, status_code=500, error="HTTP 500")
-    await world.fire(job["id"])
-    await world.finish(job["id"], ok=True)
+    await harness.finish(job["id"], ok=False, status_code=500, error="HTTP 500")
+    await harness.fire(job["id"])
+    await harness.finish(job["id"], ok=True)
     _, two, _ = await api.call("GET", path)
 
     assert set(one["executions"][0]) == {
@@ -49,16 +49,16 @@ async def test_executions(api: Client, world: World) -> None:
     assert second["duration_ms"] == 143
 
 
-async def test_status_words(api: Client, world: World) -> None:
+async def test_status_words(api: Client, harness: Harness) -> None:
     """A job reads running from its first attempt until its end, retry waits included, then success or failed."""
     job = await api.create(URL, 60, max_retries=1)
-    await world.fire(job["id"])
+    await harness.fire(job["id"])
     assert (await api.job(job["id"]))["status"] == "running"
-    await world.finish(job["id"], ok=False, status_code=503)
+    await harness.finish(job["id"], ok=False, status_code=503)
     waiting = await api.job(job["id"])
     assert (waiting["status"], waiting["execution_count"], waiting["last_status_code"]) == ("running", 1, 503)
-    await world.fire(job["id"])
-    await world.finish(job["id"], ok=True)
+    await harness.fire(job["id"])
+    await harness.finish(job["id"], ok=True)
     done = await api.job(job["id"])
 
     assert (done["status"], done["execution_count"], done["last_status_code"]) == ("success", 2, 200)
@@ -66,11 +66,11 @@ async def test_status_words(api: Client, world: World) -> None:
     assert done["next_attempt_at"] is done["last_error"] is None
 
 
-async def test_timeline(api: Client, world: World) -> None:
+async def test_timeline(api: Client, harness: Harness) -> None:
     """The timeline shows a job's own records in order, with places in the log and without secrets."""
     job = await api.create(URL, 60, headers={"Authorization": "canary"}, body="canary", idempotency_key="canary")
-    await world.fire(job["id"])
-    await world.finish(job["id"], ok=False, status_code=None, error="timeout")
+    await harness.fire(job["id"])
+    await harness.finish(job["id"], ok=False, status_code=None, error="timeout")
 
     status, timeline, _ = await api.call("GET", f"/v1/jobs/{job['id']}/events")
 
@@ -94,11 +94,11 @@ async def test_timeline_of_a_cancelled_job(api: Client) -> None:
     assert [event["type"] for event in timeline["events"]] == ["job.scheduled", "job.cancel_requested", "job.cancelled"]
 
 
-async def test_replay(api: Client, world: World) -> None:
+async def test_replay(api: Client, harness: Harness) -> None:
     """A failed job can be cloned: 201 with the seven fields and replay_of; the clone is due at once and asks for the same."""
     job = await api.create(URL, 60, headers={"A": "1"}, body="b", http_method="PUT")
-    await world.fire(job["id"])
-    await world.finish(job["id"], ok=False, status_code=500)
+    await harness.fire(job["id"])
+    await harness.finish(job["id"], ok=False, status_code=500)
 
     status, clone, _ = await api.call("POST", f"/v1/jobs/{job['id']}/replay")
 
@@ -116,22 +116,22 @@ async def test_replay(api: Client, world: World) -> None:
     )
 
 
-async def test_replay_of_what_has_not_failed(api: Client, world: World) -> None:
+async def test_replay_of_what_has_not_failed(api: Client, harness: Harness) -> None:
     """Only a failed job is replayed: 409 for any other."""
     job = await api.create(URL, 60)
     status, body, _ = await api.call("POST", f"/v1/jobs/{job['id']}/replay")
     assert (status, body["error"]["code"]) == (409, "job_not_failed")
-    await world.fire(job["id"])
-    await world.finish(job["id"], ok=True)
+    await harness.fire(job["id"])
+    await harness.finish(job["id"], ok=True)
     assert (await api.call("POST", f"/v1/jobs/{job['id']}/replay"))[0] == 409
 
 
-async def test_replay_with_a_key(api: Client, world: World) -> None:
+async def test_replay_with_a_key(api: Client, harness: Harness) -> None:
     """A replay repeated with its Idempotency-Key makes one clone; the key stands for that replay only."""
     jobs = [await api.create(URL, 60) for _ in range(2)]
     for job in jobs:
-        await world.fire(job["id"])
-        await world.finish(job["id"], ok=False, status_code=500)
+        await harness.fire(job["id"])
+        await harness.finish(job["id"], ok=False, status_code=500)
     first = await api.call("POST", f"/v1/jobs/{jobs[0]['id']}/replay", headers={"Idempotency-Key": "k"})
     again = await api.call("POST", f"/v1/jobs/{jobs[0]['id']}/replay", headers={"Idempotency-Key": "k"})
     status, body, _ = await api.call("POST", f"/v1/jobs/{jobs[1]['id']}/replay", headers={"Idempotency-Key": "k"})

@@ -9,7 +9,7 @@ import pytest
 
 from services.api.http import auth
 from services.api.service import ApiService
-from tests.contract.harness import World
+from tests.contract.harness import Harness
 from tests.contract.raw import exchange
 from tests.fakes.running.topologies import Client
 
@@ -23,19 +23,19 @@ URL = "https://example.com/x"
         *("bearer {token}", "Bearer  {token}", "Bearer {token}x", "Token {token}", "{token}"),
     ],
 )
-async def test_malformed(world: World, service: ApiService, header: str) -> None:
+async def test_malformed(harness: Harness, service: ApiService, header: str) -> None:
     """A header that holds no well-formed token is 401 without a look at the tables (A1 to A3, A9)."""
-    line = f"Authorization: {header.format(token=world.token())}\r\n" if header else ""
+    line = f"Authorization: {header.format(token=harness.token())}\r\n" if header else ""
     answer = await exchange(service.port, f"GET /v1/jobs HTTP/1.1\r\nHost: a\r\n{line}\r\n".encode())
 
     assert (answer.status, answer.code) == (401, "unauthorized")
     assert answer.headers["www-authenticate"].startswith("Bearer")
-    assert world.tables.token_reads == 0
+    assert harness.tables.token_reads == 0
 
 
-async def test_two_headers_and_query(world: World, service: ApiService) -> None:
+async def test_two_headers_and_query(harness: Harness, service: ApiService) -> None:
     """Two Authorization headers are 401, and so is a token in the query string (A8, A9)."""
-    token = world.token()
+    token = harness.token()
     line = f"Authorization: Bearer {token}\r\n"
     for request in (
         f"GET /v1/jobs HTTP/1.1\r\nHost: a\r\n{line}{line}\r\n",
@@ -45,31 +45,31 @@ async def test_two_headers_and_query(world: World, service: ApiService) -> None:
         assert (await exchange(service.port, request.encode())).status == 401
 
 
-async def test_unknown_and_expired(world: World, service: ApiService) -> None:
+async def test_unknown_and_expired(harness: Harness, service: ApiService) -> None:
     """A token of the right shape that is unknown or expired is 401 (A4, A5)."""
-    stranger = auth.new_token(world.entropy.entropy)
-    expired = world.token(expires_at=world.clock.now() - 1)
+    stranger = auth.new_token(harness.entropy.entropy)
+    expired = harness.token(expires_at=harness.clock.now() - 1)
     for token in (stranger, expired):
         async with Client(f"http://127.0.0.1:{service.port}", token) as client:
             status, body, _ = await client.call("GET", "/v1/jobs")
             assert (status, body["error"]["code"]) == (401, "unauthorized")
 
 
-async def test_expiry_holds_while_remembered(world: World, service: ApiService) -> None:
+async def test_expiry_holds_while_remembered(harness: Harness, service: ApiService) -> None:
     """A token that expires while it is remembered is refused from that instant."""
-    token = world.token(expires_at=world.clock.now() + 60_000)
+    token = harness.token(expires_at=harness.clock.now() + 60_000)
     async with Client(f"http://127.0.0.1:{service.port}", token) as client:
         assert (await client.call("GET", "/v1/jobs"))[0] == 200
-        world.clock.ahead_ms = 61_000
+        harness.clock.ahead_ms = 61_000
         assert (await client.call("GET", "/v1/jobs"))[0] == 401
 
 
-async def test_scopes(world: World, service: ApiService) -> None:
+async def test_scopes(harness: Harness, service: ApiService) -> None:
     """A read token cannot change anything, a write token cannot read: 403 (A7)."""
     url = f"http://127.0.0.1:{service.port}"
     async with (
-        Client(url, world.token(scopes=("read",))) as reader,
-        Client(url, world.token(scopes=("write",))) as writer,
+        Client(url, harness.token(scopes=("read",))) as reader,
+        Client(url, harness.token(scopes=("write",))) as writer,
     ):
         created = await writer.create(URL, 60)
         assert (await reader.call("GET", f"/v1/jobs/{created['id']}"))[0] == 200
@@ -125,7 +125,7 @@ async def test_lists_are_an_accounts_own(api: Client, other: Client) -> None:
     assert (status, body["error"]["code"]) == (400, "invalid_cursor")
 
 
-async def test_token_life(world: World, api: Client, service: ApiService) -> None:
+async def test_token_life(harness: Harness, api: Client, service: ApiService) -> None:
     """A token's secret is shown once, it works at once, and revoking it ends it here at once."""
     status, made, headers = await api.call("POST", "/v1/tokens", {"name": "ci", "scopes": ["read"]})
     assert status == 201
@@ -144,11 +144,13 @@ async def test_token_life(world: World, api: Client, service: ApiService) -> Non
     assert (await api.call("DELETE", f"/v1/tokens/{made['id']}"))[0] == 404
 
 
-async def test_revocation_reaches_other_replicas(world: World, api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_revocation_reaches_other_replicas(
+    harness: Harness, api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A replica that did not see the revocation refuses the token once its memory of it is too old."""
     assert auth.CACHE_TTL_S < 5
     monkeypatch.setattr(auth, "CACHE_TTL_S", 0.2)
-    replica = await world.replica()
+    replica = await harness.replica()
     _, made, _ = await api.call("POST", "/v1/tokens", {})
     async with Client(f"http://127.0.0.1:{replica.port}", made["token"]) as client:
         assert (await client.call("GET", "/v1/jobs"))[0] == 200
@@ -159,11 +161,11 @@ async def test_revocation_reaches_other_replicas(world: World, api: Client, monk
 
 
 async def test_an_account_has_no_more_tokens_than_a_list_can_show(
-    world: World, service: ApiService, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One too many is refused, until another is revoked."""
     monkeypatch.setattr("tests.contract.harness.TOKENS_MAX", 2)
-    async with Client(f"http://127.0.0.1:{service.port}", world.token("crowded")) as client:
+    async with Client(f"http://127.0.0.1:{service.port}", harness.token("crowded")) as client:
         _, second, _ = await client.call("POST", "/v1/tokens", {})
         status, body, _ = await client.call("POST", "/v1/tokens", {})
         assert (status, body["error"]["code"]) == (409, "too_many_tokens")
@@ -171,20 +173,20 @@ async def test_an_account_has_no_more_tokens_than_a_list_can_show(
         assert (await client.call("POST", "/v1/tokens", {}))[0] == 201
 
 
-async def test_a_token_cannot_outgrow_itself(world: World, service: ApiService) -> None:
+async def test_a_token_cannot_outgrow_itself(harness: Harness, service: ApiService) -> None:
     """A token without `read` cannot make one that has it."""
-    async with Client(f"http://127.0.0.1:{service.port}", world.token(scopes=("write",))) as writer:
+    async with Client(f"http://127.0.0.1:{service.port}", harness.token(scopes=("write",))) as writer:
         assert (await writer.call("POST", "/v1/tokens", {"scopes": ["write"]}))[0] == 201
         status, body, _ = await writer.call("POST", "/v1/tokens", {})
         assert (status, body["error"]["code"]) == (403, "forbidden")
 
 
-async def test_tokens_are_remembered(api: Client, world: World) -> None:
+async def test_tokens_are_remembered(api: Client, harness: Harness) -> None:
     """Requests in a row cost one look at the tables."""
     for _ in range(20):
         await api.call("GET", "/v1/jobs")
 
-    assert world.tables.token_reads == 1
+    assert harness.tables.token_reads == 1
 
 
 async def test_signing_secret(api: Client, other: Client) -> None:

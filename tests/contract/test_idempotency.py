@@ -9,7 +9,7 @@ import pytest
 
 from libs.log.memory import LOST, REPLY_LOST
 from services.api.service import ApiService
-from tests.contract.harness import World
+from tests.contract.harness import Harness
 from tests.fakes.running.topologies import Client, in_seconds
 
 pytestmark = pytest.mark.everywhere("kafka")
@@ -21,7 +21,7 @@ def request(**fields: Any) -> dict[str, Any]:
     return {"url": URL, "scheduled_at": in_seconds(3600), **fields}
 
 
-async def test_repeat(api: Client, world: World) -> None:
+async def test_repeat(api: Client, harness: Harness) -> None:
     """The same key and request again: 201, the first job's body, Idempotent-Replayed, one job."""
     body = request(idempotency_key="k", max_retries=2)
     first = await api.call("POST", "/v1/jobs", body)
@@ -31,8 +31,8 @@ async def test_repeat(api: Client, world: World) -> None:
     assert first[1] == again[1]
     assert "Idempotent-Replayed" not in first[2]
     assert again[2]["Idempotent-Replayed"] == "true"
-    await world.caught_up()
-    assert len(world.tables.jobs) == 1
+    await harness.caught_up()
+    assert len(harness.tables.jobs) == 1
     assert (await api.job(first[1]["id"]))["idempotency_key"] == "k"
 
 
@@ -74,37 +74,37 @@ async def test_keys_are_an_accounts_own(api: Client, other: Client) -> None:
     assert (await api.call("POST", "/v1/jobs", body))[1]["id"] != (await other.call("POST", "/v1/jobs", body))[1]["id"]
 
 
-async def test_repeat_after_the_instant(api: Client, world: World) -> None:
+async def test_repeat_after_the_instant(api: Client, harness: Harness) -> None:
     """A repeat is answered after scheduled_at has passed; a first request with a past instant is refused and takes no key."""
     body = request(idempotency_key="k")
     _, first, _ = await api.call("POST", "/v1/jobs", body)
-    world.clock.ahead_ms = 7_200_000
+    harness.clock.ahead_ms = 7_200_000
 
     assert (await api.call("POST", "/v1/jobs", body))[:2] == (201, first)
     status, refused, _ = await api.call("POST", "/v1/jobs", request(idempotency_key="new"))
     assert (status, refused["error"]["code"]) == (400, "invalid_scheduled_at")
-    assert ("default", "new") not in world.tables.keys
+    assert ("default", "new") not in harness.tables.keys
 
 
 @pytest.mark.parametrize("fate", [LOST, REPLY_LOST])
-async def test_append_failed(api: Client, world: World, fate: Any) -> None:
+async def test_append_failed(api: Client, harness: Harness, fate: Any) -> None:
     """After a failed append (503) the same request makes the one job, whether the first append landed or not."""
     body = request(idempotency_key="k")
-    world.faults.plan(fate)
+    harness.faults.plan(fate)
     status, refused, headers = await api.call("POST", "/v1/jobs", body)
     assert (status, refused["error"]["code"]) == (503, "unavailable")
     assert headers["Retry-After"] == "1"
 
     status, job, _ = await api.call("POST", "/v1/jobs", body)
     assert status == 201
-    await world.caught_up()
-    assert list(world.tables.jobs) == [job["id"]]
+    await harness.caught_up()
+    assert list(harness.tables.jobs) == [job["id"]]
     assert (await api.job(job["id"]))["created_at"] == job["created_at"]
 
 
-async def test_concurrent_on_two_replicas(api: Client, world: World) -> None:
+async def test_concurrent_on_two_replicas(api: Client, harness: Harness) -> None:
     """100 posts at once over two replicas with one key: one job, one body; one that differs is 409 (C1)."""
-    replica = await world.replica()
+    replica = await harness.replica()
     body = request(idempotency_key="k")
     async with Client(f"http://127.0.0.1:{replica.port}", api.token) as second:
         answers = await asyncio.gather(*[(api, second)[n % 2].call("POST", "/v1/jobs", body) for n in range(100)])
@@ -114,11 +114,11 @@ async def test_concurrent_on_two_replicas(api: Client, world: World) -> None:
     assert len({job["id"] for _, job, _ in answers}) == 1
     assert sum("Idempotent-Replayed" not in headers for _, _, headers in answers) == 1
     assert status == 409
-    await world.caught_up()
-    assert len(world.tables.jobs) == 1
+    await harness.caught_up()
+    assert len(harness.tables.jobs) == 1
 
 
-async def test_batch(api: Client, world: World) -> None:
+async def test_batch(api: Client, harness: Harness) -> None:
     """A batch answers 200 in order; each item is accepted or refused on its own."""
     items = [
         request(),
@@ -140,18 +140,18 @@ async def test_batch(api: Client, world: World) -> None:
     for index in (0, 2):
         job = await api.job(results[index]["job"]["id"])
         assert {name: job[name] for name in results[index]["job"]} == results[index]["job"]
-    await world.caught_up()
-    assert len(world.tables.jobs) == 2
+    await harness.caught_up()
+    assert len(harness.tables.jobs) == 2
 
 
-async def test_batch_of_a_thousand(api: Client, world: World) -> None:
+async def test_batch_of_a_thousand(api: Client, harness: Harness) -> None:
     """A thousand jobs fit in one batch, each with an id of its own, listed in their order; one more does not."""
     items = [request() for _ in range(1001)]
     status, answer, _ = await api.call("POST", "/v1/jobs/batch", {"jobs": items[:1000]})
     assert status == 200
     assert len({result["job"]["id"] for result in answer["results"]}) == 1000
-    await world.caught_up()
-    assert len(world.tables.jobs) == 1000
+    await harness.caught_up()
+    assert len(harness.tables.jobs) == 1000
     _, page, _ = await api.call("GET", "/v1/jobs?limit=100")
     assert [job["id"] for job in page["jobs"]] == [r["job"]["id"] for r in reversed(answer["results"])][:100]
 
@@ -159,7 +159,7 @@ async def test_batch_of_a_thousand(api: Client, world: World) -> None:
     assert (status, refused["error"]["code"]) == (400, "invalid_jobs")
 
 
-async def test_batch_keys(api: Client, world: World) -> None:
+async def test_batch_keys(api: Client, harness: Harness) -> None:
     """Keys hold per item: repeated in the batch, from before, and for another request."""
     kept = request(idempotency_key="old")
     _, old, _ = await api.call("POST", "/v1/jobs", kept)
@@ -173,20 +173,20 @@ async def test_batch_keys(api: Client, world: World) -> None:
         assert results[2]["error"]["code"] == "idempotency_key_reused"
         assert results[3] == {"job": old}
         assert results[4]["error"]["code"] == "idempotency_key_reused"
-    await world.caught_up()
-    assert len(world.tables.jobs) == 4  # old, new, and one without a key per batch
+    await harness.caught_up()
+    assert len(harness.tables.jobs) == 4  # old, new, and one without a key per batch
 
 
-async def test_batch_append_failed(api: Client, world: World) -> None:
+async def test_batch_append_failed(api: Client, harness: Harness) -> None:
     """A batch whose append fails is 503 as a whole; repeated with keys it makes each job once."""
     items = [request(idempotency_key=f"k{n}") for n in range(20)]
-    world.faults.plan(LOST)
+    harness.faults.plan(LOST)
     assert (await api.call("POST", "/v1/jobs/batch", {"jobs": items}))[0] == 503
 
     status, answer, _ = await api.call("POST", "/v1/jobs/batch", {"jobs": items})
     assert status == 200
-    await world.caught_up()
-    assert set(world.tables.jobs) == {result["job"]["id"] for result in answer["results"]}
+    await harness.caught_up()
+    assert set(harness.tables.jobs) == {result["job"]["id"] for result in answer["results"]}
 
 
 async def test_batch_header_key(api: Client) -> None:
@@ -197,15 +197,15 @@ async def test_batch_header_key(api: Client) -> None:
     assert (status, refused["error"]["code"]) == (400, "invalid_idempotency_key")
 
 
-async def test_client_gone(api: Client, world: World, service: ApiService) -> None:
+async def test_client_gone(api: Client, harness: Harness, service: ApiService) -> None:
     """A caller that hangs up while its POST is under way, and repeats it with its key, has one job (C5)."""
     body = request(idempotency_key="k")
     call = asyncio.create_task(api.call("POST", "/v1/jobs", body))
-    await world.tables.reserved.wait()
+    await harness.tables.reserved.wait()
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
 
     status, job, _ = await api.call("POST", "/v1/jobs", body)
     assert status == 201
-    await world.caught_up()
-    assert list(world.tables.jobs) == [job["id"]]
+    await harness.caught_up()
+    assert list(harness.tables.jobs) == [job["id"]]

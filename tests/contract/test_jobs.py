@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.contract.harness import World
+from tests.contract.harness import Harness
 from tests.fakes.running.topologies import Client, in_seconds
 
 pytestmark = pytest.mark.everywhere
@@ -82,18 +82,18 @@ async def test_cancel(api: Client) -> None:
     assert (await api.call("DELETE", f"/v1/jobs/{created['id']}"))[0] == 204
 
 
-async def test_cancel_after_the_first_attempt(api: Client, world: World) -> None:
+async def test_cancel_after_the_first_attempt(api: Client, harness: Harness) -> None:
     """Once the first attempt is admitted a cancel is 409 for good, also while the job waits for a retry."""
     created = await api.create(URL, 3600, max_retries=1)
     path = f"/v1/jobs/{created['id']}"
-    await world.fire(created["id"])
+    await harness.fire(created["id"])
 
     for _ in range(2):
         status, body, _ = await api.call("DELETE", path)
         assert (status, body["error"]["code"]) == (409, "job_already_fired")
         assert (await api.job(created["id"]))["status"] == "running"
         if (await api.job(created["id"]))["last_status_code"] is None:
-            await world.finish(created["id"], ok=False, status_code=500, error="HTTP 500")
+            await harness.finish(created["id"], ok=False, status_code=500, error="HTTP 500")
 
     job = await api.job(created["id"])
     assert job["execution_count"] == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from libs.events.ids import partition_of
-from tests.contract.harness import World
+from tests.contract.harness import Harness
 from tests.fakes.running.topologies import Client
 
 URL = "https://example.com/x"
@@ -63,7 +63,7 @@ async def test_stable_while_jobs_arrive(api: Client) -> None:
     assert before <= set(seen)
 
 
-async def test_status_filter(api: Client, world: World) -> None:
+async def test_status_filter(api: Client, harness: Harness) -> None:
     """Each of the five statuses lists exactly its jobs; the filter goes with the pages."""
     ids = {
         name: [(await api.create(URL, 60))["id"] for _ in range(2)]
@@ -71,9 +71,9 @@ async def test_status_filter(api: Client, world: World) -> None:
     }
     for name in ("running", "success", "failed"):
         for job_id in ids[name]:
-            await world.fire(job_id)
+            await harness.fire(job_id)
             if name != "running":
-                await world.finish(job_id, ok=name == "success", status_code=200 if name == "success" else 500)
+                await harness.finish(job_id, ok=name == "success", status_code=200 if name == "success" else 500)
     for job_id in ids["cancelled"]:
         await api.call("DELETE", f"/v1/jobs/{job_id}")
 
@@ -120,9 +120,9 @@ async def test_a_cursor_belongs_to_its_list(api: Client) -> None:
     assert (await api.call("GET", f"/v1/jobs?cursor={cursor}&limit=100"))[0] == 200
 
 
-async def test_read_your_writes_on_every_replica(api: Client, world: World) -> None:
+async def test_read_your_writes_on_every_replica(api: Client, harness: Harness) -> None:
     """GET, list and DELETE on another replica straight after a 201 see the job, in every partition (C4)."""
-    replica = await world.replica()
+    replica = await harness.replica()
     partitions = set()
     async with Client(f"http://127.0.0.1:{replica.port}", api.token) as second:
         for number in range(60):

@@ -11,7 +11,7 @@ import structlog
 
 from services.api.http import request_body, server
 from services.api.service import ApiService
-from tests.contract.harness import World
+from tests.contract.harness import Harness
 from tests.contract.raw import RawConnection, exchange
 from tests.fakes.running.topologies import Client, in_seconds
 
@@ -97,16 +97,16 @@ async def test_allow(api: Client) -> None:
 @pytest.mark.parametrize(
     "path", ["/v1/jobs/%00", "/v1/jobs/%ff", "/v1/jobs/job_%30" + "0" * 25, "/v1/schedules/..%2f", "/v1/tokens/'"]
 )
-async def test_odd_ids(world: World, service: ApiService, path: str) -> None:
+async def test_odd_ids(harness: Harness, service: ApiService, path: str) -> None:
     """Odd bytes in an id are a missing id, never a 500 (P7, B9)."""
-    request = f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {world.token()}\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {harness.token()}\r\n\r\n".encode()
 
     assert (await exchange(service.port, request)).status in (404, 405)
 
 
-async def test_bodies(world: World, service: ApiService) -> None:
+async def test_bodies(harness: Harness, service: ApiService) -> None:
     """Type, coding, size and shape of a body are judged in the error shape (B18)."""
-    token = world.token()
+    token = harness.token()
     job = json.dumps({"url": "https://example.com/", "scheduled_at": in_seconds(60)}).encode()
     long = b'{"url":"' + b"x" * request_body.BODY_MAX + b'"}'
     for data, status, code in (
@@ -144,9 +144,9 @@ async def test_absolute_form(service: ApiService, origin: str) -> None:
         assert (path, answer.status) == (path, status)
 
 
-async def test_chunked_and_expect(world: World, service: ApiService) -> None:
+async def test_chunked_and_expect(harness: Harness, service: ApiService) -> None:
     """A chunked body is read to its end, and `Expect: 100-continue` is answered before the body is sent."""
-    token = world.token()
+    token = harness.token()
     job = json.dumps({"url": "https://example.com/", "scheduled_at": in_seconds(60)}).encode()
     chunks = b"".join(f"{len(job[i : i + 9]):x}\r\n".encode() + job[i : i + 9] + b"\r\n" for i in range(0, len(job), 9))
     answer = await exchange(service.port, post(token, chunks + b"0\r\n\r\n", "Transfer-Encoding: chunked"))
@@ -162,10 +162,10 @@ async def test_chunked_and_expect(world: World, service: ApiService) -> None:
     await connection.close()
 
 
-async def test_endless_chunks(world: World, service: ApiService) -> None:
+async def test_endless_chunks(harness: Harness, service: ApiService) -> None:
     """A chunked body without end is refused once it is too long, and the connection closed."""
     connection = await RawConnection.open(service.port)
-    connection.send(post(world.token(), b"", "Transfer-Encoding: chunked"))
+    connection.send(post(harness.token(), b"", "Transfer-Encoding: chunked"))
     chunk = b"10000\r\n" + b" " * 65_536 + b"\r\n"
     for _ in range(17):
         connection.send(chunk)
@@ -196,24 +196,24 @@ async def test_silence(hasty: None, service: ApiService, beginning: bytes) -> No
     await connection.close()
 
 
-async def test_half_a_body(hasty: None, world: World, service: ApiService) -> None:
+async def test_half_a_body(hasty: None, harness: Harness, service: ApiService) -> None:
     """A body that does not come is answered 408 in time, and the connection closed (P3)."""
-    answer = await exchange(service.port, post(world.token(), b'{"url"', "Content-Length: 500"))
+    answer = await exchange(service.port, post(harness.token(), b'{"url"', "Content-Length: 500"))
 
     assert (answer.status, answer.code, answer.closed) == (408, "request_timeout", True)
 
 
-async def test_hanging_up_is_no_fault(world: World, service: ApiService) -> None:
+async def test_hanging_up_is_no_fault(harness: Harness, service: ApiService) -> None:
     """A peer that hangs up in the middle of its body leaves no error in the log."""
     answered = asyncio.Event()
 
     def observe(_route: str, _method: str, _status: int, _seconds: float) -> None:
         answered.set()
 
-    replica = await world.replica(observe=observe)
+    replica = await harness.replica(observe=observe)
     with structlog.testing.capture_logs() as lines:
         connection = await RawConnection.open(replica.port)
-        connection.send(post(world.token(), b'{"url"', "Content-Length: 500"))
+        connection.send(post(harness.token(), b'{"url"', "Content-Length: 500"))
         await connection.writer.drain()
         await connection.close()
         await asyncio.wait_for(answered.wait(), 5)
@@ -256,9 +256,9 @@ async def test_pipelined(service: ApiService) -> None:
     await connection.close()
 
 
-async def test_too_many_connections(world: World) -> None:
+async def test_too_many_connections(harness: Harness) -> None:
     """A connection beyond the limit is told 503 and closed; when one ends there is room again."""
-    service = await world.replica(connections_max=2)
+    service = await harness.replica(connections_max=2)
     taken = [await RawConnection.open(service.port) for _ in range(2)]
     for connection in taken:
         connection.send(b"GET /v1/a HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -275,10 +275,10 @@ async def test_too_many_connections(world: World) -> None:
         pass
 
 
-async def test_head_and_versions(world: World, service: ApiService) -> None:
+async def test_head_and_versions(harness: Harness, service: ApiService) -> None:
     """HEAD is answered as GET without a body; HTTP/1.0 closes unless asked to keep alive; Date is there."""
     connection = await RawConnection.open(service.port)
-    connection.send(f"HEAD /v1/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {world.token()}\r\n\r\n".encode())
+    connection.send(f"HEAD /v1/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {harness.token()}\r\n\r\n".encode())
     answer = await connection.answer(has_body=False)
     assert answer.status == 200
     assert int(answer.headers["content-length"]) > 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.harness import World
+from tests.contract.harness import Harness
 from tests.fakes.running.topologies import Client
 
 pytestmark = pytest.mark.everywhere("kafka")
@@ -78,7 +78,7 @@ async def test_delete(api: Client) -> None:
     assert (await api.call("GET", "/v1/schedules"))[1]["schedules"] == []
 
 
-async def test_pause_and_resume(api: Client, world: World) -> None:
+async def test_pause_and_resume(api: Client, harness: Harness) -> None:
     """A paused schedule has no next run; resumed, it runs next after now; repeating either changes nothing."""
     schedule = await create(api)
     path = f"/v1/schedules/{schedule['id']}"
@@ -86,7 +86,7 @@ async def test_pause_and_resume(api: Client, world: World) -> None:
     for _ in range(2):
         status, paused, _ = await api.call("POST", path + "/pause")
         assert (status, paused["status"], paused["next_run_at"]) == (200, "paused", None)
-    world.clock.ahead_ms = 30 * 86_400_000
+    harness.clock.ahead_ms = 30 * 86_400_000
     for _ in range(2):
         status, resumed, _ = await api.call("POST", path + "/resume")
         assert (status, resumed["status"]) == (200, "active")
@@ -95,13 +95,13 @@ async def test_pause_and_resume(api: Client, world: World) -> None:
     assert (await api.call("POST", path + "/pause", {"for": "ever"}))[0] == 400
 
 
-async def test_spawned_jobs(api: Client, world: World) -> None:
+async def test_spawned_jobs(api: Client, harness: Harness) -> None:
     """A schedule's jobs are listed under it, carry its id, and inherit what it asks for."""
     schedule = await create(
         api, cron="* * * * *", headers={"A": "1"}, max_retries=4, webhook_url="https://example.com/w"
     )
     await create(api)
-    jobs = [await world.tick(schedule["id"]) for _ in range(3)]
+    jobs = [await harness.tick(schedule["id"]) for _ in range(3)]
 
     status, listed, _ = await api.call("GET", f"/v1/schedules/{schedule['id']}/jobs?limit=2")
     _, rest, _ = await api.call("GET", f"/v1/schedules/{schedule['id']}/jobs?cursor={listed['next_cursor']}")
@@ -117,9 +117,9 @@ async def test_spawned_jobs(api: Client, world: World) -> None:
     assert [event["type"] for event in timeline["events"]] == ["schedule.ticked"]
 
 
-async def test_listed_at_once_on_another_replica(api: Client, world: World) -> None:
+async def test_listed_at_once_on_another_replica(api: Client, harness: Harness) -> None:
     """A schedule is seen by every replica straight after its 201, and gone straight after its 204."""
-    replica = await world.replica()
+    replica = await harness.replica()
     async with Client(f"http://127.0.0.1:{replica.port}", api.token) as second:
         for _ in range(20):
             schedule = await create(api)

@@ -29,7 +29,7 @@ from schemathesis.specs.openapi.checks import (
 
 from services.api.contract.instants import render_instant
 from services.api.contract.openapi import document
-from tests.contract.harness import World
+from tests.contract.harness import Harness
 
 CHECKS = [
     not_a_server_error,
@@ -57,15 +57,15 @@ def running() -> Iterator[tuple[str, str]]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
 
-    async def start() -> tuple[World, str, str]:
-        world = World()
-        await world.start()
-        service = await world.replica()
-        return world, f"http://127.0.0.1:{service.port}", world.token()
+    async def start() -> tuple[Harness, str, str]:
+        harness = Harness()
+        await harness.start()
+        service = await harness.replica()
+        return harness, f"http://127.0.0.1:{service.port}", harness.token()
 
-    world, url, token = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    harness, url, token = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
     yield url, token
-    asyncio.run_coroutine_threadsafe(world.stop(), loop).result(20)
+    asyncio.run_coroutine_threadsafe(harness.stop(), loop).result(20)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
     loop.close()

@@ -16,7 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 PATIENT = (
     "architecture/",
     "chaos/test_checker.py",
-    "chaos/test_crash_points.py",  # the rig notes when the machine stood still
+    "chaos/test_crash_points.py",  # the harness notes when the machine stood still
     "chaos/test_report.py",
     "conformance/",
     "deploy/",

@@ -18,8 +18,8 @@ from libs.runtime.telemetry.metrics import Metrics
 from libs.store.errors import StoreUnavailable
 from libs.store.health.installation_status import InstallationStatus
 from services.process.vitals import LOOK_EVERY_MS, Behind, Role, Standing, Vitals
-from tests.simulation.dispatcher import harness as dispatcher_world
-from tests.simulation.webhooks import harness as webhooks_world
+from tests.simulation.dispatcher import harness as dispatcher_harness
+from tests.simulation.webhooks import harness as webhooks_harness
 
 MINUTE_MS = 60_000
 
@@ -62,7 +62,7 @@ class Database:
         )
 
 
-class World:
+class Harness:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.faults = Faults()
@@ -100,8 +100,8 @@ class World:
 
 
 @asynccontextmanager
-async def world() -> AsyncIterator[World]:
-    made = World()
+async def harness() -> AsyncIterator[Harness]:
+    made = Harness()
     await made.log.start()
     await made.vitals.start()
     await made.clock.settle()
@@ -114,7 +114,7 @@ async def world() -> AsyncIterator[World]:
 
 async def test_an_idle_fliq_is_ready() -> None:
     """Nothing to do for an hour is progress."""
-    async with world() as w:
+    async with harness() as w:
         await w.pass_(10 * MINUTE_MS)
         assert w.reasons == []
         assert w.shown("fliq_log_up") == w.shown("fliq_database_up") == 1
@@ -122,7 +122,7 @@ async def test_an_idle_fliq_is_ready() -> None:
 
 async def test_a_log_that_is_gone_is_said_within_a_minute() -> None:
     """The log stopped: unready, and ready again as soon as it answers."""
-    async with world() as w:
+    async with harness() as w:
         await w.log.stop()
         await w.pass_(MINUTE_MS)
         assert w.reasons[0].startswith("the log has not answered for")
@@ -154,7 +154,7 @@ async def test_a_partition_that_does_not_answer_is_not_the_log() -> None:
 
 async def test_a_reader_that_stands_is_said_within_a_minute() -> None:
     """A loop that hangs is found by what it does not do, and named with partition and position."""
-    async with world() as w:
+    async with harness() as w:
         w.reader.at = {0: -1}
         await w.write()
         w.database.position = 0
@@ -169,7 +169,7 @@ async def test_a_reader_that_stands_is_said_within_a_minute() -> None:
 
 async def test_a_slow_reader_is_ready() -> None:
     """Behind, but going on: a record in each look."""
-    async with world() as w:
+    async with harness() as w:
         for _ in range(40):
             await w.write()
         for position in range(24):
@@ -183,7 +183,7 @@ async def test_a_slow_reader_is_ready() -> None:
 
 async def test_a_reader_that_waits_on_purpose_is_ready() -> None:
     """No room for more work: it shows no positions, and stands not."""
-    async with world() as w:
+    async with harness() as w:
         await w.write()
         w.database.position = 0
         w.reader.at = {}
@@ -193,7 +193,7 @@ async def test_a_reader_that_waits_on_purpose_is_ready() -> None:
 
 async def test_tables_that_stand_are_said_within_a_minute() -> None:
     """A flusher that hangs while the owner folds on: the tables of an owned partition do not move."""
-    async with world() as w:
+    async with harness() as w:
         await w.write()
         w.reader.at = {0: 0}
         await w.pass_(MINUTE_MS)
@@ -203,7 +203,7 @@ async def test_tables_that_stand_are_said_within_a_minute() -> None:
 
 async def test_tables_of_others_are_not_our_trouble() -> None:
     """A process that owns nothing stays ready when the tables stand."""
-    async with world() as w:
+    async with harness() as w:
         await w.write()
         w.reader.at = {}
         w.reader.held = {}
@@ -213,7 +213,7 @@ async def test_tables_of_others_are_not_our_trouble() -> None:
 
 async def test_leases_that_are_not_renewed_are_said_within_a_minute() -> None:
     """A keeper whose loop hangs holds leases that it cannot rely on."""
-    async with world() as w:
+    async with harness() as w:
         w.reader.is_certain = False
         await w.pass_(MINUTE_MS)
         assert [reason[:35] for reason in w.reasons] == ["scheduler: the lease of partition 0"]
@@ -225,7 +225,7 @@ async def test_leases_that_are_not_renewed_are_said_within_a_minute() -> None:
 @pytest.mark.parametrize("how", ["failing"])
 async def test_a_database_that_is_gone_is_shown(how: str) -> None:
     """The gauge says so; `/readyz` asks the database by itself."""
-    async with world() as w:
+    async with harness() as w:
         setattr(w.database, how, True)
         await w.pass_(MINUTE_MS)
         assert w.shown("fliq_database_up") == 0
@@ -236,7 +236,7 @@ async def test_a_database_that_is_gone_is_shown(how: str) -> None:
 
 async def test_looks_that_hang_are_said_within_a_minute() -> None:
     """Who watches the watcher: when nobody has looked, that is the reason."""
-    async with world() as w:
+    async with harness() as w:
         w.database.hanging = True
         await w.pass_(MINUTE_MS)
         assert w.reasons
@@ -245,7 +245,7 @@ async def test_looks_that_hang_are_said_within_a_minute() -> None:
 
 async def test_the_oldest_due_job_and_unserved_partitions_are_shown() -> None:
     """What nobody decides ages in sight of everybody."""
-    async with world() as w:
+    async with harness() as w:
         w.database.oldest_due_at = w.clock.now()
         await w.pass_(20_000)
         assert w.shown("fliq_oldest_due_age_seconds") == 20
@@ -255,7 +255,7 @@ async def test_the_oldest_due_job_and_unserved_partitions_are_shown() -> None:
 
 async def test_appends_are_measured() -> None:
     """Durations of those that succeed; the others are counted by what their caller learns."""
-    async with world() as w:
+    async with harness() as w:
         await w.write()
         w.faults.plan(LOST)
         with pytest.raises(AppendFailed):
@@ -310,7 +310,7 @@ class StuckLog:
 
 async def test_a_real_dispatcher_that_hangs_is_said_within_a_minute() -> None:
     """Its loop waits for an answer that never comes; idle before that, it was ready."""
-    async with dispatcher_world.world() as w:
+    async with dispatcher_harness.harness() as w:
         log = StuckLog(w.log)
         w.log = log  # type: ignore[assignment]
         w.dispatcher = w.new_dispatcher()
@@ -329,7 +329,7 @@ async def test_a_real_dispatcher_that_hangs_is_said_within_a_minute() -> None:
 
 async def test_a_real_webhooks_service_that_hangs_is_said_within_a_minute() -> None:
     """As above."""
-    async with webhooks_world.world() as w:
+    async with webhooks_harness.harness() as w:
         log = StuckLog(w.log)
         w.log = log  # type: ignore[assignment]
         w.service = w.new_service()

@@ -40,7 +40,7 @@ SPEC = Spec(
 )
 
 
-class Bench:
+class Harness:
     """Log, tables, secrets, progress and client in one, with nothing behind them."""
 
     def __init__(self, count: int, fire_at: int) -> None:
@@ -102,13 +102,13 @@ CLOCK = SystemClock()
 
 async def measure(count: int) -> float:
     """Return the CPU microseconds per attempt of one round."""
-    bench = Bench(count, CLOCK.now() + 100)
+    harness = Harness(count, CLOCK.now() + 100)
     service = DispatcherService(
-        event_log=bench,  # type: ignore[arg-type]
-        tables=bench,
-        progress=bench,
-        secrets=bench,
-        egress=bench,
+        event_log=harness,  # type: ignore[arg-type]
+        tables=harness,
+        progress=harness,
+        secrets=harness,
+        egress=harness,
         clock=CLOCK,
         meter=DispatcherMetrics(Metrics(version="bench")),
         version="bench",
@@ -121,7 +121,7 @@ async def measure(count: int) -> float:
     await service.start()
     await keeper.give()
     async with asyncio.timeout(60):
-        await bench.all_finished.wait()
+        await harness.all_finished.wait()
     used_s = time.process_time() - began_s
     await service.stop()
     return used_s / count * 1e6

@@ -90,7 +90,7 @@ def ends(job: JobScheduled) -> tuple[Event, Event]:
     return finished, end
 
 
-class Bench:
+class Harness:
     """Ledgers, a projector and the clocks."""
 
     def __init__(self, pool: Any, batch: int) -> None:
@@ -158,12 +158,12 @@ async def measure(dsn: str, jobs: int, batch: int) -> None:
     await migrate(dsn, PARTITIONS)
     pool = await open_pool(dsn, name="bench", size=3)
     await pool.execute("UPDATE progress SET lease_nonce = 'bench'")
-    bench = Bench(pool, batch)
+    harness = Harness(pool, batch)
     asked = [scheduled(number) for number in range(jobs)]
     parts = [number % PARTITIONS for number in range(jobs)]
-    await bench.phase("created", [(job,) for job in asked], parts)
-    await bench.phase("due", [(due(job),) for job in asked], parts)
-    await bench.phase("ended", [ends(job) for job in asked], parts)
+    await harness.phase("created", [(job,) for job in asked], parts)
+    await harness.phase("due", [(due(job),) for job in asked], parts)
+    await harness.phase("ended", [ends(job) for job in asked], parts)
     done = await pool.fetchval("SELECT count(*) FROM jobs WHERE status = $1", JobStatus.COMPLETED)
     assert done == jobs, f"{done} of {jobs} ended"
     for row in await pool.fetch(
@@ -172,7 +172,7 @@ async def measure(dsn: str, jobs: int, batch: int) -> None:
     ):
         print("  ", dict(row))
     print(f"   spec: {len(msgspec.json.encode(SPEC))} bytes")
-    await bench.projector.close()
+    await harness.projector.close()
     await pool.close()
 
 

@@ -1,4 +1,4 @@
-"""A migrated database per test, and a small bench: pool, tables, projector, and a way to fold events into them."""
+"""A migrated database per test, and a harness on it: pool, tables, projector, and a way to fold events into them."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,7 +20,7 @@ PARTITIONS = 4
 NONCE = "nonce-of-the-test"
 
 
-class Bench:
+class Harness:
     """The store of one test, with leases on all partitions."""
 
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
@@ -60,11 +60,11 @@ async def store_dsn(pg_dsn_of: Databases) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def bench(store_dsn: str) -> AsyncIterator[Bench]:
-    """A bench on a fresh database."""
+async def harness(store_dsn: str) -> AsyncIterator[Harness]:
+    """A harness on a fresh database."""
     pool = await open_pool(store_dsn, name="test", size=6)
     await pool.execute("UPDATE progress SET lease_nonce = $1", NONCE)
-    made = Bench(pool)
+    made = Harness(pool)
     yield made
     await made.watch.stop()
     await made.projector.close()

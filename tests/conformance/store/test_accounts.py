@@ -7,16 +7,16 @@ import pytest
 from libs.events.ids import new_job_id
 from libs.store.control.accounts import Accounts, Token
 from libs.store.control.idempotency import IdempotencyKeys, Reservation
-from tests.conformance.store.conftest import Bench
+from tests.conformance.store.conftest import Harness
 
 NOW = 1_790_000_000_123
 TOKEN = Token("tok_1", "acme", "ci", frozenset({"read", "write"}), "abcd", NOW, NOW + 1)
 
 
 @pytest.fixture
-async def accounts(bench: Bench) -> Accounts:
+async def accounts(harness: Harness) -> Accounts:
     """The control plane with account `acme`, whose current signing secret is `one`."""
-    made = Accounts(bench.pool)
+    made = Accounts(harness.pool)
     await made.ensure_account("acme", "one")
     return made
 
@@ -81,7 +81,7 @@ async def test_of_processes_that_start_together_one_makes_the_first_token(accoun
     assert len(await accounts.tokens("acme")) == 1
 
 
-async def test_old_and_new_secret_sign_until_the_overlap_ends(accounts: Accounts, bench: Bench) -> None:
+async def test_old_and_new_secret_sign_until_the_overlap_ends(accounts: Accounts, harness: Harness) -> None:
     """After a rotation both are valid, the new one first; when its time has passed the old one is gone."""
     await accounts.ensure_account("acme", "ignored: there is a current one")
     await accounts.ensure_account("other", "theirs")
@@ -89,7 +89,7 @@ async def test_old_and_new_secret_sign_until_the_overlap_ends(accounts: Accounts
     await accounts.rotate_signing_secret("acme", "two")
     await accounts.rotate_signing_secret("acme", "three")
     assert await accounts.signing_secrets(["acme", "other"]) == {"acme": ("three", "two", "one"), "other": ("theirs",)}
-    await bench.pool.execute("UPDATE signing_secrets SET expires_at = now() WHERE secret = 'one'")
+    await harness.pool.execute("UPDATE signing_secrets SET expires_at = now() WHERE secret = 'one'")
     assert await accounts.signing_secrets(["acme"]) == {"acme": ("three", "two")}
 
 
@@ -99,12 +99,12 @@ async def test_rotations_at_once_leave_one_current_secret(accounts: Accounts) ->
     assert sorted((await accounts.signing_secrets(["acme"]))["acme"]) == ["one", "r0", "r1", "r2", "r3", "r4"]
 
 
-async def test_an_account_has_no_more_secrets_than_a_call_can_bear(accounts: Accounts, bench: Bench) -> None:
+async def test_an_account_has_no_more_secrets_than_a_call_can_bear(accounts: Accounts, harness: Harness) -> None:
     """However many rotate at once, ten sign; when the time of one is over there is room for another."""
     done = await asyncio.gather(*(accounts.rotate_signing_secret("acme", f"r{n}") for n in range(15)))
     assert sum(done) == 9
     assert len((await accounts.signing_secrets(["acme"]))["acme"]) == 10
-    await bench.pool.execute("UPDATE signing_secrets SET expires_at = now() WHERE secret = 'one'")
+    await harness.pool.execute("UPDATE signing_secrets SET expires_at = now() WHERE secret = 'one'")
     assert await accounts.rotate_signing_secret("acme", "late")
     assert (await accounts.signing_secrets(["acme"]))["acme"][0] == "late"
 
@@ -117,9 +117,9 @@ async def test_the_installations_secrets_are_drawn_once(accounts: Accounts) -> N
     assert await accounts.instance_secret("cursor") != values[0]
 
 
-async def test_of_fifty_who_reserve_one_key_one_wins(bench: Bench) -> None:
+async def test_of_fifty_who_reserve_one_key_one_wins(harness: Harness) -> None:
     """All hear of the same job; exactly one took the key."""
-    keys = IdempotencyKeys(bench.pool)
+    keys = IdempotencyKeys(harness.pool)
     ids = [new_job_id(NOW, 0, number.to_bytes(8, "big")) for number in range(50)]
     held = await asyncio.gather(*(keys.reserve("acme", "k", bytes([n]), ids[n], NOW + n) for n in range(50)))
     winners = [reservation for reservation in held if reservation.is_new]
@@ -131,9 +131,9 @@ async def test_of_fifty_who_reserve_one_key_one_wins(bench: Bench) -> None:
     }
 
 
-async def test_a_key_belongs_to_its_account(bench: Bench) -> None:
+async def test_a_key_belongs_to_its_account(harness: Harness) -> None:
     """The same key in two accounts stands for two jobs; looking does not take."""
-    keys = IdempotencyKeys(bench.pool)
+    keys = IdempotencyKeys(harness.pool)
     first, second = (new_job_id(NOW, 0, bytes([0] * 7 + [n])) for n in (1, 2))
     assert await keys.reservation("acme", "k") is None
     assert (await keys.reserve("acme", "k", b"h", first, NOW)).is_new

@@ -18,7 +18,7 @@ from libs.events import (
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
 from libs.store.projection import flush_sql
 from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
-from tests.conformance.store.conftest import NONCE, Bench
+from tests.conformance.store.conftest import NONCE, Harness
 
 NOW = 1_790_000_000_000
 SPEC = Spec(url="https://example.com/", headers={"x": "y"}, body="é", webhook_url="https://example.com/hook")
@@ -61,41 +61,41 @@ def finished(scheduled: JobScheduled, attempt: int = 1) -> AttemptFinished:
     )
 
 
-async def test_a_job_goes_through_its_life_flush_by_flush(bench: Bench) -> None:
+async def test_a_job_goes_through_its_life_flush_by_flush(harness: Harness) -> None:
     """After each flush the row is the folded state, and the position is the last record's."""
     first = scheduled(0)
     end = JobFinished(
         job_id=first.job_id, account="acme", at=NOW + 1300, status="completed", attempt=1, status_code=200
     )
     for position, event in enumerate((first, due(first), finished(first), end)):
-        await bench.write(0, event)
-        jobs, _ = await bench.tables.load(0, [first.job_id])
-        assert jobs == [bench.ledgers[0].jobs[first.job_id]]
-        assert await bench.tables.progress(0) == (position, Claim(1, "claimclaim"))
-    rows = await bench.tables.all_rows(0)
+        await harness.write(0, event)
+        jobs, _ = await harness.tables.load(0, [first.job_id])
+        assert jobs == [harness.ledgers[0].jobs[first.job_id]]
+        assert await harness.tables.progress(0) == (position, Claim(1, "claimclaim"))
+    rows = await harness.tables.all_rows(0)
     assert rows.executions == {(first.job_id, 1): ExecutionRow(first.job_id, 1, NOW + 1001, True, 200, None, 143)}
     assert rows.usage == {("acme", (NOW + 1000) // 86_400_000): 1}
-    assert await bench.tables.specs([first.job_id]) == {first.job_id: SPEC}
+    assert await harness.tables.specs([first.job_id]) == {first.job_id: SPEC}
 
 
-async def test_a_life_within_one_flush_is_one_row(bench: Bench) -> None:
+async def test_a_life_within_one_flush_is_one_row(harness: Harness) -> None:
     """Created, fired and finished between two flushes, a job is written once, as it ended."""
     first = scheduled(1)
-    await bench.write(1, first, due(first), finished(first))
-    rows = await bench.tables.all_rows(1)
-    assert list(rows.jobs.values()) == [bench.ledgers[1].jobs[first.job_id]]
+    await harness.write(1, first, due(first), finished(first))
+    rows = await harness.tables.all_rows(1)
+    assert list(rows.jobs.values()) == [harness.ledgers[1].jobs[first.job_id]]
     assert rows.executions[first.job_id, 1].ok is True
 
 
-async def test_an_attempt_under_way_has_a_row_without_outcome(bench: Bench) -> None:
+async def test_an_attempt_under_way_has_a_row_without_outcome(harness: Harness) -> None:
     """An execution exists from the admitted due on, also when its outcome is never learned."""
     first = scheduled(0)
-    await bench.write(0, first, due(first))
-    rows = await bench.tables.all_rows(0)
+    await harness.write(0, first, due(first))
+    rows = await harness.tables.all_rows(0)
     assert rows.executions == {(first.job_id, 1): ExecutionRow(first.job_id, 1, first.fire_at)}
 
 
-async def test_schedules_and_their_jobs(bench: Bench) -> None:
+async def test_schedules_and_their_jobs(harness: Harness) -> None:
     """A tick moves the schedule on and creates its job, which shares the schedule's spec."""
     schedule_id = new_schedule_id(NOW, 2, bytes(8))
     created = ScheduleCreated(
@@ -108,53 +108,53 @@ async def test_schedules_and_their_jobs(bench: Bench) -> None:
         job_id=tick_job_id(schedule_id, NOW + 5),
         next_run_at=NOW + 60_005,
     )
-    await bench.write(2, created)
-    await bench.write(2, tick)
-    rows = await bench.tables.all_rows(2)
-    assert rows.schedules == bench.ledgers[2].schedules
-    assert rows.jobs == bench.ledgers[2].jobs
+    await harness.write(2, created)
+    await harness.write(2, tick)
+    rows = await harness.tables.all_rows(2)
+    assert rows.schedules == harness.ledgers[2].schedules
+    assert rows.jobs == harness.ledgers[2].jobs
     assert set(rows.specs) == {schedule_id}
-    assert await bench.tables.load(2, [schedule_id, tick.job_id]) == (
-        list(bench.ledgers[2].jobs.values()),
-        list(bench.ledgers[2].schedules.values()),
+    assert await harness.tables.load(2, [schedule_id, tick.job_id]) == (
+        list(harness.ledgers[2].jobs.values()),
+        list(harness.ledgers[2].schedules.values()),
     )
 
 
-async def test_usage_adds_up_over_flushes(bench: Bench) -> None:
+async def test_usage_adds_up_over_flushes(harness: Harness) -> None:
     """Every admitted attempt counts once, whichever flush brings it."""
     for number in range(1, 4):
         job = scheduled(0, number)
-        await bench.write(0, job, due(job))
-    assert (await bench.tables.all_rows(0)).usage == {("acme", (NOW + 1000) // 86_400_000): 3}
+        await harness.write(0, job, due(job))
+    assert (await harness.tables.all_rows(0)).usage == {("acme", (NOW + 1000) // 86_400_000): 3}
 
 
 @pytest.mark.parametrize("spoil", ["lease", "position"])
-async def test_a_lost_fence_writes_nothing_and_stops_nobody_else(bench: Bench, spoil: str) -> None:
+async def test_a_lost_fence_writes_nothing_and_stops_nobody_else(harness: Harness, spoil: str) -> None:
     """Of the partition whose lease or position is not ours nothing is written; the other partition of the call is."""
-    flushes = [bench.fold(0, scheduled(0)), bench.fold(1, scheduled(1))]
+    flushes = [harness.fold(0, scheduled(0)), harness.fold(1, scheduled(1))]
     if spoil == "lease":
-        await bench.pool.execute("UPDATE progress SET lease_nonce = 'another' WHERE part = 0")
+        await harness.pool.execute("UPDATE progress SET lease_nonce = 'another' WHERE part = 0")
     else:
-        await bench.pool.execute("UPDATE progress SET position = 7 WHERE part = 0")
-    assert await bench.projector.flush(flushes) == {0}
-    lost, kept = await bench.tables.all_rows(0), await bench.tables.all_rows(1)
+        await harness.pool.execute("UPDATE progress SET position = 7 WHERE part = 0")
+    assert await harness.projector.flush(flushes) == {0}
+    lost, kept = await harness.tables.all_rows(0), await harness.tables.all_rows(1)
     assert (lost.jobs, lost.specs, lost.position) == ({}, {}, 7 if spoil == "position" else -1)
     assert (set(kept.jobs), kept.position) == ({job_id(1)}, 0)
-    assert (bench.watch.known(0), bench.watch.known(1)) == (7 if spoil == "position" else -1, 0)
+    assert (harness.watch.known(0), harness.watch.known(1)) == (7 if spoil == "position" else -1, 0)
 
 
-async def test_a_repeated_flush_is_done_not_refused(bench: Bench) -> None:
+async def test_a_repeated_flush_is_done_not_refused(harness: Harness) -> None:
     """Given again after an unknown outcome, a flush that was written answers as written, and counts nothing twice."""
     job = scheduled(0)
-    flush = bench.fold(0, job, due(job))
-    assert await bench.projector.flush([flush]) == set()
-    assert await bench.projector.flush([flush]) == set()
-    assert list((await bench.tables.all_rows(0)).usage.values()) == [1]
+    flush = harness.fold(0, job, due(job))
+    assert await harness.projector.flush([flush]) == set()
+    assert await harness.projector.flush([flush]) == set()
+    assert list((await harness.tables.all_rows(0)).usage.values()) == [1]
 
 
-async def test_a_killed_backend_does_not_lose_or_double_a_flush(bench: Bench, store_dsn: str) -> None:
+async def test_a_killed_backend_does_not_lose_or_double_a_flush(harness: Harness, store_dsn: str) -> None:
     """The projector's connection is ended between flushes: the next flush finds another and is written once."""
-    await bench.write(0, scheduled(0, 1))
+    await harness.write(0, scheduled(0, 1))
     killer = await asyncpg.connect(store_dsn)
     await killer.fetch(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -162,31 +162,31 @@ async def test_a_killed_backend_does_not_lose_or_double_a_flush(bench: Bench, st
     )
     await killer.close()
     job = scheduled(0, 2)
-    await bench.write(0, job, due(job))
-    rows = await bench.tables.all_rows(0)
+    await harness.write(0, job, due(job))
+    rows = await harness.tables.all_rows(0)
     assert (len(rows.jobs), list(rows.usage.values())) == (2, [1])
 
 
-async def test_nothing_to_change_still_moves_the_position(bench: Bench) -> None:
+async def test_nothing_to_change_still_moves_the_position(harness: Harness) -> None:
     """Void records change no row, and yet the tables have caught up with them."""
     flush = Flush(3, NONCE, -1, 4, None, PartitionChanges(3))
-    assert await bench.projector.flush([flush]) == set()
-    assert await bench.tables.progress(3) == (4, None)
-    assert bench.watch.known(3) == 4
+    assert await harness.projector.flush([flush]) == set()
+    assert await harness.tables.progress(3) == (4, None)
+    assert harness.watch.known(3) == 4
 
 
-async def test_a_flush_that_does_not_move_on_is_refused(bench: Bench) -> None:
+async def test_a_flush_that_does_not_move_on_is_refused(harness: Harness) -> None:
     """A flush must move the position: otherwise a repeated one could not be told from the first."""
     with pytest.raises(ValueError, match="from 3 to 3"):
-        await bench.projector.flush([Flush(0, NONCE, 3, 3, None, PartitionChanges(0))])
+        await harness.projector.flush([Flush(0, NONCE, 3, 3, None, PartitionChanges(0))])
     with pytest.raises(ValueError, match="twice"):
-        await bench.projector.flush([Flush(0, NONCE, 3, 4, None, PartitionChanges(0))] * 2)
+        await harness.projector.flush([Flush(0, NONCE, 3, 4, None, PartitionChanges(0))] * 2)
 
 
-async def test_every_access_of_a_flush_is_by_index(bench: Bench) -> None:
+async def test_every_access_of_a_flush_is_by_index(harness: Harness) -> None:
     """With the session's settings the generic plan joins by nested loops over indexes, also on empty tables."""
     statement = flush_sql.statement(tuple(flush_sql._WRITES))
-    connection = await bench.projector._connected()
+    connection = await harness.projector._connected()
     if connection.get_server_version().major < 16:
         pytest.skip("EXPLAIN (GENERIC_PLAN) came with PostgreSQL 16")
     await connection.execute("ANALYZE")

@@ -7,26 +7,26 @@ import pytest
 from libs.events import Claim
 from libs.store.leases.lease_keeper import LeaseKeeper
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
-from tests.conformance.store.conftest import PARTITIONS, Bench
+from tests.conformance.store.conftest import PARTITIONS, Harness
 from tests.fakes.leases import ManualMonotonic
 
 KINDS = ("scheduler", "dispatcher", "webhooks")
 
 
-def leases_of(bench: Bench, kind: str, node: str) -> OwnerLeases | RoleLeases:
-    return OwnerLeases(bench.pool, node) if kind == "scheduler" else RoleLeases(bench.pool, kind, node)
+def leases_of(harness: Harness, kind: str, node: str) -> OwnerLeases | RoleLeases:
+    return OwnerLeases(harness.pool, node) if kind == "scheduler" else RoleLeases(harness.pool, kind, node)
 
 
-async def expire(bench: Bench, kind: str) -> None:
+async def expire(harness: Harness, kind: str) -> None:
     """Let the database's clock pass the term of every lease of *kind*."""
     table = "progress" if kind == "scheduler" else "role_lease"
-    await bench.pool.execute(f"UPDATE {table} SET lease_until = now() - interval '1 ms'")
+    await harness.pool.execute(f"UPDATE {table} SET lease_until = now() - interval '1 ms'")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_two_nodes_never_hold_the_same_partition(bench: Bench, kind: str) -> None:
+async def test_two_nodes_never_hold_the_same_partition(harness: Harness, kind: str) -> None:
     """Whoever comes second finds what is left; asked at once, they share without waiting for each other."""
-    first, second = leases_of(bench, kind, "a"), leases_of(bench, kind, "b")
+    first, second = leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
     taken = await asyncio.gather(first.acquire(3), second.acquire(3))
     parts = [lease.partition for leases in taken for lease in leases]
     parts += [lease.partition for lease in await second.acquire(PARTITIONS)]
@@ -37,12 +37,12 @@ async def test_two_nodes_never_hold_the_same_partition(bench: Bench, kind: str) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_an_expired_lease_is_taken_with_a_higher_epoch(bench: Bench, kind: str) -> None:
+async def test_an_expired_lease_is_taken_with_a_higher_epoch(harness: Harness, kind: str) -> None:
     """After the term another node takes over, and the old holder learns of it when it renews."""
-    first, second = leases_of(bench, kind, "a"), leases_of(bench, kind, "b")
+    first, second = leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
     old = await first.acquire(2)
     assert await second.acquire(PARTITIONS, avoid=[2, 3]) == []
-    await expire(bench, kind)
+    await expire(harness, kind)
     new = await second.acquire(1)
     assert (new[0].partition, new[0].epoch) == (0, old[0].epoch + 1)
     assert new[0].nonce != old[0].nonce
@@ -50,19 +50,19 @@ async def test_an_expired_lease_is_taken_with_a_higher_epoch(bench: Bench, kind:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_an_expired_lease_that_nobody_took_can_be_renewed(bench: Bench, kind: str) -> None:
+async def test_an_expired_lease_that_nobody_took_can_be_renewed(harness: Harness, kind: str) -> None:
     """The nonce decides, not the time: a late renewal of what is still ours holds."""
-    first, second = leases_of(bench, kind, "a"), leases_of(bench, kind, "b")
+    first, second = leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
     held = await first.acquire(PARTITIONS)
-    await expire(bench, kind)
+    await expire(harness, kind)
     assert await first.renew(held) == set()
     assert await second.acquire(PARTITIONS) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_node_takes_back_at_once_what_its_earlier_life_held(bench: Bench, kind: str) -> None:
+async def test_a_node_takes_back_at_once_what_its_earlier_life_held(harness: Harness, kind: str) -> None:
     """After a crash the same name need not wait for the term; what this life holds is not taken twice."""
-    earlier, later = leases_of(bench, kind, "a"), leases_of(bench, kind, "a")
+    earlier, later = leases_of(harness, kind, "a"), leases_of(harness, kind, "a")
     old = await earlier.acquire(PARTITIONS)
     new = await later.acquire(PARTITIONS)
     assert [lease.partition for lease in new] == list(range(PARTITIONS))
@@ -72,9 +72,9 @@ async def test_a_node_takes_back_at_once_what_its_earlier_life_held(bench: Bench
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_released_leases_are_free_and_others_are_left_alone(bench: Bench, kind: str) -> None:
+async def test_released_leases_are_free_and_others_are_left_alone(harness: Harness, kind: str) -> None:
     """Giving back what is not ours any more changes nothing."""
-    first, second = leases_of(bench, kind, "a"), leases_of(bench, kind, "b")
+    first, second = leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
     held = await first.acquire(2)
     await first.release(held)
     taken = await second.acquire(2)
@@ -84,54 +84,54 @@ async def test_released_leases_are_free_and_others_are_left_alone(bench: Bench, 
     assert await first.renew(held) == {0, 1}
 
 
-async def test_an_epoch_is_higher_than_every_claim_that_is_known(bench: Bench) -> None:
+async def test_an_epoch_is_higher_than_every_claim_that_is_known(harness: Harness) -> None:
     """A claim admitted at the folded position counts like a lease: the next epoch lies above both."""
-    await bench.pool.execute("UPDATE progress SET claim_epoch = 41, lease_epoch = 7 WHERE part = 0")
-    await bench.pool.execute("UPDATE progress SET claim_epoch = 3, lease_epoch = 9 WHERE part = 1")
-    await bench.pool.execute("UPDATE progress SET lease_nonce = NULL")
-    leases = await OwnerLeases(bench.pool, "a").acquire(3)
+    await harness.pool.execute("UPDATE progress SET claim_epoch = 41, lease_epoch = 7 WHERE part = 0")
+    await harness.pool.execute("UPDATE progress SET claim_epoch = 3, lease_epoch = 9 WHERE part = 1")
+    await harness.pool.execute("UPDATE progress SET lease_nonce = NULL")
+    leases = await OwnerLeases(harness.pool, "a").acquire(3)
     assert [lease.epoch for lease in leases] == [42, 10, 1]
 
 
-async def test_a_released_partition_cannot_be_flushed(bench: Bench) -> None:
+async def test_a_released_partition_cannot_be_flushed(harness: Harness) -> None:
     """The nonce of a lease that was given back passes no fence."""
-    await bench.pool.execute("UPDATE progress SET lease_nonce = NULL")
-    leases = OwnerLeases(bench.pool, "a")
+    await harness.pool.execute("UPDATE progress SET lease_nonce = NULL")
+    leases = OwnerLeases(harness.pool, "a")
     held = await leases.acquire(1)
-    flush = bench.fold(0)._replace(lease_nonce=held[0].nonce, to_position=0)
+    flush = harness.fold(0)._replace(lease_nonce=held[0].nonce, to_position=0)
     await leases.release(held)
-    assert await bench.projector.flush([flush]) == {0}
+    assert await harness.projector.flush([flush]) == {0}
 
 
-async def test_members_are_counted_by_role_while_they_beat(bench: Bench) -> None:
+async def test_members_are_counted_by_role_while_they_beat(harness: Harness) -> None:
     """A node counts itself at once, others while they were seen within a term, and not after they left."""
-    first, second = OwnerLeases(bench.pool, "a"), OwnerLeases(bench.pool, "b")
-    other_role = RoleLeases(bench.pool, "webhooks", "c")
+    first, second = OwnerLeases(harness.pool, "a"), OwnerLeases(harness.pool, "b")
+    other_role = RoleLeases(harness.pool, "webhooks", "c")
     assert (await first.members(), await other_role.members()) == (1, 1)
     assert (await second.members(), await first.members()) == (2, 2)
-    await bench.pool.execute("UPDATE members SET seen_at = now() - interval '5 s' WHERE node = 'b'")
+    await harness.pool.execute("UPDATE members SET seen_at = now() - interval '5 s' WHERE node = 'b'")
     assert await first.members() == 1
     await second.members()
     await second.leave()
     assert await first.members() == 1
 
 
-async def test_a_roles_position_is_saved_under_its_lease_only(bench: Bench) -> None:
+async def test_a_roles_position_is_saved_under_its_lease_only(harness: Harness) -> None:
     """The position and its claim come back; who lost the lease saves nothing."""
-    leases = RoleLeases(bench.pool, "webhooks", "a")
+    leases = RoleLeases(harness.pool, "webhooks", "a")
     assert await leases.position(0) == (-1, None)
     held = (await leases.acquire(1))[0]
     assert await leases.save_position(held, 12, Claim(4, "claimclaim"))
     assert await leases.position(0) == (12, Claim(4, "claimclaim"))
     assert not await leases.save_position(Lease(0, "another", 9), 13, None)
     assert await leases.position(0) == (12, Claim(4, "claimclaim"))
-    assert await RoleLeases(bench.pool, "dispatcher", "a").position(0) == (-1, None)
+    assert await RoleLeases(harness.pool, "dispatcher", "a").position(0) == (-1, None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_keepers_settle_and_take_over(bench: Bench, kind: str) -> None:
+async def test_keepers_settle_and_take_over(harness: Harness, kind: str) -> None:
     """On real rows: one keeper holds all, two hold half each, and after one stopped the other holds all again."""
-    await bench.pool.execute("UPDATE progress SET lease_nonce = NULL")
+    await harness.pool.execute("UPDATE progress SET lease_nonce = NULL")
     keepers = []
     for node in "ab":
         lost: list[int] = []
@@ -144,7 +144,7 @@ async def test_keepers_settle_and_take_over(bench: Bench, kind: str) -> None:
 
         keepers.append(
             LeaseKeeper(
-                leases_of(bench, kind, node),
+                leases_of(harness, kind, node),
                 partitions=PARTITIONS,
                 on_gained=on_gained,
                 on_lost=on_lost,
@@ -166,44 +166,46 @@ async def test_keepers_settle_and_take_over(bench: Bench, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_drained_node_is_not_counted_until_its_next_life(bench: Bench, kind: str) -> None:
+async def test_a_drained_node_is_not_counted_until_its_next_life(harness: Harness, kind: str) -> None:
     """A mark in `members` is read with the next beat; the process that comes after it, under the same name, is not bound by it."""
-    first, second = leases_of(bench, kind, "a"), leases_of(bench, kind, "b")
+    first, second = leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
     assert [await first.members(), await second.members()] == [1, 2]
-    await bench.pool.execute("UPDATE members SET draining = true WHERE node = 'a'")
+    await harness.pool.execute("UPDATE members SET draining = true WHERE node = 'a'")
     assert [await second.members(), await first.members()] == [1, 2]
     assert first.is_draining
     assert not second.is_draining
 
-    again = leases_of(bench, kind, "a")
+    again = leases_of(harness, kind, "a")
     assert [await again.members(), await second.members()] == [2, 2]
     assert not again.is_draining
 
 
-async def test_partitions_that_came_later_are_left_to_who_knows_them(bench: Bench) -> None:
+async def test_partitions_that_came_later_are_left_to_who_knows_them(harness: Harness) -> None:
     """A process that was started with two partitions takes leases of these two only."""
-    old = OwnerLeases(bench.pool, "old", partitions=2, version="1.0")
-    new = OwnerLeases(bench.pool, "new", partitions=4, version="1.1")
+    old = OwnerLeases(harness.pool, "old", partitions=2, version="1.0")
+    new = OwnerLeases(harness.pool, "new", partitions=4, version="1.1")
     await old.members()
     assert [lease.partition for lease in await old.acquire(4)] == [0, 1]
     assert (await old.free())[0] == 0
     assert (await new.free())[0] == 2
     assert [lease.partition for lease in await new.acquire(4)] == [2, 3]
-    assert await bench.pool.fetchrow("SELECT partitions, version FROM members WHERE node = 'old'") == (2, "1.0")
+    assert await harness.pool.fetchrow("SELECT partitions, version FROM members WHERE node = 'old'") == (2, "1.0")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_database_clock_that_went_back_keeps_no_partition_from_being_served(bench: Bench, kind: str) -> None:
+async def test_a_database_clock_that_went_back_keeps_no_partition_from_being_served(
+    harness: Harness, kind: str
+) -> None:
     """A lease held beyond any term, and a member seen in the future, are of somebody who died before the clock was set back."""
-    dead, alive = leases_of(bench, kind, "a"), leases_of(bench, kind, "b")
+    dead, alive = leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
     table = "progress" if kind == "scheduler" else "role_lease"
     await dead.members()
     await dead.acquire(PARTITIONS)
     assert await alive.members() == 2
-    await bench.pool.execute(
+    await harness.pool.execute(
         f"UPDATE {table} SET lease_until = lease_until + interval '1 day' WHERE lease_until IS NOT NULL"
     )
-    await bench.pool.execute("UPDATE members SET seen_at = now() + interval '1 day' WHERE node = 'a'")
+    await harness.pool.execute("UPDATE members SET seen_at = now() + interval '1 day' WHERE node = 'a'")
     assert await alive.free() == (PARTITIONS, 1)
     assert await alive.members() == 1
     assert len(await alive.acquire(PARTITIONS)) == PARTITIONS

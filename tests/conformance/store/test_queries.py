@@ -13,7 +13,7 @@ from libs.events.ids import new_job_id, new_schedule_id
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
 from libs.store.reads.account_queries import AccountQueries, JobRow, ScheduleRow, _list_of
-from tests.conformance.store.conftest import NONCE, PARTITIONS, Bench
+from tests.conformance.store.conftest import NONCE, PARTITIONS, Harness
 
 NOW = 1_790_000_000_000
 SPEC = Spec(url="https://example.com/", headers={"a": "b"}, body="x")
@@ -45,7 +45,7 @@ def schedule(number: int, **fields: object) -> ScheduleState:
 
 
 async def fill(
-    bench: Bench, *states: JobState | ScheduleState, executions: tuple[ExecutionRow, ...] = ()
+    harness: Harness, *states: JobState | ScheduleState, executions: tuple[ExecutionRow, ...] = ()
 ) -> AccountQueries:
     """Write rows of any partition under the fence of partition 0."""
     changes = PartitionChanges(0)
@@ -60,15 +60,15 @@ async def fill(
     }
     changes.executions = {(row.job_id, row.attempt): row for row in executions}
     changes.new_executions = set(changes.executions)
-    position = await bench.pool.fetchval("SELECT position FROM progress WHERE part = 0")
-    assert await bench.projector.flush([Flush(0, NONCE, position, position + 1, None, changes)]) == set()
-    return AccountQueries(bench.pool)
+    position = await harness.pool.fetchval("SELECT position FROM progress WHERE part = 0")
+    assert await harness.projector.flush([Flush(0, NONCE, position, position + 1, None, changes)]) == set()
+    return AccountQueries(harness.pool)
 
 
-async def test_a_job_is_its_accounts_only(bench: Bench) -> None:
+async def test_a_job_is_its_accounts_only(harness: Harness) -> None:
     """The owner reads state and spec; for another account the id does not exist."""
     job = state(1)
-    queries = await fill(bench, job)
+    queries = await fill(harness, job)
     assert await queries.get_job("acme", job.job_id) == JobRow(job, SPEC)
     assert await queries.get_job("other", job.job_id) is None
     assert await queries.get_job("acme", state(2).job_id) is None
@@ -85,10 +85,10 @@ async def test_a_job_is_its_accounts_only(bench: Bench) -> None:
         (JobStatus.COMPLETED, JobStatus.CANCELLED),
     ],
 )
-async def test_the_filter_takes_any_set_of_statuses(bench: Bench, statuses: tuple[JobStatus, ...] | None) -> None:
+async def test_the_filter_takes_any_set_of_statuses(harness: Harness, statuses: tuple[JobStatus, ...] | None) -> None:
     """Each set finds exactly its jobs, newest first, of this account only."""
     jobs = [state(number, list(JobStatus)[number % 7]) for number in range(21)]
-    queries = await fill(bench, *jobs, state(90, account="other"))
+    queries = await fill(harness, *jobs, state(90, account="other"))
     expected = [job for job in reversed(jobs) if job.status in (statuses or JobStatus)]
     found = await queries.list_jobs("acme", statuses=statuses, limit=100)
     assert [row.job for row in found] == expected
@@ -96,10 +96,10 @@ async def test_the_filter_takes_any_set_of_statuses(bench: Bench, statuses: tupl
     assert [row.job for row in await queries.list_jobs("acme", statuses=statuses, limit=2)] == expected[:2]
 
 
-async def test_pages_over_inserts_and_changes_have_no_gaps_and_no_repeats(bench: Bench) -> None:
+async def test_pages_over_inserts_and_changes_have_no_gaps_and_no_repeats(harness: Harness) -> None:
     """While rows arrive and statuses change, every job that was there is seen exactly once."""
     jobs = [state(number) for number in range(40)]
-    queries = await fill(bench, *jobs)
+    queries = await fill(harness, *jobs)
     seen: list[str] = []
     before = None
     for round_number in range(100):
@@ -109,15 +109,15 @@ async def test_pages_over_inserts_and_changes_have_no_gaps_and_no_repeats(bench:
         seen += [row.job.job_id for row in page]
         before = seen[-1]
         moved = [msgspec.structs.replace(job, status=JobStatus(round_number % 7)) for job in jobs[::3]]
-        await fill(bench, state(1000 + round_number), *moved)
+        await fill(harness, state(1000 + round_number), *moved)
     assert seen == [job.job_id for job in reversed(jobs)]
 
 
-async def test_the_jobs_of_a_schedule(bench: Bench) -> None:
+async def test_the_jobs_of_a_schedule(harness: Harness) -> None:
     """They are listed under their schedule, with its spec, and with the status filter if there is one."""
     owner = schedule(1)
     jobs = [state(n, list(JobStatus)[n % 2], schedule_id=owner.schedule_id) for n in range(6)]
-    queries = await fill(bench, owner, *jobs, state(50))
+    queries = await fill(harness, owner, *jobs, state(50))
     found = await queries.list_jobs("acme", schedule_id=owner.schedule_id, limit=100)
     assert found == [JobRow(job, SPEC) for job in reversed(jobs)]
     running = await queries.list_jobs("acme", schedule_id=owner.schedule_id, statuses=[JobStatus.RUNNING], limit=2)
@@ -127,11 +127,11 @@ async def test_the_jobs_of_a_schedule(bench: Bench) -> None:
     assert await queries.list_jobs("other", schedule_id=owner.schedule_id, limit=100) == []
 
 
-async def test_schedules_are_listed_until_they_are_deleted(bench: Bench) -> None:
+async def test_schedules_are_listed_until_they_are_deleted(harness: Harness) -> None:
     """Active and paused ones, newest first; a deleted one is found by its id only."""
     kept = [schedule(1), schedule(2, status=ScheduleStatus.PAUSED), schedule(4)]
     deleted = schedule(3, status=ScheduleStatus.DELETED)
-    queries = await fill(bench, *kept, deleted, schedule(9, account="other"))
+    queries = await fill(harness, *kept, deleted, schedule(9, account="other"))
     assert await queries.list_schedules("acme", limit=10) == [ScheduleRow(each, SPEC) for each in reversed(kept)]
     assert [row.schedule for row in await queries.list_schedules("acme", limit=1)] == [kept[2]]
     page = await queries.list_schedules("acme", limit=10, before=kept[1].schedule_id)
@@ -140,37 +140,37 @@ async def test_schedules_are_listed_until_they_are_deleted(bench: Bench) -> None
     assert await queries.get_schedule("other", deleted.schedule_id) is None
 
 
-async def test_executions_come_oldest_first_and_to_their_account_only(bench: Bench) -> None:
+async def test_executions_come_oldest_first_and_to_their_account_only(harness: Harness) -> None:
     """One row per attempt, also while its outcome is unknown."""
     job = state(1, JobStatus.RUNNING)
     attempts = tuple(
         ExecutionRow(job.job_id, n, NOW + n, None if n == 11 else False, 500, "x", 7) for n in range(1, 12)
     )
-    queries = await fill(bench, job, executions=attempts[::-1])
+    queries = await fill(harness, job, executions=attempts[::-1])
     assert await queries.executions("acme", job.job_id) == list(attempts)
     assert await queries.executions("other", job.job_id) == []
 
 
-async def test_usage_is_the_sum_over_partitions(bench: Bench) -> None:
+async def test_usage_is_the_sum_over_partitions(harness: Harness) -> None:
     """What the owners counted apart is one number per account and UTC day."""
     day = datetime(2026, 9, 1, tzinfo=UTC).date()
-    await bench.pool.executemany(
+    await harness.pool.executemany(
         "INSERT INTO usage_daily (account, day, part, executions) VALUES ('acme', $1, $2, $3)",
         [(day, 0, 5), (day, 1, 7), (datetime(2026, 9, 2, tzinfo=UTC).date(), 0, 100)],
     )
-    queries = AccountQueries(bench.pool)
+    queries = AccountQueries(harness.pool)
     assert await queries.usage("acme", day) == 12
     assert await queries.usage("other", day) == 0
 
 
 @pytest.mark.parametrize(("index", "of_schedule"), [("jobs_list", False), ("jobs_schedule", True)])
-async def test_lists_use_their_indexes(bench: Bench, index: str, of_schedule: bool) -> None:
+async def test_lists_use_their_indexes(harness: Harness, index: str, of_schedule: bool) -> None:
     """A page costs one short index scan per status, whatever the table's size: no sequential scan, no sort of all."""
     owner = new_schedule_id(1, 0, bytes(8))
-    await fill(bench, *[state(n, list(JobStatus)[n % 7], schedule_id=owner if n % 2 else None) for n in range(300)])
-    await bench.pool.execute("ANALYZE jobs")
+    await fill(harness, *[state(n, list(JobStatus)[n % 7], schedule_id=owner if n % 2 else None) for n in range(300)])
+    await harness.pool.execute("ANALYZE jobs")
     last = [rows.uuid_of(owner)] if of_schedule else []
-    async with bench.pool.acquire() as connection:
+    async with harness.pool.acquire() as connection:
         await connection.execute("SET enable_seqscan = off")
         query = "EXPLAIN " + _list_of(7, of_schedule=of_schedule)
         plan = "\n".join(row[0] for row in await connection.fetch(query, "acme", rows.MAX_ID, 20, *range(7), *last))

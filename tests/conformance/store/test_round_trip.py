@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
 from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
-from tests.conformance.store.conftest import NONCE, Bench
+from tests.conformance.store.conftest import NONCE, Harness
 from tests.fakes.store_states import accounts, execution_rows, job_states, schedule_states
 
 _property = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -27,7 +27,7 @@ def _by_id(rows: list[Any], name: str) -> dict[str, Any]:
 )
 @_property
 async def test_every_field_of_every_row_comes_back(
-    bench: Bench,
+    harness: Harness,
     jobs: list[JobState],
     schedules: list[ScheduleState],
     executions: list[ExecutionRow],
@@ -41,10 +41,10 @@ async def test_every_field_of_every_row_comes_back(
     changes.executions = {(row.job_id, row.attempt): row for row in executions}
     changes.new_executions = set(changes.executions)
     changes.usage = usage
-    await bench.pool.execute("TRUNCATE jobs, schedules, executions, specs, usage_daily")
-    await bench.pool.execute("UPDATE progress SET position = -1 WHERE part = 0")
-    assert await bench.projector.flush([Flush(0, NONCE, -1, 0, None, changes)]) == set()
-    rows = await bench.tables.all_rows(0)
+    await harness.pool.execute("TRUNCATE jobs, schedules, executions, specs, usage_daily")
+    await harness.pool.execute("UPDATE progress SET position = -1 WHERE part = 0")
+    assert await harness.projector.flush([Flush(0, NONCE, -1, 0, None, changes)]) == set()
+    rows = await harness.tables.all_rows(0)
     assert rows.jobs == changes.jobs
     assert rows.schedules == changes.schedules
     assert rows.executions == changes.executions
@@ -59,7 +59,7 @@ async def test_every_field_of_every_row_comes_back(
 )
 @_property
 async def test_what_changes_is_updated(
-    bench: Bench, before: list[JobState], after: list[JobState], execution: ExecutionRow, outcome: ExecutionRow
+    harness: Harness, before: list[JobState], after: list[JobState], execution: ExecutionRow, outcome: ExecutionRow
 ) -> None:
     """A job that was there takes every changed field, and keeps what never changes."""
     fixed = (
@@ -84,10 +84,10 @@ async def test_what_changes_is_updated(
     first.executions = {(execution.job_id, execution.attempt): execution}
     first.new_executions = set(first.executions)
     second.executions = {(execution.job_id, execution.attempt): ended}
-    await bench.pool.execute("TRUNCATE jobs, executions")
-    await bench.pool.execute("UPDATE progress SET position = -1 WHERE part = 0")
-    assert await bench.projector.flush([Flush(0, NONCE, -1, 0, None, first)]) == set()
-    assert await bench.projector.flush([Flush(0, NONCE, 0, 1, None, second)]) == set()
-    rows = await bench.tables.all_rows(0)
+    await harness.pool.execute("TRUNCATE jobs, executions")
+    await harness.pool.execute("UPDATE progress SET position = -1 WHERE part = 0")
+    assert await harness.projector.flush([Flush(0, NONCE, -1, 0, None, first)]) == set()
+    assert await harness.projector.flush([Flush(0, NONCE, 0, 1, None, second)]) == set()
+    rows = await harness.tables.all_rows(0)
     assert rows.jobs == second.jobs
     assert rows.executions == second.executions

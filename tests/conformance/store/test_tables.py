@@ -8,7 +8,7 @@ from libs.events import AttemptDue, Claim
 from libs.events.ids import execution_id, new_job_id, new_schedule_id
 from libs.store.projection.changes import Flush, PartitionChanges
 from libs.store.reads.partition_tables import CHUNK
-from tests.conformance.store.conftest import NONCE, Bench
+from tests.conformance.store.conftest import NONCE, Harness
 
 NOW = 1_790_000_000_000
 
@@ -26,70 +26,70 @@ def state(number: int, status: JobStatus = JobStatus.SCHEDULED, **fields: object
     return msgspec.structs.replace(base, **fields)
 
 
-async def fill(bench: Bench, *states: JobState | ScheduleState) -> None:
+async def fill(harness: Harness, *states: JobState | ScheduleState) -> None:
     changes = PartitionChanges(0)
     changes.jobs = {each.job_id: each for each in states if isinstance(each, JobState)}
     changes.new_jobs = set(changes.jobs)
     changes.schedules = {each.schedule_id: each for each in states if isinstance(each, ScheduleState)}
-    assert await bench.projector.flush([Flush(0, NONCE, -1, 9, Claim(3, "claimclaim"), changes)]) == set()
+    assert await harness.projector.flush([Flush(0, NONCE, -1, 9, Claim(3, "claimclaim"), changes)]) == set()
 
 
-async def test_due_jobs_come_in_the_order_of_their_instants_up_to_the_limit(bench: Bench) -> None:
+async def test_due_jobs_come_in_the_order_of_their_instants_up_to_the_limit(harness: Harness) -> None:
     """Only waiting jobs that are not held, only before the bound, earliest first."""
     await fill(
-        bench,
+        harness,
         *[state(n, fire_at=NOW + (n * 37) % 100) for n in range(50)],
         state(60, JobStatus.RETRYING, fire_at=NOW - 1),
         state(61, held=True, fire_at=NOW - 2),
         state(62, JobStatus.RUNNING, fire_at=NOW - 3),
         state(63, JobStatus.CANCELLED, fire_at=NOW - 4),
     )
-    due = await bench.tables.load_due(0, NOW + 50, 10)
+    due = await harness.tables.load_due(0, NOW + 50, 10)
     assert [job.fire_at for job in due] == sorted([NOW - 1, *(NOW + (n * 37) % 100 for n in range(50))])[:10]
     assert due[0].status is JobStatus.RETRYING
-    everything = await bench.tables.load_due(0, NOW + 50, 1000)
+    everything = await harness.tables.load_due(0, NOW + 50, 1000)
     assert {job.fire_at < NOW + 50 for job in everything} == {True}
-    assert await bench.tables.load_due(1, NOW + 50, 10) == []
-    later = await bench.tables.load_due(0, NOW + 50, 1000, since=NOW + 20)
+    assert await harness.tables.load_due(1, NOW + 50, 10) == []
+    later = await harness.tables.load_due(0, NOW + 50, 1000, since=NOW + 20)
     assert later == [job for job in everything if job.fire_at >= NOW + 20]
 
 
-async def test_one_accounts_jobs_can_be_left_out_or_taken_alone(bench: Bench) -> None:
+async def test_one_accounts_jobs_can_be_left_out_or_taken_alone(harness: Harness) -> None:
     """What is loaded without an account and what is loaded of it make up the whole; the bounds are the same."""
-    await fill(bench, *[state(n, fire_at=NOW + n, account="hog" if n % 3 else "other") for n in range(30)])
-    everything = await bench.tables.load_due(0, NOW + 20, 1000)
-    others = await bench.tables.load_due(0, NOW + 20, 1000, avoid=["hog", "nobody"])
-    hogs = await bench.tables.load_backlog(0, "hog", NOW + 20, 1000)
+    await fill(harness, *[state(n, fire_at=NOW + n, account="hog" if n % 3 else "other") for n in range(30)])
+    everything = await harness.tables.load_due(0, NOW + 20, 1000)
+    others = await harness.tables.load_due(0, NOW + 20, 1000, avoid=["hog", "nobody"])
+    hogs = await harness.tables.load_backlog(0, "hog", NOW + 20, 1000)
     assert others == [job for job in everything if job.account == "other"]
     assert hogs == [job for job in everything if job.account == "hog"]
-    assert await bench.tables.load_backlog(0, "hog", NOW + 20, 3) == hogs[:3]
-    assert await bench.tables.load_backlog(1, "hog", NOW + 20, 3) == []
+    assert await harness.tables.load_backlog(0, "hog", NOW + 20, 3) == hogs[:3]
+    assert await harness.tables.load_backlog(1, "hog", NOW + 20, 3) == []
 
 
-async def test_a_large_load_lets_others_run_in_between(bench: Bench) -> None:
+async def test_a_large_load_lets_others_run_in_between(harness: Harness) -> None:
     """States are made in chunks; all of them come, in order."""
-    await fill(bench, *[state(n, fire_at=NOW + n) for n in range(2 * CHUNK + 1)])
-    due = await bench.tables.load_due(0, NOW * 2, 10_000)
+    await fill(harness, *[state(n, fire_at=NOW + n) for n in range(2 * CHUNK + 1)])
+    due = await harness.tables.load_due(0, NOW * 2, 10_000)
     assert [job.fire_at - NOW for job in due] == list(range(2 * CHUNK + 1))
 
 
-async def test_open_jobs_are_what_a_new_owner_must_know(bench: Bench) -> None:
+async def test_open_jobs_are_what_a_new_owner_must_know(harness: Harness) -> None:
     """Running, finishing, and those whose cancel waits for an answer; held ones too."""
     jobs = [
         state(1, JobStatus.RUNNING),
         state(2, JobStatus.FINISHING, held=True),
         state(3, cancel_requested=True),
     ]
-    await fill(bench, *jobs, state(4), state(5, JobStatus.RETRYING), state(6, JobStatus.FAILED))
-    assert {job.job_id: job for job in await bench.tables.load_open(0)} == {job.job_id: job for job in jobs}
+    await fill(harness, *jobs, state(4), state(5, JobStatus.RETRYING), state(6, JobStatus.FAILED))
+    assert {job.job_id: job for job in await harness.tables.load_open(0)} == {job.job_id: job for job in jobs}
 
 
-async def test_running_attempts_come_with_position_and_claim(bench: Bench) -> None:
+async def test_running_attempts_come_with_position_and_claim(harness: Harness) -> None:
     """The snapshot holds the due events of the running jobs, and what position that is the truth of."""
     schedule_id = new_schedule_id(NOW, 0, bytes(8))
     running = state(1, JobStatus.RUNNING, attempt=3, fire_at=NOW + 5, schedule_id=schedule_id, timeout_ms=77)
-    await fill(bench, running, state(2, JobStatus.FINISHING), state(3, JobStatus.RUNNING, held=True), state(4))
-    assert await bench.tables.running(0) == (
+    await fill(harness, running, state(2, JobStatus.FINISHING), state(3, JobStatus.RUNNING, held=True), state(4))
+    assert await harness.tables.running(0) == (
         9,
         Claim(3, "claimclaim"),
         [
@@ -109,7 +109,7 @@ async def test_running_attempts_come_with_position_and_claim(bench: Bench) -> No
     )
 
 
-async def test_schedules_that_tick_before_an_instant(bench: Bench) -> None:
+async def test_schedules_that_tick_before_an_instant(harness: Harness) -> None:
     """Only active ones that are not held and run again, earliest first."""
 
     def schedule(number: int, **fields: object) -> ScheduleState:
@@ -125,24 +125,24 @@ async def test_schedules_that_tick_before_an_instant(bench: Bench) -> None:
 
     wanted = [schedule(n) for n in (3, 4, 5)]
     await fill(
-        bench,
+        harness,
         *reversed(wanted),
         schedule(1, status=ScheduleStatus.PAUSED),
         schedule(2, held=True),
         schedule(6, next_run_at=None),
         schedule(90),
     )
-    assert await bench.tables.load_schedules(0, NOW + 90, 10) == wanted
-    assert await bench.tables.load_schedules(0, NOW + 90, 2) == wanted[:2]
-    assert await bench.tables.load_schedules(0, NOW + 90, 10, since=NOW + 4) == wanted[1:]
+    assert await harness.tables.load_schedules(0, NOW + 90, 10) == wanted
+    assert await harness.tables.load_schedules(0, NOW + 90, 2) == wanted[:2]
+    assert await harness.tables.load_schedules(0, NOW + 90, 10, since=NOW + 4) == wanted[1:]
 
 
-async def test_what_does_not_exist_is_left_out(bench: Bench) -> None:
+async def test_what_does_not_exist_is_left_out(harness: Harness) -> None:
     """Loading unknown ids gives nothing, and so do ids of another partition."""
     job = state(1)
-    await fill(bench, job)
-    assert await bench.tables.load(0, [job.job_id, new_schedule_id(NOW, 0, bytes(8))]) == ([job], [])
-    assert await bench.tables.load(1, [job.job_id]) == ([], [])
-    assert await bench.tables.load(0, []) == ([], [])
-    assert await bench.tables.specs([job.job_id]) == {}
-    assert await bench.tables.progress(77) == (-1, None)
+    await fill(harness, job)
+    assert await harness.tables.load(0, [job.job_id, new_schedule_id(NOW, 0, bytes(8))]) == ([job], [])
+    assert await harness.tables.load(1, [job.job_id]) == ([], [])
+    assert await harness.tables.load(0, []) == ([], [])
+    assert await harness.tables.specs([job.job_id]) == {}
+    assert await harness.tables.progress(77) == (-1, None)

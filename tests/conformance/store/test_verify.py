@@ -16,7 +16,7 @@ from libs.events.ids import new_schedule_id, tick_job_id
 from libs.log.memory import MemoryLog
 from libs.store.projection.changes import Flush, PartitionChanges
 from libs.store.rebuild.verify import differences
-from tests.conformance.store.conftest import NONCE, PARTITIONS, Bench
+from tests.conformance.store.conftest import NONCE, PARTITIONS, Harness
 from tests.conformance.store.test_flush import NOW, SPEC, due, finished, scheduled
 
 CLAIM = Claim(1, "claimclaim")
@@ -49,11 +49,11 @@ def history(partition: int) -> list[Event]:
 
 
 @pytest.fixture
-async def log(bench: Bench) -> MemoryLog:
+async def log(harness: Harness) -> MemoryLog:
     """A log with a history in every partition, folded into the tables in steps of two records."""
     made = MemoryLog(partitions=PARTITIONS)
     await made.start()
-    for partition, ledger in bench.ledgers.items():
+    for partition, ledger in harness.ledgers.items():
         ledger.claim = None
         events = history(partition)
         stamps = [CLAIM if type(event).__name__ in DECISIONS else None for event in events]
@@ -64,19 +64,19 @@ async def log(bench: Bench) -> MemoryLog:
                 stamp = stamps[position]
                 changes.add(ledger.apply(position, events[position], str(stamp) if stamp else None))
             flush = Flush(partition, NONCE, start - 1, ledger.position, ledger.claim, changes)
-            assert await bench.projector.flush([flush]) == set()
+            assert await harness.projector.flush([flush]) == set()
     return made
 
 
-async def test_true_tables_have_no_differences(bench: Bench, log: MemoryLog) -> None:
+async def test_true_tables_have_no_differences(harness: Harness, log: MemoryLog) -> None:
     """However the fold was cut into flushes, the tables equal the fold of the whole log."""
-    assert await differences(log, bench.pool) == []
+    assert await differences(log, harness.pool) == []
 
 
-async def test_tables_that_are_behind_are_compared_at_their_position(bench: Bench, log: MemoryLog) -> None:
+async def test_tables_that_are_behind_are_compared_at_their_position(harness: Harness, log: MemoryLog) -> None:
     """Records behind the flushed position do not count yet."""
     await log.append(2, [encode(scheduled(2, 9))])
-    assert await differences(log, bench.pool, 2) == []
+    assert await differences(log, harness.pool, 2) == []
 
 
 PLANTED = {
@@ -113,28 +113,28 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("planted", PLANTED)
-async def test_each_planted_difference_is_found(bench: Bench, log: MemoryLog, planted: str) -> None:
+async def test_each_planted_difference_is_found(harness: Harness, log: MemoryLog, planted: str) -> None:
     """A line names the partition, the row and what differs; the other partitions are clean."""
     statement, *expected = PLANTED[planted]
-    await bench.pool.execute(statement)
-    lines = await differences(log, bench.pool)
+    await harness.pool.execute(statement)
+    lines = await differences(log, harness.pool)
     assert any(all(text in line for text in expected) for line in lines), lines
     assert all(line.startswith("partition 1:") for line in lines), lines
 
 
-async def test_a_spec_is_never_shown(bench: Bench, log: MemoryLog) -> None:
+async def test_a_spec_is_never_shown(harness: Harness, log: MemoryLog) -> None:
     """What differs in a spec may be a caller's secret."""
-    await bench.pool.execute("UPDATE specs SET spec = 'the secret'")
-    assert "secret" not in "".join(await differences(log, bench.pool))
+    await harness.pool.execute("UPDATE specs SET spec = 'the secret'")
+    assert "secret" not in "".join(await differences(log, harness.pool))
 
 
-async def test_many_differences_are_counted(bench: Bench) -> None:
+async def test_many_differences_are_counted(harness: Harness) -> None:
     """After the first twenty of a table the rest is a number."""
     log = MemoryLog(partitions=PARTITIONS)
     await log.start()
     jobs: list[JobScheduled] = [scheduled(0, number) for number in range(30)]
     await log.append(0, [encode(job) for job in jobs])
-    await bench.pool.execute("UPDATE progress SET position = 29 WHERE part = 0")
-    lines = await differences(log, bench.pool, 0)
+    await harness.pool.execute("UPDATE progress SET position = 29 WHERE part = 0")
+    lines = await differences(log, harness.pool, 0)
     assert len(lines) == 2 * 21
     assert "partition 0: jobs: 10 more" in lines

@@ -11,7 +11,7 @@ import pytest
 from libs.log.memory import LATE, LOST
 from libs.log.port import LogUnavailable
 from services.api.state import consistency
-from tests.contract.harness import World
+from tests.contract.harness import Harness
 from tests.fakes.running.topologies import Client
 
 URL = "https://example.com/x"
@@ -29,20 +29,20 @@ async def _hangs(_: int) -> int:
 
 @pytest.fixture(params=[_refuses, _hangs], ids=["refuses", "hangs"])
 async def away(
-    request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Call it to take the log away from readers; appends are the test's own business."""
     monkeypatch.setattr(consistency, "END_S", 0.05)
 
     async def take() -> None:
-        await world.caught_up()
-        monkeypatch.setattr(world.log, "end", request.param)
+        await harness.caught_up()
+        monkeypatch.setattr(harness.log, "end", request.param)
 
     yield take
     monkeypatch.undo()
 
 
-async def test_reads_go_on(world: World, api: Client, away: Callable[[], Awaitable[None]]) -> None:
+async def test_reads_go_on(harness: Harness, api: Client, away: Callable[[], Awaitable[None]]) -> None:
     """A job, lists and executions are shown as the tables have them, with `Fliq-Stale: true`; without an outage it is not there."""
     job = await api.create(URL, 60)
     _, schedule, _ = await api.call("POST", "/v1/schedules", {"url": URL, "cron": "0 8 * * *"})
@@ -66,7 +66,7 @@ async def test_reads_go_on(world: World, api: Client, away: Callable[[], Awaitab
 
 
 async def test_what_can_change_no_more_is_never_stale(
-    world: World, api: Client, away: Callable[[], Awaitable[None]]
+    harness: Harness, api: Client, away: Callable[[], Awaitable[None]]
 ) -> None:
     """A job that has ended is shown as ever."""
     job = await api.create(URL, 60)
@@ -76,7 +76,7 @@ async def test_what_can_change_no_more_is_never_stale(
     assert (status, shown["status"], "Fliq-Stale" in headers) == (200, "cancelled", False)
 
 
-async def test_what_is_not_found_is_not_404(world: World, api: Client, away: Callable[[], Awaitable[None]]) -> None:
+async def test_what_is_not_found_is_not_404(harness: Harness, api: Client, away: Callable[[], Awaitable[None]]) -> None:
     """What the tables lack may stand in the log: 503 with Retry-After, for reads and cancellations."""
     await away()
     for method, path in (
@@ -91,7 +91,9 @@ async def test_what_is_not_found_is_not_404(world: World, api: Client, away: Cal
         assert (status, answer["error"]["code"], headers["Retry-After"]) == (503, "unavailable", "1"), path
 
 
-async def test_what_needs_the_log_is_refused(world: World, api: Client, away: Callable[[], Awaitable[None]]) -> None:
+async def test_what_needs_the_log_is_refused(
+    harness: Harness, api: Client, away: Callable[[], Awaitable[None]]
+) -> None:
     """The timeline is read from the log, and a replay must know the newest state: both 503."""
     job = await api.create(URL, 60)
     await away()
@@ -101,17 +103,17 @@ async def test_what_needs_the_log_is_refused(world: World, api: Client, away: Ca
 
 
 async def test_a_repeat_whose_job_is_not_seen_is_refused(
-    world: World, api: Client, away: Callable[[], Awaitable[None]]
+    harness: Harness, api: Client, away: Callable[[], Awaitable[None]]
 ) -> None:
     """A key was taken and its job's append failed: while nobody can say whether it landed, the repeat is 503; later it is 201."""
     request = {"url": URL, "scheduled_at": "2032-01-01T00:00:00Z", "idempotency_key": "k"}
-    world.faults.plan(LOST)
+    harness.faults.plan(LOST)
     assert (await api.call("POST", "/v1/jobs", request))[0] == 503
-    world.faults.plan(LATE)
-    end = world.log.end
+    harness.faults.plan(LATE)
+    end = harness.log.end
     await away()
     assert (await api.call("POST", "/v1/jobs", request))[0] == 503
-    world.log.end = end  # type: ignore[method-assign]
+    harness.log.end = end  # type: ignore[method-assign]
     while (await api.call("POST", "/v1/jobs", request))[0] == 503:  # noqa: ASYNC110 - it lands late, or is appended once more
         await asyncio.sleep(0)
     _, jobs, _ = await api.call("GET", "/v1/jobs")

@@ -10,7 +10,7 @@ import pytest
 
 from libs.events.ids import new_job_id, partition_of
 from libs.log.port import LogUnavailable
-from tests.contract.harness import PARTITIONS, World
+from tests.contract.harness import PARTITIONS, Harness
 from tests.fakes.running.topologies import Client
 
 URL = "https://example.com/x"
@@ -18,16 +18,16 @@ JOB = {"url": URL, "scheduled_at": "2032-01-01T00:00:00Z"}
 CRON = {"url": URL, "cron": "0 8 * * *"}
 
 
-def take_away(world: World, partition: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def take_away(harness: Harness, partition: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the log no longer say where *partition* ends."""
-    end = world.log.end
+    end = harness.log.end
 
     async def asked(of: int) -> int:
         if of == partition:
             raise LogUnavailable("has no leader, says the test")
         return await end(of)
 
-    monkeypatch.setattr(world.log, "end", asked)
+    monkeypatch.setattr(harness.log, "end", asked)
 
 
 async def job_in(api: Client, partition: int) -> str:
@@ -39,13 +39,13 @@ async def job_in(api: Client, partition: int) -> str:
         await asyncio.sleep(0.002)  # the turn of a partition is 10 ms
 
 
-async def test_a_halted_partition_halts_no_others(api: Client, world: World) -> None:
+async def test_a_halted_partition_halts_no_others(api: Client, harness: Harness) -> None:
     """While the tables of one partition do not move on, new jobs go to the others; it gets its share again afterwards."""
-    gate: Any = world.replicas[0]._gate
+    gate: Any = harness.replicas[0]._gate
     gate._lag_max = 20
     held = await job_in(api, 0)
-    await world.caught_up()
-    world.hold(0)
+    await harness.caught_up()
+    harness.hold(0)
     while gate.avoided != {0}:
         assert (await api.call("POST", "/v1/jobs/batch", {"jobs": [JOB] * 30}))[0] == 200
         await gate.look()
@@ -56,94 +56,96 @@ async def test_a_halted_partition_halts_no_others(api: Client, world: World) -> 
         partitions[partition_of(job["id"])] += 1
         await asyncio.sleep(0.003)
     assert set(partitions) <= {1, 2}
-    world.release()
-    await world.caught_up()
+    harness.release()
+    await harness.caught_up()
     await gate.look()
     assert (gate.avoided, gate.is_overloaded) == (frozenset(), False)
     assert (await api.job(held))["status"] == "scheduled"
 
 
 async def test_a_partition_without_a_leader_makes_only_its_own_reads_stale(
-    api: Client, world: World, monkeypatch: pytest.MonkeyPatch
+    api: Client, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its jobs are shown as the tables have them, and no others; new jobs are not sent there."""
     lost, sound = await job_in(api, 0), await job_in(api, 1)
-    await world.caught_up()
-    take_away(world, 0, monkeypatch)
+    await harness.caught_up()
+    take_away(harness, 0, monkeypatch)
     for _ in range(3):
         status, _, headers = await api.call("GET", f"/v1/jobs/{lost}")
         assert (status, headers["Fliq-Stale"]) == (200, "true")
         status, _, headers = await api.call("GET", f"/v1/jobs/{sound}")
         assert (status, "Fliq-Stale" in headers) == (200, False)
-        assert (await api.call("GET", "/v1/jobs/" + new_job_id(world.clock.now(), 1, b"12345678")))[0] == 404
-    gate: Any = world.replicas[0]._gate
+        assert (await api.call("GET", "/v1/jobs/" + new_job_id(harness.clock.now(), 1, b"12345678")))[0] == 404
+    gate: Any = harness.replicas[0]._gate
     await gate.look()
     assert (gate.avoided, gate.is_overloaded) == ({0}, False)
 
 
 async def test_a_new_partition_is_no_404_before_it_is_folded(
-    api: Client, world: World, monkeypatch: pytest.MonkeyPatch
+    api: Client, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the log grew after this process had started, jobs may be accepted before anybody folds: 503; a made-up id is 404."""
-    positions = world._positions
+    positions = harness._positions
 
     async def grown(query: str) -> list[dict[str, int]]:
         return [*await positions(query), {"part": PARTITIONS, "position": -1}]
 
-    watch: Any = world.replicas[0]._ports.progress
+    watch: Any = harness.replicas[0]._ports.progress
     monkeypatch.setattr(watch, "_pool", type("Pool", (), {"fetch": staticmethod(grown)}))
     for method in ("GET", "DELETE"):
-        status, answer, _ = await api.call(method, "/v1/jobs/" + new_job_id(world.clock.now(), PARTITIONS, b"12345678"))
+        status, answer, _ = await api.call(
+            method, "/v1/jobs/" + new_job_id(harness.clock.now(), PARTITIONS, b"12345678")
+        )
         assert (status, answer["error"]["code"]) == (503, "unavailable")
-        made_up = new_job_id(world.clock.now(), PARTITIONS + 1, b"12345678")
+        made_up = new_job_id(harness.clock.now(), PARTITIONS + 1, b"12345678")
         assert (await api.call(method, "/v1/jobs/" + made_up))[0] == 404
 
 
 @pytest.mark.parametrize(("first", "then", "status"), [("pause", "resume", "active"), ("resume", "pause", "paused")])
 async def test_a_change_is_not_skipped_for_what_old_tables_say(
-    api: Client, world: World, first: str, then: str, status: str
+    api: Client, harness: Harness, first: str, then: str, status: str
 ) -> None:
     """A change that is in the log and not in the tables yet is undone by the next one, which waits for it."""
     _, schedule, _ = await api.call("POST", "/v1/schedules", CRON)
     path = f"/v1/schedules/{schedule['id']}"
     if first == "resume":
         assert (await api.call("POST", path + "/pause"))[0] == 200
-    await world.caught_up()
-    world.hold()
+    await harness.caught_up()
+    harness.hold()
     changing = asyncio.create_task(api.call("POST", f"{path}/{first}"))
     partition = partition_of(schedule["id"])
-    end = await world.log.end(partition)
-    while await world.log.end(partition) == end:  # noqa: ASYNC110 - the change is in the log
+    end = await harness.log.end(partition)
+    while await harness.log.end(partition) == end:  # noqa: ASYNC110 - the change is in the log
         await asyncio.sleep(0)
     undoing = asyncio.create_task(api.call("POST", f"{path}/{then}"))
     for _ in range(200):
         await asyncio.sleep(0)
-    world.release()
+    harness.release()
     assert (await changing)[0] == 200
     assert (await undoing)[0] == 200
-    await world.caught_up()
+    await harness.caught_up()
     assert (await api.call("GET", path))[1]["status"] == status
 
 
-async def test_a_schedule_is_not_shown_as_it_was_before_an_acknowledged_change(api: Client, world: World) -> None:
+async def test_a_schedule_is_not_shown_as_it_was_before_an_acknowledged_change(api: Client, harness: Harness) -> None:
     """Tables that were set back by a crash of their server are waited for: what was paused is shown paused."""
     _, schedule, _ = await api.call("POST", "/v1/schedules", CRON)
     path = f"/v1/schedules/{schedule['id']}"
-    before = dict(world.tables.schedules) or None
+    before = dict(harness.tables.schedules) or None
     while before is None:
-        await world.caught_up()
-        before = dict(world.tables.schedules)
+        await harness.caught_up()
+        before = dict(harness.tables.schedules)
     assert (await api.call("POST", path + "/pause"))[0] == 200
     partition = partition_of(schedule["id"])
-    after, position = dict(world.tables.schedules), world.ledgers[partition].position
-    world.tables.schedules.update(before)
-    world.ledgers[partition].position = position - 1
-    watch: Any = world.replicas[0]._ports.progress
+    after, position = dict(harness.tables.schedules), harness.ledgers[partition].position
+    harness.tables.schedules.update(before)
+    harness.ledgers[partition].position = position - 1
+    watch: Any = harness.replicas[0]._ports.progress
     watch.forget()
     reading = asyncio.create_task(api.call("GET", path))
     while not watch.is_awaited() and not reading.done():  # noqa: ASYNC110 - who waits for the tables cannot be waited for
         await asyncio.sleep(0)
-    world.tables.schedules.update(after)
-    world.ledgers[partition].position = position
+    harness.tables.schedules.update(after)
+    harness.ledgers[partition].position = position
     status, shown, _ = await reading
     assert (status, shown["status"]) == (200, "paused")

@@ -21,7 +21,7 @@ import aiohttp
 import pytest
 
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
-from tests.chaos.harness import Rig
+from tests.chaos.harness import Harness
 from tests.chaos.judging.history import Fault
 from tests.chaos.load import now_ms
 from tests.fakes.running.fold import assert_tables_are_the_fold
@@ -37,22 +37,22 @@ HEALED_MS = 1_500.0  # after a process is back, until the partitions are shared 
 
 
 @asynccontextmanager
-async def two_fliqs(dsn: str) -> AsyncIterator[tuple[Rig, Callable[[], FliqProcess]]]:
+async def two_fliqs(dsn: str) -> AsyncIterator[tuple[Harness, Callable[[], FliqProcess]]]:
     """Two whole Fliqs on one database; the load talks to the first. Also returns what starts the second one again."""
-    async with Rig(dsn, 1) as rig:
-        place = {"FLIQ_PORT": str(free_port()), "FLIQ_DATA_DIR": str(rig.fliq.directory / "data2")}
+    async with Harness(dsn, 1) as harness:
+        place = {"FLIQ_PORT": str(free_port()), "FLIQ_DATA_DIR": str(harness.fliq.directory / "data2")}
 
         def start_second() -> FliqProcess:
-            second = rig.fliq.spawn("all", **place)
-            rig.fliq.processes[1:] = [second]
+            second = harness.fliq.spawn("all", **place)
+            harness.fliq.processes[1:] = [second]
             return second
 
-        await rig.start()
+        await harness.start()
         await asyncio.to_thread(start_second().wait_ready)
-        yield rig, start_second
+        yield harness, start_second
 
 
-async def under_load(rig: Rig, hurt: Callable[[], Awaitable[None]]) -> None:
+async def under_load(harness: Harness, hurt: Callable[[], Awaitable[None]]) -> None:
     """Tell stories for as long as *hurt* takes, and half a second before and after."""
 
     async def all_of_it() -> None:
@@ -61,31 +61,31 @@ async def under_load(rig: Rig, hurt: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(0.5)
 
     hurting = asyncio.create_task(all_of_it())
-    await asyncio.wait([hurting, asyncio.create_task(rig.load.storm(per_s=PER_S, seconds=60, until=hurting.done))])
+    await asyncio.wait([hurting, asyncio.create_task(harness.load.storm(per_s=PER_S, seconds=60, until=hurting.done))])
     await hurting
 
 
 async def test_one_of_two_fliqs_is_killed(pg_dsn: str) -> None:
     """The other takes its partitions over, by itself; when it is back they share again, and nothing is lost or doubled."""
-    async with two_fliqs(pg_dsn) as (rig, start_second):
+    async with two_fliqs(pg_dsn) as (harness, start_second):
 
         async def hurt() -> None:
             at = now_ms()
-            await asyncio.to_thread(rig.fliq.processes[1].kill)
+            await asyncio.to_thread(harness.fliq.processes[1].kill)
             await asyncio.sleep(0.3)
             await asyncio.to_thread(start_second().wait_ready)
-            rig.faults.append(Fault(kind="kill", at=at, until=now_ms() + HEALED_MS))
+            harness.faults.append(Fault(kind="kill", at=at, until=now_ms() + HEALED_MS))
 
-        await under_load(rig, hurt)
-        await rig.verdict()
+        await under_load(harness, hurt)
+        await harness.verdict()
 
 
 async def test_one_of_two_fliqs_stands_still_and_wakes_up(pg_dsn: str) -> None:
     """A process that was stopped for longer than its leases decides and calls nothing of what is another's by then."""
-    async with two_fliqs(pg_dsn) as (rig, _):
+    async with two_fliqs(pg_dsn) as (harness, _):
 
         async def hurt() -> None:
-            second = rig.fliq.processes[1]
+            second = harness.fliq.processes[1]
             at = now_ms()
             second.signal(signal.SIGSTOP)
             try:
@@ -93,11 +93,11 @@ async def test_one_of_two_fliqs_stands_still_and_wakes_up(pg_dsn: str) -> None:
             finally:
                 second.signal(signal.SIGCONT)
             await asyncio.to_thread(second.wait_ready)
-            rig.faults.append(Fault(kind="stop", at=at, until=now_ms() + HEALED_MS))
+            harness.faults.append(Fault(kind="stop", at=at, until=now_ms() + HEALED_MS))
 
-        await under_load(rig, hurt)
-        await rig.verdict()
-        assert await asyncio.to_thread(rig.fliq.stop) == [0, 0]
+        await under_load(harness, hurt)
+        await harness.verdict()
+        assert await asyncio.to_thread(harness.fliq.stop) == [0, 0]
 
 
 class Server:
@@ -142,47 +142,47 @@ def server() -> Iterator[Server]:
 
 async def test_postgresql_is_restarted_under_load(server: Server, stalls: Stalls) -> None:
     """While it is away Fliq says so: not ready, 503 in the contract's shape, at once. When it is back all goes on by itself."""
-    async with Rig(server.dsn, 1) as rig:
+    async with Harness(server.dsn, 1) as harness:
 
         async def hurt() -> None:
             for away_s in (0.0, 3.0):
                 at = now_ms()
                 await asyncio.to_thread(server.end)
                 if away_s:
-                    await rig.wait_unready(at_most_s=NOTICED_S)
-                    await refusals_are_in_shape(rig.fliq.url, stalls)
+                    await harness.wait_unready(at_most_s=NOTICED_S)
+                    await refusals_are_in_shape(harness.fliq.url, stalls)
                     await asyncio.sleep(away_s)
                 await asyncio.to_thread(server.start)
-                assert await rig.wait_ready(at_most_s=20), rig.process.tail()
-                rig.faults.append(Fault(kind="postgresql", at=at, until=now_ms() + HEALED_MS))
+                assert await harness.wait_ready(at_most_s=20), harness.process.tail()
+                harness.faults.append(Fault(kind="postgresql", at=at, until=now_ms() + HEALED_MS))
                 await asyncio.sleep(0.5)
 
-        await rig.start()
-        await under_load(rig, hurt)
-        await rig.verdict()
-        assert await rig.stop() == 0, rig.process.tail()
+        await harness.start()
+        await under_load(harness, hurt)
+        await harness.verdict()
+        assert await harness.stop() == 0, harness.process.tail()
 
 
 async def test_postgresql_stands_still(server: Server, stalls: Stalls) -> None:
     """A server that takes connections and answers nothing holds no caller for long; when it goes on, so does everything."""
-    async with Rig(server.dsn, 1) as rig:
+    async with Harness(server.dsn, 1) as harness:
 
         async def hurt() -> None:
-            async with Client(rig.fliq.url, OTHER_TOKEN) as other:
+            async with Client(harness.fliq.url, OTHER_TOKEN) as other:
                 await other.call("GET", "/v1/jobs")  # a token that is known need not be looked up in what stands still
             at = now_ms()
             server.signal_all(signal.SIGSTOP)
             try:
-                await refusals_are_in_shape(rig.fliq.url, stalls)
-                await rig.wait_unready(at_most_s=NOTICED_S)
+                await refusals_are_in_shape(harness.fliq.url, stalls)
+                await harness.wait_unready(at_most_s=NOTICED_S)
             finally:
                 server.signal_all(signal.SIGCONT)
-            assert await rig.wait_ready(at_most_s=20), rig.process.tail()
-            rig.faults.append(Fault(kind="frozen", at=at, until=now_ms() + HEALED_MS))
+            assert await harness.wait_ready(at_most_s=20), harness.process.tail()
+            harness.faults.append(Fault(kind="frozen", at=at, until=now_ms() + HEALED_MS))
 
-        await rig.start()
-        await under_load(rig, hurt)
-        await rig.verdict()
+        await harness.start()
+        await under_load(harness, hurt)
+        await harness.verdict()
 
 
 async def refusals_are_in_shape(url: str, stalls: Stalls) -> None:

@@ -16,7 +16,7 @@ from tests.fakes.targets import HandKeeper, ScriptedEgress, Tally
 HOST = "http://target.example"
 
 
-class World:
+class Harness:
     """One dispatcher, one owner of partition 0, one target."""
 
     def __init__(self, log: MemoryLog, clock: ManualClock, **limits: Any) -> None:
@@ -71,12 +71,12 @@ class World:
 
 
 @asynccontextmanager
-async def world(**limits: Any) -> AsyncIterator[World]:
-    """Make a world whose log is started and whose owner has claimed; stop everything at the end."""
+async def harness(**limits: Any) -> AsyncIterator[Harness]:
+    """Make a harness whose log is started and whose owner has claimed; stop everything at the end."""
     clock = ManualClock()
     log = MemoryLog(partitions=1, clock=clock)
     await log.start()
-    made = World(log, clock, **limits)
+    made = Harness(log, clock, **limits)
     await made.owner.take_over()
     try:
         yield made

@@ -9,12 +9,12 @@ from libs.log.memory import LOST, REPLY_LOST
 from libs.runtime.clock import Timer
 from libs.store.errors import StoreUnavailable
 from tests.fakes.partition import Owner, due_of
-from tests.simulation.dispatcher.harness import HOST, world
+from tests.simulation.dispatcher.harness import HOST, harness
 
 
 async def test_a_call_leaves_at_its_instant_and_not_a_millisecond_before() -> None:
     """Nothing is sent at T - 1 ms; at T it is, and the outcome is recorded."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         job = await here.owner.schedule(here.clock.now() + 75)
         due = await here.owner.due(job)
@@ -42,7 +42,7 @@ async def test_a_call_leaves_at_its_instant_and_not_a_millisecond_before() -> No
 
 async def test_a_due_event_read_at_the_last_moment_is_not_early_either() -> None:
     """With one millisecond left it still waits for that millisecond."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         job = await here.owner.schedule(here.clock.now() + 1)
         await here.owner.due(job)
@@ -55,7 +55,7 @@ async def test_a_due_event_read_at_the_last_moment_is_not_early_either() -> None
 
 async def test_a_timer_that_rings_early_sends_nothing_early() -> None:
     """The loop counts monotonic time: when it rings, the wall clock is looked at again."""
-    async with world() as here:
+    async with harness() as here:
         on_time = here.clock.call_at
         early: list[int] = []
 
@@ -77,7 +77,7 @@ async def test_a_timer_that_rings_early_sends_nothing_early() -> None:
 
 async def test_calls_leave_in_the_order_of_their_instants() -> None:
     """Due events written in any order fire in the order of time."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         start = here.clock.now()
         for offset in (50, 10, 30, 10, 70):
@@ -89,7 +89,7 @@ async def test_calls_leave_in_the_order_of_their_instants() -> None:
 
 async def test_one_query_loads_the_specs_of_all_that_arrive_together() -> None:
     """Fifty due events of one read cost one query, not fifty."""
-    async with world() as here:
+    async with harness() as here:
         start = here.clock.now()
         jobs = [await here.owner.schedule(start + 500) for _ in range(50)]
         await here.begin()
@@ -102,7 +102,7 @@ async def test_one_query_loads_the_specs_of_all_that_arrive_together() -> None:
 
 async def test_a_due_job_that_the_tables_do_not_know_yet_waits_for_them() -> None:
     """The row may come after the due event; the call is made once it is there."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.tables.freeze()
         job = await here.owner.schedule(here.clock.now())
@@ -118,7 +118,7 @@ async def test_a_due_job_that_the_tables_do_not_know_yet_waits_for_them() -> Non
 
 async def test_a_due_job_that_the_tables_will_never_know_is_recorded_as_failed() -> None:
     """With the tables past the due event and no spec, the attempt ends as spec_missing and nothing is sent."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.tables.forget_specs = True
         stranger = await here.owner.schedule(here.clock.now())
@@ -131,7 +131,7 @@ async def test_a_due_job_that_the_tables_will_never_know_is_recorded_as_failed()
 
 async def test_an_account_without_a_secret_sends_nothing_unsigned() -> None:
     """The attempt is recorded as failed for want of a secret."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         await here.owner.due(await here.owner.schedule(here.clock.now(), account="nobody"))
         await here.settle()
@@ -142,7 +142,7 @@ async def test_an_account_without_a_secret_sends_nothing_unsigned() -> None:
 
 async def test_an_attempt_waits_while_the_tables_are_away() -> None:
     """A store that fails delays the call; the dispatcher says so, and goes on when it is back."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.tables.fails = StoreUnavailable("server closed the connection")
         await here.owner.due(await here.owner.schedule(here.clock.now()))
@@ -159,7 +159,7 @@ async def test_an_attempt_waits_while_the_tables_are_away() -> None:
 
 async def test_the_outcome_of_a_failed_call_is_recorded_as_it_was() -> None:
     """Status, error and Retry-After stand in the fact."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.answers[HOST] = Outcome(
             ok=False, status_code=503, error="HTTP 503", duration_ms=12, retry_after_ms=7_000, sent_at=here.clock.now()
@@ -174,7 +174,7 @@ async def test_the_outcome_of_a_failed_call_is_recorded_as_it_was() -> None:
 
 async def test_a_defect_costs_one_attempt_and_not_the_partition() -> None:
     """A client that raises ends the attempt as internal_error; the next one goes out."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.answers[HOST] = ZeroDivisionError("planted")
         await here.owner.due(await here.owner.schedule(here.clock.now()))
@@ -188,7 +188,7 @@ async def test_a_defect_costs_one_attempt_and_not_the_partition() -> None:
 
 async def test_an_outcome_is_appended_until_it_is_in() -> None:
     """A lost append and a lost reply are both answered by appending again; the call itself is made once."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         job = await here.owner.schedule(here.clock.now() + 10)
         await here.owner.due(job)
@@ -207,7 +207,7 @@ async def test_an_outcome_is_appended_until_it_is_in() -> None:
 
 async def test_a_decision_under_another_claim_is_never_fired() -> None:
     """A zombie owner's due event, and one under a claim that was not admitted, are void."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         zombie = here.owner
         here.owner = Owner(here.log, epoch=2)
@@ -228,7 +228,7 @@ async def test_a_decision_under_another_claim_is_never_fired() -> None:
 
 async def test_a_due_event_that_cannot_be_read_is_passed_over_and_counted() -> None:
     """Torn bytes stop nobody else."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         job = await here.owner.schedule(here.clock.now())
         torn = Envelope("attempt.due", 1, True, str(here.owner.claim), job.job_id, b'{"job_id": "job_')
@@ -242,7 +242,7 @@ async def test_a_due_event_that_cannot_be_read_is_passed_over_and_counted() -> N
 
 async def test_a_record_that_must_be_understood_stops_the_partition() -> None:
     """What stands before it is called, what stands behind it is not, and readiness says why."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         before = await here.owner.schedule(here.clock.now())
         behind = await here.owner.schedule(here.clock.now())
@@ -264,7 +264,7 @@ async def test_a_record_that_must_be_understood_stops_the_partition() -> None:
 
 async def test_a_gap_in_the_log_stops_the_partition() -> None:
     """A missing position is never passed over."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         jobs = [await here.owner.schedule(here.clock.now()) for _ in range(2)]
         await here.tables.fold(0)

@@ -10,12 +10,12 @@ from libs.runtime.clock import ManualClock
 from services.dispatcher.service import DispatcherService
 from tests.fakes.partition import due_of
 from tests.fakes.startstop import stress
-from tests.simulation.dispatcher.harness import HOST, World, world
+from tests.simulation.dispatcher.harness import HOST, Harness, harness
 
 
 async def test_an_attempt_that_was_not_sent_before_a_crash_is_sent_by_the_next_life() -> None:
     """The due event is running in the tables: the new dispatcher finds it there, and fires at its instant."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         job = await here.owner.schedule(here.clock.now() + 500)
         await here.owner.due(job)
@@ -33,7 +33,7 @@ async def test_an_attempt_that_was_not_sent_before_a_crash_is_sent_by_the_next_l
 
 async def test_an_attempt_cut_off_by_a_crash_is_sent_again_under_the_same_execution_id() -> None:
     """At least once: the repeat carries the id with which the target can tell."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         due = await here.owner.due(await here.owner.schedule(here.clock.now()))
@@ -50,7 +50,7 @@ async def test_an_attempt_cut_off_by_a_crash_is_sent_again_under_the_same_execut
 
 async def test_an_attempt_whose_outcome_is_in_the_log_is_not_sent_again() -> None:
     """Although the tables still say running when the next life begins: it waits for them first."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         await here.owner.due(await here.owner.schedule(here.clock.now()))
         await here.tables.fold(0)
@@ -73,7 +73,7 @@ async def test_an_attempt_whose_outcome_is_in_the_log_is_not_sent_again() -> Non
 
 async def test_a_lost_lease_drops_what_has_not_started() -> None:
     """Nothing of the partition is sent by the one that lost it."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         await here.owner.due(await here.owner.schedule(here.clock.now() + 100))
         await here.settle()
@@ -86,7 +86,7 @@ async def test_a_lost_lease_drops_what_has_not_started() -> None:
 
 async def test_what_was_under_way_when_the_lease_was_lost_ends_and_is_recorded() -> None:
     """A late outcome is a fact like any other; the first one wins."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         due = await here.owner.due(await here.owner.schedule(here.clock.now()))
@@ -108,7 +108,7 @@ async def test_what_was_under_way_when_the_lease_was_lost_ends_and_is_recorded()
 
 async def test_a_lease_that_comes_back_starts_nothing_twice() -> None:
     """Calls under way, and outcomes being appended, are known to the same process."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         await here.owner.due(await here.owner.schedule(here.clock.now()))
@@ -130,7 +130,7 @@ async def test_a_lease_that_comes_back_starts_nothing_twice() -> None:
 
 async def test_an_outcome_appended_while_the_snapshot_is_taken_is_not_sent_again() -> None:
     """The snapshot may be older than the append: the attempt is remembered until the reader has passed its outcome."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         await here.owner.due(await here.owner.schedule(here.clock.now()))
@@ -163,7 +163,7 @@ async def test_an_outcome_appended_while_the_snapshot_is_taken_is_not_sent_again
 
 async def test_a_process_that_stood_still_sends_nothing_under_a_lease_that_may_be_anothers() -> None:
     """The timer rings before the keeper has looked: the attempt waits until the lease is sure, or is dropped with it."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         await here.owner.due(await here.owner.schedule(here.clock.now() + 100))
         await here.owner.due(await here.owner.schedule(here.clock.now() + 110))
@@ -188,7 +188,7 @@ async def test_a_process_that_stood_still_sends_nothing_under_a_lease_that_may_b
 
 async def test_stopping_lets_calls_under_way_end_before_the_leases_go() -> None:
     """The outcome is recorded and the lease released after it, so that nobody repeats the call; what waits is dropped."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         await here.owner.due(await here.owner.schedule(here.clock.now()))
@@ -210,7 +210,7 @@ async def test_stopping_lets_calls_under_way_end_before_the_leases_go() -> None:
 
 async def test_a_second_signal_ends_the_drain_at_once() -> None:
     """A cancelled stop breaks the calls off: they are found running by the next life."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         await here.owner.due(await here.owner.schedule(here.clock.now()))
@@ -229,7 +229,7 @@ async def test_a_second_signal_ends_the_drain_at_once() -> None:
 
 async def test_a_drain_is_bounded() -> None:
     """A call that does not end in time is broken off."""
-    async with world(drain_s=0.01) as here:
+    async with harness(drain_s=0.01) as here:
         await here.begin()
         here.egress.hang(HOST)
         await here.owner.due(await here.owner.schedule(here.clock.now()))
@@ -241,7 +241,7 @@ async def test_a_drain_is_bounded() -> None:
 
 async def test_a_partition_to_be_handed_over_is_free_once_its_calls_have_ended() -> None:
     """Asked to release, the dispatcher stops taking at once, and says yes when nothing is under way."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         await here.owner.due(await here.owner.schedule(here.clock.now()))
@@ -257,7 +257,7 @@ async def test_a_partition_to_be_handed_over_is_free_once_its_calls_have_ended()
 
 async def test_the_watchdog_takes_up_what_runs_in_the_tables_and_is_known_to_nobody() -> None:
     """An attempt long past its deadline that this process does not hold is counted and sent."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         job = await here.owner.schedule(here.clock.now())
         due = await here.owner.due(job)
@@ -274,7 +274,7 @@ async def test_the_watchdog_takes_up_what_runs_in_the_tables_and_is_known_to_nob
 
 async def test_a_call_that_never_ends_is_broken_off_two_minutes_after_its_deadline() -> None:
     """Whatever the client does wrong, the slot comes back and the attempt ends as a timeout."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         await here.owner.due(await here.owner.schedule(here.clock.now()))
@@ -286,7 +286,7 @@ async def test_a_call_that_never_ends_is_broken_off_two_minutes_after_its_deadli
 
 async def test_beyond_its_window_the_dispatcher_stops_reading() -> None:
     """It holds no more than the window and one read beyond, and goes on as calls end."""
-    async with world(window=10, concurrency=5) as here:
+    async with harness(window=10, concurrency=5) as here:
         await here.begin()
         here.egress.hang(HOST)
         jobs = [await here.owner.schedule(here.clock.now()) for _ in range(1_200)]
@@ -305,8 +305,8 @@ async def test_beyond_its_window_the_dispatcher_stops_reading() -> None:
 async def test_start_and_stop_hold_their_contract() -> None:
     """Stopped without a start, twice, started again, from many tasks at once: nothing hangs and nothing is left."""
     clock = ManualClock()
-    async with world() as here:
-        here = World(here.log, clock)
+    async with harness() as here:
+        here = Harness(here.log, clock)
         await stress(here.dispatcher)
         assert isinstance(here.dispatcher, DispatcherService)
         await here.begin()

@@ -17,13 +17,13 @@ from libs.log.memory import LATE, LOST, REPLY_LOST, WRITTEN
 from services.dispatcher.service import DispatcherService
 from tests.fakes.partition import Owner
 from tests.fakes.targets import HandKeeper
-from tests.simulation.dispatcher.harness import World, world
+from tests.simulation.dispatcher.harness import Harness, harness
 
 FATES = [WRITTEN] * 6 + [LOST, REPLY_LOST, LATE]
 SLOW = "http://slow.example"
 
 
-async def hand_over(here: World, to: DispatcherService, *, crash: bool) -> None:
+async def hand_over(here: Harness, to: DispatcherService, *, crash: bool) -> None:
     """Take the partition from the present dispatcher, by a crash or by a lost lease, and give it to *to*."""
     if crash:
         await here.die()
@@ -38,7 +38,7 @@ async def hand_over(here: World, to: DispatcherService, *, crash: bool) -> None:
 async def test_every_due_attempt_is_made(seed: int, changes_hands: bool) -> None:
     """At least once always; exactly once where nobody crashed and nothing changed hands."""
     chance = random.Random(seed)
-    async with world(concurrency=10, per_host=4) as here:
+    async with harness(concurrency=10, per_host=4) as here:
         dispatchers = [here.dispatcher]
         await here.begin()
         instants: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """
 Chronicle: what happened, as lines of virtual time, actor and event; two runs of a seed have the same one, to the letter.
 
-The world's clock is here, too: virtual milliseconds since `BEGAN_AT`, the true time that targets and clients see.
+The simulated clock is here, too: virtual milliseconds since `BEGAN_AT`, the true time that targets and clients see.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class ScheduleStory:
 
 
 class Clients:
-    """All users of the world."""
+    """All users."""
 
     def __init__(
         self, loop: SimLoop, chronicle: Chronicle, nodes: Sequence[Node], tokens: dict[str, str], *, seed: str

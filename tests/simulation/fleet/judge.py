@@ -23,7 +23,7 @@ from tests.property.cron_oracle import Oracle, instant
 from tests.simulation.fleet.chronicle import BEGAN_AT
 from tests.simulation.fleet.clients import Clients, ScheduleStory
 from tests.simulation.fleet.nemesis import Nemesis
-from tests.simulation.fleet.node import Node, World
+from tests.simulation.fleet.node import Harness, Node
 
 TICK_EARLY_MS: Final = 2_500.0  # a tick's job is made two seconds ahead, and one already made may still fire
 TICK_GRACE_MS: Final = 5_000.0
@@ -34,9 +34,9 @@ RECORD_GRACE_MS: Final = 25_000.0  # how long a dispatcher may hold an attempt t
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """A quiet world, and who acted in it."""
+    """What is left when everything is quiet, and who acted."""
 
-    world: World
+    harness: Harness
     nodes: Sequence[Node]
     clients: Clients
     nemesis: Nemesis
@@ -55,10 +55,10 @@ def judge(evidence: Evidence) -> list[str]:
     found += _duplicates(evidence, history)
     found += _recorded_twice(evidence, history)
     found += _ticks(evidence, history, skew_ms=SKEW_MS if "skew" in kinds else 0.0)
-    found += [f"crashed: {each}" for each in evidence.world.loop.errors]
+    found += [f"crashed: {each}" for each in evidence.harness.loop.errors]
     for node in evidence.nodes:
         found += [f"{name}: {node.name}: {count} times" for name, count in node.counts.items() if name in _NEVER]
-    found += _tables(evidence.world)
+    found += _tables(evidence.harness)
     return found
 
 
@@ -66,38 +66,38 @@ _NEVER: Final = ("illegal", "not stopped in time", "resigned failed")
 
 
 def _history(evidence: Evidence) -> History:
-    clients, nemesis, world = evidence.clients, evidence.nemesis, evidence.world
-    database = world.store.database
-    jobs = {job.job_id: _read(world, job) for job in database.jobs.values() if job.job_id not in nemesis.poisoned}
-    dropped = {_name(world, database.jobs[job_id]) for job_id in nemesis.poisoned if job_id in database.jobs}
+    clients, nemesis, harness = evidence.clients, evidence.nemesis, evidence.harness
+    database = harness.store.database
+    jobs = {job.job_id: _read(harness, job) for job in database.jobs.values() if job.job_id not in nemesis.poisoned}
+    dropped = {_name(harness, database.jobs[job_id]) for job_id in nemesis.poisoned if job_id in database.jobs}
     return History(
         plans={name: plan for name, plan in clients.plans.items() if name not in dropped},
         schedules={name: SchedulePlan(name=name) for name in clients.schedules},
         operations=tuple(each for each in clients.operations if each.name not in dropped),
-        calls=tuple(each for each in world.targets.calls if each.name not in dropped),
+        calls=tuple(each for each in harness.targets.calls if each.name not in dropped),
         hooks=tuple(
-            hook for hook in world.targets.hooks if hook.job_id in jobs and jobs[hook.job_id].schedule_id is None
+            hook for hook in harness.targets.hooks if hook.job_id in jobs and jobs[hook.job_id].schedule_id is None
         ),
         jobs=jobs,
         listed=tuple(each for each in evidence.listed if each not in nemesis.poisoned),
         faults=tuple(_faults(evidence, None)),
         ended_at=evidence.ended_at,
-        retry_base_ms=world.sizes.retry_base_s * 1000,
+        retry_base_ms=harness.sizes.retry_base_s * 1000,
     )
 
 
-def _name(world: World, job: JobState) -> str:
-    return world.store.database.specs([job.spec_id])[job.spec_id].body or ""
+def _name(harness: Harness, job: JobState) -> str:
+    return harness.store.database.specs([job.spec_id])[job.spec_id].body or ""
 
 
-def _read(world: World, job: JobState) -> JobRead:
-    database = world.store.database
+def _read(harness: Harness, job: JobState) -> JobRead:
+    database = harness.store.database
     partition = database.partition_of[job.job_id]
-    records = world.log.place(partition).records
+    records = harness.log.place(partition).records
     rows = [row for key, row in sorted(database.execution_rows.items()) if key[0] == job.job_id]
     return JobRead(
         id=job.job_id,
-        name=_name(world, job),
+        name=_name(harness, job),
         status=PUBLIC_STATUS[job.status],
         execution_count=job.attempt,
         executions=tuple(
@@ -148,9 +148,9 @@ def _duplicates(evidence: Evidence, history: History) -> Iterator[str]:
             if not _overlaps(faults, one.at, two.at):
                 yield f"duplicate_of_another's_fault: {job_id} attempt {attempt} at {one.at:.0f} and {two.at:.0f}"
     hooks: dict[str, list[Hook]] = defaultdict(list)
-    for hook in evidence.world.targets.hooks:
+    for hook in evidence.harness.targets.hooks:
         hooks[hook.job_id].append(hook)
-    for job in evidence.world.store.database.jobs.values():
+    for job in evidence.harness.store.database.jobs.values():
         if job.has_webhook and job.job_id not in hooks and job.job_id not in evidence.nemesis.poisoned:
             yield f"webhook_lost: {job.job_id} is {job.status.name}, and no report came"
     faults = list(_faults(evidence, "webhooks"))
@@ -163,8 +163,8 @@ def _duplicates(evidence: Evidence, history: History) -> Iterator[str]:
 def _recorded_twice(evidence: Evidence, history: History) -> Iterator[str]:
     """An attempt whose outcome has long been in the log is not made again."""
     recorded: dict[str, float] = {}
-    for partition in range(evidence.world.sizes.partitions):
-        for record in evidence.world.log.records(partition):
+    for partition in range(evidence.harness.sizes.partitions):
+        for record in evidence.harness.log.records(partition):
             if record.envelope.type == "attempt.finished":
                 attempt = record.envelope.value.partition(b'"execution_id":"')[2].partition(b'"')[0].decode()
                 recorded.setdefault(attempt, record.at)
@@ -242,12 +242,12 @@ def _missing(
 # --- the tables -----------------------------------------------------------------------------------------------------------
 
 
-def _tables(world: World) -> Iterator[str]:
+def _tables(harness: Harness) -> Iterator[str]:
     """The tables are the fold of the log, row for row."""
-    database = world.store.database
-    for partition in range(world.sizes.partitions):
+    database = harness.store.database
+    for partition in range(harness.sizes.partitions):
         ledger, changes = Ledger(partition), PartitionChanges(partition)
-        for record in world.log.records(partition):
+        for record in harness.log.records(partition):
             changes.add(ledger.apply(record.position, read(partition, record.envelope), record.envelope.claim))
         if database.progress(partition) != (ledger.position, ledger.claim):
             yield f"tables: partition {partition} stands at {database.progress(partition)}, the log at {ledger.position}"
@@ -264,12 +264,12 @@ def _tables(world: World) -> Iterator[str]:
                     yield f"tables: {table}: {key} is {ours.get(key)}, and the log says {theirs.get(key)}"
 
 
-def unfinished(world: World, nodes: Sequence[Node], poisoned: set[str]) -> list[str]:
-    """Say what is still to be done in a world that should be quiet; nothing when it is."""
-    database = world.store.database
+def unfinished(harness: Harness, nodes: Sequence[Node], poisoned: set[str]) -> list[str]:
+    """Say what is still to be done when everything should be quiet; empty if it is."""
+    database = harness.store.database
     found = []
-    for partition in range(world.sizes.partitions):
-        position, end = database.progress(partition)[0], world.log.place(partition).end
+    for partition in range(harness.sizes.partitions):
+        position, end = database.progress(partition)[0], harness.log.place(partition).end
         if position != end - 1:
             found.append(f"partition {partition}: the tables stand at {position}, the log ends before {end}")
     for job in database.jobs.values():

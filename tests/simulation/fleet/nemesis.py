@@ -13,7 +13,7 @@ from typing import Final
 
 from libs.events import Claim, Envelope, OwnerClaimed, encode
 from tests.chaos.judging.history import Fault
-from tests.simulation.fleet.node import Node, World
+from tests.simulation.fleet.node import Harness, Node
 
 RECOVERY_S: Final = 16.0  # what was due is fired at most 15 s after healing, and a second for the bound itself
 KINDS: Final = (
@@ -75,13 +75,13 @@ def draw_blows(seed: str, *, seconds: float, node_count: int) -> list[Blow]:
 class Nemesis:
     """Strikes, and heals in the end."""
 
-    def __init__(self, world: World, nodes: Sequence[Node], blows: Sequence[Blow]) -> None:
+    def __init__(self, harness: Harness, nodes: Sequence[Node], blows: Sequence[Blow]) -> None:
         """Strike *nodes* with *blows* when their time has come."""
-        self.world = world
+        self.harness = harness
         self.nodes = nodes
         self.poisoned: set[str] = set()
         self.struck: list[tuple[Blow, Fault]] = []
-        self._loop = world.loop
+        self._loop = harness.loop
         self._blows = blows
         self._over = False
 
@@ -93,13 +93,13 @@ class Nemesis:
     def heal(self) -> None:
         """End every fault at this moment, and strike no more."""
         self._over = True
-        world = self.world
-        world.log.is_down = False
-        world.log.trouble = world.log.slow_reads = 0.0
-        world.store.trouble = 0.0
-        world.store.database.draining.clear()
-        if world.store.is_down:
-            world.store.come_back()
+        harness = self.harness
+        harness.log.is_down = False
+        harness.log.trouble = harness.log.slow_reads = 0.0
+        harness.store.trouble = 0.0
+        harness.store.database.draining.clear()
+        if harness.store.is_down:
+            harness.store.come_back()
         for node in self.nodes:
             node.skew_ms = 0
             if node.process is not None:
@@ -114,8 +114,8 @@ class Nemesis:
                 node.start()
             elif node.stopping is not None:
                 self._revive(node)
-        world.chronicle.note("healed")
-        now = world.chronicle.now_exact()
+        harness.chronicle.note("healed")
+        now = harness.chronicle.now_exact()
         self.struck = [
             (blow, Fault(kind=fault.kind, at=fault.at, until=min(fault.until, now + RECOVERY_S * 1000)))
             for blow, fault in self.struck
@@ -125,9 +125,9 @@ class Nemesis:
         if self._over:
             return
         node = self.nodes[blow.node]
-        self.world.chronicle.note(f"nemesis {blow}")
+        self.harness.chronicle.note(f"nemesis {blow}")
         getattr(self, f"_{blow.kind}")(blow, node)
-        at = self.world.chronicle.now_exact()
+        at = self.harness.chronicle.now_exact()
         heals_s = STOP_S if blow.kind == "term" else blow.for_s
         kind = "term" if blow.kind == "drain" else blow.kind  # neither excuses more than lateness
         self.struck.append((blow, Fault(kind=kind, at=at - 5.0, until=at + (heals_s + RECOVERY_S) * 1000)))
@@ -159,7 +159,7 @@ class Nemesis:
 
     def _drain(self, blow: Blow, node: Node) -> None:
         """An operator asks the node to hand everything over, and later to take part again."""
-        draining = self.world.store.database.draining
+        draining = self.harness.store.database.draining
         asked = [(role, node.name) for role in node.roles if role != "api"]
         draining.update(asked)
         self._later(blow, draining.difference_update, asked)
@@ -181,30 +181,30 @@ class Nemesis:
             self._later(blow, self._loop.thaw, node.process)
 
     def _store_crash(self, blow: Blow, _: Node) -> None:
-        if not self.world.store.is_down:
-            self.world.store.crash()
-            self._later(blow, self.world.store.come_back)
+        if not self.harness.store.is_down:
+            self.harness.store.crash()
+            self._later(blow, self.harness.store.come_back)
 
     def _store_failover(self, blow: Blow, _: Node) -> None:
-        if not self.world.store.is_down:
-            self.world.store.fail_over(blow.amount * 4.0)
-            self._later(blow, self.world.store.come_back)
+        if not self.harness.store.is_down:
+            self.harness.store.fail_over(blow.amount * 4.0)
+            self._later(blow, self.harness.store.come_back)
 
     def _store_trouble(self, blow: Blow, _: Node) -> None:
-        self.world.store.trouble = 0.02 + 0.3 * blow.amount**2
-        self._later(blow, setattr, self.world.store, "trouble", 0.0)
+        self.harness.store.trouble = 0.02 + 0.3 * blow.amount**2
+        self._later(blow, setattr, self.harness.store, "trouble", 0.0)
 
     def _log_trouble(self, blow: Blow, _: Node) -> None:
-        self.world.log.trouble = 0.03 + 0.5 * blow.amount**2
-        self._later(blow, setattr, self.world.log, "trouble", 0.0)
+        self.harness.log.trouble = 0.03 + 0.5 * blow.amount**2
+        self._later(blow, setattr, self.harness.log, "trouble", 0.0)
 
     def _slow_reads(self, blow: Blow, _: Node) -> None:
-        self.world.log.slow_reads = 0.1 + 0.5 * blow.amount
-        self._later(blow, setattr, self.world.log, "slow_reads", 0.0)
+        self.harness.log.slow_reads = 0.1 + 0.5 * blow.amount
+        self._later(blow, setattr, self.harness.log, "slow_reads", 0.0)
 
     def _log_down(self, blow: Blow, _: Node) -> None:
-        self.world.log.is_down = True
-        self._later(blow, setattr, self.world.log, "is_down", False)
+        self.harness.log.is_down = True
+        self._later(blow, setattr, self.harness.log, "is_down", False)
 
     def _cut_store(self, blow: Blow, node: Node) -> None:
         if node.store is not None:
@@ -219,7 +219,7 @@ class Nemesis:
     def _steal(self, blow: Blow, _: Node) -> None:
         """A lease runs out under the hands of its holder, as it would had the database's clock been set."""
         role = ("scheduler", "dispatcher", "webhooks")[blow.number % 3]
-        self.world.store.database.expire(role, blow.number // 3 % self.world.sizes.partitions)
+        self.harness.store.database.expire(role, blow.number // 3 % self.harness.sizes.partitions)
 
     def _skew(self, blow: Blow, node: Node) -> None:
         """A machine's clock is set wrong, by more than may be overlooked; every other time its process is started meanwhile."""
@@ -237,12 +237,12 @@ class Nemesis:
             node.process.skew_ms = 0
 
     def _poison(self, blow: Blow, _: Node) -> None:
-        log = self.world.log
-        partition = blow.number % self.world.sizes.partitions
+        log = self.harness.log
+        partition = blow.number % self.harness.sizes.partitions
         records = log.records(partition)
         jobs = [each.envelope.key for each in records if each.envelope.type == "job.scheduled"]
         job_id = jobs[blow.number % len(jobs)] if jobs else "nobody"
-        now = self.world.chronicle.now()
+        now = self.harness.chronicle.now()
         match blow.number % 7:
             case 0:
                 envelope = Envelope("attempt.finished", 1, False, None, job_id, b"\xff{not json")

@@ -62,7 +62,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class Harness:
     """What all nodes share."""
 
     loop: SimLoop
@@ -120,9 +120,9 @@ class Answer(NamedTuple):
 class Node:
     """One place, and the life that is lived there at the moment."""
 
-    def __init__(self, world: World, name: str, roles: tuple[str, ...]) -> None:
+    def __init__(self, harness: Harness, name: str, roles: tuple[str, ...]) -> None:
         """Prepare the place; nobody lives there before `start`."""
-        self.world = world
+        self.harness = harness
         self.name = name
         self.roles = roles
         self.skew_ms = 0
@@ -148,36 +148,36 @@ class Node:
         if self.is_up:
             return
         self.lives += 1
-        world = self.world
+        harness = self.harness
         self.process = process = Process(f"{self.name}.{self.lives}")
         process.skew_ms = self.skew_ms
         process.on_death = self._on_death
-        self.log = LogLink(world.log, process)
-        self.store = StoreLink(world.store, process)
+        self.log = LogLink(harness.log, process)
+        self.store = StoreLink(harness.store, process)
         self.app = None
         self.stopping = None
-        world.chronicle.note(f"start {process}")
+        harness.chronicle.note(f"start {process}")
         self.run(self._live(process, self.log, self.store))
 
     def run(self, work: Any) -> asyncio.Task[Any]:
         """Run a coroutine inside of the process that lives here."""
         assert self.process is not None
-        return self.world.loop.create_task(work, context=self.process.context.copy())
+        return self.harness.loop.create_task(work, context=self.process.context.copy())
 
     def kill(self) -> None:
         """End the life as kill -9 does."""
         if self.process is not None and not self.process.is_dead:
-            self.world.loop.kill(self.process)
+            self.harness.loop.kill(self.process)
 
     def stop(self) -> None:
         """End the life as SIGTERM does."""
         if self.is_up and self.stopping is None:
-            self.world.chronicle.note(f"term {self.process}")
+            self.harness.chronicle.note(f"term {self.process}")
             self.stopping = self.run(self._drain())
 
     def request(self, method: str, path: str, body: bytes, token: str) -> asyncio.Future[Answer]:
         """Send a request here; the future ends with the answer, or with ConnectionError."""
-        future: asyncio.Future[Answer] = self.world.loop.create_future()
+        future: asyncio.Future[Answer] = self.harness.loop.create_future()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         if self.app is None or not self.is_up or self.stopping is not None:
             future.set_exception(ConnectionRefusedError())
@@ -195,7 +195,7 @@ class Node:
     def _on_death(self) -> None:
         assert self.process is not None
         assert self.log is not None
-        self.world.chronicle.note(f"dead {self.process}")
+        self.harness.chronicle.note(f"dead {self.process}")
         self.log.die()
         callers, self._callers = self._callers, {}
         for future in callers:
@@ -203,7 +203,7 @@ class Node:
                 future.set_exception(ConnectionResetError())
 
     async def _live(self, process: Process, log: LogLink, store: StoreLink) -> None:
-        clock = SimClock(self.world.loop, process)
+        clock = SimClock(self.harness.loop, process)
         watch = ProgressWatch(Remote(store), poll_s=0.01)
         store.on_connect = watch.forget
         self.services = []
@@ -230,7 +230,7 @@ class Node:
                     await service.stop()
         except TimeoutError:
             self.counts["not stopped in time"] += 1
-        self.world.loop.kill(process)
+        self.harness.loop.kill(process)
 
     async def _make(
         self, role: str, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink
@@ -248,10 +248,10 @@ class Node:
     def _scheduler(
         self, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink
     ) -> SchedulerService:
-        world, sizes = self.world, self.world.sizes
+        harness, sizes = self.harness, self.harness.sizes
         metrics: Any = Measures(self.counts)
         tables = Remote(store)
-        entropy = SeededEntropy(_number(f"{world.seed} {process}"))
+        entropy = SeededEntropy(_number(f"{harness.seed} {process}"))
 
         def make_owner(lease: Lease, wake: Callable[[], None]) -> PartitionOwner:
             return PartitionOwner(
@@ -289,13 +289,13 @@ class Node:
     def _dispatcher(
         self, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink
     ) -> DispatcherService:
-        sizes = self.world.sizes
+        sizes = self.harness.sizes
         service = DispatcherService(
             event_log=log,
             tables=Remote(store),  # type: ignore[arg-type]
             progress=watch,
             secrets=answering(store),  # type: ignore[arg-type]
-            egress=SimEgress(self.world.targets, self.world.loop, process, clock),
+            egress=SimEgress(self.harness.targets, self.harness.loop, process, clock),
             clock=clock,
             meter=Tally(),
             version="0",
@@ -318,7 +318,7 @@ class Node:
     def _webhooks(
         self, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink
     ) -> WebhooksService[Lease]:
-        sizes = self.world.sizes
+        sizes = self.harness.sizes
         leases = LinkedLeases(store, "webhooks", self.name)
         service: WebhooksService[Lease] = WebhooksService(
             event_log=log,
@@ -326,7 +326,7 @@ class Node:
             tables=Remote(store),  # type: ignore[arg-type]
             progress=watch,
             secrets=answering(store),  # type: ignore[arg-type]
-            egress=SimEgress(self.world.targets, self.world.loop, process, clock),
+            egress=SimEgress(self.harness.targets, self.harness.loop, process, clock),
             clock=clock,
             meter=Tally(),
             version="0",
@@ -345,7 +345,7 @@ class Node:
         return service
 
     def _crashed(self, task: str, error: BaseException) -> None:
-        self.world.loop.errors.append(f"{self.process}: {task} crashed: {type(error).__name__}: {error}")
+        self.harness.loop.errors.append(f"{self.process}: {task} crashed: {type(error).__name__}: {error}")
 
     def _api(self, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink) -> Any:
         requests: Any = answering(store)
@@ -357,7 +357,7 @@ class Node:
                 accounts=requests,
                 progress=watch,
                 clock=clock,
-                entropy=SeededEntropy(_number(f"{self.world.seed} {self.name} {self.lives} api")),
+                entropy=SeededEntropy(_number(f"{self.harness.seed} {self.name} {self.lives} api")),
                 check_url=lambda url: url,
                 pepper=PEPPER,
                 cursor_key=b"cursor key",

@@ -1,7 +1,7 @@
 """
 Run: one seed from its beginning to the judge.
 
-    draw the world -> start every node -> stories and blows, side by side -> heal -> stories end -> quiet -> judge
+    draw the scenario -> start every node -> stories and blows, side by side -> heal -> stories end -> quiet -> judge
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.simulation.fleet.judge import Evidence, judge, unfinished
 from tests.simulation.fleet.log_link import LogServer
 from tests.simulation.fleet.loop import SimLoop, Stalled
 from tests.simulation.fleet.nemesis import Blow, Nemesis, draw_blows
-from tests.simulation.fleet.node import PEPPER, ROLES, Node, Sizes, World
+from tests.simulation.fleet.node import PEPPER, ROLES, Harness, Node, Sizes
 from tests.simulation.fleet.store_link import StoreServer
 from tests.simulation.fleet.targets import Targets
 
@@ -81,8 +81,8 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
-    """The world that a seed draws."""
+class Scenario:
+    """What a seed draws: sizes, layout, limits, length and load."""
 
     sizes: Sizes
     layout: tuple[tuple[str, ...], ...]
@@ -93,8 +93,8 @@ class Setup:
     late_ms: float
 
 
-def draw_setup(seed: str) -> Setup:
-    """Draw the world of *seed*."""
+def draw_scenario(seed: str) -> Scenario:
+    """Draw the scenario of *seed*."""
     draw = random.Random(f"{seed} setup")
     is_tight = draw.random() < 0.4
     schedule_count = draw.choice((0, 0, 0, 1, 2))  # what ticks by the minute makes a run long
@@ -114,7 +114,7 @@ def draw_setup(seed: str) -> Setup:
         if draw.random() < 0.3 and is_tight
         for module, name, values in group
     ]
-    return Setup(
+    return Scenario(
         sizes=sizes,
         layout=draw.choice(LAYOUTS),
         limits=tuple(limits),
@@ -141,39 +141,39 @@ def limited(limits: Sequence[tuple[str, str, Any]]) -> Iterator[None]:
 
 
 class Run:
-    """One world."""
+    """One run of a scenario."""
 
     def __init__(self, seed: int, blows: Sequence[Blow] | None = None) -> None:
-        """Draw the world of *seed*; *blows* stand in for the faults that it would draw."""
+        """Draw the scenario of *seed*; *blows* stand in for the faults that it would draw."""
         name = str(seed)
         self.seed = seed
-        self.setup = setup = draw_setup(name)
+        self.scenario = scenario = draw_scenario(name)
         self.loop = loop = SimLoop(seed)
         self.chronicle = chronicle = Chronicle(loop)
-        self.world = World(
+        self.harness = Harness(
             loop=loop,
             chronicle=chronicle,
-            log=LogServer(loop, chronicle, partitions=setup.sizes.partitions, seed=name),
+            log=LogServer(loop, chronicle, partitions=scenario.sizes.partitions, seed=name),
             store=StoreServer(loop, chronicle, seed=name),
             targets=Targets(loop, chronicle, seed=name),
-            sizes=setup.sizes,
+            sizes=scenario.sizes,
             seed=name,
         )
         tokens = self._fill_tables()
         self.nodes = [
-            Node(self.world, f"n{number}{''.join(role[0] for role in roles)}", roles)
-            for number, roles in enumerate(setup.layout)
+            Node(self.harness, f"n{number}{''.join(role[0] for role in roles)}", roles)
+            for number, roles in enumerate(scenario.layout)
         ]
         self.clients = Clients(loop, chronicle, self.nodes, tokens, seed=name)
         if blows is None:
-            blows = draw_blows(name, seconds=setup.seconds, node_count=len(self.nodes))
-        self.nemesis = Nemesis(self.world, self.nodes, blows)
+            blows = draw_blows(name, seconds=scenario.seconds, node_count=len(self.nodes))
+        self.nemesis = Nemesis(self.harness, self.nodes, blows)
         self.blows = list(blows)
         self.violations: list[str] = []
         self.is_over = False
 
     def _fill_tables(self) -> dict[str, str]:
-        database = self.world.store.database
+        database = self.harness.store.database
         entropy = SeededEntropy(1)
         tokens = {}
         for account in ACCOUNTS:
@@ -182,7 +182,7 @@ class Run:
             scopes = frozenset(("read", "write"))
             database.tokens_by_hash[hashed] = Token(f"tok_{account}", account, "sim", scopes, token[-4:], 0, None)
             database.secrets[account] = ("whsec_" + account[0].upper() * 32,)
-        for partition in range(self.setup.sizes.partitions):
+        for partition in range(self.scenario.sizes.partitions):
             for role in ("scheduler", "dispatcher", "webhooks"):
                 database.lease_rows[role, partition] = LeaseRow()
         return tokens
@@ -207,22 +207,22 @@ class Run:
 
     def _counts(self) -> dict[str, int]:
         return {
-            "calls": len(self.world.targets.calls),
-            "hooks": len(self.world.targets.hooks),
+            "calls": len(self.harness.targets.calls),
+            "hooks": len(self.harness.targets.hooks),
             "operations": len(self.clients.operations),
-            "records": sum(self.world.log.place(each).end for each in range(self.setup.sizes.partitions)),
+            "records": sum(self.harness.log.place(each).end for each in range(self.scenario.sizes.partitions)),
             "blows": len(self.nemesis.struck),
             "lives": sum(node.lives for node in self.nodes),
             "steps": self.loop.step_count,
         }
 
     async def _main(self) -> None:
-        setup = self.setup
+        scenario = self.scenario
         for node in self.nodes:
             node.start()
         self.nemesis.begin()
-        self.clients.tell(setup.job_count, setup.schedule_count, seconds=setup.seconds)
-        await asyncio.sleep(setup.seconds)
+        self.clients.tell(scenario.job_count, scenario.schedule_count, seconds=scenario.seconds)
+        await asyncio.sleep(scenario.seconds)
         self.nemesis.heal()
         await self.clients.settle()
         await self._end_schedules()
@@ -233,13 +233,13 @@ class Run:
         node = next(each for each in self.nodes if each.app is not None)
         listed = [job_id for account in ACCOUNTS for job_id in await self.clients.list_all(account, node)]
         evidence = Evidence(
-            world=self.world,
+            harness=self.harness,
             nodes=self.nodes,
             clients=self.clients,
             nemesis=self.nemesis,
             listed=listed,
             ended_at=ended_at,
-            late_ms=setup.late_ms,
+            late_ms=scenario.late_ms,
         )
         self.violations += judge(evidence)
 
@@ -247,7 +247,7 @@ class Run:
         """Delete the schedules of whose existence nobody was told."""
         await asyncio.sleep(0.5)
         for _ in range(60):
-            alive = [each for each in self.world.store.database.schedules.values() if each.status != 2]
+            alive = [each for each in self.harness.store.database.schedules.values() if each.status != 2]
             if not alive:
                 return
             await self.clients.end(alive[0].schedule_id)
@@ -256,10 +256,10 @@ class Run:
 
     async def _quiet(self) -> list[str]:
         """Wait until nothing is left to be done; return what is when that takes too long."""
-        last_at = max((job.fire_at for job in self.world.store.database.jobs.values()), default=0)
+        last_at = max((job.fire_at for job in self.harness.store.database.jobs.values()), default=0)
         until_s = max(self.loop.time(), self.loop.time() + (last_at - self.chronicle.now()) / 1000) + QUIET_WITHIN_S
         while self.loop.time() < until_s:
-            left = unfinished(self.world, self.nodes, self.nemesis.poisoned)
+            left = unfinished(self.harness, self.nodes, self.nemesis.poisoned)
             if not left:
                 return []
             await asyncio.sleep(0.5)
@@ -321,7 +321,7 @@ def run(
     played = Run(seed, blows)
     structlog.configure(processors=[_listener(played)], cache_logger_on_first_use=False)
     try:
-        with limited((*played.setup.limits, *PACED)), mutate():
+        with limited((*played.scenario.limits, *PACED)), mutate():
             return played.play()
     finally:
         played.is_over = True

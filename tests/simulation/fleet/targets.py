@@ -34,7 +34,7 @@ class Answer:
 
 
 class Targets:
-    """All targets and webhook receivers of the world."""
+    """All targets and webhook receivers."""
 
     def __init__(self, loop: SimLoop, chronicle: Chronicle, *, seed: str) -> None:
         """Answer as *seed* says."""

@@ -32,7 +32,7 @@ from libs.events.fields import MAX_INSTANT
 from libs.events.ids import execution_id
 from libs.store.projection.changes import PartitionChanges
 from services.scheduler.decider import Decider
-from tests.simulation.model.harness import Call, Partition, Stored, World
+from tests.simulation.model.harness import Call, Harness, Partition, Stored
 
 RETRY_BASE_S = 1.0
 HAND_OFF_EARLY_MS = 1_000
@@ -53,13 +53,13 @@ class Owner:
     ledger_type: type[Ledger] = Ledger
     decider_type: type[Decider] = Decider
 
-    def __init__(self, world: World, part: Partition) -> None:
-        self.world = world
+    def __init__(self, harness: Harness, part: Partition) -> None:
+        self.harness = harness
         self.part = part
         self.dead = False
-        self.skew_ms = world.rng.choice((0, 0, -300, 300))
+        self.skew_ms = harness.rng.choice((0, 0, -300, 300))
         tables = part.tables
-        self.nonce = world.nonce()
+        self.nonce = harness.nonce()
         self.claim = Claim(tables.acquire(self.nonce), self.nonce)
         self.saved = tables.position
         self.changes = PartitionChanges(part.number)
@@ -70,9 +70,9 @@ class Owner:
         self.decider = self.decider_type(
             self.ledger_type(part.number, position=tables.position, claim=tables.claim),
             self.claim,
-            lead_ms=world.settings.lead_ms,
+            lead_ms=harness.settings.lead_ms,
             retry_base_s=RETRY_BASE_S,
-            concurrency=world.settings.slots,
+            concurrency=harness.settings.slots,
             horizon_at=0,
         )
         self.decider.load(tables.load_open())
@@ -82,7 +82,7 @@ class Owner:
     @property
     def now(self) -> int:
         """The time by this node's clock."""
-        return self.world.now + self.skew_ms
+        return self.harness.now + self.skew_ms
 
     def resign(self) -> None:
         """Stop for good; whoever wants to decide again starts from the tables."""
@@ -90,7 +90,7 @@ class Owner:
 
     def step(self) -> None:
         """Do one thing."""
-        chance = self.world.rng.random()
+        chance = self.harness.rng.random()
         if chance < 0.5:
             self.read()
         elif chance < 0.75:
@@ -101,7 +101,7 @@ class Owner:
             self.refill()
 
     def turn(self) -> None:
-        """Do everything once; used when the world has calmed down."""
+        """Do everything once; used when the run has calmed down."""
         for act in (self.refill, self.read, self.decide, self.flush):
             if not self.dead:
                 act()
@@ -120,7 +120,7 @@ class Owner:
 
     def read(self) -> None:
         """Fold the next records, having looked up what they name."""
-        decider, rng = self.decider, self.world.rng
+        decider, rng = self.decider, self.harness.rng
         if self.lookup is None:
             start = decider.ledger.position + 1
             batch = self.part.records[start : start + rng.randint(1, 4)]
@@ -151,24 +151,24 @@ class Owner:
     def note(self, applied: Applied) -> None:
         """Remember what a record changed until it is saved."""
         if applied.verdict is Verdict.ILLEGAL:
-            self.world.violate(f"I7 an owner folded an illegal decision: {applied.event}")
+            self.harness.violate(f"I7 an owner folded an illegal decision: {applied.event}")
         self.changes.add(applied)
 
     def decide(self) -> None:
         """Append what is owed now; decisions are made at the time that the decider named, not before."""
         at = self.decider.next_decision_at()
         if at is not None and at <= self.now:
-            self.append(self.decider.decide(self.now, self.world.rng.random))
+            self.append(self.decider.decide(self.now, self.harness.rng.random))
 
     def hand_over(self) -> None:
         """Write the dues of the next second early, as an owner does whose process is to stop."""
-        self.append(self.decider.decide(self.now, self.world.rng.random, early_ms=HAND_OFF_EARLY_MS))
+        self.append(self.decider.decide(self.now, self.harness.rng.random, early_ms=HAND_OFF_EARLY_MS))
 
     def append(self, decisions: list[Event]) -> None:
         """Append *decisions* in one or several goes; a failed one ends this owner."""
         envelopes = [encode(decision, self.claim) for decision in decisions]
         while envelopes:
-            count = self.world.rng.randint(1, len(envelopes))
+            count = self.harness.rng.randint(1, len(envelopes))
             self.part.send(self, envelopes[:count], failed=self.resign)
             del envelopes[:count]
 
@@ -180,7 +180,7 @@ class Owner:
                 return
             self.flushing = Flushing(self.saved, ledger.position, ledger.claim, self.changes)
             self.changes = PartitionChanges(self.part.number)
-            if self.world.rng.random() < 0.5:
+            if self.harness.rng.random() < 0.5:
                 return  # on its way
         flushing, self.flushing = self.flushing, None
         if not self.write(flushing):
@@ -202,7 +202,7 @@ class Owner:
             row = tables.jobs.get(owner_id) or tables.schedules.get(owner_id)
             truth = part.truth(owner_id, tables.position)
             if row != truth:
-                self.world.violate(f"I4 at {tables.position} the tables hold {row}, the fold says {truth}")
+                self.harness.violate(f"I4 at {tables.position} the tables hold {row}, the fold says {truth}")
 
     def evict(self) -> None:
         """Drop what the tables hold, unless an answer of the tables is on its way."""
@@ -219,11 +219,11 @@ class Owner:
 
     def refill(self) -> None:
         """Move the horizon on, and load what came into sight: what is owed between the old one and the new one."""
-        decider, settings, tables = self.decider, self.world.settings, self.part.tables
+        decider, settings, tables = self.decider, self.harness.settings, self.part.tables
         if self.refilling is None:
             since, target = min(decider.horizon_at, self.resume_at), self.now + settings.window_ms
             if since >= self.now + settings.window_ms // 2:
-                if self.world.rng.random() < 0.05:
+                if self.harness.rng.random() < 0.05:
                     decider.shrink(self.now + settings.window_ms // 4)  # too much in memory
                 return
             if not self.is_fenced():
@@ -239,7 +239,7 @@ class Owner:
             if len(schedules) == limit:
                 reached = min(reached, (schedules[-1].next_run_at or 0) - TICK_LEAD_MS)
             self.refilling = (target, reached, [*jobs, *schedules])
-            if self.world.rng.random() < 0.5:
+            if self.harness.rng.random() < 0.5:
                 return  # the answer is on its way
         target, reached, rows = self.refilling
         self.refilling = None
@@ -266,8 +266,8 @@ class Due(NamedTuple):
 class Dispatcher:
     """Makes the HTTP calls of one partition. Many may be alive at once."""
 
-    def __init__(self, world: World, part: Partition) -> None:
-        self.world = world
+    def __init__(self, harness: Harness, part: Partition) -> None:
+        self.harness = harness
         self.part = part
         self.dead = False
         self.barrier = part.end - 1
@@ -275,19 +275,19 @@ class Dispatcher:
         self.position = -1
         self.claim: Claim | None = None
         self.todo: list[Due] = []
-        world.dispatcher_count += 1
+        harness.dispatcher_count += 1
 
     def step(self) -> None:
         """Do one thing."""
         if not self.ready:
             self.start()
-        elif self.world.rng.random() < 0.6:
+        elif self.harness.rng.random() < 0.6:
             self.tail()
         else:
             self.fire(crash_share=0.05)
 
     def turn(self) -> None:
-        """Do everything once; used when the world has calmed down."""
+        """Do everything once; used when the run has calmed down."""
         if not self.ready:
             self.start()
         else:
@@ -322,11 +322,11 @@ class Dispatcher:
 
     def fire(self, *, crash_share: float) -> None:
         """Make one call whose time has come, and report how it went."""
-        world, rng = self.world, self.world.rng
+        harness, rng = self.harness, self.harness.rng
         specs = self.part.tables.specs
         for _ in range(len(self.todo)):
             due = self.todo.pop(rng.randrange(len(self.todo)))
-            if due.not_before <= world.now and due.spec_id in specs:
+            if due.not_before <= harness.now and due.spec_id in specs:
                 break
             self.todo.append(due)
         else:
@@ -334,20 +334,20 @@ class Dispatcher:
         first_result = self.part.finished.get((due.job_id, due.attempt))
         was_finished = first_result is not None and first_result <= self.barrier
         spec = msgspec.json.decode(specs[due.spec_id], type=Spec)
-        world.calls.append(Call(due.job_id, due.attempt, world.now, spec.url, was_finished))
+        harness.calls.append(Call(due.job_id, due.attempt, harness.now, spec.url, was_finished))
         if rng.random() < crash_share:
             self.dead = True  # between the call and its report
-            world.dispatcher_count += 1
+            harness.dispatcher_count += 1
             return
         ok = rng.random() < 0.5
         self.report(
             AttemptFinished(
                 job_id=due.job_id,
-                at=world.now,
+                at=harness.now,
                 attempt=due.attempt,
                 execution_id=execution_id(due.job_id, due.attempt),
                 ok=ok,
-                started_at=world.now,
+                started_at=harness.now,
                 duration_ms=1,
                 status_code=200 if ok else 503,
                 retry_after_ms=2_000 if not ok and rng.random() < 0.2 else None,

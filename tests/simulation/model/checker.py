@@ -1,5 +1,5 @@
 """
-What must be true of a world that has calmed down: the invariants of the protocol, by number.
+What must be true of a run that has calmed down: the invariants of the protocol, by number.
 
     I1   at most one admitted due per attempt; attempts are 1..n without gaps
     I2   204 means that the job never fires, 409 that it did
@@ -31,16 +31,16 @@ from libs.events import AttemptDue, JobCancelRequested, ScheduleResumed, Schedul
 from libs.store.projection.changes import PartitionChanges
 from tests.simulation.model.actors import Owner
 from tests.simulation.model.clients import CRONS, Known
-from tests.simulation.model.harness import OPEN, Partition, World
+from tests.simulation.model.harness import OPEN, Harness, Partition
 
 
-def check(world: World, known: Known, owners: list[Owner]) -> list[str]:
+def check(harness: Harness, known: Known, owners: list[Owner]) -> list[str]:
     """Return every breach that can be seen once all is quiet."""
-    found = list(world.violations)
-    for part in world.partitions:
+    found = list(harness.violations)
+    for part in harness.partitions:
         found += _dues(part) + _ends(part, known) + _tables(part) + _ticks(part)
         found += [f"I7 illegal decision in the log: {stored.item}" for stored in part.illegal]
-    found += _calls(world) + _promises(world, known)
+    found += _calls(harness) + _promises(harness, known)
     for owner in owners:
         found += _memory(owner)
     return found
@@ -102,15 +102,15 @@ def _tables(part: Partition) -> list[str]:
     return found
 
 
-def _calls(world: World) -> list[str]:
+def _calls(harness: Harness) -> list[str]:
     found = []
-    due = {key: at for part in world.partitions for key, at in part.due.items()}
-    calls = Counter((call.job_id, call.attempt) for call in world.calls)
-    held = {job.job_id for part in world.partitions for job in part.oracle.jobs.values() if job.held}
+    due = {key: at for part in harness.partitions for key, at in part.due.items()}
+    calls = Counter((call.job_id, call.attempt) for call in harness.calls)
+    held = {job.job_id for part in harness.partitions for job in part.oracle.jobs.values() if job.held}
     found += [f"I5 {key} was due and never called" for key in due if key not in calls and key[0] not in held]
-    if world.dispatcher_count == len(world.partitions):
+    if harness.dispatcher_count == len(harness.partitions):
         found += [f"I5 {key} was called {count} times" for key, count in calls.items() if count > 1]
-    for call in world.calls:
+    for call in harness.calls:
         not_before = due.get((call.job_id, call.attempt))
         if not_before is None:
             found.append(f"I6 {call.job_id} was called without an admitted due")
@@ -121,10 +121,10 @@ def _calls(world: World) -> list[str]:
     return found
 
 
-def _promises(world: World, known: Known) -> list[str]:
+def _promises(harness: Harness, known: Known) -> list[str]:
     found = []
-    jobs = {job_id: job for part in world.partitions for job_id, job in part.oracle.jobs.items()}
-    schedules = {schedule_id for part in world.partitions for schedule_id in part.oracle.schedules}
+    jobs = {job_id: job for part in harness.partitions for job_id, job in part.oracle.jobs.items()}
+    schedules = {schedule_id for part in harness.partitions for schedule_id in part.oracle.schedules}
     for job_id in known.cancelled:
         if jobs[job_id].attempt:
             found.append(f"I2 {job_id}: 204, and it fired")
@@ -140,7 +140,7 @@ def _promises(world: World, known: Known) -> list[str]:
     by_key = Counter(job.idempotency_key for job in jobs.values() if job.idempotency_key is not None)
     found += [f"I12 {key} stands for {count} jobs" for key, count in by_key.items() if count > 1]
     found += [f"I12 {key} was answered with {ids}" for key, ids in known.keys.items() if len(ids) > 1]
-    for call in world.calls:
+    for call in harness.calls:
         url = known.jobs.get(call.job_id)
         if url is not None and call.url != url:
             found.append(f"I6 {call.job_id} called {call.url}, asked for was {url}")
@@ -195,22 +195,26 @@ def _memory(owner: Owner) -> list[str]:
         found.append(f"I14 {decider.overlay_count} decisions were never read back")
     states = {**decider.ledger.jobs, **decider.ledger.schedules}
     for owner_id, state in states.items():
-        at = owed_at(state, lead_ms=owner.world.settings.lead_ms)
+        at = owed_at(state, lead_ms=owner.harness.settings.lead_ms)
         is_near = at is not None and at < decider.horizon_at
         if not is_near and (state.held or state.status not in OPEN):
             found.append(f"I14 {owner_id} is kept in memory for nothing: {state}")
     return found
 
 
-def is_quiet(world: World, owners: list[Owner]) -> bool:
+def is_quiet(harness: Harness, owners: list[Owner]) -> bool:
     """Say whether nothing is under way, and nothing is owed that poison does not excuse."""
-    for part, owner in zip(world.partitions, owners, strict=True):
+    for part, owner in zip(harness.partitions, owners, strict=True):
         if part.queues or part.tables.position != part.end - 1 or owner.dead:
             return False
         if any(not (job.is_terminal or job.held) for job in part.oracle.jobs.values()):
             return False
         for schedule in part.oracle.schedules.values():
             is_live = schedule.status == ScheduleStatus.ACTIVE and not schedule.held
-            if is_live and schedule.next_run_at is not None and schedule.next_run_at - TICK_LEAD_MS <= world.now + 300:
+            if (
+                is_live
+                and schedule.next_run_at is not None
+                and schedule.next_run_at - TICK_LEAD_MS <= harness.now + 300
+            ):
                 return False
     return True

@@ -25,7 +25,7 @@ from libs.events import (
     encode,
 )
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, partition_of
-from tests.simulation.model.harness import Partition, World
+from tests.simulation.model.harness import Harness, Partition
 
 CRONS = {"* * * * *": 60_000, "*/2 * * * *": 120_000, "*/5 * * * *": 300_000}
 
@@ -53,8 +53,8 @@ class Known:
 class Api:
     """All replicas of the API, and their callers."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
         self.known = Known()
         self.posted_count = 0
         self.schedule_count = 0
@@ -64,7 +64,7 @@ class Api:
 
     def partition(self, any_id: str) -> Partition:
         """Return where an id lives."""
-        return self.world.partitions[partition_of(any_id)]
+        return self.harness.partitions[partition_of(any_id)]
 
     def row(self, job_id: str) -> JobState | None:
         """Return a job's row."""
@@ -76,19 +76,19 @@ class Api:
 
     def post(self) -> None:
         """POST a job: a new one, or one with a key that may have been used before."""
-        rng, world = self.world.rng, self.world
+        rng, harness = self.harness.rng, self.harness
         if self.requests and rng.random() < 0.4:
             key = rng.choice(list(self.requests))
-        elif self.posted_count >= world.settings.jobs:
+        elif self.posted_count >= harness.settings.jobs:
             return
         else:
             self.posted_count += 1
             key = f"key-{self.posted_count}" if rng.random() < 0.6 else None
-        request = (f"https://example.com/{self.posted_count}", world.now + rng.randint(0, 30_000), rng.randint(0, 2))
+        request = (f"https://example.com/{self.posted_count}", harness.now + rng.randint(0, 30_000), rng.randint(0, 2))
         if key is not None:
             request = self.requests.setdefault(key, request)
         url, fire_at, retries = request
-        job_id = self.reserve(key, new_job_id(world.now, rng.randrange(len(world.partitions)), world.entropy()))
+        job_id = self.reserve(key, new_job_id(harness.now, rng.randrange(len(harness.partitions)), harness.entropy()))
         if key is not None and self.row(job_id) is not None:
             self.accept(job_id, key, url)
             return
@@ -97,7 +97,7 @@ class Api:
         event = JobScheduled(
             job_id=job_id,
             account="acme" if rng.random() < 0.7 else "umbrella",
-            at=world.now,
+            at=harness.now,
             spec=Spec(url=url, webhook_url="https://example.com/hook" if rng.random() < 0.3 else None),
             fire_at=fire_at,
             max_retries=retries,
@@ -107,7 +107,7 @@ class Api:
 
     def reserve(self, key: str | None, job_id: str) -> str:
         """Return the job id that *key* stands for."""
-        return job_id if key is None else self.world.reservations.setdefault(key, job_id)
+        return job_id if key is None else self.harness.reservations.setdefault(key, job_id)
 
     def accept(self, job_id: str, key: str | None, url: str) -> None:
         """Answer 201."""
@@ -119,18 +119,18 @@ class Api:
     def cancel(self) -> None:
         """DELETE a job that somebody knows of."""
         ids = list(self.known.jobs)
-        for part in self.world.partitions:
+        for part in self.harness.partitions:
             ids += part.tables.jobs
         if not ids:
             return
-        job_id = self.world.rng.choice(ids)
+        job_id = self.harness.rng.choice(ids)
         row = self.row(job_id)
         if row is not None and row.status != JobStatus.SCHEDULED:
             self.answer(row)
             return
         cancel = Cancel(job_id)
         self.cancels.append(cancel)
-        request = encode(JobCancelRequested(job_id=job_id, at=self.world.now))
+        request = encode(JobCancelRequested(job_id=job_id, at=self.harness.now))
         self.append(request, lambda position: setattr(cancel, "logged_at", position))
 
     def answer(self, row: JobState) -> None:
@@ -153,23 +153,23 @@ class Api:
             if self.partition(job_id).tables.position < end - 1:
                 unseen.append((job_id, end))
             elif self.row(job_id) is None:
-                self.world.violate(f"I10 {job_id} was answered with 201, and GET does not find it")
+                self.harness.violate(f"I10 {job_id} was answered with 201, and GET does not find it")
         self.gets = unseen
 
     def schedule(self) -> None:
         """POST a schedule, or pause, resume or delete one."""
-        world, rng = self.world, self.world.rng
-        if self.schedule_count < world.settings.schedules and rng.random() < 0.5:
+        harness, rng = self.harness, self.harness.rng
+        if self.schedule_count < harness.settings.schedules and rng.random() < 0.5:
             self.schedule_count += 1
-            schedule_id = new_schedule_id(world.now, rng.randrange(len(world.partitions)), world.entropy())
+            schedule_id = new_schedule_id(harness.now, rng.randrange(len(harness.partitions)), harness.entropy())
             text = rng.choice(list(CRONS))
             event = ScheduleCreated(
                 schedule_id=schedule_id,
                 account="acme",
-                at=world.now,
+                at=harness.now,
                 spec=Spec(url=f"https://example.com/{schedule_id}"),
                 cron=text,
-                next_run_at=next_after(parse(text), world.now) or 0,
+                next_run_at=next_after(parse(text), harness.now) or 0,
                 max_retries=rng.randint(0, 1),
             )
             self.append(encode(event), lambda _: self.known.schedules.__setitem__(schedule_id, text))
@@ -179,37 +179,37 @@ class Api:
         schedule_id, text = rng.choice(list(self.known.schedules.items()))
         chance = rng.random()
         if chance < 0.1:
-            self.append(encode(ScheduleDeleted(schedule_id=schedule_id, at=world.now)))
+            self.append(encode(ScheduleDeleted(schedule_id=schedule_id, at=harness.now)))
         if chance < 0.55:
-            self.append(encode(SchedulePaused(schedule_id=schedule_id, at=world.now)))
+            self.append(encode(SchedulePaused(schedule_id=schedule_id, at=harness.now)))
         if chance > 0.3:
-            next_run_at = next_after(parse(text), world.now) or 0
-            self.append(encode(ScheduleResumed(schedule_id=schedule_id, at=world.now, next_run_at=next_run_at)))
+            next_run_at = next_after(parse(text), harness.now) or 0
+            self.append(encode(ScheduleResumed(schedule_id=schedule_id, at=harness.now, next_run_at=next_run_at)))
 
     def delete_schedules(self) -> None:
         """Delete every schedule."""
         for schedule_id in self.known.schedules:
-            self.append(encode(ScheduleDeleted(schedule_id=schedule_id, at=self.world.now)))
+            self.append(encode(ScheduleDeleted(schedule_id=schedule_id, at=self.harness.now)))
 
 
 class Gremlin:
     """Writes what may be repeated once more, and what cannot be read at all."""
 
-    def __init__(self, world: World, known: Known) -> None:
-        self.world = world
+    def __init__(self, harness: Harness, known: Known) -> None:
+        self.harness = harness
         self.known = known
 
     def repeat(self) -> None:
         """Repeat a fact of the log: the same bytes, or the same thing said again by somebody else, later and otherwise."""
-        world, rng = self.world, self.world.rng
-        part = rng.choice(world.partitions)
+        harness, rng = self.harness, self.harness.rng
+        part = rng.choice(harness.partitions)
         if not part.records:
             return
         stored = rng.choice(part.records)
         item, envelope = stored.item, stored.envelope
         match item:
             case JobScheduled():
-                envelope = encode(JobScheduled(**{**_fields(item), "at": world.now}))
+                envelope = encode(JobScheduled(**{**_fields(item), "at": harness.now}))
             case AttemptFinished():
                 envelope = encode(AttemptFinished(**{**_fields(item), "ok": not item.ok, "status_code": None}))
             case JobCancelRequested() | ScheduleCreated() | WebhookFinished():
@@ -220,23 +220,23 @@ class Gremlin:
 
     def webhook(self) -> None:
         """Report on the webhook of some ended job."""
-        part = self.world.rng.choice(self.world.partitions)
+        part = self.harness.rng.choice(self.harness.partitions)
         ended = [job for job in part.tables.jobs.values() if job.is_terminal]
         if ended:
-            job_id = self.world.rng.choice(ended).job_id
-            fact = WebhookFinished(job_id=job_id, at=self.world.now, ok=True, duration_ms=1)
+            job_id = self.harness.rng.choice(ended).job_id
+            fact = WebhookFinished(job_id=job_id, at=self.harness.now, ok=True, duration_ms=1)
             part.send(object(), [encode(fact)])
 
     def poison(self) -> None:
         """Write a record that cannot be read, or that nobody knows, or that is not at home."""
-        world, rng = self.world, self.world.rng
-        part = rng.choice(world.partitions)
+        harness, rng = self.harness, self.harness.rng
+        part = rng.choice(harness.partitions)
         facts = [stored.envelope for stored in part.records if stored.envelope.type.startswith(("job.", "schedule."))]
         if not facts:
             return
         envelope = rng.choice(facts)
-        stranger = new_job_id(world.now, part.number, world.entropy())
-        far = new_job_id(world.now, part.number + 7, world.entropy())
+        stranger = new_job_id(harness.now, part.number, harness.entropy())
+        far = new_job_id(harness.now, part.number + 7, harness.entropy())
         match rng.randrange(6):
             case 0:
                 self.known.poisoned.add(envelope.key)
@@ -252,11 +252,11 @@ class Gremlin:
             case _:
                 finished = AttemptFinished(
                     job_id=stranger,
-                    at=world.now,
+                    at=harness.now,
                     attempt=1,
                     execution_id=execution_id(stranger, 1),
                     ok=True,
-                    started_at=world.now,
+                    started_at=harness.now,
                     duration_ms=1,
                 )
                 envelope = encode(finished)

@@ -1,5 +1,5 @@
 """
-The world of the protocol model: logs, tables and time, and everything that may go wrong with them.
+The harness of the protocol model: logs, tables and time, and everything that may go wrong with them.
 
 Time is a number that the script moves. A log is a list; what is appended to it is first under way, in one queue per source (G2),
 and then lands, late or never. The tables are one partition's folded states and its progress, fenced as the store fences them; a
@@ -281,7 +281,7 @@ class Settings:
         )
 
 
-class World:
+class Harness:
     """Everything that is not an actor."""
 
     def __init__(self, rng: random.Random, tables: type[Tables] = Tables) -> None:

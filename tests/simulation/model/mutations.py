@@ -33,7 +33,7 @@ from libs.store.projection.changes import PartitionChanges
 from services.scheduler.decider import Decider
 from tests.simulation.model.actors import Dispatcher, Flushing, Owner
 from tests.simulation.model.clients import Api
-from tests.simulation.model.harness import Partition, Tables, World
+from tests.simulation.model.harness import Harness, Partition, Tables
 from tests.simulation.model.run import Cast
 
 Item = Event | Unknown | Unreadable
@@ -64,8 +64,8 @@ class DispatcherWithoutAdmission(Dispatcher):
 
 
 class OwnerWithoutBarrier(Owner):
-    def __init__(self, world: World, part: Partition) -> None:
-        super().__init__(world, part)
+    def __init__(self, harness: Harness, part: Partition) -> None:
+        super().__init__(harness, part)
         self.decider.is_deciding = True
 
 
@@ -182,7 +182,7 @@ class OwnerSavingInTwoSteps(Owner):
         if not self.part.tables.is_fenced_for(self.nonce, flushing.old):
             return False
         self.part.tables.write(flushing.changes)
-        if self.world.rng.random() < 0.2:
+        if self.harness.rng.random() < 0.2:
             return False
         return super().write(flushing)
 

@@ -13,7 +13,7 @@ from libs.domain.job import JobStatus
 from tests.simulation.model.actors import Dispatcher, Owner
 from tests.simulation.model.checker import check, is_quiet
 from tests.simulation.model.clients import Api, Gremlin
-from tests.simulation.model.harness import Partition, Tables, World
+from tests.simulation.model.harness import Harness, Partition, Tables
 
 CHAOS_STEPS = 220
 CALM_TURNS = 1_500  # a run that is not quiet by then is stuck
@@ -43,20 +43,20 @@ class Outcome:
 
 
 class Run:
-    """One world with its actors."""
+    """One harness with its actors, played from one seed."""
 
     def __init__(self, seed: int, cast: Cast) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
         self.cast = cast
-        self.world = World(self.rng, cast.tables)
-        self.api = cast.api(self.world)
-        self.gremlin = Gremlin(self.world, self.api.known)
+        self.harness = Harness(self.rng, cast.tables)
+        self.api = cast.api(self.harness)
+        self.gremlin = Gremlin(self.harness, self.api.known)
         self.owners: list[Owner] = []
         self.dispatchers: list[Dispatcher] = []
-        for part in self.world.partitions:
-            self.owners.append(cast.owner(self.world, part))
-            self.dispatchers.append(cast.dispatcher(self.world, part))
+        for part in self.harness.partitions:
+            self.owners.append(cast.owner(self.harness, part))
+            self.dispatchers.append(cast.dispatcher(self.harness, part))
 
     def play(self) -> Outcome:
         """Play it to the end."""
@@ -67,27 +67,27 @@ class Run:
         owners = self.calm_down()
         for owner in owners:
             owner.settle()
-        world = self.world
+        harness = self.harness
         return Outcome(
             self.seed,
-            check(world, self.api.known, owners),
-            sum(len(part.due) for part in world.partitions),
-            len(world.calls),
-            sum(part.end for part in world.partitions),
-            sum(stored.envelope.type == "schedule.ticked" for part in world.partitions for stored in part.records),
-            world.failover_count,
+            check(harness, self.api.known, owners),
+            sum(len(part.due) for part in harness.partitions),
+            len(harness.calls),
+            sum(part.end for part in harness.partitions),
+            sum(stored.envelope.type == "schedule.ticked" for part in harness.partitions for stored in part.records),
+            harness.failover_count,
         )
 
     def disturb(self) -> None:
         """Do one random thing."""
-        rng, world = self.rng, self.world
+        rng, harness = self.rng, self.harness
         if rng.random() < 0.05:
-            world.replicate()
+            harness.replicate()
         chance = rng.random()
-        part = rng.choice(world.partitions)
+        part = rng.choice(harness.partitions)
         if chance < 0.07:
-            to_next_tick = (58_200 - world.now) % 60_000
-            world.now += rng.choice((5, 40, 300, 1_000, 1_000, 5_000, 20_000, 60_000, to_next_tick))
+            to_next_tick = (58_200 - harness.now) % 60_000
+            harness.now += rng.choice((5, 40, 300, 1_000, 1_000, 5_000, 20_000, 60_000, to_next_tick))
         elif chance < 0.12:
             self.api.post()
         elif chance < 0.135:
@@ -97,18 +97,18 @@ class Run:
         elif chance < 0.19:
             self.hand_over(part)
         elif chance < 0.20:
-            self.dispatchers.append(self.cast.dispatcher(world, part))
+            self.dispatchers.append(self.cast.dispatcher(harness, part))
         elif chance < 0.21:
             self.kill()
         elif chance < 0.235:
             self.lose(part)
         elif chance < 0.245:
-            world.fail_over()
+            harness.fail_over()
         elif chance < 0.26:
             self.gremlin.repeat() if rng.random() < 0.8 else self.gremlin.webhook()
-        elif chance < 0.265 and world.settings.poison:
+        elif chance < 0.265 and harness.settings.poison:
             self.gremlin.poison()
-        elif chance < 0.268 and world.settings.outages:
+        elif chance < 0.268 and harness.settings.outages:
             self.black_out()
         elif chance < 0.47:
             part.land(rng)
@@ -125,7 +125,7 @@ class Run:
         actor = self.rng.choice(alive)
         actor.step()
         if actor.dead and isinstance(actor, Owner) and self.rng.random() < 0.7:
-            self.owners.append(self.cast.owner(self.world, actor.part))
+            self.owners.append(self.cast.owner(self.harness, actor.part))
         actors[:] = [one for one in actors if not one.dead]  # type: ignore[misc]
 
     def hand_over(self, part: Partition) -> None:
@@ -134,7 +134,7 @@ class Run:
             for owner in self.owners:
                 if owner.part is part and not owner.dead:
                     owner.hand_over()
-        self.owners.append(self.cast.owner(self.world, part))
+        self.owners.append(self.cast.owner(self.harness, part))
 
     def kill(self) -> None:
         """Kill -9 an owner or a dispatcher."""
@@ -145,16 +145,16 @@ class Run:
         actor.dead = True
         actor.part.drop(actor, self.rng)
         if isinstance(actor, Dispatcher):
-            self.dispatchers.append(self.cast.dispatcher(self.world, actor.part))
+            self.dispatchers.append(self.cast.dispatcher(self.harness, actor.part))
         elif self.rng.random() < 0.5:
-            self.owners.append(self.cast.owner(self.world, actor.part))
+            self.owners.append(self.cast.owner(self.harness, actor.part))
 
     def lose(self, part: Partition) -> None:
         """Leave an append's fate open; an owner that is told so has resigned and may claim anew."""
         alive = sum(not owner.dead for owner in self.owners)
         part.fail(self.rng)
         if sum(not owner.dead for owner in self.owners) < alive and self.rng.random() < 0.7:
-            self.owners.append(self.cast.owner(self.world, part))
+            self.owners.append(self.cast.owner(self.harness, part))
 
     def black_out(self) -> None:
         """No owner anywhere, for minutes."""
@@ -162,24 +162,24 @@ class Run:
             owner.dead = True
             owner.part.drop(owner, self.rng)
         self.owners.clear()
-        self.world.now += self.rng.randint(60_000, 1_500_000)
-        self.owners += [self.cast.owner(self.world, part) for part in self.world.partitions]
+        self.harness.now += self.rng.randint(60_000, 1_500_000)
+        self.owners += [self.cast.owner(self.harness, part) for part in self.harness.partitions]
 
     def calm_down(self) -> list[Owner]:
         """Stop disturbing, and go on until nothing is owed; return the last owners."""
-        rng, world, cast = self.rng, self.world, self.cast
+        rng, harness, cast = self.rng, self.harness, self.cast
         if rng.random() < 0.5:
             self.api.delete_schedules()
         for actor in (*self.owners, *self.dispatchers):
-            actor.dead = actor.dead or (world.dispatcher_count > len(world.partitions) and rng.random() < 0.5)
-        owners = [cast.owner(world, part) for part in world.partitions]
-        dispatchers = [self.last_dispatcher(part) for part in world.partitions]
+            actor.dead = actor.dead or (harness.dispatcher_count > len(harness.partitions) and rng.random() < 0.5)
+        owners = [cast.owner(harness, part) for part in harness.partitions]
+        dispatchers = [self.last_dispatcher(part) for part in harness.partitions]
         others = [*self.owners, *self.dispatchers]
         zombies = [actor for actor in others if not actor.dead and actor not in dispatchers]
         for turn in range(CALM_TURNS):
-            for index, part in enumerate(world.partitions):
+            for index, part in enumerate(harness.partitions):
                 if owners[index].dead:
-                    owners[index] = cast.owner(world, part)
+                    owners[index] = cast.owner(harness, part)
                 part.land(rng)
                 owners[index].turn()
                 dispatchers[index].turn()
@@ -187,8 +187,8 @@ class Run:
                 if not zombie.dead and rng.random() < 0.2:
                     zombie.step()
             self.api.poll()
-            if all(not part.queues for part in world.partitions):
-                if is_quiet(world, owners):
+            if all(not part.queues for part in harness.partitions):
+                if is_quiet(harness, owners):
                     break
                 if turn % 4 == 0:
                     self.move_on()
@@ -196,19 +196,19 @@ class Run:
 
     def last_dispatcher(self, part: Partition) -> Dispatcher:
         """Return the dispatcher that brings things to their end: the only one there ever was, or a new one."""
-        if self.world.dispatcher_count == len(self.world.partitions):
+        if self.harness.dispatcher_count == len(self.harness.partitions):
             return next(one for one in self.dispatchers if one.part is part)
-        return self.cast.dispatcher(self.world, part)
+        return self.cast.dispatcher(self.harness, part)
 
     def move_on(self) -> None:
         """Move time to the next instant at which something is to happen, by the oracle's states and not by the decider's."""
-        now = self.world.now
+        now = self.harness.now
         instants = [now + 5_000]
-        for part in self.world.partitions:
+        for part in self.harness.partitions:
             for job in part.oracle.jobs.values():
                 if not job.held and job.status in (JobStatus.SCHEDULED, JobStatus.RETRYING, JobStatus.RUNNING):
                     instants.append(job.fire_at)
-        self.world.now = max(now + 20, min(instants))
+        self.harness.now = max(now + 20, min(instants))
 
 
 def run(seed: int, cast: Cast | None = None) -> Outcome:

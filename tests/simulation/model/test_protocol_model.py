@@ -60,7 +60,7 @@ def test_a_mutation_is_caught(name: str) -> None:
         try:
             outcome = run(seed, MUTATIONS[name])
         except (KeyError, ValueError):
-            return  # the broken rule made nonsense of the world
+            return  # the broken rule made nonsense of the run
         if outcome.violations:
             return
     pytest.fail(f"{name}: not caught in {len(MUTATION_SEEDS)} seeds")

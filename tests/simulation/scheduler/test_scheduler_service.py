@@ -39,8 +39,8 @@ MINUTE_MS = 60_000
 class Keeper:
     """Gives the scheduler one partition, and a new lease whenever it gives one up."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
         self.epoch = 0
         self.given_up: list[float] = []
         self.grants = True
@@ -56,8 +56,8 @@ class Keeper:
     async def grant(self) -> None:
         self.epoch += 1
         lease = Lease(0, f"nonce{self.epoch:011d}", self.epoch)
-        self.world.store.nonces[0] = lease.nonce
-        await self.world.service.on_gained(lease)
+        self.harness.store.nonces[0] = lease.nonce
+        await self.harness.service.on_gained(lease)
 
     async def give_up(self, partition: int, *, pause_s: float = 0.0) -> None:
         self.given_up.append(pause_s)
@@ -65,7 +65,7 @@ class Keeper:
             await self.grant()
 
 
-class World:
+class Harness:
     """A scheduler, its log, its tables and its clock."""
 
     def __init__(self, *, store: MemoryStore | None = None, log: MemoryLog | None = None) -> None:
@@ -147,144 +147,144 @@ class World:
 
 
 @asynccontextmanager
-async def running(world: World | None = None) -> AsyncIterator[World]:
-    world = world or World()
-    await world.log.start()
-    await world.service.start()
-    await world.settle()
+async def running(harness: Harness | None = None) -> AsyncIterator[Harness]:
+    harness = harness or Harness()
+    await harness.log.start()
+    await harness.service.start()
+    await harness.settle()
     try:
-        yield world
+        yield harness
     finally:
-        stopping = asyncio.ensure_future(world.service.stop())
+        stopping = asyncio.ensure_future(harness.service.stop())
         while not stopping.done():
-            await world.clock.advance(5)
+            await harness.clock.advance(5)
             await asyncio.sleep(0)
         await stopping
 
 
 async def test_it_decides_only_after_its_claim_was_read_back() -> None:
     """The first record of a fresh partition is the claim; the service is ready once it may decide."""
-    async with running() as world:
-        assert world.service.ready() is None
-        assert isinstance((await world.events())[0], OwnerClaimed)
+    async with running() as harness:
+        assert harness.service.ready() is None
+        assert isinstance((await harness.events())[0], OwnerClaimed)
 
 
 async def test_a_due_event_is_written_one_lead_ahead_and_not_before() -> None:
     """75 ms ahead of its instant the job is due; 76 ms ahead it is not."""
-    async with running() as world:
-        job_id = await world.job(10_000)
-        due_at = (await world.events())[-1].fire_at - 75  # type: ignore[union-attr]
+    async with running() as harness:
+        job_id = await harness.job(10_000)
+        due_at = (await harness.events())[-1].fire_at - 75  # type: ignore[union-attr]
 
-        await world.clock.advance(due_at - 1 - world.clock.now())
-        assert await world.dues(job_id) == []
+        await harness.clock.advance(due_at - 1 - harness.clock.now())
+        assert await harness.dues(job_id) == []
 
-        await world.clock.advance(1)
-        (due,) = await world.dues(job_id)
+        await harness.clock.advance(1)
+        (due,) = await harness.dues(job_id)
         assert due.at == due_at
-        await world.check()
+        await harness.check()
 
 
 async def test_a_failed_job_is_retried_until_its_tries_are_used_up() -> None:
     """Two retries make three attempts, and then the job has failed."""
-    async with running() as world:
-        job_id = await world.job(100, max_retries=2)
+    async with running() as harness:
+        job_id = await harness.job(100, max_retries=2)
         for attempt in (1, 2, 3):
-            await world.clock.advance(4 * MINUTE_MS)
-            assert len(await world.dues(job_id)) == attempt
-            await world.finish(job_id, attempt, ok=False)
-        await world.check()
-        assert world.store.jobs[job_id].status is JobStatus.FAILED
-        assert sum(world.store.usage.values()) == 3
+            await harness.clock.advance(4 * MINUTE_MS)
+            assert len(await harness.dues(job_id)) == attempt
+            await harness.finish(job_id, attempt, ok=False)
+        await harness.check()
+        assert harness.store.jobs[job_id].status is JobStatus.FAILED
+        assert sum(harness.store.usage.values()) == 3
 
 
 async def test_a_cancel_before_the_due_event_is_final() -> None:
     """After job.cancelled nothing is ever due."""
-    async with running() as world:
-        job_id = await world.job(5_000)
-        await world.append(JobCancelRequested(job_id=job_id, at=world.clock.now()))
-        assert world.store.jobs[job_id].status is JobStatus.CANCELLED
-        await world.clock.advance(10 * MINUTE_MS)
-        assert await world.dues(job_id) == []
-        await world.check()
+    async with running() as harness:
+        job_id = await harness.job(5_000)
+        await harness.append(JobCancelRequested(job_id=job_id, at=harness.clock.now()))
+        assert harness.store.jobs[job_id].status is JobStatus.CANCELLED
+        await harness.clock.advance(10 * MINUTE_MS)
+        assert await harness.dues(job_id) == []
+        await harness.check()
 
 
 async def test_a_job_beyond_the_horizon_waits_in_the_tables_and_fires_at_its_instant() -> None:
     """An hour ahead there is no timer in memory; an hour later the call is due, once."""
-    async with running() as world:
-        job_id = await world.job(60 * MINUTE_MS)
-        assert world.service.owners[0].timer_count == 0
-        await world.clock.advance(61 * MINUTE_MS)
-        assert len(await world.dues(job_id)) == 1
-        await world.check()
+    async with running() as harness:
+        job_id = await harness.job(60 * MINUTE_MS)
+        assert harness.service.owners[0].timer_count == 0
+        await harness.clock.advance(61 * MINUTE_MS)
+        assert len(await harness.dues(job_id)) == 1
+        await harness.check()
 
 
 async def test_an_append_of_unknown_fate_makes_the_owner_resign_and_fires_once() -> None:
     """Whether the due event was written or not: after the next claim there is exactly one that counts."""
     for fate in (LOST, REPLY_LOST, Fate(end="late", late_after=1)):
-        async with running() as world:
-            job_id = await world.job(1_000)
-            world.faults.plan(fate)
-            await world.clock.advance(5_000)
-            world.faults.heal()
-            await world.finish(job_id, 1, ok=True)
-            await world.check()
-            assert world.reasons == ["append failed"]
-            assert world.store.jobs[job_id].status is JobStatus.COMPLETED
-            assert world.store.jobs[job_id].attempt == 1
+        async with running() as harness:
+            job_id = await harness.job(1_000)
+            harness.faults.plan(fate)
+            await harness.clock.advance(5_000)
+            harness.faults.heal()
+            await harness.finish(job_id, 1, ok=True)
+            await harness.check()
+            assert harness.reasons == ["append failed"]
+            assert harness.store.jobs[job_id].status is JobStatus.COMPLETED
+            assert harness.store.jobs[job_id].attempt == 1
 
 
 async def test_tables_that_go_away_lose_nothing() -> None:
     """While the tables are gone the owner goes on deciding; when they are back they catch up."""
-    async with running() as world:
-        job_id = await world.job(1_000)
-        world.store.failing = True
-        await world.clock.advance(3_000)
-        assert len(await world.dues(job_id)) == 1
-        assert world.service.ready() is not None
-        world.store.failing = False
-        await world.clock.advance(3_000)
-        assert world.service.ready() is None
-        await world.check()
+    async with running() as harness:
+        job_id = await harness.job(1_000)
+        harness.store.failing = True
+        await harness.clock.advance(3_000)
+        assert len(await harness.dues(job_id)) == 1
+        assert harness.service.ready() is not None
+        harness.store.failing = False
+        await harness.clock.advance(3_000)
+        assert harness.service.ready() is None
+        await harness.check()
 
 
 async def test_a_fence_that_does_not_hold_ends_the_owner() -> None:
     """Another lease in the tables: the owner resigns without having written."""
-    async with running() as world:
-        world.store.nonces[0] = "another0000000000"
-        await world.job(60_000)
-        await world.settle()
-        assert world.reasons == ["fenced"]
-        await world.check()
+    async with running() as harness:
+        harness.store.nonces[0] = "another0000000000"
+        await harness.job(60_000)
+        await harness.settle()
+        assert harness.reasons == ["fenced"]
+        await harness.check()
 
 
 async def test_a_record_that_must_be_understood_halts_the_partition_and_nothing_else() -> None:
     """An unknown type from a newer build: the owner gives the partition up for a while instead of looping."""
-    async with running() as world:
-        newer = encode(JobCancelRequested(job_id=await world.job(60_000), at=0))._replace(type="job.teleported")
-        await world.log.append(0, [newer])
-        await world.settle()
-        assert world.reasons == ["halted"]
-        assert world.keeper.given_up == [30.0]
+    async with running() as harness:
+        newer = encode(JobCancelRequested(job_id=await harness.job(60_000), at=0))._replace(type="job.teleported")
+        await harness.log.append(0, [newer])
+        await harness.settle()
+        assert harness.reasons == ["halted"]
+        assert harness.keeper.given_up == [30.0]
 
 
 async def test_a_record_that_may_be_skipped_is_counted_and_passed_over() -> None:
     """An unknown type, or a version to come, that its writer marked so: one count each, and what stands behind it goes on."""
-    async with running() as world:
-        newer = encode(JobCancelRequested(job_id=await world.job(60_000), at=0))._replace(must_understand=False)
-        await world.log.append(0, [newer._replace(type="job.teleported"), newer._replace(version=9)])
-        job = await world.job(100)
-        await world.clock.advance(200)
-        assert world.reasons == []
-        assert world.metrics.skipped._value.get() == 2
-        assert len(await world.dues(job)) == 1
-        await world.check()
+    async with running() as harness:
+        newer = encode(JobCancelRequested(job_id=await harness.job(60_000), at=0))._replace(must_understand=False)
+        await harness.log.append(0, [newer._replace(type="job.teleported"), newer._replace(version=9)])
+        job = await harness.job(100)
+        await harness.clock.advance(200)
+        assert harness.reasons == []
+        assert harness.metrics.skipped._value.get() == 2
+        assert len(await harness.dues(job)) == 1
+        await harness.check()
 
 
 async def test_after_an_outage_a_schedule_fires_its_latest_missed_tick_once() -> None:
     """Ten minutes without an owner: one job, for the latest tick, and then every minute again."""
-    world = World()
-    await world.log.start()
-    now = world.clock.now()
+    harness = Harness()
+    await harness.log.start()
+    now = harness.clock.now()
     schedule_id = new_schedule_id(now, 0, bytes(8))
     created = ScheduleCreated(
         schedule_id=schedule_id,
@@ -294,24 +294,24 @@ async def test_after_an_outage_a_schedule_fires_its_latest_missed_tick_once() ->
         cron="* * * * *",
         next_run_at=now + MINUTE_MS - now % MINUTE_MS,
     )
-    await world.log.append(0, [encode(created)])
-    world.clock.set(now + 10 * MINUTE_MS + 30_000)
-    async with running(world) as world:
-        ticks = [event for event in await world.events() if type(event).__name__ == "ScheduleTicked"]
+    await harness.log.append(0, [encode(created)])
+    harness.clock.set(now + 10 * MINUTE_MS + 30_000)
+    async with running(harness) as harness:
+        ticks = [event for event in await harness.events() if type(event).__name__ == "ScheduleTicked"]
         assert len(ticks) == 1
-        assert ticks[0].tick_at == world.clock.now() // MINUTE_MS * MINUTE_MS  # type: ignore[union-attr]
-        await world.clock.advance(2 * MINUTE_MS)
-        await world.check()
-        assert len(world.store.jobs) == 3
+        assert ticks[0].tick_at == harness.clock.now() // MINUTE_MS * MINUTE_MS  # type: ignore[union-attr]
+        await harness.clock.advance(2 * MINUTE_MS)
+        await harness.check()
+        assert len(harness.store.jobs) == 3
 
 
 async def test_handing_over_writes_the_next_second_early_and_saves_everything() -> None:
     """A stop leaves no gap: what is due within a second is decided, with its own instant in not_before."""
-    async with running() as world:
-        soon = await world.job(900)
-        later = await world.job(5_000)
-    (due,) = await world.dues(soon)
-    assert due.not_before > world.clock.now() - 1_000
-    assert await world.dues(later) == []
-    ledger_end = await world.log.end(0) - 1
-    assert world.store.positions[0][0] == ledger_end
+    async with running() as harness:
+        soon = await harness.job(900)
+        later = await harness.job(5_000)
+    (due,) = await harness.dues(soon)
+    assert due.not_before > harness.clock.now() - 1_000
+    assert await harness.dues(later) == []
+    ledger_end = await harness.log.end(0) - 1
+    assert harness.store.positions[0][0] == ledger_end

@@ -38,7 +38,7 @@ class SavedPositions:
         return True
 
 
-class World:
+class Harness:
     """One webhooks service, one owner of partition 0, one receiver."""
 
     def __init__(self, log: MemoryLog, clock: ManualClock, **limits: Any) -> None:
@@ -108,12 +108,12 @@ async def _nothing(*_: object) -> bool:
 
 
 @asynccontextmanager
-async def world(**limits: Any) -> AsyncIterator[World]:
-    """Make a world whose log is started and whose owner has claimed; stop everything at the end."""
+async def harness(**limits: Any) -> AsyncIterator[Harness]:
+    """Make a harness whose log is started and whose owner has claimed; stop everything at the end."""
     clock = ManualClock()
     log = MemoryLog(partitions=1, clock=clock)
     await log.start()
-    made = World(log, clock, **limits)
+    made = Harness(log, clock, **limits)
     await made.owner.take_over()
     try:
         yield made

@@ -12,12 +12,12 @@ from libs.store.errors import StoreUnavailable
 from services.webhooks import service
 from tests.fakes.partition import Owner
 from tests.fakes.startstop import stress
-from tests.simulation.webhooks.harness import HOST, world
+from tests.simulation.webhooks.harness import HOST, harness
 
 
 async def test_the_end_of_a_job_is_told_once_and_recorded() -> None:
     """Completed, failed and cancelled alike; each POST has ten seconds."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         jobs = [await here.job() for _ in range(3)]
         await here.owner.finish(jobs[0])
@@ -36,7 +36,7 @@ async def test_the_end_of_a_job_is_told_once_and_recorded() -> None:
 
 async def test_a_job_without_a_webhook_is_not_told() -> None:
     """Nothing is sent, nothing is recorded."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         await here.owner.finish(await here.job(webhook_url=None))
         last = await here.job()
@@ -49,7 +49,7 @@ async def test_a_job_without_a_webhook_is_not_told() -> None:
 
 async def test_a_failed_webhook_is_recorded_and_not_tried_again() -> None:
     """Best effort: the outcome is an event, the job's status does not change."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.answers[HOST] = Outcome(
             ok=False, status_code=None, error="timeout", duration_ms=10_000, retry_after_ms=None, sent_at=0
@@ -65,7 +65,7 @@ async def test_a_failed_webhook_is_recorded_and_not_tried_again() -> None:
 
 async def test_decisions_that_are_not_admitted_are_not_told() -> None:
     """A zombie owner's end of a job is void."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         zombie, here.owner = here.owner, Owner(here.log, epoch=2)
         await here.owner.take_over()
@@ -79,7 +79,7 @@ async def test_decisions_that_are_not_admitted_are_not_told() -> None:
 
 async def test_the_position_is_saved_each_second_below_what_is_under_way() -> None:
     """A POST that hangs holds the position back; when it is recorded the position moves on."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         await here.owner.finish(await here.job())
         await here.clock.advance(1_000)
@@ -100,7 +100,7 @@ async def test_the_position_is_saved_each_second_below_what_is_under_way() -> No
 
 async def test_an_idle_service_saves_nothing() -> None:
     """A position that did not move is not written again."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         await here.owner.finish(await here.job())
         await here.clock.advance(3_000)
@@ -112,7 +112,7 @@ async def test_an_idle_service_saves_nothing() -> None:
 
 async def test_a_crash_does_not_repeat_what_is_recorded() -> None:
     """The outcomes stand in the log behind the saved position: the next life looks ahead and skips them."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         done = [await here.job() for _ in range(3)]
         for job in done:
@@ -135,7 +135,7 @@ async def test_tables_made_again_from_an_old_log_tell_no_end_twice(monkeypatch: 
     monkeypatch.setattr("services.webhooks.look_ahead.STRETCH", 20)
     monkeypatch.setattr("services.webhooks.look_ahead.READ_MAX", 3)
     monkeypatch.setattr("services.webhooks.follower.READ_MAX", 5)
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         for _ in range(30):
             await here.owner.finish(await here.job())
@@ -157,7 +157,7 @@ async def test_tables_made_again_from_an_old_log_tell_no_end_twice(monkeypatch: 
 
 async def test_a_crash_repeats_what_was_not_recorded() -> None:
     """Cut off in the middle, a POST is made again, under the same message id."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         job = await here.job()
@@ -175,7 +175,7 @@ async def test_a_crash_repeats_what_was_not_recorded() -> None:
 
 async def test_a_restart_admits_what_the_life_before_would_have_admitted() -> None:
     """The claim is saved with the position: behind it no new claim need stand."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         await here.owner.finish(await here.job())
         await here.clock.advance(2_000)
@@ -191,7 +191,7 @@ async def test_a_restart_admits_what_the_life_before_would_have_admitted() -> No
 
 async def test_stopping_lets_posts_end_saves_the_position_and_then_gives_the_lease_back() -> None:
     """Nothing is repeated by the next life."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         await here.owner.finish(await here.job())
@@ -210,7 +210,7 @@ async def test_stopping_lets_posts_end_saves_the_position_and_then_gives_the_lea
 
 async def test_a_lost_lease_drops_what_waits_and_a_regained_one_takes_it_up() -> None:
     """What was under way meanwhile is not sent again by the same process."""
-    async with world(per_host=1) as here:
+    async with harness(per_host=1) as here:
         await here.begin()
         here.egress.hang(HOST)
         jobs = [await here.job() for _ in range(3)]
@@ -228,7 +228,7 @@ async def test_a_lost_lease_drops_what_waits_and_a_regained_one_takes_it_up() ->
 
 async def test_a_partition_is_handed_over_without_telling_an_end_twice() -> None:
     """Asked whether it may give a partition back, the service takes nothing new of it and says no until its POSTs are recorded."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         slow = await here.job()
@@ -253,7 +253,7 @@ async def test_a_partition_is_handed_over_without_telling_an_end_twice() -> None
 
 async def test_what_is_under_way_from_an_earlier_lease_is_not_done_before_it_is_recorded() -> None:
     """A crash after the lease was regained must find the end of the job behind the position saved."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         job = await here.job()
@@ -274,7 +274,7 @@ async def test_what_is_under_way_from_an_earlier_lease_is_not_done_before_it_is_
 async def test_tables_that_hang_do_not_hold_up_whoever_takes_a_lease_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the keeper waits it renews no lease, and would lose the others, too."""
     monkeypatch.setattr(service, "LAST_SAVE_S", 0.01)
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         await here.owner.finish(await here.job())
         await here.settle()
@@ -294,7 +294,7 @@ async def test_tables_that_hang_do_not_hold_up_whoever_takes_a_lease_away(monkey
 
 async def test_nothing_is_sent_under_a_lease_that_may_be_anothers() -> None:
     """After a stall the POST waits until the lease is sure."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.keeper.is_certain = False
         await here.owner.finish(await here.job())
@@ -308,7 +308,7 @@ async def test_nothing_is_sent_under_a_lease_that_may_be_anothers() -> None:
 
 async def test_a_receiver_that_hangs_does_not_delay_another() -> None:
     """At most so many calls to one host, and the rest waits in its own lane."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
         for _ in range(100):
@@ -324,7 +324,7 @@ async def test_a_receiver_that_hangs_does_not_delay_another() -> None:
 
 async def test_more_than_may_wait_for_one_host_is_given_up_and_recorded() -> None:
     """Best effort has a bound: memory does not grow with a receiver that never answers."""
-    async with world(per_host=1, lane_max=5) as here:
+    async with harness(per_host=1, lane_max=5) as here:
         await here.begin()
         here.egress.hang(HOST)
         for _ in range(10):
@@ -340,7 +340,7 @@ async def test_more_than_may_wait_for_one_host_is_given_up_and_recorded() -> Non
 
 async def test_ends_wait_for_tables_that_are_away_or_behind() -> None:
     """Nothing is lost: the POST is made when the spec is there."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.tables.fails = StoreUnavailable("away")
         job = await here.job()
@@ -360,7 +360,7 @@ async def test_ends_wait_for_tables_that_are_away_or_behind() -> None:
 
 async def test_an_end_whose_spec_is_gone_is_recorded_as_not_told() -> None:
     """With the tables past it there is nothing to wait for."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         here.tables.forget_specs = True
         await here.owner.finish(await here.job())
@@ -371,7 +371,7 @@ async def test_an_end_whose_spec_is_gone_is_recorded_as_not_told() -> None:
 
 async def test_an_account_without_a_secret_is_not_told_unsigned() -> None:
     """The outcome says why."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         await here.owner.finish(await here.job(account="nobody"))
         await here.settle()
@@ -382,7 +382,7 @@ async def test_an_account_without_a_secret_is_not_told_unsigned() -> None:
 
 async def test_outcomes_are_appended_until_they_are_in() -> None:
     """And the position waits for them."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         job = await here.job()
         await here.settle()
@@ -399,7 +399,7 @@ async def test_outcomes_are_appended_until_they_are_in() -> None:
 
 async def test_a_record_that_must_be_understood_stops_the_partition_in_front_of_it() -> None:
     """What stands before it is told; the position stays below; readiness says why."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         before, behind = await here.job(), await here.job()
         await here.owner.finish(before)
@@ -417,7 +417,7 @@ async def test_a_record_that_must_be_understood_stops_the_partition_in_front_of_
 
 async def test_an_end_that_cannot_be_read_is_passed_over_and_counted() -> None:
     """Torn bytes stop nobody else."""
-    async with world() as here:
+    async with harness() as here:
         await here.begin()
         torn, job = await here.job(), await here.job()
         await here.log.append(0, [Envelope("job.finished", 1, True, str(here.owner.claim), torn.job_id, b"{")])
@@ -430,7 +430,7 @@ async def test_an_end_that_cannot_be_read_is_passed_over_and_counted() -> None:
 
 async def test_positions_that_cannot_be_read_or_saved_are_tried_again() -> None:
     """The database being away stops nothing for good."""
-    async with world() as here:
+    async with harness() as here:
         here.positions.fails = StoreUnavailable("away")
         await here.begin()
         job = await here.job()
@@ -451,7 +451,7 @@ async def test_positions_that_cannot_be_read_or_saved_are_tried_again() -> None:
 
 async def test_start_and_stop_hold_their_contract() -> None:
     """From many tasks at once, and it works afterwards."""
-    async with world() as here:
+    async with harness() as here:
         await stress(here.service)
         await here.begin()
         await here.owner.finish(await here.job())

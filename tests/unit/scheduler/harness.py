@@ -1,4 +1,4 @@
-"""A decider on a bench: what is read to it in the tests of this room, and what it decides then."""
+"""A decider on a harness: what is read to it in the tests of this room, and what it decides then."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SCHEDULE = new_schedule_id(NOW, 0, bytes(8))
 OURS = OwnerClaimed(epoch=2, nonce=CLAIM.nonce, node="n", at=NOW)
 
 
-class Bench:
+class Harness:
     """A decider, and a log that is read to it one record at a time."""
 
     def __init__(

@@ -26,7 +26,7 @@ from tests.unit.scheduler.harness import (
     NOW,
     OURS,
     SCHEDULE,
-    Bench,
+    Harness,
     asked,
     cancel,
     created,
@@ -38,59 +38,59 @@ from tests.unit.scheduler.harness import (
 
 def test_nothing_is_decided_before_the_claim_is_read_back() -> None:
     """Until its own claim comes back admitted, an owner is owed much and decides nothing."""
-    bench = Bench(decide=False)
-    bench.read(asked(in_ms=0))
+    harness = Harness(decide=False)
+    harness.read(asked(in_ms=0))
 
-    assert bench.decide() == []
-    assert bench.decider.next_decision_at() is None
+    assert harness.decide() == []
+    assert harness.decider.next_decision_at() is None
 
-    bench.read(OURS)
+    harness.read(OURS)
 
-    assert bench.decider.is_deciding
-    assert bench.kinds() == ["attempt.due"]
+    assert harness.decider.is_deciding
+    assert harness.kinds() == ["attempt.due"]
 
 
 def test_a_claim_that_is_not_admitted_ends_the_owner() -> None:
     """An equal epoch came first: this owner never decides, and has to start anew with a higher one."""
-    bench = Bench(decide=False)
-    bench.read(OwnerClaimed(epoch=2, nonce="b" * 16, node="m", at=NOW))
+    harness = Harness(decide=False)
+    harness.read(OwnerClaimed(epoch=2, nonce="b" * 16, node="m", at=NOW))
 
-    assert bench.decider.superseded
-    assert bench.read(OURS).verdict is Verdict.VOID
-    assert not bench.decider.is_deciding
+    assert harness.decider.superseded
+    assert harness.read(OURS).verdict is Verdict.VOID
+    assert not harness.decider.is_deciding
 
 
 def test_a_lower_claim_before_ours_changes_nothing() -> None:
     """The claim of the owner before us may still stand between the tables and our own."""
-    bench = Bench(decide=False)
-    bench.read(OwnerClaimed(epoch=1, nonce="b" * 16, node="m", at=NOW), OURS)
+    harness = Harness(decide=False)
+    harness.read(OwnerClaimed(epoch=1, nonce="b" * 16, node="m", at=NOW), OURS)
 
-    assert bench.decider.is_deciding
-    assert not bench.decider.superseded
+    assert harness.decider.is_deciding
+    assert not harness.decider.superseded
 
 
 def test_a_newer_claim_ends_the_owner() -> None:
     """Once a higher claim is read nothing is decided any more, whatever is owed."""
-    bench = Bench()
-    bench.read(asked(in_ms=0), OwnerClaimed(epoch=3, nonce="b" * 16, node="m", at=NOW))
+    harness = Harness()
+    harness.read(asked(in_ms=0), OwnerClaimed(epoch=3, nonce="b" * 16, node="m", at=NOW))
 
-    assert bench.decider.superseded
-    assert bench.decide() == []
-    assert bench.decider.next_decision_at() is None
+    assert harness.decider.superseded
+    assert harness.decide() == []
+    assert harness.decider.next_decision_at() is None
 
 
 def test_a_void_claim_is_passed_over() -> None:
     """The claim of somebody who came too late ends nobody else."""
-    bench = Bench()
+    harness = Harness()
 
-    assert bench.read(OwnerClaimed(epoch=2, nonce="b" * 16, node="m", at=NOW)).verdict is Verdict.VOID
-    assert bench.decider.is_deciding
+    assert harness.read(OwnerClaimed(epoch=2, nonce="b" * 16, node="m", at=NOW)).verdict is Verdict.VOID
+    assert harness.decider.is_deciding
 
 
 def test_a_gap_in_the_log_is_raised() -> None:
     """A record that does not stand at the next position stops the owner."""
     with pytest.raises(GapInLog):
-        Bench().decider.apply(7, asked(), None)
+        Harness().decider.apply(7, asked(), None)
 
 
 # The life of a job
@@ -98,59 +98,59 @@ def test_a_gap_in_the_log_is_raised() -> None:
 
 def test_a_job_lives_from_due_to_its_end() -> None:
     """Due a lead before its instant, finished when its result is read; one decision at a time."""
-    bench = Bench()
-    bench.read(asked())
+    harness = Harness()
+    harness.read(asked())
 
-    assert bench.decider.next_decision_at() == NOW + 1_000 - LEAD_MS
-    assert bench.decide(NOW + 1_000 - LEAD_MS - 1) == []
-    (due,) = bench.decide(NOW + 1_000 - LEAD_MS)
+    assert harness.decider.next_decision_at() == NOW + 1_000 - LEAD_MS
+    assert harness.decide(NOW + 1_000 - LEAD_MS - 1) == []
+    (due,) = harness.decide(NOW + 1_000 - LEAD_MS)
     assert isinstance(due, AttemptDue)
     assert (due.attempt, due.not_before, due.execution_id) == (1, NOW + 1_000, execution_id(JOB, 1))
 
-    bench.read(due)
-    assert bench.decide(NOW + 5_000) == []
-    assert bench.decider.next_decision_at() is None
+    harness.read(due)
+    assert harness.decide(NOW + 5_000) == []
+    assert harness.decider.next_decision_at() is None
 
-    bench.read(finished(ok=True))
-    assert bench.decider.next_decision_at() == AT_ONCE
-    (end,) = bench.decide(NOW + 5_000)
+    harness.read(finished(ok=True))
+    assert harness.decider.next_decision_at() == AT_ONCE
+    (end,) = harness.decide(NOW + 5_000)
     assert isinstance(end, JobFinished)
     assert (end.status, end.attempt) == ("completed", 1)
 
-    bench.read(end)
-    bench.decider.evict(())
-    assert bench.decider.state_count == bench.decider.timer_count == bench.decider.overlay_count == 0
+    harness.read(end)
+    harness.decider.evict(())
+    assert harness.decider.state_count == harness.decider.timer_count == harness.decider.overlay_count == 0
 
 
 def test_a_failed_job_is_tried_again_and_then_given_up() -> None:
     """A job with one retry is due twice; its second failure is its end."""
-    bench = Bench()
-    bench.read(asked(in_ms=0, retries=1), *bench.decide(), *())
-    assert bench.run() == ["attempt.due"]
+    harness = Harness()
+    harness.read(asked(in_ms=0, retries=1), *harness.decide(), *())
+    assert harness.run() == ["attempt.due"]
 
-    bench.read(finished(ok=False))
-    (again,) = bench.decide(NOW)
+    harness.read(finished(ok=False))
+    (again,) = harness.decide(NOW)
     assert isinstance(again, JobRetryScheduled)
     assert (again.attempt, again.fire_at) == (2, NOW + 30_000)
 
-    bench.read(again)
-    assert bench.decider.next_decision_at() == NOW + 30_000 - LEAD_MS
-    assert bench.run(NOW + 30_000) == ["attempt.due"]
+    harness.read(again)
+    assert harness.decider.next_decision_at() == NOW + 30_000 - LEAD_MS
+    assert harness.run(NOW + 30_000) == ["attempt.due"]
 
-    bench.read(finished(ok=False, attempt=2))
-    (end,) = bench.decide(NOW + 31_000)
+    harness.read(finished(ok=False, attempt=2))
+    (end,) = harness.decide(NOW + 31_000)
     assert isinstance(end, JobFinished)
     assert (end.status, end.attempt) == ("failed", 2)
 
 
 def test_retry_after_takes_the_place_of_the_back_off() -> None:
     """A target that asked for two minutes gets two minutes."""
-    bench = Bench()
-    bench.read(asked(in_ms=0, retries=1))
-    bench.run()
-    bench.read(finished(ok=False, retry_after_ms=120_000))
+    harness = Harness()
+    harness.read(asked(in_ms=0, retries=1))
+    harness.run()
+    harness.read(finished(ok=False, retry_after_ms=120_000))
 
-    (again,) = bench.decide()
+    (again,) = harness.decide()
 
     assert isinstance(again, JobRetryScheduled)
     assert again.fire_at == NOW + 120_000
@@ -158,51 +158,51 @@ def test_retry_after_takes_the_place_of_the_back_off() -> None:
 
 def test_a_cancel_is_answered_at_once() -> None:
     """A job that waits is cancelled as soon as its cancel is read, and its timer is gone."""
-    bench = Bench()
-    bench.read(asked(), cancel())
+    harness = Harness()
+    harness.read(asked(), cancel())
 
-    (answer,) = bench.decide()
+    (answer,) = harness.decide()
     assert isinstance(answer, JobCancelled)
 
-    bench.read(answer)
-    assert bench.run(NOW + 10_000) == []
+    harness.read(answer)
+    assert harness.run(NOW + 10_000) == []
 
 
 def test_a_due_under_way_beats_a_cancel() -> None:
     """While a due stands in the overlay the cancel waits; when the due is read back there is nothing left to cancel."""
-    bench = Bench()
-    bench.read(asked(in_ms=0))
-    (due,) = bench.decide()
+    harness = Harness()
+    harness.read(asked(in_ms=0))
+    (due,) = harness.decide()
 
-    bench.read(cancel())
-    assert bench.decide() == []
+    harness.read(cancel())
+    assert harness.decide() == []
 
-    bench.read(due)
-    assert bench.decide() == []
+    harness.read(due)
+    assert harness.decide() == []
 
 
 def test_a_cancel_under_way_beats_the_due() -> None:
     """The same the other way round."""
-    bench = Bench()
-    bench.read(asked(in_ms=1_000), cancel())
-    (answer,) = bench.decide()
+    harness = Harness()
+    harness.read(asked(in_ms=1_000), cancel())
+    (answer,) = harness.decide()
 
-    assert bench.decide(NOW + 5_000) == []
+    assert harness.decide(NOW + 5_000) == []
 
-    bench.read(answer)
-    assert bench.decide(NOW + 5_000) == []
+    harness.read(answer)
+    assert harness.decide(NOW + 5_000) == []
 
 
 def test_a_zombies_decision_changes_nothing() -> None:
     """A due under an older claim is void; ours is made all the same."""
-    bench = Bench()
-    bench.read(asked(in_ms=0))
-    (due,) = bench.decide()
+    harness = Harness()
+    harness.read(asked(in_ms=0))
+    (due,) = harness.decide()
 
-    assert bench.read(due, claim=Claim(1, "b" * 16)).verdict is Verdict.VOID
-    assert bench.decider.overlay_count == 1
-    assert bench.read(due).verdict is Verdict.APPLIED
-    assert bench.decider.overlay_count == 0
+    assert harness.read(due, claim=Claim(1, "b" * 16)).verdict is Verdict.VOID
+    assert harness.decider.overlay_count == 1
+    assert harness.read(due).verdict is Verdict.APPLIED
+    assert harness.decider.overlay_count == 0
 
 
 # Schedules
@@ -210,27 +210,27 @@ def test_a_zombies_decision_changes_nothing() -> None:
 
 def test_a_schedule_ticks_ahead_of_its_instant_and_its_job_fires_at_it() -> None:
     """The tick is written two seconds early; the job that it spawns fires at the tick, and the next tick is in sight."""
-    bench = Bench()
-    bench.read(created())
+    harness = Harness()
+    harness.read(created())
 
-    assert bench.decider.next_decision_at() == NOW + MINUTE - TICK_LEAD_MS
-    (tick,) = bench.decide(NOW + MINUTE - TICK_LEAD_MS)
+    assert harness.decider.next_decision_at() == NOW + MINUTE - TICK_LEAD_MS
+    (tick,) = harness.decide(NOW + MINUTE - TICK_LEAD_MS)
     assert isinstance(tick, ScheduleTicked)
     assert (tick.tick_at, tick.next_run_at, tick.missed_count) == (NOW + MINUTE, NOW + 2 * MINUTE, 0)
     assert tick.job_id == tick_job_id(SCHEDULE, NOW + MINUTE)
 
-    bench.read(tick)
-    assert bench.decider.next_decision_at() == NOW + MINUTE - LEAD_MS
-    assert bench.run(NOW + MINUTE) == ["attempt.due"]
-    assert bench.decider.next_decision_at() == NOW + 2 * MINUTE - TICK_LEAD_MS
+    harness.read(tick)
+    assert harness.decider.next_decision_at() == NOW + MINUTE - LEAD_MS
+    assert harness.run(NOW + MINUTE) == ["attempt.due"]
+    assert harness.decider.next_decision_at() == NOW + 2 * MINUTE - TICK_LEAD_MS
 
 
 def test_after_an_outage_only_the_latest_missed_tick_is_made() -> None:
     """Five minutes and a bit too late: the tick of the fifth minute, four missed, and the next one as the rule says."""
-    bench = Bench()
-    bench.read(created())
+    harness = Harness()
+    harness.read(created())
 
-    (tick,) = bench.decide(NOW + 5 * MINUTE + 10)
+    (tick,) = harness.decide(NOW + 5 * MINUTE + 10)
 
     assert isinstance(tick, ScheduleTicked)
     assert (tick.tick_at, tick.missed_count) == (NOW + 5 * MINUTE, 4)
@@ -239,32 +239,32 @@ def test_after_an_outage_only_the_latest_missed_tick_is_made() -> None:
 
 def test_a_paused_schedule_does_not_tick_until_it_goes_on() -> None:
     """Pausing takes the timer away, resuming sets the one that the resume names, deleting takes it for good."""
-    bench = Bench()
-    bench.read(created(), SchedulePaused(schedule_id=SCHEDULE, at=NOW))
-    assert bench.run(NOW + 10 * MINUTE) == []
+    harness = Harness()
+    harness.read(created(), SchedulePaused(schedule_id=SCHEDULE, at=NOW))
+    assert harness.run(NOW + 10 * MINUTE) == []
 
-    bench.read(ScheduleResumed(schedule_id=SCHEDULE, at=NOW, next_run_at=NOW + 90_000))
-    assert bench.decider.next_decision_at() == NOW + 90_000 - TICK_LEAD_MS
+    harness.read(ScheduleResumed(schedule_id=SCHEDULE, at=NOW, next_run_at=NOW + 90_000))
+    assert harness.decider.next_decision_at() == NOW + 90_000 - TICK_LEAD_MS
 
-    bench.read(ScheduleDeleted(schedule_id=SCHEDULE, at=NOW))
-    assert bench.decider.next_decision_at() is None
+    harness.read(ScheduleDeleted(schedule_id=SCHEDULE, at=NOW))
+    assert harness.decider.next_decision_at() is None
 
 
 def test_a_tick_under_way_is_void_behind_a_deletion() -> None:
     """A tick that lands behind the deletion of its schedule spawns nothing and is no breach."""
-    bench = Bench()
-    bench.read(created(in_ms=0))
-    (tick,) = bench.decide()
-    bench.read(ScheduleDeleted(schedule_id=SCHEDULE, at=NOW))
+    harness = Harness()
+    harness.read(created(in_ms=0))
+    (tick,) = harness.decide()
+    harness.read(ScheduleDeleted(schedule_id=SCHEDULE, at=NOW))
 
-    assert bench.read(tick).verdict is Verdict.REPEATED
-    assert bench.decider.overlay_count == 0
-    assert bench.run(NOW + MINUTE) == []
+    assert harness.read(tick).verdict is Verdict.REPEATED
+    assert harness.decider.overlay_count == 0
+    assert harness.run(NOW + MINUTE) == []
 
 
 def test_a_rule_that_cannot_be_read_spawns_nothing() -> None:
     """A cron expression of a newer build, or nonsense, must not stop the partition."""
-    bench = Bench()
-    bench.read(created(cron="@daily"))
+    harness = Harness()
+    harness.read(created(cron="@daily"))
 
-    assert bench.run(NOW + 10 * MINUTE) == []
+    assert harness.run(NOW + 10 * MINUTE) == []

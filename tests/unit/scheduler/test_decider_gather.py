@@ -5,46 +5,46 @@ from __future__ import annotations
 import pytest
 
 from libs.domain.obligations import AT_ONCE
-from tests.unit.scheduler.harness import LEAD_MS, NOW, Bench, asked, cancel, job
+from tests.unit.scheduler.harness import LEAD_MS, NOW, Harness, asked, cancel, job
 
 
 def test_jobs_of_neighbouring_instants_are_decided_together() -> None:
     """Owed 1, 9 and 16 ms from now, on a grid of 16: one decision for all three, at most a grid late and well before their time."""
-    bench = Bench(gather_ms=16)
+    harness = Harness(gather_ms=16)
     for number, in_ms in enumerate((1, 9, 16)):
-        bench.read(asked(job(number), in_ms=LEAD_MS + in_ms))
+        harness.read(asked(job(number), in_ms=LEAD_MS + in_ms))
 
-    assert bench.decider.next_decision_at() == NOW + 16
-    assert bench.kinds(NOW + 15) == []
-    assert bench.kinds(NOW + 16) == ["attempt.due"] * 3
+    assert harness.decider.next_decision_at() == NOW + 16
+    assert harness.kinds(NOW + 15) == []
+    assert harness.kinds(NOW + 16) == ["attempt.due"] * 3
 
 
 def test_what_is_owed_already_waits_for_no_grid() -> None:
     """A job due at once, and a cancel, are decided as soon as they are read."""
-    bench = Bench(gather_ms=16)
-    bench.read(asked(job(1), in_ms=0))
-    bench.read(asked(job(2), in_ms=60_000), cancel(job(2)))
+    harness = Harness(gather_ms=16)
+    harness.read(asked(job(1), in_ms=0))
+    harness.read(asked(job(2), in_ms=60_000), cancel(job(2)))
 
-    assert bench.decider.next_decision_at() == AT_ONCE
-    assert sorted(bench.kinds(NOW + 7)) == ["attempt.due", "job.cancelled"]
+    assert harness.decider.next_decision_at() == AT_ONCE
+    assert sorted(harness.kinds(NOW + 7)) == ["attempt.due", "job.cancelled"]
 
 
 @pytest.mark.parametrize("in_ms", range(1, 40))
 def test_a_job_is_due_at_most_a_grid_later_and_never_before(in_ms: int) -> None:
     """Wherever its instant lies on the grid."""
-    bench = Bench(gather_ms=16)
-    bench.read(asked(in_ms=LEAD_MS + in_ms))
-    at = bench.decider.next_decision_at()
+    harness = Harness(gather_ms=16)
+    harness.read(asked(in_ms=LEAD_MS + in_ms))
+    at = harness.decider.next_decision_at()
 
     assert at is not None
     assert NOW + in_ms <= at < NOW + in_ms + 16
-    assert bench.kinds(at) == ["attempt.due"]
+    assert harness.kinds(at) == ["attempt.due"]
 
 
 def test_a_late_call_finds_all_that_is_owed_on_the_grid() -> None:
     """Between two points of the grid nothing of the later one is taken."""
-    bench = Bench(gather_ms=16)
-    bench.read(asked(job(1), in_ms=LEAD_MS + 10), asked(job(2), in_ms=LEAD_MS + 20))
+    harness = Harness(gather_ms=16)
+    harness.read(asked(job(1), in_ms=LEAD_MS + 10), asked(job(2), in_ms=LEAD_MS + 20))
 
-    assert bench.kinds(NOW + 31) == ["attempt.due"]
-    assert bench.decider.next_decision_at() == NOW + 32
+    assert harness.kinds(NOW + 31) == ["attempt.due"]
+    assert harness.decider.next_decision_at() == NOW + 32

@@ -21,7 +21,7 @@ from tests.unit.scheduler.harness import (
     MINUTE,
     NOW,
     SCHEDULE,
-    Bench,
+    Harness,
     asked,
     cancel,
     created,
@@ -34,39 +34,39 @@ from tests.unit.scheduler.harness import (
 
 def test_a_held_job_is_left_alone() -> None:
     """A record of a job that cannot be read takes its timer away."""
-    bench = Bench()
-    bench.read(asked(in_ms=0), Unreadable("job.cancel_requested", JOB, "torn"))
+    harness = Harness()
+    harness.read(asked(in_ms=0), Unreadable("job.cancel_requested", JOB, "torn"))
 
-    assert bench.run(NOW + MINUTE) == []
-    bench.decider.evict(())
-    assert bench.decider.state_count == 0
+    assert harness.run(NOW + MINUTE) == []
+    harness.decider.evict(())
+    assert harness.decider.state_count == 0
 
 
 def test_a_held_job_gives_its_slot_back() -> None:
     """A job that was running when it was held does not keep the others from firing."""
-    bench = Bench(concurrency=1)
-    bench.read(asked(job(1), in_ms=0), asked(job(2), in_ms=0))
-    (due,) = bench.decide()
+    harness = Harness(concurrency=1)
+    harness.read(asked(job(1), in_ms=0), asked(job(2), in_ms=0))
+    (due,) = harness.decide()
     assert isinstance(due, AttemptDue)
-    bench.read(due)
-    assert bench.decide() == []
+    harness.read(due)
+    assert harness.decide() == []
 
-    bench.read(Unreadable("attempt.finished", due.job_id, "torn"))
+    harness.read(Unreadable("attempt.finished", due.job_id, "torn"))
 
-    assert bench.decider.next_decision_at() == AT_ONCE
-    assert bench.kinds() == ["attempt.due"]
+    assert harness.decider.next_decision_at() == AT_ONCE
+    assert harness.kinds() == ["attempt.due"]
 
 
 def test_a_job_held_while_its_due_is_under_way_gives_its_slot_back() -> None:
     """The same when the record that cannot be read comes before the due is read back."""
-    bench = Bench(concurrency=1)
-    bench.read(asked(job(1), in_ms=0), asked(job(2), in_ms=0))
-    (due,) = bench.decide()
+    harness = Harness(concurrency=1)
+    harness.read(asked(job(1), in_ms=0), asked(job(2), in_ms=0))
+    (due,) = harness.decide()
     assert isinstance(due, AttemptDue)
 
-    bench.read(Unreadable("job.scheduled", due.job_id, "torn"), due)
+    harness.read(Unreadable("job.scheduled", due.job_id, "torn"), due)
 
-    assert bench.kinds() == ["attempt.due"]
+    assert harness.kinds() == ["attempt.due"]
 
 
 # Concurrency
@@ -74,42 +74,42 @@ def test_a_job_held_while_its_due_is_under_way_gives_its_slot_back() -> None:
 
 def test_due_jobs_wait_for_a_slot_and_accounts_take_turns() -> None:
     """With four slots one stays free for newcomers; one job's end lets the next of its account go."""
-    bench = Bench(concurrency=4)
-    bench.read(*[asked(job(number), in_ms=0, account="busy") for number in range(5)])
-    bench.read(asked(job(9), in_ms=0, account="small"))
+    harness = Harness(concurrency=4)
+    harness.read(*[asked(job(number), in_ms=0, account="busy") for number in range(5)])
+    harness.read(asked(job(9), in_ms=0, account="small"))
 
-    first = bench.decide()
+    first = harness.decide()
     assert [each.account for each in first] == ["busy", "small", "busy"]  # type: ignore[union-attr]
-    bench.read(*first)
-    assert bench.decide() == []
+    harness.read(*first)
+    assert harness.decide() == []
 
-    bench.read(finished(job(0), ok=True))
-    assert sorted(bench.kinds()) == ["attempt.due", "job.finished"]
+    harness.read(finished(job(0), ok=True))
+    assert sorted(harness.kinds()) == ["attempt.due", "job.finished"]
 
 
 def test_a_job_that_waits_for_a_slot_can_be_cancelled() -> None:
     """A cancel takes a job out of the queue."""
-    bench = Bench(concurrency=1)
-    bench.read(asked(job(1), in_ms=0), asked(job(2), in_ms=0))
-    bench.run()
+    harness = Harness(concurrency=1)
+    harness.read(asked(job(1), in_ms=0), asked(job(2), in_ms=0))
+    harness.run()
 
-    bench.read(cancel(job(2)))
+    harness.read(cancel(job(2)))
 
-    assert bench.run() == ["job.cancelled"]
+    assert harness.run() == ["job.cancelled"]
 
 
 def test_what_is_found_running_takes_a_slot() -> None:
     """A new owner counts the attempts that its predecessor made due."""
-    before = Bench()
+    before = Harness()
     before.read(asked(job(1), in_ms=0))
     before.run()
-    bench = Bench(concurrency=1, states=list(before.decider.ledger.jobs.values()))
-    bench.read(asked(job(2), in_ms=0))
+    harness = Harness(concurrency=1, states=list(before.decider.ledger.jobs.values()))
+    harness.read(asked(job(2), in_ms=0))
 
-    assert bench.decide() == []
+    assert harness.decide() == []
 
-    bench.read(finished(job(1), ok=True))
-    assert sorted(bench.run()) == ["attempt.due", "job.finished"]
+    harness.read(finished(job(1), ok=True))
+    assert sorted(harness.run()) == ["attempt.due", "job.finished"]
 
 
 # Bounds
@@ -117,45 +117,45 @@ def test_what_is_found_running_takes_a_slot() -> None:
 
 def test_a_burst_is_decided_in_portions() -> None:
     """At most so many decisions at a time, and the rest at once afterwards."""
-    bench = Bench(concurrency=1_000_000)
-    bench.read(*[asked(job(number), in_ms=0) for number in range(DECISIONS_MAX + 1)])
+    harness = Harness(concurrency=1_000_000)
+    harness.read(*[asked(job(number), in_ms=0) for number in range(DECISIONS_MAX + 1)])
 
-    assert len(bench.decide()) == DECISIONS_MAX
-    assert bench.decider.next_decision_at() == AT_ONCE
-    assert len(bench.decide()) == 1
-    assert bench.decider.next_decision_at() is None
+    assert len(harness.decide()) == DECISIONS_MAX
+    assert harness.decider.next_decision_at() == AT_ONCE
+    assert len(harness.decide()) == 1
+    assert harness.decider.next_decision_at() is None
 
 
 def test_a_burst_of_ends_is_decided_in_portions() -> None:
     """The same for decisions that need no concurrency."""
-    bench = Bench()
-    bench.read(*[asked(job(number)) for number in range(DECISIONS_MAX + 1)])
-    bench.read(*[cancel(job(number)) for number in range(DECISIONS_MAX + 1)])
+    harness = Harness()
+    harness.read(*[asked(job(number)) for number in range(DECISIONS_MAX + 1)])
+    harness.read(*[cancel(job(number)) for number in range(DECISIONS_MAX + 1)])
 
-    assert len(bench.decide()) == DECISIONS_MAX
-    assert bench.decider.next_decision_at() == AT_ONCE
-    assert len(bench.decide()) == 1
+    assert len(harness.decide()) == DECISIONS_MAX
+    assert harness.decider.next_decision_at() == AT_ONCE
+    assert len(harness.decide()) == 1
 
 
 def test_the_hand_off_writes_dues_early() -> None:
     """What is due within the next second is written before the partition is handed over, with its own instant."""
-    bench = Bench()
-    bench.read(asked(job(1), in_ms=900), asked(job(2), in_ms=5_000), created(in_ms=4_000))
+    harness = Harness()
+    harness.read(asked(job(1), in_ms=900), asked(job(2), in_ms=5_000), created(in_ms=4_000))
 
-    (due,) = bench.decide(early_ms=1_000)
+    (due,) = harness.decide(early_ms=1_000)
 
     assert isinstance(due, AttemptDue)
     assert (due.job_id, due.not_before) == (job(1), NOW + 900)
-    assert bench.decider.next_decision_at() == NOW + 4_000 - TICK_LEAD_MS
+    assert harness.decider.next_decision_at() == NOW + 4_000 - TICK_LEAD_MS
 
 
 def test_a_tick_is_not_made_early_at_hand_off() -> None:
     """A tick has a lead of its own: the hand-off leaves its timer where it is."""
-    bench = Bench()
-    bench.read(created(in_ms=2_500))
+    harness = Harness()
+    harness.read(created(in_ms=2_500))
 
-    assert bench.decide(early_ms=1_000) == []
-    assert bench.decider.next_decision_at() == NOW + 2_500 - TICK_LEAD_MS
+    assert harness.decide(early_ms=1_000) == []
+    assert harness.decider.next_decision_at() == NOW + 2_500 - TICK_LEAD_MS
 
 
 # The working set
@@ -163,93 +163,93 @@ def test_a_tick_is_not_made_early_at_hand_off() -> None:
 
 def test_what_lies_beyond_the_horizon_is_left_to_the_tables() -> None:
     """A job far ahead has no timer, and leaves memory once it is saved."""
-    bench = Bench()
-    bench.read(asked(in_ms=HORIZON_MS + 1_000))
+    harness = Harness()
+    harness.read(asked(in_ms=HORIZON_MS + 1_000))
 
-    bench.decider.evict({JOB})
-    assert bench.decider.state_count == 1
-    assert bench.decider.missing([JOB, SCHEDULE]) == [SCHEDULE]
+    harness.decider.evict({JOB})
+    assert harness.decider.state_count == 1
+    assert harness.decider.missing([JOB, SCHEDULE]) == [SCHEDULE]
 
-    bench.decider.evict(())
-    assert bench.decider.state_count == 0
-    assert bench.decider.missing([JOB]) == [JOB]
+    harness.decider.evict(())
+    assert harness.decider.state_count == 0
+    assert harness.decider.missing([JOB]) == [JOB]
 
 
 def test_a_job_left_in_memory_beyond_the_horizon_fires_when_the_horizon_moves_on() -> None:
     """A job that was folded beyond the horizon and not yet evicted gets its timer when the horizon passes it."""
-    bench = Bench()
-    bench.read(asked(in_ms=HORIZON_MS + MINUTE))
-    assert bench.decider.timer_count == 0
+    harness = Harness()
+    harness.read(asked(in_ms=HORIZON_MS + MINUTE))
+    assert harness.decider.timer_count == 0
 
-    bench.decider.extend(NOW + 2 * HORIZON_MS)
-    bench.decider.load([bench.decider.ledger.jobs[JOB]])  # what the tables answer is passed over: it is in memory
+    harness.decider.extend(NOW + 2 * HORIZON_MS)
+    harness.decider.load([harness.decider.ledger.jobs[JOB]])  # what the tables answer is passed over: it is in memory
 
-    assert bench.decider.next_decision_at() == NOW + HORIZON_MS + MINUTE - LEAD_MS
-    assert bench.kinds(NOW + HORIZON_MS + MINUTE) == ["attempt.due"]
+    assert harness.decider.next_decision_at() == NOW + HORIZON_MS + MINUTE - LEAD_MS
+    assert harness.kinds(NOW + HORIZON_MS + MINUTE) == ["attempt.due"]
 
 
 def test_drawing_the_horizon_in_frees_memory() -> None:
     """Timers behind the new horizon go, and their states with them; the others stay."""
-    bench = Bench()
-    bench.read(asked(job(1), in_ms=1_000), asked(job(2), in_ms=60_000), created(in_ms=MINUTE))
+    harness = Harness()
+    harness.read(asked(job(1), in_ms=1_000), asked(job(2), in_ms=60_000), created(in_ms=MINUTE))
 
-    bench.decider.shrink(NOW + 30_000)
-    bench.decider.evict(())
+    harness.decider.shrink(NOW + 30_000)
+    harness.decider.evict(())
 
-    assert set(bench.decider.ledger.jobs) == {job(1)}
-    assert bench.decider.ledger.schedules == {}
-    assert bench.decider.timer_count == 1
+    assert set(harness.decider.ledger.jobs) == {job(1)}
+    assert harness.decider.ledger.schedules == {}
+    assert harness.decider.timer_count == 1
 
 
 def test_what_is_in_memory_wins_over_the_tables() -> None:
     """An answer of the tables that is older than what was folded meanwhile changes nothing."""
-    bench = Bench()
-    bench.read(asked(in_ms=0), created())
-    old = [*bench.decider.ledger.jobs.values(), *bench.decider.ledger.schedules.values()]
-    bench.run()
-    bench.read(SchedulePaused(schedule_id=SCHEDULE, at=NOW))
-    now = (dict(bench.decider.ledger.jobs), dict(bench.decider.ledger.schedules))
+    harness = Harness()
+    harness.read(asked(in_ms=0), created())
+    old = [*harness.decider.ledger.jobs.values(), *harness.decider.ledger.schedules.values()]
+    harness.run()
+    harness.read(SchedulePaused(schedule_id=SCHEDULE, at=NOW))
+    now = (dict(harness.decider.ledger.jobs), dict(harness.decider.ledger.schedules))
 
-    bench.decider.load(old)
+    harness.decider.load(old)
 
-    assert (bench.decider.ledger.jobs, bench.decider.ledger.schedules) == now
+    assert (harness.decider.ledger.jobs, harness.decider.ledger.schedules) == now
 
 
 def test_loaded_states_get_their_timers() -> None:
     """A new owner arms what it loads, jobs and schedules, and what is owed at once is owed at once."""
-    before = Bench()
+    before = Harness()
     before.read(asked(job(1), in_ms=5_000), asked(job(2)), cancel(job(2)), created())
     states = [*before.decider.ledger.jobs.values(), *before.decider.ledger.schedules.values()]
 
-    bench = Bench(states=states)
+    harness = Harness(states=states)
 
-    assert bench.run() == ["job.cancelled"]
-    assert bench.decider.next_decision_at() == NOW + 5_000 - LEAD_MS
-    assert bench.decider.timer_count == 2
+    assert harness.run() == ["job.cancelled"]
+    assert harness.decider.next_decision_at() == NOW + 5_000 - LEAD_MS
+    assert harness.decider.timer_count == 2
 
 
 def test_a_record_that_may_be_skipped_changes_nothing() -> None:
     """Neither an alien record nor one of an alien key moves anything but the position."""
-    bench = Bench()
-    bench.read(asked())
+    harness = Harness()
+    harness.read(asked())
 
-    assert bench.read(Unknown("quota.granted", 1, False)).verdict is Verdict.SKIPPED
-    assert bench.read(Unreadable("job.scheduled", "", "alien")).verdict is Verdict.POISON
-    assert bench.decider.next_decision_at() == NOW + 1_000 - LEAD_MS
+    assert harness.read(Unknown("quota.granted", 1, False)).verdict is Verdict.SKIPPED
+    assert harness.read(Unreadable("job.scheduled", "", "alien")).verdict is Verdict.POISON
+    assert harness.decider.next_decision_at() == NOW + 1_000 - LEAD_MS
 
 
 def test_a_held_attempt_gives_its_slot_back() -> None:
     """A running job that is held may never end; with one concurrency, the next job still fires."""
     other = new_job_id(NOW, 0, bytes([1] * 8))
-    bench = Bench(concurrency=1)
+    harness = Harness(concurrency=1)
     for job_id in (JOB, other):
-        bench.read(JobScheduled(job_id=job_id, account="a", at=NOW, spec=Spec(url="http://t.example/"), fire_at=NOW))
-    (due,) = bench.decider.decide(NOW, lambda: 0.5)
-    bench.read(due)
-    assert bench.decider.decide(NOW, lambda: 0.5) == []
+        harness.read(JobScheduled(job_id=job_id, account="a", at=NOW, spec=Spec(url="http://t.example/"), fire_at=NOW))
+    (due,) = harness.decider.decide(NOW, lambda: 0.5)
+    harness.read(due)
+    assert harness.decider.decide(NOW, lambda: 0.5) == []
 
-    bench.read(Unreadable("attempt.finished", key=JOB, reason="torn"))
+    harness.read(Unreadable("attempt.finished", key=JOB, reason="torn"))
 
-    (next_due,) = bench.decider.decide(NOW, lambda: 0.5)
+    (next_due,) = harness.decider.decide(NOW, lambda: 0.5)
     assert isinstance(next_due, AttemptDue)
     assert next_due.job_id == other
