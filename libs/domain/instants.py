@@ -1,15 +1,22 @@
 """Instants: milliseconds since 1970-01-01 UTC, as people and other programs read them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def rfc3339(at: int) -> str:
-    """Return *at* as RFC 3339 in UTC with `Z`; the milliseconds are shown only where they are not zero."""
+    """
+    Return *at* as RFC 3339 in UTC with `Z`; the milliseconds are shown only where they are not zero.
+
+    Raises:
+        OverflowError: *at* lies outside the years 1 to 9999.
+    """
     seconds, ms = divmod(at, 1000)
     return f"{_second(seconds)}.{ms:03d}Z" if ms else f"{_second(seconds)}Z"
 
 
-@lru_cache(1024)  # many calls of one moment share their second
+@lru_cache(4096)  # many jobs and calls share their second; about 100 bytes each
 def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]

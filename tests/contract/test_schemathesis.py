@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from services.api.contract.instants import render_instant
+from libs.domain.instants import rfc3339
 from services.api.contract.openapi import document
 from tests.contract.harness import Harness
 
@@ -42,7 +42,7 @@ CHECKS = [
     unsupported_method,
 ]
 _NOW = 1_900_000_000_000
-schemathesis.openapi.format("date-time", st.integers(_NOW, _NOW + 5 * 365 * 86_400_000).map(render_instant))
+schemathesis.openapi.format("date-time", st.integers(_NOW, _NOW + 5 * 365 * 86_400_000).map(rfc3339))
 schemathesis.openapi.format("uri", st.from_regex(r"https://example\.com/[a-z0-9/]{0,20}", fullmatch=True))
 schema = schemathesis.openapi.from_dict(document("test"))
 EXAMPLES = os.environ.get("FLIQ_TEST_EXAMPLES")

@@ -1,26 +1,24 @@
 """
 JSON body: bytes to Python values, strictly. Pure.
 
-orjson refuses a byte order mark, trailing text, NaN, infinities, lone surrogates and nesting beyond 1,024; it keeps the
-last of two equal names silently, so duplicates are looked for here. An object that holds one is replaced by
-`Duplicated`, which no request accepts.
+orjson refuses a byte order mark, trailing text, NaN, infinities, lone surrogates and nesting beyond 1,024 levels. If a name
+stands twice in one object, orjson keeps the last value and says nothing, so `parse` looks for that. An object that holds a
+name twice is replaced by `Duplicated`, which no request accepts.
 
-How duplicates are found cheaply: valid JSON has one `:` behind the closing quote of every name. Let c be the number of
-`":` not preceded by a backslash. If no name is followed by white space, and no string ends in a backslash, every name
-is counted in c; so if c equals the number of names that were kept, none was dropped. Otherwise (white space, a value
-that starts with a colon, or a real duplicate) the document is parsed once more by the standard library, which shows
-every pair.
+How a dropped name is found cheaply: every colon of a JSON text stands behind a name or inside a string. A name that orjson drops
+takes its colon with it, so the text that is written from the kept values has fewer colons than the text that came. The one
+other spelling of a colon, the escape `\\u003a`, could hide that. If the counts differ, or if an escape of that kind is there, the
+standard library parses the text once more, because it shows every pair.
 """
 
 import json
-import re
 from typing import Any, Final
 
 import orjson
 
 from services.api.contract.errors import bad
 
-_SPACED_NAME: Final = re.compile(rb'"[ \t\r\n]+:')
+_MAYBE_COLON: Final = b"\\u003"  # `\u003a` and `\u003A` are colons
 
 
 class Duplicated:
@@ -44,31 +42,18 @@ def parse(raw: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         message = "the body is empty" if not raw else f"the body is not valid JSON: {str(error)[:120]}"
         raise bad("invalid_json", message) from None
-    count = raw.count(b'":')
-    ends_plainly = True
-    if b"\\" in raw:  # most documents hold no backslash, and the searches for longer patterns cost a hundred times more
-        count -= raw.count(b'\\":')
-        ends_plainly = b'\\\\"' not in raw
-    if ends_plainly and count == _name_count(value) and _SPACED_NAME.search(raw) is None:
-        return value
+    # Most documents hold no backslash, and the search for one byte costs a hundredth of a search for five.
+    if b"\\" not in raw or _MAYBE_COLON not in raw:
+        try:
+            if raw.count(b":") == orjson.dumps(value).count(b":"):
+                return value
+        except orjson.JSONEncodeError:
+            pass  # orjson reads deeper nesting than it writes
     try:
         return json.loads(raw, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         # What orjson takes and this does not: numbers of thousands of digits, nesting of many hundreds of levels.
         raise bad("invalid_json", "the body is nested too deeply, or holds a number that is too long") from None
-
-
-def _name_count(value: Any) -> int:
-    count = 0
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if type(item) is dict:
-            count += len(item)
-            pending.extend([v for v in item.values() if type(v) is dict or type(v) is list])
-        elif type(item) is list:
-            pending.extend([v for v in item if type(v) is dict or type(v) is list])
-    return count
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Any:

@@ -9,12 +9,12 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from libs.domain.instants import rfc3339
 from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import Event, ScheduleTicked, Spec, Unknown, Unreadable
 from libs.events.codec import kind_of
 from libs.events.ids import execution_id
-from services.api.contract.instants import render_instant
 
 PUBLIC_STATUS: Final[Mapping[JobStatus, str]] = {
     JobStatus.SCHEDULED: "scheduled",
@@ -61,10 +61,10 @@ def created_job(job_id: str, spec: Spec, *, fire_at: int, max_retries: int, crea
         "id": job_id,
         "url": spec.url,
         "http_method": spec.method,
-        "scheduled_at": render_instant(fire_at),
+        "scheduled_at": rfc3339(fire_at),
         "max_retries": max_retries,
         "status": PUBLIC_STATUS[JobStatus.SCHEDULED],
-        "created_at": render_instant(created_at),
+        "created_at": rfc3339(created_at),
     }
 
 
@@ -83,15 +83,15 @@ def job_item(state: JobState, spec: Spec) -> dict[str, Any]:
         "id": state.job_id,
         "url": spec.url,
         "http_method": spec.method,
-        "scheduled_at": render_instant(state.scheduled_at),
+        "scheduled_at": rfc3339(state.scheduled_at),
         "max_retries": state.max_retries,
         "status": PUBLIC_STATUS[state.status],
-        "created_at": render_instant(state.created_at),
+        "created_at": rfc3339(state.created_at),
         "execution_count": state.attempt,
         "idempotency_key": state.idempotency_key,
         "webhook_url": spec.webhook_url,
         "schedule_id": state.schedule_id,
-        "next_attempt_at": render_instant(state.fire_at) if state.is_waiting and not state.held else None,
+        "next_attempt_at": rfc3339(state.fire_at) if state.is_waiting and not state.held else None,
         "started_at": _instant(state.started_at),
         "completed_at": _instant(state.completed_at),
         "last_status_code": state.last_status_code,
@@ -106,7 +106,7 @@ def created_schedule(state: ScheduleState, spec: Spec) -> dict[str, Any]:
         "url": spec.url,
         "cron": state.cron,
         "status": _SCHEDULE_STATUS[state.status],
-        "created_at": render_instant(state.created_at),
+        "created_at": rfc3339(state.created_at),
         "next_run_at": _instant(state.next_run_at),
     }
 
@@ -140,7 +140,7 @@ def executions(job_id: str, rows: Iterable[Execution]) -> list[dict[str, Any]]:
             "status": None if row.ok is None else _execution_status(row.ok),
             "status_code": row.status_code,
             "duration_ms": row.duration_ms,
-            "executed_at": render_instant(row.executed_at),
+            "executed_at": rfc3339(row.executed_at),
             "error": None if row.ok else row.error,
         }
         for row in rows
@@ -154,13 +154,13 @@ def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, positi
     Args:
         at: when the log took the record; shown for records that cannot be read.
     """
-    entry: dict[str, Any] = {"type": "", "at": render_instant(at), "position": position, "partition": partition}
+    entry: dict[str, Any] = {"type": "", "at": rfc3339(at), "position": position, "partition": partition}
     if isinstance(item, Unknown | Unreadable):
         entry["type"] = item.type
         entry["readable"] = False
         return entry
     entry["type"] = kind_of(item).name
-    entry["at"] = render_instant(item.at)
+    entry["at"] = rfc3339(item.at)
     for name, value in msgspec.structs.asdict(item).items():
         if name in _NOT_IN_TIMELINE:
             continue
@@ -180,4 +180,4 @@ def _execution_status(ok: bool) -> str:
 
 
 def _instant(at: int | None) -> str | None:
-    return None if at is None else render_instant(at)
+    return None if at is None else rfc3339(at)

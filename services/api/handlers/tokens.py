@@ -10,9 +10,9 @@ from typing import Any
 
 from aiohttp.web import BaseRequest
 
+from libs.domain.instants import rfc3339
 from libs.store.control.accounts import Token
 from services.api.contract.errors import ApiError, not_found
-from services.api.contract.instants import render_instant
 from services.api.contract.json_body import parse
 from services.api.contract.validation import token_request
 from services.api.handlers.context import Context
@@ -80,6 +80,6 @@ def _shown(token: Token) -> dict[str, Any]:
         "name": token.name,
         "scopes": sorted(token.scopes),
         "last_four": token.last_four,
-        "created_at": render_instant(token.created_at),
-        "expires_at": None if token.expires_at is None else render_instant(token.expires_at),
+        "created_at": rfc3339(token.created_at),
+        "expires_at": None if token.expires_at is None else rfc3339(token.expires_at),
     }

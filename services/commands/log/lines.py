@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
+from libs.domain.instants import rfc3339
 from libs.events import Unknown, Unreadable, read
 from libs.log.port import Record
-from services.api.contract.instants import render_instant
 
 HIDDEN: Final = "***"
 _WITH_SPEC: Final = frozenset({"job.scheduled", "schedule.created"})
@@ -47,7 +47,7 @@ def fields(partition: int, record: Record, *, with_secrets: bool = False) -> dic
 def instant(at: int) -> str | None:
     """Return *at* as RFC 3339; None for a time that no calendar has, as only a foreign record bears it."""
     try:
-        return render_instant(at)
+        return rfc3339(at)
     except OverflowError:
         return None
 
