@@ -1,7 +1,8 @@
 """
 Write the generated pages of docs/ and of deploy/: `python -m scripts.docs`.
 
-A page is a function that returns its text; tests/architecture compares each with the file and fails when it is stale.
+A page is a function that returns its text; of docs/api.md only the tables between markers are generated. tests/architecture
+compares each page with its file and fails if the file is stale.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from pathlib import Path
 
 from libs.runtime.settings import settings as config
 from libs.runtime.telemetry import metric_table
-from scripts import dashboards, event_page, lifecycle_page, prometheus_rule
+from scripts import api_page, dashboards, event_page, lifecycle_page, prometheus_rule
 
 ROOT = Path(__file__).resolve().parents[1]
 
 PAGES: dict[str, Callable[[], str]] = {
+    "docs/api.md": api_page.page,
     "docs/settings.md": config.page,
     "docs/metrics.md": metric_table.page,
     "docs/events.md": event_page.page,

@@ -14,11 +14,12 @@ from libs.log.port import Log
 from libs.runtime.probes import bind_failure
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from services.api.contract.cursor import Cursors
-from services.api.contract.openapi import OpenApi
-from services.api.contract.validation import CheckUrl
+from services.api.contract.field_table import CheckUrl
+from services.api.contract.routes import ROUTES
 from services.api.handlers.context import Clock, Context
 from services.api.handlers.job_creation import JobCreation
 from services.api.handlers.jobs import Jobs
+from services.api.handlers.openapi import OpenApi
 from services.api.handlers.schedules import Schedules
 from services.api.handlers.signing_secret import SigningSecret
 from services.api.handlers.tokens import Tokens
@@ -190,34 +191,19 @@ class ApiService:
 
 
 def _handlers(context: Context, ports: Ports, authenticator: Authenticator, version: str) -> dict[str, Handler]:
-    creation = JobCreation(context)
-    jobs = Jobs(context)
-    schedules = Schedules(context)
-    tokens = Tokens(context, ports.accounts, authenticator, pepper=ports.pepper)
-    signing_secret = SigningSecret(context, ports.accounts)
-    return {
-        "job.create": creation.create,
-        "job.create_batch": creation.create_batch,
-        "job.replay": creation.replay,
-        "job.list": jobs.list,
-        "job.get": jobs.get,
-        "job.cancel": jobs.cancel,
-        "job.executions": jobs.executions,
-        "job.events": jobs.events,
-        "schedule.create": schedules.create,
-        "schedule.list": schedules.list,
-        "schedule.get": schedules.get,
-        "schedule.delete": schedules.delete,
-        "schedule.pause": schedules.pause,
-        "schedule.resume": schedules.resume,
-        "schedule.jobs": jobs.list_of_schedule,
-        "token.create": tokens.create,
-        "token.list": tokens.list,
-        "token.revoke": tokens.revoke,
-        "signing_secret.get": signing_secret.get,
-        "signing_secret.rotate": signing_secret.rotate,
-        "openapi.get": OpenApi(version).get,
+    groups: dict[str, object] = {
+        "creation": JobCreation(context),
+        "jobs": Jobs(context),
+        "schedules": Schedules(context),
+        "tokens": Tokens(context, ports.accounts, authenticator, pepper=ports.pepper),
+        "signing_secret": SigningSecret(context, ports.accounts),
+        "openapi": OpenApi(version),
     }
+    handlers = {}
+    for route in ROUTES:
+        group, _, method = route.handler.partition(".")
+        handlers[route.handler] = getattr(groups[group], method)
+    return handlers
 
 
 def _monotonic() -> Callable[[], float]:

@@ -17,14 +17,15 @@ from aiohttp import web
 
 from libs.egress.policy import EgressPolicy
 from services.api.contract import validation
+from services.api.contract.field_table import Rules
 from services.api.contract.json_body import parse
 from tests.bench.child import serve
 
-_check_url = EgressPolicy.parse("127.0.0.0/8").check_url
+_rules = Rules(EgressPolicy.parse("127.0.0.0/8").check_url)
 
 
 async def _create(request: web.Request) -> web.Response:
-    wanted = validation.job_request(parse(await request.read()), _check_url)
+    wanted = validation.job_request(parse(await request.read()), _rules)
     now = int(time.time() * 1000)
     validation.check_schedulable(wanted.fire_at, now)
     body = {

@@ -1,150 +1,26 @@
 """
 OpenAPI: the 3.1 description of the API, served at /v1/openapi.json to everybody.
 
-Written by hand beside the routes and held to them by tests: every route of `app.ROUTES` has an operation here and the
-other way round, and generated requests (schemathesis) must be answered as described.
+Made from the table of routes, the tables of request fields and the error codes. Generated requests (schemathesis) must be
+answered as described.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import orjson
-from aiohttp.web import BaseRequest
-
-from services.api.contract.errors import CODES
-from services.api.contract.openapi_schemas import JOB_ID, JOB_STATUS, KEY, SCHEDULE_ID, SCHEMAS, TOKEN_ID, Schema, ref
-from services.api.http.auth import Identity
-from services.api.http.reply import Reply
-
-
-class Operation(NamedTuple):
-    """
-    One operation.
-
-    Args:
-        path, method: where.
-        name: its operationId.
-        summary: one line.
-        status, answer: of success; *answer* is a schema's name, empty for no body.
-        request: the body's schema, empty for none.
-        refusals: statuses besides those that every operation may answer.
-        parameters: query and header parameters.
-    """
-
-    path: str
-    method: str
-    name: str
-    summary: str
-    status: int
-    answer: str
-    request: str = ""
-    refusals: tuple[int, ...] = ()
-    parameters: tuple[str, ...] = ()
-
-
-_PAGED: Final = ("limit", "cursor")
-OPERATIONS: Final[tuple[Operation, ...]] = (
-    Operation(
-        "/v1/jobs",
-        "post",
-        "createJob",
-        "Create a job",
-        201,
-        "CreatedJob",
-        request="JobRequest",
-        refusals=(409, 429),
-        parameters=("key",),
-    ),
-    Operation("/v1/jobs", "get", "listJobs", "List jobs", 200, "JobList", parameters=(*_PAGED, "status")),
-    Operation(
-        "/v1/jobs/batch",
-        "post",
-        "createJobs",
-        "Create up to 1,000 jobs",
-        200,
-        "BatchResults",
-        request="Batch",
-        refusals=(429,),
-    ),
-    Operation("/v1/jobs/{job_id}", "get", "getJob", "Get a job", 200, "Job"),
-    Operation("/v1/jobs/{job_id}", "delete", "cancelJob", "Cancel a job", 204, "", refusals=(409,)),
-    Operation("/v1/jobs/{job_id}/executions", "get", "listExecutions", "List a job's executions", 200, "Executions"),
-    Operation("/v1/jobs/{job_id}/events", "get", "listEvents", "A job's timeline from the log", 200, "Timeline"),
-    Operation(
-        "/v1/jobs/{job_id}/replay",
-        "post",
-        "replayJob",
-        "Clone a failed job, due at once",
-        201,
-        "ReplayedJob",
-        request="Nothing",
-        refusals=(409, 429),
-        parameters=("key",),
-    ),
-    Operation(
-        "/v1/schedules",
-        "post",
-        "createSchedule",
-        "Create a schedule",
-        201,
-        "CreatedSchedule",
-        request="ScheduleRequest",
-        refusals=(429,),
-    ),
-    Operation("/v1/schedules", "get", "listSchedules", "List schedules", 200, "ScheduleList", parameters=_PAGED),
-    Operation("/v1/schedules/{schedule_id}", "get", "getSchedule", "Get a schedule", 200, "Schedule"),
-    Operation("/v1/schedules/{schedule_id}", "delete", "deleteSchedule", "Delete a schedule", 204, ""),
-    Operation(
-        "/v1/schedules/{schedule_id}/pause",
-        "post",
-        "pauseSchedule",
-        "Pause a schedule",
-        200,
-        "Schedule",
-        request="Nothing",
-    ),
-    Operation(
-        "/v1/schedules/{schedule_id}/resume",
-        "post",
-        "resumeSchedule",
-        "Resume a schedule from now on",
-        200,
-        "Schedule",
-        request="Nothing",
-        refusals=(409,),
-    ),
-    Operation(
-        "/v1/schedules/{schedule_id}/jobs",
-        "get",
-        "listScheduleJobs",
-        "List the jobs that a schedule spawned",
-        200,
-        "JobList",
-        parameters=(*_PAGED, "status"),
-    ),
-    Operation("/v1/tokens", "post", "createToken", "Create an API token", 201, "NewToken", request="TokenRequest"),
-    Operation("/v1/tokens", "get", "listTokens", "List API tokens", 200, "TokenList"),
-    Operation("/v1/tokens/{token_id}", "delete", "revokeToken", "Revoke an API token", 204, ""),
-    Operation("/v1/signing-secret", "get", "getSigningSecret", "Get the signing secret", 200, "SigningSecret"),
-    Operation(
-        "/v1/signing-secret/rotate",
-        "post",
-        "rotateSigningSecret",
-        "Replace the signing secret",
-        200,
-        "SigningSecret",
-        request="Nothing",
-    ),
-    Operation("/v1/openapi.json", "get", "getOpenApi", "This document", 200, "object"),
-)
+from services.api.contract.codes import CODES
+from services.api.contract.field_table import Schema
+from services.api.contract.openapi_schemas import JOB_ID, JOB_STATUS, KEY, SCHEDULE_ID, SCHEMAS, TOKEN_ID, ref
+from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
+from services.api.contract.routes import ROUTES, Route
 
 _PARAMETERS: Final[dict[str, Schema]] = {
     "limit": {
         "name": "limit",
         "in": "query",
         "description": "Results per page.",
-        "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+        "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
     },
     "cursor": {
         "name": "cursor",
@@ -169,8 +45,8 @@ _ALWAYS: Final = (400, 401, 403, 405, 408, 413, 414, 431, 500, 503)
 def document(version: str) -> dict[str, Any]:
     """Return the OpenAPI document of this *version*."""
     paths: dict[str, Any] = {}
-    for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -197,49 +73,44 @@ def document(version: str) -> dict[str, Any]:
     }
 
 
-_MAY_BE_STALE: Final = frozenset(
-    ("listJobs", "getJob", "listExecutions", "listSchedules", "listScheduleJobs")
-)  # reads that go on while the log is away
-
-
-def _operation(operation: Operation) -> dict[str, Any]:
-    names = [*operation.parameters]
-    before, brace, after = operation.path.partition("{")
+def _operation(route: Route) -> dict[str, Any]:
+    names = [*route.parameters]
+    before, brace, after = route.path.partition("{")
     if brace:
         names.insert(0, after.partition("}")[0])
     described: dict[str, Any] = {
-        "operationId": operation.name,
-        "summary": operation.summary,
+        "operationId": route.name,
+        "summary": route.summary,
         "tags": [before.split("/")[2].removesuffix(".json")],
-        "responses": _responses(operation, has_id=bool(brace)),
+        "responses": _responses(route, has_id=bool(brace)),
     }
     if names:
         described["parameters"] = [_PARAMETERS[name] for name in names]
-    if operation.request:
-        described["requestBody"] = _body(operation.request)
-        if operation.request in ("Nothing", "TokenRequest"):
+    if route.request:
+        described["requestBody"] = _body(route.request)
+        if route.request in ("Nothing", "TokenRequest"):
             described["requestBody"]["required"] = False
-    if operation.name == "getOpenApi":
+    if not route.scope:
         described["security"] = []
     return described
 
 
-def _responses(operation: Operation, *, has_id: bool) -> dict[str, Any]:
+def _responses(route: Route, *, has_id: bool) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Done."}
-    if operation.answer:
-        schema = {"type": "object"} if operation.answer == "object" else ref(operation.answer)
+    if route.answer:
+        schema = {"type": "object"} if route.answer == "object" else ref(route.answer)
         success["content"] = {"application/json": {"schema": schema}}
-    if "key" in operation.parameters:
+    if "key" in route.parameters:
         header = {"description": "`true` when the job was made by an earlier request.", "schema": {"type": "string"}}
         success["headers"] = {"Idempotent-Replayed": header}
-    if operation.name in _MAY_BE_STALE:
+    if route.may_be_stale:
         header = {
             "description": "`true` when the log could not be asked: the answer may lack what was accepted before.",
             "schema": {"type": "string"},
         }
         success.setdefault("headers", {})["Fliq-Stale"] = header
-    responses = {str(operation.status): success}
-    for status in sorted({*_ALWAYS, *operation.refusals, *((404,) if has_id else ())}):
+    responses = {str(route.status): success}
+    for status in sorted({*_ALWAYS, *route.refusals, *((404,) if has_id else ())}):
         codes = ", ".join(f"`{code}`" for code, (code_status, _) in CODES.items() if code_status == status)
         refusal: dict[str, Any] = {
             "description": f"Refused: {codes}.",
@@ -254,14 +125,3 @@ def _responses(operation: Operation, *, has_id: bool) -> dict[str, Any]:
 
 def _body(name: str) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": ref(name)}}}
-
-
-class OpenApi:
-    """The handler for the document."""
-
-    def __init__(self, version: str) -> None:
-        self._body = orjson.dumps(document(version))
-
-    async def get(self, _: BaseRequest, __: Identity, ___: str) -> Reply:
-        """GET /v1/openapi.json."""
-        return Reply(200, self._body)

@@ -1,14 +1,13 @@
-"""OpenAPI schemas: the shapes of requests and answers, in JSON Schema. Limits come from the rules themselves."""
+"""OpenAPI schemas: the shapes of requests and answers, in JSON Schema. Pure. Those of requests come from their tables of fields."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from services.api.contract import header_rules, validation
-from services.api.contract.errors import CODES
+from services.api.contract.codes import CODES
+from services.api.contract.field_table import Schema
 from services.api.contract.present import STATUSES_OF
-
-Schema = dict[str, Any]
+from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, SCHEDULE, SCOPES, TOKEN
 
 
 def ref(name: str) -> Schema:
@@ -21,18 +20,15 @@ def nullable(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-def closed(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
-    """Return an object with exactly *properties*, of which *optional* may be missing."""
-    required = [name for name in properties if name not in optional]
-    schema = {"type": "object", "properties": properties, "additionalProperties": False}
-    return schema | {"required": required} if required else schema
+def closed(properties: dict[str, Schema]) -> Schema:
+    """Return an object with exactly *properties*."""
+    return {"type": "object", "properties": properties, "additionalProperties": False, "required": [*properties]}
 
 
 def _id(prefix: str) -> Schema:
     return {"type": "string", "pattern": f"^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"}
 
 
-INSTANT: Final[Schema] = {"type": "string", "format": "date-time"}
 TEXT: Final[Schema] = {"type": "string"}
 INTEGER: Final[Schema] = {"type": "integer"}
 JOB_ID: Final = _id("job")
@@ -41,45 +37,7 @@ TOKEN_ID: Final[Schema] = {"type": "string", "pattern": "^tok_[0-9A-Za-z]+$"}
 JOB_STATUS: Final[Schema] = {"type": "string", "enum": list(STATUSES_OF)}
 CURSOR: Final = nullable({"type": "string", "description": "The next page's cursor; null on the last page."})
 HEADERS_OUT: Final = nullable({"type": "object", "additionalProperties": {"type": "string"}})
-KEY: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": validation.KEY_MAX}
-
-_URL: Final[Schema] = {
-    "type": "string",
-    "format": "uri",
-    "minLength": 1,
-    "maxLength": 2048,
-    "examples": ["https://example.com/api/charge"],
-}
-_HEADERS: Final[Schema] = {
-    "type": "object",
-    "maxProperties": header_rules.HEADERS_MAX,
-    "propertyNames": {"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "maxLength": header_rules.NAME_MAX},
-    "additionalProperties": {
-        "type": "string",
-        "pattern": "^[\\t\\x20-\\x7e]*$",
-        "maxLength": header_rules.VALUE_MAX,
-    },
-    "examples": [{"Content-Type": "application/json"}],
-    "description": "Hop-by-hop headers, X-Fliq-* and webhook-* are refused (`reserved_header`).",
-}
-_COMMON: Final[dict[str, Schema]] = {
-    "url": _URL | {"description": "Absolute http(s) URL on a public host; it is stored normalised."},
-    "http_method": {"type": "string", "enum": sorted(validation.METHODS), "default": "POST"},
-    "headers": nullable(_HEADERS),
-    "body": nullable(
-        {"type": "string", "description": "At most 256 KiB of UTF-8. Refused with GET and HEAD."},
-    ),
-    "max_retries": {"type": "integer", "minimum": 0, "maximum": validation.RETRIES_MAX, "default": 0},
-    "timeout_seconds": {
-        "type": "integer",
-        "minimum": 1,
-        "maximum": validation.TIMEOUT_MAX_S,
-        "default": validation.TIMEOUT_DEFAULT_S,
-    },
-    "webhook_url": nullable(_URL),
-    "webhook_headers": nullable(_HEADERS),
-}
-_OPTIONAL: Final = tuple(name for name in _COMMON if name != "url")
+KEY: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": KEY_MAX}
 
 _CREATED_JOB: Final[dict[str, Schema]] = {
     "id": JOB_ID,
@@ -124,7 +82,7 @@ _SCHEDULE_ITEM: Final = _CREATED_SCHEDULE | {
 _TOKEN: Final[dict[str, Schema]] = {
     "id": TOKEN_ID,
     "name": TEXT,
-    "scopes": {"type": "array", "items": {"type": "string", "enum": list(validation.SCOPES)}},
+    "scopes": {"type": "array", "items": {"type": "string", "enum": list(SCOPES)}},
     "last_four": TEXT,
     "created_at": INSTANT,
     "expires_at": nullable(INSTANT),
@@ -134,16 +92,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Error": closed(
         {"error": closed({"code": {"type": "string", "enum": sorted(CODES)}, "message": TEXT})},
     ),
-    "JobRequest": closed(
-        _COMMON | {"scheduled_at": INSTANT, "idempotency_key": nullable(KEY)},
-        optional=(*_OPTIONAL, "idempotency_key"),
-    ),
+    "JobRequest": JOB.schema(),
     "CreatedJob": closed(_CREATED_JOB),
     "ReplayedJob": closed(_CREATED_JOB | {"replay_of": JOB_ID}),
     "Job": closed(_JOB_ITEM | _NOT_IN_LISTS),
     "JobList": closed({"jobs": {"type": "array", "items": closed(_JOB_ITEM)}, "next_cursor": CURSOR}),
-    "Batch": closed({"jobs": {"type": "array", "minItems": 1, "maxItems": validation.BATCH_MAX, "items": {}}})
-    | {"description": "Every item is a JobRequest, accepted or refused on its own."},
+    "Batch": BATCH.schema(),
     "BatchResults": closed(
         {
             "results": {
@@ -182,35 +136,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
             }
         }
     ),
-    "ScheduleRequest": closed(
-        _COMMON
-        | {
-            "cron": {
-                "type": "string",
-                "minLength": 9,
-                "maxLength": 128,
-                "description": "Five fields in UTC: minute hour day-of-month month day-of-week.",
-            }
-        },
-        optional=_OPTIONAL,
-    ),
+    "ScheduleRequest": SCHEDULE.schema(),
     "CreatedSchedule": closed(_CREATED_SCHEDULE),
     "Schedule": closed(_SCHEDULE_ITEM | _NOT_IN_LISTS),
     "ScheduleList": closed(
         {"schedules": {"type": "array", "items": closed(_SCHEDULE_ITEM)}, "next_cursor": CURSOR},
     ),
-    "TokenRequest": closed(
-        {
-            "name": {"type": "string", "minLength": 1, "maxLength": validation.NAME_MAX},
-            "scopes": {
-                "type": "array",
-                "minItems": 1,
-                "items": {"type": "string", "enum": list(validation.SCOPES)},
-            },
-            "expires_at": nullable(INSTANT),
-        },
-        optional=("name", "scopes", "expires_at"),
-    ),
+    "TokenRequest": TOKEN.schema(),
     "NewToken": closed(_TOKEN | {"token": {"type": "string", "description": "The secret, shown this once."}}),
     "TokenList": closed({"tokens": {"type": "array", "items": closed(_TOKEN)}}),
     "SigningSecret": closed(
@@ -223,7 +155,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             },
         }
     ),
-    "Nothing": {"type": "object", "additionalProperties": False, "maxProperties": 0},
+    "Nothing": NOTHING.schema(),
     "WebhookPayload": closed(
         {
             "job_id": JOB_ID,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from libs.events import Envelope
 from libs.log.port import MAX_VALUE_BYTES, AppendFailed, Log, LogError, RecordTooLarge
 from libs.runtime.crashpoint import crash_at
 from services.api.contract.cursor import Cursors
-from services.api.contract.errors import ApiError, bad, outcome_unknown, unavailable
-from services.api.contract.validation import CheckUrl
+from services.api.contract.errors import ApiError, outcome_unknown, unavailable
+from services.api.contract.field_table import CheckUrl
 from services.api.state.consistency import ReadIndex
 from services.api.state.gate import Gate
 from services.api.state.minting import Mint
@@ -19,8 +19,6 @@ from services.api.state.ports import Keys, Progress, Queries
 
 APPEND_S: Final = 4.0  # bound on one durable write, so that a caller hears of a failure within 5 s
 CHANGE_S: Final = 4.6  # bound on an append and what is waited for behind it, for the same reason
-LIMIT_DEFAULT: Final = 20
-LIMIT_MAX: Final = 100
 
 
 class Clock(Protocol):
@@ -92,31 +90,3 @@ class Context:
         if isinstance(error, AppendFailed):
             return unavailable("it is not known whether the request was accepted; repeat it with its idempotency key")
         return unavailable("the log does not take new requests at the moment, try again")
-
-
-def list_parameters(query: Any, *names: str) -> dict[str, str]:
-    """
-    Return the query parameters of a list; *names* are those it knows besides limit and cursor.
-
-    Raises:
-        ApiError: 400 for one that is unknown or stands twice.
-    """
-    known = {"limit", "cursor", *names}
-    found: dict[str, str] = {}
-    for name, value in query.items():
-        if name not in known:
-            raise bad("invalid_parameter", f"unknown query parameter {name[:40]!r}")
-        if name in found:
-            raise bad("invalid_parameter", f"the query parameter {name!r} stands twice")
-        found[name] = value
-    return found
-
-
-def limit_of(parameters: dict[str, str]) -> int:
-    """Return the page size asked for; raises 400 `invalid_limit`."""
-    text = parameters.get("limit")
-    if text is None:
-        return LIMIT_DEFAULT
-    if not (text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= LIMIT_MAX):
-        raise bad("invalid_limit", f"limit must be a number from 1 to {LIMIT_MAX}")
-    return int(text)

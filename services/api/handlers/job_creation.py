@@ -26,7 +26,9 @@ from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from services.api.contract import present, validation
 from services.api.contract.errors import ApiError, refuse
+from services.api.contract.field_table import Rules
 from services.api.contract.json_body import parse
+from services.api.contract.request_fields import check_key
 from services.api.contract.validation import JobRequest
 from services.api.handlers.context import CHANGE_S, Context
 from services.api.handlers.jobs import find_current
@@ -52,8 +54,7 @@ class JobCreation:
         raw = await read_json_body(request)
         job = validation.job_request(
             parse(raw),
-            self._c.check_url,
-            key_header=key_header(request),
+            Rules(self._c.check_url, key_header=key_header(request)),
             traceparent=traceparent_of(request),
         )
         self._c.gate.check_load()
@@ -85,7 +86,7 @@ class JobCreation:
             await gate.check_daily(identity.account)
         now = self._c.clock.now()
         partition = self._c.mint.partition(now)
-        traceparent = traceparent_of(request)
+        rules, traceparent = Rules(self._c.check_url), traceparent_of(request)
         results: list[dict[str, Any]] = []
         envelopes: list[Envelope] = []
         keyed: dict[int, JobRequest] = {}
@@ -93,7 +94,7 @@ class JobCreation:
             if index % JUDGED_AT_ONCE == JUDGED_AT_ONCE - 1:
                 await asyncio.sleep(0)  # a thousand jobs take 30 ms, and calls are due meanwhile
             try:
-                job = validation.job_request(item, self._c.check_url, traceparent=traceparent)
+                job = validation.job_request(item, rules, traceparent=traceparent)
                 if job.idempotency_key is not None:
                     keyed[index] = job
                     results.append({})
@@ -118,7 +119,7 @@ class JobCreation:
             validation.empty_request(parse(raw))
         key = key_header(request)
         if key is not None:
-            validation.check_key(key)
+            check_key(key)
         account = identity.account
         state, spec, is_fresh = await find_current(self._c, account, job_id)
         if not is_fresh:

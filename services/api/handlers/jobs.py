@@ -15,7 +15,8 @@ from libs.log.port import LogError, LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from services.api.contract import present
 from services.api.contract.errors import ApiError, bad, not_found, outcome_unknown
-from services.api.handlers.context import CHANGE_S, Context, limit_of, list_parameters
+from services.api.contract.query import limit_of, list_parameters
+from services.api.handlers.context import CHANGE_S, Context
 from services.api.handlers.timeline import records_at
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply, no_content

@@ -29,7 +29,8 @@ from libs.runtime.crashpoint import crash_at
 from services.api.contract import present, validation
 from services.api.contract.errors import ApiError, not_found, outcome_unknown
 from services.api.contract.json_body import parse
-from services.api.handlers.context import CHANGE_S, Context, limit_of, list_parameters
+from services.api.contract.query import limit_of, list_parameters
+from services.api.handlers.context import CHANGE_S, Context
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply, no_content
 from services.api.http.request_body import read_json_body

@@ -1,12 +1,12 @@
 """
 App: from a request to its handler and back.
 
-`ROUTES` is the table of everything the API serves; the OpenAPI document is tested against it. Finding a route is one or
-two dictionary look-ups on the raw path: nothing is decoded, so there is one spelling of every path.
+A route of `contract/routes.py` is found by one or two dictionary look-ups on the raw path. Nothing is decoded, so every path has
+one spelling.
 
-Order of judgement: route (404), method (405), token (401), scope (403), then the handler. Whatever a handler raises
-becomes an answer in the contract's shape: `ApiError` as it says, an outage of the log or the tables 503, anything else
-500 and one log line.
+A request is judged in this order: route (404), method (405), token (401), scope (403), then the handler. An exception of a
+handler becomes an answer in the contract's shape: an `ApiError` as it says, an outage of the log or the tables as 503,
+everything else as 500 with one log line.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from libs.runtime.telemetry.trace_context import accept
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from libs.store.errors import StoreUnavailable
 from services.api.contract.errors import ApiError, not_found, unavailable
+from services.api.contract.routes import ROUTES, Route
 from services.api.http.auth import Authenticator, Identity, unauthorized
 from services.api.http.reply import Reply, error_reply
 from services.api.http.request_body import BodyRefused
@@ -32,46 +33,6 @@ _log = structlog.get_logger("fliq.api")
 Handler = Callable[[BaseRequest, Identity, str], Awaitable[Reply]]
 
 
-class Route(NamedTuple):
-    """
-    One row of the table.
-
-    Args:
-        method: the HTTP method.
-        path: the path, with `{...}` for an id.
-        scope: the scope a token needs, empty for everybody.
-        name: under which the wiring gives the handler.
-    """
-
-    method: str
-    path: str
-    scope: str
-    name: str
-
-
-ROUTES: Final[tuple[Route, ...]] = (
-    Route("POST", "/v1/jobs", "write", "job.create"),
-    Route("GET", "/v1/jobs", "read", "job.list"),
-    Route("POST", "/v1/jobs/batch", "write", "job.create_batch"),
-    Route("GET", "/v1/jobs/{job_id}", "read", "job.get"),
-    Route("DELETE", "/v1/jobs/{job_id}", "write", "job.cancel"),
-    Route("GET", "/v1/jobs/{job_id}/executions", "read", "job.executions"),
-    Route("GET", "/v1/jobs/{job_id}/events", "read", "job.events"),
-    Route("POST", "/v1/jobs/{job_id}/replay", "write", "job.replay"),
-    Route("POST", "/v1/schedules", "write", "schedule.create"),
-    Route("GET", "/v1/schedules", "read", "schedule.list"),
-    Route("GET", "/v1/schedules/{schedule_id}", "read", "schedule.get"),
-    Route("DELETE", "/v1/schedules/{schedule_id}", "write", "schedule.delete"),
-    Route("POST", "/v1/schedules/{schedule_id}/pause", "write", "schedule.pause"),
-    Route("POST", "/v1/schedules/{schedule_id}/resume", "write", "schedule.resume"),
-    Route("GET", "/v1/schedules/{schedule_id}/jobs", "read", "schedule.jobs"),
-    Route("POST", "/v1/tokens", "write", "token.create"),
-    Route("GET", "/v1/tokens", "read", "token.list"),
-    Route("DELETE", "/v1/tokens/{token_id}", "write", "token.revoke"),
-    Route("GET", "/v1/signing-secret", "read", "signing_secret.get"),
-    Route("POST", "/v1/signing-secret/rotate", "write", "signing_secret.rotate"),
-    Route("GET", "/v1/openapi.json", "", "openapi.get"),
-)
 NOBODY: Final = Identity("", "", frozenset(), None)
 
 
@@ -82,13 +43,12 @@ class Observe(Protocol):
 
 
 class _Bound(NamedTuple):
-    scope: str
+    route: Route
     handler: Handler
-    path: str
 
 
 class App:
-    """Answers requests. *handlers* by the names in `ROUTES`; *now_s* is a monotonic clock for *observe*."""
+    """Answers requests. *handlers* by the names that `ROUTES` gives them; *now_s* is a monotonic clock for *observe*."""
 
     def __init__(
         self,
@@ -107,7 +67,7 @@ class App:
         self._fixed: dict[str, dict[str, _Bound]] = {}
         self._by_id: dict[tuple[str, str], dict[str, _Bound]] = {}
         for route in ROUTES:
-            bound = _Bound(route.scope, handlers[route.name], route.path)
+            bound = _Bound(route, handlers[route.handler])
             before, brace, after = route.path.partition("/{")
             if not brace:
                 methods = self._fixed.setdefault(route.path, {})
@@ -145,8 +105,8 @@ class App:
         route = "unknown"
         try:
             bound, item_id = self._route(request)
-            route = bound.path
-            identity = await self._identify(request, bound.scope) if bound.scope else NOBODY
+            route, scope = bound.route.path, bound.route.scope
+            identity = await self._identify(request, scope) if scope else NOBODY
             reply = await bound.handler(request, identity, item_id)
         except ApiError as error:
             reply = error_reply(error, is_last=isinstance(error, BodyRefused))

@@ -1,4 +1,4 @@
-"""Trace: which trace a request belongs to. What is asked for in it, calls and webhooks included, belongs to the same."""
+"""Trace: which trace a request belongs to. The calls and webhooks that follow from it belong to the same trace."""
 
 from __future__ import annotations
 
@@ -14,20 +14,16 @@ _NONE: Final[tuple[str, ...]] = ()
 
 
 def note_span(request: BaseRequest, span: Span) -> None:
-    """Have what *request* asks for belong to *span*, which somebody keeps."""
+    """Let the work that *request* asks for belong to *span*."""
     request[_SPAN] = span.traceparent
 
 
 def traceparent_of(request: BaseRequest) -> str | None:
-    """Return the trace context for what *request* asks for: our own span's, else the caller's, which may be malformed."""
+    """Return the trace context for what *request* asks for: our own span's, else the caller's if it is well-formed."""
     noted: str | None = request.get(_SPAN)
-    if noted is not None:
-        return noted
-    values = request.headers.getall("traceparent", _NONE)
-    return values[0] if len(values) == 1 else None
+    return accept(request.headers.getall("traceparent", _NONE)) if noted is None else noted
 
 
 def trace_of(request: BaseRequest) -> str | None:
     """Return the trace id of *request* for a log line."""
-    found = traceparent_of(request)
-    return None if found is None else trace_id(accept((found,)))
+    return trace_id(traceparent_of(request))

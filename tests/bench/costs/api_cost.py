@@ -27,6 +27,7 @@ from libs.events import Envelope
 from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.store.control.accounts import Token
 from services.api.contract import validation
+from services.api.contract.field_table import Rules
 from services.api.contract.json_body import parse
 from services.api.handlers.job_creation import _body, _scheduled
 from services.api.http.auth import new_token
@@ -167,14 +168,14 @@ def _measure(kind: str, path: str, body: bytes, count: int) -> tuple[float, floa
 
 def _pure() -> tuple[float, float]:
     """Return microseconds per job of parse, validate, mint, encode and present: single, and in a batch of 100."""
-    check_url = EgressPolicy.parse(None).check_url
+    rules = Rules(EgressPolicy.parse(None).check_url)
     mint = Mint(SystemEntropy(), partition_count=4)
     single = json.dumps(JOB).encode()
     batch = json.dumps({"jobs": [JOB] * 100}).encode()
     now = SystemClock().now()
 
     def one(item: Any) -> Any:
-        job = validation.job_request(item, check_url)
+        job = validation.job_request(item, rules)
         validation.check_schedulable(job.fire_at, now)
         job_id = mint.job_id(now, 1)
         _scheduled(job, job_id, "default", now)

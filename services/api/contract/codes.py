@@ -1,0 +1,50 @@
+"""
+Codes: the error codes that clients may rely on, each with its HTTP status and its meaning. Pure.
+
+The codes of single fields come from their rows in `request_fields.py`. The OpenAPI document and docs/api.md show this table.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from services.api.contract.query import LIMIT_MAX
+from services.api.contract.request_fields import BATCH, JOB, SCHEDULE, TOKEN
+
+CODES: Final[Mapping[str, tuple[int, str]]] = {
+    "invalid_request": (
+        400,
+        "The request is not HTTP that this server takes, or its body is not framed as its header says.",
+    ),
+    "invalid_content_type": (400, "The body is not announced as application/json, or is compressed."),
+    "invalid_json": (400, "The body is not a JSON document of the expected shape."),
+    "duplicate_field": (400, "A name stands twice in one JSON object."),
+    "unknown_field": (400, "A field that this request does not have."),
+    "invalid_parameter": (400, "A query parameter that this route does not have, or that stands twice."),
+    "invalid_limit": (400, f"limit is not a number from 1 to {LIMIT_MAX}."),
+    "invalid_status": (400, "status is none of the five job statuses."),
+    "invalid_cursor": (400, "cursor is not one that this list handed out."),
+    "url_not_allowed": (400, "url or webhook_url points where Fliq does not go."),
+    "reserved_header": (400, "A header that Fliq or the HTTP connection sets itself."),
+    **{row.code: (400, row.means) for table in (JOB, SCHEDULE, BATCH, TOKEN) for row in table.rows},
+    "unauthorized": (401, "The API token is missing, malformed, unknown, expired or revoked."),
+    "forbidden": (403, "The token's scopes do not cover this request."),
+    "not_found": (404, "There is no such resource in this account, or no such route."),
+    "method_not_allowed": (405, "The route does not know this method; Allow lists those it knows."),
+    "request_timeout": (408, "The body did not arrive in time."),
+    "job_already_fired": (409, "The job's first attempt was admitted as due: it cannot be cancelled any more."),
+    "job_not_failed": (409, "Only a failed job can be replayed."),
+    "schedule_never_fires": (409, "The schedule's rule has no instant within the next five years."),
+    "too_many_tokens": (409, "The account has 1,000 tokens that are neither revoked nor expired."),
+    "too_many_signing_secrets": (
+        409,
+        "The signing secret was replaced so often that ten sign at once; try again later.",
+    ),
+    "idempotency_key_reused": (409, "The idempotency key stands for another request."),
+    "payload_too_large": (413, "The body is longer than 1 MiB, or the job too large for one record."),
+    "uri_too_long": (414, "The request line is too long."),
+    "daily_limit_reached": (429, "The account's daily executions are used up."),
+    "headers_too_large": (431, "The request's headers are too many or too long."),
+    "internal_error": (500, "Something went wrong on our end."),
+    "unavailable": (503, "The log or the tables cannot be reached in time; nothing is known to have happened. Retry."),
+    "outcome_unknown": (503, "The request stands in the log but its decision was not seen in time. Repeat it."),
+}

@@ -1,0 +1,95 @@
+"""
+Routes: the table of everything that the API serves. Pure.
+
+To add a route, add a row and the method that `handler` names. The dispatch of requests (services/api/http/app.py), the OpenAPI
+document (`openapi.py`) and the table of routes in docs/api.md (`make docs`) follow from the row.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Route(NamedTuple):
+    """
+    One row.
+
+    Args:
+        method: the HTTP method; a `GET` also answers `HEAD`.
+        path: the path, with `{...}` for an id.
+        scope: the scope that a token needs; empty for everybody.
+        handler: the group of handlers in services/api/service.py, and its method.
+        name: the operationId.
+        summary: one line.
+        section: the heading of docs/api.md that explains it; empty for none.
+        status, answer: of success; *answer* is a schema's name, empty for no body.
+        request: the body's schema, empty for none.
+        refusals: statuses besides those that every route may answer.
+        parameters: query and header parameters, as `openapi.py` names them.
+        may_be_stale: the read goes on while the log is away, with a header that says so.
+    """
+
+    method: str
+    path: str
+    scope: str
+    handler: str
+    name: str
+    summary: str
+    section: str
+    status: int
+    answer: str
+    request: str = ""
+    refusals: tuple[int, ...] = ()
+    parameters: tuple[str, ...] = ()
+    may_be_stale: bool = False
+
+
+_LIST: Final = ("limit", "cursor")
+_JOBS: Final = (*_LIST, "status")
+_JOB: Final = "/v1/jobs/{job_id}"
+_SCHEDULE: Final = "/v1/schedules/{schedule_id}"
+
+# fmt: off
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("POST", "/v1/jobs", "write", "creation.create", "createJob", "Create a job", "Jobs",
+          201, "CreatedJob", request="JobRequest", refusals=(409, 429), parameters=("key",)),
+    Route("GET", "/v1/jobs", "read", "jobs.list", "listJobs", "List jobs", "Lists",
+          200, "JobList", parameters=_JOBS, may_be_stale=True),
+    Route("POST", "/v1/jobs/batch", "write", "creation.create_batch", "createJobs", "Create up to 1,000 jobs", "Batches",
+          200, "BatchResults", request="Batch", refusals=(429,)),
+    Route("GET", _JOB, "read", "jobs.get", "getJob", "Get a job", "Jobs",
+          200, "Job", may_be_stale=True),
+    Route("DELETE", _JOB, "write", "jobs.cancel", "cancelJob", "Cancel a job", "Jobs",
+          204, "", refusals=(409,)),
+    Route("GET", f"{_JOB}/executions", "read", "jobs.executions", "listExecutions", "List a job's executions",
+          "Executions and timeline", 200, "Executions", may_be_stale=True),
+    Route("GET", f"{_JOB}/events", "read", "jobs.events", "listEvents", "A job's timeline from the log",
+          "Executions and timeline", 200, "Timeline"),
+    Route("POST", f"{_JOB}/replay", "write", "creation.replay", "replayJob", "Clone a failed job, due at once", "Replay",
+          201, "ReplayedJob", request="Nothing", refusals=(409, 429), parameters=("key",)),
+    Route("POST", "/v1/schedules", "write", "schedules.create", "createSchedule", "Create a schedule", "Schedules",
+          201, "CreatedSchedule", request="ScheduleRequest", refusals=(429,)),
+    Route("GET", "/v1/schedules", "read", "schedules.list", "listSchedules", "List schedules", "Lists",
+          200, "ScheduleList", parameters=_LIST, may_be_stale=True),
+    Route("GET", _SCHEDULE, "read", "schedules.get", "getSchedule", "Get a schedule", "Schedules",
+          200, "Schedule"),
+    Route("DELETE", _SCHEDULE, "write", "schedules.delete", "deleteSchedule", "Delete a schedule", "Schedules",
+          204, ""),
+    Route("POST", f"{_SCHEDULE}/pause", "write", "schedules.pause", "pauseSchedule", "Pause a schedule", "Schedules",
+          200, "Schedule", request="Nothing"),
+    Route("POST", f"{_SCHEDULE}/resume", "write", "schedules.resume", "resumeSchedule", "Resume a schedule from now on",
+          "Schedules", 200, "Schedule", request="Nothing", refusals=(409,)),
+    Route("GET", f"{_SCHEDULE}/jobs", "read", "jobs.list_of_schedule", "listScheduleJobs",
+          "List the jobs that a schedule spawned", "Lists", 200, "JobList", parameters=_JOBS, may_be_stale=True),
+    Route("POST", "/v1/tokens", "write", "tokens.create", "createToken", "Create an API token", "Tokens",
+          201, "NewToken", request="TokenRequest"),
+    Route("GET", "/v1/tokens", "read", "tokens.list", "listTokens", "List API tokens", "Tokens",
+          200, "TokenList"),
+    Route("DELETE", "/v1/tokens/{token_id}", "write", "tokens.revoke", "revokeToken", "Revoke an API token", "Tokens",
+          204, ""),
+    Route("GET", "/v1/signing-secret", "read", "signing_secret.get", "getSigningSecret", "Get the signing secret", "Signatures",
+          200, "SigningSecret"),
+    Route("POST", "/v1/signing-secret/rotate", "write", "signing_secret.rotate", "rotateSigningSecret",
+          "Replace the signing secret", "Signatures", 200, "SigningSecret", request="Nothing"),
+    Route("GET", "/v1/openapi.json", "", "openapi.get", "getOpenApi", "This document", "",
+          200, "object"),
+)
+# fmt: on

@@ -1,0 +1,21 @@
+"""The OpenAPI document, for everybody."""
+
+from __future__ import annotations
+
+import orjson
+from aiohttp.web import BaseRequest
+
+from services.api.contract.openapi import document
+from services.api.http.auth import Identity
+from services.api.http.reply import Reply
+
+
+class OpenApi:
+    """The handler for the document."""
+
+    def __init__(self, version: str) -> None:
+        self._body = orjson.dumps(document(version))
+
+    async def get(self, _: BaseRequest, __: Identity, ___: str) -> Reply:
+        """GET /v1/openapi.json."""
+        return Reply(200, self._body)
