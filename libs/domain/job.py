@@ -1,17 +1,26 @@
 """
-Job: one HTTP call to be made at an instant, as a fold of its events.
+Job: one HTTP call to be made at an instant, as a fold of its events, and what its partition's owner owes it.
 
-Rule 1: everything that decides a job's status lives in this file. `TRANSITIONS` is the whole state machine; the lifecycle picture,
-the property tests and the documentation read it.
+Everything that decides a job's status stands in this file. `TRANSITIONS` is the whole state machine; the lifecycle picture, the
+property tests and the documentation read it.
 
     scheduled --due--> running --finished--> finishing --terminal--> completed | failed
         |                 ^                      |
         |                 +---due--- retrying <--retry
         +--cancelled--> cancelled
 
-`evolve` is total: an event that does not apply leaves the state as it is, the same object, and whoever folds can count it.
+`evolve` is total: an event that does not apply leaves the state as it is, the same object, and the caller can count it.
 
-Source: ARCHITECTURE.md, "Facts and decisions"; docs/job-lifecycle.md is drawn from the table below.
+What is owed, and from when (`owed_at`, `decide`):
+
+    scheduled and asked to cancel      -> job.cancelled        at once
+    scheduled | retrying               -> attempt.due          at fire_at - lead
+    finishing, succeeded or used up    -> job.finished         at once
+    finishing, tries left              -> job.retry_scheduled  at once
+    running, terminal                  -> nothing
+    held                               -> nothing; but a held job that is scheduled can be cancelled
+
+Source: ARCHITECTURE.md, "Facts and decisions", "A job's life"; docs/job-lifecycle.md is drawn from the table below.
 """
 
 from collections.abc import Mapping
@@ -20,6 +29,9 @@ from typing import Final
 
 import msgspec
 
+from libs.domain.retry import next_attempt_at
+from libs.domain.schedule import ScheduleState
+from libs.domain.state_kind import AT_ONCE, StateKind
 from libs.events import (
     AttemptDue,
     AttemptFinished,
@@ -34,6 +46,7 @@ from libs.events import (
     WebhookFinished,
 )
 from libs.events.codec import kind_of
+from libs.events.ids import execution_id
 
 # Positions remembered for a job's timeline: 21 attempts of three events each, its request, a cancel that came too late, its ends.
 MAX_OFFSETS: Final = 72
@@ -51,7 +64,17 @@ class JobStatus(IntEnum):
     CANCELLED = 6
 
 
+MEANINGS: Final[Mapping[JobStatus, str]] = {
+    JobStatus.SCHEDULED: "accepted, waits for its instant; may still be cancelled",
+    JobStatus.RUNNING: "an attempt is due: the call is under way, or about to leave",
+    JobStatus.FINISHING: "the attempt's outcome is known, what follows is not decided yet (milliseconds)",
+    JobStatus.RETRYING: "waits for its next attempt",
+    JobStatus.COMPLETED: "an attempt was answered with 200-299",
+    JobStatus.FAILED: "the last attempt failed",
+    JobStatus.CANCELLED: "cancelled before its first attempt; it never fires",
+}
 WAITING: Final = frozenset({JobStatus.SCHEDULED, JobStatus.RETRYING})
+UNDER_WAY: Final = frozenset({JobStatus.RUNNING, JobStatus.FINISHING})
 TERMINAL: Final = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 # (status, stored name of the event) -> statuses it may lead to. What is not here does not apply.
@@ -148,17 +171,15 @@ def create(event: JobScheduled, position: int) -> JobState:
     )
 
 
-def spawn(
-    event: ScheduleTicked, position: int, *, account: str, max_retries: int, timeout_ms: int, has_webhook: bool
-) -> JobState:
-    """Return the first state of a job that a schedule's tick created; the rest comes from the schedule."""
+def spawn(event: ScheduleTicked, position: int, schedule: ScheduleState) -> JobState:
+    """Return the first state of the job that a tick of *schedule* created."""
     return JobState(
         job_id=event.job_id,
-        account=account,
+        account=schedule.account,
         schedule_id=event.schedule_id,
-        max_retries=max_retries,
-        timeout_ms=timeout_ms,
-        has_webhook=has_webhook,
+        max_retries=schedule.max_retries,
+        timeout_ms=schedule.timeout_ms,
+        has_webhook=schedule.has_webhook,
         scheduled_at=event.tick_at,
         fire_at=event.tick_at,
         created_at=event.at,
@@ -221,8 +242,114 @@ def hold(state: JobState, _: Unreadable) -> JobState:
     return state if state.held or state.is_terminal else msgspec.structs.replace(state, held=True)
 
 
+def owed_at(state: JobState, lead_ms: int) -> int | None:
+    """Return the instant from which a decision is owed for *state*, due events *lead_ms* early; None when nothing is."""
+    status = state.status
+    if status == JobStatus.SCHEDULED and state.cancel_requested:
+        return AT_ONCE
+    if state.held:
+        return None
+    if status == JobStatus.FINISHING:
+        return AT_ONCE
+    if status == JobStatus.SCHEDULED or status == JobStatus.RETRYING:
+        return max(state.fire_at - lead_ms, AT_ONCE)
+    return None
+
+
+def decide(state: JobState, now: int, jitter: float, retry_base_s: float) -> Event:
+    """
+    Return the decision that is owed for *state*; see `libs.domain.obligations.decide`.
+
+    Raises:
+        ValueError: nothing is owed.
+    """
+    match state.status:
+        case JobStatus.SCHEDULED if state.cancel_requested:
+            return JobCancelled(
+                job_id=state.job_id,
+                account=state.account,
+                at=now,
+                has_webhook=state.has_webhook,
+                spec_id=state.spec_id,
+            )
+        case JobStatus.SCHEDULED | JobStatus.RETRYING:
+            return _due(state, now)
+        case JobStatus.FINISHING:
+            return _after_attempt(state, now, jitter, retry_base_s)
+        case _:
+            raise ValueError(f"nothing is owed for {state.job_id} in {state.status.name}")
+
+
+def _due(job: JobState, now: int) -> AttemptDue:
+    attempt = job.attempt + 1
+    return AttemptDue(
+        job_id=job.job_id,
+        account=job.account,
+        at=now,
+        attempt=attempt,
+        execution_id=execution_id(job.job_id, attempt),
+        not_before=job.fire_at,
+        scheduled_at=job.scheduled_at,
+        timeout_ms=job.timeout_ms,
+        spec_id=job.spec_id,
+        schedule_id=job.schedule_id,
+    )
+
+
+def _after_attempt(job: JobState, now: int, jitter: float, retry_base_s: float) -> Event:
+    if not job.last_ok and job.attempt <= job.max_retries:
+        fire_at = next_attempt_at(
+            now, job.attempt, base_s=retry_base_s, jitter=jitter, retry_after_ms=job.retry_after_ms
+        )
+        return JobRetryScheduled(job_id=job.job_id, at=now, attempt=job.attempt + 1, fire_at=fire_at)
+    return JobFinished(
+        job_id=job.job_id,
+        account=job.account,
+        at=now,
+        status="completed" if job.last_ok else "failed",
+        attempt=job.attempt,
+        status_code=job.last_status_code,
+        last_error=job.last_error,
+        has_webhook=job.has_webhook,
+        spec_id=job.spec_id,
+    )
+
+
+def _first_state(event: Event, position: int, cause: ScheduleState | None) -> JobState | None:
+    if isinstance(event, JobScheduled):
+        return create(event, position)
+    return spawn(event, position, cause) if isinstance(event, ScheduleTicked) and cause is not None else None
+
+
 def _with(state: JobState, position: int, **changes: object) -> JobState:
     offsets = state.offsets
     if len(offsets) < MAX_OFFSETS:
         offsets = (*offsets, position)
     return msgspec.structs.replace(state, offsets=offsets, **changes)
+
+
+KIND: Final = StateKind(
+    name="job",
+    state=JobState,
+    statuses=MEANINGS,
+    transitions=TRANSITIONS,
+    key="job_id",
+    id_kind="job",
+    events=(
+        JobScheduled,
+        ScheduleTicked,
+        JobCancelRequested,
+        AttemptDue,
+        AttemptFinished,
+        JobRetryScheduled,
+        JobCancelled,
+        JobFinished,
+        WebhookFinished,
+    ),
+    create=_first_state,
+    evolve=evolve,
+    hold=hold,
+    owed_at=owed_at,
+    decide=decide,
+    timer="fire_at",
+)

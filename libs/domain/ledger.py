@@ -11,38 +11,19 @@ Invariants
     4. A record that cannot be read stops its own job or schedule (`held`) and nothing else.
 """
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import assert_never
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
-from libs.domain import job as job_fold
-from libs.domain import schedule as schedule_fold
 from libs.domain.admission import admits_claim, admits_decision
-from libs.domain.job import JobState
-from libs.domain.schedule import ScheduleState
-from libs.events import (
-    AttemptDue,
-    AttemptFinished,
-    Claim,
-    Event,
-    JobCancelled,
-    JobCancelRequested,
-    JobFinished,
-    JobRetryScheduled,
-    JobScheduled,
-    LogBarrier,
-    OwnerClaimed,
-    ScheduleCreated,
-    ScheduleDeleted,
-    SchedulePaused,
-    ScheduleResumed,
-    ScheduleTicked,
-    Unknown,
-    Unreadable,
-    WebhookFinished,
-)
+from libs.domain.registry import FOLDED_BY, KIND_OF_STATE, State, States
+from libs.events import Claim, Event, OwnerClaimed, Unknown, Unreadable
 from libs.events.codec import kind_of
+
+_NOTHING: Final[Mapping[str, State]] = MappingProxyType({})
 
 
 class MustUnderstand(Exception):
@@ -71,34 +52,34 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     Args:
         verdict: see `Verdict`.
         event: the event, when the record held one.
-        job, schedule: the new states, where they changed.
+        changed: the new states, by id.
+        new_id: the one among *changed* that this record created; None when it created none.
     """
 
     verdict: Verdict
     event: Event | None = None
-    job: JobState | None = None
-    schedule: ScheduleState | None = None
+    changed: Mapping[str, State] = _NOTHING
+    new_id: str | None = None
 
 
 _SKIPPED = Applied(Verdict.SKIPPED)
 
 
 class Ledger:
-    """The states of one partition's jobs and schedules as of `position`, and the claim admitted there."""
+    """The states of one partition as of `position`, jobs and schedules by id, and the claim admitted there."""
 
     def __init__(self, partition: int, *, position: int = -1, claim: Claim | None = None) -> None:
         """Start a fold of *partition* that has read up to and including *position*, under *claim*."""
         self.partition = partition
         self.position = position
         self.claim = claim
-        self.jobs: dict[str, JobState] = {}
-        self.schedules: dict[str, ScheduleState] = {}
+        self.states = States()
 
     def apply(self, position: int, item: Event | Unknown | Unreadable, stamp: str | None) -> Applied:
         """
         Fold the record at *position*; *stamp* is its claim header.
 
-        Every job and schedule that the record names must be in `jobs` and `schedules` if it exists at all (see `names`).
+        Every state that the record names (see `names`) must be in `states`, if it exists at all.
 
         Raises:
             GapInLog: *position* is not the next one.
@@ -125,119 +106,42 @@ class Ledger:
         applied = self._evolve(position, item)
         if applied is not None:
             return applied
-        if decision and not _is_late_tick(item, self.jobs, self.schedules):
+        if decision and not FOLDED_BY[type(item)][0].is_overtaken(item, self.states):
             return Applied(Verdict.ILLEGAL, item)
         return Applied(Verdict.REPEATED, item)
 
     def _evolve(self, position: int, event: Event) -> Applied | None:
         """Return what *event* changed, or None when it does not apply."""
-        match event:
-            case JobScheduled():
-                if event.job_id in self.jobs:
-                    return None
-                return self._job(event, job_fold.create(event, position))
-            case (
-                AttemptDue()
-                | AttemptFinished()
-                | JobRetryScheduled()
-                | JobFinished()
-                | JobCancelRequested()
-                | JobCancelled()
-                | WebhookFinished()
-            ):
-                old_job = self.jobs.get(event.job_id)
-                if old_job is None:
-                    return None
-                new_job = job_fold.evolve(old_job, event, position)
-                return None if new_job is old_job else self._job(event, new_job)
-            case ScheduleCreated():
-                if event.schedule_id in self.schedules:
-                    return None
-                return self._schedule(event, schedule_fold.create(event, position))
-            case SchedulePaused() | ScheduleResumed() | ScheduleDeleted():
-                old = self.schedules.get(event.schedule_id)
-                if old is None:
-                    return None
-                new = schedule_fold.evolve(old, event, position)
-                return None if new is old else self._schedule(event, new)
-            case ScheduleTicked():
-                return self._tick(event, position)
-            case LogBarrier():
-                return Applied(Verdict.APPLIED, event)
-            case OwnerClaimed():  # pragma: no cover - `apply` has dealt with it
-                return None
-            case _:  # pragma: no cover
-                assert_never(event)
-
-    def _tick(self, event: ScheduleTicked, position: int) -> Applied | None:
-        old = self.schedules.get(event.schedule_id)
-        if old is None:
-            return None
-        new = schedule_fold.evolve(old, event, position)
-        if new is old:
-            return None
-        self.schedules[event.schedule_id] = new
-        if event.job_id in self.jobs:
-            return Applied(Verdict.APPLIED, event, schedule=new)
-        spawned = job_fold.spawn(
-            event,
-            position,
-            account=old.account,
-            max_retries=old.max_retries,
-            timeout_ms=old.timeout_ms,
-            has_webhook=old.has_webhook,
-        )
-        self.jobs[event.job_id] = spawned
-        return Applied(Verdict.APPLIED, event, spawned, new)
+        kinds = FOLDED_BY[type(event)]
+        if not kinds:
+            return Applied(Verdict.APPLIED, event)  # it belongs to the partition, and changes no state
+        states = self.states
+        changed: dict[str, State] = {}
+        cause, new_id = None, None
+        for kind in kinds:
+            state_id = getattr(event, kind.key)
+            old = states.get(state_id)
+            new = kind.create(event, position, cause) if old is None else kind.evolve(old, event, position)
+            if new is None or new is old:
+                break
+            if old is None:
+                new_id = state_id
+            states[state_id] = changed[state_id] = cause = new
+        return Applied(Verdict.APPLIED, event, changed, new_id) if changed else None
 
     def _hold(self, item: Unreadable) -> Applied:
-        job = self.jobs.get(item.key)
-        if job is not None:
-            held = job_fold.hold(job, item)
-            self.jobs[item.key] = held
-            return Applied(Verdict.POISON, None, held if held is not job else None)
-        schedule = self.schedules.get(item.key)
-        if schedule is not None:
-            stopped = schedule_fold.hold(schedule, item)
-            self.schedules[item.key] = stopped
-            return Applied(Verdict.POISON, None, None, stopped if stopped is not schedule else None)
-        return Applied(Verdict.POISON)
-
-    def _job(self, event: Event, state: JobState) -> Applied:
-        self.jobs[state.job_id] = state
-        return Applied(Verdict.APPLIED, event, state)
-
-    def _schedule(self, event: Event, state: ScheduleState) -> Applied:
-        self.schedules[state.schedule_id] = state
-        return Applied(Verdict.APPLIED, event, None, state)
+        state = self.states.get(item.key)
+        if state is None:
+            return Applied(Verdict.POISON)
+        held = KIND_OF_STATE[type(state)].hold(state, item)
+        if held is state:
+            return Applied(Verdict.POISON)
+        self.states[item.key] = held
+        return Applied(Verdict.POISON, None, {item.key: held})
 
 
 def names(item: Event | Unknown | Unreadable) -> tuple[str, ...]:
-    """Return the ids of the jobs and schedules whose states `Ledger.apply` needs for *item*."""
-    match item:
-        case Unknown() | OwnerClaimed() | LogBarrier():
-            return ()
-        case Unreadable():
-            return (item.key,) if item.key else ()
-        case ScheduleTicked():
-            return (item.schedule_id, item.job_id)
-        case ScheduleCreated() | SchedulePaused() | ScheduleResumed() | ScheduleDeleted():
-            return (item.schedule_id,)
-        case _:
-            return (item.job_id,)
-
-
-def _is_late_tick(event: Event, jobs: dict[str, JobState], schedules: dict[str, ScheduleState]) -> bool:
-    """
-    A tick that was decided before its owner read of a pause, a resume or a deletion is void, not a breach.
-
-    On a schedule that is active again this is told by what changed it last: was it the very tick that spawned the job which this
-    tick names, the tick is made twice, and that is a breach; was it anything else, this tick was overtaken.
-    """
-    if not isinstance(event, ScheduleTicked):
-        return False
-    schedule = schedules.get(event.schedule_id)
-    if schedule is None:
-        return False
-    job = jobs.get(event.job_id)
-    return not schedule.is_active or job is None or job.offsets[:1] != (schedule.changed_at,)
+    """Return the ids of the states that `Ledger.apply` needs for *item*."""
+    if isinstance(item, Unreadable):
+        return (item.key,) if item.key else ()
+    return tuple([getattr(item, kind.key) for kind in FOLDED_BY.get(type(item), ())])

@@ -1,19 +1,24 @@
 """
-Schedule: a cron rule that spawns jobs, as a fold of its events.
+Schedule: a cron rule that spawns jobs, as a fold of its events, and what its partition's owner owes it.
 
     active <--resumed/paused--> paused
     active | paused --deleted--> deleted
 
 A tick is a decision: it spawns the job and moves `next_run_at` on, in one event. The next run is always read from the log, never
-recomputed from history, so that a change of the cron library cannot rewrite the past.
+recomputed from history, so that a change of the cron evaluator cannot rewrite the past.
+
+What is owed (`owed_at`, `decide`): an active schedule's tick, two seconds before its next run. Nothing is owed for a schedule
+that is paused, deleted or held.
 """
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from libs.domain.cron import Cron, CronError, latest_at_or_before, next_after, parse
+from libs.domain.state_kind import AT_ONCE, StateKind
 from libs.events import (
     Event,
     ScheduleCreated,
@@ -24,6 +29,10 @@ from libs.events import (
     Unreadable,
 )
 from libs.events.codec import kind_of
+from libs.events.ids import tick_job_id
+
+TICK_LEAD_MS: Final = 2_000  # a tick's job stands in the tables well before its instant
+MISSED_COUNT_MAX: Final = 100  # missed ticks are counted up to here; an outage of years must not cost seconds
 
 
 class ScheduleStatus(IntEnum):
@@ -34,13 +43,19 @@ class ScheduleStatus(IntEnum):
     DELETED = 2
 
 
-# (status, stored name of the event) -> status it leads to. What is not here does not apply.
-TRANSITIONS: Final[Mapping[tuple[ScheduleStatus, str], ScheduleStatus]] = {
-    (ScheduleStatus.ACTIVE, "schedule.ticked"): ScheduleStatus.ACTIVE,
-    (ScheduleStatus.ACTIVE, "schedule.paused"): ScheduleStatus.PAUSED,
-    (ScheduleStatus.ACTIVE, "schedule.deleted"): ScheduleStatus.DELETED,
-    (ScheduleStatus.PAUSED, "schedule.resumed"): ScheduleStatus.ACTIVE,
-    (ScheduleStatus.PAUSED, "schedule.deleted"): ScheduleStatus.DELETED,
+MEANINGS: Final[Mapping[ScheduleStatus, str]] = {
+    ScheduleStatus.ACTIVE: "spawns a job at every tick",
+    ScheduleStatus.PAUSED: "spawns nothing until it is resumed; what it misses is not made up for",
+    ScheduleStatus.DELETED: "gone: the API answers 404; its jobs stay",
+}
+
+# (status, stored name of the event) -> statuses it may lead to. What is not here does not apply.
+TRANSITIONS: Final[Mapping[tuple[ScheduleStatus, str], tuple[ScheduleStatus, ...]]] = {
+    (ScheduleStatus.ACTIVE, "schedule.ticked"): (ScheduleStatus.ACTIVE,),
+    (ScheduleStatus.ACTIVE, "schedule.paused"): (ScheduleStatus.PAUSED,),
+    (ScheduleStatus.ACTIVE, "schedule.deleted"): (ScheduleStatus.DELETED,),
+    (ScheduleStatus.PAUSED, "schedule.resumed"): (ScheduleStatus.ACTIVE,),
+    (ScheduleStatus.PAUSED, "schedule.deleted"): (ScheduleStatus.DELETED,),
 }
 
 
@@ -96,9 +111,10 @@ def evolve(state: ScheduleState, event: Event, position: int) -> ScheduleState:
 
     Admission is not checked here: only admitted decisions may be passed in.
     """
-    status = TRANSITIONS.get((state.status, kind_of(event).name))
-    if status is None:
+    leads_to = TRANSITIONS.get((state.status, kind_of(event).name))
+    if leads_to is None:
         return state
+    status = leads_to[0]
     match event:
         case ScheduleTicked():
             if state.next_run_at is None or event.tick_at < state.next_run_at:
@@ -121,5 +137,94 @@ def hold(state: ScheduleState, _: Unreadable) -> ScheduleState:
     return msgspec.structs.replace(state, held=True)
 
 
+def owed_at(state: ScheduleState, lead_ms: int) -> int | None:
+    """Return the instant from which the next tick is owed; None when none is. The owner's *lead_ms* does not matter here."""
+    if state.held or not state.is_active or state.next_run_at is None or _cron_of(state) is None:
+        return None
+    return max(state.next_run_at - TICK_LEAD_MS, AT_ONCE)
+
+
+def decide(schedule: ScheduleState, now: int, jitter: float, retry_base_s: float) -> ScheduleTicked:
+    """
+    Return the tick that is owed for *schedule*; see `libs.domain.obligations.decide`.
+
+    Raises:
+        ValueError: nothing is owed.
+    """
+    cron = _cron_of(schedule)
+    if cron is None or schedule.next_run_at is None:
+        raise ValueError(f"nothing is owed for {schedule.schedule_id}")
+    tick_at = schedule.next_run_at
+    missed = 0
+    if tick_at < now:
+        # After an outage only the latest missed tick fires; the others are counted and left out.
+        latest = latest_at_or_before(cron, now, tick_at)
+        if latest is not None and latest > tick_at:
+            missed = _count_ticks(cron, tick_at, latest)
+            tick_at = latest
+    return ScheduleTicked(
+        schedule_id=schedule.schedule_id,
+        at=now,
+        tick_at=tick_at,
+        job_id=tick_job_id(schedule.schedule_id, tick_at),
+        next_run_at=next_after(cron, tick_at),
+        missed_count=missed,
+    )
+
+
+def _count_ticks(cron: Cron, first_at: int, end_at: int) -> int:
+    """Return how many ticks there are from *first_at*, itself one, up to but not at *end_at*."""
+    count = 0
+    at: int | None = first_at
+    while at is not None and at < end_at and count < MISSED_COUNT_MAX:
+        count += 1
+        at = next_after(cron, at)
+    return count
+
+
+def _cron_of(schedule: ScheduleState) -> Cron | None:
+    """A rule that this build cannot read spawns nothing; it must never stop its partition."""
+    try:
+        return parse(schedule.cron)
+    except CronError:
+        return None
+
+
+def is_overtaken(tick: ScheduleTicked, states: Mapping[str, Any]) -> bool:
+    """
+    Say whether *tick*, which does not apply, is void, not a breach: its owner decided it before it read the last change.
+
+    This is so if the schedule does not tick any more. If it does, look at the last change. If that was the tick that created
+    this job, this tick is a duplicate: a breach. Otherwise a pause and a resume came first, and this tick is void.
+    """
+    schedule, job = states.get(tick.schedule_id), states.get(tick.job_id)
+    if schedule is None:
+        return False
+    return not schedule.is_active or job is None or job.offsets[:1] != (schedule.changed_at,)
+
+
+def _first_state(event: Event, position: int, _: object) -> ScheduleState | None:
+    return create(event, position) if isinstance(event, ScheduleCreated) else None
+
+
 def _with(state: ScheduleState, position: int, **changes: object) -> ScheduleState:
     return msgspec.structs.replace(state, changed_at=position, **changes)
+
+
+KIND: Final = StateKind(
+    name="schedule",
+    state=ScheduleState,
+    statuses=MEANINGS,
+    transitions=TRANSITIONS,
+    key="schedule_id",
+    id_kind="sched",
+    events=(ScheduleCreated, SchedulePaused, ScheduleResumed, ScheduleDeleted, ScheduleTicked),
+    create=_first_state,
+    evolve=evolve,
+    hold=hold,
+    owed_at=owed_at,
+    decide=decide,
+    timer="next_run_at",
+    lead_ms=TICK_LEAD_MS,
+    is_overtaken=is_overtaken,
+)

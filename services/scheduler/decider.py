@@ -27,21 +27,13 @@ from collections.abc import Callable, Container, Iterable
 from itertools import islice
 from typing import Final
 
-from libs.domain.job import JobState, JobStatus
-from libs.domain.ledger import Applied, Ledger, Verdict
-from libs.domain.obligations import AT_ONCE, State, decide, owed_at
-from libs.events import (
-    AttemptDue,
-    Claim,
-    Event,
-    JobCancelled,
-    JobFinished,
-    JobRetryScheduled,
-    OwnerClaimed,
-    ScheduleTicked,
-    Unknown,
-    Unreadable,
-)
+from libs.domain.job import UNDER_WAY, JobState, JobStatus
+from libs.domain.ledger import Applied, Ledger, Verdict, names
+from libs.domain.obligations import decide, owed_at
+from libs.domain.registry import State, id_of
+from libs.domain.state_kind import AT_ONCE
+from libs.events import AttemptDue, Claim, Event, OwnerClaimed, Unknown, Unreadable
+from libs.events.codec import kind_of
 from services.scheduler.concurrency import Concurrency
 from services.scheduler.timer_wheel import TimerWheel
 
@@ -102,7 +94,7 @@ class Decider:
     @property
     def state_count(self) -> int:
         """How many jobs and schedules are in memory."""
-        return len(self.ledger.jobs) + len(self.ledger.schedules)
+        return len(self.ledger.states)
 
     @property
     def overlay_count(self) -> int:
@@ -111,19 +103,16 @@ class Decider:
 
     def missing(self, ids: Iterable[str]) -> list[str]:
         """Return those of *ids* whose states are not in memory: they must be loaded before their records are applied."""
-        jobs, schedules = self.ledger.jobs, self.ledger.schedules
-        return [known for known in ids if known not in jobs and known not in schedules]
+        states = self.ledger.states
+        return [known for known in ids if known not in states]
 
     def load(self, states: Iterable[State]) -> None:
         """Take states from the tables. What is in memory already is newer and wins."""
         for state in states:
-            if isinstance(state, JobState):
-                if state.job_id not in self.ledger.jobs:
-                    self.ledger.jobs[state.job_id] = state
-                    self._arm(state.job_id, state)
-            elif state.schedule_id not in self.ledger.schedules:
-                self.ledger.schedules[state.schedule_id] = state
-                self._arm(state.schedule_id, state)
+            owner_id = id_of(state)
+            if owner_id not in self.ledger.states:
+                self.ledger.states[owner_id] = state
+                self._arm(owner_id, state)
 
     def apply(self, position: int, item: Event | Unknown | Unreadable, stamp: str | None) -> Applied:
         """Fold the record at *position*; raises as `Ledger.apply` does."""
@@ -133,10 +122,8 @@ class Decider:
             return applied
         if stamp == self._stamp:
             self._read_back(item)
-        if applied.job is not None:
-            self._arm(applied.job.job_id, applied.job)
-        if applied.schedule is not None:
-            self._arm(applied.schedule.schedule_id, applied.schedule)
+        for owner_id, state in applied.changed.items():
+            self._arm(owner_id, state)
         return applied
 
     def decide(self, now: int, jitter: Callable[[], float], *, early_ms: int = 0) -> list[Event]:
@@ -157,7 +144,7 @@ class Decider:
             if len(decisions) >= DECISIONS_MAX:
                 break
             del self._urgent[owner_id]
-            state = self._state(owner_id)
+            state = self.ledger.states.get(owner_id)
             if state is None or owner_id in self._overlay:
                 continue
             at = owed_at(state, lead_ms=lead_ms)
@@ -173,7 +160,7 @@ class Decider:
             ready = self.concurrency.next_ready()
             if ready is None:
                 break
-            state = self._state(ready)
+            state = self.ledger.states.get(ready)
             if not isinstance(state, JobState) or not state.is_waiting or ready in self._overlay or state.held:
                 continue
             decisions.append(self._commit(ready, state, now, jitter()))
@@ -210,7 +197,7 @@ class Decider:
         """
         self.horizon_at = horizon_at
         for owner_id in list(self._touched):
-            state = self._state(owner_id)
+            state = self.ledger.states.get(owner_id)
             if state is not None:
                 self._arm(owner_id, state)
 
@@ -226,8 +213,7 @@ class Decider:
             if owner_id in unsaved:
                 kept[owner_id] = None
             elif not self._needed(owner_id):
-                self.ledger.jobs.pop(owner_id, None)
-                self.ledger.schedules.pop(owner_id, None)
+                self.ledger.states.pop(owner_id, None)
         self._touched = kept
 
     def _on_claim(self, item: OwnerClaimed, applied: Applied) -> None:
@@ -235,27 +221,21 @@ class Decider:
         admitted = applied.verdict is Verdict.APPLIED
         if ours and admitted:
             self.is_deciding = True
-            for job_id, job in self.ledger.jobs.items():
-                self._arm(job_id, job)
-            for schedule_id, schedule in self.ledger.schedules.items():
-                self._arm(schedule_id, schedule)
+            for owner_id, state in self.ledger.states.items():
+                self._arm(owner_id, state)
         elif ours or (admitted and (self.is_deciding or item.epoch >= self.claim.epoch)):
             self.is_deciding = False
             self.superseded = True
 
     def _read_back(self, item: Event | Unknown | Unreadable) -> None:
         """One of our own decisions came back: it is pending no longer, whatever it did."""
-        match item:
-            case ScheduleTicked():
-                owner_id = item.schedule_id
-            case AttemptDue() | JobRetryScheduled() | JobFinished() | JobCancelled():
-                owner_id = item.job_id
-            case _:
-                return
+        if isinstance(item, Unknown | Unreadable) or kind_of(item).role != "decision":
+            return
+        owner_id = names(item)[0]
         if owner_id not in self._overlay:
             return
         self._overlay.discard(owner_id)
-        state = self._state(owner_id)
+        state = self.ledger.states.get(owner_id)
         if state is not None:
             self._arm(owner_id, state)
 
@@ -298,10 +278,6 @@ class Decider:
         else:
             concurrency.wait(job_id, account)
 
-    def _state(self, owner_id: str) -> State | None:
-        job = self.ledger.jobs.get(owner_id)
-        return job if job is not None else self.ledger.schedules.get(owner_id)
-
     def _needed(self, owner_id: str) -> bool:
         if (
             owner_id in self._overlay
@@ -310,5 +286,5 @@ class Decider:
             or owner_id in self.concurrency
         ):
             return True
-        job = self.ledger.jobs.get(owner_id)
-        return job is not None and not job.held and job.status in (JobStatus.RUNNING, JobStatus.FINISHING)
+        state = self.ledger.states.get(owner_id)
+        return isinstance(state, JobState) and not state.held and state.status in UNDER_WAY

@@ -15,8 +15,8 @@ Source: the protocol model (tests/simulation), mutation "reads not fenced".
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from libs.domain.job import JobState
-from libs.domain.schedule import ScheduleState
+from libs.domain.registry import State
+from libs.domain.state_kind import StateKind
 from libs.events import Claim
 from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable
@@ -51,14 +51,14 @@ class FencedTables:
         """Return the position of the tables, whatever it is."""
         return await self._tables.progress(partition)
 
-    async def load(self, partition: int, ids: list[str]) -> tuple[list[JobState], list[ScheduleState]]:
+    async def load(self, partition: int, ids: list[str]) -> list[State]:
         """Return the states of those of *ids* that exist."""
         saved, _ = self._positions()
         found = await self._tables.load(partition, ids)
         await self._check(partition, saved)
         return found
 
-    async def load_open(self, partition: int) -> list[JobState]:
+    async def load_open(self, partition: int) -> list[State]:
         """Return the jobs under way, and those with an unanswered cancel."""
         saved, _ = self._positions()
         found = await self._tables.load_open(partition)
@@ -66,25 +66,18 @@ class FencedTables:
         return found
 
     async def load_due(
-        self, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
-    ) -> list[JobState]:
-        """Return waiting jobs with since <= fire_at < before, the earliest first, without the accounts in *avoid*."""
+        self, kind: StateKind, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
+    ) -> list[State]:
+        """Return waiting states with since <= timer < before, the earliest first, without the accounts in *avoid*."""
         saved, _ = self._positions()
-        found = await self._tables.load_due(partition, before, limit, since=since, avoid=avoid)
+        found = await self._tables.load_due(kind, partition, before, limit, since=since, avoid=avoid)
         await self._check(partition, saved)
         return found
 
-    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
+    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[State]:
         """Return waiting jobs of one account with fire_at < before, the earliest first."""
         saved, _ = self._positions()
         found = await self._tables.load_backlog(partition, account, before, limit)
-        await self._check(partition, saved)
-        return found
-
-    async def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
-        """Return active schedules with since <= next_run_at < before, the earliest first."""
-        saved, _ = self._positions()
-        found = await self._tables.load_schedules(partition, before, limit, since=since)
         await self._check(partition, saved)
         return found
 

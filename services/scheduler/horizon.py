@@ -21,7 +21,7 @@ from typing import Final
 import structlog
 
 from libs.domain.job import JobState
-from libs.domain.obligations import TICK_LEAD_MS
+from libs.domain.registry import STATE_KINDS, State
 from libs.events.fields import MAX_INSTANT
 from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable
@@ -113,29 +113,26 @@ class Horizon:
             return
         limit = min(room, LOAD_MAX)
         self._resume_at = since
+        reached = target
         self.is_loading = True
         try:
             # From here on what is folded goes to memory if it is owed before the target; what is in the tables is loaded.
             decider.extend(target)
-            jobs = await self._tables.load_due(
-                self._partition,
-                target + self._lead_ms,
-                limit,
-                since=since + self._lead_ms if since else 0,
-                avoid=sorted(decider.backlog),
-            )
-            decider.load(jobs)
-            schedules = await self._tables.load_schedules(
-                self._partition, target + TICK_LEAD_MS, limit, since=since + TICK_LEAD_MS if since else 0
-            )
-            decider.load(schedules)
+            for kind in STATE_KINDS:
+                lead_ms = self._lead_ms if kind.lead_ms is None else kind.lead_ms
+                states = await self._tables.load_due(
+                    kind,
+                    self._partition,
+                    target + lead_ms,
+                    limit,
+                    since=since + lead_ms if since else 0,
+                    avoid=sorted(decider.backlog) if kind.state is JobState else (),
+                )
+                decider.load(states)
+                if len(states) == limit:
+                    reached = min(reached, getattr(states[-1], kind.timer) - lead_ms)
         finally:
             self.is_loading = False
-        reached = target
-        if len(jobs) == limit:
-            reached = min(reached, jobs[-1].fire_at - self._lead_ms)
-        if len(schedules) == limit:
-            reached = min(reached, (schedules[-1].next_run_at or 0) - TICK_LEAD_MS)
         self._resume_at = reached
         if reached < target:
             # More than a load lies before `reached`, or at it: it is looked at again, and what was taken of it stays.
@@ -144,7 +141,7 @@ class Horizon:
     async def _recall(self, account: str) -> None:
         """Load the earliest waiting jobs of *account* that lie before the horizon."""
         decider = self._decider
-        found: list[JobState] | None = None
+        found: list[State] | None = None
         self.is_loading = True
         try:
             decider.recall(account)

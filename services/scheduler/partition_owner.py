@@ -297,15 +297,14 @@ class PartitionOwner:
         try:
             while True:
                 try:
-                    jobs, schedules = await self._tables.load(self.partition, wanted)
+                    states = await self._tables.load(self.partition, wanted)
                     break
                 except StoreUnavailable as error:
                     if not is_failing:
                         is_failing = True
                         log.warning("tables cannot be read, trying again", partition=self.partition, reason=str(error))
                     await self._clock.pause(RETRY_MS)
-            self._decider.load(jobs)
-            self._decider.load(schedules)
+            self._decider.load(states)
         finally:
             self._loading -= 1
 

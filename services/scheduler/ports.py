@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from libs.domain.job import JobState
-from libs.domain.schedule import ScheduleState
+from libs.domain.registry import State
+from libs.domain.state_kind import StateKind
 from libs.events import Claim
 
 
@@ -14,19 +14,16 @@ class TableReader(Protocol):
     async def progress(self, partition: int) -> tuple[int, Claim | None]:
         """Return the position up to which the tables are folded, and the claim admitted there."""
 
-    async def load(self, partition: int, ids: list[str]) -> tuple[list[JobState], list[ScheduleState]]:
+    async def load(self, partition: int, ids: list[str]) -> list[State]:
         """Return the states of those of *ids* that exist."""
 
-    async def load_open(self, partition: int) -> list[JobState]:
+    async def load_open(self, partition: int) -> list[State]:
         """Return the jobs under way, and those with an unanswered cancel."""
 
     async def load_due(
-        self, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
-    ) -> list[JobState]:
-        """Return waiting jobs with since <= fire_at < before, the earliest first, without the accounts in *avoid*."""
+        self, kind: StateKind, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
+    ) -> list[State]:
+        """Return waiting states with since <= timer < before, the earliest first, without the accounts in *avoid*."""
 
-    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
+    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[State]:
         """Return waiting jobs of one account with fire_at < before, the earliest first."""
-
-    async def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
-        """Return active schedules with since <= next_run_at < before, the earliest first."""

@@ -363,22 +363,23 @@ class Harness:
         tables = self.tables
         if isinstance(item, Unreadable):
             return
-        if applied.job is not None:
-            tables.jobs[applied.job.job_id] = applied.job
-        if applied.schedule is not None:
-            tables.schedules[applied.schedule.schedule_id] = applied.schedule
-        if isinstance(item, JobScheduled) and applied.job is not None:
+        for state_id, state in applied.changed.items():
+            if isinstance(state, JobState):
+                tables.jobs[state_id] = state
+            else:
+                tables.schedules[state_id] = state
+        if isinstance(item, JobScheduled) and applied.changed:
             tables.specs[item.job_id] = item.spec
-        if isinstance(item, ScheduleCreated) and applied.schedule is not None:
+        if isinstance(item, ScheduleCreated) and applied.changed:
             tables.specs[item.schedule_id] = item.spec
-        if isinstance(item, AttemptDue) and applied.job is not None:
+        if isinstance(item, AttemptDue) and applied.changed:
             tables.attempts.setdefault(item.job_id, {})[item.attempt] = Execution(item.attempt, item.not_before)
-        if isinstance(item, AttemptFinished) and applied.job is not None:
+        if isinstance(item, AttemptFinished) and applied.changed:
             tables.attempts[item.job_id][item.attempt] = Execution(
                 item.attempt, item.started_at, item.ok, item.status_code, item.error, item.duration_ms
             )
 
     async def _answer_cancels(self, ledger: Ledger) -> None:
-        for state in [state for state in ledger.jobs.values() if state.cancel_requested]:
+        for state in [state for state in ledger.states.of(JobState).values() if state.cancel_requested]:
             event = decide(state, self.clock.now(), jitter=0.5, retry_base_s=30)
             await self.log.append(ledger.partition, [encode(event, self.claims[ledger.partition])])

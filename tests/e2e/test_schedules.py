@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from libs.domain.obligations import TICK_LEAD_MS
+from libs.domain.schedule import TICK_LEAD_MS
 from libs.events import ScheduleCreated, Spec, encode
 from libs.events.ids import new_schedule_id
 from tests.e2e.test_firing import ON_TIME_MS, nothing_more_comes

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
-from libs.domain.job import JobState, JobStatus
+from libs.domain import job
+from libs.domain.job import UNDER_WAY, JobState, JobStatus
+from libs.domain.registry import State, id_of
 from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.state_kind import StateKind
 from libs.events import Claim, Spec
 from libs.store.control.accounts import Token
 from libs.store.control.idempotency import Reservation
@@ -112,45 +116,32 @@ class Database:
     def all_positions(self) -> list[dict[str, int]]:
         return [{"part": partition, "position": position} for partition, (position, _) in self.positions.items()]
 
-    def load(self, partition: int, ids: Iterable[str]) -> tuple[list[JobState], list[ScheduleState]]:
+    def load(self, partition: int, ids: Iterable[str]) -> list[State]:
         mine = [known for known in ids if self.partition_of.get(known) == partition]
-        return (
-            [self.jobs[known] for known in mine if known in self.jobs],
-            [self.schedules[known] for known in mine if known in self.schedules],
-        )
+        return [self.jobs[known] if known in self.jobs else self.schedules[known] for known in mine]
 
-    def load_open(self, partition: int) -> list[JobState]:
-        return [
-            job
-            for job in self._jobs(partition)
-            if job.status in (JobStatus.RUNNING, JobStatus.FINISHING) or job.cancel_requested
-        ]
+    def load_open(self, partition: int) -> list[State]:
+        return [job for job in self._jobs(partition) if job.status in UNDER_WAY or job.cancel_requested]
 
     def load_due(
-        self, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
-    ) -> list[JobState]:
+        self, kind: StateKind, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
+    ) -> list[State]:
+        of_kind: Iterable[State] = self.jobs.values() if kind is job.KIND else self.schedules.values()
         found = [
-            job
-            for job in self._jobs(partition)
-            if job.is_waiting and not job.held and since <= job.fire_at < before and job.account not in avoid
+            (rings_at, state)
+            for state in of_kind
+            if self.partition_of[id_of(state)] == partition
+            and (state.is_waiting if isinstance(state, JobState) else state.is_active)
+            and not state.held
+            and (rings_at := getattr(state, kind.timer)) is not None
+            and since <= rings_at < before
+            and state.account not in avoid
         ]
-        return sorted(found, key=lambda job: job.fire_at)[:limit]
+        return [state for _, state in sorted(found, key=itemgetter(0))[:limit]]
 
-    def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
-        found = self.load_due(partition, before, len(self.jobs))
-        return [job for job in found if job.account == account][:limit]
-
-    def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
-        found = [
-            (schedule.next_run_at, schedule.schedule_id)
-            for schedule in self.schedules.values()
-            if self.partition_of[schedule.schedule_id] == partition
-            and schedule.is_active
-            and not schedule.held
-            and schedule.next_run_at is not None
-            and since <= schedule.next_run_at < before
-        ]
-        return [self.schedules[known] for _, known in sorted(found)[:limit]]
+    def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[State]:
+        found = self.load_due(job.KIND, partition, before, len(self.jobs))
+        return [state for state in found if state.account == account][:limit]
 
     def flush(self, flushes: Sequence[Flush]) -> set[int]:
         missed: set[int] = set()
@@ -167,12 +158,9 @@ class Database:
 
     def _write_changes(self, flush: Flush) -> None:
         partition, changes = flush.partition, flush.changes
-        for job in changes.jobs.values():
-            self._write(self.jobs, job.job_id, job)
-            self._write(self.partition_of, job.job_id, partition)
-        for schedule in changes.schedules.values():
-            self._write(self.schedules, schedule.schedule_id, schedule)
-            self._write(self.partition_of, schedule.schedule_id, partition)
+        for state_id, state in changes.states.items():
+            self._write(self.jobs if isinstance(state, JobState) else self.schedules, state_id, state)
+            self._write(self.partition_of, state_id, partition)
         for spec_id, spec in changes.specs.items():
             self._write(self.specs_by_id, spec_id, spec)
         for key, row in changes.executions.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
-from libs.domain.job import JobStatus
+from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Ledger
 from libs.events import (
     AttemptDue,
@@ -186,7 +186,7 @@ class FoldedTables:
                 timeout_ms=job.timeout_ms,
                 spec_id=job.spec_id,
             )
-            for job in ledger.jobs.values()
+            for job in ledger.states.of(JobState).values()
             if job.status is JobStatus.RUNNING
         ]
         return Snapshot(ledger.position, ledger.claim, attempts)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from libs.domain.job import JobState
-from libs.domain.schedule import ScheduleState
+from libs.domain.registry import State
+from libs.domain.state_kind import StateKind
 from libs.events import Claim
 from libs.store.errors import StoreUnavailable
 from libs.store.projection.changes import Flush
@@ -37,22 +37,19 @@ class MemoryStore:
     async def progress(self, partition: int) -> tuple[int, Claim | None]:
         return self._answer().progress(partition)
 
-    async def load(self, partition: int, ids: list[str]) -> tuple[list[JobState], list[ScheduleState]]:
+    async def load(self, partition: int, ids: list[str]) -> list[State]:
         return self._answer().load(partition, ids)
 
-    async def load_open(self, partition: int) -> list[JobState]:
+    async def load_open(self, partition: int) -> list[State]:
         return self._answer().load_open(partition)
 
-    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
+    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[State]:
         return self._answer().load_backlog(partition, account, before, limit)
 
     async def load_due(
-        self, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
-    ) -> list[JobState]:
-        return self._answer().load_due(partition, before, limit, since=since, avoid=avoid)
-
-    async def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
-        return self._answer().load_schedules(partition, before, limit, since=since)
+        self, kind: StateKind, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
+    ) -> list[State]:
+        return self._answer().load_due(kind, partition, before, limit, since=since, avoid=avoid)
 
     async def flush(self, flushes: Sequence[Flush]) -> set[int]:
         return self._answer().flush(flushes)

@@ -23,7 +23,9 @@ from typing import Any
 
 import msgspec
 
+from libs.domain.job import JobState
 from libs.domain.ledger import Ledger
+from libs.domain.schedule import ScheduleState
 from libs.events import Envelope, read
 from libs.store.projection.changes import PartitionChanges
 from services import VERSION
@@ -72,8 +74,8 @@ def fold(records: Records) -> dict[str, Any]:
             "position": ledger.position,
             "claim": str(ledger.claim),
             "verdicts": verdicts,
-            "jobs": changes.jobs,
-            "schedules": changes.schedules,
+            "jobs": changes.states.of(JobState),
+            "schedules": changes.states.of(ScheduleState),
             "specs": {spec_id: spec.decode() for spec_id, spec in changes.specs.items()},
             "executions": {
                 f"{job_id} {attempt}": row._asdict() for (job_id, attempt), row in changes.executions.items()

@@ -18,7 +18,8 @@ from libs.domain import job as job_fold
 from libs.domain import schedule as schedule_fold
 from libs.domain.job import TERMINAL, JobState, JobStatus
 from libs.domain.ledger import Ledger, Verdict
-from libs.domain.obligations import State, decide, owed_at
+from libs.domain.obligations import decide, owed_at
+from libs.domain.registry import State
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import (
     AttemptDue,
@@ -163,7 +164,9 @@ def fold(history: list[Envelope], ledger: Ledger | None = None) -> Folded:
     """Read *history* on from where *ledger* stands."""
     ledger = Ledger(0) if ledger is None else ledger
     verdicts = [ledger.apply(ledger.position + 1, read(0, envelope), envelope.claim).verdict for envelope in history]
-    return Folded((ledger.position, ledger.claim, dict(ledger.jobs), dict(ledger.schedules)), verdicts)
+    return Folded(
+        (ledger.position, ledger.claim, ledger.states.of(JobState), ledger.states.of(ScheduleState)), verdicts
+    )
 
 
 def timeless(folded: Folded) -> Any:
@@ -187,8 +190,7 @@ def test_folding_in_two_parts_is_folding_in_one(history: list[Envelope], cut: in
     before = Ledger(0)
     fold(history[:cut], before)
     after = Ledger(0, position=before.position, claim=before.claim)
-    after.jobs.update(before.jobs)
-    after.schedules.update(before.schedules)
+    after.states.update(before.states)
 
     assert fold(history[cut:], after).states == fold(history).states
 
@@ -241,10 +243,10 @@ def test_an_end_is_never_left(history: list[Envelope]) -> None:
     """A terminal job stays as it is but for the note about its webhook; a deleted schedule stays as it is."""
     ledger = Ledger(0)
     for envelope in history:
-        before_jobs, before_schedules = dict(ledger.jobs), dict(ledger.schedules)
+        before_jobs, before_schedules = ledger.states.of(JobState), ledger.states.of(ScheduleState)
         fold([envelope], ledger)
         for job_id, before in before_jobs.items():
-            after = ledger.jobs[job_id]
+            after = ledger.states[job_id]
             if before.status in TERMINAL and after is not before:
                 assert envelope.type == "webhook.finished"
                 assert {**_fields(after), "webhook_at": None, "offsets": None} == {
@@ -254,7 +256,7 @@ def test_an_end_is_never_left(history: list[Envelope]) -> None:
                 }
         for schedule_id, schedule in before_schedules.items():
             if schedule.status is ScheduleStatus.DELETED:
-                assert ledger.schedules[schedule_id] == schedule
+                assert ledger.states[schedule_id] == schedule
 
 
 @LAW
@@ -263,9 +265,9 @@ def test_only_what_is_in_the_tables_of_transitions_happens(history: list[Envelop
     """Every change of a status stands in `TRANSITIONS`, and only APPLIED and POISON change a state."""
     ledger = Ledger(0)
     for envelope in history:
-        jobs_before, schedules_before = dict(ledger.jobs), dict(ledger.schedules)
+        jobs_before, schedules_before = ledger.states.of(JobState), ledger.states.of(ScheduleState)
         verdict = fold([envelope], ledger).verdicts[0]
-        for job_id, job in ledger.jobs.items():
+        for job_id, job in ledger.states.of(JobState).items():
             old = jobs_before.get(job_id)
             if old is None or old == job:
                 continue
@@ -274,10 +276,10 @@ def test_only_what_is_in_the_tables_of_transitions_happens(history: list[Envelop
                 assert job.status in job_fold.TRANSITIONS[old.status, envelope.type]
             else:
                 assert (job.held, job.status) == (True, old.status)
-        for schedule_id, schedule in ledger.schedules.items():
+        for schedule_id, schedule in ledger.states.of(ScheduleState).items():
             was = schedules_before.get(schedule_id)
             if was is not None and was.status != schedule.status:
-                assert schedule.status == schedule_fold.TRANSITIONS[was.status, envelope.type]
+                assert schedule.status in schedule_fold.TRANSITIONS[was.status, envelope.type]
 
 
 @LAW
@@ -292,7 +294,7 @@ def test_attempts_count_up_and_each_is_due_once(history: list[Envelope]) -> None
         if isinstance(item, AttemptDue) and applied.verdict is Verdict.APPLIED:
             dues.setdefault(item.job_id, []).append(item.attempt)
 
-    for job_id, job in ledger.jobs.items():
+    for job_id, job in ledger.states.of(JobState).items():
         assert dues.get(job_id, []) == list(range(1, job.attempt + 1))
 
 
@@ -304,7 +306,7 @@ def test_a_decision_that_is_owed_is_legal(history: list[Envelope]) -> None:
     fold(history, ledger)
     claim = ledger.claim
     assert claim is not None
-    states: list[State] = [*ledger.jobs.values(), *ledger.schedules.values()]
+    states: list[State] = list(ledger.states.values())
     for state in states:
         at = owed_at(state, lead_ms=75)
         if at is None:
@@ -324,9 +326,9 @@ def test_any_calm_future_ends_every_job(history: list[Envelope]) -> None:
     """An owner that makes what is owed, and results that come, bring every job that is not held to its end."""
     ledger = Ledger(0)
     fold(history, ledger)
-    for job_id in list(ledger.jobs):
+    for job_id in list(ledger.states.of(JobState)):
         for _ in range(200):
-            job = ledger.jobs[job_id]
+            job = ledger.states[job_id]
             if job.is_terminal or job.held:
                 break
             if job.status is JobStatus.RUNNING:
@@ -334,7 +336,7 @@ def test_any_calm_future_ends_every_job(history: list[Envelope]) -> None:
             else:
                 decision = decide(job, NOW, jitter=0.5, retry_base_s=30.0)
                 fold([encode(decision, ledger.claim)], ledger)
-        job = ledger.jobs[job_id]
+        job = ledger.states[job_id]
         assert job.held or job.is_terminal
         assert job.held or job.attempt <= max(job.max_retries + 1, 4)
 
@@ -348,13 +350,13 @@ def test_the_gathered_changes_are_the_states(history: list[Envelope]) -> None:
     for number, envelope in enumerate(history):
         changes.add(ledger.apply(ledger.position + 1, read(0, envelope), envelope.claim))
         if number % 3 == 2:
-            tables.update(changes.jobs)
-            tables.update(changes.schedules)
+            tables.update(changes.states.of(JobState))
+            tables.update(changes.states.of(ScheduleState))
             changes = PartitionChanges(0)
-    tables.update(changes.jobs)
-    tables.update(changes.schedules)
+    tables.update(changes.states.of(JobState))
+    tables.update(changes.states.of(ScheduleState))
 
-    assert tables == {**ledger.jobs, **ledger.schedules}
+    assert tables == ledger.states
 
 
 @settings(LAW, max_examples=300)
@@ -464,5 +466,5 @@ def test_a_timeline_remembers_so_many_positions() -> None:
         again = JobRetryScheduled(job_id=JOBS[0], at=NOW, attempt=attempt + 1, fire_at=NOW)
         fold([encode(again, CLAIMS[0])], ledger)
 
-    job = ledger.jobs[JOBS[0]]
+    job = ledger.states[JOBS[0]]
     assert (len(job.offsets), job.attempt) == (job_fold.MAX_OFFSETS, 39)

@@ -10,7 +10,10 @@ from typing import Any
 
 import msgspec
 
+from libs.domain.job import UNDER_WAY
 from libs.store.errors import store_call
+from libs.store.projection.job_rows import JOBS
+from libs.store.projection.state_table import one_of
 
 STUCK_AFTER_MS = 120_000  # beyond its own timeout; by then the dispatcher has ended a call, or another has taken it up
 
@@ -101,14 +104,14 @@ SELECT current_setting('server_version_num')::int AS version, current_setting('s
 """
 
 # By partition: the minimum of each is the first entry of its part of the index `jobs_timer`.
-_WORK = """
+_WORK = f"""
 SELECT
     (SELECT min(first.fire_at) FROM progress p CROSS JOIN LATERAL (
-        SELECT fire_at FROM jobs j WHERE j.part = p.part AND j.status IN (0, 3) AND NOT j.held ORDER BY fire_at LIMIT 1
+        SELECT fire_at FROM jobs j WHERE j.part = p.part AND {JOBS.waits} ORDER BY fire_at LIMIT 1
     ) AS first) AS oldest_due_at,
-    (SELECT count(*)::int FROM jobs WHERE status IN (1, 2) AND NOT held AND greatest(fire_at, started_at) + timeout_ms < $1)
-        AS stuck_count
-"""
+    (SELECT count(*)::int FROM jobs
+        WHERE {one_of("status", UNDER_WAY)} AND NOT held AND greatest(fire_at, started_at) + timeout_ms < $1) AS stuck_count
+"""  # noqa: S608 - our own names
 
 _SIZES = """
 SELECT n.nspname || '.' || c.relname AS name, pg_total_relation_size(c.oid) AS bytes,

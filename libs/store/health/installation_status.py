@@ -5,6 +5,7 @@ Vital signs: what the tables say of the whole of Fliq, whoever runs it. One quer
 from typing import Any, NamedTuple
 
 from libs.store.errors import store_call
+from libs.store.projection.job_rows import JOBS
 
 
 class InstallationStatus(NamedTuple):
@@ -47,7 +48,7 @@ class StatusReader:
 
 
 # The condition on jobs is that of the index jobs_timer: one look into it per partition.
-_LOOK = """
+_LOOK = f"""
 WITH p AS MATERIALIZED (
     SELECT part, position, lease_until IS NULL OR lease_until < now() AS is_free FROM progress ORDER BY part
 ), r AS MATERIALIZED (
@@ -55,12 +56,12 @@ WITH p AS MATERIALIZED (
     FROM role_lease GROUP BY role
 )
 SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8 AS at,
-    coalesce((SELECT array_agg(part ORDER BY part) FROM p), '{}') AS parts,
-    coalesce((SELECT array_agg(position ORDER BY part) FROM p), '{}') AS positions,
+    coalesce((SELECT array_agg(part ORDER BY part) FROM p), '{{}}') AS parts,
+    coalesce((SELECT array_agg(position ORDER BY part) FROM p), '{{}}') AS positions,
     (SELECT count(*)::int4 FROM p WHERE is_free) AS unowned,
     coalesce((SELECT free FROM r WHERE role = 'dispatcher'), 0) AS dispatcher,
     coalesce((SELECT free FROM r WHERE role = 'webhooks'), 0) AS webhooks,
     (SELECT min(first.fire_at) FROM p CROSS JOIN LATERAL (
-        SELECT fire_at FROM jobs WHERE jobs.part = p.part AND status IN (0, 3) AND NOT held ORDER BY fire_at LIMIT 1
+        SELECT fire_at FROM jobs WHERE jobs.part = p.part AND {JOBS.waits} ORDER BY fire_at LIMIT 1
     ) AS first) AS oldest_due_at
-"""
+"""  # noqa: S608 - our own names

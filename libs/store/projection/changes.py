@@ -1,20 +1,20 @@
 """
 Changes: what folding some records of one partition changed, gathered until it is flushed. Pure.
 
-Of a job or schedule that changed several times only the latest state is kept, so a flush costs what changed, not what happened.
-The gathering is the second half of the fold: together with `Ledger` it says what every row must be after a position.
+If a job or schedule changed several times, only its latest state is kept: a flush costs what changed, not what happened.
+This is the second half of the fold: together with `Ledger` it says what every row must be after a position.
 """
 
 from typing import NamedTuple
 
 import msgspec
 
-from libs.domain.job import JobState
 from libs.domain.ledger import Applied
-from libs.domain.schedule import ScheduleState
-from libs.events import AttemptDue, AttemptFinished, Claim, JobScheduled, ScheduleCreated, ScheduleTicked, Spec
+from libs.domain.registry import States
+from libs.events import AttemptDue, AttemptFinished, Claim, JobScheduled, ScheduleCreated, Spec
 
 DAY_MS = 86_400_000
+_WITH_SPEC = (JobScheduled, ScheduleCreated)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,11 +41,11 @@ class PartitionChanges:
     """
     The rows of one partition that a run of records changed.
 
-    Args of note:
-        jobs, schedules: latest states by id.
-        new_jobs: ids among *jobs* that these records created.
+    Attributes:
+        states: latest states of all kinds by id.
+        new: ids among *states* that these records created.
         specs: JSON bytes by the id of the job or schedule that brought them.
-        spec_bytes: how long *specs* are together, for whoever bounds a flush: rows are small, bodies need not be.
+        spec_bytes: length of all *specs* together, by which the caller bounds a flush: rows are small, bodies need not be.
         executions: latest rows by (job id, attempt).
         new_executions: keys among *executions* whose attempt these records made due.
         usage: attempts made due, by (account, UTC day counted from 1970-01-01).
@@ -53,22 +53,20 @@ class PartitionChanges:
 
     __slots__ = (
         "executions",
-        "jobs",
+        "new",
         "new_executions",
-        "new_jobs",
         "partition",
-        "schedules",
         "spec_bytes",
         "specs",
+        "states",
         "usage",
     )
 
     def __init__(self, partition: int) -> None:
         """Start with nothing changed."""
         self.partition = partition
-        self.jobs: dict[str, JobState] = {}
-        self.new_jobs: set[str] = set()
-        self.schedules: dict[str, ScheduleState] = {}
+        self.states = States()
+        self.new: set[str] = set()
         self.specs: dict[str, bytes] = {}
         self.spec_bytes = 0
         self.executions: dict[tuple[str, int], ExecutionRow] = {}
@@ -77,24 +75,20 @@ class PartitionChanges:
 
     def add(self, applied: Applied) -> None:
         """Take in what one record did; records must come in the order of the log."""
-        job = applied.job
-        if job is not None:
-            self.jobs[job.job_id] = job
-            event = applied.event
-            if isinstance(event, JobScheduled):
-                self.new_jobs.add(job.job_id)
-                self._spec(job.job_id, event.spec)
-            elif isinstance(event, AttemptDue):
-                self._due(event)
-            elif isinstance(event, AttemptFinished):
-                self._finished(event)
-            elif isinstance(event, ScheduleTicked):
-                self.new_jobs.add(job.job_id)
-        schedule = applied.schedule
-        if schedule is not None:
-            self.schedules[schedule.schedule_id] = schedule
-            if isinstance(applied.event, ScheduleCreated):
-                self._spec(schedule.schedule_id, applied.event.spec)
+        changed = applied.changed
+        if not changed:
+            return
+        self.states.update(changed)
+        new_id = applied.new_id
+        event = applied.event
+        if new_id is not None:
+            self.new.add(new_id)
+            if isinstance(event, _WITH_SPEC):
+                self._spec(new_id, event.spec)
+        elif isinstance(event, AttemptDue):
+            self._due(event)
+        elif isinstance(event, AttemptFinished):
+            self._finished(event)
 
     def _spec(self, spec_id: str, spec: Spec) -> None:
         encoded = _encode(spec)
@@ -116,18 +110,15 @@ class PartitionChanges:
 
     def __contains__(self, any_id: object) -> bool:
         """Whether the job or schedule with this id is among what changed."""
-        return any_id in self.jobs or any_id in self.schedules
+        return any_id in self.states
 
     def __len__(self) -> int:
         """Return how many rows a flush would write."""
-        return len(self.jobs) + len(self.schedules) + len(self.specs) + len(self.executions) + len(self.usage)
+        return len(self.states) + len(self.specs) + len(self.executions) + len(self.usage)
 
     def __bool__(self) -> bool:
         """Whether anything changed."""
-        return bool(self.jobs or self.schedules)
-
-
-__all__ = ["DAY_MS", "ExecutionRow", "PartitionChanges"]
+        return bool(self.states)
 
 
 class Flush(NamedTuple):

@@ -5,59 +5,84 @@ Every argument is an array, one element per row; `unnest` turns the arrays of a 
 partition passed the fence. Only the tables that have rows take part, so a small flush is a small statement: the combinations that
 occur are few, and each is prepared once.
 
-Jobs come in three parts: those that were created and have not changed since leave out what such a job cannot have yet (most
-of a burst of new jobs, and half of the columns); those that were created and changed within the same flush; and those that were
-there before, of which only what can change is sent.
+The states of a kind come in up to three parts. A state that was created and has not changed since is sent without the columns
+that are the same in all such states (most of a burst of new jobs, and half of their columns). One that was created and changed
+within the same flush is sent whole. Of one that was there before, only the columns that can change are sent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Final
 
+import msgspec
+
 from libs.store.projection import rows
 from libs.store.projection.changes import Flush
-
-# What never changes after a job's first record.
-_FIXED: Final = frozenset(
-    {
-        "job_id",
-        "account",
-        "schedule_id",
-        "max_retries",
-        "timeout_ms",
-        "has_webhook",
-        "scheduled_at",
-        "created_at",
-        "idempotency_key",
-        "replay_of",
-    }
-)
-_CHANGING: Final = tuple(name for name in rows.JOB_COLUMNS if name not in _FIXED)
-# What a job that was only asked for has, in the words of SQL and of Python; the rest of what can change is null.
-_FRESH_LITERALS: Final = {"status": "0", "attempt": "0", "cancel_requested": "false", "held": "false"}
-_FRESH_VALUES: Final = {"status": 0, "attempt": 0, "cancel_requested": False, "held": False}
-_NOT_SENT_WHEN_FRESH: Final = tuple(name for name in _CHANGING if name not in ("fire_at", "offsets"))
-_FRESH: Final = tuple(name for name in rows.JOB_COLUMNS if name not in _NOT_SENT_WHEN_FRESH)
-_fresh_fields: Final = itemgetter(*(rows.JOB_COLUMNS.index(name) for name in _NOT_SENT_WHEN_FRESH))
-_FRESH_FIELDS: Final = tuple(_FRESH_VALUES.get(name) for name in _NOT_SENT_WHEN_FRESH)
+from libs.store.projection.state_table import StateTable
+from libs.store.projection.state_tables import STATE_TABLES, TABLE_OF_STATE
 
 _EXECUTION_VALUES: Final = tuple(name for name in rows.EXECUTION_COLUMNS if name not in ("job_id", "attempt"))
 _EPOCH: Final = date(1970, 1, 1)
 
 
-def _typed(names: Sequence[str], types: dict[str, str]) -> tuple[tuple[str, str], ...]:
+def _typed(names: Iterable[str], types: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return (("part", "int4"), *((name, types[name]) for name in names))
 
 
-def _assign(names: Sequence[str], source: str) -> str:
+def _assign(names: Iterable[str], source: str) -> str:
     return ", ".join(f"{name} = {source}.{name}" for name in names)
 
 
+def _literal(value: int) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(int(value))
+
+
+class _StateParts:
+    """The parts of one table of states, and which of them a row belongs to."""
+
+    def __init__(self, table: StateTable) -> None:
+        self.newborn, self.created, self.changed = (f"{how}_{table.name}" for how in ("newborn", "created", "changed"))
+        self._born_fields = itemgetter(*map(table.columns.index, table.newborn)) if table.newborn else None
+        self._born_values = tuple(table.newborn.values())
+        changing = [name for name in table.columns if name not in table.fixed]
+        upsert = f"ON CONFLICT ({table.key}) DO UPDATE SET {_assign(changing, 'excluded')}"
+        self.columns = {
+            self.created: _typed(table.columns, table.types),
+            self.changed: _typed((table.key, *changing), table.types),
+        }
+        self.writes = {
+            self.created: f"INSERT INTO {table.name} ({{names}}) SELECT {{names}} {{rows}} {upsert}",
+            self.changed: f"UPDATE {table.name} t SET {_assign(changing, 'u')} {{rows}} AND t.{table.key} = u.{table.key}",  # noqa: S608
+        }
+        if table.newborn:
+            # What is null in all of them is left out of the statement, too: null is the columns' default.
+            literals = {name: _literal(value) for name, value in table.newborn.items() if value is not None}
+            sent = [name for name in table.columns if name not in table.newborn]
+            self.columns[self.newborn] = _typed(sent, table.types)
+            self.writes[self.newborn] = (
+                f"INSERT INTO {table.name} ({{names}}, {', '.join(literals)})"
+                f" SELECT {{names}}, {', '.join(literals.values())} {{rows}} {upsert}"
+            )
+
+    def part_of(self, row: Sequence[Any], is_new: bool) -> str:
+        """Return the part in which *row*, a state as a tuple, is sent."""
+        if not is_new:
+            return self.changed
+        return (
+            self.newborn
+            if self._born_fields is not None and self._born_fields(row) == self._born_values
+            else self.created
+        )
+
+
+_STATE_PARTS: Final = {table.kind.state: _StateParts(table) for table in STATE_TABLES}
+
 # Part -> its columns, and what is done with them: {names} are the columns, {rows} the rows that passed the fence.
 _COLUMNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    **{part: columns for each in _STATE_PARTS.values() for part, columns in each.columns.items()},
     "fence": (
         ("part", "int4"),
         ("nonce", "text"),
@@ -66,31 +91,23 @@ _COLUMNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("claim_epoch", "int8"),
         ("claim_nonce", "text"),
     ),
-    "fresh_jobs": _typed(_FRESH, rows.JOB_TYPES),
-    "created_jobs": _typed(rows.JOB_COLUMNS, rows.JOB_TYPES),
-    "changed_jobs": _typed(("job_id", *_CHANGING), rows.JOB_TYPES),
     "new_specs": (("part", "int4"), ("spec_id", "uuid"), ("spec", "bytea")),
     "new_executions": _typed(rows.EXECUTION_COLUMNS, rows.EXECUTION_TYPES),
     "ended_executions": _typed(rows.EXECUTION_COLUMNS, rows.EXECUTION_TYPES),
-    "all_schedules": _typed(rows.SCHEDULE_COLUMNS, rows.SCHEDULE_TYPES),
     "counted": (("part", "int4"), ("account", "text"), ("day", "date"), ("executions", "int8")),
 }
-_UPSERT_JOB: Final = f"ON CONFLICT (job_id) DO UPDATE SET {_assign(_CHANGING, 'excluded')}"
 _WRITES: Final[dict[str, str]] = {
-    "fresh_jobs": f"INSERT INTO jobs ({{names}}, {', '.join(_FRESH_LITERALS)})"
-    f" SELECT {{names}}, {', '.join(_FRESH_LITERALS.values())} {{rows}} {_UPSERT_JOB}",
-    "created_jobs": f"INSERT INTO jobs ({{names}}) SELECT {{names}} {{rows}} {_UPSERT_JOB}",
-    "changed_jobs": f"UPDATE jobs j SET {_assign(_CHANGING, 'u')} {{rows}} AND j.job_id = u.job_id",  # noqa: S608
+    **{part: write for each in _STATE_PARTS.values() for part, write in each.writes.items()},
     "new_specs": "INSERT INTO specs ({names}) SELECT {names} {rows} ON CONFLICT (spec_id) DO NOTHING",
     "new_executions": "INSERT INTO executions ({names}) SELECT {names} {rows}"
     f" ON CONFLICT (job_id, attempt) DO UPDATE SET {_assign(_EXECUTION_VALUES, 'excluded')}",
     "ended_executions": f"UPDATE executions e SET {_assign(_EXECUTION_VALUES, 'u')} {{rows}}"  # noqa: S608
     " AND e.job_id = u.job_id AND e.attempt = u.attempt",
-    "all_schedules": "INSERT INTO schedules ({names}) SELECT {names} {rows}"
-    f" ON CONFLICT (schedule_id) DO UPDATE SET {_assign(rows.SCHEDULE_COLUMNS[1:], 'excluded')}",
     "counted": "INSERT INTO usage_daily AS d ({names}) SELECT {names} {rows}"
     " ON CONFLICT (account, day, part) DO UPDATE SET executions = d.executions + excluded.executions",
 }
+
+
 _FENCE: Final = """
 WITH flush AS MATERIALIZED (
     SELECT * FROM {unnest}
@@ -127,7 +144,7 @@ def _unnest(part: str, first: int) -> str:
 
 def prepare(flushes: Sequence[Flush]) -> tuple[str, list[Any]]:
     """Return the statement for *flushes*, which are in the order of partitions, and its arguments."""
-    gathered = {**_jobs(flushes), **_specs(flushes), **_executions(flushes), **_schedules(flushes), **_usage(flushes)}
+    gathered = {**_states(flushes), **_specs(flushes), **_executions(flushes), **_usage(flushes)}
     parts = tuple(part for part, columns in gathered.items() if columns[0])
     return statement(parts), [*_fence(flushes), *chain.from_iterable(gathered[part] for part in parts)]
 
@@ -143,30 +160,32 @@ def _fence(flushes: Sequence[Flush]) -> list[Any]:
     ]
 
 
-def _columns(part: str, partitions: list[int], found: Sequence[Sequence[Any]], names: Sequence[str]) -> list[Any]:
-    """Return the columns of *part* for rows *found*, tuples of *names*."""
+def _columns(part: str, partitions: list[int], found: Sequence[Sequence[Any]], types: Mapping[str, str]) -> list[Any]:
+    """Return the columns of *part* for rows *found*, tuples of the names in *types*."""
     if not found:
         return [partitions]
-    return [partitions, *rows.columns_of(found, names, (name for name, _ in _COLUMNS[part][1:]))]
+    return [partitions, *rows.columns_of(found, types, (name for name, _ in _COLUMNS[part][1:]))]
 
 
-def _jobs(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
-    found: dict[str, tuple[list[int], list[Sequence[Any]]]] = {
-        part: ([], []) for part in ("fresh_jobs", "created_jobs", "changed_jobs")
-    }
+def _states(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
+    found: dict[str, tuple[list[int], list[Sequence[Any]], StateTable]] = {}
     for flush in flushes:
-        new = flush.changes.new_jobs
-        for row in rows.job_rows(flush.changes.jobs.values()):
-            if row[0] not in new:
-                part = "changed_jobs"
-            elif _fresh_fields(row) == _FRESH_FIELDS:
-                part = "fresh_jobs"
-            else:
-                part = "created_jobs"
-            partitions, of_part = found[part]
-            partitions.append(flush.partition)
-            of_part.append(row)
-    return {part: _columns(part, *of_part, rows.JOB_COLUMNS) for part, of_part in found.items()}
+        partition, new = flush.partition, flush.changes.new
+        for state_id, state in flush.changes.states.items():
+            row = msgspec.structs.astuple(state)
+            part = _STATE_PARTS[type(state)].part_of(row, state_id in new)
+            gathered = found.get(part)
+            if gathered is None:
+                gathered = found[part] = ([], [], TABLE_OF_STATE[type(state)])
+            gathered[0].append(partition)
+            gathered[1].append(row)
+    # In the order of the registry, so that the same parts are always the same statement.
+    return {
+        part: _columns(part, partitions, of_part, table.types)
+        for part in _COLUMNS
+        if part in found
+        for partitions, of_part, table in [found[part]]
+    }
 
 
 def _specs(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
@@ -189,13 +208,7 @@ def _executions(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
             partitions, of_part = found["new_executions" if key in new else "ended_executions"]
             partitions.append(flush.partition)
             of_part.append(row)
-    return {part: _columns(part, *of_part, rows.EXECUTION_COLUMNS) for part, of_part in found.items()}
-
-
-def _schedules(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
-    partitions = [flush.partition for flush in flushes for _ in flush.changes.schedules]
-    found = rows.schedule_rows(chain.from_iterable(flush.changes.schedules.values() for flush in flushes))
-    return {"all_schedules": _columns("all_schedules", partitions, found, rows.SCHEDULE_COLUMNS)}
+    return {part: _columns(part, *of_part, rows.EXECUTION_TYPES) for part, of_part in found.items()}
 
 
 def _usage(flushes: Sequence[Flush]) -> dict[str, list[Any]]:

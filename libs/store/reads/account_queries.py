@@ -8,16 +8,21 @@ above the first page and neither shift nor repeat what comes below.
 from collections.abc import Collection
 from datetime import date
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from libs.domain.job import JobState, JobStatus
-from libs.domain.schedule import ScheduleState
+from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import Spec
 from libs.store.errors import answer_call
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
+from libs.store.projection.job_rows import JOBS, job_of
+from libs.store.projection.schedule_rows import SCHEDULES, schedule_of
+
+_JOB: Final = f"SELECT {JOBS.listed}, spec FROM jobs LEFT JOIN specs ON spec_id = coalesce(schedule_id, job_id)"  # noqa: S608
+_SCHEDULE: Final = f"SELECT {SCHEDULES.listed}, spec FROM schedules LEFT JOIN specs ON spec_id = schedule_id"  # noqa: S608
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
@@ -47,7 +52,7 @@ class AccountQueries:
     async def get_job(self, account: str, job_id: str) -> JobRow | None:
         """Return a job of *account*; another account's is not there."""
         row = await self._pool.fetchrow(
-            f"{rows.SELECT_JOB_WITH_SPEC} WHERE j.job_id = $1 AND j.account = $2", rows.uuid_of(job_id), account
+            f"{_JOB} WHERE jobs.job_id = $1 AND jobs.account = $2", rows.uuid_of(job_id), account
         )
         return None if row is None else _job_row(row)
 
@@ -98,7 +103,7 @@ class AccountQueries:
     async def get_schedule(self, account: str, schedule_id: str) -> ScheduleRow | None:
         """Return a schedule of *account*, also a deleted one; another account's is not there."""
         row = await self._pool.fetchrow(
-            f"{rows.SELECT_SCHEDULE_WITH_SPEC} WHERE s.schedule_id = $1 AND s.account = $2",
+            f"{_SCHEDULE} WHERE schedules.schedule_id = $1 AND schedules.account = $2",
             rows.uuid_of(schedule_id),
             account,
         )
@@ -108,8 +113,8 @@ class AccountQueries:
     async def list_schedules(self, account: str, *, limit: int, before: str | None = None) -> list[ScheduleRow]:
         """Return up to *limit* schedules that are not deleted, with ids below *before*, newest first."""
         found = await self._pool.fetch(
-            f"{rows.SELECT_SCHEDULE_WITH_SPEC} WHERE s.account = $1 AND s.status <> 2 AND s.schedule_id < $2"
-            " ORDER BY s.schedule_id DESC LIMIT $3",
+            f"{_SCHEDULE} WHERE account = $1 AND status <> {ScheduleStatus.DELETED:d} AND schedule_id < $2"
+            " ORDER BY schedule_id DESC LIMIT $3",
             account,
             rows.MAX_ID if before is None else rows.uuid_of(before),
             limit,
@@ -129,7 +134,7 @@ class AccountQueries:
 def _list_of(status_count: int, *, of_schedule: bool = False) -> str:
     """Return the list over *status_count* statuses: one short index scan for each, merged, then their specs."""
     only = f" AND schedule_id = ${4 + status_count}" if of_schedule else ""
-    names = ", ".join(rows.JOB_COLUMNS)
+    names = ", ".join(JOBS.columns)
     scans = " UNION ALL ".join(
         f"(SELECT {names} FROM jobs WHERE account = $1{only} AND status = ${4 + index}::int2"  # noqa: S608
         " AND job_id < $2 ORDER BY job_id DESC LIMIT $3)"
@@ -142,8 +147,8 @@ def _list_of(status_count: int, *, of_schedule: bool = False) -> str:
 
 
 def _job_row(row: Any) -> JobRow:
-    return JobRow(rows.job_of(row), _decode_spec(row["spec"]))
+    return JobRow(job_of(row), _decode_spec(row["spec"]))
 
 
 def _schedule_row(row: Any) -> ScheduleRow:
-    return ScheduleRow(rows.schedule_of(row), _decode_spec(row["spec"]))
+    return ScheduleRow(schedule_of(row), _decode_spec(row["spec"]))

@@ -10,13 +10,17 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from libs.domain.job import JobState
-from libs.domain.schedule import ScheduleState
+from libs.domain.job import JobState, JobStatus
+from libs.domain.registry import State, States, id_of
+from libs.domain.state_kind import StateKind
 from libs.events import AttemptDue, Claim, Spec
-from libs.events.ids import execution_id, from_int
+from libs.events.ids import execution_id, from_int, to_int
 from libs.store.errors import store_call, translated
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
+from libs.store.projection.job_rows import JOBS
+from libs.store.projection.state_table import StateTable, one_of
+from libs.store.projection.state_tables import FOLD_TABLES, STATE_TABLES, TABLE_OF_ID, TABLE_OF_STATE
 
 # Rows made into states in one go: about 2 ms, so that a large load does not hold up what is due meanwhile.
 CHUNK: Final = 500
@@ -24,7 +28,9 @@ VERIFY_TIMEOUT_S: Final = 600.0  # reading whole tables takes its time
 
 # First in a transaction that keeps its snapshot. A rebuild (side_tables.py) puts other tables in the place of these; a snapshot
 # from before, which waited for it, would not see their newest rows. This statement waits without a snapshot.
-HOLD: Final = "LOCK TABLE progress, jobs, specs, executions, schedules, usage_daily IN ACCESS SHARE MODE"
+HOLD: Final = f"LOCK TABLE progress, {', '.join(FOLD_TABLES)} IN ACCESS SHARE MODE"
+
+_RUNNING: Final = one_of("status", {JobStatus.RUNNING})
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
@@ -42,8 +48,7 @@ class AllRows(NamedTuple):
 
     position: int
     claim: Claim | None
-    jobs: dict[str, JobState]
-    schedules: dict[str, ScheduleState]
+    states: States
     specs: dict[str, bytes]
     executions: dict[tuple[str, int], ExecutionRow]
     usage: dict[tuple[str, int], int]
@@ -62,80 +67,56 @@ class Tables:
         return await _progress(self._pool, partition)
 
     @store_call
-    async def load(self, partition: int, ids: Iterable[str]) -> tuple[list[JobState], list[ScheduleState]]:
-        """Return the states of those of *ids*, jobs and schedules mixed, that exist in *partition*."""
-        job_ids: list[str] = []
-        schedule_ids: list[str] = []
+    async def load(self, partition: int, ids: Iterable[str]) -> list[State]:
+        """Return the states of those of *ids*, of any kind, that exist in *partition*."""
+        wanted: dict[StateTable, list[str]] = {table: [] for table in STATE_TABLES}
         for any_id in ids:
-            (job_ids if any_id.startswith("job_") else schedule_ids).append(any_id)
-        jobs, schedules = [], []
-        if job_ids:
-            found = await self._pool.fetch(
-                f"{rows.SELECT_JOB} WHERE job_id = ANY ($1::uuid[]) AND part = $2", rows.uuids_of(job_ids), partition
-            )
-            jobs = await _jobs(found)
-        if schedule_ids:
-            found = await self._pool.fetch(
-                f"{rows.SELECT_SCHEDULE} WHERE schedule_id = ANY ($1::uuid[]) AND part = $2",
-                rows.uuids_of(schedule_ids),
-                partition,
-            )
-            schedules = [rows.schedule_of(row) for row in found]
-        return jobs, schedules
+            wanted[TABLE_OF_ID[any_id.partition("_")[0]]].append(any_id)
+        states: list[State] = []
+        for table, of_table in wanted.items():
+            if of_table:
+                query = f"{table.select} WHERE {table.key} = ANY ($1::uuid[]) AND part = $2"
+                states += await _states(table, await self._pool.fetch(query, rows.uuids_of(of_table), partition))
+        return states
 
     @store_call
-    async def load_open(self, partition: int) -> list[JobState]:
-        """Return the jobs that are running or finishing, and those whose cancel is to be answered."""
-        found = await self._pool.fetch(
-            f"{rows.SELECT_JOB} WHERE part = $1 AND (status IN (1, 2) OR cancel_requested)", partition
-        )
-        return await _jobs(found)
+    async def load_open(self, partition: int) -> list[State]:
+        """Return what an owner must know although no timer rings for it: jobs under way, and cancels to be answered."""
+        states: list[State] = []
+        for table in STATE_TABLES:
+            if table.is_open is not None:
+                found = await self._pool.fetch(f"{table.select} WHERE part = $1 AND {table.is_open}", partition)
+                states += await _states(table, found)
+        return states
 
     @store_call
     async def load_due(
-        self, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
-    ) -> list[JobState]:
+        self, kind: StateKind, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
+    ) -> list[State]:
         """
-        Return up to *limit* waiting jobs that are not held with *since* <= `fire_at` < *before*, earliest first.
+        Return up to *limit* states that wait for a timer with *since* <= timer < *before*, the earliest first.
 
-        Jobs of the accounts in *avoid* are left out.
+        Those that are held, and those of the accounts in *avoid*, are left out.
         """
-        found = await self._pool.fetch(
-            f"{rows.SELECT_JOB} WHERE part = $1 AND status IN (0, 3) AND NOT held AND fire_at >= $4 AND fire_at < $2"
-            " AND account <> ALL ($5::text[]) ORDER BY fire_at LIMIT $3",
-            partition,
-            before,
-            limit,
-            since,
-            list(avoid),
-        )
-        return await _jobs(found)
+        table, timer = TABLE_OF_STATE[kind.state], kind.timer
+        query = f"{table.select} WHERE part = $1 AND {table.waits} AND {timer} >= $4 AND {timer} < $2"
+        arguments: list[Any] = [partition, before, limit, since]
+        if avoid:
+            query += " AND account <> ALL ($5::text[])"
+            arguments.append(list(avoid))
+        return await _states(table, await self._pool.fetch(f"{query} ORDER BY {timer} LIMIT $3", *arguments))
 
     @store_call
-    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
+    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[State]:
         """Return up to *limit* waiting jobs of *account* that are not held with `fire_at` < *before*, earliest first."""
         found = await self._pool.fetch(
-            f"{rows.SELECT_JOB} WHERE part = $1 AND status IN (0, 3) AND NOT held AND fire_at < $2 AND account = $4"
-            " ORDER BY fire_at LIMIT $3",
+            f"{JOBS.select} WHERE part = $1 AND {JOBS.waits} AND fire_at < $2 AND account = $4 ORDER BY fire_at LIMIT $3",
             partition,
             before,
             limit,
             account,
         )
-        return await _jobs(found)
-
-    @store_call
-    async def load_schedules(self, partition: int, before: int, limit: int, *, since: int = 0) -> list[ScheduleState]:
-        """Return up to *limit* active schedules, not held, with *since* <= `next_run_at` < *before*, earliest first."""
-        found = await self._pool.fetch(
-            f"{rows.SELECT_SCHEDULE} WHERE part = $1 AND status = 0 AND NOT held AND next_run_at IS NOT NULL"
-            " AND next_run_at >= $4 AND next_run_at < $2 ORDER BY next_run_at LIMIT $3",
-            partition,
-            before,
-            limit,
-            since,
-        )
-        return [rows.schedule_of(row) for row in found]
+        return await _states(JOBS, found)
 
     @store_call
     async def running(self, partition: int) -> Snapshot:
@@ -150,8 +131,10 @@ class Tables:
         ):
             await connection.execute(HOLD)
             position, claim = await _progress(connection, partition)
-            found = await connection.fetch(f"{rows.SELECT_JOB} WHERE part = $1 AND status = 1 AND NOT held", partition)
-        return Snapshot(position, claim, [due_of(job) for job in await _jobs(found)])
+            found = await connection.fetch(f"{JOBS.select} WHERE part = $1 AND {_RUNNING} AND NOT held", partition)
+        return Snapshot(
+            position, claim, [due_of(job) for job in await _states(JOBS, found) if isinstance(job, JobState)]
+        )
 
     @store_call
     async def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
@@ -179,36 +162,33 @@ class Tables:
                 return found
 
             position, claim = await _progress(connection, partition)
-            jobs = await everything(f"{rows.SELECT_JOB} WHERE part = $1")
-            schedules = await everything(f"{rows.SELECT_SCHEDULE} WHERE part = $1")
+            state_rows = {table: await everything(f"{table.select} WHERE part = $1") for table in STATE_TABLES}
             specs = await everything("SELECT spec_id, spec FROM specs WHERE part = $1")
             executions = await everything("SELECT * FROM executions WHERE part = $1")
             usage = await everything(
                 "SELECT account, day - DATE '1970-01-01' AS day, executions FROM usage_daily WHERE part = $1"
             )
-        schedule_states = [rows.schedule_of(row) for row in schedules]
-        schedule_numbers = {row["schedule_id"].int for row in schedules}
+        states = States()
+        for table, found in state_rows.items():
+            states.update((id_of(state), state) for state in await _states(table, found))
+        id_by_number = {to_int(any_id): any_id for any_id in states}
         execution_rows = [rows.execution_of(row) for row in executions]
         return AllRows(
             position,
             claim,
-            {state.job_id: state for state in await _jobs(jobs)},
-            {state.schedule_id: state for state in schedule_states},
-            {
-                from_int("sched" if row["spec_id"].int in schedule_numbers else "job", row["spec_id"].int): row["spec"]
-                for row in specs
-            },
+            states,
+            {id_by_number.get(row["spec_id"].int) or from_int("job", row["spec_id"].int): row["spec"] for row in specs},
             {(row.job_id, row.attempt): row for row in execution_rows},
             {(row["account"], row["day"]): row["executions"] for row in usage},
         )
 
 
-async def _jobs(found: Sequence[Any]) -> list[JobState]:
-    """Return the states in *found*, giving way to other tasks in between."""
-    states = [rows.job_of(row) for row in found[:CHUNK]]
+async def _states(table: StateTable, found: Sequence[Any]) -> list[State]:
+    """Return the states in *found*, letting other tasks run in between."""
+    states = [table.state_of(row) for row in found[:CHUNK]]
     for start in range(CHUNK, len(found), CHUNK):
         await asyncio.sleep(0)
-        states += [rows.job_of(row) for row in found[start : start + CHUNK]]
+        states += [table.state_of(row) for row in found[start : start + CHUNK]]
     return states
 
 

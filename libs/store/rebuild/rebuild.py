@@ -33,6 +33,7 @@ import structlog
 from libs.log.port import Log
 from libs.store.errors import StoreUnavailable, translated
 from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
+from libs.store.projection.state_tables import FOLD_TABLES
 from libs.store.reads.partition_tables import Tables
 from libs.store.rebuild import row_hash, side_rows, side_tables
 from libs.store.rebuild.difference import Differences
@@ -158,7 +159,7 @@ class Rebuild:
             has_switched = True
         return Rebuilt(
             records=self._records,
-            rows={table: sum(each.rows for (_, of), each in hashes.items() if of == table) for table in row_hash.KEYS},
+            rows={table: sum(each.rows for (_, of), each in hashes.items() if of == table) for table in FOLD_TABLES},
             differences=differences,
             has_switched=has_switched,
             paused_ms=paused_ms,
@@ -376,7 +377,7 @@ class _Last:
 
 
 def _states(replay: Replay) -> int:
-    return len(replay.ledger.jobs) + len(replay.ledger.schedules)
+    return len(replay.ledger.states)
 
 
 __all__ = ["Rebuild", "RebuildRefused", "Rebuilt", "StoreUnavailable", "TablesHeld"]

@@ -1,25 +1,24 @@
 """
-Replay: a partition folded from the log alone, with the same `Ledger` and `PartitionChanges` that fold it while Fliq runs.
+Replay: folds a partition from the log alone, with the same `Ledger` and `PartitionChanges` that fold it while Fliq runs.
 
-Whoever proves or makes again the tables uses this: there is no second way to read the log. What was folded gathers in `changes`
-until the caller takes it away; states stay in `ledger` until `forget`, and are asked for again from then on.
+Verify and rebuild use this: there is no second way to read the log. What was folded gathers in `changes` until the caller takes it
+away. States stay in `ledger` until `forget`; afterwards they are loaded again when a record names them.
 
-Cost: O(records); memory O(jobs and schedules that were not forgotten).
+Cost: O(records); memory O(states that were not forgotten).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from libs.domain.job import JobState
 from libs.domain.ledger import Ledger, names
-from libs.domain.schedule import ScheduleState
+from libs.domain.registry import State, id_of
 from libs.events import read
 from libs.log.port import Log, LogDamaged
 from libs.store.projection.changes import PartitionChanges
 
 BATCH: Final = 2_000  # records read at once
 
-Load = Callable[[int, Sequence[str]], Awaitable[tuple[list[JobState], list[ScheduleState]]]]
+Load = Callable[[int, Sequence[str]], Awaitable[list[State]]]
 
 
 class Replay:
@@ -71,11 +70,9 @@ class Replay:
 
     async def _load(self, ids: Sequence[str], load: Load) -> None:
         ledger = self.ledger
-        missing = [each for each in dict.fromkeys(ids) if each not in ledger.jobs and each not in ledger.schedules]
+        missing = [each for each in dict.fromkeys(ids) if each not in ledger.states]
         if missing:
-            jobs, schedules = await load(ledger.partition, missing)
-            ledger.jobs.update((job.job_id, job) for job in jobs)
-            ledger.schedules.update((schedule.schedule_id, schedule) for schedule in schedules)
+            ledger.states.update((id_of(state), state) for state in await load(ledger.partition, missing))
 
     def taken(self) -> None:
         """Note that what is in `changes` is in the tables now."""
@@ -83,6 +80,5 @@ class Replay:
 
     def forget(self) -> None:
         """Let go of all states; what is in `changes` must have been taken, so that `load` can find it."""
-        self.ledger.jobs.clear()
-        self.ledger.schedules.clear()
+        self.ledger.states.clear()
         self._forgot = True

@@ -10,18 +10,11 @@ from typing import Any, Final, NamedTuple
 
 from libs.events.ids import from_int
 from libs.store.projection import rows
+from libs.store.projection.state_tables import FOLD_TABLES, STATE_TABLES
 from libs.store.rebuild.difference import HIDDEN, SHOWN, Differences
 
 ROWS: Final = 5_000  # fetched at once
 TIMEOUT_S: Final = 3_600.0  # hashing a table of hundreds of millions of rows
-
-KEYS: Final[dict[str, tuple[str, ...]]] = {
-    "jobs": ("job_id",),
-    "specs": ("spec_id",),
-    "executions": ("job_id", "attempt"),
-    "schedules": ("schedule_id",),
-    "usage_daily": ("account", "day"),
-}
 
 
 class TableHash(NamedTuple):
@@ -37,7 +30,7 @@ Hashes = dict[tuple[int, str], TableHash]
 async def hashes(connection: Any, schema: str) -> Hashes:
     """Return the hash of each table and partition of *schema* that has rows, by partition and table."""
     found: Hashes = {}
-    for table in KEYS:
+    for table in FOLD_TABLES:
         query = (
             "SELECT part, count(*) AS rows, sum(hashtextextended(t::text, 0)::numeric)::text AS hash"  # noqa: S608
             f" FROM {schema}.{table} t GROUP BY part"
@@ -82,21 +75,21 @@ async def _walk(found: Differences, old: Any, new: Any, schemas: tuple[str, str]
 
 async def _keys(connection: Any, schema: str, part: int, table: str) -> AsyncIterator[tuple[tuple[Any, ...], int]]:
     """Yield key and hash of each row, in the order of keys as Python compares them."""
-    keys = ", ".join(f'{key} COLLATE "C"' if key == "account" else key for key in KEYS[table])
+    keys = ", ".join(f'{key} COLLATE "C"' if key == "account" else key for key in FOLD_TABLES[table])
     query = (
-        f"SELECT {', '.join(KEYS[table])}, hashtextextended(t::text, 0) AS hash"  # noqa: S608
+        f"SELECT {', '.join(FOLD_TABLES[table])}, hashtextextended(t::text, 0) AS hash"  # noqa: S608
         f" FROM {schema}.{table} t WHERE part = $1 ORDER BY {keys}"
     )
     cursor = await connection.cursor(query, part, timeout=TIMEOUT_S)
     while batch := await cursor.fetch(ROWS, timeout=TIMEOUT_S):
         for row in batch:
-            yield tuple(row[key] for key in KEYS[table]), row["hash"]
+            yield tuple(row[key] for key in FOLD_TABLES[table]), row["hash"]
 
 
 async def _columns(
     old: Any, new: Any, schemas: tuple[str, str], table: str, key: tuple[Any, ...]
 ) -> dict[str, tuple[Any, Any]]:
-    condition = " AND ".join(f"{name} = ${number}" for number, name in enumerate(KEYS[table], 1))
+    condition = " AND ".join(f"{name} = ${number}" for number, name in enumerate(FOLD_TABLES[table], 1))
     mine, other = [
         dict(await side.fetchrow(f"SELECT * FROM {schema}.{table} WHERE {condition}", *key))  # noqa: S608
         for side, schema in zip((old, new), schemas, strict=True)
@@ -109,13 +102,13 @@ async def _columns(
 
 
 def _name(table: str, key: tuple[Any, ...]) -> str:
-    if table == "schedules":
-        return rows.schedule_id_of(key[0])
     if table == "specs":
         return from_int("job", key[0].int).removeprefix("job_")  # of a job or of a schedule: the row does not say
+    if table == "executions":
+        return f"{rows.job_id_of(key[0])} {key[1]}"
     if table == "usage_daily":
         return f"{key[0]} {key[1]}"
-    return " ".join([rows.job_id_of(key[0]), *map(str, key[1:])])
+    return from_int(next(each.kind.id_kind for each in STATE_TABLES if each.name == table), key[0].int)
 
 
 def _shown(value: Any) -> Any:

@@ -1,50 +1,42 @@
 """
-Side rows: what a replay folded, into the side tables: new rows by COPY, the others by one statement for each table.
+Side rows: writes what a replay folded into the side tables: new rows by COPY, the others by one statement for each table.
 
-Most of what happens to a job happens within one batch of records, so most rows are copied once and never touched again. A job that
-lived longer is updated by its key. The connection's schema is the side tables' own.
+Most of what happens to a job happens within one batch of records, so most rows are copied once and never touched again. A row that
+a later batch changes is updated by its key. The connection's schema is the side tables' own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from itertools import repeat
 from typing import Any, Final
 
+from msgspec.structs import astuple
+
+from libs.domain.registry import State
 from libs.store.projection import rows
 from libs.store.projection.changes import PartitionChanges
+from libs.store.projection.state_tables import FOLD_TABLES, STATE_TABLES
 
 _EPOCH: Final = date(1970, 1, 1)
-_JOBS: Final = ("part", *rows.JOB_COLUMNS)
 _EXECUTIONS: Final = ("part", *rows.EXECUTION_COLUMNS)
-_SCHEDULES: Final = ("part", *rows.SCHEDULE_COLUMNS)
 _SPECS: Final = ("part", "spec_id", "spec")
 _USAGE: Final = ("part", "account", "day", "executions")
 
 
-def _update(table: str, columns: Sequence[str], keys: Sequence[str]) -> str:
-    changed = ", ".join(f"{name} = u.{name}" for name in columns if name not in (*keys, "part"))
+def _update(table: str, columns: Sequence[str]) -> str:
+    keys = FOLD_TABLES[table]
+    changed = ", ".join(f"{name} = u.{name}" for name in columns if name not in keys)
     return f"UPDATE {table} t SET {changed} FROM new_{table} u WHERE " + " AND ".join(  # noqa: S608 - our own names
         f"t.{key} = u.{key}" for key in keys
     )
 
 
-def _upsert(table: str, columns: Sequence[str], conflict: str) -> str:
-    names = ", ".join(columns)
-    return f"INSERT INTO {table} AS t ({names}) SELECT {names} FROM new_{table} ON CONFLICT {conflict}"  # noqa: S608
-
-
 # Table -> what moves its rows from the temporary table over.
 _MERGES: Final[dict[str, str]] = {
-    "jobs": _update("jobs", _JOBS, ("job_id",)),
-    "executions": _update("executions", _EXECUTIONS, ("job_id", "attempt")),
-    "schedules": _upsert(
-        "schedules",
-        _SCHEDULES,
-        "(schedule_id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in rows.SCHEDULE_COLUMNS[1:]),
-    ),
-    "usage_daily": _upsert(
-        "usage_daily", _USAGE, "(account, day, part) DO UPDATE SET executions = t.executions + excluded.executions"
-    ),
+    **{table.name: _update(table.name, table.columns) for table in STATE_TABLES},
+    "executions": _update("executions", rows.EXECUTION_COLUMNS),
+    "usage_daily": f"INSERT INTO usage_daily AS t ({', '.join(_USAGE)}) SELECT {', '.join(_USAGE)} FROM new_usage_daily"  # noqa: S608
+    " ON CONFLICT (account, day, part) DO UPDATE SET executions = t.executions + excluded.executions",
 }
 
 
@@ -57,19 +49,19 @@ async def prepare(connection: Any) -> None:
 async def write(connection: Any, changes: PartitionChanges) -> None:
     """Write *changes*, all or nothing."""
     part = changes.partition
-    new_jobs, new_executions = changes.new_jobs, changes.new_executions
     async with connection.transaction():
         await _copy(connection, "specs", _SPECS, _spec_rows(changes))
-        created = [job for job in changes.jobs.values() if job.job_id in new_jobs]
-        changed = [job for job in changes.jobs.values() if job.job_id not in new_jobs]
-        await _copy(connection, "jobs", _JOBS, _records(part, rows.job_rows(created), rows.JOB_COLUMNS))
-        await _merge(connection, "jobs", _JOBS, _records(part, rows.job_rows(changed), rows.JOB_COLUMNS))
-        made = [row for key, row in changes.executions.items() if key in new_executions]
-        ended = [row for key, row in changes.executions.items() if key not in new_executions]
-        await _copy(connection, "executions", _EXECUTIONS, _records(part, made, rows.EXECUTION_COLUMNS))
-        await _merge(connection, "executions", _EXECUTIONS, _records(part, ended, rows.EXECUTION_COLUMNS))
-        schedules = rows.schedule_rows(changes.schedules.values())
-        await _merge(connection, "schedules", _SCHEDULES, _records(part, schedules, rows.SCHEDULE_COLUMNS))
+        for table in STATE_TABLES:
+            columns = ("part", *table.columns)
+            states: dict[str, State] = changes.states.of(table.kind.state)
+            new = [astuple(state) for state_id, state in states.items() if state_id in changes.new]
+            old = [astuple(state) for state_id, state in states.items() if state_id not in changes.new]
+            await _copy(connection, table.name, columns, _records(part, new, table.types))
+            await _merge(connection, table.name, columns, _records(part, old, table.types))
+        made = [row for key, row in changes.executions.items() if key in changes.new_executions]
+        ended = [row for key, row in changes.executions.items() if key not in changes.new_executions]
+        await _copy(connection, "executions", _EXECUTIONS, _records(part, made, rows.EXECUTION_TYPES))
+        await _merge(connection, "executions", _EXECUTIONS, _records(part, ended, rows.EXECUTION_TYPES))
         usage = [
             (part, account, _EPOCH + timedelta(days=day), count) for (account, day), count in changes.usage.items()
         ]
@@ -80,11 +72,9 @@ def _spec_rows(changes: PartitionChanges) -> list[tuple[Any, ...]]:
     return list(zip(repeat(changes.partition), rows.uuids_of(changes.specs), changes.specs.values(), strict=False))
 
 
-def _records(part: int, found: Sequence[Sequence[Any]], names: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Return *found*, tuples of *names*, as records of a COPY with the partition in front."""
-    if not found:
-        return []
-    return list(zip(repeat(part), *rows.columns_of(found, names, names), strict=False))
+def _records(part: int, found: Sequence[Sequence[Any]], types: Mapping[str, str]) -> list[tuple[Any, ...]]:
+    """Return *found*, tuples of the names in *types*, as records of a COPY with the partition in front."""
+    return list(zip(repeat(part), *rows.columns_of(found, types, types), strict=False)) if found else []
 
 
 async def _copy(connection: Any, table: str, columns: Sequence[str], records: Sequence[tuple[Any, ...]]) -> None:

@@ -27,9 +27,10 @@ from typing import Any, Final
 import asyncpg
 
 from libs.store.pool import SCHEMA
+from libs.store.projection.state_tables import FOLD_TABLES
 
 SIDE: Final = "fliq_rebuild"
-TABLES: Final = ("jobs", "specs", "executions", "schedules", "usage_daily")
+TABLES: Final = tuple(FOLD_TABLES)
 LOCK_MS: Final = 200  # for which others may have to wait behind us, each time we try
 VACUUM_MS: Final = 5_000  # autovacuum leaves after a second
 

@@ -16,11 +16,14 @@ from typing import Any, Final
 
 import msgspec
 
+from libs.domain.registry import id_of
 from libs.events import Claim
 from libs.events.ids import from_int
 from libs.log import Log
 from libs.store.errors import translated
 from libs.store.projection import rows
+from libs.store.projection.state_table import StateTable
+from libs.store.projection.state_tables import FOLD_TABLES, STATE_TABLES
 from libs.store.reads.partition_tables import HOLD
 from libs.store.rebuild.difference import Differences, columns_apart
 from libs.store.rebuild.replay import Replay
@@ -29,9 +32,6 @@ GROUP_RECORDS: Final = 400_000  # about 150 MB of states
 ROWS: Final = 2_000  # fetched at once
 TRIES: Final = 3  # when the tables go back under our hands
 TIMEOUT_S: Final = 600.0  # of one fetch: the first one of a table may have to pass over all the others' rows
-
-_SELECT_JOB: Final = f"SELECT part, {', '.join(rows.JOB_COLUMNS)} FROM jobs"  # noqa: S608 - our own names
-_SELECT_SCHEDULE: Final = f"SELECT part, {', '.join(rows.SCHEDULE_COLUMNS)} FROM schedules"  # noqa: S608
 
 OnProgress = Callable[[int, int], None]
 
@@ -83,7 +83,7 @@ class _Verification:
         self._pool = pool
         self._on_progress = on_progress
         self._found = Differences()
-        self._rows = {"jobs": 0, "schedules": 0, "specs": 0, "executions": 0, "usage_daily": 0}
+        self._rows = dict.fromkeys(FOLD_TABLES, 0)
         self._records = 0
         self._expected = 0
 
@@ -175,24 +175,21 @@ class _Comparison:
         self._counts = counts
 
     async def run(self) -> None:
-        await self._jobs()
-        await self._schedules()
+        for table in STATE_TABLES:
+            await self._states(table)
         await self._specs()
         await self._executions()
         await self._usage()
 
-    async def _jobs(self) -> None:
-        expected = {part: replay.ledger.jobs for part, replay in self._replays.items()}
-        async for row in self._each("jobs", _SELECT_JOB):
-            self._strike(row["part"], "jobs", expected, rows.job_of(row[1:]), "job_id", rows.JOB_COLUMNS)
-        self._left("jobs", expected)
-
-    async def _schedules(self) -> None:
-        expected = {part: replay.ledger.schedules for part, replay in self._replays.items()}
-        async for row in self._each("schedules", _SELECT_SCHEDULE):
-            state = rows.schedule_of(row)
-            self._strike(row["part"], "schedules", expected, state, "schedule_id", rows.SCHEDULE_COLUMNS)
-        self._left("schedules", expected)
+    async def _states(self, table: StateTable) -> None:
+        expected = {part: replay.ledger.states for part, replay in self._replays.items()}
+        query = f"SELECT part, {table.listed} FROM {table.name}"  # noqa: S608 - our own names
+        async for row in self._each(table.name, query):
+            stored = table.state_of(row[1:])
+            state_id = id_of(stored)
+            by_log = expected[row["part"]].pop(state_id, None)
+            self._judge(row["part"], table.name, (state_id,), stored, by_log, table.columns)
+        self._left(table.name, {part: states.of(table.kind.state) for part, states in expected.items()})
 
     async def _specs(self) -> None:
         expected = {part: replay.digests for part, replay in self._replays.items()}
@@ -235,12 +232,6 @@ class _Comparison:
             self._counts[table] += len(found)
             for row in found:
                 yield row
-
-    def _strike(
-        self, part: int, table: str, expected: dict[int, dict[str, Any]], stored: Any, key: str, names: tuple[str, ...]
-    ) -> None:
-        own = getattr(stored, key)
-        self._judge(part, table, (own,), stored, expected[part].pop(own, None), names)
 
     def _judge(
         self, part: int, table: str, key: tuple[Any, ...], stored: Any, by_log: Any, names: tuple[str, ...]

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
-from libs.domain.job import MAX_OFFSETS
+from libs.domain.job import MAX_OFFSETS, JobState
 from libs.events.ids import partition_of
 from libs.log import Log
 from libs.log.port import LogUnavailable, Record
@@ -163,11 +163,11 @@ async def _remembered(settings: Settings, job: str) -> Sequence[int]:
             dsn = await stack.enter_async_context(database(settings))
             await check_schema(settings, dsn)
             pool = await stack.enter_async_context(tables(settings, dsn, size=1))
-            jobs, _ = await Tables(pool).load(partition_of(job), [job])
+            states = await Tables(pool).load(partition_of(job), [job])
     except (StartError, StoreUnavailable) as error:
         progress(f"the tables do not say where the job's records are, so its partition is read: {error}")
         return ()
-    return jobs[0].offsets if jobs else ()
+    return next((state.offsets for state in states if isinstance(state, JobState)), ())
 
 
 async def _scanned(

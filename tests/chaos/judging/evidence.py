@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import aiohttp
 
+from libs.domain.job import JobState
 from libs.events.ids import execution_id
 from libs.log import Log
 from libs.store.reads.partition_tables import AllRows, Tables
@@ -46,7 +47,7 @@ def jobs_of(rows: AllRows, records: Sequence[tuple[str, int]]) -> list[JobRead]:
     """Return the account's jobs of a partition as the tables have them."""
     outcomes = {
         job.job_id: [records[position][1] for position in job.offsets if records[position][0] == "attempt.finished"]
-        for job in rows.jobs.values()
+        for job in rows.states.of(JobState).values()
     }
     executions: dict[str, list[Execution]] = {}
     for (job_id, attempt), row in sorted(rows.executions.items()):
@@ -70,7 +71,7 @@ def jobs_of(rows: AllRows, records: Sequence[tuple[str, int]]) -> list[JobRead]:
             timeline=tuple(records[position][0] for position in job.offsets),
             schedule_id=job.schedule_id,
         )
-        for job in rows.jobs.values()
+        for job in rows.states.of(JobState).values()
         if job.account == ACCOUNT
     ]
 

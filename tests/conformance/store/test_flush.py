@@ -5,6 +5,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from libs.domain.registry import id_of
 from libs.events import (
     AttemptDue,
     AttemptFinished,
@@ -69,8 +70,7 @@ async def test_a_job_goes_through_its_life_flush_by_flush(harness: Harness) -> N
     )
     for position, event in enumerate((first, due(first), finished(first), end)):
         await harness.write(0, event)
-        jobs, _ = await harness.tables.load(0, [first.job_id])
-        assert jobs == [harness.ledgers[0].jobs[first.job_id]]
+        assert await harness.tables.load(0, [first.job_id]) == [harness.ledgers[0].states[first.job_id]]
         assert await harness.tables.progress(0) == (position, Claim(1, "claimclaim"))
     rows = await harness.tables.all_rows(0)
     assert rows.executions == {(first.job_id, 1): ExecutionRow(first.job_id, 1, NOW + 1001, True, 200, None, 143)}
@@ -83,7 +83,7 @@ async def test_a_life_within_one_flush_is_one_row(harness: Harness) -> None:
     first = scheduled(1)
     await harness.write(1, first, due(first), finished(first))
     rows = await harness.tables.all_rows(1)
-    assert list(rows.jobs.values()) == [harness.ledgers[1].jobs[first.job_id]]
+    assert list(rows.states.values()) == [harness.ledgers[1].states[first.job_id]]
     assert rows.executions[first.job_id, 1].ok is True
 
 
@@ -111,13 +111,10 @@ async def test_schedules_and_their_jobs(harness: Harness) -> None:
     await harness.write(2, created)
     await harness.write(2, tick)
     rows = await harness.tables.all_rows(2)
-    assert rows.schedules == harness.ledgers[2].schedules
-    assert rows.jobs == harness.ledgers[2].jobs
+    assert rows.states == harness.ledgers[2].states
     assert set(rows.specs) == {schedule_id}
-    assert await harness.tables.load(2, [schedule_id, tick.job_id]) == (
-        list(harness.ledgers[2].jobs.values()),
-        list(harness.ledgers[2].schedules.values()),
-    )
+    loaded = await harness.tables.load(2, [schedule_id, tick.job_id])
+    assert {id_of(state): state for state in loaded} == harness.ledgers[2].states
 
 
 async def test_usage_adds_up_over_flushes(harness: Harness) -> None:
@@ -138,8 +135,8 @@ async def test_a_lost_fence_writes_nothing_and_stops_nobody_else(harness: Harnes
         await harness.pool.execute("UPDATE progress SET position = 7 WHERE part = 0")
     assert await harness.projector.flush(flushes) == {0}
     lost, kept = await harness.tables.all_rows(0), await harness.tables.all_rows(1)
-    assert (lost.jobs, lost.specs, lost.position) == ({}, {}, 7 if spoil == "position" else -1)
-    assert (set(kept.jobs), kept.position) == ({job_id(1)}, 0)
+    assert (lost.states, lost.specs, lost.position) == ({}, {}, 7 if spoil == "position" else -1)
+    assert (set(kept.states), kept.position) == ({job_id(1)}, 0)
     assert (harness.watch.known(0), harness.watch.known(1)) == (7 if spoil == "position" else -1, 0)
 
 
@@ -164,7 +161,7 @@ async def test_a_killed_backend_does_not_lose_or_double_a_flush(harness: Harness
     job = scheduled(0, 2)
     await harness.write(0, job, due(job))
     rows = await harness.tables.all_rows(0)
-    assert (len(rows.jobs), list(rows.usage.values())) == (2, [1])
+    assert (len(rows.states), list(rows.usage.values())) == (2, [1])
 
 
 async def test_nothing_to_change_still_moves_the_position(harness: Harness) -> None:

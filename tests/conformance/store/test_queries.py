@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from libs.domain.job import JobState, JobStatus
+from libs.domain.registry import id_of
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import Spec
 from libs.events.ids import new_job_id, new_schedule_id
@@ -49,13 +50,11 @@ async def fill(
 ) -> AccountQueries:
     """Write rows of any partition under the fence of partition 0."""
     changes = PartitionChanges(0)
-    changes.jobs = {each.job_id: each for each in states if isinstance(each, JobState)}
-    changes.new_jobs = set(changes.jobs)
-    changes.schedules = {each.schedule_id: each for each in states if isinstance(each, ScheduleState)}
-    owners = [*changes.jobs.values(), *changes.schedules.values()]
+    changes.states.update((id_of(each), each) for each in states)
+    changes.new = set(changes.states)
     changes.specs = {
-        each.job_id if isinstance(each, JobState) else each.schedule_id: msgspec.json.encode(SPEC)
-        for each in owners
+        id_of(each): msgspec.json.encode(SPEC)
+        for each in states
         if isinstance(each, ScheduleState) or each.schedule_id is None
     }
     changes.executions = {(row.job_id, row.attempt): row for row in executions}

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.domain.job import JobState
+from libs.domain.registry import id_of
 from libs.domain.schedule import ScheduleState
 from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
 from tests.conformance.store.conftest import NONCE, Harness
@@ -35,9 +36,8 @@ async def test_every_field_of_every_row_comes_back(
 ) -> None:
     """Any state, drawn freely, is read back equal: inserted whole, and again after an update of what can change."""
     changes = PartitionChanges(0)
-    changes.jobs = _by_id(jobs, "job_id")
-    changes.new_jobs = set(changes.jobs)
-    changes.schedules = _by_id(schedules, "schedule_id")
+    changes.states.update((id_of(each), each) for each in [*jobs, *schedules])
+    changes.new = set(changes.states)
     changes.executions = {(row.job_id, row.attempt): row for row in executions}
     changes.new_executions = set(changes.executions)
     changes.usage = usage
@@ -45,8 +45,7 @@ async def test_every_field_of_every_row_comes_back(
     await harness.pool.execute("UPDATE progress SET position = -1 WHERE part = 0")
     assert await harness.projector.flush([Flush(0, NONCE, -1, 0, None, changes)]) == set()
     rows = await harness.tables.all_rows(0)
-    assert rows.jobs == changes.jobs
-    assert rows.schedules == changes.schedules
+    assert rows.states == changes.states
     assert rows.executions == changes.executions
     assert rows.usage == usage
 
@@ -79,8 +78,9 @@ async def test_what_changes_is_updated(
     ]
     ended = outcome._replace(job_id=execution.job_id, attempt=execution.attempt)
     first, second = PartitionChanges(0), PartitionChanges(0)
-    first.jobs, second.jobs = _by_id(before, "job_id"), _by_id(moved, "job_id")
-    first.new_jobs = set(first.jobs)
+    first.states.update((each.job_id, each) for each in before)
+    second.states.update((each.job_id, each) for each in moved)
+    first.new = set(first.states)
     first.executions = {(execution.job_id, execution.attempt): execution}
     first.new_executions = set(first.executions)
     second.executions = {(execution.job_id, execution.attempt): ended}
@@ -89,5 +89,5 @@ async def test_what_changes_is_updated(
     assert await harness.projector.flush([Flush(0, NONCE, -1, 0, None, first)]) == set()
     assert await harness.projector.flush([Flush(0, NONCE, 0, 1, None, second)]) == set()
     rows = await harness.tables.all_rows(0)
-    assert rows.jobs == second.jobs
+    assert rows.states == second.states
     assert rows.executions == second.executions

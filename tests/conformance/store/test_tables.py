@@ -2,7 +2,10 @@
 
 import msgspec
 
+from libs.domain import job
+from libs.domain import schedule as schedules
 from libs.domain.job import JobState, JobStatus
+from libs.domain.registry import id_of
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import AttemptDue, Claim
 from libs.events.ids import execution_id, new_job_id, new_schedule_id
@@ -28,9 +31,8 @@ def state(number: int, status: JobStatus = JobStatus.SCHEDULED, **fields: object
 
 async def fill(harness: Harness, *states: JobState | ScheduleState) -> None:
     changes = PartitionChanges(0)
-    changes.jobs = {each.job_id: each for each in states if isinstance(each, JobState)}
-    changes.new_jobs = set(changes.jobs)
-    changes.schedules = {each.schedule_id: each for each in states if isinstance(each, ScheduleState)}
+    changes.states.update((id_of(each), each) for each in states)
+    changes.new = set(changes.states)
     assert await harness.projector.flush([Flush(0, NONCE, -1, 9, Claim(3, "claimclaim"), changes)]) == set()
 
 
@@ -44,21 +46,21 @@ async def test_due_jobs_come_in_the_order_of_their_instants_up_to_the_limit(harn
         state(62, JobStatus.RUNNING, fire_at=NOW - 3),
         state(63, JobStatus.CANCELLED, fire_at=NOW - 4),
     )
-    due = await harness.tables.load_due(0, NOW + 50, 10)
+    due = await harness.tables.load_due(job.KIND, 0, NOW + 50, 10)
     assert [job.fire_at for job in due] == sorted([NOW - 1, *(NOW + (n * 37) % 100 for n in range(50))])[:10]
     assert due[0].status is JobStatus.RETRYING
-    everything = await harness.tables.load_due(0, NOW + 50, 1000)
+    everything = await harness.tables.load_due(job.KIND, 0, NOW + 50, 1000)
     assert {job.fire_at < NOW + 50 for job in everything} == {True}
-    assert await harness.tables.load_due(1, NOW + 50, 10) == []
-    later = await harness.tables.load_due(0, NOW + 50, 1000, since=NOW + 20)
+    assert await harness.tables.load_due(job.KIND, 1, NOW + 50, 10) == []
+    later = await harness.tables.load_due(job.KIND, 0, NOW + 50, 1000, since=NOW + 20)
     assert later == [job for job in everything if job.fire_at >= NOW + 20]
 
 
 async def test_one_accounts_jobs_can_be_left_out_or_taken_alone(harness: Harness) -> None:
     """What is loaded without an account and what is loaded of it make up the whole; the bounds are the same."""
     await fill(harness, *[state(n, fire_at=NOW + n, account="hog" if n % 3 else "other") for n in range(30)])
-    everything = await harness.tables.load_due(0, NOW + 20, 1000)
-    others = await harness.tables.load_due(0, NOW + 20, 1000, avoid=["hog", "nobody"])
+    everything = await harness.tables.load_due(job.KIND, 0, NOW + 20, 1000)
+    others = await harness.tables.load_due(job.KIND, 0, NOW + 20, 1000, avoid=["hog", "nobody"])
     hogs = await harness.tables.load_backlog(0, "hog", NOW + 20, 1000)
     assert others == [job for job in everything if job.account == "other"]
     assert hogs == [job for job in everything if job.account == "hog"]
@@ -69,7 +71,7 @@ async def test_one_accounts_jobs_can_be_left_out_or_taken_alone(harness: Harness
 async def test_a_large_load_lets_others_run_in_between(harness: Harness) -> None:
     """States are made in chunks; all of them come, in order."""
     await fill(harness, *[state(n, fire_at=NOW + n) for n in range(2 * CHUNK + 1)])
-    due = await harness.tables.load_due(0, NOW * 2, 10_000)
+    due = await harness.tables.load_due(job.KIND, 0, NOW * 2, 10_000)
     assert [job.fire_at - NOW for job in due] == list(range(2 * CHUNK + 1))
 
 
@@ -132,17 +134,17 @@ async def test_schedules_that_tick_before_an_instant(harness: Harness) -> None:
         schedule(6, next_run_at=None),
         schedule(90),
     )
-    assert await harness.tables.load_schedules(0, NOW + 90, 10) == wanted
-    assert await harness.tables.load_schedules(0, NOW + 90, 2) == wanted[:2]
-    assert await harness.tables.load_schedules(0, NOW + 90, 10, since=NOW + 4) == wanted[1:]
+    assert await harness.tables.load_due(schedules.KIND, 0, NOW + 90, 10) == wanted
+    assert await harness.tables.load_due(schedules.KIND, 0, NOW + 90, 2) == wanted[:2]
+    assert await harness.tables.load_due(schedules.KIND, 0, NOW + 90, 10, since=NOW + 4) == wanted[1:]
 
 
 async def test_what_does_not_exist_is_left_out(harness: Harness) -> None:
     """Loading unknown ids gives nothing, and so do ids of another partition."""
     job = state(1)
     await fill(harness, job)
-    assert await harness.tables.load(0, [job.job_id, new_schedule_id(NOW, 0, bytes(8))]) == ([job], [])
-    assert await harness.tables.load(1, [job.job_id]) == ([], [])
-    assert await harness.tables.load(0, []) == ([], [])
+    assert await harness.tables.load(0, [job.job_id, new_schedule_id(NOW, 0, bytes(8))]) == [job]
+    assert await harness.tables.load(1, [job.job_id]) == []
+    assert await harness.tables.load(0, []) == []
     assert await harness.tables.specs([job.job_id]) == {}
     assert await harness.tables.progress(77) == (-1, None)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from libs.domain.obligations import TICK_LEAD_MS
+from libs.domain.schedule import TICK_LEAD_MS
 from libs.events import ScheduleCreated, Spec, encode
 from libs.events.ids import new_schedule_id, partition_of
 from services.api.http.auth import CACHE_TTL_S

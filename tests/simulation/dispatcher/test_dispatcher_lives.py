@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from libs.domain.job import JobState
 from libs.events import encode
 from libs.log.memory import Fate
 from libs.runtime.clock import ManualClock
@@ -102,7 +103,7 @@ async def test_what_was_under_way_when_the_lease_was_lost_ends_and_is_recorded()
         assert here.egress.execution_ids == [due.execution_id] * 2  # the other could not know
         assert [event.execution_id for event in await here.finished()] == [due.execution_id] * 2
         ledger = await here.tables.fold(0)
-        assert [job.attempt for job in ledger.jobs.values()] == [1]
+        assert [job.attempt for job in ledger.states.of(JobState).values()] == [1]
         await other.stop()
 
 

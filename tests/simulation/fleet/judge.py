@@ -13,6 +13,7 @@ from typing import Final
 
 from libs.domain.job import JobState
 from libs.domain.ledger import Ledger
+from libs.domain.schedule import ScheduleState
 from libs.events import read
 from libs.events.ids import execution_id
 from libs.store.projection.changes import PartitionChanges
@@ -253,8 +254,8 @@ def _tables(harness: Harness) -> Iterator[str]:
             yield f"tables: partition {partition} stands at {database.progress(partition)}, the log at {ledger.position}"
         stored, folded = database.rows(partition), changes
         for table, ours, theirs in (
-            ("jobs", stored.jobs, folded.jobs),
-            ("schedules", stored.schedules, folded.schedules),
+            ("jobs", stored.jobs, folded.states.of(JobState)),
+            ("schedules", stored.schedules, folded.states.of(ScheduleState)),
             ("specs", stored.specs, folded.specs),
             ("executions", stored.executions, folded.executions),
             ("usage", stored.usage, folded.usage),

@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.domain import obligations
+from libs.domain import job, schedule
 from libs.domain.job import JobState, JobStatus
 from libs.domain.reader_fold import ReaderFold
+from libs.domain.registry import State
 from libs.events import Envelope, Event
 from libs.log.fact_appender import FactAppender
 from libs.log.port import AppendFailed, LogError
@@ -174,7 +175,7 @@ def horizon_skips_a_row() -> AbstractContextManager[None]:
     """The last row of a load is left out."""
     load = FencedTables.load_due
 
-    async def skip(self: FencedTables, *args: Any, **options: Any) -> list[JobState]:
+    async def skip(self: FencedTables, *args: Any, **options: Any) -> list[State]:
         return (await load(self, *args, **options))[:-1]
 
     return patched((FencedTables, "load_due", skip))
@@ -199,18 +200,18 @@ def reservation_forgotten() -> AbstractContextManager[None]:
 
 def retries_a_success() -> AbstractContextManager[None]:
     """An attempt that succeeded is followed by another while there are any left."""
-    after = obligations._after_attempt
+    after = job._after_attempt
 
-    def again(job: JobState, now: int, jitter: float, retry_base_s: float) -> Event:
-        failed = msgspec.structs.replace(job, last_ok=False) if job.attempt <= job.max_retries else job
+    def again(state: JobState, now: int, jitter: float, retry_base_s: float) -> Event:
+        failed = msgspec.structs.replace(state, last_ok=False) if state.attempt <= state.max_retries else state
         return after(failed, now, jitter, retry_base_s)
 
-    return patched((obligations, "_after_attempt", again))
+    return patched((job, "_after_attempt", again))
 
 
 def retries_at_once() -> AbstractContextManager[None]:
     """A retry does not wait."""
-    return patched((obligations, "next_attempt_at", lambda now, *_, **__: now))
+    return patched((job, "next_attempt_at", lambda now, *_, **__: now))
 
 
 def owner_lives_on() -> AbstractContextManager[None]:
@@ -313,13 +314,13 @@ def reads_do_not_wait() -> AbstractContextManager[None]:
 
 def tick_skipped() -> AbstractContextManager[None]:
     """A schedule's next run is the one after the next."""
-    after = obligations.next_after
+    after = schedule.next_after
 
     def skip(cron: Any, at: int) -> int | None:
         following = after(cron, at)
         return None if following is None else after(cron, following)
 
-    return patched((obligations, "next_after", skip))
+    return patched((schedule, "next_after", skip))
 
 
 def flush_left_behind() -> AbstractContextManager[None]:

@@ -17,7 +17,8 @@ import msgspec
 from libs.domain.admission import admits_claim, admits_decision
 from libs.domain.job import JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict, names
-from libs.domain.obligations import TICK_LEAD_MS, State
+from libs.domain.registry import State
+from libs.domain.schedule import TICK_LEAD_MS
 from libs.events import (
     AttemptDue,
     AttemptFinished,
@@ -212,10 +213,7 @@ class Owner:
     @property
     def unsaved(self) -> set[str]:
         """The ids whose states are newer than the tables."""
-        unsaved = {*self.changes.jobs, *self.changes.schedules}
-        if self.flushing is not None:
-            unsaved |= {*self.flushing.changes.jobs, *self.flushing.changes.schedules}
-        return unsaved
+        return {*self.changes.states, *(self.flushing.changes.states if self.flushing is not None else ())}
 
     def refill(self) -> None:
         """Move the horizon on, and load what came into sight: what is owed between the old one and the new one."""

@@ -23,10 +23,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from libs.domain.job import JobStatus
+from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Verdict
-from libs.domain.obligations import TICK_LEAD_MS, owed_at
-from libs.domain.schedule import ScheduleStatus
+from libs.domain.obligations import owed_at
+from libs.domain.schedule import TICK_LEAD_MS, ScheduleState, ScheduleStatus
 from libs.events import AttemptDue, JobCancelRequested, ScheduleResumed, ScheduleTicked
 from libs.store.projection.changes import PartitionChanges
 from tests.simulation.model.actors import Owner
@@ -53,7 +53,7 @@ def _dues(part: Partition) -> list[str]:
         if isinstance(stored.item, AttemptDue) and stored.applied.verdict in (Verdict.APPLIED, Verdict.ILLEGAL)
     ]
     found = [f"I1 {due} was admitted {count} times" for due, count in Counter(admitted).items() if count > 1]
-    for job in part.oracle.jobs.values():
+    for job in part.oracle.states.of(JobState).values():
         attempts = [attempt for job_id, attempt in admitted if job_id == job.job_id]
         if attempts != list(range(1, job.attempt + 1)):
             found.append(f"I1 {job.job_id} made the attempts {attempts}, and says {job.attempt}")
@@ -64,7 +64,7 @@ def _dues(part: Partition) -> list[str]:
 
 def _ends(part: Partition, known: Known) -> list[str]:
     found = []
-    for job in part.oracle.jobs.values():
+    for job in part.oracle.states.of(JobState).values():
         if job.held:
             if job.job_id not in known.poisoned:
                 found.append(f"I3 {job.job_id} is held, and no record of it was unreadable")
@@ -72,12 +72,12 @@ def _ends(part: Partition, known: Known) -> list[str]:
             found.append(f"I3 {job.job_id} is stuck: {job}")
         elif (job.status == JobStatus.COMPLETED) != bool(job.last_ok):
             found.append(f"I3 {job.job_id} ended as {job.status.name} with last_ok {job.last_ok}")
-    for schedule in part.oracle.schedules.values():
+    for schedule in part.oracle.states.of(ScheduleState).values():
         if schedule.held and schedule.schedule_id not in known.poisoned:
             found.append(f"I3 {schedule.schedule_id} is held, and no record of it was unreadable")
     for stored in part.records:
         if isinstance(stored.item, JobCancelRequested) and stored.applied.verdict is Verdict.APPLIED:
-            job = part.oracle.jobs[stored.item.job_id]
+            job = part.oracle.states[stored.item.job_id]
             if not (job.held or job.status == JobStatus.CANCELLED or job.attempt):
                 found.append(f"I13 the cancel of {job.job_id} was dropped")
     return found
@@ -90,7 +90,7 @@ def _tables(part: Partition) -> list[str]:
     found = []
     if tables.claim != oracle.claim:
         found.append(f"I4 the tables hold the claim {tables.claim}, the fold {oracle.claim}")
-    if tables.jobs != oracle.jobs or tables.schedules != oracle.schedules:
+    if tables.jobs != oracle.states.of(JobState) or tables.schedules != oracle.states.of(ScheduleState):
         found.append("I4 the tables differ from the full fold")
     full = PartitionChanges(part.number)
     for stored in part.records:
@@ -106,7 +106,7 @@ def _calls(harness: Harness) -> list[str]:
     found = []
     due = {key: at for part in harness.partitions for key, at in part.due.items()}
     calls = Counter((call.job_id, call.attempt) for call in harness.calls)
-    held = {job.job_id for part in harness.partitions for job in part.oracle.jobs.values() if job.held}
+    held = {job.job_id for part in harness.partitions for job in part.oracle.states.of(JobState).values() if job.held}
     found += [f"I5 {key} was due and never called" for key in due if key not in calls and key[0] not in held]
     if harness.dispatcher_count == len(harness.partitions):
         found += [f"I5 {key} was called {count} times" for key, count in calls.items() if count > 1]
@@ -123,8 +123,8 @@ def _calls(harness: Harness) -> list[str]:
 
 def _promises(harness: Harness, known: Known) -> list[str]:
     found = []
-    jobs = {job_id: job for part in harness.partitions for job_id, job in part.oracle.jobs.items()}
-    schedules = {schedule_id for part in harness.partitions for schedule_id in part.oracle.schedules}
+    jobs = {job_id: job for part in harness.partitions for job_id, job in part.oracle.states.of(JobState).items()}
+    schedules = {schedule_id for part in harness.partitions for schedule_id in part.oracle.states.of(ScheduleState)}
     for job_id in known.cancelled:
         if jobs[job_id].attempt:
             found.append(f"I2 {job_id}: 204, and it fired")
@@ -158,10 +158,10 @@ def _ticks(part: Partition) -> list[str]:
     is_resumed: set[str] = set()
     jobs: Counter[tuple[str, int]] = Counter()
     for stored in part.records:
-        state = stored.applied.schedule
+        item = stored.item
+        state = next((each for each in stored.applied.changed.values() if isinstance(each, ScheduleState)), None)
         if state is None:
             continue
-        item = stored.item
         schedule_id = state.schedule_id
         if isinstance(item, ScheduleResumed):
             is_resumed.add(schedule_id)
@@ -179,8 +179,7 @@ def _ticks(part: Partition) -> list[str]:
             if item.at < item.tick_at - TICK_LEAD_MS:
                 found.append(f"I8 {schedule_id} ticked too early: {item}")
             is_resumed.discard(schedule_id)
-            job = stored.applied.job
-            if job is not None:
+            if item.job_id in stored.applied.changed:
                 jobs[schedule_id, item.tick_at] += 1
         if state.next_run_at is not None:
             next_run[schedule_id] = state.next_run_at
@@ -193,7 +192,7 @@ def _memory(owner: Owner) -> list[str]:
     found = []
     if decider.overlay_count:
         found.append(f"I14 {decider.overlay_count} decisions were never read back")
-    states = {**decider.ledger.jobs, **decider.ledger.schedules}
+    states = decider.ledger.states
     for owner_id, state in states.items():
         at = owed_at(state, lead_ms=owner.harness.settings.lead_ms)
         is_near = at is not None and at < decider.horizon_at
@@ -207,9 +206,9 @@ def is_quiet(harness: Harness, owners: list[Owner]) -> bool:
     for part, owner in zip(harness.partitions, owners, strict=True):
         if part.queues or part.tables.position != part.end - 1 or owner.dead:
             return False
-        if any(not (job.is_terminal or job.held) for job in part.oracle.jobs.values()):
+        if any(not (job.is_terminal or job.held) for job in part.oracle.states.of(JobState).values()):
             return False
-        for schedule in part.oracle.schedules.values():
+        for schedule in part.oracle.states.of(ScheduleState).values():
             is_live = schedule.status == ScheduleStatus.ACTIVE and not schedule.held
             if (
                 is_live

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict
-from libs.domain.obligations import State
+from libs.domain.registry import State
 from libs.domain.schedule import ScheduleState
 from libs.events import AttemptDue, AttemptFinished, Claim, Envelope, Event, Unknown, Unreadable
 from libs.events.codec import read
@@ -113,8 +113,8 @@ class Tables:
 
     def write(self, changes: PartitionChanges) -> None:
         """Upsert the rows of *changes*, and count its usage."""
-        self.jobs.update(changes.jobs)
-        self.schedules.update(changes.schedules)
+        self.jobs.update(changes.states.of(JobState))
+        self.schedules.update(changes.states.of(ScheduleState))
         for spec_id, spec in changes.specs.items():
             self.specs.setdefault(spec_id, spec)
         self.executions.update(changes.executions)
@@ -230,10 +230,8 @@ class Partition:
         applied = self.oracle.apply(position, item, envelope.claim)
         stored = Stored(position, envelope, item, applied)
         self.records.append(stored)
-        if applied.job is not None:
-            self.history.setdefault(applied.job.job_id, []).append((position, applied.job))
-        if applied.schedule is not None:
-            self.history.setdefault(applied.schedule.schedule_id, []).append((position, applied.schedule))
+        for state_id, state in applied.changed.items():
+            self.history.setdefault(state_id, []).append((position, state))
         if applied.verdict is Verdict.ILLEGAL:
             self.illegal.append(stored)
         if isinstance(item, AttemptFinished):

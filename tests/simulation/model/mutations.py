@@ -15,7 +15,7 @@ import msgspec
 from libs.domain import job as job_fold
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict
-from libs.domain.obligations import State
+from libs.domain.registry import State
 from libs.events import (
     Claim,
     Envelope,
@@ -165,7 +165,7 @@ class DeciderAheadOfLog(Decider):
     def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event:
         decision = super()._commit(owner_id, state, now, jitter)
         if isinstance(state, JobState):
-            self.ledger.jobs[owner_id] = job_fold.evolve(state, decision, self.ledger.position)
+            self.ledger.states[owner_id] = job_fold.evolve(state, decision, self.ledger.position)
         self._overlay.discard(owner_id)
         return decision
 
@@ -249,7 +249,7 @@ class ApiWithoutReservation(Api):
 class LastWins(Ledger):
     def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
         if isinstance(item, JobScheduled):
-            self.jobs.pop(item.job_id, None)
+            self.states.pop(item.job_id, None)
         return super().apply(position, item, stamp)
 
 
@@ -262,12 +262,12 @@ class OwnerLastWins(Owner):
 
 class TicksInPlace(Ledger):
     def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
-        before = self.schedules.get(item.schedule_id) if isinstance(item, ScheduleTicked) else None
+        before = self.states.get(item.schedule_id) if isinstance(item, ScheduleTicked) else None
         applied = super().apply(position, item, stamp)
-        if before is not None and applied.schedule is not None:
-            stuck = msgspec.structs.replace(applied.schedule, next_run_at=before.next_run_at)
-            self.schedules[stuck.schedule_id] = stuck
-            return msgspec.structs.replace(applied, schedule=stuck)
+        if before is not None and before.schedule_id in applied.changed:
+            stuck = msgspec.structs.replace(applied.changed[before.schedule_id], next_run_at=before.next_run_at)
+            self.states[before.schedule_id] = stuck
+            return msgspec.structs.replace(applied, changed={**applied.changed, before.schedule_id: stuck})
         return applied
 
 
@@ -282,7 +282,7 @@ class CountsOvertakenTicks(Ledger):
     def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
         applied = super().apply(position, item, stamp)
         if isinstance(item, ScheduleTicked) and applied.verdict is Verdict.REPEATED:
-            schedule = self.schedules.get(item.schedule_id)
+            schedule = self.states.get(item.schedule_id)
             if schedule is not None and schedule.is_active:
                 return Applied(Verdict.ILLEGAL, item)
         return applied

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from libs.domain.job import JobStatus
+from libs.domain.job import JobState, JobStatus
 from tests.simulation.model.actors import Dispatcher, Owner
 from tests.simulation.model.checker import check, is_quiet
 from tests.simulation.model.clients import Api, Gremlin
@@ -205,7 +205,7 @@ class Run:
         now = self.harness.now
         instants = [now + 5_000]
         for part in self.harness.partitions:
-            for job in part.oracle.jobs.values():
+            for job in part.oracle.states.of(JobState).values():
                 if not job.held and job.status in (JobStatus.SCHEDULED, JobStatus.RETRYING, JobStatus.RUNNING):
                     instants.append(job.fire_at)
         self.harness.now = max(now + 20, min(instants))

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from libs.domain.job import JobStatus
+from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Ledger
+from libs.domain.schedule import ScheduleState
 from libs.events import (
     AttemptDue,
     AttemptFinished,
@@ -141,8 +142,8 @@ class Harness:
         for record in await self.log.read(0, 0, max_records=100_000):
             ledger.apply(record.position, read(0, record.envelope), record.envelope.claim)
         assert self.store.positions[0] == (ledger.position, ledger.claim)
-        assert self.store.jobs == ledger.jobs
-        assert self.store.schedules == ledger.schedules
+        assert self.store.jobs == ledger.states.of(JobState)
+        assert self.store.schedules == ledger.states.of(ScheduleState)
         assert self.metrics.illegal._value.get() == 0
 
 

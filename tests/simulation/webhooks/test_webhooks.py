@@ -60,7 +60,7 @@ async def test_a_failed_webhook_is_recorded_and_not_tried_again() -> None:
 
         assert here.posted == [job.job_id]
         assert [(event.ok, event.error) for event in await here.told()] == [(False, "timeout")]
-        assert (await here.tables.fold(0)).jobs[job.job_id].status.name == "COMPLETED"
+        assert (await here.tables.fold(0)).states[job.job_id].status.name == "COMPLETED"
 
 
 async def test_decisions_that_are_not_admitted_are_not_told() -> None:

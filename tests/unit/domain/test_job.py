@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from libs.domain.job import MAX_OFFSETS, create, evolve, spawn
+from libs.domain.schedule import ScheduleState
 from libs.events import AttemptDue, AttemptFinished, JobRetryScheduled, JobScheduled, ScheduleTicked, Spec
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
 
@@ -19,7 +20,10 @@ ASKED = JobScheduled(
 def test_the_spec_is_the_schedules_where_there_is_one() -> None:
     """A schedule's jobs share the schedule's; any other job has its own."""
     tick = ScheduleTicked(schedule_id=SCHEDULE, at=NOW, tick_at=NOW, job_id=tick_job_id(SCHEDULE, NOW))
-    ticked = spawn(tick, 7, account="acme", max_retries=0, timeout_ms=1_000, has_webhook=False)
+    schedule = ScheduleState(
+        schedule_id=SCHEDULE, account="acme", cron="* * * * *", created_at=NOW, next_run_at=NOW, changed_at=1
+    )
+    ticked = spawn(tick, 7, schedule)
 
     assert ticked.spec_id == SCHEDULE
     assert create(ASKED, 7).spec_id == JOB

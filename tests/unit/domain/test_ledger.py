@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from libs.domain.job import JobStatus
+from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Applied, GapInLog, Ledger, MustUnderstand, Verdict, names
 from libs.domain.schedule import ScheduleStatus
 from libs.events import (
@@ -153,7 +153,7 @@ def test_a_tick_overtaken_by_a_resume_is_void() -> None:
     reader.verdicts(created(), PAUSED, resumed(3))
 
     assert reader.read(ticked(1)).verdict is Verdict.REPEATED
-    assert reader.ledger.schedules[SCHEDULE].next_run_at == NOW + 3 * MINUTE
+    assert reader.ledger.states[SCHEDULE].next_run_at == NOW + 3 * MINUTE
 
 
 def test_a_tick_overtaken_by_a_resume_is_void_after_earlier_ticks() -> None:
@@ -190,7 +190,7 @@ def test_a_job_from_its_request_to_its_end() -> None:
         )
         == ["applied"] * 7
     )
-    job = reader.ledger.jobs[JOB]
+    job = reader.ledger.states[JOB]
     assert (job.status, job.attempt, job.offsets) == (JobStatus.COMPLETED, 2, (1, 2, 3, 4, 5, 6, 7))
 
 
@@ -199,7 +199,7 @@ def test_a_cancelled_job() -> None:
     reader = Reader()
 
     assert reader.verdicts(asked(), JobCancelRequested(job_id=JOB, at=NOW), cancelled()) == ["applied"] * 3
-    assert reader.ledger.jobs[JOB].status is JobStatus.CANCELLED
+    assert reader.ledger.states[JOB].status is JobStatus.CANCELLED
 
 
 def test_facts_that_say_nothing_new_are_repeated() -> None:
@@ -231,7 +231,7 @@ def test_facts_that_say_nothing_new_are_repeated() -> None:
         "repeated",
         "repeated",
     ]
-    assert other not in reader.ledger.jobs
+    assert other not in reader.ledger.states
 
 
 def test_facts_of_schedules_are_first_wins_too() -> None:
@@ -252,7 +252,7 @@ def test_facts_of_schedules_are_first_wins_too() -> None:
         "repeated",
         "repeated",
     ]
-    assert reader.ledger.schedules[SCHEDULE].status is ScheduleStatus.DELETED
+    assert reader.ledger.states[SCHEDULE].status is ScheduleStatus.DELETED
 
 
 def test_decisions_that_do_not_apply_are_illegal() -> None:
@@ -268,7 +268,7 @@ def test_decisions_that_do_not_apply_are_illegal() -> None:
     assert reader.verdicts(retried(1), retried(3), due(2), cancelled()) == ["illegal"] * 4
     reader.read(ended("failed"))
     assert reader.verdicts(due(2), retried(2), ended(), cancelled()) == ["illegal"] * 4
-    assert reader.ledger.jobs[JOB].status is JobStatus.FAILED
+    assert reader.ledger.states[JOB].status is JobStatus.FAILED
 
 
 def test_a_tick_that_does_not_move_on_is_illegal() -> None:
@@ -288,11 +288,13 @@ def test_a_tick_moves_the_schedule_and_spawns_the_job_at_once() -> None:
 
     applied = reader.read(ticked(1))
 
-    assert applied.job is not None
-    assert applied.schedule is not None
-    assert (applied.job.schedule_id, applied.job.spec_id) == (SCHEDULE, SCHEDULE)
-    assert (applied.job.fire_at, applied.job.max_retries, applied.job.has_webhook) == (NOW + MINUTE, 2, True)
-    assert (applied.schedule.last_run_at, applied.schedule.next_run_at) == (NOW + MINUTE, NOW + 2 * MINUTE)
+    job_id = ticked(1).job_id
+    assert set(applied.changed) == {SCHEDULE, job_id}
+    assert applied.new_id == job_id
+    job, schedule = applied.changed[job_id], applied.changed[SCHEDULE]
+    assert (job.schedule_id, job.spec_id) == (SCHEDULE, SCHEDULE)
+    assert (job.fire_at, job.max_retries, job.has_webhook) == (NOW + MINUTE, 2, True)
+    assert (schedule.last_run_at, schedule.next_run_at) == (NOW + MINUTE, NOW + 2 * MINUTE)
 
 
 def test_a_tick_after_a_resume_to_the_same_instant_spawns_no_second_job() -> None:
@@ -303,8 +305,8 @@ def test_a_tick_after_a_resume_to_the_same_instant_spawns_no_second_job() -> Non
     applied = reader.read(ticked(1))
 
     assert applied.verdict is Verdict.APPLIED
-    assert applied.job is None
-    assert len(reader.ledger.jobs) == 1
+    assert set(applied.changed) == {SCHEDULE}
+    assert len(reader.ledger.states.of(JobState)) == 1
 
 
 def test_a_tick_behind_a_pause_or_a_deletion_is_void() -> None:
@@ -315,7 +317,7 @@ def test_a_tick_behind_a_pause_or_a_deletion_is_void() -> None:
 
     reader.read(DELETED)
     assert reader.read(ticked(1)).verdict is Verdict.REPEATED
-    assert reader.ledger.jobs == {}
+    assert reader.ledger.states.of(JobState) == {}
 
 
 def test_a_rule_that_ends_ticks_no_more() -> None:
@@ -327,7 +329,7 @@ def test_a_rule_that_ends_ticks_no_more() -> None:
     reader.read(created())
 
     assert reader.read(last).verdict is Verdict.APPLIED
-    assert reader.ledger.schedules[SCHEDULE].next_run_at is None
+    assert reader.ledger.states[SCHEDULE].next_run_at is None
     assert reader.read(ticked(1)).verdict is Verdict.ILLEGAL
 
 
@@ -361,15 +363,13 @@ def test_poison_stops_its_own_job_or_schedule_and_nothing_else() -> None:
     first = reader.read(Unreadable("attempt.finished", JOB, "torn"))
     again = reader.read(Unreadable("attempt.finished", JOB, "torn"))
     assert (first.verdict, again.verdict) == (Verdict.POISON, Verdict.POISON)
-    assert first.job is not None
-    assert first.job.held
-    assert again.job is None
+    assert first.changed[JOB].held
+    assert not again.changed
 
     first = reader.read(Unreadable("schedule.paused", SCHEDULE, "torn"))
     again = reader.read(Unreadable("schedule.paused", SCHEDULE, "torn"))
-    assert first.schedule is not None
-    assert first.schedule.held
-    assert again.schedule is None
+    assert first.changed[SCHEDULE].held
+    assert not again.changed
 
     assert reader.read(Unreadable("job.scheduled", "", "alien")).verdict is Verdict.POISON
 
@@ -381,8 +381,8 @@ def test_what_has_ended_is_not_held() -> None:
 
     reader.verdicts(Unreadable("webhook.finished", JOB, "torn"), Unreadable("schedule.paused", SCHEDULE, "torn"))
 
-    assert not reader.ledger.jobs[JOB].held
-    assert not reader.ledger.schedules[SCHEDULE].held
+    assert not reader.ledger.states[JOB].held
+    assert not reader.ledger.states[SCHEDULE].held
 
 
 def test_unknown_records_are_skipped_or_stop_the_reader() -> None:

@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from libs.domain.job import JobState, JobStatus
-from libs.domain.obligations import AT_ONCE, MISSED_COUNT_MAX, TICK_LEAD_MS, State, decide, owed_at
-from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.obligations import decide, owed_at
+from libs.domain.registry import State
+from libs.domain.schedule import MISSED_COUNT_MAX, TICK_LEAD_MS, ScheduleState, ScheduleStatus
+from libs.domain.state_kind import AT_ONCE
 from libs.events import AttemptDue, JobCancelled, JobFinished, JobRetryScheduled, ScheduleTicked
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
 

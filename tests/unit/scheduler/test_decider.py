@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from libs.domain.ledger import GapInLog, Verdict
-from libs.domain.obligations import AT_ONCE, TICK_LEAD_MS
+from libs.domain.schedule import TICK_LEAD_MS
+from libs.domain.state_kind import AT_ONCE
 from libs.events import (
     AttemptDue,
     Claim,

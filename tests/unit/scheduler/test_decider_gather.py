@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from libs.domain.obligations import AT_ONCE
+from libs.domain.state_kind import AT_ONCE
 from tests.unit.scheduler.harness import LEAD_MS, NOW, Harness, asked, cancel, job
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from libs.domain.job import JobState
 from libs.domain.ledger import Verdict
-from libs.domain.obligations import AT_ONCE, TICK_LEAD_MS
+from libs.domain.schedule import TICK_LEAD_MS, ScheduleState
+from libs.domain.state_kind import AT_ONCE
 from libs.events import (
     AttemptDue,
     JobScheduled,
@@ -103,7 +105,7 @@ def test_what_is_found_running_takes_a_slot() -> None:
     before = Harness()
     before.read(asked(job(1), in_ms=0))
     before.run()
-    harness = Harness(concurrency=1, states=list(before.decider.ledger.jobs.values()))
+    harness = Harness(concurrency=1, states=list(before.decider.ledger.states.of(JobState).values()))
     harness.read(asked(job(2), in_ms=0))
 
     assert harness.decide() == []
@@ -182,7 +184,7 @@ def test_a_job_left_in_memory_beyond_the_horizon_fires_when_the_horizon_moves_on
     assert harness.decider.timer_count == 0
 
     harness.decider.extend(NOW + 2 * HORIZON_MS)
-    harness.decider.load([harness.decider.ledger.jobs[JOB]])  # what the tables answer is passed over: it is in memory
+    harness.decider.load([harness.decider.ledger.states[JOB]])  # what the tables answer is passed over: it is in memory
 
     assert harness.decider.next_decision_at() == NOW + HORIZON_MS + MINUTE - LEAD_MS
     assert harness.kinds(NOW + HORIZON_MS + MINUTE) == ["attempt.due"]
@@ -196,8 +198,8 @@ def test_drawing_the_horizon_in_frees_memory() -> None:
     harness.decider.shrink(NOW + 30_000)
     harness.decider.evict(())
 
-    assert set(harness.decider.ledger.jobs) == {job(1)}
-    assert harness.decider.ledger.schedules == {}
+    assert set(harness.decider.ledger.states.of(JobState)) == {job(1)}
+    assert harness.decider.ledger.states.of(ScheduleState) == {}
     assert harness.decider.timer_count == 1
 
 
@@ -205,21 +207,21 @@ def test_what_is_in_memory_wins_over_the_tables() -> None:
     """An answer of the tables that is older than what was folded meanwhile changes nothing."""
     harness = Harness()
     harness.read(asked(in_ms=0), created())
-    old = [*harness.decider.ledger.jobs.values(), *harness.decider.ledger.schedules.values()]
+    old = list(harness.decider.ledger.states.values())
     harness.run()
     harness.read(SchedulePaused(schedule_id=SCHEDULE, at=NOW))
-    now = (dict(harness.decider.ledger.jobs), dict(harness.decider.ledger.schedules))
+    now = (harness.decider.ledger.states.of(JobState), harness.decider.ledger.states.of(ScheduleState))
 
     harness.decider.load(old)
 
-    assert (harness.decider.ledger.jobs, harness.decider.ledger.schedules) == now
+    assert (harness.decider.ledger.states.of(JobState), harness.decider.ledger.states.of(ScheduleState)) == now
 
 
 def test_loaded_states_get_their_timers() -> None:
     """A new owner arms what it loads, jobs and schedules, and what is owed at once is owed at once."""
     before = Harness()
     before.read(asked(job(1), in_ms=5_000), asked(job(2)), cancel(job(2)), created())
-    states = [*before.decider.ledger.jobs.values(), *before.decider.ledger.schedules.values()]
+    states = list(before.decider.ledger.states.values())
 
     harness = Harness(states=states)
 

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from libs.domain import job
 from services.scheduler.fenced_tables import FencedTables, TablesMoved
 from tests.fakes.store import MemoryStore
 
 READS: dict[str, Callable[[FencedTables], Awaitable[object]]] = {
     "load": lambda tables: tables.load(0, []),
     "load_open": lambda tables: tables.load_open(0),
-    "load_due": lambda tables: tables.load_due(0, 1, 1),
+    "load_due": lambda tables: tables.load_due(job.KIND, 0, 1, 1),
     "load_backlog": lambda tables: tables.load_backlog(0, "a", 1, 1),
-    "load_schedules": lambda tables: tables.load_schedules(0, 1, 1),
 }
 
 

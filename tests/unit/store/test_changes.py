@@ -45,8 +45,8 @@ SCHEDULED = JobScheduled(job_id=JOB, account="acme", at=NOW, spec=SPEC, fire_at=
 def test_a_repeated_fact_changes_nothing() -> None:
     """A second `job.scheduled` of the same id leaves one row and one spec."""
     changes = gathered(SCHEDULED, msgspec.structs.replace(SCHEDULED, fire_at=7))
-    assert changes.jobs[JOB].fire_at == NOW + 75
-    assert (changes.new_jobs, changes.specs) == ({JOB}, {JOB: msgspec.json.encode(SPEC)})
+    assert changes.states[JOB].fire_at == NOW + 75
+    assert (changes.new, changes.specs) == ({JOB}, {JOB: msgspec.json.encode(SPEC)})
     assert (len(changes), bool(changes), JOB in changes, SCHEDULE in changes) == (2, True, True, False)
 
 
@@ -81,7 +81,7 @@ def test_an_outcome_alone_is_not_a_new_execution() -> None:
     )
     changes.add(ledger.apply(2, finished, None))
     assert changes.executions == {(JOB, 1): ExecutionRow(JOB, 1, 5, False, None, "x", 6)}
-    assert (changes.new_executions, changes.new_jobs, changes.usage) == (set(), set(), {})
+    assert (changes.new_executions, changes.new, changes.usage) == (set(), set(), {})
 
 
 def test_a_tick_changes_two_rows() -> None:
@@ -93,7 +93,7 @@ def test_a_tick_changes_two_rows() -> None:
     tick = ScheduleTicked(schedule_id=SCHEDULE, at=NOW, tick_at=NOW + 9, job_id=job_id, next_run_at=NOW + 60_000)
     changes = gathered(created, tick)
     assert set(changes.specs) == {SCHEDULE}
-    assert (changes.new_jobs, changes.schedules[SCHEDULE].last_run_at) == ({job_id}, NOW + 9)
+    assert (changes.new, changes.states[SCHEDULE].last_run_at) == ({SCHEDULE, job_id}, NOW + 9)
 
 
 def test_nothing_is_nothing() -> None:

@@ -1,0 +1,45 @@
+"""
+Registry: all kinds of state, and which of them each event changes.
+
+A new kind is a module of its own (as job.py), its entry in `STATE_KINDS` and its class in `State`; the other half, how its states
+stand in a table, is in libs/store/projection/state_tables.py.
+"""
+
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from libs.domain import job, schedule
+from libs.domain.job import JobState
+from libs.domain.schedule import ScheduleState
+from libs.domain.state_kind import StateKind
+from libs.events.codec import KINDS
+
+State = JobState | ScheduleState
+
+STATE_KINDS: Final[tuple[StateKind, ...]] = (job.KIND, schedule.KIND)
+
+KIND_OF_STATE: Final[Mapping[type, StateKind]] = {kind.state: kind for kind in STATE_KINDS}
+# Class of an event -> the kinds of state that it changes. The kind under whose key the record stands comes first: it decides
+# whether the event applies. The others follow only if it does.
+FOLDED_BY: Final[Mapping[type, tuple[StateKind, ...]]] = {
+    each.event: tuple(
+        sorted((kind for kind in STATE_KINDS if each.event in kind.events), key=lambda kind: kind.key != each.key)
+    )
+    for each in KINDS
+}
+
+S = TypeVar("S", bound=State)
+
+
+class States(dict[str, State]):
+    """States of all kinds by id."""
+
+    def of(self, state: type[S]) -> dict[str, S]:
+        """Return those of the one kind whose class is *state*; O(all of them)."""
+        return {any_id: each for any_id, each in self.items() if isinstance(each, state)}
+
+
+def id_of(state: State) -> str:
+    """Return the id of a state of any kind."""
+    any_id: str = getattr(state, KIND_OF_STATE[type(state)].key)
+    return any_id
