@@ -14,9 +14,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from libs.log.ends import ends_of
 from libs.log.port import Log, LogUnavailable
 from services.api.contract.errors import unavailable
-from services.api.state.log_ends import ends_of
 from services.api.state.ports import Progress
 
 WAIT_S: Final = 3.0  # bound on catching up; a healthy fold is some 10 ms behind

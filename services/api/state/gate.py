@@ -15,11 +15,11 @@ from typing import Final, Protocol
 
 import structlog
 
+from libs.log.ends import ends_of
 from libs.log.port import Log
 from libs.store.errors import StoreUnavailable
 from services.api.contract.errors import ApiError, unavailable
 from services.api.contract.instants import next_midnight, utc_day
-from services.api.state.log_ends import ends_of
 from services.api.state.ports import Progress, Queries
 
 LAG_MAX: Final = 200_000  # records in the log and not yet in the tables, over all partitions
