@@ -22,7 +22,7 @@ try:
 
     from libs.runtime.settings.settings import Settings, SettingsError, help_text
     from services import VERSION
-    from services.api.http.auth import is_well_formed
+    from services.api.contract.token_text import is_well_formed
     from services.commands import COMMANDS
     from services.commands.output import CLOSED_CODE, OutputClosed, OutputFailed, open_standard_files
     from services.process.resources import ROLES, StartError

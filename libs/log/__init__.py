@@ -8,6 +8,7 @@ Log: the one ordered, partitioned log, behind a narrow port.
     appends, recent      what adapters share: appends that wait, and the newest records with those who wait for more
     facts              outcomes appended until they are in
     measured, shown    what the metrics and the log's own tools see of it
+    ends               where all partitions end, asked at once
     trouble            what an operator should know of a log
 
 The conformance suite in tests/conformance is the port's second half: an adapter exists when it passes it.

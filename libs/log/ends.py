@@ -1,4 +1,4 @@
-"""Log ends: where partitions end, asked together, so that one which does not answer costs the others nothing but a bounded wait."""
+"""Ends: where partitions end, asked all at once, so that one which does not answer costs the others only a bounded wait."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from collections.abc import Sequence
 from libs.log.port import Log, LogError
 
 
-async def ends_of(log: Log, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
-    """Return the ends of those of *partitions* that *log* says within *timeout_s*; the others are left out."""
-    if len(partitions) == 1:
+async def ends_of(log: Log, partitions: Sequence[int], timeout_s: float) -> tuple[dict[int, int], Exception | None]:
+    """
+    Return the ends of those of *partitions* that *log* tells within *timeout_s*, and why one of the others is missing.
+
+    The reason is `TimeoutError` if any partition has not answered in time, else what an answer raised; None if all are there.
+    """
+    if len(partitions) == 1:  # the way of nearly every read of the API: no task, no set of futures
         try:
             async with asyncio.timeout(timeout_s):
-                return {partitions[0]: await log.end(partitions[0])}
-        except (LogError, TimeoutError):
-            return {}
+                return {partitions[0]: await log.end(partitions[0])}, None
+        except (LogError, TimeoutError) as error:
+            return {}, error
     asking = {partition: asyncio.ensure_future(log.end(partition)) for partition in partitions}
     try:
         await asyncio.wait(asking.values(), timeout=timeout_s)
@@ -24,11 +28,12 @@ async def ends_of(log: Log, partitions: Sequence[int], timeout_s: float) -> dict
         if late:
             await asyncio.wait(late)
     ends: dict[int, int] = {}
+    reason: Exception | None = TimeoutError("no answer in time") if late else None
     for partition, asked in asking.items():
         if asked.cancelled():
             continue
         try:
             ends[partition] = asked.result()
-        except (LogError, TimeoutError):
-            continue
-    return ends
+        except (LogError, TimeoutError) as error:
+            reason = reason or error
+    return ends, reason

@@ -6,17 +6,18 @@ import asyncio
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from libs.log.port import Log
+from libs.runtime.clock import Clock, Entropy
 from libs.runtime.probes import bind_failure
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from services.api.contract.cursor import Cursors
 from services.api.contract.field_table import CheckUrl
 from services.api.contract.routes import ROUTES
-from services.api.handlers.context import Clock, Context
+from services.api.handlers.context import Context
 from services.api.handlers.job_creation import JobCreation
 from services.api.handlers.jobs import Jobs
 from services.api.handlers.openapi import OpenApi
@@ -28,7 +29,7 @@ from services.api.http.auth import Authenticator
 from services.api.http.server import HttpServer, connections_within
 from services.api.state.consistency import ReadIndex
 from services.api.state.gate import LAG_MAX, Gate
-from services.api.state.minting import Entropy, Mint
+from services.api.state.minting import Mint
 from services.api.state.ports import Accounts, Keys, Progress, Queries
 
 CONNECTIONS_MAX: Final = 4096
@@ -39,13 +40,6 @@ _log = structlog.get_logger("fliq.api")
 
 class BindFailed(Exception):
     """The API's address cannot be listened on; the message is one line for the operator."""
-
-
-class WallClock(Clock, Protocol):
-    """The clock, also in seconds for the Date header."""
-
-    def now_s(self) -> float:
-        """Return the instant in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +58,7 @@ class Ports:
     keys: Keys
     accounts: Accounts
     progress: Progress
-    clock: WallClock
+    clock: Clock
     entropy: Entropy
     check_url: CheckUrl
     pepper: bytes
@@ -185,7 +179,7 @@ class ApiService:
             cursors=Cursors(ports.cursor_key),
             check_url=ports.check_url,
         )
-        authenticator = Authenticator(ports.accounts, pepper=ports.pepper, now=ports.clock.now)
+        authenticator = Authenticator(ports.accounts.find, pepper=ports.pepper, now=ports.clock.now)
         handlers = _handlers(context, ports, authenticator, self._version)
         return App(authenticator, handlers, observe=self._observe, now_s=_monotonic(), tracing=self._tracing)
 

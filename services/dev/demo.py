@@ -31,7 +31,7 @@ import aiohttp
 from aiohttp import web
 
 from libs.runtime.clock import SystemClock, SystemEntropy
-from services.api.http.auth import new_token
+from services.api.contract.token_text import new_token
 
 START_S: Final = 30.0  # a first start makes a database; normally it takes one second
 LIFE_S: Final = 15.0  # and the job's life three

@@ -26,6 +26,7 @@ from typing import Final, Protocol, runtime_checkable
 
 import structlog
 
+from libs.log.ends import ends_of
 from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
@@ -219,17 +220,9 @@ class Vitals(StartStop):
 
     async def _look_at_log(self) -> None:
         """Ask for every partition's end. One that does not answer is its readers' trouble; the log is gone when none does."""
-        asking = {part: asyncio.ensure_future(self._log.end(part)) for part in self._partitions}
-        try:
-            _, late = await asyncio.wait(asking.values(), timeout=LOOK_TIMEOUT_S)
-        finally:
-            for question in asking.values():
-                question.cancel()  # those that have an answer keep it
-        answers = await asyncio.gather(*asking.values(), return_exceptions=True)
-        ends = {part: answer for part, answer in zip(asking, answers, strict=True) if isinstance(answer, int)}
-        if not ends:
-            [error, *_] = [answer for answer in answers if isinstance(answer, BaseException)]
-            self._note("log", TimeoutError("no answer in time") if late else error)
+        ends, trouble = await ends_of(self._log, self._partitions, LOOK_TIMEOUT_S)
+        if not ends and trouble is not None:
+            self._note("log", trouble)
             return
         self._ends |= ends
         self._log_at = self._clock.steady()

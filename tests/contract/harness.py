@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Ledger
@@ -37,29 +37,15 @@ from libs.events.ids import execution_id, partition_of
 from libs.log.memory import Faults, MemoryLog
 from libs.runtime.clock import SeededEntropy, SystemClock
 from libs.store.control.accounts import SECRETS_MAX, TOKENS_MAX, Token
+from libs.store.control.idempotency import Reservation
 from libs.store.errors import StoreUnavailable
+from libs.store.projection.changes import ExecutionRow
 from libs.store.projection.progress import ProgressWatch
-from services.api.http.auth import new_token, token_hash
+from services.api.contract.token_text import new_token, token_hash
 from services.api.service import ApiService, Ports
 
 PARTITIONS = 3
 PEPPER = b"pepper"
-
-
-class Execution(NamedTuple):
-    attempt: int
-    executed_at: int
-    ok: bool | None = None
-    status_code: int | None = None
-    error: str | None = None
-    duration_ms: int | None = None
-
-
-class Reservation(NamedTuple):
-    job_id: str
-    request_hash: bytes
-    created_at: int
-    is_new: bool
 
 
 class Tables:
@@ -70,7 +56,7 @@ class Tables:
         self.jobs: dict[str, JobState] = {}
         self.specs: dict[str, Spec] = {}
         self.schedules: dict[str, ScheduleState] = {}
-        self.attempts: dict[str, dict[int, Execution]] = {}
+        self.attempts: dict[str, dict[int, ExecutionRow]] = {}
         self.used: dict[tuple[str, date], int] = {}
         self.keys: dict[tuple[str, str], Reservation] = {}
         self.tokens_by_hash: dict[bytes, Token] = {}
@@ -112,7 +98,7 @@ class Tables:
         ]
         return found[:limit]
 
-    async def executions(self, account: str, job_id: str) -> Sequence[Execution]:
+    async def executions(self, account: str, job_id: str) -> Sequence[ExecutionRow]:
         self._check()
         return [row for _, row in sorted(self.attempts.get(job_id, {}).items())]
 
@@ -373,10 +359,12 @@ class Harness:
         if isinstance(item, ScheduleCreated) and applied.changed:
             tables.specs[item.schedule_id] = item.spec
         if isinstance(item, AttemptDue) and applied.changed:
-            tables.attempts.setdefault(item.job_id, {})[item.attempt] = Execution(item.attempt, item.not_before)
+            tables.attempts.setdefault(item.job_id, {})[item.attempt] = ExecutionRow(
+                item.job_id, item.attempt, item.not_before
+            )
         if isinstance(item, AttemptFinished) and applied.changed:
-            tables.attempts[item.job_id][item.attempt] = Execution(
-                item.attempt, item.started_at, item.ok, item.status_code, item.error, item.duration_ms
+            tables.attempts[item.job_id][item.attempt] = ExecutionRow(
+                item.job_id, item.attempt, item.started_at, item.ok, item.status_code, item.error, item.duration_ms
             )
 
     async def _answer_cancels(self, ledger: Ledger) -> None:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from services.api.contract.token_text import new_token
 from services.api.http import auth
 from services.api.service import ApiService
 from tests.contract.harness import Harness
@@ -47,7 +48,7 @@ async def test_two_headers_and_query(harness: Harness, service: ApiService) -> N
 
 async def test_unknown_and_expired(harness: Harness, service: ApiService) -> None:
     """A token of the right shape that is unknown or expired is 401 (A4, A5)."""
-    stranger = auth.new_token(harness.entropy.entropy)
+    stranger = new_token(harness.entropy.entropy)
     expired = harness.token(expires_at=harness.clock.now() - 1)
     for token in (stranger, expired):
         async with Client(f"http://127.0.0.1:{service.port}", token) as client:

@@ -5,7 +5,7 @@ Present: states to the JSON that the contract documents. Pure.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,7 @@ from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import Event, ScheduleTicked, Spec, Unknown, Unreadable
 from libs.events.codec import kind_of
 from libs.events.ids import execution_id
+from libs.store.projection.changes import ExecutionRow
 
 PUBLIC_STATUS: Final[Mapping[JobStatus, str]] = {
     JobStatus.SCHEDULED: "scheduled",
@@ -36,23 +37,6 @@ _FINISHED_STATUS: Final = {
 }
 # What a timeline leaves out: what every entry would repeat, and what may hold secrets (GET on the job shows it).
 _NOT_IN_TIMELINE: Final = frozenset({"job_id", "account", "at", "spec", "spec_id", "idempotency_key"})
-
-
-class Execution(Protocol):
-    """One attempt as the tables hold it; `ok` is None until its outcome is known."""
-
-    @property
-    def attempt(self) -> int: ...
-    @property
-    def ok(self) -> bool | None: ...
-    @property
-    def status_code(self) -> int | None: ...
-    @property
-    def error(self) -> str | None: ...
-    @property
-    def duration_ms(self) -> int | None: ...
-    @property
-    def executed_at(self) -> int: ...
 
 
 def created_job(job_id: str, spec: Spec, *, fire_at: int, max_retries: int, created_at: int) -> dict[str, Any]:
@@ -131,7 +115,7 @@ def schedule_item(state: ScheduleState, spec: Spec) -> dict[str, Any]:
     }
 
 
-def executions(job_id: str, rows: Iterable[Execution]) -> list[dict[str, Any]]:
+def executions(job_id: str, rows: Iterable[ExecutionRow]) -> list[dict[str, Any]]:
     """Return the execution objects of a job's attempts; all is null where an outcome is not known yet."""
     return [
         {

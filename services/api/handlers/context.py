@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from libs.events import Envelope
 from libs.log.port import MAX_VALUE_BYTES, AppendFailed, Log, LogError, RecordTooLarge
+from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
 from services.api.contract.cursor import Cursors
 from services.api.contract.errors import ApiError, outcome_unknown, unavailable
@@ -19,12 +20,6 @@ from services.api.state.ports import Keys, Progress, Queries
 
 APPEND_S: Final = 4.0  # bound on one durable write, so that a caller hears of a failure within 5 s
 CHANGE_S: Final = 4.6  # bound on an append and what is waited for behind it, for the same reason
-
-
-class Clock(Protocol):
-    """The wall clock, in ms since 1970."""
-
-    def now(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

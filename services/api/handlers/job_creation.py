@@ -24,6 +24,7 @@ from libs.events import Envelope, JobScheduled, Spec, encode
 from libs.events.ids import partition_of
 from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
+from libs.store.control.idempotency import Reservation
 from services.api.contract import present, validation
 from services.api.contract.errors import ApiError, refuse
 from services.api.contract.field_table import Rules
@@ -36,7 +37,6 @@ from services.api.http.auth import Identity
 from services.api.http.reply import Reply, error_body
 from services.api.http.request_body import read_json_body
 from services.api.http.trace import traceparent_of
-from services.api.state.ports import Reservation
 
 JUDGED_AT_ONCE: Final = 50  # jobs of a batch between two breaths of the loop: about 1.5 ms
 RESERVE_AT_ONCE: Final = 16  # reservations of one batch under way together

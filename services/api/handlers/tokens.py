@@ -14,9 +14,10 @@ from libs.domain.instants import rfc3339
 from libs.store.control.accounts import Token
 from services.api.contract.errors import ApiError, not_found
 from services.api.contract.json_body import parse
+from services.api.contract.token_text import new_token, token_hash
 from services.api.contract.validation import token_request
 from services.api.handlers.context import Context
-from services.api.http.auth import Authenticator, Identity, new_token, token_hash
+from services.api.http.auth import Authenticator, Identity
 from services.api.http.reply import Reply, json_reply, no_content
 from services.api.http.request_body import read_json_body
 from services.api.state.ports import Accounts

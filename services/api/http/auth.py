@@ -1,36 +1,27 @@
 """
 Auth: from the Authorization header to an account and its scopes.
 
-A token is `fliq_sk_` + 30 random base62 characters + 6 base62 characters: the CRC32 of those 30 as a number. The
-checksum refuses junk without a look at the tables. Tables hold only a keyed hash. What a look-up found is remembered
-for `CACHE_TTL_S`, which bounds how long a revoked token may still be taken by a replica that did not see the
-revocation: less than the 5 s of the contract.
+The result of a look-up is remembered for `CACHE_TTL_S`. So long may a replica that did not see a revocation still take the
+revoked token: less than the 5 s of the contract.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
-from zlib import crc32
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
 
 from libs.store.control.accounts import Token
 from services.api.contract.errors import ApiError, unavailable
+from services.api.contract.token_text import is_well_formed, token_hash
 
-PREFIX: Final = "fliq_sk_"
 SCHEME: Final = "Bearer "
 CACHE_TTL_S: Final = 4.0
 CACHE_MAX: Final = 10_000  # tokens remembered; about 600 bytes each
-# Anybody can make up tokens with a right checksum. So that a flood of them cannot keep callers from being looked up,
-# tokens that this process never saw to be valid share a few places, and those beyond a queue are asked to come back.
+# Anybody can make up tokens with a right checksum. A flood of them must not keep callers from being looked up. So tokens that
+# this process never saw to be valid share a few places, and if the queue for these is full, the API answers 503.
 STRANGERS_AT_ONCE: Final = 2
 STRANGERS_WAITING: Final = 200
-_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_LETTERS: Final = frozenset(_ALPHABET)
-_RANDOM_LENGTH: Final = 30
-_SUM_LENGTH: Final = 6
-_TOKEN_LENGTH: Final = len(PREFIX) + _RANDOM_LENGTH + _SUM_LENGTH
 
 
 class Identity(NamedTuple):
@@ -42,52 +33,21 @@ class Identity(NamedTuple):
     expires_at: int | None
 
 
-class TokenTable(Protocol):
-    """Where tokens are looked up (libs/store/control/accounts.py)."""
-
-    async def find(self, token_hash: bytes) -> Token | None:
-        """Return the token with this hash, unless it is revoked; it may have expired."""
-
-
-def new_token(entropy: Callable[[int], bytes]) -> str:
-    """Return a fresh token; *entropy* gives random bytes."""
-    letters: list[str] = []
-    while len(letters) < _RANDOM_LENGTH:
-        # 248 is the largest multiple of 62 in a byte: what lies above would favour the first letters.
-        letters += [_ALPHABET[byte % 62] for byte in entropy(_RANDOM_LENGTH) if byte < 248]
-    random = "".join(letters[:_RANDOM_LENGTH])
-    return PREFIX + random + checksum(random)
-
-
-def checksum(random: str) -> str:
-    """Return the six characters behind the 30 random ones."""
-    number = crc32(random.encode("ascii"))
-    digits = ""
-    for _ in range(_SUM_LENGTH):
-        number, digit = divmod(number, 62)
-        digits = _ALPHABET[digit] + digits
-    return digits
-
-
-def is_well_formed(token: str) -> bool:
-    """Say whether *token* has the shape of a token and its checksum is right."""
-    if len(token) != _TOKEN_LENGTH or not token.startswith(PREFIX):
-        return False
-    random, given = token[len(PREFIX) : -_SUM_LENGTH], token[-_SUM_LENGTH:]
-    return _LETTERS.issuperset(random) and checksum(random) == given
-
-
-def token_hash(pepper: bytes, token: str) -> bytes:
-    """Return the 32 bytes that stand for *token* in the tables."""
-    return hmac.digest(pepper, token.encode("ascii"), "sha256")
-
-
 class Authenticator:
     """Looks tokens up, and remembers them for a moment."""
 
-    def __init__(self, table: TokenTable, *, pepper: bytes, now: Callable[[], int]) -> None:
-        """Look up in *table* by hashes keyed with *pepper*; *now* is the wall clock in ms, for expiry."""
-        self._table = table
+    def __init__(
+        self, find: Callable[[bytes], Awaitable[Token | None]], *, pepper: bytes, now: Callable[[], int]
+    ) -> None:
+        """
+        Look tokens up.
+
+        Args:
+            find: returns the token with a hash, unless it is revoked; it may have expired.
+            pepper: keys the hashes.
+            now: the wall clock in ms since 1970, for expiry.
+        """
+        self._find = find
         self._pepper = pepper
         self._now = now
         self._loop = asyncio.get_running_loop()
@@ -119,7 +79,7 @@ class Authenticator:
             raise unauthorized("the API token is malformed")
         asked_at = self._loop.time()
         hashed = token_hash(self._pepper, token)
-        found = await (self._table.find(hashed) if header in self._cache else self._find_stranger(hashed))
+        found = await (self._find(hashed) if header in self._cache else self._find_stranger(hashed))
         if found is None or (found.expires_at is not None and found.expires_at <= self._now()):
             self._cache.pop(header, None)
             raise unauthorized("the API token is unknown, expired or revoked")
@@ -137,7 +97,7 @@ class Authenticator:
         self._strangers_waiting += 1
         try:
             async with self._strangers:
-                return await self._table.find(hashed)
+                return await self._find(hashed)
         finally:
             self._strangers_waiting -= 1
 

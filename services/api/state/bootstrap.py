@@ -15,7 +15,7 @@ from typing import Final, TextIO
 from libs.egress.signing import new_secret
 from libs.runtime.clock import Clock, Entropy
 from libs.store.control.accounts import Accounts, Token
-from services.api.http.auth import new_token, token_hash
+from services.api.contract.token_text import new_token, token_hash
 
 DEFAULT_ACCOUNT: Final = "default"
 ALL_SCOPES: Final = frozenset({"read", "write"})

@@ -112,7 +112,7 @@ class ReadIndex:
         loop = asyncio.get_running_loop()
         if any(loop.time() < self._away_until.get(p, 0.0) for p in partitions):
             return False
-        ends = await ends_of(self._log, partitions, END_S)
+        ends, _ = await ends_of(self._log, partitions, END_S)
         if len(ends) < len(partitions):
             # Of these alone: a partition that has lost its leader must not make the others' reads stale.
             self._away_until |= dict.fromkeys(set(partitions) - ends.keys(), loop.time() + AWAY_S)

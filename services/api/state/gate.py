@@ -11,12 +11,13 @@ While it is some partitions only (one is halted, has no owner, or no broker that
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from libs.log.ends import ends_of
 from libs.log.port import Log
+from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable
 from services.api.contract.errors import ApiError, unavailable
 from services.api.contract.instants import next_midnight, utc_day
@@ -31,12 +32,6 @@ _ACCOUNTS_MAX: Final = 10_000
 _log = structlog.get_logger("fliq.api")
 
 
-class Now(Protocol):
-    """The wall clock."""
-
-    def now(self) -> int: ...
-
-
 class Gate:
     """Says whether new jobs and schedules are taken. *daily_limit* 0 means none."""
 
@@ -46,7 +41,7 @@ class Gate:
         log: Log,
         progress: Progress,
         queries: Queries,
-        clock: Now,
+        clock: Clock,
         daily_limit: int,
         partition_count: int,
         lag_max: int = LAG_MAX,
@@ -89,7 +84,7 @@ class Gate:
 
     async def look(self) -> None:
         """Look once at how far the tables are behind."""
-        ends = await ends_of(self._log, self._partitions, LOOK_S * 4)
+        ends, _ = await ends_of(self._log, self._partitions, LOOK_S * 4)
         if not ends:
             return  # a log that does not answer refuses appends by itself; the last look stands
         wanted = {p: end - 1 - self._lag_max for p, end in ends.items()}

@@ -10,18 +10,13 @@ first id of a millisecond has a random tail of 63 bits, each further one a rando
 """
 
 from collections.abc import Callable, Container
-from typing import Final, Protocol
+from typing import Final
 
 from libs.events.ids import new_job_id, new_schedule_id
+from libs.runtime.clock import Entropy
 
 TURN_MS: Final = 10
 _POOL_BYTES: Final = 4096  # drawn at once: one call to the system for 512 ids
-
-
-class Entropy(Protocol):
-    """Where random bytes come from (libs/runtime/clock.py)."""
-
-    def entropy(self, n: int, /) -> bytes: ...
 
 
 class Mint:

@@ -14,7 +14,8 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState
 from libs.events import Spec
 from libs.store.control.accounts import Token
-from services.api.contract.present import Execution
+from libs.store.control.idempotency import Reservation
+from libs.store.projection.changes import ExecutionRow
 
 
 class Queries(Protocol):
@@ -37,7 +38,7 @@ class Queries(Protocol):
     ) -> Sequence[tuple[JobState, Spec]]:
         """Return jobs with ids below *before*, newest first; only those in one of *statuses*, if given."""
 
-    async def executions(self, account: str, job_id: str) -> Sequence[Execution]:
+    async def executions(self, account: str, job_id: str) -> Sequence[ExecutionRow]:
         """Return a job's attempts, oldest first."""
 
     async def get_schedule(self, account: str, schedule_id: str) -> tuple[ScheduleState, Spec] | None:
@@ -50,19 +51,6 @@ class Queries(Protocol):
 
     async def usage(self, account: str, day: date) -> int:
         """Return how many attempts of *account* were admitted as due on *day* (UTC)."""
-
-
-class Reservation(Protocol):
-    """Who holds an idempotency key."""
-
-    @property
-    def job_id(self) -> str: ...
-    @property
-    def request_hash(self) -> bytes: ...
-    @property
-    def created_at(self) -> int: ...
-    @property
-    def is_new(self) -> bool: ...
 
 
 class Keys(Protocol):

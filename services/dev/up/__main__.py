@@ -13,7 +13,7 @@ try:
 
     import services.dev.up
     from libs.runtime.settings.settings import Settings, SettingsError
-    from services.api.http.auth import is_well_formed
+    from services.api.contract.token_text import is_well_formed
     from services.dev.up.run import Up
     from services.process.resources import StartError
 except KeyboardInterrupt:  # this takes a third of a second, in which many think better of it

@@ -29,8 +29,8 @@ from libs.store.control.accounts import Token
 from services.api.contract import validation
 from services.api.contract.field_table import Rules
 from services.api.contract.json_body import parse
+from services.api.contract.token_text import new_token
 from services.api.handlers.job_creation import _body, _scheduled
-from services.api.http.auth import new_token
 from services.api.service import ApiService, Ports
 from services.api.state.minting import Mint
 

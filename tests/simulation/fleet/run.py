@@ -23,7 +23,7 @@ import structlog
 from libs.runtime.clock import SeededEntropy
 from libs.store import errors
 from libs.store.control.accounts import Token
-from services.api.http.auth import new_token, token_hash
+from services.api.contract.token_text import new_token, token_hash
 from tests.fakes.database import LeaseRow
 from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.clients import Clients

@@ -9,8 +9,9 @@ import pytest
 from libs.runtime.clock import SeededEntropy
 from libs.store.control.accounts import Token
 from services.api.contract.errors import ApiError
+from services.api.contract.token_text import new_token, token_hash
 from services.api.http import auth
-from services.api.http.auth import Authenticator, new_token, token_hash
+from services.api.http.auth import Authenticator
 
 ENTROPY = SeededEntropy(5).entropy
 PEPPER = b"pepper"
@@ -44,7 +45,7 @@ async def test_a_flood_of_unknown_tokens(monkeypatch: pytest.MonkeyPatch) -> Non
     """While strangers queue up, a token that was valid before is looked up at once; strangers beyond the queue get 503."""
     token = new_token(ENTROPY)
     table = Table(token)
-    authenticator = Authenticator(table, pepper=PEPPER, now=lambda: 0)
+    authenticator = Authenticator(table.find, pepper=PEPPER, now=lambda: 0)
     await authenticator.identify(f"Bearer {token}")
     monkeypatch.setattr(auth, "CACHE_TTL_S", -1.0)
 
@@ -68,7 +69,7 @@ async def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many tokens come by, only so many are remembered."""
     monkeypatch.setattr(auth, "CACHE_MAX", 10)
     tokens = [new_token(ENTROPY) for _ in range(35)]
-    authenticator = Authenticator(Table(*tokens), pepper=PEPPER, now=lambda: 0)
+    authenticator = Authenticator(Table(*tokens).find, pepper=PEPPER, now=lambda: 0)
     for token in tokens:
         await authenticator.identify(f"Bearer {token}")
 
@@ -80,7 +81,7 @@ async def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_memory_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is remembered is good for less than five seconds, counted from before the look-up."""
     token = new_token(ENTROPY)
-    authenticator = Authenticator(Table(token), pepper=PEPPER, now=lambda: 0)
+    authenticator = Authenticator(Table(token).find, pepper=PEPPER, now=lambda: 0)
     loop = asyncio.get_running_loop()
     await authenticator.identify(f"Bearer {token}")
     assert authenticator.remembered(f"Bearer {token}") is not None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.runtime.clock import SeededEntropy
-from services.api.http.auth import PREFIX, checksum, is_well_formed, new_token, token_hash
+from services.api.contract.token_text import PREFIX, checksum, is_well_formed, new_token, token_hash
 from tests.fakes.running.topologies import make_token
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
