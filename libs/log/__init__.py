@@ -13,7 +13,3 @@ Log: the one ordered, partitioned log, behind a narrow port.
 
 The conformance suite in tests/conformance is the port's second half: an adapter exists when it passes it.
 """
-
-from libs.log.port import AppendFailed, Log, LogUnavailable, Record, RecordTooLarge
-
-__all__ = ["AppendFailed", "Log", "LogUnavailable", "Record", "RecordTooLarge"]

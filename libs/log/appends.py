@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.port import AppendFailed, LogError, LogUnavailable
 
 

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.port import MAX_VALUE_BYTES, Log, LogError
 from libs.runtime.pace import Pace
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.port import AppendFailed, Log, LogError, LogUnavailable, Record
 from libs.runtime.telemetry.metrics import Metrics
 

@@ -25,7 +25,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.port import AppendFailed, LogDamaged, LogError, LogUnavailable, Record, measure
 
 

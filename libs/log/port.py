@@ -37,7 +37,7 @@ Cost: `append` is O(records) and shares its durable write with every append that
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 
 MAX_VALUE_BYTES = 1_000_000  # a Kafka broker's usual limit of 1 MiB, less room for headers
 MAX_VERSION = 32_767  # fits every adapter's header: two bytes, signed

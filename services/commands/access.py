@@ -18,8 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from libs.log import Log
-from libs.log.port import LogError
+from libs.log.port import Log, LogError
 from libs.runtime.embedded_postgres import address as embedded_address
 from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres

@@ -11,8 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from libs.events import Unknown, read
-from libs.log import Log
-from libs.log.port import LogError
+from libs.log.port import Log, LogError
 from libs.runtime.clock import SystemClock
 from libs.runtime.embedded_postgres import address as embedded_address
 from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from libs.log import Log
-from libs.log.port import LogError
+from libs.log.port import Log, LogError
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.runtime.telemetry import logging
 from libs.store.errors import StoreUnavailable

@@ -17,11 +17,10 @@ from typing import Any, Final
 import structlog
 
 from libs.egress.policy import EgressPolicy
-from libs.log import Log
 from libs.log.kafka import KafkaAccess, KafkaLog
 from libs.log.kafka.inspect import inspect_topic, troubles
 from libs.log.measured import MeasuredLog
-from libs.log.port import LogError
+from libs.log.port import Log, LogError
 from libs.log.postgres import PostgresLog
 from libs.log.postgres.inspect import partition_count
 from libs.log.reported_positions import ReportPositions, has_company

@@ -19,8 +19,7 @@ import structlog
 
 from libs.domain.ledger import Applied, GapInLog, Ledger, MustUnderstand, Verdict, names
 from libs.events import Claim, Envelope, OwnerClaimed, ScheduleTicked, encode, read
-from libs.log import AppendFailed, Log
-from libs.log.port import LogDamaged, LogError
+from libs.log.port import AppendFailed, Log, LogDamaged, LogError
 from libs.runtime.alarm import Alarm
 from libs.runtime.clock import Clock, Entropy
 from libs.runtime.crashpoint import crash_at, is_armed

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import pytest
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.port import Log, Record
 
 

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.kafka import KafkaAccess, KafkaLog
 from libs.log.kafka.topic import SETTINGS, doubts, unfit
 from libs.log.port import AppendFailed, LogError, LogUnavailable, RecordTooLarge

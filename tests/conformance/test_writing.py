@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.port import MAX_VALUE_BYTES, MAX_VERSION, Log, RecordTooLarge
 from tests.conformance.harness import Harness, envelope, everything, values
 

@@ -26,7 +26,7 @@ from libs.events import (
     read,
 )
 from libs.events.ids import execution_id, new_job_id
-from libs.log import Log
+from libs.log.port import Log
 from libs.store.reads.partition_tables import Snapshot
 
 SECRET = "whsec_" + "A" * 32

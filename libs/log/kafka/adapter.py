@@ -8,7 +8,7 @@ import structlog
 from aiokafka.errors import NoError, for_code
 from aiokafka.protocol.admin import DeleteRecordsRequest
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.appends import AppendQueue
 from libs.log.kafka import topic as topics
 from libs.log.kafka.access import KafkaAccess

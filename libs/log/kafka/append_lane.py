@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import structlog
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.appends import Append, AppendQueue
 from libs.log.kafka.connection import line
 from libs.log.kafka.producers import PRODUCE_S, Producers

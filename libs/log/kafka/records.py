@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from aiokafka.record.memory_records import MemoryRecords
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.port import LogDamaged, Record
 
 RECORD_BYTES: Final = (

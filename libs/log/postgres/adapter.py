@@ -6,7 +6,7 @@ from typing import Final
 
 import asyncpg
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.appends import AppendQueue
 from libs.log.port import LogDamaged, LogError, LogUnavailable, Record, measure
 from libs.log.postgres import sql

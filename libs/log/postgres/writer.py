@@ -8,7 +8,7 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.appends import Append, AppendQueue
 from libs.log.port import AppendFailed, LogUnavailable, Record
 from libs.log.postgres import sql

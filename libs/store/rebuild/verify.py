@@ -19,7 +19,7 @@ import msgspec
 from libs.domain.registry import id_of
 from libs.events import Claim
 from libs.events.ids import from_int
-from libs.log import Log
+from libs.log.port import Log
 from libs.store.errors import translated
 from libs.store.projection import rows
 from libs.store.projection.state_table import StateTable

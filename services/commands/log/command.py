@@ -14,8 +14,7 @@ from typing import Final
 
 from libs.domain.job import MAX_OFFSETS, JobState
 from libs.events.ids import partition_of
-from libs.log import Log
-from libs.log.port import LogUnavailable, Record
+from libs.log.port import Log, LogUnavailable, Record
 from libs.runtime.clock import SystemClock
 from libs.runtime.settings.settings import Settings
 from libs.runtime.telemetry import logging

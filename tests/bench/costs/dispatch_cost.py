@@ -20,8 +20,7 @@ import uvloop
 
 from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
-from libs.events import AttemptDue, Claim, OwnerClaimed, Spec, encode
-from libs.events.envelope import Envelope
+from libs.events import AttemptDue, Claim, Envelope, OwnerClaimed, Spec, encode
 from libs.events.ids import execution_id, new_job_id
 from libs.log.port import Record
 from libs.runtime.clock import SystemClock

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.memory import MemoryLog
 from libs.log.port import Log
 from libs.log.postgres import PostgresLog

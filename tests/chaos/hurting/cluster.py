@@ -29,8 +29,8 @@ from urllib.parse import quote
 import aiohttp
 from aiokafka.admin import AIOKafkaAdminClient
 
-from libs.log import Log
 from libs.log.kafka import KafkaAccess, KafkaLog
+from libs.log.port import Log
 from libs.log.postgres import PostgresLog
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from tests.chaos.hurting.children import Clocks, Links

@@ -18,7 +18,7 @@ import aiohttp
 
 from libs.domain.job import JobState
 from libs.events.ids import execution_id
-from libs.log import Log
+from libs.log.port import Log
 from libs.store.reads.partition_tables import AllRows, Tables
 from tests.chaos.judging import record
 from tests.chaos.judging.history import Execution, Fault, History, JobRead

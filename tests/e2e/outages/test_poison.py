@@ -15,7 +15,7 @@ import pytest
 
 from libs.events import AttemptDue, AttemptFinished, Claim, Envelope, JobScheduled, Spec, encode
 from libs.events.ids import execution_id, partition_of
-from libs.log import Log
+from libs.log.port import Log
 from libs.store.pool import open_pool
 from libs.store.rebuild.verify import differences
 from tests.fakes.running.sink import Sink

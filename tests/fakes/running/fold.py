@@ -6,7 +6,7 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from libs.log import Log
+from libs.log.port import Log
 from libs.store.pool import open_pool
 from libs.store.rebuild.verify import differences
 from tests.fakes.running.processes import RunningFliq

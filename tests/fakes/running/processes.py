@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Self
 from urllib.error import URLError
 
-from libs.log import Log
+from libs.log.port import Log
 from libs.runtime.settings.settings import Settings
 from services.process.resources import open_log
 from tests.fakes.running.client import OTHER_TOKEN, TOKEN

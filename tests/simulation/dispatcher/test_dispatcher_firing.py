@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from libs.egress.outcome import Outcome
-from libs.events import AttemptFinished, encode
-from libs.events.envelope import Envelope
+from libs.events import AttemptFinished, Envelope, encode
 from libs.log.memory import LOST, REPLY_LOST
 from libs.runtime.clock import Timer
 from libs.store.errors import StoreUnavailable

@@ -15,7 +15,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.memory import MemoryLog
 from libs.log.port import AppendFailed, LogError, LogUnavailable, Record, measure
 from tests.simulation.fleet.chronicle import Chronicle

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.port import Record
 from services.commands.log.lines import fields, without_secrets
 from services.commands.log.stats import PartitionStats, facts

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.appends import AppendQueue
 from libs.log.port import AppendFailed, LogUnavailable
 

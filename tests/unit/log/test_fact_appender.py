@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from libs.events import JobCancelRequested, encode
-from libs.events.envelope import Envelope
+from libs.events import Envelope, JobCancelRequested, encode
 from libs.events.ids import new_job_id
 from libs.log.fact_appender import FactAppender
 from libs.log.memory import LATE, LOST, REPLY_LOST, Fate, MemoryLog

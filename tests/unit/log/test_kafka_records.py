@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.kafka.records import RECORD_BYTES, from_kafka, to_kafka
 
 FACT = Envelope("job.scheduled", 1, True, None, "job_1", b"{}")

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.memory import LATE, LOST, REPLY_LOST, Fate, Faults, MemoryLog
 from libs.log.port import AppendFailed, LogUnavailable
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from libs.events.envelope import Envelope
+from libs.events import Envelope
 from libs.log.port import Record
 from libs.log.recent_records import RecentRecords
 
