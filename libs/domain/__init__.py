@@ -1,5 +1,5 @@
 """
-Domain: the decisions. Pure functions of state, event and time; now, jitter and ids are arguments.
+Domain: what Fliq decides. Pure functions of state, event and time: now, jitter and ids are arguments.
 
     admission     which records count: facts always, decisions only under the last admitted claim
     job, schedule the kinds of state: a transitions table, `evolve(state, event) -> state`, and what the owner owes it

@@ -5,8 +5,9 @@ Admission: which records of a partition count.
     decision   counts iff it is stamped with the last admitted claim, epoch and nonce
     fact       always counts
 
-Every reader applies this same rule to the same order of records, so all of them agree on who decided what, without talking to
-each other: fencing lives in the log. Facts are never fenced: dropping one would lose what a caller was promised.
+Every reader applies the same rule to the same order of records, so all readers agree on which decisions count without talking
+to each other. A process that lost its partition can still append, but its decisions do not count any more. Facts always count:
+dropping one would break a promise that a caller was given.
 
 Source: ARCHITECTURE.md, "Facts and decisions".
 """

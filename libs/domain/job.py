@@ -48,7 +48,7 @@ from libs.events import (
 from libs.events.codec import kind_of
 from libs.events.ids import execution_id
 
-# Positions remembered for a job's timeline: 21 attempts of three events each, its request, a cancel that came too late, its ends.
+# Positions kept for a job's timeline: 21 attempts of three events each, its request, a cancel that came too late, its ends.
 MAX_OFFSETS: Final = 72
 
 
@@ -97,19 +97,20 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     What is known of a job.
 
     Args:
-        job_id, account, schedule_id: who; *schedule_id* is set on jobs that a schedule spawned.
+        job_id, account: the job's id and the account to which it belongs.
+        schedule_id: the schedule that spawned the job; None if a caller created it.
         status: see `JobStatus`.
-        attempt: tries admitted as due so far; 0 before the first.
-        max_retries: tries after the first.
-        timeout_ms: bound on one try.
-        has_webhook: somebody is to be told of the end.
-        cancel_requested: a cancel stands in the log and is to be answered.
+        attempt: how many tries are due or done so far; 0 before the first.
+        max_retries: how many tries may follow the first.
+        timeout_ms: the longest that one try may take.
+        has_webhook: a webhook is to be sent at the end.
+        cancel_requested: a caller asked to cancel the job, and the owner has not answered yet.
         held: a record of this job could not be read; nothing is decided for it until it can.
         scheduled_at: the instant asked for.
         fire_at: the instant of the pending try while waiting, of the current try while running.
         created_at, started_at, completed_at: instants of the request, the first due and the end.
         last_ok, last_status_code, last_error, retry_after_ms: how the last finished try ended.
-        idempotency_key, replay_of: as asked for.
+        idempotency_key, replay_of: as the caller gave them.
         webhook_at: when the webhook's outcome was recorded.
         offsets: positions of this job's events, oldest first, at most `MAX_OFFSETS`.
     """
@@ -140,7 +141,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def spec_id(self) -> str:
-        """Under which id the spec is kept: a schedule's jobs share the schedule's."""
+        """The id under which the spec is kept: the jobs of a schedule share the schedule's spec."""
         return self.schedule_id or self.job_id
 
     @property
@@ -155,7 +156,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def create(event: JobScheduled, position: int) -> JobState:
-    """Return the first state of a job that was asked for."""
+    """Return the first state of a job that a caller created."""
     return JobState(
         job_id=event.job_id,
         account=event.account,
@@ -238,7 +239,7 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
 
 
 def hold(state: JobState, _: Unreadable) -> JobState:
-    """Return the state after a record of this job that could not be read: it stops, unless it is at its end."""
+    """Return the state after a record of this job that could not be read: the job stops, unless it is at its end."""
     return state if state.held or state.is_terminal else msgspec.structs.replace(state, held=True)
 
 

@@ -1,14 +1,15 @@
 """
 Ledger: the fold of one partition, record by record.
 
-It joins admission and evolve, and says of each record what it did. The owner folds its working set with it, a rebuild folds
-everything with it, and the two must agree: there is no second way to read the log.
+It decides whether a record counts (admission), folds it into the states that it names, and says what the record did. The owner
+of a partition folds the states that it works on, a rebuild folds everything, and both use this class: there is no second way to
+read the log.
 
 Invariants
     1. Positions are contiguous: the next record stands at `position + 1`.
-    2. `apply` never raises for what stands in the log, except `MustUnderstand`, at which a reader has to stop.
-    3. A fact that repeats changes nothing; an admitted decision that does not apply is counted as illegal, never raised.
-    4. A record that cannot be read stops its own job or schedule (`held`) and nothing else.
+    2. Whatever stands in the log, `apply` raises nothing but `MustUnderstand`, at which the reader has to stop.
+    3. A fact that repeats changes nothing. An admitted decision that does not apply gets the verdict `ILLEGAL`.
+    4. A record that cannot be read stops its own job or schedule (`held`), and nothing else.
 """
 
 from collections.abc import Mapping
@@ -27,11 +28,11 @@ _NOTHING: Final[Mapping[str, State]] = MappingProxyType({})
 
 
 class MustUnderstand(Exception):
-    """A record says that who does not understand it must stop reading; a newer build has to go on from here."""
+    """This build does not understand a record that must be understood: the reader has to stop, and a newer build to go on."""
 
 
 class GapInLog(Exception):
-    """The record after position n does not stand at n + 1: the log was truncated or is corrupt. Stop, do not guess."""
+    """The record after position n does not stand at n + 1: the log was truncated or is corrupt. The reader has to stop."""
 
 
 class Verdict(Enum):

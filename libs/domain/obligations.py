@@ -1,8 +1,8 @@
 """
 Obligations: what a partition's owner owes next, and when, as a pure function of a state.
 
-Each kind of state says what it is owed (job.py, schedule.py). Nothing else drives the system, so recovery is: load the states, ask
-this module, go on. Obligations are monotone in time: what is owed stays owed until a decision is folded.
+Each kind of state says what it is owed (job.py, schedule.py). Nothing else drives the system, so recovery is: load the states,
+ask this module, go on. Obligations are monotone in time: what is owed stays owed until a decision is folded.
 
 Source: ARCHITECTURE.md, "Facts and decisions", "A job's life".
 """

@@ -1,9 +1,9 @@
 """
 ReaderFold: what a reader that decides nothing sees of one partition.
 
-The dispatcher and the webhooks service do not fold states. They follow the claims, as everybody does, and pick the admitted events
-of a few types; all other records are passed by undecoded. Under one order of records this picks exactly the decisions that
-`Ledger` admits.
+The dispatcher and the webhooks service do not fold states. They follow the claims, as every reader does, and pick the admitted
+events of a few types; they skip all other records without decoding them. From the same records this class picks exactly the
+decisions that `Ledger` admits.
 
 Invariants
     1. Positions are contiguous: a gap stops the reader.
@@ -32,7 +32,7 @@ class ReaderFold:
     def __init__(
         self, partition: int, *, wanted: frozenset[str], position: int = -1, claim: Claim | None = None
     ) -> None:
-        """Read on behind *position*, under *claim*; *wanted* are the stored names of the events to pick."""
+        """Go on after *position*, under *claim*; *wanted* are the stored names of the events to pick."""
         self.partition = partition
         self.position = position
         self.claim = claim
@@ -43,11 +43,11 @@ class ReaderFold:
 
     def take(self, position: int, envelope: Envelope) -> Event | None:
         """
-        Read the record at *position*; return its event when it is wanted and admitted.
+        Read the record at *position*; return its event if it is wanted and admitted.
 
         Raises:
             GapInLog: *position* is not the next one.
-            MustUnderstand: the record is of an unknown type that may not be skipped; the tail stays in front of it.
+            MustUnderstand: the record is of an unknown type that may not be skipped; this reader stays before it.
         """
         if position != self.position + 1:
             raise GapInLog(f"partition {self.partition}: after position {self.position} came {position}")

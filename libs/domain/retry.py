@@ -2,8 +2,8 @@
 Retry: when a failed job is due again.
 
 The back-off of attempt n is ``base × 2^(n−1)``, at most an hour. The delay is drawn uniformly from ±25 % around it, and
-that window is cut at an hour as well: nothing ever waits longer, and jobs that fail for long stay spread over 45-60 min
-instead of meeting at the cap.
+that window ends at an hour as well. So no job waits longer than an hour, and jobs that fail for a long time stay spread over
+45-60 min instead of all waiting exactly an hour.
 
 Source: exponential back-off; docs/api.md, "Retries".
 """
@@ -30,8 +30,8 @@ def next_attempt_at(
         attempt_num: ordinal of the attempt that failed, 1-based.
         base_s: back-off after the first attempt, in seconds; the setting `FLIQ_RETRY_BASE_SECONDS`.
         jitter: fraction in [0, 1), drawn by the caller so that this stays pure; 0.5 gives the back-off itself below the cap.
-        retry_after_ms: what the target asked for with 429 or 503, already parsed; None when it did not, or not legibly.
-            It takes the place of the back-off, without jitter; negative counts as 0, more than an hour as an hour.
+        retry_after_ms: the delay that the target asked for with 429 or 503; None if it asked for none that can be parsed.
+            It replaces the back-off, without jitter; a negative delay counts as 0, more than an hour as an hour.
 
     Raises:
         ValueError: *attempt_num* < 1, *jitter* outside [0, 1), *base_s* negative or not finite.
@@ -44,7 +44,7 @@ def next_attempt_at(
         raise ValueError(f"base_s is a number of seconds from 0, not {base_s}")
     if retry_after_ms is not None:
         return failed_at + min(max(retry_after_ms, 0), DELAY_MAX_MS)
-    # The cap is applied to the seconds before doubling too, so that no product overflows.
+    # The seconds are capped before they are doubled, too, so that no product overflows.
     first_ms = min(base_s * 1000, float(DELAY_MAX_MS))
     backoff_ms = min(first_ms * 2.0 ** min(attempt_num - 1, _DOUBLINGS_MAX), float(DELAY_MAX_MS))
     shortest_ms = backoff_ms * (1 - JITTER_SHARE)

@@ -4,8 +4,8 @@ Schedule: a cron rule that spawns jobs, as a fold of its events, and what its pa
     active <--resumed/paused--> paused
     active | paused --deleted--> deleted
 
-A tick is a decision: it spawns the job and moves `next_run_at` on, in one event. The next run is always read from the log, never
-recomputed from history, so that a change of the cron evaluator cannot rewrite the past.
+A tick is a decision: it spawns the job and moves `next_run_at` on, in one event. The next run is always read from the log,
+never recomputed from history, so that a change of the cron evaluator cannot rewrite the past.
 
 What is owed (`owed_at`, `decide`): an active schedule's tick, two seconds before its next run. Nothing is owed for a schedule
 that is paused, deleted or held.
@@ -32,7 +32,7 @@ from libs.events.codec import kind_of
 from libs.events.ids import tick_job_id
 
 TICK_LEAD_MS: Final = 2_000  # a tick's job stands in the tables well before its instant
-MISSED_COUNT_MAX: Final = 100  # missed ticks are counted up to here; an outage of years must not cost seconds
+MISSED_COUNT_MAX: Final = 100  # missed ticks are counted up to here, so that an outage of years does not cost seconds
 
 
 class ScheduleStatus(IntEnum):
@@ -131,7 +131,7 @@ def evolve(state: ScheduleState, event: Event, position: int) -> ScheduleState:
 
 
 def hold(state: ScheduleState, _: Unreadable) -> ScheduleState:
-    """Return the state after a record of this schedule that could not be read: it stops, unless it is deleted."""
+    """Return the state after a record of this schedule that could not be read: the schedule stops, unless it is deleted."""
     if state.held or state.status == ScheduleStatus.DELETED:
         return state
     return msgspec.structs.replace(state, held=True)
@@ -183,7 +183,7 @@ def _count_ticks(cron: Cron, first_at: int, end_at: int) -> int:
 
 
 def _cron_of(schedule: ScheduleState) -> Cron | None:
-    """A rule that this build cannot read spawns nothing; it must never stop its partition."""
+    """Return the parsed rule; None if this build cannot read it: such a schedule must not stop its partition."""
     try:
         return parse(schedule.cron)
     except CronError:

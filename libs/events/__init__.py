@@ -1,5 +1,5 @@
 """
-Events: the words. What can stand in the log, and how it is written there.
+Events: everything that can stand in the log, and how it is written there.
 
 Frozen, versioned records without behaviour. A stored name is an explicit string (`"job.scheduled"`), never an import path.
 Facts may be appended by anyone and may be repeated; decisions carry a claim and count only under the partition's current owner.

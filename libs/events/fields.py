@@ -1,5 +1,5 @@
 """
-Field types shared by the events: shapes that are checked when a record is read, so that nothing alien reaches a table.
+Field types shared by the events. Each is checked when a record is read, so that no malformed value reaches a table.
 
 Every instant is an integer: milliseconds since 1970-01-01 UTC.
 
@@ -7,19 +7,19 @@ Fields that mean the same in every event (docs/events.md is made from this list 
 
     job_id: the job this is about.
     schedule_id: the schedule this is about; on a job's events, the one that spawned it.
-    account: whose it is.
-    at: when its writer made it.
+    account: the account to which it belongs.
+    at: the instant at which its writer made it.
     attempt: ordinal of the try, from 1.
-    execution_id: the try's id, computed from job and attempt: a repeated call carries the same.
-    fire_at: when the job is to be called.
+    execution_id: the try's id. It is computed from job and attempt, so a call that is repeated carries the same id.
+    fire_at: the instant at which the job is to be called.
     max_retries: tries after the first.
     ok: the receiver answered 200-299.
-    status_code: what the receiver answered; none when no answer arrived.
+    status_code: the HTTP status that the receiver answered with; none if no answer arrived.
     error: a short, stable text; none on success.
     duration_ms: from the beginning of the call to its end.
-    has_webhook: somebody is to be told.
-    spec: what to call and whom to tell, see `Spec`.
-    spec_id: under which id the spec is kept.
+    has_webhook: a webhook is to be sent when the job ends.
+    spec: what to call, and where to send the webhook; see `Spec`.
+    spec_id: the id under which the spec is kept.
     next_run_at: the instant of the next tick.
 """
 

@@ -4,9 +4,9 @@ Ids: 128-bit ULIDs that carry their partition.
     bits   127..80          79..64       63..0
            milliseconds     partition    random, or a hash
 
-Written in lower-case Crockford base 32 (26 characters) behind a prefix that names the kind: `job_`, `sched_`, `exec_`.
-Because the partition is inside, growing the number of partitions never re-hashes an id: an id stays where it was born.
-Ids made from the log (a tick's job, an execution) are hashes, so that whoever decides again decides the same id.
+Written in lower-case Crockford base 32 (26 characters) behind a prefix that names the kind: `job_`, `sched_`, `exec_`. The
+partition is part of the id, so an id keeps its partition when partitions are added. Ids that follow from the log (a tick's job,
+an execution) are hashes: if a decision is made twice, both times it has the same id.
 
 Source: ARCHITECTURE.md, "The log"; the ULID specification for the alphabet and the ordering.
 """

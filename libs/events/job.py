@@ -25,17 +25,17 @@ from libs.events.fields import (
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
-    What to call, and whom to tell.
+    What to call, and where to send the webhook.
 
     Args:
-        url: absolute target, already normalised and admitted by the egress policy.
+        url: the absolute URL to call, normalised, and allowed by the egress policy.
         method: upper-case HTTP method.
         headers: the caller's own headers, names as given.
-        body: text to send as UTF-8; None sends no body.
-        timeout_ms: bound on one attempt in all.
-        webhook_url: POSTed once when the job reaches its end.
+        body: text, sent as UTF-8; None sends no body.
+        timeout_ms: the longest that one attempt may take in all.
+        webhook_url: gets one POST when the job reaches its end.
         webhook_headers: the caller's own headers for that POST.
-        traceparent: W3C trace context of the request that asked for this.
+        traceparent: W3C trace context of the request that created the job or schedule.
     """
 
     url: str
@@ -53,8 +53,8 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     Fact: a job was asked for. First wins by *job_id*.
 
     Args:
-        idempotency_key: under which the caller may repeat the request.
-        replay_of: the failed job that this one clones.
+        idempotency_key: the key under which the caller may repeat the request.
+        replay_of: the failed job of which this one is a copy.
     """
 
     job_id: JobId
@@ -68,7 +68,7 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class JobCancelRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Fact: somebody wants the job not to fire. Only the owner's `job.cancelled` makes it so."""
+    """Fact: a caller asks that the job does not fire. Only `job.cancelled`, the owner's decision, cancels it."""
 
     job_id: JobId
     at: Instant
@@ -78,12 +78,13 @@ class AttemptDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     """
     Decision: the *attempt*-th try is to be made at *not_before*. Once admitted, the job has fired.
 
-    It carries all that the dispatcher needs except the spec, which is read by *spec_id* (payloads stand in the log once).
+    It carries everything that the dispatcher needs except the spec, which the dispatcher reads by *spec_id*: a body stands in
+    the log once.
 
     Args:
         not_before: the call leaves at this instant, never earlier.
         scheduled_at: the instant that was asked for; sent along as `X-Fliq-Scheduled-At`.
-        timeout_ms: bound on the try.
+        timeout_ms: the longest that the try may take.
     """
 
     job_id: JobId
@@ -103,8 +104,8 @@ class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     Fact: how a try ended. First wins by (*job_id*, *attempt*).
 
     Args:
-        started_at: when the request was handed to the socket; when it never was, when the try began.
-        retry_after_ms: what a 429 or 503 asked for.
+        started_at: when the request was handed to the socket; if it never was, when the try began.
+        retry_after_ms: the delay that an answer of 429 or 503 asked for.
     """
 
     job_id: JobId

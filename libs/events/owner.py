@@ -1,4 +1,4 @@
-"""The control records: who decides for a partition, and what its readers must understand."""
+"""The control records: which process decides for a partition, and what its readers must understand."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from libs.events.fields import Instant, Text
 
-# The log-wide key of control records: they belong to the partition, not to a job.
+# The key of control records: they belong to the partition, not to a job or schedule.
 CONTROL_KEY = "owner"
 
 
@@ -17,8 +17,8 @@ class OwnerClaimed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     Args:
         epoch: number of the claim; it only grows.
-        nonce: no other claim has it, also when a restored database hands out an epoch twice.
-        node: name of the process.
+        nonce: unique to this claim, even if a restored database hands out an epoch twice.
+        node: the name of the process.
     """
 
     epoch: Annotated[int, Meta(ge=1, le=10**15)]
@@ -29,7 +29,7 @@ class OwnerClaimed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 class LogBarrier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
-    Control: readers that do not understand *min_version* must stop here. Reserved: read today, written by no one yet.
+    Control: readers that do not understand *min_version* must stop here. Reserved: every build reads it, none writes it yet.
 
     Args:
         min_version: the least version of the log's protocol that a reader must know.

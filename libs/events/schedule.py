@@ -24,14 +24,14 @@ class ScheduleCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class SchedulePaused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Fact: no ticks from here on. Ticks behind this record are void."""
+    """Fact: the schedule does not tick from here on. Ticks after this record are void."""
 
     schedule_id: ScheduleId
     at: Instant
 
 
 class ScheduleResumed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Fact: ticks go on, the next one at *next_run_at*. What was missed while paused is not made up for."""
+    """Fact: the schedule ticks again, next at *next_run_at*. Ticks that were missed while it was paused are not made up for."""
 
     schedule_id: ScheduleId
     at: Instant
@@ -39,7 +39,7 @@ class ScheduleResumed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class ScheduleDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Fact: the schedule is gone. Ticks behind this record are void."""
+    """Fact: the schedule is deleted. Ticks after this record are void."""
 
     schedule_id: ScheduleId
     at: Instant
@@ -49,13 +49,13 @@ class ScheduleTicked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """
     Decision: the schedule spawns *job_id*, due at *tick_at*, and runs next at *next_run_at*.
 
-    This one event both advances the schedule and creates the job, so no crash can come between the two.
+    This one event both moves the schedule on and creates the job, so no crash can come between the two.
     *next_run_at* is None when the rule does not fire again within five years.
 
     Args:
         tick_at: the instant of the tick, which is the job's.
-        job_id: the job that it spawns, computed from schedule and instant: a repeated tick means the same job.
-        missed_count: ticks that were skipped, since only the latest missed one is made up for.
+        job_id: the job that it spawns. It is computed from schedule and instant, so a tick that is repeated means the same job.
+        missed_count: how many ticks were skipped; of several missed ticks only the latest is made up for.
     """
 
     schedule_id: ScheduleId

@@ -2,8 +2,8 @@
 Upcasters: pure functions that turn the JSON value of an older schema version into the value of the next version.
 
 A breaking change to an event adds a version and one function here; old bytes are never rewritten. Reading version 1 of an event
-that is at version 3 applies 1 -> 2 and then 2 -> 3. A version that only adds fields needs no upcaster: its fields have defaults,
-and the registry names them (`Kind.added` in codec.py).
+that is at version 3 applies 1 -> 2 and then 2 -> 3. A version that only adds fields needs no upcaster: its fields have
+defaults, and the registry names them (`Kind.added` in codec.py).
 """
 
 from collections.abc import Callable, Mapping

@@ -12,7 +12,7 @@ from libs.runtime.settings.settings import Settings
 from libs.runtime.telemetry import logging
 from libs.store.errors import StoreUnavailable
 from libs.store.rebuild.rebuild import Rebuild, RebuildRefused, Rebuilt
-from libs.store.rebuild.side_tables import NotOurs, TablesHeld, table_bytes
+from libs.store.rebuild.side_tables import TablesLocked, TablesNotOwned, table_bytes
 from libs.store.schema.log_identity import WrongLog, check_log
 from services.commands.access import check_schema, database, database_place, event_log, tables
 from services.commands.bar import Bar
@@ -67,7 +67,7 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
         bar = stack.enter_context(Bar("records", tells_stages=True))
         try:
             rebuilt = await Rebuild(log, dsn, on_progress=bar).run(is_check=args.check, is_dry_run=args.dry_run)
-        except (RebuildRefused, NotOurs, TablesHeld) as error:
+        except (RebuildRefused, TablesNotOwned, TablesLocked) as error:
             raise StartError(str(error)) from error
         except (GapInLog, MustUnderstand) as error:
             raise StartError(f"the log cannot be folded: {type(error).__name__}: {error}") from error

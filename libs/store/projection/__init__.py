@@ -1,1 +1,1 @@
-"""Projection: from folded events to rows. What changed, how a state stands in a row, and the statement that writes a flush."""
+"""Projection: from folded events to rows: what changed, how a state stands in a row, and the statement that saves it."""

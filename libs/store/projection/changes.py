@@ -24,8 +24,8 @@ class ExecutionRow(NamedTuple):
     One attempt as the tables keep it.
 
     Args:
-        ok: how it ended; None while that is not known.
-        executed_at: when the request left; the instant it was due at while the outcome is not known.
+        ok: whether it succeeded; None while the outcome is not known.
+        executed_at: the instant at which the request left; while the outcome is not known, the instant at which it is due.
     """
 
     job_id: str
@@ -99,7 +99,7 @@ class PartitionChanges:
         key = (event.job_id, event.attempt)
         self.executions[key] = ExecutionRow(event.job_id, event.attempt, event.not_before)
         self.new_executions.add(key)
-        # The day on which the attempt is made: neither when it was asked for nor, with a lead, when it was decided.
+        # The attempt counts on the day on which it is made. It may have been asked for, and even decided, the day before.
         day = (event.account, max(event.at, event.not_before) // DAY_MS)
         self.usage[day] = self.usage.get(day, 0) + 1
 
@@ -126,11 +126,11 @@ class Flush(NamedTuple):
     What one partition has to write.
 
     Args:
-        lease_nonce: of the lease under which it was folded.
-        from_position: where the tables stand.
-        to_position: where they stand afterwards; higher than *from_position*.
+        lease_nonce: the nonce of the lease under which it was folded.
+        from_position: the position of the tables before the flush.
+        to_position: their position after it; higher than *from_position*.
         claim: the claim admitted at *to_position*.
-        changes: what the records behind *from_position* up to and including *to_position* changed.
+        changes: what the records after *from_position*, up to and including *to_position*, changed.
     """
 
     partition: int

@@ -1,9 +1,9 @@
 """
 Flush SQL: the one statement that writes a flush, and its arguments.
 
-Every argument is an array, one element per row; `unnest` turns the arrays of a table back into rows. A row is written when its
-partition passed the fence. Only the tables that have rows take part, so a small flush is a small statement: the combinations that
-occur are few, and each is prepared once.
+Every argument is an array, one element per row; `unnest` turns the arrays of a table back into rows. A row is written only if
+its partition passed the fence. The statement names only the tables that have rows, so a small flush is a small statement. Few
+combinations of tables occur, and each is prepared once.
 
 The states of a kind come in up to three parts. A state that was created and has not changed since is sent without the columns
 that are the same in all such states (most of a burst of new jobs, and half of their columns). One that was created and changed

@@ -1,9 +1,9 @@
 """
-Progress: waiting until the tables have caught up with a position of the log (read-your-writes).
+Progress: waits until the tables have caught up with a position of the log, so that a caller reads its own writes.
 
-A process that folds a partition publishes each flushed position at once; positions of partitions folded elsewhere are learned
-by one poll of `progress`, a row per partition, every `POLL_S` and only while somebody waits. LISTEN/NOTIFY is not used: it
-takes a lock over all commits of the database.
+A process that folds a partition publishes each flushed position at once. It learns the positions of other partitions by polling
+`progress`, a row per partition, every `POLL_S`, and only while a request waits. LISTEN/NOTIFY is not used: it takes a lock over
+all commits of the database.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _POSITIONS = "SELECT part, position FROM progress"
 
 
 class ProgressWatch:
-    """What is known of every partition's folded position, and who waits for more."""
+    """The known position of every partition's tables, and the requests that wait for a later one."""
 
     def __init__(self, pool: Any, *, poll_s: float = POLL_S) -> None:
         """Watch `progress` through *pool*."""
@@ -33,11 +33,11 @@ class ProgressWatch:
         return self._known.get(partition, -1)
 
     def is_awaited(self) -> bool:
-        """Whether somebody in this process waits."""
+        """Whether a request in this process waits."""
         return any(not future.done() for waiting in self._waiters.values() for _, future in waiting)
 
     def publish(self, partition: int, position: int) -> None:
-        """Tell that everything up to *position* is in the tables, and wake who waits for it."""
+        """Note that everything up to *position* is in the tables, and wake the requests that wait for it."""
         if position > self._known.get(partition, -1):
             self._known[partition] = position
         waiting = self._waiters.get(partition)
@@ -53,37 +53,38 @@ class ProgressWatch:
 
     def correct(self, partition: int, position: int) -> None:
         """
-        Tell what the database itself just said, which may be less than was known.
+        Note the position that the database itself just answered; it may be lower than the known one.
 
-        A server that crashed may have lost its last flushes, which do not wait for the disk: they come again from the log.
+        Flushes do not wait for the disk, so a server that crashed may have lost the last ones. They are folded again from the
+        log.
         """
         self._known[partition] = min(position, self._known.get(partition, position))
         self.publish(partition, position)
 
     def forget(self) -> None:
         """
-        Take nothing for known any more: the next wait asks the database.
+        Forget all known positions: the next wait asks the database.
 
-        Said whenever a connection is new: the server may have crashed meanwhile, and its tables stand where the disk had them.
+        Call this for every new connection: the server may have crashed, and its tables may be older than they were.
         """
         self._known.clear()
 
     @answer_call
     async def has(self, partition: int) -> bool:
         """
-        Whether the tables know *partition*, be it that nothing is folded of it yet; the database is asked each time.
+        Whether the tables know *partition*, even if nothing of it is folded yet; the database is asked each time.
 
         Raises:
-            StoreUnavailable: it does not answer.
+            StoreUnavailable: the database does not answer.
         """
         return any(row["part"] == partition for row in await self._pool.fetch(_POSITIONS))
 
     async def wait(self, partition: int, position: int, timeout_s: float) -> bool:
-        """Wait until the tables hold *position*; return False when that did not happen within *timeout_s*."""
+        """Wait until the tables hold *position*; return False if they do not within *timeout_s*."""
         return await self.wait_all({partition: position}, timeout_s)
 
     async def wait_all(self, positions: Mapping[int, int], timeout_s: float) -> bool:
-        """Wait until the tables hold every position of *positions*; return False when not all did within *timeout_s*."""
+        """Wait until the tables hold every position of *positions*; return False if they do not within *timeout_s*."""
         futures = []
         for partition, position in positions.items():
             if position > self._known.get(partition, -1):
@@ -104,12 +105,12 @@ class ProgressWatch:
             return await asyncio.wait(futures, timeout=max(timeout_s, 0))
         finally:
             for future in futures:
-                future.cancel()  # given up: the next publish, or poll, forgets it
+                future.cancel()  # the wait is over: the next publish, or poll, drops it
 
     async def _poll(self) -> None:
-        """Read the positions until nobody waits any more."""
+        """Read the positions until no request waits any more."""
         while self._still_awaited():
-            # First a breath: a flush of our own process, which publishes, is usually on its way.
+            # Wait first: a flush of this process, which publishes its position, is usually under way.
             await asyncio.sleep(self._poll_s)
             if not self._still_awaited():
                 return
@@ -117,7 +118,7 @@ class ProgressWatch:
                 with translated():
                     rows = await self._pool.fetch(_POSITIONS)
             except StoreUnavailable:
-                # Whoever waits has a bound of their own; the next poll may find the database again.
+                # Every waiting request has its own timeout; the next poll may find the database again.
                 await asyncio.sleep(_POLL_FAILED_S)
                 continue
             for row in rows:
@@ -133,7 +134,7 @@ class ProgressWatch:
         return bool(self._waiters)
 
     async def stop(self) -> None:
-        """End the poller; who still waits is told nothing and meets their own bound."""
+        """End the poller; requests that still wait run into their own timeout."""
         poller, self._poller = self._poller, None
         if poller is not None:
             poller.cancel()

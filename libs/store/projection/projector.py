@@ -1,24 +1,24 @@
 """
-Projector: writes what was folded into the tables. Rows, position and usage of all partitions in one statement.
+Projector: writes what was folded into the tables: rows, position and usage of all partitions in one statement.
 
 Theory of operation
 
-    fence     The statement begins by moving `progress.position` from the old to the new value, for every partition whose lease
-              nonce and old position are still ours. Of a partition that does not pass, nothing is written; the others of the
-              same call are. The row locks are taken in the order of partitions, so two projectors that overlap wait for each
-              other and never deadlock; all other rows belong to one partition and are guarded by its `progress` row.
-    rows      New jobs are inserted whole; jobs that were there get only the columns that can change.
-    durable   Commits do not wait for the disk: the log is the truth, and rows and position are lost together, never one without
-              the other. What was lost is folded again.
-    again     A flush may be repeated as it is, whatever became of the first try: the position moves only once. When a try's
-              outcome is unknown, the next one finds either the old position (not written: it writes) or the new one under
-              our own nonce (written: it is done). Nobody else can leave the new position with our nonce.
+    fence     First the statement moves `progress.position` from the old to the new value, for every partition whose lease nonce
+              and old position are still ours. If a partition does not pass, nothing of it is written; the other partitions of
+              the call are. Row locks are taken in the order of partitions, so two projectors that overlap wait for each other
+              and never deadlock. All other rows belong to one partition and are guarded by its `progress` row.
+    rows      New states are inserted whole; of a state that was there, only the columns that can change are written.
+    durable   Commits do not wait for the disk. If the server crashes, rows and position are lost together, never one without
+              the other, and what was lost is folded again from the log.
+    again     A flush may be repeated as it is, whatever became of the first try, because the position moves only once. If the
+              outcome of a try is unknown, the next try finds either the old position (not written: it writes) or the new one
+              under our own nonce (written: it is done). No other process can leave the new position with our nonce.
 
 Cost: one round trip and one prepared statement, whatever the number of partitions. The session uses a generic plan without
-hash joins, merge joins and sequential scans: every access is by index, and the plan cannot flip while tables grow.
+hash joins, merge joins and sequential scans: every access is by index, and the plan does not change while tables grow.
 
-Not safe: after `StoreUnavailable` the caller must repeat the same flushes before adding to them. Usage is counted by addition, and
-a larger flush from the old position would be refused if the first try had been written after all.
+Not safe: after `StoreUnavailable` the caller must repeat the same flushes before it adds to them. Usage is counted by addition,
+and if the first try was written after all, a larger flush from the old position would be refused.
 """
 
 import asyncio
@@ -64,13 +64,13 @@ class Projector:
 
     async def flush(self, flushes: Sequence[Flush]) -> set[int]:
         """
-        Write *flushes*, at most one per partition, and return the partitions whose fence did not hold.
+        Write *flushes*, at most one per partition, and return the partitions that did not pass the fence.
 
-        Nothing of those was written: their lease is lost, or somebody else moved the position.
+        Nothing of those was written: their lease is lost, or another process moved the position.
 
         Raises:
-            StoreUnavailable: the database did not answer in several tries; the same flushes must be given again.
-            ValueError: a partition twice, or a position that does not move on.
+            StoreUnavailable: the database did not answer in several tries; the caller must give the same flushes again.
+            ValueError: a partition is given twice, or its position does not move on.
         """
         ordered = sorted(flushes, key=lambda flush: flush.partition)
         _check(ordered)
@@ -99,13 +99,13 @@ class Projector:
                 connection = await self._connected()
                 found: Sequence[Any] = await connection.fetch(statement, *arguments)
         except BaseException:
-            # Also when cancelled: a statement may still run there, and the next one must not queue behind it.
+            # Also if we are cancelled: the statement may still run, and the next one must not queue behind it.
             self._abandon()
             raise
         return found
 
     async def _missed(self, doubtful: Sequence[Flush]) -> set[int]:
-        """Return which of *doubtful*, all refused by the fence, were not written by an earlier try of our own either."""
+        """Return those of *doubtful*, which the fence refused, that no earlier try of this process wrote either."""
         if not doubtful:
             return set()
         rows = await self._fetch(
@@ -129,11 +129,11 @@ class Projector:
         return self._connection
 
     def _abandon(self) -> None:
-        """Drop the connection, so that its transaction ends with it; the pool makes another when it is asked."""
+        """Close the connection, so that its transaction ends with it; the pool makes another when one is needed."""
         connection, self._connection = self._connection, None
         if connection is not None:
             _terminate(connection)
-            # The task is kept so that it is not collected before it ran.
+            # Without a reference the task could be collected before it ran.
             self._given_back = asyncio.ensure_future(self._pool.release(connection))
 
     async def close(self) -> None:
@@ -145,16 +145,16 @@ class Projector:
                     with translated():
                         await connection.execute(_UNDO_SESSION)
                 except StoreUnavailable:
-                    _terminate(connection)  # it is of no use to anybody
+                    _terminate(connection)
                 await self._pool.release(connection)
 
 
 def _terminate(connection: Any) -> None:
-    """End a connection, also one that the pool took back when the server went away."""
+    """Close a connection, also one that the pool took back when the server went away."""
     try:
         connection.terminate()
     except asyncpg.InterfaceError:
-        return  # its server is gone, and so is it
+        return  # the server is gone, and the connection with it
 
 
 def _check(ordered: Sequence[Flush]) -> None:

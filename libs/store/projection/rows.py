@@ -1,9 +1,9 @@
 """
-Rows: how values are written in columns, and read back. How a whole state stands in a row is in job_rows.py and schedule_rows.py.
+Rows: how values are written in columns, and read back. For whole states see job_rows.py and schedule_rows.py.
 
-Ids are `uuid` columns holding the ULID's 128 bits; the driver's own UUID class is written by copying its 16 bytes.
-Offsets are a `bytea` of big-endian 8-byte positions: an array of arrays would be flattened by `unnest`, and one position costs
-9 bytes this way where an `int8[]` costs 32.
+Ids are `uuid` columns that hold the ULID's 128 bits; the driver writes its own UUID class by copying 16 bytes. Offsets are a
+`bytea` of big-endian 8-byte positions: `unnest` would flatten an array of arrays, and one position takes 9 bytes this way, 32
+in an `int8[]`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,8 +1,9 @@
 """
-State table: how the states of one kind stand in a table. Each kind has one, in a module of its own (job_rows.py, schedule_rows.py).
+State table: how the states of one kind stand in a table. Each kind has one, in a module of its own (job_rows.py,
+schedule_rows.py).
 
-A column has the name of a field of the state. Its SQL type says how its values are written: ids are `uuid` columns, positions are
-`bytea`, everything else is written as it is.
+A column has the name of a field of the state. Its SQL type says how its values are written: ids are `uuid` columns, positions
+are `bytea`, everything else is written as it is.
 """
 
 from collections.abc import Callable, Iterable, Mapping

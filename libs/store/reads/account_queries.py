@@ -1,8 +1,8 @@
 """
-AccountQueries: what the API shows. Always of one account, always as of the tables' position.
+AccountQueries: what the API shows, always of one account, as of the tables' position.
 
-Lists go from the newest id down. An id begins with the instant it was made at, so rows that arrive while somebody turns pages land
-above the first page and neither shift nor repeat what comes below.
+Lists go from the newest id down. An id begins with the instant at which it was made, so rows that arrive while a caller turns
+pages stand above the first page: the pages below neither shift nor repeat a row.
 """
 
 from collections.abc import Collection
@@ -50,7 +50,7 @@ class AccountQueries:
 
     @answer_call
     async def get_job(self, account: str, job_id: str) -> JobRow | None:
-        """Return a job of *account*; another account's is not there."""
+        """Return a job of *account*; None if there is none, or if it belongs to another account."""
         row = await self._pool.fetchrow(
             f"{_JOB} WHERE jobs.job_id = $1 AND jobs.account = $2", rows.uuid_of(job_id), account
         )
@@ -58,7 +58,7 @@ class AccountQueries:
 
     @answer_call
     async def job_status(self, job_id: str) -> JobStatus | None:
-        """Return a job's status, whosever it is; None when there is no such job."""
+        """Return the status of a job of any account; None if there is no such job."""
         status = await self._pool.fetchval("SELECT status FROM jobs WHERE job_id = $1", rows.uuid_of(job_id))
         return None if status is None else JobStatus(status)
 
@@ -76,8 +76,8 @@ class AccountQueries:
         Return up to *limit* jobs with ids below *before*, newest first.
 
         Args:
-            statuses: only jobs in one of these; all when None.
-            schedule_id: only jobs that this schedule spawned.
+            statuses: only jobs in one of these; None: in any.
+            schedule_id: only jobs that this schedule spawned; None: all jobs.
         """
         below = rows.MAX_ID if before is None else rows.uuid_of(before)
         wanted = list(statuses or JobStatus)
@@ -101,7 +101,7 @@ class AccountQueries:
 
     @answer_call
     async def get_schedule(self, account: str, schedule_id: str) -> ScheduleRow | None:
-        """Return a schedule of *account*, also a deleted one; another account's is not there."""
+        """Return a schedule of *account*, even a deleted one; None if there is none, or if it belongs to another account."""
         row = await self._pool.fetchrow(
             f"{_SCHEDULE} WHERE schedules.schedule_id = $1 AND schedules.account = $2",
             rows.uuid_of(schedule_id),
@@ -123,7 +123,7 @@ class AccountQueries:
 
     @answer_call
     async def usage(self, account: str, day: date) -> int:
-        """Return how many attempts of *account* were admitted as due on *day* (UTC)."""
+        """Return how many attempts of *account* became due on *day* (UTC)."""
         count: int = await self._pool.fetchval(
             "SELECT coalesce(sum(executions), 0)::int8 FROM usage_daily WHERE account = $1 AND day = $2", account, day
         )
@@ -132,7 +132,7 @@ class AccountQueries:
 
 @cache
 def _list_of(status_count: int, *, of_schedule: bool = False) -> str:
-    """Return the list over *status_count* statuses: one short index scan for each, merged, then their specs."""
+    """Return the query for a list over *status_count* statuses: a short index scan for each, merged, then the specs."""
     only = f" AND schedule_id = ${4 + status_count}" if of_schedule else ""
     names = ", ".join(JOBS.columns)
     scans = " UNION ALL ".join(

@@ -1,7 +1,7 @@
 """
-Tables: what owners and dispatchers read back. Positions, working sets and specs of a partition.
+Tables: what owners and dispatchers read of a partition: positions, states and specs.
 
-Nothing here decides; what is read is the fold as of `progress.position`, and whoever needs more reads on in the log from there.
+All rows are the fold of the log up to `progress.position`. A reader that needs what came later reads on in the log from there.
 """
 
 import asyncio
@@ -22,13 +22,14 @@ from libs.store.projection.job_rows import JOBS
 from libs.store.projection.state_table import StateTable, one_of
 from libs.store.projection.state_tables import FOLD_TABLES, STATE_TABLES, TABLE_OF_ID, TABLE_OF_STATE
 
-# Rows made into states in one go: about 2 ms, so that a large load does not hold up what is due meanwhile.
+# Rows that are made into states in one go: about 2 ms, so that a large load does not delay jobs that are due meanwhile.
 CHUNK: Final = 500
 VERIFY_TIMEOUT_S: Final = 600.0  # reading whole tables takes its time
 
-# First in a transaction that keeps its snapshot. A rebuild (side_tables.py) puts other tables in the place of these; a snapshot
-# from before, which waited for it, would not see their newest rows. This statement waits without a snapshot.
-HOLD: Final = f"LOCK TABLE progress, {', '.join(FOLD_TABLES)} IN ACCESS SHARE MODE"
+# The first statement of every transaction that keeps a snapshot. A rebuild (side_tables.py) replaces these tables. A snapshot
+# that was taken before, and then waited for the rebuild, would not see the newest rows; this statement waits without a
+# snapshot.
+LOCK_BEFORE_SNAPSHOT: Final = f"LOCK TABLE progress, {', '.join(FOLD_TABLES)} IN ACCESS SHARE MODE"
 
 _RUNNING: Final = one_of("status", {JobStatus.RUNNING})
 
@@ -44,7 +45,7 @@ class Snapshot(NamedTuple):
 
 
 class AllRows(NamedTuple):
-    """Everything that the tables hold of a partition as of *position*."""
+    """All rows of a partition as of *position*."""
 
     position: int
     claim: Claim | None
@@ -63,7 +64,7 @@ class Tables:
 
     @store_call
     async def progress(self, partition: int) -> tuple[int, Claim | None]:
-        """Return how far the tables are, and the claim admitted there; -1 and None before the first record."""
+        """Return the position of the tables, and the claim admitted there; -1 and None before the first record."""
         return await _progress(self._pool, partition)
 
     @store_call
@@ -81,7 +82,7 @@ class Tables:
 
     @store_call
     async def load_open(self, partition: int) -> list[State]:
-        """Return what an owner must know although no timer rings for it: jobs under way, and cancels to be answered."""
+        """Return the states that an owner needs although no timer rings for them: jobs under way, cancels to be answered."""
         states: list[State] = []
         for table in STATE_TABLES:
             if table.is_open is not None:
@@ -121,7 +122,7 @@ class Tables:
     @store_call
     async def running(self, partition: int) -> Snapshot:
         """
-        Return the attempts under way, and the position up to which that is the whole truth.
+        Return the attempts under way as of the position that is returned with them.
 
         Jobs that are held are left out: the record that could not be read may have been their result.
         """
@@ -129,7 +130,7 @@ class Tables:
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            await connection.execute(HOLD)
+            await connection.execute(LOCK_BEFORE_SNAPSHOT)
             position, claim = await _progress(connection, partition)
             found = await connection.fetch(f"{JOBS.select} WHERE part = $1 AND {_RUNNING} AND NOT held", partition)
         return Snapshot(
@@ -144,7 +145,7 @@ class Tables:
         return {wanted[row["spec_id"]]: _decode_spec(row["spec"]) for row in found}
 
     async def all_rows(self, partition: int) -> AllRows:
-        """Return everything of *partition* in one consistent snapshot. Heavy: for verification only."""
+        """Return all rows of *partition* in one consistent snapshot. Expensive: for verification only."""
         with translated():
             async with asyncio.timeout(VERIFY_TIMEOUT_S):
                 return await self._all_rows(partition)
@@ -154,7 +155,7 @@ class Tables:
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            await connection.execute(HOLD)
+            await connection.execute(LOCK_BEFORE_SNAPSHOT)
             await connection.execute(f"SET LOCAL statement_timeout = '{VERIFY_TIMEOUT_S:.0f}s'")
 
             async def everything(query: str) -> Sequence[Any]:
@@ -200,7 +201,7 @@ async def _progress(connection: Any, partition: int) -> tuple[int, Claim | None]
 
 
 def due_of(job: JobState) -> AttemptDue:
-    """Return the event that made *job* run, as far as its consumers need it."""
+    """Return the event that made *job* run, as far as its readers need it."""
     return AttemptDue(
         job_id=job.job_id,
         account=job.account,

@@ -1,1 +1,1 @@
-"""Rebuild and verify: the tables made again from the log, and the proof that they are its fold."""
+"""Rebuild and verify: make the tables again from the log, and prove that they are its fold."""

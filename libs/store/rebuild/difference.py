@@ -1,5 +1,5 @@
 """
-Differences: where two versions of the same rows part, in values for programs and in a line for people.
+Differences: rows that are not the same in the tables and in the log, as values for programs and as lines for people.
 
 A spec is never shown: it may hold a caller's secrets.
 """
@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-SHOWN: Final = 20  # differences kept per table and partition; the rest is counted
+SHOWN: Final = 20  # differences that are kept per table and partition; the rest is only counted
 HIDDEN: Final = frozenset({"spec"})  # columns whose values are not shown
 
 Kind = Literal["changed", "only in the tables", "only in the log"]
@@ -21,8 +21,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     One row that is not what the log says.
 
     Args:
-        key: the row's key, in words: a job's or schedule's id, `id attempt`, `account day`; empty for `progress`.
-        columns: name -> value in the tables and value by the log, of those that differ; empty unless the row is on both sides.
+        key: the row's key as text: a job's or schedule's id, `id attempt`, `account day`; empty for `progress`.
+        columns: name -> (value in the tables, value by the log) of the columns that differ; empty unless both have the row.
     """
 
     partition: int
@@ -33,7 +33,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Differences:
-    """What was found: the first `SHOWN` of each table and partition, and how many there are in all."""
+    """The differences that were found: the first `SHOWN` of each table and partition, and how many there are in all."""
 
     def __init__(self) -> None:
         """Start with none."""
@@ -48,7 +48,7 @@ class Differences:
         kind: Kind,
         columns: dict[str, tuple[Any, Any]] | None = None,
     ) -> None:
-        """Take one in."""
+        """Add one."""
         self.counts[partition, table] += 1
         if self.counts[partition, table] <= SHOWN:
             found = Difference(partition=partition, table=table, key=key, kind=kind, columns=columns or {})
@@ -60,7 +60,7 @@ class Differences:
         return sum(self.counts.values())
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for each that is shown, and one for each table and partition that has more."""
+        """Yield a line for each difference that is kept, and one for each table and partition that has more."""
         for each in self.shown:
             yield line(each)
         for (partition, table), count in sorted(self.counts.items()):

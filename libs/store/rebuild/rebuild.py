@@ -1,24 +1,29 @@
 """
-Rebuild: the tables made again from the log's first record, beside the ones that serve, and put in their place while services run.
+Rebuild: makes the tables again from the first record of the log, beside the tables in use, and puts them in their place while
+services run.
 
-    fold      every partition up to where the old tables stand, rows by COPY into side tables that have only their keys
-    compare   in a snapshot of the old tables, with the new ones brought to exactly its positions: a hash per table and partition
-    index     the other indexes, and statistics
-    follow    rounds, each shorter than the one before, until the new tables are a moment behind the log
-    switch    one short transaction: nobody reads or writes; the last records; old tables out, new tables in; every lease ends
+    fold      every partition up to the position of the old tables; rows go by COPY into side tables that have only their keys
+    compare   in a snapshot of the old tables, with the new ones folded to exactly its positions: a hash per table and partition
+    index     make the other indexes, and collect statistics
+    follow    fold in rounds, each shorter than the one before, until the new tables are a moment behind the log
+    switch    one short transaction in which no other process reads or writes: fold the last records, drop the old tables, move
+              the new ones in, end every lease
 
-Why nothing is lost: what was acknowledged stands in the log, and the new tables never stand before the old ones when they take
-their place, so every read that waited for a position finds it. Owners find their flushes refused, resign and take over again from
-the new tables, as after the death of another owner; what they had decided and not saved they read in the log.
+Why nothing is lost: everything that was acknowledged stands in the log. When the new tables take over, they are at least as far
+as the old ones, so every read that waited for a position finds it. The database refuses the flushes of the owners. They resign
+and take over again from the new tables, as after the death of another owner, and read in the log what they had decided and not
+saved.
 
 Why nothing is doubled: the position and the admitted claim of each partition move with its rows in the same transaction.
 
-A rebuild that dies leaves the old tables in service; the next one drops what it finds and begins again. Two at once: the second
-is refused, by a lock that ends with its connection.
+If a rebuild dies, the old tables stay in use; the next rebuild drops what is left of it and begins again. A second rebuild at
+the same time is refused, by a lock that ends with its connection.
 
-Memory: `STATES_MAX` states and one batch of rows for each of `WORKERS`. What was let go is read back from the side tables by key.
+Memory: `STATES_MAX` states and one batch of rows for each of `WORKERS`. States that were dropped from memory are read back from
+the side tables by key.
 
-Not safe: a log that was trimmed (the tables then hold what the log no longer does: refused), or that ends before the tables do.
+Not safe, and refused: a log that was trimmed (the tables hold what the log no longer does), and a log that ends before the
+tables.
 """
 
 import asyncio
@@ -39,18 +44,18 @@ from libs.store.rebuild import row_hash, side_rows, side_tables
 from libs.store.rebuild.difference import Differences
 from libs.store.rebuild.rebuild_session import LOCK, WRITER, connect, old_claims, old_positions
 from libs.store.rebuild.replay import Replay
-from libs.store.rebuild.side_tables import SIDE, Stand, TablesHeld
+from libs.store.rebuild.side_tables import SIDE, TablePosition, TablesLocked
 
-WORKERS: Final = 2  # while one waits for the server, the other folds
+WORKERS: Final = 2  # while one waits for the database, the other folds
 ROWS_MAX: Final = 20_000  # changed rows gathered before they are written
 SPEC_BYTES_MAX: Final = 32_000_000  # the same for specs
 STATES_MAX: Final = 200_000  # states that a worker keeps
-SHORT_TAIL: Final = 500  # records; with fewer to fold the switch is a matter of milliseconds
+SHORT_TAIL: Final = 500  # records; with fewer left to fold, the switch takes milliseconds
 ROUNDS_MAX: Final = 50
-SWITCH_S: Final = 3.0  # bound on the moment in which nobody reads or writes
+SWITCH_S: Final = 3.0  # the longest time for which others can neither read nor write
 SWITCH_TRIES: Final = 30
 SWITCH_PAUSE_S: Final = 0.5
-MEASURE_S: Final = 5.0  # after the switch, for the answer that tells how long it took
+MEASURE_S: Final = 5.0  # after the switch, to wait for the answer that tells how long it took
 
 _log = structlog.get_logger("rebuild")
 
@@ -66,12 +71,12 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     What a rebuild did.
 
     Args:
-        records: folded.
-        rows: of the new tables when they were compared, by table.
-        differences: of the old tables from what the log says, at the same positions.
-        has_switched: the new tables serve.
-        paused_ms: how long nobody could read or write; None when that could not be measured.
-        hashes: of the new tables when they were compared, by partition and table.
+        records: how many were folded.
+        rows: how many the new tables had when they were compared, by table.
+        differences: where the old tables were not what the log says, at the same positions.
+        has_switched: whether the new tables are in use.
+        paused_ms: for how long others could neither read nor write; None if that could not be measured.
+        hashes: those of the new tables when they were compared, by partition and table.
     """
 
     records: int
@@ -98,9 +103,9 @@ class Rebuild:
         Prepare; nothing happens before `run`.
 
         Args:
-            rows_max: rows gathered before they are written; the result does not depend on it.
-            states_max: states kept by one worker; nor on this.
-            on_progress: called with what is being done (`folding`, `indexing`, ...), how much is done, and of how much.
+            rows_max: how many rows are gathered before they are written; the result does not depend on it.
+            states_max: how many states one worker keeps; the result does not depend on it either.
+            on_progress: called with the stage (`folding`, `indexing`, ...), how much of it is done, and how much there is.
         """
         self._log = log
         self._dsn = dsn
@@ -118,12 +123,12 @@ class Rebuild:
 
         Args:
             is_check: stop after comparing, and leave nothing behind.
-            is_dry_run: do everything but the switch, and leave nothing behind.
+            is_dry_run: do everything except the switch, and leave nothing behind.
 
         Raises:
-            RebuildRefused: another one runs, or log and tables do not belong together.
-            TablesHeld: somebody held the old tables whenever they were asked for; they still serve.
-            LogError, StoreUnavailable: one of the two cannot be reached; the old tables still serve.
+            RebuildRefused: another rebuild runs, or log and tables do not belong together.
+            TablesLocked: another process held the old tables at every try; they stay in use.
+            LogError, StoreUnavailable: one of the two cannot be reached; the old tables stay in use.
             GapInLog, MustUnderstand: the log cannot be folded.
         """
         async with AsyncExitStack() as stack:
@@ -191,7 +196,7 @@ class Rebuild:
     # --- folding -----------------------------------------------------------------------------------------------------
 
     async def _fold(self, until: Mapping[int, int], stage: str) -> None:
-        """Bring the side tables to exactly the positions *until*, or leave them where they are further."""
+        """Fold into the side tables exactly up to the positions *until*; a partition that is further already stays."""
         waiting = [replay for each, replay in self._replays.items() if replay.position < until[each]]
         waiting.sort(
             key=lambda replay: until[replay.partition] - replay.position
@@ -244,12 +249,12 @@ class Rebuild:
     # --- comparing ---------------------------------------------------------------------------------------------------
 
     async def _compare(self, stack: AsyncExitStack, control: Any) -> tuple[Differences, row_hash.Hashes]:
-        """Compare the old tables with the new ones where the old ones stand in a snapshot."""
-        await self._fold(await old_positions(control), "following")  # so that the snapshot is not held for long
+        """Compare the old tables with the new ones, at the positions of a snapshot of the old ones."""
+        await self._fold(await old_positions(control), "following")  # so that the snapshot is short
         reader = await connect(stack, self._dsn, "compare")
         async with (
             reader.transaction(isolation="repeatable_read", readonly=True),
-            control.transaction(isolation="repeatable_read"),  # whose snapshot comes with its first query, below
+            control.transaction(isolation="repeatable_read"),  # its snapshot is taken by its first query, below
         ):
             await self._fold(await old_positions(reader), "following")
             self._on_progress("comparing", 0, 2)
@@ -282,31 +287,31 @@ class Rebuild:
         return dict(zip(self._replays, ends, strict=True))
 
     async def _switch(self, control: Any) -> float | None:
-        """Put the new tables into the old ones' place; returns for how many ms nobody could read or write, if that is known."""
+        """Replace the old tables; return for how many ms others could neither read nor write, None if that is not known."""
         loop = asyncio.get_running_loop()
         reason = ""
         for number in range(SWITCH_TRIES):
             self._on_progress("switching", number, SWITCH_TRIES)
             await self._follow()
-            last = _Last(self, control)
+            last = _LastRecords(self, control)
             try:
                 async with asyncio.timeout(None) as bound, side_tables.switching(control) as switch:
                     bound.reschedule(loop.time() + SWITCH_S)
                     await switch(last)
-                    bound.reschedule(None)  # a commit that is given up may have come to pass all the same
+                    bound.reschedule(None)  # do not give up a commit: it may be done all the same
                 self._on_progress("switching", SWITCH_TRIES, SWITCH_TRIES)
                 return await last.held_ms()
-            except TablesHeld as held:
+            except TablesLocked as held:
                 reason = str(held)
             except TimeoutError:
                 reason = f"the last records took longer than {SWITCH_S:g} s"
             finally:
                 await last.end()
             await asyncio.sleep(SWITCH_PAUSE_S)
-        raise TablesHeld(f"{reason}: end that, or try again later; the old tables still serve")
+        raise TablesLocked(f"{reason}: end that, or try again later; the old tables still serve")
 
-    async def _last_records(self, control: Any) -> Sequence[Stand]:
-        """Bring the new tables to where the old ones stand, while nobody can write these; return where that is."""
+    async def _last_records(self, control: Any) -> Sequence[TablePosition]:
+        """Fold into the new tables up to the position of the old ones, which are locked; return the positions."""
         if await side_tables.schema_steps(control) != self._steps:
             raise RebuildRefused("the tables were migrated meanwhile: begin again")
         load = Tables(control).load
@@ -317,18 +322,18 @@ class Rebuild:
             while await replay.step(position, load):
                 pass
             if len(replay.changes):
-                # Kept until the transaction has ended well: if it does not, it is written again with the next try.
+                # The changes are kept: if the transaction fails, the next try writes them again.
                 await side_rows.write(control, replay.changes)
         return [self._stand(replay) for replay in self._replays.values()]
 
-    def _stand(self, replay: Replay) -> Stand:
+    def _stand(self, replay: Replay) -> TablePosition:
         claim = replay.ledger.claim
         if claim is None:
             return replay.partition, replay.position, None, None
         return replay.partition, replay.position, claim.epoch, claim.nonce
 
     async def _tidy(self, control: Any) -> None:
-        """Leave nothing behind; what cannot be dropped now is dropped by the next rebuild."""
+        """Leave nothing behind; the next rebuild drops what cannot be dropped now."""
         for writer in self._writers:
             writer.terminate()
         try:
@@ -338,8 +343,8 @@ class Rebuild:
             _log.warning("side tables are left behind, the next rebuild drops them", reason=str(error))
 
 
-class _Last:
-    """The last records of one try of the switch, and how long everybody waited for them."""
+class _LastRecords:
+    """Folds the last records of one try of the switch, and measures for how long others waited meanwhile."""
 
     def __init__(self, rebuild: Rebuild, control: Any) -> None:
         self._rebuild = rebuild
@@ -347,10 +352,10 @@ class _Last:
         self._began_s = 0.0
         self._waiting: asyncio.Task[float] | None = None
 
-    async def __call__(self) -> Sequence[Stand]:
+    async def __call__(self) -> Sequence[TablePosition]:
         self._began_s = asyncio.get_running_loop().time()
-        # Waits as everybody does. The commit itself returns later: it removes the files of the old tables.
-        self._waiting = asyncio.create_task(self._wait(), name="who waits for the switch")
+        # A query that waits as all others do. The commit itself returns later: it removes the files of the old tables.
+        self._waiting = asyncio.create_task(self._wait(), name="wait for the switch")
         return await self._rebuild._last_records(self._control)
 
     async def _wait(self) -> float:
@@ -358,7 +363,7 @@ class _Last:
         return asyncio.get_running_loop().time()
 
     async def held_ms(self) -> float | None:
-        """Return for how long; None when who waited was not answered: the switch is done all the same."""
+        """Return for how many ms others waited; None if the query got no answer: the switch is done all the same."""
         if self._waiting is None:
             return 0.0
         await asyncio.wait([self._waiting], timeout=MEASURE_S)
@@ -367,17 +372,17 @@ class _Last:
         return (self._waiting.result() - self._began_s) * 1000
 
     async def end(self) -> None:
-        """Have nobody wait any more."""
+        """End the query that waits."""
         if self._waiting is not None:
             await asyncio.wait([self._waiting], timeout=MEASURE_S)
             self._waiting.cancel()
             await asyncio.wait([self._waiting], timeout=MEASURE_S)
             if self._waiting.done() and not self._waiting.cancelled():
-                self._waiting.exception()  # looked at, so that it does not count as unnoticed
+                self._waiting.exception()  # mark it as retrieved, so that asyncio does not report it
 
 
 def _states(replay: Replay) -> int:
     return len(replay.ledger.states)
 
 
-__all__ = ["Rebuild", "RebuildRefused", "Rebuilt", "StoreUnavailable", "TablesHeld"]
+__all__ = ["Rebuild", "RebuildRefused", "Rebuilt", "StoreUnavailable", "TablesLocked"]

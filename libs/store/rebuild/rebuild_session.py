@@ -1,4 +1,4 @@
-"""Rebuild sessions: the connections of a rebuild, and what they ask the tables that still serve."""
+"""Rebuild sessions: the connections of a rebuild, and what they ask the tables that are in use."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -12,7 +12,7 @@ from libs.store.projection.rows import claim_of
 from libs.store.rebuild.side_tables import SIDE
 
 STATEMENT_S: Final = 6 * 3_600.0  # an index over hundreds of millions of rows
-LOCK: Final = 0x666C_6971_5242  # 'fliqRB', of the one rebuild that may be under way in a database
+LOCK: Final = 0x666C_6971_5242  # 'fliqRB': only one rebuild may run in a database
 _SESSION: Final = {
     "search_path": SIDE,
     "timezone": "UTC",
@@ -21,19 +21,19 @@ _SESSION: Final = {
     "idle_in_transaction_session_timeout": f"{STATEMENT_S:.0f}s",
     "lock_timeout": "10s",
     "maintenance_work_mem": "256MB",
-    "client_connection_check_interval": "1s",  # a rebuild that is killed must not go on in the server
+    "client_connection_check_interval": "1s",  # if a rebuild is killed, its statement must not go on in the server
 }
 WRITER: Final = {
-    # Rows are found by their keys, whatever the server believes about tables that were never analysed.
+    # Rows are found by their keys, whatever the server assumes about tables that were never analysed.
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
-    "synchronous_commit": "off",  # nothing is of use before the switch, which waits for the disk
+    "synchronous_commit": "off",  # nothing here is used before the switch, which waits for the disk
 }
 
 
 async def connect(stack: AsyncExitStack, dsn: str, name: str, settings: Mapping[str, str] | None = None) -> Any:
-    """Return a connection whose schema is that of the side tables; *stack* closes it."""
+    """Return a connection to the schema of the side tables; *stack* closes it."""
     connection = await asyncpg.connect(
         dsn,
         timeout=CONNECT_TIMEOUT_S,
@@ -45,12 +45,12 @@ async def connect(stack: AsyncExitStack, dsn: str, name: str, settings: Mapping[
 
 
 async def old_positions(connection: Any) -> dict[int, int]:
-    """Return where the tables that serve stand, by partition."""
+    """Return the positions of the tables in use, by partition."""
     return {part: position for part, (position, _) in (await old_claims(connection)).items()}
 
 
 async def old_claims(connection: Any) -> dict[int, tuple[int, Claim | None]]:
-    """Return the same with the claim admitted there."""
+    """Return the same, each with the claim admitted there."""
     found = await connection.fetch(f"SELECT part, position, claim_epoch, claim_nonce FROM {SCHEMA}.progress")  # noqa: S608
     return {row["part"]: (row["position"], claim_of(row)) for row in found}
 

@@ -1,8 +1,8 @@
 """
 Replay: folds a partition from the log alone, with the same `Ledger` and `PartitionChanges` that fold it while Fliq runs.
 
-Verify and rebuild use this: there is no second way to read the log. What was folded gathers in `changes` until the caller takes it
-away. States stay in `ledger` until `forget`; afterwards they are loaded again when a record names them.
+Verify and rebuild use this: there is no second way to read the log. What was folded gathers in `changes` until the caller takes
+it away. States stay in `ledger` until `forget`; afterwards they are loaded again when a record names them.
 
 Cost: O(records); memory O(states that were not forgotten).
 """

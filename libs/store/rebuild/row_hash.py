@@ -1,8 +1,9 @@
 """
-Row hashes: whether two copies of the fold's tables hold the same rows, told by a number for each table and partition.
+Row hashes: compares two copies of the tables by one number for each table and partition.
 
-The number is the sum of a 64-bit hash of every row, so it depends neither on the order of rows nor on how they came to be there. It
-is computed by the server. Where numbers differ, the rows are walked through in the order of their keys, on both sides at once.
+The number is the sum of a 64-bit hash of every row, so it depends neither on the order of rows nor on how they came to be
+there. The server computes it. If two numbers differ, the rows of both copies are read in the order of their keys and compared
+one by one.
 """
 
 from collections.abc import AsyncIterator
@@ -44,18 +45,18 @@ async def differences(
     old: Any, new: Any, schemas: tuple[str, str], old_hashes: Hashes, new_hashes: Hashes
 ) -> Differences:
     """
-    Return the rows that differ, in the words of `Differences`: *old* are the tables, *new* is what the log says.
+    Return the rows that differ: *old* are the tables, *new* is what the log says.
 
-    Both connections must be in a transaction in which they see what was hashed.
+    Both connections must be in a transaction that sees the rows that were hashed.
     """
     found = Differences()
     for part, table in sorted(old_hashes.keys() | new_hashes.keys()):
         if old_hashes.get((part, table)) != new_hashes.get((part, table)):
-            await _walk(found, old, new, schemas, part, table)
+            await _compare(found, old, new, schemas, part, table)
     return found
 
 
-async def _walk(found: Differences, old: Any, new: Any, schemas: tuple[str, str], part: int, table: str) -> None:
+async def _compare(found: Differences, old: Any, new: Any, schemas: tuple[str, str], part: int, table: str) -> None:
     ours, theirs = (_keys(side, schema, part, table) for side, schema in zip((old, new), schemas, strict=True))
     mine, other = await anext(ours, None), await anext(theirs, None)
     while mine is not None or other is not None:

@@ -1,8 +1,8 @@
 """
 Side rows: writes what a replay folded into the side tables: new rows by COPY, the others by one statement for each table.
 
-Most of what happens to a job happens within one batch of records, so most rows are copied once and never touched again. A row that
-a later batch changes is updated by its key. The connection's schema is the side tables' own.
+Most of what happens to a job happens within one batch of records, so most rows are copied once and never touched again. A row
+that a later batch changes is updated by its key. The connection's schema is the side tables' own.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,23 +1,24 @@
 """
-Side tables: the tables of the fold once more, in a schema beside the old ones, and the moment in which they take their place.
+Side tables: copies of the tables of the fold, in a schema of their own, and the switch in which they replace the old tables.
 
-    make      empty copies: columns, options, primary keys, grants; autovacuum stays away until they serve
-    index     the other indexes, when the rows are there: much less work than keeping them up row by row
-    switch    one transaction: the old tables are dropped, the new ones move into their schema under their names
+    make      empty copies: columns, options, primary keys, grants; no autovacuum until they are in use
+    index     the other indexes, once the rows are there: much less work than updating them row by row
+    switch    one transaction: drop the old tables, move the new ones into their schema under the same names
 
-Nothing is described here twice: what a copy looks like is read from the table that serves, so a migration need not know of it.
+The definition of a copy is read from the table in use, so a migration needs no second version here.
 
-Why nothing can be written into an old table after the switch: a statement that waits for one finds it gone when its lock is
-granted, looks the name up again, and so meets the new table; PostgreSQL does the same for prepared statements, whose plans die with
-the table. A flush that was under way is refused besides, for the lease that fences it is gone.
+Why nothing can be written into an old table after the switch: a statement that waits for the table finds it gone when it gets
+its lock, looks the name up again, and finds the new table. PostgreSQL does the same for prepared statements, whose plans end
+with the table. The database also refuses a flush that was under way, because the lease that fences it is gone.
 
-Why it does not stop the world: the exclusive locks are asked for with a short bound and given up again, so that others queue behind
-us for that long at most; autovacuum, which would hold us up for longer than that, is asked to leave first.
+Why others are not blocked for long: the exclusive locks are requested with a short timeout, and given up if it passes, so other
+processes queue behind them for that long at most. Autovacuum would block for longer, so it is asked to leave first.
 
-Whoever keeps a snapshot over several statements takes a weak lock on these tables first (`HOLD` in tables.py): a snapshot that is
-older than the switch, and waited for it, would miss the newest rows of the new tables.
+A transaction that keeps a snapshot over several statements takes a weak lock on these tables first (`LOCK_BEFORE_SNAPSHOT` in
+reads/partition_tables.py). Otherwise a snapshot that is older than the switch, and waited for it, would miss the newest rows of
+the new tables.
 
-Not safe: views, publications or foreign keys of the operator's own on these tables; with views and keys `make` refuses.
+Not safe: views, publications or foreign keys that an operator made on these tables; if there are views or keys, `make` refuses.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -31,7 +32,7 @@ from libs.store.projection.state_tables import FOLD_TABLES
 
 SIDE: Final = "fliq_rebuild"
 TABLES: Final = tuple(FOLD_TABLES)
-LOCK_MS: Final = 200  # for which others may have to wait behind us, each time we try
+LOCK_MS: Final = 200  # for which others may have to wait behind us, at each try
 VACUUM_MS: Final = 5_000  # autovacuum leaves after a second
 
 _ARE_MINE: Final = "SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM pg_class WHERE oid = ANY ($1::regclass[])"
@@ -66,15 +67,15 @@ FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::text[]) AS f (part, position
 WHERE p.part = f.part
 """
 
-Stand = tuple[int, int, int | None, str | None]  # partition, position, and the claim's epoch and nonce
+TablePosition = tuple[int, int, int | None, str | None]  # partition, position, and the claim's epoch and nonce
 
 
-class TablesHeld(Exception):
-    """The old tables could not be had for a moment: somebody holds them. The message says who."""
+class TablesLocked(Exception):
+    """The old tables could not be locked, because another process holds them. The message says which one."""
 
 
-class NotOurs(Exception):
-    """The tables are another role's, or something that is not Fliq's hangs on them and would be lost with them."""
+class TablesNotOwned(Exception):
+    """Another role owns the tables, or something that is not Fliq's depends on them and would be dropped with them."""
 
 
 async def make(connection: Any) -> None:
@@ -82,17 +83,17 @@ async def make(connection: Any) -> None:
     Make the empty side tables; what an earlier run left is dropped first.
 
     Raises:
-        NotOurs: this role may not do it, or the switch would take something along that is not Fliq's.
+        TablesNotOwned: this role may not do it, or the switch would drop something that is not Fliq's.
     """
     tables = [f"{SCHEMA}.{table}" for table in TABLES]
     may_create = await connection.fetchval("SELECT has_database_privilege(current_database(), 'CREATE')")
     if not may_create or not await connection.fetchval(_ARE_MINE, tables):
-        raise NotOurs(
+        raise TablesNotOwned(
             "this role may not make a schema, or does not own Fliq's tables: rebuild as the one that migrates"
         )
     strangers = [row[0] for row in await connection.fetch(_NOT_OURS, tables)]
     if strangers:
-        raise NotOurs(
+        raise TablesNotOwned(
             f"{', '.join(strangers)} depend on Fliq's tables: drop them first, and make them again afterwards"
         )
     await drop(connection)
@@ -127,7 +128,7 @@ async def indexes(connection: Any) -> list[str]:
 
 
 async def table_bytes(connection: Any) -> int:
-    """Return how much disk the tables take that a rebuild makes again."""
+    """Return how many bytes of disk the tables take that a rebuild makes again."""
     tables = [f"{SCHEMA}.{table}" for table in TABLES]
     taken: int = await connection.fetchval(
         "SELECT sum(pg_total_relation_size(t))::int8 FROM unnest($1::regclass[]) t", tables
@@ -136,7 +137,7 @@ async def table_bytes(connection: Any) -> int:
 
 
 async def schema_steps(connection: Any) -> list[int]:
-    """Return the migrations that made the tables what they are."""
+    """Return the numbers of the migrations that were applied to the tables."""
     found = await connection.fetch(f"SELECT version FROM {SCHEMA}.migrations ORDER BY version")  # noqa: S608
     return [row["version"] for row in found]
 
@@ -149,25 +150,25 @@ async def drop(connection: Any) -> None:
 @asynccontextmanager
 async def switching(
     connection: Any,
-) -> AsyncIterator[Callable[[Callable[[], Awaitable[Sequence[Stand]]]], Awaitable[None]]]:
+) -> AsyncIterator[Callable[[Callable[[], Awaitable[Sequence[TablePosition]]]], Awaitable[None]]]:
     """
-    Give what makes the switch, within one transaction that ends with this context.
+    Yield the function that makes the switch, within one transaction that ends with this context.
 
-    It is called with what brings the side tables to their last position while nobody can write or read the old ones, and returns
-    where they stand then. It may be called again when it raised `TablesHeld`.
+    Its argument folds the last records into the side tables while no other process can read or write the old ones, and returns
+    the positions that they have then. If it raises `TablesLocked`, it may be called again.
     """
     async with connection.transaction():
         vacuumed = [table for table in TABLES if await _vacuum_switch(connection, table) is None]
         try:
-            async with connection.transaction():  # a savepoint: the locks outlive it
+            async with connection.transaction():  # a savepoint: the locks stay when it ends
                 await connection.execute(f"SET LOCAL lock_timeout = {VACUUM_MS}")
                 await connection.execute(f"LOCK TABLE {_names(('progress', *TABLES))} IN SHARE UPDATE EXCLUSIVE MODE")
         except asyncpg.LockNotAvailableError as error:
-            raise TablesHeld(await _holders(connection)) from error
+            raise TablesLocked(await _holders(connection)) from error
 
-        async def switch(last: Callable[[], Awaitable[Sequence[Stand]]]) -> None:
+        async def switch(last: Callable[[], Awaitable[Sequence[TablePosition]]]) -> None:
             try:
-                async with connection.transaction():  # a savepoint: when it fails, its locks go with it
+                async with connection.transaction():  # a savepoint: if it fails, its locks are released
                     await connection.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
                     await connection.execute(f"LOCK TABLE {_names(('progress', *TABLES))} IN ACCESS EXCLUSIVE MODE")
                     stands = await last()
@@ -180,7 +181,7 @@ async def switching(
                     columns = [list(column) for column in zip(*stands, strict=True)]
                     await connection.execute(_LEASES_END, *columns)
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
-                raise TablesHeld(await _holders(connection)) from error
+                raise TablesLocked(await _holders(connection)) from error
 
         yield switch
 
@@ -208,7 +209,7 @@ ORDER BY held_s DESC LIMIT 3
 
 
 async def _holders(connection: Any) -> str:
-    """Say who holds the tables; asked right after they were not to be had."""
+    """Return which processes hold the tables, right after they could not be locked."""
     try:
         async with connection.transaction():
             found = await connection.fetch(_HOLDERS, [f"{SCHEMA}.{table}" for table in ("progress", *TABLES)])

@@ -1,12 +1,13 @@
 """
-Verify: the proof that the tables are the fold of the log.
+Verify: proves that the tables are the fold of the log.
 
-    for a group of partitions:  fold the log up to where the tables stand; open a snapshot of the tables, fold the little that
-                                came meanwhile; then take the rows one by one and strike out what the fold expects
+For each group of partitions: fold the log up to the position of the tables. Open a snapshot of the tables, and fold the few
+records that came meanwhile. Then compare the rows one by one with the fold, and remove each from it; what is left is missing in
+the tables.
 
-Nothing is taken from the tables but the positions, and nothing is written: it may run beside the services. A snapshot is held only
-while rows are read. Memory: the fold of one group, `GROUP_RECORDS` records or one partition, whichever is more; a table is read
-once for each group.
+The fold takes nothing from the tables but the positions, and nothing is written, so this may run beside the services. A
+snapshot is kept only while rows are read. Memory: the fold of one group, `GROUP_RECORDS` records or one partition, whichever is
+more; a table is read once for each group.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -24,14 +25,14 @@ from libs.store.errors import translated
 from libs.store.projection import rows
 from libs.store.projection.state_table import StateTable
 from libs.store.projection.state_tables import FOLD_TABLES, STATE_TABLES
-from libs.store.reads.partition_tables import HOLD
+from libs.store.reads.partition_tables import LOCK_BEFORE_SNAPSHOT
 from libs.store.rebuild.difference import Differences, columns_apart
 from libs.store.rebuild.replay import Replay
 
 GROUP_RECORDS: Final = 400_000  # about 150 MB of states
 ROWS: Final = 2_000  # fetched at once
-TRIES: Final = 3  # when the tables go back under our hands
-TIMEOUT_S: Final = 600.0  # of one fetch: the first one of a table may have to pass over all the others' rows
+TRIES: Final = 3  # if the tables go back to an older position meanwhile
+TIMEOUT_S: Final = 600.0  # of one fetch: the first one may have to pass over the rows of all other partitions
 
 OnProgress = Callable[[int, int], None]
 
@@ -41,8 +42,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     What was compared, and what was found.
 
     Args:
-        records: folded.
-        rows: compared, by table.
+        records: how many were folded.
+        rows: how many were compared, by table.
     """
 
     partitions: int
@@ -51,8 +52,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     differences: Differences
 
 
-class _Behind(Exception):
-    """The tables stand before a position that they had: they were restored, or their server crashed."""
+class _TablesWentBack(Exception):
+    """The tables stand before a position that they had already: they were restored, or their server crashed."""
 
 
 async def differences(log: Log, pool: Any, partition: int | None = None) -> list[str]:
@@ -95,44 +96,44 @@ class _Verification:
         self._expected = sum(sizes.values())
         for group in _groups(sizes):
             for tries in range(TRIES):
-                replays = {each: _Compact(self._log, each, begin=begins[each]) for each in group}
+                replays = {each: _DigestingReplay(self._log, each, begin=begins[each]) for each in group}
                 try:
                     await self._group(replays, {each: positions.get(each, (-1, None))[0] for each in group})
                     break
-                except _Behind:
+                except _TablesWentBack:
                     if tries == TRIES - 1:
                         raise
                     with translated():
                         positions |= await _positions(self._pool, group)
         return Report(partitions=len(partitions), records=self._records, rows=self._rows, differences=self._found)
 
-    async def _group(self, replays: "dict[int, _Compact]", positions: dict[int, int]) -> None:
+    async def _group(self, replays: "dict[int, _DigestingReplay]", positions: dict[int, int]) -> None:
         ends = {each: await self._log.end(each) for each in replays}
         for each, replay in replays.items():
             await self._fold(replay, min(positions[each], ends[each] - 1))
         async with self._snapshot() as connection:
-            stand = await _positions(connection, list(replays))
+            standing = await _positions(connection, list(replays))
             for each in replays:
-                if stand.get(each, (-1, None))[0] < positions[each]:
-                    raise _Behind(f"partition {each} went back from {positions[each]}")
+                if standing.get(each, (-1, None))[0] < positions[each]:
+                    raise _TablesWentBack(f"partition {each} went back from {positions[each]}")
             for each in list(replays):
-                position, claim = stand.get(each, (-1, None))
+                position, claim = standing.get(each, (-1, None))
                 if position >= await self._log.end(each):
-                    # Its rows are of another log, or of records that this one lost: they cannot be compared.
+                    # Its rows come from another log, or from records that this log lost: they cannot be compared.
                     apart: dict[str, tuple[Any, Any]] = {"position": (position, f"an end at {ends[each]}")}
                     self._found.add(each, "progress", "", "changed", apart)
                     del replays[each]
                     continue
                 await self._fold(replays[each], position)
                 if claim != replays[each].ledger.claim:
-                    apart = {"claim": (_words(claim), _words(replays[each].ledger.claim))}
+                    apart = {"claim": (_text_of(claim), _text_of(replays[each].ledger.claim))}
                     self._found.add(each, "progress", "", "changed", apart)
             if replays:
                 await _Comparison(connection, replays, self._found, self._rows).run()
 
-    async def _fold(self, replay: "_Compact", until: int) -> None:
+    async def _fold(self, replay: "_DigestingReplay", until: int) -> None:
         while folded := await replay.step(until):
-            replay.compact()
+            replay.digest_specs()
             self._records += folded
             self._on_progress(self._records, max(self._records, self._expected))
 
@@ -143,20 +144,20 @@ class _Verification:
                 self._pool.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
-                await connection.execute(HOLD)
+                await connection.execute(LOCK_BEFORE_SNAPSHOT)
                 for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
                     await connection.execute(f"SET LOCAL {name} = '{TIMEOUT_S:.0f}s'")
                 yield connection
 
 
-class _Compact(Replay):
-    """A replay that keeps digests instead of specs."""
+class _DigestingReplay(Replay):
+    """A replay that keeps a digest of each spec instead of the spec."""
 
     def __init__(self, log: Log, partition: int, *, begin: int) -> None:
         super().__init__(log, partition, begin=begin)
         self.digests: dict[str, bytes] = {}
 
-    def compact(self) -> None:
+    def digest_specs(self) -> None:
         specs = self.changes.specs
         self.digests.update((spec_id, _digest(spec)) for spec_id, spec in specs.items())
         specs.clear()
@@ -164,10 +165,10 @@ class _Compact(Replay):
 
 
 class _Comparison:
-    """Takes the rows of a snapshot one by one, and strikes out what *replays* expect: they are used up."""
+    """Compares the rows of a snapshot one by one with what *replays* folded, and removes each from there."""
 
     def __init__(
-        self, connection: Any, replays: dict[int, _Compact], found: Differences, counts: dict[str, int]
+        self, connection: Any, replays: dict[int, _DigestingReplay], found: Differences, counts: dict[str, int]
     ) -> None:
         self._connection = connection
         self._replays = replays
@@ -188,8 +189,8 @@ class _Comparison:
             stored = table.state_of(row[1:])
             state_id = id_of(stored)
             by_log = expected[row["part"]].pop(state_id, None)
-            self._judge(row["part"], table.name, (state_id,), stored, by_log, table.columns)
-        self._left(table.name, {part: states.of(table.kind.state) for part, states in expected.items()})
+            self._compare(row["part"], table.name, (state_id,), stored, by_log, table.columns)
+        self._report_missing(table.name, {part: states.of(table.kind.state) for part, states in expected.items()})
 
     async def _specs(self) -> None:
         expected = {part: replay.digests for part, replay in self._replays.items()}
@@ -203,7 +204,7 @@ class _Comparison:
                 self._found.add(part, "specs", key, "only in the tables")
             elif digest != _digest(row["spec"]):
                 self._found.add(part, "specs", key, "changed", {"spec": (None, None)})
-        self._left("specs", expected)
+        self._report_missing("specs", expected)
 
     async def _executions(self) -> None:
         expected = {part: replay.changes.executions for part, replay in self._replays.items()}
@@ -211,8 +212,8 @@ class _Comparison:
             stored = rows.execution_of(row)
             key = (stored.job_id, stored.attempt)
             by_log = expected[row["part"]].pop(key, None)
-            self._judge(row["part"], "executions", key, stored, by_log, rows.EXECUTION_COLUMNS)
-        self._left("executions", expected)
+            self._compare(row["part"], "executions", key, stored, by_log, rows.EXECUTION_COLUMNS)
+        self._report_missing("executions", expected)
 
     async def _usage(self) -> None:
         expected = {part: replay.changes.usage for part, replay in self._replays.items()}
@@ -224,7 +225,7 @@ class _Comparison:
                 self._found.add(row["part"], "usage_daily", _name(key), "only in the tables")
             elif count != by_log:
                 self._found.add(row["part"], "usage_daily", _name(key), "changed", {"executions": (count, by_log)})
-        self._left("usage_daily", expected)
+        self._report_missing("usage_daily", expected)
 
     async def _each(self, table: str, query: str) -> AsyncIterator[Any]:
         cursor = await self._connection.cursor(f"{query} WHERE part = ANY ($1::int4[])", list(self._replays))
@@ -233,7 +234,7 @@ class _Comparison:
             for row in found:
                 yield row
 
-    def _judge(
+    def _compare(
         self, part: int, table: str, key: tuple[Any, ...], stored: Any, by_log: Any, names: tuple[str, ...]
     ) -> None:
         if by_log is None:
@@ -241,7 +242,7 @@ class _Comparison:
         elif stored != by_log:
             self._found.add(part, table, _name(key), "changed", columns_apart(names, stored, by_log))
 
-    def _left(self, table: str, expected: dict[int, dict[Any, Any]]) -> None:
+    def _report_missing(self, table: str, expected: dict[int, dict[Any, Any]]) -> None:
         for part, left in expected.items():
             for key in left:
                 self._found.add(part, table, _name(key), "only in the log")
@@ -270,7 +271,7 @@ def _digest(spec: bytes) -> bytes:
     return blake2b(spec, digest_size=16).digest()
 
 
-def _words(claim: Claim | None) -> str | None:
+def _text_of(claim: Claim | None) -> str | None:
     return None if claim is None else str(claim)
 
 

@@ -14,9 +14,9 @@ from libs.log.memory import MemoryLog
 from libs.log.port import LogUnavailable
 from libs.store.leases.lease_table import OwnerLeases
 from libs.store.projection.changes import Flush, PartitionChanges
-from libs.store.rebuild.rebuild import Rebuild, RebuildRefused, TablesHeld
+from libs.store.rebuild.rebuild import Rebuild, RebuildRefused, TablesLocked
 from libs.store.rebuild.row_hash import hashes
-from libs.store.rebuild.side_tables import SIDE, TABLES, NotOurs
+from libs.store.rebuild.side_tables import SIDE, TABLES, TablesNotOwned
 from libs.store.rebuild.verify import differences
 from tests.conformance.store.conftest import NONCE, PARTITIONS, Harness
 from tests.conformance.store.test_flush import NOW, due, scheduled
@@ -244,7 +244,7 @@ async def test_tables_that_somebody_holds_are_left_alone(
     monkeypatch.setattr("libs.store.rebuild.side_tables.LOCK_MS", 20)
     async with harness.pool.acquire() as dump, dump.transaction():
         await dump.fetchval("SELECT count(*) FROM jobs")
-        with pytest.raises(TablesHeld, match="still serve"):
+        with pytest.raises(TablesLocked, match="still serve"):
             await Rebuild(log, store_dsn).run()
         assert await harness.pool.fetchval("SELECT count(*) FROM jobs") > 0
     assert not await side_schema(harness.pool)
@@ -297,7 +297,7 @@ async def test_a_role_that_may_not_is_refused(harness: Harness, store_dsn: str, 
         await harness.pool.execute(f"GRANT USAGE ON SCHEMA fliq TO {role}")
         await harness.pool.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA fliq TO {role}")
         guest = re.sub(r"//[^@]*@", f"//{role}:guest@", store_dsn)
-        with pytest.raises(NotOurs, match="does not own"):
+        with pytest.raises(TablesNotOwned, match="does not own"):
             await Rebuild(log, guest).run()
     finally:
         await harness.pool.execute(f"DROP OWNED BY {role}")

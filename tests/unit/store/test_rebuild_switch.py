@@ -11,7 +11,7 @@ import pytest
 
 from libs.store.rebuild import rebuild, side_tables
 from libs.store.rebuild.rebuild import Rebuild
-from libs.store.rebuild.side_tables import Stand
+from libs.store.rebuild.side_tables import TablePosition
 
 
 class Writer:
@@ -53,7 +53,7 @@ class Switched(Rebuild):
     async def _follow(self) -> None:
         pass
 
-    async def _last_records(self, control: Any) -> Sequence[Stand]:
+    async def _last_records(self, control: Any) -> Sequence[TablePosition]:
         return []
 
 
