@@ -28,6 +28,7 @@ from tests.chaos.load import ALL_FATES, Load, now_ms
 from tests.chaos.stalls import watch_stalls
 from tests.fakes.running.sink import Arrival
 from tests.fakes.running.topologies import Client
+from tests.fakes.until import until_or_late
 from tests.kafka.artifacts import Unavailable
 
 OVERDUE_MS: Final = 1_000.0  # a call that is due for so long waits for something
@@ -213,7 +214,7 @@ async def _first_calls(load: Load, watch: Watch) -> Fault:
     for _ in range(FIRST):
         load.begin("plain")
     await load.settle()
-    await _until(lambda: watch.overdue(math.inf) == 0, within_s=HOOKS_S)
+    await until_or_late(lambda: watch.overdue(math.inf) == 0, within_s=HOOKS_S)
     return Fault(kind="start", at=begun_at, until=now_ms(), healed_at=begun_at, is_graceful=True)
 
 
@@ -244,30 +245,23 @@ async def _quiet(cluster: Cluster, load: Load, watch: Watch, targets: Targets, w
         load.begin("plain")
         await load.settle()
         last = list(load.plans)[begun]
-        await _until(lambda: last in watch.fired, within_s=HOOKS_S)
+        await until_or_late(lambda: last in watch.fired, within_s=HOOKS_S)
         await _all_at_their_ends(pool, deadline)
     finally:
         await pool.close()
     accepted = {each.name for each in load.operations if each.kind == "create" and each.outcome == "ok"}
     expected = {name for name in accepted if load.plans[name].has_webhook}
-    await _until(lambda: not watch.overdue() and expected <= _hooked(targets), within_s=HOOKS_S)
-
-
-async def _until(is_so: Callable[[], bool], *, within_s: float) -> None:
-    """Wait until something is so, and no longer than that: what is missing is the checker's to say."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if is_so():
-            return
-        await asyncio.sleep(0.05)
+    await until_or_late(lambda: not watch.overdue() and expected <= _hooked(targets), within_s=HOOKS_S)
 
 
 async def _all_at_their_ends(pool: Any, deadline: float) -> None:
     """Wait until no job is open; when the time is over the checker says which are."""
-    while time.monotonic() < deadline:
-        if not await pool.fetchval("SELECT count(*) FROM jobs WHERE status < 4 AND account = $1", evidence.ACCOUNT):
-            return
-        await asyncio.sleep(0.1)
+
+    async def none_open() -> bool:
+        query = "SELECT count(*) FROM jobs WHERE status < 4 AND account = $1"
+        return not await pool.fetchval(query, evidence.ACCOUNT)
+
+    await until_or_late(none_open, within_s=deadline - time.monotonic(), every_s=0.1)
 
 
 def _hooked(targets: Targets) -> set[str]:

@@ -14,7 +14,7 @@ import signal
 import time
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiohttp
 
@@ -30,6 +30,7 @@ from tests.chaos.load import Load, now_ms
 from tests.chaos.stalls import watch_stalls
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import ROOT, Client, FliqProcess, RunningFliq
+from tests.fakes.until import until, until_or_late
 
 __all__ = ["ROOT", "Harness"]
 
@@ -110,11 +111,12 @@ class Harness:
 
     async def wait_ready(self, *, at_most_s: float) -> bool:
         """Wait until the present life is ready; says whether it is. A fault that lasted has ended then."""
-        deadline = time.monotonic() + at_most_s
-        while not await self._is_ready():
-            if self.is_dead or time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(0.01)
+
+        async def state() -> str:
+            return "ready" if await self._is_ready() else "dead" if self.is_dead else ""
+
+        if await until_or_late(state, within_s=at_most_s, every_s=0.01) != "ready":
+            return False
         if self._hurt is not None:
             self.faults.append(replace(self._hurt, until=now_ms()))
             self._hurt = None
@@ -122,10 +124,11 @@ class Harness:
 
     async def wait_unready(self, *, at_most_s: float) -> None:
         """Wait until the present life says that it cannot work."""
-        deadline = time.monotonic() + at_most_s
-        while await self._is_ready():
-            assert time.monotonic() < deadline, "it never noticed"
-            await asyncio.sleep(0.01)
+
+        async def is_unready() -> bool:
+            return not await self._is_ready()
+
+        await until(is_unready, within_s=at_most_s, every_s=0.01, saying=lambda: "it never noticed")
 
     async def _is_ready(self) -> bool:
         try:
@@ -206,11 +209,17 @@ class Harness:
         await self._all_at_their_ends()
 
     async def _all_at_their_ends(self) -> None:
-        deadline = time.monotonic() + QUIET_S
-        for status in ("scheduled", "running"):
-            while open_jobs := await record.list_all(self.client, "jobs", f"status={status}&limit=100"):
-                assert time.monotonic() < deadline, f"still {status} after {QUIET_S} s: {open_jobs}"
-                await asyncio.sleep(0.02)
+        left: list[Any] = []
+
+        async def none_left() -> bool:
+            left[:] = [
+                job
+                for status in ("scheduled", "running")
+                for job in await record.list_all(self.client, "jobs", f"status={status}&limit=100")
+            ]
+            return not left
+
+        await until(none_left, within_s=QUIET_S, saying=lambda: f"not at their ends after {QUIET_S} s: {left}")
 
     def _hooked(self) -> set[str]:
         return {each.path.removeprefix("/hook/") for each in self.sink.arrivals if each.path.startswith("/hook/")}

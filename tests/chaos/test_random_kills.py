@@ -23,6 +23,7 @@ from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Fault, History
 from tests.chaos.judging.planted import PLANTED
 from tests.chaos.load import now_ms
+from tests.fakes.until import until
 
 pytestmark = pytest.mark.timeout(300)  # it takes one; a machine that is busy may need more
 
@@ -171,9 +172,7 @@ async def _kill_postmaster(harness: Harness) -> None:
     at = now_ms()
     os.kill(int(pid), signal.SIGKILL)
     # Fliq notices within a second or so, until when it says that it is ready, and starts another one.
-    async with asyncio.timeout(20):
-        while _first_word(pid_file) in ("", pid):  # noqa: ASYNC110 - another process's file can only be looked at again
-            await asyncio.sleep(0.01)
+    await until(lambda: _first_word(pid_file) not in ("", pid), within_s=20, every_s=0.01)
     assert await harness.wait_ready(at_most_s=20), harness.process.tail()
     harness.faults.append(Fault(kind="postmaster", at=at, until=now_ms() + BACK_MS))
 

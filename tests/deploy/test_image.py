@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from services import VERSION
 from tests.deploy.image import UID, Image, NoIndex, refusal
 from tests.fakes.running.client import TOKEN
 from tests.fakes.running.processes import free_port
+from tests.fakes.until import until_blocking
 
 # Building is an installation; on a busy machine it takes its time.
 pytestmark = pytest.mark.timeout(400)
@@ -79,14 +79,16 @@ def status_of(request: str | urllib.request.Request) -> int:
         return 0
 
 
-def until(status: int, request: str | urllib.request.Request, process: subprocess.Popen[bytes]) -> None:
+def until_answered(status: int, request: str | urllib.request.Request, process: subprocess.Popen[bytes]) -> None:
     """Ask until the answer has that status, or fail; a machine that is busy may answer 503 for a while."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while (found := status_of(request)) != status:
-        assert process.poll() is None, process.stdout and process.stdout.read().decode()
-        assert time.monotonic() < deadline, f"the answer is {found}"
-        assert found in (0, 503), f"the answer is {found}"
-        time.sleep(0.05)  # not to take the core from the one that is asked
+
+    def is_answered() -> bool:
+        found = status_of(request)
+        assert found in (status, 0, 503), f"the answer is {found}"
+        assert found == status or process.poll() is None, process.stdout and process.stdout.read().decode()
+        return found == status
+
+    until_blocking(is_answered, within_s=START_TIMEOUT_S, every_s=0.05)
 
 
 def test_the_entry_point_is_fliq_of_this_version(image: Image, volume: Path) -> None:
@@ -119,7 +121,7 @@ def test_all_of_fliq_runs_read_only_and_without_rights(image: Image, volume: Pat
         stdin=subprocess.DEVNULL,
     )
     try:
-        until(200, f"http://127.0.0.1:{admin}/readyz", process)
+        until_answered(200, f"http://127.0.0.1:{admin}/readyz", process)
         state = Path(f"/proc/{process.pid}/status").read_text("utf-8")
         assert f"Uid:\t{UID}\t{UID}" in state
         assert "CapEff:\t0000000000000000" in state
@@ -137,7 +139,7 @@ def test_all_of_fliq_runs_read_only_and_without_rights(image: Image, volume: Pat
             data=json.dumps({"url": "https://example.com/", "scheduled_at": tomorrow.isoformat()}).encode(),
             headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
         )
-        until(201, created, process)
+        until_answered(201, created, process)
     finally:
         process.send_signal(signal.SIGTERM)
         try:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-
 import pytest
 
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import Client, instant_ms
+from tests.fakes.until import until
 
 
 @pytest.mark.everywhere
@@ -18,7 +16,7 @@ async def test_the_timeline_tells_a_life(client: Client, sink: Sink) -> None:
         f"{sink.url}/flaky/1/{sink.port}", 0.3, max_retries=1, webhook_url=f"{sink.url}/hook", body="secret body"
     )
     await sink.wait_for(lambda: sink.at("/hook"))
-    events = await _events(client, job["id"], until="webhook.finished")
+    events = await _events(client, job["id"], last="webhook.finished")
 
     assert [event["type"] for event in events] == [
         "job.scheduled",
@@ -44,17 +42,19 @@ async def test_the_timeline_of_a_cancelled_job(client: Client, sink: Sink) -> No
     job = await client.create(f"{sink.url}/ok", 60)
     await client.call("DELETE", f"/v1/jobs/{job['id']}")
 
-    events = await _events(client, job["id"], until="job.cancelled")
+    events = await _events(client, job["id"], last="job.cancelled")
     assert [event["type"] for event in events] == ["job.scheduled", "job.cancel_requested", "job.cancelled"]
 
 
-async def _events(client: Client, job_id: str, *, until: str) -> list[dict[str, object]]:
-    """The timeline, once it holds *until*."""
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
+async def _events(client: Client, job_id: str, *, last: str) -> list[dict[str, object]]:
+    """The timeline, once it holds *last*."""
+    events: list[dict[str, object]] = []
+
+    async def is_there() -> bool:
         status, answer, _ = await client.call("GET", f"/v1/jobs/{job_id}/events")
         assert status == 200
-        if any(event["type"] == until for event in answer["events"]):
-            return answer["events"]  # type: ignore[no-any-return]
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"no {until} in {answer}")
+        events[:] = answer["events"]
+        return any(event["type"] == last for event in events)
+
+    await until(is_there, within_s=15, every_s=0.01, saying=lambda: f"no {last} in {events}")
+    return events

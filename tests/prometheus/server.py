@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ import aiohttp
 import yaml
 
 from tests.fakes.running.processes import ROOT, RunningFliq, free_port
+from tests.fakes.until import until
 from tests.prometheus.source import Binaries
 
 FOLDER = ROOT / "deploy" / "prometheus"
@@ -62,12 +62,7 @@ class Prometheus:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + 30
-        while not await self._is_ready():
-            said = (self._directory / "output").read_text()
-            assert self._process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            await asyncio.sleep(0.05)
+        await until(self._is_ready, within_s=30, every_s=0.05, saying=(self._directory / "output").read_text)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -107,6 +102,8 @@ class Prometheus:
 
     async def _is_ready(self) -> bool:
         assert self._session is not None
+        assert self._process is not None
+        assert self._process.poll() is None, (self._directory / "output").read_text()
         try:
             async with self._session.get(f"http://127.0.0.1:{self.port}/-/ready") as answer:
                 return answer.status == 200

@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import Client, FliqOf
+from tests.fakes.until import until
 from tests.prometheus.server import Prometheus
 from tests.prometheus.source import Binaries
 
@@ -49,8 +50,11 @@ async def test_each_killed_service_fires_its_alert_alone(
         await asyncio.to_thread(running.start)
         busy = asyncio.create_task(load(running.url, sink))
         async with Prometheus(promtool, running) as prometheus:
-            while await prometheus.value('sum(up{job=~"fliq-.+"})') != 4:  # noqa: ASYNC110 - it has no event of ours
-                await asyncio.sleep(1)
+
+            async def all_up() -> bool:
+                return await prometheus.value('sum(up{job=~"fliq-.+"})') == 4
+
+            await until(all_up, within_s=WITHIN_S, every_s=1)
             for role, alert in ALERTS.items():
                 [process] = running.of(role)
                 began_at = time.monotonic()
@@ -78,9 +82,15 @@ async def test_each_killed_service_fires_its_alert_alone(
 
 async def _until(prometheus: Prometheus, wanted: set[str], began_at: float) -> float:
     """Return the seconds from *began_at* until exactly *wanted* fire."""
-    while (firing := await _firing(prometheus)) != wanted:
-        assert time.monotonic() - began_at < WITHIN_S, f"firing: {firing}, expected: {wanted}"
-        await asyncio.sleep(1)
+    firing: set[str] = set()
+
+    async def as_wanted() -> bool:
+        firing.clear()
+        firing.update(await _firing(prometheus))
+        return firing == wanted
+
+    left_s = began_at + WITHIN_S - time.monotonic()
+    await until(as_wanted, within_s=left_s, every_s=1, saying=lambda: f"firing: {firing}, expected: {wanted}")
     return time.monotonic() - began_at
 
 

@@ -6,8 +6,7 @@ import asyncio
 import json
 import re
 import subprocess
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -20,6 +19,7 @@ from tests.fakes.running.fold import fold_differences
 from tests.fakes.running.processes import RunningFliq
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import OTHER_TOKEN, Client, FliqOf
+from tests.fakes.until import until
 from tests.prometheus.server import FOLDER, Prometheus
 from tests.prometheus.source import Binaries
 
@@ -44,14 +44,6 @@ WHATEVER_THE_SPEED = {
 }
 
 pytestmark = pytest.mark.timeout(200)
-
-
-async def until(condition: Callable[[], Awaitable[object]], what: str, *, timeout_s: float = 60.0) -> None:
-    """Ask until it holds."""
-    deadline = time.monotonic() + timeout_s
-    while not await condition():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.25)
 
 
 async def work(client: Client, sink: Sink) -> None:
@@ -85,7 +77,7 @@ async def test_what_prometheus_sees(fliq: RunningFliq, sink: Sink, promtool: Bin
         async def all_up() -> bool:
             return await prometheus.value('sum(up{job=~"fliq-.+"})') == 4
 
-        await until(all_up, "four processes are scraped")
+        await until(all_up, every_s=0.25, saying=lambda: "four processes are not scraped")
         await work(client, sink)
         await dashboards_have_data(prometheus)
         await rules_have_data(prometheus)
@@ -105,21 +97,17 @@ async def dashboards_have_data(prometheus: Prometheus) -> None:
         for query in panel.queries.values()
     }
 
-    async def missing() -> list[tuple[str, str, str]]:
-        found = []
+    missing: list[tuple[str, str, str]] = []
+
+    async def none_missing() -> bool:
+        missing.clear()
         for place, is_rare in queries.items():
             query = place[2].replace("$__rate_interval", "10s")
             if not await prometheus.query(query) and not is_rare:
-                found.append(place)
-        return found
+                missing.append(place)
+        return not missing
 
-    async def none_missing() -> bool:
-        return not await missing()
-
-    deadline = time.monotonic() + 60
-    while not await none_missing():
-        assert time.monotonic() < deadline, await missing()
-        await asyncio.sleep(0.5)
+    await until(none_missing, every_s=0.5, saying=lambda: missing)
 
 
 async def rules_have_data(prometheus: Prometheus) -> None:

@@ -35,6 +35,7 @@ from libs.log.postgres import PostgresLog
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from tests.chaos.hurting.children import Clocks, Links
 from tests.fakes.running.topologies import OTHER_TOKEN, ROOT, TOKEN, FliqProcess, free_port
+from tests.fakes.until import until_blocking, until_or_late
 from tests.kafka.broker import Broker, Brokers
 
 Topology = Literal["embedded", "split", "kafka"]
@@ -202,12 +203,11 @@ class Cluster:
 
     async def wait_ready(self, within_s: float) -> bool:
         """Wait until every process is ready; says whether they are."""
-        deadline = time.monotonic() + within_s
-        while await self.unready():
-            if time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(0.1)
-        return True
+
+        async def all_ready() -> bool:
+            return not await self.unready()
+
+        return await until_or_late(all_ready, within_s=within_s, every_s=0.1)
 
     async def restart_postgres(self, how: int, *, down_s: float) -> None:
         """End PostgreSQL by signal *how*, and start it again after *down_s*."""
@@ -215,8 +215,7 @@ class Cluster:
         def restart() -> None:
             assert self.postgres.pid is not None
             os.kill(self.postgres.pid, how)
-            while self.postgres.is_alive():
-                time.sleep(0.02)
+            until_blocking(lambda: not self.postgres.is_alive())
             time.sleep(down_s)
             self.postgres.stop()
             self.postgres.start()

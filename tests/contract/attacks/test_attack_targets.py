@@ -20,6 +20,7 @@ from tests.e2e.egress_client.hostile import OK, Connection, Script, answer, targ
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import OTHER_TOKEN, Client, FliqOf, RunningFliq, free_port, in_seconds, instant_ms
 from tests.fakes.stalls import Stalls
+from tests.fakes.until import until
 
 TIMEOUT_S = 3  # of a call; what a machine that stalls is allowed
 
@@ -103,13 +104,11 @@ async def test_a_target_that_is_denied_when_it_fires(fenced: Fenced, lenient: Cl
 
 async def _webhook_finished(client: Client, job_id: str) -> dict[str, Any]:
     """Return the record of the job's webhook, once it is there."""
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        for event in await _timeline(client, job_id):
-            if event["type"] == "webhook.finished":
-                return event
-        await asyncio.sleep(0.01)
-    raise AssertionError("no webhook was made")
+
+    async def found() -> list[dict[str, Any]]:
+        return [event for event in await _timeline(client, job_id) if event["type"] == "webhook.finished"]
+
+    return (await until(found, within_s=15, saying=lambda: "no webhook was made"))[0]
 
 
 async def _timeline(client: Client, job_id: str) -> list[dict[str, Any]]:
@@ -303,15 +302,16 @@ async def test_retry_after(
     raw = f"HTTP/1.1 {status} X\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n".encode()
     async with _at(fenced.ports[2], answer(raw)) as there:
         job = await client.create(there.url("/"), 0.1, max_retries=20)
-        shown = await client.wait_status(job["id"], "running")
-        deadline = time.monotonic() + 15
-        while shown["next_attempt_at"] is None and time.monotonic() < deadline:
-            await asyncio.sleep(0.002)
-            shown = await client.job(job["id"])
+        await client.wait_status(job["id"], "running")
+
+        async def retry_at() -> str | None:
+            return (await client.job(job["id"]))["next_attempt_at"]  # type: ignore[no-any-return]
+
+        next_at = await until(retry_at, within_s=15, every_s=0.002)
         _, executions, _ = await client.call("GET", f"/v1/jobs/{job['id']}/executions")
     ran_at = instant_ms(executions["executions"][0]["executed_at"])
     if len(executions["executions"]) == 1:
-        waits_s = (instant_ms(shown["next_attempt_at"]) - ran_at) / 1000
+        waits_s = (instant_ms(next_at) - ran_at) / 1000
         assert low_s <= waits_s <= high_s + 2 * stalls.longest_ms / 1000
     else:
         assert low_s == 0

@@ -13,6 +13,7 @@ from services.api.handlers import context, jobs
 from services.api.state import gate
 from tests.contract.harness import PARTITIONS, Harness
 from tests.fakes.running.topologies import Client, in_seconds
+from tests.fakes.until import until
 
 URL = "https://example.com/x"
 JOB = {"url": URL, "scheduled_at": "2032-01-01T00:00:00Z"}
@@ -229,8 +230,7 @@ async def test_stop(harness: Harness) -> None:
         harness.hold()
         created = await client.create(URL, in_seconds(60))
         waiting = asyncio.create_task(client.call("GET", f"/v1/jobs/{created['id']}"))
-        while not harness.watches[-1].is_awaited():  # noqa: ASYNC110 - who waits for the tables cannot be waited for
-            await asyncio.sleep(0)
+        await until(harness.watches[-1].is_awaited, every_s=0)
         stopping = asyncio.create_task(service.stop())
         for _ in range(20):
             await asyncio.sleep(0)

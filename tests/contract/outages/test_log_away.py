@@ -13,6 +13,7 @@ from libs.log.port import LogUnavailable
 from services.api.state import consistency
 from tests.contract.harness import Harness
 from tests.fakes.running.topologies import Client
+from tests.fakes.until import until
 
 URL = "https://example.com/x"
 UNKNOWN = "job_" + "0" * 26
@@ -114,7 +115,10 @@ async def test_a_repeat_whose_job_is_not_seen_is_refused(
     await away()
     assert (await api.call("POST", "/v1/jobs", request))[0] == 503
     harness.log.end = end  # type: ignore[method-assign]
-    while (await api.call("POST", "/v1/jobs", request))[0] == 503:  # noqa: ASYNC110 - it lands late, or is appended once more
-        await asyncio.sleep(0)
+
+    async def is_answered() -> bool:
+        return (await api.call("POST", "/v1/jobs", request))[0] != 503
+
+    await until(is_answered, every_s=0)  # it lands late, or is appended once more
     _, jobs, _ = await api.call("GET", "/v1/jobs")
     assert len(jobs["jobs"]) == 1

@@ -12,6 +12,7 @@ from libs.events.ids import new_job_id, partition_of
 from libs.log.port import LogUnavailable
 from tests.contract.harness import PARTITIONS, Harness
 from tests.fakes.running.topologies import Client
+from tests.fakes.until import until
 
 URL = "https://example.com/x"
 JOB = {"url": URL, "scheduled_at": "2032-01-01T00:00:00Z"}
@@ -115,8 +116,11 @@ async def test_a_change_is_not_skipped_for_what_old_tables_say(
     changing = asyncio.create_task(api.call("POST", f"{path}/{first}"))
     partition = partition_of(schedule["id"])
     end = await harness.log.end(partition)
-    while await harness.log.end(partition) == end:  # noqa: ASYNC110 - the change is in the log
-        await asyncio.sleep(0)
+
+    async def is_in_the_log() -> bool:
+        return await harness.log.end(partition) > end
+
+    await until(is_in_the_log, every_s=0)
     undoing = asyncio.create_task(api.call("POST", f"{path}/{then}"))
     for _ in range(200):
         await asyncio.sleep(0)
@@ -143,8 +147,7 @@ async def test_a_schedule_is_not_shown_as_it_was_before_an_acknowledged_change(a
     watch: Any = harness.replicas[0]._ports.progress
     watch.forget()
     reading = asyncio.create_task(api.call("GET", path))
-    while not watch.is_awaited() and not reading.done():  # noqa: ASYNC110 - who waits for the tables cannot be waited for
-        await asyncio.sleep(0)
+    await until(lambda: watch.is_awaited() or reading.done(), every_s=0)
     harness.tables.schedules.update(after)
     harness.ledgers[partition].position = position
     status, shown, _ = await reading

@@ -21,6 +21,7 @@ import pytest
 
 from libs.runtime.embedded_postgres.postmaster import PidFile, Postmaster, orphans_of
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres, EmbeddedPostgresError
+from tests.fakes.until import until
 
 ROOT = Path(__file__).parents[3]
 FAST = {"fsync": "off"}
@@ -69,12 +70,13 @@ async def query(dsn: str, statement: str) -> object:
 
 
 async def until_answered(dsn: str, statement: str) -> object:
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                return await query(dsn, statement)
-            except (OSError, asyncpg.PostgresError):
-                await asyncio.sleep(0.01)  # a server that starts can only be asked again
+    async def answer() -> object:
+        try:
+            return await query(dsn, statement)
+        except (OSError, asyncpg.PostgresError):
+            return None
+
+    return await until(answer, within_s=20, every_s=0.01)
 
 
 class Holder:
@@ -199,11 +201,12 @@ def test_a_server_on_its_way_out_is_seen_out(data_dir: Path) -> None:
         adopting = make(data_dir)
         session = await asyncpg.connect(adopting.start())
         os.kill(pid, signal.SIGTERM)  # smart shutdown: no new sessions, the old ones may stay
-        for _ in range(2_000):
+
+        def is_stopping() -> bool:
             found = PidFile.read(data_dir / "postgres")
-            if found is None or found.status == "stopping":
-                break
-            await asyncio.sleep(0.005)  # another process's file can only be looked at again
+            return found is None or found.status == "stopping"
+
+        await until(is_stopping, within_s=10, every_s=0.005)
         adopting._lock.release()  # as a kill -9 does
         server.start()
         session.terminate()

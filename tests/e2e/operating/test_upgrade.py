@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -17,6 +16,7 @@ from tests.fakes.running.newer_build import NEW_RECORD, NEW_STEP, NEW_TYPE, NEW_
 from tests.fakes.running.operating import command, until_held
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import Client, FliqOf, FliqProcess, RunningFliq, free_port
+from tests.fakes.until import until
 
 HALTED = 1  # the partition that gets a record which only the newer build understands
 
@@ -27,15 +27,6 @@ def newer(fliq: RunningFliq, **settings: str) -> FliqProcess:
     fliq.processes.append(process)
     process.wait_ready()
     return process
-
-
-async def until(question: Any, timeout_s: float = 60.0) -> Any:
-    """Return what *question* answers once that is something."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := await question()):
-        assert time.monotonic() < deadline, "it does not happen"
-        await asyncio.sleep(0.1)
-    return found
 
 
 def readiness(process: FliqProcess) -> str:

@@ -28,6 +28,7 @@ from tests.fakes.running.fold import assert_tables_are_the_fold
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import OTHER_TOKEN, Client, FliqProcess, RunningFliq, free_port, in_seconds
 from tests.fakes.stalls import Stalls
+from tests.fakes.until import until_blocking, until_or_late
 
 PER_S = 20.0
 STILL_S = 6.0  # longer than a lease lasts
@@ -113,8 +114,7 @@ class Server:
         """Let it lose what it had not written."""
         assert self._server.pid is not None
         os.kill(self._server.pid, number)
-        while self._server.is_alive():
-            time.sleep(0.005)
+        until_blocking(lambda: not self._server.is_alive(), every_s=0.005)
         self._server.stop()
 
     def start(self) -> None:
@@ -225,15 +225,15 @@ async def test_what_was_acknowledged_is_there_after_postgresql_died(server: Serv
 
 async def answer_of(client: Client, job_id: str) -> tuple[int, str]:
     """Return the first answer about a job that is not 503: for a while nobody may know."""
-    deadline = time.monotonic() + 30
-    while True:
+
+    async def answered() -> tuple[int, str] | None:
         try:
             status, answer, _ = await client.call("GET", f"/v1/jobs/{job_id}")
         except (aiohttp.ClientError, TimeoutError):
-            status, answer = 503, {}
-        if status != 503 or time.monotonic() > deadline:
-            return status, str(answer)
-        await asyncio.sleep(0.02)
+            return None
+        return None if status == 503 else (status, str(answer))
+
+    return await until_or_late(answered, within_s=30) or (503, "")
 
 
 async def test_a_stop_while_postgresql_is_away_ends_in_time(server: Server) -> None:

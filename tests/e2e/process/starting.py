@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from types import TracebackType
 from typing import Self
 
 from tests.fakes.running.topologies import ROOT, free_port
+from tests.fakes.until import until_blocking
 
 FLIQ = [sys.executable, "-m", "services"]
 
@@ -58,11 +58,14 @@ class Started:
 
     def wait_for(self, text: str, *, timeout_s: float = 45) -> None:
         """Return when *text* was printed."""
-        deadline = time.monotonic() + timeout_s
-        while text not in self.output():
+
+        def is_there() -> bool:
+            if text in self.output():
+                return True
             assert self._process.poll() is None, self.output()
-            assert time.monotonic() < deadline, self.output()
-            time.sleep(0.01)
+            return False
+
+        until_blocking(is_there, within_s=timeout_s, every_s=0.01, saying=self.output)
 
     def end(self, number: int, *, timeout_s: float = 45) -> int:
         """Send a signal and return the exit code."""

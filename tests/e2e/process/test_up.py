@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from tests.fakes.running.client import Client
 from tests.fakes.running.kafka import Kafka
 from tests.fakes.running.processes import ROOT, free_port
 from tests.fakes.running.sink import Sink
+from tests.fakes.until import until_blocking
 
 UP = [sys.executable, "-m", "services.dev.up"]
 ROLES = ("api", "scheduler", "dispatcher", "webhooks")
@@ -53,12 +53,15 @@ class Up:
 
     def wait_for(self, pattern: str, *, count: int = 1, timeout_s: float = 60) -> list[str]:
         """Return what *pattern* finds once it finds *count*."""
-        deadline = time.monotonic() + timeout_s
-        while len(found := re.findall(pattern, self.output(), re.MULTILINE)) < count:
+
+        def found() -> list[str] | None:
+            places: list[str] = re.findall(pattern, self.output(), re.MULTILINE)
+            if len(places) >= count:
+                return places
             assert self.process.poll() is None, self.output()
-            assert time.monotonic() < deadline, self.output()
-            time.sleep(0.02)
-        return found
+            return None
+
+        return until_blocking(found, within_s=timeout_s, saying=self.output) or []
 
     def pid_of(self, name: str) -> int:
         return int(self.wait_for(rf"^fliq: {name} +is ready: process (\d+)")[-1])

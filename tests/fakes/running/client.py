@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import aiohttp
+
+from tests.fakes.until import until
 
 TRIES = 20
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -100,10 +100,12 @@ class Client:
     async def wait_status(self, job_id: str, *statuses: str, timeout_s: float = 15.0) -> dict[str, Any]:
         """Return the job when its status is one of *statuses* (terminal ones when none is named)."""
         wanted = statuses or ("success", "failed", "cancelled")
-        deadline = time.monotonic() + timeout_s
-        while True:
-            job = await self.job(job_id)
-            if job["status"] in wanted:
-                return job
-            assert time.monotonic() < deadline, f"{job_id} is still {job['status']} after {timeout_s} s"
-            await asyncio.sleep(0.02)
+        seen: list[dict[str, Any]] = []
+
+        async def arrived() -> dict[str, Any] | None:
+            seen[:] = [await self.job(job_id)]
+            return seen[0] if seen[0]["status"] in wanted else None
+
+        found = await until(arrived, within_s=timeout_s, saying=lambda: f"{seen[0]} is all after {timeout_s} s")
+        assert found is not None
+        return found

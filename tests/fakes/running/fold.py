@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from libs.log.port import Log
 from libs.store.pool import open_pool
 from libs.store.rebuild.verify import differences
 from tests.fakes.running.processes import RunningFliq
+from tests.fakes.until import until
 
 CAUGHT_UP_S = 10.0
 
@@ -34,13 +34,15 @@ async def fold_differences(fliq: RunningFliq) -> list[str]:
 
 
 async def _caught_up(log: Log, pool: object) -> None:
-    deadline = time.monotonic() + CAUGHT_UP_S
     partitions = range(await log.partitions())
-    while True:
+    behind: list[int] = []
+
+    async def none_behind() -> bool:
         ends = await asyncio.gather(*[log.end(partition) for partition in partitions])
         rows = await pool.fetch("SELECT part, position FROM progress")  # type: ignore[attr-defined]
-        behind = [row["part"] for row in rows if row["position"] < ends[row["part"]] - 1]
-        if not behind:
-            return
-        assert time.monotonic() < deadline, f"partitions {behind} do not catch up with the log"
-        await asyncio.sleep(0.01)
+        behind[:] = [row["part"] for row in rows if row["position"] < ends[row["part"]] - 1]
+        return not behind
+
+    await until(
+        none_behind, within_s=CAUGHT_UP_S, every_s=0.01, saying=lambda: f"partitions {behind} lag behind the log"
+    )

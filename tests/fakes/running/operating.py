@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import sys
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from libs.store.leases.lease_report import LeaseReport
 from libs.store.pool import open_pool
 from tests.fakes.running.processes import ROOT, RunningFliq
+from tests.fakes.until import until
 
 
 class Answer(NamedTuple):
@@ -60,16 +60,17 @@ async def until_held(
     fliq: RunningFliq, is_right: Callable[[list[str | None]], bool], *, timeout_s: float = 60.0
 ) -> Held:
     """Return who holds each partition, by role (None where nobody does), once *is_right* says so of every role."""
-    deadline = time.monotonic() + timeout_s
     pool = await open_pool(fliq.settings["FLIQ_DATABASE_URL"], name="test", size=1)
+    held: Held = {}
+
+    async def all_right() -> bool:
+        held.clear()
+        for lease in await LeaseReport(pool).leases():  # in the order of partitions
+            held.setdefault(lease.role, []).append(lease.node if lease.is_held else None)
+        return all(is_right(nodes) for nodes in held.values())
+
     try:
-        while True:
-            held: Held = {}
-            for lease in await LeaseReport(pool).leases():  # in the order of partitions
-                held.setdefault(lease.role, []).append(lease.node if lease.is_held else None)
-            if all(is_right(nodes) for nodes in held.values()):
-                return held
-            assert time.monotonic() < deadline, held
-            await asyncio.sleep(0.1)
+        await until(all_right, within_s=timeout_s, every_s=0.1, saying=lambda: held)
+        return held
     finally:
         await pool.close()

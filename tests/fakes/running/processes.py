@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,6 +28,7 @@ from libs.log.port import Log
 from libs.runtime.settings.settings import Settings
 from services.process.resources import open_log
 from tests.fakes.running.client import OTHER_TOKEN, TOKEN
+from tests.fakes.until import until_blocking
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = ("api", "scheduler", "dispatcher", "webhooks")
@@ -105,18 +105,20 @@ class FliqProcess:
 
     def wait_ready(self, *, timeout_s: float = READY_S) -> None:
         """Return when `/readyz` says 200; raise with the process's output when it dies or takes too long."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise AssertionError(f"fliq {self.role} ended with {self.process.returncode}:\n{self.tail()}")
+
+        def is_ready() -> bool:
+            assert self.process.poll() is None, f"fliq {self.role} ended with {self.process.returncode}:\n{self.tail()}"
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/readyz", timeout=2) as answer:
-                    if answer.status == 200:
-                        return
+                    return answer.status == 200  # type: ignore[no-any-return]
             except (URLError, OSError):
-                pass
-            time.sleep(0.02)
-        raise AssertionError(f"fliq {self.role} was not ready in {timeout_s} s:\n{self.tail()}")
+                return False
+
+        until_blocking(
+            is_ready,
+            within_s=timeout_s,
+            saying=lambda: f"fliq {self.role} was not ready in {timeout_s} s:\n{self.tail()}",
+        )
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)

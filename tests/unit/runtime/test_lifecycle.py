@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from libs.runtime.lifecycle import Loop, StartStop, Supervisor
 from tests.fakes.startstop import stress
+from tests.fakes.until import until
 
 
 class Recorder(StartStop):
@@ -101,13 +102,9 @@ def supervised(notes: list[str], *names: str, **options: float) -> tuple[Supervi
     return supervisor, services
 
 
-async def until(notes: list[str], length: int) -> None:
-    """Let the others run until that many things were noted; nothing here waits for the outside."""
-    for _ in range(1_000):
-        if len(notes) >= length:
-            return
-        await asyncio.sleep(0)
-    raise AssertionError(f"only {notes} within a thousand turns of the loop")
+async def noted(notes: list[str], count: int) -> None:
+    """Let the others run until so many things were noted."""
+    await until(lambda: len(notes) >= count, every_s=0, saying=lambda: notes)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -116,7 +113,7 @@ async def test_a_signal_stops_everything_in_reverse_order(signum: signal.Signals
     notes: list[str] = []
     supervisor, _ = supervised(notes, "a", "b", "c")
     run = asyncio.create_task(supervisor.run())
-    await until(notes, 3)
+    await noted(notes, 3)
     signal.raise_signal(signum)
     assert await run == 0
     assert notes == ["+a", "+b", "+c", "-c", "-b", "-a"]
@@ -129,9 +126,9 @@ async def test_a_second_signal_ends_the_drain_where_it_is() -> None:
     supervisor, services = supervised(notes, "a", "b")
     services[1].holds_at_stop = True
     run = asyncio.create_task(supervisor.run())
-    await until(notes, 2)
+    await noted(notes, 2)
     signal.raise_signal(signal.SIGTERM)
-    await until(notes, 3)
+    await noted(notes, 3)
     signal.raise_signal(signal.SIGINT)
     assert await run == 128 + signal.SIGINT
     assert notes == ["+a", "+b", "-b"]
@@ -144,7 +141,7 @@ async def test_a_crash_drains_and_ends_with_status_1() -> None:
     supervisor, services = supervised(notes, "a", "b")
     with capture_logs() as lines:
         run = asyncio.create_task(supervisor.run())
-        await until(notes, 2)
+        await noted(notes, 2)
         services[0].failure.set()
         assert await run == 1
     assert notes == ["+a", "+b", "-b", "-a"]
@@ -195,7 +192,7 @@ async def test_a_signal_during_the_start_cuts_it_short() -> None:
     supervisor, services = supervised(notes, "a", "b", "c")
     services[1].holds_at_start = True
     run = asyncio.create_task(supervisor.run())
-    await until(notes, 2)
+    await noted(notes, 2)
     signal.raise_signal(signal.SIGTERM)
     assert await run == 0
     assert notes == ["+a", "+b", "-a"]
@@ -209,7 +206,7 @@ async def test_a_service_that_does_not_stop_is_given_up() -> None:
     services[1].holds_at_stop = True
     with capture_logs() as lines:
         run = asyncio.create_task(supervisor.run())
-        await until(notes, 2)
+        await noted(notes, 2)
         supervisor.request_stop()
         assert await run == 1
     assert notes == ["+a", "+b", "-b", "-a"]
@@ -223,7 +220,7 @@ async def test_a_failing_stop_does_not_keep_others_running() -> None:
     services[1].fails_at_stop = True
     with capture_logs():
         run = asyncio.create_task(supervisor.run())
-        await until(notes, 2)
+        await noted(notes, 2)
         supervisor.request_stop()
         assert await run == 1
     assert notes == ["+a", "+b", "-b", "-a"]

@@ -1,7 +1,7 @@
 """The keeper's share, and its letting go in time, against leases in memory and a clock that is moved by hand."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -9,6 +9,7 @@ from libs.store.errors import StoreUnavailable
 from libs.store.leases.lease_keeper import LeaseKeeper
 from libs.store.leases.lease_table import Lease
 from tests.fakes.leases import ManualMonotonic, Node, Table, TableLeases
+from tests.fakes.until import until
 
 
 @pytest.fixture
@@ -191,18 +192,18 @@ async def test_who_ends_gives_each_lease_back_when_its_holder_is_done(table: Tab
     busy = {1, 3}
     node.keeper._may_release = lambda partition: partition not in busy
     await node.keeper.start()
-    await _until(lambda: node.held == {0, 1, 2, 3})
+    await until(lambda: node.held == {0, 1, 2, 3}, every_s=0)
     ending = asyncio.create_task(node.keeper.end(30))
-    await _until(lambda: [part for part, holder in table.holder.items() if holder is None] == [0, 2])
+    await until(lambda: [part for part, holder in table.holder.items() if holder is None] == [0, 2], every_s=0)
     assert node.held == {1, 3}
     assert table.nodes == set()
     await node.tick()
     await node.keeper._look()
     assert node.held == {1, 3}
     busy.remove(1)
-    await _until(lambda: node.clock.wake() or node.held == {3})
+    await until(lambda: node.clock.wake() or node.held == {3}, every_s=0)
     node.clock.at_s += 30
-    await _until(lambda: node.clock.wake() or ending.done())
+    await until(lambda: node.clock.wake() or ending.done(), every_s=0)
     assert node.held == {3}
     await node.keeper.stop()
     assert set(table.holder.values()) == {None}
@@ -302,7 +303,7 @@ async def test_start_and_stop_is_a_contract(table: Table) -> None:
     await node.keeper.stop()
     await node.keeper.start()
     await node.keeper.start()
-    await _until(lambda: node.held == {0, 1, 2, 3})
+    await until(lambda: node.held == {0, 1, 2, 3}, every_s=0)
     node.clock.wake()
     await node.keeper.stop()
     await node.keeper.stop()
@@ -327,7 +328,7 @@ async def test_a_callback_that_raises_stops_nothing(table: Table) -> None:
         TableLeases(table, "a"), partitions=4, on_gained=on_gained, on_lost=on_lost, clock=ManualMonotonic()
     )
     await keeper.start()
-    await _until(lambda: gained == [0, 1, 2, 3])
+    await until(lambda: gained == [0, 1, 2, 3], every_s=0)
     await keeper.stop()
     assert set(table.holder.values()) == {None}
 
@@ -384,12 +385,6 @@ async def test_more_members_than_partitions_leave_some_to_spare(table: Table) ->
     late.leases.table.holder = dict.fromkeys(range(4), "g-1")
     await late.tick()
     assert (late.held, late.keeper.is_spare) == (set(), False)
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - turns of the loop; no time passes
-            await asyncio.sleep(0)
 
 
 async def test_a_node_that_drains_hands_everything_over_and_takes_nothing(table: Table) -> None:
