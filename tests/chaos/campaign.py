@@ -22,8 +22,9 @@ from tests.chaos.hurting.children import Targets
 from tests.chaos.hurting.cluster import RETRY_BASE_MS, Cluster, Topology
 from tests.chaos.hurting.nemesis import Nemesis
 from tests.chaos.judging import evidence
-from tests.chaos.judging.checker import Violation, check
+from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Fault, History
+from tests.chaos.judging.view import Violation
 from tests.chaos.load import ALL_FATES, Load, now_ms
 from tests.chaos.stalls import watch_stalls
 from tests.fakes.running.sink import Arrival

@@ -24,8 +24,9 @@ from libs.log.postgres import PostgresLog
 from libs.store.pool import open_pool
 from libs.store.rebuild.verify import differences
 from tests.chaos.judging import record
-from tests.chaos.judging.checker import Violation, check, lateness
+from tests.chaos.judging.checker import check, lateness
 from tests.chaos.judging.history import Fault, History
+from tests.chaos.judging.view import Violation
 from tests.chaos.load import Load, now_ms
 from tests.chaos.stalls import watch_stalls
 from tests.fakes.running.sink import Sink

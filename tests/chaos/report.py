@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from tests.chaos.campaign import Outcome
 from tests.chaos.judging import picture
-from tests.chaos.judging.checker import INVARIANTS, View
 from tests.chaos.judging.history import Fault, History
+from tests.chaos.judging.invariants import INVARIANTS
+from tests.chaos.judging.view import View
 
 SHOWN: Final = 10  # violations of each kind in the text
 KEEP_JOBS_MAX: Final = 30_000  # a history of more is kept only when something is wrong with it

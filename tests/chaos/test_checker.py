@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.chaos.judging import good_history
-from tests.chaos.judging.checker import INVARIANTS, check, lateness
+from tests.chaos.judging.checker import check, lateness
 from tests.chaos.judging.history import Fault
+from tests.chaos.judging.invariants import INVARIANTS
 from tests.chaos.judging.planted import PLANTED
 
 

@@ -1,9 +1,4 @@
-"""
-The laws of the fold, over random histories of one partition.
-
-A history is a list of records as a log may hold them: decisions of the owner and of others, facts once and again, too early and too
-late, records that cannot be read, records of what does not exist.
-"""
+"""The laws of the fold, over random histories of one partition (fold_histories.py)."""
 
 from __future__ import annotations
 
@@ -23,7 +18,6 @@ from libs.domain.registry import State
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import (
     AttemptDue,
-    AttemptFinished,
     Claim,
     Envelope,
     Event,
@@ -31,14 +25,7 @@ from libs.events import (
     JobCancelRequested,
     JobFinished,
     JobRetryScheduled,
-    JobScheduled,
     OwnerClaimed,
-    ScheduleCreated,
-    ScheduleDeleted,
-    SchedulePaused,
-    ScheduleResumed,
-    ScheduleTicked,
-    Spec,
     Unknown,
     Unreadable,
     WebhookFinished,
@@ -46,111 +33,22 @@ from libs.events import (
     read,
 )
 from libs.events.codec import KINDS, kind_of
-from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
 from libs.store.projection.changes import PartitionChanges
+from tests.property.fold_histories import (
+    CLAIMS,
+    JOBS,
+    NOW,
+    SCHEDULE,
+    due,
+    finished,
+    histories,
+    scheduled,
+    sealed,
+    tick,
+)
 
 # The machine may be busy: how long an example takes says nothing about the law.
 LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-NOW = 1_800_000_000_000
-MINUTE = 60_000
-CLAIMS = (Claim(1, "a" * 16), Claim(1, "b" * 16), Claim(2, "c" * 16))
-JOBS = [new_job_id(NOW, 0, bytes([n]) * 8) for n in range(2)]
-SCHEDULE = new_schedule_id(NOW, 0, bytes(8))
-TICK_JOBS = [tick_job_id(SCHEDULE, NOW + n * MINUTE) for n in (1, 2)]
-
-jobs = st.sampled_from([*JOBS, *TICK_JOBS])
-attempts = st.integers(1, 3)
-instants = st.integers(0, 5).map(lambda n: NOW + n * MINUTE)
-
-
-def _due(job_id: str, attempt: int) -> AttemptDue:
-    return AttemptDue(
-        job_id=job_id,
-        account="acme",
-        at=NOW,
-        attempt=attempt,
-        execution_id=execution_id(job_id, attempt),
-        not_before=NOW,
-        scheduled_at=NOW,
-        timeout_ms=1_000,
-        spec_id=job_id,
-    )
-
-
-def _finished(job_id: str, attempt: int, ok: bool) -> AttemptFinished:
-    return AttemptFinished(
-        job_id=job_id,
-        at=NOW,
-        attempt=attempt,
-        execution_id=execution_id(job_id, attempt),
-        ok=ok,
-        started_at=NOW,
-        duration_ms=1,
-    )
-
-
-def _tick(minute: int, step: int) -> ScheduleTicked:
-    return ScheduleTicked(
-        schedule_id=SCHEDULE,
-        at=NOW,
-        tick_at=NOW + minute * MINUTE,
-        job_id=tick_job_id(SCHEDULE, NOW + minute * MINUTE),
-        next_run_at=NOW + (minute + step) * MINUTE if step else None,
-    )
-
-
-def _scheduled(job_id: str, at: int, retries: int) -> JobScheduled:
-    spec = Spec(url="https://example.com/", webhook_url=None if retries else "https://example.com/hook")
-    return JobScheduled(job_id=job_id, account="acme", at=at, spec=spec, fire_at=at, max_retries=retries)
-
-
-def _created(at: int) -> ScheduleCreated:
-    return ScheduleCreated(
-        schedule_id=SCHEDULE,
-        account="acme",
-        at=at,
-        spec=Spec(url="https://example.com/"),
-        cron="* * * * *",
-        next_run_at=NOW + MINUTE,
-    )
-
-
-facts: st.SearchStrategy[Event] = st.one_of(
-    st.builds(_scheduled, st.sampled_from(JOBS), instants, st.integers(0, 2)),
-    st.builds(lambda job_id, at: JobCancelRequested(job_id=job_id, at=at), jobs, instants),
-    st.builds(_finished, jobs, attempts, st.booleans()),
-    st.builds(lambda job_id, ok: WebhookFinished(job_id=job_id, at=NOW, ok=ok, duration_ms=1), jobs, st.booleans()),
-    st.builds(_created, instants),
-    st.just(SchedulePaused(schedule_id=SCHEDULE, at=NOW)),
-    st.builds(lambda at: ScheduleResumed(schedule_id=SCHEDULE, at=NOW, next_run_at=at), instants),
-    st.just(ScheduleDeleted(schedule_id=SCHEDULE, at=NOW)),
-)
-decisions: st.SearchStrategy[Event] = st.one_of(
-    st.builds(_due, jobs, attempts),
-    st.builds(lambda job_id, n: JobRetryScheduled(job_id=job_id, at=NOW, attempt=n + 1, fire_at=NOW), jobs, attempts),
-    st.builds(lambda job_id: JobCancelled(job_id=job_id, account="acme", at=NOW), jobs),
-    st.builds(
-        lambda job_id, status, n: JobFinished(job_id=job_id, account="acme", at=NOW, status=status, attempt=n),
-        jobs,
-        st.sampled_from(["completed", "failed"]),
-        attempts,
-    ),
-    st.builds(_tick, st.integers(1, 4), st.integers(0, 2)),
-)
-claims = st.sampled_from(CLAIMS).map(lambda c: OwnerClaimed(epoch=c.epoch, nonce=c.nonce, node="n", at=NOW))
-sealed: st.SearchStrategy[Envelope] = st.one_of(
-    facts.map(encode),
-    st.builds(encode, decisions, st.sampled_from([CLAIMS[0], CLAIMS[0], CLAIMS[0], CLAIMS[2]])),
-    claims.map(encode),
-)
-strange: st.SearchStrategy[Envelope] = st.one_of(
-    st.builds(lambda each, size: each._replace(value=each.value[:size]), sealed, st.integers(0, 20)),
-    sealed.map(lambda each: each._replace(type="quota.granted", must_understand=False)),
-)
-histories = st.lists(st.one_of(sealed, sealed, sealed, sealed, strange), max_size=40).map(
-    lambda rest: [encode(OwnerClaimed(epoch=1, nonce=CLAIMS[0].nonce, node="n", at=NOW)), *rest]
-)
 
 
 class Folded(NamedTuple):
@@ -332,7 +230,7 @@ def test_any_calm_future_ends_every_job(history: list[Envelope]) -> None:
             if job.is_terminal or job.held:
                 break
             if job.status is JobStatus.RUNNING:
-                fold([encode(_finished(job_id, job.attempt, ok=False))], ledger)
+                fold([encode(finished(job_id, job.attempt, ok=False))], ledger)
             else:
                 decision = decide(job, NOW, jitter=0.5, retry_base_s=30.0)
                 fold([encode(decision, ledger.claim)], ledger)
@@ -439,15 +337,15 @@ def test_a_status_and_an_event_that_are_not_in_the_table_change_nothing(status: 
     assert state.is_terminal == (status in TERMINAL)
     assert state.is_waiting == (status in job_fold.WAITING)
     everything: list[Event] = [
-        _scheduled(JOBS[0], NOW, 0),
+        scheduled(JOBS[0], NOW, 0),
         JobCancelRequested(job_id=JOBS[0], at=NOW),
         JobCancelled(job_id=JOBS[0], account="acme", at=NOW),
-        _due(JOBS[0], 2),
-        _finished(JOBS[0], 1, ok=True),
+        due(JOBS[0], 2),
+        finished(JOBS[0], 1, ok=True),
         JobRetryScheduled(job_id=JOBS[0], at=NOW, attempt=2, fire_at=NOW),
         JobFinished(job_id=JOBS[0], account="acme", at=NOW, status="completed", attempt=1),
         WebhookFinished(job_id=JOBS[0], at=NOW, ok=True, duration_ms=1),
-        _tick(1, 1),
+        tick(1, 1),
     ]
     for event in everything:
         applies = (status, kind_of(event).name) in job_fold.TRANSITIONS
@@ -458,11 +356,11 @@ def test_a_timeline_remembers_so_many_positions() -> None:
     """Positions beyond the limit are left out; the job itself goes on."""
     ledger = Ledger(0)
     fold(
-        [encode(OwnerClaimed(epoch=1, nonce=CLAIMS[0].nonce, node="n", at=NOW)), encode(_scheduled(JOBS[0], NOW, 999))],
+        [encode(OwnerClaimed(epoch=1, nonce=CLAIMS[0].nonce, node="n", at=NOW)), encode(scheduled(JOBS[0], NOW, 999))],
         ledger,
     )
     for attempt in range(1, 40):
-        fold([encode(_due(JOBS[0], attempt), CLAIMS[0]), encode(_finished(JOBS[0], attempt, ok=False))], ledger)
+        fold([encode(due(JOBS[0], attempt), CLAIMS[0]), encode(finished(JOBS[0], attempt, ok=False))], ledger)
         again = JobRetryScheduled(job_id=JOBS[0], at=NOW, attempt=attempt + 1, fire_at=NOW)
         fold([encode(again, CLAIMS[0])], ledger)
 

@@ -9,150 +9,26 @@ has to be guessed. A fault excuses exactly two things: lateness while it lasted,
 an attempt whose outcome was not recorded when the fault struck; a graceful one excuses lateness only. A webhook may be repeated
 around a fault, not otherwise, and of ten thousand one may be missing after faults, as webhooks are best effort.
 
-A name of INVARIANTS that is missing from the answer held. `tests/chaos/judging/planted.py` shows for each that it can fail.
+A name of INVARIANTS (invariants.py) that is missing from the answer held. planted.py shows for each that it can fail.
 
 Source: the Chronos test of Jepsen for the shape.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Final
 
-from libs.events.ids import partition_of
-from tests.chaos.judging.history import Call, Execution, Fault, History, JobRead, Operation, Plan, SchedulePlan
-
-INVARIANTS: Final = {
-    "lost": "an acknowledged job that was not cancelled calls at least once",
-    "stuck": "every job is at its end once Fliq had time",
-    "missing": "an acknowledged job can be read",
-    "phantom": "every call belongs to a job that somebody asked for",
-    "refused_but_fired": "a refused create never calls",
-    "crossed": "a job's call carries its own name, id and instant",
-    "early": "no call leaves before its instant",
-    "early_retry": "no retry leaves before its back-off",
-    "late": "a call leaves within the bound once nothing hinders it",
-    "unexplained_duplicate": "an execution calls twice only around a fault",
-    "repeated_after_record": "an attempt whose outcome is recorded is not made again",
-    "attempt_with_two_ids": "a repeated attempt carries the same execution id",
-    "too_many_attempts": "no more than max_retries + 1 attempts",
-    "attempt_after_success": "no attempt follows a recorded success",
-    "fired_after_cancel": "an acknowledged cancel means no call, ever",
-    "cancel_undone": "an acknowledged cancel means the status cancelled",
-    "cancelled_by_nobody": "only a job whose cancel was asked for is cancelled",
-    "refused_cancel_never_fired": "a refused cancel means that the job fires",
-    "cancel_not_found": "an acknowledged job can be cancelled or refused, not missing",
-    "unread_write": "an acknowledged job can be read at once",
-    "status_backwards": "a job's status never goes back",
-    "key_split": "one key makes one job",
-    "unrecorded_call": "every call has its execution",
-    "attempt_gap": "attempts are numbered from 1 without gaps",
-    "wrong_outcome": "an execution is recorded as the target answered",
-    "wrong_status": "a job's status fits its executions",
-    "wrong_timeline": "a job's events fit its state machine",
-    "list_gap": "the list shows every job",
-    "list_double": "the list shows no job twice",
-    "webhook_lost": "a finished job reports its end",
-    "webhook_duplicate": "a finished job reports its end once",
-    "webhook_wrong": "the report says what the job says",
-    "tick_doubled": "a tick makes one job",
-    "tick_alien": "a tick happens at an instant of its rule, while the schedule lives",
-    "slow_recovery": "once a fault is undone, all is in order again within the bound",
-    "read_differs": "the API shows what the tables hold",
-    "tick_missing": "a tick is left out only during an outage, and the latest of those is made up for",
-}
+from tests.chaos.judging.call_rules import check_calls, check_lateness
+from tests.chaos.judging.history import History, JobRead, Operation, SchedulePlan
+from tests.chaos.judging.view import View, Violation
 
 _RANK: Final = {"scheduled": 0, "running": 1, "success": 2, "failed": 2, "cancelled": 2}
 _WEBHOOK_WORD: Final = {"completed": "success", "failed": "failed", "cancelled": "cancelled"}
-_JITTER_LEAST: Final = 0.75  # of the delay before a retry
 _TICK_GRACE_MS: Final = 5_000.0
-_BEGUN_MS: Final = 1_500.0  # from reading that an attempt is running to its call, on a busy machine
-_FREEZES: Final = ("freeze", "stall")
-_BROKERS: Final = ("broker", "leader", "all brokers")
 _WEBHOOKS_LOST_MAX: Final = 1e-4  # of those expected, where there were faults
-
-
-@dataclass(frozen=True)
-class Violation:
-    """One broken invariant: its name, whom it is about, what was seen."""
-
-    name: str
-    subject: str
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.name} ({INVARIANTS[self.name]}): {self.subject}: {self.detail}"
-
-
-class View:
-    """A history with what every check looks up."""
-
-    def __init__(self, history: History) -> None:
-        self.history = history
-        self.faults = sorted(history.faults, key=lambda each: each.at)
-        self.calls_of: dict[str, list[Call]] = defaultdict(list)
-        for call in sorted(history.calls, key=lambda each: each.at):
-            self.calls_of[call.job_id].append(call)
-        self.operations_of: dict[str, list[Operation]] = defaultdict(list)
-        for operation in history.operations:
-            self.operations_of[operation.name].append(operation)
-        self.ids_of: dict[str, set[str]] = defaultdict(set)
-        for operation in history.operations:
-            if operation.kind == "create" and operation.id is not None and operation.outcome == "ok":
-                self.ids_of[operation.name].add(operation.id)
-        # What its create says a job's name is; where nobody was told of its id, what its body says.
-        self.name_of = {job_id: job.name for job_id, job in history.jobs.items() if job.schedule_id is None}
-        self.name_of |= {job_id: name for name, ids in self.ids_of.items() for job_id in ids}
-        for job_id, name in self.name_of.items():
-            self.ids_of[name].add(job_id)
-
-    def did(self, name: str, kind: str, outcome: str) -> list[Operation]:
-        """The operations of *kind* on *name* that ended with *outcome*."""
-        return [each for each in self.operations_of[name] if each.kind == kind and each.outcome == outcome]
-
-    def fault_between(self, start: float, end: float) -> Fault | None:
-        """A fault that overlaps start..end, except graceful ones: those excuse nothing but lateness."""
-        for fault in self.faults:
-            if fault.excuses_repetition and fault.at <= end and fault.until >= start:
-                return fault
-        return None
-
-    def readable_from(self, job_id: str, at: float) -> float:
-        """
-        When others could read what the log took of a job's partition at *at*, as far as is known.
-
-        At once, unless a broker was hurt then: what one has taken counts, and is shown, once the others have it. A write to the
-        partition that was begun later and acknowledged proves that they had.
-        """
-        if not any(fault.kind.startswith(_BROKERS) and fault.at <= at <= fault.until for fault in self.faults):
-            return at
-        later = [
-            each.returned_at
-            for each in self.history.operations
-            if each.kind == "create" and each.outcome == "ok" and each.id and each.invoked_at >= at
-            and partition_of(each.id) == partition_of(job_id)
-        ]  # fmt: skip
-        return min(later, default=math.inf)
-
-    def free_from(self, at: float, within_ms: float) -> float:
-        """The first instant from *at* on from which *within_ms* pass without a fault."""
-        for fault in self.faults:
-            if fault.at <= at + within_ms and at < fault.until:
-                at = fault.until
-        return at
-
-    def plan_of(self, job_id: str) -> Plan | None:
-        """What the client wanted of a job; None for a tick's job, and for one that nobody asked for."""
-        return self.history.plans.get(self.name_of.get(job_id, ""))
-
-    def asked_at(self, call: Call) -> float:
-        """When *call* was to leave: at its instant, or once its job was accepted."""
-        accepted = [each.returned_at for each in self.did(call.name, "create", "ok")]
-        return max(call.scheduled_at, min(accepted, default=0.0))
 
 
 def check(history: History, *, late_ms: float = 1_000.0) -> list[Violation]:
@@ -161,7 +37,7 @@ def check(history: History, *, late_ms: float = 1_000.0) -> list[Violation]:
     found: list[Violation] = []
     for check_one in _CHECKS:
         found.extend(check_one(view))
-    found.extend(_lateness(view, late_ms))
+    found.extend(check_lateness(view, late_ms))
     return found
 
 
@@ -221,89 +97,6 @@ def _cancels(view: View, name: str, job: JobRead) -> Iterator[Violation]:
             yield Violation("cancel_not_found", name, f"404 for {job.id}")
     if job.status == "cancelled" and not any(each.kind == "cancel" for each in view.operations_of[name]):
         yield Violation("cancelled_by_nobody", name, job.id)
-
-
-def _calls(view: View) -> Iterator[Violation]:
-    for job_id, calls in view.calls_of.items():
-        for call in calls:
-            plan = view.history.plans.get(call.name)
-            if call.schedule_id is not None:
-                if call.name not in view.history.schedules:
-                    yield Violation("phantom", job_id, f"a call of an unknown schedule, {call.name!r}")
-            elif plan is None:
-                yield Violation("phantom", job_id, f"a call nobody asked for, {call.name!r}")
-            elif view.name_of.get(job_id, call.name) != call.name:
-                yield Violation("crossed", job_id, f"called with the body of {call.name!r}")
-            elif abs(call.scheduled_at - plan.fire_at) >= 1:
-                yield Violation("crossed", job_id, f"says {call.scheduled_at:.0f}, was asked for {plan.fire_at:.0f}")
-            if call.at < call.scheduled_at or (plan is not None and call.at < int(plan.fire_at)):
-                early = call.scheduled_at - call.at
-                yield Violation("early", job_id, f"attempt {call.attempt} came {early:.1f} ms early")
-        yield from _attempts(view, job_id, calls)
-
-
-def _attempts(view: View, job_id: str, calls: Sequence[Call]) -> Iterator[Violation]:
-    by_attempt: dict[int, list[Call]] = defaultdict(list)
-    for call in calls:
-        by_attempt[call.attempt].append(call)
-    rows = {each.attempt: each for each in view.history.jobs[job_id].executions} if job_id in view.history.jobs else {}
-    for attempt, same in sorted(by_attempt.items()):
-        if len({call.execution_id for call in same}) > 1:
-            yield Violation("attempt_with_two_ids", job_id, f"attempt {attempt}: {[c.execution_id for c in same]}")
-        for one, two in pairwise(same):
-            if view.fault_between(one.at, two.at) is None:
-                yield Violation("unexplained_duplicate", job_id, f"attempt {attempt} at {one.at:.0f} and {two.at:.0f}")
-        row = rows.get(attempt)
-        if row is not None and row.status is not None and _is_repeated(view, same, row):
-            yield Violation(
-                "repeated_after_record", job_id, f"recorded as of {row.executed_at:.0f}, again at {same[-1].at:.0f}"
-            )
-        following = by_attempt.get(attempt + 1)
-        if following and row is not None and row.status == "success":
-            yield Violation("attempt_after_success", job_id, f"attempt {attempt} succeeded, then came another")
-        if following:
-            gap = following[0].at - same[-1].at
-            least = view.history.retry_base_ms * 2 ** (attempt - 1) * _JITTER_LEAST
-            if gap < 0:
-                yield Violation("repeated_after_record", job_id, f"attempt {attempt} came after {attempt + 1}")
-            elif gap < least:
-                yield Violation(
-                    "early_retry", job_id, f"attempt {attempt + 1} after {gap:.0f} ms, least is {least:.0f}"
-                )
-
-
-def _is_repeated(view: View, same: Sequence[Call], row: Execution) -> bool:
-    """
-    Whether an attempt was made once more although *row* had its outcome.
-
-    Where it is not known when the outcome was recorded, the recorded call being the last but one or an earlier one says so: whoever
-    made it was killed. Where it is known, one who had just begun to make it again may end that; who was frozen meanwhile, later.
-    """
-    last = same[-1].at
-    if row.recorded_at is None:
-        return len(same) > 1 and row.executed_at <= same[-2].at
-    if last <= row.recorded_at + _BEGUN_MS:
-        return False
-    since, until = view.readable_from(same[-1].job_id, row.recorded_at), last
-    frozen = any(f.kind.startswith(_FREEZES) and f.at <= until and f.until >= since for f in view.faults)
-    return until > since + _BEGUN_MS and not frozen
-
-
-def _lateness(view: View, late_ms: float) -> Iterator[Violation]:
-    for job_id, calls in view.calls_of.items():
-        asked_at = view.asked_at(calls[0])
-        late = calls[0].at - view.free_from(asked_at, late_ms)
-        if calls[0].attempt == 1 and late > late_ms and not _is_backlog(view, asked_at, calls[0].at, late_ms):
-            yield Violation("late", job_id, f"{late:.0f} ms after nothing hindered it")
-
-
-def _is_backlog(view: View, asked_at: float, called_at: float, late_ms: float) -> bool:
-    """Whether a call was asked for while a fault was not over, and left within the time that there is for recovery."""
-    return any(
-        fault.at - late_ms <= asked_at <= fault.until and called_at <= fault.healed_at + view.history.recovery_ms
-        for fault in view.faults
-        if fault.healed_at is not None
-    )
 
 
 def _records(view: View) -> Iterator[Violation]:
@@ -475,7 +268,7 @@ def _recovery(view: View) -> Iterator[Violation]:
 
 _CHECKS: Final[tuple[Callable[[View], Iterator[Violation]], ...]] = (
     _accepted,
-    _calls,
+    check_calls,
     _records,
     _reads,
     _list,

@@ -18,8 +18,9 @@ from libs.events import read
 from libs.events.ids import execution_id
 from libs.store.projection.changes import PartitionChanges
 from services.api.contract.present import PUBLIC_STATUS
-from tests.chaos.judging.checker import View, check
+from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Call, Execution, Fault, History, Hook, JobRead, SchedulePlan
+from tests.chaos.judging.view import View
 from tests.property.cron_oracle import Oracle, instant
 from tests.simulation.fleet.chronicle import BEGAN_AT
 from tests.simulation.fleet.clients import Clients, ScheduleStory

@@ -1,0 +1,45 @@
+"""What Fliq promises: the name of each invariant, and what it says."""
+
+from __future__ import annotations
+
+from typing import Final
+
+INVARIANTS: Final = {
+    "lost": "an acknowledged job that was not cancelled calls at least once",
+    "stuck": "every job is at its end once Fliq had time",
+    "missing": "an acknowledged job can be read",
+    "phantom": "every call belongs to a job that somebody asked for",
+    "refused_but_fired": "a refused create never calls",
+    "crossed": "a job's call carries its own name, id and instant",
+    "early": "no call leaves before its instant",
+    "early_retry": "no retry leaves before its back-off",
+    "late": "a call leaves within the bound once nothing hinders it",
+    "unexplained_duplicate": "an execution calls twice only around a fault",
+    "repeated_after_record": "an attempt whose outcome is recorded is not made again",
+    "attempt_with_two_ids": "a repeated attempt carries the same execution id",
+    "too_many_attempts": "no more than max_retries + 1 attempts",
+    "attempt_after_success": "no attempt follows a recorded success",
+    "fired_after_cancel": "an acknowledged cancel means no call, ever",
+    "cancel_undone": "an acknowledged cancel means the status cancelled",
+    "cancelled_by_nobody": "only a job whose cancel was asked for is cancelled",
+    "refused_cancel_never_fired": "a refused cancel means that the job fires",
+    "cancel_not_found": "an acknowledged job can be cancelled or refused, not missing",
+    "unread_write": "an acknowledged job can be read at once",
+    "status_backwards": "a job's status never goes back",
+    "key_split": "one key makes one job",
+    "unrecorded_call": "every call has its execution",
+    "attempt_gap": "attempts are numbered from 1 without gaps",
+    "wrong_outcome": "an execution is recorded as the target answered",
+    "wrong_status": "a job's status fits its executions",
+    "wrong_timeline": "a job's events fit its state machine",
+    "list_gap": "the list shows every job",
+    "list_double": "the list shows no job twice",
+    "webhook_lost": "a finished job reports its end",
+    "webhook_duplicate": "a finished job reports its end once",
+    "webhook_wrong": "the report says what the job says",
+    "tick_doubled": "a tick makes one job",
+    "tick_alien": "a tick happens at an instant of its rule, while the schedule lives",
+    "slow_recovery": "once a fault is undone, all is in order again within the bound",
+    "read_differs": "the API shows what the tables hold",
+    "tick_missing": "a tick is left out only during an outage, and the latest of those is made up for",
+}

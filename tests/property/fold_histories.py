@@ -1,0 +1,132 @@
+"""
+Random histories of one partition: a list of records as a log may hold them.
+
+Decisions of the owner and of others, facts once and again, too early and too late, records that cannot be read, records of what
+does not exist.
+"""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from libs.events import (
+    AttemptDue,
+    AttemptFinished,
+    Claim,
+    Envelope,
+    Event,
+    JobCancelled,
+    JobCancelRequested,
+    JobFinished,
+    JobRetryScheduled,
+    JobScheduled,
+    OwnerClaimed,
+    ScheduleCreated,
+    ScheduleDeleted,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleTicked,
+    Spec,
+    WebhookFinished,
+    encode,
+)
+from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
+
+NOW = 1_800_000_000_000
+MINUTE = 60_000
+CLAIMS = (Claim(1, "a" * 16), Claim(1, "b" * 16), Claim(2, "c" * 16))
+JOBS = [new_job_id(NOW, 0, bytes([n]) * 8) for n in range(2)]
+SCHEDULE = new_schedule_id(NOW, 0, bytes(8))
+TICK_JOBS = [tick_job_id(SCHEDULE, NOW + n * MINUTE) for n in (1, 2)]
+jobs = st.sampled_from([*JOBS, *TICK_JOBS])
+attempts = st.integers(1, 3)
+instants = st.integers(0, 5).map(lambda n: NOW + n * MINUTE)
+
+
+def due(job_id: str, attempt: int) -> AttemptDue:
+    return AttemptDue(
+        job_id=job_id,
+        account="acme",
+        at=NOW,
+        attempt=attempt,
+        execution_id=execution_id(job_id, attempt),
+        not_before=NOW,
+        scheduled_at=NOW,
+        timeout_ms=1_000,
+        spec_id=job_id,
+    )
+
+
+def finished(job_id: str, attempt: int, ok: bool) -> AttemptFinished:
+    return AttemptFinished(
+        job_id=job_id,
+        at=NOW,
+        attempt=attempt,
+        execution_id=execution_id(job_id, attempt),
+        ok=ok,
+        started_at=NOW,
+        duration_ms=1,
+    )
+
+
+def tick(minute: int, step: int) -> ScheduleTicked:
+    return ScheduleTicked(
+        schedule_id=SCHEDULE,
+        at=NOW,
+        tick_at=NOW + minute * MINUTE,
+        job_id=tick_job_id(SCHEDULE, NOW + minute * MINUTE),
+        next_run_at=NOW + (minute + step) * MINUTE if step else None,
+    )
+
+
+def scheduled(job_id: str, at: int, retries: int) -> JobScheduled:
+    spec = Spec(url="https://example.com/", webhook_url=None if retries else "https://example.com/hook")
+    return JobScheduled(job_id=job_id, account="acme", at=at, spec=spec, fire_at=at, max_retries=retries)
+
+
+def created(at: int) -> ScheduleCreated:
+    return ScheduleCreated(
+        schedule_id=SCHEDULE,
+        account="acme",
+        at=at,
+        spec=Spec(url="https://example.com/"),
+        cron="* * * * *",
+        next_run_at=NOW + MINUTE,
+    )
+
+
+facts: st.SearchStrategy[Event] = st.one_of(
+    st.builds(scheduled, st.sampled_from(JOBS), instants, st.integers(0, 2)),
+    st.builds(lambda job_id, at: JobCancelRequested(job_id=job_id, at=at), jobs, instants),
+    st.builds(finished, jobs, attempts, st.booleans()),
+    st.builds(lambda job_id, ok: WebhookFinished(job_id=job_id, at=NOW, ok=ok, duration_ms=1), jobs, st.booleans()),
+    st.builds(created, instants),
+    st.just(SchedulePaused(schedule_id=SCHEDULE, at=NOW)),
+    st.builds(lambda at: ScheduleResumed(schedule_id=SCHEDULE, at=NOW, next_run_at=at), instants),
+    st.just(ScheduleDeleted(schedule_id=SCHEDULE, at=NOW)),
+)
+decisions: st.SearchStrategy[Event] = st.one_of(
+    st.builds(due, jobs, attempts),
+    st.builds(lambda job_id, n: JobRetryScheduled(job_id=job_id, at=NOW, attempt=n + 1, fire_at=NOW), jobs, attempts),
+    st.builds(lambda job_id: JobCancelled(job_id=job_id, account="acme", at=NOW), jobs),
+    st.builds(
+        lambda job_id, status, n: JobFinished(job_id=job_id, account="acme", at=NOW, status=status, attempt=n),
+        jobs,
+        st.sampled_from(["completed", "failed"]),
+        attempts,
+    ),
+    st.builds(tick, st.integers(1, 4), st.integers(0, 2)),
+)
+claims = st.sampled_from(CLAIMS).map(lambda c: OwnerClaimed(epoch=c.epoch, nonce=c.nonce, node="n", at=NOW))
+sealed: st.SearchStrategy[Envelope] = st.one_of(
+    facts.map(encode),
+    st.builds(encode, decisions, st.sampled_from([CLAIMS[0], CLAIMS[0], CLAIMS[0], CLAIMS[2]])),
+    claims.map(encode),
+)
+strange: st.SearchStrategy[Envelope] = st.one_of(
+    st.builds(lambda each, size: each._replace(value=each.value[:size]), sealed, st.integers(0, 20)),
+    sealed.map(lambda each: each._replace(type="quota.granted", must_understand=False)),
+)
+histories = st.lists(st.one_of(sealed, sealed, sealed, sealed, strange), max_size=40).map(
+    lambda rest: [encode(OwnerClaimed(epoch=1, nonce=CLAIMS[0].nonce, node="n", at=NOW)), *rest]
+)
