@@ -17,7 +17,7 @@ from libs.log.kafka.topic import SETTINGS, doubts, unfit
 from libs.log.port import AppendFailed, LogError, LogUnavailable, RecordTooLarge
 from tests.conformance.harness import envelope, everything, values
 from tests.fakes.running.kafka import Kafka
-from tests.fakes.stalls import Stalls
+from tests.fakes.running.stalls import Stalls
 from tests.kafka.broker import PASSWORD, USER
 from tests.kafka.proxy import Proxy
 

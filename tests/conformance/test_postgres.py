@@ -20,7 +20,7 @@ from libs.log.postgres.heads import POLL_SLOW_S, Heads
 from libs.log.postgres.writer import Writer
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from tests.conformance.harness import envelope, values
-from tests.fakes.stalls import Stalls
+from tests.fakes.running.stalls import Stalls
 
 SHORT_S = 1.0  # the limit of calls of which some are to run into it, and others not, on a machine that is busy
 

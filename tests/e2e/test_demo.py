@@ -7,8 +7,8 @@ import subprocess
 import sys
 import time
 
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import ROOT
-from tests.fakes.stalls import Stalls
 
 QUICK_S = 10.0
 

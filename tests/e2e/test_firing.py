@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.running.sink import Sink
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client, in_seconds, instant_ms
-from tests.fakes.stalls import Stalls
 
 ON_TIME_MS = 100.0
 HERD = 200

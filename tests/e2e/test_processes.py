@@ -23,8 +23,8 @@ from tests.fakes.running.client import Client, in_seconds, instant_ms
 from tests.fakes.running.fold import assert_tables_are_the_fold
 from tests.fakes.running.processes import ROLES, FliqProcess, RunningFliq
 from tests.fakes.running.sink import Sink
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import FliqOf
-from tests.fakes.stalls import Stalls
 
 pytestmark = [
     pytest.mark.everywhere("kafka"),

@@ -8,8 +8,8 @@ import pytest
 
 from tests.e2e.test_firing import nothing_more_comes
 from tests.fakes.running.sink import Sink
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client
-from tests.fakes.stalls import Stalls
 
 BASE_MS = 200.0  # FLIQ_RETRY_BASE_SECONDS of the running Fliq
 SLACK_MS = 150.0

@@ -20,8 +20,8 @@ from libs.events import ScheduleCreated, Spec, encode
 from libs.events.ids import new_schedule_id
 from tests.e2e.test_firing import ON_TIME_MS, nothing_more_comes
 from tests.fakes.running.sink import Sink
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client, RunningFliq, instant_ms
-from tests.fakes.stalls import Stalls
 
 MINUTE_MS = 60_000
 WELL_BEFORE_MS = TICK_LEAD_MS + 100  # a tick is decided two seconds early

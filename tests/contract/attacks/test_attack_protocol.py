@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.contract.raw import RawConnection
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client, RunningFliq
-from tests.fakes.stalls import Stalls
 
 Shared = tuple[RunningFliq, Iterator[int]]
 MIB = 1024 * 1024

@@ -19,8 +19,8 @@ from libs.events.ids import new_schedule_id, partition_of
 from services.api.http.auth import CACHE_TTL_S
 from tests.contract.raw import RawConnection
 from tests.fakes.running.sink import Sink
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client, RunningFliq, in_seconds, instant_ms
-from tests.fakes.stalls import Stalls
 
 URL = "https://example.com/x"
 Pair = tuple[Client, Client]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.contract.raw import exchange
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client
-from tests.fakes.stalls import Stalls
 from tests.unit.egress.test_url_table import MORE_REFUSED, TABLE_U
 
 URL = "https://example.com/x"

@@ -18,8 +18,8 @@ import pytest
 
 from tests.e2e.egress_client.hostile import OK, Connection, Script, answer, target
 from tests.fakes.running.sink import Sink
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import OTHER_TOKEN, Client, FliqOf, RunningFliq, free_port, in_seconds, instant_ms
-from tests.fakes.stalls import Stalls
 from tests.fakes.until import until
 
 TIMEOUT_S = 3  # of a call; what a machine that stalls is allowed

@@ -11,7 +11,7 @@ import pytest
 
 from libs.egress.resolver import ResolveError, SystemResolver
 from tests.e2e.egress_client.hostile import OK, Connection, FakeResolver, answer, client, request, target
-from tests.fakes.stalls import Stalls
+from tests.fakes.running.stalls import Stalls
 
 LONG_S = 10.0
 DENIED = (False, None, "destination_not_allowed")

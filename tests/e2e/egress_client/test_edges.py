@@ -13,7 +13,7 @@ from libs.egress.client import EgressClient, default_ssl_context
 from libs.egress.exchange import Exchange, OpenExchanges
 from libs.egress.policy import EgressPolicy
 from tests.e2e.egress_client.hostile import NOW, OK, Connection, FakeResolver, answer, client, request, target
-from tests.fakes.stalls import Stalls
+from tests.fakes.running.stalls import Stalls
 
 LONG_S = 10.0
 

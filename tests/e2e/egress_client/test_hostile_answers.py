@@ -10,7 +10,7 @@ import pytest
 
 from libs.egress.exchange import BODY_LIMIT, RAW_LIMIT
 from tests.e2e.egress_client.hostile import OK, Connection, answer, client, request, target
-from tests.fakes.stalls import Stalls
+from tests.fakes.running.stalls import Stalls
 
 SHORT_S = 0.3  # the limit of calls that are expected to run into it
 LONG_S = 10.0  # the limit of calls that are not

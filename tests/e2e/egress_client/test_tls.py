@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.egress_client.hostile import Connection, FakeResolver, TlsTarget, client, request, target
-from tests.fakes.stalls import Stalls
+from tests.fakes.running.stalls import Stalls
 
 LONG_S = 10.0
 RESOLVER = FakeResolver(target_example=[["127.0.0.1"]])

@@ -17,8 +17,8 @@ from libs.events.ids import partition_of
 from tests.fakes.running.client import TOKEN
 from tests.fakes.running.operating import command, until_held
 from tests.fakes.running.sink import Sink
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client, FliqOf, RunningFliq, free_port
-from tests.fakes.stalls import Stalls
 
 ROLES = ("scheduler", "dispatcher", "webhooks")
 LEASE_CERTAIN_MS = 2_400

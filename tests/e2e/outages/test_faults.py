@@ -26,8 +26,8 @@ from tests.chaos.judging.history import Fault
 from tests.chaos.load import now_ms
 from tests.fakes.running.fold import assert_tables_are_the_fold
 from tests.fakes.running.sink import Sink
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import OTHER_TOKEN, Client, FliqProcess, RunningFliq, free_port, in_seconds
-from tests.fakes.stalls import Stalls
 from tests.fakes.until import until_blocking, until_or_late
 
 PER_S = 20.0

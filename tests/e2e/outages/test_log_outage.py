@@ -17,8 +17,8 @@ import pytest
 from tests.fakes.running.fold import assert_tables_are_the_fold
 from tests.fakes.running.kafka import Kafka
 from tests.fakes.running.sink import Sink
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client, RunningFliq, in_seconds
-from tests.fakes.stalls import Stalls
 from tests.kafka.proxy import Proxy
 
 REFUSED_MS = 5_000.0

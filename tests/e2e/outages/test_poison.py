@@ -19,8 +19,8 @@ from libs.log.port import Log
 from libs.store.pool import open_pool
 from libs.store.rebuild.verify import differences
 from tests.fakes.running.sink import Sink
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client, FliqOf, RunningFliq, instant_ms
-from tests.fakes.stalls import Stalls
 
 DECIDED_MS = 150  # before its instant a job's call is decided: what comes later comes too late
 TRIES = 5  # to be earlier than that, on a machine that stalls

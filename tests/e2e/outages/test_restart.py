@@ -10,8 +10,8 @@ import pytest
 
 from tests.e2e.test_firing import nothing_more_comes
 from tests.fakes.running.sink import Sink
+from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client, RunningFliq, instant_ms
-from tests.fakes.stalls import Stalls
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

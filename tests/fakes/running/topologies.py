@@ -7,7 +7,7 @@ A running Fliq for tests, in every topology, and a client to talk to it.
 `fliq`         session: a running Fliq of the topology
 `client`       function: an HTTP client with the token of account `default`
 `sink`         function: the targets (tests/fakes/running/sink.py)
-`stalls`       function: how long the machine stood still meanwhile (tests/fakes/stalls.py)
+`stalls`       function: how long the machine stood still meanwhile (tests/fakes/running/stalls.py)
 
 On `split` and `kafka` a test belongs to the nightly run, unless it is marked `everywhere` (with names: on those). A test that is
 marked `topologies` runs on the named ones only. FLIQ_TEST_TOPOLOGY (a comma list, or `all`) picks topologies; what it names is not
@@ -27,7 +27,7 @@ from tests.fakes.running.kafka import Kafka, delete_topics
 from tests.fakes.running.postgres import Databases
 from tests.fakes.running.processes import ROLES, ROOT, FliqProcess, RunningFliq, free_port
 from tests.fakes.running.sink import Sink
-from tests.fakes.stalls import Stalls
+from tests.fakes.running.stalls import Stalls
 
 __all__ = [
     "OTHER_TOKEN",
