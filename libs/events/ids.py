@@ -16,6 +16,7 @@ from hashlib import blake2b
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+_SHIFTS = tuple(range(120, -1, -10))  # of the 13 pairs of letters in 128 bits, the highest first
 _TO_BASE32HEX = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _VALUE_OF = {letter: index for index, letter in enumerate(_ALPHABET)}
 _ID = re.compile(r"(?:job|sched|exec)_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
@@ -36,7 +37,7 @@ def ulid(ms: int, partition: int, tail: int) -> str:
         raise ValueError("an id holds 48 bits of milliseconds, 16 of partition and 64 of tail")
     value = ms << 80 | partition << 64 | tail
     pairs = _PAIRS
-    return "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+    return "".join([pairs[(value >> shift) & 1023] for shift in _SHIFTS])
 
 
 def new_job_id(now: int, partition: int, entropy: bytes) -> str:
@@ -92,7 +93,7 @@ def to_int(any_id: str) -> int:
 def from_int(kind: str, value: int) -> str:
     """Return the id of *kind* for a 128-bit number; the inverse of `to_int`."""
     pairs = _PAIRS
-    return kind + "_" + "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+    return kind + "_" + "".join([pairs[(value >> shift) & 1023] for shift in _SHIFTS])
 
 
 def _hash(text: str) -> int:

@@ -15,6 +15,7 @@ Source: the protocol model (tests/simulation), mutation "reads not fenced".
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from libs.domain.job import JobState
 from libs.domain.registry import State
 from libs.domain.state_kind import StateKind
 from libs.events import Claim
@@ -74,7 +75,7 @@ class FencedTables:
         await self._check(partition, saved)
         return found
 
-    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[State]:
+    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
         """Return waiting jobs of one account with fire_at < before, the earliest first."""
         saved, _ = self._positions()
         found = await self._tables.load_backlog(partition, account, before, limit)

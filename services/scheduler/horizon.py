@@ -21,7 +21,7 @@ from typing import Final
 import structlog
 
 from libs.domain.job import JobState
-from libs.domain.registry import STATE_KINDS, State
+from libs.domain.registry import STATE_KINDS
 from libs.events.fields import MAX_INSTANT
 from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable
@@ -141,7 +141,7 @@ class Horizon:
     async def _recall(self, account: str) -> None:
         """Load the earliest waiting jobs of *account* that lie before the horizon."""
         decider = self._decider
-        found: list[State] | None = None
+        found: list[JobState] | None = None
         self.is_loading = True
         try:
             decider.recall(account)

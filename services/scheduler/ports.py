@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from libs.domain.job import JobState
 from libs.domain.registry import State
 from libs.domain.state_kind import StateKind
 from libs.events import Claim
@@ -25,5 +26,5 @@ class TableReader(Protocol):
     ) -> list[State]:
         """Return waiting states with since <= timer < before, the earliest first, without the accounts in *avoid*."""
 
-    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[State]:
+    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
         """Return waiting jobs of one account with fire_at < before, the earliest first."""

@@ -59,8 +59,7 @@ def test_the_row_holds_the_whole_state(kind: StateKind) -> None:
     table = TABLE_OF_STATE[kind.state]
 
     assert table.columns == kind.state.__struct_fields__
-    assert table.key in table.fixed < set(table.columns)
-    assert set(table.newborn) <= set(table.columns) - table.fixed
+    assert set(table.newborn) <= set(table.changing) <= set(table.columns) - {table.key}
 
 
 @of_each_kind

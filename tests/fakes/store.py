@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from libs.domain.job import JobState
 from libs.domain.registry import State
 from libs.domain.state_kind import StateKind
 from libs.events import Claim
@@ -43,7 +44,7 @@ class MemoryStore:
     async def load_open(self, partition: int) -> list[State]:
         return self._answer().load_open(partition)
 
-    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[State]:
+    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
         return self._answer().load_backlog(partition, account, before, limit)
 
     async def load_due(

@@ -51,16 +51,7 @@ class PartitionChanges:
         usage: attempts made due, by (account, UTC day counted from 1970-01-01).
     """
 
-    __slots__ = (
-        "executions",
-        "new",
-        "new_executions",
-        "partition",
-        "spec_bytes",
-        "specs",
-        "states",
-        "usage",
-    )
+    __slots__ = ("executions", "new", "new_executions", "partition", "spec_bytes", "specs", "states", "usage")
 
     def __init__(self, partition: int) -> None:
         """Start with nothing changed."""

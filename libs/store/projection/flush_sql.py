@@ -43,19 +43,18 @@ def _literal(value: int) -> str:
 class _StateParts:
     """The parts of one table of states, and which of them a row belongs to."""
 
-    def __init__(self, table: StateTable) -> None:
+    def __init__(self, table: StateTable[Any]) -> None:
         self.newborn, self.created, self.changed = (f"{how}_{table.name}" for how in ("newborn", "created", "changed"))
         self._born_fields = itemgetter(*map(table.columns.index, table.newborn)) if table.newborn else None
         self._born_values = tuple(table.newborn.values())
-        changing = [name for name in table.columns if name not in table.fixed]
-        upsert = f"ON CONFLICT ({table.key}) DO UPDATE SET {_assign(changing, 'excluded')}"
+        upsert = f"ON CONFLICT ({table.key}) DO UPDATE SET {_assign(table.changing, 'excluded')}"
         self.columns = {
             self.created: _typed(table.columns, table.types),
-            self.changed: _typed((table.key, *changing), table.types),
+            self.changed: _typed((table.key, *table.changing), table.types),
         }
         self.writes = {
             self.created: f"INSERT INTO {table.name} ({{names}}) SELECT {{names}} {{rows}} {upsert}",
-            self.changed: f"UPDATE {table.name} t SET {_assign(changing, 'u')} {{rows}} AND t.{table.key} = u.{table.key}",  # noqa: S608
+            self.changed: f"UPDATE {table.name} t SET {_assign(table.changing, 'u')} {{rows}} AND t.{table.key} = u.{table.key}",  # noqa: S608
         }
         if table.newborn:
             # What is null in all of them is left out of the statement, too: null is the columns' default.
@@ -168,7 +167,7 @@ def _columns(part: str, partitions: list[int], found: Sequence[Sequence[Any]], t
 
 
 def _states(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
-    found: dict[str, tuple[list[int], list[Sequence[Any]], StateTable]] = {}
+    found: dict[str, tuple[list[int], list[Sequence[Any]], StateTable[Any]]] = {}
     for flush in flushes:
         partition, new = flush.partition, flush.changes.new
         for state_id, state in flush.changes.states.items():

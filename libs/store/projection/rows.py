@@ -46,11 +46,6 @@ def job_id_of(value: UUID) -> str:
     return from_int("job", value.int)
 
 
-def schedule_id_of(value: UUID) -> str:
-    """Return the schedule id in a column."""
-    return from_int("sched", value.int)
-
-
 def claim_of(row: Row) -> Claim | None:
     """Return the claim in the columns `claim_epoch` and `claim_nonce`; None before the first claim."""
     return None if row["claim_epoch"] is None else Claim(row["claim_epoch"], row["claim_nonce"])

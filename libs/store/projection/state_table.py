@@ -1,65 +1,83 @@
 """
-State table: how the states of one kind stand in a table. Each kind has one, in a module of its own (job_rows.py,
-schedule_rows.py).
+State table: how the states of one kind stand in a table. Each kind has one, in a module of its own (job_rows.py, schedule_rows.py).
 
-A column has the name of a field of the state. Its SQL type says how its values are written: ids are `uuid` columns, positions
-are `bytea`, everything else is written as it is.
+A column has the name of a field of the state. Its SQL type says how its values are written: `uuid` columns hold ids, `bytea`
+columns hold positions, all others hold the value as it is.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, Generic
 
-import msgspec
-
-from libs.domain.registry import State
+from libs.domain.registry import STATE_KINDS, S
 from libs.domain.state_kind import StateKind
+from libs.events.ids import from_int
+from libs.store.projection.rows import Row, unpack_offsets
+
+_NOTHING: Final[Mapping[str, int | None]] = MappingProxyType({})
+# Columns with ids -> the kind of id; a column that holds the id of a state has the name of that kind's key.
+_ID_KINDS: Final = {"replay_of": "job", **{kind.key: kind.id_kind for kind in STATE_KINDS}}
 
 
-class StateTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class StateTable(Generic[S]):
     """
     One table of states.
 
-    Args:
+    Attributes:
         kind: whose states it holds.
-        name: of the table.
-        types: column -> SQL type, in the order of the state's fields.
-        fixed: columns that never change after the row is created; the id is one of them.
+        name: the table's name.
+        types: column -> SQL type, in the order of the state's fields. The table also has `part`.
+        key: the column of the primary key.
         newborn: column -> the value (number, truth value or None) that it has in every state that was created and has not
             changed since. Such a row is sent without these columns. Empty: it is sent whole.
-        state_of: (row with the columns of *types*) -> state.
+        changing: columns that may change after the row is created; those of *newborn* are among them.
         waits: the SQL condition for rows that wait for their timer: exactly that of the partial index that holds them.
-        is_open: the SQL condition for rows that their owner needs although no timer rings for them; None when there are none.
+        is_open: the SQL condition for rows that their owner needs although no timer rings for them; None: there are none.
+        listed: the columns as a query lists them, with the table's name before each.
+        select: the beginning of a query for states.
     """
 
-    kind: StateKind
-    name: str
-    types: Mapping[str, str]
-    fixed: frozenset[str]
-    newborn: Mapping[str, int | None] = {}
-    state_of: Callable[[Any], State]
-    waits: str
-    is_open: str | None = None
+    def __init__(
+        self,
+        kind: StateKind,
+        name: str,
+        types: Mapping[str, str],
+        *,
+        newborn: Mapping[str, int | None] = _NOTHING,
+        changing: Iterable[str],
+        waits: str,
+        is_open: str | None = None,
+    ) -> None:
+        """Describe the table *name*; see the attributes."""
+        self.kind, self.name, self.types, self.key = kind, name, types, kind.key
+        self.columns = tuple(types)
+        self.newborn = newborn
+        self.changing = tuple(column for column in types if column in newborn or column in changing)
+        self.waits, self.is_open = waits, is_open
+        self.listed = ", ".join(f"{name}.{column}" for column in types)
+        self.select = f"SELECT {self.listed} FROM {name}"  # noqa: S608 - our own names
+        statuses = tuple(kind.statuses)  # by number: they count from 0
+        self._decoders: list[tuple[str, Callable[[Any], Any]]] = [("status", statuses.__getitem__)]
+        for column, type_ in types.items():
+            if type_ == "uuid":
+                self._decoders.append((column, _id_reader(_ID_KINDS[column])))
+            elif type_ == "bytea":
+                self._decoders.append((column, unpack_offsets))
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that hold the state; the table also has `part`."""
-        return tuple(self.types)
+    def state_of(self, row: Row) -> S:
+        """Return the state in a row that begins with the columns of the table, in their order."""
+        fields = dict(zip(self.columns, row, strict=False))  # a spec may follow
+        for column, decode in self._decoders:
+            value = fields[column]
+            if value is not None:
+                fields[column] = decode(value)
+        state: S = self.kind.state(**fields)
+        return state
 
-    @property
-    def key(self) -> str:
-        """The column of the primary key."""
-        return self.kind.key
 
-    @property
-    def listed(self) -> str:
-        """The columns as a query lists them, with the table's name before each."""
-        return ", ".join(f"{self.name}.{column}" for column in self.types)
-
-    @property
-    def select(self) -> str:
-        """The beginning of a query for states."""
-        return f"SELECT {self.listed} FROM {self.name}"  # noqa: S608 - our own names
+def _id_reader(id_kind: str) -> Callable[[Any], str]:
+    return lambda value: from_int(id_kind, value.int)
 
 
 def one_of(column: str, statuses: Iterable[IntEnum]) -> str:

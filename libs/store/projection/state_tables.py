@@ -1,16 +1,16 @@
 """State tables: the tables of all kinds of state, and all tables that the fold writes. A new kind has its line here."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from libs.store.projection.job_rows import JOBS
 from libs.store.projection.schedule_rows import SCHEDULES
 from libs.store.projection.state_table import StateTable
 
-STATE_TABLES: Final[tuple[StateTable, ...]] = (JOBS, SCHEDULES)
+STATE_TABLES: Final[tuple[StateTable[Any], ...]] = (JOBS, SCHEDULES)
 
-TABLE_OF_STATE: Final[Mapping[type, StateTable]] = {table.kind.state: table for table in STATE_TABLES}
-TABLE_OF_ID: Final[Mapping[str, StateTable]] = {table.kind.id_kind: table for table in STATE_TABLES}
+TABLE_OF_STATE: Final[Mapping[type, StateTable[Any]]] = {table.kind.state: table for table in STATE_TABLES}
+TABLE_OF_ID: Final[Mapping[str, StateTable[Any]]] = {table.kind.id_kind: table for table in STATE_TABLES}
 
 # Every table that is made again from the log -> its key, without the partition.
 FOLD_TABLES: Final[Mapping[str, tuple[str, ...]]] = {

@@ -18,8 +18,8 @@ from libs.events import Spec
 from libs.store.errors import answer_call
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
-from libs.store.projection.job_rows import JOBS, job_of
-from libs.store.projection.schedule_rows import SCHEDULES, schedule_of
+from libs.store.projection.job_rows import JOBS
+from libs.store.projection.schedule_rows import SCHEDULES
 
 _JOB: Final = f"SELECT {JOBS.listed}, spec FROM jobs LEFT JOIN specs ON spec_id = coalesce(schedule_id, job_id)"  # noqa: S608
 _SCHEDULE: Final = f"SELECT {SCHEDULES.listed}, spec FROM schedules LEFT JOIN specs ON spec_id = schedule_id"  # noqa: S608
@@ -147,8 +147,8 @@ def _list_of(status_count: int, *, of_schedule: bool = False) -> str:
 
 
 def _job_row(row: Any) -> JobRow:
-    return JobRow(job_of(row), _decode_spec(row["spec"]))
+    return JobRow(JOBS.state_of(row), _decode_spec(row["spec"]))
 
 
 def _schedule_row(row: Any) -> ScheduleRow:
-    return ScheduleRow(schedule_of(row), _decode_spec(row["spec"]))
+    return ScheduleRow(SCHEDULES.state_of(row), _decode_spec(row["spec"]))

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from libs.domain.job import JobState, JobStatus
-from libs.domain.registry import State, States, id_of
+from libs.domain.registry import S, State, States, id_of
 from libs.domain.state_kind import StateKind
 from libs.events import AttemptDue, Claim, Spec
 from libs.events.ids import execution_id, from_int, to_int
@@ -70,7 +70,7 @@ class Tables:
     @store_call
     async def load(self, partition: int, ids: Iterable[str]) -> list[State]:
         """Return the states of those of *ids*, of any kind, that exist in *partition*."""
-        wanted: dict[StateTable, list[str]] = {table: [] for table in STATE_TABLES}
+        wanted: dict[StateTable[Any], list[str]] = {table: [] for table in STATE_TABLES}
         for any_id in ids:
             wanted[TABLE_OF_ID[any_id.partition("_")[0]]].append(any_id)
         states: list[State] = []
@@ -108,7 +108,7 @@ class Tables:
         return await _states(table, await self._pool.fetch(f"{query} ORDER BY {timer} LIMIT $3", *arguments))
 
     @store_call
-    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[State]:
+    async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
         """Return up to *limit* waiting jobs of *account* that are not held with `fire_at` < *before*, earliest first."""
         found = await self._pool.fetch(
             f"{JOBS.select} WHERE part = $1 AND {JOBS.waits} AND fire_at < $2 AND account = $4 ORDER BY fire_at LIMIT $3",
@@ -133,9 +133,7 @@ class Tables:
             await connection.execute(LOCK_BEFORE_SNAPSHOT)
             position, claim = await _progress(connection, partition)
             found = await connection.fetch(f"{JOBS.select} WHERE part = $1 AND {_RUNNING} AND NOT held", partition)
-        return Snapshot(
-            position, claim, [due_of(job) for job in await _states(JOBS, found) if isinstance(job, JobState)]
-        )
+        return Snapshot(position, claim, [due_of(job) for job in await _states(JOBS, found)])
 
     @store_call
     async def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
@@ -184,7 +182,7 @@ class Tables:
         )
 
 
-async def _states(table: StateTable, found: Sequence[Any]) -> list[State]:
+async def _states(table: StateTable[S], found: Sequence[Any]) -> list[S]:
     """Return the states in *found*, letting other tasks run in between."""
     states = [table.state_of(row) for row in found[:CHUNK]]
     for start in range(CHUNK, len(found), CHUNK):

@@ -182,7 +182,7 @@ class _Comparison:
         await self._executions()
         await self._usage()
 
-    async def _states(self, table: StateTable) -> None:
+    async def _states(self, table: StateTable[Any]) -> None:
         expected = {part: replay.ledger.states for part, replay in self._replays.items()}
         query = f"SELECT part, {table.listed} FROM {table.name}"  # noqa: S608 - our own names
         async for row in self._each(table.name, query):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from libs.domain.job import MAX_OFFSETS
 from libs.domain.ledger import Ledger
 from libs.events import AttemptDue, AttemptFinished, Claim, JobScheduled, ScheduleCreated, ScheduleTicked, Spec
-from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
+from libs.events.ids import execution_id, from_int, new_job_id, new_schedule_id, tick_job_id
 from libs.store.projection import rows
 from libs.store.projection.changes import DAY_MS, ExecutionRow, PartitionChanges
 from tests.fakes.store_states import job_ids, positions, schedule_ids
@@ -113,5 +113,5 @@ def test_offsets_come_back(offsets: list[int]) -> None:
 def test_ids_come_back(job_id: str, schedule_id: str) -> None:
     """An id survives being a UUID, whose order is the id's."""
     assert rows.job_id_of(rows.uuid_of(job_id)) == job_id
-    assert rows.schedule_id_of(rows.uuid_of(schedule_id)) == schedule_id
+    assert from_int("sched", rows.uuid_of(schedule_id).int) == schedule_id
     assert rows.uuid_of(job_id) < rows.MAX_ID
