@@ -1,4 +1,4 @@
-"""Services: the four roles, wired together in `services.process.wiring` and started by `services.__main__`."""
+"""Services: the four roles, wired together in `services.process` and started by `services.__main__`."""
 
 from typing import Final
 

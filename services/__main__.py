@@ -20,13 +20,14 @@ try:
 
     import uvloop
 
+    from libs.runtime.roles import ROLES
     from libs.runtime.settings.settings import Settings, SettingsError, help_text
     from services import VERSION
     from services.api.contract.token_text import is_well_formed
     from services.commands import COMMANDS
     from services.commands.output import CLOSED_CODE, OutputClosed, OutputFailed, open_standard_files
-    from services.process.resources import ROLES, StartError
-    from services.process.wiring import run_services
+    from services.process.run import run_services
+    from services.process.start_error import StartError
 except KeyboardInterrupt:  # this takes a third of a second, in which many think better of it
     sys.exit(130)
 

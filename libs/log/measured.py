@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from libs.events import Envelope
-from libs.log.port import AppendFailed, Log, LogError, LogUnavailable, Record
+from libs.log.port import AppendFailed, Log, LogError, LogUnavailable, PositionReports, Record
 from libs.runtime.telemetry.metrics import Metrics
 
 
@@ -23,6 +23,10 @@ class MeasuredLog(Log):
         self._failed = metrics.log_append_errors.labels("failed")
         self._unavailable = metrics.log_append_errors.labels("unavailable")
         self._refused = metrics.log_append_errors.labels("refused")
+
+    @property
+    def position_reports(self) -> PositionReports | None:
+        return self.inner.position_reports
 
     async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
         now = asyncio.get_running_loop().time

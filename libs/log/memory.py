@@ -21,7 +21,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -185,6 +185,8 @@ class MemoryLog:
         self._clock = clock or LoopClock()
         self._partitions = [_Partition() for _ in range(partitions)]
         self._running = False
+
+    position_reports: Final = None  # no tools look at a log in memory
 
     async def start(self) -> None:
         self._running = True

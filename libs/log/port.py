@@ -34,7 +34,7 @@ Guarantees. The conformance tests quote these numbers.
 Cost: `append` is O(records) and shares its durable write with every append that waits at the same time; `read` is O(records read).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from libs.events import Envelope
@@ -78,8 +78,22 @@ class Record(NamedTuple):
     envelope: Envelope
 
 
+class PositionReports(Protocol):
+    """What the log's own tools show: how far the readers of a group are. Fliq itself reads no position back."""
+
+    async def report_positions(self, group: str, positions: Mapping[int, int], note: str = "") -> None:
+        """Report the last position that *group* has read, by partition, with a *note*; raises `LogError`."""
+
+    async def reported_notes(self, group: str) -> Mapping[int, str]:
+        """Return the note that came with the last report of *group*, by partition; raises `LogError`."""
+
+
 class Log(Protocol):
     """The port. Every wait has a bound; every method raises `LogUnavailable` when the log cannot be reached in time."""
+
+    @property
+    def position_reports(self) -> PositionReports | None:
+        """Where readers report how far they are; None if the log has no tools that would show it."""
 
     async def start(self) -> None:
         """Connect, and check that the log is fit for use; raises `LogError` with one line that says what to do."""

@@ -27,8 +27,9 @@ from libs.store.errors import StoreUnavailable
 from libs.store.pool import open_pool
 from libs.store.schema.databases import has_database
 from libs.store.schema.migrate import SchemaError, look
-from services.dev.up.plan import LogPlace, in_database
-from services.process.resources import StartError, is_log_apart, log_place, open_log
+from services.process.log_adapter import is_log_apart, log_place, open_log
+from services.process.log_place import LogPlace, in_database
+from services.process.start_error import StartError
 
 CLOSE_S: Final = 5.0
 

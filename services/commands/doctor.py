@@ -26,7 +26,8 @@ from services.commands import findings as judge
 from services.commands.access import database, event_log, tables
 from services.commands.columns import answer, answer_json
 from services.commands.findings import Finding, ok, warning, wrong
-from services.process.resources import StartError, is_log_apart, log_report
+from services.process.log_adapter import is_log_apart, log_report
+from services.process.start_error import StartError
 
 NAME: Final = "doctor"
 MEANING: Final = "say what is wrong, in plain words, and what to do; exit 1 when something is"

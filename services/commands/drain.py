@@ -14,7 +14,7 @@ from libs.store.leases.lease_report import LeaseReport, Member
 from services.commands.access import database, tables
 from services.commands.amounts import wait_s
 from services.commands.columns import answer, answer_json, columns, progress
-from services.process.resources import StartError
+from services.process.start_error import StartError
 
 NAME: Final = "drain"
 MEANING: Final = "have a node hand its partitions over, and wait until it holds none"

@@ -14,7 +14,8 @@ from libs.store.schema.log_identity import WrongLog
 from libs.store.schema.migrate import Schema, SchemaError, look
 from services.commands.access import database, database_place
 from services.commands.columns import answer, answer_json, progress
-from services.process.resources import StartError, log_partitions, log_place, open_log, prepare_tables
+from services.process.log_adapter import log_partitions, log_place, open_log, prepare_tables
+from services.process.start_error import StartError
 
 NAME: Final = "migrate"
 MEANING: Final = "make or extend the log and the tables for this build; --check only says whether that is needed"

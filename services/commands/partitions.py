@@ -18,7 +18,8 @@ from libs.store.schema.migrate import SchemaError
 from services.commands.access import database, database_place, event_log, tables
 from services.commands.amounts import whole
 from services.commands.columns import answer, answer_json, columns
-from services.process.resources import StartError, log_partitions, log_place, open_log, prepare_tables
+from services.process.log_adapter import log_partitions, log_place, open_log, prepare_tables
+from services.process.start_error import StartError
 
 NAME: Final = "partitions"
 MEANING: Final = "show who serves which partition and how far it is; `grow N` adds partitions"

@@ -18,7 +18,7 @@ from services.commands.access import check_schema, database, database_place, eve
 from services.commands.bar import Bar
 from services.commands.columns import answer, answer_json, progress
 from services.commands.verify import differences_json
-from services.process.resources import StartError
+from services.process.start_error import StartError
 
 NAME: Final = "rebuild"
 MEANING: Final = "make the tables again from the log, beside the old ones, and switch while the services run"

@@ -17,7 +17,7 @@ from services.commands.access import check_schema, database, event_log, tables
 from services.commands.amounts import whole
 from services.commands.bar import Bar
 from services.commands.columns import answer, answer_json
-from services.process.resources import StartError
+from services.process.start_error import StartError
 
 NAME: Final = "verify"
 MEANING: Final = "compare the tables with the log, row for row; exit 1 on a difference"

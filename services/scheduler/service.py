@@ -4,7 +4,7 @@ The scheduler's loop: leases come, owners run; leases go, owners stop; the flush
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import structlog
@@ -25,6 +25,13 @@ log = structlog.get_logger("scheduler")
 
 class Keeper(Protocol):
     """Who keeps this process's leases."""
+
+    @property
+    def held(self) -> Mapping[int, object]:
+        """The leases held, by partition."""
+
+    def holds(self, partition: int) -> bool:
+        """Whether the lease of *partition* is certain at this moment."""
 
     @property
     def is_spare(self) -> bool:
@@ -48,6 +55,7 @@ class SchedulerService:
         *,
         make_owner: Callable[[Lease, Callable[[], None]], PartitionOwner],
         make_flusher: Callable[[dict[int, PartitionOwner]], Flusher],
+        make_keeper: Callable[["SchedulerService"], Keeper],
         resigned: Callable[[str], None],
     ) -> None:
         """
@@ -56,6 +64,7 @@ class SchedulerService:
         Args:
             make_owner: builds the owner for a lease, given what wakes the flusher.
             make_flusher: builds the flusher over the owners.
+            make_keeper: makes the keeper of this service's leases, which calls its `on_gained`, `on_lost` and `hand_off`.
             resigned: called with the reason whenever an owner gives up (metrics).
         """
         self._make_owner = make_owner
@@ -67,7 +76,7 @@ class SchedulerService:
         self._stopping = False
         self._halted: dict[int, str] = {}
         self._pauses: dict[int, float] = {}  # after defects
-        self.keeper: Keeper | None = None
+        self.keeper = make_keeper(self)
 
     @property
     def owners(self) -> dict[int, PartitionOwner]:
@@ -101,14 +110,12 @@ class SchedulerService:
             if owner is None or not owner.deciding.is_set():
                 return f"partition {partition}: {reason}"
         if not self._owners:
-            return None if self.keeper is not None and self.keeper.is_spare else "no partition is owned yet"
+            return None if self.keeper.is_spare else "no partition is owned yet"
         waiting = [partition for partition, owner in self._owners.items() if not owner.deciding.is_set()]
         return f"partitions {waiting} are being taken over" if waiting else None
 
     async def start(self) -> None:
         """Start owning partitions."""
-        if self.keeper is None:
-            raise RuntimeError("the scheduler needs a lease keeper")
         self._flushing = asyncio.create_task(self._flusher.run(), name="scheduler flusher")
         await self.keeper.start()
 
@@ -124,8 +131,7 @@ class SchedulerService:
         crash_at("scheduler.after_hand_off")
         for partition in list(self._runs):
             await self.on_lost(partition)
-        if self.keeper is not None:
-            await self.keeper.stop()
+        await self.keeper.stop()
         self._flushing.cancel()
         await asyncio.gather(self._flushing, return_exceptions=True)
 
@@ -190,5 +196,5 @@ class SchedulerService:
         if self._owners.get(owner.partition) is owner:
             del self._owners[owner.partition]
             self._runs.pop(owner.partition, None)
-            if self.keeper is not None and not self._stopping:
+            if not self._stopping:
                 await self.keeper.give_up(owner.partition, pause_s=pause_s)

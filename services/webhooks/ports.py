@@ -60,6 +60,10 @@ class Egress(Protocol):
 class Keeper(Protocol):
     """Keeps leases and says when one is gained or lost."""
 
+    @property
+    def held(self) -> Mapping[int, object]:
+        """The leases held, by partition."""
+
     async def start(self) -> None:
         """Begin to take leases."""
 

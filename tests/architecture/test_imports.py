@@ -110,7 +110,9 @@ def test_only_wiring_picks_an_adapter() -> None:
         (name, module)
         for name, tree in TREES.items()
         for module, _ in imports(tree)
-        if module.startswith(ADAPTERS) and name != "services/process/resources.py" and not name.startswith("libs/log/")
+        if module.startswith(ADAPTERS)
+        and name != "services/process/log_adapter.py"
+        and not name.startswith("libs/log/")
     ]
 
     assert strangers == []
@@ -121,7 +123,7 @@ def test_nobody_asks_whether_it_is_kafka() -> None:
     found = []
     for name, tree in TREES.items():
         if name.startswith(
-            ("services/process/resources.py", "services/__main__.py", "libs/runtime/", "libs/log/kafka")
+            ("services/process/log_adapter.py", "services/__main__.py", "libs/runtime/", "libs/log/kafka")
         ):
             continue
         for node in ast.walk(tree):

@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 from libs.runtime.lifecycle import DRAIN_TIMEOUT_S
+from libs.runtime.roles import ROLES
 from libs.runtime.settings.settings import Settings
 from libs.runtime.settings.table import TABLE
 from services import VERSION
 from services.commands import COMMANDS
-from services.process.resources import ROLES
 from tests.deploy.dockerfile import ROOT, stages
 
 FILE = ROOT / "deploy" / "compose.yaml"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from libs.egress.addresses import IPV4_DENIED, IPV6_ALLOWED, IPV6_DENIED
-from services.process.resources import ROLES
+from libs.runtime.roles import ROLES
 from tests.deploy.manifests import OVERLAYS, Document, kind, of_overlay, selects
 
 CALLERS = {"single": {"all"}, "cluster": {"dispatcher", "webhooks"}}

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from libs.runtime.lifecycle import DRAIN_TIMEOUT_S
+from libs.runtime.roles import ROLES
 from libs.runtime.settings.settings import Settings
 from libs.runtime.settings.table import TABLE
 from services import VERSION
-from services.process.resources import ROLES
 from tests.deploy.dockerfile import stages
 from tests.deploy.manifests import (
     OVERLAYS,

@@ -20,7 +20,7 @@ from libs.log.kafka.offsets import Offsets
 from libs.log.kafka.producers import Producers
 from libs.log.kafka.records import BATCH_BYTES, RECORD_BYTES
 from libs.log.kafka.reported_offsets import ReportedOffsets
-from libs.log.port import LogDamaged, LogError, LogUnavailable, Record, RecordTooLarge, measure
+from libs.log.port import LogDamaged, LogError, LogUnavailable, PositionReports, Record, RecordTooLarge, measure
 from libs.log.recent_records import RecentRecords
 
 TOPIC: Final = "fliq.log"
@@ -107,6 +107,10 @@ class KafkaLog:
 
     async def identity(self) -> str:
         return self._at(0).identity
+
+    @property
+    def position_reports(self) -> PositionReports:
+        return self
 
     async def reported_notes(self, group: str) -> Mapping[int, str]:
         """Return what was noted last with the positions of *group*, by partition; raises `LogUnavailable`."""

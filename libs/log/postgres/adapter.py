@@ -40,6 +40,8 @@ class PostgresLog:
         self._timeout_s = timeout_s
         self._running: _Running | None = None
 
+    position_reports: Final = None  # PostgreSQL has no tools that show how far readers are
+
     async def start(self) -> None:
         if self._running is not None:
             return

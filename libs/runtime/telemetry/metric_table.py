@@ -18,7 +18,6 @@ _CALL = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3
 _STORAGE = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _ROWS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
 
-ROLES: Final = ("api", "scheduler", "dispatcher", "webhooks")
 # What the labels may say, where that is not an HTTP status or the version that runs; tests hold the services to it.
 LABEL_VALUES: Final = {
     "outcome": "`success`, `failed`; of webhooks `ok`, `http_error` or why there was no answer",

@@ -28,10 +28,10 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from libs.runtime.roles import FOLLOWERS
 from libs.store.errors import StoreUnavailable, translated
 from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
 
-ROLES = ("dispatcher", "webhooks")
 _LOCK_KEY = 0x666C6971  # 'fliq'
 _TIMEOUT_S = 120.0  # a migration may rewrite a table
 _TABLE_WAIT_MS: Final = 1_000  # for a table that somebody works on, while everybody else waits behind us
@@ -258,12 +258,11 @@ async def _add_partitions(connection: Connection, partitions: int) -> None:
         "INSERT INTO role_lease (role, part)"
         " SELECT role, part FROM unnest($2::text[]) role, generate_series(0, $1::int4 - 1) part ON CONFLICT DO NOTHING",
         partitions,
-        list(ROLES),
+        list(FOLLOWERS),
     )
 
 
 __all__ = [
-    "ROLES",
     "Schema",
     "SchemaChanged",
     "SchemaError",

@@ -28,7 +28,7 @@ from services.commands.log import scan, stats
 from services.commands.log.lines import line
 from services.commands.log.selection import Selection, job_id, schedule_id, when
 from services.commands.output import Output, OutputClosed
-from services.process.resources import StartError
+from services.process.start_error import StartError
 
 NAME: Final = "log"
 MEANING: Final = "show what stands in the log: tail, dump, stats"

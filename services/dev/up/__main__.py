@@ -15,7 +15,7 @@ try:
     from libs.runtime.settings.settings import Settings, SettingsError
     from services.api.contract.token_text import is_well_formed
     from services.dev.up.run import Up
-    from services.process.resources import StartError
+    from services.process.start_error import StartError
 except KeyboardInterrupt:  # this takes a third of a second, in which many think better of it
     sys.exit(130)
 

@@ -1,19 +1,18 @@
-"""Plan: which processes are to run, where they listen, and where their tables and their log are."""
+"""Plan: which processes are to run, and where they listen."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from libs.runtime.roles import READERS
 from libs.runtime.settings.settings import Settings, SettingsError
 from services.api.greeting import address_of
 
-ROLES: Final = ("api", "scheduler", "dispatcher", "webhooks")
+ROLES: Final = ("api", *READERS)  # their admin ports are counted up in this order
 PROCESSES_MAX: Final = 100  # admin ports are counted up from one; more than this is a typing error
 
 
@@ -40,36 +39,6 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, str]
     directory: Path
     log_file: Path
-
-
-class LogPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Where the log is.
-
-    Args:
-        bootstrap: Kafka's brokers; None is the log in PostgreSQL.
-        topic: Kafka's topic.
-        is_ours: whether `make kafka-up` started the brokers.
-    """
-
-    bootstrap: str | None
-    topic: str
-    is_ours: bool = False
-
-    @property
-    def database(self) -> str:
-        """The database of the embedded PostgreSQL that holds the tables of this log, and of no other."""
-        if self.bootstrap is None:
-            return "fliq"
-        brokers = ",".join(sorted(self.bootstrap.replace(" ", "").split(",")))
-        return f"fliq_kafka_{sha256(f'{brokers} {self.topic}'.encode()).hexdigest()[:8]}"
-
-    def said(self) -> str:
-        """Say it for a person."""
-        if self.bootstrap is None:
-            return "the log is in PostgreSQL"
-        whose = " (started by make kafka-up)" if self.is_ours else ""
-        return f"the log is in Kafka at {self.bootstrap}{whose}, topic {self.topic}"
 
 
 def children(settings: Settings, counts: Mapping[str, int], own: Mapping[str, str]) -> list[Child]:
@@ -119,8 +88,3 @@ def _children(settings: Settings, counts: Mapping[str, int], own: Mapping[str, s
                 log_file=place / f"{name}.log",
             )
             admin_port += 1
-
-
-def in_database(dsn: str, name: str) -> str:
-    """Return the address of another database on the server of *dsn*."""
-    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))

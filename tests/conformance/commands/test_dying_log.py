@@ -10,8 +10,10 @@ import pytest
 
 import services.process.resources
 from libs.log.port import LogUnavailable
+from libs.runtime.roles import ROLES
 from libs.runtime.settings.settings import Settings
-from services.process.resources import ROLES, Resources, StartError
+from services.process.resources import open_resources
+from services.process.start_error import StartError
 
 
 class DyingLog:
@@ -64,7 +66,7 @@ async def test_a_log_that_dies_right_after_it_was_opened_refuses_the_start(
     )
     with pytest.raises(StartError) as error:
         async with AsyncExitStack() as stack:
-            await Resources(settings, ROLES).open(stack)
+            await open_resources(settings, ROLES, stack)
 
     assert str(error.value) == f"{beginning}nobody answers"
     assert log.has_stopped

@@ -15,7 +15,7 @@ from libs.events.ids import partition_of
 from libs.log.postgres import PostgresLog
 from services.__main__ import build_parser
 from services.commands.output import OutputClosed
-from services.process.resources import StartError
+from services.process.start_error import StartError
 from tests.conformance.commands.conftest import PARTITIONS, Fliq, written
 
 WRITTEN = written()

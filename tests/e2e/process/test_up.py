@@ -18,9 +18,10 @@ import pytest
 from libs.runtime.embedded_postgres.postmaster import Postmaster
 from libs.runtime.lockfile import LockFile
 from libs.runtime.settings.settings import Settings, SettingsError
-from services.dev.up.plan import LogPlace, children
+from services.dev.up.plan import children
 from services.dev.up.run import find_log
-from services.process.resources import StartError
+from services.process.log_place import LogPlace
+from services.process.start_error import StartError
 from tests.e2e.process.starting import environment, run
 from tests.fakes.running.client import Client
 from tests.fakes.running.kafka import Kafka

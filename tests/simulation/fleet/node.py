@@ -270,21 +270,20 @@ class Node:
             )
 
         projector = LinkedProjector(store, watch)
-        service = SchedulerService(
+        return SchedulerService(
             make_owner=make_owner,
             make_flusher=lambda owners: Flusher(projector, owners, clock, metrics, is_awaited=watch.is_awaited),
+            make_keeper=lambda service: LeaseKeeper(
+                LinkedLeases(store, "scheduler", self.name),
+                partitions=sizes.partitions,
+                on_gained=service.on_gained,
+                on_lost=service.on_lost,
+                before_release=service.hand_off,
+                is_fenced=True,
+                stands_aside=self.clock_check.reason,
+            ),
             resigned=metrics.resigned,
         )
-        service.keeper = LeaseKeeper(
-            LinkedLeases(store, "scheduler", self.name),
-            partitions=sizes.partitions,
-            on_gained=service.on_gained,
-            on_lost=service.on_lost,
-            before_release=service.hand_off,
-            is_fenced=True,
-            stands_aside=self.clock_check.reason,
-        )
-        return service
 
     def _dispatcher(
         self, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink

@@ -76,6 +76,7 @@ class Harness:
         self.store = store or MemoryStore()
         self.metrics = SchedulerMetrics(Metrics(version="test"))
         self.reasons: list[str] = []
+        self.keeper = Keeper(self)
         self.service = SchedulerService(
             make_owner=lambda lease, wake: PartitionOwner(
                 lease,
@@ -91,10 +92,9 @@ class Harness:
                 wake_flusher=wake,
             ),
             make_flusher=lambda owners: Flusher(self.store, owners, self.clock, self.metrics),
+            make_keeper=lambda _: self.keeper,
             resigned=self.reasons.append,
         )
-        self.keeper = Keeper(self)
-        self.service.keeper = self.keeper
         self._made = 0
 
     async def append(self, *events: Event) -> None:

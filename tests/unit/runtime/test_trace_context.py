@@ -12,8 +12,9 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from libs.runtime.telemetry.open_tracing import open_tracing
 from libs.runtime.telemetry.trace_context import accept, child, trace_id
-from libs.runtime.telemetry.tracing import NO_TRACING, open_tracing
+from libs.runtime.telemetry.tracing import NO_TRACING
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GOOD = f"00-{TRACE}-{SPAN}-01"
@@ -78,7 +79,7 @@ def test_without_configuration_nothing_is_kept_or_imported() -> None:
     span = NO_TRACING.start("x", "client", parent=GOOD, seed="exec_1", attributes={})
     assert (span.traceparent, span.trace_id) == (child(GOOD, "exec_1"), TRACE)
     program = (
-        "import sys, services.process.wiring; print([name for name in sys.modules if name.startswith('opentelemetry')])"
+        "import sys, services.process.run; print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from libs.runtime.settings.settings import idle_names
-from services.process.wiring import warn_of
+from services.process.run import warn_of
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,167 @@
+"""
+Run: the life of one process: open the resources, put its services together, run them until it is told to stop.
+
+    resources.py (settings -> PostgreSQL, log, tables) -> wiring.py (services) -> supervisor
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Final, Protocol
+
+import structlog
+
+from libs.log.reported_positions import ReportedPositions
+from libs.runtime import garbage
+from libs.runtime.crashpoint import arm
+from libs.runtime.lifecycle import Loop, Service
+from libs.runtime.probes import Probes
+from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names
+from libs.runtime.telemetry import logging
+from libs.store.health.installation_status import StatusReader
+from services import VERSION
+from services.api.greeting import address_of, greeting
+from services.api.state.bootstrap import show
+from services.process import wiring
+from services.process.resources import Resources, open_resources
+from services.process.vitals import Keeper, Reading, Role, Vitals
+
+_GREET_S: Final = 0.5
+
+_log = structlog.get_logger("fliq")
+
+
+class ReadingService(Reading, Service, Protocol):
+    """A service that follows the log under leases."""
+
+    @property
+    def keeper(self) -> Keeper:
+        """What keeps its leases."""
+
+    def ready(self) -> str | None:
+        """Return None if it can do its work, else the reason why not."""
+
+
+async def run_services(settings: Settings, roles: Sequence[str]) -> int:
+    """
+    Run *roles* until told to stop; returns the exit code.
+
+    Raises:
+        StartError, SettingsError: something is missing or wrong; one line says what.
+    """
+    lines = logging.configure(settings.log_level, settings.log_format)
+    _end_on_sigterm()
+    warn_of(os.environ)
+    if settings.crash_at is not None:
+        try:
+            arm(*settings.crash_at)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+    async with AsyncExitStack() as stack:
+        resources = await open_resources(settings, roles, stack)
+        first_token = await _add_services(resources, roles, stack)
+        _log.info(
+            "starting",
+            service=",".join(roles),
+            version=VERSION,
+            node=resources.node,
+            address=address_of(settings.host, settings.port) if "api" in roles else None,
+            admin_address=address_of(settings.host, settings.admin_port),
+        )
+
+        def greet() -> None:
+            lines.flush(_GREET_S)  # log lines leave through a thread: those before the greeting come first
+            show(_greeting(resources, first_token) if "api" in roles else "")
+
+        garbage.settle()
+        return await resources.supervisor.run(on_started=greet)
+
+
+async def _add_services(resources: Resources, roles: Sequence[str], stack: AsyncExitStack) -> str | None:
+    """Have the supervisor run *roles* and what every process has; return the API token made at the first start."""
+    settings, supervisor = resources.settings, resources.supervisor
+    probes = Probes(host=settings.host, port=settings.admin_port, metrics=resources.metrics)
+    supervisor.add("probes", probes)
+    probes.add_check("database", resources.database_reason)
+    probes.add_check("clock", resources.clock_check.reason)
+    supervisor.add("clock", Loop("clock", resources.clock_check.run))
+    readers: list[Role] = []
+
+    def add_reader(role: str, service: ReadingService) -> None:
+        supervisor.add(role, service)
+        probes.add_check(role, service.ready)
+        readers.append(Role(role, service, service.keeper))
+        if (reports := resources.log.position_reports) is not None:
+            shown = ReportedPositions(
+                f"fliq-{role}",
+                service.positions,
+                reports.report_positions,
+                writer=resources.database_name,
+                clock=resources.clock,
+            )
+            supervisor.add(f"{role} offsets", shown)
+
+    if "scheduler" in roles:
+        scheduler = wiring.scheduler(resources, stack)
+        add_reader("scheduler", scheduler)
+        if settings.heartbeat_s:
+            supervisor.add("heartbeats", wiring.heartbeats(resources, scheduler))
+    if "dispatcher" in roles:
+        add_reader("dispatcher", wiring.dispatcher(resources))
+    if "webhooks" in roles:
+        add_reader("webhooks", wiring.webhooks(resources))
+    first_token = None
+    if "api" in roles:
+        api, first_token = await wiring.api(resources)
+        supervisor.add("api", api)
+        probes.add_check("api", api.ready)
+    supervisor.add("vitals", _vitals(resources, readers, probes))
+    return first_token
+
+
+def _vitals(resources: Resources, readers: Sequence[Role], probes: Probes) -> Vitals:
+    vitals = Vitals(
+        log=resources.log,
+        status=StatusReader(resources.control_pool),
+        partitions=resources.partitions,
+        roles=readers,
+        clock=resources.clock,
+        metrics=resources.metrics,
+        data_dir=resources.settings.data_dir,
+    )
+    probes.add_check("log", vitals.log_reason)
+    probes.add_check("progress", vitals.progress_reason)
+    probes.add_check("leases", vitals.leases_reason)
+    return vitals
+
+
+def _greeting(resources: Resources, first_token: str | None) -> str:
+    settings = resources.settings
+    return greeting(
+        address=address_of(settings.host, settings.port),
+        admin_address=address_of(settings.host, settings.admin_port),
+        token=first_token,
+        check_url=resources.policy.check_url,
+        platform=sys.platform,
+    )
+
+
+def warn_of(environ: Mapping[str, str]) -> None:
+    """Log what is set in *environ* and does nothing."""
+    for name in unknown_names(environ):
+        _log.warning("this variable is no setting of Fliq and is ignored", name=name)
+    if idle := idle_names(environ):
+        reason = "FLIQ_KAFKA_BOOTSTRAP is not set, so the log is in PostgreSQL"
+        _log.warning("settings of Kafka do nothing", settings=", ".join(idle), reason=reason)
+
+
+def _end_on_sigterm() -> None:
+    """Have a SIGTERM during the start undo it, as Ctrl-C does; the supervisor takes the signal over afterwards."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
