@@ -4,8 +4,8 @@ Resolver: a name to its addresses, once per attempt, remembered by nobody.
 A cache would be shared by accounts: one could warm it for another, or learn from its timing what others call. So there is
 none; the system's own resolver (or a node-local DNS cache behind it) is the place for one.
 
-A look-up holds its thread until the system gives up, which is long after its caller did. So accounts take fair_queue at the threads
-(`fair_queue.py`): one whose name servers never answer leaves some for the others.
+A look-up holds its thread until the system gives up, which is long after its caller did. So a fair queue (`fair_queue.py`)
+gives the threads to the accounts in turn: an account whose name servers never answer leaves threads for the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ResolveError(Exception):
 
 
 class Resolver(Protocol):
-    """FairQueue a name into addresses."""
+    """Turns a name into addresses."""
 
     async def resolve(self, host: str, *, account: str = "") -> list[str]:
         """

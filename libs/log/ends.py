@@ -1,11 +1,18 @@
-"""Ends: where partitions end, asked all at once, so that one which does not answer costs the others only a bounded wait."""
+"""Where partitions end, asked of the log for many partitions at once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from libs.log.port import Log, LogError
+
+
+async def all_ends(log: Log, partitions: Iterable[int] | None = None) -> dict[int, int]:
+    """Return the end of each of *partitions*, all of them by default; raises what `Log.end` raises if one does not answer."""
+    wanted = list(range(await log.partitions()) if partitions is None else partitions)
+    ends = await asyncio.gather(*[log.end(partition) for partition in wanted])
+    return dict(zip(wanted, ends, strict=True))
 
 
 async def ends_of(log: Log, partitions: Sequence[int], timeout_s: float) -> tuple[dict[int, int], Exception | None]:

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from libs.events import Unknown, read
+from libs.log.ends import all_ends
 from libs.log.port import Log, LogError
 from libs.runtime.clock import SystemClock
 from libs.runtime.embedded_postgres import address as embedded_address
@@ -189,7 +190,7 @@ class Doctor:
                     wrong("log", text, "set the log's address and topic as they were; services refuse to start")
                 )
                 return found
-            ends = {partition: await log.end(partition) for partition in range(await log.partitions())}
+            ends = await all_ends(log)
             return [
                 *found,
                 *await self._of_records(log, ends),
@@ -199,7 +200,7 @@ class Doctor:
     async def _of_lags(self, log: Log, lease_report: LeaseReport) -> list[Finding]:
         found = []
         before = await lease_report.leases()
-        ends = {partition: await log.end(partition) for partition in range(await log.partitions())}
+        ends = await all_ends(log)
         await asyncio.sleep(BETWEEN_S)
         after = await lease_report.leases()
         for role in ("scheduler", "webhooks"):

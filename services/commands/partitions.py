@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from libs.log.port import Log, LogError
+from libs.log.ends import all_ends
+from libs.log.port import LogError
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.runtime.telemetry import logging
 from libs.store.errors import StoreUnavailable
@@ -56,8 +56,8 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
         lease_report = LeaseReport(await stack.enter_async_context(tables(settings, dsn, size=1)))
         leases = await lease_report.leases()  # before the ends: a position is never beyond its end
         members = await lease_report.members()
-        ends = await _ends(log)
-    rows = [_row(partition, end, leases) for partition, end in enumerate(ends)]
+        ends = await all_ends(log)
+    rows = [_row(partition, end, leases) for partition, end in ends.items()]
     if args.json:
         answer_json(rows)
         return 0
@@ -80,10 +80,6 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
     for line in _behind(members, len(ends)):
         answer(line)
     return 0
-
-
-async def _ends(log: Log) -> list[int]:
-    return await asyncio.gather(*[log.end(partition) for partition in range(await log.partitions())])
 
 
 def _row(partition: int, end: int, leases: Sequence[HeldLease]) -> dict[str, Any]:

@@ -275,7 +275,7 @@ class _Running:
         await asyncio.gather(*(producers.stop() for producers in self._producers))
         for connection in self._connections:
             await connection.stop()
-        await self.offsets.settle()
+        await self.offsets.stop()
 
     async def end(self, partition: int) -> int:
         """Return the end, never one before a record that was known to be written."""

@@ -13,6 +13,7 @@ from libs.log.kafka.producers import PRODUCE_S, Producers
 from libs.log.kafka.records import to_kafka
 from libs.log.port import AppendFailed, LogError, Record
 from libs.log.recent_records import RecentRecords
+from libs.log.shared_request import retrieve
 from libs.runtime.crashpoint import crash_at
 
 GROUP_RECORDS_MAX: Final = 2_000
@@ -41,7 +42,7 @@ class Lane:
         self._topic = topic
         self._partition = partition
         self._producers = producers
-        self._tail = recent
+        self._recent = recent
         self.queue = queue
 
     async def run(self) -> None:
@@ -85,10 +86,10 @@ class Lane:
             if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
                 raise ValueError("the batch is larger than it was measured")
         batch.close()
-        known = self._tail.known_end
+        known = self._recent.known_end
         async with asyncio.timeout(PRODUCE_S):
             sent = await producer.send_batch(batch, self._topic, partition=self._partition)
-        sent.add_done_callback(_retrieve)
+        sent.add_done_callback(retrieve)
         await asyncio.wait([sent], timeout=PRODUCE_S)  # which does not cancel: the producer would stumble over that
         if not sent.done():
             raise TimeoutError(f"no acknowledgement within {PRODUCE_S:g} s")
@@ -110,15 +111,9 @@ class Lane:
             if not append.written.done():
                 append.written.set_result(position)
             position += len(append.envelopes)
-        recent = self._tail
+        recent = self._recent
         if placed.timestamp_type == LOG_APPEND_TIME and recent.next == base == recent.known_end:
             recent.add(list(map(Record, range(base, position), repeat(placed.timestamp), envelopes)))
         else:
             recent.see(recent.begin, position)  # others wrote in between: readers fetch
         self.queue.taken_ended()
-
-
-def _retrieve(future: "asyncio.Future[Any]") -> None:
-    """Look at how a batch ended, so that one that nobody waits for any more does not count as unnoticed."""
-    if not future.cancelled():
-        future.exception()

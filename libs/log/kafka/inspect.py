@@ -50,7 +50,7 @@ async def inspect_topic(access: KafkaAccess, topic: str, *, timeout_s: float = 5
     Raises:
         LogUnavailable: no broker answered in time.
     """
-    connection = Connection(access, topic, client_id="fliq-inspect_topic", timeout_s=timeout_s)
+    connection = Connection(access, topic, client_id="fliq-look", timeout_s=timeout_s)
     try:
         await connection.start()
         described = await connection.retry(lambda: topics.describe(connection))
@@ -106,8 +106,6 @@ def troubles(name: str, topic: TopicReport) -> list[Trouble]:
         found.append(Trouble(text, "start the brokers that are missing", True))
     if thin:
         found.append(
-            Trouble(
-                f"{numbers(thin)}: a replica is not in sync", "inspect_topic for a broker that is down or slow", False
-            )
+            Trouble(f"{numbers(thin)}: a replica is not in sync", "look for a broker that is down or slow", False)
         )
     return found

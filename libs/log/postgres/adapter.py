@@ -182,7 +182,7 @@ class _Running:
         for recent in self.recents:
             recent.wake()
         await self.queries.stop()
-        await self.heads.settle()
+        await self.heads.stop()
 
     async def fetch(self, partition: int, position: int, max_records: int) -> list[Record]:
         """Read what is new from the table into the recent, once for all who want it."""

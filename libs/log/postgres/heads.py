@@ -10,6 +10,7 @@ from libs.log.port import LogError
 from libs.log.postgres import sql
 from libs.log.postgres.connection import LogQueries, line
 from libs.log.recent_records import RecentRecords
+from libs.log.shared_request import SharedRequest
 
 POLL_FAST_S: Final = 0.005
 POLL_SLOW_S: Final = 0.025
@@ -33,8 +34,7 @@ class Heads:
         self._queries = queries
         self._recents = recents
         self._writing = writing
-        self._now: asyncio.Task[None] | None = None
-        self._next: asyncio.Task[None] | None = None
+        self._shared = SharedRequest(self._read)
         self._wanted = asyncio.Event()
         self._foreign_at = float("-inf")  # when, by the loop's clock, another process was last seen to write
         self.looks = 0  # how often the heads were read; tells a reader who waited whether anybody looked
@@ -46,10 +46,7 @@ class Heads:
         Raises:
             LogUnavailable: the database did not answer in time.
         """
-        if self._next is None:
-            self._next = asyncio.create_task(self._look_after(self._now))
-            self._next.add_done_callback(_retrieve)
-        await asyncio.shield(self._next)
+        await self._shared.ask()
 
     def watch(self) -> None:
         """Have the poller look as long as somebody waits."""
@@ -82,17 +79,11 @@ class Heads:
             lively = loop.time() - self._foreign_at < LIVELY_S
             pause_s = POLL_FAST_S if lively else min(POLL_SLOW_S, pause_s + POLL_FAST_S)
 
-    async def settle(self) -> None:
-        """Return when no query is under way any more; the queries must have been stopped."""
-        running = [task for task in (self._now, self._next) if task is not None]
-        if running:
-            await asyncio.wait(running)
+    async def stop(self) -> None:
+        """End the query under way; the queries must have been stopped."""
+        await self._shared.stop()
 
-    async def _look_after(self, running: "asyncio.Task[None] | None") -> None:
-        if running is not None:
-            await asyncio.wait([running])
-        # From here on a new caller may not share this query any more: it is being sent.
-        self._now, self._next = self._next, None
+    async def _read(self) -> None:
         for part, begin, end in await self._queries.run(sql.HEADS):
             if part < len(self._recents):
                 recent = self._recents[part]
@@ -100,9 +91,3 @@ class Heads:
                     self.note_foreign()
                 recent.see(begin, end)
         self.looks += 1
-
-
-def _retrieve(task: "asyncio.Task[None]") -> None:
-    """Look at how a shared query ended, so that one whose callers are all gone does not count as unnoticed."""
-    if not task.cancelled():
-        task.exception()

@@ -35,6 +35,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from libs.log.ends import all_ends
 from libs.log.port import Log
 from libs.store.errors import StoreUnavailable, translated
 from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
@@ -179,7 +180,7 @@ class Rebuild:
             raise RebuildRefused(
                 f"the tables know {len(stands)} partitions and the log has {count}: start the services first, they mend that"
             )
-        ends = {each: await self._log.end(each) for each in stands}
+        ends = await all_ends(self._log, stands)
         for partition, position in stands.items():
             if await self._log.begin(partition) > 0:
                 raise RebuildRefused(
@@ -275,16 +276,12 @@ class Rebuild:
     async def _follow(self) -> None:
         """Fold in rounds until the new tables are a moment behind the log."""
         for _ in range(ROUNDS_MAX):
-            ends = await self._ends()
+            ends = await all_ends(self._log, self._replays)
             tail = sum(end - 1 - self._replays[each].position for each, end in ends.items())
             await self._fold({each: end - 1 for each, end in ends.items()}, "following")
             if tail <= SHORT_TAIL:
                 return
         raise RebuildRefused("the log grows faster than it can be folded: try again when there is less to do")
-
-    async def _ends(self) -> dict[int, int]:
-        ends = await asyncio.gather(*[self._log.end(each) for each in self._replays])
-        return dict(zip(self._replays, ends, strict=True))
 
     async def _switch(self, control: Any) -> float | None:
         """Replace the old tables; return for how many ms others could neither read nor write, None if that is not known."""

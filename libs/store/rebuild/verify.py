@@ -20,6 +20,7 @@ import msgspec
 from libs.domain.registry import id_of
 from libs.events import Claim
 from libs.events.ids import from_int
+from libs.log.ends import all_ends
 from libs.log.port import Log
 from libs.store.errors import translated
 from libs.store.projection import rows
@@ -108,7 +109,7 @@ class _Verification:
         return Report(partitions=len(partitions), records=self._records, rows=self._rows, differences=self._found)
 
     async def _group(self, replays: "dict[int, _DigestingReplay]", positions: dict[int, int]) -> None:
-        ends = {each: await self._log.end(each) for each in replays}
+        ends = await all_ends(self._log, replays)
         for each, replay in replays.items():
             await self._fold(replay, min(positions[each], ends[each] - 1))
         async with self._snapshot() as connection:

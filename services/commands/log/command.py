@@ -14,6 +14,7 @@ from typing import Final
 
 from libs.domain.job import MAX_OFFSETS, JobState
 from libs.events.ids import partition_of
+from libs.log.ends import all_ends
 from libs.log.port import Log, LogUnavailable, Record
 from libs.runtime.clock import SystemClock
 from libs.runtime.settings.settings import Settings
@@ -195,7 +196,7 @@ async def _scanned(
 async def _tail(
     args: argparse.Namespace, log: Log, partitions: Sequence[int], selection: Selection, printer: _Printer
 ) -> None:
-    ends = {each: await log.end(each) for each in partitions}
+    ends = await all_ends(log, partitions)
     found: list[tuple[int, int, Record]] = []
     for partition, end in ends.items():
         last = await scan.last(log, partition, end, selection, args.lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+from libs.log.ends import all_ends
 from libs.log.port import Log
 from libs.store.pool import open_pool
 from libs.store.rebuild.verify import differences
@@ -34,11 +35,10 @@ async def fold_differences(fliq: RunningFliq) -> list[str]:
 
 
 async def _caught_up(log: Log, pool: object) -> None:
-    partitions = range(await log.partitions())
     behind: list[int] = []
 
     async def none_behind() -> bool:
-        ends = await asyncio.gather(*[log.end(partition) for partition in partitions])
+        ends = await all_ends(log)
         rows = await pool.fetch("SELECT part, position FROM progress")  # type: ignore[attr-defined]
         behind[:] = [row["part"] for row in rows if row["position"] < ends[row["part"]] - 1]
         return not behind
