@@ -129,7 +129,7 @@ class App:
         return reply, route
 
     def _route(self, request: BaseRequest) -> tuple[_Bound, str]:
-        path = request._message.path
+        path = request.raw_path
         mark = path.find("?")
         if mark >= 0:
             path = path[:mark]

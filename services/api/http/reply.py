@@ -50,11 +50,8 @@ class Reply:
     async def prepare(self, request: BaseRequest) -> None:
         """Write the answer to *request*; raises ConnectionError when the peer is gone."""
         protocol: Any = request.protocol
-        transport = protocol.transport
-        if transport is None:
-            raise ConnectionResetError("the peer closed the connection")
-        self.keep_alive = not (self._is_last or request._message.should_close)
-        transport.write(self._bytes(request, protocol.date_line))
+        self.keep_alive = request.keep_alive and not self._is_last
+        protocol.write(self._bytes(request, protocol.date_line))
         if protocol.writing_paused:
             await protocol.drain()
 
@@ -67,12 +64,12 @@ class Reply:
             head += f"{name}: {value}\r\n".encode()
         if not self.keep_alive:
             head += b"Connection: close\r\n"
-        elif request._version.minor == 0:
+        elif request.version.minor == 0:
             head += b"Connection: keep-alive\r\n"
         if self.status == 204:
             return head + b"\r\n"
         body = self.body
-        return b"%b%b%d\r\n\r\n%b" % (head, _JSON, len(body), b"" if request._method == "HEAD" else body)
+        return b"%b%b%d\r\n\r\n%b" % (head, _JSON, len(body), b"" if request.method == "HEAD" else body)
 
 
 def json_reply(status: int, value: Any, headers: Mapping[str, str] = _NO_HEADERS) -> Reply:

@@ -3,17 +3,17 @@ Server: aiohttp's HTTP protocol, hardened, and the listening socket.
 
 Theory of operation
 
-aiohttp parses (llhttp, in C) and frames; this module changes four things about its `RequestHandler`:
+aiohttp parses (llhttp, in C) and frames. This module adds four things to its `RequestHandler`, through its public parts alone:
 
-    errors     what the parser refuses, and what escapes a handler, is answered in the contract's JSON shape
-    silence    a connection must bring a complete header within `HEADER_READ_S` of its first byte (or of being opened), may idle
-               for `KEEP_ALIVE_S` between requests, and must take its answer within `WRITE_S`; body reads have a bound of their own
-    limits     at most `connections_max` connections; one beyond is told 503 and closed; at most `RAW_MAX` bytes belong to
-               one request, chunk framing and what follows a refusal included: the parser skips chunk extensions without end
+    errors     if the parser refuses a request, or an exception escapes a handler, the answer has the contract's JSON shape
+    silence    a connection must bring a complete header within `HEADER_READ_S` of its first byte (or of being opened), may be
+               idle for `KEEP_ALIVE_S` between requests, and must take its answer within `WRITE_S`; reading a body has a bound of
+               its own (request_body.py)
+    limits     at most `connections_max` connections: one more gets a 503 and is closed. At most `RAW_MAX` bytes belong to one
+               request, chunk framing and what follows a refusal included, because the parser skips chunk extensions of any length
     cost       no access log, no router, no Response objects; the Date header is made four times a second, not per answer
 
-Deadlines cost nothing per request: each connection carries one number, and one task looks at all of them every
-`SWEEP_S`.
+Each connection carries one number, its deadline. One task looks at all of them every `SWEEP_S`, so a deadline costs no timer.
 
 Source: aiohttp 3.14 web_protocol.py and _http_parser.pyx.
 """
@@ -36,18 +36,16 @@ from services.api.contract.errors import ApiError, unavailable
 from services.api.http.reply import Reply, error_reply
 
 HEADER_READ_S: Final = 5.0
-KEEP_ALIVE_S: Final = 75.0  # a little longer than the usual 60 s of proxies, so that they close first
+KEEP_ALIVE_S: Final = 75.0  # a little longer than the 60 s that proxies usually have, so that they close first
 WRITE_S: Final = 30.0
 LINGER_S: Final = 2.0  # how long the rest of a refused body is read and dropped, so that the peer sees the answer
 SWEEP_S: Final = 0.25
 LINE_MAX: Final = 8190  # bytes of the request target
-FIELD_MAX: Final = (
-    8191  # bytes of one header; differs from LINE_MAX so that the parser's error tells which was too long
-)
+FIELD_MAX: Final = 8191  # bytes of one header; not LINE_MAX, so that the parser's error tells which was too long
 HEADERS_MAX: Final = 128
 RAW_MAX: Final = (
     64 * 1024 * 1024
-)  # bytes; far above any body we take, so that senders of large ones still see their 413
+)  # bytes; far above any body that is taken, so that senders of larger ones see their 413
 BACKLOG: Final = 1024
 CONNECTIONS_MIN: Final = 16
 
@@ -59,14 +57,16 @@ _log = structlog.get_logger("fliq.api")
 class Connection(RequestHandler):
     """One connection: aiohttp's protocol with deadlines and JSON errors."""
 
-    __slots__ = ("_raw_bytes", "_seen_count", "deadline", "owner")
+    __slots__ = ("_drained", "_is_answered", "_latest", "_raw_bytes", "deadline", "owner")
 
     def __init__(self, owner: HttpServer, **options: Any) -> None:
         super().__init__(owner, **options)
         self.owner = owner
         self.deadline = math.inf
-        self._seen_count = 0
-        self._raw_bytes = 0  # since the last header
+        self._latest: BaseRequest | None = None
+        self._is_answered = False  # the latest request is
+        self._raw_bytes = 0  # since the latest request began
+        self._drained: asyncio.Future[None] | None = None
 
     @property
     def date_line(self) -> bytes:
@@ -77,32 +77,55 @@ class Connection(RequestHandler):
         """Take the connection, or turn it away when there are too many."""
         if self.owner.is_full:
             self.transport = cast(asyncio.Transport, transport)
-            self._force_close = True
             self.transport.write(_TURNED_AWAY)
-            self.transport.close()
+            self.force_close()
             return
         super().connection_made(transport)
-        self.deadline = self._loop.time() + HEADER_READ_S - SWEEP_S
+        self.deadline = self.owner.loop.time() + HEADER_READ_S - SWEEP_S
 
     def data_received(self, data: bytes) -> None:
-        """Parse *data*; watch over headers that come in pieces."""
+        """Parse *data*; if it begins a header, the rest of the header must come in time."""
+        latest = self._latest
+        is_between = latest is None or (self._is_answered and latest.content.is_eof())
         super().data_received(data)
-        if self._request_count != self._seen_count:
-            self._seen_count = self._request_count
-            self.deadline = math.inf
-            self._raw_bytes = 0
-            return
         self._raw_bytes += len(data)
         if self._raw_bytes > RAW_MAX:
             self.force_close()
-        elif self._waiter is not None and self.deadline == math.inf and not self._messages:
-            self.deadline = self._loop.time() + HEADER_READ_S - SWEEP_S
+        elif is_between and self.deadline == math.inf:
+            self.deadline = self.owner.loop.time() + HEADER_READ_S - SWEEP_S
+
+    def begin(self, request: BaseRequest) -> None:
+        """Note that the header of *request* is complete and its handler starts."""
+        self._latest = request
+        self._is_answered = False
+        self._raw_bytes = 0
+        self.deadline = math.inf
+
+    def write(self, answer: bytes) -> None:
+        """Write the *answer* to the latest request; raises ConnectionResetError if the peer is gone."""
+        self._is_answered = True
+        if self.transport is None:
+            raise ConnectionResetError("the peer closed the connection")
+        self.transport.write(answer)
 
     async def drain(self) -> None:
-        """Wait until the peer took what was written, for `WRITE_S` at most: then the sweep closes the connection."""
-        self.deadline = self._loop.time() + WRITE_S
-        await self._drain_helper()
+        """Wait until the peer took what was written. If that takes longer than `WRITE_S`, the sweep closes the connection."""
+        self.deadline = self.owner.loop.time() + WRITE_S
+        self._drained = self.owner.loop.create_future()
+        await self._drained
         self.deadline = math.inf
+
+    def resume_writing(self) -> None:
+        """Let `drain` return."""
+        super().resume_writing()
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let `drain` fail."""
+        super().connection_lost(exc)
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_exception(ConnectionResetError("the peer closed the connection"))
 
     def handle_error(
         self,
@@ -111,7 +134,7 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> StreamResponse:
-        """Return the answer to what the parser refused, or to a defect of ours; the connection is closed behind it."""
+        """Return the answer to a request that the parser refused, or to a defect of ours; the connection is closed behind it."""
         if status >= 500:
             _log.error("request_crashed", exc_info=exc)
             error = ApiError(500, "internal_error", "something went wrong on our end")
@@ -122,12 +145,14 @@ class Connection(RequestHandler):
 
 
 class HttpServer(AiohttpServer):
-    """The factory of connections, and their bookkeeping."""
+    """Makes the connections and keeps count of them."""
 
     def __init__(self, handle: Handle, *, connections_max: int, now_s: Callable[[], float]) -> None:
         """Serve every request with *handle*, which never raises; *now_s* is the wall clock for Date headers."""
-        super().__init__(cast(Any, handle))
+        super().__init__(cast(Any, self._begin))
+        self._handle = handle
         self._connections_max = connections_max
+        self.loop = asyncio.get_running_loop()
         self._now_s = now_s
         self.date_line = b""
         self._sweeper: asyncio.Task[None] | None = None
@@ -137,13 +162,13 @@ class HttpServer(AiohttpServer):
     @property
     def is_full(self) -> bool:
         """Whether no further connection is taken."""
-        return len(self._connections) >= self._connections_max
+        return len(self.connections) >= self._connections_max
 
     def __call__(self) -> RequestHandler:
         """Return the protocol for a new connection."""
         return Connection(
             self,
-            loop=self._loop,
+            loop=self.loop,
             keepalive_timeout=KEEP_ALIVE_S,
             access_log=None,
             max_line_size=LINE_MAX,
@@ -155,7 +180,7 @@ class HttpServer(AiohttpServer):
 
     async def listen(self, host: str, port: int) -> int:
         """Open the socket and return the port, which is the given one unless that was 0; raises OSError."""
-        self._listener = await self._loop.create_server(self, host, port, backlog=BACKLOG)
+        self._listener = await self.loop.create_server(self, host, port, backlog=BACKLOG)
         self._sweeper = asyncio.create_task(self._sweep_forever(), name="api-sweep")
         return int(self._listener.sockets[0].getsockname()[1])
 
@@ -180,16 +205,21 @@ class HttpServer(AiohttpServer):
 
     def _tick(self) -> None:
         self.date_line = f"Date: {formatdate(self._now_s(), usegmt=True)}\r\n".encode()
-        now = self._loop.time()
-        for connection in [c for c in self._connections if cast(Connection, c).deadline < now]:
-            connection.force_close()
+        now = self.loop.time()
+        for connection in self.connections:
+            if cast(Connection, connection).deadline < now:
+                connection.force_close()
+
+    def _begin(self, request: BaseRequest) -> Awaitable[Reply]:
+        cast(Connection, request.protocol).begin(request)
+        return self._handle(request)
 
 
 def connections_within(wanted: int, files_max: int) -> int:
     """
     Return how many of *wanted* connections a process may take that can open *files_max* files.
 
-    Half: the other half is for calls, the database and the log, which must go on when callers crowd in.
+    Half of the files: the other half is for calls, the database and the log, which must go on if too many callers connect.
     """
     return min(wanted, max(files_max // 2, CONNECTIONS_MIN)) if files_max > 0 else wanted
 
@@ -202,7 +232,7 @@ def _protocol_error(error: BaseException | None) -> ApiError:
     text = str(getattr(error, "message", ""))
     if text.startswith("Too many headers"):
         return ApiError(431, "headers_too_large", f"more than {HEADERS_MAX} headers")
-    # Only the first line: what follows in the parser's message quotes the request, secrets included.
+    # Only the first line: the rest of the parser's message quotes the request, secrets included.
     reason = text.split("\n", 1)[0].split(":", 1)[0][:100].strip()
     return ApiError(
         400, "invalid_request", f"not a valid HTTP request: {reason}" if reason else "not a valid HTTP request"
