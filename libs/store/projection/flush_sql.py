@@ -5,9 +5,9 @@ Every argument is an array, one element per row; `unnest` turns the arrays of a 
 its partition passed the fence. The statement names only the tables that have rows, so a small flush is a small statement. Few
 combinations of tables occur, and each is prepared once.
 
-The states of a kind come in up to three parts. A state that was created and has not changed since is sent without the columns
-that are the same in all such states (most of a burst of new jobs, and half of their columns). One that was created and changed
-within the same flush is sent whole. Of one that was there before, only the columns that can change are sent.
+The rows of a table come in up to three parts. A state that was created and has not changed since is sent without the columns
+that are the same in all such states (most of a burst of new jobs, and half of their columns). A row that was created and changed
+within the same flush is sent whole. If a row was there before, only its key and the columns that can change are sent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,9 +20,8 @@ from typing import Any, Final
 import msgspec
 
 from libs.store.projection import rows
-from libs.store.projection.changes import Flush
-from libs.store.projection.state_table import StateTable
-from libs.store.projection.state_tables import STATE_TABLES, TABLE_OF_STATE
+from libs.store.projection.changes import ExecutionRow, Flush
+from libs.store.projection.state_tables import STATE_TABLES
 
 _EXECUTION_VALUES: Final = tuple(name for name in rows.EXECUTION_COLUMNS if name not in ("job_id", "attempt"))
 _EPOCH: Final = date(1970, 1, 1)
@@ -40,48 +39,57 @@ def _literal(value: int) -> str:
     return str(value).lower() if isinstance(value, bool) else str(int(value))
 
 
-class _StateParts:
-    """The parts of one table of states, and which of them a row belongs to."""
+class _Parts:
+    """The parts in which the rows of one table are sent, and which of them a row belongs to."""
 
-    def __init__(self, table: StateTable[Any]) -> None:
-        self.newborn, self.created, self.changed = (f"{how}_{table.name}" for how in ("newborn", "created", "changed"))
-        self._born_fields = itemgetter(*map(table.columns.index, table.newborn)) if table.newborn else None
-        self._born_values = tuple(table.newborn.values())
-        upsert = f"ON CONFLICT ({table.key}) DO UPDATE SET {_assign(table.changing, 'excluded')}"
-        self.columns = {
-            self.created: _typed(table.columns, table.types),
-            self.changed: _typed((table.key, *table.changing), table.types),
-        }
+    def __init__(
+        self,
+        table: str,
+        keys: Sequence[str],
+        types: Mapping[str, str],
+        changing: Sequence[str],
+        newborn: Mapping[str, int | None],
+    ) -> None:
+        self.types = types
+        self._newborn, self._created, self._changed = (f"{how}_{table}" for how in ("newborn", "created", "changed"))
+        self._born_fields = itemgetter(*map(list(types).index, newborn)) if newborn else None
+        self._born_values = tuple(newborn.values())
+        upsert = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {_assign(changing, 'excluded')}"
+        same_row = "".join(f" AND t.{key} = u.{key}" for key in keys)
+        self.columns = {self._created: _typed(types, types), self._changed: _typed((*keys, *changing), types)}
         self.writes = {
-            self.created: f"INSERT INTO {table.name} ({{names}}) SELECT {{names}} {{rows}} {upsert}",
-            self.changed: f"UPDATE {table.name} t SET {_assign(table.changing, 'u')} {{rows}} AND t.{table.key} = u.{table.key}",  # noqa: S608
+            self._created: f"INSERT INTO {table} ({{names}}) SELECT {{names}} {{rows}} {upsert}",
+            self._changed: f"UPDATE {table} t SET {_assign(changing, 'u')} {{rows}}{same_row}",  # noqa: S608
         }
-        if table.newborn:
+        if newborn:
             # What is null in all of them is left out of the statement, too: null is the columns' default.
-            literals = {name: _literal(value) for name, value in table.newborn.items() if value is not None}
-            sent = [name for name in table.columns if name not in table.newborn]
-            self.columns[self.newborn] = _typed(sent, table.types)
-            self.writes[self.newborn] = (
-                f"INSERT INTO {table.name} ({{names}}, {', '.join(literals)})"
+            literals = {name: _literal(value) for name, value in newborn.items() if value is not None}
+            self.columns[self._newborn] = _typed([name for name in types if name not in newborn], types)
+            self.writes[self._newborn] = (
+                f"INSERT INTO {table} ({{names}}, {', '.join(literals)})"
                 f" SELECT {{names}}, {', '.join(literals.values())} {{rows}} {upsert}"
             )
 
     def part_of(self, row: Sequence[Any], is_new: bool) -> str:
-        """Return the part in which *row*, a state as a tuple, is sent."""
+        """Return the part in which *row* is sent."""
         if not is_new:
-            return self.changed
-        return (
-            self.newborn
-            if self._born_fields is not None and self._born_fields(row) == self._born_values
-            else self.created
-        )
+            return self._changed
+        is_newborn = self._born_fields is not None and self._born_fields(row) == self._born_values
+        return self._newborn if is_newborn else self._created
 
 
-_STATE_PARTS: Final = {table.kind.state: _StateParts(table) for table in STATE_TABLES}
+# Class of a state, or of another row that may be there before -> its table's parts.
+_PARTS: Final[dict[type, _Parts]] = {
+    **{
+        table.kind.state: _Parts(table.name, (table.key,), table.types, table.changing, table.newborn)
+        for table in STATE_TABLES
+    },
+    ExecutionRow: _Parts("executions", ("job_id", "attempt"), rows.EXECUTION_TYPES, _EXECUTION_VALUES, {}),
+}
 
 # Part -> its columns, and what is done with them: {names} are the columns, {rows} the rows that passed the fence.
 _COLUMNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    **{part: columns for each in _STATE_PARTS.values() for part, columns in each.columns.items()},
+    **{part: columns for each in _PARTS.values() for part, columns in each.columns.items()},
     "fence": (
         ("part", "int4"),
         ("nonce", "text"),
@@ -91,21 +99,15 @@ _COLUMNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("claim_nonce", "text"),
     ),
     "new_specs": (("part", "int4"), ("spec_id", "uuid"), ("spec", "bytea")),
-    "new_executions": _typed(rows.EXECUTION_COLUMNS, rows.EXECUTION_TYPES),
-    "ended_executions": _typed(rows.EXECUTION_COLUMNS, rows.EXECUTION_TYPES),
     "counted": (("part", "int4"), ("account", "text"), ("day", "date"), ("executions", "int8")),
 }
 _WRITES: Final[dict[str, str]] = {
-    **{part: write for each in _STATE_PARTS.values() for part, write in each.writes.items()},
+    **{part: write for each in _PARTS.values() for part, write in each.writes.items()},
     "new_specs": "INSERT INTO specs ({names}) SELECT {names} {rows} ON CONFLICT (spec_id) DO NOTHING",
-    "new_executions": "INSERT INTO executions ({names}) SELECT {names} {rows}"
-    f" ON CONFLICT (job_id, attempt) DO UPDATE SET {_assign(_EXECUTION_VALUES, 'excluded')}",
-    "ended_executions": f"UPDATE executions e SET {_assign(_EXECUTION_VALUES, 'u')} {{rows}}"  # noqa: S608
-    " AND e.job_id = u.job_id AND e.attempt = u.attempt",
     "counted": "INSERT INTO usage_daily AS d ({names}) SELECT {names} {rows}"
     " ON CONFLICT (account, day, part) DO UPDATE SET executions = d.executions + excluded.executions",
 }
-
+_TYPES: Final = {part: each.types for each in _PARTS.values() for part in each.columns}
 
 _FENCE: Final = """
 WITH flush AS MATERIALIZED (
@@ -143,7 +145,7 @@ def _unnest(part: str, first: int) -> str:
 
 def prepare(flushes: Sequence[Flush]) -> tuple[str, list[Any]]:
     """Return the statement for *flushes*, which are in the order of partitions, and its arguments."""
-    gathered = {**_states(flushes), **_specs(flushes), **_executions(flushes), **_usage(flushes)}
+    gathered = {**_rows(flushes), **_specs(flushes), **_usage(flushes)}
     parts = tuple(part for part, columns in gathered.items() if columns[0])
     return statement(parts), [*_fence(flushes), *chain.from_iterable(gathered[part] for part in parts)]
 
@@ -159,31 +161,25 @@ def _fence(flushes: Sequence[Flush]) -> list[Any]:
     ]
 
 
-def _columns(part: str, partitions: list[int], found: Sequence[Sequence[Any]], types: Mapping[str, str]) -> list[Any]:
-    """Return the columns of *part* for rows *found*, tuples of the names in *types*."""
-    if not found:
-        return [partitions]
-    return [partitions, *rows.columns_of(found, types, (name for name, _ in _COLUMNS[part][1:]))]
-
-
-def _states(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
-    found: dict[str, tuple[list[int], list[Sequence[Any]], StateTable[Any]]] = {}
+def _rows(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
+    found: dict[str, tuple[list[int], list[Sequence[Any]]]] = {part: ([], []) for part in _TYPES}
     for flush in flushes:
-        partition, new = flush.partition, flush.changes.new
-        for state_id, state in flush.changes.states.items():
+        partition, changes = flush.partition, flush.changes
+        new, new_executions = changes.new, changes.new_executions
+        part_of = _PARTS[ExecutionRow].part_of
+        for state_id, state in changes.states.items():
             row = msgspec.structs.astuple(state)
-            part = _STATE_PARTS[type(state)].part_of(row, state_id in new)
-            gathered = found.get(part)
-            if gathered is None:
-                gathered = found[part] = ([], [], TABLE_OF_STATE[type(state)])
-            gathered[0].append(partition)
-            gathered[1].append(row)
-    # In the order of the registry, so that the same parts are always the same statement.
+            partitions, of_part = found[_PARTS[type(state)].part_of(row, state_id in new)]
+            partitions.append(partition)
+            of_part.append(row)
+        for key, execution in changes.executions.items():
+            partitions, of_part = found[part_of(execution, key in new_executions)]
+            partitions.append(partition)
+            of_part.append(execution)
     return {
-        part: _columns(part, partitions, of_part, table.types)
-        for part in _COLUMNS
-        if part in found
-        for partitions, of_part, table in [found[part]]
+        part: [partitions, *rows.columns_of(of_part, _TYPES[part], (name for name, _ in _COLUMNS[part][1:]))]
+        for part, (partitions, of_part) in found.items()
+        if of_part
     }
 
 
@@ -195,19 +191,6 @@ def _specs(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
             list(chain.from_iterable(flush.changes.specs.values() for flush in flushes)),
         ]
     }
-
-
-def _executions(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
-    found: dict[str, tuple[list[int], list[Sequence[Any]]]] = {
-        part: ([], []) for part in ("new_executions", "ended_executions")
-    }
-    for flush in flushes:
-        new = flush.changes.new_executions
-        for key, row in flush.changes.executions.items():
-            partitions, of_part = found["new_executions" if key in new else "ended_executions"]
-            partitions.append(flush.partition)
-            of_part.append(row)
-    return {part: _columns(part, *of_part, rows.EXECUTION_TYPES) for part, of_part in found.items()}
 
 
 def _usage(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
