@@ -32,8 +32,8 @@ except KeyboardInterrupt:  # this takes a third of a second, in which many think
     sys.exit(130)
 
 DESCRIPTION = """\
-Fliq calls a URL at a time: one-shot jobs and cron schedules, retries, signed calls, a webhook at the end.
-Everything that is asked for and decided stands in one log; the tables are a fold of it.
+Fliq makes an HTTP call at the instant you choose, or on a cron schedule. It retries calls that fail, signs them,
+and reports the end of a job by a webhook. One log holds every request and every decision; the tables are computed from it.
 """
 
 EXAMPLES = """\

@@ -24,7 +24,7 @@ GROUP_MAX: Final = 500  # facts in one append
 BACKOFF_FIRST_MS: Final = 50
 BACKOFF_MAX_MS: Final = 2_000
 
-log = structlog.get_logger("facts")
+log = structlog.get_logger("log")
 
 
 class Clock(Protocol):

@@ -20,7 +20,7 @@ AGAIN_EVERY: Final = (
     60  # rounds after which even what did not change is told: logs forget groups that are silent for days
 )
 
-_log = structlog.get_logger("fliq.log")
+_log = structlog.get_logger("log")
 
 LIVE_MS: Final = 2_500  # within which somebody who works tells something new, at least twice
 
@@ -81,7 +81,7 @@ class ReportedPositions(StartStop):
             if not self._is_failing:
                 self._is_failing = True
                 trace = not isinstance(error, LogError)
-                _log.warning("log.positions_not_shown", group=self._group, reason=str(error), exc_info=trace)
+                _log.warning("log_positions_not_shown", group=self._group, reason=str(error), exc_info=trace)
             return
         self._is_failing = False
         self._shown = dict(positions)
@@ -100,7 +100,7 @@ async def has_company(groups: Sequence[str], notes: Notes, *, writer: str, clock
         await clock.pause(LIVE_MS)
         after = await _others(groups, notes, writer)
     except LogError as error:
-        _log.warning("log.company_not_known", reason=str(error))
+        _log.warning("log_company_not_known", reason=str(error))
         return False
     return any(before.get(place) != note for place, note in after.items())
 

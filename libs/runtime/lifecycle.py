@@ -102,7 +102,7 @@ class StartStop:
         if self.on_crash is not None:
             self.on_crash(task.get_name(), error)
         else:
-            structlog.get_logger("lifecycle").critical("crashed", task=task.get_name(), exc_info=error)
+            structlog.get_logger("process").critical("crashed", task=task.get_name(), exc_info=error)
 
     async def _cancel_tasks(self) -> None:
         tasks, self._tasks = self._tasks, set()
@@ -110,7 +110,7 @@ class StartStop:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
-                structlog.get_logger("lifecycle").warning("failed while stopping", exc_info=result)
+                structlog.get_logger("process").warning("failed_while_stopping", exc_info=result)
 
 
 class Loop(StartStop):
@@ -135,7 +135,7 @@ class Supervisor:
         self._hurry = asyncio.Event()
         self._status = 0
         self._deadline = 0.0
-        self._log = structlog.get_logger("lifecycle")
+        self._log = structlog.get_logger("process")
 
     def add(self, name: str, service: Service) -> None:
         """Have *service* started after those added before it, and stopped before them."""
@@ -185,7 +185,7 @@ class Supervisor:
             self._log.info("stopping", signal=signum.name)
             self._ending.set()
         elif not self._hurry.is_set():
-            self._log.warning("stopping at once", signal=signum.name)
+            self._log.warning("stopping_at_once", signal=signum.name)
             self._status = 128 + signum
             self._hurry.set()
 
@@ -222,7 +222,7 @@ class Supervisor:
             return False
         error = starting.exception()
         if error is not None:
-            self._log.critical("did not start", service=name, error=str(error) or type(error).__name__)
+            self._log.critical("did_not_start", service=name, error=str(error) or type(error).__name__)
             self._status = self._status or 1
             return False
         self._log.info("started", service=name)
@@ -235,10 +235,10 @@ class Supervisor:
             async with asyncio.timeout(max(_LAST_CHANCE_S, self._deadline - time.monotonic())):
                 await service.stop()
         except TimeoutError:
-            self._log.error("did not stop in time", service=name, timeout_s=self._drain_timeout_s)
+            self._log.error("did_not_stop_in_time", service=name, timeout_s=self._drain_timeout_s)
             self._status = self._status or 1
         except Exception as error:  # noqa: BLE001 - one service's failure must not keep the next from being stopped
-            self._log.error("failed while stopping", service=name, exc_info=error)
+            self._log.error("failed_while_stopping", service=name, exc_info=error)
             self._status = self._status or 1
         else:
             self._log.info("stopped", service=name)

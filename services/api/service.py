@@ -35,7 +35,7 @@ from services.api.state.ports import Accounts, Keys, Progress, Queries
 CONNECTIONS_MAX: Final = 4096
 DRAIN_S: Final = 10.0  # how long requests under way may take at stop: more than the longest wait of a handler
 
-_log = structlog.get_logger("fliq.api")
+_log = structlog.get_logger("api")
 
 
 class BindFailed(Exception):

@@ -26,7 +26,7 @@ from libs.runtime.settings.settings import Settings
 from libs.store.errors import StoreUnavailable
 from libs.store.pool import open_pool
 from libs.store.schema.databases import has_database
-from libs.store.schema.migrate import SchemaError, look
+from libs.store.schema.migrate import SchemaError, inspect_schema
 from services.process.log_adapter import is_log_apart, log_place, open_log
 from services.process.log_place import LogPlace, in_database
 from services.process.start_error import StartError
@@ -121,7 +121,7 @@ async def check_schema(settings: Settings, dsn: str, *, exactly: bool = False) -
         StartError: there are none, or they are another build's.
     """
     try:
-        schema = await look(dsn)
+        schema = await inspect_schema(dsn)
         schema.check()
     except SchemaError as error:
         raise StartError(str(error)) from error

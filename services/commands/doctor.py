@@ -22,7 +22,7 @@ from libs.store.errors import StoreUnavailable
 from libs.store.health.database_report import DatabaseReport
 from libs.store.leases.lease_report import HeldLease, LeaseReport
 from libs.store.schema.log_identity import known_log
-from libs.store.schema.migrate import look as look_at_schema
+from libs.store.schema.migrate import inspect_schema
 from services.commands import findings as judge
 from services.commands.access import database, event_log, tables
 from services.commands.columns import answer, answer_json
@@ -150,7 +150,7 @@ class Doctor:
         return [*judge.of_server(server), judge.of_clock("clocks", "PostgreSQL", sure_ms)]
 
     async def _of_schema(self, dsn: str) -> list[Finding]:
-        return judge.of_schema(await look_at_schema(dsn))
+        return judge.of_schema(await inspect_schema(dsn))
 
     async def _of_work(self, database: DatabaseReport) -> list[Finding]:
         now = self._clock.now()

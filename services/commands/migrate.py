@@ -11,7 +11,7 @@ from libs.runtime.settings.settings import Settings
 from libs.runtime.telemetry import logging
 from libs.store.errors import StoreUnavailable
 from libs.store.schema.log_identity import WrongLog
-from libs.store.schema.migrate import Schema, SchemaError, look
+from libs.store.schema.migrate import Schema, SchemaError, inspect_schema
 from services.commands.access import database, database_place
 from services.commands.columns import answer, answer_json, progress
 from services.process.log_adapter import log_partitions, log_place, open_log, prepare_tables
@@ -51,7 +51,7 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
             log = await open_log(settings, dsn, stack)
             partitions = await log.partitions()
             done = await prepare_tables(log, dsn, lambda step: progress(f"applied {step.name}"))
-            schema = await look(dsn)
+            schema = await inspect_schema(dsn)
         except (SchemaError, WrongLog) as error:
             raise StartError(str(error)) from error
         except StoreUnavailable as error:
@@ -66,7 +66,7 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _check(args: argparse.Namespace, settings: Settings, dsn: str) -> int:
-    schema = await look(dsn)
+    schema = await inspect_schema(dsn)
     schema.check()
     partitions = await log_partitions(settings, dsn)
     is_needed = bool(schema.pending) or partitions is None or schema.partitions < partitions

@@ -23,7 +23,7 @@ from libs.store.schema.log_identity import check_log
 from libs.store.schema.migrate import Step, migrate
 from services.process.start_error import StartError
 
-_log = structlog.get_logger("fliq")
+_log = structlog.get_logger("process")
 
 
 async def open_log(
@@ -49,7 +49,7 @@ async def open_log(
         count = partitions or found or settings.partition_count
         if settings.partitions is not None and partitions is None and settings.partitions != count:
             reason = f"FLIQ_PARTITIONS is {settings.partitions}: `fliq partitions grow` adds to a log that is there"
-            _log.warning("the log keeps its number of partitions", partitions=count, reason=reason)
+            _log.warning("partition_count_kept", partitions=count, reason=reason)
         if settings.kafka_bootstrap is None:
             log = PostgresLog(dsn, partitions=count)
         else:

@@ -47,7 +47,7 @@ READ_CONNECTIONS: Final = 8
 CONTROL_CONNECTIONS: Final = 6
 TRACES_SENT_S: Final = 3.0  # for the last spans, when the process ends
 
-_log = structlog.get_logger("fliq")
+_log = structlog.get_logger("process")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +125,7 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
         flush_pool = await open_pool(dsn, name="flush", size=FLUSH_CONNECTIONS, asynchronous_commit=True)
         stack.push_async_callback(_close_pool, flush_pool)
         clock_check = ClockCheck(control_pool, clock)
-        await clock_check.look()
+        await clock_check.compare()
     except (EmbeddedPostgresError, NodeError, SchemaError, WrongLog) as error:
         raise StartError(str(error)) from error
     except StoreUnavailable as error:
@@ -201,7 +201,7 @@ def _open_tracing(roles: Sequence[str], stack: AsyncExitStack) -> Tracing:
             async with asyncio.timeout(TRACES_SENT_S):
                 await asyncio.to_thread(tracing.stop)
         except TimeoutError:
-            _log.warning("spans were left unsent")
+            _log.warning("spans_left_unsent")
 
     if tracing.is_on:
         stack.push_async_callback(stop)

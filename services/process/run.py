@@ -33,7 +33,7 @@ from services.process.vitals import Keeper, Reading, Role, Vitals
 
 _GREET_S: Final = 0.5
 
-_log = structlog.get_logger("fliq")
+_log = structlog.get_logger("process")
 
 
 class ReadingService(Reading, Service, Protocol):
@@ -154,10 +154,10 @@ def _greeting(resources: Resources, first_token: str | None) -> str:
 def warn_of(environ: Mapping[str, str]) -> None:
     """Log what is set in *environ* and does nothing."""
     for name in unknown_names(environ):
-        _log.warning("this variable is no setting of Fliq and is ignored", name=name)
+        _log.warning("unknown_setting_ignored", name=name)
     if idle := idle_names(environ):
         reason = "FLIQ_KAFKA_BOOTSTRAP is not set, so the log is in PostgreSQL"
-        _log.warning("settings of Kafka do nothing", settings=", ".join(idle), reason=reason)
+        _log.warning("settings_without_effect", settings=", ".join(idle), reason=reason)
 
 
 def _end_on_sigterm() -> None:

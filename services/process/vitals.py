@@ -1,16 +1,18 @@
 """
-Vitals: looks every few seconds how this process and the whole of Fliq are, for the metrics and for `/readyz`.
+Vitals: observes this process and the whole of Fliq every few seconds, for the metrics and for `/readyz`.
 
 Theory of operation
 
-    look     the ends of the log's partitions, the tables' positions, this process's readers; all bounded in time
-    standing a reader stands when there is something to read and its position has not moved since the look before
+    observe    ask for the ends of the log's partitions and the positions of the tables and of this process's readers; no wait is
+               longer than `ANSWER_TIMEOUT_S`
+    standing   a reader stands if there is something to read and its position has not moved since the observation before
 
-A process is not ready when, for `STUCK_MS`, the log has not answered, or a reader has stood, or the tables of a partition that it
-owns have stood, or a lease that it holds has not been renewed, or nobody has looked. All of these look at progress, not at tasks:
-a loop that hangs, dies, or goes round without effect is found the same way. An idle Fliq makes progress, having nothing to do.
+A process is not ready if one of these has lasted for `STUCK_MS`: the log does not answer; a reader stands; the tables of a
+partition that it owns stand; a lease that it holds is not renewed; no observation was made. Each is a question about progress, not
+about tasks: a loop that hangs, one that died, and one that runs without effect are found in the same way. An idle Fliq is ready: it
+has nothing to do.
 
-Readers that wait on purpose, because no more work can be held, do not stand; and being slow is no reason, while it goes on.
+A reader that waits because no more work can be held does not stand. A slow process is ready as long as it moves.
 
 Source: docs/adr/0008-telemetry.md; incident Uploadcare 2024 (health green, nothing delivered).
 """
@@ -34,40 +36,40 @@ from libs.runtime.telemetry.metrics import Metrics
 from libs.store.errors import StoreUnavailable
 from libs.store.health.installation_status import InstallationStatus
 
-LOOK_EVERY_MS: Final = 5_000
-LOOK_TIMEOUT_S: Final = 4.0
-STUCK_MS: Final = 30_000  # with a look every 5 s, and probes every 10 s, unready well within 60 s
+OBSERVE_EVERY_MS: Final = 5_000
+ANSWER_TIMEOUT_S: Final = 4.0
+STUCK_MS: Final = 30_000  # with an observation every 5 s, and probes every 10 s, unready well within 60 s
 DELAY_EVERY_MS: Final = 250
 
-_log = structlog.get_logger("vitals")
+_log = structlog.get_logger("process")
 
 
 class Keeper(Protocol):
-    """Who keeps a role's leases."""
+    """What keeps a role's leases."""
 
     @property
     def held(self) -> Mapping[int, object]:
         """The leases held, by partition."""
 
     def holds(self, partition: int) -> bool:
-        """Whether that of *partition* is certain at this moment."""
+        """Whether the lease of *partition* is certain at this moment."""
 
 
 @runtime_checkable
 class Reading(Protocol):
-    """What a role's service shows of its reading."""
+    """How far a role's service has read."""
 
     def positions(self) -> Mapping[int, int]:
-        """Return the last position read, by partition; without those that wait for room on purpose."""
+        """Return the last position read, by partition; without partitions that wait until more work can be held."""
 
     def halted_count(self) -> int:
         """Return how many partitions cannot be read on."""
 
 
 class ReadsStatus(Protocol):
-    """Who asks the database."""
+    """What asks the database."""
 
-    async def look(self) -> InstallationStatus:
+    async def read(self) -> InstallationStatus:
         """Return the status of this moment; raises `StoreUnavailable`."""
 
 
@@ -81,12 +83,12 @@ class Role:
 
 
 class Standing:
-    """Since when something makes no progress although it could. Keyed by partition; what is not looked at is forgotten."""
+    """Since when something makes no progress although it could, by partition; what is not observed any more is forgotten."""
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[int, int]] = {}
 
-    def look(self, positions: Mapping[int, int], ends: Mapping[int, int], now: int) -> None:
+    def observe(self, positions: Mapping[int, int], ends: Mapping[int, int], now: int) -> None:
         """Note *positions* (last one read) while the log goes up to *ends* (first one unwritten)."""
         seen: dict[int, tuple[int, int]] = {}
         for partition, position in positions.items():
@@ -108,7 +110,7 @@ class Behind:
     def __init__(self) -> None:
         self._marks: dict[int, tuple[int, int]] = {}
 
-    def look(self, positions: Mapping[int, int], ends: Mapping[int, int], now: int) -> int:
+    def observe(self, positions: Mapping[int, int], ends: Mapping[int, int], now: int) -> int:
         """Return for how many ms the partition that is furthest behind has been."""
         for partition, end in ends.items():
             position = positions.get(partition, -1)
@@ -122,7 +124,7 @@ class Behind:
 
 
 class Vitals(StartStop):
-    """The looks of one process."""
+    """The observations of one process."""
 
     def __init__(
         self,
@@ -135,7 +137,7 @@ class Vitals(StartStop):
         metrics: Metrics,
         data_dir: Path | None = None,
     ) -> None:
-        """Look at *log*, *status* and *roles*; nothing happens before `start`."""
+        """Observe *log*, *status* and *roles*; nothing happens before `start`."""
         super().__init__()
         self._log = log
         self._status = status
@@ -150,17 +152,17 @@ class Vitals(StartStop):
         self._behind = Behind()
         self._ends: dict[int, int] = {}
         self._answers: dict[str, bool] = {}
-        self._looked_at = self._log_at = clock.steady()
+        self._observed_at = self._log_at = clock.steady()
 
     async def on_start(self) -> None:
-        """Look once, then again and again."""
+        """Observe once, then again and again."""
         metrics = self._metrics
         metrics.partitions.set(len(self._partitions))
         for role in self._roles:
             metrics.leases_held.labels(role.name).set_function(partial(_held_count, role.keeper))
             metrics.partitions_halted.labels(role.name).set_function(role.reading.halted_count)
-        self._looked_at = self._log_at = self._clock.steady()
-        self.spawn(self._look_forever(), name="vitals")
+        self._observed_at = self._log_at = self._clock.steady()
+        self.spawn(self._observe_forever(), name="vitals")
         self.spawn(self._measure_delay(), name="loop delay")
 
     def log_reason(self) -> str | None:
@@ -169,10 +171,10 @@ class Vitals(StartStop):
         return None if age_ms < STUCK_MS else f"the log has not answered for {age_ms // 1000} s"
 
     def progress_reason(self) -> str | None:
-        """Return None while what has something to do does it, else what stands."""
+        """Return None while everything that has work makes progress, else what stands."""
         now = self._clock.steady()
-        if now - self._looked_at >= STUCK_MS:
-            return f"nobody has looked for {(now - self._looked_at) // 1000} s"
+        if now - self._observed_at >= STUCK_MS:
+            return f"nobody has looked for {(now - self._observed_at) // 1000} s"
         for role, standing in self._readers.items():
             age_ms, partition, position = standing.longest(now)
             if age_ms >= STUCK_MS:
@@ -194,33 +196,33 @@ class Vitals(StartStop):
                 return f"{role}: the lease of partition {partition} was not renewed for {age_ms // 1000} s"
         return None
 
-    async def look(self) -> None:
-        """Look once; what does not answer in time counts as not answering."""
-        await asyncio.gather(self._look_at_log(), self._look_at_database())
+    async def observe(self) -> None:
+        """Observe once; what does not answer in time counts as not answering."""
+        await asyncio.gather(self._ask_log(), self._ask_database())
         now = self._clock.steady()
         for role in self._roles:
             positions = role.reading.positions()
-            self._readers[role.name].look(positions, self._ends, now)
+            self._readers[role.name].observe(positions, self._ends, now)
             lag = sum(max(0, self._ends.get(part, 0) - 1 - position) for part, position in positions.items())
             self._metrics.log_lag_records.labels(role.name).set(lag)
             # An uncertain lease "stands"; a certain one has always just been renewed.
             held = role.keeper.held
             uncertain = {part: 0 for part in held if not role.keeper.holds(part)}
-            self._renewals[role.name].look(uncertain, dict.fromkeys(uncertain, 2), now)
+            self._renewals[role.name].observe(uncertain, dict.fromkeys(uncertain, 2), now)
         self._measure_disk()
-        self._looked_at = now
+        self._observed_at = now
 
-    async def _look_forever(self) -> None:
+    async def _observe_forever(self) -> None:
         while True:
             try:
-                await self.look()
-            except Exception:  # noqa: BLE001 - must not end the looks: `progress_reason` says that nobody has looked
-                _log.exception("look_failed")
-            await self._clock.pause(LOOK_EVERY_MS)
+                await self.observe()
+            except Exception:  # noqa: BLE001 - the next round may succeed: `progress_reason` says that none did
+                _log.exception("observation_failed")
+            await self._clock.pause(OBSERVE_EVERY_MS)
 
-    async def _look_at_log(self) -> None:
+    async def _ask_log(self) -> None:
         """Ask for every partition's end. One that does not answer is its readers' trouble; the log is gone when none does."""
-        ends, trouble = await ends_of(self._log, self._partitions, LOOK_TIMEOUT_S)
+        ends, trouble = await ends_of(self._log, self._partitions, ANSWER_TIMEOUT_S)
         if not ends and trouble is not None:
             self._note("log", trouble)
             return
@@ -228,11 +230,11 @@ class Vitals(StartStop):
         self._log_at = self._clock.steady()
         self._note("log", None)
 
-    async def _look_at_database(self) -> None:
+    async def _ask_database(self) -> None:
         asked_at = self._clock.now()
         try:
-            async with asyncio.timeout(LOOK_TIMEOUT_S):
-                status = await self._status.look()
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                status = await self._status.read()
         except (StoreUnavailable, OSError, TimeoutError) as error:
             self._note("database", error)
             return
@@ -247,9 +249,9 @@ class Vitals(StartStop):
         metrics.fold_lag_records.set(
             sum(max(0, end - 1 - status.positions.get(part, -1)) for part, end in ends.items())
         )
-        metrics.projection_lag_seconds.set(self._behind.look(status.positions, ends, steady) / 1000)
+        metrics.projection_lag_seconds.set(self._behind.observe(status.positions, ends, steady) / 1000)
         owned = next((role.keeper.held for role in self._roles if role.name == "scheduler"), {})
-        self._tables.look({p: at for p, at in status.positions.items() if p in owned}, ends, steady)
+        self._tables.observe({p: at for p, at in status.positions.items() if p in owned}, ends, steady)
 
     def _note(self, what: str, error: BaseException | None) -> None:
         """Show whether *what* answers; say so once when that changes for the worse."""
@@ -281,6 +283,6 @@ def _held_count(keeper: Keeper) -> int:
 
 
 def _skew_ms(asked_at: int, theirs: int, answered_at: int) -> float:
-    """Return our clock minus theirs as far as it is certain: they looked at some moment while we waited."""
+    """Return our clock minus theirs as far as it is certain: they read theirs at some moment while we waited."""
     ours, unsure = (asked_at + answered_at) / 2, (answered_at - asked_at) / 2
     return max(0.0, abs(ours - theirs) - unsure) * (1 if ours > theirs else -1)

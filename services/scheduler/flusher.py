@@ -27,7 +27,7 @@ UNHURRIED_MS: Final = (
 )
 RETRY_MS: Final = 200  # after a flush that failed
 
-log = structlog.get_logger("scheduler")
+_log = structlog.get_logger("scheduler")
 
 
 class FlushTarget(Protocol):
@@ -100,7 +100,7 @@ class Flusher:
             except StoreUnavailable as error:
                 if self.failing_since is None:
                     self.failing_since = self._clock.now()
-                    log.error("flush failed, trying again", reason=str(error))
+                    _log.error("tables_unreachable", reason=str(error))
                 return False
             except Exception:  # noqa: BLE001 - whatever it is, it is said, and tried again
                 is_well = False
@@ -120,7 +120,7 @@ class Flusher:
         """
         self.failing_since = self.failing_since or self._clock.now()
         self._suspects.update(partitions)
-        log.exception("flush failed", partitions=partitions)
+        _log.exception("flush_failed", partitions=partitions)
 
     async def _flush(self, taken: list[tuple[PartitionOwner, Flush]]) -> None:
         crash_at("store.before_flush")

@@ -15,7 +15,7 @@ from libs.events import encode
 from libs.log.port import Log, LogError
 from libs.runtime.clock import Clock
 
-log = structlog.get_logger("scheduler")
+_log = structlog.get_logger("scheduler")
 
 
 class Heartbeats:
@@ -51,4 +51,4 @@ class Heartbeats:
         except asyncio.CancelledError:
             raise
         except LogError as error:
-            log.warning("heartbeat_not_asked_for", partition=partition, reason=str(error))
+            _log.warning("heartbeat_not_asked_for", partition=partition, reason=str(error))

@@ -35,7 +35,7 @@ RECALL_MAX: Final = 4_000  # the same for one account of the backlog; more than 
 STATES_MAX: Final = 60_000  # states in memory per partition; beyond, the horizon is drawn in
 NEAREST_MS: Final = 2_000  # but not nearer than this
 
-log = structlog.get_logger("scheduler")
+_log = structlog.get_logger("scheduler")
 
 
 class Horizon:
@@ -73,7 +73,7 @@ class Horizon:
         """Say it once for an outage: there are many partitions, and each of them looks twice a second."""
         if not self._is_failing:
             self._is_failing = True
-            log.warning(what, partition=self._partition, reason=str(error))
+            _log.warning(what, partition=self._partition, reason=str(error))
 
     async def keep(self) -> None:
         """Move the horizon on for ever; tables that do not answer are asked again."""
@@ -90,13 +90,13 @@ class Horizon:
                     self._is_failing = False
                 except StoreUnavailable as error:
                     # What is in memory goes on, and the same stretch is loaded again.
-                    self._note("horizon cannot be loaded", error)
+                    self._note("horizon_not_loaded", error)
                 self._on_moved()
             for account in decider.needs_recall():
                 try:
                     await self._recall(account)
                 except StoreUnavailable as error:
-                    self._note("backlog cannot be loaded", error)
+                    self._note("backlog_not_loaded", error)
                 self._on_moved()
 
     async def load(self) -> None:

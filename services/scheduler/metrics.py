@@ -1,12 +1,22 @@
 """The scheduler's measurements, on the metrics of the process."""
 
 from collections.abc import Iterable
-from typing import Final, Protocol
+from enum import StrEnum
+from typing import Protocol
 
 from libs.runtime.telemetry.metrics import Metrics
 
-# Why owners give up, as far as the word before the colon.
-REASONS: Final = ("append failed", "log", "tables", "fenced", "halted", "superseded", "failed")
+
+class Reason(StrEnum):
+    """Why owners give up; the values are labels of the metric."""
+
+    APPEND_FAILED = "append failed"
+    LOG = "log"
+    TABLES = "tables"
+    FENCED = "fenced"
+    HALTED = "halted"  # a record that this build cannot read, or a log that lost records
+    SUPERSEDED = "superseded"
+    FAILED = "failed"  # a defect
 
 
 class Measured(Protocol):
@@ -36,13 +46,13 @@ class SchedulerMetrics:
         self.flush_seconds = metrics.flush_seconds
         self.flush_rows = metrics.flush_rows
         self._resignations = metrics.resignations
-        for reason in REASONS:
+        for reason in Reason:
             self._resignations.labels(reason)  # shown from the start
         self._wheel_size = metrics.wheel_size
         self._jobs_due = metrics.jobs_due
 
-    def resigned(self, reason: str) -> None:
-        """Count an owner that gave up; *reason* is one of a few fixed texts."""
+    def resigned(self, reason: Reason) -> None:
+        """Count an owner that gave up."""
         self._resignations.labels(reason).inc()
 
     def observe_owners(self, owners: Iterable[Measured]) -> None:

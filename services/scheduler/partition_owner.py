@@ -30,7 +30,7 @@ from libs.store.projection.changes import Flush, PartitionChanges
 from services.scheduler.decider import Decider
 from services.scheduler.fenced_tables import FencedTables, TablesMoved
 from services.scheduler.horizon import Horizon
-from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.metrics import Reason, SchedulerMetrics
 from services.scheduler.ports import TableReader
 
 READ_EVERY_MS: Final = 4  # what arrives meanwhile is folded, decided and saved together
@@ -40,28 +40,33 @@ UNSAVED_MAX: Final = 1_000  # changed states not yet in the tables; then reading
 UNSAVED_BYTES_MAX: Final = 32_000_000  # the same for the specs among them: a flush is one message to the database
 HAND_OFF_EARLY_MS: Final = 1_500  # due events of this time are written before a partition is handed over
 
-log = structlog.get_logger("scheduler")
+_log = structlog.get_logger("scheduler")
 
 
 class Resigned(Exception):
-    """The owner gave its partition up; the reason is the message."""
+    """The owner gave its partition up."""
+
+    def __init__(self, reason: Reason, detail: object) -> None:
+        """Give up for *reason*; *detail* is for people."""
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
 
 
 def _resignation(error: Exception) -> Exception:
-    """Return why an owner gives up, as `Resigned` with a word before the colon; a defect is returned as it is."""
+    """Return why an owner gives up, as `Resigned`; a defect is returned as it is."""
     match error:
         case AppendFailed():
-            return Resigned(f"append failed: {error}")
+            return Resigned(Reason.APPEND_FAILED, error)
         case LogDamaged():
-            return Resigned(f"halted: {error}")
+            return Resigned(Reason.HALTED, error)
         case LogError():
-            return Resigned(f"log: {error}")
+            return Resigned(Reason.LOG, error)
         case StoreUnavailable():
-            return Resigned(f"tables: {error}")
+            return Resigned(Reason.TABLES, error)
         case TablesMoved():
-            return Resigned(f"fenced: {error}")
+            return Resigned(Reason.FENCED, error)
         case GapInLog() | MustUnderstand():
-            return Resigned(f"halted: {error}")
+            return Resigned(Reason.HALTED, error)
         case _:
             return error
 
@@ -217,7 +222,7 @@ class PartitionOwner:
 
     def fence_lost(self) -> None:
         """Note that the tables refused the flush: the lease is another's."""
-        self._give_up(Resigned("fenced: the tables belong to another lease"))
+        self._give_up(Resigned(Reason.FENCED, "the tables belong to another lease"))
 
     def __contains__(self, owner_id: object) -> bool:
         """Whether the state of *owner_id* is not in the tables yet (see `Decider.evict`)."""
@@ -274,9 +279,9 @@ class PartitionOwner:
                     self._metrics.ticks.inc()
                     self._metrics.missed_ticks.inc(item.missed_count)
             if decider.superseded:
-                raise Resigned("superseded: a newer claim stands in the log")
+                raise Resigned(Reason.SUPERSEDED, "a newer claim stands in the log")
             if decider.is_deciding and not self.deciding.is_set():
-                log.debug("deciding", partition=self.partition, epoch=self._claim.epoch, position=self.position)
+                _log.debug("deciding", partition=self.partition, epoch=self._claim.epoch, position=self.position)
                 self.deciding.set()
                 crash_at("scheduler.deciding")
             self._wake_flusher()
@@ -301,7 +306,7 @@ class PartitionOwner:
                 except StoreUnavailable as error:
                     if not is_failing:
                         is_failing = True
-                        log.warning("tables cannot be read, trying again", partition=self.partition, reason=str(error))
+                        _log.warning("tables_unreachable", partition=self.partition, reason=str(error))
                     await self._clock.pause(RETRY_MS)
             self._decider.load(states)
         finally:
@@ -351,10 +356,10 @@ class PartitionOwner:
             case Verdict.ILLEGAL:
                 self._metrics.illegal.inc()
                 event_type = type(applied.event).__name__
-                log.error("illegal decision", partition=self.partition, position=position, event_type=event_type)
+                _log.error("illegal_decision", partition=self.partition, position=position, event_type=event_type)
             case Verdict.POISON:
                 self._metrics.poison.inc()
-                log.error("unreadable record", partition=self.partition, position=position)
+                _log.error("unreadable_record", partition=self.partition, position=position)
             case Verdict.SKIPPED:
                 self._metrics.skipped.inc()
             case _:

@@ -12,6 +12,7 @@ import structlog
 from libs.runtime.crashpoint import crash_at
 from libs.store.leases.lease_table import Lease
 from services.scheduler.flusher import Flusher
+from services.scheduler.metrics import Reason
 from services.scheduler.partition_owner import PartitionOwner, Resigned
 
 HAND_OFF_TIMEOUT_S: Final = 3.0
@@ -20,7 +21,7 @@ HALT_S: Final = 30.0  # a partition that this build cannot read is left to other
 HALT_SHOWN_S: Final = 5.0
 RESIGNED_S: Final = 0.5  # before a partition that was given up is taken again
 
-log = structlog.get_logger("scheduler")
+_log = structlog.get_logger("scheduler")
 
 
 class Keeper(Protocol):
@@ -56,7 +57,7 @@ class SchedulerService:
         make_owner: Callable[[Lease, Callable[[], None]], PartitionOwner],
         make_flusher: Callable[[dict[int, PartitionOwner]], Flusher],
         make_keeper: Callable[["SchedulerService"], Keeper],
-        resigned: Callable[[str], None],
+        resigned: Callable[[Reason], None],
     ) -> None:
         """
         Prepare the service.
@@ -175,19 +176,17 @@ class SchedulerService:
         began_at = loop.time()
         try:
             await owner.run()
-        except Resigned as reason:
-            text = str(reason)
-            log.warning("resigned", partition=owner.partition, reason=text)
-            if text.startswith("halted"):
+        except Resigned as why:
+            _log.warning("resigned", partition=owner.partition, reason=str(why))
+            if why.reason is Reason.HALTED:
                 pause_s = HALT_S
-                self._note_halt(owner.partition, text)
-            self._resigned(text.partition(":")[0])
+                self._note_halt(owner.partition, str(why))
+            self._resigned(why.reason)
         except asyncio.CancelledError:
             raise
-        except Exception:
-            # Whatever went wrong, the partition must not stay without an owner: give it up and let it be taken again.
-            log.exception("owner failed", partition=owner.partition)
-            self._resigned("failed")
+        except Exception:  # noqa: BLE001 - after any defect the partition must not stay without an owner: it is taken again
+            _log.exception("owner_failed", partition=owner.partition)
+            self._resigned(Reason.FAILED)
             # Every life writes a claim: one that ends by the same record again and again must not fill the log.
             before_s = (
                 RESIGNED_S if loop.time() > began_at + 2 * HALT_S else self._pauses.get(owner.partition, RESIGNED_S)

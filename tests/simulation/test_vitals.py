@@ -17,7 +17,7 @@ from libs.runtime.clock import ManualClock
 from libs.runtime.telemetry.metrics import Metrics
 from libs.store.errors import StoreUnavailable
 from libs.store.health.installation_status import InstallationStatus
-from services.process.vitals import LOOK_EVERY_MS, Behind, Role, Standing, Vitals
+from services.process.vitals import OBSERVE_EVERY_MS, Behind, Role, Standing, Vitals
 from tests.simulation.dispatcher import harness as dispatcher_harness
 from tests.simulation.webhooks import harness as webhooks_harness
 
@@ -52,7 +52,7 @@ class Database:
         self.position = -1
         self.oldest_due_at: int | None = None
 
-    async def look(self) -> InstallationStatus:
+    async def read(self) -> InstallationStatus:
         if self.hanging:
             await asyncio.Event().wait()
         if self.failing:
@@ -95,8 +95,8 @@ class Harness:
 
     async def pass_(self, ms: int) -> None:
         """Let time pass in looks, so that each has the turns it needs."""
-        for _ in range(ms // LOOK_EVERY_MS):
-            await self.clock.advance(LOOK_EVERY_MS)
+        for _ in range(ms // OBSERVE_EVERY_MS):
+            await self.clock.advance(OBSERVE_EVERY_MS)
 
 
 @asynccontextmanager
@@ -128,7 +128,7 @@ async def test_a_log_that_is_gone_is_said_within_a_minute() -> None:
         assert w.reasons[0].startswith("the log has not answered for")
         assert w.shown("fliq_log_up") == 0
         await w.log.start()
-        await w.pass_(LOOK_EVERY_MS)
+        await w.pass_(OBSERVE_EVERY_MS)
         assert w.reasons == []
         assert w.shown("fliq_log_up") == 1
 
@@ -162,7 +162,7 @@ async def test_a_reader_that_stands_is_said_within_a_minute() -> None:
         assert [reason[:40] for reason in w.reasons] == ["scheduler: partition 0 stands at -1 for "[:40]]
         assert w.shown('fliq_log_lag_records{role="scheduler"}') == 1
         w.reader.at = {0: 0}
-        await w.pass_(LOOK_EVERY_MS)
+        await w.pass_(OBSERVE_EVERY_MS)
         assert w.reasons == []
         assert w.shown('fliq_log_lag_records{role="scheduler"}') == 0
 
@@ -175,7 +175,7 @@ async def test_a_slow_reader_is_ready() -> None:
         for position in range(24):
             w.reader.at = {0: position}
             w.database.position = position
-            await w.pass_(LOOK_EVERY_MS)
+            await w.pass_(OBSERVE_EVERY_MS)
             assert w.reasons == []
         assert w.shown("fliq_projection_lag_seconds") >= 100
         assert w.shown("fliq_fold_lag_records") == 16
@@ -218,7 +218,7 @@ async def test_leases_that_are_not_renewed_are_said_within_a_minute() -> None:
         await w.pass_(MINUTE_MS)
         assert [reason[:35] for reason in w.reasons] == ["scheduler: the lease of partition 0"]
         w.reader.is_certain = True
-        await w.pass_(LOOK_EVERY_MS)
+        await w.pass_(OBSERVE_EVERY_MS)
         assert w.reasons == []
 
 
@@ -230,7 +230,7 @@ async def test_a_database_that_is_gone_is_shown(how: str) -> None:
         await w.pass_(MINUTE_MS)
         assert w.shown("fliq_database_up") == 0
         setattr(w.database, how, False)
-        await w.pass_(LOOK_EVERY_MS)
+        await w.pass_(OBSERVE_EVERY_MS)
         assert w.shown("fliq_database_up") == 1
 
 
@@ -273,23 +273,23 @@ async def test_appends_are_measured() -> None:
 def test_standing_forgets_what_is_not_shown() -> None:
     """A partition that moved to another process and came back begins anew."""
     standing = Standing()
-    standing.look({0: 5}, {0: 9}, 0)
-    standing.look({0: 5}, {0: 9}, 10)
+    standing.observe({0: 5}, {0: 9}, 0)
+    standing.observe({0: 5}, {0: 9}, 10)
     assert standing.longest(20) == (20, 0, 5)
-    standing.look({}, {0: 9}, 20)
+    standing.observe({}, {0: 9}, 20)
     assert standing.longest(30) == (0, -1, -1)
-    standing.look({0: 5}, {0: 9}, 30)
+    standing.observe({0: 5}, {0: 9}, 30)
     assert standing.longest(40) == (10, 0, 5)
 
 
 def test_behind_counts_from_the_first_end_not_reached() -> None:
     """Tables that follow at a distance are behind by that distance, not since the beginning."""
     behind = Behind()
-    assert behind.look({0: -1}, {0: 10}, 0) == 0
-    assert behind.look({0: 5}, {0: 20}, 10) == 10
-    assert behind.look({0: 9}, {0: 30}, 20) == 0
-    assert behind.look({0: 9}, {0: 30}, 25) == 5
-    assert behind.look({0: 29}, {0: 30}, 30) == 0
+    assert behind.observe({0: -1}, {0: 10}, 0) == 0
+    assert behind.observe({0: 5}, {0: 20}, 10) == 10
+    assert behind.observe({0: 9}, {0: 30}, 20) == 0
+    assert behind.observe({0: 9}, {0: 30}, 25) == 5
+    assert behind.observe({0: 29}, {0: 30}, 30) == 0
 
 
 class StuckLog:
@@ -355,6 +355,6 @@ def vitals_of(log: Any, clock: ManualClock, role: Role) -> Vitals:
 
 async def minute(clock: ManualClock, vitals: Vitals) -> None:
     """Let a minute pass, looking as often as vitals do."""
-    for _ in range(MINUTE_MS // LOOK_EVERY_MS):
-        await clock.advance(LOOK_EVERY_MS)
-        await vitals.look()
+    for _ in range(MINUTE_MS // OBSERVE_EVERY_MS):
+        await clock.advance(OBSERVE_EVERY_MS)
+        await vitals.observe()

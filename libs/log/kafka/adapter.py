@@ -33,7 +33,7 @@ FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
 SHORT_LOG_TRIES: Final = 5  # how often a leader must insist that records are gone
 SHORT_LOG_PAUSE_S: Final = 0.3
 
-_log = structlog.get_logger("fliq.log")
+_log = structlog.get_logger("log")
 
 
 class KafkaLog:
@@ -84,7 +84,7 @@ class KafkaLog:
             settings = await topics.ensure(connections[0], self._count)
             replicas = await topics.replicas_of(connections[0])
             for doubt in topics.doubts(settings, replicas):
-                _log.warning("log.topic_doubtful", topic=self._topic, reason=doubt)
+                _log.warning("log_topic_doubtful", topic=self._topic, reason=doubt)
             running = _Running(self._access, self._client_id, connections, self._count, settings)
             running.identity = await identity(connections[0])
             await running.start()
@@ -289,7 +289,7 @@ class _Running:
             # A broker that led this partition and does not know yet that it no longer does, or a log that lost records.
             await self._connection.refresh()
             await asyncio.sleep(SHORT_LOG_PAUSE_S)
-        _log.error("log.lost_records", partition=partition, position=known - 1)
+        _log.error("log_lost_records", partition=partition, position=known - 1)
         raise LogDamaged(f"the log is damaged: partition {partition} ends at {end}, though {known - 1} was written")
 
     async def read(self, partition: int, position: int, max_records: int) -> list[Record]:
@@ -335,7 +335,7 @@ class _Running:
             records, end = [], -1
         except LogError as error:
             if not isinstance(error, LogUnavailable):
-                _log.error("log.damaged", partition=partition, position=position, error=line(error))
+                _log.error("log_damaged", partition=partition, position=position, error=line(error))
             raise
         if records and position >= 0:
             recent.see(recent.begin, records[-1].position + 1)

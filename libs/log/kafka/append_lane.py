@@ -21,7 +21,7 @@ GROUP_BYTES_MAX: Final = 262_144  # what a partition's batch should not exceed; 
 PAUSE_S: Final = 0.5  # after a defect
 LOG_APPEND_TIME: Final = 1
 
-_log = structlog.get_logger("fliq.log")
+_log = structlog.get_logger("log")
 
 
 class Lane:
@@ -53,7 +53,7 @@ class Lane:
                     await self._next()
                 except Exception:  # noqa: BLE001 - as said below
                     # A defect. It costs this group; a lane that ended would cost every append to come.
-                    _log.exception("log.writer_failed")
+                    _log.exception("log_writer_failed")
                     self.queue.fail_taken(AppendFailed("the outcome of the append is unknown: the writer failed"))
                     await asyncio.sleep(PAUSE_S)
         finally:
@@ -71,7 +71,7 @@ class Lane:
             try:
                 placed = await self._send(life.producer, envelopes)
             except Exception as error:  # noqa: BLE001 - whatever it is, the group must end, and may not be sent again
-                _log.warning("log.group_failed", partition=self._partition, error=line(error))
+                _log.warning("log_group_failed", partition=self._partition, error=line(error))
                 self._producers.retire(life)
                 self.queue.fail_taken(AppendFailed(f"the outcome of the append is unknown: {line(error)}"))
                 return
@@ -97,7 +97,7 @@ class Lane:
         if placed.offset < 0:
             raise ValueError("the broker has the batch already, and does not say where")
         if placed.offset < known:
-            _log.error("log.lost_records", partition=self._partition, position=known - 1)
+            _log.error("log_lost_records", partition=self._partition, position=known - 1)
             raise LogError(
                 f"the batch stands at {placed.offset}, though {known - 1} was written before: the log lost records"
             )

@@ -24,7 +24,7 @@ TROUBLE: Final = (KafkaError, OSError, TimeoutError, KeyError)
 
 T = TypeVar("T")
 
-_log = structlog.get_logger("fliq.log")
+_log = structlog.get_logger("log")
 
 
 class NotNow(Exception):
@@ -45,7 +45,7 @@ class Reach:
     def failed(self, who: str, error: BaseException) -> None:
         """Note that *who* got no answer."""
         if not self._waiting:
-            _log.error("log.away", connection=who, error=line(error))
+            _log.error("log_away", connection=who, error=line(error))
         self._waiting.add(who)
 
     def answered(self, who: str) -> None:
@@ -53,7 +53,7 @@ class Reach:
         if who in self._waiting:
             self._waiting.remove(who)
             if not self._waiting:
-                _log.info("log.back")
+                _log.info("log_back")
 
 
 def hush() -> None:

@@ -26,7 +26,7 @@ FOLLOW_FAILED_S: Final = 0.25
 FOLLOWED_S: Final = 5.0  # for how long a partition is followed after somebody waited for it
 LOOK_S: Final = 1.0  # how often leaders that moved are noticed, at the latest
 
-_log = structlog.get_logger("fliq.log")
+_log = structlog.get_logger("log")
 
 
 class OutOfRange(Exception):
@@ -129,7 +129,7 @@ class Follower:
                 complete = False
             except Exception:  # noqa: BLE001 - as said below
                 # A defect; a follower that ended would leave readers blind for what other processes write.
-                _log.exception("log.poll_failed")
+                _log.exception("log_poll_failed")
                 complete = False
             if complete:
                 self._reach.answered(f"broker {node}")
@@ -157,7 +157,7 @@ class Follower:
             records = parse(data, part, recent.known_end, 1_000_000) if data and found[2] > recent.known_end else []
         except (NotNow, OutOfRange, LogError) as error:
             if not isinstance(error, NotNow):
-                _log.error("log.damaged", partition=part, error=line(error) or "the position is not in the log")
+                _log.error("log_damaged", partition=part, error=line(error) or "the position is not in the log")
                 recent.wake()  # readers ask for themselves, and are told
             return False
         self.answers[part] += 1

@@ -33,7 +33,7 @@ SETTINGS: Final = {
     "compression.type": "producer",
 }
 
-_log = structlog.get_logger("fliq.log")
+_log = structlog.get_logger("log")
 
 
 async def ensure(connection: Connection, partitions: int) -> dict[str, str]:
@@ -123,7 +123,7 @@ async def _create(connection: Connection, partitions: int) -> None:
     topic: Any = (connection.topic, partitions, replicas, [], list(settings.items()))
     answer = await connection.send_to_controller(CreateTopicsRequest([topic], int(connection.timeout_s * 1000), False))
     _check(answer.topic_errors, but=TopicAlreadyExistsError)
-    _log.info("log.topic_made", topic=connection.topic, partitions=partitions, replicas=replicas)
+    _log.info("log_topic_made", topic=connection.topic, partitions=partitions, replicas=replicas)
 
 
 async def _grow(connection: Connection, partitions: int) -> None:

@@ -17,7 +17,7 @@ POLL_SLOW_S: Final = 0.025
 POLL_FAILED_S: Final = 0.5
 LIVELY_S: Final = 1.0  # for how long records of others keep the poller fast
 
-_log = structlog.get_logger("fliq.log")
+_log = structlog.get_logger("log")
 
 
 class Heads:
@@ -68,12 +68,12 @@ class Heads:
             try:
                 await self.look()
             except LogError as error:
-                _log.warning("log.poll_failed", error=line(error))
+                _log.warning("log_poll_failed", error=line(error))
                 pause_s = POLL_FAILED_S
                 continue
             except Exception:  # noqa: BLE001 - as said below
                 # A defect; a poller that ended would leave every reader blind for what other processes write.
-                _log.exception("log.poll_failed")
+                _log.exception("log_poll_failed")
                 pause_s = POLL_FAILED_S
                 continue
             lively = loop.time() - self._foreign_at < LIVELY_S

@@ -20,7 +20,7 @@ GROUP_RECORDS_MAX: Final = 2_000  # measured: larger groups gain nothing and tak
 GROUP_BYTES_MAX: Final = 8_000_000
 END_BACKEND_MS: Final = 2_000
 
-_log = structlog.get_logger("fliq.log")
+_log = structlog.get_logger("log")
 
 
 class Writer:
@@ -61,7 +61,7 @@ class Writer:
                     await self._run()
                 except Exception:  # noqa: BLE001 - as said below
                     # A defect. It costs this group and this connection; a writer that ended would cost every append to come.
-                    _log.exception("log.writer_failed")
+                    _log.exception("log_writer_failed")
                     self._queue.fail_taken(AppendFailed("the outcome of the append is unknown: the writer failed"))
                     self._drop()
                     await asyncio.sleep(RETRY_LAST_S)
@@ -91,7 +91,7 @@ class Writer:
                 await self._connect()
                 return
             except (TimeoutError, asyncpg.PostgresError, *GONE) as error:
-                _log.warning("log.writer_waits", error=line(error))
+                _log.warning("log_writer_waits", error=line(error))
                 if self._connection is not None:
                     self._connection.terminate()
                     self._connection = None
@@ -148,7 +148,7 @@ class Writer:
 
     def _fail(self, error: Exception) -> None:
         """End the group in hand by what is certain about it."""
-        _log.warning("log.group_failed", error=line(error))
+        _log.warning("log_group_failed", error=line(error))
         connection = self._connection
         refused = isinstance(error, asyncpg.PostgresError) and not isinstance(error, GONE)
         if refused and connection is not None and not connection.is_closed():

@@ -1,7 +1,8 @@
 """
 Logging: structlog for our own lines, the standard library's and Python's warnings through the same door.
 
-`structlog.get_logger("room").info("what happened", field=value)`. Every line passes the allow-list of redaction.py,
+`_log = structlog.get_logger("room")`, then `_log.info("what_happened", field=value)`: the name of an event is a few words with
+underscores, by which lines are searched and counted; the fields say the rest. Every line passes the allow-list of redaction.py,
 and leaves through a thread of its own: a reader who does not read stalls that thread, never the event loop. The
 queue is bounded; what does not fit is dropped and counted.
 """
@@ -63,7 +64,7 @@ class LineWriter:
             text = "".join(item + "\n" for item in batch if isinstance(item, str))
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0
-                text += to_json({"event": "log lines were dropped", "level": "warning", "dropped": dropped}) + "\n"
+                text += to_json({"event": "log_lines_dropped", "level": "warning", "dropped": dropped}) + "\n"
             try:
                 self._stream.write(text)
                 self._stream.flush()
@@ -211,4 +212,4 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
     if issubclass(kind, KeyboardInterrupt):
         os.write(2, b"\n")
         return
-    structlog.get_logger("process").critical("uncaught error", exc_info=(kind, error, trace))
+    structlog.get_logger("process").critical("uncaught_error", exc_info=(kind, error, trace))

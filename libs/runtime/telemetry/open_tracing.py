@@ -28,6 +28,6 @@ def open_tracing(environ: Mapping[str, str], *, service: str, version: str) -> T
     try:
         from libs.runtime.telemetry.open_telemetry import OpenTelemetry
     except ImportError as error:
-        _log.warning("OpenTelemetry is asked for and not installed: pip install 'fliq[otel]'", reason=str(error))
+        _log.warning("open_telemetry_not_installed", reason=f"{error}: pip install 'fliq[otel]'")
         return NO_TRACING
     return OpenTelemetry(service=environ.get("OTEL_SERVICE_NAME", "").strip() or service, version=version)

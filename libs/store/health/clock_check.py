@@ -59,15 +59,15 @@ class ClockCheck:
         return self._reason
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Compare again and again."""
         while True:
             await asyncio.sleep(EVERY_S)
             try:
-                await self.look()
+                await self.compare()
             except StoreUnavailable:
                 continue  # who needs the database says so
 
-    async def look(self) -> None:
+    async def compare(self) -> None:
         """
         Compare once.
 
@@ -90,10 +90,10 @@ class ClockCheck:
         is_decided = abs(machine_ms - ours_ms) > 2 * unsure_ms
         if step_ms and is_decided and machine_ms < ours_ms:
             self._clock.adopt()
-            log.warning("the machine's clock was set, and is followed: it was wrong before", step_ms=step_ms)
+            log.warning("clock_step_followed", reason="the machine's clock was wrong before", step_ms=step_ms)
             skew_ms, step_ms = skew_ms + step_ms, 0
         elif step_ms and is_decided and not self._is_stepped:
-            log.warning("the machine's clock was set, and is not followed: it was right before", step_ms=step_ms)
+            log.warning("clock_step_not_followed", reason="the machine's clock was right before", step_ms=step_ms)
         self._is_stepped = bool(step_ms) and (is_decided or self._is_stepped)
         self.skew_ms = skew_ms
         reason = None
@@ -104,7 +104,7 @@ class ClockCheck:
             reason = f"the database took {2 * unsure_ms} ms to say what time it is: too long to tell whether the clock is right"
         if (reason is None) != (self._reason is None):
             if reason is None:
-                log.info("the clock is right", skew_ms=skew_ms)
+                log.info("clock_trusted", skew_ms=skew_ms)
             else:
-                log.warning("standing aside", reason=reason)
+                log.warning("clock_not_trusted", reason=reason)
         self._reason = reason

@@ -32,7 +32,7 @@ class StatusReader:
         self._pool = pool
 
     @store_call
-    async def look(self) -> InstallationStatus:
+    async def read(self) -> InstallationStatus:
         """Return the signs of this moment; raises `StoreUnavailable`. O(partitions)."""
         row = await self._pool.fetchrow(_LOOK)
         return InstallationStatus(

@@ -218,10 +218,10 @@ class LeaseKeeper:
             try:
                 await self.tick()
             except StoreUnavailable as error:
-                log.warning("leases cannot be renewed", role=self._leases.role, reason=str(error))
+                log.warning("leases_not_renewed", role=self._leases.role, reason=str(error))
             except Exception:
                 # A defect must not end the keeping of leases: they would run out one by one without a word.
-                log.exception("lease keeping failed", role=self._leases.role)
+                log.exception("lease_keeping_failed", role=self._leases.role)
             next_at = self._clock.monotonic_s() + INTERVAL_S
             while self._clock.monotonic_s() + (pause_s := ENDING_EVERY_S if self._going_back else LOOK_S) < next_at:
                 await self._clock.sleep(pause_s)
@@ -243,7 +243,7 @@ class LeaseKeeper:
         except StoreUnavailable:
             return  # the next round says so
         except Exception:
-            log.exception("lease keeping failed", role=self._leases.role)
+            log.exception("lease_keeping_failed", role=self._leases.role)
 
     async def tick(self) -> None:
         """
@@ -388,7 +388,7 @@ class LeaseKeeper:
             async with asyncio.timeout(CALLBACK_TIMEOUT_S):
                 await callback
         except Exception:
-            log.exception("a lease callback failed", role=self._leases.role)
+            log.exception("lease_callback_failed", role=self._leases.role)
             return False
         return True
 
@@ -397,4 +397,4 @@ class LeaseKeeper:
         try:
             await within(RELEASE_TIMEOUT_S, call)
         except (StoreUnavailable, TimeoutError) as error:
-            log.warning("a lease was not given back", role=self._leases.role, reason=str(error))
+            log.warning("lease_not_given_back", role=self._leases.role, reason=str(error))

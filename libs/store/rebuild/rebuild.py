@@ -337,7 +337,7 @@ class Rebuild:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await side_tables.drop(control)
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            _log.warning("side tables are left behind, the next rebuild drops them", reason=str(error))
+            _log.warning("side_tables_left", reason=f"{error}; the next rebuild drops them")
 
 
 class _LastRecords:

@@ -152,7 +152,7 @@ async def migrate(
     return done
 
 
-async def look(dsn: str, *, known: list[Step] | None = None) -> Schema:
+async def inspect_schema(dsn: str, *, known: list[Step] | None = None) -> Schema:
     """
     Return where the database stands; changes nothing.
 
@@ -269,7 +269,7 @@ __all__ = [
     "SchemaTooNew",
     "Step",
     "StoreUnavailable",
-    "look",
+    "inspect_schema",
     "migrate",
     "steps",
 ]

@@ -52,7 +52,7 @@ def document(version: str) -> dict[str, Any]:
         "info": {
             "title": "Fliq",
             "version": version,
-            "description": "Calls a URL at a time: once (jobs) or by a cron rule (schedules).",
+            "description": "Makes HTTP calls at the instants you choose: once (jobs), or on a cron schedule (schedules).",
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}],

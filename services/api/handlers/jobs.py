@@ -25,7 +25,7 @@ from services.api.state.consistency import FRESH, STALE
 CANCEL_S: Final = 3.0  # bound on the owner's decision; it usually takes some 10 ms
 _STEP_S: Final = 0.1  # the row is looked at this often even when no progress is seen
 
-_log = structlog.get_logger("fliq.api")
+_log = structlog.get_logger("api")
 
 
 async def find_current(context: Context, account: str, job_id: str) -> tuple[JobState, Spec, bool]:

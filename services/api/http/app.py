@@ -28,7 +28,7 @@ from services.api.http.reply import Reply, error_reply
 from services.api.http.request_body import BodyRefused
 from services.api.http.trace import note_span, trace_of
 
-_log = structlog.get_logger("fliq.api")
+_log = structlog.get_logger("api")
 
 Handler = Callable[[BaseRequest, Identity, str], Awaitable[Reply]]
 

@@ -51,7 +51,7 @@ CONNECTIONS_MIN: Final = 16
 
 Handle = Callable[[BaseRequest], Awaitable[Reply]]
 
-_log = structlog.get_logger("fliq.api")
+_log = structlog.get_logger("api")
 
 
 class Connection(RequestHandler):

@@ -29,7 +29,7 @@ _NEAR: Final = 1000  # executions left below which every create looks at the tab
 _REMEMBER_MS: Final = 1000
 _ACCOUNTS_MAX: Final = 10_000
 
-_log = structlog.get_logger("fliq.api")
+_log = structlog.get_logger("api")
 
 
 class Gate:

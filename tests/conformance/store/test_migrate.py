@@ -12,7 +12,7 @@ import pytest
 
 from libs.store.errors import StoreUnavailable
 from libs.store.pool import open_pool
-from libs.store.schema.migrate import SchemaChanged, SchemaError, SchemaTooNew, Step, look, migrate, steps
+from libs.store.schema.migrate import SchemaChanged, SchemaError, SchemaTooNew, Step, inspect_schema, migrate, steps
 
 ROOT = Path(__file__).parents[3]
 RELEASED = ROOT / "tests" / "golden" / "migrations.sha256"
@@ -60,7 +60,7 @@ async def test_a_newer_schema_that_only_adds_is_worked_on(pg_dsn: str) -> None:
     newer = [*steps(), Step(9000, "9000_future.sql", "-- expand\nALTER TABLE jobs ADD COLUMN colour text", True)]
     assert [step.number for step in await migrate(pg_dsn, 1, known=newer)] == [step.number for step in newer]
     assert await migrate(pg_dsn, 1) == []
-    assert (await look(pg_dsn)).unknown == ((9000, True),)
+    assert (await inspect_schema(pg_dsn)).unknown == ((9000, True),)
 
 
 async def test_a_step_that_was_changed_after_its_release_is_refused(pg_dsn: str) -> None:
@@ -113,7 +113,7 @@ async def test_a_migrator_killed_half_way_leaves_nothing_of_the_step(pg_dsn: str
     assert await _fetch(pg_dsn, "SELECT to_regclass('fliq.half_way')") == [(None,)]
     quick = SLOW_STEP._replace(sql=SLOW_STEP.sql.replace("pg_sleep(60)", "pg_sleep(0)"))
     assert await migrate(pg_dsn, 2, known=[*steps(), quick]) == [quick]
-    assert (await look(pg_dsn)).partitions == 2
+    assert (await inspect_schema(pg_dsn)).partitions == 2
 
 
 async def test_two_that_race_apply_a_step_once(pg_dsn: str) -> None:

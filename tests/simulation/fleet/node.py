@@ -210,7 +210,7 @@ class Node:
         self.clock_check = ClockCheck(Remote(store), clock)
         while True:
             try:
-                await self.clock_check.look()
+                await self.clock_check.compare()
                 break
             except StoreUnavailable:
                 await asyncio.sleep(0.5)  # a process that cannot start ends, and is started again

@@ -269,17 +269,17 @@ class Run:
 # What a service says when it met a defect of its own, and lived on.
 DEFECTS: Final = frozenset(
     {
-        "a lease callback failed",
+        "lease_callback_failed",
         "attempt_broken",
         "attempts_overdue",
         "call_stuck",
         "crashed",
         "fact_unheeded",
-        "failed while stopping",
-        "flush failed",
-        "illegal decision",
-        "lease keeping failed",
-        "owner failed",
+        "failed_while_stopping",
+        "flush_failed",
+        "illegal_decision",
+        "lease_keeping_failed",
+        "owner_failed",
         "request_crashed",
         "spec_missing",
         "webhook_broken",

@@ -18,11 +18,11 @@ def test_an_outage_is_said_once() -> None:
             reach.failed("facts", OSError("refused"))
             reach.answered("broker 2")
         reach.answered("facts")
-        assert [entry["event"] for entry in logs] == ["log.away"]
+        assert [entry["event"] for entry in logs] == ["log_away"]
         reach.answered("broker 1")
         reach.answered("broker 1")
         reach.failed("facts", OSError("refused"))
-    assert [entry["event"] for entry in logs] == ["log.away", "log.back", "log.away"]
+    assert [entry["event"] for entry in logs] == ["log_away", "log_back", "log_away"]
     assert logs[0]["error"] == "refused"
 
 

@@ -73,7 +73,7 @@ async def test_a_failure_is_logged_once_and_never_matters(trouble: Exception) ->
         await telling.tell()
         tool.fails = False
         await telling.tell()
-    assert [entry["event"] for entry in logs] == ["log.positions_not_shown"]
+    assert [entry["event"] for entry in logs] == ["log_positions_not_shown"]
     assert [positions for _, positions, _ in tool.told] == [{0: 5}]
 
 

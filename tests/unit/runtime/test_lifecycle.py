@@ -210,7 +210,7 @@ async def test_a_service_that_does_not_stop_is_given_up() -> None:
         supervisor.request_stop()
         assert await run == 1
     assert notes == ["+a", "+b", "-b", "-a"]
-    assert [line["service"] for line in lines if line["event"] == "did not stop in time"] == ["b"]
+    assert [line["service"] for line in lines if line["event"] == "did_not_stop_in_time"] == ["b"]
 
 
 async def test_a_failing_stop_does_not_keep_others_running() -> None:

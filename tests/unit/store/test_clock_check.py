@@ -61,7 +61,7 @@ async def test_a_clock_is_not_trusted_before_it_was_compared(clock: Clock, datab
     """A process that starts with a wrong clock takes nothing up with it."""
     check = ClockCheck(database, clock)
     assert "not compared" in (check.reason() or "")
-    await check.look()
+    await check.compare()
     assert check.reason() is None
 
 
@@ -74,20 +74,20 @@ async def test_a_wrong_clock_stands_aside_and_comes_back(
     """More than a quarter of a second between the two is a reason; once it is gone, so is the reason."""
     check = ClockCheck(database, clock)
     database.ahead_ms = ahead_ms
-    await check.look()
+    await check.compare()
     assert said in (check.reason() or "")
 
     database.ahead_ms = 200
-    await check.look()
+    await check.compare()
     assert check.reason() is None
 
 
 async def test_a_slow_answer_proves_little(clock: Clock, database: Database) -> None:
     """Of an answer that took a second nobody knows within half of it when it was given: what was trusted stays so."""
     check = ClockCheck(database, clock)
-    await check.look()
+    await check.compare()
     database.takes_ms, database.ahead_ms = 1_000, 700
-    await check.look()
+    await check.compare()
     assert check.reason() is None
 
 
@@ -95,13 +95,13 @@ async def test_no_trust_comes_from_a_slow_answer(clock: Clock, database: Databas
     """A process that starts takes nothing up before an answer is quick enough to show that its clock is right."""
     check = ClockCheck(database, clock)
     database.takes_ms, database.ahead_ms = 1_000, -700
-    await check.look()
+    await check.compare()
     assert "1000 ms" in (check.reason() or "")
     database.takes_ms = 2
-    await check.look()
+    await check.compare()
     assert "700 ms ahead" in (check.reason() or "")
     database.ahead_ms = 0
-    await check.look()
+    await check.compare()
     assert check.reason() is None
 
 
@@ -109,7 +109,7 @@ async def test_a_step_that_makes_the_machines_clock_wrong_is_not_followed(clock:
     """Ours agrees with the database's: work goes on as if nothing had happened."""
     check = ClockCheck(database, clock)
     clock.step = 3_600_000
-    await check.look()
+    await check.compare()
     assert check.reason() is None
     assert clock.step == 3_600_000
 
@@ -118,7 +118,7 @@ async def test_a_step_that_makes_the_machines_clock_right_is_followed(clock: Clo
     """After a sleep of the whole machine, or a correction, the database agrees with the machine's."""
     check = ClockCheck(database, clock)
     clock.step = database.ahead_ms = -3_600_000
-    await check.look()
+    await check.compare()
     assert check.reason() is None
     assert clock.step == 0
 
@@ -126,10 +126,10 @@ async def test_a_step_that_makes_the_machines_clock_right_is_followed(clock: Clo
 async def test_while_the_database_is_away_the_last_comparison_holds(clock: Clock, database: Database) -> None:
     """A clock that goes on steadily does not become wrong by an outage."""
     check = ClockCheck(database, clock)
-    await check.look()
+    await check.compare()
     database.is_down = True
     with pytest.raises(StoreUnavailable):
-        await check.look()
+        await check.compare()
     assert check.reason() is None
 
 
@@ -144,10 +144,10 @@ async def test_a_slow_answer_moves_nobody_to_a_stepped_clock(clock: Clock) -> No
 
     database = Held(clock)
     check = ClockCheck(database, clock)
-    await check.look()
+    await check.compare()
     database.takes_ms, clock.step = 1_900, 1_500
-    await check.look()
+    await check.compare()
     assert (clock.step, check.reason()) == (1_500, None)
     database.takes_ms = 2
-    await check.look()
+    await check.compare()
     assert (clock.step, check.reason()) == (1_500, None)
