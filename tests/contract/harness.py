@@ -33,7 +33,7 @@ from libs.events import (
     encode,
     read,
 )
-from libs.events.ids import execution_id, partition_of
+from libs.events.ids import partition_of
 from libs.log.memory import Faults, MemoryLog
 from libs.runtime.clock import SeededEntropy, SystemClock
 from libs.store.control.accounts import SECRETS_MAX, TOKENS_MAX, Token
@@ -43,6 +43,7 @@ from libs.store.projection.changes import ExecutionRow
 from libs.store.projection.progress import ProgressWatch
 from services.api.contract.token_text import new_token, token_hash
 from services.api.service import ApiService, Ports
+from tests.fakes import events
 
 PARTITIONS = 3
 PEPPER = b"pepper"
@@ -278,13 +279,11 @@ class Harness:
         state = self.tables.jobs[job_id]
         now = self.clock.now()
         await self.decide(
-            AttemptDue(
-                job_id=job_id,
+            events.due(
+                job_id,
+                now,
+                state.attempt + 1,
                 account=state.account,
-                at=now,
-                attempt=state.attempt + 1,
-                execution_id=execution_id(job_id, state.attempt + 1),
-                not_before=now,
                 scheduled_at=state.scheduled_at,
                 timeout_ms=state.timeout_ms,
                 spec_id=state.spec_id,
@@ -296,16 +295,8 @@ class Harness:
         """End the attempt under way, and decide what follows."""
         state = self.tables.jobs[job_id]
         partition = partition_of(job_id)
-        finished = AttemptFinished(
-            job_id=job_id,
-            at=self.clock.now(),
-            attempt=state.attempt,
-            execution_id=execution_id(job_id, state.attempt),
-            ok=ok,
-            started_at=self.clock.now(),
-            duration_ms=143,
-            status_code=status_code,
-            error=error,
+        finished = events.finished(
+            job_id, self.clock.now(), state.attempt, ok=ok, duration_ms=143, status_code=status_code, error=error
         )
         await self._settle(partition, await self.log.append(partition, [encode(finished)]))
         await self.decide(decide(self.tables.jobs[job_id], self.clock.now(), jitter=0.5, retry_base_s=30))

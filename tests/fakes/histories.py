@@ -24,7 +24,6 @@ from libs.events import (
     JobScheduled,
     LogBarrier,
     OwnerClaimed,
-    ScheduleCreated,
     ScheduleDeleted,
     SchedulePaused,
     ScheduleResumed,
@@ -34,7 +33,8 @@ from libs.events import (
     encode,
 )
 from libs.events.codec import kind_of
-from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
+from libs.events.ids import new_job_id, new_schedule_id, tick_job_id
+from tests.fakes import events
 
 NOW = 1_790_000_000_000
 DAY_MS = 86_400_000
@@ -140,14 +140,7 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
 def _schedule(partition: int, number: int, at: int, chance: random.Random) -> Iterator[Event]:
     schedule_id = new_schedule_id(at, partition, chance.randbytes(8))
     account, tick_at = f"account{number % 7}", at - at % 60_000 + 60_000
-    yield ScheduleCreated(
-        schedule_id=schedule_id,
-        account=account,
-        at=at,
-        spec=_spec(number, False),
-        cron="* * * * *",
-        next_run_at=tick_at,
-    )
+    yield events.created(schedule_id, at, account=account, spec=_spec(number, False), next_run_at=tick_at)
     for tick in range(chance.randrange(1, 6)):
         job_id = tick_job_id(schedule_id, tick_at)
         yield ScheduleTicked(
@@ -170,27 +163,16 @@ def _schedule(partition: int, number: int, at: int, chance: random.Random) -> It
 
 
 def _due(job_id: str, account: str, attempt: int, fire_at: int) -> AttemptDue:
-    return AttemptDue(
-        job_id=job_id,
-        account=account,
-        at=fire_at - 75,
-        attempt=attempt,
-        execution_id=execution_id(job_id, attempt),
-        not_before=fire_at,
-        scheduled_at=fire_at,
-        timeout_ms=30_000,
-        spec_id=job_id,
-    )
+    return events.due(job_id, fire_at, attempt, account=account, at=fire_at - 75)
 
 
 def _finished(job_id: str, attempt: int, fire_at: int, *, ok: bool) -> AttemptFinished:
-    return AttemptFinished(
-        job_id=job_id,
+    return events.finished(
+        job_id,
+        fire_at + 1,
+        attempt,
         at=fire_at + 145,
-        attempt=attempt,
-        execution_id=execution_id(job_id, attempt),
         ok=ok,
-        started_at=fire_at + 1,
         duration_ms=143,
         status_code=200 if ok else 500,
         error=None if ok else LAST_ERROR,

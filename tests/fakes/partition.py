@@ -13,7 +13,6 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Ledger
 from libs.events import (
     AttemptDue,
-    AttemptFinished,
     Claim,
     Event,
     JobCancelled,
@@ -25,9 +24,10 @@ from libs.events import (
     encode,
     read,
 )
-from libs.events.ids import execution_id, new_job_id
+from libs.events.ids import new_job_id
 from libs.log.port import Log
 from libs.store.reads.partition_tables import Snapshot
+from tests.fakes import events
 
 SECRET = "whsec_" + "A" * 32
 OTHER_SECRET = "whsec_" + "B" * 32
@@ -52,12 +52,12 @@ class Owner:
         """Append a job and return its first event."""
         self._jobs += 1
         entropy = (self.claim.epoch << 32 | self._jobs).to_bytes(8, "big")
-        job = JobScheduled(
-            job_id=new_job_id(fire_at, self.partition, entropy),
+        job = events.asked(
+            new_job_id(fire_at, self.partition, entropy),
+            fire_at,
             account=account,
             at=fire_at - 1_000,
-            spec=Spec(url=url, **spec),  # type: ignore[arg-type]
-            fire_at=fire_at,
+            spec=Spec(url=url, **spec),
         )
         await self.log.append(self.partition, [encode(job)])
         return job
@@ -73,14 +73,12 @@ class Owner:
 
     async def finish(self, job: JobScheduled, *, status: str = "completed", at: int | None = None) -> JobFinished:
         """Decide that *job* is at its end, after one attempt that is appended, too."""
-        due = await self.due(job)
-        fact = AttemptFinished(
-            job_id=job.job_id,
+        await self.due(job)
+        fact = events.finished(
+            job.job_id,
+            job.fire_at,
             at=job.fire_at + 5,
-            attempt=1,
-            execution_id=due.execution_id,
             ok=status == "completed",
-            started_at=job.fire_at,
             duration_ms=5,
             status_code=200 if status == "completed" else 500,
             error=None if status == "completed" else "HTTP 500",
@@ -114,16 +112,14 @@ class Owner:
 
 def due_of(job: JobScheduled, *, attempt: int = 1, not_before: int | None = None) -> AttemptDue:
     """Return the decision that *job* is due."""
-    return AttemptDue(
-        job_id=job.job_id,
+    return events.due(
+        job.job_id,
+        job.fire_at,
+        attempt,
         account=job.account,
         at=job.fire_at - 75,
-        attempt=attempt,
-        execution_id=execution_id(job.job_id, attempt),
         not_before=job.fire_at if not_before is None else not_before,
-        scheduled_at=job.fire_at,
         timeout_ms=job.spec.timeout_ms,
-        spec_id=job.job_id,
     )
 
 
@@ -175,13 +171,11 @@ class FoldedTables:
         self._check()
         ledger = await self.fold(partition)
         attempts = [
-            AttemptDue(
-                job_id=job.job_id,
+            events.due(
+                job.job_id,
+                job.fire_at,
+                job.attempt,
                 account=job.account,
-                at=job.fire_at,
-                attempt=job.attempt,
-                execution_id=execution_id(job.job_id, job.attempt),
-                not_before=job.fire_at,
                 scheduled_at=job.scheduled_at,
                 timeout_ms=job.timeout_ms,
                 spec_id=job.spec_id,

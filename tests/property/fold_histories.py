@@ -30,7 +30,8 @@ from libs.events import (
     WebhookFinished,
     encode,
 )
-from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
+from libs.events.ids import new_job_id, new_schedule_id, tick_job_id
+from tests.fakes import events
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
@@ -44,29 +45,11 @@ instants = st.integers(0, 5).map(lambda n: NOW + n * MINUTE)
 
 
 def due(job_id: str, attempt: int) -> AttemptDue:
-    return AttemptDue(
-        job_id=job_id,
-        account="acme",
-        at=NOW,
-        attempt=attempt,
-        execution_id=execution_id(job_id, attempt),
-        not_before=NOW,
-        scheduled_at=NOW,
-        timeout_ms=1_000,
-        spec_id=job_id,
-    )
+    return events.due(job_id, NOW, attempt, timeout_ms=1_000)
 
 
 def finished(job_id: str, attempt: int, ok: bool) -> AttemptFinished:
-    return AttemptFinished(
-        job_id=job_id,
-        at=NOW,
-        attempt=attempt,
-        execution_id=execution_id(job_id, attempt),
-        ok=ok,
-        started_at=NOW,
-        duration_ms=1,
-    )
+    return events.finished(job_id, NOW, attempt, ok=ok)
 
 
 def tick(minute: int, step: int) -> ScheduleTicked:
@@ -81,18 +64,11 @@ def tick(minute: int, step: int) -> ScheduleTicked:
 
 def scheduled(job_id: str, at: int, retries: int) -> JobScheduled:
     spec = Spec(url="https://example.com/", webhook_url=None if retries else "https://example.com/hook")
-    return JobScheduled(job_id=job_id, account="acme", at=at, spec=spec, fire_at=at, max_retries=retries)
+    return events.asked(job_id, at, spec=spec, max_retries=retries)
 
 
 def created(at: int) -> ScheduleCreated:
-    return ScheduleCreated(
-        schedule_id=SCHEDULE,
-        account="acme",
-        at=at,
-        spec=Spec(url="https://example.com/"),
-        cron="* * * * *",
-        next_run_at=NOW + MINUTE,
-    )
+    return events.created(SCHEDULE, at, next_run_at=NOW + MINUTE)
 
 
 facts: st.SearchStrategy[Event] = st.one_of(

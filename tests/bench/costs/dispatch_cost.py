@@ -20,14 +20,15 @@ import uvloop
 
 from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
-from libs.events import AttemptDue, Claim, Envelope, OwnerClaimed, Spec, encode
-from libs.events.ids import execution_id, new_job_id
+from libs.events import Claim, Envelope, OwnerClaimed, Spec, encode
+from libs.events.ids import new_job_id
 from libs.log.port import Record
 from libs.runtime.clock import SystemClock
 from libs.runtime.telemetry.metrics import Metrics
 from libs.store.reads.partition_tables import Snapshot
 from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.service import DispatcherService
+from tests.fakes import events
 from tests.fakes.partition import SECRET
 from tests.fakes.targets import HandKeeper
 
@@ -46,17 +47,7 @@ class Harness:
         self.records = [Record(0, 0, encode(OwnerClaimed(epoch=1, nonce="nonce0001", node="n", at=0)))]
         for number in range(count):
             job_id = new_job_id(fire_at, 0, number.to_bytes(8, "big"))
-            due = AttemptDue(
-                job_id=job_id,
-                account="default",
-                at=fire_at - 75,
-                attempt=1,
-                execution_id=execution_id(job_id, 1),
-                not_before=fire_at + number % 200,
-                scheduled_at=fire_at,
-                timeout_ms=30_000,
-                spec_id=job_id,
-            )
+            due = events.due(job_id, fire_at, account="default", at=fire_at - 75, not_before=fire_at + number % 200)
             self.records.append(Record(number + 1, 0, encode(due, CLAIM)))
         self.finished_count = 0
         self.all_finished = asyncio.Event()

@@ -22,14 +22,13 @@ from libs.domain.job import JobStatus
 from libs.domain.ledger import Ledger
 from libs.events import (
     AttemptDue,
-    AttemptFinished,
     Claim,
     Event,
     JobFinished,
     JobScheduled,
     Spec,
 )
-from libs.events.ids import execution_id, new_job_id
+from libs.events.ids import new_job_id
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.store.pool import open_pool
 from libs.store.projection import flush_sql
@@ -37,6 +36,7 @@ from libs.store.projection.changes import Flush, PartitionChanges
 from libs.store.projection.progress import ProgressWatch
 from libs.store.projection.projector import Projector
 from libs.store.schema.migrate import migrate
+from tests.fakes import events
 
 NOW = 1_790_000_000_000
 PARTITIONS = 4
@@ -51,10 +51,10 @@ SPEC = Spec(
 def scheduled(number: int) -> JobScheduled:
     """A job a day ahead, as its caller would ask for it."""
     entropy = (number * 0x9E3779B97F4A7C15 % 2**64).to_bytes(8, "big")
-    return JobScheduled(
-        job_id=new_job_id(NOW + number // 20, number % PARTITIONS, entropy),
+    return events.asked(
+        new_job_id(NOW + number // 20, number % PARTITIONS, entropy),
+        NOW + number // 20,
         account=f"account{number % 7}",
-        at=NOW + number // 20,
         spec=SPEC,
         fire_at=NOW + 86_400_000 + (number * 7919) % 3_600_000,
         max_retries=3,
@@ -62,30 +62,11 @@ def scheduled(number: int) -> JobScheduled:
 
 
 def due(job: JobScheduled) -> AttemptDue:
-    return AttemptDue(
-        job_id=job.job_id,
-        account=job.account,
-        at=job.fire_at - 75,
-        attempt=1,
-        execution_id=execution_id(job.job_id, 1),
-        not_before=job.fire_at,
-        scheduled_at=job.fire_at,
-        timeout_ms=30_000,
-        spec_id=job.job_id,
-    )
+    return events.due(job.job_id, job.fire_at, account=job.account, at=job.fire_at - 75)
 
 
 def ends(job: JobScheduled) -> tuple[Event, Event]:
-    finished = AttemptFinished(
-        job_id=job.job_id,
-        at=job.fire_at + 150,
-        attempt=1,
-        execution_id=execution_id(job.job_id, 1),
-        ok=True,
-        started_at=job.fire_at + 1,
-        duration_ms=143,
-        status_code=200,
-    )
+    finished = events.finished(job.job_id, job.fire_at + 1, at=job.fire_at + 150, duration_ms=143, status_code=200)
     end = JobFinished(job_id=job.job_id, account=job.account, at=job.fire_at + 150, status="completed", attempt=1)
     return finished, end
 

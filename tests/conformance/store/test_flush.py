@@ -12,14 +12,14 @@ from libs.events import (
     Claim,
     JobFinished,
     JobScheduled,
-    ScheduleCreated,
     ScheduleTicked,
     Spec,
 )
-from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
+from libs.events.ids import new_job_id, new_schedule_id, tick_job_id
 from libs.store.projection import flush_sql
 from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
 from tests.conformance.store.conftest import NONCE, Harness
+from tests.fakes import events
 
 NOW = 1_790_000_000_000
 SPEC = Spec(url="https://example.com/", headers={"x": "y"}, body="é", webhook_url="https://example.com/hook")
@@ -30,36 +30,15 @@ def job_id(partition: int, number: int = 1) -> str:
 
 
 def scheduled(partition: int, number: int = 1, fire_at: int = NOW + 1000) -> JobScheduled:
-    return JobScheduled(
-        job_id=job_id(partition, number), account="acme", at=NOW, spec=SPEC, fire_at=fire_at, idempotency_key="k"
-    )
+    return events.asked(job_id(partition, number), NOW, spec=SPEC, fire_at=fire_at, idempotency_key="k")
 
 
 def due(scheduled: JobScheduled, attempt: int = 1) -> AttemptDue:
-    return AttemptDue(
-        job_id=scheduled.job_id,
-        account=scheduled.account,
-        at=NOW + 900,
-        attempt=attempt,
-        execution_id=execution_id(scheduled.job_id, attempt),
-        not_before=scheduled.fire_at,
-        scheduled_at=scheduled.fire_at,
-        timeout_ms=30_000,
-        spec_id=scheduled.job_id,
-    )
+    return events.due(scheduled.job_id, scheduled.fire_at, attempt, account=scheduled.account, at=NOW + 900)
 
 
 def finished(scheduled: JobScheduled, attempt: int = 1) -> AttemptFinished:
-    return AttemptFinished(
-        job_id=scheduled.job_id,
-        at=NOW + 1200,
-        attempt=attempt,
-        execution_id=execution_id(scheduled.job_id, attempt),
-        ok=True,
-        started_at=NOW + 1001,
-        duration_ms=143,
-        status_code=200,
-    )
+    return events.finished(scheduled.job_id, NOW + 1001, attempt, at=NOW + 1200, duration_ms=143, status_code=200)
 
 
 async def test_a_job_goes_through_its_life_flush_by_flush(harness: Harness) -> None:
@@ -98,9 +77,7 @@ async def test_an_attempt_under_way_has_a_row_without_outcome(harness: Harness) 
 async def test_schedules_and_their_jobs(harness: Harness) -> None:
     """A tick moves the schedule on and creates its job, which shares the schedule's spec."""
     schedule_id = new_schedule_id(NOW, 2, bytes(8))
-    created = ScheduleCreated(
-        schedule_id=schedule_id, account="acme", at=NOW, spec=SPEC, cron="* * * * *", next_run_at=NOW + 5
-    )
+    created = events.created(schedule_id, NOW, spec=SPEC, next_run_at=NOW + 5)
     tick = ScheduleTicked(
         schedule_id=schedule_id,
         at=NOW + 5,

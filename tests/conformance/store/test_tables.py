@@ -7,11 +7,12 @@ from libs.domain import schedule as schedules
 from libs.domain.job import JobState, JobStatus
 from libs.domain.registry import id_of
 from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.events import AttemptDue, Claim
-from libs.events.ids import execution_id, new_job_id, new_schedule_id
+from libs.events import Claim
+from libs.events.ids import new_job_id, new_schedule_id
 from libs.store.projection.changes import Flush, PartitionChanges
 from libs.store.reads.partition_tables import CHUNK
 from tests.conformance.store.conftest import NONCE, Harness
+from tests.fakes import events
 
 NOW = 1_790_000_000_000
 
@@ -95,13 +96,10 @@ async def test_running_attempts_come_with_position_and_claim(harness: Harness) -
         9,
         Claim(3, "claimclaim"),
         [
-            AttemptDue(
-                job_id=running.job_id,
-                account="acme",
-                at=NOW + 5,
-                attempt=3,
-                execution_id=execution_id(running.job_id, 3),
-                not_before=NOW + 5,
+            events.due(
+                running.job_id,
+                NOW + 5,
+                3,
                 scheduled_at=NOW,
                 timeout_ms=77,
                 spec_id=schedule_id,

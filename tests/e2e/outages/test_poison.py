@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import asyncpg
 import pytest
 
-from libs.events import AttemptDue, AttemptFinished, Claim, Envelope, JobScheduled, Spec, encode
-from libs.events.ids import execution_id, partition_of
+from libs.events import Claim, Envelope, Spec, encode
+from libs.events.ids import partition_of
 from libs.log.port import Log
 from libs.store.pool import open_pool
 from libs.store.rebuild.verify import differences
+from tests.fakes import events
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client, FliqOf, RunningFliq, instant_ms
@@ -58,17 +59,7 @@ def no_key(_: Job) -> Envelope:
 def stranger(job: Job) -> Envelope:
     """A due event of somebody who never owned the partition: were it taken, the call would leave at once."""
     now = int(instant_ms(job["created_at"]))
-    due = AttemptDue(
-        job_id=job["id"],
-        account="default",
-        at=now,
-        attempt=1,
-        execution_id=execution_id(job["id"], 1),
-        not_before=now,
-        scheduled_at=now,
-        timeout_ms=1_000,
-        spec_id=job["id"],
-    )
+    due = events.due(job["id"], now, account="default", timeout_ms=1_000)
     return encode(due, Claim(10**9, "stranger00000000"))
 
 
@@ -76,20 +67,12 @@ def duplicate(job: Job) -> Envelope:
     """The same job once more, with another target and another instant."""
     now = int(instant_ms(job["created_at"]))
     spec = Spec(url="http://127.0.0.1:9/other")
-    return encode(JobScheduled(job_id=job["id"], account="other", at=now, spec=spec, fire_at=now))
+    return encode(events.asked(job["id"], now, account="other", spec=spec))
 
 
 def from_the_future(job: Job) -> Envelope:
     """The outcome of an attempt that nobody decided."""
-    finished = AttemptFinished(
-        job_id=job["id"],
-        at=0,
-        attempt=1,
-        execution_id=execution_id(job["id"], 1),
-        ok=True,
-        started_at=0,
-        duration_ms=0,
-    )
+    finished = events.finished(job["id"], 0, duration_ms=0)
     return encode(finished)
 
 

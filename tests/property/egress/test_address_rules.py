@@ -39,9 +39,12 @@ PUBLIC += ["168.63.129.17", "172.15.255.255", "172.32.0.0", "192.0.1.0", "198.17
 PUBLIC += ["223.255.255.255", "2606:4700::1111", "2a00:1450:4001::200e", "2001:200::1", "2003::1", "3fff:1000::1"]
 
 
+PREFIXES_V4 = [(int(IPv4Address(first)) >> (32 - bits), 32 - bits) for first, bits in DENIED_V4]
+
+
 def v4_denied(number: int) -> bool:
     """The oracle for IPv4."""
-    return any(number >> (32 - bits) == int(IPv4Address(first)) >> (32 - bits) for first, bits in DENIED_V4)
+    return any(number >> rest == prefix for prefix, rest in PREFIXES_V4)
 
 
 def v6_denied(number: int) -> bool:

@@ -30,9 +30,9 @@ from libs.events import (
     encode,
 )
 from libs.events.fields import MAX_INSTANT
-from libs.events.ids import execution_id
 from libs.store.projection.changes import PartitionChanges
 from services.scheduler.decider import Decider
+from tests.fakes import events
 from tests.simulation.model.harness import Call, Harness, Partition, Stored
 
 RETRY_BASE_S = 1.0
@@ -339,14 +339,11 @@ class Dispatcher:
             return
         ok = rng.random() < 0.5
         self.report(
-            AttemptFinished(
-                job_id=due.job_id,
-                at=harness.now,
-                attempt=due.attempt,
-                execution_id=execution_id(due.job_id, due.attempt),
+            events.finished(
+                due.job_id,
+                harness.now,
+                due.attempt,
                 ok=ok,
-                started_at=harness.now,
-                duration_ms=1,
                 status_code=200 if ok else 503,
                 retry_after_ms=2_000 if not ok and rng.random() < 0.2 else None,
             )

@@ -24,7 +24,8 @@ from libs.events import (
     WebhookFinished,
     encode,
 )
-from libs.events.ids import execution_id, new_job_id, new_schedule_id, partition_of
+from libs.events.ids import new_job_id, new_schedule_id, partition_of
+from tests.fakes import events
 from tests.simulation.model.harness import Harness, Partition
 
 CRONS = {"* * * * *": 60_000, "*/2 * * * *": 120_000, "*/5 * * * *": 300_000}
@@ -250,15 +251,7 @@ class Gremlin:
             case 4:
                 envelope = envelope._replace(key=stranger)
             case _:
-                finished = AttemptFinished(
-                    job_id=stranger,
-                    at=harness.now,
-                    attempt=1,
-                    execution_id=execution_id(stranger, 1),
-                    ok=True,
-                    started_at=harness.now,
-                    duration_ms=1,
-                )
+                finished = events.finished(stranger, harness.now)
                 envelope = encode(finished)
         part.send(object(), [envelope])
 

@@ -10,22 +10,21 @@ import pytest
 from libs.domain.job import JobStatus
 from libs.events import (
     AttemptDue,
-    AttemptFinished,
     Envelope,
     Event,
     JobCancelRequested,
-    JobScheduled,
     Spec,
     Unknown,
     Unreadable,
     encode,
     read,
 )
-from libs.events.ids import execution_id, new_job_id
+from libs.events.ids import new_job_id
 from libs.log.memory import MemoryLog
 from libs.store.errors import StoreUnavailable
 from libs.store.leases.lease_table import Lease
 from libs.store.projection.changes import Flush
+from tests.fakes import events
 from tests.fakes.store import MemoryStore
 from tests.simulation.scheduler.test_scheduler_service import MINUTE_MS, Harness, running
 
@@ -194,10 +193,10 @@ async def test_an_account_with_very_many_due_jobs_does_not_hide_the_others(
         hogs, other = ids[:-1], ids[-1]
         await harness.append(
             *[
-                JobScheduled(job_id=job_id, account="hog", at=now, spec=spec, fire_at=at + n * spread_ms)
+                events.asked(job_id, now, account="hog", spec=spec, fire_at=at + n * spread_ms)
                 for n, job_id in enumerate(hogs)
             ],
-            JobScheduled(job_id=other, account="other", at=now, spec=spec, fire_at=at + 1_500),
+            events.asked(other, now, account="other", spec=spec, fire_at=at + 1_500),
         )
         await harness.clock.advance(at + 3_000 - harness.clock.now())
         assert len(await harness.dues(other)) == 1
@@ -213,20 +212,12 @@ async def test_an_account_with_very_many_due_jobs_does_not_hide_the_others(
             if not fresh:
                 break
             for job_id in fresh:
-                await harness.log.append(0, [encode(ended_ok(job_id, harness.clock.now()))])
+                await harness.log.append(0, [encode(events.finished(job_id, harness.clock.now(), status_code=200))])
             ended.update(fresh)
             await harness.clock.advance(1_000)
         assert ended == set(ids)
         assert owner._decider.backlog == set()
         await harness.check()
-
-
-def ended_ok(job_id: str, at: int) -> AttemptFinished:
-    """Return the record of a first attempt that went well."""
-    execution = execution_id(job_id, 1)
-    return AttemptFinished(
-        job_id=job_id, at=at, attempt=1, execution_id=execution, ok=True, started_at=at, duration_ms=1, status_code=200
-    )
 
 
 async def test_a_partition_that_goes_to_another_process_is_decided_a_second_ahead() -> None:

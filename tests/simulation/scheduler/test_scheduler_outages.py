@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from libs.events import AttemptFinished, OwnerClaimed, encode
-from libs.events.ids import execution_id
+from libs.events import OwnerClaimed, encode
 from libs.log.memory import MemoryLog
 from libs.log.port import LogDamaged, Record
 from services.scheduler import partition_owner
+from tests.fakes import events
 from tests.simulation.scheduler.test_scheduler_service import MINUTE_MS, Harness, running
 
 
@@ -41,11 +41,7 @@ async def test_what_waits_for_the_database_is_bounded(monkeypatch: pytest.Monkey
         await harness.clock.advance(2_000)
         now = harness.clock.now()
         for job_id in jobs:
-            execution = execution_id(job_id, 1)
-            outcome = AttemptFinished(
-                job_id=job_id, at=now, attempt=1, execution_id=execution, ok=True, started_at=now, duration_ms=1
-            )
-            await harness.log.append(0, [encode(outcome)])
+            await harness.log.append(0, [encode(events.finished(job_id, now))])
         await harness.clock.advance(60_000)
         owner = harness.service.owners[0]
         assert len(owner._unsaved) <= 20 + 5

@@ -11,19 +11,16 @@ from libs.domain.ledger import Ledger
 from libs.domain.schedule import ScheduleState
 from libs.events import (
     AttemptDue,
-    AttemptFinished,
     Event,
     JobCancelRequested,
-    JobScheduled,
     OwnerClaimed,
-    ScheduleCreated,
     Spec,
     Unknown,
     Unreadable,
     encode,
     read,
 )
-from libs.events.ids import execution_id, new_job_id, new_schedule_id
+from libs.events.ids import new_job_id, new_schedule_id
 from libs.log.memory import LOST, REPLY_LOST, Fate, Faults, MemoryLog
 from libs.runtime.clock import ManualClock, SeededEntropy
 from libs.runtime.telemetry.metrics import Metrics
@@ -32,6 +29,7 @@ from services.scheduler.flusher import Flusher
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
+from tests.fakes import events
 from tests.fakes.store import MemoryStore
 
 MINUTE_MS = 60_000
@@ -107,23 +105,12 @@ class Harness:
         now = self.clock.now()
         job_id = new_job_id(now, 0, self._made.to_bytes(8, "big"))
         spec = Spec(url="http://target.example/")
-        await self.append(JobScheduled(job_id=job_id, account="a", at=now, spec=spec, fire_at=now + in_ms, **fields))
+        await self.append(events.asked(job_id, now, account="a", spec=spec, fire_at=now + in_ms, **fields))
         return job_id
 
     async def finish(self, job_id: str, attempt: int, *, ok: bool) -> None:
         now = self.clock.now()
-        await self.append(
-            AttemptFinished(
-                job_id=job_id,
-                at=now,
-                attempt=attempt,
-                execution_id=execution_id(job_id, attempt),
-                ok=ok,
-                started_at=now,
-                duration_ms=1,
-                status_code=200 if ok else 500,
-            )
-        )
+        await self.append(events.finished(job_id, now, attempt, ok=ok, status_code=200 if ok else 500))
 
     async def settle(self) -> None:
         """Let everything happen that needs no time but the flusher's pauses."""
@@ -287,12 +274,11 @@ async def test_after_an_outage_a_schedule_fires_its_latest_missed_tick_once() ->
     await harness.log.start()
     now = harness.clock.now()
     schedule_id = new_schedule_id(now, 0, bytes(8))
-    created = ScheduleCreated(
-        schedule_id=schedule_id,
+    created = events.created(
+        schedule_id,
+        now,
         account="a",
-        at=now,
         spec=Spec(url="http://target.example/"),
-        cron="* * * * *",
         next_run_at=now + MINUTE_MS - now % MINUTE_MS,
     )
     await harness.log.append(0, [encode(created)])

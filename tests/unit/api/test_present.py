@@ -8,11 +8,12 @@ import msgspec
 import orjson
 
 from libs.domain.job import JobState, JobStatus
-from libs.events import AttemptDue, JobFinished, JobScheduled, ScheduleTicked, Spec, Unknown, Unreadable
+from libs.events import JobFinished, JobScheduled, ScheduleTicked, Spec, Unknown, Unreadable
 from libs.events.codec import KINDS
 from libs.events.fields import Instant
-from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
+from libs.events.ids import new_job_id, new_schedule_id, tick_job_id
 from services.api.contract import present
+from tests.fakes import events
 
 JOB = new_job_id(1_700_000_000_000, 2, b"12345678")
 SCHEDULE = new_schedule_id(1_700_000_000_000, 2, b"12345678")
@@ -55,17 +56,7 @@ def test_timeline_has_no_secrets() -> None:
 
 def test_timeline_words() -> None:
     """Instants are RFC 3339 and statuses public in a timeline too."""
-    due = AttemptDue(
-        job_id=JOB,
-        account="a",
-        at=0,
-        attempt=1,
-        execution_id=execution_id(JOB, 1),
-        not_before=1_000,
-        scheduled_at=1_000,
-        timeout_ms=30_000,
-        spec_id=JOB,
-    )
+    due = events.due(JOB, 1_000, account="a", at=0)
     finished = JobFinished(job_id=JOB, account="a", at=0, status="completed", attempt=1, status_code=200)
     ticked = ScheduleTicked(schedule_id=SCHEDULE, at=0, tick_at=1_000, job_id=tick_job_id(SCHEDULE, 1_000))
 

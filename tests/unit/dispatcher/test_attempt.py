@@ -12,6 +12,7 @@ from libs.egress.outcome import Outcome
 from libs.events import AttemptDue, Spec, encode, read
 from libs.events.ids import execution_id, new_job_id, new_schedule_id
 from services.dispatcher.attempt import finished, not_made, outgoing
+from tests.fakes import events
 
 T = 1_775_034_000_000  # 2026-04-01T09:00:00Z
 JOB = new_job_id(T, 3, b"12345678")
@@ -20,18 +21,8 @@ OLD_SECRET = "whsec_" + base64.b64encode(bytes(range(32, 64))).decode()
 
 
 def due(**changes: object) -> AttemptDue:
-    fields: dict[str, object] = {
-        "job_id": JOB,
-        "account": "default",
-        "at": T - 75,
-        "attempt": 2,
-        "execution_id": execution_id(JOB, 2),
-        "not_before": T + 30_000,
-        "scheduled_at": T,
-        "timeout_ms": 30_000,
-        "spec_id": JOB,
-    }
-    return AttemptDue(**(fields | changes))  # type: ignore[arg-type]
+    fields = {"account": "default", "at": T - 75, "not_before": T + 30_000}
+    return events.due(JOB, T, 2, **(fields | changes))
 
 
 def request_of(event: AttemptDue, **spec: object):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
-from libs.events import AttemptDue, Spec
-from libs.events.ids import execution_id, new_job_id
+from libs.events import Spec
+from libs.events.ids import new_job_id
 from libs.runtime.clock import ManualClock
 from libs.store.reads.partition_tables import Snapshot
 from services.dispatcher.held_attempts import HeldAttempt, HeldAttempts
 from services.dispatcher.loader import Loader
+from tests.fakes import events
 
 
 class Store:
@@ -45,17 +46,7 @@ def flight_of(held_attempts: HeldAttempts, store: Store, partition: int, number:
     """Take up an attempt of a job in *partition*."""
     job_id = new_job_id(1_000, partition, number.to_bytes(8, "big"))
     store.partition_of[job_id] = partition
-    due = AttemptDue(
-        job_id=job_id,
-        account="a",
-        at=1_000,
-        attempt=1,
-        execution_id=execution_id(job_id, 1),
-        not_before=1_000,
-        scheduled_at=1_000,
-        timeout_ms=1_000,
-        spec_id=job_id,
-    )
+    due = events.due(job_id, 1_000, account="a", timeout_ms=1_000)
     held_attempt = held_attempts.add(partition, due, 5)
     assert held_attempt is not None
     return held_attempt

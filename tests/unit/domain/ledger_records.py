@@ -23,7 +23,8 @@ from libs.events import (
     Unreadable,
 )
 from libs.events.codec import kind_of
-from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
+from libs.events.ids import new_job_id, new_schedule_id, tick_job_id
+from tests.fakes import events
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
@@ -52,43 +53,17 @@ class Reader:
 
 def asked(job_id: str = JOB, **changes: object) -> JobScheduled:
     """Return the request for a job."""
-    fields: dict[str, object] = {
-        "job_id": job_id,
-        "account": "acme",
-        "at": NOW,
-        "spec": Spec(url="https://example.com/"),
-        "fire_at": NOW + MINUTE,
-        **changes,
-    }
-    return JobScheduled(**fields)  # type: ignore[arg-type]
+    return events.asked(job_id, NOW, **({"fire_at": NOW + MINUTE} | changes))
 
 
 def due(attempt: int = 1) -> AttemptDue:
     """Return the decision that an attempt is due."""
-    return AttemptDue(
-        job_id=JOB,
-        account="acme",
-        at=NOW,
-        attempt=attempt,
-        execution_id=execution_id(JOB, attempt),
-        not_before=NOW + MINUTE,
-        scheduled_at=NOW + MINUTE,
-        timeout_ms=30_000,
-        spec_id=JOB,
-    )
+    return events.due(JOB, NOW + MINUTE, attempt, at=NOW)
 
 
 def finished(attempt: int = 1, *, ok: bool = True) -> AttemptFinished:
     """Return the result of an attempt."""
-    return AttemptFinished(
-        job_id=JOB,
-        at=NOW,
-        attempt=attempt,
-        execution_id=execution_id(JOB, attempt),
-        ok=ok,
-        started_at=NOW,
-        duration_ms=3,
-    )
+    return events.finished(JOB, NOW, attempt, ok=ok)
 
 
 def ended(status: str = "completed", attempt: int = 1) -> JobFinished:
@@ -108,14 +83,8 @@ def cancelled() -> JobCancelled:
 
 def created() -> ScheduleCreated:
     """Return the request for a schedule that runs every minute."""
-    return ScheduleCreated(
-        schedule_id=SCHEDULE,
-        account="acme",
-        at=NOW,
-        spec=Spec(url="https://example.com/", webhook_url="https://example.com/hook"),
-        cron="* * * * *",
-        next_run_at=NOW + MINUTE,
-        max_retries=2,
+    return events.created(
+        SCHEDULE, NOW, spec=Spec(url="https://example.com/", webhook_url="https://example.com/hook"), max_retries=2
     )
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from libs.domain.job import MAX_OFFSETS, create, evolve, spawn
 from libs.domain.schedule import ScheduleState
-from libs.events import AttemptDue, AttemptFinished, JobRetryScheduled, JobScheduled, ScheduleTicked, Spec
-from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
+from libs.events import JobRetryScheduled, ScheduleTicked
+from libs.events.ids import new_job_id, new_schedule_id, tick_job_id
+from tests.fakes import events
 
 NOW = 1_000_000
 LONGEST = 21  # attempts: twenty retries are the most
 ENDS = 3  # a cancel that came too late, the end, the webhook's outcome
 JOB = new_job_id(NOW, 0, bytes(8))
 SCHEDULE = new_schedule_id(NOW, 0, bytes(8))
-ASKED = JobScheduled(
-    job_id=JOB, account="acme", at=NOW, spec=Spec(url="https://e.example/"), fire_at=NOW, max_retries=99
-)
+ASKED = events.asked(JOB, NOW, max_retries=99)
 
 
 def test_the_spec_is_the_schedules_where_there_is_one() -> None:
@@ -33,22 +32,9 @@ def test_positions_have_a_bound_and_the_life_goes_on() -> None:
     """A job waits between attempts and remembers `MAX_OFFSETS` positions: all of the longest life that can be asked for."""
     state = create(ASKED, 0)
     for attempt in range(1, 31):
-        call = execution_id(JOB, attempt)
         for event in (
-            AttemptDue(
-                job_id=JOB,
-                account="acme",
-                at=NOW,
-                attempt=attempt,
-                execution_id=call,
-                not_before=NOW,
-                scheduled_at=NOW,
-                timeout_ms=1_000,
-                spec_id=JOB,
-            ),
-            AttemptFinished(
-                job_id=JOB, at=NOW, attempt=attempt, execution_id=call, ok=False, started_at=NOW, duration_ms=1
-            ),
+            events.due(JOB, NOW, attempt, timeout_ms=1_000),
+            events.finished(JOB, NOW, attempt, ok=False),
             JobRetryScheduled(job_id=JOB, at=NOW, attempt=attempt + 1, fire_at=NOW),
         ):
             before, state = state, evolve(state, event, state.offsets[-1] + 1)

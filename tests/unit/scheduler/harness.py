@@ -14,13 +14,13 @@ from libs.events import (
     JobScheduled,
     OwnerClaimed,
     ScheduleCreated,
-    Spec,
     Unknown,
     Unreadable,
 )
 from libs.events.codec import kind_of
-from libs.events.ids import execution_id, new_job_id, new_schedule_id
+from libs.events.ids import new_job_id, new_schedule_id
 from services.scheduler.decider import Decider
+from tests.fakes import events
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
@@ -82,14 +82,7 @@ def job(number: int) -> str:
 
 def asked(job_id: str = JOB, *, in_ms: int = 1_000, retries: int = 0, account: str = "acme") -> JobScheduled:
     """Return the request for a job."""
-    return JobScheduled(
-        job_id=job_id,
-        account=account,
-        at=NOW,
-        spec=Spec(url="https://example.com/"),
-        fire_at=NOW + in_ms,
-        max_retries=retries,
-    )
+    return events.asked(job_id, NOW, account=account, fire_at=NOW + in_ms, max_retries=retries)
 
 
 def cancel(job_id: str = JOB) -> JobCancelRequested:
@@ -99,26 +92,11 @@ def cancel(job_id: str = JOB) -> JobCancelRequested:
 
 def finished(job_id: str = JOB, *, ok: bool, attempt: int = 1, retry_after_ms: int | None = None) -> AttemptFinished:
     """Return the result of an attempt."""
-    return AttemptFinished(
-        job_id=job_id,
-        at=NOW,
-        attempt=attempt,
-        execution_id=execution_id(job_id, attempt),
-        ok=ok,
-        started_at=NOW,
-        duration_ms=5,
-        status_code=200 if ok else 500,
-        retry_after_ms=retry_after_ms,
+    return events.finished(
+        job_id, NOW, attempt, ok=ok, duration_ms=5, status_code=200 if ok else 500, retry_after_ms=retry_after_ms
     )
 
 
 def created(*, cron: str = "* * * * *", in_ms: int = MINUTE) -> ScheduleCreated:
     """Return the request for a schedule."""
-    return ScheduleCreated(
-        schedule_id=SCHEDULE,
-        account="acme",
-        at=NOW,
-        spec=Spec(url="https://example.com/"),
-        cron=cron,
-        next_run_at=NOW + in_ms,
-    )
+    return events.created(SCHEDULE, NOW, cron=cron, next_run_at=NOW + in_ms)

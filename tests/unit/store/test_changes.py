@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from libs.domain.job import MAX_OFFSETS
 from libs.domain.ledger import Ledger
-from libs.events import AttemptDue, AttemptFinished, Claim, JobScheduled, ScheduleCreated, ScheduleTicked, Spec
-from libs.events.ids import execution_id, from_int, new_job_id, new_schedule_id, tick_job_id
+from libs.events import AttemptDue, Claim, JobScheduled, ScheduleTicked, Spec
+from libs.events.ids import from_int, new_job_id, new_schedule_id, tick_job_id
 from libs.store.projection import rows
 from libs.store.projection.changes import DAY_MS, ExecutionRow, PartitionChanges
+from tests.fakes import events
 from tests.fakes.store_states import job_ids, positions, schedule_ids
 
 NOW = 20_000 * DAY_MS - 50  # just before midnight
@@ -26,17 +27,7 @@ def gathered(*events: object) -> PartitionChanges:
 
 
 def due(attempt: int = 1) -> AttemptDue:
-    return AttemptDue(
-        job_id=JOB,
-        account="acme",
-        at=NOW,
-        attempt=attempt,
-        execution_id=execution_id(JOB, attempt),
-        not_before=NOW + 75,
-        scheduled_at=NOW + 75,
-        timeout_ms=1,
-        spec_id=JOB,
-    )
+    return events.due(JOB, NOW + 75, attempt, at=NOW, timeout_ms=1)
 
 
 SCHEDULED = JobScheduled(job_id=JOB, account="acme", at=NOW, spec=SPEC, fire_at=NOW + 75)
@@ -69,16 +60,7 @@ def test_an_outcome_alone_is_not_a_new_execution() -> None:
     ledger, changes = Ledger(0, claim=Claim(1, "claimclaim")), PartitionChanges(0)
     ledger.apply(0, SCHEDULED, None)
     ledger.apply(1, due(), "1.claimclaim")
-    finished = AttemptFinished(
-        job_id=JOB,
-        at=NOW,
-        attempt=1,
-        execution_id=execution_id(JOB, 1),
-        ok=False,
-        started_at=5,
-        duration_ms=6,
-        error="x",
-    )
+    finished = events.finished(JOB, NOW, ok=False, started_at=5, duration_ms=6, error="x")
     changes.add(ledger.apply(2, finished, None))
     assert changes.executions == {(JOB, 1): ExecutionRow(JOB, 1, 5, False, None, "x", 6)}
     assert (changes.new_executions, changes.new, changes.usage) == (set(), set(), {})
@@ -86,9 +68,7 @@ def test_an_outcome_alone_is_not_a_new_execution() -> None:
 
 def test_a_tick_changes_two_rows() -> None:
     """The schedule moves on and its job is new; the spec is the schedule's."""
-    created = ScheduleCreated(
-        schedule_id=SCHEDULE, account="a", at=NOW, spec=SPEC, cron="* * * * *", next_run_at=NOW + 9
-    )
+    created = events.created(SCHEDULE, NOW, account="a", spec=SPEC, next_run_at=NOW + 9)
     job_id = tick_job_id(SCHEDULE, NOW + 9)
     tick = ScheduleTicked(schedule_id=SCHEDULE, at=NOW, tick_at=NOW + 9, job_id=job_id, next_run_at=NOW + 60_000)
     changes = gathered(created, tick)
