@@ -7,7 +7,7 @@ from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED
 from libs.runtime.telemetry.metrics import Metrics
 from services.webhooks.deliveries import OVERLOADED
-from services.webhooks.follower import SECRET_MISSING, SPEC_MISSING
+from services.webhooks.reader import SECRET_MISSING, SPEC_MISSING
 
 OUTCOMES: Final = NO_ANSWER | {"ok", REDIRECT_NOT_FOLLOWED, INTERNAL_ERROR, OVERLOADED, SECRET_MISSING, SPEC_MISSING}
 

@@ -19,7 +19,6 @@ from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from services.webhooks.deliveries import LANE_MAX, PER_HOST, TOTAL, Deliveries
-from services.webhooks.follower import PENDING_MAX, Follower
 from services.webhooks.ports import (
     Egress,
     Keeper,
@@ -30,6 +29,7 @@ from services.webhooks.ports import (
     SigningSecrets,
     SpecTables,
 )
+from services.webhooks.reader import PENDING_MAX, Follower
 
 DRAIN_S: Final = 12.0  # a POST takes at most 10 s; the rest is for its outcome
 LAST_SAVE_S: Final = 1.0  # for the position of a partition that was lost

@@ -59,8 +59,8 @@ LIMITS: Final[tuple[tuple[tuple[str, str, tuple[int, ...]], ...], ...]] = (
     ((_OWNER, "UNSAVED_MAX", (1, 3)),),
     (("services.dispatcher.reader", "READ_MAX", (1, 3)),),
     (("services.dispatcher.loader", "BATCH_MAX", (1, 2)),),
-    (("services.webhooks.follower", "READ_MAX", (1, 3)),),
-    (("services.webhooks.follower", "PENDING_MAX", (1, 2)),),
+    (("services.webhooks.reader", "READ_MAX", (1, 3)),),
+    (("services.webhooks.reader", "PENDING_MAX", (1, 2)),),
     (("libs.log.fact_appender", "GROUP_MAX", (1, 2)),),
 )
 # Looks that come several times a second would be half of what a run costs.
