@@ -1,16 +1,18 @@
-"""Left partitions: those that a reader left to a newer build, because their next record must be understood and is not."""
+"""Left partitions: this process left them to a newer build, because it must understand their next record and does not."""
 
 from collections.abc import Container
 from typing import Final
 
 from libs.runtime.clock import Clock
 
-LEAVE_S: Final = 30.0  # before the same process looks at such a partition again: nobody may have taken it
-_SHOWN_MS: Final = 35_000  # a little longer: left again and again it must not look healthy in between
+LEAVE_S: Final = 30.0  # before the same process tries such a partition again: perhaps no other process has taken it
+_REMEMBERED_MS: Final = (
+    35_000  # a little longer than that, so that a partition left again and again never looks healthy
+)
 
 
 class LeftPartitions:
-    """What was left lately, for those who ask how this process is."""
+    """The partitions that were left in the last 35 s, and why."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -18,10 +20,10 @@ class LeftPartitions:
 
     def note(self, partition: int, reason: str) -> None:
         """Remember that *partition* was left just now, and why."""
-        self._left[partition] = reason, self._clock.steady() + _SHOWN_MS
+        self._left[partition] = reason, self._clock.steady() + _REMEMBERED_MS
 
     def reason(self, healthy: Container[int]) -> str | None:
-        """Return why the first of those left that are not *healthy* again was, or None."""
+        """Return why the first left partition that is not *healthy* again was left, or None."""
         now = self._clock.steady()
         self._left = {part: (why, until) for part, (why, until) in self._left.items() if until > now}
         return next((f"partition {part}: {why}" for part, (why, _) in self._left.items() if part not in healthy), None)

@@ -20,6 +20,7 @@ from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.fair_queue import FairQueue
 from libs.egress.outcome import TIMEOUT, Outcome
 from libs.events import AttemptFinished, encode
+from libs.following.ports import Egress
 from libs.log.fact_appender import FactAppender
 from libs.log.port import Log
 from libs.runtime.clock import Clock, Timer
@@ -27,7 +28,7 @@ from libs.runtime.crashpoint import crash_at
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from services.dispatcher.attempt import finished, not_made, outgoing, span_attributes
 from services.dispatcher.held_attempts import HeldAttempt, HeldAttempts, Stage
-from services.dispatcher.ports import Egress, Meter
+from services.dispatcher.ports import Meter
 
 LEASE_RECHECK_MS: Final = 50
 STUCK_MS: Final = 120_000  # beyond its own deadline a call is not coming back

@@ -8,8 +8,8 @@ from typing import Final
 from libs.domain.heartbeat import ACCOUNT, URL
 from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
+from libs.following.ports import Egress, SigningSecrets
 from libs.runtime.clock import Clock
-from services.dispatcher.ports import Egress, SigningSecrets
 
 # A call is signed, and this account has no secret of its own: what is signed with this one goes nowhere.
 _SECRETS: Final = ("whsec_" + "AAAA" * 8,)

@@ -17,11 +17,12 @@ import structlog
 
 from libs.egress.caller_headers import host_of
 from libs.events import Spec
+from libs.following.ports import Progress, SigningSecrets
 from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable
 from services.dispatcher.attempt import SECRET_MISSING, SPEC_MISSING
 from services.dispatcher.held_attempts import HeldAttempt, HeldAttempts, Stage
-from services.dispatcher.ports import DueTables, Progress, SigningSecrets
+from services.dispatcher.ports import DueTables
 
 BATCH_MAX: Final = 500  # attempts in one query
 SPECS_KEPT_MAX: Final = 4_096

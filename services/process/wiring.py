@@ -131,13 +131,13 @@ def dispatcher(resources: Resources) -> DispatcherService:
     return service
 
 
-def webhooks(resources: Resources) -> WebhooksService[Lease]:
+def webhooks(resources: Resources) -> WebhooksService:
     """Return the webhooks service."""
     leases = RoleLeases(
         resources.control_pool, "webhooks", resources.node, partitions=resources.partitions, version=VERSION
     )
     meter = WebhooksMetrics(resources.metrics)
-    service: WebhooksService[Lease] = WebhooksService(
+    service = WebhooksService(
         event_log=resources.log,
         positions=leases,
         tables=Tables(resources.tables_pool),

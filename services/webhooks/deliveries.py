@@ -17,6 +17,7 @@ from libs.egress.fair_queue import FairQueue
 from libs.egress.outcome import Outcome
 from libs.events import Envelope, Spec, encode
 from libs.events.ids import partition_of
+from libs.following.ports import Egress
 from libs.log.fact_appender import FactAppender
 from libs.log.port import Log
 from libs.runtime.clock import Clock
@@ -24,7 +25,7 @@ from libs.runtime.crashpoint import crash_at
 from libs.runtime.telemetry.trace_context import trace_id
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from services.webhooks.payload import TerminalEvent, finished, not_made, outgoing
-from services.webhooks.ports import Egress, Meter
+from services.webhooks.ports import Meter
 
 TIMEOUT_S: Final = 10.0  # docs/api.md, "Webhooks"
 TOTAL: Final = 200
@@ -69,19 +70,21 @@ class Deliveries:
         meter: Meter,
         user_agent: str,
         may_start: Callable[[int], bool],
+        on_recorded: Callable[[], None],
         total: int = TOTAL,
         per_host: int = PER_HOST,
         lane_max: int = LANE_MAX,
         gather_ms: int = 0,
         tracing: Tracing = NO_TRACING,
     ) -> None:
-        """Start nothing of a partition for which *may_start* is false."""
+        """Start nothing of a partition for which *may_start* is false; call *on_recorded* when an outcome is in the log."""
         self._log = event_log
         self._egress = egress
         self._clock = clock
         self._meter = meter
         self._user_agent = user_agent
         self._may_start = may_start
+        self._on_recorded = on_recorded
         self._lane_max = lane_max
         self._gather_ms = gather_ms
         self._tracing = tracing
@@ -126,12 +129,13 @@ class Deliveries:
         self._meter.told(error)
         self._record(partition, event.job_id, encode(not_made(event, error, at=self._clock.now())), on_done)
 
-    def drop_unstarted(self, partition: int) -> None:
-        """Let go of what waits; whoever serves the partition next finds it in the log."""
-        for job_id, delivery in list(self._held.items()):
-            if delivery.partition == partition and not delivery.is_dropped:
-                delivery.is_dropped = True
-                del self._held[job_id]
+    def drop_unstarted(self, partition: int) -> int:
+        """Drop the POSTs of *partition* that wait, and return how many; the next holder of its lease finds them in the log."""
+        dropped = [delivery for delivery in self._held.values() if delivery.partition == partition]
+        for delivery in dropped:
+            delivery.is_dropped = True
+            del self._held[delivery.event.job_id]
+        return len(dropped)
 
     def open_count_of(self, partition: int) -> int:
         """Return how many POSTs of *partition* are under way or being recorded. O(POSTs under way)."""
@@ -246,3 +250,4 @@ class Deliveries:
         on_done()
         for joined in self._joined.pop(job_id, ()):
             joined()
+        self._on_recorded()

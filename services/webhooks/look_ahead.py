@@ -20,12 +20,12 @@ _TOLD: Final = "webhook.finished"
 
 
 class LookAhead:
-    """Looks from *position* of *partition* on."""
+    """Looks ahead of the reader of one partition."""
 
-    def __init__(self, log: Log, partition: int, position: int) -> None:
+    def __init__(self, log: Log, partition: int) -> None:
         self._log = log
         self._partition = partition
-        self._at = position + 1
+        self._at = 0
         self._end: int | None = None
         self._told: set[str] = set()
 
@@ -45,6 +45,7 @@ class LookAhead:
         """
         if self._end is None:
             self._end = await self._log.end(self._partition)
+            self._at = position + 1
         if self._at >= self._end or self._at > position + STRETCH // 2:
             return
         until = min(self._end, position + 1 + STRETCH)

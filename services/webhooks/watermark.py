@@ -46,6 +46,10 @@ class Watermark:
         while pending and pending[0] in self._done:
             self._done.discard(pending.popleft())
 
+    def reached(self) -> tuple[int, Claim | None]:
+        """Return the position up to which the partition was read, and the claim admitted there."""
+        return self._read, self._claims[-1][1]
+
     def mark(self) -> tuple[int, Claim | None]:
         """Return the position up to which everything is done, and the claim admitted there."""
         position = self._pending[0] - 1 if self._pending else self._read

@@ -20,7 +20,7 @@ from libs.domain import job, schedule
 from libs.domain.job import JobState, JobStatus
 from libs.domain.reader_fold import ReaderFold
 from libs.domain.registry import State
-from libs.events import Envelope, Event
+from libs.events import Claim, Envelope, Event
 from libs.log.fact_appender import FactAppender
 from libs.log.port import AppendFailed, LogError
 from libs.store.control.idempotency import Reservation
@@ -30,7 +30,7 @@ from services.api.handlers.jobs import Jobs
 from services.api.state.consistency import ReadIndex
 from services.dispatcher.calls import Calls
 from services.dispatcher.held_attempts import HeldAttempts
-from services.dispatcher.reader import Reader
+from services.dispatcher.reader import DueReader
 from services.scheduler.decider import Decider
 from services.scheduler.fenced_tables import FencedTables
 from services.scheduler.flusher import Flusher
@@ -101,17 +101,17 @@ def fires_when_told() -> AbstractContextManager[None]:
 def forgets_in_flight() -> AbstractContextManager[None]:
     """A dispatcher that starts does not look for what is running."""
 
-    async def pass_over(self: Reader, _: Any) -> None:
+    async def pass_over(self: DueReader, _: Any) -> None:
         return
 
-    return patched((Reader, "_take_snapshot", pass_over))
+    return patched((DueReader, "_take_snapshot", pass_over))
 
 
 def starts_on_old_tables() -> AbstractContextManager[None]:
     """A dispatcher that starts does not wait until the tables know of every outcome in the log."""
-    begin = Reader._begin
+    begin = DueReader.begin
 
-    async def begin_at_once(self: Reader) -> ReaderFold:
+    async def begin_at_once(self: DueReader) -> tuple[int, Claim | None]:
         log, progress = self._log, self._progress
         self._log, self._progress = _Ended(log), _Ready()  # type: ignore[assignment]
         try:
@@ -119,7 +119,7 @@ def starts_on_old_tables() -> AbstractContextManager[None]:
         finally:
             self._log, self._progress = log, progress
 
-    return patched((Reader, "_begin", begin_at_once))
+    return patched((DueReader, "begin", begin_at_once))
 
 
 class _Ended:

@@ -316,10 +316,10 @@ class Node:
 
     def _webhooks(
         self, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink
-    ) -> WebhooksService[Lease]:
+    ) -> WebhooksService:
         sizes = self.harness.sizes
         leases = LinkedLeases(store, "webhooks", self.name)
-        service: WebhooksService[Lease] = WebhooksService(
+        service = WebhooksService(
             event_log=log,
             positions=leases,
             tables=Remote(store),  # type: ignore[arg-type]

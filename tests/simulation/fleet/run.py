@@ -57,10 +57,10 @@ LIMITS: Final[tuple[tuple[tuple[str, str, tuple[int, ...]], ...], ...]] = (
     ((_DECIDER, "QUEUES_MAX", (1, 4)), (_DECIDER, "QUEUE_LEAST", (2, 4))),
     ((_OWNER, "READ_MAX", (1, 2, 7)),),
     ((_OWNER, "UNSAVED_MAX", (1, 3)),),
-    (("services.dispatcher.reader", "READ_MAX", (1, 3)),),
+    (("libs.following.partition_reader", "READ_MAX", (1, 3)),),
     (("services.dispatcher.loader", "BATCH_MAX", (1, 2)),),
-    (("services.webhooks.reader", "READ_MAX", (1, 3)),),
-    (("services.webhooks.reader", "PENDING_MAX", (1, 2)),),
+    (("services.dispatcher.reader", "READ_MAX", (1, 3)),),
+    (("services.webhooks.service", "PENDING_MAX", (1, 2)),),
     (("libs.log.fact_appender", "GROUP_MAX", (1, 2)),),
 )
 # Looks that come several times a second would be half of what a run costs.

@@ -52,7 +52,7 @@ class Harness:
         self.limits = limits
         self.service = self.new_service()
 
-    def new_service(self) -> WebhooksService[Lease]:
+    def new_service(self) -> WebhooksService:
         return WebhooksService(
             event_log=self.log,
             positions=self.positions,

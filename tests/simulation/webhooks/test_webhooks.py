@@ -131,7 +131,7 @@ async def test_tables_made_again_from_an_old_log_tell_no_end_twice(monkeypatch: 
     """With no position saved all of the log is followed again; what was told is known however far behind its outcome lies."""
     monkeypatch.setattr("services.webhooks.look_ahead.STRETCH", 20)
     monkeypatch.setattr("services.webhooks.look_ahead.READ_MAX", 3)
-    monkeypatch.setattr("services.webhooks.reader.READ_MAX", 5)
+    monkeypatch.setattr("libs.following.partition_reader.READ_MAX", 5)
     async with harness() as here:
         await here.begin()
         for _ in range(30):

@@ -1,0 +1,210 @@
+"""
+Following service: serves the partitions whose leases it holds, and acts on what their log says.
+
+    keeper --lease--> reader --events--> what the service does with them --outcomes--> log
+
+    gained   a reader begins for the partition
+    lost     the reader ends; what has not started is dropped; what has started ends, and its outcome is appended
+    handing  if a lease is to go to another process, the partition is read no more, and the lease goes when nothing of the
+             partition is under way any more
+    leaving  if the next record needs a newer build, the lease is given up in the same way, and not taken again for 30 s
+    stopping all partitions are handed over, each as soon as nothing of it is under way, within the time allowed
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+import structlog
+
+from libs.following.capacity import Capacity
+from libs.following.left_partitions import LEAVE_S, LeftPartitions
+from libs.following.partition_reader import PartitionReader, ReaderContext
+from libs.following.partition_trouble import TroubleKind
+from libs.following.ports import Keeper, LeaseHolder, PoisonMeter
+from libs.log.port import Log
+from libs.runtime.clock import Clock
+from libs.runtime.lifecycle import StartStop
+from libs.store.leases.lease_table import Lease
+
+LEAVE_CHECK_MS: Final = 500
+
+R = TypeVar("R", bound=PartitionReader)
+
+
+class FollowingService(StartStop, Generic[R]):
+    """The partitions of one service in one process. A subclass says how to read them and what to do with the events."""
+
+    def __init__(
+        self,
+        role: str,
+        *,
+        event_log: Log,
+        clock: Clock,
+        meter: PoisonMeter,
+        make_keeper: Callable[[LeaseHolder], Keeper],
+        drain_s: float,
+        gather_ms: int,
+    ) -> None:
+        """
+        Prepare to serve; nothing happens before `start`.
+
+        Args:
+            role: the service's name: that of its logger and its tasks.
+            make_keeper: makes the keeper of this service's leases, which calls its `on_gained`, `on_lost` and `may_release`.
+            drain_s: how long what is under way may take to end when the service stops.
+            gather_ms: the least time between two reads of a partition: what arrives meanwhile is read together.
+        """
+        super().__init__()
+        self.keeper = make_keeper(self)
+        self._role = role
+        self._clock = clock
+        self._drain_s = drain_s
+        self._is_taking = False
+        self._readers: dict[int, tuple[R, asyncio.Task[None]]] = {}
+        self._capacity = Capacity(self.has_room)
+        self._reader_context = ReaderContext(role, event_log, clock, meter, self._capacity, gather_ms)
+        self._left = LeftPartitions(clock)
+        self._logger = structlog.get_logger(role)
+
+    @property
+    @abstractmethod
+    def held_count(self) -> int:
+        """How much is held whose outcome is not in the log."""
+
+    @property
+    @abstractmethod
+    def failing_partitions(self) -> Sequence[int]:
+        """The partitions whose outcomes cannot be appended at the moment."""
+
+    @abstractmethod
+    def has_room(self) -> bool:
+        """Whether more may be held. The subclass calls `_capacity.freed` when less is held than before."""
+
+    @abstractmethod
+    def make_reader(self, lease: Lease) -> R:
+        """Return the reader for the partition of *lease*."""
+
+    @abstractmethod
+    def drop_unstarted(self, partition: int) -> int:
+        """Drop what has not started of *partition*, and return how much that was; the next holder of its lease finds it again."""
+
+    @abstractmethod
+    def open_count_of(self, partition: int) -> int:
+        """Return how much of *partition* is held whose outcome is not in the log."""
+
+    @abstractmethod
+    async def on_ended(self, reader: R, dropped: int) -> None:
+        """The partition of *reader* is read no more, and *dropped* pieces of work were dropped."""
+
+    @abstractmethod
+    async def wait_idle(self) -> None:
+        """Return once nothing is under way and every outcome is in the log; the caller bounds the wait."""
+
+    @abstractmethod
+    async def break_off(self) -> None:
+        """End what is under way, at once."""
+
+    async def on_start(self) -> None:
+        """Take leases and begin."""
+        self._is_taking = True
+        self.spawn(self._leave_forever(), name=f"{self._role} halts")
+        await self.keeper.start()
+
+    async def on_stop(self) -> None:
+        """
+        Give each lease back as soon as nothing of its partition is under way: a slow call holds up its own partition only.
+
+        If cancelled meanwhile, break off what is under way.
+        """
+        self._is_taking = False
+        try:
+            for partition in self._readers:
+                self.may_release(partition)
+            await asyncio.gather(self.keeper.end(self._drain_s), self._drain())
+        finally:
+            await self.break_off()
+            await asyncio.gather(*[self.on_lost(partition) for partition in self._readers])
+            await self.keeper.stop()
+            self._logger.debug("drained", in_flight=self.held_count)
+
+    def ready(self) -> str | None:
+        """Return None if all is well, else what is not."""
+        if not self._is_taking:
+            return f"{self._role} is not running"
+        for partition, (reader, _) in sorted(self._readers.items()):
+            if reader.trouble is not None:
+                return f"partition {partition}: {reader.trouble.text}"
+        if failing := self.failing_partitions:
+            return f"partition {failing[0]}: outcomes cannot be appended"
+        return self._left.reason(self._readers)
+
+    def positions(self) -> dict[int, int]:
+        """Return the last position read, by partition; nothing while the service holds so much that its readers wait."""
+        if not self.has_room():
+            return {}
+        return {partition: reader.position for partition, (reader, _) in self._readers.items()}
+
+    def halted_count(self) -> int:
+        """Return how many partitions cannot be read on."""
+        halted = sum(reader.trouble is not None and reader.trouble.is_halt for reader, _ in self._readers.values())
+        return halted + self._left.count(self._readers)
+
+    async def on_gained(self, lease: Lease) -> None:
+        """Serve a partition from here on (called by the keeper)."""
+        partition = lease.partition
+        if not self._is_taking:
+            return
+        await self.on_lost(partition)
+        reader = self.make_reader(lease)
+        self._readers[partition] = (
+            reader,
+            asyncio.create_task(reader.run(), name=f"{self._role} partition {partition}"),
+        )
+        self._logger.debug("partition_gained", partition=partition)
+
+    async def on_lost(self, partition: int) -> None:
+        """Stop serving a partition, and drop what has not started (called by the keeper)."""
+        found = self._readers.pop(partition, None)
+        if found is None:
+            return
+        reader, reading = found
+        reading.cancel()
+        dropped = self.drop_unstarted(partition)
+        await asyncio.wait([reading])
+        dropped += self.drop_unstarted(partition)
+        self._capacity.freed()
+        await self.on_ended(reader, dropped)
+
+    def may_release(self, partition: int) -> bool:
+        """
+        Stop reading a partition that is to go to another process, and say whether nothing of it is under way any more.
+
+        The keeper asks again until it is true, so that no call is made twice. Once asked, the service reads the partition no more
+        until it gains the lease anew.
+        """
+        found = self._readers.get(partition)
+        if found is not None:
+            found[1].cancel()
+        self.drop_unstarted(partition)
+        return self.open_count_of(partition) == 0
+
+    async def _leave_forever(self) -> None:
+        """Leave each partition that only a newer build can read on, once nothing of it is under way."""
+        while True:
+            await self._clock.pause(LEAVE_CHECK_MS)
+            for partition, (reader, _) in list(self._readers.items()):
+                trouble = reader.trouble
+                if trouble is None or trouble.kind is not TroubleKind.NEEDS_NEWER or not self.may_release(partition):
+                    continue
+                self._left.note(partition, trouble.text)
+                await self.on_lost(partition)
+                await self.keeper.give_up(partition, pause_s=LEAVE_S)
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(self._drain_s):
+                await self.wait_idle()
+        except TimeoutError:
+            self._logger.warning("drain_timed_out", in_flight=self.held_count)
