@@ -1,8 +1,8 @@
 """
-Greeting: what a person reads once Fliq is up. Pure.
+Greeting: the lines that Fliq prints for a person once it is up. Pure.
 
-At the first start, when a token was made, it is a whole example that can be pasted into a shell: the job calls Fliq's
-own health check, so that nothing else has to run, unless the operator's rules keep calls off this machine.
+If this start made a token, the lines hold an example that can be pasted into a shell. Its job calls Fliq's own health check, so
+that nothing else has to run; if the operator's rules forbid that address, it calls a public one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def greeting(
     Args:
         address, admin_address: URLs of the API and of the admin port.
         token: the token that this start made, None when none was.
-        check_url: the egress policy's judge; it decides what the example may call.
+        check_url: `EgressPolicy.check_url`; it decides what the example may call.
         platform: `sys.platform`; the example's `date` differs on macOS.
     """
     lines = [

@@ -8,13 +8,13 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class ApiMetrics:
-    """Told of every answer; keeps the label children that the hot path needs."""
+    """Called with every answer; keeps the labelled metrics, so that no request looks them up by their labels."""
 
     def __init__(self, metrics: Metrics) -> None:
         """Measure on *metrics*."""
         self._requests = metrics.http_requests
         self._seconds = metrics.http_request_seconds
-        # Shown from the start: what appears with its first request has no increase to be seen by.
+        # Show these from the start: a series that appears with its first request shows no increase.
         self._requests.labels("/v1/jobs", "POST", "201")
         self._requests.labels("/v1/jobs", "POST", "503")
         self._seconds.labels("/v1/jobs")

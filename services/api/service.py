@@ -1,4 +1,4 @@
-"""The API's life: it opens its socket, serves, and drains."""
+"""The API service: opens its socket, serves requests, and drains at stop."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class BindFailed(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """
-    What the API stands on.
+    What the API needs from outside.
 
     Args:
         check_url: `EgressPolicy.check_url`.
-        pepper: keys the hashes of tokens; the same in every process and for ever.
+        pepper: keys the hashes of tokens; the same in every process, and never changed.
         cursor_key: keys the cursors; the same in every process.
     """
 
@@ -91,11 +91,11 @@ class ApiService:
         Args:
             host, port: where to listen; port 0 takes any, see `port` after `start`.
             daily_limit: executions per account and UTC day, 0 for no limit.
-            observe: told of every answer (metrics).
+            observe: called with every answer, for the metrics.
             version: shown in the OpenAPI document.
-            lag_max: records between log and tables beyond which new jobs are put off.
-            connections_max: connections at a time.
-            tracing: where the spans of requests go.
+            lag_max: if more records than these are in the log and not yet in the tables, new jobs are refused for the moment.
+            connections_max: how many connections may be open at once.
+            tracing: takes the spans of requests.
         """
         self._ports = ports
         self._host = host
@@ -121,7 +121,7 @@ class ApiService:
             return "not listening"
         if self._looking is not None and self._looking.done():
             return "the watch over the tables' lag has ended"
-        # Being overloaded is no reason: every replica would be, and reads and cancellations must go on.
+        # Being overloaded is no reason: all replicas are overloaded together, and reads and cancellations must go on.
         return None
 
     async def start(self) -> None:
@@ -146,7 +146,7 @@ class ApiService:
         _log.debug("api_listening", host=self._host, port=self._port)
 
     async def stop(self) -> None:
-        """Close the socket, let requests under way end, then let go; fine before `start` and twice."""
+        """Close the socket and let requests under way end; may be called before `start`, and twice."""
         server, self._server = self._server, None
         if server is not None:
             await server.close(DRAIN_S)

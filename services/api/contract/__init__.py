@@ -1,1 +1,1 @@
-"""Contract: what callers may send and what they are shown. Pure."""
+"""Contract: what callers may send and what they get back: fields, routes, error codes, JSON. Pure."""

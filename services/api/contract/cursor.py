@@ -1,9 +1,8 @@
 """
-Cursor: where a list goes on, as text that only Fliq can make. Pure.
+Cursor: where the next page of a list begins, as text that only Fliq can make. Pure.
 
 The text is base64url of the last shown id's 16 bytes and a 16-byte keyed hash over it, the account and the list with
-its filter. So a cursor is worth nothing in another account, in another list or under another filter, and no row is
-looked at before it is checked.
+its filter. So a cursor of another account, another list or another filter is refused, and no row is read before that.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -27,13 +26,13 @@ class Cursors:
         self._key = blake2b(key, person=b"fliq cursor", digest_size=32).digest()
 
     def write(self, last_id: str, *, account: str, listing: str) -> str:
-        """Return the cursor behind *last_id*; *listing* names the list and its filter."""
+        """Return the cursor of the page that follows *last_id*; *listing* names the list and its filter."""
         place = to_int(last_id).to_bytes(16, "big")
         return urlsafe_b64encode(place + self._mac(place, account, listing)).rstrip(b"=").decode()
 
     def read(self, text: str, *, kind: Literal["job", "sched"], account: str, listing: str) -> str:
         """
-        Return the id that *text* stands behind.
+        Return the id that the page of *text* follows.
 
         Raises:
             ApiError: 400 `invalid_cursor`.

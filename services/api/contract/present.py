@@ -35,12 +35,12 @@ _FINISHED_STATUS: Final = {
     "completed": PUBLIC_STATUS[JobStatus.COMPLETED],
     "failed": PUBLIC_STATUS[JobStatus.FAILED],
 }
-# What a timeline leaves out: what every entry would repeat, and what may hold secrets (GET on the job shows it).
+# A timeline leaves out fields that every entry would repeat, and fields that may hold secrets (GET on the job shows them).
 _NOT_IN_TIMELINE: Final = frozenset({"job_id", "account", "at", "spec", "spec_id", "idempotency_key"})
 
 
 def created_job(job_id: str, spec: Spec, *, fire_at: int, max_retries: int, created_at: int) -> dict[str, Any]:
-    """Return the 201's seven fields, made from the request: the job is as it was then, whatever became of it since."""
+    """Return the 201's seven fields, made from the request: the job as it was created, whatever became of it since."""
     return {
         "id": job_id,
         "url": spec.url,
@@ -116,7 +116,7 @@ def schedule_item(state: ScheduleState, spec: Spec) -> dict[str, Any]:
 
 
 def executions(job_id: str, rows: Iterable[ExecutionRow]) -> list[dict[str, Any]]:
-    """Return the execution objects of a job's attempts; all is null where an outcome is not known yet."""
+    """Return the execution objects of a job's attempts; the fields of an outcome that is not known yet are null."""
     return [
         {
             "id": execution_id(job_id, row.attempt),

@@ -1,4 +1,4 @@
-"""Context: what the handlers share, and appending on behalf of a request."""
+"""Context: the objects that all handlers share, and appends on behalf of a request."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from services.api.state.minting import Mint
 from services.api.state.ports import Keys, Progress, Queries
 
 APPEND_S: Final = 4.0  # bound on one durable write, so that a caller hears of a failure within 5 s
-CHANGE_S: Final = 4.6  # bound on an append and what is waited for behind it, for the same reason
+CHANGE_S: Final = 4.6  # bound on an append and the wait that follows it, for the same reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The handlers' surroundings."""
+    """What the handlers share."""
 
     log: Log
     queries: Queries
@@ -39,10 +39,10 @@ class Context:
 
     async def append(self, partition: int, envelopes: list[Envelope], *, ends_at: float | None = None) -> int:
         """
-        Append the facts of a request and return the first one's position, once they are durable; by *ends_at* of the loop's clock.
+        Append the facts of a request; return the first one's position once all are durable, by *ends_at* of the loop's clock.
 
         Raises:
-            ApiError: 413 for a record that is too large, 503 for a log that does not take it.
+            ApiError: 413 if a record is too large, 503 if the log does not take it.
         """
         crash_at("api.before_append")
         for envelope in envelopes:
@@ -63,10 +63,10 @@ class Context:
 
     async def append_change(self, partition: int, envelope: Envelope, *, what: str) -> int:
         """
-        Append one fact about something that exists; repeating it is harmless, so an unknown outcome is said to be one.
+        Append one fact about something that exists. If its outcome is unknown, the caller is told so: repeating it is harmless.
 
         Raises:
-            ApiError: 503, `outcome_unknown` where the fact may stand in the log.
+            ApiError: 503; `outcome_unknown` if the fact may be in the log.
         """
         self._check_served(partition)
         try:

@@ -1,13 +1,13 @@
 """
 Job creation: one job, a batch, a replay.
 
-The way of a new job: validate -> (reserve its idempotency key) -> append `job.scheduled` -> 201 as soon as that is
-durable. The tables are not waited for; reads do that.
+The steps of a new job: validate -> (reserve its idempotency key) -> append `job.scheduled` -> 201 as soon as that is durable.
+The answer does not wait for the tables; reads do.
 
-Idempotency. The reservation row says which job a key stands for: id, instant of creation, hash of the request. It is
-written before the append, so a crash in between leaves a reservation without a job; a repeat of the request finds that
-out (a read-index wait, then no row) and appends the same fact again. Should both copies land, the first one counts and
-they are equal: repeats cannot make two jobs.
+Idempotency. The reservation row says which job a key stands for: id, instant of creation, hash of the request. It is written
+before the append, so a crash in between leaves a reservation without a job. A repeat of the request finds that out (it waits
+for the tables and finds no row) and appends the same fact again. If both copies land, the first one counts, and they are
+equal: a repeat cannot make a second job.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from services.api.http.reply import Reply, error_body
 from services.api.http.request_body import read_json_body
 from services.api.http.trace import traceparent_of
 
-JUDGED_AT_ONCE: Final = 50  # jobs of a batch between two breaths of the loop: about 1.5 ms
-RESERVE_AT_ONCE: Final = 16  # reservations of one batch under way together
+JUDGED_AT_ONCE: Final = 50  # jobs of a batch before other tasks may run: about 1.5 ms
+RESERVE_AT_ONCE: Final = 16  # reservations of one batch under way at once
 _REPLAYED: Final = {"Idempotent-Replayed": "true"}
 
 
@@ -60,7 +60,8 @@ class JobCreation:
         self._c.gate.check_load()
         now = self._c.clock.now()
         if job.idempotency_key is None:
-            await self._check_new(job, now, identity.account)
+            validation.check_schedulable(job.fire_at, now)
+            await self._c.gate.check_daily(identity.account)
             partition = self._c.mint.partition(now)
             job_id = self._c.mint.job_id(now, partition)
             await self._c.append(partition, [_scheduled(job, job_id, identity.account, now)])
@@ -80,10 +81,8 @@ class JobCreation:
         items = validation.batch_items(parse(await read_json_body(request)))
         if key_header(request) is not None:
             refuse("invalid_idempotency_key", "a batch has no Idempotency-Key header: give each job its own key")
-        gate = self._c.gate
-        gate.check_load()
-        if gate.daily_limit:
-            await gate.check_daily(identity.account)
+        self._c.gate.check_load()
+        await self._c.gate.check_daily(identity.account)
         now = self._c.clock.now()
         partition = self._c.mint.partition(now)
         rules, traceparent = Rules(self._c.check_url), traceparent_of(request)
@@ -130,7 +129,7 @@ class JobCreation:
         now = self._c.clock.now()
         clone = JobRequest(spec, now, state.max_retries, key)
         if key is None:
-            await self._check_daily(account)
+            await self._c.gate.check_daily(account)
             partition = self._c.mint.partition(now)
             new_id = self._c.mint.job_id(now, partition)
             await self._c.append(partition, [_scheduled(clone, new_id, account, now, replay_of=job_id)])
@@ -145,30 +144,20 @@ class JobCreation:
         body = orjson.dumps(_body(clone, held.job_id, held.created_at) | {"replay_of": job_id})
         return Reply(201, body) if held.is_new else Reply(201, body, _REPLAYED)
 
-    async def _check_new(self, job: JobRequest, now: int, account: str) -> None:
-        validation.check_schedulable(job.fire_at, now)
-        if self._c.gate.daily_limit:
-            await self._c.gate.check_daily(account)
-
-    async def _check_daily(self, account: str) -> None:
-        if self._c.gate.daily_limit:
-            await self._c.gate.check_daily(account)
-
     async def _reserve(self, job: JobRequest, now: int, account: str, digest: bytes | None = None) -> Reservation:
         """
-        Return the reservation of the job's key; raises 409 when it stands for another request.
+        Return the reservation of the job's key; raises 409 if it stands for another request.
 
-        What would refuse a new job (its instant has passed, the day is used up) does not refuse the repeat of an accepted one, so
-        in those cases the key is looked up before it is taken.
+        A new job is refused if its instant has passed or the day is used up; the repeat of an accepted job is not. So in these
+        cases the key is looked up before it is taken.
         """
-        key = job.idempotency_key or ""  # callers come here with a key only
+        key = job.idempotency_key or ""  # only jobs with a key come here
         hashed = validation.request_hash(job) if digest is None else digest
         held = None
         try:
             if digest is None:
-                await self._check_new(job, now, account)
-            else:
-                await self._check_daily(account)
+                validation.check_schedulable(job.fire_at, now)
+            await self._c.gate.check_daily(account)
         except ApiError:
             held = await self._c.keys.reservation(account, key)
             if held is None:
@@ -189,7 +178,7 @@ class JobCreation:
     async def _append_again(
         self, job: JobRequest, held: Reservation, account: str, *, replay_of: str | None = None
     ) -> None:
-        """Append the reservation's job unless it is there: whoever reserved it may have died before appending."""
+        """Append the reservation's job unless it is there: the process that reserved it may have died before it appended."""
         ends_at = asyncio.get_running_loop().time() + CHANGE_S
         if not await self._is_known(held.job_id):
             envelope = _scheduled(job, held.job_id, account, held.created_at, replay_of=replay_of)
@@ -198,7 +187,7 @@ class JobCreation:
     async def _reserve_batch(
         self, keyed: dict[int, JobRequest], results: list[dict[str, Any]], now: int, account: str
     ) -> list[Envelope]:
-        """Fill in the results of the jobs with keys; return the envelopes that are still to be appended."""
+        """Fill in the results of the jobs with keys; return the envelopes that must still be appended."""
         by_key: dict[str, list[int]] = {}
         for index, job in keyed.items():
             by_key.setdefault(job.idempotency_key or "", []).append(index)
@@ -242,7 +231,7 @@ async def _all(calls: Sequence[Awaitable[object]]) -> None:
 
 
 def key_header(request: BaseRequest) -> str | None:
-    """Return the Idempotency-Key header; raises 400 when it stands there twice."""
+    """Return the Idempotency-Key header; raises 400 if it is sent twice."""
     headers = request.headers
     if "Idempotency-Key" not in headers:
         return None

@@ -1,4 +1,4 @@
-"""Jobs: reading, listing and cancelling them, and what they have been through."""
+"""Jobs: reading, listing and cancelling them, their executions and their timeline."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from services.api.http.reply import Reply, json_reply, no_content
 from services.api.state.consistency import FRESH, STALE
 
 CANCEL_S: Final = 3.0  # bound on the owner's decision; it usually takes some 10 ms
-_STEP_S: Final = 0.1  # the row is looked at this often even when no progress is seen
+_STEP_S: Final = 0.1  # the row is read this often even if no progress is seen
 
 _log = structlog.get_logger("api")
 
 
 async def find_current(context: Context, account: str, job_id: str) -> tuple[JobState, Spec, bool]:
     """
-    Return the account's job as the log has it by now, and whether that is so: False where the log could not be asked.
+    Return the account's job, and whether it is as new as the log; False if the log could not be asked.
 
-    Raises 404, and 503 when the tables are too far behind.
+    Raises 404, and 503 if the tables are too far behind.
     """
     if not is_id(job_id, "job"):
         raise not_found("job")
@@ -53,13 +53,14 @@ class Jobs:
         self._cancel_s = cancel_s
 
     async def get(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
-        """GET /v1/jobs/{job_id}; when the tables cannot be made current, as they have it."""
+        """GET /v1/jobs/{job_id}; if the tables cannot be made current, the job as they have it."""
         account = identity.account
         is_fresh = False
         try:
             state, spec, is_fresh = await find_current(self._c, account, job_id)
         except (ApiError, LogError, TimeoutError) as error:
-            # Reads go on while the fold is behind or the log away; whoever finds nothing is told why that says nothing.
+            # Reads go on while the fold is behind or the log is away. If no row is found, raise the original error, not 404:
+            # the job may exist in the log.
             is_missing = isinstance(error, ApiError) and error.status == 404
             row = None if is_missing else await self._c.queries.get_job(account, job_id)
             if row is None:
@@ -117,7 +118,7 @@ class Jobs:
             raise LogUnavailable("the log does not say where it ends")
         partition = partition_of(job_id)
         begin = await self._c.log.begin(partition)
-        # What was trimmed is gone from the timeline; the job object keeps what counts.
+        # Trimmed records are gone from the timeline; the job object keeps the result.
         positions = [position for position in state.offsets if position >= begin]
         events = [
             present.timeline_entry(
@@ -131,7 +132,7 @@ class Jobs:
         """
         Return the account's job, and whether the tables are as new as the log. Raises 404.
 
-        *fresh* waits for the tables even when the row is there.
+        *fresh* waits for the tables even if the row is there.
         """
         if not is_id(job_id, "job"):
             raise not_found("job")
@@ -176,9 +177,9 @@ class Jobs:
 
     async def _decided(self, job_id: str, partition: int, position: int, ends_at: float) -> JobStatus:
         """
-        Return the job's status once the owner decided about the cancellation at *position*, by *ends_at* of the loop's clock.
+        Return the job's status once the owner has decided about the cancellation at *position*, by *ends_at* of the loop's clock.
 
-        The decision stands behind the request in the log, so the row is looked at whenever the tables have moved on.
+        The decision follows the request in the log, so the row is read again whenever the tables have advanced.
         """
         progress = self._c.progress
         try:
@@ -187,7 +188,7 @@ class Jobs:
                 while True:
                     seen = progress.known(partition)
                     status = await self._c.queries.job_status(job_id)
-                    # A row that is away for a moment (the server crashed, the owner folds again) has decided nothing.
+                    # If the row is missing for a moment (the database crashed, the owner folds again), nothing is decided yet.
                     if status is not None and status != JobStatus.SCHEDULED:
                         return status
                     await progress.wait(partition, max(seen, position) + 1, _STEP_S)

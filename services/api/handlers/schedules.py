@@ -1,8 +1,8 @@
 """
 Schedules: cron rules that spawn jobs.
 
-A change (pause, resume, delete) is a fact in the log; the answer comes once the tables hold it, so that the next read
-of anybody sees it.
+A change (pause, resume, delete) is a fact in the log. The answer comes once the tables hold it, so that every later read sees
+the change.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ class Schedules:
         now = self._c.clock.now()
         wanted = validation.schedule_request(data, self._c.check_url, now, traceparent=traceparent_of(request))
         self._c.gate.check_load()
-        if self._c.gate.daily_limit:
-            await self._c.gate.check_daily(identity.account)
+        await self._c.gate.check_daily(identity.account)
         partition = self._c.mint.partition(now)
         event = ScheduleCreated(
             schedule_id=self._c.mint.schedule_id(now, partition),
@@ -80,7 +79,7 @@ class Schedules:
         """GET /v1/schedules/{schedule_id}."""
         if not is_id(schedule_id, "sched"):
             raise not_found("schedule")
-        # Not just what is there: tables that a crash set back a little may show what was before an acknowledged change.
+        # Do not show the row at once: after a crash the tables may be a little older than an acknowledged change.
         found = await self._c.read_index.current(
             partition_of(schedule_id),
             lambda: self._c.queries.get_schedule(identity.account, schedule_id),
@@ -116,7 +115,7 @@ class Schedules:
         return no_content()
 
     async def pause(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
-        """POST /v1/schedules/{schedule_id}/pause; pausing what is paused changes nothing."""
+        """POST /v1/schedules/{schedule_id}/pause; pausing a paused schedule changes nothing."""
         await _no_body(request)
         state, spec = await self._find(identity.account, schedule_id, fresh=True)
         if state.status == ScheduleStatus.ACTIVE:
@@ -125,7 +124,7 @@ class Schedules:
         return json_reply(200, present.schedule(state, spec))
 
     async def resume(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
-        """POST /v1/schedules/{schedule_id}/resume; it goes on from now, what was missed meanwhile is not made up for."""
+        """POST /v1/schedules/{schedule_id}/resume; it goes on from now, and ticks missed meanwhile are not made up for."""
         await _no_body(request)
         state, spec = await self._find(identity.account, schedule_id, fresh=True)
         if state.status == ScheduleStatus.PAUSED:
@@ -141,8 +140,7 @@ class Schedules:
         """
         Return the account's schedule; raises 404.
 
-        *fresh* waits for the tables, for who does nothing when the schedule is as asked for already: a change that is in the
-        log and not in the tables would undo that.
+        Set *fresh* before skipping a change as a no-op: a newer event may not be in the tables yet.
         """
         if not is_id(schedule_id, "sched"):
             raise not_found("schedule")

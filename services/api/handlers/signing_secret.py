@@ -1,4 +1,4 @@
-"""Signing secret: what the account's receivers check signatures with, and its rotation."""
+"""Signing secret: the key with which receivers check the account's signatures, and its rotation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SigningSecret:
         return _reply(secrets)
 
     async def rotate(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
-        """POST /v1/signing-secret/rotate: the old one signs beside the new one for 24 h."""
+        """POST /v1/signing-secret/rotate: for 24 h the old one signs as well."""
         raw = await read_json_body(request)
         if raw:
             validation.empty_request(parse(raw))

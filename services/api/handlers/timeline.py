@@ -1,8 +1,8 @@
 """
 Timeline: the records of one job, read back from the log by their positions.
 
-The events of an attempt stand close together, so neighbours come with one read. One read at a time: a log lets one reader after the
-other at what is no longer at hand, and whoever follows the log must not wait behind all the records of somebody's timeline.
+The events of an attempt stand close together, so one read brings neighbours. The reads follow one another: a log serves one
+reader after the other with records that are not in memory, and the services that follow the log must not wait for a whole timeline.
 """
 
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ from typing import Final
 
 from libs.log.port import Log, Record
 
-SPAN: Final = 32  # records that one read brings at most; what stands between two events of a job is read and dropped
+SPAN: Final = 32  # most records of one read; records between two events of the job are read and dropped
 
 
 async def records_at(log: Log, partition: int, positions: Iterable[int]) -> list[Record]:
     """
-    Return the records of *partition* at *positions*, oldest first; those that are not there are left out.
+    Return the records of *partition* at *positions*, oldest first; missing ones are left out.
 
     Raises:
         LogError: as `Log.read`.

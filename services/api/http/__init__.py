@@ -1,1 +1,1 @@
-"""HTTP: the server, requests and answers, tokens, and the table of routes."""
+"""HTTP: the server, reading requests, writing answers, tokens, and finding the handler of a route."""

@@ -37,7 +37,7 @@ NOBODY: Final = Identity("", "", frozenset(), None)
 
 
 class Observe(Protocol):
-    """Told of every answer: the route's path template, the method, the status and the seconds it took."""
+    """Called with every answer: the route's path template, the method, the status and the seconds it took."""
 
     def __call__(self, route: str, method: str, status: int, seconds: float, /) -> None: ...
 
@@ -79,7 +79,7 @@ class App:
                 methods["HEAD"] = bound
 
     async def handle(self, request: BaseRequest) -> Reply:
-        """Answer *request*; never raises but for cancellation."""
+        """Answer *request*; raises nothing but CancelledError."""
         tracing = self._tracing
         if not tracing.is_on:
             return (await self._answer(request))[0]
@@ -120,7 +120,7 @@ class App:
             reply = error_reply(unavailable())
         except Exception as error:  # noqa: BLE001 - the caller gets an answer, and the log the defect
             if request.transport is None and isinstance(error, ConnectionError):
-                # The peer hung up while its body was being read: there is nobody to answer, and nothing is wrong here.
+                # The peer closed the connection while its body was being read: nobody is left to answer, and nothing is wrong here.
                 reply = error_reply(ApiError(400, "invalid_request", "the body did not arrive"), is_last=True)
             else:
                 _log.error("request_crashed", route=route, trace_id=trace_of(request), exc_info=error)

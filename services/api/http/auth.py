@@ -25,7 +25,7 @@ STRANGERS_WAITING: Final = 200
 
 
 class Identity(NamedTuple):
-    """Who asks: *token_id* of *account*, with *scopes*; *expires_at* in ms since 1970, None for never."""
+    """The caller: *token_id* of *account*, with *scopes*; *expires_at* in ms since 1970, None for never."""
 
     token_id: str
     account: str
@@ -34,7 +34,7 @@ class Identity(NamedTuple):
 
 
 class Authenticator:
-    """Looks tokens up, and remembers them for a moment."""
+    """Looks tokens up and remembers them for `CACHE_TTL_S`."""
 
     def __init__(
         self, find: Callable[[bytes], Awaitable[Token | None]], *, pepper: bytes, now: Callable[[], int]
@@ -56,7 +56,7 @@ class Authenticator:
         self._cache: dict[str, tuple[float, Identity]] = {}  # header -> (until, by the loop's clock; who)
 
     def remembered(self, header: str) -> Identity | None:
-        """Return who *header* was for, if that was looked up a moment ago: the way of nearly every request."""
+        """Return the identity that *header* had a moment ago, if it was looked up then: nearly every request takes this way."""
         entry = self._cache.get(header)
         if entry is None or entry[0] <= self._loop.time():
             return None
@@ -67,7 +67,7 @@ class Authenticator:
 
     async def identify(self, header: str | None) -> Identity:
         """
-        Return whom the Authorization *header* speaks for.
+        Return the identity behind the Authorization *header*.
 
         Raises:
             ApiError: 401.
@@ -85,9 +85,9 @@ class Authenticator:
             raise unauthorized("the API token is unknown, expired or revoked")
         identity = Identity(found.token_id, found.account, found.scopes, found.expires_at)
         if len(self._cache) >= CACHE_MAX:
-            # All of it is at most four seconds old: starting anew costs one look-up per live token.
+            # Every entry is at most four seconds old: to start anew costs one look-up for each token in use.
             self._cache.clear()
-        # Counted from before the look-up: a revocation just behind it must not gain its duration.
+        # Count from before the look-up: it must not delay a revocation that comes right after it.
         self._cache[header] = (asked_at + CACHE_TTL_S, identity)
         return identity
 
@@ -102,7 +102,7 @@ class Authenticator:
             self._strangers_waiting -= 1
 
     def forget(self, token_id: str) -> None:
-        """Drop what is remembered of a token that was revoked here."""
+        """Forget a token that was revoked here."""
         for header in [h for h, (_, identity) in self._cache.items() if identity.token_id == token_id]:
             del self._cache[header]
 

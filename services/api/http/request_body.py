@@ -1,8 +1,8 @@
 """
 Request body: reading it with a bound on size and time.
 
-A small body arrives with its header and is there when the handler starts: no wait, no timer. Everything else is read
-piece by piece against both bounds. Compressed bodies are refused, so what is counted is what is parsed.
+A small body arrives with its header and is there when the handler starts: no wait, no timer. Every other body is read piece by
+piece against both bounds. Compressed bodies are refused, so the bytes that are counted are the bytes that are parsed.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from services.api.contract.errors import ApiError, bad
 BODY_MAX: Final = 1_048_576  # bytes
 BODY_READ_S: Final = 15.0
 
-# The form type is what curl's `-d` announces by itself: such a body is read as JSON too, and refused if it is none.
+# curl's `-d` announces the form type by itself: such a body is read as JSON too, and refused if it is not JSON.
 _CONTENT_TYPES: Final = frozenset(
     {
         "application/json",
@@ -28,7 +28,7 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class BodyRefused(ApiError):
-    """A body that was not read to its end: the connection cannot go on behind it."""
+    """A body that was not read to its end: the connection is closed behind the answer."""
 
 
 async def read_json_body(request: BaseRequest, *, timeout_s: float = BODY_READ_S) -> bytes:

@@ -1,1 +1,1 @@
-"""State: what the API knows and asks besides the request: tables, ends of the log, whether new work is taken."""
+"""State: what a handler needs besides the request: tables as new as the log, new ids, and whether new work is taken."""

@@ -1,8 +1,8 @@
 """
 Bootstrap: the accounts and tokens that exist after a start.
 
-Those that the operator names (`FLIQ_BOOTSTRAP_TOKENS`) are kept, valid, as named. When none is named and there is no
-token at all, one is made for the account `default` and shown once, on standard output: it stands nowhere else.
+Tokens that the operator names (`FLIQ_BOOTSTRAP_TOKENS`) are made and kept valid. If none is named and there is no token at all,
+one is made for the account `default` and shown once, on standard output: it is written nowhere else.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ async def bootstrap(
     clock: Clock,
     out: TextIO | None = None,
 ) -> str | None:
-    """Make what must exist; returns the token that was made and shown, if one was."""
+    """Make the accounts and tokens; return the token that was made and shown, if one was."""
     if named is not None:
         for account, token in named:
             await accounts.ensure_account(account, new_secret(entropy.entropy(32)))
-            # The id follows from the token, so that every process that starts with it means the same row.
+            # The id follows from the token, so that every process that starts with it uses the same row.
             token_id = "tok_" + sha256(token.encode()).hexdigest()[:20]
             await accounts.ensure_token(_row(token_id, account, token, "bootstrap", clock), token_hash(pepper, token))
         return None
@@ -54,7 +54,7 @@ def show(text: str, out: TextIO | None = None) -> None:
         shown.write(text)
         shown.flush()
     except OSError:
-        pass  # nobody reads: that is no reason not to run
+        pass  # nobody reads the output: Fliq runs all the same
 
 
 def _row(token_id: str, account: str, token: str, name: str, clock: Clock) -> Token:

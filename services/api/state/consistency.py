@@ -1,11 +1,11 @@
 """
 Consistency: reads that see every write acknowledged before they began, on every replica.
 
-A read asks the log how far it reaches, waits until the tables are that far (a read index), and then reads. Nobody has
-to wait at write time, and nobody pays who finds at once what it looks for and what cannot change any more.
+A read asks the log where it ends, waits until the tables are that far (a read index), and then reads. Writes do not wait, and a
+read does not wait if the row it finds is already final.
 
-While the log cannot be asked, reads go on with what the tables have, and say so (`STALE`): nothing is promised of them then but
-that they are a state that was. A read that finds nothing in tables that may be behind is refused, never answered with 404.
+While the log cannot be asked, reads return what the tables have and say so (`STALE`): a state that once was, maybe not the
+newest. If such a read finds nothing, it is refused and never answered with 404.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ from services.api.state.ports import Progress
 
 WAIT_S: Final = 3.0  # bound on catching up; a healthy fold is some 10 ms behind
 END_S: Final = 1.0  # bound on asking the log where it ends; a healthy one answers within some ms
-AWAY_S: Final = 0.5  # after it did not answer, others are not kept waiting for so long
-STALE: Final[Mapping[str, str]] = {
-    "Fliq-Stale": "true"
-}  # header of an answer that may lack what was acknowledged before it
+AWAY_S: Final = 0.5  # a partition that did not answer is not asked again for so long
+STALE: Final[Mapping[str, str]] = {"Fliq-Stale": "true"}  # the answer may lack what was acknowledged before it
 FRESH: Final[Mapping[str, str]] = {}
 
 T = TypeVar("T")
@@ -49,19 +47,19 @@ class ReadIndex:
 
     async def partition(self, partition: int) -> bool:
         """
-        Wait until the tables hold all that *partition* held when this was called; False when the log cannot be asked.
+        Wait until the tables hold all that *partition* held when this was called; False if the log cannot be asked.
 
         Raises:
-            ApiError: 503 when that does not happen in time.
+            ApiError: 503 if that does not happen in time.
         """
         if not self.serves(partition):
-            # The log has grown since this process was started; or the id is made up, and nothing can ever have been accepted there.
-            # Whether anything is folded of it does not matter: a new partition gets jobs before it gets an owner.
+            # Either the log has grown since this process was started, or the id is made up and no job can exist there. It does
+            # not matter whether the tables hold anything of it: a new partition gets jobs before it gets an owner.
             return not await self._progress.has(partition)
         return await self._catch_up([partition])
 
     def serves(self, partition: int) -> bool:
-        """Whether this process knows *partition*; one that came later it can neither read nor write before it is started again."""
+        """Whether this process knows *partition*. If it came later, the process cannot read or write it before its next start."""
         return partition < self._partition_count
 
     async def everywhere(self) -> bool:
@@ -70,10 +68,10 @@ class ReadIndex:
 
     async def find(self, partition: int, query: Callable[[], Awaitable[T | None]]) -> T | None:
         """
-        Return what *query* finds; when that is nothing, wait for *partition* and ask again.
+        Return what *query* finds; if that is nothing, wait for *partition* and ask again.
 
         Raises:
-            ApiError: 503 when the tables cannot be made current in time.
+            ApiError: 503 if the tables cannot be made current in time.
             LogUnavailable: nothing was found, and the log cannot be asked whether that means anything.
         """
         found = await query()
@@ -87,10 +85,10 @@ class ReadIndex:
         self, partition: int, query: Callable[[], Awaitable[T | None]], is_final: Callable[[T], bool]
     ) -> Found[T]:
         """
-        Return what *query* finds once the tables hold all that *partition* held; at once when that can change no more.
+        Return what *query* finds once the tables hold all that *partition* held; at once if the row *is_final*.
 
-        Targets and receivers of webhooks are called from the log, which is ahead of the tables: whoever was told something
-        must not be shown what was before it.
+        Targets and receivers of webhooks are called from the log, which is ahead of the tables. If one of them then asks the
+        API, it must not see an older state.
 
         Raises:
             ApiError, LogUnavailable: as `find`.
@@ -105,7 +103,7 @@ class ReadIndex:
         return Found(found, is_fresh=False)
 
     async def applied(self, partition: int, position: int, *, wait_s: float | None = None) -> bool:
-        """Wait until the tables hold *position*; False when that does not happen in time."""
+        """Wait until the tables hold *position*; False if that does not happen in time."""
         return await self._progress.wait(partition, position, self._wait_s if wait_s is None else wait_s)
 
     async def _catch_up(self, partitions: Sequence[int]) -> bool:
@@ -114,7 +112,7 @@ class ReadIndex:
             return False
         ends, _ = await ends_of(self._log, partitions, END_S)
         if len(ends) < len(partitions):
-            # Of these alone: a partition that has lost its leader must not make the others' reads stale.
+            # Note these alone: a partition that has lost its leader must not make the reads of the others stale.
             self._away_until |= dict.fromkeys(set(partitions) - ends.keys(), loop.time() + AWAY_S)
             return False
         wanted = {p: end - 1 for p, end in ends.items() if end > 0}

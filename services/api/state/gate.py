@@ -1,11 +1,10 @@
 """
-Gate: when new work is not taken, although it is well-formed.
+Gate: when a well-formed request for new work is refused.
 
-Two reasons. The tables are far behind the log, in every partition: what is accepted now could not be listed, cancelled or fired
-in time, so callers are asked to come back (503). Or the account has used up its executions of the day (429); what was accepted
-before is not touched by that.
+There are two reasons. The tables are far behind the log in every partition: a new job could not be listed, cancelled or fired in
+time, so the answer is 503. Or the account has used up its executions of the day (429); jobs accepted before are not affected.
 
-While it is some partitions only (one is halted, has no owner, or no broker that leads it), new work goes to the others.
+If only some partitions are behind (one is halted, has no owner, or no broker leads it), new work goes to the others.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from services.api.state.ports import Progress, Queries
 
 LAG_MAX: Final = 200_000  # records in the log and not yet in the tables, over all partitions
 LOOK_S: Final = 0.25
-_NEAR: Final = 1000  # executions left below which every create looks at the table
+_NEAR: Final = 1000  # if fewer executions are left, every create reads the table
 _REMEMBER_MS: Final = 1000
 _ACCOUNTS_MAX: Final = 10_000
 
@@ -63,7 +62,9 @@ class Gate:
             raise unavailable("Fliq is catching up with accepted jobs, try again")
 
     async def check_daily(self, account: str) -> None:
-        """Raise 429 when *account* has used up its day; call only where `daily_limit` is set."""
+        """Raise 429 if *account* has used up its day."""
+        if not self.daily_limit:
+            return
         now = self._clock.now()
         if await self._executions(account, now) >= self.daily_limit:
             retry_after_s = -(-(next_midnight(now) - now) // 1000)
@@ -72,7 +73,7 @@ class Gate:
 
     async def _executions(self, account: str, now: int) -> int:
         looked_at, used = self._used.get(account, (0, self.daily_limit))
-        # Far from the limit a second-old number is good enough; a new day starts with a new look, and so does a clock put back.
+        # Far from the limit a number that is a second old is good enough. A new day, or a clock put back, needs a new look.
         is_fresh = 0 <= now - looked_at < _REMEMBER_MS and utc_day(looked_at) == utc_day(now)
         if is_fresh and self.daily_limit - used > _NEAR:
             return used
@@ -83,13 +84,13 @@ class Gate:
         return used
 
     async def look(self) -> None:
-        """Look once at how far the tables are behind."""
+        """See once how far the tables are behind."""
         ends, _ = await ends_of(self._log, self._partitions, LOOK_S * 4)
         if not ends:
-            return  # a log that does not answer refuses appends by itself; the last look stands
+            return  # a log that does not answer refuses appends by itself; the result of the last look stays
         wanted = {p: end - 1 - self._lag_max for p, end in ends.items()}
         due = {p: position for p, position in wanted.items() if position > self._progress.known(p)}
-        # Waiting, rather than comparing, also brings the watch up to date in a process that folds nothing itself.
+        # Wait instead of comparing: in a process that folds nothing, only a wait brings the known positions up to date.
         behind: set[int] = set()
         if due and not await self._progress.wait_all(due, LOOK_S):
             behind = {p for p, position in due.items() if position > self._progress.known(p)}
@@ -108,8 +109,8 @@ class Gate:
                 await self.look()
                 is_broken = False
             except StoreUnavailable:
-                pass  # the last look stands
-            except Exception:  # noqa: BLE001 - a defect is said once; without looks this replica would be unready for good
+                pass  # the result of the last look stays
+            except Exception:  # noqa: BLE001 - log a defect once and go on: without looks this replica would stay unready
                 if not is_broken:
                     _log.exception("look_failed")
                 is_broken = True

@@ -1,9 +1,9 @@
 """
-Minting: where a new job lives, and what it is called.
+Minting: the partition and the id of a new job or schedule.
 
 Partitions take turns of `TURN_MS`: jobs that arrive together land in one partition, where they share one durable write,
-and over a second every partition gets its share. Processes start at different turns. Partitions in which new work would wait are
-passed over while there are others.
+and over a second every partition gets its share. Processes start at different turns. A partition in which new work would wait is
+skipped while there are others.
 
 Ids of one process grow, also within a millisecond, so that lists show the items of a batch in the batch's order: the
 first id of a millisecond has a random tail of 63 bits, each further one a random step of up to 2^32 beyond it.
@@ -20,7 +20,7 @@ _POOL_BYTES: Final = 4096  # drawn at once: one call to the system for 512 ids
 
 
 class Mint:
-    """Makes ids for *partition_count* partitions, of which *avoided* says which are passed over at the moment."""
+    """Makes ids for *partition_count* partitions; *avoided* returns those that are skipped at the moment."""
 
     def __init__(
         self,

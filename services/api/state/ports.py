@@ -1,5 +1,5 @@
 """
-Ports: what the API needs of the tables, said in its own words. `libs/store` provides them; tests bring their own.
+Ports: what the API asks of the tables. `libs/store` provides it; tests bring their own.
 
 Every method may raise `StoreUnavailable`; the API answers 503 then.
 """
@@ -19,13 +19,13 @@ from libs.store.projection.changes import ExecutionRow
 
 
 class Queries(Protocol):
-    """Reading jobs and schedules, always of one account."""
+    """Reading jobs and schedules of one account (libs/store/reads/account_queries.py)."""
 
     async def get_job(self, account: str, job_id: str) -> tuple[JobState, Spec] | None:
         """Return a job of *account*."""
 
     async def job_status(self, job_id: str) -> JobStatus | None:
-        """Return a job's status, whosever it is."""
+        """Return a job's status, whichever account it belongs to."""
 
     async def list_jobs(
         self,
@@ -50,17 +50,17 @@ class Queries(Protocol):
         """Return schedules that are not deleted, newest first."""
 
     async def usage(self, account: str, day: date) -> int:
-        """Return how many attempts of *account* were admitted as due on *day* (UTC)."""
+        """Return how many attempts of *account* came due on *day* (UTC)."""
 
 
 class Keys(Protocol):
-    """Idempotency keys."""
+    """Idempotency keys (libs/store/control/idempotency.py)."""
 
     async def reserve(self, account: str, key: str, request_hash: bytes, job_id: str, created_at: int) -> Reservation:
-        """Take *key* for *job_id*, or return whom it was taken for; of concurrent callers exactly one `is_new`."""
+        """Take *key* for *job_id*, or return the reservation that holds it; of concurrent callers exactly one `is_new`."""
 
     async def reservation(self, account: str, key: str) -> Reservation | None:
-        """Return whom *key* was taken for, without taking it."""
+        """Return the reservation that holds *key*, without taking it."""
 
 
 class Progress(Protocol):
@@ -70,10 +70,10 @@ class Progress(Protocol):
         """Return the newest position known to be in the tables; -1 when none is."""
 
     async def has(self, partition: int) -> bool:
-        """Whether there is such a partition, now that the database is asked, folded or not."""
+        """Whether the database knows *partition*, whether or not anything of it is folded."""
 
     async def wait(self, partition: int, position: int, timeout_s: float) -> bool:
-        """Wait until the tables hold *position*; False when that did not happen in time."""
+        """Wait until the tables hold *position*; False if that did not happen in time."""
 
     async def wait_all(self, positions: Mapping[int, int], timeout_s: float) -> bool:
         """The same for several partitions at once."""
@@ -86,19 +86,19 @@ class Accounts(Protocol):
         """Return the token with this hash, unless it is revoked; it may have expired."""
 
     async def add_token(self, token: Token, token_hash: bytes) -> bool:
-        """Keep a new token of an account that exists. False when the account has too many."""
+        """Keep a new token of an account that exists; False if the account has too many."""
 
     async def tokens(self, account: str) -> Sequence[Token]:
         """Return the tokens of *account* that are not revoked, newest first."""
 
     async def revoke(self, account: str, token_id: str) -> bool:
-        """Refuse a token of *account* from now on; False when there is none with this id that was valid."""
+        """Refuse a token of *account* from now on; False if no valid one has this id."""
 
     async def ensure_account(self, account: str, signing_secret: str) -> None:
-        """Make *account* if it is not there, and give it *signing_secret* if it has none that is current."""
+        """Make *account* if it is missing, and give it *signing_secret* if it has no current one."""
 
     async def signing_secrets(self, accounts: Iterable[str]) -> Mapping[str, Sequence[str]]:
         """Return, for those of *accounts* that have any, the secrets that sign now, the current one first."""
 
     async def rotate_signing_secret(self, account: str, secret: str) -> bool:
-        """Make *secret* the current one; the one before it goes on signing for 24 h. False when too many sign already."""
+        """Make *secret* the current one; the one before it signs for 24 h more. False if too many sign already."""
