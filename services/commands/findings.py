@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from libs.log.trouble import LogReport, numbers
+from libs.log.log_report import LogReport, numbers
 from libs.store.health.database_report import Server, Work
 from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, SchemaError

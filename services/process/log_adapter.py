@@ -14,10 +14,10 @@ import structlog
 
 from libs.log.kafka import KafkaAccess, KafkaLog
 from libs.log.kafka.inspect import inspect_topic, troubles
+from libs.log.log_report import LogReport, Trouble
 from libs.log.port import Log, LogError
 from libs.log.postgres import PostgresLog
 from libs.log.postgres.inspect import partition_count
-from libs.log.trouble import LogReport, Trouble
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.store.schema.log_identity import check_log
 from libs.store.schema.migrate import Step, migrate

@@ -154,14 +154,14 @@ async def test_a_silent_batch_costs_its_producer(
     async with opened(bootstrap, kafka_topic) as log:
         assert await log.append(0, [FACT]) == 0
         facts, decisions = log._running._producers  # type: ignore[union-attr]
-        monkeypatch.setattr("libs.log.kafka.append_lane.PRODUCE_S", 0.3)
+        monkeypatch.setattr("libs.log.kafka.partition_writer.PRODUCE_S", 0.3)
         for proxy in proxies:
             proxy.hold()
         with pytest.raises(AppendFailed, match=r"no acknowledgement within 0\.3 s"):
             await log.append(0, [FACT], timeout_s=20)
         for proxy in proxies:
             proxy.release()
-        monkeypatch.setattr("libs.log.kafka.append_lane.PRODUCE_S", 10.0)
+        monkeypatch.setattr("libs.log.kafka.partition_writer.PRODUCE_S", 10.0)
         assert await log.append(0, [FACT]) in (1, 2)  # what was given up may have landed, once
         assert (facts.started_count, decisions.started_count) == (2, 1)
     for proxy in proxies:

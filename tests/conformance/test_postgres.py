@@ -16,7 +16,7 @@ import pytest
 
 from libs.log.port import AppendFailed, LogError, LogUnavailable
 from libs.log.postgres import PostgresLog, sql
-from libs.log.postgres.heads import POLL_SLOW_S, Heads
+from libs.log.postgres.partition_bounds import POLL_SLOW_S, Heads
 from libs.log.postgres.writer import Writer
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from tests.conformance.harness import envelope, values

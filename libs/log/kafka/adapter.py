@@ -12,11 +12,11 @@ from libs.events import Envelope
 from libs.log.appends import AppendQueue
 from libs.log.kafka import topic as topics
 from libs.log.kafka.access import KafkaAccess
-from libs.log.kafka.append_lane import Lane
 from libs.log.kafka.connection import TROUBLE, Connection, NotNow, Reach, hush, line
 from libs.log.kafka.fetching import Follower, OutOfRange, fetch
 from libs.log.kafka.identity import identity
-from libs.log.kafka.offsets import Offsets
+from libs.log.kafka.partition_bounds import Offsets
+from libs.log.kafka.partition_writer import Lane
 from libs.log.kafka.producers import Producers
 from libs.log.kafka.records import BATCH_BYTES, RECORD_BYTES
 from libs.log.kafka.reported_offsets import ReportedOffsets

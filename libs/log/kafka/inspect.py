@@ -8,7 +8,7 @@ from aiokafka.errors import NoError, for_code
 from libs.log.kafka import topic as topics
 from libs.log.kafka.access import KafkaAccess
 from libs.log.kafka.connection import Connection
-from libs.log.trouble import Trouble, numbers
+from libs.log.log_report import Trouble, numbers
 
 
 class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from libs.log.appends import AppendQueue
 from libs.log.port import LogDamaged, LogError, LogUnavailable, Record, measure
 from libs.log.postgres import sql
 from libs.log.postgres.connection import GONE, LogQueries, close, connect, line
-from libs.log.postgres.heads import Heads
+from libs.log.postgres.partition_bounds import Heads
 from libs.log.postgres.writer import Writer
 from libs.log.recent_records import RecentRecords
 

@@ -6,7 +6,7 @@ import pytest
 
 from libs.log.kafka.inspect import PartitionReport, TopicReport, troubles
 from libs.log.kafka.topic import SETTINGS
-from libs.log.trouble import LogReport
+from libs.log.log_report import LogReport
 from libs.store.health.database_report import Server, Work
 from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, Step
