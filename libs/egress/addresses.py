@@ -1,8 +1,8 @@
 """
 Addresses: which IP addresses and ports Fliq may call. Pure.
 
-The standard library's `is_global` is wrong for this purpose (it calls the metadata addresses of two clouds and the
-NAT64 and 6to4 forms of a third one global), so the tables stand here in full.
+The standard library's `is_global` is wrong for this purpose: to it, the metadata addresses of two clouds, and the NAT64 and
+6to4 forms of that of a third one, are global. So the full tables are here.
 
 Source: IANA IPv4 and IPv6 special-purpose address registries; RFC 6890, RFC 6052 (NAT64), RFC 3056 (6to4).
 """
@@ -51,7 +51,7 @@ IPV6_DENIED: tuple[IPv6Network, ...] = tuple(
 IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
 NAT64 = IPv6Network("64:ff9b::/96")
 
-# The Fetch standard's bad ports: protocols that would take an HTTP request for their own (mail, chat, files, shells).
+# The Fetch standard's bad ports: protocols that could read an HTTP request as a command (mail, chat, files, shells).
 _FETCH_BAD_PORTS = """
     1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 119 123 135 137
     139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 989 990 993 995 1719 1720
@@ -94,7 +94,7 @@ def parse_networks(text: str | None) -> tuple[Network, ...]:
 
 
 def is_public(address: Address) -> bool:
-    """Return whether *address* lies in the part of the internet that anybody may call."""
+    """Return whether *address* is a public address of the internet."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in IPV4_DENIED)
     return address in IPV6_ALLOWED and not any(address in network for network in IPV6_DENIED)
@@ -104,9 +104,9 @@ def judge(address: Address, port: int, *, allow: tuple[AllowEntry, ...], deny: t
     """
     Return whether a connection to *address* and *port* is allowed.
 
-    The allow-list wins over every table and over *deny*: it is how an operator says "this one, yes". Two things it
-    cannot open: IPv4-mapped IPv6 addresses (a second spelling of an IPv4 address), and, behind NAT64, an embedded IPv4
-    address that is not allowed by itself.
+    The allow-list has precedence over every table and over *deny*: with it an operator allows single destinations. Two things it
+    cannot allow: IPv4-mapped IPv6 addresses (a second spelling of an IPv4 address), and a NAT64 address whose embedded IPv4 address
+    is not allowed by itself.
     """
     if isinstance(address, IPv6Address) and (address in IPV4_MAPPED or address.scope_id is not None):
         return False
@@ -119,7 +119,7 @@ def judge(address: Address, port: int, *, allow: tuple[AllowEntry, ...], deny: t
 
 
 def parse_address(text: str) -> Address | None:
-    """Return the address that *text* spells, None when it spells none (names, zones and short forms spell none)."""
+    """Return the address in *text*; None if it is not one. Names, zones and short forms are not addresses."""
     try:
         return ip_address(text)
     except ValueError:

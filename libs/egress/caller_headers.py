@@ -1,8 +1,8 @@
 """
-Callers: what a caller's own headers may say on a call of ours, where a call goes, and how its failure is worded. Pure.
+Caller headers: which of a job's own headers are sent with its call, which host a URL names, and how an error text is cleaned. Pure.
 
-`X-Fliq-*`, `webhook-*` and the headers that frame a message are Fliq's alone. The API refuses them; they are left out again here,
-because a stored spec may be older than today's rules.
+Only Fliq may set `X-Fliq-*`, `webhook-*` and the headers that frame a message. The API refuses them in a job. They are left out
+here once more, because a stored job may be older than today's rules.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import Final
 from libs.egress.request import FRAMING_HEADERS
 
 ERROR_LENGTH_MAX: Final = 200
-INTERNAL_ERROR: Final = "internal_error"  # a defect of ours; its traceback is in our log, never in the API
+INTERNAL_ERROR: Final = (
+    "internal_error"  # a defect of Fliq; its traceback is in the log of the process, never in the API
+)
 
 _RESERVED: Final = ""
 
 
 def own_headers(headers: Mapping[str, str] | None) -> tuple[list[tuple[str, str]], set[str]]:
-    """Return the caller's headers as they are sent, and their names in lower case."""
+    """Return the headers to send, and their names in lower case."""
     sent: list[tuple[str, str]] = []
     names: set[str] = set()
     if headers:
@@ -33,13 +35,13 @@ def own_headers(headers: Mapping[str, str] | None) -> tuple[list[tuple[str, str]
 
 
 def host_of(url: str) -> str:
-    """Return scheme, host and port of a normalised URL: what a per-host limit counts by."""
+    """Return scheme, host and port of a normalised URL: the key of the limit per host."""
     slash = url.find("/", url.find("://") + 3)
     return url if slash < 0 else url[:slash]
 
 
 def clean_error(text: str | None) -> str:
-    """Return *text* as it may stand in log and tables: one line without control characters, bounded in length."""
+    """Return *text* as log and tables may hold it: one line without control characters, at most `ERROR_LENGTH_MAX` long."""
     if not text:
         return INTERNAL_ERROR
     if not (text.isascii() and text.isprintable()):
@@ -47,8 +49,8 @@ def clean_error(text: str | None) -> str:
     return text[:ERROR_LENGTH_MAX]
 
 
-@lru_cache(4096)  # names repeat from call to call
+@lru_cache(4096)  # the same names come with every call
 def _lowered(name: str) -> str:
     lowered = name.lower()
-    meant = lowered.replace("_", "-")  # what a receiver behind CGI or WSGI reads (RFC 3875 §4.1.18)
+    meant = lowered.replace("_", "-")  # how a receiver behind CGI or WSGI reads it (RFC 3875 §4.1.18)
     return _RESERVED if meant in FRAMING_HEADERS or meant.startswith(("x-fliq-", "webhook-")) else lowered

@@ -1,15 +1,16 @@
 """
-Client: the guarded way out, for jobs and webhooks alike.
+EgressClient: makes HTTP calls under the egress policy, for jobs and webhooks alike.
 
-One `call` is one attempt: judge the URL, resolve its name once, judge every answer, connect to one of them, send once,
-read a little, done. Whatever a target does comes back as an `Outcome`; only cancellation and misuse raise.
+One `call` is one attempt: check the URL, resolve its host name once, check every address, connect to one of them, send the request
+once, read the beginning of the answer. Everything that a target does is returned as an `Outcome`. Only cancellation and wrong use
+raise.
 
-The limits, in the order in which they act:
+The limits, in the order in which they apply:
 
 | what | limit | then |
 |---|---|---|
 | name resolution | DNS_S, ANSWERS_LIMIT addresses of a family | `dns_error` |
-| any answer denied | – | `destination_not_allowed`, nothing is connected |
+| any address denied | – | `destination_not_allowed`, nothing is connected |
 | connect, TLS included | CONNECT_S for all addresses together | `timeout` |
 | the whole call | `timeout_s` | `timeout` |
 | the answer | `exchange` | `protocol_error`, or cut short |
@@ -40,13 +41,13 @@ from libs.egress.resolver import ResolveError, Resolver, SystemResolver
 
 DNS_S = 3.0
 CONNECT_S = 5.0
-ANSWERS_LIMIT = 8  # of each family: what a large dual-stack load balancer publishes; more is an attack on our time
-TLS_SHUTDOWN_S = 1.0  # how long a closing TLS connection may wait for the peer's farewell
+ANSWERS_LIMIT = 8  # of each family: as many as a large dual-stack load balancer publishes; more would waste our time
+TLS_SHUTDOWN_S = 1.0  # how long a closing TLS connection may wait for the peer's close_notify
 CLOSE_S = 2.0  # how long `close` waits for aborted connections
 
 
 class _CallFailed(Exception):
-    """A call ended before an answer; *error* is the outcome's word."""
+    """A call ended before an answer; *error* is the error text of the outcome."""
 
     def __init__(self, error: str) -> None:
         super().__init__(error)
@@ -58,10 +59,10 @@ class EgressClient:
     Sends requests under a policy.
 
     Args:
-        policy: who may be called.
+        policy: which destinations may be called.
         now: the clock, milliseconds since the epoch (`Clock.now`).
-        resolver: names to addresses; the system's when None (then `close` closes it).
-        ssl_context: for https; the system's authorities, verified, when None.
+        resolver: turns names into addresses; the system's if None (then `close` closes it).
+        ssl_context: for https; if None, certificates are verified against the system's authorities.
         dns_s, connect_s: limits in seconds, shortened by tests.
     """
 
@@ -86,7 +87,7 @@ class EgressClient:
         self._open: OpenExchanges | None = None
 
     async def start(self) -> None:
-        """Make ready in the running loop. A second start changes nothing."""
+        """Prepare for calls in the running event loop. A second start changes nothing."""
         if self._open is not None:
             return
         if self._ssl_context is None:
@@ -97,7 +98,7 @@ class EgressClient:
         self._open = OpenExchanges(self._loop)
 
     async def close(self) -> None:
-        """Abort what is still open (its calls end as `connection_error`). Closing twice, or unstarted, is fine."""
+        """Abort open connections; their calls end as `connection_error`. May be called twice, and before `start`."""
         open_exchanges, self._open = self._open, None
         if self._own_resolver is not None:
             self._own_resolver.close()
@@ -107,7 +108,7 @@ class EgressClient:
 
     async def call(self, request: OutgoingRequest, *, timeout_s: float) -> Outcome:
         """
-        Make one attempt and return what became of it.
+        Make one attempt and return its outcome.
 
         Args:
             request: what to send.
@@ -141,14 +142,14 @@ class EgressClient:
         except _CallFailed as failure:
             reply = _failed(failure.error, exchange)
         except UrlRefused as refusal:
-            # The lists may have become stricter since the URL was stored; one word for every denial.
+            # The lists may have become stricter since the URL was stored. Every denial reads the same.
             reply = _failed(DESTINATION_NOT_ALLOWED if refusal.code == "url_not_allowed" else INVALID_REQUEST, None)
         except RequestRefused:
             reply = _failed(INVALID_REQUEST, None)
         finally:
             if not result.done() or result.cancelled():
-                # A timeout that met us waiting for the result has cancelled it already. Done, it also tells a connection
-                # which stands only a moment later that nobody wants it.
+                # If a timeout came while we waited for the result, it is cancelled already. A connection that is made a moment
+                # later sees that the result is done, and closes.
                 result.cancel()
                 if exchange is not None:
                     exchange.abort()
@@ -168,7 +169,7 @@ class EgressClient:
         )
 
     async def _addresses(self, authority: Authority, account: str) -> tuple[str, ...]:
-        """Return the addresses to try, every one of them allowed."""
+        """Return the addresses to try; they are not checked yet."""
         if authority.addresses:
             return authority.addresses
         assert self._resolver is not None  # noqa: S101 - set by start
@@ -183,12 +184,12 @@ class EgressClient:
         return tuple(answers)
 
     async def _connect(self, authority: Authority, exchange: Exchange, account: str) -> None:
-        """Connect *exchange* to the first address that takes it."""
+        """Connect *exchange* to the first address that accepts a connection."""
         loop = self._loop
         assert loop is not None  # noqa: S101 - set by start
         addresses = await self._addresses(authority, account)
         port = authority.port
-        # All of them, before the first packet: a name that also points inside is an attack, not a fallback.
+        # Check all of them before the first packet: a name that also has an internal address is an attack.
         if not all(self._policy.address_allowed(ip, port) for ip in addresses):
             raise _CallFailed(DESTINATION_NOT_ALLOWED)
         error = CONNECTION_ERROR
@@ -196,7 +197,7 @@ class EgressClient:
         for left in range(len(addresses), 0, -1):
             ip = addresses[-left]
             try:
-                # The limit is shared: a first address that swallows packets must leave time for the others.
+                # The addresses share the limit: if the first one does not answer, time must remain for the others.
                 async with asyncio.timeout((deadline_s - loop.time()) / left):
                     await self._connect_to(ip, authority, exchange)
                 return
@@ -209,12 +210,12 @@ class EgressClient:
             except OSError:
                 error = CONNECTION_ERROR
             if exchange.is_used:
-                # The connection stood, and perhaps sent, before this error: never send a second time.
+                # The connection was made, and the request perhaps sent, before this error: never send it twice.
                 return
         raise _CallFailed(error)
 
     async def _connect_to(self, ip: str, authority: Authority, exchange: Exchange) -> None:
-        """Connect *exchange* to exactly *ip*, which the loop reads as a literal: nothing is resolved again."""
+        """Connect *exchange* to exactly *ip*: it is a literal address, so no name is resolved again."""
         assert self._loop is not None  # noqa: S101 - set by start
         is_tls = authority.is_tls
         try:

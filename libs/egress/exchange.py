@@ -3,22 +3,23 @@ Exchange: one request and its answer on one connection.
 
 Theory of operation
 -------------------
-An `Exchange` is the asyncio protocol of one fresh connection. It checks the peer, writes the request in one piece, and feeds
-what comes back to llhttp (the parser of Node.js, strict mode) until one of these ends it, whichever is first:
+An `Exchange` is the asyncio protocol of one new connection. It checks the peer's address, writes the whole request at once, and
+feeds the answer to llhttp (the parser of Node.js, strict mode). The first of these events ends the exchange:
 
-1. the answer is complete (by length, by its last chunk, by having no body);
-2. the peer closed: after the head the status decides and the reply is marked truncated, unless its end was to be the end
-   of the connection; before the head was complete it is a connection error;
-3. the body passed BODY_LIMIT bytes, or with its chunk framing and trailers RAW_LIMIT: the status decides, marked truncated;
-4. bytes that are not HTTP/1.x, or a head beyond HEAD_LIMIT bytes or HEADER_COUNT_LIMIT headers: protocol error;
-5. the caller gave up (`abort`).
+1. The answer is complete: by its length, by its last chunk, or because it has no body.
+2. The peer closed. Before the head was complete, this is a connection error. After the head, the status is the result; the reply is
+   marked truncated unless the end of the connection was to be the end of the body.
+3. The body is longer than BODY_LIMIT bytes, or RAW_LIMIT bytes with chunk framing and trailers. The status is the result, and the
+   reply is marked truncated.
+4. The bytes are not HTTP/1.x, or the head has more than HEAD_LIMIT bytes or HEADER_COUNT_LIMIT headers: a protocol error.
+5. The caller gave up (`abort`).
 
-The result is set exactly once. Nothing of the answer is kept but its status and `Retry-After`, so a hostile body costs at
-most one read buffer of memory, and nothing it echoes can reach a log.
+The result is set exactly once. Only the status and `Retry-After` of the answer are kept. So a hostile body costs at most one read
+buffer of memory, and nothing in it can reach a log.
 
-*Lingering.* After (1) we wait a little for the peer to close first. It was asked to (`Connection: close`); if we closed first
-every call would leave a port of ours in TIME_WAIT for a minute, and a busy target would run us out of ports at about 470
-calls a second. `OpenExchanges` bounds both the number of connections that linger and the time they may.
+*Lingering.* After (1) we wait for the peer to close first, as `Connection: close` asked it to. If we closed first, every call would
+leave one of our ports in TIME_WAIT for a minute, and one busy target would use up all ports at about 470 calls a second.
+`OpenExchanges` bounds the number of connections that linger, and their time.
 
 Cost: about 50 µs of CPU for a small call on loopback, over half of it in the kernel (docs/adr/0003).
 """
@@ -36,8 +37,10 @@ from libs.egress.outcome import CONNECTION_ERROR, DESTINATION_NOT_ALLOWED, PROTO
 
 HEAD_LIMIT = 64 * 1024  # bytes up to the end of the final head, informational answers (1xx) included
 HEADER_COUNT_LIMIT = 128  # in one head
-BODY_LIMIT = 64 * 1024  # bytes of body read before we have seen enough
-RAW_LIMIT = 256 * 1024  # bytes of anything: chunk extensions and trailers are neither head nor body, and may be endless
+BODY_LIMIT = 64 * 1024  # bytes of body, then the rest is not read
+RAW_LIMIT = (
+    256 * 1024
+)  # bytes of all kinds: chunk extensions and trailers are neither head nor body, and may be endless
 LINGER_S = 1.0  # how long a finished connection may wait for the peer to close first
 LINGER_LIMIT = 1024  # finished connections that may wait at the same time
 _FIRST_BYTE = ord("H")
@@ -45,7 +48,7 @@ _VERSIONS = ("1.1", "1.0")
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back: a status or an error, never both. `sent_at` is None when nothing was sent."""
+    """The answer: a status or an error, never both. `sent_at` is None if nothing was sent."""
 
     status_code: int | None
     error: str | None
@@ -55,7 +58,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenExchanges:
-    """Every connection of one client that is not closed yet; those that linger are closed here."""
+    """All connections of one client that are not closed yet. It closes those that linger for too long."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -68,18 +71,18 @@ class OpenExchanges:
         return len(self._open)
 
     def opened(self, exchange: Exchange) -> None:
-        """Count *exchange* in."""
+        """Note that *exchange* has a connection."""
         self._open.add(exchange)
 
     def closed(self, exchange: Exchange) -> None:
-        """Count *exchange* out."""
+        """Note that the connection of *exchange* is closed."""
         self._open.discard(exchange)
         self._lingering.pop(exchange, None)
         if not self._open:
             self._emptied.set()
 
     def linger(self, exchange: Exchange) -> None:
-        """Close *exchange* when its peer has not done so within LINGER_S; at once when too many linger."""
+        """Close *exchange* if its peer has not closed within LINGER_S. If too many linger, close it at once."""
         if len(self._lingering) >= LINGER_LIMIT:
             exchange.abort()
             return
@@ -98,7 +101,7 @@ class OpenExchanges:
             exchange.abort()
 
     async def close(self, *, timeout_s: float) -> None:
-        """Abort every connection and wait until the loop has let go of them."""
+        """Abort every connection, and wait until the event loop has closed them."""
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -152,26 +155,26 @@ class Exchange(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self.sent_at: int | None = None
-        self.is_used = False  # a connection was made; this exchange must not get another
+        self.is_used = False  # a connection was made, and there must not be a second one
         self._status = 0
         self._is_head_complete = False
-        self._has_end = False  # the head says where the body ends
+        self._has_end = False  # the head tells where the body ends
         self._header_count = 0
         self._raw_bytes = 0
         self._body_bytes = 0
         self._retry_after: str | None = None
 
     def abort(self) -> None:
-        """Drop the connection now. A result that is still open becomes a connection error."""
+        """Close the connection now. If there is no result yet, it becomes a connection error."""
         if self._transport is not None:
             self._transport.abort()
 
     def connect_failed(self) -> None:
         """
-        Let go of a connection whose making raised, or was cancelled.
+        Forget a connection if making it raised or was cancelled.
 
-        The loop closes it; uvloop does so without `connection_lost` when the cancellation comes just after
-        `connection_made`, and the exchange would stay counted for ever.
+        The event loop closes it. But if the cancellation comes just after `connection_made`, uvloop does not call
+        `connection_lost`, and the exchange would count as open for ever.
         """
         if self.is_used:
             self.abort()
@@ -180,7 +183,7 @@ class Exchange(asyncio.Protocol):
     # The connection ------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Check who answered, then write the whole request."""
+        """Check the peer's address, then write the whole request."""
         if self.is_used:
             cast(asyncio.Transport, transport).abort()  # a second connection for one exchange: never send twice
             return
@@ -188,7 +191,7 @@ class Exchange(asyncio.Protocol):
         self.is_used = True
         self._open.opened(self)
         peer = transport.get_extra_info("peername")
-        if self.result.done():  # the caller gave up in the moment in which the connection stood
+        if self.result.done():  # the caller gave up just when the connection was made
             self.abort()
         elif not peer or not self._is_peer_allowed(peer[0], peer[1]):
             self._finish(error=DESTINATION_NOT_ALLOWED)
@@ -199,22 +202,22 @@ class Exchange(asyncio.Protocol):
         self._wire = b""
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, within the byte budgets."""
+        """Feed the parser, within the limits of bytes."""
         if self.result.done() or self._parser is None:
-            # Surplus after a complete answer: the peer is not going to close first. Anything else was aborted before.
+            # Bytes after a complete answer: the peer will not close first. In all other cases the connection was aborted before.
             self.abort()
             return
         if self._raw_bytes == 0 and data[0] != _FIRST_BYTE:
-            self._finish(error=PROTOCOL_ERROR)  # llhttp would also take RTSP, ICE and blank lines in front
+            self._finish(error=PROTOCOL_ERROR)  # llhttp would also accept RTSP, ICE and leading blank lines
             return
         self._raw_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
             self._finish(error=PROTOCOL_ERROR)
-            raise  # a fault of ours, not of the target: the loop's exception handler reports it
+            raise  # our own defect, not the target's: the event loop's exception handler reports it
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            # When the result is set already this is surplus behind a complete answer, or a 101.
+            # If the result is set already, these are bytes after a complete answer, or after a 101.
             self._finish(error=PROTOCOL_ERROR)
         if self._raw_bytes > HEAD_LIMIT and not self._is_head_complete:
             self._finish(error=PROTOCOL_ERROR)
@@ -226,7 +229,7 @@ class Exchange(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Decide by what has arrived. Harmless a second time."""
+        """Set the result by what has arrived. A second call changes nothing."""
         self._open.closed(self)
         self._transport = None
         if self._is_head_complete:
@@ -253,7 +256,7 @@ class Exchange(asyncio.Protocol):
             self._has_end = True
 
     def on_headers_complete(self) -> None:
-        """Take the status; answers to HEAD and protocol switches have no body."""
+        """Note the status. Answers to HEAD and protocol switches have no body."""
         parser = self._parser
         if parser is None:
             return
@@ -274,7 +277,7 @@ class Exchange(asyncio.Protocol):
             self._finish()
 
     def on_body(self, body: bytes) -> None:
-        """Count, and stop at the budget."""
+        """Count the bytes, and stop at the limit."""
         self._body_bytes += len(body)
         if self._body_bytes > BODY_LIMIT:
             self._finish(is_truncated=True)
@@ -285,7 +288,7 @@ class Exchange(asyncio.Protocol):
             self._finish(is_complete=True)
 
     def _finish(self, *, error: str | None = None, is_truncated: bool = False, is_complete: bool = False) -> None:
-        """Set the result if it is still open, and let go of the connection."""
+        """Set the result unless it is set, and close the connection or let it linger."""
         if not self.result.done():
             self.result.set_result(
                 Reply(

@@ -1,8 +1,8 @@
 """
-Outcome: what became of one call, in words that are stable. Pure.
+Outcome: the result of one call, in error texts that never change. Pure.
 
-The error texts are part of the API (executions show them, tests and dashboards compare them). They are short, they never
-hold an address, a name, a port state or text of the target, and every denial reads the same.
+The error texts are part of the API: executions show them, tests and dashboards compare them. They are short. They never hold an
+address, a host name, the state of a port or text from the target, and every denial reads the same.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ DESTINATION_NOT_ALLOWED: Final = "destination_not_allowed"
 CONNECTION_REFUSED: Final = "connection_refused"
 CONNECTION_ERROR: Final = "connection_error"  # unreachable, reset, or closed before the answer's head was complete
 TLS_ERROR: Final = "tls_error"
-PROTOCOL_ERROR: Final = "protocol_error"  # what came back is not HTTP/1.x
+PROTOCOL_ERROR: Final = "protocol_error"  # the answer is not HTTP/1.x
 REDIRECT_NOT_FOLLOWED: Final = "redirect_not_followed"
 INVALID_REQUEST: Final = "invalid_request"  # never sent: the stored request could not be written safely
 
-# The words for calls that got no answer: a closed set, fit for a metric's label.
+# The error texts of calls that got no answer: a closed set, so that a metric can have them as a label.
 NO_ANSWER: Final = frozenset(
     {
         *(TIMEOUT, DNS_ERROR, DESTINATION_NOT_ALLOWED, CONNECTION_REFUSED, CONNECTION_ERROR, TLS_ERROR),
@@ -39,17 +39,16 @@ _SECONDS = re.compile(r"[0-9]{1,12}")
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What became of one call.
+    The result of one call.
 
-    ok: the target answered 200–299; nothing else is a success.
-    status_code: the three-digit status as given, also an unusual one (101, 999); None when no complete head arrived, or
-        when the call failed after it (a body that drips until the timeout, a broken chunk).
-    error: None exactly when *ok*; else one of this module's words, or `HTTP <status>`.
+    ok: whether the target answered 200–299; nothing else is a success.
+    status_code: the three-digit status as sent, also an unusual one (101, 999). None if no complete head arrived, or if the call
+        failed after the head (a body that is too slow for the timeout, a broken chunk).
+    error: None if *ok*; else one of this module's texts, or `HTTP <status>`.
     duration_ms: from the beginning of the call, name resolution included, to its end.
-    retry_after_ms: what a 429 or 503 asked for, 0 to one hour; None when it asked for nothing that can be understood.
-    sent_at: when the request was handed to the socket; when it never was, when the call began.
-    is_truncated: the response was not read to its end: the peer closed early, or it passed the byte budget. The status
-        decides all the same.
+    retry_after_ms: the wait that a 429 or 503 asked for, 0 to one hour; None if it asked for none, or in a form we cannot read.
+    sent_at: when the request was handed to the socket; if it never was, when the call began.
+    is_truncated: the response was not read to its end: the peer closed early, or the body was too long. The status still decides.
     """
 
     ok: bool
@@ -72,10 +71,10 @@ def error_of_status(status: int) -> str | None:
 
 def retry_after_ms(status: int, value: str | None, *, now: int) -> int | None:
     """
-    Return how long the target asks us to wait, in milliseconds, capped at one hour.
+    Return how long the target asks us to wait, in milliseconds, at most one hour.
 
     Args:
-        status: only 429 and 503 are listened to.
+        status: only 429 and 503 may ask for a wait.
         value: the header `Retry-After`, seconds or an HTTP date; anything else counts as absent.
         now: milliseconds since the epoch, for dates; a date in the past gives 0.
     """

@@ -1,21 +1,21 @@
 """
-Policy: which URLs Fliq accepts, and which addresses it connects to. Pure: no sockets, no clock, no resolver.
+EgressPolicy: which URLs Fliq accepts, and which addresses it connects to. Pure: no sockets, no clock, no resolver.
 
 Theory of operation
 -------------------
-*One parser.* `target` splits a URL into the parts from which the request is written; `check_url` is the same function
-seen from the API. What was judged is therefore what is used; no second parser can read the text differently.
+*One parser.* `target` splits a URL into the parts from which the request is written. The API uses `check_url`, which is the same
+function. So the parts that were checked are the parts that are used, and no second parser can read the URL differently.
 
-*Two moments.* At create time an IP literal is judged at once and a name by its spelling; at fire time every address
-that the name resolves to is judged by `address_allowed`, and again at the socket. The URL itself is judged again too, since
+*Two checks.* When a job is created, an IP literal is checked at once, and a name by its spelling. When the job fires, every address
+of the name is checked by `address_allowed`, and the peer's address once more at the socket. The URL is also checked again, because
 the operator's lists may have changed in between.
 
-*Refuse, do not repair.* Whatever a lenient parser would fold into something else (decimal, octal, hexadecimal and short
-IPv4, full-width digits, ideographic full stops, percent signs in a host, backslashes, control characters, a trailing
-dot) is refused. Only letter case, the scheme's default port, non-ASCII names (IDNA) and unsafe characters of path and
-query are normalised; `check_url(check_url(u)) == check_url(u)`.
+*Refuse, do not repair.* If a lenient parser would turn the text into something else, the URL is refused: decimal, octal,
+hexadecimal and short IPv4, full-width digits, ideographic full stops, percent signs in a host, backslashes, control characters, a
+trailing dot. Only letter case, the scheme's default port, non-ASCII names (IDNA) and unsafe characters of path and query are
+normalised; `check_url(check_url(u)) == check_url(u)`.
 
-Cost: O(len(url)); a host seen before costs one regular expression and one cache look-up (about 1 µs).
+Cost: O(len(url)). For a host seen before: one regular expression and one cache look-up (about 1 µs).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CACHE_SIZE = 4096  # authorities and addresses remembered per policy: about 2 MB
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _DENIED_SUFFIXES = (
-    # Names that mean "here" or "inside": RFC 6761, RFC 6762, RFC 8375, RFC 9476's kin, and the clusters' own zones.
+    # Names of this machine or of an internal network: RFC 6761, RFC 6762, RFC 8375, the like of RFC 9476, zones of clusters.
     *("localhost", "local", "localdomain", "internal", "intranet", "lan", "home.arpa", "svc", "onion"),
 )
 _DOTTED_SUFFIXES = tuple(f".{suffix}" for suffix in _DENIED_SUFFIXES)
@@ -68,7 +68,7 @@ _NOT_ALLOWED = "url must point to a public host and port"
 
 
 class UrlRefused(ValueError):
-    """A URL that Fliq does not call; *code* is `invalid_url` (not a URL) or `url_not_allowed` (not a target)."""
+    """Fliq does not call this URL. *code* is `invalid_url` (not a URL) or `url_not_allowed` (the destination is not allowed)."""
 
     def __init__(self, code: Literal["invalid_url", "url_not_allowed"], message: str) -> None:
         super().__init__(message)
@@ -78,10 +78,10 @@ class UrlRefused(ValueError):
 
 class Authority(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Where a URL points, judged and normalised.
+    The destination of a URL, checked and normalised.
 
-    `prefix` is `scheme://host[:port]`; `host` has no brackets; `host_header` is what `Host` says; `addresses` are the
-    only addresses to use when no resolver must be asked (a literal, or `localhost`), else empty.
+    `prefix` is `scheme://host[:port]`; `host` has no brackets; `host_header` is the value of `Host`. If the host is a literal or
+    `localhost`, no resolver is asked and `addresses` are the only addresses to use; else `addresses` is empty.
     """
 
     prefix: str
@@ -98,7 +98,7 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A URL taken apart: `path` is the request target (it starts with `/`); `url` is the normalised whole."""
+    """The parts of a URL: `path` is the request target (it starts with `/`); `url` is the whole URL, normalised."""
 
     authority: Authority
     path: str
@@ -106,7 +106,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EgressPolicy:
-    """Who may be called. Immutable, apart from its bounded caches of answers that cannot change."""
+    """Which destinations may be called. Immutable, apart from bounded caches of results that cannot change."""
 
     __slots__ = ("_address_cached", "_allow", "_authority_cached", "_deny")
 
@@ -122,16 +122,16 @@ class EgressPolicy:
         Make a policy from FLIQ_EGRESS_ALLOW (comma list of `CIDR[:port]`) and FLIQ_EGRESS_DENY (comma list of CIDRs).
 
         Raises:
-            ValueError: one line that names the item which is wrong.
+            ValueError: one line that names the wrong item.
         """
         return cls(allow=parse_allow(allow), deny=parse_networks(deny))
 
     def check_url(self, url: str) -> str:
         """
-        Return *url* in the form in which it is stored, signed and called.
+        Return *url* in its normalised form, in which it is stored, signed and called.
 
         Raises:
-            UrlRefused: it is no http(s) URL, or it points where Fliq does not go.
+            UrlRefused: it is no http(s) URL, or its destination is not allowed.
         """
         clean = _CLEAN_URL.fullmatch(url) if len(url) <= URL_LIMIT else None
         if clean is not None:
@@ -162,7 +162,7 @@ class EgressPolicy:
         return Target(authority=authority, path=rest or "/", url=whole)
 
     def address_allowed(self, ip: str, port: int) -> bool:
-        """Return whether a connection to the address that *ip* spells, at *port*, is allowed. Text that is no address is not."""
+        """Return whether a connection to *ip* and *port* is allowed; False if *ip* is not an address."""
         return self._address_cached(ip, port)
 
     def _judge_text(self, ip: str, port: int) -> bool:
@@ -173,7 +173,7 @@ class EgressPolicy:
         return judge(address, port, allow=self._allow, deny=self._deny)
 
     def _authority(self, given: str) -> Authority:
-        """Judge `scheme://authority`. Refusals are exceptions and therefore not cached."""
+        """Check `scheme://authority`. A refusal is an exception, so it is not cached."""
         scheme, _, text = given.partition("://")
         host, port = _host_and_port(text, _DEFAULT_PORTS[scheme])
         literal = _literal(host)
@@ -182,7 +182,7 @@ class EgressPolicy:
             host = addresses[0]
             is_allowed = self._judge(literal, port)
         elif host == "localhost":
-            # RFC 6761: this name is loopback and no resolver is asked. It lives where the allow-list opens loopback.
+            # RFC 6761: this name is loopback, no resolver is asked. It is allowed only if the allow-list contains loopback.
             addresses = tuple(ip for ip in ("127.0.0.1", "::1") if self.address_allowed(ip, port))
             is_allowed = bool(addresses)
         else:
@@ -203,7 +203,7 @@ class EgressPolicy:
 
 
 def _take_apart(url: str) -> tuple[str, str]:
-    """Return (`scheme://authority`, encoded path and query) of a URL that is not in its final form yet."""
+    """Return (`scheme://authority`, encoded path and query) of a URL that is not normalised yet."""
     if _FORBIDDEN.search(url) is not None:
         raise UrlRefused("invalid_url", "url must not contain spaces, control characters or backslashes")
     split = _SPLIT_URL.fullmatch(url)
@@ -226,7 +226,7 @@ def _percent_encode(run: re.Match[str]) -> str:
 
 
 def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
-    """Split an authority; the host comes back in lower case and ASCII, a bracketed one still in its brackets."""
+    """Split an authority into host and port. The host is in lower case and ASCII, and keeps its brackets if it has any."""
     if text.startswith("["):
         host, bracket, rest = text.partition("]")
         host += bracket
@@ -249,8 +249,8 @@ def _to_ascii(host: str) -> str:
     """
     IDNA-encode a non-ASCII name.
 
-    A host that compatibility folding (NFKC) would change is refused: that is how circled digits and ideographic full stops
-    turn into an address after a check has passed them.
+    A host that compatibility normalisation (NFKC) would change is refused. Otherwise circled digits and ideographic full stops
+    could pass the check and then turn into an address.
     """
     is_plain = unicodedata.normalize("NFKC", host) == host and "\u3002" not in host  # IDNA reads U+3002 as a dot
     if not is_plain or any(ord(c) < 128 and not _is_ldh(c) for c in host):
@@ -269,7 +269,7 @@ def _is_ldh(character: str) -> bool:
 
 
 def _literal(host: str) -> Address | None:
-    """Return the address a host spells, None when it is a well-formed name; refuse everything between the two."""
+    """Return the address if *host* is one, None if it is a well-formed name; refuse anything else."""
     if host.startswith("["):
         address = parse_address(host[1:-1]) if host.endswith("]") else None
         if not isinstance(address, IPv6Address) or address.scope_id is not None:
@@ -278,7 +278,7 @@ def _literal(host: str) -> Address | None:
     labels = host.split(".")
     last = labels[-1] or (labels[-2] if len(labels) > 1 else "")
     if _NUMBER.fullmatch(last) is not None:
-        # A name whose last label is a number is an IPv4 address to somebody (WHATWG URL "ends in a number").
+        # Some parsers read a name whose last label is a number as an IPv4 address (WHATWG URL "ends in a number").
         address = parse_address(host) if _CANONICAL_IPV4.fullmatch(host) is not None else None
         if address is None:
             raise UrlRefused("url_not_allowed", _NOT_ALLOWED)

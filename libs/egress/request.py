@@ -1,9 +1,9 @@
 """
 Request: the bytes of one outgoing HTTP/1.1 request. Pure.
 
-The rim. The API refuses bad methods and headers when a job is made; here they are refused again, because what was stored
-may be older than today's rules and because a request that can be split is the worst thing this room could send. Framing
-(`Host`, `Content-Length`, `Connection`) is ours alone: no caller's header takes part in it.
+The API refuses bad methods and headers when a job is created. They are refused here once more, because a stored job may be older
+than today's rules, and because a request that a receiver could read as two is the worst that Fliq could send. Only Fliq sets the
+framing headers (`Host`, `Content-Length`, `Connection`); a caller's headers cannot change them.
 
 Source: RFC 9110 §5 (tokens and field values), RFC 9112 §3 and §6 (request line, framing).
 """
@@ -45,9 +45,9 @@ class OutgoingRequest(msgspec.Struct, frozen=True, kw_only=True):
     """
     One call to make.
 
-    method: one of METHODS, upper case. url: as `EgressPolicy.check_url` returned it. headers: in the order in which they
-    are sent, framing and hop-by-hop headers excluded. body: None and b"" differ only for GET, HEAD, DELETE and OPTIONS,
-    which carry a Content-Length when there is a body, even an empty one. account: whose call it is, for fairness.
+    method: one of METHODS, upper case. url: as returned by `EgressPolicy.check_url`. headers: in the order in which they are sent,
+    without framing and hop-by-hop headers. body: None and b"" differ only for GET, HEAD, DELETE and OPTIONS, which get a
+    Content-Length if there is a body, even an empty one. account: the owner of the call, for the fair queue.
     """
 
     method: str
@@ -58,15 +58,15 @@ class OutgoingRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestRefused(ValueError):
-    """A request that cannot be written without risk. The message is for the operator's log and holds no value of it."""
+    """The request cannot be sent safely. The message is for the operator's log and contains no value of the request."""
 
 
 def serialise(request: OutgoingRequest, target: Target) -> bytes:
     """
-    Return the request as it goes on the wire.
+    Return the bytes to send.
 
     Raises:
-        RequestRefused: a method, header or target that must not be sent.
+        RequestRefused: the method, a header or the target must not be sent.
     """
     if request.method not in METHODS:
         raise RequestRefused("method is not one of those Fliq sends")
@@ -86,7 +86,7 @@ def serialise(request: OutgoingRequest, target: Target) -> bytes:
     if not has_accept:
         lines.append("Accept: */*\r\n")
     if not has_encoding:
-        # We never decompress; asking for plain bytes keeps the answer's first bytes readable for the target's own logs.
+        # We never decompress. Plain bytes keep the beginning of the answer readable in the target's own logs.
         lines.append("Accept-Encoding: identity\r\n")
     body = request.body
     if body is not None or request.method in _METHODS_WITH_LENGTH:
@@ -97,7 +97,7 @@ def serialise(request: OutgoingRequest, target: Target) -> bytes:
 
 @lru_cache(4096)
 def _kind(name: str) -> str:
-    """Return *name* in lower case. Names repeat from call to call, so judging one costs a look-up."""
+    """Return *name* in lower case. The same names come with every call, so the result is cached."""
     if _TOKEN.fullmatch(name) is None:
         raise RequestRefused("a header name is not a token")
     lowered = name.lower()

@@ -1,10 +1,10 @@
 """
-Resolver: a name to its addresses, once per attempt, remembered by nobody.
+Resolver: turns a name into its addresses, once per attempt, without a cache.
 
-A cache would be shared by accounts: one could warm it for another, or learn from its timing what others call. So there is
-none; the system's own resolver (or a node-local DNS cache behind it) is the place for one.
+Accounts would share a cache: one could fill it for another, or learn from its timing which hosts others call. So there is none
+here. If a cache is needed, it belongs in the system's resolver or in a node-local DNS server.
 
-A look-up holds its thread until the system gives up, which is long after its caller did. So a fair queue (`fair_queue.py`)
+A look-up holds its thread until the system gives up, long after its caller gave up. So a fair queue (`fair_queue.py`)
 gives the threads to the accounts in turn: an account whose name servers never answer leaves threads for the others.
 """
 
@@ -20,11 +20,11 @@ from typing import NamedTuple, Protocol
 from libs.egress.fair_queue import FairQueue
 
 THREADS = 32  # getaddrinfo blocks; a silent DNS server holds one thread for as long as resolv.conf says
-WAITING_LIMIT = 2048  # look-ups that somebody waits for; beyond it a look-up fails at once
+WAITING_LIMIT = 2048  # look-ups that callers wait for; beyond that a look-up fails at once
 
 
 class ResolveError(Exception):
-    """The name has no address, or nobody would say."""
+    """The name has no address, or no DNS server answered."""
 
 
 class Resolver(Protocol):
@@ -32,10 +32,10 @@ class Resolver(Protocol):
 
     async def resolve(self, host: str, *, account: str = "") -> list[str]:
         """
-        Return every address of *host*, in the order in which to try them, none twice; *account* is who wants to know.
+        Return the addresses of *host*, without repetition, in the order in which to try them; *account* is the caller.
 
         Raises:
-            ResolveError: there is none, or the resolver failed. The caller bounds the wait and judges the answers.
+            ResolveError: there is none, or the resolver failed. The caller bounds the wait and checks the addresses.
         """
 
 
@@ -43,8 +43,8 @@ class SystemResolver:
     """
     The machine's resolver (`getaddrinfo`) on a few daemon threads.
 
-    Daemons, and not an executor: the interpreter joins an executor's threads when it exits, and a silent DNS server would
-    hold up the end of the process for as long as its look-ups last.
+    Daemon threads, not an executor: the interpreter waits for the threads of an executor when it exits, so a silent DNS server
+    would delay the end of the process until its look-ups end.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class SystemResolver:
         self._is_closed = False
 
     async def resolve(self, host: str, *, account: str = "") -> list[str]:
-        """Return the addresses of *host*, asked for as an absolute name so that no search domain applies."""
+        """Return the addresses of *host*. It is looked up as an absolute name, so that no search domain applies."""
         if self._is_closed:
             raise ResolveError("the resolver is closed")
         if self._waiting_count >= self._waiting_limit:
@@ -80,20 +80,20 @@ class SystemResolver:
             self._waiting_count -= 1
 
     def close(self) -> None:
-        """Take no more look-ups; those under way end by themselves, in their threads. Closing twice is fine."""
+        """Accept no more look-ups; those under way end in their threads. May be called twice."""
         if not self._is_closed:
             self._is_closed = True
             for _ in self._threads:
                 self._queue.put(None)
 
     def _start(self) -> None:
-        """Give the look-ups whose turn it is to the threads; whoever gave up meanwhile is not looked up for."""
+        """Hand the next look-ups to the threads; skip those whose caller gave up."""
         while (asked := self._fair_queue.take()) is not None:
             if asked.answer.done():
                 self._fair_queue.release(account=asked.account, host=asked.host)
                 continue
             if self._idle_threads > 0:
-                # One more thread for each of the first look-ups: a process that calls literals only has none.
+                # Threads are started with the first look-ups: a process that calls only IP literals has none.
                 self._idle_threads -= 1
                 thread = threading.Thread(target=self._work, name="fliq-dns", daemon=True)
                 self._threads.append(thread)
@@ -101,7 +101,7 @@ class SystemResolver:
             self._queue.put(asked)
 
     def _end(self, asked: _Asked, found: list[str] | Exception) -> None:
-        """Tell who asked, from the loop. Released only now: after a timeout a thread is busy for longer than anybody waits."""
+        """Tell the caller, in the event loop. The slot is released only now: after a timeout the thread is still busy."""
         self._fair_queue.release(account=asked.account, host=asked.host)
         if not asked.answer.done():
             if isinstance(found, Exception):
@@ -116,12 +116,12 @@ class SystemResolver:
             found: list[str] | Exception
             try:
                 found = self._look_up(f"{asked.host}.")
-            except Exception as error:  # noqa: BLE001 - not swallowed: it is raised where the look-up is awaited
+            except Exception as error:  # noqa: BLE001 - not lost: it is raised where the look-up is awaited
                 found = error
             try:
                 asked.loop.call_soon_threadsafe(self._end, asked, found)
             except RuntimeError:
-                return  # the loop is closed; nobody waits any more
+                return  # the event loop is closed, so no caller waits
 
 
 class _Asked(NamedTuple):

@@ -1,11 +1,11 @@
 """
-Signing: the headers with which a target can tell that a call is ours. Pure.
+Signing: the headers by which a target can verify that a call comes from Fliq. Pure.
 
-Two schemes are sent side by side. Fliq's own signs `{timestamp}.{METHOD}.{url}.{body}`; it is kept because it is the
-published one, although its parts can be shifted into each other (url `…/x` with body `pay.1` signs like url `…/x.pay`
-with body `1`). Standard Webhooks signs `{id}.{timestamp}.{body}`, which cannot be shifted as our ids hold no dot.
+Each call carries two signatures. Fliq's own scheme signs `{timestamp}.{METHOD}.{url}.{body}`. It is kept because it is published,
+although two different calls can have the same signature: url `…/x` with body `pay.1` signs like url `…/x.pay` with body `1`.
+Standard Webhooks signs `{id}.{timestamp}.{body}`, which has no such ambiguity because our ids contain no dot.
 
-While a secret is being rotated old and new both sign, so that a target may change over when it likes.
+While a secret is rotated, the old and the new one both sign, so that a target can change over at any time in between.
 
 Source: docs/api.md, "Signatures"; github.com/standard-webhooks/standard-webhooks spec.
 """
@@ -36,7 +36,7 @@ def new_secret(entropy: bytes) -> str:
 
 
 def is_secret(text: str) -> bool:
-    """Return whether *text* has the shape of a signing secret."""
+    """Return whether *text* has the form of a signing secret."""
     try:
         _key(text)
     except ValueError:
@@ -57,15 +57,15 @@ def signature_headers(
     Return the five headers that sign one call with every one of *secrets* (newest first).
 
     Args:
-        secrets: `whsec_…`, at least one.
-        message_id: the execution id for calls, the job id for webhooks; stable when the receiver should deduplicate.
+        secrets: each `whsec_…`; at least one.
+        message_id: the execution id for calls, the job id for webhooks; the same if the receiver should deduplicate.
         timestamp_s: when the call is sent, seconds since the epoch.
         method: as sent, upper case.
         url: as stored and called.
-        body: the exact bytes sent; empty when there is none.
+        body: the exact bytes sent; empty if there is no body.
 
     Raises:
-        ValueError: no secret, or one without the right shape.
+        ValueError: there is no secret, or one has the wrong form.
     """
     if not secrets:
         raise ValueError("a call is signed with at least one secret")
@@ -82,7 +82,7 @@ def signature_headers(
     ]
 
 
-@lru_cache(4096)  # one entry an account; decoding costs more than a signature
+@lru_cache(4096)  # one entry per account; decoding costs more than a signature
 def _key(secret: str) -> bytes:
     if not secret.startswith(PREFIX) or not secret.isascii():
         raise ValueError("a signing secret starts with whsec_")

@@ -1,9 +1,10 @@
 """
-Appends that wait to be written: a bounded queue in order of arrival, from which a writer takes one group after the other.
+Appends that wait to be written: a bounded queue in order of arrival. A writer takes one group of appends after the other.
 
-The life of an append: waiting -> taken (with its group) -> durable or failed. Its deadline counts in both states, and decides
-what its caller learns: `LogUnavailable` while it waits (it will never be written), `AppendFailed` once it was taken.
-One timer serves all deadlines. It looks at every append when the earliest deadline comes, so it costs an append one comparison.
+The life of an append: waiting -> taken (with its group) -> durable or failed. Its deadline holds in both states. If the deadline
+passes while the append waits, the caller gets `LogUnavailable`: it will never be written. If the deadline passes after the append
+was taken, the caller gets `AppendFailed`: it may be written.
+One timer serves all deadlines. It checks every append at the earliest deadline, so `put` costs one comparison.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from libs.log.port import AppendFailed, LogError, LogUnavailable
 
 
 class Append:
-    """One append. *written* is what its caller awaits: the position of its first record."""
+    """One append. Its caller awaits *written*: the position of its first record."""
 
     __slots__ = ("deadline", "envelopes", "partition", "size", "written")
 
@@ -39,8 +40,8 @@ class AppendQueue:
     The appends of one writer.
 
     Args:
-        max_records, max_bytes: what may wait at most; an append beyond that is refused at once. One append may be larger
-            when nothing else waits.
+        max_records, max_bytes: how much may wait. An append beyond that is refused at once. If nothing else waits, one append
+            may be larger.
     """
 
     def __init__(self, *, max_records: int, max_bytes: int) -> None:
@@ -58,7 +59,7 @@ class AppendQueue:
 
     def put(self, partition: int, envelopes: Sequence[Envelope], size: int, timeout_s: float) -> "asyncio.Future[int]":
         """
-        Take an append; *envelopes* must not change any more.
+        Queue an append. The caller must not change *envelopes* any more.
 
         Raises:
             LogUnavailable: the queue is closed or full.
@@ -81,14 +82,14 @@ class AppendQueue:
         return written
 
     async def arrival(self) -> bool:
-        """Return True when something waits, False when the queue is closed and empty."""
+        """Return True as soon as an append waits, False as soon as the queue is closed and empty."""
         if not self._waiting and not self._closed:
             self._arrived.clear()
             await self._arrived.wait()
         return bool(self._waiting)
 
     def take(self, *, max_records: int, max_bytes: int) -> list[Append]:
-        """Take the next group in order of arrival: at least one append, unless none waits whose caller is still there."""
+        """Take the next group in order of arrival. It is empty only if every append that waited was cancelled by its caller."""
         group: list[Append] = []
         records = size = 0
         waiting = self._waiting
@@ -115,11 +116,11 @@ class AppendQueue:
 
     @property
     def is_taken(self) -> bool:
-        """Whether a group is with the writer."""
+        """Whether the writer has a group that has not ended."""
         return bool(self._taken)
 
     def taken_ended(self) -> None:
-        """The group that was taken last is durable, and its callers know."""
+        """Note that the group taken last is durable and that its callers were told."""
         self._taken = []
 
     def fail_taken(self, error: LogError) -> None:
@@ -129,12 +130,12 @@ class AppendQueue:
             _fail(append, type(error)(*error.args))
 
     def close(self) -> None:
-        """Take no more appends; what waits may still be taken."""
+        """Accept no more appends. The writer may still take those that wait."""
         self._closed = True
         self._arrived.set()
 
     def abandon(self) -> None:
-        """End everything that is left: what waits was never written, what was taken may have been."""
+        """Fail everything that is left: waiting appends were never written, taken ones may have been."""
         self.close()
         self.fail_taken(AppendFailed("the log was stopped while the append was under way"))
         waiting, self._waiting = self._waiting, deque()

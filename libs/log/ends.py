@@ -17,7 +17,7 @@ async def all_ends(log: Log, partitions: Iterable[int] | None = None) -> dict[in
 
 async def ends_of(log: Log, partitions: Sequence[int], timeout_s: float) -> tuple[dict[int, int], Exception | None]:
     """
-    Return the ends of those of *partitions* that *log* tells within *timeout_s*, and why one of the others is missing.
+    Return the ends that *log* gives within *timeout_s*, and why an end is missing.
 
     The reason is `TimeoutError` if any partition has not answered in time, else what an answer raised; None if all are there.
     """

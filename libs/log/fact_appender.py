@@ -1,12 +1,12 @@
 """
-Facts: appends outcomes to one partition until they are in.
+FactAppender: appends facts (the outcomes of calls) to one partition, again and again until they are in the log.
 
-A fact may stand in the log twice (its fold is "first wins"), so an append whose outcome is unknown is simply made again, until it
-succeeds. What arrives while an append is under way goes with the next one: one append at a time, as large as the moment asks for.
+A fact may stand in the log twice, because readers count only the first one. So if the outcome of an append is unknown, the append
+is repeated until it succeeds. Only one append is under way at a time; facts that arrive meanwhile go into the next one.
 
-    pace    one append in *gather_ms*, the first at once: facts of one moment are written, read and folded together
-    bound   the caller's: it holds back its own work while `pending_count` is high
-    cost    O(1) per fact, one task while there is something to append
+    pace    at most one append in *gather_ms*, the first one at once, so that facts of one moment are written and read together
+    bound   the caller bounds the queue: it starts no new work while `pending_count` is high
+    cost    O(1) per fact; one task while there is something to append
 """
 
 import asyncio
@@ -28,20 +28,20 @@ log = structlog.get_logger("log")
 
 
 class Clock(Protocol):
-    """What waits for the next try (libs/runtime/clock.py)."""
+    """The clock that paces appends and retries (libs/runtime/clock.py)."""
 
     def steady(self) -> int:
-        """Return ms that go on with real time."""
+        """Return ms of a clock that is never set back."""
 
     async def pause(self, ms: int, /) -> None:
         """Return after *ms*."""
 
 
 class FactAppender:
-    """The facts of one partition on their way into the log."""
+    """Appends the facts of one partition."""
 
     def __init__(self, event_log: Log, partition: int, *, clock: Clock, gather_ms: int = 0) -> None:
-        """Append to *partition* of *event_log* at most once in *gather_ms*; *clock* paces that, and the tries after a failure."""
+        """Append to *partition* of *event_log* at most once in *gather_ms*. *clock* also paces the retries after a failure."""
         self._log = event_log
         self._partition = partition
         self._clock = clock
@@ -54,15 +54,15 @@ class FactAppender:
 
     @property
     def pending_count(self) -> int:
-        """How many facts are not known to be in the log."""
+        """How many facts are not yet known to be in the log."""
         return len(self._pending)
 
     def put(self, envelope: Envelope, on_written: Callable[[int], None]) -> None:
         """
-        Append *envelope* soon; *on_written* is called with its position once it is durable.
+        Append *envelope* soon. When it is durable, *on_written* is called with its position.
 
         Raises:
-            ValueError: the value is larger than any log takes.
+            ValueError: the value is larger than every log's limit.
         """
         if len(envelope.value) > MAX_VALUE_BYTES:
             raise ValueError(f"a fact of {len(envelope.value)} bytes fits into no log")
@@ -72,11 +72,11 @@ class FactAppender:
             self._task = asyncio.create_task(self._append(), name=f"facts of partition {self._partition}")
 
     async def wait_idle(self) -> None:
-        """Return once everything put so far is in the log; the caller bounds the wait."""
+        """Return when everything put so far is in the log. The caller must bound the wait."""
         await self._idle.wait()
 
     async def stop(self) -> None:
-        """Give up what is pending. Stopping twice, or unstarted, is fine."""
+        """Drop what is pending. May be called twice, and before the first `put`."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -115,7 +115,7 @@ class FactAppender:
                 try:
                     on_written(first + index)
                 except Exception:
-                    # Its owner's defect must not keep the partition's other facts out of the log.
+                    # A defect in one callback must not keep the other facts of the partition out of the log.
                     log.exception("fact_unheeded", partition=self._partition, position=first + index)
         self._task = None
         self._idle.set()

@@ -1,4 +1,4 @@
-"""Trouble: something about a log that an operator should know, whatever the log is kept in."""
+"""LogReport: what `fliq doctor` and a start tell the operator about a log, the same for every adapter."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 _NAMED: Final = 8  # partitions named in a line
 
 
-class Trouble(NamedTuple):
-    """What there is, what to do about it, and whether it is wrong already or may only become so."""
+class Problem(NamedTuple):
+    """One problem: what it is, what to do about it, and whether it harms already (*is_wrong*) or may do so later."""
 
     text: str
     advice: str
@@ -16,21 +16,21 @@ class Trouble(NamedTuple):
 
 class LogReport(NamedTuple):
     """
-    How a log is.
+    The state of a log.
 
     Args:
-        said: where it is and how large, in a line.
-        partitions: how many it has; None when there is no log yet.
-        troubles: none when all is well.
+        said: one line that tells where the log is and how large it is.
+        partitions: how many it has; None if there is no log yet.
+        problems: empty if all is well.
     """
 
     said: str
     partitions: int | None
-    troubles: Sequence[Trouble]
+    problems: Sequence[Problem]
 
 
-def numbers(partitions: Sequence[int]) -> str:
-    """Name partitions: the first few, and how many more."""
+def name_partitions(partitions: Sequence[int]) -> str:
+    """Return the first few partition numbers as text, and how many more there are."""
     named = ", ".join(map(str, sorted(partitions)[:_NAMED]))
     more = len(partitions) - _NAMED
     return f"{'partition' if len(partitions) == 1 else 'partitions'} {named}{f' and {more} more' if more > 0 else ''}"

@@ -1,6 +1,4 @@
-"""
-A log that is measured: every call goes on to another one; how long appends take, and how they fail, goes to the metrics.
-"""
+"""MeasuredLog: passes every call on to another log, and records how long appends take and how they fail."""
 
 from __future__ import annotations
 

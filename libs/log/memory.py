@@ -1,20 +1,20 @@
 """
-Memory log: the reference. Exact, in one process, with every fault that the port allows, on demand.
+MemoryLog: the reference adapter. It is exact, lives in one process, and makes every fault that the port allows when it is asked to.
 
 Theory of operation
 
-A partition is a list; position p stands at index p - begin. An append without faults writes at once, in the caller's own step, so
-G1 to G5 hold by construction; the caller goes on a step later. Faults change an append's *fate*: how long it is under way, and how
-it ends.
+A partition is a list; position p stands at index p - begin. An append without faults is written at once, before the event loop
+runs anything else, so G1 to G5 hold by construction; the caller goes on one step of the event loop later. Faults change the *fate*
+of an append: how long it is under way, and how it ends.
 
-    under way   delay_ms > 0: the append waits its turn. Appends behind it in the same partition wait too (G2).
+    under way   delay_ms > 0: the append waits so long. Later appends to the same partition wait behind it (G2).
     ends        written      the ordinary end
                 reply_lost   written, but the caller gets AppendFailed
                 lost         not written, and the caller gets AppendFailed
-                late         the caller gets AppendFailed; written behind `late_after` later appends, or by `land_late` (G6)
+                late         the caller gets AppendFailed; written after `late_after` later appends, or by `land_late` (G6)
 
-Deterministic: the same calls on the same clock with the same fates give the same log; nothing is drawn here.
-Durable only in the sense of this object: what it holds outlives `stop` and a new `start`.
+Deterministic: the same calls on the same clock with the same fates give the same log. Nothing here is random.
+Durable only within this object: records outlive `stop` and a new `start`, not the process.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from libs.log.port import AppendFailed, LogDamaged, LogError, LogUnavailable, Re
 
 
 class Clock(Protocol):
-    """What this log needs of a clock (libs/runtime/clock.py)."""
+    """The part of a clock that this log needs (libs/runtime/clock.py)."""
 
     def now(self) -> int:
         """Return the instant, in ms."""
@@ -40,7 +40,7 @@ class Clock(Protocol):
 
 
 class LoopClock:
-    """The event loop's own clock, in ms since it began counting: enough for tests that look at no instant."""
+    """The event loop's own clock, in ms since it began counting: enough for tests that check no instant."""
 
     def now(self) -> int:
         return int(asyncio.get_running_loop().time() * 1000)
@@ -51,12 +51,12 @@ class LoopClock:
 
 class Fate(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What becomes of one append.
+    How one append ends.
 
     Args:
         end: `written`, `reply_lost`, `lost` or `late`.
-        delay_ms: how long it is under way before that.
-        late_after: `late` only: how many later appends to the partition are written first, at least 1.
+        delay_ms: how long it is under way before it ends.
+        late_after: for `late` only: how many later appends to the partition are written first; at least 1.
     """
 
     end: Literal["written", "reply_lost", "lost", "late"] = "written"
@@ -74,10 +74,10 @@ Draw = Callable[[int, Sequence[Envelope]], Fate]
 
 class Faults:
     """
-    The hand on the memory log: fates for the next appends, and switches.
+    Controls the faults of a memory log: fates for the next appends, and switches.
 
     Args:
-        draw: asked for the fate of every append that has none planned, with partition and envelopes; a seeded generator.
+        draw: returns the fate of an append that has none planned, given its partition and envelopes; usually a seeded generator.
     """
 
     def __init__(self, *, draw: Draw | None = None) -> None:
@@ -99,14 +99,14 @@ class Faults:
         return WRITTEN if self.draw is None else self.draw(partition, envelopes)
 
     def heal(self) -> None:
-        """From here on nothing fails: plans, generator and switches are dropped. What is late stays late."""
+        """Let nothing fail from now on: drop plans, generator and switches. Appends that are late stay late."""
         self._planned.clear()
         self.draw = None
         self.reads_unavailable = self.appends_unavailable = False
 
 
 class _Held(msgspec.Struct, frozen=True):
-    """An append under way: taken, not yet at its end."""
+    """An append under way."""
 
     due_at: int
     fate: Fate
@@ -115,14 +115,14 @@ class _Held(msgspec.Struct, frozen=True):
 
 
 class _Late(msgspec.Struct):
-    """Records of a failed append that will yet land, once *appends_ahead* more appends were written."""
+    """Records of a failed append that are written after *appends_ahead* more appends."""
 
     appends_ahead: int
     envelopes: list[Envelope]
 
 
 class _Partition:
-    """One partition: its records, and who waits for what."""
+    """One partition: its records, the appends under way, and the readers that wait."""
 
     def __init__(self) -> None:
         self.begin = 0
@@ -137,7 +137,7 @@ class _Partition:
         return self.begin + len(self.records)
 
     def write(self, envelopes: Sequence[Envelope], at: int) -> int:
-        """Write an append, then whatever was late behind it; return the position of its first record."""
+        """Write an append, then the late ones that come after it; return the position of its first record."""
         first = self._write(envelopes, at)
         for late in self.late:
             late.appends_ahead -= 1
@@ -172,7 +172,7 @@ class MemoryLog:
 
     Args:
         partitions: how many.
-        clock: stamps records and bounds waits; the event loop's own by default.
+        clock: dates records and bounds waits; the event loop's own by default.
         faults: see `Faults`; none by default.
         name: part of its identity.
     """
@@ -221,8 +221,10 @@ class MemoryLog:
             try:
                 return self._finish(place, fate, taken)
             finally:
-                await asyncio.sleep(0)  # as every log does, let others run: a caller in a loop must not starve them
-        # Behind whatever is under way in this partition, never before it (G2).
+                await asyncio.sleep(
+                    0
+                )  # as every log does, let other tasks run: a caller that appends in a loop must not starve them
+        # Never before an append that is already under way in this partition (G2).
         due_at = max(self._clock.now() + fate.delay_ms, place.held[-1].due_at if place.held else 0)
         held = _Held(due_at, fate, taken, asyncio.get_running_loop().create_future())
         place.held.append(held)
@@ -268,7 +270,7 @@ class MemoryLog:
             place.begin = before
 
     def land_late(self) -> int:
-        """Write everything that is still late, and say how many appends that was."""
+        """Write all appends that are still late, and return how many they were."""
         return sum(place.land_late(self._clock.now()) for place in self._partitions)
 
     def _place(self, partition: int) -> _Partition:
@@ -294,7 +296,7 @@ class MemoryLog:
         raise AppendFailed("the outcome of the append is unknown")
 
     async def _release(self, place: _Partition) -> None:
-        """Bring the appends under way to their ends, in turn; ends itself when there are none."""
+        """End the appends under way one after the other; return when there are none left."""
         while place.held:
             await self._clock.sleep_until(place.held[0].due_at)
             held = place.held.popleft()
@@ -309,7 +311,7 @@ class MemoryLog:
         place.releasing = None
 
     async def _within(self, future: "asyncio.Future[Any]", timeout_s: float) -> bool:
-        """Say whether *future* ended within *timeout_s* of the clock; one that did not is cancelled."""
+        """Return whether *future* ended within *timeout_s* of the clock; cancel it if it did not."""
         ends_at = self._clock.now() + math.ceil(timeout_s * 1000)
         timer = asyncio.ensure_future(self._clock.sleep_until(ends_at))
         try:

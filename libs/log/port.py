@@ -14,24 +14,25 @@ One partition of the log, as a reader sees it:
     begin      the position of the oldest record that can still be read; 0 until something is trimmed
     end        the first unwritten position: one past the newest durable record, 0 in an empty partition
     durable    a record that survives the crash of every process of Fliq and of the log's own server processes
-    admitted   not the log's business: which records count is decided by readers (libs/domain/admission.py)
+    admitted   a record that counts; readers decide that, not the log (libs/domain/admission.py)
 
 Guarantees. The conformance tests quote these numbers.
 
-    G1  `append` returns after its records are durable; what it returned is never lost, moved or changed.
-    G2  Records of one append stand next to each other in the order given; appends of one caller to one partition, each awaited or
-        issued in turn, stand in that order.
-    G3  No record ever appears behind a reader: once position p was read, or `end` answered e > p, every position up to p is final.
+    G1  `append` returns after its records are durable. Afterwards they are never lost, moved or changed.
+    G2  The records of one append stand next to each other, in the order given. If one caller makes several appends to one
+        partition, they stand in the order in which the caller made them, whether it awaited each or not.
+    G3  No record ever appears behind a reader: after position p was read, or `end` returned e > p, every position up to p is final.
     G4  Positions are contiguous: every position from begin to end - 1 holds exactly one record.
     G5  An envelope comes back identical: type, version, flags, claim, key, and the value byte for byte.
-    G6  A failed append (`AppendFailed`) may have been written, or may still be: before or after the caller learns of it, even
-        behind later appends, all of it or its first records, but once, and in an order that every reader sees alike. Nobody may
-        guess: an owner resigns and claims again, and what it left behind is before the new claim or, bearing the old one, void.
-        `RecordTooLarge`, `LogUnavailable` and `ValueError` mean that nothing was or will be written.
-    G7  `stop` may be called at any time, without `start` and twice. Appends under way end as durable or as `LogError`, and readers
-        that wait end with `LogUnavailable`: none hangs.
+    G6  After `AppendFailed` the records may be in the log, or may still get there: before or after the caller gets the error, even
+        behind later appends, all of them or only the first ones. They are written at most once, and every reader sees the same
+        order. The caller must not guess: an owner resigns and claims the partition again. Its old records then stand before the
+        new claim, or they carry the old claim and are void.
+        After `RecordTooLarge`, `LogUnavailable` or `ValueError` nothing was written, and nothing will be.
+    G7  `stop` may be called at any time, without `start` and twice. Appends under way end as durable or with `LogError`, and
+        readers that wait end with `LogUnavailable`. None of them hangs.
 
-Cost: `append` is O(records) and shares its durable write with every append that waits at the same time; `read` is O(records read).
+Cost: `append` is O(records); all appends that wait at the same time share one durable write. `read` is O(records read).
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,19 +45,19 @@ MAX_VERSION = 32_767  # fits every adapter's header: two bytes, signed
 
 
 class LogError(Exception):
-    """Something about the log went wrong."""
+    """A call to the log failed; the base of all errors of this port."""
 
 
 class AppendFailed(LogError):
-    """The append's outcome is unknown: the records may be in the log, or may come to be."""
+    """The outcome of the append is unknown: the records may be in the log, or may still get there (G6)."""
 
 
 class LogUnavailable(LogError):
-    """The log cannot be reached or is stopped; nothing of this call was or will be written."""
+    """The log cannot be reached, or is stopped. Nothing of this call was written, and nothing will be."""
 
 
 class LogDamaged(LogError):
-    """The log has not what it had: a gap, a wrong checksum, an end before what was read or written. Stop, do not guess."""
+    """The log lost data: a gap, a wrong checksum, or an end before what was read or written. The caller must stop, not guess."""
 
 
 class RecordTooLarge(LogError):
@@ -89,26 +90,26 @@ class PositionReports(Protocol):
 
 
 class Log(Protocol):
-    """The port. Every wait has a bound; every method raises `LogUnavailable` when the log cannot be reached in time."""
+    """The port. Every wait has a bound. Every method raises `LogUnavailable` if the log cannot be reached in time."""
 
     @property
     def position_reports(self) -> PositionReports | None:
         """Where readers report how far they are; None if the log has no tools that would show it."""
 
     async def start(self) -> None:
-        """Connect, and check that the log is fit for use; raises `LogError` with one line that says what to do."""
+        """Connect, and check that the log can be used. If not, raise `LogError` with one line that says what to do."""
 
     async def stop(self) -> None:
-        """Flush what was taken, then let go of everything (G7)."""
+        """Write the appends that were taken, then disconnect (G7)."""
 
     async def partitions(self) -> int:
-        """Return how many partitions there are: their numbers are 0 to this - 1."""
+        """Return how many partitions there are. They are numbered from 0."""
 
     async def identity(self) -> str:
         """
-        Return what tells this log from every other: tables that were folded from one are of no use with another.
+        Return a text that no other log has. Tables that were folded from one log cannot be used with another.
 
-        The same for every process and at every start; a log that was lost and made anew has another one.
+        It is the same in every process and at every start. A log that was lost and made again has another identity.
         """
 
     async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
@@ -116,7 +117,7 @@ class Log(Protocol):
         Append *envelopes*, at least one, and return the position of the first (G1, G2).
 
         Raises:
-            AppendFailed: the outcome is unknown (G6); a cancelled caller is in the same position.
+            AppendFailed: the outcome is unknown (G6). It is also unknown if the caller was cancelled.
             RecordTooLarge, LogUnavailable: nothing was written.
             ValueError: no such partition, or envelopes that no log can hold (`measure`); nothing was written.
         """
@@ -125,10 +126,10 @@ class Log(Protocol):
         """
         Return up to *max_records* records from *position* on (G3, G4, G5).
 
-        At the end of the log it waits up to *wait_s* for the first new record, then returns what there is, perhaps nothing.
+        At the end of the log, wait up to *wait_s* for a new record, then return what there is, perhaps nothing.
 
         Raises:
-            LogDamaged: *position* lies before begin or beyond end: the reader's offset does not belong to this log.
+            LogDamaged: *position* is before begin or beyond end, so the reader's position does not belong to this log.
             ValueError: no such partition, or *max_records* < 1.
         """
 
@@ -136,20 +137,20 @@ class Log(Protocol):
         """Return the position of the oldest record that can be read."""
 
     async def end(self, partition: int) -> int:
-        """Return the first unwritten position, at least as new as every append that returned before this call (G3)."""
+        """Return the first unwritten position. It is beyond the records of every append that returned before this call (G3)."""
 
     async def trim(self, partition: int, before: int) -> None:
         """
-        Forget the records before position *before*; positions of the others do not change. What is forgotten already stays so.
+        Delete the records before position *before*. The others keep their positions. Records already deleted stay deleted.
 
         Raises:
-            LogError: *before* lies beyond end.
+            LogError: *before* is beyond end.
         """
 
 
 def measure(envelopes: Sequence[Envelope]) -> int:
     """
-    Return the bytes that *envelopes* take, having made sure that every log can hold them.
+    Check that every log can hold *envelopes*, and return how many bytes they take.
 
     Raises:
         RecordTooLarge: a value is longer than `MAX_VALUE_BYTES`.

@@ -1,14 +1,15 @@
 """
-RecentRecords: the newest records of one partition, kept in the process that wrote or read them, and the readers that wait for more.
+RecentRecords: the newest records of one partition that this process wrote or read, and the readers that wait for more.
 
-Readers in the writer's process find fresh records here and never ask the database for them.
+Readers in the same process as the writer find new records here, so they need not ask the database or the broker.
 
     first          next                 known_end
       |              |                      |
-     [40][41][42][43] .  .  .  .  .  .  .  .       kept: one gapless run of records, the newest this process met
+     [40][41][42][43] .  .  .  .  .  .  .  .       kept: the newest records this process has seen, without gaps
                                                    known_end: every position before it is written and final
 
-Invariants: the run has no gaps; next <= known_end; known_end never goes back. Bounded by records and bytes: the oldest go first.
+Invariants: the kept records have no gaps; next <= known_end; known_end never goes back. Records and bytes are bounded: the oldest
+records are dropped first.
 Cost: `add` O(records) amortised, `slice` O(records returned).
 """
 
@@ -20,16 +21,16 @@ from libs.log.port import Record
 
 class RecentRecords:
     """
-    The recent of one partition.
+    The newest records of one partition.
 
     Args:
-        max_records, max_bytes: bounds on what is kept; bytes count values only.
+        max_records, max_bytes: how much is kept; bytes count values only.
     """
 
     def __init__(self, *, max_records: int, max_bytes: int) -> None:
         self.known_end = 0
         self.begin = 0
-        self.fetching = asyncio.Lock()  # one reader fetches what is new, the others find it here
+        self.fetching = asyncio.Lock()  # one reader fetches new records, the others then find them here
         self._max_records = max_records
         self._max_bytes = max_bytes
         self._first = 0
@@ -39,16 +40,16 @@ class RecentRecords:
 
     @property
     def next(self) -> int:
-        """The position behind the newest record kept."""
+        """The position after the newest record kept."""
         return self._first + len(self._records)
 
     @property
     def has_readers(self) -> bool:
-        """Whether somebody waits for more."""
+        """Whether a reader waits for more."""
         return bool(self._readers)
 
     def add(self, records: Sequence[Record]) -> None:
-        """Keep *records*, a gapless run; what is kept already is not kept twice."""
+        """Keep *records*, which must have no gaps. Records that are kept already are not added again."""
         position = records[0].position
         held_until = self.next
         if position == held_until:
@@ -66,21 +67,21 @@ class RecentRecords:
         self.see(self.begin, self.next)
 
     def see(self, begin: int, end: int) -> None:
-        """Learn where the partition begins and ends; wakes the readers when there is something new."""
+        """Note where the partition begins and ends. If there are new records, wake the readers."""
         self.begin = max(begin, self.begin)
         if end > self.known_end:
             self.known_end = end
             self.wake()
 
     def slice(self, position: int, max_records: int) -> list[Record] | None:
-        """Return the records from *position* on, or None when they are not kept."""
+        """Return the records from *position* on, at least one, or None if the record at *position* is not kept."""
         index = position - self._first
         if 0 <= index < len(self._records) and position >= self.begin:
             return self._records[index : index + max_records]
         return None
 
     async def wait_beyond(self, position: int, wait_s: float) -> None:
-        """Return when *position* is known to be written, when `wake` is called, or after *wait_s*."""
+        """Return when *position* is known to be written, when `wake` is called, or after *wait_s*, whichever is first."""
         if position < self.known_end:
             return
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -89,12 +90,12 @@ class RecentRecords:
             async with asyncio.timeout(wait_s):
                 await woken
         except TimeoutError:
-            pass  # nothing new in time is an answer
+            pass  # no new record came in time
         finally:
             self._readers.discard(woken)
 
     def wake(self) -> None:
-        """Let all who wait look again."""
+        """Wake all readers that wait."""
         readers, self._readers = self._readers, set()
         for reader in readers:
             if not reader.done():
@@ -102,7 +103,7 @@ class RecentRecords:
 
     def _shrink(self) -> None:
         records, dropped = self._records, 0
-        # In steps, so that moving the rest to the front is paid for by many records at once.
+        # Drop many records at once: each time, the rest of the list must be moved to the front.
         if len(records) > self._max_records:
             dropped = len(records) - self._max_records * 3 // 4
         excess = self._bytes - self._max_bytes

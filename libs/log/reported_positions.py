@@ -1,10 +1,11 @@
 """
-Shown positions: how far a role has read, told to the log's own tools about once a second.
+ReportedPositions: tells the log's own tools, about once a second, how far a role has read.
 
-For people and autoscalers only. No position is ever read back, so a log that does not take it costs a line in ours, once.
+These positions are for people and autoscalers only. Fliq never reads them back, so if the log does not accept them, this process
+only logs one warning.
 
-With the positions goes a note: whose they are (the database's name) and a number that changes every second. By that a start finds
-out that another Fliq, with another database, works on the same log: two would make every call twice.
+A note goes with the positions: the name of the database they belong to, and a number that changes every second. By this note a
+starting process finds out if another Fliq, with another database, works on the same log. The two would make every call twice.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,45 +18,45 @@ from libs.runtime.lifecycle import StartStop
 
 EVERY_MS: Final = 1_000
 AGAIN_EVERY: Final = (
-    60  # rounds after which even what did not change is told: logs forget groups that are silent for days
+    60  # rounds; then unchanged positions are reported too: a log forgets a group that is silent for days
 )
 
 _log = structlog.get_logger("log")
 
-LIVE_MS: Final = 2_500  # within which somebody who works tells something new, at least twice
+LIVE_MS: Final = 2_500  # a process that works reports at least twice within this time
 
 ReportPositions = Callable[[str, Mapping[int, int], str], Awaitable[None]]
 Notes = Callable[[str], Awaitable[Mapping[int, str]]]
 
 
 class Clock(Protocol):
-    """What waits for the next round (libs/runtime/clock.py)."""
+    """The clock that paces the rounds (libs/runtime/clock.py)."""
 
     async def pause(self, ms: int, /) -> None:
         """Return after *ms*."""
 
 
 class ReportedPositions(StartStop):
-    """Tells the positions of one role for as long as it is started."""
+    """Reports the positions of one role while it is started."""
 
     def __init__(
         self,
         group: str,
         positions: Callable[[], Mapping[int, int]],
-        show: ReportPositions,
+        report: ReportPositions,
         *,
         writer: str,
         clock: Clock,
     ) -> None:
-        """Tell *show*, as *writer* under the name *group*, what *positions* says: the last position read, by partition."""
+        """Call *report* for *group*, as *writer*, with what *positions* returns: the last position read, by partition."""
         super().__init__()
         self._group = group
         self._positions = positions
-        self._show = show
+        self._report = report
         self._clock = clock
         self._writer = writer
         self._rounds = 0
-        self._shown: dict[int, int] = {}
+        self._reported: dict[int, int] = {}
         self._is_failing = False
 
     async def on_start(self) -> None:
@@ -67,31 +68,31 @@ class ReportedPositions(StartStop):
             await self.tell()
 
     async def tell(self) -> None:
-        """Tell what changed since the last time, one position at least; a failure is logged once, until it works again."""
+        """Report what changed since the last time, at least one position. A failure is logged once until it works again."""
         positions = self._positions()
         self._rounds += 1
         everything = self._rounds % AGAIN_EVERY == 0
-        news = {part: at for part, at in positions.items() if everything or self._shown.get(part) != at}
+        news = {part: at for part, at in positions.items() if everything or self._reported.get(part) != at}
         news = news or dict(list(positions.items())[:1])
         if not news:
             return
         try:
-            await self._show(self._group, news, f"{self._writer} {self._rounds}")
-        except Exception as error:  # noqa: BLE001 - a defect too: what is for people only must not end what works
+            await self._report(self._group, news, f"{self._writer} {self._rounds}")
+        except Exception as error:  # noqa: BLE001 - also a defect: a report for people must not end the process
             if not self._is_failing:
                 self._is_failing = True
                 trace = not isinstance(error, LogError)
                 _log.warning("log_positions_not_shown", group=self._group, reason=str(error), exc_info=trace)
             return
         self._is_failing = False
-        self._shown = dict(positions)
+        self._reported = dict(positions)
 
 
 async def has_company(groups: Sequence[str], notes: Notes, *, writer: str, clock: Clock) -> bool:
     """
-    Say whether others than *writer* tell positions of this log at the moment; takes `LIVE_MS` where others ever did.
+    Return whether others than *writer* report positions of this log at the moment. Takes `LIVE_MS` if others ever did.
 
-    A log that does not say counts as one without company: nothing rests on this but that a mistake is noticed.
+    If the log does not answer, return False: this check only finds operators' mistakes, nothing else depends on it.
     """
     try:
         before = await _others(groups, notes, writer)

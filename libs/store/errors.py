@@ -15,7 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # What passes when one waits: the server restarts, is full, is overloaded, or chose us as a deadlock's victim.
-_PASSING = (
+_TRANSIENT = (
     asyncpg.PostgresConnectionError,
     asyncpg.InvalidAuthorizationSpecificationError,  # role not yet there, or a password being rotated
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
@@ -40,7 +40,7 @@ def translated() -> Iterator[None]:
     """Turn the driver's passing troubles into `StoreUnavailable`; anything else is a defect and goes through."""
     try:
         yield
-    except _PASSING as error:
+    except _TRANSIENT as error:
         # A timeout of ours carries no text of its own.
         text = f"{type(error).__name__}: {error}" if str(error) else "the database does not answer in time"
         raise StoreUnavailable(" ".join(text.split())[:300]) from error  # the driver gives hints on lines of their own

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from libs.log.log_report import LogReport, numbers
+from libs.log.log_report import LogReport, name_partitions
 from libs.store.health.database_report import Server, Work
 from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, SchemaError
@@ -111,7 +111,7 @@ def of_log(log: LogReport) -> list[Finding]:
     """Judge the log by what its adapter says of it."""
     found = [
         wrong("log", each.text, each.advice) if each.is_wrong else warning("log", each.text, each.advice)
-        for each in log.troubles
+        for each in log.problems
     ]
     return found if any(each.state == "wrong" for each in found) else [ok("log", log.said), *found]
 
@@ -160,7 +160,7 @@ def of_leases(leases: Sequence[HeldLease]) -> list[Finding]:
     for role, name in ROLES.items():
         free = [lease.partition for lease in leases if lease.role == role and not lease.is_held]
         if free:
-            text = f"{numbers(free)}: no {name} serves {'it' if len(free) == 1 else 'them'}"
+            text = f"{name_partitions(free)}: no {name} serves {'it' if len(free) == 1 else 'them'}"
             advice = "is one alive (above)? what does its /readyz say?"
             found.append(wrong("leases", text, advice))
     return found or [ok("leases", f"every partition has its {', '.join(ROLES.values())}")]
@@ -198,10 +198,10 @@ def of_lag(before: Mapping[int, HeldLease], after: Sequence[HeldLease], ends: Ma
     stands = [part for part, lag in lags.items() if lag > 0 and before[part].position == _at(after, part)]
     what = "the tables" if role == "scheduler" else "the webhooks"
     if ahead:
-        text = f"{numbers(ahead)}: {what} are ahead of the log, which lost records or is another one"
+        text = f"{name_partitions(ahead)}: {what} are ahead of the log, which lost records or is another one"
         found.append(wrong("lag", text, 'stop the services; docs/operations.md, "The log lost records"'))
     if stands:
-        text = f"{numbers(stands)}: {what} stand still behind the log ({max(lags[part] for part in stands)} records)"
+        text = f"{name_partitions(stands)}: {what} stand still behind the log ({max(lags[part] for part in stands)} records)"
         found.append(wrong("lag", text, f"is a {ROLES[role]} alive and ready? what does its /readyz say?"))
     total = sum(lag for lag in lags.values() if lag > 0)
     return found or [ok("lag", f"{what} {'follow the log' if total == 0 else f'catch up: {total} records behind'}")]

@@ -13,8 +13,8 @@ from contextlib import AsyncExitStack
 import structlog
 
 from libs.log.kafka import KafkaAccess, KafkaLog
-from libs.log.kafka.inspect import inspect_topic, troubles
-from libs.log.log_report import LogReport, Trouble
+from libs.log.kafka.inspect import inspect_topic, problems
+from libs.log.log_report import LogReport, Problem
 from libs.log.port import Log, LogError
 from libs.log.postgres import PostgresLog
 from libs.log.postgres.inspect import partition_count
@@ -106,13 +106,13 @@ async def log_report(settings: Settings, dsn: str) -> LogReport:
         none = (
             []
             if count
-            else [Trouble("there is no log in this database", "start the services, or run `fliq migrate`", True)]
+            else [Problem("there is no log in this database", "start the services, or run `fliq migrate`", True)]
         )
         return LogReport(f"in PostgreSQL, {count} partitions", count or None, none)
     name = settings.kafka_topic
     topic = await inspect_topic(kafka_access(settings), name)
     said = f"topic {name}: {len(topic.partitions)} partitions, {topic.brokers} brokers"
-    return LogReport(said, len(topic.partitions) or None, troubles(name, topic))
+    return LogReport(said, len(topic.partitions) or None, problems(name, topic))
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:

@@ -117,7 +117,7 @@ class Deliveries:
     def put(self, delivery: Delivery) -> None:
         """Make this POST when its turn comes."""
         account = delivery.event.account
-        if self._fair_queue.lane_length(account=account, host=delivery.host) >= self._lane_max:
+        if self._fair_queue.backlog_length(account=account, host=delivery.host) >= self._lane_max:
             self.give_up(delivery.partition, delivery.event, OVERLOADED, delivery.on_done)
             return
         self._held[delivery.event.job_id] = delivery

@@ -16,7 +16,7 @@ import pytest
 
 from libs.log.port import AppendFailed, LogError, LogUnavailable
 from libs.log.postgres import PostgresLog, sql
-from libs.log.postgres.partition_bounds import POLL_SLOW_S, Heads
+from libs.log.postgres.partition_bounds import POLL_SLOW_S, PartitionBounds
 from libs.log.postgres.writer import Writer
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from tests.conformance.harness import envelope, values
@@ -361,13 +361,13 @@ async def test_a_defect_costs_the_writer_one_group_and_no_more(pg_dsn: str, monk
 async def test_a_defect_does_not_blind_the_readers(pg_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look at the heads that fails in an unforeseen way is made again: what another process writes is still seen."""
     async with running(pg_dsn) as log, running(pg_dsn) as other:
-        look = Heads.look
+        refresh = PartitionBounds.refresh
 
-        async def broken(self: Heads) -> None:
-            monkeypatch.setattr(Heads, "look", look)
+        async def broken(self: PartitionBounds) -> None:
+            monkeypatch.setattr(PartitionBounds, "refresh", refresh)
             raise RuntimeError("planted")
 
-        monkeypatch.setattr(Heads, "look", broken)
+        monkeypatch.setattr(PartitionBounds, "refresh", broken)
         reading = asyncio.ensure_future(log.read(0, 0, wait_s=10))
         await asyncio.sleep(0)
         await other.append(0, [envelope("a")])

@@ -3,41 +3,43 @@ Kafka log: the log of a cluster. One topic of Apache Kafka 3.9 to 4.x; a positio
 
 Theory of operation
 
-    append -> AppendQueue -> Lane --- batch --> Producers (facts)     --+
-                              |   --- batch --> Producers (decisions) --+--> leader of the partition
-                            RecentRecords <--------- Follower, fetch, Offsets <--+
+    append -> AppendQueue -> PartitionWriter --- batch --> Producers (facts)     --+
+                              |              --- batch --> Producers (decisions) --+--> leader of the partition
+                          RecentRecords <--- Follower, fetch, PartitionBounds <----+
                               |
     read  <-------------------+
 
-Writing. Two lanes per partition, one for facts and one for decisions (an append with a claim in it), each with one batch under
-way. Appends that arrive meanwhile form the next batch. Kafka writes a batch as a whole, so the records of an append stand next to
-each other (G2); that bounds an append to one batch, `max.message.bytes` of the topic. acks=all with min.insync.replicas makes an
-acknowledged batch durable (G1); idempotence makes a batch that is sent twice stand once (G6).
+Writing. Each partition has two writers: one for facts and one for decisions (appends that carry a claim). Each has one batch
+under way. Appends that arrive meanwhile form the next batch. Kafka writes a batch as a whole, so the records of an append stand
+next to each other (G2). An append must therefore fit into one batch: `max.message.bytes` of the topic. acks=all with
+min.insync.replicas makes an acknowledged batch durable (G1). Idempotence makes sure that a batch which is sent twice is written
+once (G6).
 
-Contiguous positions (G4). Offsets have gaps where a transaction ends and where compaction removed something. There are neither:
-no transactional producer, cleanup.policy=delete. Every reader asserts it, record by record; a gap, a wrong checksum or a
-partition that ends before a record that was known to be written is logged as an error and raised as `LogError`: the reader halts,
-nobody guesses.
+Contiguous positions (G4). In Kafka, offsets have gaps where a transaction ends and where compaction removed a record. This
+topic has neither: no transactional producer, and cleanup.policy=delete. Every reader checks it, record by record. A gap, a
+wrong checksum, or a partition that ends before a record that was known to be written is logged as an error and raised as
+`LogError`: the reader stops instead of guessing.
 
-Nothing appears behind a reader (G3). Readers see positions below the high watermark only: what is on every replica in sync. A
-leader that was just elected does not say where its partition ends until it knows (KIP-207); we ask again.
+Nothing appears behind a reader (G3). Readers see only positions below the high watermark, which are on every in-sync replica. A
+leader that was just elected does not say where its partition ends until it knows (KIP-207); then we ask again.
 
-Failure (G6). aiokafka retries for ever, so every batch has a bound. Any error, and silence beyond the bound, fails the batch with
-`AppendFailed` and retires the producer: after an error it would refuse everything that follows (aiokafka #1017). The batch may
-still land while the old producer ends. A lane goes on only after its batch has ended one way or the other; appends that never
-left the queue end with `LogUnavailable`.
+Failure (G6). aiokafka retries for ever, so we bound every batch. After any error, and after no answer within the bound, the
+batch fails with `AppendFailed` and the producer is replaced: after an error it would refuse all later batches (aiokafka #1017).
+The batch may still be written while the old producer closes. A writer sends the next batch only after this one has ended.
+Appends that never left the queue fail with `LogUnavailable`.
 
-Reading. Fresh records come from the partition's `RecentRecords` in this process. What others append is fetched by one request
-per broker, for all partitions that somebody waits for; it waits there for up to 200 ms (Follower). A reader that is behind, or that
-wants a single old record, fetches for itself. `end` shares one request per broker, sent after the call of each caller began.
+Reading. New records come from the partition's `RecentRecords` in this process. Records of other processes are fetched by one
+request per broker, for all partitions for which a reader waits; the broker holds that request for up to 200 ms (Follower). A
+reader that is behind, or wants a single old record, fetches for itself. Concurrent callers of `end` share one request per
+broker, which is sent after each of them called.
 
-Connections per process: reads, follows, facts, decisions; each has at most one to every broker.
+Connections per process: reads, follows, facts, decisions. Each has at most one connection to every broker.
 
-Cost: an append is one round trip to the leader and one from there to its followers. G2 holds for the facts of a caller and for
-its decisions, each; a decision may pass facts that the same caller has not seen written yet.
+Cost: an append is one round trip to the leader and one from there to its replicas. G2 holds for the facts of a caller, and for
+its decisions, but not between the two: a decision may overtake facts for which the same caller still waits.
 
-Not safe: a topic that others write to with transactions; DeleteRecords by anyone else; fewer than three brokers (durable then
-means: on that disk, once the operating system has written it there).
+Not safe: transactional writers on this topic; DeleteRecords by other programs; fewer than three brokers ("durable" then means:
+on that broker's disk, once the operating system has written it).
 
 Source: docs/adr/0007-kafka-client.md; KIP-98 (idempotence), KIP-207, KIP-320 (offsets after an election).
 """

@@ -1,4 +1,4 @@
-"""How to reach a Kafka cluster: its brokers, and what it asks for before it answers."""
+"""KafkaAccess: how to reach a Kafka cluster: addresses, TLS and credentials."""
 
 import ssl
 from pathlib import Path
@@ -11,18 +11,18 @@ Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
 
 class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
     """
-    The way to a cluster.
+    How to reach one cluster.
 
     Args:
-        bootstrap: comma list of `host:port`; any one that answers is enough.
-        tls: speak TLS; certificates are checked against *ca_file*, or against the system's own authorities.
-        ca_file: authorities in PEM.
+        bootstrap: comma list of `host:port`; one that answers is enough.
+        tls: use TLS; certificates are checked against *ca_file*, or against the system's authorities.
+        ca_file: certificate authorities in PEM.
         cert_file, key_file: our own certificate, for clusters that ask for one.
-        username, password: SASL credentials; none is no SASL.
-        mechanism: how the credentials are proved.
+        username, password: SASL credentials; without them SASL is not used.
+        mechanism: the SASL mechanism.
 
     Raises:
-        ValueError: a password that would travel in the clear, or half of a pair.
+        ValueError: the password would be sent unencrypted, or one half of a pair is missing.
     """
 
     bootstrap: str
@@ -45,12 +45,12 @@ class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("SASL PLAIN without TLS would send the password in the clear")
 
     def __repr__(self) -> str:
-        """Return what may be seen: never the password."""
+        """Return a text without the password."""
         return f"KafkaAccess({self.bootstrap}, tls={self.tls}, username={self.username})"
 
     def options(self, *, client_id: str, timeout_s: float) -> dict[str, Any]:
         """
-        Return what every client of aiokafka is told; *timeout_s* bounds connecting and each request.
+        Return the options of every aiokafka client; *timeout_s* bounds connecting and each request.
 
         Raises:
             OSError, ssl.SSLError: a certificate file cannot be read or used.

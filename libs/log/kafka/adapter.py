@@ -1,4 +1,4 @@
-"""The Kafka log as the port wants it."""
+"""KafkaLog: implements the log port on Kafka."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ from libs.events import Envelope
 from libs.log.appends import AppendQueue
 from libs.log.kafka import topic as topics
 from libs.log.kafka.access import KafkaAccess
-from libs.log.kafka.connection import TROUBLE, Connection, NotNow, Reach, hush, line
+from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, Reachability, hush, line
 from libs.log.kafka.fetching import Follower, OutOfRange, fetch
 from libs.log.kafka.identity import identity
-from libs.log.kafka.partition_bounds import Offsets
-from libs.log.kafka.partition_writer import Lane
+from libs.log.kafka.partition_bounds import PartitionBounds
+from libs.log.kafka.partition_writer import PartitionWriter
 from libs.log.kafka.producers import Producers
 from libs.log.kafka.records import BATCH_BYTES, RECORD_BYTES
 from libs.log.kafka.reported_offsets import ReportedOffsets
@@ -24,13 +24,13 @@ from libs.log.port import LogDamaged, LogError, LogUnavailable, PositionReports,
 from libs.log.recent_records import RecentRecords
 
 TOPIC: Final = "fliq.log"
-QUEUE_RECORDS_MAX: Final = 50_000  # per lane
-QUEUE_BYTES_MAX: Final = 128_000_000  # over all lanes
+QUEUE_RECORDS_MAX: Final = 50_000  # per writer
+QUEUE_BYTES_MAX: Final = 128_000_000  # over all writers
 RECENT_RECORDS_MAX: Final = 20_000  # per partition
 RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
 START_S: Final = 20.0
 FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
-SHORT_LOG_TRIES: Final = 5  # how often a leader must insist that records are gone
+SHORT_LOG_TRIES: Final = 5  # how often a leader must repeat that records are missing before it is believed
 SHORT_LOG_PAUSE_S: Final = 0.3
 
 _log = structlog.get_logger("log")
@@ -42,10 +42,10 @@ class KafkaLog:
 
     Args:
         access: the cluster.
-        topic: this log's own; made at start when it is not there.
-        partitions: how many there are at least; a topic that has more is refused, one that has fewer grows.
+        topic: belongs to this log alone; made at start if it does not exist.
+        partitions: how many the topic must have. If it has fewer, they are added; if it has more, it is refused.
         timeout_s: bound on connecting, and on one read.
-        client_id: what the brokers' logs and quotas call this process.
+        client_id: the name of this process in the brokers' logs and quotas.
     """
 
     def __init__(
@@ -113,30 +113,30 @@ class KafkaLog:
         return self
 
     async def reported_notes(self, group: str) -> Mapping[int, str]:
-        """Return what was noted last with the positions of *group*, by partition; raises `LogUnavailable`."""
+        """Return the newest note reported with the positions of *group*, by partition; raises `LogUnavailable`."""
         running = self._at(0)
         if not any(recent.known_end for recent in running.recents):
-            return {}  # nobody has read what is empty; and a new cluster takes seconds to find that out
-        return await running.shown.notes(group)
+            return {}  # an empty log has no readers, and a new cluster would take seconds to say so
+        return await running.reported.notes(group)
 
     async def report_positions(self, group: str, positions: Mapping[int, int], note: str = "") -> None:
         """
-        Commit to *group*, with *note*, that each partition is read up to and including its position; see `shown_offsets`.
+        Commit to *group*, with *note*, that each partition is read up to and including its position; see `reported_offsets`.
 
         Raises:
-            LogUnavailable: it did not work; the next call may.
+            LogUnavailable: it failed; the next call may succeed.
         """
         next_positions = {partition: position + 1 for partition, position in positions.items()}
-        await self._at(0).shown.show(group, next_positions, note)
+        await self._at(0).reported.commit(group, next_positions, note)
 
     async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
         running = self._at(partition)
         taken = tuple(envelopes)
-        # Characters outside ASCII take up to four bytes, but only types, claims and keys are measured by characters.
+        # `measure` counts types, claims and keys by characters; outside ASCII a character takes up to four bytes.
         size = measure(taken) + RECORD_BYTES * len(taken)
         if size + BATCH_BYTES > running.batch_bytes:
             raise RecordTooLarge(f"an append of {size:,} bytes; the topic takes {running.batch_bytes:,} at once")
-        return await running.lane(partition, taken).queue.put(partition, taken, size, timeout_s)
+        return await running.writer(partition, taken).queue.put(partition, taken, size, timeout_s)
 
     async def read(self, partition: int, position: int, *, max_records: int = 500, wait_s: float = 0.0) -> list[Record]:
         if max_records < 1:
@@ -161,7 +161,7 @@ class KafkaLog:
 
     async def begin(self, partition: int) -> int:
         running = self._at(partition)
-        begin = await running.offsets.begin(partition)
+        begin = await running.bounds.begin(partition)
         running.recents[partition].see(begin, running.recents[partition].known_end)
         return begin
 
@@ -202,24 +202,24 @@ class _Running:
             RecentRecords(max_records=RECENT_RECORDS_MAX, max_bytes=RECENT_BYTES_MAX // count) for _ in range(count)
         ]
         self.identity = ""
-        self.offsets = Offsets(connection)
-        self.shown = ReportedOffsets(connection)
-        reach = Reach()
-        self.follower = Follower(connections[1], self.recents, reach)
+        self.bounds = PartitionBounds(connection)
+        self.reported = ReportedOffsets(connection)
+        reachability = Reachability()
+        self.follower = Follower(connections[1], self.recents, reachability)
         self._producers = [
             Producers(
                 access,
                 name=f"{client_id}-{kind}",
                 timeout_s=connection.timeout_s,
                 batch_bytes=self.batch_bytes,
-                reach=reach,
+                reachability=reachability,
             )
             for kind in ("facts", "decisions")
         ]
         share = max(2 * self.batch_bytes, QUEUE_BYTES_MAX // count)
-        self._lanes = [
+        self._writers = [
             [
-                Lane(
+                PartitionWriter(
                     connection.topic,
                     partition,
                     producers,
@@ -230,44 +230,44 @@ class _Running:
             ]
             for producers in self._producers
         ]
-        self._tasks: list[asyncio.Task[None]] = []
+        self._writing: list[asyncio.Task[None]] = []
         self._is_stopped = False
 
     async def start(self) -> None:
-        """Learn where all partitions begin and end, and begin to write and to follow."""
+        """Learn where all partitions begin and end, then start the writers and the follower."""
         try:
             async with asyncio.timeout(START_S):
                 for connection in self._connections:
                     await connection.follow_topic()
-        except TROUBLE as error:
+        except BROKER_ERRORS as error:
             raise LogUnavailable(f"Kafka does not say who leads {self._connection.topic}: {line(error)}") from error
         everyone = range(len(self.recents))
-        begins = await asyncio.gather(*(self.offsets.begin(partition) for partition in everyone))
-        ends = await asyncio.gather(*(self.offsets.end(partition) for partition in everyone))
+        begins = await asyncio.gather(*(self.bounds.begin(partition) for partition in everyone))
+        ends = await asyncio.gather(*(self.bounds.end(partition) for partition in everyone))
         for recent, begin, end in zip(self.recents, begins, ends, strict=True):
             recent.see(begin, end)
-        for lanes in self._lanes:
-            self._tasks += [asyncio.create_task(lane.run()) for lane in lanes]
+        for writers in self._writers:
+            self._writing += [asyncio.create_task(writer.run()) for writer in writers]
         for producers in self._producers:
             producers.warm()
         self._following = asyncio.create_task(self.follower.run())
 
-    def lane(self, partition: int, envelopes: Sequence[Envelope]) -> Lane:
-        """Return the lane of an append: decisions do not wait behind facts."""
+    def writer(self, partition: int, envelopes: Sequence[Envelope]) -> PartitionWriter:
+        """Return the writer for an append: decisions do not wait behind facts."""
         is_decision = any(envelope.claim is not None for envelope in envelopes)
-        return self._lanes[is_decision][partition]
+        return self._writers[is_decision][partition]
 
     async def stop(self) -> None:
-        """Write what waits, for a moment; then end everything."""
+        """Write what waits, for at most `FLUSH_S`; then end everything."""
         self._is_stopped = True
-        queues = [lane.queue for lanes in self._lanes for lane in lanes]
+        queues = [writer.queue for writers in self._writers for writer in writers]
         for queue in queues:
             queue.close()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=FLUSH_S)
-            for task in (*self._tasks, self._following):
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=FLUSH_S)
+            for task in (*self._writing, self._following):
                 task.cancel()
-            await asyncio.wait([*self._tasks, self._following])
+            await asyncio.wait([*self._writing, self._following])
         for queue in queues:
             queue.abandon()
         for recent in self.recents:
@@ -275,25 +275,25 @@ class _Running:
         await asyncio.gather(*(producers.stop() for producers in self._producers))
         for connection in self._connections:
             await connection.stop()
-        await self.offsets.stop()
+        await self.bounds.stop()
 
     async def end(self, partition: int) -> int:
-        """Return the end, never one before a record that was known to be written."""
+        """Return the end. It is never before a record that was known to be written."""
         for _ in range(SHORT_LOG_TRIES):
             known = self.recents[partition].known_end
             self._check_running()
-            end = await self.offsets.end(partition)
+            end = await self.bounds.end(partition)
             if end >= known:
                 self.recents[partition].see(0, end)
                 return end
-            # A broker that led this partition and does not know yet that it no longer does, or a log that lost records.
+            # The broker led this partition and does not know yet that another does now, or the log lost records.
             await self._connection.refresh()
             await asyncio.sleep(SHORT_LOG_PAUSE_S)
         _log.error("log_lost_records", partition=partition, position=known - 1)
         raise LogDamaged(f"the log is damaged: partition {partition} ends at {end}, though {known - 1} was written")
 
     async def read(self, partition: int, position: int, max_records: int) -> list[Record]:
-        """Fetch from the brokers, once for all who want the newest."""
+        """Fetch from the brokers: one reader fetches new records for all readers that want them."""
         recent = self.recents[partition]
         try:
             async with asyncio.timeout(self._connection.timeout_s):
@@ -343,7 +343,7 @@ class _Running:
                 recent.add(records)
             return records
         if position != end or position < recent.known_end:
-            begin, end = await self.offsets.begin(partition), await self.end(partition)
+            begin, end = await self.bounds.begin(partition), await self.end(partition)
             recent.see(begin, end)
             if not begin <= position <= end:
                 raise LogDamaged(f"position {position} is not in partition {partition}: {begin} to {end}")

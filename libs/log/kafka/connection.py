@@ -1,4 +1,4 @@
-"""One client of aiokafka, for requests that may be repeated: which broker leads a partition, and what it answers."""
+"""Connection: one aiokafka client for requests that may be repeated, and the leaders of the topic's partitions."""
 
 import asyncio
 import logging
@@ -19,8 +19,8 @@ RETRY_LAST_S: Final = 0.5
 CLOSE_S: Final = 2.0
 CLOSE_TRIES: Final = 3
 
-# What aiokafka raises when a broker is not there, or not there any more. KeyError: it lost the connection between two of its steps.
-TROUBLE: Final = (KafkaError, OSError, TimeoutError, KeyError)
+# What aiokafka raises if a broker is away or the connection is lost. KeyError: the connection was lost between two of its steps.
+BROKER_ERRORS: Final = (KafkaError, OSError, TimeoutError, KeyError)
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ _log = structlog.get_logger("log")
 
 
 class NotNow(Exception):
-    """A broker did not do it, but may do it soon: it does not lead the partition, say. Ask again."""
+    """A broker refused, but may accept soon; for example, it does not lead the partition. Ask again."""
 
 
 def line(error: BaseException) -> str:
@@ -36,20 +36,20 @@ def line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200] or type(error).__name__
 
 
-class Reach:
-    """Whether the cluster answers: said once when it stops answering, and once when it does again."""
+class Reachability:
+    """Logs one line when the cluster stops answering, and one when it answers again."""
 
     def __init__(self) -> None:
         self._waiting: set[str] = set()
 
     def failed(self, who: str, error: BaseException) -> None:
-        """Note that *who* got no answer."""
+        """Note that the connection *who* got no answer."""
         if not self._waiting:
             _log.error("log_away", connection=who, error=line(error))
         self._waiting.add(who)
 
     def answered(self, who: str) -> None:
-        """Note that *who* got one, or asks no more."""
+        """Note that the connection *who* got an answer, or asks no more."""
         if who in self._waiting:
             self._waiting.remove(who)
             if not self._waiting:
@@ -57,23 +57,23 @@ class Reach:
 
 
 def hush() -> None:
-    """Have aiokafka keep to itself what it says several times a second while a broker is away: `Reach` says it once."""
+    """Silence what aiokafka logs several times a second while a broker is away: `Reachability` logs it once."""
     for name, level in (("client", logging.CRITICAL), ("conn", logging.CRITICAL), ("producer.sender", logging.ERROR)):
         logging.getLogger(f"aiokafka.{name}").setLevel(level)
 
 
 class Causes:
-    """Why no broker could be talked to, which aiokafka only logs; its error says that there was none."""
+    """Collects the reasons why no broker could be reached: aiokafka only logs them, and its error does not tell them."""
 
-    _listening: ClassVar[list["Causes"]] = []  # several may at once
-    _level_before: ClassVar[int] = logging.NOTSET  # of the driver's logger, set again after the last of them
+    _listening: ClassVar[list["Causes"]] = []  # several connections may be starting at once
+    _level_before: ClassVar[int] = logging.NOTSET  # of the driver's logger; restored when the last one is done
 
     def __init__(self) -> None:
-        self._said: dict[str, None] = {}  # in order, each once
+        self._said: dict[str, None] = {}  # ordered, without repetition
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Listen to what is logged meanwhile, also where it would not be written, instead of letting it be written."""
+        """Collect what aiokafka logs inside this block, at any level, instead of writing it."""
         logger = logging.getLogger("aiokafka")
         if not Causes._listening:
             Causes._level_before = logger.level
@@ -89,12 +89,12 @@ class Causes:
                 logger.setLevel(Causes._level_before)
 
     def text(self, error: BaseException) -> str:
-        """Return what was said, or what *error* says, in one line."""
+        """Return the collected reasons, or the text of *error* if there are none, in one line."""
         return "; ".join(self._said)[:300] or line(error)
 
 
 def _hear(record: logging.LogRecord) -> bool:
-    """Note what is said of a broker by its address: host, port and reason. All else is written as if nobody listened."""
+    """Collect a record that tells a broker's host, port and reason. All other records are written as usual."""
     if not (str(record.msg).startswith("Unable") and isinstance(record.args, tuple) and len(record.args) == 3):
         return record.levelno >= (Causes._level_before or logging.getLogger().level)
     host, port, reason = record.args
@@ -109,8 +109,8 @@ class Connection:
 
     Args:
         access: the cluster.
-        topic: whose leaders are of interest.
-        client_id: what the brokers' own logs and quotas will call it.
+        topic: whose leaders it knows.
+        client_id: its name in the brokers' logs and quotas.
         timeout_s: bound on connecting and on each request.
     """
 
@@ -124,7 +124,7 @@ class Connection:
 
     async def start(self) -> None:
         """
-        Connect to any broker, and learn who there is; each step takes *timeout_s* at most, for one address after the other.
+        Connect to any broker, and learn the others. The addresses are tried in turn; each step takes *timeout_s* at most.
 
         Raises:
             LogUnavailable: none answered in time.
@@ -132,12 +132,12 @@ class Connection:
         causes = Causes()
         try:
             with causes.heard():
-                await self._client.bootstrap()  # without a bound of ours: cancelled, it would lose its connection
-        except TROUBLE as error:
+                await self._client.bootstrap()  # no bound of ours: if cancelled, it would leak its connection
+        except BROKER_ERRORS as error:
             raise LogUnavailable(f"Kafka cannot be reached: {causes.text(error)}") from error
 
     async def stop(self) -> None:
-        """Disconnect; whoever waits for an answer gets an error of `TROUBLE`, and who asks from now on `NotNow`."""
+        """Disconnect. Callers that wait for an answer get one of `BROKER_ERRORS`, later callers get `NotNow`."""
         self._is_stopped = True
         if self._refreshing is not None:
             self._refreshing.cancel()
@@ -146,11 +146,11 @@ class Connection:
             await self._client.close()
             if not self._sending:
                 return
-            # A request that was just connecting has a connection by now, which is closed next.
+            # A request that was just connecting has a connection by now; the next round closes it.
             await asyncio.wait(self._sending, timeout=CLOSE_S)
 
     async def follow_topic(self) -> None:
-        """Learn the topic's leaders from now on; only for a topic that exists, since a broker may create what it is asked about."""
+        """Learn the topic's leaders from now on. The topic must exist: a broker may create a topic that it is asked about."""
         await self._client.set_topics([self.topic])
 
     @property
@@ -159,12 +159,12 @@ class Connection:
         return len(self._client.cluster.brokers())
 
     def leader(self, partition: int) -> int | None:
-        """Return the broker that leads *partition*, or None while there is none."""
+        """Return the broker that leads *partition*, or None if there is none."""
         leader = self._client.cluster.leader_for_partition(TopicPartition(self.topic, partition))
         return None if leader is None or leader == -1 else leader
 
     async def refresh(self) -> None:
-        """Learn the leaders anew, once for all who ask; returns when that is done or failed."""
+        """Learn the leaders again: callers at the same time share one request. Returns when it is done or has failed."""
         if self._is_stopped:
             return
         if self._refreshing is None or self._refreshing.done():
@@ -180,16 +180,16 @@ class Connection:
         Send *request* to the broker *node* and return its answer.
 
         Args:
-            sockets: a broker answers the requests of one connection in turn; each group has one of its own.
+            sockets: a broker answers the requests of one connection in turn; each value has a connection of its own.
 
         Raises:
-            TROUBLE: there was no answer.
+            BROKER_ERRORS: no answer came.
             NotNow: the connection was stopped.
         """
         return await self._asking(lambda: self._client.send(node, request, group=sockets))
 
     async def _asking(self, ask: Callable[[], Awaitable[Any]]) -> Any:
-        """Wait for an answer, known to `stop`."""
+        """Wait for an answer; `stop` waits until the request has ended."""
         if self._is_stopped:
             raise NotNow("the log was stopped")
         ended = asyncio.get_running_loop().create_future()
@@ -201,14 +201,14 @@ class Connection:
             ended.set_result(None)
 
     async def send_to_any(self, request: Any) -> Any:
-        """Send *request* to some broker; raises as `send` does, and NotNow while none is known."""
+        """Send *request* to any broker; raises as `send` does, and `NotNow` if no broker is known."""
         node = self._client.get_random_node()
         if node is None:
             raise NotNow("no broker is known")
         return await self.send(node, request)
 
     async def send_to_controller(self, request: Any) -> Any:
-        """Send *request* to the cluster's controller; raises as `send` does, and NotNow while none is known."""
+        """Send *request* to the cluster's controller; raises as `send` does, and `NotNow` if none is known."""
         controller = self._client.cluster.controller
         if controller is None:
             await self.refresh()
@@ -218,15 +218,15 @@ class Connection:
     async def _refresh(self) -> None:
         try:
             await self._client.force_metadata_update()
-        except TROUBLE:
-            pass  # whoever needs a leader asks again
+        except BROKER_ERRORS:
+            pass  # the caller that needs a leader asks again
 
     async def retry(self, call: Callable[[], Awaitable[T]], *, timeout_s: float | None = None) -> T:
         """
-        Return what *call* returns, called again while it fails with `NotNow` or `TROUBLE`.
+        Call *call* until it does not fail with `NotNow` or `BROKER_ERRORS`, and return what it returns.
 
         Raises:
-            LogUnavailable: not in time, or the connection was stopped.
+            LogUnavailable: it did not succeed in time, or the connection was stopped.
         """
         loop = asyncio.get_running_loop()
         bound_s = self.timeout_s if timeout_s is None else timeout_s
@@ -238,7 +238,7 @@ class Connection:
                 while True:
                     try:
                         return await call()
-                    except (NotNow, *TROUBLE) as error:
+                    except (NotNow, *BROKER_ERRORS) as error:
                         trouble = error
                     if self._is_stopped:
                         raise LogUnavailable("the log was stopped")

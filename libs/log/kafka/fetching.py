@@ -1,4 +1,4 @@
-"""Fetching: records from the brokers, at once for readers who are behind, and as they come for those who wait."""
+"""Fetching records from the brokers: at once for readers that are behind, as they arrive for readers that wait."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import structlog
 from aiokafka.errors import NoError, OffsetOutOfRangeError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
-from libs.log.kafka.connection import TROUBLE, Connection, NotNow, Reach, line
+from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, Reachability, line
 from libs.log.kafka.records import parse
 from libs.log.port import LogError, Record
 from libs.log.recent_records import RecentRecords
@@ -17,30 +17,29 @@ READ_BYTES_MAX: Final = 8_000_000
 READ_BYTES_MIN: Final = 65_536  # a broker gives at least one batch, however large
 RECORD_BYTES_GUESS: Final = 4_096
 FOLLOW_BYTES_MAX: Final = 1_048_576  # per partition
-FOLLOW_WAIT_MS: Final = (
-    200  # how long a broker keeps a request that finds nothing; a partition that is new to it waits as long
-)
-# Between an answer and the next request, so that records of one moment are fetched together: waking broker and process costs most.
+# How long a broker holds a request that finds no records. A partition that is not in that request waits as long, too.
+FOLLOW_WAIT_MS: Final = 200
+# Between an answer and the next request, so that records of one moment come together: waking broker and process costs most.
 FOLLOW_PACE_S: Final = 0.005
 FOLLOW_FAILED_S: Final = 0.25
-FOLLOWED_S: Final = 5.0  # for how long a partition is followed after somebody waited for it
-LOOK_S: Final = 1.0  # how often leaders that moved are noticed, at the latest
+FOLLOWED_S: Final = 5.0  # for how long a partition is followed after a reader waited for it
+LEADERS_CHECK_S: Final = 1.0  # how often leaders that moved are noticed, at the latest
 
 _log = structlog.get_logger("log")
 
 
 class OutOfRange(Exception):
-    """The position is not in the partition, by the leader's word."""
+    """The leader says that the position is not in the partition."""
 
 
 async def fetch(connection: Connection, partition: int, position: int, max_records: int) -> tuple[list[Record], int]:
     """
-    Return up to *max_records* records from *position* on, and where the partition ends.
+    Return up to *max_records* records from *position* on, and the end of the partition.
 
     Raises:
-        OutOfRange: *position* lies before begin or beyond what any replica has.
+        OutOfRange: *position* is before begin, or beyond the records of the replicas.
         LogError: the records are damaged.
-        NotNow, TROUBLE: ask again.
+        NotNow, BROKER_ERRORS: ask again.
     """
     leader = connection.leader(partition)
     if leader is None:
@@ -57,40 +56,42 @@ async def fetch(connection: Connection, partition: int, position: int, max_recor
 
 class Follower:
     """
-    Fetches what others append, while somebody waits for it: one request per broker that stays there until there is something.
+    Fetches what other processes append, while a reader waits for it: one request per broker, held there until records arrive.
 
     Args:
-        connection: of its own, since a broker answers the requests of a connection in turn, and these take long.
-        recents: of all partitions; they get what was fetched.
-        reach: told whether the cluster answers.
+        connection: used for nothing else: a broker answers the requests of a connection in turn, and these take long.
+        recents: of all partitions; they get the fetched records.
+        reachability: is told whether the cluster answers.
     """
 
-    def __init__(self, connection: Connection, recents: Sequence[RecentRecords], reach: Reach) -> None:
-        self._reach = reach
+    def __init__(self, connection: Connection, recents: Sequence[RecentRecords], reachability: Reachability) -> None:
+        self._reachability = reachability
         self._connection = connection
         self._recents = recents
         self._until = [float("-inf")] * len(recents)  # by the loop's clock: until when a partition is followed
         self._wanted = asyncio.Event()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._stale = False
-        self.answers = [0] * len(recents)  # tells a reader who waited whether anybody looked
+        self.answers = [0] * len(
+            recents
+        )  # by partition: a reader that waited sees whether there was an answer meanwhile
 
     def watch(self, partition: int) -> None:
-        """Follow *partition* for a while."""
+        """Follow *partition* for the next `FOLLOWED_S`."""
         now = asyncio.get_running_loop().time()
         if self._until[partition] < now:
             self._wanted.set()
         self._until[partition] = now + FOLLOWED_S
 
     async def run(self) -> None:
-        """Keep one task per broker that leads a partition somebody follows; runs until it is cancelled."""
+        """Keep one task for each broker that leads a followed partition; run until cancelled."""
         try:
             while True:
                 try:
-                    async with asyncio.timeout(LOOK_S):
+                    async with asyncio.timeout(LEADERS_CHECK_S):
                         await self._wanted.wait()
                 except TimeoutError:
-                    pass  # look anyway
+                    pass  # check anyway
                 self._wanted.clear()
                 followed = self._followed()
                 leaders = {self._connection.leader(partition) for partition in followed}
@@ -116,23 +117,23 @@ class Follower:
         ]
 
     async def _follow(self, node: int) -> None:
-        """Fetch from *node* while it leads anything that is followed."""
+        """Fetch from *node* while it leads a followed partition."""
         while True:
             parts = [part for part in self._followed() if self._connection.leader(part) == node]
             if not parts:
-                self._reach.answered(f"broker {node}")
+                self._reachability.answered(f"broker {node}")
                 return
             try:
                 complete = await self._fetch(node, parts)
-            except TROUBLE as error:
-                self._reach.failed(f"broker {node}", error)
+            except BROKER_ERRORS as error:
+                self._reachability.failed(f"broker {node}", error)
                 complete = False
             except Exception:  # noqa: BLE001 - as said below
-                # A defect; a follower that ended would leave readers blind for what other processes write.
+                # A defect. If the follower ended, no reader would ever see what other processes write.
                 _log.exception("log_poll_failed")
                 complete = False
             if complete:
-                self._reach.answered(f"broker {node}")
+                self._reachability.answered(f"broker {node}")
                 await asyncio.sleep(FOLLOW_PACE_S)
             else:
                 self._stale = True
@@ -153,12 +154,12 @@ class Follower:
         part, data, recent = found[0], found[-1], self._recents[found[0]]
         try:
             _check(part, found[1])
-            # What this process wrote meanwhile is there already.
+            # The records that this process wrote meanwhile are kept already.
             records = parse(data, part, recent.known_end, 1_000_000) if data and found[2] > recent.known_end else []
         except (NotNow, OutOfRange, LogError) as error:
             if not isinstance(error, NotNow):
                 _log.error("log_damaged", partition=part, error=line(error) or "the position is not in the log")
-                recent.wake()  # readers ask for themselves, and are told
+                recent.wake()  # readers then fetch for themselves, and get the error
             return False
         self.answers[part] += 1
         if records:

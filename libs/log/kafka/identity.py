@@ -1,7 +1,7 @@
 """
-Identity: what tells this log from every other. A topic that was deleted and made again under the same name has another one.
+Identity: a text that no other log has. A topic that was deleted and made again under the same name has another identity.
 
-aiokafka asks for metadata as of version 5, which knows no topic ids; this is version 10 of that request, as far as it is needed.
+aiokafka asks for metadata in version 5, which has no topic ids. This is version 10 of that request, as far as it is needed.
 """
 
 import uuid
@@ -128,5 +128,5 @@ class _MetadataWithIds(Request[_MetadataRequest10]):  # type: ignore[misc]
         self._topic = topic
 
     def build(self, request_struct_class: type[_MetadataRequest10]) -> Any:
-        # Never made by being asked about: that is for `topic.ensure`, with the right settings.
+        # This request must not create the topic: `topic.ensure` does that, with the right settings.
         return request_struct_class([(_NO_TOPIC_ID, self._topic, {})], False, False, False, {})

@@ -1,4 +1,4 @@
-"""Look: what an operator wants to know of the topic and its brokers, and what is to be said of it; nothing is made or changed."""
+"""What an operator wants to know of the topic and its brokers, and its problems. Nothing is made or changed."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from aiokafka.errors import NoError, for_code
 from libs.log.kafka import topic as topics
 from libs.log.kafka.access import KafkaAccess
 from libs.log.kafka.connection import Connection
-from libs.log.log_report import Trouble, numbers
+from libs.log.log_report import Problem, name_partitions
 
 
 class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,9 +16,9 @@ class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
     One partition of the topic.
 
     Args:
-        leader: the broker that leads it; None while there is none.
-        replicas, in_sync: the brokers that hold it, and those of them that have everything.
-        trouble: what the brokers say of it, where they say anything.
+        leader: the broker that leads it; None if there is none.
+        replicas, in_sync: the brokers that hold it, and those of them that have every record.
+        trouble: the error that the brokers report for it, if any.
     """
 
     partition: int
@@ -33,9 +33,9 @@ class TopicReport(msgspec.Struct, frozen=True, kw_only=True):
     The topic as the cluster describes it.
 
     Args:
-        brokers: how many there are.
-        partitions: none when there is no such topic.
-        settings: by name, as Kafka writes them; empty when there is no such topic.
+        brokers: how many brokers there are.
+        partitions: empty if there is no such topic.
+        settings: by name, as Kafka writes them; empty if there is no such topic.
     """
 
     brokers: int
@@ -45,7 +45,7 @@ class TopicReport(msgspec.Struct, frozen=True, kw_only=True):
 
 async def inspect_topic(access: KafkaAccess, topic: str, *, timeout_s: float = 5.0) -> TopicReport:
     """
-    Return what the cluster says of *topic*.
+    Ask the cluster to describe *topic*.
 
     Raises:
         LogUnavailable: no broker answered in time.
@@ -73,11 +73,11 @@ def _partition(row: tuple[int, int, int, Sequence[int], Sequence[int]]) -> Parti
     )
 
 
-def troubles(name: str, topic: TopicReport) -> list[Trouble]:
-    """Judge *topic*, whose name is *name*: what refuses or loses appends is wrong, a missing replica may become so."""
+def problems(name: str, topic: TopicReport) -> list[Problem]:
+    """Return the problems of *topic*, whose name is *name*. Refused or lost appends harm already, a missing replica may later."""
     if not topic.partitions:
         return [
-            Trouble(
+            Problem(
                 f"there is no topic {name}", "start the services or run `fliq migrate`; check FLIQ_KAFKA_TOPIC", True
             )
         ]
@@ -85,10 +85,10 @@ def troubles(name: str, topic: TopicReport) -> list[Trouble]:
     settings = dict(topic.settings)
     if (reason := topics.unfit(settings)) is not None:
         advice = "set it with kafka-configs.sh --alter; services refuse to start"
-        found.append(Trouble(f"topic {name}: {reason}", advice, True))
+        found.append(Problem(f"topic {name}: {reason}", advice, True))
     replicas = min(len(each.replicas) for each in topic.partitions)
     found += [
-        Trouble(
+        Problem(
             f"topic {name}: {doubt}", "for production: three brokers, and the settings of docs/operations.md", False
         )
         for doubt in topics.doubts(settings, replicas)
@@ -98,14 +98,16 @@ def troubles(name: str, topic: TopicReport) -> list[Trouble]:
     short = [each.partition for each in topic.partitions if each.leader is not None and len(each.in_sync) < least]
     thin = [each.partition for each in topic.partitions if least <= len(each.in_sync) < len(each.replicas)]
     if leaderless:
-        found.append(Trouble(f"{numbers(leaderless)} without a leader", "start the brokers that hold them", True))
-    if short:
-        text = (
-            f"{numbers(short)}: fewer replicas in sync than min.insync.replicas ({least}), so nothing can be appended"
+        found.append(
+            Problem(f"{name_partitions(leaderless)} without a leader", "start the brokers that hold them", True)
         )
-        found.append(Trouble(text, "start the brokers that are missing", True))
+    if short:
+        text = f"{name_partitions(short)}: fewer replicas in sync than min.insync.replicas ({least}), so nothing can be appended"
+        found.append(Problem(text, "start the brokers that are missing", True))
     if thin:
         found.append(
-            Trouble(f"{numbers(thin)}: a replica is not in sync", "look for a broker that is down or slow", False)
+            Problem(
+                f"{name_partitions(thin)}: a replica is not in sync", "look for a broker that is down or slow", False
+            )
         )
     return found

@@ -1,4 +1,4 @@
-"""Offsets: where partitions begin and end, asked of each broker once for all who want to know."""
+"""PartitionBounds: where partitions begin and end, by one request per broker for all callers that ask at the same time."""
 
 import asyncio
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from aiokafka.errors import NoError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 
-from libs.log.kafka.connection import TROUBLE, Connection, NotNow, line
+from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, line
 from libs.log.port import LogUnavailable
 from libs.log.shared_request import SharedRequest
 
@@ -15,13 +15,13 @@ BEGIN: Final = -2
 _ANY_ISOLATION: Final = 0
 
 
-class Offsets:
+class PartitionBounds:
     """
-    Begins and ends by request.
+    Asks the leaders where partitions begin and end.
 
-    A request goes to one broker, for all partitions that were asked about while the one before it was under way; it is sent after
-    every one of these calls began, so what it brings is as new as each of them may expect (G3). An unreachable broker holds up its
-    own partitions and no others.
+    A request goes to one broker, for all partitions that callers asked for while the request before it was under way. It is sent
+    after each of these calls began, so its answer is as new as each of them may expect (G3). A broker that cannot be reached delays
+    only the partitions that it leads.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -33,7 +33,7 @@ class Offsets:
         Return the first unwritten position.
 
         Raises:
-            LogUnavailable: the partition's leader did not say in time.
+            LogUnavailable: the partition's leader did not answer in time.
         """
         return await self._patiently(partition, END)
 
@@ -49,9 +49,9 @@ class Offsets:
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._connection.timeout_s
         try:
-            # The first time without a bound of its own, which costs as much as the rest: the request has one.
+            # The first try needs no timer of its own, which would double its cost: the request itself is bounded.
             return await self._ask(partition, which)
-        except (NotNow, *TROUBLE) as error:
+        except (NotNow, *BROKER_ERRORS) as error:
             left_s = ends_at - loop.time()
             if left_s <= 0:
                 raise LogUnavailable(f"Kafka does not answer in time: {line(error)}") from error
@@ -68,7 +68,7 @@ class Offsets:
 
 
 class _BrokerOffsets:
-    """The requests to one broker: each asks for all partitions that somebody wants to know about."""
+    """The requests to one broker: each asks for all partitions that callers want."""
 
     def __init__(self, connection: Connection, node: int, which: int) -> None:
         self._connection = connection

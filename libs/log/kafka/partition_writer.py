@@ -1,4 +1,4 @@
-"""Lane: the appends of one kind to one partition, one batch after the other."""
+"""PartitionWriter: writes the appends of one kind (facts or decisions) to one partition, one batch after the other."""
 
 import asyncio
 from itertools import repeat
@@ -17,23 +17,23 @@ from libs.log.shared_request import retrieve
 from libs.runtime.crashpoint import crash_at
 
 GROUP_RECORDS_MAX: Final = 2_000
-GROUP_BYTES_MAX: Final = 262_144  # what a partition's batch should not exceed; an append that is larger goes alone
+GROUP_BYTES_MAX: Final = 262_144  # the most a batch should have; a larger append is sent alone
 PAUSE_S: Final = 0.5  # after a defect
 LOG_APPEND_TIME: Final = 1
 
 _log = structlog.get_logger("log")
 
 
-class Lane:
+class PartitionWriter:
     """
-    Takes groups from its queue and makes each of them one batch: a batch is written as a whole, so the records of an append stand
-    next to each other (G2). The next batch is sent once this one is acknowledged or given up.
+    Takes groups from its queue and sends each as one batch. Kafka writes a batch as a whole, so the records of an append stand next
+    to each other (G2). The next batch is sent after this one was acknowledged or given up.
 
     Args:
-        topic, partition: where to.
-        producers: through what.
-        queue: what is to be written.
-        recent: gets what was written, when it is the newest record this process has met.
+        topic, partition: where to write.
+        producers: provide the producer to send with.
+        queue: the appends to write.
+        recent: gets the written records, if no other process wrote in between.
     """
 
     def __init__(
@@ -52,16 +52,16 @@ class Lane:
                 try:
                     await self._next()
                 except Exception:  # noqa: BLE001 - as said below
-                    # A defect. It costs this group; a lane that ended would cost every append to come.
+                    # A defect. This group is lost; if the writer ended, every later append would be lost.
                     _log.exception("log_writer_failed")
                     self.queue.fail_taken(AppendFailed("the outcome of the append is unknown: the writer failed"))
                     await asyncio.sleep(PAUSE_S)
         finally:
-            self.queue.abandon()  # nothing is left, unless this task failed: then nobody may wait for it
+            self.queue.abandon()  # nothing is left, unless this task failed: then no caller may wait for ever
 
     async def _next(self) -> None:
         async with self._producers.use() as life:
-            # Callers whose append the last group ended run now, and what they append next joins this group.
+            # Callers whose append ended with the last group run now, and their next appends join this group.
             await asyncio.sleep(0)
             group = self.queue.take(max_records=GROUP_RECORDS_MAX, max_bytes=GROUP_BYTES_MAX)
             if not group:
@@ -70,7 +70,7 @@ class Lane:
             crash_at("log.before_commit")
             try:
                 placed = await self._send(life.producer, envelopes)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the group must end, and may not be sent again
+            except Exception as error:  # noqa: BLE001 - after any error the group must end, and may not be sent again
                 _log.warning("log_group_failed", partition=self._partition, error=line(error))
                 self._producers.retire(life)
                 self.queue.fail_taken(AppendFailed(f"the outcome of the append is unknown: {line(error)}"))
@@ -79,7 +79,7 @@ class Lane:
             self._settle(group, envelopes, placed)
 
     async def _send(self, producer: Any, envelopes: list[Envelope]) -> Any:
-        """Return where the batch stands, or raise whatever went wrong."""
+        """Send one batch and return its position; raises any error of the producer."""
         batch = producer.create_batch()
         for envelope in envelopes:
             key, value, headers = to_kafka(envelope)
@@ -90,7 +90,7 @@ class Lane:
         async with asyncio.timeout(PRODUCE_S):
             sent = await producer.send_batch(batch, self._topic, partition=self._partition)
         sent.add_done_callback(retrieve)
-        await asyncio.wait([sent], timeout=PRODUCE_S)  # which does not cancel: the producer would stumble over that
+        await asyncio.wait([sent], timeout=PRODUCE_S)  # this does not cancel *sent*: the producer could not handle that
         if not sent.done():
             raise TimeoutError(f"no acknowledgement within {PRODUCE_S:g} s")
         placed = sent.result()
@@ -104,7 +104,7 @@ class Lane:
         return placed
 
     def _settle(self, group: list[Append], envelopes: list[Envelope], placed: Any) -> None:
-        """Tell the callers where their records stand, and keep the records at hand."""
+        """Tell the callers the positions of their records, and add the records to `RecentRecords`."""
         base: int = placed.offset
         position = base
         for append in group:
@@ -115,5 +115,5 @@ class Lane:
         if placed.timestamp_type == LOG_APPEND_TIME and recent.next == base == recent.known_end:
             recent.add(list(map(Record, range(base, position), repeat(placed.timestamp), envelopes)))
         else:
-            recent.see(recent.begin, position)  # others wrote in between: readers fetch
+            recent.see(recent.begin, position)  # others wrote in between, so readers must fetch
         self.queue.taken_ended()

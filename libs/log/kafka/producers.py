@@ -1,9 +1,9 @@
 """
 Producers: the idempotent producer in use, and its replacement.
 
-A producer of aiokafka retries for ever, and one that gave up on a batch refuses every batch after it (aiokafka #1017); its sequence
-numbers do not survive 2,147,483,647 records in a partition. So: every error retires the producer, and so does a day. A retired
-producer ends the batches that other partitions have with it, and is closed; the next batch goes out through a new one.
+An aiokafka producer retries for ever. After it gave up on a batch it refuses every later batch (aiokafka #1017), and its sequence
+numbers overflow after 2,147,483,647 records in a partition. So a producer is retired after any error, and after one day. A retired
+producer finishes the batches that other partitions sent with it, and is closed. The next batch goes out through a new producer.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 
 from libs.log.kafka.access import KafkaAccess
-from libs.log.kafka.connection import CLOSE_S, CLOSE_TRIES, RETRY_FIRST_S, RETRY_LAST_S, TROUBLE, Reach
+from libs.log.kafka.connection import BROKER_ERRORS, CLOSE_S, CLOSE_TRIES, RETRY_FIRST_S, RETRY_LAST_S, Reachability
 from libs.log.port import LogUnavailable
 
 RECYCLE_S: Final = 86_400.0
-PRODUCE_S: Final = 10.0  # what a batch may take, with all its retries
+PRODUCE_S: Final = 10.0  # how long a batch may take, with all its retries
 
 
 class _Life:
-    """One producer, and who has a batch with it."""
+    """One producer, and how many batches are under way with it."""
 
     def __init__(self, producer: AIOKafkaProducer, recycle_at: float) -> None:
         self.producer = producer
@@ -36,18 +36,20 @@ class _Life:
 
 class Producers:
     """
-    One producer at a time.
+    Provides the producer in use: one at a time.
 
     Args:
         access: the cluster.
-        name: what the brokers will call it.
+        name: its client id for the brokers.
         timeout_s: bound on connecting and on each request.
-        batch_bytes: the largest batch.
-        reach: told whether the cluster answers.
+        batch_bytes: the largest batch that it may send.
+        reachability: is told whether the cluster answers.
     """
 
-    def __init__(self, access: KafkaAccess, *, name: str, timeout_s: float, batch_bytes: int, reach: Reach) -> None:
-        self._reach = reach
+    def __init__(
+        self, access: KafkaAccess, *, name: str, timeout_s: float, batch_bytes: int, reachability: Reachability
+    ) -> None:
+        self._reachability = reachability
         self._access = access
         self._name = name
         self._timeout_s = timeout_s
@@ -60,7 +62,7 @@ class Producers:
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator["_Life"]:
-        """Enter with the producer; waits while there is none. It is not closed before the user has left."""
+        """Enter with the producer; wait if there is none. It is not closed before the block is left."""
         life = await self._get()
         life.users += 1
         life.idle.clear()
@@ -72,12 +74,12 @@ class Producers:
                 life.idle.set()
 
     def warm(self) -> None:
-        """Begin to start the first producer."""
+        """Start the first producer in the background."""
         if self._life is None and self._starting is None:
             self._starting = asyncio.create_task(self._start())
 
     def retire(self, life: "_Life") -> None:
-        """Send nothing through it any more, and close it when its users have left."""
+        """Send no more batches through it, and close it when its users have left."""
         if life.is_retired:
             return
         life.is_retired = True
@@ -88,11 +90,11 @@ class Producers:
         closing.add_done_callback(self._closing.discard)
 
     async def stop(self) -> None:
-        """Close everything; batches that are not acknowledged by now may or may not be written."""
+        """Close everything. Batches that are not acknowledged by now may or may not be written."""
         self._is_stopped = True
         starting = self._starting
         if starting is not None:
-            # Cancelled at once, it would lose the connection that it is just making.
+            # If cancelled at once, it would leak the connection that it is just making.
             await asyncio.wait([starting], timeout=CLOSE_S)
             starting.cancel()
             await asyncio.wait([starting])
@@ -115,7 +117,7 @@ class Producers:
         return await asyncio.shield(self._starting)
 
     async def _start(self) -> _Life:
-        """Start a producer, however long it takes: appends that wait end by their own deadlines."""
+        """Start a producer, however long it takes: waiting appends end at their own deadlines."""
         pause_s = RETRY_FIRST_S
         loop = asyncio.get_running_loop()
         try:
@@ -129,18 +131,18 @@ class Producers:
                     max_request_size=self._batch_bytes,
                 )
                 try:
-                    # `start` in two steps: the first is bounded by itself, the second would go on for ever.
+                    # The two steps of `start`: the first has a bound of its own, the second would retry for ever.
                     await producer.client.bootstrap()
                     async with asyncio.timeout(2 * self._timeout_s):
                         await producer._sender.start()
-                except TROUBLE as error:
-                    self._reach.failed(self._name, error)
+                except BROKER_ERRORS as error:
+                    self._reachability.failed(self._name, error)
                     await _end(producer)
                 except BaseException:
                     await _end(producer)
                     raise
                 else:
-                    self._reach.answered(self._name)
+                    self._reachability.answered(self._name)
                     self._life = _Life(producer, loop.time() + RECYCLE_S)
                     self.started_count += 1
                     return self._life
@@ -155,19 +157,19 @@ class Producers:
             async with asyncio.timeout(PRODUCE_S):
                 await life.idle.wait()
         except TimeoutError:
-            pass  # its users have waited as long as they may
+            pass  # its users have waited for as long as they may
         await _end(life.producer)
 
 
 async def _end(producer: AIOKafkaProducer) -> None:
-    """Close a producer within a bound. Its own `stop` would wait for the last batch, for ever."""
+    """Close a producer within a bound. Its own `stop` could wait for the last batch for ever."""
     sender, accumulator = producer._sender, producer._message_accumulator
     producer._closed = True
     task = sender.sender_task
     if task is not None and not task.done():
         task.cancel()
-    # Closing the connections ends the requests under way, and these the sender. A request that was just connecting then has a
-    # connection that is closed next.
+    # Closing the connections ends the requests under way, and then the sender. A request that was just connecting has a
+    # connection by then; the next round closes it.
     for _ in range(CLOSE_TRIES):
         await asyncio.wait([asyncio.ensure_future(producer.client.close())], timeout=CLOSE_S)
         if task is None or task.done():
@@ -182,4 +184,4 @@ async def _end(producer: AIOKafkaProducer) -> None:
     ):
         if not batch.future.done():
             batch.future.set_exception(ProducerClosed())
-            batch.future.exception()  # looked at, in case nobody waits any more
+            batch.future.exception()  # retrieved, in case nobody waits for it any more

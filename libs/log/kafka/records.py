@@ -5,8 +5,8 @@ Records: an envelope as a Kafka record and back.
     value    the envelope's value, byte for byte; never null
     headers  t = type, v = version in decimal, m = 1 or 0 (must understand), c = claim (decisions only)
 
-A record that somebody else wrote has no header t. It is read as an event of type "" that nobody has to understand: it takes its
-position, and every reader passes over it.
+A record that another program wrote has no header t. It is read as an event of type "" that readers may ignore: it takes its
+position, and every reader skips it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,9 +19,9 @@ from libs.events import Envelope
 from libs.log.port import LogDamaged, Record
 
 RECORD_BYTES: Final = (
-    72  # of a record besides type, claim, key and value, at most: lengths, header names, version, flag
+    72  # the most a record has besides type, claim, key and value: lengths, header names, version, flag
 )
-BATCH_BYTES: Final = 61  # of a batch besides its records
+BATCH_BYTES: Final = 61  # what a batch has besides its records
 
 Headers = list[tuple[str, bytes]]
 
@@ -40,7 +40,7 @@ def _constant_headers(type_: str, version: int, must_understand: bool) -> tuple[
 
 
 def from_kafka(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> Envelope:
-    """Return the envelope; whatever stands in the record, there is one."""
+    """Return the envelope. Every record has one, whatever it contains."""
     found = dict(headers)
     type_, claim, version = found.get("t"), found.get("c"), found.get("v") or b""
     return Envelope(
@@ -55,10 +55,10 @@ def from_kafka(key: bytes | None, value: bytes | None, headers: Sequence[tuple[s
 
 def parse(data: bytes, partition: int, position: int, max_records: int) -> list[Record]:
     """
-    Return the records of a fetch's answer from *position* on, at most *max_records*; only those before a damage, if there are any.
+    Return the records of a fetch's answer from *position* on, at most *max_records*. If one is damaged, return those before it.
 
     Raises:
-        LogDamaged: the record at *position* is damaged or missing (G4): transactions, compaction, or a log that lost something.
+        LogDamaged: the record at *position* is damaged or missing (G4): transactions, compaction, or a log that lost records.
     """
     found: list[Record] = []
     for batch in _batches(data):
@@ -82,7 +82,7 @@ def parse(data: bytes, partition: int, position: int, max_records: int) -> list[
 
 
 def _sound(found: list[Record], damage: str) -> list[Record]:
-    """Return what was found before the damage; the next read begins with it."""
+    """Return the records before the damage; the next read starts at the damage and raises."""
     if not found:
         raise LogDamaged(f"the log is damaged: {damage}")
     return found

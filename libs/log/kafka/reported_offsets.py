@@ -1,8 +1,8 @@
 """
-Shown offsets: how far a role has read, committed to a Kafka group of its own, so that lag tools and autoscalers see it.
+ReportedOffsets: commits how far a role has read to a Kafka group of its own, so that lag tools and autoscalers see it.
 
-For people only: nothing here ever reads an offset back. A note goes with each, by which a start finds out who else is here.
-Nobody is a member of these groups; a commit without a member is taken as long as the group has none.
+These offsets are for people only: Fliq never reads one back. A note goes with each, by which a starting process finds out who else
+works on this log. These groups have no members: Kafka accepts a commit without a member while the group has none.
 """
 
 from collections.abc import Mapping
@@ -14,26 +14,26 @@ from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
 from libs.log.kafka.connection import Connection, NotNow
 
-NOTES_S: Final = 3.0  # part of a start, which goes on without
+NOTES_S: Final = 3.0  # a start waits so long for notes, and goes on without them
 _NO_GENERATION: Final = -1
 _KEEP_AS_LONG_AS_THE_BROKER_DOES: Final = -1
 
 
 class ReportedOffsets:
-    """Commits through *connection*, on sockets of their own: a slow coordinator must not hold up reads."""
+    """Commits through *connection*, on sockets of its own: a slow coordinator must not delay reads."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._coordinators: dict[str, int] = {}
 
-    async def show(self, group: str, positions: Mapping[int, int], note: str) -> None:
+    async def commit(self, group: str, positions: Mapping[int, int], note: str) -> None:
         """
-        Commit for each partition the position that is read next, and *note* with it.
+        Commit for each partition the position to read next, and *note* with it.
 
         Raises:
-            LogUnavailable: it did not work; the next call may.
+            LogUnavailable: it failed; the next call may succeed.
         """
-        # A cluster makes the topic for offsets when it is first asked, and coordinators move: both take a moment.
+        # A cluster creates its topic for offsets at the first request, and coordinators move: both take a moment.
         await self._connection.retry(lambda: self._try(group, positions, note))
 
     async def notes(self, group: str) -> dict[int, str]:
@@ -41,7 +41,7 @@ class ReportedOffsets:
         Return the notes that were committed last, by partition.
 
         Raises:
-            LogUnavailable: nobody said in `NOTES_S`.
+            LogUnavailable: no answer within `NOTES_S`.
         """
         return await self._connection.retry(lambda: self._notes(group), timeout_s=NOTES_S)
 

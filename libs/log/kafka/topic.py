@@ -1,8 +1,8 @@
 """
-The topic: made with the settings that the log's promises rest on, and refused at start when they are not there.
+The topic: made with the settings on which the log's guarantees depend, and refused at start if it does not have them.
 
-Kafka's defaults are made for streams that may be forgotten: a week of retention, records removed by compaction. Fliq's log is the
-truth about jobs that are due next year, so an unfit topic is worse than none.
+Kafka's defaults are for streams that may lose old records: a week of retention, or compaction. Fliq's log is the only truth about
+jobs that are due next year, so it is safer to refuse to start than to use a topic with the wrong settings.
 """
 
 from typing import Any, Final
@@ -16,12 +16,12 @@ from libs.log.kafka.connection import Connection, NotNow
 from libs.log.port import LogError
 
 MESSAGE_BYTES_MIN: Final = 1_048_588  # Kafka's own default: the largest value and its headers, but not much more
-MESSAGE_BYTES: Final = 4_194_304  # of a topic made here: one append is one batch, and takes at most this
+MESSAGE_BYTES: Final = 4_194_304  # of a topic made here: the most one append may take, since an append is one batch
 REPLICAS: Final = 3  # or as many as there are brokers
 MAKE_S: Final = 20.0
 _TOPIC_RESOURCE: Final = 2
 
-# What a topic made here gets; `unfit` says which of them are refused. Kafka writes all values as text.
+# The settings of a topic made here; `unfit` refuses some other values. Kafka writes all values as text.
 SETTINGS: Final = {
     "cleanup.policy": "delete",
     "retention.ms": "-1",
@@ -38,10 +38,10 @@ _log = structlog.get_logger("log")
 
 async def ensure(connection: Connection, partitions: int) -> dict[str, str]:
     """
-    Make the topic, or the partitions that it lacks, and return its settings once it was found fit.
+    Make the topic if it does not exist, add missing partitions, check its settings and return them.
 
     Raises:
-        LogError: the topic that is there is not fit; one line says what to do.
+        LogError: the existing topic cannot be the log; one line says what to do.
         LogUnavailable: the brokers did not answer in time.
     """
     found = await connection.retry(lambda: _partition_count(connection), timeout_s=MAKE_S)
@@ -64,7 +64,7 @@ async def ensure(connection: Connection, partitions: int) -> dict[str, str]:
 
 
 def unfit(settings: dict[str, str]) -> str | None:
-    """Say why a topic with *settings* cannot be the log, and what to do; None when it can."""
+    """Return why a topic with *settings* cannot be the log, and what to do; None if it can."""
     if settings.get("cleanup.policy") != "delete":
         return f"cleanup.policy is {settings.get('cleanup.policy')}, which removes records; set it to delete"
     for name in ("retention.ms", "retention.bytes"):
@@ -82,7 +82,7 @@ def unfit(settings: dict[str, str]) -> str | None:
 
 
 def doubts(settings: dict[str, str], replicas: int) -> list[str]:
-    """Name what may be so, but should not in production."""
+    """Return what is allowed, but should not be so in production."""
     found = []
     if replicas < REPLICAS:
         found.append(f"replication factor {replicas}: what this broker's disk loses is lost")
@@ -94,14 +94,14 @@ def doubts(settings: dict[str, str], replicas: int) -> list[str]:
 
 
 async def replicas_of(connection: Connection) -> int:
-    """Return how many copies the least copied partition has."""
+    """Return the smallest number of replicas that a partition has."""
     topic = await connection.retry(lambda: describe(connection))
     return min(len(partition[3]) for partition in topic[-1]) if topic is not None else 0
 
 
 async def describe(connection: Connection) -> Any:
-    """Return what the cluster says of the topic, as in `MetadataResponse`; None when there is no such topic."""
-    # All topics: asked about one that is missing, a broker may create it with settings of its own.
+    """Return the topic's entry in the `MetadataResponse`; None if there is no such topic."""
+    # Ask for all topics: if asked for one that does not exist, a broker may create it with its own settings.
     answer = await connection.send_to_any(MetadataRequest(None))
     for topic in answer.topics:
         if topic[1] == connection.topic:
@@ -131,12 +131,12 @@ async def _grow(connection: Connection, partitions: int) -> None:
     answer = await connection.send_to_controller(
         CreatePartitionsRequest([wanted], int(connection.timeout_s * 1000), False)
     )
-    if await _partition_count(connection) < partitions:  # else somebody else did it
+    if await _partition_count(connection) < partitions:  # else another process added them
         _check(answer.topic_errors)
 
 
 async def settings_of(connection: Connection) -> dict[str, str]:
-    """Return the topic's settings; raises `NotNow` when they cannot be read."""
+    """Return the topic's settings; raises `NotNow` if they cannot be read."""
     answer = await connection.send_to_any(DescribeConfigsRequest([(_TOPIC_RESOURCE, connection.topic, None)]))
     for code, message, _, _, entries in answer.resources:
         if for_code(code) is not NoError:

@@ -8,35 +8,36 @@ Theory of operation
 
     append -> AppendQueue -> Writer -- one statement --> log_heads, log_events
                                 |                             |
-                              RecentRecords <---- Heads, LogQueries ------+
+                             RecentRecords <-- PartitionBounds, LogQueries
                                 |
     read  <---------------------+
 
-Writing. One writer task, one connection, one statement at a time. Appends that arrive while a commit is under way form the next
-group, over all partitions; a group is one statement: it moves the heads and inserts the rows behind them, and is committed with
-synchronous_commit = on (G1). No timers: the slower the disk, the larger the groups.
+Writing. One writer task has one connection and sends one statement at a time. Appends that arrive while a commit is under way
+form the next group, over all partitions. A group is one statement: it advances the rows of log_heads, inserts the records, and
+commits with synchronous_commit = on (G1). There are no timers: the slower the disk, the larger the groups.
 
-Why nothing appears behind a reader (G3). A transaction draws positions by updating the partition's head and holds that row's lock
-until it has ended; the next transaction, of whatever process, waits for the lock and so draws, and becomes visible, later. Whoever
-sees a record therefore sees every record before it, and gaps cannot arise: a transaction that rolls back takes its move of the head
-with it. A sequence would give both up. PostgreSQL makes a commit visible only after it is durable.
+Why nothing appears behind a reader (G3). A transaction gets its positions by updating the partition's row in log_heads, and
+holds the lock on that row until it ends. The next transaction, in whatever process, waits for that lock. So it gets later
+positions and becomes visible later. A reader that sees a record therefore sees every record before it. There are no gaps
+either: if a transaction rolls back, its update of log_heads rolls back too. A sequence would guarantee neither. PostgreSQL
+makes a commit visible only after it is durable.
 
-Failure (G6). An error that the server reports while it stays in touch means that the statement was rolled back: `LogUnavailable`.
-Anything else after the statement was sent (connection lost, no answer in time, backend ended) is `AppendFailed`. A group is never
-sent twice. The writer then opens another connection, has the server end the old backend, and makes sure that it is gone before it
-sends the next group: what the old statement wrote stands before the next group, or nowhere (G2).
+Failure (G6). If the server reports an error and the connection stays open, the statement was rolled back: `LogUnavailable`. Any
+other failure after the statement was sent (connection lost, no answer in time, backend ended) is `AppendFailed`. A group is
+never sent twice. The writer then opens another connection, has the server end the old backend, and makes sure that it is gone
+before it sends the next group. So the records of the old statement stand before the next group, or nowhere (G2).
 
-Reading. Fresh records come from the partition's `RecentRecords` in this process, others from a SELECT. Records of other
-processes are noticed by one poller per process that reads the heads while somebody waits: every 5 ms while other processes
-wrote in the last second, then ever slower up to 25 ms. `end` shares one query among callers, sent after the call of each of
-them began.
+Reading. New records come from the partition's `RecentRecords` in this process, others from a SELECT. To notice records of other
+processes, one poller per process reads log_heads while a reader waits: every 5 ms if other processes wrote within the last
+second, otherwise ever slower, up to every 25 ms. Concurrent callers of `end` share one query, which is sent after each of them
+called.
 
-Cost: a commit is one round trip and one flush of the WAL for the whole group. A transaction that is held open for long (a dump)
-keeps every version of the heads, and a commit walks through them: about 0.1 ms more per commit for each second that it was held
-under full load, until it ends.
+Cost: a commit is one round trip and one flush of the WAL for the whole group. A transaction that stays open for long (a dump)
+keeps every old version of the rows in log_heads, and each commit walks through them: about 0.1 ms more per commit for each
+second that the transaction was open under full load, until it ends.
 
-Not safe: a connection pooler in transaction mode between this process and the server (sessions and prepared statements are needed);
-fsync = off; a replica that is promoted without having had every commit (synchronous_standby_names decides).
+Not safe: a connection pooler in transaction mode between this process and the server (sessions and prepared statements are
+needed); fsync = off; promoting a replica that did not receive every commit (synchronous_standby_names decides that).
 
 Source: PostgreSQL manual, "Read Committed Isolation Level".
 """

@@ -1,4 +1,4 @@
-"""The PostgreSQL log as the port wants it."""
+"""PostgresLog: implements the log port on PostgreSQL."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from libs.events import Envelope
 from libs.log.appends import AppendQueue
 from libs.log.port import LogDamaged, LogError, LogUnavailable, Record, measure
 from libs.log.postgres import sql
-from libs.log.postgres.connection import GONE, LogQueries, close, connect, line
-from libs.log.postgres.partition_bounds import Heads
+from libs.log.postgres.connection import CONNECTION_LOST, LogQueries, close, connect, line
+from libs.log.postgres.partition_bounds import PartitionBounds
 from libs.log.postgres.writer import Writer
 from libs.log.recent_records import RecentRecords
 
@@ -20,7 +20,7 @@ QUEUE_BYTES_MAX: Final = 64_000_000
 RECENT_RECORDS_MAX: Final = 20_000  # per partition
 RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
 READ_BYTES_MAX: Final = 8_000_000
-TRIM_STEP: Final = 2_000  # records per transaction, so that a head is not locked for long
+TRIM_STEP: Final = 2_000  # records per transaction, so that a row of log_heads is not locked for long
 FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
 
 
@@ -29,8 +29,8 @@ class PostgresLog:
     The log in a PostgreSQL database. May be started again after it was stopped.
 
     Args:
-        dsn: of a database whose schema `fliq_log` is, or becomes, this log's own.
-        partitions: how many there are at least; a log that has more is refused, one that has fewer grows.
+        dsn: of a database in which the schema `fliq_log` belongs to this log; it is made if it does not exist.
+        partitions: how many the log must have. If it has fewer, they are added; if it has more, it is refused.
         timeout_s: bound on connecting, on one commit and on one read.
     """
 
@@ -53,7 +53,7 @@ class PostgresLog:
             await queries.start()
         except TimeoutError as error:
             raise LogUnavailable(f"the log's database does not answer within {self._timeout_s:g} s") from error
-        except GONE as error:
+        except CONNECTION_LOST as error:
             raise LogUnavailable(f"the log's database cannot be reached: {line(error)}") from error
         except asyncpg.PostgresError as error:
             raise LogError(f"the log's tables cannot be used: {line(error)}") from error
@@ -68,7 +68,7 @@ class PostgresLog:
         return self._count
 
     async def identity(self) -> str:
-        return "postgres"  # it lies beside the tables: whoever has the one has the other
+        return "postgres"  # the log is in the same database as the tables, so they always belong together
 
     async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
         running = self._at(partition)
@@ -85,15 +85,15 @@ class PostgresLog:
         if kept is not None:
             return kept
         if wait_s > 0 and position == recent.known_end:
-            looks = running.heads.looks
-            running.heads.watch()
+            refreshed = running.bounds.refresh_count
+            running.bounds.watch()
             await recent.wait_beyond(position, wait_s)
             if self._running is not running:
                 raise LogUnavailable("the log was stopped")
             kept = recent.slice(position, max_records)
             if kept is not None:
                 return kept
-            if position == recent.known_end and running.heads.looks > looks:
+            if position == recent.known_end and running.bounds.refresh_count > refreshed:
                 return []
         if position < recent.next:
             return await running.select(partition, position, max_records)
@@ -101,18 +101,18 @@ class PostgresLog:
 
     async def begin(self, partition: int) -> int:
         running = self._at(partition)
-        await running.heads.look()
+        await running.bounds.refresh()
         return running.recents[partition].begin
 
     async def end(self, partition: int) -> int:
         running = self._at(partition)
-        await running.heads.look()
+        await running.bounds.refresh()
         return running.recents[partition].known_end
 
     async def trim(self, partition: int, before: int) -> None:
         running = self._at(partition)
         recent = running.recents[partition]
-        await running.heads.look()
+        await running.bounds.refresh()
         if before > recent.known_end:
             raise LogError(f"cannot trim partition {partition} before {before}: it ends at {recent.known_end}")
         while recent.begin < before:
@@ -128,7 +128,7 @@ class PostgresLog:
         return self._running
 
     async def _create(self, recents: Sequence[RecentRecords]) -> None:
-        """Make the tables and the missing partitions, check that heads and records agree, and tell the recents."""
+        """Make the tables and the missing partitions, check that log_heads and the records agree, and note begin and end."""
         connection = await connect(self._dsn, self._timeout_s)
         try:
             if connection.get_server_version().major < 15:
@@ -163,15 +163,15 @@ class _Running:
         self.recents = recents
         self._timeout_s = timeout_s
         self.queue = AppendQueue(max_records=QUEUE_RECORDS_MAX, max_bytes=QUEUE_BYTES_MAX)
-        self.heads = Heads(queries, recents, lambda: self.queue.is_taken)
+        self.bounds = PartitionBounds(queries, recents, lambda: self.queue.is_taken)
         writer = Writer(
-            dsn=dsn, timeout_s=timeout_s, queue=self.queue, recents=recents, note_foreign=self.heads.note_foreign
+            dsn=dsn, timeout_s=timeout_s, queue=self.queue, recents=recents, note_foreign=self.bounds.note_foreign
         )
         self._writing = asyncio.create_task(writer.run())
-        self._polling = asyncio.create_task(self.heads.poll())
+        self._polling = asyncio.create_task(self.bounds.poll())
 
     async def stop(self) -> None:
-        """Write what waits, for a moment; then end everything."""
+        """Write what waits, for at most `FLUSH_S`; then end everything."""
         self.queue.close()
         await asyncio.wait([self._writing], timeout=FLUSH_S)
         tasks = [self._writing, self._polling]
@@ -182,10 +182,10 @@ class _Running:
         for recent in self.recents:
             recent.wake()
         await self.queries.stop()
-        await self.heads.stop()
+        await self.bounds.stop()
 
     async def fetch(self, partition: int, position: int, max_records: int) -> list[Record]:
-        """Read what is new from the table into the recent, once for all who want it."""
+        """Read new records from the table into `RecentRecords`: one reader does it for all readers that want them."""
         recent = self.recents[partition]
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -215,7 +215,7 @@ class _Running:
             recent.see(recent.begin, last + 1)
             return records
         if records or position != recent.known_end:
-            await self.heads.look()
+            await self.bounds.refresh()
         if not recent.begin <= position <= recent.known_end:
             raise LogDamaged(
                 f"position {position} is not in partition {partition}: {recent.begin} to {recent.known_end}"

@@ -1,4 +1,4 @@
-"""Connections of the PostgreSQL log: what they are told, when they are of no use any more, and queries that may be repeated."""
+"""Connections of the PostgreSQL log: their settings, the errors after which one is lost, and queries that may be repeated."""
 
 import asyncio
 from typing import Any, Final
@@ -12,8 +12,8 @@ RETRY_LAST_S: Final = 0.5
 _READERS_MAX: Final = 4  # connections
 _CLOSE_S: Final = 2.0
 
-# The connection is of no use any more, or the server is not at the moment: worth another try on a new connection.
-GONE: Final = (
+# The connection was lost, or the server cannot be used at the moment: try again on a new connection.
+CONNECTION_LOST: Final = (
     OSError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
@@ -28,7 +28,7 @@ GONE: Final = (
 
 
 def options(timeout_s: float) -> dict[str, Any]:
-    """Return what every connection of the log is told; *timeout_s* bounds connecting and each statement."""
+    """Return the settings of every connection of the log; *timeout_s* bounds connecting and each statement."""
     return {
         "timeout": timeout_s,
         "command_timeout": timeout_s,
@@ -37,11 +37,11 @@ def options(timeout_s: float) -> dict[str, Any]:
             "application_name": "fliq log",
             "synchronous_commit": "on",
             "default_transaction_isolation": "read committed",
-            # A little earlier than ours: the server's own word that nothing was written is worth more than silence.
+            # A little earlier than our own timeout: the server's report that nothing was written is worth more than silence.
             "statement_timeout": str(int(timeout_s * 900)),
             "idle_in_transaction_session_timeout": str(int(timeout_s * 2000)),
-            # Every statement has one right plan, along the primary key. Left to its estimates, the server may keep a plan
-            # made when the tables were empty, or compile code for a few rows.
+            # Every statement has one right plan, along the primary key. By its own estimates, the server may keep a plan
+            # from when the tables were empty, or compile code for a few rows.
             "enable_seqscan": "off",
             "enable_bitmapscan": "off",
             "max_parallel_workers_per_gather": "0",
@@ -52,20 +52,20 @@ def options(timeout_s: float) -> dict[str, Any]:
 
 
 async def connect(dsn: str, timeout_s: float) -> asyncpg.Connection:
-    """Return a connection whose every wait is bounded by *timeout_s*; raises what asyncpg raises."""
+    """Return a connection on which every wait is bounded by *timeout_s*; raises what asyncpg raises."""
     return await asyncpg.connect(dsn, **options(timeout_s))
 
 
 async def close(connection: asyncpg.Connection) -> None:
-    """Close in good manners, or else at once; never raises for a connection that is gone."""
+    """Close the connection, by force if the server does not answer. Never raises for a connection that is lost."""
     try:
         await connection.close(timeout=_CLOSE_S)
-    except (TimeoutError, asyncpg.PostgresError, *GONE):
+    except (TimeoutError, asyncpg.PostgresError, *CONNECTION_LOST):
         connection.terminate()
 
 
 def line(error: BaseException) -> str:
-    """Return one line about *error*, without the statement's values."""
+    """Return one line about *error*, without the values of the statement."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
@@ -84,32 +84,32 @@ class LogQueries:
         self._pool: asyncpg.Pool | None = None
 
     async def start(self) -> None:
-        """Make ready; connections are made when they are needed."""
+        """Make the pool; connections are opened when they are needed."""
 
         async def leave(_: object) -> None:
             """Nothing to reset: these connections run single statements only."""
 
-        # No floor: asyncpg would restore it in the background while the server is away, with a traceback for each try.
+        # No minimum size: while the server is away asyncpg would reconnect in the background, with a traceback for each try.
         self._pool = await asyncpg.create_pool(
             self._dsn, min_size=0, max_size=_READERS_MAX, reset=leave, **options(self._timeout_s)
         )
 
     async def stop(self) -> None:
-        """Let running statements end for a moment, then disconnect; their callers get LogUnavailable."""
+        """Let running statements end for at most `_CLOSE_S`, then disconnect: their callers get `LogUnavailable`."""
         if self._pool is None:
             return
         pool, self._pool = self._pool, None
         try:
             await asyncio.wait_for(pool.close(), _CLOSE_S)
-        except (TimeoutError, *GONE):
+        except (TimeoutError, *CONNECTION_LOST):
             pool.terminate()
 
     async def run(self, statement: str, *args: Any) -> list[Any]:
         """
-        Run *statement*, again where the connection was lost, and return its rows.
+        Run *statement* and return its rows. If the connection is lost, run it again.
 
         Raises:
-            LogUnavailable: it did not end well in time.
+            LogUnavailable: it did not succeed in time.
         """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._timeout_s
@@ -123,7 +123,7 @@ class LogQueries:
                     return rows
             except TimeoutError as error:
                 raise LogUnavailable("the log's database does not answer in time") from error
-            except GONE as error:
+            except CONNECTION_LOST as error:
                 if loop.time() + pause_s >= ends_at:
                     raise LogUnavailable(f"the log's database cannot be reached: {line(error)}") from error
             except asyncpg.PostgresError as error:

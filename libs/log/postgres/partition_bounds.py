@@ -1,4 +1,4 @@
-"""Heads: where every partition begins and ends, asked of the database once for all who want to know."""
+"""PartitionBounds: where every partition begins and ends, asked of the database once for all who want to know."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ LIVELY_S: Final = 1.0  # for how long records of others keep the poller fast
 _log = structlog.get_logger("log")
 
 
-class Heads:
+class PartitionBounds:
     """
-    The shared look at log_heads.
+    Reads log_heads.
 
     Args:
         queries: where to ask.
-        recents: of all partitions; they learn what was seen.
-        writing: says whether this process has a group under way, which may be visible before its writer knows.
+        recents: of all partitions; they note what was read.
+        writing: returns whether this process has a group under way. Its records may be visible before its writer knows it.
     """
 
     def __init__(self, queries: LogQueries, recents: Sequence[RecentRecords], writing: Callable[[], bool]) -> None:
@@ -37,11 +37,11 @@ class Heads:
         self._shared = SharedRequest(self._read)
         self._wanted = asyncio.Event()
         self._foreign_at = float("-inf")  # when, by the loop's clock, another process was last seen to write
-        self.looks = 0  # how often the heads were read; tells a reader who waited whether anybody looked
+        self.refresh_count = 0  # how often log_heads was read: a reader that waited sees whether it was read meanwhile
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """
-        Bring every recent's begin and end up to date, by a query that is sent after this call began.
+        Bring begin and end of every partition up to date, by a query that is sent after this call began.
 
         Raises:
             LogUnavailable: the database did not answer in time.
@@ -49,15 +49,15 @@ class Heads:
         await self._shared.ask()
 
     def watch(self) -> None:
-        """Have the poller look as long as somebody waits."""
+        """Let the poller run while a reader waits."""
         self._wanted.set()
 
     def note_foreign(self) -> None:
-        """Records of another process were seen: more are to be expected."""
+        """Note that another process wrote records: more will probably follow, so the poller runs faster."""
         self._foreign_at = asyncio.get_running_loop().time()
 
     async def poll(self) -> None:
-        """Look for records of other processes while somebody waits for some; runs until it is cancelled."""
+        """Look for records of other processes while a reader waits; run until cancelled."""
         loop = asyncio.get_running_loop()
         pause_s = POLL_SLOW_S
         while True:
@@ -66,13 +66,13 @@ class Heads:
                 await self._wanted.wait()
             await asyncio.sleep(pause_s)
             try:
-                await self.look()
+                await self.refresh()
             except LogError as error:
                 _log.warning("log_poll_failed", error=line(error))
                 pause_s = POLL_FAILED_S
                 continue
             except Exception:  # noqa: BLE001 - as said below
-                # A defect; a poller that ended would leave every reader blind for what other processes write.
+                # A defect. If the poller ended, no reader would ever see what other processes write.
                 _log.exception("log_poll_failed")
                 pause_s = POLL_FAILED_S
                 continue
@@ -90,4 +90,4 @@ class Heads:
                 if end > recent.known_end and not self._writing():
                     self.note_foreign()
                 recent.see(begin, end)
-        self.looks += 1
+        self.refresh_count += 1

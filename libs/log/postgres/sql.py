@@ -1,12 +1,12 @@
-"""The PostgreSQL log's statements. What they rest on is told in libs/log/postgres.py."""
+"""The statements of the PostgreSQL log. libs/log/postgres/__init__.py explains why they are safe."""
 
-# Any number that nobody else takes: "fliqlog" in base 36, cut to 63 bits.
+# A number that no other program uses: the letters "fliqlog" in ASCII.
 CREATE_LOCK = 0x666C69716C6F67
 
 EXISTS = "SELECT to_regclass('fliq_log.log_heads') IS NOT NULL AND to_regclass('fliq_log.log_events') IS NOT NULL"
 
-# The fill factor leaves room on the page, so that a head is updated in place and the table stays one page.
-# External storage: bodies are often encrypted or small, so compressing them buys little and costs the writer.
+# The fill factor leaves room on the page, so that a row is updated in place and the table stays one page.
+# External storage: bodies are often encrypted or small, so compressing them saves little and costs the writer time.
 CREATE = """
 CREATE SCHEMA IF NOT EXISTS fliq_log;
 CREATE TABLE IF NOT EXISTS fliq_log.log_heads (
@@ -33,15 +33,15 @@ ADD_PARTITIONS = (
     "INSERT INTO fliq_log.log_heads (part) SELECT generate_series($1::int, $2::int - 1) ON CONFLICT DO NOTHING"
 )
 
-# One row per partition: what the head says, and what the newest record says.
+# One row per partition: its bounds by log_heads, and its end by the newest record.
 CHECK = """
 SELECT h.part, h.begin_off, h.next_off,
        coalesce((SELECT max(e.off) + 1 FROM fliq_log.log_events e WHERE e.part = h.part), h.begin_off) AS found
 FROM fliq_log.log_heads h ORDER BY h.part
 """
 
-# One statement, so one round trip and one commit. `locked` takes the heads in order of partition, so that two writers
-# never wait for each other in a ring; under READ COMMITTED `moved` then sees what the writer before it left.
+# One statement, so one round trip and one commit. `locked` locks the rows in order of partition, so that two writers
+# never deadlock; under READ COMMITTED `moved` then sees what the writer before it wrote.
 APPEND = """
 WITH wanted AS (
     SELECT * FROM unnest($1::int[], $2::int[]) AS w (part, n)
@@ -60,8 +60,8 @@ WITH wanted AS (
 SELECT part, base, at FROM moved
 """
 
-# At most so many bytes of values, but at least one record. Values of some size are stored outside the row, and their
-# length is known without fetching them.
+# At most $4 bytes of values, but at least one record. Large values are stored outside the row, and their length is known
+# without fetching them.
 READ = """
 SELECT off, at, type, version, must_understand, claim, key, value FROM (
     SELECT *, sum(octet_length(value)) OVER (ORDER BY off) - octet_length(value) AS bytes_before FROM (
@@ -72,7 +72,7 @@ SELECT off, at, type, version, must_understand, claim, key, value FROM (
 
 HEADS = "SELECT part, begin_off, next_off FROM fliq_log.log_heads"
 
-# $2: the new begin. The lock on the head keeps two trims in order; a reader sees both changes or neither.
+# $2: the new begin. The lock on the row of log_heads keeps two trims in order; a reader sees both changes or neither.
 TRIM = """
 WITH moved AS (
     UPDATE fliq_log.log_heads SET begin_off = $2 WHERE part = $1 AND begin_off < $2 AND next_off >= $2 RETURNING part
@@ -80,6 +80,6 @@ WITH moved AS (
 DELETE FROM fliq_log.log_events e USING moved WHERE e.part = moved.part AND e.off < $2
 """
 
-# Ends one backend, and says whether it is gone; no row when it was gone already.
+# Ends one backend, and returns whether it is gone; no row if it was gone already.
 END_BACKEND = "SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2"
 WHO_AM_I = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"

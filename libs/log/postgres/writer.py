@@ -1,4 +1,4 @@
-"""The writer of the PostgreSQL log: one task that commits group after group on a connection of its own."""
+"""Writer: one task that commits one group of appends after the other, on a connection of its own."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from libs.events import Envelope
 from libs.log.appends import Append, AppendQueue
 from libs.log.port import AppendFailed, LogUnavailable, Record
 from libs.log.postgres import sql
-from libs.log.postgres.connection import GONE, RETRY_FIRST_S, RETRY_LAST_S, close, connect, line
+from libs.log.postgres.connection import CONNECTION_LOST, RETRY_FIRST_S, RETRY_LAST_S, close, connect, line
 from libs.log.recent_records import RecentRecords
 from libs.runtime.crashpoint import crash_at
 
@@ -29,9 +29,9 @@ class Writer:
 
     Args:
         dsn, timeout_s: the database, and the bound on one commit.
-        queue: what is to be written.
-        recents: of all partitions; they get what was written.
-        note_foreign: called when another process has written in between.
+        queue: the appends to write.
+        recents: of all partitions; they get the written records.
+        note_foreign: called if another process wrote in between.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Writer:
         self._connection: asyncpg.Connection | None = None
         self._statement: Any = None
         self._me: tuple[int, Any] | None = None  # our backend: its process id and the instant it started
-        self._suspect: tuple[int, Any] | None = None  # a backend that may still be at work on a group of ours
+        self._suspect: tuple[int, Any] | None = None  # a backend that may still be writing a group of ours
 
     async def run(self) -> None:
         """Write until the queue is closed and empty."""
@@ -60,13 +60,13 @@ class Writer:
                 try:
                     await self._run()
                 except Exception:  # noqa: BLE001 - as said below
-                    # A defect. It costs this group and this connection; a writer that ended would cost every append to come.
+                    # A defect. This group and this connection are lost; if the writer ended, every later append would be lost.
                     _log.exception("log_writer_failed")
                     self._queue.fail_taken(AppendFailed("the outcome of the append is unknown: the writer failed"))
                     self._drop()
                     await asyncio.sleep(RETRY_LAST_S)
         finally:
-            self._queue.abandon()  # nothing is left, unless this task failed: then nobody may wait for it
+            self._queue.abandon()  # nothing is left, unless this task failed: then no caller may wait for ever
             if self._connection is not None:
                 await close(self._connection)
 
@@ -76,21 +76,21 @@ class Writer:
             if self._connection is None or self._connection.is_closed():
                 await self._reconnect()
                 continue
-            # Callers whose append the last group ended run now, and what they append next joins this group.
+            # Callers whose append ended with the last group run now, and their next appends join this group.
             await asyncio.sleep(0)
             group = self._queue.take(max_records=GROUP_RECORDS_MAX, max_bytes=GROUP_BYTES_MAX)
             if group:
                 await self._write(group)
 
     async def _reconnect(self) -> None:
-        """Connect, however long it takes: appends that wait end by their own deadlines. Give up when nothing more can come."""
+        """Connect, however long it takes: waiting appends end at their own deadlines. Return if the queue is closed and empty."""
         self._drop()
         pause_s = RETRY_FIRST_S
         while not self._queue.is_over:
             try:
                 await self._connect()
                 return
-            except (TimeoutError, asyncpg.PostgresError, *GONE) as error:
+            except (TimeoutError, asyncpg.PostgresError, *CONNECTION_LOST) as error:
                 _log.warning("log_writer_waits", error=line(error))
                 if self._connection is not None:
                     self._connection.terminate()
@@ -109,7 +109,7 @@ class Writer:
         self._statement = await connection.prepare(sql.APPEND)
 
     def _drop(self) -> None:
-        """Give up the connection, whose backend may still be at work."""
+        """Drop the connection. Its backend may still be at work, and is ended at the next connect."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
@@ -139,27 +139,27 @@ class Writer:
             )
         except asyncio.CancelledError:
             self._drop()
-            raise  # stop() ends the group
-        except Exception as error:  # noqa: BLE001 - whatever it is, the group must end, and may not be sent again
+            raise  # `stop` fails the group
+        except Exception as error:  # noqa: BLE001 - after any error the group must end, and may not be sent again
             self._fail(error)
         else:
             crash_at("log.after_commit")
             self._settle(by_partition, rows)
 
     def _fail(self, error: Exception) -> None:
-        """End the group in hand by what is certain about it."""
+        """Fail the group that was taken, with the error that says what is certain about it."""
         _log.warning("log_group_failed", error=line(error))
         connection = self._connection
-        refused = isinstance(error, asyncpg.PostgresError) and not isinstance(error, GONE)
+        refused = isinstance(error, asyncpg.PostgresError) and not isinstance(error, CONNECTION_LOST)
         if refused and connection is not None and not connection.is_closed():
-            # The server said so and stays in touch: the statement was rolled back.
+            # The server reported the error and the connection is open: the statement was rolled back.
             self._queue.fail_taken(LogUnavailable(f"the log refused the append: {line(error)}"))
             return
         self._queue.fail_taken(AppendFailed(f"the outcome of the append is unknown: {line(error)}"))
         self._drop()
 
     def _settle(self, by_partition: dict[int, list[Append]], rows: Sequence[Any]) -> None:
-        """Keep the records of a durable group at hand, and tell its callers where they stand."""
+        """Tell the callers of a durable group the positions, and add its records to `RecentRecords`."""
         for partition, base, at in rows:
             envelopes: list[Envelope] = []
             for append in by_partition.pop(partition):

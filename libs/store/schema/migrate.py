@@ -133,7 +133,7 @@ async def migrate(
         connection = await _connect(dsn)
         try:
             for _ in range(len(known) + 1):
-                schema = await _look(connection, known)
+                schema = await _read_schema(connection, known)
                 schema.check()
                 if not schema.pending and schema.partitions >= partitions:
                     break
@@ -162,7 +162,7 @@ async def inspect_schema(dsn: str, *, known: list[Step] | None = None) -> Schema
     with translated():
         connection = await _connect(dsn)
         try:
-            return await _look(connection, steps() if known is None else known)
+            return await _read_schema(connection, steps() if known is None else known)
         finally:
             await connection.close(timeout=CONNECT_TIMEOUT_S)
 
@@ -176,7 +176,7 @@ async def _connect(dsn: str) -> Connection:
     )
 
 
-async def _look(connection: Connection, known: list[Step]) -> Schema:
+async def _read_schema(connection: Connection, known: list[Step]) -> Schema:
     if await connection.fetchval("SELECT to_regclass($1) IS NULL", f"{SCHEMA}.migrations"):
         return Schema(frozenset(), tuple(known), (), (), 0)
     # As JSON, since the columns that were added later may be missing still.
@@ -198,7 +198,7 @@ async def _advance(connection: Connection, known: list[Step], partitions: int) -
     for tries_left in reversed(range(_TABLE_TRIES)):
         try:
             async with connection.transaction():
-                # Taken before the first look: two that start at once must not both see an empty database.
+                # Taken before the first inspect_schema: two that start at once must not both see an empty database.
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_KEY)
                 await connection.execute(f"SET LOCAL lock_timeout = {_TABLE_WAIT_MS}")
                 return await _apply(connection, known, partitions)
@@ -211,7 +211,7 @@ async def _advance(connection: Connection, known: list[Step], partitions: int) -
 
 async def _apply(connection: Connection, known: list[Step], partitions: int) -> Step | None:
     await _make_notes(connection)
-    schema = await _look(connection, known)  # once more: whoever had the lock before us may have done it
+    schema = await _read_schema(connection, known)  # once more: whoever had the lock before us may have done it
     schema.check()
     for step in schema.pending[:1]:
         await connection.execute(step.sql)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from libs.log.kafka.inspect import PartitionReport, TopicReport, troubles
+from libs.log.kafka.inspect import PartitionReport, TopicReport, problems
 from libs.log.kafka.topic import SETTINGS
 from libs.log.log_report import LogReport
 from libs.store.health.database_report import Server, Work
@@ -77,7 +77,7 @@ def test_a_schema(schema: Schema, state: str) -> None:
 def test_a_topic_as_it_should_be() -> None:
     """Three replicas in sync, kept for ever: one line, and all is well."""
     topic = TopicReport(brokers=3, partitions=[partition(0), partition(1)], settings=GOOD_TOPIC)
-    assert states(judge.of_log(LogReport("a topic", 2, troubles("fliq.log", topic)))) == ["ok"]
+    assert states(judge.of_log(LogReport("a topic", 2, problems("fliq.log", topic)))) == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_topic_as_it_should_be() -> None:
 )
 def test_a_topic_that_is_not(topic: TopicReport, state: str, word: str) -> None:
     """What would lose or refuse jobs is wrong; a missing replica is a warning."""
-    found = [each for each in judge.of_log(LogReport("a topic", 1, troubles("fliq.log", topic))) if each.state != "ok"]
+    found = [each for each in judge.of_log(LogReport("a topic", 1, problems("fliq.log", topic))) if each.state != "ok"]
     assert states(found) == [state]
     assert word in f"{found[0].text} {found[0].advice}"
 
