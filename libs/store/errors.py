@@ -1,4 +1,4 @@
-"""Errors: what can go wrong between Fliq and its database, in words that need no driver to be understood."""
+"""StoreUnavailable: the one error for a database that does not answer, so that no caller needs to know the driver's errors."""
 
 import asyncio
 import functools
@@ -9,12 +9,12 @@ from typing import Any, ParamSpec, TypeVar
 import asyncpg
 
 CALL_TIMEOUT_S = 15.0  # a little more than one statement may take
-ANSWER_TIMEOUT_S = 4.0  # while somebody waits for an answer: a request that fails is to fail within 5 s
+ANSWER_TIMEOUT_S = 4.0  # while an HTTP request waits: a request that fails should fail within 5 s
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What passes when one waits: the server restarts, is full, is overloaded, or chose us as a deadlock's victim.
+# Errors after which a later try may succeed: the server restarts, is full, is overloaded, or ended a deadlock with our call.
 _TRANSIENT = (
     asyncpg.PostgresConnectionError,
     asyncpg.InvalidAuthorizationSpecificationError,  # role not yet there, or a password being rotated
@@ -24,7 +24,7 @@ _TRANSIENT = (
     asyncpg.LockNotAvailableError,
     asyncpg.PostgresIOError,
     asyncpg.ReadOnlySQLTransactionError,  # a primary that became a standby
-    asyncpg.InterfaceError,  # the connection was closed under our hands
+    asyncpg.InterfaceError,  # the connection was closed while we used it
     asyncpg.InternalClientError,
     OSError,
     TimeoutError,
@@ -32,25 +32,25 @@ _TRANSIENT = (
 
 
 class StoreUnavailable(Exception):
-    """The database did not answer as it should; trying again later may help. A write's outcome may be unknown."""
+    """The database did not answer in time, or cannot now. A later try may succeed. The outcome of a write may be unknown."""
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the driver's passing troubles into `StoreUnavailable`; anything else is a defect and goes through."""
+    """Turn the driver's transient errors into `StoreUnavailable`. Any other error is a defect and is not changed."""
     try:
         yield
     except _TRANSIENT as error:
         # A timeout of ours carries no text of its own.
         text = f"{type(error).__name__}: {error}" if str(error) else "the database does not answer in time"
-        raise StoreUnavailable(" ".join(text.split())[:300]) from error  # the driver gives hints on lines of their own
+        raise StoreUnavailable(" ".join(text.split())[:300]) from error  # the driver puts hints on lines of their own
 
 
 def store_call(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
     """
-    Decorate a coroutine method so that it raises `StoreUnavailable` where the driver would raise its own.
+    Decorate a coroutine method so that it raises `StoreUnavailable` instead of the driver's transient errors.
 
-    The whole call is bounded, with the wait for a free connection, which the driver leaves unbounded.
+    The whole call is bounded, also the wait for a free connection, which the driver does not bound.
     """
 
     @functools.wraps(method)
@@ -64,9 +64,9 @@ def store_call(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corou
 
 def answer_call(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
     """
-    Decorate as `store_call` does, for calls that a request waits for: `ANSWER_TIMEOUT_S`, whatever the driver does then.
+    Decorate as `store_call` does, for calls that an HTTP request waits for: they end after `ANSWER_TIMEOUT_S` in every case.
 
-    A call that is given up first takes its statement back, for which a frozen server has to answer, too: nobody waits for that.
+    A call that is cancelled first cancels its statement, and a frozen server does not answer that either. Nobody waits for it.
     """
 
     @functools.wraps(method)
@@ -78,7 +78,7 @@ def answer_call(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coro
 
 
 async def within(timeout_s: float, awaitable: Awaitable[R]) -> R:
-    """Return what *awaitable* returns; raise TimeoutError after *timeout_s*, also when it cannot be cancelled by then."""
+    """Return what *awaitable* returns; raise TimeoutError after *timeout_s*, even if it does not end when it is cancelled."""
     call = asyncio.ensure_future(awaitable)
     try:
         await asyncio.wait([call], timeout=timeout_s)
@@ -90,9 +90,8 @@ async def within(timeout_s: float, awaitable: Awaitable[R]) -> R:
     return call.result()
 
 
-_left: set["asyncio.Future[Any]"] = (
-    set()
-)  # calls given up that take their statements back; kept so that they are not collected
+# Calls that were given up and still cancel their statements; kept here so that they are not garbage-collected.
+_left: set["asyncio.Future[Any]"] = set()
 
 
 def _leave(call: "asyncio.Future[Any]") -> None:
@@ -104,4 +103,4 @@ def _leave(call: "asyncio.Future[Any]") -> None:
 def _forget(call: "asyncio.Future[Any]") -> None:
     _left.discard(call)
     if not call.cancelled():
-        call.exception()  # looked at, so that it does not count as unnoticed
+        call.exception()  # retrieved, so that asyncio does not report it

@@ -1,8 +1,8 @@
 """
-Pool: connections to the tables, with every wait bounded.
+open_pool: connections to the tables, with every wait bounded.
 
-A statement is given up by the server after `STATEMENT_TIMEOUT_MS` and by us a little later, so that a frozen server (whose own
-timer is frozen, too) cannot hold a caller. Reads and writes of one statement need no transaction block around them.
+The server gives a statement up after `STATEMENT_TIMEOUT_MS`, and we give it up a little later: the timer of a frozen server is
+frozen, too, and no caller may wait for it. Reads and writes of one statement need no transaction block around them.
 """
 
 from collections.abc import Callable
@@ -14,16 +14,16 @@ from libs.store.errors import translated
 
 SCHEMA = "fliq"
 STATEMENT_TIMEOUT_MS = 10_000
-COMMAND_TIMEOUT_S = 12.0  # later than the server's own, so that its error text is seen when it is alive
+COMMAND_TIMEOUT_S = 12.0  # later than the server's own, so that we get its error text if it is alive
 CONNECT_TIMEOUT_S = 5.0
 IDLE_LIFETIME_S = 300.0
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg carries no types
-    """A connection that is handed on as it is: nobody in this room leaves session state behind."""
+    """A connection that is not reset when it is released: no code in libs/store leaves session state behind."""
 
     def get_reset_query(self) -> str:
-        """Return nothing to run: the driver's default costs a round trip on every release."""
+        """Return no query: the driver's default costs a round trip on every release."""
         return ""
 
 
@@ -36,13 +36,13 @@ async def open_pool(
     on_connect: Callable[[], None] | None = None,
 ) -> "asyncpg.Pool[Any]":
     """
-    Return a pool of up to *size* connections; one is opened at once, so that a wrong address is found here.
+    Return a pool of up to *size* connections. One is opened at once, so that a wrong address is found here.
 
     Args:
         name: shown in pg_stat_activity.
-        asynchronous_commit: do not wait for the disk on commit; only for what the log can give again.
-        on_connect: called for every connection that is made. After a crash of the server no older connection is left, so
-            whoever must know of it hears of it before the first answer.
+        asynchronous_commit: do not wait for the disk on commit; only for rows that can be made again from the log.
+        on_connect: called for every new connection. After a crash of the server all older connections are lost, so this is
+            called before the first answer after the crash.
 
     Raises:
         StoreUnavailable: the server cannot be reached.
@@ -69,7 +69,7 @@ async def open_pool(
                 "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_MS),
                 "lock_timeout": str(STATEMENT_TIMEOUT_MS),
                 "synchronous_commit": "off" if asynchronous_commit else "on",
-                "jit": "off",  # short statements: compiling costs more than running
+                "jit": "off",  # for short statements compiling costs more than running
                 "timezone": "UTC",
             },
         )

@@ -86,6 +86,8 @@ def test_every_rule_has_its_contract() -> None:
         "pure",
         "drivers-in-adapters",
         "wiring-picks",
+        "store-rooms",
+        "log-rooms",
         "api-rooms",
         "api-state-without-http",
     }

@@ -1,1 +1,1 @@
-"""Control plane: what exists in the tables alone and not in the log: accounts, tokens, secrets, reserved keys."""
+"""Control plane: data that is in the tables only, not in the log: accounts, tokens, secrets, idempotency keys."""

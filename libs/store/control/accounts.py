@@ -1,8 +1,8 @@
 """
-Accounts: what exists nowhere else. Accounts, API tokens, signing secrets and the secrets of the installation.
+Accounts: accounts, API tokens, signing secrets and the secrets of the installation. They are in these tables only, not in the log.
 
-Tokens are kept as keyed hashes only; making a token, hashing it and drawing secrets is the caller's business, so nothing random
-happens here, except for the installation's own secrets, which the database draws. Instants are ms since 1970 UTC.
+Only keyed hashes of tokens are stored. The caller makes tokens and secrets and hashes them, so nothing here is random, except for
+the installation's own secrets, which the database generates. Instants are ms since 1970 UTC.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,9 +12,9 @@ from libs.store.errors import answer_call
 
 ROTATION_OVERLAP_S: Final = 86_400.0  # docs/api.md, "Signatures": old and new both sign for 24 h
 SECRETS_MAX: Final = (
-    10  # of an account that sign at once: each costs two digests of every body, and a line in two headers
+    10  # of an account that sign at once: each costs two digests of every body, and a part of two headers
 )
-TOKENS_MAX: Final = 1_000  # of an account, revoked ones not counted: all of them are listed at once
+TOKENS_MAX: Final = 1_000  # of an account, without revoked ones: all of them are listed in one answer
 _FIRST_TOKEN_LOCK: Final = 0x666C6972
 
 _INSTANTS: Final = ", ".join(
@@ -30,12 +30,12 @@ _INSERT: Final = (
 
 class Token(NamedTuple):
     """
-    A token as the tables keep it: everything but the secret.
+    A token as it is stored: everything but the secret.
 
     Args:
-        last_four: the secret's last characters, for recognising it in a list.
-        expires_at: the instant from which it is refused; None for never.
-        revoked_at: since when it is refused.
+        last_four: the secret's last characters, so that a person recognises it in a list.
+        expires_at: from when it is refused; None if it does not expire.
+        revoked_at: since when it is refused; None if it is not revoked.
     """
 
     token_id: str
@@ -49,15 +49,15 @@ class Token(NamedTuple):
 
 
 class Accounts:
-    """The control plane. Every method raises `StoreUnavailable` when the database does not answer in time."""
+    """The control plane. Every method raises `StoreUnavailable` if the database does not answer in time."""
 
     def __init__(self, pool: Any) -> None:
-        """Keep accounts through *pool*, whose commits must be synchronous."""
+        """Use *pool*, whose commits must be synchronous."""
         self._pool = pool
 
     @answer_call
     async def ensure_account(self, account: str, signing_secret: str) -> None:
-        """Make *account* if it is not there, and give it *signing_secret* if it has none that is current."""
+        """Make *account* if it does not exist, and give it *signing_secret* if it has no current one."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("INSERT INTO accounts (account) VALUES ($1) ON CONFLICT DO NOTHING", account)
             await connection.execute(
@@ -77,12 +77,12 @@ class Accounts:
     @answer_call
     async def add_token(self, token: Token, token_hash: bytes) -> bool:
         """
-        Keep a new token of an account that exists.
+        Store a new token of an account that exists.
 
-        Return False, and keep nothing, when the account has `TOKENS_MAX`; those that have expired make room then.
+        If the account has `TOKENS_MAX` tokens, revoke its expired ones. If that makes no room, store nothing and return False.
         """
         async with self._pool.acquire() as connection, connection.transaction():
-            # Two at once follow each other.
+            # This lock orders concurrent calls for one account.
             await connection.execute("SELECT FROM accounts WHERE account = $1 FOR UPDATE", token.account)
             if await connection.fetchval(_COUNT_KEPT, token.account) >= TOKENS_MAX:
                 await connection.execute(
@@ -98,12 +98,12 @@ class Accounts:
     @answer_call
     async def ensure_token(self, token: Token, token_hash: bytes) -> None:
         """
-        Keep a token that the operator named: after this it is valid, for this account, whatever was before.
+        Store a token that the operator set. Afterwards it is valid for this account, whatever was stored before.
 
-        Its id follows from the token; a row with that id and another hash was made under another key, and goes.
+        Its id is derived from the token. A row with that id and another hash was made with another key, and is deleted.
         """
         async with self._pool.acquire() as connection, connection.transaction():
-            # Processes that start together make the same row; id and hash are both unique, and only one can be the arbiter.
+            # Processes that start together insert the same row. Id and hash are both unique, and ON CONFLICT can name only one.
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _FIRST_TOKEN_LOCK)
             await connection.execute(
                 "DELETE FROM api_tokens WHERE token_id = $1 AND token_hash <> $2", token.token_id, token_hash
@@ -116,7 +116,7 @@ class Accounts:
 
     @answer_call
     async def add_first_token(self, token: Token, token_hash: bytes) -> bool:
-        """Keep *token* if there is no token at all, and return whether so; of processes that start together one wins."""
+        """Store *token* if there is none yet, and return whether it was stored. Of processes that start together one does."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _FIRST_TOKEN_LOCK)
             if await connection.fetchval("SELECT EXISTS (SELECT FROM api_tokens)"):

@@ -1,8 +1,8 @@
 """
-Idempotency: which job a caller's key stands for.
+IdempotencyKeys: which job a caller's idempotency key belongs to.
 
-A reservation is written before the job is appended to the log and is never changed: whoever comes second, on whichever replica,
-is told about the first. It is not a fold of the log, so it waits for the disk before it answers.
+A reservation is written before the job is appended to the log, and never changes. A second request with the same key, on any
+replica, gets the reservation of the first. It cannot be made again from the log, so the write waits for the disk.
 """
 
 from typing import Any, Final, NamedTuple
@@ -28,12 +28,12 @@ _LOOK: Final = (
 
 class Reservation(NamedTuple):
     """
-    Whom a key was taken for.
+    The job for which a key was taken.
 
     Args:
         request_hash: of the request that took it; another request with the same key is a conflict.
-        created_at: instant of that request, in ms since 1970: the job's `created_at` whenever it is appended.
-        is_new: whether this call took it.
+        created_at: instant of that request, in ms since 1970. It is the job's `created_at`, whenever the job is appended.
+        is_new: whether this call took the key.
     """
 
     job_id: str
@@ -43,25 +43,25 @@ class Reservation(NamedTuple):
 
 
 class IdempotencyKeys:
-    """The reservations. Every method raises `StoreUnavailable` when the database does not answer in time."""
+    """The reservations. Every method raises `StoreUnavailable` if the database does not answer in time."""
 
     def __init__(self, pool: Any) -> None:
-        """Keep reservations through *pool*, whose commits must be synchronous."""
+        """Use *pool*, whose commits must be synchronous."""
         self._pool = pool
 
     @answer_call
     async def reserve(self, account: str, key: str, request_hash: bytes, job_id: str, created_at: int) -> Reservation:
-        """Take *key* for *job_id*, or return whom it was taken for; of concurrent callers exactly one `is_new`."""
+        """Take *key* for *job_id*, or return the job that has it. Of concurrent callers exactly one gets `is_new`."""
         for _ in range(_TRIES):
             row = await self._pool.fetchrow(_RESERVE, account, key, request_hash, rows.uuid_of(job_id), created_at)
             if row is not None:
                 return _reservation(row)
-            # Another transaction took it after this statement had begun to look: the next statement sees it.
+            # Another transaction took the key after this statement began: the next statement sees it.
         raise StoreUnavailable("a reservation comes and goes")
 
     @answer_call
     async def reservation(self, account: str, key: str) -> Reservation | None:
-        """Return whom *key* was taken for, without taking it."""
+        """Return the job for which *key* was taken, or None; take nothing."""
         row = await self._pool.fetchrow(_LOOK, account, key)
         return None if row is None else _reservation(row)
 

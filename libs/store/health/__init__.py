@@ -1,1 +1,1 @@
-"""Health: whether the clock, the database and the whole installation are well. Nothing here writes."""
+"""Health: the state of the clock, the database and the whole installation. Nothing here writes."""

@@ -1,15 +1,16 @@
 """
-Clock check: whether this process's clock can be trusted, by the database's, which all processes share.
+ClockCheck: compares this process's clock with the database's clock, which all processes share.
 
-A process whose clock is ahead would fire early, and one whose clock is behind would fire late. So each compares its clock with the
-database's every second, and stands aside while the two are further apart than `SKEW_MS`: it gives its leases back and takes none,
-and says that it is not ready. When the machine's clock was stepped, the database says whether it was wrong before or is wrong now.
+If its clock is ahead, a process makes calls too early; if it is behind, too late. So every process compares its clock with the
+database's every second. While they differ by more than `SKEW_MS`, the process stands aside: it gives its leases back, takes none,
+and reports that it is not ready. If the machine's clock was set, the comparison tells whether it was wrong before or is wrong now.
 
-An answer that took long proves little: the truth is anywhere within half of that time. So it neither makes a trusted clock wrong
-nor a doubted one right, and a stepped clock is not followed on its word, unless what it says holds at both ends. While the database
-does not answer, the last comparison holds; a clock that goes on steadily (libs/runtime/clock.py) is as right or wrong as it was.
+The longer an answer takes, the less it proves: the true difference may be off by half of that time in each direction. The result
+changes only if it would be the same at both ends of that range: otherwise a trusted clock stays trusted, a doubted one stays
+doubted, and a clock that was set is not followed. While the database does not answer, the last comparison holds, because the
+process's clock runs steadily (libs/runtime/clock.py).
 
-Not seen: a database whose own clock is wrong. Then all stand aside whose clocks are right, and say why.
+Not detected: a wrong clock of the database. Then the processes with right clocks stand aside, and log the difference.
 """
 
 import asyncio
@@ -28,23 +29,23 @@ log = structlog.get_logger("clock")
 
 
 class SteppedClock(Protocol):
-    """A clock that goes on steadily while the machine's is stepped."""
+    """A clock that runs steadily even if the machine's clock is set."""
 
     def now(self) -> int:
         """Return ms since 1970."""
 
     def steady(self) -> int:
-        """Return ms from some beginning."""
+        """Return ms since an arbitrary instant."""
 
     def step_ms(self) -> int:
-        """Return how far the machine's clock is ahead of this one."""
+        """Return by how many ms the machine's clock is ahead of this one."""
 
     def adopt(self) -> None:
-        """Go by the machine's clock."""
+        """Follow the machine's clock from now on."""
 
 
 class ClockCheck:
-    """Compares *clock* with the database's."""
+    """Compares *clock* with the database's clock."""
 
     def __init__(self, pool: Any, clock: SteppedClock) -> None:
         """Ask through *pool*."""
@@ -55,17 +56,17 @@ class ClockCheck:
         self.skew_ms = 0
 
     def reason(self) -> str | None:
-        """Return None while the clock can be trusted, else why not."""
+        """Return None if the clock can be trusted, else why not."""
         return self._reason
 
     async def run(self) -> None:
-        """Compare again and again."""
+        """Compare every `EVERY_S`, for ever."""
         while True:
             await asyncio.sleep(EVERY_S)
             try:
                 await self.compare()
             except StoreUnavailable:
-                continue  # who needs the database says so
+                continue  # the callers that need the database report it
 
     async def compare(self) -> None:
         """
@@ -75,7 +76,7 @@ class ClockCheck:
             StoreUnavailable: the database did not answer in time; the last comparison holds.
         """
         clock = self._clock
-        # In this order: whatever comes between them counts as time that the answer took.
+        # In this order, so that time between the two lines counts as time that the answer took.
         began, sent_at = clock.steady(), clock.now()
         with translated():
             async with asyncio.timeout(TIMEOUT_S):
@@ -85,7 +86,7 @@ class ClockCheck:
 
     def _judge(self, skew_ms: int, *, unsure_ms: int) -> None:
         step_ms = self._clock.step_ms()
-        # One of the two is believed when it is nearer whatever the answer's delay hides; until then all goes on as before.
+        # Decide between the two clocks only if one is nearer to the database's at both ends of the range of uncertainty.
         machine_ms, ours_ms = abs(skew_ms + step_ms), abs(skew_ms)
         is_decided = abs(machine_ms - ours_ms) > 2 * unsure_ms
         if step_ms and is_decided and machine_ms < ours_ms:

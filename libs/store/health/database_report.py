@@ -1,7 +1,7 @@
 """
-DatabaseReport: what the database says of itself and of the work that waits in it; only looked at, by `fliq doctor`.
+DatabaseReport: the state of the database server and of the work that waits in its tables, for `fliq doctor`. It only reads.
 
-Every question is one statement with the pool's bound; none of them scans what may be large.
+Each method sends one or two statements, bounded by the pool. None of them scans a table that may be large.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from libs.store.errors import store_call
 from libs.store.projection.job_rows import JOBS
 from libs.store.projection.state_table import one_of
 
-STUCK_AFTER_MS = 120_000  # beyond its own timeout; by then the dispatcher has ended a call, or another has taken it up
+STUCK_AFTER_MS = (
+    120_000  # beyond its own timeout; by then a dispatcher has ended the call, or another has taken it over
+)
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     """
-    The server.
+    The database server.
 
     Args:
         version: as PostgreSQL numbers itself, 180006 for 18.6.
         at: its clock, ms since 1970 UTC.
-        is_replica: it takes no writes.
-        unsafe: settings by which a crash of the machine loses what was acknowledged.
-        connections, connections_max: of all clients, and what the server allows.
+        is_replica: whether it is a replica or read-only.
+        unsafe: the settings with which a crash of the machine loses acknowledged writes.
+        connections, connections_max: of all clients now, and how many the server allows.
     """
 
     version: int
@@ -41,11 +43,11 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Work that should have moved on; instants in ms since 1970 UTC.
+    Work that should have made progress; instants in ms since 1970 UTC.
 
     Args:
-        oldest_due_at: the earliest instant among jobs that wait for it; None when nothing waits.
-        stuck_count: calls under way for longer than they may be.
+        oldest_due_at: the earliest `fire_at` of a job that has not fired; None if there is none.
+        stuck_count: how many calls are under way for longer than they may be.
     """
 
     oldest_due_at: int | None
@@ -53,7 +55,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """One table with its indexes; *dead* is the share of rows that vacuum has yet to clear."""
+    """One table with its indexes; *dead* is the share of its rows that vacuum has not removed yet."""
 
     table: str
     bytes: int
@@ -61,14 +63,14 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatabaseReport:
-    """The questions, over a pool of `libs.store.pool`."""
+    """Asks the database through a pool of `libs.store.pool`."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
     @store_call
     async def server(self) -> Server:
-        """Return what the server says of itself."""
+        """Return the state of the server."""
         row = await self._pool.fetchrow(_SERVER)
         return Server(
             version=row["version"],
@@ -82,13 +84,13 @@ class DatabaseReport:
 
     @store_call
     async def work(self, now: int) -> Work:
-        """Return what waits longer than it should, as of *now* (ms since 1970 UTC)."""
+        """Return the work that waits for longer than it should at *now* (ms since 1970 UTC)."""
         row = await self._pool.fetchrow(_WORK, now - STUCK_AFTER_MS)
         return Work(oldest_due_at=row["oldest_due_at"], stuck_count=row["stuck_count"])
 
     @store_call
     async def sizes(self) -> tuple[int, list[Size]]:
-        """Return the bytes of the whole database, and its largest tables with the log's among them."""
+        """Return the bytes of the whole database, and its five largest tables, those of the log included."""
         rows = await self._pool.fetch(_SIZES)
         total = await self._pool.fetchval("SELECT pg_database_size(current_database())")
         return total, [Size(table=row["name"], bytes=row["bytes"], dead=row["dead"]) for row in rows]
@@ -103,7 +105,7 @@ SELECT current_setting('server_version_num')::int AS version, current_setting('s
     current_setting('max_connections')::int AS connections_max
 """
 
-# By partition: the minimum of each is the first entry of its part of the index `jobs_timer`.
+# By partition, because the minimum of each partition is the first entry of its part of the index `jobs_timer`.
 _WORK = f"""
 SELECT
     (SELECT min(first.fire_at) FROM progress p CROSS JOIN LATERAL (

@@ -1,5 +1,5 @@
 """
-Vital signs: what the tables say of the whole of Fliq, whoever runs it. One query, for metrics and readiness.
+InstallationStatus: the state of the whole installation by its tables, over all processes. One query, for metrics and readiness.
 """
 
 from typing import Any, NamedTuple
@@ -10,13 +10,13 @@ from libs.store.projection.job_rows import JOBS
 
 class InstallationStatus(NamedTuple):
     """
-    What the database said.
+    The state at one moment.
 
     Args:
         at: the database's clock, ms since 1970.
         positions: how far the tables are folded, by partition.
-        unassigned: partitions without a live lease, by role.
-        oldest_due_at: `fire_at` of the job that is due for longest and has not fired; None when there is no waiting job.
+        unassigned: how many partitions have no live lease, by role.
+        oldest_due_at: the earliest `fire_at` of a job that has not fired; None if there is no such job.
     """
 
     at: int
@@ -26,15 +26,15 @@ class InstallationStatus(NamedTuple):
 
 
 class StatusReader:
-    """Reads them through *pool*."""
+    """Reads the status through *pool*."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
     @store_call
     async def read(self) -> InstallationStatus:
-        """Return the signs of this moment; raises `StoreUnavailable`. O(partitions)."""
-        row = await self._pool.fetchrow(_LOOK)
+        """Return the status of this moment; raises `StoreUnavailable`. O(partitions)."""
+        row = await self._pool.fetchrow(_STATUS)
         return InstallationStatus(
             at=row["at"],
             positions=dict(zip(row["parts"], row["positions"], strict=True)),
@@ -47,8 +47,8 @@ class StatusReader:
         )
 
 
-# The condition on jobs is that of the index jobs_timer: one look into it per partition.
-_LOOK = f"""
+# The condition on jobs is that of the index jobs_timer, so each partition costs one index look-up.
+_STATUS = f"""
 WITH p AS MATERIALIZED (
     SELECT part, position, lease_until IS NULL OR lease_until < now() AS is_free FROM progress ORDER BY part
 ), r AS MATERIALIZED (

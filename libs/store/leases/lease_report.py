@@ -1,7 +1,7 @@
 """
-LeaseReport: who lives, who holds which partition, and how far each is; what operators look at, and the one thing they ask for.
+LeaseReport: which processes live, which of them holds which partition, and its position. An operator can also drain a node here.
 
-Only the rows of leases and members are read. "Live" is said by the database's clock, as everywhere.
+It reads only the rows of leases and members. As everywhere, the database's clock decides what is live.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class HeldLease(msgspec.Struct, frozen=True, kw_only=True):
     One role's lease of one partition.
 
     Args:
-        node: who holds it, or held it last; None when it was given back.
-        left_s: seconds until it runs out; negative since it did, None when it was given back.
-        epoch: of the newest lease.
-        position: last position folded (`scheduler`) or done with (`webhooks`); -1 where there is none.
+        node: the node that holds it, or held it last; None if it was given back.
+        left_s: seconds until it runs out; negative if it has run out; None if it was given back.
+        epoch: the epoch of the newest lease.
+        position: the last position folded (`scheduler`) or done (`webhooks`); -1 if there is none.
     """
 
     role: str
@@ -34,7 +34,7 @@ class HeldLease(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_held(self) -> bool:
-        """Whether somebody serves the partition in this role."""
+        """Whether a process serves the partition in this role."""
         return self.left_s is not None and self.left_s > 0
 
 
@@ -43,10 +43,10 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     One role of one process.
 
     Args:
-        seen_s: seconds since it showed that it lives.
-        is_draining: it was asked to hand everything over.
-        partitions: how many it knows; None when it did not say.
-        version: of its build, likewise.
+        seen_s: seconds since it last reported that it lives.
+        is_draining: whether it was asked to hand over all its partitions.
+        partitions: how many it knows; None if it did not report that.
+        version: of its build; None if it did not report that.
     """
 
     node: str
@@ -58,19 +58,19 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_live(self) -> bool:
-        """Whether it showed itself within the term of a lease."""
+        """Whether it reported within the term of a lease."""
         return self.seen_s <= TTL_S
 
 
 class LeaseReport:
-    """The look at leases and members, over a pool of `libs.store.pool`."""
+    """Reads leases and members through a pool of `libs.store.pool`."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
     @store_call
     async def leases(self) -> list[HeldLease]:
-        """Return the lease of every role on every partition, in the order of partitions."""
+        """Return the lease of every role on every partition, ordered by partition."""
         return [
             HeldLease(
                 role=row["role"],
@@ -100,7 +100,7 @@ class LeaseReport:
 
     @store_call
     async def drain(self, node: str, *, undo: bool = False) -> list[str]:
-        """Ask *node* to hand everything over and to take nothing, or to work again; return the roles that were told."""
+        """Ask *node* to hand over all its partitions and take none, or (*undo*) to work again. Return the roles it has."""
         rows = await self._pool.fetch("UPDATE members SET draining = $2 WHERE node = $1 RETURNING role", node, not undo)
         return sorted(row["role"] for row in rows)
 

@@ -1,16 +1,17 @@
 """
-Leases: who serves which partition. A row per partition, by the database's clock.
+Lease tables: which process serves which partition. One row per partition and role; the database's clock decides.
 
-Safety never rests on a lease: the owner's decisions are fenced in the log, its flushes by the nonce, and the dispatcher's results
-are facts. A lease only keeps two from doing the same work, and lets a third take over when its holder is gone for `ttl_s`.
+Safety never depends on a lease: the owner's decisions are fenced in the log, its flushes by the nonce, and the dispatcher's results
+are facts. A lease only keeps two processes from doing the same work, and lets another take over if the holder is gone for `ttl_s`.
 
-    free      nobody's, or its time has passed, or held by this node's name in an earlier life (a name belongs to one live process),
-              or held for longer than anybody may: the database's clock went back, and its holder has not renewed it since
-    epoch     greater than every lease and every admitted claim of the partition that this database knows of
-    nonce     fresh randomness from the database on each acquisition; whoever does not have it cannot flush
+    free      A lease is free if it has no holder, if its term is over, or if an earlier process with this node's name holds it (a
+              name belongs to one live process). It is also free if its term ends later than any term may: then the database's
+              clock was set back, and the holder has not renewed it since.
+    epoch     greater than the epoch of every lease and every admitted claim of the partition that this database knows
+    nonce     new random text from the database at each acquisition; without it a process cannot flush
 
-Rows are locked in the order of partitions, and rows that somebody else is just taking are skipped. Partitions that another member
-does not know, having been started before the log grew, are taken first: that member can take the rest.
+Rows are locked in the order of partitions; rows that another process is just taking are skipped. A member that was started before
+the log grew does not know the newer partitions. Those are taken first, because that member can take only the others.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ class Lease(NamedTuple):
 
 
 class _Leases:
-    """What owners and roles have in common; the two differ in the table they are kept in."""
+    """The common part of `OwnerLeases` and `RoleLeases`, which differ in the table."""
 
     def __init__(
         self, pool: Any, role: str, node: str, ttl_s: float, sql: "_Sql", partitions: int, version: str
@@ -52,7 +53,7 @@ class _Leases:
 
     @store_call
     async def acquire(self, limit: int, *, avoid: Sequence[int] = ()) -> list[Lease]:
-        """Take up to *limit* free leases of partitions that this node knows, not in *avoid*; return them in their order."""
+        """Take up to *limit* free leases of partitions that this node knows and that are not in *avoid*; return them sorted."""
         if limit <= 0:
             return []
         found = await self._pool.fetch(
@@ -72,7 +73,7 @@ class _Leases:
 
     @store_call
     async def renew(self, leases: Sequence[Lease]) -> set[int]:
-        """Extend *leases* by the full term, and return the partitions of those that are somebody else's by now."""
+        """Extend *leases* by the full term, and return the partitions of those that this node has lost."""
         if not leases:
             return set()
         found = await self._pool.fetch(self._sql.renew, self.role, self.ttl_s, *_keys(leases))
@@ -83,7 +84,7 @@ class _Leases:
 
     @store_call
     async def release(self, leases: Sequence[Lease]) -> None:
-        """Give *leases* back; those that are not ours any more are left alone. If this fails, their term runs out."""
+        """Give *leases* back, except those that this node has lost. If this fails, they run out."""
         for lease in leases:
             if self._held.get(lease.partition) == lease.nonce:
                 del self._held[lease.partition]
@@ -93,10 +94,10 @@ class _Leases:
     @store_call
     async def members(self) -> int:
         """
-        Show that this node lives, and return how many of its role share the partitions: it is one of them, drained ones are not.
+        Report that this node lives, and return how many members of its role share the partitions: itself and those not draining.
 
-        Notes in `is_draining` whether this node was asked to hand everything over (what was asked of the node's life before this
-        one counts no more), and in `known_by_others` how many partitions each of the others knows.
+        Set `is_draining`: whether this node was asked to hand over all its partitions (a request to an earlier process of this name
+        no longer counts). Set `known_by_others`: how many partitions each of the other members knows.
         """
         row = await self._pool.fetchrow(
             _MEMBERS,
@@ -114,34 +115,34 @@ class _Leases:
 
     @store_call
     async def free(self) -> tuple[int, int]:
-        """Return how many leases of partitions that this node knows are free, and what `members` would; writes nothing."""
+        """Return how many leases are free among the partitions this node knows, and what `members` would return. Write nothing."""
         row = await self._pool.fetchrow(self._sql.free, self.role, self.node, self.ttl_s, self._partitions)
         return row["free"], row["members"]
 
     @store_call
     async def leave(self) -> None:
-        """Stop being counted, so that the others take over at once what this node released."""
+        """Stop being counted as a member, so that the others take over at once what this node released."""
         await self._pool.execute("DELETE FROM members WHERE role = $1 AND node = $2", self.role, self.node)
 
 
 class OwnerLeases(_Leases):
-    """The schedulers' leases: they fence flushes, and their epochs and nonces are what is claimed in the log."""
+    """The schedulers' leases. They fence flushes; their epochs and nonces are used for the claims in the log."""
 
     def __init__(
         self, pool: Any, node: str, *, ttl_s: float = TTL_S, partitions: int = ALL_PARTITIONS, version: str = ""
     ) -> None:
         """
-        Take leases as *node*, a name that no other live process has.
+        Take leases as *node*. No other live process may have that name.
 
         Args:
-            partitions: how many this process knows; those that came later are left to others.
-            version: of this build, shown to operators.
+            partitions: how many this process knows; it leaves later ones to others.
+            version: of this build, for operators.
         """
         super().__init__(pool, "scheduler", node, ttl_s, _OWNER, partitions, version)
 
 
 class RoleLeases(_Leases):
-    """The leases of a role that only reads the log, with the position that it has done with."""
+    """The leases of a role that only reads the log, each with the position up to which everything is done."""
 
     def __init__(
         self,
@@ -153,12 +154,12 @@ class RoleLeases(_Leases):
         partitions: int = ALL_PARTITIONS,
         version: str = "",
     ) -> None:
-        """Take leases of *role* (`dispatcher` or `webhooks`); the others as for `OwnerLeases`."""
+        """Take leases of *role* (`dispatcher` or `webhooks`); the other arguments as for `OwnerLeases`."""
         super().__init__(pool, role, node, ttl_s, _ROLE, partitions, version)
 
     @store_call
     async def position(self, partition: int) -> tuple[int, Claim | None]:
-        """Return the last position that was saved, and the claim admitted there; -1 and None before the first."""
+        """Return the last saved position, and the claim admitted there; -1 and None if none was saved."""
         row = await self._pool.fetchrow(
             "SELECT position, claim_epoch, claim_nonce FROM role_lease WHERE role = $1 AND part = $2",
             self.role,
@@ -168,7 +169,7 @@ class RoleLeases(_Leases):
 
     @store_call
     async def save_position(self, lease: Lease, position: int, claim: Claim | None) -> bool:
-        """Save that everything up to *position* is done; return False, and save nothing, when the lease is lost."""
+        """Save that everything up to *position* is done. If the lease is lost, save nothing and return False."""
         done = await self._pool.execute(
             "UPDATE role_lease SET position = $4, claim_epoch = $5, claim_nonce = $6"
             " WHERE role = $1 AND part = $2 AND nonce = $3",
@@ -186,8 +187,8 @@ def _keys(leases: Sequence[Lease]) -> tuple[list[int], list[str]]:
     return [lease.partition for lease in leases], [lease.nonce for lease in leases]
 
 
-# A member that was not seen for a term is not counted; one not seen for an hour is forgotten. One that was seen in the future is as
-# far away: the database's clock went back, and it has not been seen since.
+# A member that was not seen within a term is not counted; after an hour it is deleted. A member that was seen in the future is
+# treated the same way: the database's clock was set back, and the member has not been seen since.
 _LIVES = "seen_at BETWEEN now() - make_interval(secs => $3::float8) AND now() + make_interval(secs => $3::float8)"
 _MEMBERS = f"""
 WITH beat AS (
@@ -219,7 +220,7 @@ def _statements(table: str, prefix: str, role: str) -> _Sql:
     is_over = f"l.{until} IS NULL OR l.{until} NOT BETWEEN now() AND now() + 2 * make_interval(secs => $3::float8)"
 
     def ours(first: int) -> str:
-        """Return the query for the rows that are still ours; parameters *first* and the next are partitions and nonces."""
+        """Return the query for the rows that we still hold; parameters *first* and the next are partitions and nonces."""
         return f"""
     SELECT l.part FROM {table} l JOIN unnest(${first}::int4[], ${first + 1}::text[]) AS k(part, nonce) ON k.part = l.part
     WHERE {role} AND l.{nonce} = k.nonce ORDER BY l.part FOR NO KEY UPDATE OF l"""  # noqa: S608 - our own names

@@ -1,9 +1,10 @@
 """
-Shares: how many partitions are one member's to hold, also while some were started before the log grew.
+Shares: how many partitions one member should hold. Some members may have been started before the log grew.
 
-Each partition is divided among the members that know it; a share is the sum of the parts, rounded up. So the shares of all make up
-for all partitions, and whoever knows more takes what the others cannot. Partitions that somebody does not know are taken first and
-handed back last; otherwise they could be left over, with room only where nobody knows them.
+Each partition is divided equally among the members that know it. The share of a member is the sum of its parts, rounded up. So the
+shares cover all partitions, and members that know more partitions take those that the others cannot. Partitions that some member
+does not know are taken first and handed back last. Otherwise they could stay without an owner: the only members with room would be
+old ones that do not know them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def share(partitions: int, members: int, known_by_others: Sequence[int]) -> int:
     Args:
         partitions: how many it knows.
         members: how many share them, it included.
-        known_by_others: how many each of the others knows; those that did not say may be missing.
+        known_by_others: how many each of the others knows; members that did not report it may be missing.
     """
     behind = _behind(partitions, members, known_by_others)
     if not behind:

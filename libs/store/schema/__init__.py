@@ -1,1 +1,1 @@
-"""Schema: the tables as they are made, by whom they are brought up to date, and which log they belong to."""
+"""Schema: the migrations that make the tables, the databases they are in, and the log they belong to."""

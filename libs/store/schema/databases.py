@@ -10,7 +10,7 @@ _CREATE_S = 30.0
 
 async def ensure_database(dsn: str, name: str) -> None:
     """
-    Make the database *name* on the server at *dsn*, unless it is there.
+    Make the database *name* on the server at *dsn*, unless it exists.
 
     Args:
         name: lower-case letters, digits and underscores.

@@ -1,8 +1,8 @@
 """
-Log identity: which log the tables are the fold of, so that they are never folded on from another one.
+Log identity: which log the tables were made from, so that records of another log are never added to them.
 
-Positions of one log say nothing about another. Whoever comes first with an empty database leaves the identity of its log there;
-from then on a start with another log is refused.
+Positions of one log mean nothing in another. The first process that starts on an empty database stores the identity of its log
+there. From then on a start with another log is refused.
 """
 
 import asyncpg
@@ -11,7 +11,7 @@ from libs.store.errors import translated
 from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
 
 _NAME = "log"
-_FIRST = "postgres"  # the only log there was when databases did not remember theirs
+_FIRST = "postgres"  # the only log that existed before databases stored the identity
 
 
 class WrongLog(Exception):
@@ -20,12 +20,12 @@ class WrongLog(Exception):
 
 async def check_log(dsn: str, identity: str) -> None:
     """
-    Remember that the tables are the fold of the log *identity*, or make sure that they are; without tables, do nothing.
+    Store that the tables belong to the log *identity*, or check that they do. Without tables, do nothing.
 
-    Called before the schema is touched, and once more behind it: what belongs to another log is not to be changed.
+    Called before the schema is migrated, so that tables of another log are not changed, and once more after it.
 
     Raises:
-        WrongLog: they are the fold of another.
+        WrongLog: they belong to another log.
         StoreUnavailable: the server cannot be reached.
     """
     with translated():
@@ -38,7 +38,7 @@ async def check_log(dsn: str, identity: str) -> None:
         try:
             if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.instance") is None:
                 return
-            # One statement: of processes that start together one is first, and the others find what it left.
+            # One statement: if processes start together, one stores it and the others find it.
             await connection.execute(
                 "INSERT INTO instance (name, value) SELECT $1::text, convert_to(CASE WHEN EXISTS"
                 " (SELECT FROM progress WHERE position >= 0) THEN $3::text ELSE $2::text END, 'UTF8') ON CONFLICT DO NOTHING",
@@ -59,7 +59,7 @@ async def check_log(dsn: str, identity: str) -> None:
 
 async def database_name(dsn: str) -> str:
     """
-    Return the name that this database gave itself at its first start: by it others tell it from theirs.
+    Return the random name that this database got at its first start. It differs from that of every other database.
 
     Raises:
         StoreUnavailable: the server cannot be reached.
@@ -79,7 +79,7 @@ async def database_name(dsn: str) -> str:
 
 async def known_log(dsn: str) -> str | None:
     """
-    Return the identity of the log whose fold the tables are; None when they do not say. Changes nothing.
+    Return the identity of the log that the tables belong to; None if it is not stored. Changes nothing.
 
     Raises:
         StoreUnavailable: the server cannot be reached.

@@ -1,23 +1,24 @@
 """
-Migrate: bring the schema up to this build's, whoever starts first.
+migrate: brings the schema of the database up to this build's. The first process that starts does it.
 
 Theory of operation
 
-    Steps are the files of `migrations/`, in the order of their numbers. The table `migrations` notes which were applied, with a
-    checksum of each. A step runs in a transaction of its own, under an advisory lock: of two that start at once one works and the
-    other finds it done; a migrator that dies half-way through a step leaves nothing of it, and the next one goes on from there.
+    Steps are the files of `migrations/`, in the order of their numbers. The table `migrations` holds the applied steps and their
+    checksums. A step runs in a transaction of its own, under an advisory lock. If two processes start at once, one applies the step
+    and the other finds it applied. If a process dies half-way through a step, nothing of the step remains, and the next process
+    applies it.
 
-    expand      The step's first line says `-- expand` when builds that do not know it go on working with it: it adds. They may
-                start on it, too, so that a release can be rolled out node by node, and back.
-    contract    `-- contract`: older builds would break on it, and refuse to start. What a release no longer uses is taken away by
-                a contract step of the release after.
+    expand      The first line of the step is `-- expand` if older builds can work with it: it only adds. Older builds may also
+                start on it, so that a release can be rolled out node by node, and rolled back.
+    contract    The first line is `-- contract` if older builds would break; they refuse to start. What a release no longer uses is
+                removed by a contract step of the release after it.
 
-    A step that waits for a table that the services work on makes everybody behind it wait, too. So it waits for a moment only,
-    lets them pass, and tries again.
+    While a step waits for a lock on a table, all later statements on that table wait behind it. So a step waits only for
+    `_TABLE_WAIT_MS`, lets the others go first, and tries again.
 
-    Nothing is locked or changed when there is nothing to do: a role that may not create anything can start the services.
+    If there is nothing to do, nothing is locked or changed: a role that may not create anything can start the services.
 
-Not safe: changing a step that was released. It is refused where it was applied (checksum), and a test holds the checksums.
+Not safe: changing a released step. A database where it was applied refuses it (checksum), and a test holds the checksums.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
 
 _LOCK_KEY = 0x666C6971  # 'fliq'
 _TIMEOUT_S = 120.0  # a migration may rewrite a table
-_TABLE_WAIT_MS: Final = 1_000  # for a table that somebody works on, while everybody else waits behind us
+_TABLE_WAIT_MS: Final = 1_000  # for a lock on a table, while other statements wait behind us
 _TABLE_TRIES: Final = 30
 _TABLE_PAUSE_S: Final = 0.5
 
@@ -42,19 +43,19 @@ Connection = Any  # asyncpg carries no types
 
 
 class SchemaError(Exception):
-    """The schema cannot be used, or be brought up to this build's; the text is one line for the operator."""
+    """The schema cannot be used, or cannot be brought up to this build's; the text is one line for the operator."""
 
 
 class SchemaTooNew(SchemaError):
-    """The database was migrated by a newer build, with which this one cannot work."""
+    """The database was migrated by a newer build, and this one cannot work with it."""
 
 
 class SchemaChanged(SchemaError):
-    """A step was applied here in another form than this build knows."""
+    """A step was applied in another form than this build's."""
 
 
 class Step(NamedTuple):
-    """One migration; *is_expand* says that builds which do not know it go on working."""
+    """One migration; *is_expand*: builds that do not know it can work with it."""
 
     number: int
     name: str
@@ -69,14 +70,14 @@ class Step(NamedTuple):
 
 class Schema(NamedTuple):
     """
-    Where a database stands.
+    The state of the schema in one database.
 
     Args:
         applied: the numbers of the applied steps.
-        pending: steps of this build that were not applied.
-        unknown: applied steps that this build does not know, as number and whether they are expanding.
-        changed: names of steps that were applied in another form.
-        partitions: how many partitions have their rows.
+        pending: the steps of this build that were not applied.
+        unknown: the applied steps that this build does not know, each as its number and whether it is an expand step.
+        changed: the names of the steps that were applied in another form.
+        partitions: how many partitions have their rows in `progress`.
     """
 
     applied: frozenset[int]
@@ -87,11 +88,11 @@ class Schema(NamedTuple):
 
     @property
     def version(self) -> int:
-        """The number of the newest step applied; 0 when there is none."""
+        """The number of the newest applied step; 0 if there is none."""
         return max(self.applied, default=0)
 
     def check(self) -> None:
-        """Raise `SchemaError` when this build cannot work on it, whatever it does."""
+        """Raise `SchemaError` if this build cannot work with it, even after a migration."""
         if self.changed:
             raise SchemaChanged(
                 f"the database was made with another {self.changed[0]} than this build has: it belongs to another build"
@@ -117,15 +118,15 @@ async def migrate(
     told: Callable[[Step], None] | None = None,
 ) -> list[Step]:
     """
-    Make or extend the schema, and the progress and lease rows of partitions 0 to *partitions* - 1; return what was applied here.
+    Make or extend the schema, and the progress and lease rows of partitions 0 to *partitions* - 1; return the steps applied here.
 
     Args:
-        known: the steps; those of this build unless a test has others.
-        told: called with each step once it was applied.
+        known: the steps; this build's by default.
+        told: called with each step after it was applied.
 
     Raises:
-        SchemaError: a newer or another build was here, or this role may not change the schema.
-        StoreUnavailable: the server cannot be reached, another migrator did not finish in time, or a table is never free.
+        SchemaError: a newer or another build migrated the database, or this role may not change the schema.
+        StoreUnavailable: the server cannot be reached, another process did not finish in time, or a table was never free.
     """
     known = steps() if known is None else known
     done: list[Step] = []
@@ -154,7 +155,7 @@ async def migrate(
 
 async def inspect_schema(dsn: str, *, known: list[Step] | None = None) -> Schema:
     """
-    Return where the database stands; changes nothing.
+    Return the state of the schema. Changes nothing.
 
     Raises:
         StoreUnavailable: the server cannot be reached.
@@ -179,7 +180,7 @@ async def _connect(dsn: str) -> Connection:
 async def _read_schema(connection: Connection, known: list[Step]) -> Schema:
     if await connection.fetchval("SELECT to_regclass($1) IS NULL", f"{SCHEMA}.migrations"):
         return Schema(frozenset(), tuple(known), (), (), 0)
-    # As JSON, since the columns that were added later may be missing still.
+    # As JSON, because columns that were added later may be missing.
     rows = await connection.fetch("SELECT m.version, to_jsonb(m)->>'checksum', to_jsonb(m)->>'kind' FROM migrations m")
     found: Mapping[int, tuple[str | None, str | None]] = {row[0]: (row[1], row[2]) for row in rows}
     numbers = {step.number for step in known}
@@ -194,7 +195,7 @@ async def _read_schema(connection: Connection, known: list[Step]) -> Schema:
 
 
 async def _advance(connection: Connection, known: list[Step], partitions: int) -> Step | None:
-    """Apply the first step that is missing and return it; without one add what partitions need."""
+    """Apply the first missing step and return it. If none is missing, add the rows of missing partitions and return None."""
     for tries_left in reversed(range(_TABLE_TRIES)):
         try:
             async with connection.transaction():
@@ -211,7 +212,9 @@ async def _advance(connection: Connection, known: list[Step], partitions: int) -
 
 async def _apply(connection: Connection, known: list[Step], partitions: int) -> Step | None:
     await _make_notes(connection)
-    schema = await _read_schema(connection, known)  # once more: whoever had the lock before us may have done it
+    schema = await _read_schema(
+        connection, known
+    )  # read again: the process that had the lock before us may have done it
     schema.check()
     for step in schema.pending[:1]:
         await connection.execute(step.sql)
@@ -223,7 +226,7 @@ async def _apply(connection: Connection, known: list[Step], partitions: int) -> 
             "expand" if step.is_expand else "contract",
         )
         return step
-    for step in known:  # applied before there were checksums
+    for step in known:  # for steps that were applied before checksums were stored
         await connection.execute(
             "UPDATE migrations SET checksum = $2 WHERE version = $1 AND checksum IS NULL", step.number, step.checksum
         )
@@ -232,7 +235,7 @@ async def _apply(connection: Connection, known: list[Step], partitions: int) -> 
 
 
 async def _make_notes(connection: Connection) -> None:
-    """Make the table that notes what was applied, and the columns that its first form did not have."""
+    """Make the table of applied steps, and the columns that its first version did not have."""
     if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", SCHEMA):
         await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     await connection.execute(

@@ -44,10 +44,10 @@ async def test_a_holder_is_asked_between_two_rounds(table: Table) -> None:
     await first.tick()
     await second.tick()
     await first.tick()
-    await first.keeper._look()
+    await first.keeper._check_between_rounds()
     assert first.held == {0, 1, 2, 3}
     busy.clear()
-    await first.keeper._look()
+    await first.keeper._check_between_rounds()
     assert first.held == {0, 1, 2}
 
 

@@ -127,10 +127,10 @@ async def test_no_look_after_an_outage_takes_what_others_are_about_to_renew(tabl
     node.leases.down = False
     table.holder = dict.fromkeys(range(4))
     table.nodes.clear()
-    await node.keeper._look()
+    await node.keeper._check_between_rounds()
     assert node.held == set()
     await node.tick()
-    await node.keeper._look()
+    await node.keeper._check_between_rounds()
     assert node.held == set()
     table.nodes.add("another")
     await node.tick()

@@ -42,11 +42,11 @@ async def test_what_became_free_is_taken_between_two_rounds(table: Table) -> Non
     for _ in range(3):
         await second.tick()
         await first.tick()
-    await first.keeper._look()
+    await first.keeper._check_between_rounds()
     assert len(first.held) == 2
     await second.keeper.start()
     await second.keeper.stop()
-    await first.keeper._look()
+    await first.keeper._check_between_rounds()
     assert first.held == {0, 1, 2, 3}
 
 
@@ -75,7 +75,7 @@ async def test_who_ends_gives_each_lease_back_when_its_holder_is_done(table: Tab
     assert node.held == {1, 3}
     assert table.nodes == set()
     await node.tick()
-    await node.keeper._look()
+    await node.keeper._check_between_rounds()
     assert node.held == {1, 3}
     busy.remove(1)
     await until(lambda: node.clock.wake() or node.held == {3}, every_s=0)
@@ -249,7 +249,7 @@ async def test_a_node_that_drains_hands_everything_over_and_takes_nothing(table:
     await second.tick()
     assert second.held == {0, 1, 2, 3}
     await first.tick()
-    await first.keeper._look()
+    await first.keeper._check_between_rounds()
     assert first.held == set()
 
     table.draining.clear()
