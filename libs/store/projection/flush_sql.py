@@ -40,7 +40,7 @@ def _literal(value: int) -> str:
 
 
 class _Parts:
-    """The parts in which the rows of one table are sent, and which of them a row belongs to."""
+    """The parts in which the rows of one table are sent; `changed` is that of rows which were there before."""
 
     def __init__(
         self,
@@ -51,15 +51,15 @@ class _Parts:
         newborn: Mapping[str, int | None],
     ) -> None:
         self.types = types
-        self._newborn, self._created, self._changed = (f"{how}_{table}" for how in ("newborn", "created", "changed"))
+        self._newborn, self._created, self.changed = (f"{how}_{table}" for how in ("newborn", "created", "changed"))
         self._born_fields = itemgetter(*map(list(types).index, newborn)) if newborn else None
         self._born_values = tuple(newborn.values())
         upsert = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {_assign(changing, 'excluded')}"
         same_row = "".join(f" AND t.{key} = u.{key}" for key in keys)
-        self.columns = {self._created: _typed(types, types), self._changed: _typed((*keys, *changing), types)}
+        self.columns = {self._created: _typed(types, types), self.changed: _typed((*keys, *changing), types)}
         self.writes = {
             self._created: f"INSERT INTO {table} ({{names}}) SELECT {{names}} {{rows}} {upsert}",
-            self._changed: f"UPDATE {table} t SET {_assign(changing, 'u')} {{rows}}{same_row}",  # noqa: S608
+            self.changed: f"UPDATE {table} t SET {_assign(changing, 'u')} {{rows}}{same_row}",  # noqa: S608
         }
         if newborn:
             # What is null in all of them is left out of the statement, too: null is the columns' default.
@@ -70,10 +70,8 @@ class _Parts:
                 f" SELECT {{names}}, {', '.join(literals.values())} {{rows}} {upsert}"
             )
 
-    def part_of(self, row: Sequence[Any], is_new: bool) -> str:
-        """Return the part in which *row* is sent."""
-        if not is_new:
-            return self._changed
+    def new(self, row: Sequence[Any]) -> str:
+        """Return the part in which *row*, which was not there before, is sent."""
         is_newborn = self._born_fields is not None and self._born_fields(row) == self._born_values
         return self._newborn if is_newborn else self._created
 
@@ -166,14 +164,17 @@ def _rows(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
     for flush in flushes:
         partition, changes = flush.partition, flush.changes
         new, new_executions = changes.new, changes.new_executions
-        part_of = _PARTS[ExecutionRow].part_of
+        of_executions = _PARTS[ExecutionRow]
         for state_id, state in changes.states.items():
             row = msgspec.structs.astuple(state)
-            partitions, of_part = found[_PARTS[type(state)].part_of(row, state_id in new)]
+            parts = _PARTS[type(state)]
+            partitions, of_part = found[parts.new(row) if state_id in new else parts.changed]
             partitions.append(partition)
             of_part.append(row)
         for key, execution in changes.executions.items():
-            partitions, of_part = found[part_of(execution, key in new_executions)]
+            partitions, of_part = found[
+                of_executions.new(execution) if key in new_executions else of_executions.changed
+            ]
             partitions.append(partition)
             of_part.append(execution)
     return {
