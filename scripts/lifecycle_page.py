@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 
 from libs.domain.job import TERMINAL, WAITING, JobStatus
-from libs.domain.registry import STATE_KINDS
 from libs.domain.state_kind import StateKind
+from libs.domain.state_registry import STATE_KINDS
 from libs.events.codec import KINDS
 from services.api.contract.present import PUBLIC_STATUS
 from services.webhooks.payload import STATUS_WORDS

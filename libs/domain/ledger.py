@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from libs.domain.admission import admits_claim, admits_decision
-from libs.domain.registry import FOLDED_BY, KIND_OF_STATE, State, States
+from libs.domain.state_registry import FOLDED_BY, KIND_OF_STATE, State, States
 from libs.events import Claim, Event, OwnerClaimed, Unknown, Unreadable
 from libs.events.codec import kind_of
 

@@ -7,7 +7,7 @@ ask this module, go on. Obligations are monotone in time: what is owed stays owe
 Source: ARCHITECTURE.md, "Facts and decisions", "A job's life".
 """
 
-from libs.domain.registry import KIND_OF_STATE, State
+from libs.domain.state_registry import KIND_OF_STATE, State
 from libs.events import Event
 
 

@@ -2,7 +2,7 @@
 State kind: what a kind of state (a job, a schedule) declares, so that one mechanism serves all kinds.
 
 A kind's own module says what its events do to its state, what its owner owes, and when; it ends with the kind's entry. The
-registry (registry.py) lists the entries. Everything that folds, loads, saves, verifies or describes states reads them there.
+registry (state_registry.py) lists the entries. Everything that folds, loads, saves, verifies or describes states reads them there.
 """
 
 from collections.abc import Callable, Mapping

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from libs.domain.job import JobState
-from libs.domain.registry import State
 from libs.domain.state_kind import StateKind
+from libs.domain.state_registry import State
 from libs.events import Claim
 from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable

@@ -21,7 +21,7 @@ from typing import Final
 import structlog
 
 from libs.domain.job import JobState
-from libs.domain.registry import STATE_KINDS
+from libs.domain.state_registry import STATE_KINDS
 from libs.events.fields import MAX_INSTANT
 from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from libs.domain.job import JobState
-from libs.domain.registry import State
 from libs.domain.state_kind import StateKind
+from libs.domain.state_registry import State
 from libs.events import Claim
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from libs.domain.registry import FOLDED_BY, STATE_KINDS
 from libs.domain.state_kind import StateKind
+from libs.domain.state_registry import FOLDED_BY, STATE_KINDS
 from libs.events.codec import KINDS
 from libs.events.ids import STATE_IDS
-from libs.store.projection.state_tables import STATE_TABLES, TABLE_OF_STATE
+from libs.store.projection.table_registry import STATE_TABLES, TABLE_OF_STATE
 
 ROOT = Path(__file__).parents[2]
 EVENTS = {kind.event: kind for kind in KINDS}

@@ -16,9 +16,9 @@ import msgspec
 
 from libs.domain import job
 from libs.domain.job import UNDER_WAY, JobState, JobStatus
-from libs.domain.registry import State, id_of
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.state_kind import StateKind
+from libs.domain.state_registry import State, id_of
 from libs.events import Claim, Spec
 from libs.store.control.accounts import Token
 from libs.store.control.idempotency import Reservation

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from libs.domain.job import JobState
-from libs.domain.registry import State
 from libs.domain.state_kind import StateKind
+from libs.domain.state_registry import State
 from libs.events import Claim
 from libs.store.errors import StoreUnavailable
 from libs.store.projection.changes import Flush

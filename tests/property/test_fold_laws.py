@@ -14,8 +14,8 @@ from libs.domain import schedule as schedule_fold
 from libs.domain.job import TERMINAL, JobState, JobStatus
 from libs.domain.ledger import Ledger, Verdict
 from libs.domain.obligations import decide, owed_at
-from libs.domain.registry import State
 from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.state_registry import State
 from libs.events import (
     AttemptDue,
     Claim,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from libs.domain.ledger import Applied
-from libs.domain.registry import States
+from libs.domain.state_registry import States
 from libs.events import AttemptDue, AttemptFinished, Claim, JobScheduled, ScheduleCreated, Spec
 
 DAY_MS = 86_400_000

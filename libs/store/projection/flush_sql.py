@@ -21,7 +21,7 @@ import msgspec
 
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow, Flush
-from libs.store.projection.state_tables import STATE_TABLES
+from libs.store.projection.table_registry import STATE_TABLES
 
 _EXECUTION_VALUES: Final = tuple(name for name in rows.EXECUTION_COLUMNS if name not in ("job_id", "attempt"))
 _EPOCH: Final = date(1970, 1, 1)

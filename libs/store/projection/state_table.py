@@ -10,8 +10,8 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Final, Generic
 
-from libs.domain.registry import STATE_KINDS, S
 from libs.domain.state_kind import StateKind
+from libs.domain.state_registry import STATE_KINDS, S
 from libs.events.ids import from_int
 from libs.store.projection.rows import Row, unpack_offsets
 

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from libs.domain.job import JobState, JobStatus
-from libs.domain.registry import S, State, States, id_of
 from libs.domain.state_kind import StateKind
+from libs.domain.state_registry import S, State, States, id_of
 from libs.events import AttemptDue, Claim, Spec
 from libs.events.ids import execution_id, from_int, to_int
 from libs.store.errors import store_call, translated
@@ -20,7 +20,7 @@ from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
 from libs.store.projection.job_rows import JOBS
 from libs.store.projection.state_table import StateTable, one_of
-from libs.store.projection.state_tables import FOLD_TABLES, STATE_TABLES, TABLE_OF_ID, TABLE_OF_STATE
+from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES, TABLE_OF_ID, TABLE_OF_STATE
 
 # Rows that are made into states in one go: about 2 ms, so that a large load does not delay jobs that are due meanwhile.
 CHUNK: Final = 500

@@ -39,7 +39,7 @@ from libs.log.ends import all_ends
 from libs.log.port import Log
 from libs.store.errors import StoreUnavailable, translated
 from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
-from libs.store.projection.state_tables import FOLD_TABLES
+from libs.store.projection.table_registry import FOLD_TABLES
 from libs.store.reads.partition_tables import Tables
 from libs.store.rebuild import row_hash, side_rows, side_tables
 from libs.store.rebuild.difference import Differences

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from libs.domain.ledger import Ledger, names
-from libs.domain.registry import State, id_of
+from libs.domain.state_registry import State, id_of
 from libs.events import read
 from libs.log.port import Log, LogDamaged
 from libs.store.projection.changes import PartitionChanges

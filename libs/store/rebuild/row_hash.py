@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from libs.events.ids import from_int
 from libs.store.projection import rows
-from libs.store.projection.state_tables import FOLD_TABLES, STATE_TABLES
+from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES
 from libs.store.rebuild.difference import HIDDEN, SHOWN, Differences
 
 ROWS: Final = 5_000  # fetched at once

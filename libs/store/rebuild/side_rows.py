@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from msgspec.structs import astuple
 
-from libs.domain.registry import State
+from libs.domain.state_registry import State
 from libs.store.projection import rows
 from libs.store.projection.changes import PartitionChanges
-from libs.store.projection.state_tables import FOLD_TABLES, STATE_TABLES
+from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES
 
 _EPOCH: Final = date(1970, 1, 1)
 _EXECUTIONS: Final = ("part", *rows.EXECUTION_COLUMNS)

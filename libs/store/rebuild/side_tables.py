@@ -28,7 +28,7 @@ from typing import Any, Final
 import asyncpg
 
 from libs.store.pool import SCHEMA
-from libs.store.projection.state_tables import FOLD_TABLES
+from libs.store.projection.table_registry import FOLD_TABLES
 
 SIDE: Final = "fliq_rebuild"
 TABLES: Final = tuple(FOLD_TABLES)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.domain.registry import id_of
+from libs.domain.state_registry import id_of
 from libs.events import Claim
 from libs.events.ids import from_int
 from libs.log.ends import all_ends
@@ -25,7 +25,7 @@ from libs.log.port import Log
 from libs.store.errors import translated
 from libs.store.projection import rows
 from libs.store.projection.state_table import StateTable
-from libs.store.projection.state_tables import FOLD_TABLES, STATE_TABLES
+from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES
 from libs.store.reads.partition_tables import LOCK_BEFORE_SNAPSHOT
 from libs.store.rebuild.difference import Differences, columns_apart
 from libs.store.rebuild.replay import Replay

@@ -5,7 +5,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from libs.domain.registry import id_of
+from libs.domain.state_registry import id_of
 from libs.events import (
     AttemptDue,
     AttemptFinished,

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from libs.domain.job import JobState, JobStatus
-from libs.domain.registry import id_of
 from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.state_registry import id_of
 from libs.events import Spec
 from libs.events.ids import new_job_id, new_schedule_id
 from libs.store.projection import rows

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.domain.job import JobState
-from libs.domain.registry import id_of
 from libs.domain.schedule import ScheduleState
+from libs.domain.state_registry import id_of
 from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
 from tests.conformance.store.conftest import NONCE, Harness
 from tests.fakes.store_states import accounts, execution_rows, job_states, schedule_states

@@ -5,8 +5,8 @@ import msgspec
 from libs.domain import job
 from libs.domain import schedule as schedules
 from libs.domain.job import JobState, JobStatus
-from libs.domain.registry import id_of
 from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.state_registry import id_of
 from libs.events import Claim
 from libs.events.ids import new_job_id, new_schedule_id
 from libs.store.projection.changes import Flush, PartitionChanges

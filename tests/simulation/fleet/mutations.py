@@ -19,7 +19,7 @@ import msgspec
 from libs.domain import job, schedule
 from libs.domain.job import JobState, JobStatus
 from libs.domain.reader_fold import ReaderFold
-from libs.domain.registry import State
+from libs.domain.state_registry import State
 from libs.events import Claim, Envelope, Event
 from libs.log.fact_appender import FactAppender
 from libs.log.port import AppendFailed, LogError

@@ -17,8 +17,8 @@ import msgspec
 from libs.domain.admission import admits_claim, admits_decision
 from libs.domain.job import JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict, names
-from libs.domain.registry import State
 from libs.domain.schedule import TICK_LEAD_MS
+from libs.domain.state_registry import State
 from libs.events import (
     AttemptDue,
     AttemptFinished,

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict
-from libs.domain.registry import State
 from libs.domain.schedule import ScheduleState
+from libs.domain.state_registry import State
 from libs.events import AttemptDue, AttemptFinished, Claim, Envelope, Event, Unknown, Unreadable
 from libs.events.codec import read
 from libs.store.projection.changes import ExecutionRow, PartitionChanges

@@ -15,7 +15,7 @@ import msgspec
 from libs.domain import job as job_fold
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict
-from libs.domain.registry import State
+from libs.domain.state_registry import State
 from libs.events import (
     Claim,
     Envelope,

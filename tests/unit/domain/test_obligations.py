@@ -9,9 +9,9 @@ import pytest
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.obligations import decide, owed_at
-from libs.domain.registry import State
 from libs.domain.schedule import MISSED_COUNT_MAX, TICK_LEAD_MS, ScheduleState, ScheduleStatus
 from libs.domain.state_kind import AT_ONCE
+from libs.domain.state_registry import State
 from libs.events import AttemptDue, JobCancelled, JobFinished, JobRetryScheduled, ScheduleTicked
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
 

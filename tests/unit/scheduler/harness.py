@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from libs.domain.ledger import Applied, Ledger
-from libs.domain.registry import State
+from libs.domain.state_registry import State
 from libs.events import (
     AttemptFinished,
     Claim,

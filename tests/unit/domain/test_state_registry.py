@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from libs.domain import job, schedule
 from libs.domain.job import JobState
-from libs.domain.registry import FOLDED_BY, States, id_of
 from libs.domain.schedule import ScheduleState
+from libs.domain.state_registry import FOLDED_BY, States, id_of
 from libs.events import JobScheduled, LogBarrier, ScheduleTicked
 from libs.events.ids import new_job_id, new_schedule_id
 

@@ -2,7 +2,7 @@
 Registry: all kinds of state, and which of them each event changes.
 
 A new kind is a module of its own (as job.py), its entry in `STATE_KINDS` and its class in `State`; the other half, how its
-states stand in a table, is in libs/store/projection/state_tables.py.
+states stand in a table, is in libs/store/projection/table_registry.py.
 """
 
 from collections.abc import Mapping
