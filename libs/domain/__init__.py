@@ -1,14 +1,14 @@
 """
 Domain: what Fliq decides. Pure functions of state, event and time: now, jitter and ids are arguments.
 
-    admission     which records count: facts always, decisions only under the last admitted claim
-    job, schedule the kinds of state: a transitions table, `evolve(state, event) -> state`, and what the owner owes it
-    state_kind    what a kind of state declares
-    registry      all kinds of state, and which of them each event changes
-    ledger        the fold of one partition: admission and evolve together, and what each record did
-    obligations   what the owner owes next, and when; recovery is nothing but recomputing it
-    retry, cron   when a job is tried again, and when a schedule ticks
-    reader_fold   what a reader that decides nothing sees of a partition
-    heartbeat     the job that Fliq gives itself
-    instants      milliseconds since 1970, as people and other programs read them
+    admission       which records count: facts always, decisions only under the last admitted claim
+    job, schedule   the kinds of state: a transitions table, `evolve(state, event) -> state`, and what the owner owes it
+    state_kind      what a kind of state declares
+    state_registry  all kinds of state, and which of them each event changes
+    ledger          the fold of one partition: admission and evolve together, and what each record did
+    obligations     what the owner owes next, and when; recovery is nothing but recomputing it
+    retry, cron     when a job is tried again, and when a schedule ticks
+    reader_fold     what a reader that decides nothing sees of a partition
+    heartbeat       the job that Fliq gives itself
+    instants        milliseconds since 1970, as people and other programs read them
 """
