@@ -249,5 +249,5 @@ def _context(harness: Harness) -> Any:
 def _jobs(harness: Harness) -> Any:
     server = harness.replicas[0]._server
     assert server is not None
-    app: Any = server.request_handler
-    return app.__self__._fixed["/v1/jobs"]["GET"].handler.__self__
+    handle: Any = server._handle
+    return handle.__self__._fixed["/v1/jobs"]["GET"].handler.__self__
