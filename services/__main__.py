@@ -28,7 +28,7 @@ try:
     from services.commands.output import CLOSED_CODE, OutputClosed, OutputFailed, open_standard_files
     from services.process.run import run_services
     from services.process.start_error import StartError
-except KeyboardInterrupt:  # this takes a third of a second, in which many think better of it
+except KeyboardInterrupt:  # the imports take a third of a second, within which people press Ctrl-C
     sys.exit(130)
 
 DESCRIPTION = """\
@@ -45,14 +45,14 @@ examples:
   fliq verify                                     compare the tables with the log, row for row
   fliq log dump --job job_01h...                  what happened to a job, from the log itself
 
-Ctrl-C or SIGTERM drains: no new work, calls under way end, what they report is written. A second one ends at once.
+Ctrl-C or SIGTERM drains: no new work, calls under way end, what they report is written. A second one ends it at once.
 exit codes: 0 stopped as asked, 1 failed or something is wrong, 2 wrong usage or settings; `fliq COMMAND --help` says more
 """
 
 ALL = """\
 Run every service in this process: the scheduler, the dispatcher, the webhooks service and the API.
 
-Without FLIQ_DATABASE_URL it brings a PostgreSQL along, in FLIQ_DATA_DIR. At the first start it prints an API token and
+Without FLIQ_DATABASE_URL it starts a PostgreSQL of its own, in FLIQ_DATA_DIR. At the first start it prints an API token and
 an example that can be pasted into a shell. Calls go to public addresses only, unless FLIQ_EGRESS_ALLOW names others.
 """
 

@@ -1,5 +1,14 @@
 """
-The process: settings, clock, life cycle, logging, metrics, probes, and the database that comes along.
+Runtime: what every process needs, whatever it does.
 
-Knows nothing of jobs: it imports no other library of ours, and everything else may stand on it.
+    settings/            every FLIQ_* variable, and the settings of this process
+    telemetry/           log lines, metrics, traces
+    embedded_postgres/   the PostgreSQL server that Fliq brings along
+    clock, alarm, pace   the time, one wake-up at an instant, and a least time between two rounds of a loop
+    lifecycle, roles     services started in order and stopped in the reverse; the names of the roles
+    node, lockfile       the name of this process among the others, and the locks that keep it
+    probes, healthcheck  the admin port, and the command that asks it
+    garbage, crashpoint  Python's garbage collector; places where a test kills the process
+
+It knows nothing of jobs and imports no other room of libs; every other room may import it.
 """

@@ -1,7 +1,7 @@
 """
-Alarm: one resettable wake-up on a clock, for whoever always waits for its earliest instant.
+Alarm: one wake-up that can be set again, for a task that waits for the earliest of its instants.
 
-It never rings early: the clock's own timers may, so the alarm looks at the clock again and goes back to sleep.
+It never rings early. The clock's own timers may: then the alarm waits again.
 """
 
 from collections.abc import Callable

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 _STEP_NS = 50_000_000  # more than this between two readings is no drift, nor a correction of drift, but a step
-_FOLLOW = 10  # drift is followed by at most one part in so many; what runs away faster is a step soon
+_FOLLOW = 10  # drift is followed by at most one part in so many; a clock that runs away faster soon differs by a step
 _READING_NS = 1_000_000  # a reading that takes longer was interrupted, and says nothing about steps
 _READINGS_MAX = 10
-_SLEEP_SLICE_MS = 10_000  # the longest single wait: after it the wall clock is looked at again, in case it was set
+_SLEEP_SLICE_MS = 10_000  # the longest single wait: after it the wall clock is read again, in case it was set
 
 
 class Clock(Protocol):
@@ -40,7 +40,7 @@ class Clock(Protocol):
 
     def steady(self) -> int:
         """
-        Milliseconds from some beginning, which go on with real time whatever happens to the wall clock.
+        Milliseconds from some beginning, which go on with real time even if the wall clock is set.
 
         For pauses and pacing: while the wall clock is behind, `now` stands still, and a process that waited for it would too.
         """
@@ -54,8 +54,8 @@ class Clock(Protocol):
         """
         Call *callback* once, from the loop, at *at_ms* or soon after.
 
-        The system's clock may call a moment early (the loop counts monotonic time) or after ten seconds of a longer wait:
-        whoever must not be early looks at `now` and asks again. It is cheaper than a task that sleeps.
+        The system's clock may call a moment early (the loop counts monotonic time), or after ten seconds of a longer wait: a caller
+        that must not be early checks `now` and asks again. It is cheaper than a task that sleeps.
         """
         ...
 
@@ -85,7 +85,7 @@ class SystemClock:
     The machine's clock, kept from going back.
 
     A step back (an operator, NTP) makes now() stand still until real time has caught up: what was due stays due, and
-    no event carries an instant before its predecessor's. A step forward is followed at once. Pauses know nothing of steps.
+    no event carries an instant before its predecessor's. A step forward is followed at once. Pauses go by real time.
     """
 
     def __init__(self) -> None:
@@ -130,9 +130,9 @@ class SteadyClock(SystemClock):
     """
     The machine's clock as it was at the start, carried on by the monotonic one: steps of the machine's clock are not followed.
 
-    A process whose clock is set forward must not fire early, and one whose clock is set back must not stand still. Somebody else
-    has to say which of the two is right (libs/store/health/clock_check.py). If it is the machine's, `adopt` takes it over, and only
-    then may now() go back. Drift is followed as it comes, small steps bit by bit.
+    A process whose clock is set forward must not fire early, and one whose clock is set back must not stand still. After a step,
+    libs/store/health/clock_check.py finds out which of the two clocks is right. If it is the machine's, `adopt` takes it over, and
+    only then may now() go back. Drift is followed as it comes, small steps bit by bit.
     """
 
     def __init__(self) -> None:
@@ -148,7 +148,7 @@ class SteadyClock(SystemClock):
         return after, machine - after, after - before < _READING_NS
 
     def _read_clean(self) -> tuple[int, int]:
-        """Return the first two of a reading in one go, or after some tries of any: what is wrong at first is followed slowly."""
+        """Return the first two values of a reading made in one go, or, after some tries, of any; its error is corrected slowly."""
         for _ in range(_READINGS_MAX):
             steady_ns, offset_ns, is_clean = self._read()
             if is_clean:

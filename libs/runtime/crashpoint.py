@@ -3,8 +3,8 @@ Crash points: named places at which a test makes the process die as if it were k
 
 `FLIQ_CRASH_AT=name:n` ends the process with status 137 when it passes the point *name* for the n-th time: no handler
 runs, no buffer is flushed. Unset, a pass costs one comparison. A point is declared by its use, `crash_at("room.when")`
-with the name as a literal; points() reads them from the source, so that the chaos tests can walk through all of them
-and a misspelt one is refused at start instead of never firing.
+with the name as a literal. points() reads them from the source, so that the chaos tests can use all of them, and a
+misspelt name is refused at start.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _passes_left = 0
 
 
 def crash_at(name: str) -> None:
-    """Die here if this point was armed and its turn has come; otherwise nothing."""
+    """End the process here if this point is armed and this is the pass that was asked for."""
     if _armed is not None:
         _pass(name)
 

@@ -1,22 +1,24 @@
 """
-Garbage: Python's cyclic collector, told what kind of process this is.
+Garbage: Python's cyclic garbage collector, set for a process that lives long and must not be late.
 
-The collector stops everything while it walks. Left alone, a full collection walks all modules and every state in memory: 40 to
-80 ms, which is lateness for whatever is due meanwhile. What exists once the process is put together lives as long as it does, so
-it is taken out of the collector's sight; and what lives long afterwards (states, records) is mostly free of cycles, so the old
-generation is looked at a tenth as often. Young objects are still looked at in small steps.
+A collection stops everything else. With Python's own settings, a full one walks all modules and every state in memory: 40 to 80 ms,
+by which calls that are due meanwhile are late. Objects that exist when the process is put together live as long as the process, so
+they are excluded. Objects that live long afterwards (states, records) hardly ever form cycles, so the old generation is collected a
+tenth as often. Young objects are still collected in small steps.
 """
 
 import gc
 from typing import Final
 
-YOUNG: Final = 2_000  # new containers between two looks at the youngest; Python's 700 looks thrice as often for nothing
+YOUNG: Final = (
+    2_000  # new containers between two collections of the youngest; Python's 700 is more often than is useful
+)
 MIDDLE: Final = 10
 OLD: Final = 100  # Python's is 10
 
 
 def settle() -> None:
-    """Take what exists for permanent, and look at the old generation less often. Call once, when everything is put together."""
+    """Exclude what exists, and collect the old generation less often. Call once, when everything is put together."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, OLD)

@@ -8,8 +8,8 @@ Terms
     crash     a background task of a service that ends with an error, or ends at all, without having been stopped.
 
 The Supervisor runs the services of one process. The first SIGTERM or SIGINT begins the drain, last started first
-stopped: what takes work in ends before what does the work, and that before what keeps it. A second signal ends the
-drain where it is. A crash drains too, and the process ends with status 1: half a Fliq must not look like a whole one.
+stopped: the API ends before the services that do the work, and these before what they rest on. A second signal ends the
+drain where it is. A crash drains too, and the process ends with status 1: a process that lost a service must not look healthy.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Service(Protocol):
     """What the supervisor runs."""
 
     async def start(self) -> None:
-        """Be at work when this returns; raise when that cannot be."""
+        """Be at work when this returns; raise if that is not possible."""
 
     async def stop(self) -> None:
-        """Be at rest when this returns; nothing to do is fine."""
+        """Be at rest when this returns, also if there was nothing to stop."""
 
 
 class StartStop:
@@ -144,7 +144,7 @@ class Supervisor:
         self._services.append((name, service))
 
     def watch(self, name: str, task: asyncio.Task[Any]) -> None:
-        """Take the unexpected end of a task that is not a StartStop's for a crash."""
+        """Treat it as a crash if *task*, which is no StartStop's, ends before the process is told to stop."""
 
         def ended(done: asyncio.Task[Any]) -> None:
             if not done.cancelled() and not self._ending.is_set():
@@ -157,7 +157,7 @@ class Supervisor:
         self._ending.set()
 
     def crashed(self, name: str, error: BaseException) -> None:
-        """Note that *name* can not go on: the process drains and ends with status 1."""
+        """Note that *name* cannot go on: the process drains and ends with status 1."""
         self._log.critical("crashed", service=name, error=f"{type(error).__name__}: {error}", exc_info=error)
         self._status = 1
         self._ending.set()

@@ -2,7 +2,7 @@
 Lock files: one holder at a time, for exactly as long as the holder lives.
 
 The kernel drops a flock when its process ends, however it ends, so that nothing stale is left after a kill -9.
-The file itself stays; its content only serves the message shown to the one who comes second.
+The file itself stays; its content is only for the message that a second process shows.
 """
 
 from __future__ import annotations

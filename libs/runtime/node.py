@@ -1,5 +1,5 @@
 """
-Node names: who this process is among the members, kept over restarts.
+Node names: the name of this process among the others, kept over restarts.
 
 A lease names its holder. A process that comes back after a kill -9 under its old name may take its leases again at
 once instead of waiting for them to run out, so the name belongs to the directory and not to the process: the first
@@ -25,7 +25,7 @@ class NodeError(RuntimeError):
 
 
 class Node:
-    """A name that nobody else on this data directory has while release() was not called."""
+    """A name that no other process on this data directory has until release() is called."""
 
     def __init__(self, name: str, lock: LockFile | None) -> None:
         self.name = name

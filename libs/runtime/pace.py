@@ -1,9 +1,9 @@
 """
-Pace: the least time between two turns of a loop that others wake.
+Pace: the least time between two rounds of a loop that other tasks wake.
 
 Waking an idle process costs several times what a small piece of work costs once it runs (measured: 50 µs alone, 15 µs among
-others). A loop that takes a turn for every record would spend most of its time being woken, so it takes what has gathered: the
-first turn after a pause begins at once, the next not before *every_ms* have passed.
+others). A loop with one round for every record would spend most of its time being woken. So it takes all that has gathered: the
+first round after a pause begins at once, the next one not before *every_ms* have passed.
 """
 
 from typing import Protocol

@@ -1,15 +1,15 @@
 """
-Commands: what an operator asks for, one file each.
+Commands: the commands of an operator, one file each.
 
 Every module here has
 
     NAME, MEANING   the word after `fliq`, and one line for the list of commands
-    TEXT            its own help, worth reading
+    TEXT            its help
     arguments(parser)            adds its options
     async run(args, settings)    does it; returns the exit code
 
-and is listed in COMMANDS. A command that only looks must not migrate, claim or lock anything. What it prints on standard
-output is its answer (`--json` where somebody may want to read it by a program); progress and complaints go to standard error.
+and is listed in COMMANDS. A command that only reads must not migrate, claim or lock anything. Standard output is its answer, with
+`--json` for programs; progress and errors go to standard error.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """
-Access: how an operator's command gets at the database, the tables and the log, beside running services or without them.
+Access: how an operator's command opens the database, the tables and the log, whether services run or not.
 
-Nothing is migrated, claimed or locked, and no log is made: what is not there is said in one line. With the embedded PostgreSQL
-the server of `FLIQ_DATA_DIR` is used while a Fliq runs on it; else it is started for as long as the command takes.
+Nothing is migrated, claimed or locked, and no log is created: if something does not exist, one line says so. With the embedded
+PostgreSQL, the server of `FLIQ_DATA_DIR` is used if a Fliq runs on it; otherwise it is started for as long as the command takes.
 
     async with database(settings) as dsn, event_log(settings, dsn) as log, tables(settings, dsn) as pool: ...
 
-Troubles that come up inside, `LogError` and `StoreUnavailable`, leave as `StartError`: one line, exit code 1.
+A `LogError` or `StoreUnavailable` that is raised inside becomes a `StartError`: one line, exit code 1.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CLOSE_S: Final = 5.0
 @asynccontextmanager
 async def database(settings: Settings, *, may_start: bool = True) -> AsyncIterator[str]:
     """
-    Give the address of the database that the settings name; of the embedded ones the one that `make up` made for this log.
+    Give the address of the database that the settings name. If it is embedded, and `make up` made one for this log, give that one.
 
     Args:
         may_start: start an embedded server that does not run, and stop it afterwards.

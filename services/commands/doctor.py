@@ -33,9 +33,9 @@ from services.process.start_error import StartError
 NAME: Final = "doctor"
 MEANING: Final = "say what is wrong, in plain words, and what to do; exit 1 when something is"
 TEXT: Final = """\
-Look at the settings, the database, the schema, the log (on Kafka: topic, settings, replicas), the clocks, who is alive, who
-holds which partition, how far each role is, what is overdue, and the disk. Each is looked at by itself and for a few seconds
-at most, so that one that is dead hides nothing. It only reads, and may run beside the services at any time.
+Check the settings, the database, the schema, the log (on Kafka: topic, settings, replicas), the clocks, who is alive, who
+holds which partition, how far each role is, what is overdue, and the disk. Each is checked by itself and for a few seconds
+at most, so that one that does not answer does not hide the others. It only reads, and may run beside the services at any time.
 
     ok        as it should be
     warning   works, and may not go on doing so
@@ -44,9 +44,9 @@ at most, so that one that is dead hides nothing. It only reads, and may run besi
 exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage or settings
 """
 CHECK_S: Final = 15.0
-AGAIN_S: Final = 3.0  # what is wrong for a moment only, on a machine that was busy just then, is not worth a word
+AGAIN_S: Final = 3.0  # a check that finds trouble is repeated after so long: what lasts a moment is not reported
 CLOCK_TRIES: Final = 3
-BETWEEN_S: Final = 1.5  # two looks at positions: what does not move in between stands
+BETWEEN_S: Final = 1.5  # between two readings of positions: a position that does not move in between stands still
 ADVICE_INDENT: Final = " " * 23
 ORDER: Final = ("settings", "database", "schema", "log", "clocks", "members", "leases", "lag", "halted", "work", "disk")
 
@@ -59,7 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Look at everything and say what was found."""
+    """Check everything and say what was found."""
     logging.configure("critical", settings.log_format)  # what goes wrong is found, not logged
     doctor = Doctor(settings)
     found = await doctor.findings()
@@ -77,7 +77,7 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 class Doctor:
-    """One look at one installation."""
+    """The checks of one installation."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -107,7 +107,7 @@ class Doctor:
         return sorted(found, key=lambda each: ORDER.index(each.check))
 
     async def _database(self, stack: AsyncExitStack) -> tuple[str | None, Any, Finding | None]:
-        advice = "start it, or mend FLIQ_DATABASE_URL; the rest can only be looked at with a database"
+        advice = "start it, or mend FLIQ_DATABASE_URL; the rest can only be checked with a database"
         try:
             async with asyncio.timeout(CHECK_S):
                 dsn = await stack.enter_async_context(database(self._settings, may_start=False))

@@ -19,18 +19,19 @@ from services.process.start_error import StartError
 NAME: Final = "drain"
 MEANING: Final = "have a node hand its partitions over, and wait until it holds none"
 TEXT: Final = """\
-Have a node hand its partitions to the others and take none, before its machine goes into maintenance or away.
+Have a node hand its partitions to the others and take no new ones, before its machine is maintained or removed.
 
-The scheduler writes what is due within the next 1.5 s ahead, the dispatcher lets its calls end first (35 s at most), so
-that nothing fires late or twice. The command waits until the node holds nothing; then stop the process (SIGTERM). The mark
-ends with the process: started again it works again. `--undo` takes it back before. Without --node the nodes are listed.
+The scheduler writes the due events of the next 1.5 s ahead of time, and the dispatcher lets its calls end first (35 s at
+most), so that nothing fires late or twice. The command waits until the node holds nothing; then stop the process (SIGTERM).
+The mark ends with the process: if it is started again, it works again. `--undo` takes the mark back. Without --node, the
+nodes are listed.
 
 A stop by SIGTERM drains by itself and needs none of this; so does a Kubernetes rollout. The API holds no partitions:
 take it out of the load balancer, or stop it.
 
 exit codes: 0 the node holds nothing (--undo: it works again), 1 it still does, or failed, 2 wrong usage or settings
 """
-LOOK_S: Final = 0.5
+ASK_S: Final = 0.5
 WAIT_S: Final = 60.0
 
 
@@ -49,7 +50,7 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Drain a node, take that back, or list the nodes."""
     logging.configure("error", settings.log_format)
     async with AsyncExitStack() as stack:
-        # One that does not run has no nodes.
+        # A database that does not run has no nodes.
         dsn = await stack.enter_async_context(database(settings, may_start=False))
         lease_report = LeaseReport(await stack.enter_async_context(tables(settings, dsn, size=1)))
         members = [member for member in await lease_report.members() if member.is_live]
@@ -125,7 +126,7 @@ async def _wait(args: argparse.Namespace, lease_report: LeaseReport) -> int:
                 args, args.node, left, f"still holds {_words(left)} after {args.timeout:g} s; it goes on draining"
             )
             return 1
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(ASK_S)
 
 
 async def _held(lease_report: LeaseReport) -> dict[tuple[str, str], int]:

@@ -20,12 +20,12 @@ from services.process.start_error import StartError
 NAME: Final = "migrate"
 MEANING: Final = "make or extend the log and the tables for this build; --check only says whether that is needed"
 TEXT: Final = """\
-Make the log (Kafka's topic, or its tables) where there is none, and bring the tables up to this build's schema.
+Create the log (Kafka's topic, or its tables) if there is none, and bring the tables up to this build's schema.
 
-Every service does this at its start; run it alone where services may not change a schema, or before a rollout
-(Kubernetes: a Job). It is safe beside running services and beside another migrator, and may be killed at any moment: each
-step is a transaction, and the next run goes on where this one ended. A step that older builds cannot live with says so in
-its first line ("contract"); they refuse to start afterwards, in one line.
+Every service does this at its start. Run it by itself if services may not change a schema, or before a rollout
+(Kubernetes: a Job). It is safe beside running services and beside another migration, and may be killed at any moment: each
+step is a transaction, and the next run goes on where this one ended. If older builds cannot work with a step, its first line
+says so ("contract"); they refuse to start afterwards, in one line.
 
 exit codes: 0 nothing left to do, 1 failed, 2 wrong usage or settings, 3 --check found that something is to be done
 """

@@ -1,4 +1,4 @@
-"""Output: lines on standard output, which whoever reads them may close at any moment (`| head`), or which has no room."""
+"""Output: lines on standard output, whose reader may go at any moment (`| head`), and whose disk may be full."""
 
 import os
 import select
@@ -58,7 +58,7 @@ class Output:
 
 def open_standard_files() -> None:
     """
-    Have the standard files that whoever started us had closed (`>&-`) go nowhere.
+    Open the standard files that the caller closed (`>&-`) on /dev/null.
 
     Otherwise the next file that is opened takes the number: a socket to the database would be standard output, and libuv aborts.
     """

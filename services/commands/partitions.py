@@ -31,9 +31,9 @@ the other roles. A lag that stays, or a holder that is missing, is explained by 
     fliq partitions --json       the same for a program
     fliq partitions grow 128     give the log 128 partitions, on Kafka and on PostgreSQL
 
-Growing moves nothing: a job's partition is part of its id. Partitions cannot be taken away again. Running services do not
-notice; restart them one by one, the schedulers, dispatchers and webhooks first and the API last: what it makes in a new
-partition then finds its servers there. Until a service is restarted it goes on with the partitions it knows.
+Growing moves nothing: a job's partition is part of its id. Partitions cannot be removed. Running services do not notice new
+ones: restart them one by one, the schedulers, dispatchers and webhooks first and the API last, so that jobs in a new partition
+find processes that serve it. Until a service is restarted it goes on with the partitions it knows.
 """
 MOST: Final = 1024  # as FLIQ_PARTITIONS
 

@@ -23,17 +23,17 @@ from services.process.start_error import StartError
 NAME: Final = "rebuild"
 MEANING: Final = "make the tables again from the log, beside the old ones, and switch while the services run"
 TEXT: Final = """\
-Make the tables again from the log's first record, and put them into the old ones' place while the services run.
+Compute new tables from the log's first record on, and replace the old ones with them while the services run.
 
     fold      every record, into new tables beside the old ones (schema fliq_rebuild)
     compare   with the old tables at the same positions: a hash for each table and partition, and the rows that differ
     index     and catch up with what came meanwhile
-    switch    one short transaction in which nobody reads or writes; then every partition gets an owner anew
+    switch    one short transaction in which nobody reads or writes; then every partition is taken over again
 
 Nothing acknowledged is lost, and no job fires twice; jobs that are due in the moment of the switch are some hundred
-milliseconds to two seconds late. Accounts, tokens, secrets and idempotency keys are no fold of the log and stay.
-Interrupted or killed, it leaves the old tables in service and the next run begins anew; of two at once the second is
-refused. It needs as much disk again as the tables take, until the switch.
+milliseconds to two seconds late. Accounts, tokens, secrets and idempotency keys are not computed from the log, and stay.
+If it is interrupted or killed, the old tables stay in service and the next run begins anew. If two run at once, the second
+is refused. Until the switch it needs as much disk again as the tables take.
 
     fliq rebuild --check         compare only: exit 1 when a row differs, and leave nothing behind
     fliq rebuild --dry-run       everything but the switch

@@ -22,7 +22,8 @@ from services.process.start_error import StartError
 NAME: Final = "verify"
 MEANING: Final = "compare the tables with the log, row for row; exit 1 on a difference"
 TEXT: Final = """\
-Fold the log from its beginning and compare the result with every row of the tables, in a snapshot where they stand.
+Read the log from its beginning, compute the tables that follow from it, and compare them with every row of the real ones
+(in one snapshot, up to the position where they are).
 
 Prints a line for each row that differs: its table, its key, and what the tables and the log say (of a spec only that it
 differs: it may hold secrets). It only reads, and may run beside the services. What to do about a difference: keep what

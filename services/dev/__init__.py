@@ -1,1 +1,1 @@
-"""Dev: for a developer's machine: the services as processes of their own, and the demonstration."""
+"""Dev: tools for a developer's machine: `make up` (each service as a process of its own) and `make demo`."""

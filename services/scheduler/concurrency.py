@@ -3,8 +3,8 @@ Concurrency: how many attempts of one partition may be under way at once, shared
 
 A due job that finds no free slot waits in its account's queue. When a slot becomes free, the accounts take turns. An account
 that holds less than its share, a quarter of all slots, may take any free slot. Above its share it takes one only while more
-than a quarter of all slots is free. So one account alone can use three quarters, and an account whose targets all hang cannot
-keep the others from firing: a newcomer always finds a slot.
+than a quarter of all slots is free. So one account alone can use three quarters of the slots, and an account whose targets all
+hang cannot keep the jobs of others from firing.
 
     invariants   taken <= limit; an account above its share left a quarter free when it took; a job holds at most one slot
     cost         O(1) per call
@@ -33,25 +33,25 @@ class Concurrency:
 
     @property
     def waiting_count(self) -> int:
-        """How many due jobs wait for concurrency."""
+        """How many due jobs wait for a slot."""
         return len(self._queued)
 
     def waiting_of(self, account: str) -> int:
-        """Return how many due jobs of *account* wait; those let go meanwhile may still be counted."""
+        """Return how many due jobs of *account* wait; jobs that were withdrawn may still be counted."""
         return len(self._waiting.get(account, ()))
 
     def __contains__(self, job_id: object) -> bool:
-        """Whether a due job waits for concurrency."""
+        """Whether a due job waits for a slot."""
         return job_id in self._queued
 
     def take(self, job_id: str, account: str) -> None:
-        """Note that *job_id* is under way, whatever the limits say: used for what is found running at take-over, too."""
+        """Note that *job_id* is under way, even above the limit: at take-over, more jobs may run than the limit allows."""
         if job_id not in self._holders:
             self._holders[job_id] = account
             self._taken[account] = self._taken.get(account, 0) + 1
 
     def give_back(self, job_id: str) -> bool:
-        """Note that *job_id* is not under way any more; says whether that freed a concurrency somebody may wait for."""
+        """Note that *job_id* is not under way any more; return whether jobs wait for the slot that this may have freed."""
         account = self._holders.pop(job_id, None)
         if account is None:
             return False
@@ -69,11 +69,11 @@ class Concurrency:
             self._waiting.setdefault(account, deque()).append(job_id)
 
     def withdraw(self, job_id: str) -> None:
-        """Let a queued job go: it is not due any more."""
+        """Take a job out of the queue: it is not due any more."""
         self._queued.discard(job_id)
 
     def next_ready(self) -> str | None:
-        """Return the next job in turn for which concurrency is free, and queue it no longer; None when there is none."""
+        """Take the next job that may have a slot out of its queue and return it; None if there is none."""
         if len(self._holders) >= self._limit:
             return None
         for account in list(self._waiting):

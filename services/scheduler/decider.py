@@ -1,12 +1,12 @@
 """
-Decider: what the owner of one partition knows and decides. No I/O: records and states go in, decisions come out.
+Decider: decides for one partition. It does no I/O: records and states go in, decisions come out.
 
 Theory of operation
 
-    claim      the decider's own right to decide; it decides only after it has read its claim back, admitted (the barrier)
-    ledger     the fold of the partition, holding the working set: jobs and schedules that are near, under way or just changed
+    claim      the decider's right to decide; it decides only after it has read its own claim back, admitted
+    ledger     the fold of the partition, of the jobs and schedules that are due soon, under way or just changed
     overlay    decisions made and not yet read back, at most one per job or schedule
-    backlog    accounts with so many due jobs waiting for concurrency that the rest of them is left in the tables
+    backlog    accounts with so many due jobs waiting for a slot that the rest of their jobs stays in the tables
     horizon    states whose next decision is owed before this instant are in memory; the rest lies in the tables
 
     read a record -> fold it -> what is owed now? -> decide -> (append) -> read it back -> fold it -> ...
@@ -14,11 +14,11 @@ Theory of operation
 Invariants
     1. A decision is made only while `is_deciding`, and never while one for the same job stands in the overlay.
     2. State changes only by records read back, the decider's own included.
-    3. Every waiting job whose owed instant is before the horizon is in the wheel, in the overlay, urgent, or waits for concurrency;
+    3. Every waiting job whose owed instant is before the horizon is in the wheel, in the overlay, urgent, or waits for a slot;
        or its account is in the backlog.
-    4. A state leaves memory only when the tables hold it (`evict`), and never while somebody loads (the caller's duty).
+    4. A state leaves memory only when the tables hold it (`evict`), and never while rows are loaded (the caller sees to that).
 
-Not safe: two deciders of one partition may both run; admission makes all but one of them harmless.
+Two deciders of one partition may run at the same time: admission makes the decisions of all but one void.
 
 Source: ARCHITECTURE.md, "Facts and decisions"; modelled in tests/simulation.
 """
@@ -37,16 +37,16 @@ from libs.events.codec import kind_of
 from services.scheduler.concurrency import Concurrency
 from services.scheduler.timer_wheel import TimerWheel
 
-EXAMINED_MAX: Final = 2_000  # states looked at in one go, most of which may only be queued for concurrency
+EXAMINED_MAX: Final = 2_000  # states examined in one go, most of which may only be queued for a slot
 DECISIONS_MAX: Final = 500  # decisions made in one go, so that one burst does not hold the loop for long
-QUEUES_MAX: Final = 10_000  # due jobs waiting for concurrency in memory; beyond, no account adds to more than its least
+QUEUES_MAX: Final = 10_000  # due jobs waiting in memory; beyond, an account that has `QUEUE_LEAST` adds no more
 QUEUE_LEAST: Final = (
     2_000  # due jobs that every account may have waiting in memory: what one concurrency limit takes at once
 )
 
 
 class Decider:
-    """The mind of one partition's owner."""
+    """Decides for the owner of one partition."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Decider:
             retry_base_s: delay before the first retry, in seconds.
             concurrency: attempts of this partition that may be under way at once.
             horizon_at: states owed before this instant are kept in memory.
-            gather_ms: timers ring on a grid of so many ms, at most a quarter of the lead, which pays for it.
+            gather_ms: timers ring at multiples of so many ms, so that they ring together; at most a quarter of the lead.
         """
         self.ledger = ledger
         self.claim = claim
@@ -102,12 +102,12 @@ class Decider:
         return len(self._overlay)
 
     def missing(self, ids: Iterable[str]) -> list[str]:
-        """Return those of *ids* whose states are not in memory: they must be loaded before their records are applied."""
+        """Return the *ids* whose states are not in memory: they must be loaded before their records are applied."""
         states = self.ledger.states
         return [known for known in ids if known not in states]
 
     def load(self, states: Iterable[State]) -> None:
-        """Take states from the tables. What is in memory already is newer and wins."""
+        """Take states from the tables. A state that is in memory already is newer, and stays."""
         for state in states:
             owner_id = id_of(state)
             if owner_id not in self.ledger.states:
@@ -169,9 +169,9 @@ class Decider:
 
     def recall(self, account: str) -> None:
         """
-        Take *account* out of the backlog; what the tables hold of it before the horizon is for the caller to load.
+        Take *account* out of the backlog. The caller loads what the tables hold of it before the horizon.
 
-        States that are still in memory, and had been left out, take their place again: `load` passes them over.
+        States that are still in memory are queued again here, since `load` passes them over.
         """
         self.backlog.discard(account)
         self.extend(self.horizon_at)
@@ -181,7 +181,7 @@ class Decider:
         return [account for account in sorted(self.backlog) if self.concurrency.waiting_of(account) <= QUEUE_LEAST // 2]
 
     def next_decision_at(self) -> int | None:
-        """Return the instant at which `decide` should be called next; `AT_ONCE` for now, None when nothing is in sight."""
+        """Return the instant at which `decide` should be called next; `AT_ONCE` for now, None if there is nothing to wait for."""
         if not self.is_deciding or self.superseded:
             return None
         if self._urgent or self._again:
@@ -191,9 +191,9 @@ class Decider:
 
     def extend(self, horizon_at: int) -> None:
         """
-        Move the horizon on to *horizon_at*; what the tables hold before it is for the caller to load.
+        Move the horizon on to *horizon_at*. The caller loads what the tables hold before it.
 
-        States that are still in memory, and lay beyond the old horizon, get their timers here: `load` passes them over.
+        States that are still in memory, and were beyond the old horizon, get their timers here, since `load` passes them over.
         """
         self.horizon_at = horizon_at
         for owner_id in list(self._touched):
@@ -202,7 +202,7 @@ class Decider:
                 self._arm(owner_id, state)
 
     def shrink(self, horizon_at: int) -> None:
-        """Draw the horizon in: timers at or after *horizon_at* are left to the tables."""
+        """Move the horizon back: timers at or after *horizon_at* are dropped, their states are in the tables."""
         self.horizon_at = horizon_at
         self._touched.update(dict.fromkeys(self._wheel.evict_after(horizon_at - 1)))
 
@@ -270,7 +270,7 @@ class Decider:
         return decision
 
     def _queue(self, job_id: str, account: str) -> None:
-        """Let a due job wait for concurrency, or leave it to the tables: one account's flood must not fill the memory of all."""
+        """Let a due job wait for a slot, or leave it in the tables: the due jobs of one account must not fill the memory."""
         concurrency = self.concurrency
         if concurrency.waiting_count >= QUEUES_MAX and concurrency.waiting_of(account) >= QUEUE_LEAST:
             self.backlog.add(account)

@@ -1,13 +1,13 @@
 """
-Fenced tables: what an owner reads back, refused when it is not the fold that the owner itself saved.
+Fenced tables: an owner's reads of its tables, refused if the tables are not what the owner itself has saved.
 
-An owner lets go of what the tables hold, and asks for it again later. Were the tables older then, as after a failover to a replica
-that lagged, a job that has ended would look as if it were still to fire; were they newer, another owner writes them. Rows are a
-function of the position they stand at, so looking at the position behind every read is enough: it must be one that this owner has
+An owner drops states that the tables hold, and reads them again later. If the tables are older by then, as after a failover to a
+replica that lagged, a job that has ended looks as if it were still to fire. If they are newer, another owner writes them. The rows
+follow from the position of the tables, so it is enough to check the position after every read: it must be one that this owner has
 saved, or is saving at the moment.
 
 Flushes do not wait for the disk, so a server that crashed comes back with older tables. A partition in which nothing happens reads
-and writes nothing and would never find out, while callers miss what they were promised: `watch` looks every second.
+and writes nothing and would never notice, while callers do not find what they were told is there. So `watch` checks every second.
 
 Source: the protocol model (tests/simulation), mutation "reads not fenced".
 """
@@ -27,7 +27,7 @@ WATCH_EVERY_MS: Final = 1_000
 
 
 class TablesMoved(Exception):
-    """The tables stand at a position to which this owner has not brought them: what was read of them is of no use."""
+    """This owner has not brought the tables to the position where they are: what was read of them must not be used."""
 
 
 class FencedTables:
@@ -39,14 +39,14 @@ class FencedTables:
         self._positions = positions
 
     async def watch(self, partition: int, clock: Clock) -> None:
-        """Look every second where the tables stand, for ever; raises `TablesMoved` when that is not where they were left."""
+        """Check the position of the tables every second; raises `TablesMoved` if this owner has not brought them there."""
         while True:
             await clock.pause(WATCH_EVERY_MS)
             saved, _ = self._positions()
             try:
                 await self._check(partition, saved)
             except StoreUnavailable:
-                continue  # those who need the tables say so; where they stand is asked again
+                continue  # other tasks log that the tables do not answer; this one asks again
 
     async def progress(self, partition: int) -> tuple[int, Claim | None]:
         """Return the position of the tables, whatever it is."""

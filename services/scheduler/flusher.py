@@ -1,9 +1,9 @@
 """
 Flusher: saves what the owners of this process have folded, all partitions in one statement, over and over.
 
-While one flush is under way the next one gathers, so its size follows the load by itself. A flush that fails is tried again as it
-is: it is fenced by the position it starts from, so it cannot count twice. One that fails by a defect is tried again partition by
-partition, so that it holds up its own only.
+While one flush is under way, changes gather for the next one, so its size follows the load. A flush that fails is tried again
+unchanged: it is fenced by the position it starts from, so it cannot be applied twice. If a defect makes it fail, each partition is
+tried again by itself, so that a bad one does not hold up the others.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ INTERVAL_MS: Final = (
     8  # between the starts of two flushes: one visible step for readers, and time for a group to gather
 )
 UNHURRIED_MS: Final = (
-    20  # the same while nobody in this process waits for the tables: fewer and larger flushes cost less
+    20  # the same if no caller in this process waits for the tables: fewer and larger flushes cost less
 )
 RETRY_MS: Final = 200  # after a flush that failed
 
@@ -49,7 +49,7 @@ class Flusher:
         *,
         is_awaited: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Save the folds of whatever stands in *owners* to *target*; hurry while *is_awaited* says that somebody waits."""
+        """Save the folds of all *owners* to *target*; flush more often while *is_awaited* says that a caller waits."""
         self._target = target
         self._owners = owners
         self._clock = clock
@@ -79,13 +79,13 @@ class Flusher:
                     next_at += (UNHURRIED_MS - INTERVAL_MS) // 2
 
     async def _save(self) -> bool:
-        """Save what there is; says whether that went well."""
+        """Save what there is; return whether all of it was saved."""
         self._suspects &= self._owners.keys()
         is_well, together, groups = True, [], []
         for owner in list(self._owners.values()):
             try:
                 flush = owner.take_flush()
-            except Exception:  # noqa: BLE001 - whatever it is, it is said, and tried again
+            except Exception:  # noqa: BLE001 - any error is logged, and the flush tried again
                 is_well = False
                 self._note_defect([owner.partition])
                 continue
@@ -102,21 +102,21 @@ class Flusher:
                     self.failing_since = self._clock.now()
                     _log.error("tables_unreachable", reason=str(error))
                 return False
-            except Exception:  # noqa: BLE001 - whatever it is, it is said, and tried again
+            except Exception:  # noqa: BLE001 - any error is logged, and the flush tried again
                 is_well = False
                 self._note_defect([flush.partition for _, flush in group])
             else:
                 self._suspects -= {flush.partition for _, flush in group}
         if is_well:
-            # Also when nothing was taken: whoever had something to save has given it up, nothing waits for the tables any more.
+            # Also if there was nothing to flush: the owner whose flush failed has given its partition up.
             self.failing_since = None
         return is_well
 
     def _note_defect(self, partitions: list[int]) -> None:
         """
-        A defect, not a passing trouble: the flusher must live on, and readiness says that something is wrong.
+        Note a defect, which trying again may not cure: the flusher goes on, and readiness says that something is wrong.
 
-        From now on each of *partitions* is saved by itself, so that one whose rows the tables refuse holds up no other.
+        From now on each of *partitions* is saved by itself, so that one whose rows the tables refuse does not hold up the others.
         """
         self.failing_since = self.failing_since or self._clock.now()
         self._suspects.update(partitions)
@@ -135,5 +135,5 @@ class Flusher:
             else:
                 owner.flushed()
                 if owner.position > flush.to_position:
-                    # A flush that was tried again is as it was; what was folded meanwhile is still to be saved.
+                    # A flush that was tried again did not grow; what was folded meanwhile is still to be saved.
                     self._wake.set()

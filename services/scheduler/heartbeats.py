@@ -1,8 +1,8 @@
 """
-Heartbeats: asks for the job that shows that jobs come through (libs/domain/heartbeat.py).
+Heartbeats: asks, once in a period, for a job that proves that jobs get through (libs/domain/heartbeat.py).
 
-The owner of the partition whose turn it is asks, so that there is one asker while all is well, and none where nobody owns: then
-the heartbeat is late, as it should be. One that cannot be appended is left out; the next one comes.
+The partitions take turns, and the owner of the partition whose turn it is asks. So one process asks while all is well. If nobody
+owns the partition, the heartbeat is missing, which is what it is there to show. A heartbeat that cannot be appended is left out.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class Heartbeats:
     def __init__(
         self, *, event_log: Log, clock: Clock, period_ms: int, partition_count: int, decides: Callable[[int], bool]
     ) -> None:
-        """Ask on *event_log* whenever it is the turn of a partition that *decides* says is decided for here."""
+        """Ask on *event_log* when it is the turn of a partition that this process decides for, as *decides* says."""
         self._log = event_log
         self._clock = clock
         self._period_ms = period_ms
@@ -36,7 +36,7 @@ class Heartbeats:
         while True:
             now = self._clock.now()
             slot_at = slot_after(now, self._period_ms)
-            # By real time, and with a look at the clock afterwards: one that was a day ahead and goes back must not end the beat.
+            # Wait by real time, then check the clock: heartbeats must go on if the clock was a day ahead and is set back.
             await self._clock.pause(slot_at - AHEAD_MS - now)
             if self._clock.now() < slot_at - AHEAD_MS:
                 continue

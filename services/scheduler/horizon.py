@@ -1,16 +1,16 @@
 """
-Horizon: how far ahead an owner's states are in memory, and loading what comes into sight.
+Horizon: how far ahead an owner holds states in memory, and loading more of them as time passes.
 
     in memory     waiting states owed before the horizon: in the wheel
-    in the tables everything; what lies beyond the horizon is only there
+    in the tables all states; those owed after the horizon are only there
 
-Every half second: is the horizon less than a minute ahead, the stretch up to two minutes ahead is loaded. A load is bounded, so the
-horizon may come out nearer than that; the next load goes on from `resume_at`. Too many states in memory draw it in.
+Every half second: if the horizon is less than a minute ahead, load everything due within two minutes. A load is bounded, so the
+horizon may end up nearer than that; the next load goes on from `resume_at`. With too many states in memory, the horizon moves back.
 
-An account with a flood of due jobs (the decider's backlog) is left out of these loads, so that its rows do not stand in front of
-all others; whenever few of its jobs are left in memory, its earliest ones are loaded.
+An account with very many due jobs (the decider's backlog) is left out of these loads, so that its rows do not come before those of
+all others. When few of its jobs are left in memory, its earliest ones are loaded.
 
-While rows are on their way the owner evicts nothing: what was in memory when the query began is newer than the rows and wins.
+While rows are being loaded, the owner evicts nothing: what was in memory when the query began is newer than the rows, and stays.
 
 Source: ARCHITECTURE.md, "Tables".
 """
@@ -32,7 +32,7 @@ HORIZON_MS: Final = 120_000  # how far ahead timers are kept in memory
 LOOK_EVERY_MS: Final = 500
 LOAD_MAX: Final = 20_000  # rows taken from the tables in one go
 RECALL_MAX: Final = 4_000  # the same for one account of the backlog; more than it may have in memory then, and unsaved
-STATES_MAX: Final = 60_000  # states in memory per partition; beyond, the horizon is drawn in
+STATES_MAX: Final = 60_000  # states in memory per partition; beyond, the horizon moves back
 NEAREST_MS: Final = 2_000  # but not nearer than this
 
 _log = structlog.get_logger("scheduler")
@@ -53,9 +53,9 @@ class Horizon:
         tidy: Callable[[], None],
     ) -> None:
         """
-        Keep the horizon of *decider*; *on_moved* is called when something may have come into sight.
+        Keep the horizon of *decider*; *on_moved* is called when there may be something new to decide.
 
-        *tidy* is called before every look: without new records nobody else lets go of what is saved, and memory that stays full
+        *tidy* is called in every round and drops states that are saved. Otherwise only new records cause that, and a full memory
         would keep the horizon where it is.
         """
         self._partition = partition
@@ -70,13 +70,13 @@ class Horizon:
         self.is_loading = False
 
     def _note(self, what: str, error: StoreUnavailable) -> None:
-        """Say it once for an outage: there are many partitions, and each of them looks twice a second."""
+        """Log it once in an outage: there are many partitions, and each of them tries twice a second."""
         if not self._is_failing:
             self._is_failing = True
             _log.warning(what, partition=self._partition, reason=str(error))
 
     async def keep(self) -> None:
-        """Move the horizon on for ever; tables that do not answer are asked again."""
+        """Move the horizon on until cancelled; tables that do not answer are asked again."""
         decider = self._decider
         while True:
             await self._clock.pause(LOOK_EVERY_MS)
@@ -89,7 +89,7 @@ class Horizon:
                     await self.load()
                     self._is_failing = False
                 except StoreUnavailable as error:
-                    # What is in memory goes on, and the same stretch is loaded again.
+                    # What is in memory is served meanwhile, and the same load is tried again.
                     self._note("horizon_not_loaded", error)
                 self._on_moved()
             for account in decider.needs_recall():
@@ -104,7 +104,7 @@ class Horizon:
         Move the horizon to `HORIZON_MS` from now, or as far as one load and memory allow.
 
         Raises:
-            StoreUnavailable: the tables do not answer; the next load begins where this one did.
+            StoreUnavailable: the tables do not answer; the next load starts from the same instant.
         """
         decider = self._decider
         since, target = min(decider.horizon_at, self._resume_at), self._clock.now() + HORIZON_MS
@@ -116,7 +116,7 @@ class Horizon:
         reached = target
         self.is_loading = True
         try:
-            # From here on what is folded goes to memory if it is owed before the target; what is in the tables is loaded.
+            # From here on, states folded from the log stay in memory if they are owed before the target; the rest is loaded.
             decider.extend(target)
             for kind in STATE_KINDS:
                 lead_ms = self._lead_ms if kind.lead_ms is None else kind.lead_ms
@@ -135,7 +135,7 @@ class Horizon:
             self.is_loading = False
         self._resume_at = reached
         if reached < target:
-            # More than a load lies before `reached`, or at it: it is looked at again, and what was taken of it stays.
+            # There may be more rows at `reached`: the next load reads that instant again, and what was loaded of it stays.
             decider.shrink(reached + 1)
 
     async def _recall(self, account: str) -> None:

@@ -28,11 +28,11 @@ class Measured(Protocol):
 
     @property
     def waiting_count(self) -> int:
-        """Due jobs that wait for concurrency."""
+        """Due jobs that wait for a slot."""
 
 
 class SchedulerMetrics:
-    """Counters that owners touch, and gauges that are read off them when somebody asks."""
+    """Counters that owners touch, and gauges that are read from them when the metrics are scraped."""
 
     def __init__(self, metrics: Metrics) -> None:
         """Measure on *metrics*."""

@@ -5,8 +5,8 @@ Partition owner: the I/O around one decider, from taking a partition over to giv
     steady      read records -> load what they name -> fold -> decide -> append; the flusher saves the folds
     give up     any failed append, a newer claim, or a lost lease: drop everything; the next owner starts from tables and log
 
-An append that failed may still land. Nobody guesses: the owner resigns, and the claim that follows is ordered behind whatever it
-left in the log.
+An append that failed may still be written later. So the owner resigns: what it wrote stands before the next claim or, because it
+bears the old one, is void.
 
 Source: ARCHITECTURE.md, "Facts and decisions", "Tables" (Leases), "What happens when something dies".
 """
@@ -33,10 +33,12 @@ from services.scheduler.horizon import Horizon
 from services.scheduler.metrics import Reason, SchedulerMetrics
 from services.scheduler.ports import TableReader
 
-READ_EVERY_MS: Final = 4  # what arrives meanwhile is folded, decided and saved together
+READ_EVERY_MS: Final = 4  # records that arrive within it are folded, decided and saved together
 READ_MAX: Final = 200  # records folded in one go, so that the loop stays free for timers
 RETRY_MS: Final = 500  # before the tables are asked again
-UNSAVED_MAX: Final = 1_000  # changed states not yet in the tables; then reading waits: a larger flush holds the loop up
+UNSAVED_MAX: Final = (
+    1_000  # changed states not yet in the tables; then reading waits: a larger flush blocks the event loop
+)
 UNSAVED_BYTES_MAX: Final = 32_000_000  # the same for the specs among them: a flush is one message to the database
 HAND_OFF_EARLY_MS: Final = 1_500  # due events of this time are written before a partition is handed over
 
@@ -163,7 +165,7 @@ class PartitionOwner:
 
     @property
     def waiting_count(self) -> int:
-        """How many due jobs wait for concurrency."""
+        """How many due jobs wait for a slot."""
         return self._decider.concurrency.waiting_count
 
     @property
@@ -221,7 +223,7 @@ class PartitionOwner:
             self._saved.set()
 
     def fence_lost(self) -> None:
-        """Note that the tables refused the flush: the lease is another's."""
+        """Note that the tables refused the flush: another process has the lease."""
         self._give_up(Resigned(Reason.FENCED, "the tables belong to another lease"))
 
     def __contains__(self, owner_id: object) -> bool:
@@ -289,12 +291,12 @@ class PartitionOwner:
             await pace.turn()
 
     def _tidy(self) -> None:
-        """Let go of what need not be in memory, unless rows are on their way for somebody who counts on what is there."""
+        """Drop what need not be in memory, except while rows are being loaded: what is in memory then is newer than the rows."""
         if not self._loading and not self._horizon.is_loading:
             self._decider.evict(self)
 
     async def _load(self, ids: list[str]) -> None:
-        """Load the states of *ids*, waiting for the tables as long as it takes: without them nothing can be folded."""
+        """Load the states of *ids*, waiting for the tables as long as it takes: no record can be folded without them."""
         wanted = list(dict.fromkeys(ids))
         self._loading += 1
         is_failing = False
@@ -328,7 +330,7 @@ class PartitionOwner:
             self._appending = False
 
     async def _wait_for_end(self) -> None:
-        """Bring what went wrong outside of the owner's tasks into them."""
+        """Raise, among the owner's tasks, what went wrong outside of them."""
         await self._end
 
     def _give_up(self, reason: Exception) -> None:

@@ -16,7 +16,7 @@ from services.scheduler.metrics import Reason
 from services.scheduler.partition_owner import PartitionOwner, Resigned
 
 HAND_OFF_TIMEOUT_S: Final = 3.0
-HAND_BACK_TIMEOUT_S: Final = 1.0  # nothing is renewed meanwhile, and nobody waits for this partition alone
+HAND_BACK_TIMEOUT_S: Final = 1.0  # no lease is renewed meanwhile
 HALT_S: Final = 30.0  # a partition that this build cannot read is left to others for this long
 HALT_SHOWN_S: Final = 5.0
 RESIGNED_S: Final = 0.5  # before a partition that was given up is taken again
@@ -25,7 +25,7 @@ _log = structlog.get_logger("scheduler")
 
 
 class Keeper(Protocol):
-    """Who keeps this process's leases."""
+    """What keeps this process's leases."""
 
     @property
     def held(self) -> Mapping[int, object]:
@@ -101,8 +101,8 @@ class SchedulerService:
         """
         Return None when every owned partition has an owner that decides, and its folds are saved, else the reason why not.
 
-        A partition that stands in front of a record which this build does not understand counts as this process's trouble
-        until the pause after it is over, when somebody may have taken it who does.
+        If this build does not understand a record, its partition counts as this process's trouble for a while. After the pause, a
+        process of another build may have taken it.
         """
         if self._flusher.failing_since is not None:
             return "the tables cannot be written"
@@ -154,7 +154,7 @@ class SchedulerService:
         )
 
     async def on_lost(self, partition: int) -> None:
-        """Stop owning *partition* at once; what is not saved is read again by its next owner."""
+        """Stop owning *partition* at once; its next owner reads again what is not saved."""
         self._owners.pop(partition, None)
         run = self._runs.pop(partition, None)
         if run is not None and run is not asyncio.current_task():
@@ -163,7 +163,7 @@ class SchedulerService:
 
     def _note_halt(self, partition: int, reason: str) -> None:
         self._halted[partition] = reason
-        # A little longer than the pause: taken again and halted again it must not look healthy in between.
+        # A little longer than the pause: if the partition is taken again and halts again, it must not look healthy in between.
         asyncio.get_running_loop().call_later(HALT_S + HALT_SHOWN_S, self._forget_halt, partition, reason)
 
     def _forget_halt(self, partition: int, reason: str) -> None:
@@ -187,7 +187,7 @@ class SchedulerService:
         except Exception:  # noqa: BLE001 - after any defect the partition must not stay without an owner: it is taken again
             _log.exception("owner_failed", partition=owner.partition)
             self._resigned(Reason.FAILED)
-            # Every life writes a claim: one that ends by the same record again and again must not fill the log.
+            # Every take-over writes a claim: an owner that fails at the same record again and again must not fill the log.
             before_s = (
                 RESIGNED_S if loop.time() > began_at + 2 * HALT_S else self._pauses.get(owner.partition, RESIGNED_S)
             )

@@ -56,7 +56,7 @@ TABLE: tuple[Setting, ...] = (
         default=None,
         unset="the log is kept in PostgreSQL",
         parse=values.brokers,
-        meaning="Kafka brokers, a comma list of `host:port`; set, the log is Kafka",
+        meaning="Kafka brokers, a comma list of `host:port`; if set, the log is in Kafka",
     ),
     Setting(
         name="FLIQ_KAFKA_TOPIC",
@@ -76,9 +76,9 @@ TABLE: tuple[Setting, ...] = (
         name="FLIQ_KAFKA_CA_FILE",
         field="kafka_ca_file",
         default=None,
-        unset="the system's own authorities",
+        unset="the authorities that the system trusts",
         parse=values.readable_file,
-        meaning="authorities (PEM) that the brokers' certificates are checked against",
+        meaning="certificate authorities (PEM) that the brokers' certificates are checked against",
     ),
     Setting(
         name="FLIQ_KAFKA_CERT_FILE",
@@ -118,7 +118,7 @@ TABLE: tuple[Setting, ...] = (
         field="kafka_mechanism",
         default="SCRAM-SHA-512",
         parse=values.kafka_mechanism,
-        meaning="how the password is proved: SCRAM-SHA-512, SCRAM-SHA-256, or PLAIN (with TLS only)",
+        meaning="the SASL mechanism: SCRAM-SHA-512, SCRAM-SHA-256, or PLAIN (with TLS only)",
     ),
     Setting(
         name="FLIQ_BOOTSTRAP_TOKENS",
@@ -126,7 +126,7 @@ TABLE: tuple[Setting, ...] = (
         default=None,
         unset="one is made for account `default` and printed once, at first start",
         parse=values.account_tokens,
-        meaning="comma list of `account=token`: accounts and tokens that exist after start",
+        meaning="comma list of `account=token`: accounts and tokens that are created at the start",
         is_secret=True,
     ),
     Setting(
@@ -135,15 +135,15 @@ TABLE: tuple[Setting, ...] = (
         default=None,
         unset="public addresses only",
         parse=values.plain,
-        meaning="comma list of `CIDR[:port]` that targets may use besides; `make run` sets loopback",
+        meaning="comma list of `CIDR[:port]` that targets may use in addition; `make run` sets loopback",
     ),
     Setting(
         name="FLIQ_EGRESS_DENY",
         field="egress_deny",
         default=None,
-        unset="nothing besides the built-in list",
+        unset="the built-in list only",
         parse=values.networks,
-        meaning="comma list of networks that targets may not use, besides those never allowed",
+        meaning="comma list of networks that targets may not use, in addition to the built-in list",
     ),
     Setting(
         name="FLIQ_RETRY_BASE_SECONDS",
@@ -178,14 +178,14 @@ TABLE: tuple[Setting, ...] = (
         field="dispatch_per_host",
         default="50",
         parse=values.integer(1, 100_000),
-        meaning="of these, calls to the same host and port",
+        meaning="calls under way at the same time to one host and port, in one dispatcher",
     ),
     Setting(
         name="FLIQ_HEARTBEAT_SECONDS",
         field="heartbeat_s",
         default="60",
         parse=values.integer(0, 86_400, "a number of seconds"),
-        meaning="how often Fliq gives itself a job, to see that jobs come through; 0 is never",
+        meaning="how often Fliq creates a job of its own, to check that jobs get through; 0 is never",
     ),
     Setting(
         name="FLIQ_PARTITIONS",
@@ -193,7 +193,7 @@ TABLE: tuple[Setting, ...] = (
         default=None,
         unset="4 with the embedded log, 64 with Kafka",
         parse=values.integer(1, 1024),
-        meaning="partitions of a log that is made anew; one that is there keeps its own, and `fliq partitions grow` adds to it",
+        meaning="partitions of a log that is created; an existing log keeps its number, and `fliq partitions grow` adds to it",
     ),
     Setting(
         name="FLIQ_NODE",
@@ -201,7 +201,7 @@ TABLE: tuple[Setting, ...] = (
         default=None,
         unset="made from the data directory",
         parse=values.name,
-        meaning="name of this process among the members; unique, and the same after a restart",
+        meaning="name of this process among all processes; unique, and the same after a restart",
     ),
     Setting(
         name="FLIQ_SECRET_KEY",
@@ -217,7 +217,7 @@ TABLE: tuple[Setting, ...] = (
         field="log_level",
         default="info",
         parse=values.one_of("debug", "info", "warning", "error", "critical"),
-        meaning="least important log line that is written",
+        meaning="lowest level of log lines that are written",
     ),
     Setting(
         name="FLIQ_LOG_FORMAT",

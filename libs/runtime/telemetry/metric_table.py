@@ -73,9 +73,9 @@ TABLE: Final = (
     _counter(
         "dispatcher",
         "attempts_overdue",
-        "attempts under way long after their deadline that the watchdog took up; they mean a defect",
+        "attempts still under way long after their deadline; each means a defect",
     ),
-    _gauge("dispatcher", "in_flight", "attempts held: being loaded, waiting, under way or being recorded"),
+    _gauge("dispatcher", "in_flight", "attempts held: loading, waiting, under way, or being recorded"),
     _gauge("dispatcher", "calls_active", "calls under way"),
     _gauge(
         "dispatcher",
@@ -83,19 +83,17 @@ TABLE: Final = (
         "attempts whose instant has come and that wait for a slot (FLIQ_DISPATCH_CONCURRENCY, FLIQ_DISPATCH_PER_HOST)",
     ),
     # Webhooks.
-    _counter("webhooks", "webhook_attempts", "webhook calls made, or given up", "outcome"),
+    _counter("webhooks", "webhook_attempts", "webhook calls made or given up", "outcome"),
     _histogram("webhooks", "webhook_duration_seconds", "from sending a webhook to the end of its answer", _CALL),
     _gauge("webhooks", "webhooks_held", "webhooks waiting, under way or being recorded"),
     # Deciding.
     _counter("scheduler", "claims", "claims appended: partitions taken over by this process"),
     _counter("scheduler", "resignations", "partitions given up by this process", "reason"),
-    _counter(
-        "scheduler", "void_decisions", "decisions read that an older owner wrote after its time; they change nothing"
-    ),
+    _counter("scheduler", "void_decisions", "decisions of an owner that was already replaced; they change nothing"),
     _counter(
         "scheduler",
         "illegal_decisions",
-        "decisions read that do not fit the state; they change nothing and mean a defect",
+        "decisions that do not fit the state of their job; they change nothing, and each means a defect",
     ),
     _counter(
         "", "skipped_records", "records of a type or version that this build does not know, and that may be skipped"
@@ -103,25 +101,27 @@ TABLE: Final = (
     _counter("", "poison_records", "records that could not be read; they are kept and change nothing"),
     _gauge("scheduler", "wheel_size", "timers in memory"),
     _gauge("scheduler", "jobs_due", "due jobs that wait for a free slot of their partition"),
-    _gauge("", "oldest_due_age_seconds", "how long the oldest job that has not fired yet is due, 0 when none is"),
-    _counter("scheduler", "schedule_ticks", "jobs spawned by schedules"),
-    _counter("scheduler", "schedule_missed", "ticks passed over after an outage; the latest of each outage is fired"),
+    _gauge(
+        "", "oldest_due_age_seconds", "for how long the oldest job that has not fired has been due; 0 if there is none"
+    ),
+    _counter("scheduler", "schedule_ticks", "jobs created by schedules"),
+    _counter(
+        "scheduler", "schedule_missed", "ticks skipped after an outage; only the latest of each schedule is fired"
+    ),
     # The log and the tables.
-    _histogram("", "log_append_seconds", "from asking for an append to its being durable", _STORAGE),
+    _histogram("", "log_append_seconds", "from the call of an append until it is durable", _STORAGE),
     _counter("", "log_append_errors", "appends that did not succeed", "kind"),
     _gauge("", "log_up", "1 when the log answered the last time it was asked, else 0"),
     _gauge("", "log_lag_records", "records in the log that this process's readers have not reached yet", "role"),
     _gauge("", "database_up", "1 when the database answered the last time it was asked, else 0"),
     _gauge("", "fold_lag_records", "records in the log that the tables do not show yet, all partitions together"),
-    _gauge(
-        "", "projection_lag_seconds", "how long the tables of the partition that is furthest behind have been behind"
-    ),
+    _gauge("", "projection_lag_seconds", "for how long the partition that is furthest behind has been behind the log"),
     _histogram("scheduler", "flush_seconds", "one write of folded states into the tables", _STORAGE),
     _histogram("scheduler", "flush_rows", "rows in one such write", _ROWS),
     # Who serves what.
     _gauge("", "leases_held", "partitions that this process serves", "role"),
     _gauge("", "partitions", "partitions of the log"),
-    _gauge("", "partitions_unassigned", "partitions that nobody serves at the moment, as the tables say", "role"),
+    _gauge("", "partitions_unassigned", "partitions that no process serves at the moment, as the tables say", "role"),
     _gauge(
         "",
         "partitions_halted",
@@ -135,10 +135,10 @@ TABLE: Final = (
     _gauge(
         "dispatcher",
         "heartbeat_timestamp_seconds",
-        "when the last heartbeat job came through log, decider and dispatcher; at first, when this process started",
+        "when the last heartbeat job had passed log, scheduler and dispatcher; before the first, when this process started",
     ),
     _gauge("dispatcher", "heartbeat_period_seconds", "how often a heartbeat comes, 0 when FLIQ_HEARTBEAT_SECONDS is 0"),
-    _histogram("", "loop_delay_seconds", "how late the event loop was, looked at four times a second", _LATENESS),
+    _histogram("", "loop_delay_seconds", "how late the event loop was, measured four times a second", _LATENESS),
     _gauge("", "clock_skew_seconds", "this machine's clock minus the database's"),
     _gauge("", "data_dir_free_bytes", "room left on the file system of FLIQ_DATA_DIR"),
     _gauge("", "data_dir_size_bytes", "size of that file system"),

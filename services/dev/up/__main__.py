@@ -16,10 +16,10 @@ try:
     from services.api.contract.token_text import is_well_formed
     from services.dev.up.run import Up
     from services.process.start_error import StartError
-except KeyboardInterrupt:  # this takes a third of a second, in which many think better of it
+except KeyboardInterrupt:  # the imports take a third of a second, within which people press Ctrl-C
     sys.exit(130)
 
-OPTIONS = {"apis": "api", "schedulers": "scheduler", "dispatchers": "dispatcher", "webhooks": "webhooks"}
+OPTIONS = {"apis": "api", "schedulers": "scheduler", "dispatchers": "dispatcher", "webhooks": "webhooks"}  # their roles
 
 
 def build_parser() -> argparse.ArgumentParser:

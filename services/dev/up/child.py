@@ -18,7 +18,7 @@ from services.dev.up.plan import Child
 POLL_S: Final = 0.1
 PROBE_S: Final = 2.0
 READY_S: Final = 30.0
-STEADY_S: Final = 60.0  # one that lived so long begins anew with its pauses
+STEADY_S: Final = 60.0  # a process that ran this long starts again with the shortest pause
 PAUSES_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)  # before it is started again; after the last one it is given up
 PRINTED_MAX: Final = 16_384  # bytes kept of what it prints for a person
 LOG_SHOWN_LINES: Final = 5
