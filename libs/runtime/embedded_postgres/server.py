@@ -40,10 +40,10 @@ import structlog
 from libs.runtime.embedded_postgres.address import DATA_FOLDER, DATABASE, PASSWORD_FILE, ROLE, address
 from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError, PostgresBinaries, last_line
 from libs.runtime.embedded_postgres.postmaster import PID_FILE, PidFile, Postmaster, orphans_of
+from libs.runtime.embedded_postgres.private_file import give, sync_directory, write_private
 from libs.runtime.embedded_postgres.settings import SETTINGS, fits_socket, on_port, on_socket, quoted
 from libs.runtime.embedded_postgres.unprivileged import ServerUser, UnprivilegedError, let_through, server_user
 from libs.runtime.lockfile import LockFile
-from libs.runtime.private_file import give, sync_directory, write_private
 
 _LOG_SIZE_MAX = 8 << 20  # bytes; looked at on each start
 _ORPHAN_GRACE_S = 3.0  # back ends of a killed postmaster normally leave within milliseconds
