@@ -103,7 +103,7 @@ class Request(dict[str, Any]):
         self.method = method
         self.headers = CIMultiDict(headers)
         self.content = SimpleNamespace(is_eof=lambda: True, read_nowait=lambda: body)
-        self._message = SimpleNamespace(path=path)
+        self.raw_path = path
         query = path.partition("?")[2]
         self.query = MultiDict([tuple(each.split("=", 1)) for each in query.split("&") if each])  # type: ignore[misc]
         self.transport = self
