@@ -12,12 +12,13 @@ is repeated until it succeeds. Only one append is under way at a time; facts tha
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from libs.events import Envelope
 from libs.log.port import MAX_VALUE_BYTES, Log, LogError
+from libs.runtime.clock import Clock
 from libs.runtime.pace import Pace
 
 GROUP_MAX: Final = 500  # facts in one append
@@ -25,16 +26,6 @@ BACKOFF_FIRST_MS: Final = 50
 BACKOFF_MAX_MS: Final = 2_000
 
 log = structlog.get_logger("log")
-
-
-class Clock(Protocol):
-    """The clock that paces appends and retries (libs/runtime/clock.py)."""
-
-    def steady(self) -> int:
-        """Return ms of a clock that is never set back."""
-
-    async def pause(self, ms: int, /) -> None:
-        """Return after *ms*."""
 
 
 class FactAppender:

@@ -14,9 +14,10 @@ Cost: `add` O(records) amortised, `slice` O(records returned).
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
-from libs.log.port import Record
+from libs.log.port import LogUnavailable, Record
 
 
 class RecentRecords:
@@ -30,7 +31,7 @@ class RecentRecords:
     def __init__(self, *, max_records: int, max_bytes: int) -> None:
         self.known_end = 0
         self.begin = 0
-        self.fetching = asyncio.Lock()  # one reader fetches new records, the others then find them here
+        self._fetch_lock = asyncio.Lock()
         self._max_records = max_records
         self._max_bytes = max_bytes
         self._first = 0
@@ -93,6 +94,24 @@ class RecentRecords:
             pass  # no new record came in time
         finally:
             self._readers.discard(woken)
+
+    @asynccontextmanager
+    async def fetching(self, timeout_s: float, server: str) -> AsyncIterator[None]:
+        """
+        Enter when no other reader fetches: one reader fetches new records, the others then find them here.
+
+        Raises:
+            LogUnavailable: the other reader got no answer from *server* within *timeout_s*.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._fetch_lock.acquire()
+        except TimeoutError as error:
+            raise LogUnavailable(f"{server} does not answer in time") from error
+        try:
+            yield
+        finally:
+            self._fetch_lock.release()
 
     def wake(self) -> None:
         """Wake all readers that wait."""

@@ -9,11 +9,12 @@ starting process finds out if another Fliq, with another database, works on the 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from libs.log.port import LogError
+from libs.runtime.clock import Clock
 from libs.runtime.lifecycle import StartStop
 
 EVERY_MS: Final = 1_000
@@ -27,13 +28,6 @@ LIVE_MS: Final = 2_500  # a process that works reports at least twice within thi
 
 ReportPositions = Callable[[str, Mapping[int, int], str], Awaitable[None]]
 Notes = Callable[[str], Awaitable[Mapping[int, str]]]
-
-
-class Clock(Protocol):
-    """The clock that paces the rounds (libs/runtime/clock.py)."""
-
-    async def pause(self, ms: int, /) -> None:
-        """Return after *ms*."""
 
 
 class ReportedPositions(StartStop):

@@ -20,6 +20,7 @@ from libs.log.kafka.partition_writer import PartitionWriter
 from libs.log.kafka.producers import Producers
 from libs.log.kafka.records import BATCH_BYTES, RECORD_BYTES
 from libs.log.kafka.reported_offsets import ReportedOffsets
+from libs.log.log_adapter import LogAdapter
 from libs.log.port import LogDamaged, LogError, LogUnavailable, PositionReports, Record, RecordTooLarge, measure
 from libs.log.recent_records import RecentRecords
 
@@ -36,7 +37,7 @@ SHORT_LOG_PAUSE_S: Final = 0.3
 _log = structlog.get_logger("log")
 
 
-class KafkaLog:
+class KafkaLog(LogAdapter["_Running"]):
     """
     The log in a Kafka topic. May be started again after it was stopped.
 
@@ -57,12 +58,11 @@ class KafkaLog:
         timeout_s: float = 5.0,
         client_id: str = "fliq",
     ) -> None:
+        super().__init__(partitions)
         self._access = access
         self._topic = topic
-        self._count = partitions
         self._timeout_s = timeout_s
         self._client_id = client_id
-        self._running: _Running | None = None
 
     async def start(self) -> None:
         if self._running is not None:
@@ -97,14 +97,6 @@ class KafkaLog:
             raise
         self._running = running
 
-    async def stop(self) -> None:
-        running, self._running = self._running, None
-        if running is not None:
-            await running.stop()
-
-    async def partitions(self) -> int:
-        return self._count
-
     async def identity(self) -> str:
         return self._at(0).identity
 
@@ -138,27 +130,6 @@ class KafkaLog:
             raise RecordTooLarge(f"an append of {size:,} bytes; the topic takes {running.batch_bytes:,} at once")
         return await running.writer(partition, taken).queue.put(partition, taken, size, timeout_s)
 
-    async def read(self, partition: int, position: int, *, max_records: int = 500, wait_s: float = 0.0) -> list[Record]:
-        if max_records < 1:
-            raise ValueError("max_records must be at least 1")
-        running = self._at(partition)
-        recent = running.recents[partition]
-        kept = recent.slice(position, max_records)
-        if kept:
-            return kept
-        if wait_s > 0 and position == recent.known_end:
-            answers = running.follower.answers[partition]
-            running.follower.watch(partition)
-            await recent.wait_beyond(position, wait_s)
-            if self._running is not running:
-                raise LogUnavailable("the log was stopped")
-            kept = recent.slice(position, max_records)
-            if kept:
-                return kept
-            if position == recent.known_end and running.follower.answers[partition] > answers:
-                return []
-        return await running.read(partition, position, max_records)
-
     async def begin(self, partition: int) -> int:
         running = self._at(partition)
         begin = await running.bounds.begin(partition)
@@ -175,13 +146,6 @@ class KafkaLog:
             raise LogError(f"cannot trim partition {partition} before {before}: it ends at {end}")
         if before > await self.begin(partition):
             await running.trim(partition, before)
-
-    def _at(self, partition: int) -> "_Running":
-        if not 0 <= partition < self._count:
-            raise ValueError(f"no partition {partition}: there are {self._count}")
-        if self._running is None:
-            raise LogUnavailable("the log is not running")
-        return self._running
 
 
 class _Running:
@@ -292,18 +256,21 @@ class _Running:
         _log.error("log_lost_records", partition=partition, position=known - 1)
         raise LogDamaged(f"the log is damaged: partition {partition} ends at {end}, though {known - 1} was written")
 
+    def recent(self, partition: int) -> RecentRecords:
+        return self.recents[partition]
+
+    def watch(self, partition: int) -> int:
+        self.follower.watch(partition)
+        return self.follower.answers[partition]
+
+    def answer_count(self, partition: int) -> int:
+        return self.follower.answers[partition]
+
     async def read(self, partition: int, position: int, max_records: int) -> list[Record]:
         """Fetch from the brokers: one reader fetches new records for all readers that want them."""
         recent = self.recents[partition]
-        try:
-            async with asyncio.timeout(self._connection.timeout_s):
-                await recent.fetching.acquire()
-        except TimeoutError as error:
-            raise LogUnavailable("Kafka does not answer in time") from error
-        try:
+        async with recent.fetching(self._connection.timeout_s, "Kafka"):
             return recent.slice(position, max_records) or await self._fetch(partition, position, max_records)
-        finally:
-            recent.fetching.release()
 
     async def trim(self, partition: int, before: int) -> None:
         async def delete() -> int:

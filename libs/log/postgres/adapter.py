@@ -8,6 +8,7 @@ import asyncpg
 
 from libs.events import Envelope
 from libs.log.appends import AppendQueue
+from libs.log.log_adapter import LogAdapter
 from libs.log.port import LogDamaged, LogError, LogUnavailable, Record, measure
 from libs.log.postgres import sql
 from libs.log.postgres.connection import CONNECTION_LOST, LogQueries, close, connect, line
@@ -24,7 +25,7 @@ TRIM_STEP: Final = 2_000  # records per transaction, so that a row of log_heads 
 FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
 
 
-class PostgresLog:
+class PostgresLog(LogAdapter["_Running"]):
     """
     The log in a PostgreSQL database. May be started again after it was stopped.
 
@@ -35,10 +36,9 @@ class PostgresLog:
     """
 
     def __init__(self, dsn: str, *, partitions: int = 4, timeout_s: float = 5.0) -> None:
+        super().__init__(partitions)
         self._dsn = dsn
-        self._count = partitions
         self._timeout_s = timeout_s
-        self._running: _Running | None = None
 
     position_reports: Final = None  # PostgreSQL has no tools that show how far readers are
 
@@ -59,14 +59,6 @@ class PostgresLog:
             raise LogError(f"the log's tables cannot be used: {line(error)}") from error
         self._running = _Running(self._dsn, self._timeout_s, queries, recents)
 
-    async def stop(self) -> None:
-        running, self._running = self._running, None
-        if running is not None:
-            await running.stop()
-
-    async def partitions(self) -> int:
-        return self._count
-
     async def identity(self) -> str:
         return "postgres"  # the log is in the same database as the tables, so they always belong together
 
@@ -75,29 +67,6 @@ class PostgresLog:
         taken = tuple(envelopes)
         size = measure(taken)
         return await running.queue.put(partition, taken, size, timeout_s)
-
-    async def read(self, partition: int, position: int, *, max_records: int = 500, wait_s: float = 0.0) -> list[Record]:
-        if max_records < 1:
-            raise ValueError("max_records must be at least 1")
-        running = self._at(partition)
-        recent = running.recents[partition]
-        kept = recent.slice(position, max_records)
-        if kept is not None:
-            return kept
-        if wait_s > 0 and position == recent.known_end:
-            refreshed = running.bounds.refresh_count
-            running.bounds.watch()
-            await recent.wait_beyond(position, wait_s)
-            if self._running is not running:
-                raise LogUnavailable("the log was stopped")
-            kept = recent.slice(position, max_records)
-            if kept is not None:
-                return kept
-            if position == recent.known_end and running.bounds.refresh_count > refreshed:
-                return []
-        if position < recent.next:
-            return await running.select(partition, position, max_records)
-        return await running.fetch(partition, position, max_records)
 
     async def begin(self, partition: int) -> int:
         running = self._at(partition)
@@ -119,13 +88,6 @@ class PostgresLog:
             step = min(before, recent.begin + TRIM_STEP)
             await running.queries.run(sql.TRIM, partition, step)
             recent.see(step, recent.known_end)
-
-    def _at(self, partition: int) -> "_Running":
-        if not 0 <= partition < self._count:
-            raise ValueError(f"no partition {partition}: there are {self._count}")
-        if self._running is None:
-            raise LogUnavailable("the log is not running")
-        return self._running
 
     async def _create(self, recents: Sequence[RecentRecords]) -> None:
         """Make the tables and the missing partitions, check that log_heads and the records agree, and note begin and end."""
@@ -184,26 +146,31 @@ class _Running:
         await self.queries.stop()
         await self.bounds.stop()
 
-    async def fetch(self, partition: int, position: int, max_records: int) -> list[Record]:
-        """Read new records from the table into `RecentRecords`: one reader does it for all readers that want them."""
+    def recent(self, partition: int) -> RecentRecords:
+        return self.recents[partition]
+
+    def watch(self, partition: int) -> int:
+        self.bounds.watch()
+        return self.bounds.refresh_count
+
+    def answer_count(self, partition: int) -> int:
+        return self.bounds.refresh_count
+
+    async def read(self, partition: int, position: int, max_records: int) -> list[Record]:
+        """Read from the table. New records go into `RecentRecords`: one reader reads them for all readers that want them."""
         recent = self.recents[partition]
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await recent.fetching.acquire()
-        except TimeoutError as error:
-            raise LogUnavailable("the log's database does not answer in time") from error
-        try:
+        if position < recent.next:
+            return await self._select(partition, position, max_records)
+        async with recent.fetching(self._timeout_s, "the log's database"):
             kept = recent.slice(position, max_records)
             if kept is not None:
                 return kept
-            records = await self.select(partition, position, max_records)
+            records = await self._select(partition, position, max_records)
             if records and position >= recent.next:
                 recent.add(records)
             return records
-        finally:
-            recent.fetching.release()
 
-    async def select(self, partition: int, position: int, max_records: int) -> list[Record]:
+    async def _select(self, partition: int, position: int, max_records: int) -> list[Record]:
         """Read from the table."""
         recent = self.recents[partition]
         rows = await self.queries.run(sql.READ, partition, position, max_records, READ_BYTES_MAX)
