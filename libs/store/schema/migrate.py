@@ -199,7 +199,7 @@ async def _advance(connection: Connection, known: list[Step], partitions: int) -
     for tries_left in reversed(range(_TABLE_TRIES)):
         try:
             async with connection.transaction():
-                # Taken before the first inspect_schema: two that start at once must not both see an empty database.
+                # Locked before the schema is read: of two that start at once, only one may find an empty database.
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_KEY)
                 await connection.execute(f"SET LOCAL lock_timeout = {_TABLE_WAIT_MS}")
                 return await _apply(connection, known, partitions)
