@@ -5,8 +5,8 @@ Partition reader: reads one partition of the log under one lease.
     take    after each read, the service gets the admitted events of the types that it wants, and the position reached
     again   after any error the reader waits, longer each time up to 5 s, and begins again
 
-If a gap, a damaged log, or an unknown record that must be understood comes next, the reader stops in front of it. It tries again
-and never skips it. In the last case FollowingService gives the lease up, so that a process of a newer build can take it.
+If a gap, a damaged log, or an unknown record that must be understood comes next, the reader stops in front of it. It tries
+again and never skips it. In the last case FollowingService gives the lease up, so that a process of a newer build can take it.
 """
 
 from abc import ABC, abstractmethod

@@ -33,7 +33,7 @@ class Keeper(Protocol):
         """Begin to take leases."""
 
     async def end(self, timeout_s: float) -> None:
-        """Take no more, and release each lease as soon as the service is done with it; return after *timeout_s* at the latest."""
+        """Take no more, and release each lease as soon as the service is done with it, for at most *timeout_s*."""
 
     async def give_up(self, partition: int, *, pause_s: float = 0.0) -> None:
         """Give the lease of *partition* back, and do not take it again before *pause_s* has passed."""

@@ -88,7 +88,7 @@ class FollowingService(StartStop, Generic[R]):
 
     @abstractmethod
     def drop_unstarted(self, partition: int) -> int:
-        """Drop what has not started of *partition*, and return how much that was; the next holder of its lease finds it again."""
+        """Drop what has not started of *partition*, and return how much; the next holder of its lease finds it again."""
 
     @abstractmethod
     def open_count_of(self, partition: int) -> int:
@@ -181,8 +181,8 @@ class FollowingService(StartStop, Generic[R]):
         """
         Stop reading a partition that is to go to another process, and say whether nothing of it is under way any more.
 
-        The keeper asks again until it is true, so that no call is made twice. Once asked, the service reads the partition no more
-        until it gains the lease anew.
+        The keeper asks again until it is true, so that no call is made twice. Once asked, the service reads the partition no
+        more until it gains the lease anew.
         """
         found = self._readers.get(partition)
         if found is not None:

@@ -16,7 +16,7 @@ from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
 from libs.events import AttemptDue, AttemptFinished, Spec
 
-SPEC_MISSING: Final = "spec_missing"  # the tables are past the due event and still know nothing of the job
+SPEC_MISSING: Final = "spec_missing"  # the tables are folded past the due event and do not have the job
 SECRET_MISSING: Final = "signing_secret_missing"  # noqa: S105 - an error's name; the account cannot sign, and unsigned calls are not made
 
 

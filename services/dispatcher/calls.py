@@ -1,11 +1,11 @@
 """
-Calls: from "all is ready" to "the outcome is in the log".
+Calls: an attempt from the moment it is loaded until its outcome is in the log.
 
-An attempt waits for its instant, then for its turn, then its request is built and signed and sent. One timer serves all attempts of
-one millisecond. The instant is the wall clock's, looked at again after every waking: nothing leaves early.
+An attempt waits for its instant, then for a slot. Then its request is built, signed and sent. One timer serves all attempts of
+one millisecond. When it fires, the wall clock is read again, so that no call leaves early.
 
-A lease that is no longer certain (the process stood still for seconds) starts nothing: the attempt waits until the lease is
-renewed, or is dropped with it.
+If a lease is not certain (the process stood still for seconds), no call of its partition starts. The attempt waits until the
+lease is renewed, or is dropped when it is lost.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ from services.dispatcher.held_attempts import HeldAttempt, HeldAttempts, Stage
 from services.dispatcher.ports import Meter
 
 LEASE_RECHECK_MS: Final = 50
-STUCK_MS: Final = 120_000  # beyond its own deadline a call is not coming back
+STUCK_MS: Final = 120_000  # a call that is so far beyond its own deadline does not end by itself
 
-log = structlog.get_logger("dispatcher")
+_log = structlog.get_logger("dispatcher")
 
 
 class Calls:
-    """The attempts from their readiness to their recorded outcome."""
+    """The attempts that are loaded and whose outcome is not in the log."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Calls:
         gather_ms: int = 0,
         tracing: Tracing = NO_TRACING,
     ) -> None:
-        """Start nothing of a partition for which *may_start* is false; call *on_recorded* when an attempt has left."""
+        """Start nothing of a partition for which *may_start* is false; call *on_recorded* when an outcome is in the log."""
         self._log = event_log
         self._egress = egress
         self._clock = clock
@@ -66,7 +66,9 @@ class Calls:
         self._on_recorded = on_recorded
         self._gather_ms = gather_ms
         self._tracing = tracing
-        self._tells = log.is_enabled_for(DEBUG)  # a line that is not written would still cost a per cent of an attempt
+        self._logs_each_call = _log.is_enabled_for(
+            DEBUG
+        )  # preparing a line that is not written costs one per cent of an attempt
         self._due_at: dict[int, list[HeldAttempt]] = {}
         self._timers: dict[int, Timer] = {}
         self._unsure: list[HeldAttempt] = []
@@ -113,7 +115,7 @@ class Calls:
         self._record(held_attempt, not_made(held_attempt.due, error, at=self._clock.now()))
 
     def forget_waiting(self) -> None:
-        """Start no more calls; what waits was dropped."""
+        """Forget what waits for its instant or its lease; those attempts were dropped."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -131,7 +133,7 @@ class Calls:
             await appender.wait_idle()
 
     async def stop(self) -> None:
-        """Break off what is under way: it is found running by whoever serves the partition next."""
+        """Break off what is under way: the next holder of the lease finds it running in the tables."""
         self.forget_waiting()
         tasks = list(self._calling)
         for task in tasks:
@@ -142,19 +144,19 @@ class Calls:
             await appender.stop()
 
     def end_stuck(self) -> int:
-        """Break off calls that should have ended long ago (a defect of the client), as timeouts; say how many."""
+        """Break off, as timeouts, calls that should have ended long ago (a defect of the client), and return how many."""
         now = self._clock.now()
         count = 0
         for task, (held_attempt, started_at) in self._calling.items():
             if now > started_at + held_attempt.due.timeout_ms + STUCK_MS and held_attempt not in self._stuck:
-                log.error("call_stuck", **_names(held_attempt))
+                _log.error("call_stuck", **_names(held_attempt))
                 self._stuck.add(held_attempt)
                 task.cancel()
                 count += 1
         return count
 
     def _fire(self, at: int) -> None:
-        if self._clock.now() < at:  # the loop counts monotonic time and may be a moment ahead
+        if self._clock.now() < at:  # the event loop counts monotonic time and may be a moment ahead of the wall clock
             self._timers[at] = self._clock.call_at(at, partial(self._fire, at))
             return
         del self._timers[at]
@@ -201,8 +203,8 @@ class Calls:
                 raise
             self._stuck.discard(held_attempt)
             event = not_made(due, TIMEOUT, at=self._clock.now())
-        except Exception:  # a defect must cost one attempt, not the partition
-            log.error("attempt_broken", **_names(held_attempt), exc_info=True)
+        except Exception:  # noqa: BLE001 - a defect costs one attempt, not the partition
+            _log.error("attempt_broken", **_names(held_attempt), exc_info=True)
             self._meter.call_not_made(INTERNAL_ERROR)
             event = not_made(due, INTERNAL_ERROR, at=self._clock.now())
         finally:
@@ -238,8 +240,8 @@ class Calls:
                 span.end(error=outcome.error, http__response__status_code=outcome.status_code)
         lateness_ms = outcome.sent_at - due.not_before
         self._meter.call_ended(lateness_ms=lateness_ms, lead_ms=outcome.sent_at - due.at, outcome=outcome)
-        if self._tells:
-            log.debug(
+        if self._logs_each_call:
+            _log.debug(
                 "attempt_ended",
                 **_names(held_attempt),
                 outcome=outcome.error or "ok",
@@ -264,7 +266,7 @@ class Calls:
 
 
 def _names(held_attempt: HeldAttempt) -> dict[str, str | int | None]:
-    """Return what every line about an attempt says of it."""
+    """Return the fields that name an attempt in a log line."""
     due = held_attempt.due
     return {
         "job_id": due.job_id,

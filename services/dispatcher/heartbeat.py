@@ -11,12 +11,12 @@ from libs.egress.request import OutgoingRequest
 from libs.following.ports import Egress, SigningSecrets
 from libs.runtime.clock import Clock
 
-# A call is signed, and this account has no secret of its own: what is signed with this one goes nowhere.
+# Every call is signed, and this account has no secret of its own. What is signed with this one leaves the process never.
 _SECRETS: Final = ("whsec_" + "AAAA" * 8,)
 
 
 class HeartbeatTarget:
-    """The way out, but for heartbeats: meets `ports.Egress`."""
+    """Answers heartbeats and passes all other calls on: meets `Egress` of libs/following/ports.py."""
 
     def __init__(self, egress: Egress, clock: Clock, on_beat: Callable[[float], object]) -> None:
         """Call through *egress*; tell *on_beat* the instant of every heartbeat, in seconds since 1970."""
@@ -36,7 +36,7 @@ class HeartbeatTarget:
 
 
 class HeartbeatSecrets:
-    """Everybody's secrets, and one for heartbeats: meets `ports.SigningSecrets`."""
+    """The secrets of all accounts, and one for heartbeats: meets `SigningSecrets` of libs/following/ports.py."""
 
     def __init__(self, secrets: SigningSecrets) -> None:
         """Ask *secrets* for those of all other accounts."""

@@ -1,19 +1,19 @@
 """
-HeldAttempts: the attempts that this process knows of, so that none is started twice.
+Held attempts: the attempts that this process knows of, so that it starts none twice.
 
-An attempt stays here from the moment its due event is read until its outcome is in the log *and* can no longer be met again: an
-outcome at position q is forgotten once the reader has passed q, or a snapshot as of q or later was taken. Before that a reload
-(lease flap, watchdog) may still find the attempt running in the tables, and would send it a second time.
+An attempt is held from the moment its due event is read. If its outcome is in the log at position q, it is held until the
+reader has passed q, or until a snapshot as of q or later is taken. Before that, a reader that begins again (a lease lost and
+regained, an overlooked attempt) may still find the attempt running in the tables, and would make its call a second time.
 
     loading   its spec is being fetched
-    waiting   for its instant
-    queued    for a slot
+    waiting   it waits for its instant
+    queued    it waits for a slot
     calling   the request is under way
     recording its outcome is being appended
-    recorded  appended; remembered until it cannot come back
+    recorded  its outcome is in the log; it is remembered as said above
 
-Not started yet (loading, waiting, queued) may be dropped at any time: it is running in the tables, and whoever serves the
-partition next finds it there.
+An attempt that has not started (loading, waiting, queued) may be dropped at any time: it is running in the tables, and the next
+holder of the partition's lease finds it there.
 """
 
 from collections import deque
@@ -71,7 +71,7 @@ class HeldAttempts:
         self.open_bytes = 0
 
     def add(self, partition: int, due: AttemptDue, position: int) -> HeldAttempt | None:
-        """Take an attempt up; None when it is known already."""
+        """Hold an attempt and return it; return None if it is held already."""
         held = self._held.setdefault(partition, {})
         if due.execution_id in held:
             return None
@@ -81,7 +81,7 @@ class HeldAttempts:
         return held_attempt
 
     def loaded(self, held_attempt: HeldAttempt, spec: Spec, host: str) -> None:
-        """Note the spec of a held_attempt; its size counts until the outcome is in the log."""
+        """Note the spec of an attempt; its size counts until the outcome is in the log."""
         held_attempt.spec = spec
         held_attempt.host = host
         size = len(spec.body or "")
@@ -89,14 +89,14 @@ class HeldAttempts:
         self.open_bytes += size
 
     def recorded(self, held_attempt: HeldAttempt, position: int) -> None:
-        """Note that the outcome stands at *position*."""
+        """Note that the outcome is in the log at *position*."""
         held_attempt.stage = Stage.RECORDED
         held_attempt.spec = None
         self._close(held_attempt)
         self._recorded.setdefault(held_attempt.partition, deque()).append((position, held_attempt.due.execution_id))
 
     def passed(self, partition: int, position: int) -> None:
-        """Forget the attempts whose outcome stands at or before *position*, which reader or snapshot has reached."""
+        """Forget the attempts whose outcome is at or before *position*, which the reader or a snapshot has reached."""
         recorded = self._recorded.get(partition)
         if recorded:
             held = self._held[partition]
@@ -104,7 +104,7 @@ class HeldAttempts:
                 del held[recorded.popleft()[1]]
 
     def drop_unstarted(self, partition: int) -> int:
-        """Let go of what has not been started; say how many that were."""
+        """Drop the attempts that have not started, and return how many there were."""
         held = self._held.get(partition, {})
         unstarted = [held_attempt for held_attempt in held.values() if held_attempt.stage < Stage.CALLING]
         for held_attempt in unstarted:
@@ -112,7 +112,7 @@ class HeldAttempts:
         return len(unstarted)
 
     def drop(self, held_attempt: HeldAttempt) -> None:
-        """Let go of one attempt that ends without an outcome of ours."""
+        """Drop one attempt; no outcome of it is recorded."""
         held_attempt.stage = Stage.DROPPED
         held_attempt.spec = None
         self._close(held_attempt)

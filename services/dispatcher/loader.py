@@ -1,11 +1,12 @@
 """
-Loader: fetches what an attempt needs before its instant, in batches: its spec, and the secrets that sign it.
+Loader: fetches what an attempt needs before its instant, in batches: its spec, and the secrets that sign its call.
 
-One query for all that arrived while the last one was under way. A spec that the tables do not know yet (a job due at once may be
-read here before its row is written) is waited for on the side, so that it holds nobody up: only when the tables are folded past
-the due event and still know nothing is it missing for good.
+One query serves all attempts that arrived while the last query was under way. If the tables do not have a spec yet (a job that
+is due at once may be read here before its row is written), a task of its own waits for it, so that no other attempt waits. If
+the tables are folded past the due event and still do not have it, it is missing for good.
 
-Specs of schedules are kept, least recently used first out: all jobs of a schedule share one. Secrets are kept for a few seconds.
+Specs of schedules are cached, because all jobs of a schedule share one; the least recently used one leaves first. Secrets are
+kept for a few seconds.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ PROGRESS_WAIT_S: Final = 5.0
 RETRY_FIRST_MS: Final = 50
 RETRY_MAX_MS: Final = 2_000
 
-log = structlog.get_logger("dispatcher")
+_log = structlog.get_logger("dispatcher")
 
 
 class SpecCache:
@@ -51,7 +52,7 @@ class SpecCache:
         return len(self._specs)
 
     def get(self, spec_id: str) -> Spec | None:
-        """Return the spec when it is kept."""
+        """Return the spec if it is kept."""
         spec = self._specs.get(spec_id)
         if spec is not None:
             self._specs.move_to_end(spec_id)
@@ -82,7 +83,7 @@ class Loader:
         on_ready: Callable[[Sequence[HeldAttempt]], None],
         on_failed: Callable[[HeldAttempt, str], None],
     ) -> None:
-        """Hand attempts that have all they need to *on_ready*, those that never will to *on_failed*."""
+        """Hand attempts that are loaded to *on_ready*, and those that lack a spec or a secret for good to *on_failed*."""
         self._tables = tables
         self._progress = progress
         self._secrets = secrets
@@ -103,7 +104,7 @@ class Loader:
         self._has_arrived.set()
 
     async def stop(self) -> None:
-        """Stop waiting for late specs; what has not been loaded stays as it is."""
+        """Stop waiting for late specs; attempts that are not loaded stay as they are."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -125,7 +126,7 @@ class Loader:
                 await self._load_on_time(batch)
 
     async def _load_on_time(self, batch: Sequence[HeldAttempt]) -> None:
-        """Load *batch*, and leave to the side what is not in the tables yet."""
+        """Load *batch*; tasks of their own wait for what is not in the tables yet."""
         missing = await self._load(batch)
         # By partition: one whose tables do not move on must not keep the attempts of the others.
         for partition in {held_attempt.partition for held_attempt in missing}:
@@ -133,7 +134,7 @@ class Loader:
             self._spawn(self._load_late(partition, late))
 
     async def _load(self, batch: Sequence[HeldAttempt]) -> list[HeldAttempt]:
-        """Load *batch*, trying until the tables answer; return those whose spec is not there."""
+        """Load *batch*, trying until the tables answer; return the attempts whose spec is not in the tables."""
         retry_ms = RETRY_FIRST_MS
         while True:
             batch = [held_attempt for held_attempt in batch if held_attempt.stage is Stage.LOADING]
@@ -144,7 +145,7 @@ class Loader:
             except Exception as error:  # noqa: BLE001 - whatever the store raises, the attempts stay and are tried again
                 self._note_trouble(error)
                 if len(batch) > 1 and not isinstance(error, StoreUnavailable):
-                    # Perhaps one that cannot be read: each by itself, so that it holds up no other.
+                    # Perhaps one spec cannot be read: load each attempt alone, so that it holds up no other.
                     for held_attempt in batch:
                         self._spawn(self._load_on_time([held_attempt]))
                     return []
@@ -194,7 +195,7 @@ class Loader:
         return specs
 
     async def _fetch_secrets(self, accounts: set[str]) -> dict[str, tuple[str, ...]]:
-        # A wall clock that was ahead and is put back would keep them fresh for as long as it was.
+        # By the steady clock: if the wall clock is put back, secrets must not stay fresh for longer.
         now = self._clock.steady()
         found: dict[str, tuple[str, ...]] = {}
         stale: list[str] = []
@@ -215,13 +216,13 @@ class Loader:
         return found
 
     async def _load_late(self, partition: int, held_attempts: list[HeldAttempt]) -> None:
-        """Load what the tables did not know yet, once they are folded far enough; all *held_attempts* are of *partition*."""
+        """Load *held_attempts*, all of *partition*, once the tables are folded far enough."""
         position = max(held_attempt.position for held_attempt in held_attempts)
         while not await self._is_folded(partition, position):
             if all(held_attempt.stage is not Stage.LOADING for held_attempt in held_attempts):
                 return
         for held_attempt in await self._load(held_attempts):
-            log.error(
+            _log.error(
                 "spec_missing",
                 job_id=held_attempt.due.job_id,
                 partition=held_attempt.partition,
@@ -239,5 +240,5 @@ class Loader:
 
     def _note_trouble(self, error: Exception) -> None:
         if self.trouble is None:
-            log.warning("tables_unreachable", reason=str(error))
+            _log.warning("tables_unreachable", reason=str(error))
         self.trouble = f"tables: {error}"

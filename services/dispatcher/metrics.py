@@ -35,7 +35,7 @@ class DispatcherMetrics:
         self._in_flight = metrics.in_flight
         self._calls_active = metrics.calls_active
         self._calls_waiting = metrics.calls_waiting
-        # Shown from the start: what appears with its first event has no increase to be seen by.
+        # Shown from the start: a counter that appears with its first event shows no increase for that event.
         self._attempts.labels("success", "2xx", "none")
         self._attempts.labels("failed", "5xx", "http_status")
         self._children: dict[tuple[int | None, str | None], Any] = {}

@@ -1,11 +1,12 @@
 """
 Due reader: finds the attempts of one partition that are due.
 
-    begin   E = end of the log; wait until the tables are folded up to E - 1; take one snapshot: position A, claim, running attempts
+    begin   E = end of the log; wait until the tables are folded up to E - 1; snapshot: position A, claim, running attempts
     take    from A + 1 on, the admitted due events
     again   after any trouble, begin anew with a snapshot, because only the tables say what is still running
 
-The snapshot does not contain the attempts whose outcome is in the log at the beginning, because the tables are folded up to E - 1.
+The snapshot does not contain the attempts whose outcome is in the log at the beginning, because the tables are folded up to E -
+1.
 
 Source: ARCHITECTURE.md, "Tables" (Dispatcher start).
 """
@@ -28,7 +29,7 @@ PROGRESS_WAIT_S: Final = 5.0
 OVERDUE_CHECK_MS: Final = 30_000
 OVERDUE_MS: Final = 120_000  # beyond an attempt's own deadline
 
-log = structlog.get_logger("dispatcher")
+_log = structlog.get_logger("dispatcher")
 
 
 class DueReader(PartitionReader):
@@ -45,7 +46,7 @@ class DueReader(PartitionReader):
         meter: Meter,
         on_due: Callable[[int, Sequence[tuple[int, AttemptDue]]], None],
     ) -> None:
-        """Prepare to read; *on_due* gets the partition and the attempts, each with a position at which the tables know its job."""
+        """Prepare to read; *on_due* gets the due attempts, each with a position at which the tables have its job."""
         super().__init__(partition, context, wanted=frozenset({"attempt.due"}))
         self._tables = tables
         self._progress = progress
@@ -64,7 +65,7 @@ class DueReader(PartitionReader):
         partition = self.partition
         end = await self._log.end(partition)
         while not await self._progress.wait(partition, end - 1, PROGRESS_WAIT_S):
-            log.info("waiting_for_tables", partition=partition, position=end - 1)
+            _log.info("waiting_for_tables", partition=partition, position=end - 1)
         snapshot = await self._tables.running(partition)
         crash_at("dispatcher.after_snapshot")
         if snapshot.position < end - 1:
@@ -103,5 +104,5 @@ class DueReader(PartitionReader):
         ]
         if overdue:
             self._meter.overdue(len(overdue))
-            log.error("attempts_overdue", partition=self.partition, count=len(overdue), first=overdue[0].job_id)
+            _log.error("attempts_overdue", partition=self.partition, count=len(overdue), first=overdue[0].job_id)
         return bool(overdue)

@@ -4,9 +4,9 @@ The dispatcher's loop: leases in, attempts through, outcomes out.
     keeper --lease--> reader --due--> loader --ready--> calls --outcome--> log
                                  held_attempts: what is held, so that nothing starts twice
 
-If a lease is lost, the attempts that have not started are dropped. Those that have started end, and their outcomes are appended:
-a late outcome is a fact like any other, and the first one counts. When the service stops, calls under way may end, for a bounded
-time, before the leases are given back, so that a deploy repeats no call.
+If a lease is lost, the attempts that have not started are dropped. Those that have started end, and their outcomes are
+appended: a late outcome is a fact like any other, and the first one counts. When the service stops, calls under way may end,
+for a bounded time, before the leases are given back, so that a deploy repeats no call.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ WINDOW_BYTES: Final = 128_000_000  # held bodies and their surroundings
 DRAIN_S: Final = 30.0
 STUCK_EVERY_MS: Final = 10_000
 
-log = structlog.get_logger("dispatcher")
+_log = structlog.get_logger("dispatcher")
 
 
 class DispatcherService(FollowingService[DueReader]):
@@ -179,7 +179,7 @@ class DispatcherService(FollowingService[DueReader]):
     async def on_ended(self, reader: DueReader, dropped: int) -> None:
         """Say that the partition is served no more."""
         if self._is_taking:  # at a stop all are given back, and "stopped" says so
-            log.info("partition_lost", partition=reader.partition, dropped=dropped)
+            _log.info("partition_lost", partition=reader.partition, dropped=dropped)
 
     async def wait_idle(self) -> None:
         """Return once no call is under way and every outcome is in the log."""

@@ -1,8 +1,8 @@
 """
 Deliveries: the POSTs under way, those that wait for a slot, and their outcomes on the way into the log.
 
-Best effort, made once: an account that has very many POSTs waiting for one host loses the newer ones, so that a host that never
-answers neither fills the memory nor holds up the others.
+Each POST is made once, as a best effort. If very many POSTs of one account wait for one host, the newer ones are given up, so
+that a host that never answers neither fills the memory nor holds up the others.
 """
 
 import asyncio
@@ -30,10 +30,10 @@ from services.webhooks.ports import Meter
 TIMEOUT_S: Final = 10.0  # docs/api.md, "Webhooks"
 TOTAL: Final = 200
 PER_HOST: Final = 20
-LANE_MAX: Final = 1_000  # POSTs of one account that may wait for one host
+WAITING_MAX: Final = 1_000  # POSTs of one account that may wait for one host
 OVERLOADED: Final = "too_many_waiting"
 
-log = structlog.get_logger("webhooks")
+_log = structlog.get_logger("webhooks")
 
 
 class Delivery:
@@ -73,7 +73,7 @@ class Deliveries:
         on_recorded: Callable[[], None],
         total: int = TOTAL,
         per_host: int = PER_HOST,
-        lane_max: int = LANE_MAX,
+        waiting_max: int = WAITING_MAX,
         gather_ms: int = 0,
         tracing: Tracing = NO_TRACING,
     ) -> None:
@@ -85,10 +85,10 @@ class Deliveries:
         self._user_agent = user_agent
         self._may_start = may_start
         self._on_recorded = on_recorded
-        self._lane_max = lane_max
+        self._waiting_max = waiting_max
         self._gather_ms = gather_ms
         self._tracing = tracing
-        self._tells = log.is_enabled_for(DEBUG)  # a line that is not written would still cost something
+        self._logs_each_call = _log.is_enabled_for(DEBUG)  # preparing a line that is not written costs something, too
         self._fair_queue: FairQueue[Delivery] = FairQueue(total=total, per_host=per_host)
         self._held: dict[str, Delivery] = {}
         self._under_way: set[asyncio.Task[None]] = set()
@@ -111,13 +111,13 @@ class Deliveries:
         return job_id in self._held or job_id in self._recording
 
     def join(self, job_id: str, on_done: Callable[[], None]) -> None:
-        """Call *on_done*, too, once the outcome of a POST that is held already is in the log."""
+        """Also call *on_done* once the outcome of a POST that is held already is in the log."""
         self._joined.setdefault(job_id, []).append(on_done)
 
     def put(self, delivery: Delivery) -> None:
-        """Make this POST when its turn comes."""
+        """Make this POST as soon as a slot is free for it."""
         account = delivery.event.account
-        if self._fair_queue.backlog_length(account=account, host=delivery.host) >= self._lane_max:
+        if self._fair_queue.backlog_length(account=account, host=delivery.host) >= self._waiting_max:
             self.give_up(delivery.partition, delivery.event, OVERLOADED, delivery.on_done)
             return
         self._held[delivery.event.job_id] = delivery
@@ -126,7 +126,7 @@ class Deliveries:
 
     def give_up(self, partition: int, event: TerminalEvent, error: str, on_done: Callable[[], None]) -> None:
         """Record that no POST is made."""
-        self._meter.told(error)
+        self._meter.webhook_ended(error)
         self._record(partition, event.job_id, encode(not_made(event, error, at=self._clock.now())), on_done)
 
     def drop_unstarted(self, partition: int) -> int:
@@ -159,7 +159,7 @@ class Deliveries:
             await appender.stop()
 
     def start_waiting(self) -> None:
-        """Start what may start: called again when a lease has become certain."""
+        """Start the POSTs that may start; a lease may have become certain."""
         self._start()
 
     def _start(self) -> None:
@@ -183,16 +183,16 @@ class Deliveries:
         event = delivery.event
         try:
             outcome = await self._send(delivery)
-            self._meter.told("ok" if outcome.ok else outcome.error or INTERNAL_ERROR, outcome.duration_ms)
+            self._meter.webhook_ended("ok" if outcome.ok else outcome.error or INTERNAL_ERROR, outcome.duration_ms)
             fact = finished(event, outcome, at=self._clock.now())
         except asyncio.CancelledError:
             self._recording.discard(event.job_id)
             raise
-        except Exception:  # a defect must cost one webhook, not the partition
-            log.error(
+        except Exception:  # noqa: BLE001 - a defect costs one webhook, not the partition
+            _log.error(
                 "webhook_broken", job_id=event.job_id, trace_id=trace_id(delivery.spec.traceparent), exc_info=True
             )
-            self._meter.told(INTERNAL_ERROR)
+            self._meter.webhook_ended(INTERNAL_ERROR)
             fact = not_made(event, INTERNAL_ERROR, at=self._clock.now())
         finally:
             self._fair_queue.release(account=event.account, host=delivery.host)
@@ -224,8 +224,8 @@ class Deliveries:
                 span.end(error=INTERNAL_ERROR)
             else:
                 span.end(error=outcome.error, http__response__status_code=outcome.status_code)
-        if self._tells:
-            log.debug(
+        if self._logs_each_call:
+            _log.debug(
                 "webhook_ended",
                 job_id=event.job_id,
                 trace_id=span.trace_id,

@@ -1,11 +1,12 @@
 """
-Look ahead: which ends of jobs were told already, so that a follower which begins before them does not tell them again.
+Look ahead: finds the jobs whose POST was made already, so that a reader which begins before them does not make it again.
 
-The outcome of a POST stands some way behind the end of its job. A follower starts from the position saved last, a second old as a
-rule; but the first record of all when the tables were lost and are made again, or hours back when they are those of a backup. So
-the stretch that is looked at moves on before the follower, up to where the log ended when it began.
+The outcome of a POST follows the end of its job at some distance in the log. A reader starts from the saved position: usually
+one second old; the start of the log after the tables were rebuilt; hours old after a restored backup. So the records in front
+of the reader are read for outcomes before the reader gets there, `STRETCH` records ahead, up to the end that the log had at the
+beginning.
 
-Memory: the jobs told within `STRETCH` records.
+Memory: the ids of the jobs with an outcome within `STRETCH` records.
 """
 
 from typing import Final
@@ -16,7 +17,7 @@ READ_MAX: Final = 500
 STRETCH: Final = (
     50_000  # records between the end of a job and the outcome of its POST: more than the slowest of them takes
 )
-_TOLD: Final = "webhook.finished"
+_OUTCOME: Final = "webhook.finished"
 
 
 class LookAhead:
@@ -27,21 +28,21 @@ class LookAhead:
         self._partition = partition
         self._at = 0
         self._end: int | None = None
-        self._told: set[str] = set()
+        self._ended: set[str] = set()
 
     def take(self, job_id: str) -> bool:
-        """Say whether the end of the job, which is just met, was told; it is not met again, so it is forgotten."""
-        if job_id not in self._told:
+        """Whether the POST of a job, whose end was just read, was made already; the job is then forgotten."""
+        if job_id not in self._ended:
             return False
-        self._told.discard(job_id)
+        self._ended.discard(job_id)
         return True
 
     async def move(self, position: int) -> None:
         """
-        Look at the stretch behind *position*, which the follower has reached.
+        Look for outcomes in the records after *position*, which the reader has reached.
 
         Raises:
-            LogError: the log cannot be read; asked again, it goes on from there.
+            LogError: the log cannot be read; the next call goes on from there.
         """
         if self._end is None:
             self._end = await self._log.end(self._partition)
@@ -53,5 +54,5 @@ class LookAhead:
             records = await self._log.read(self._partition, self._at, max_records=READ_MAX)
             if not records:
                 break
-            self._told.update(record.envelope.key for record in records if record.envelope.type == _TOLD)
+            self._ended.update(record.envelope.key for record in records if record.envelope.type == _OUTCOME)
             self._at = records[-1].position + 1

@@ -27,7 +27,7 @@ class WebhooksMetrics:
         """Have the gauge of held webhooks read whenever the metrics are scraped."""
         self._held.set_function(held)
 
-    def told(self, outcome: str, duration_ms: int | None = None) -> None:
+    def webhook_ended(self, outcome: str, duration_ms: int | None = None) -> None:
         """Count one webhook: `ok`, or the word for how it failed; *duration_ms* where there was a call."""
         if duration_ms is not None:
             self._duration.observe(duration_ms / 1000)

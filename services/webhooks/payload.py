@@ -1,5 +1,5 @@
 """
-Payload: what the caller is told, exactly the six documented fields, and the request that carries them. Pure.
+Payload: the body of a webhook, exactly the six documented fields, and the request that carries it. Pure.
 
 Source: docs/api.md, "Webhooks", "Signatures".
 """
@@ -23,7 +23,7 @@ STATUS_WORDS: Final = {"completed": "completed", "failed": "failed", "job.cancel
 
 
 def payload(event: TerminalEvent) -> bytes:
-    """Return the JSON that tells of *event*."""
+    """Return the body of the webhook for *event*, as JSON."""
     if isinstance(event, JobCancelled):
         status, status_code, last_error, attempt = STATUS_WORDS["job.cancelled"], None, None, 0
     else:
@@ -51,7 +51,7 @@ def outgoing(
     traceparent: str | None = None,
 ) -> OutgoingRequest:
     """
-    Return the POST that tells of *event*.
+    Return the POST of the webhook for *event*.
 
     Args:
         event: the admitted end of the job.

@@ -8,7 +8,7 @@ from libs.store.leases.lease_table import Lease
 
 
 class Positions(Protocol):
-    """Where each partition's reader stands, kept with its lease."""
+    """The position of each partition's reader, kept with its lease."""
 
     async def position(self, partition: int) -> tuple[int, Claim | None]:
         """Return the position up to which everything is done, and the claim admitted there."""
@@ -20,5 +20,5 @@ class Positions(Protocol):
 class Meter(PoisonMeter, Protocol):
     """What is measured."""
 
-    def told(self, outcome: str, duration_ms: int | None = None) -> None:
+    def webhook_ended(self, outcome: str, duration_ms: int | None = None) -> None:
         """One webhook ended: `ok`, or the word for how it failed; *duration_ms* if there was a call."""

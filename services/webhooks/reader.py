@@ -1,9 +1,9 @@
 """
 Ended jobs reader: finds the jobs of one partition that have ended, from the saved position on.
 
-    begin   position and claim from role_lease; look ahead for outcomes that the log has already: those jobs are not told again
-    take    admitted job.finished and job.cancelled that have a webhook -> spec -> delivery
-    save    each second: the position below which everything is done, so that a crash repeats no more than that
+    begin   take position and claim from role_lease; look ahead for outcomes in the log: those jobs get no second POST
+    take    for each admitted job.finished and job.cancelled with a webhook: load its spec, hand over a delivery
+    save    each second, save the position below which everything is done: a crash repeats no more than what follows it
 
 Source: ARCHITECTURE.md, "A job's life", "What happens when something dies".
 """
@@ -34,7 +34,7 @@ SECRET_MISSING: Final = "signing_secret_missing"  # noqa: S105 - an error's name
 
 R = TypeVar("R")
 
-log = structlog.get_logger("webhooks")
+_log = structlog.get_logger("webhooks")
 
 
 class EndedJobsReader(PartitionReader):
@@ -74,7 +74,7 @@ class EndedJobsReader(PartitionReader):
         return position, claim
 
     async def take(self, wanted: Sequence[Wanted], position: int, claim: Claim | None) -> None:
-        """Hand over the jobs whose end is to be told, and look ahead of *position*."""
+        """Hand over the jobs whose POST is to be made, and look ahead of *position*."""
         watermark = self._watermark
         assert watermark is not None  # noqa: S101 - set by begin
         ends: list[tuple[int, TerminalEvent]] = []
@@ -88,7 +88,7 @@ class EndedJobsReader(PartitionReader):
             watermark.read(at - 1, event_claim, is_pending=False)
             watermark.read(at, event_claim, is_pending=True)
             if self._deliveries.holds(event.job_id):
-                # Begun under a lease that was lost in between: it is not made twice, and not done before it is recorded.
+                # It began under a lease that was lost in between: it is not made twice, and is done once it is recorded.
                 self._deliveries.join(event.job_id, partial(watermark.done, at))
             else:
                 ends.append((at, event))
@@ -108,8 +108,8 @@ class EndedJobsReader(PartitionReader):
             crash_at("webhooks.before_save")
             try:
                 await self._positions.save_position(self._lease, *mark)
-            except Exception as error:  # noqa: BLE001 - the next second saves it; until then a crash would repeat a little more
-                log.warning("position_not_saved", partition=self.partition, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - saved a second later; until then a crash repeats a little more
+                _log.warning("position_not_saved", partition=self.partition, reason=str(error))
             else:
                 crash_at("webhooks.after_save")
                 self._saved = mark
@@ -120,7 +120,7 @@ class EndedJobsReader(PartitionReader):
         late = [position for position, event in ends if event.spec_id not in specs]
         if late:
             while not await self._keep_asking(lambda: self._progress.wait(self.partition, late[-1], PROGRESS_WAIT_S)):
-                log.info("waiting_for_tables", partition=self.partition, position=late[-1])
+                _log.info("waiting_for_tables", partition=self.partition, position=late[-1])
             specs = await self._keep_asking(lambda: self._tables.specs(spec_ids))
         accounts = sorted({event.account for _, event in ends})
         secrets = await self._keep_asking(lambda: self._secrets.signing_secrets(accounts))
@@ -137,7 +137,7 @@ class EndedJobsReader(PartitionReader):
     ) -> None:
         valid = tuple(secrets.get(event.account, ()))
         if spec is None or spec.webhook_url is None:
-            log.error("spec_missing", job_id=event.job_id, partition=self.partition, position=position)
+            _log.error("spec_missing", job_id=event.job_id, partition=self.partition, position=position)
             self._deliveries.give_up(self.partition, event, SPEC_MISSING, on_done)
         elif not valid:
             self._deliveries.give_up(self.partition, event, SECRET_MISSING, on_done)
@@ -152,6 +152,6 @@ class EndedJobsReader(PartitionReader):
                 return await ask()
             except Exception as error:  # noqa: BLE001 - whatever the store raises, it is asked again
                 self.trouble = trouble_of(error)
-                log.warning("tables_unreachable", partition=self.partition, reason=str(error))
+                _log.warning("tables_unreachable", partition=self.partition, reason=str(error))
             await self._clock.pause(retry_ms)
             retry_ms = min(retry_ms * 2, RETRY_MAX_MS)

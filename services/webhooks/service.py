@@ -4,7 +4,8 @@ The webhooks service's loop: leases in, ends of jobs through, outcomes out.
     keeper --lease--> reader --end of a job--> deliveries --outcome--> log
                          position, saved each second
 
-When the service stops, POSTs under way may end, and their outcomes and the positions are saved before the leases are given back.
+When the service stops, POSTs under way may end, and their outcomes and the positions are saved before the leases are given
+back.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from libs.store.leases.lease_table import Lease
-from services.webhooks.deliveries import LANE_MAX, PER_HOST, TOTAL, Deliveries
+from services.webhooks.deliveries import PER_HOST, TOTAL, WAITING_MAX, Deliveries
 from services.webhooks.ports import Meter, Positions
 from services.webhooks.reader import EndedJobsReader
 
@@ -29,11 +30,11 @@ SAVE_EVERY_MS: Final = 1_000
 LAST_SAVE_S: Final = 1.0  # for the position of a partition that was lost
 LEASE_CHECK_MS: Final = 250
 
-log = structlog.get_logger("webhooks")
+_log = structlog.get_logger("webhooks")
 
 
 class WebhooksService(FollowingService[EndedJobsReader]):
-    """Tells callers of the ends of the jobs of the partitions it holds."""
+    """Makes the webhooks of the partitions it holds."""
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class WebhooksService(FollowingService[EndedJobsReader]):
         make_keeper: Callable[[LeaseHolder], Keeper],
         total: int = TOTAL,
         per_host: int = PER_HOST,
-        lane_max: int = LANE_MAX,
+        waiting_max: int = WAITING_MAX,
         drain_s: float = DRAIN_S,
         gather_ms: int = 0,
         tracing: Tracing = NO_TRACING,
@@ -63,7 +64,7 @@ class WebhooksService(FollowingService[EndedJobsReader]):
             make_keeper: makes the keeper of this service's leases.
             total: POSTs under way at once.
             per_host: POSTs under way to one host.
-            lane_max: POSTs of one account that may wait for one host.
+            waiting_max: POSTs of one account that may wait for one host.
             drain_s: how long POSTs under way may take to end when the service stops.
             gather_ms: the least time between two reads, and between two appends, of a partition: what arrives meanwhile goes
                 together.
@@ -92,7 +93,7 @@ class WebhooksService(FollowingService[EndedJobsReader]):
             on_recorded=self._capacity.freed,
             total=total,
             per_host=per_host,
-            lane_max=lane_max,
+            waiting_max=waiting_max,
             gather_ms=gather_ms,
             tracing=tracing,
         )
@@ -141,15 +142,15 @@ class WebhooksService(FollowingService[EndedJobsReader]):
 
     async def on_ended(self, reader: EndedJobsReader, dropped: int) -> None:
         """Save the position for the last time."""
-        # The lease may still be ours to give: what is done now is not done again by its next holder. But not for long: while the
-        # keeper waits for us it renews nothing, and the tables may be the reason why the lease was lost.
+        # So that the next holder does not repeat what is done. The wait is short: the keeper renews nothing meanwhile, and the
+        # tables may be the reason why the lease was lost.
         try:
             async with asyncio.timeout(LAST_SAVE_S):
                 await reader.save()
         except TimeoutError:
-            log.warning("position_not_saved", partition=reader.partition, reason="no answer in time")
+            _log.warning("position_not_saved", partition=reader.partition, reason="no answer in time")
         if self._is_taking:  # at a stop all are given back, and "stopped" says so
-            log.info("partition_lost", partition=reader.partition)
+            _log.info("partition_lost", partition=reader.partition)
 
     async def wait_idle(self) -> None:
         """Return once no POST is under way and every outcome is in the log."""

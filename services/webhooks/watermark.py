@@ -5,8 +5,8 @@ Watermark: up to which position everything is done. Pure.
     pending     positions read whose work is not done
     mark        one before the oldest pending position; `read` when nothing is pending
 
-Work ends in any order, the mark only moves forward. The claim admitted at the mark goes with it, so that a reader that starts from
-there admits what this one would have.
+Work ends in any order; the mark only moves forward. The claim admitted at the mark is kept with it, so that a reader that
+starts at the mark admits the same decisions.
 
 Cost: O(1) amortised per record.
 """
@@ -32,7 +32,7 @@ class Watermark:
         return len(self._pending) - len(self._done)
 
     def read(self, position: int, claim: Claim | None, *, is_pending: bool) -> None:
-        """Note that the record at *position* was read, under which *claim*, and whether it leaves something to do."""
+        """Note that the partition was read up to *position*, under *claim*, and whether that record leaves something to do."""
         self._read = position
         if self._claims[-1][1] is not claim:
             self._claims.append((position, claim))

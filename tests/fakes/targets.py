@@ -121,7 +121,7 @@ class Tally:
     def call_not_made(self, error: str) -> None:
         self.counts[error] += 1
 
-    def told(self, outcome: str, duration_ms: int | None = None) -> None:
+    def webhook_ended(self, outcome: str, duration_ms: int | None = None) -> None:
         self.counts[outcome] += 1
 
     def poison(self, count: int) -> None:

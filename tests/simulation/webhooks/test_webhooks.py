@@ -204,7 +204,7 @@ async def test_a_receiver_that_hangs_does_not_delay_another() -> None:
 
 async def test_more_than_may_wait_for_one_host_is_given_up_and_recorded() -> None:
     """Best effort has a bound: memory does not grow with a receiver that never answers."""
-    async with harness(per_host=1, lane_max=5) as here:
+    async with harness(per_host=1, waiting_max=5) as here:
         await here.begin()
         here.egress.hang(HOST)
         for _ in range(10):

@@ -83,7 +83,7 @@ def test_a_target_cannot_choose_our_labels() -> None:
             outcome = Outcome(ok=False, status_code=status, error=error, duration_ms=1, retry_after_ms=None, sent_at=0)
             calls.call_ended(lateness_ms=1, lead_ms=1, outcome=outcome)
             calls.call_not_made(error)
-            told.told(error)
+            told.webhook_ended(error)
         answers("unknown", f"M{status}", 404, 0.001)
     lines = [line for line in metrics.exposition().decode().splitlines() if line.startswith("fliq_")]
     assert len([line for line in lines if line.startswith("fliq_attempts_total")]) < 30
