@@ -8,7 +8,7 @@ Due reader: finds the attempts of one partition that are due.
 The snapshot does not contain the attempts whose outcome is in the log at the beginning, because the tables are folded up to E -
 1.
 
-Source: ARCHITECTURE.md, "Tables" (Dispatcher start).
+Source: ARCHITECTURE.md, "Leases".
 """
 
 from collections.abc import Callable, Sequence

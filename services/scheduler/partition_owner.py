@@ -8,7 +8,7 @@ Partition owner: the I/O around one decider, from taking a partition over to giv
 An append that failed may still be written later. So the owner resigns: what it wrote stands before the next claim or, because it
 bears the old one, is void.
 
-Source: ARCHITECTURE.md, "Facts and decisions", "Tables" (Leases), "What happens when something dies".
+Source: ARCHITECTURE.md, "Facts and decisions", "Leases", "What happens when something dies".
 """
 
 import asyncio
