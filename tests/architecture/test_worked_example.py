@@ -33,18 +33,22 @@ def a_life() -> list[tuple[str, str]]:
         kind = kind_of(event)
         stamp = str(CLAIM) if kind.role == "decision" else None
         assert ledger.apply(ledger.position + 1, event, stamp).verdict is Verdict.APPLIED
-        lived.append((kind.name, ledger.jobs[JOB_ID].status.name.lower() if ledger.jobs else ""))
+        lived.append((kind.name, _job(ledger).status.name.lower() if ledger.states else ""))
 
     fold(OwnerClaimed(epoch=CLAIM.epoch, nonce=CLAIM.nonce, node="n1", at=NOW))
     spec = Spec(url="http://127.0.0.1/invoices", webhook_url="http://127.0.0.1/done")
     fold(JobScheduled(job_id=JOB_ID, account="default", at=NOW, spec=spec, fire_at=NOW + 3_533, max_retries=3))
     for attempt, ok in ((1, False), (2, True)):
-        fold(_decided(ledger.jobs[JOB_ID]))
+        fold(_decided(_job(ledger)))
         fold(_finished(attempt, ok=ok))
-        fold(_decided(ledger.jobs[JOB_ID]))
-    assert ledger.jobs[JOB_ID].status in TERMINAL
+        fold(_decided(_job(ledger)))
+    assert _job(ledger).status in TERMINAL
     fold(WebhookFinished(job_id=JOB_ID, at=NOW, ok=True, duration_ms=1, status_code=200))
     return lived
+
+
+def _job(ledger: Ledger) -> JobState:
+    return ledger.states.of(JobState)[JOB_ID]
 
 
 def _decided(job: JobState) -> Event:
