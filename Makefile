@@ -12,7 +12,7 @@ ARGS   ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-install: $(STAMP) ## make .venv with the locked packages (again only when requirements.lock changes)
+install: $(STAMP) ## make .venv with the locked packages; again only if requirements.lock changed
 
 $(STAMP): requirements.lock
 	@python=$$(PYTHON3="$(PYTHON3)" scripts/find-python) || exit 1; \
@@ -26,11 +26,11 @@ $(STAMP): requirements.lock
 run: install ## start all of Fliq on this machine; targets on loopback are allowed
 	@FLIQ_EGRESS_ALLOW="$${FLIQ_EGRESS_ALLOW-127.0.0.0/8,::1/128}" exec $(VENV)/bin/fliq all $(ARGS)
 
-up: install ## start each service as a process of its own, on Kafka if make kafka-up runs (SCHEDULERS=2 ..., APIS, DISPATCHERS, WEBHOOKS)
+up: install ## start each service as its own process, on Kafka if make kafka-up runs (APIS, SCHEDULERS, DISPATCHERS, WEBHOOKS: how many of each)
 	@FLIQ_EGRESS_ALLOW="$${FLIQ_EGRESS_ALLOW-127.0.0.0/8,::1/128}" exec $(PYTHON) -m services.dev.up --apis $(or $(APIS),1) \
 		--schedulers $(or $(SCHEDULERS),1) --dispatchers $(or $(DISPATCHERS),1) --webhooks $(or $(WEBHOOKS),1) $(ARGS)
 
-demo: install ## show a job's life against a target of its own
+demo: install ## show a job's life in the terminal, with a small target that it starts
 	@exec $(PYTHON) -m services.dev.demo $(ARGS)
 
 test: install lint type ## lint, types, then every test but the nightly ones (ARGS="-k name" picks)
@@ -40,7 +40,7 @@ test: install lint type ## lint, types, then every test but the nightly ones (AR
 
 check: test ## what .ci/run does
 
-fmt: install ## format the code and mend what can be mended
+fmt: install ## format the code and fix what ruff can fix
 	@$(PYTHON) -m ruff format .
 	@$(PYTHON) -m ruff check --fix .
 
@@ -54,33 +54,33 @@ type: install ## mypy, strict
 bench: install ## measure lateness and throughput (TOPOLOGY=kafka: split processes on Kafka)
 	@exec $(PYTHON) -m tests.bench --topology $(or $(TOPOLOGY),embedded) $(ARGS)
 
-chaos: install ## hurt real processes and check that Fliq kept its word (TOPOLOGY=split SEED= MINUTES=3 RATE=60 BROKERS=1)
+chaos: install ## kill, freeze and cut off real processes, then check that Fliq kept its promises (TOPOLOGY=split SEED= MINUTES=3 RATE=60 BROKERS=1)
 	@exec $(PYTHON) -m tests.chaos --topology $(or $(TOPOLOGY),split) --minutes $(or $(MINUTES),3) --rate $(or $(RATE),60) \
 		--brokers $(or $(BROKERS),1) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) \
 		$(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
-simulate: install ## play fleets in virtual time (SEEDS=10000 FROM=0) until a promise breaks; SEED=n replays one
+simulate: install ## run simulated fleets in virtual time until a promise breaks (SEEDS=10000 FROM=0); SEED=n replays one
 	@exec $(PYTHON) -m tests.simulation.fleet $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000) --from $(or $(FROM),0)) $(ARGS)
 
-nightly: install ## random examples, the long tests, and those of a running Fliq on all three topologies (hours)
+nightly: install ## the long tests, random examples, and all tests of a running Fliq on all three topologies (hours)
 	@$(PYTHON) -m pytest -q -m "not nightly" --hypothesis-profile=random tests/unit tests/property
 	@exec $(PYTHON) -m pytest -m "nightly or on_topology" $(ARGS)
 
 kafka-up: install ## start a Kafka broker on loopback, data in .fliq/kafka (BROKERS=3 starts three)
 	@$(PYTHON) -m tests.kafka up --brokers $(or $(BROKERS),1)
 
-kafka-down: install ## end what kafka-up started; the data stays
+kafka-down: install ## stop what kafka-up started; the data stays
 	@$(PYTHON) -m tests.kafka down
 
 lock: ## resolve pyproject.toml into the two locks (needs a package index; ARGS=--upgrade takes newer versions)
 	@python=$$(PYTHON3="$(PYTHON3)" scripts/find-python) && scripts/lock "$$python" $(ARGS)
 
-golden: install ## keep the log of this release for ever (ARGS=--again before it is out)
+golden: install ## store the log of this release for ever (ARGS=--again: replace it before the release)
 	@$(PYTHON) -m tests.golden.kept_logs $(ARGS)
 
 docs: install ## write the generated pages of docs/ again
 	@$(PYTHON) -m scripts.docs
 
-clean: ## remove what was made here; .fliq, where the data is, stays
+clean: ## remove everything that was generated; .fliq, where the data is, stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov .import_linter_cache .grimp_cache
 	find libs services tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -82,7 +82,7 @@ JOBS: Final = (
     ),
     Panel(
         "Lateness",
-        "From the instant asked for to the request's leaving; waits for a slot and retries count.",
+        "From the instant asked for until the request leaves, including waits for a slot; retries count too.",
         _quantiles("fliq_dispatch_lateness_seconds"),
         unit="s",
         width=12,
@@ -155,7 +155,7 @@ OPERATION: Final = (
     ),
     Panel(
         "Unserved and halted partitions",
-        "Both are 0 when all is well.",
+        "Both should be 0.",
         {
             "unserved, {{role}}": "min by (role) (fliq_partitions_unassigned)",
             "halted, {{role}}": "sum by (role) (fliq_partitions_halted)",
@@ -166,7 +166,7 @@ OPERATION: Final = (
     ),
     Panel(
         "Alerts",
-        "What fires.",
+        "Those that fire.",
         {"{{alertname}}": 'sum by (alertname) (ALERTS{alertname=~"Fliq.+", alertstate="firing"})'},
         kind="stat",
         width=8,
@@ -251,7 +251,11 @@ OPERATION: Final = (
     Panel(
         "Waiting by limit",
         "Due jobs for a slot of their partition; due calls for a slot of their host or of all.",
-        {"credit": "sum(fliq_jobs_due)", "slots": "sum(fliq_calls_waiting)", "under way": "sum(fliq_calls_active)"},
+        {
+            "slot of the partition": "sum(fliq_jobs_due)",
+            "slots": "sum(fliq_calls_waiting)",
+            "under way": "sum(fliq_calls_active)",
+        },
     ),
     Panel(
         "Claims and resignations",
@@ -262,7 +266,7 @@ OPERATION: Final = (
         },
     ),
     Panel(
-        "What should not be",
+        "Records that changed nothing, and defects",
         "Void decisions follow a change of owner; the others mean a defect or damage.",
         {
             "void": "sum(increase(fliq_void_decisions_total[$__rate_interval]))",
@@ -302,8 +306,8 @@ OPERATION: Final = (
         unit="s",
     ),
     Panel(
-        "What runs",
-        "Versions, by process.",
+        "Versions",
+        "Which versions run.",
         {"{{version}}": "sum by (version, python) (fliq_build_info)"},
         kind="table",
         width=24,

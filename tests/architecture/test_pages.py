@@ -107,7 +107,7 @@ def test_the_glossary_has_every_status() -> None:
 def test_the_glossary_explains_a_word_once() -> None:
     """One row per word."""
     rows = re.findall(r"^\| ([^|]+) \| ", read("docs/glossary.md"), re.MULTILINE)
-    words = [word.strip() for row in rows for word in row.split(",")]
+    words = [word.strip() for row in rows if row != "word" for word in row.split(",")]
     assert len(words) == len(set(words))
 
 
