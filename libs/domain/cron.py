@@ -7,7 +7,7 @@ Terms.  A *tick* is an instant that the expression names: a whole UTC minute. A 
 not start with ``*``; so ``*/2`` and ``*,5`` are not restricted. That is Vixie's and Debian's reading (``entry.c`` sets
 ``DOM_STAR`` from the first character), and it is written here because other evaluators differ.
 
-Grammar.  ``minute hour day-of-month month day-of-week``, separated by spaces. A field is a comma list of ``*``, ``a``,
+Grammar.  ``minute hour day-of-month month day-of-week``, separated by white space. A field is a comma list of ``*``, ``a``,
 ``a-b``, ``*/n`` and ``a-b/n``, with a <= b and n >= 1; month and day names are three letters in any case; 0 and 7 are
 Sunday. ``a/n``, ``@daily``, ``?``, ``L``, ``W``, ``#``, ``H``, ``R``, seconds and years are outside it and refused.
 
@@ -225,13 +225,11 @@ def _lowest_bit(bits: int) -> int:
 
 @lru_cache(maxsize=CACHE_COUNT_MAX)
 def _parse(text: str) -> Cron:
-    if not text.isascii() or not text.isprintable():
-        raise CronError(
-            "a cron expression is printable ASCII; its fields are separated by spaces, not tabs or line breaks"
-        )
-    if text.lstrip(" ").startswith("@"):
-        raise CronError("shorthands such as @daily are not supported; write five fields")
     parts = text.split()
+    if not text.isascii() or not "".join(parts).isprintable():
+        raise CronError("a cron expression is printable ASCII; its fields are separated by spaces or tabs")
+    if text.lstrip().startswith("@"):
+        raise CronError("shorthands such as @daily are not supported; write five fields")
     if len(parts) != len(_FIELDS):
         raise CronError(
             f"a cron expression has five fields (minute hour day-of-month month day-of-week), not {len(parts)}"

@@ -9,8 +9,10 @@ Source: IANA IPv4 and IPv6 special-purpose address registries; RFC 6890, RFC 605
 
 from __future__ import annotations
 
+import re
+from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -62,8 +64,39 @@ _DATA_PORTS = "1433 1521 2181 3306 5432 5672 6379 6380 6432 9042 9092 11211 2701
 DENIED_PORTS = frozenset(int(port) for port in f"{_FETCH_BAD_PORTS} {_CONTROL_PORTS} {_DATA_PORTS}".split())
 
 
-class AllowEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One item of FLIQ_EGRESS_ALLOW: a network, and the only port in it (None: every port)."""
+# Addresses that hand out a machine's own secrets, or mean another machine on every network. A wide entry of the allow-list does not
+# open them, nor does a name: only an entry that lies within one of them.
+GUARDED: Final[tuple[Network, ...]] = (
+    IPv4Network("169.254.0.0/16"),  # link-local; holds 169.254.169.254, most clouds' metadata service
+    IPv4Network("100.100.100.200/32"),  # a cloud's metadata service
+    IPv4Network("168.63.129.16/32"),  # a cloud's host agent
+    IPv4Network("192.0.0.192/32"),  # a cloud's metadata service
+    IPv6Network("fe80::/10"),  # link-local
+    IPv6Network("fd00:ec2::254/128"),  # a cloud's metadata service
+    IPv6Network("fd20:ce::254/128"),  # a cloud's metadata service
+)
+_HERE: Final[tuple[Network, ...]] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+_UNSPECIFIED: Final[tuple[Network, ...]] = (
+    IPv4Network("0.0.0.0/32"),
+    IPv6Network("::/128"),
+)  # on Linux this machine, too
+
+_LISTED_NAME = re.compile(r"\.?[a-z0-9_](?:[a-z0-9_\-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_\-]*[a-z0-9_])?)*")
+
+
+class Denial(Enum):
+    """Why a connection to an address is not allowed. The value is a sentence's end, after the address or the port."""
+
+    SPELLING = "is a second spelling of another address"
+    GUARDED = "is a link-local or metadata address"
+    OWN_PORT = "is a port of this Fliq itself"
+    PORT = "is a port of another protocol than HTTP"
+    PRIVATE = "is not a public address"
+    DENIED = "is on the list FLIQ_EGRESS_DENY"
+
+
+class AllowedNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """An item `CIDR[:port]` of FLIQ_EGRESS_ALLOW: a network, and the only port in it (None: every port)."""
 
     network: Network
     port: int | None
@@ -72,15 +105,55 @@ class AllowEntry(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether this entry names *address* and *port*."""
         return (self.port is None or self.port == port) and address in self.network
 
+    def lies_within(self, networks: tuple[Network, ...]) -> bool:
+        """Return whether this entry names nothing outside of one of *networks*."""
+        ours = self.network
+        return any(
+            ours.version == other.version and ours.network_address in other and ours.prefixlen >= other.prefixlen
+            for other in networks
+        )
 
-def parse_allow(text: str | None) -> tuple[AllowEntry, ...]:
+
+class AllowedName(msgspec.Struct, frozen=True, kw_only=True):
+    """An item `name[:port]` or `.ending[:port]` of FLIQ_EGRESS_ALLOW, in lower case."""
+
+    name: str
+    port: int | None
+
+    def covers(self, host: str, port: int) -> bool:
+        """Return whether this entry names *host* (lower case, without a final dot) and *port*."""
+        is_named = host.endswith(self.name) if self.name.startswith(".") else host == self.name
+        return is_named and (self.port is None or self.port == port)
+
+
+class AllowList(msgspec.Struct, frozen=True, kw_only=True):
+    """FLIQ_EGRESS_ALLOW, taken apart."""
+
+    networks: tuple[AllowedNetwork, ...] = ()
+    names: tuple[AllowedName, ...] = ()
+
+    def has_name(self, host: str, port: int) -> bool:
+        """Return whether *host* (lower case, without a final dot) may be called at *port* whatever its addresses are."""
+        return any(entry.covers(host, port) for entry in self.names)
+
+    def may_open(self, port: int) -> bool:
+        """Return whether some network is open at *port*: then a name may turn out to lie in it."""
+        return any(entry.port is None or entry.port == port for entry in self.networks)
+
+
+def parse_allow(text: str | None) -> AllowList:
     """
-    Parse a comma list of `CIDR[:port]`; IPv6 stands in brackets when a port follows (`[fd00::/8]:8080`).
+    Parse a comma list of `CIDR[:port]`, `name[:port]` and `.ending[:port]`; IPv6 stands in brackets when a port follows
+    (`[fd00::/8]:8080`).
 
     Raises:
         ValueError: one line that names the item which is wrong.
     """
-    return tuple(_allow_entry(item.strip()) for item in (text or "").split(",") if item.strip())
+    entries = [_allowed(item.strip()) for item in (text or "").split(",") if item.strip()]
+    return AllowList(
+        networks=tuple(entry for entry in entries if isinstance(entry, AllowedNetwork)),
+        names=tuple(entry for entry in entries if isinstance(entry, AllowedName)),
+    )
 
 
 def parse_networks(text: str | None) -> tuple[Network, ...]:
@@ -100,22 +173,53 @@ def is_public(address: Address) -> bool:
     return address in IPV6_ALLOWED and not any(address in network for network in IPV6_DENIED)
 
 
-def judge(address: Address, port: int, *, allow: tuple[AllowEntry, ...], deny: tuple[Network, ...]) -> bool:
+def denial_of(
+    address: Address,
+    port: int,
+    *,
+    allow: AllowList,
+    deny: tuple[Network, ...] = (),
+    own_ports: frozenset[int] = frozenset(),
+    is_named: bool = False,
+    is_here: bool = False,
+) -> Denial | None:
     """
-    Return whether a connection to *address* and *port* is allowed.
+    Return why a connection to *address* and *port* is not allowed, None if it is.
 
-    The allow-list has precedence over every table and over *deny*: with it an operator allows single destinations. Two things it
-    cannot allow: IPv4-mapped IPv6 addresses (a second spelling of an IPv4 address), and a NAT64 address whose embedded IPv4 address
-    is not allowed by itself.
+    The allow-list wins over every table and over *deny*: it is how an operator says "this one, yes". What it opens only by an
+    entry that means exactly that: guarded addresses, and Fliq's own ports on this machine. What it cannot open: IPv4-mapped IPv6
+    addresses (a second spelling of an IPv4 address), and, behind NAT64, an embedded IPv4 address that is not allowed by itself.
+
+    Args:
+        own_ports: the ports that this Fliq listens on.
+        is_named: the allow-list has the name that *address* was found under.
+        is_here: the address is known to be this machine's, other than by being loopback.
     """
     if isinstance(address, IPv6Address) and (address in IPV4_MAPPED or address.scope_id is not None):
-        return False
-    listed = any(entry.covers(address, port) for entry in allow)
-    if listed and isinstance(address, IPv6Address) and address in NAT64:
-        return judge(IPv4Address(int(address) & 0xFFFFFFFF), port, allow=allow, deny=deny)
-    if listed:
-        return True
-    return port not in DENIED_PORTS and is_public(address) and not any(address in network for network in deny)
+        return Denial.SPELLING
+    guard = tuple(network for network in GUARDED if address in network)
+    is_own = port in own_ports and (is_here or any(address in network for network in (*_HERE, *_UNSPECIFIED)))
+    entries = [entry for entry in allow.networks if entry.covers(address, port)]
+    if guard:
+        entries = [entry for entry in entries if entry.lies_within(guard)]
+    if is_own:
+        exactly = (*_HERE, ip_network(address))
+        entries = [entry for entry in entries if entry.lies_within(exactly)]
+    is_listed = bool(entries) or (is_named and not guard and not is_own)
+    if is_listed and isinstance(address, IPv6Address) and address in NAT64:
+        inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        return denial_of(inner, port, allow=allow, deny=deny, own_ports=own_ports, is_named=is_named, is_here=is_here)
+    if is_listed:
+        return None
+    if guard:
+        return Denial.GUARDED
+    if is_own:
+        return Denial.OWN_PORT
+    if not is_public(address):
+        return Denial.PRIVATE
+    if any(address in network for network in deny):
+        return Denial.DENIED
+    return Denial.PORT if port in DENIED_PORTS else None
 
 
 def parse_address(text: str) -> Address | None:
@@ -126,10 +230,10 @@ def parse_address(text: str) -> Address | None:
         return None
 
 
-def _allow_entry(item: str) -> AllowEntry:
-    network, port = item, ""
+def _allowed(item: str) -> AllowedNetwork | AllowedName:
+    target, port = item, ""
     if item.startswith("["):
-        network, bracket, rest = item[1:].partition("]")
+        target, bracket, rest = item[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
             raise ValueError(f"{item!r} is not CIDR[:port] (IPv6 with a port: [fd00::/8]:8080)")
         port = rest[1:] if rest else ""
@@ -137,10 +241,15 @@ def _allow_entry(item: str) -> AllowEntry:
     else:
         has_port = item.count(":") == 1
         if has_port:
-            network, _, port = item.partition(":")
+            target, _, port = item.partition(":")
     if has_port and not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
         raise ValueError(f"{item!r}: {port!r} is not a port (1–65535)")
-    return AllowEntry(network=_network(network, item), port=int(port) if has_port else None)
+    only = int(port) if has_port else None
+    name = target.lower()
+    is_name = not item.startswith("[") and _LISTED_NAME.fullmatch(name) is not None
+    if is_name and not name.rpartition(".")[2].isdigit():
+        return AllowedName(name=name, port=only)
+    return AllowedNetwork(network=_network(target, item), port=only)
 
 
 def _network(text: str, item: str) -> Network:

@@ -40,6 +40,11 @@ def host_of(url: str) -> str:
     return url if slash < 0 else url[:slash]
 
 
+def sent_url(url: str) -> str:
+    """Return a normalised URL as it is sent, and therefore signed: a URL without a path is called at `/`."""
+    return f"{url}/" if host_of(url) == url else url
+
+
 def clean_error(text: str | None) -> str:
     """Return *text* as log and tables may hold it: one line without control characters, at most `ERROR_LENGTH_MAX` long."""
     if not text:

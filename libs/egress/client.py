@@ -21,6 +21,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from libs.egress.exchange import Exchange, OpenExchanges, Reply
 from libs.egress.outcome import (
@@ -129,7 +131,7 @@ class EgressClient:
             exchange = Exchange(
                 wire=serialise(request, target),
                 is_head_request=request.method == "HEAD",
-                is_peer_allowed=self._policy.address_allowed,
+                is_peer_allowed=partial(self._is_peer_allowed, target.authority.is_named),
                 open_exchanges=open_exchanges,
                 now=self._now,
                 result=result,
@@ -138,14 +140,14 @@ class EgressClient:
                 await self._connect(target.authority, exchange, request.account)
                 reply = await result
         except TimeoutError:
-            reply = _failed(TIMEOUT, exchange)
+            reply = _failed(TIMEOUT) if exchange is None else exchange.failed(TIMEOUT)
         except _CallFailed as failure:
-            reply = _failed(failure.error, exchange)
+            reply = _failed(failure.error) if exchange is None else exchange.failed(failure.error)
         except UrlRefused as refusal:
-            # The lists may have become stricter since the URL was stored. Every denial reads the same.
-            reply = _failed(DESTINATION_NOT_ALLOWED if refusal.code == "url_not_allowed" else INVALID_REQUEST, None)
+            # The lists may have become stricter since the URL was stored; one word for every denial.
+            reply = _failed(DESTINATION_NOT_ALLOWED if refusal.code == "url_not_allowed" else INVALID_REQUEST)
         except RequestRefused:
-            reply = _failed(INVALID_REQUEST, None)
+            reply = _failed(INVALID_REQUEST)
         finally:
             if not result.done() or result.cancelled():
                 # If a timeout came while we waited for the result, it is cancelled already. A connection that is made a moment
@@ -157,7 +159,9 @@ class EgressClient:
 
     def _outcome(self, reply: Reply, *, began_at: int, duration_s: float) -> Outcome:
         status = reply.status_code
-        error = reply.error if status is None else error_of_status(status)
+        error = reply.error
+        if error is None and status is not None:
+            error = error_of_status(status)
         return Outcome(
             ok=error is None,
             status_code=status,
@@ -166,6 +170,7 @@ class EgressClient:
             retry_after_ms=None if status is None else retry_after_ms(status, reply.retry_after, now=self._now()),
             sent_at=began_at if reply.sent_at is None else reply.sent_at,
             is_truncated=reply.is_truncated,
+            error_detail=reply.error_detail,
         )
 
     async def _addresses(self, authority: Authority, account: str) -> tuple[str, ...]:
@@ -175,7 +180,9 @@ class EgressClient:
         assert self._resolver is not None  # noqa: S101 - set by start
         try:
             async with asyncio.timeout(self._dns_s):
-                answers = await self._resolver.resolve(authority.host, account=account)
+                answers = await self._resolver.resolve(
+                    authority.host, account=account, is_as_written=authority.is_as_written
+                )
         except (ResolveError, TimeoutError):
             raise _CallFailed(DNS_ERROR) from None
         newer = sum(":" in ip for ip in answers)
@@ -183,14 +190,17 @@ class EgressClient:
             raise _CallFailed(DNS_ERROR)
         return tuple(answers)
 
+    def _is_peer_allowed(self, is_named: bool, ip: str, port: int, is_here: bool) -> bool:
+        return self._policy.address_allowed(ip, port, is_named=is_named, is_here=is_here)
+
     async def _connect(self, authority: Authority, exchange: Exchange, account: str) -> None:
         """Connect *exchange* to the first address that accepts a connection."""
         loop = self._loop
         assert loop is not None  # noqa: S101 - set by start
         addresses = await self._addresses(authority, account)
         port = authority.port
-        # Check all of them before the first packet: a name that also has an internal address is an attack.
-        if not all(self._policy.address_allowed(ip, port) for ip in addresses):
+        # All of them, before the first packet: a name that also points inside is an attack, not a fallback.
+        if not all(self._policy.address_allowed(ip, port, is_named=authority.is_named) for ip in addresses):
             raise _CallFailed(DESTINATION_NOT_ALLOWED)
         error = CONNECTION_ERROR
         deadline_s = loop.time() + self._connect_s
@@ -232,13 +242,22 @@ class EgressClient:
             raise
 
 
-def default_ssl_context() -> ssl.SSLContext:
-    """Return a context that verifies chain and host name against the system's authorities and speaks HTTP/1.1 only."""
+def default_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
+    """
+    Return a context that verifies chain and host name and speaks HTTP/1.1 only.
+
+    Args:
+        ca_file: PEM certificates of authorities that are trusted besides the system's (FLIQ_EGRESS_CA_FILE).
+
+    Raises:
+        OSError, ssl.SSLError: *ca_file* cannot be read, or holds no certificate.
+    """
     context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
-def _failed(error: str, exchange: Exchange | None) -> Reply:
-    sent_at = None if exchange is None else exchange.sent_at
-    return Reply(status_code=None, error=error, retry_after=None, sent_at=sent_at, is_truncated=False)
+def _failed(error: str) -> Reply:
+    return Reply(status_code=None, error=error, retry_after=None, sent_at=None)

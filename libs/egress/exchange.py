@@ -6,16 +6,17 @@ Theory of operation
 An `Exchange` is the asyncio protocol of one new connection. It checks the peer's address, writes the whole request at once, and
 feeds the answer to llhttp (the parser of Node.js, strict mode). The first of these events ends the exchange:
 
-1. The answer is complete: by its length, by its last chunk, or because it has no body.
-2. The peer closed. Before the head was complete, this is a connection error. After the head, the status is the result; the reply is
-   marked truncated unless the end of the connection was to be the end of the body.
-3. The body is longer than BODY_LIMIT bytes, or RAW_LIMIT bytes with chunk framing and trailers. The status is the result, and the
-   reply is marked truncated.
-4. The bytes are not HTTP/1.x, or the head has more than HEAD_LIMIT bytes or HEADER_COUNT_LIMIT headers: a protocol error.
-5. The caller gave up (`abort`).
+1. the answer is complete: by its length, by its last chunk, by having no body, or by the end of the connection where nothing else
+   says where the body ends;
+2. the peer closed before that: `incomplete_answer` with the status, or `connection_error` if the head was not complete;
+3. the body passed BODY_LIMIT bytes, or with its chunk framing and trailers RAW_LIMIT: the status decides, marked truncated;
+4. bytes that are not HTTP/1.x, or a head beyond HEAD_LIMIT bytes or HEADER_COUNT_LIMIT headers: `protocol_error`, with a detail;
+5. the caller gave up (`abort`).
 
-The result is set exactly once. Only the status and `Retry-After` of the answer are kept. So a hostile body costs at most one read
-buffer of memory, and nothing in it can reach a log.
+A head that llhttp refuses is read once more by `odd_heads.py`, which knows what real servers do.
+
+The result is set exactly once. Nothing of the answer is kept but its status and `Retry-After`, so a hostile body costs at
+most one read buffer of memory, and nothing it echoes can reach a log.
 
 *Lingering.* After (1) we wait for the peer to close first, as `Connection: close` asked it to. If we closed first, every call would
 leave one of our ports in TIME_WAIT for a minute, and one busy target would use up all ports at about 470 calls a second.
@@ -33,14 +34,13 @@ from typing import cast
 import httptools
 import msgspec
 
-from libs.egress.outcome import CONNECTION_ERROR, DESTINATION_NOT_ALLOWED, PROTOCOL_ERROR
+from libs.egress.odd_heads import END, HeadRefused, strict
+from libs.egress.outcome import CONNECTION_ERROR, DESTINATION_NOT_ALLOWED, INCOMPLETE_ANSWER, PROTOCOL_ERROR
 
 HEAD_LIMIT = 64 * 1024  # bytes up to the end of the final head, informational answers (1xx) included
-HEADER_COUNT_LIMIT = 128  # in one head
-BODY_LIMIT = 64 * 1024  # bytes of body, then the rest is not read
-RAW_LIMIT = (
-    256 * 1024
-)  # bytes of all kinds: chunk extensions and trailers are neither head nor body, and may be endless
+HEADER_COUNT_LIMIT = 1_000  # in one head; real servers send up to some hundred
+BODY_LIMIT = 64 * 1024  # bytes of body read before we have seen enough
+RAW_LIMIT = 256 * 1024  # bytes of anything: chunk extensions and trailers are neither head nor body, and may be endless
 LINGER_S = 1.0  # how long a finished connection may wait for the peer to close first
 LINGER_LIMIT = 1024  # finished connections that may wait at the same time
 _FIRST_BYTE = ord("H")
@@ -48,13 +48,23 @@ _VERSIONS = ("1.1", "1.0")
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer: a status or an error, never both. `sent_at` is None if nothing was sent."""
+    """
+    What came back.
+
+    Args:
+        status_code: None if no complete head arrived.
+        error: how the exchange failed, also after its head; None if it did not.
+        error_detail: what was wrong with the answer, in a few words of ours or of the parser's.
+        sent_at: None if nothing was sent.
+        is_truncated: the answer passed a byte budget; its status decides.
+    """
 
     status_code: int | None
     error: str | None
     retry_after: str | None
     sent_at: int | None
-    is_truncated: bool
+    error_detail: str | None = None
+    is_truncated: bool = False
 
 
 class OpenExchanges:
@@ -119,9 +129,11 @@ class Exchange(asyncio.Protocol):
     __slots__ = (
         "_body_bytes",
         "_has_end",
+        "_head",
         "_header_count",
         "_is_head_complete",
         "_is_head_request",
+        "_is_odd",
         "_is_peer_allowed",
         "_now",
         "_open",
@@ -141,11 +153,12 @@ class Exchange(asyncio.Protocol):
         *,
         wire: bytes,
         is_head_request: bool,
-        is_peer_allowed: Callable[[str, int], bool],
+        is_peer_allowed: Callable[[str, int, bool], bool],
         open_exchanges: OpenExchanges,
         now: Callable[[], int],
         result: asyncio.Future[Reply],
     ) -> None:
+        """Write *wire* to a peer that *is_peer_allowed*(address, port, whether the address is this machine's own)."""
         self.result = result
         self._wire = wire
         self._is_head_request = is_head_request
@@ -158,11 +171,17 @@ class Exchange(asyncio.Protocol):
         self.is_used = False  # a connection was made, and there must not be a second one
         self._status = 0
         self._is_head_complete = False
-        self._has_end = False  # the head tells where the body ends
+        self._has_end = False  # the head says where the body ends
+        self._is_odd = False  # the head is no strict HTTP/1.1: it is read again, by odd_heads.py
+        self._head = bytearray()  # what arrived of a head that is not complete
         self._header_count = 0
         self._raw_bytes = 0
         self._body_bytes = 0
         self._retry_after: str | None = None
+
+    def failed(self, error: str) -> Reply:
+        """Return the reply of an exchange that the caller ends with *error*; the status that was read is kept."""
+        return self._reply(error=error)
 
     def abort(self) -> None:
         """Close the connection now. If there is no result yet, it becomes a connection error."""
@@ -193,7 +212,7 @@ class Exchange(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         if self.result.done():  # the caller gave up just when the connection was made
             self.abort()
-        elif not peer or not self._is_peer_allowed(peer[0], peer[1]):
+        elif not peer or not self._is_peer_allowed(peer[0], peer[1], _is_own_address(transport, peer[0])):
             self._finish(error=DESTINATION_NOT_ALLOWED)
         else:
             self._parser = httptools.HttpResponseParser(self)
@@ -208,21 +227,66 @@ class Exchange(asyncio.Protocol):
             self.abort()
             return
         if self._raw_bytes == 0 and data[0] != _FIRST_BYTE:
-            self._finish(error=PROTOCOL_ERROR)  # llhttp would also accept RTSP, ICE and leading blank lines
+            # llhttp would also take RTSP, ICE and blank lines in front
+            self._finish(error=PROTOCOL_ERROR, detail="the answer does not begin with HTTP/")
             return
         self._raw_bytes += len(data)
+        if self._is_odd and not self._is_head_complete:
+            self._read_odd_head(data)
+        else:
+            self._feed(data)
+        if self._is_head_complete:
+            self._head.clear()
+            if self._raw_bytes > RAW_LIMIT:
+                self._finish(is_truncated=True)
+        elif self._raw_bytes > HEAD_LIMIT:
+            self._finish(error=PROTOCOL_ERROR, detail=f"the head is larger than {HEAD_LIMIT >> 10} KiB")
+
+    def _feed(self, data: bytes) -> None:
+        """Give *data* to the parser; a head that it refuses is read again."""
+        assert self._parser is not None  # noqa: S101 - there from `connection_made` on
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
             self._finish(error=PROTOCOL_ERROR)
-            raise  # our own defect, not the target's: the event loop's exception handler reports it
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            # If the result is set already, these are bytes after a complete answer, or after a 101.
-            self._finish(error=PROTOCOL_ERROR)
-        if self._raw_bytes > HEAD_LIMIT and not self._is_head_complete:
-            self._finish(error=PROTOCOL_ERROR)
-        elif self._raw_bytes > RAW_LIMIT:
-            self._finish(is_truncated=True)
+            raise  # a fault of ours, not of the target: the loop's exception handler reports it
+        except httptools.HttpParserUpgrade:
+            self._finish(error=PROTOCOL_ERROR)  # harmless: the result of a 101 is set already
+        except httptools.HttpParserError as error:
+            # With the result set this is surplus behind a complete answer.
+            if self._is_head_complete or self._is_odd or self.result.done():
+                self._finish(error=PROTOCOL_ERROR, detail=str(error))
+            else:
+                self._read_odd_head(data)
+        else:
+            if not self._is_head_complete:
+                self._head += data
+
+    def _read_odd_head(self, data: bytes) -> None:
+        """Read the head from its beginning once more, as soon as it is complete."""
+        searched = max(0, len(self._head) - 3) if self._is_odd else 0
+        self._head += data
+        self._is_odd = True
+        if END.search(self._head, searched) is None:
+            return
+        try:
+            answer, rest = strict(bytes(self._head))
+        except HeadRefused as refusal:
+            self._finish(error=PROTOCOL_ERROR, detail=str(refusal))
+            return
+        self._head = bytearray(rest)
+        if answer is None:
+            return
+        self._header_count = 0
+        self._retry_after = None
+        self._has_end = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(
+            lenient_optional_cr_before_lf=True,
+            lenient_optional_lf_after_cr=True,
+            lenient_spaces_after_chunk_size=True,
+        )
+        self._feed(answer)
 
     def eof_received(self) -> bool:
         """Let the transport close; `connection_lost` follows."""
@@ -233,7 +297,7 @@ class Exchange(asyncio.Protocol):
         self._open.closed(self)
         self._transport = None
         if self._is_head_complete:
-            self._finish(is_truncated=self._has_end or exc is not None)
+            self._finish(error=INCOMPLETE_ANSWER if self._has_end or exc is not None else None)
         else:
             self._finish(error=CONNECTION_ERROR)
         self._parser = None  # breaks the cycle between parser and protocol
@@ -244,7 +308,7 @@ class Exchange(asyncio.Protocol):
         """Note the three headers that matter."""
         self._header_count += 1
         if self._header_count > HEADER_COUNT_LIMIT:
-            self._finish(error=PROTOCOL_ERROR)
+            self._finish(error=PROTOCOL_ERROR, detail=f"the head has more than {HEADER_COUNT_LIMIT:,} headers")
         if self._is_head_complete:
             return  # a trailer
         size = len(name)
@@ -267,7 +331,7 @@ class Exchange(asyncio.Protocol):
             self._has_end = False
             return  # informational: the final answer follows
         if not 100 <= status <= 999 or parser.get_http_version() not in _VERSIONS:
-            self._finish(error=PROTOCOL_ERROR)
+            self._finish(error=PROTOCOL_ERROR, detail="the status line is not one of HTTP/1.x")
             return
         self._status = status
         self._is_head_complete = True
@@ -287,19 +351,34 @@ class Exchange(asyncio.Protocol):
         if self._is_head_complete and not self.result.done():
             self._finish(is_complete=True)
 
-    def _finish(self, *, error: str | None = None, is_truncated: bool = False, is_complete: bool = False) -> None:
-        """Set the result unless it is set, and close the connection or let it linger."""
+    def _finish(
+        self,
+        *,
+        error: str | None = None,
+        detail: str | None = None,
+        is_truncated: bool = False,
+        is_complete: bool = False,
+    ) -> None:
+        """Set the result if it is still open, and let go of the connection."""
         if not self.result.done():
-            self.result.set_result(
-                Reply(
-                    status_code=self._status if error is None else None,
-                    error=error,
-                    retry_after=self._retry_after if error is None else None,
-                    sent_at=self.sent_at,
-                    is_truncated=is_truncated,
-                )
-            )
+            self.result.set_result(self._reply(error=error, detail=detail, is_truncated=is_truncated))
         if is_complete:
             self._open.linger(self)
         else:
             self.abort()
+
+    def _reply(self, *, error: str | None, detail: str | None = None, is_truncated: bool = False) -> Reply:
+        return Reply(
+            status_code=self._status if self._is_head_complete else None,
+            error=error,
+            retry_after=self._retry_after if self._is_head_complete else None,
+            sent_at=self.sent_at,
+            error_detail=detail,
+            is_truncated=is_truncated,
+        )
+
+
+def _is_own_address(transport: asyncio.BaseTransport, peer: str) -> bool:
+    """Whether the peer has the address that the connection leaves from: then it is this machine."""
+    name = transport.get_extra_info("sockname")
+    return bool(name) and name[0] == peer

@@ -6,14 +6,19 @@ Theory of operation
 *One parser.* `target` splits a URL into the parts from which the request is written. The API uses `check_url`, which is the same
 function. So the parts that were checked are the parts that are used, and no second parser can read the URL differently.
 
-*Two checks.* When a job is created, an IP literal is checked at once, and a name by its spelling. When the job fires, every address
-of the name is checked by `address_allowed`, and the peer's address once more at the socket. The URL is also checked again, because
-the operator's lists may have changed in between.
+*Two moments.* When a job is created, an IP literal is judged at once. A name is refused only if the allow-list can never open it:
+its addresses are not known yet. When the call is made, every address that the name resolves to is judged by `denial`, and the
+connected peer once more at the socket. The URL itself is judged again too, since the operator's lists may have changed in between.
 
-*Refuse, do not repair.* If a lenient parser would turn the text into something else, the URL is refused: decimal, octal,
-hexadecimal and short IPv4, full-width digits, ideographic full stops, percent signs in a host, backslashes, control characters, a
-trailing dot. Only letter case, the scheme's default port, non-ASCII names (IDNA) and unsafe characters of path and query are
-normalised; `check_url(check_url(u)) == check_url(u)`.
+*Inside names.* One-label names (`web`) and names under `.svc`, `.cluster.local`, `.internal`, … belong to the operator's
+own network. Without an allow-list they are refused at once. They and the names on the allow-list are looked up as written,
+so that the search list of the machine (`web` → `web.default.svc.cluster.local`) applies; all other names are looked up as
+absolute names.
+
+*Refuse, do not repair.* Whatever a lenient parser would fold into something else (decimal, octal, hexadecimal and short
+IPv4, full-width digits, ideographic full stops, percent signs in a host, backslashes, control characters) is refused. Only
+letter case, the scheme's default port, non-ASCII names (IDNA) and unsafe characters of path and query are normalised;
+`check_url(check_url(u)) == check_url(u)`.
 
 Cost: O(len(url)). For a host seen before: one regular expression and one cache look-up (about 1 µs).
 """
@@ -33,9 +38,10 @@ import yarl
 from libs.egress.addresses import (
     DENIED_PORTS,
     Address,
-    AllowEntry,
+    AllowList,
+    Denial,
     Network,
-    judge,
+    denial_of,
     parse_address,
     parse_allow,
     parse_networks,
@@ -45,11 +51,10 @@ URL_LIMIT = 2048  # characters after encoding; longer ones break proxies on the 
 CACHE_SIZE = 4096  # authorities and addresses remembered per policy: about 2 MB
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_DENIED_SUFFIXES = (
-    # Names of this machine or of an internal network: RFC 6761, RFC 6762, RFC 8375, the like of RFC 9476, zones of clusters.
-    *("localhost", "local", "localdomain", "internal", "intranet", "lan", "home.arpa", "svc", "onion"),
-)
-_DOTTED_SUFFIXES = tuple(f".{suffix}" for suffix in _DENIED_SUFFIXES)
+# Endings of names that mean "here" or "inside": RFC 6761, RFC 6762, RFC 8375, RFC 9476's kin, and the clusters' own zones
+# (`.cluster.local` is under `.local`).
+INSIDE_ENDINGS = (".localhost", ".local", ".localdomain", ".internal", ".intranet", ".lan", ".home.arpa", ".svc")
+ONION = ".onion"  # RFC 7686: such a name must never be looked up
 
 # Unreserved, sub-delims and the separators that mean nothing to us; `[` and `]` because query strings are full of them.
 _SAFE = r"A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]"
@@ -59,12 +64,14 @@ _CLEAN_URL = re.compile(
 _SPLIT_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)(.*)", re.DOTALL)
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 _UNSAFE_RUN = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^{_SAFE}%]+")
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?")  # underscores are common in names of services
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _CANONICAL_IPV4 = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 
-_NOT_ALLOWED = "url must point to a public host and port"
+NOT_ALLOWED = "url must point to a public host and port"
+ALLOW = "FLIQ_EGRESS_ALLOW"
+SHOWN_LIMIT = 64  # characters of a host that a refusal shows
 
 
 class UrlRefused(ValueError):
@@ -80,8 +87,13 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
     """
     The destination of a URL, checked and normalised.
 
-    `prefix` is `scheme://host[:port]`; `host` has no brackets; `host_header` is the value of `Host`. If the host is a literal or
-    `localhost`, no resolver is asked and `addresses` are the only addresses to use; else `addresses` is empty.
+    Args:
+        prefix: `scheme://host[:port]`.
+        host: without brackets and without a final dot.
+        host_header: what `Host` says: the host as it was written, a final dot included.
+        addresses: the only addresses to use if no resolver must be asked (a literal, or `localhost`), else empty.
+        is_named: the allow-list has this name at this port.
+        is_as_written: the name is looked up as it stands, not as an absolute name.
     """
 
     prefix: str
@@ -90,6 +102,8 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     host_header: str
     addresses: tuple[str, ...]
+    is_named: bool
+    is_as_written: bool
 
     @property
     def is_tls(self) -> bool:
@@ -108,23 +122,37 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 class EgressPolicy:
     """Which destinations may be called. Immutable, apart from bounded caches of results that cannot change."""
 
-    __slots__ = ("_address_cached", "_allow", "_authority_cached", "_deny")
+    __slots__ = ("_allow", "_authority_cached", "_denial_cached", "_deny", "_own_ports")
 
-    def __init__(self, *, allow: tuple[AllowEntry, ...] = (), deny: tuple[Network, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        allow: AllowList = AllowList(),  # noqa: B008 - frozen
+        deny: tuple[Network, ...] = (),
+        own_ports: frozenset[int] = frozenset(),
+    ) -> None:
         self._allow = allow
         self._deny = deny
+        self._own_ports = own_ports
         self._authority_cached: Callable[[str], Authority] = lru_cache(CACHE_SIZE)(self._authority)
-        self._address_cached: Callable[[str, int], bool] = lru_cache(CACHE_SIZE)(self._judge_text)
+        self._denial_cached: Callable[[str, int, bool, bool], Denial | None] = lru_cache(CACHE_SIZE)(self._denial)
 
     @classmethod
-    def parse(cls, allow: str | None, *, deny: str | None = None) -> EgressPolicy:
+    def parse(
+        cls, allow: str | None, *, deny: str | None = None, own_ports: frozenset[int] = frozenset()
+    ) -> EgressPolicy:
         """
-        Make a policy from FLIQ_EGRESS_ALLOW (comma list of `CIDR[:port]`) and FLIQ_EGRESS_DENY (comma list of CIDRs).
+        Make a policy.
+
+        Args:
+            allow: FLIQ_EGRESS_ALLOW, a comma list of `CIDR[:port]`, `name[:port]` and `.ending[:port]`.
+            deny: FLIQ_EGRESS_DENY, a comma list of CIDRs.
+            own_ports: the ports that this Fliq listens on.
 
         Raises:
             ValueError: one line that names the wrong item.
         """
-        return cls(allow=parse_allow(allow), deny=parse_networks(deny))
+        return cls(allow=parse_allow(allow), deny=parse_networks(deny), own_ports=own_ports)
 
     def check_url(self, url: str) -> str:
         """
@@ -161,37 +189,56 @@ class EgressPolicy:
             raise _too_long()
         return Target(authority=authority, path=rest or "/", url=whole)
 
-    def address_allowed(self, ip: str, port: int) -> bool:
-        """Return whether a connection to *ip* and *port* is allowed; False if *ip* is not an address."""
-        return self._address_cached(ip, port)
+    def address_allowed(self, ip: str, port: int, *, is_named: bool = False, is_here: bool = False) -> bool:
+        """
+        Return whether a connection to the address that *ip* spells, at *port*, is allowed. Text that is no address is not.
 
-    def _judge_text(self, ip: str, port: int) -> bool:
+        Args:
+            is_named: the address belongs to a name that is on the allow-list (`Authority.is_named`).
+            is_here: the address is known to be this machine's.
+        """
+        return self._denial_cached(ip, port, is_named, is_here) is None
+
+    def _denial(self, ip: str, port: int, is_named: bool, is_here: bool) -> Denial | None:
         address = parse_address(ip)
-        return address is not None and 1 <= port <= 65535 and self._judge(address, port)
+        if address is None:
+            return Denial.SPELLING
+        if not 1 <= port <= 65535:
+            return Denial.PORT
+        return self._judge(address, port, is_named=is_named, is_here=is_here)
 
-    def _judge(self, address: Address, port: int) -> bool:
-        return judge(address, port, allow=self._allow, deny=self._deny)
+    def _judge(self, address: Address, port: int, *, is_named: bool = False, is_here: bool = False) -> Denial | None:
+        return denial_of(
+            address,
+            port,
+            allow=self._allow,
+            deny=self._deny,
+            own_ports=self._own_ports,
+            is_named=is_named,
+            is_here=is_here,
+        )
 
     def _authority(self, given: str) -> Authority:
         """Check `scheme://authority`. A refusal is an exception, so it is not cached."""
         scheme, _, text = given.partition("://")
-        host, port = _host_and_port(text, _DEFAULT_PORTS[scheme])
-        literal = _literal(host)
+        written, port = _host_and_port(text, _DEFAULT_PORTS[scheme])
+        literal = _literal(written)
+        host = written.removesuffix(".") if literal is None else str(literal)
+        addresses: tuple[str, ...] = ()
+        is_named = is_inside = False
         if literal is not None:
-            addresses: tuple[str, ...] = (str(literal),)
-            host = addresses[0]
-            is_allowed = self._judge(literal, port)
-        elif host == "localhost":
-            # RFC 6761: this name is loopback, no resolver is asked. It is allowed only if the allow-list contains loopback.
-            addresses = tuple(ip for ip in ("127.0.0.1", "::1") if self.address_allowed(ip, port))
-            is_allowed = bool(addresses)
+            addresses = (host,)
+            written = f"[{host}]" if ":" in host else host
+            if (denial := self._judge(literal, port)) is not None:
+                raise _address_refused(host, port, denial)
         else:
-            addresses = ()
-            is_allowed = "." in host and not host.endswith(_DOTTED_SUFFIXES) and port not in DENIED_PORTS
-        if not is_allowed:
-            raise UrlRefused("url_not_allowed", _NOT_ALLOWED)
-        shown = f"[{host}]" if ":" in host else host
-        host_header = shown if port == _DEFAULT_PORTS[scheme] else f"{shown}:{port}"
+            is_named = self._allow.has_name(host, port)
+            is_inside = "." not in host or host.endswith(INSIDE_ENDINGS)
+            if host == "localhost" or host.endswith(".localhost"):
+                addresses = self._loopback(host, port, is_named)
+            else:
+                self._check_name(host, port, is_open=is_named or self._allow.may_open(port), is_inside=is_inside)
+        host_header = written if port == _DEFAULT_PORTS[scheme] else f"{written}:{port}"
         return Authority(
             prefix=f"{scheme}://{host_header}",
             scheme=scheme,
@@ -199,7 +246,44 @@ class EgressPolicy:
             port=port,
             host_header=host_header,
             addresses=addresses,
+            is_named=is_named,
+            is_as_written=(is_inside or is_named) and not written.endswith("."),
         )
+
+    def _loopback(self, host: str, port: int, is_named: bool) -> tuple[str, ...]:
+        """Return the addresses of *host*. RFC 6761: the name is loopback, and no resolver is asked."""
+        both = {ip: self._denial_cached(ip, port, is_named, False) for ip in ("127.0.0.1", "::1")}
+        allowed = tuple(ip for ip, denial in both.items() if denial is None)
+        if not allowed:
+            denial = both["127.0.0.1"]
+            assert denial is not None  # noqa: S101 - else it were allowed
+            raise _address_refused("127.0.0.1", port, denial)
+        return allowed
+
+    def _check_name(self, host: str, port: int, *, is_open: bool, is_inside: bool) -> None:
+        """Refuse a name that no address can make a target."""
+        shown = host if len(host) <= SHOWN_LIMIT else f"…{host[-SHOWN_LIMIT:]}"
+        if host.endswith(ONION):
+            raise _refused(f"{shown} is a name of Tor, which Fliq does not use")
+        if is_open:
+            return
+        if is_inside:
+            raise _refused(
+                f"{shown} is a name of an inside network, which {ALLOW} must name, or the network of its addresses"
+            )
+        if port in DENIED_PORTS:
+            raise _refused(f"port {port} {Denial.PORT.value}, which {ALLOW} must name ({shown}:{port})")
+
+
+def _refused(cause: str) -> UrlRefused:
+    return UrlRefused("url_not_allowed", f"{NOT_ALLOWED}: {cause}")
+
+
+def _address_refused(ip: str, port: int, denial: Denial) -> UrlRefused:
+    if denial is Denial.SPELLING:
+        return _refused(f"{ip} {denial.value}")
+    subject = f"port {port}" if denial in (Denial.PORT, Denial.OWN_PORT) else ip
+    return _refused(f"{subject} {denial.value}, which {ALLOW} must name")
 
 
 def _take_apart(url: str) -> tuple[str, str]:
@@ -265,7 +349,7 @@ def _to_ascii(host: str) -> str:
 
 
 def _is_ldh(character: str) -> bool:
-    return character.isalnum() or character in "-."
+    return character.isalnum() or character in "-._"
 
 
 def _literal(host: str) -> Address | None:
@@ -281,8 +365,10 @@ def _literal(host: str) -> Address | None:
         # Some parsers read a name whose last label is a number as an IPv4 address (WHATWG URL "ends in a number").
         address = parse_address(host) if _CANONICAL_IPV4.fullmatch(host) is not None else None
         if address is None:
-            raise UrlRefused("url_not_allowed", _NOT_ALLOWED)
+            raise _refused(f"{host[:SHOWN_LIMIT]} is a number, but not an IPv4 address in its usual form (127.0.0.1)")
         return address
+    if labels[-1] == "" and len(labels) > 1:
+        labels.pop()  # the final dot of an absolute name
     if len(host) > 253 or any(_LABEL.fullmatch(label) is None for label in labels):
         raise UrlRefused("invalid_url", "url has a host that is neither a host name nor an IP address")
     return None

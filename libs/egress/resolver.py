@@ -30,9 +30,13 @@ class ResolveError(Exception):
 class Resolver(Protocol):
     """Turns a name into addresses."""
 
-    async def resolve(self, host: str, *, account: str = "") -> list[str]:
+    async def resolve(self, host: str, *, account: str = "", is_as_written: bool = False) -> list[str]:
         """
-        Return the addresses of *host*, without repetition, in the order in which to try them; *account* is the caller.
+        Return every address of *host*, in the order in which to try them, none twice.
+
+        Args:
+            account: who wants to know.
+            is_as_written: the machine's search list and its table of hosts apply, else the name is an absolute one.
 
         Raises:
             ResolveError: there is none, or the resolver failed. The caller bounds the wait and checks the addresses.
@@ -63,17 +67,17 @@ class SystemResolver:
         self._threads: list[threading.Thread] = []
         self._is_closed = False
 
-    async def resolve(self, host: str, *, account: str = "") -> list[str]:
-        """Return the addresses of *host*. It is looked up as an absolute name, so that no search domain applies."""
+    async def resolve(self, host: str, *, account: str = "", is_as_written: bool = False) -> list[str]:
+        """Return the addresses of *host*; as an absolute name no search domain applies."""
         if self._is_closed:
             raise ResolveError("the resolver is closed")
         if self._waiting_count >= self._waiting_limit:
             raise ResolveError("too many look-ups are waiting")
         loop = asyncio.get_running_loop()
-        asked = _Asked(host, account, loop, loop.create_future())
+        asked = _Asked(host if is_as_written else f"{host}.", account, loop, loop.create_future())
         self._waiting_count += 1
         try:
-            self._fair_queue.submit(asked, account=account, host=host)
+            self._fair_queue.submit(asked, account=account, host=asked.name)
             self._start()
             return await asked.answer
         finally:
@@ -90,7 +94,7 @@ class SystemResolver:
         """Hand the next look-ups to the threads; skip those whose caller gave up."""
         while (asked := self._fair_queue.take()) is not None:
             if asked.answer.done():
-                self._fair_queue.release(account=asked.account, host=asked.host)
+                self._fair_queue.release(account=asked.account, host=asked.name)
                 continue
             if self._idle_threads > 0:
                 # Threads are started with the first look-ups: a process that calls only IP literals has none.
@@ -101,8 +105,8 @@ class SystemResolver:
             self._queue.put(asked)
 
     def _end(self, asked: _Asked, found: list[str] | Exception) -> None:
-        """Tell the caller, in the event loop. The slot is released only now: after a timeout the thread is still busy."""
-        self._fair_queue.release(account=asked.account, host=asked.host)
+        """Tell who asked, from the loop. Released only now: after a timeout a thread is busy for longer than anybody waits."""
+        self._fair_queue.release(account=asked.account, host=asked.name)
         if not asked.answer.done():
             if isinstance(found, Exception):
                 asked.answer.set_exception(found)
@@ -115,8 +119,8 @@ class SystemResolver:
         while (asked := self._queue.get()) is not None:
             found: list[str] | Exception
             try:
-                found = self._look_up(f"{asked.host}.")
-            except Exception as error:  # noqa: BLE001 - not lost: it is raised where the look-up is awaited
+                found = self._look_up(asked.name)
+            except Exception as error:  # noqa: BLE001 - not swallowed: it is raised where the look-up is awaited
                 found = error
             try:
                 asked.loop.call_soon_threadsafe(self._end, asked, found)
@@ -127,7 +131,7 @@ class SystemResolver:
 class _Asked(NamedTuple):
     """One look-up."""
 
-    host: str
+    name: str
     account: str
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[list[str]]

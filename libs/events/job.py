@@ -106,6 +106,7 @@ class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     Args:
         started_at: when the request was handed to the socket; if it never was, when the try began.
         retry_after_ms: the delay that an answer of 429 or 503 asked for.
+        error_detail: why an answer could not be read (version 2).
     """
 
     job_id: JobId
@@ -118,6 +119,7 @@ class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     status_code: StatusCode | None = None
     error: Text | None = None
     retry_after_ms: DurationMs | None = None
+    error_detail: Text | None = None
 
 
 class JobRetryScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

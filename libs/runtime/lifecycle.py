@@ -9,7 +9,8 @@ Terms
 
 The Supervisor runs the services of one process. The first SIGTERM or SIGINT begins the drain, last started first
 stopped: the API ends before the services that do the work, and these before what they rest on. A second signal ends the
-drain where it is. A crash drains too, and the process ends with status 1: a process that lost a service must not look healthy.
+drain where it is, unless it is the same signal again within a second: a supervisor signals the whole process group, and `make`
+forwards what it got. A crash drains too, and the process ends with status 1: a process that lost a service must not look healthy.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ import structlog
 DRAIN_TIMEOUT_S = 40.0  # the longest call that is waited for takes 30 s, and what it reports must be written
 _LAST_CHANCE_S = 0.5  # for a service whose turn to stop comes when the time is over
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SAME_SIGNAL_S = (
+    0.95  # the same signal again within this time is the same wish: sent to the group, and forwarded by the parent
+)
 
 
 class Service(Protocol):
@@ -133,8 +137,10 @@ class Supervisor:
         self._drain_timeout_s = drain_timeout_s
         self._ending = asyncio.Event()
         self._hurry = asyncio.Event()
+        self.failure: str | None = None  # why a service did not start, in words
         self._status = 0
         self._deadline = 0.0
+        self._ended_by: tuple[signal.Signals, float] | None = None  # the signal, and when it came
         self._log = structlog.get_logger("process")
 
     def add(self, name: str, service: Service) -> None:
@@ -183,8 +189,9 @@ class Supervisor:
     def _signalled(self, signum: signal.Signals) -> None:
         if not self._ending.is_set():
             self._log.info("stopping", signal=signum.name)
+            self._ended_by = signum, time.monotonic()
             self._ending.set()
-        elif not self._hurry.is_set():
+        elif not self._hurry.is_set() and not is_same_signal(self._ended_by, signum):
             self._log.warning("stopping_at_once", signal=signum.name)
             self._status = 128 + signum
             self._hurry.set()
@@ -222,7 +229,8 @@ class Supervisor:
             return False
         error = starting.exception()
         if error is not None:
-            self._log.critical("did_not_start", service=name, error=str(error) or type(error).__name__)
+            self.failure = str(error) or type(error).__name__
+            self._log.critical("did_not_start", service=name, error=self.failure)
             self._status = self._status or 1
             return False
         self._log.info("started", service=name)
@@ -242,6 +250,11 @@ class Supervisor:
             self._status = self._status or 1
         else:
             self._log.info("stopped", service=name)
+
+
+def is_same_signal(first: tuple[signal.Signals, float] | None, signum: signal.Signals) -> bool:
+    """Whether *signum*, which came now, is the one that *first* tells of, sent twice (`time.monotonic`)."""
+    return first is not None and first[0] == signum and time.monotonic() - first[1] < SAME_SIGNAL_S
 
 
 async def _first(work: Awaitable[Any], event: asyncio.Event) -> None:

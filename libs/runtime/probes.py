@@ -7,7 +7,6 @@ A port of its own, so that probes and scrapers need no token and the API's port 
 from __future__ import annotations
 
 import asyncio
-import errno
 import inspect
 from collections.abc import Awaitable, Callable
 
@@ -15,11 +14,13 @@ import orjson
 from aiohttp import web
 
 from libs.runtime.lifecycle import StartStop
+from libs.runtime.listening import bind_failure, dual_stack_socket
 from libs.runtime.telemetry.metrics import CONTENT_TYPE, Metrics
 
 Check = Callable[[], "str | Awaitable[str | None] | None"]
 """Says None when all is well, else the reason why not; may be a coroutine function."""
 
+BACKLOG = 128  # connections that wait to be accepted
 _CHECK_TIMEOUT_S = 2.0
 _SHUTDOWN_TIMEOUT_S = 1.0
 _HEADERS = {"Cache-Control": "no-store"}
@@ -70,7 +71,14 @@ class Probes(StartStop):
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            both = dual_stack_socket(self._host, self._port, backlog=BACKLOG)
+            runner = self._runner
+            site = (
+                web.TCPSite(runner, self._host, self._port, backlog=BACKLOG)
+                if both is None
+                else web.SockSite(runner, both)
+            )
+            await site.start()
         except OSError as error:
             await self._runner.cleanup()
             self._runner = None
@@ -92,16 +100,6 @@ class Probes(StartStop):
 
     async def _metricsz(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE, **_HEADERS})
-
-
-def bind_failure(variable: str, host: str, port: int, error: OSError) -> str:
-    """Return the one line that says why a port cannot be listened on, and which variable chose it."""
-    why = {
-        errno.EADDRINUSE: "is taken by another process",
-        errno.EACCES: "may not be used by this user",
-        errno.EADDRNOTAVAIL: "is not an address of this machine",
-    }.get(error.errno or 0, f"cannot be listened on ({error.strerror or error})")
-    return f"{variable}: {host}:{port} {why}; set it to another one"
 
 
 async def _ask(check: Check) -> str | None:

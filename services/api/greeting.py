@@ -41,7 +41,9 @@ def greeting(
         f"  Fliq is ready: {address} (docs/api.md, or {address}/v1/openapi.json)",
         f"  Health and metrics: {admin_address}/readyz, {admin_address}/metrics. Ctrl-C stops it.",
     ]
-    if token is not None:
+    if token is None:
+        lines.append("  API tokens are shown once, when they are made; `fliq tokens create` makes another one.")
+    else:
         lines += ["", *_example(address, f"{admin_address}/healthz", token, check_url, platform)]
     return "\n".join([*lines, "", ""])
 

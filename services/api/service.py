@@ -12,7 +12,7 @@ import structlog
 
 from libs.log.port import Log
 from libs.runtime.clock import Clock, Entropy
-from libs.runtime.probes import bind_failure
+from libs.runtime.listening import bind_failure
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from services.api.contract.cursor import Cursors
 from services.api.contract.field_table import CheckUrl

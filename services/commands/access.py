@@ -48,6 +48,7 @@ async def database(settings: Settings, *, may_start: bool = True) -> AsyncIterat
     if settings.database_url is not None:
         yield settings.database_url
         return
+    embedded_address.ignore_pg_variables()
     place = settings.data_dir.absolute()
     running = _running(place)
     if running is not None:

@@ -6,7 +6,26 @@ import argparse
 import math
 from typing import Final
 
+from libs.runtime.settings.values import account_name
+
 WAIT_MAX_S: Final = 86_400.0
+SCOPES: Final = frozenset({"read", "write"})
+
+
+def account(text: str) -> str:
+    """Read the name of an account; raises argparse's error for what cannot be one."""
+    try:
+        return account_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+
+
+def scopes(text: str) -> frozenset[str]:
+    """Read a comma list of scopes; raises argparse's error for what is none."""
+    found = frozenset(each.strip() for each in text.split(","))
+    if not found <= SCOPES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a comma list of {', '.join(sorted(SCOPES))}")
+    return found
 
 
 def whole(text: str) -> int:

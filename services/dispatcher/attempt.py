@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from libs.domain.instants import rfc3339
-from libs.egress.caller_headers import clean_error, own_headers
+from libs.egress.caller_headers import clean_error, own_headers, sent_url
 from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
@@ -62,7 +62,7 @@ def outgoing(
         message_id=execution_id,
         timestamp_s=timestamp_s,
         method=spec.method,
-        url=spec.url,
+        url=sent_url(spec.url),
         body=body or b"",
     )
     return OutgoingRequest(method=spec.method, url=spec.url, headers=headers, body=body, account=due.account)
@@ -92,6 +92,7 @@ def finished(due: AttemptDue, outcome: Outcome, *, at: int) -> AttemptFinished:
         status_code=outcome.status_code,
         error=None if outcome.ok else clean_error(outcome.error),
         retry_after_ms=outcome.retry_after_ms,
+        error_detail=outcome.error_detail,
     )
 
 

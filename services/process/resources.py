@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,12 +18,13 @@ from typing import Any, Final
 
 import structlog
 
-from libs.egress.client import EgressClient
+from libs.egress.client import EgressClient, default_ssl_context
 from libs.egress.policy import EgressPolicy
 from libs.log.measured import MeasuredLog
 from libs.log.port import Log, LogError
 from libs.log.reported_positions import has_company
 from libs.runtime.clock import SteadyClock, SystemEntropy
+from libs.runtime.embedded_postgres.address import ignore_pg_variables
 from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.runtime.lifecycle import Supervisor
@@ -75,7 +77,7 @@ class Resources:
     egress: EgressClient
     node: str
     database_name: str
-    log: Log
+    log: MeasuredLog
     partitions: int
     tables_pool: Any
     control_pool: Any
@@ -100,9 +102,12 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
         StartError, SettingsError: something is missing or wrong; one line says what.
     """
     try:
-        policy = EgressPolicy.parse(settings.egress_allow, deny=settings.egress_deny)
+        policy = EgressPolicy.parse(
+            settings.egress_allow, deny=settings.egress_deny, own_ports=frozenset({settings.port, settings.admin_port})
+        )
     except ValueError as error:
         raise SettingsError(f"FLIQ_EGRESS_ALLOW: {error}") from None
+    tls = _egress_tls(settings)
     if settings.database_url is None and len(roles) < len(ROLES):
         raise SettingsError(
             "FLIQ_DATABASE_URL: a service on its own needs the database that the others use;"
@@ -134,7 +139,7 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
         raise StartError(f"{log_place(settings)}{error}") from error
     stack.push_async_callback(watch.stop)
     tracing = _open_tracing(roles, stack)
-    egress = EgressClient(policy=policy, now=clock.now)
+    egress = EgressClient(policy=policy, now=clock.now, ssl_context=tls)
     await egress.start()
     stack.push_async_callback(egress.close)
     return Resources(
@@ -158,8 +163,17 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
     )
 
 
+def _egress_tls(settings: Settings) -> ssl.SSLContext:
+    try:
+        return default_ssl_context(settings.egress_ca_file)
+    except OSError as error:  # an SSLError is one
+        reason = "it holds no PEM certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise SettingsError(f"FLIQ_EGRESS_CA_FILE: cannot use {settings.egress_ca_file}: {reason}") from None
+
+
 async def _embedded_database(settings: Settings, supervisor: Supervisor, stack: AsyncExitStack) -> str:
     """Start the embedded PostgreSQL and return its address; if it ends by itself, so does the process."""
+    ignore_pg_variables()
     embedded = EmbeddedPostgres(settings.data_dir)
     await stack.enter_async_context(embedded)
     watching = asyncio.create_task(embedded.watch(), name="embedded postgresql")

@@ -29,6 +29,7 @@ from services.api.greeting import address_of, greeting
 from services.api.state.bootstrap import show
 from services.process import wiring
 from services.process.resources import Resources, open_resources
+from services.process.start_error import StartError
 from services.process.vitals import Keeper, Reading, Role, Vitals
 
 _GREET_S: Final = 0.5
@@ -79,7 +80,11 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
             show(_greeting(resources, first_token) if "api" in roles else "")
 
         garbage.settle()
-        return await resources.supervisor.run(on_started=greet)
+        status = await resources.supervisor.run(on_started=greet)
+    if resources.supervisor.failure is not None:
+        lines.flush(_GREET_S)  # what is wrong is the last line that a person reads
+        raise StartError(resources.supervisor.failure)
+    return status
 
 
 async def _add_services(resources: Resources, roles: Sequence[str], stack: AsyncExitStack) -> str | None:
@@ -134,7 +139,7 @@ def _vitals(resources: Resources, readers: Sequence[Role], probes: Probes) -> Vi
         metrics=resources.metrics,
         data_dir=resources.settings.data_dir,
     )
-    probes.add_check("log", vitals.log_reason)
+    probes.add_check("log", lambda: resources.log.append_trouble() or vitals.log_reason())
     probes.add_check("progress", vitals.progress_reason)
     probes.add_check("leases", vitals.leases_reason)
     return vitals

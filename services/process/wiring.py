@@ -21,7 +21,7 @@ from libs.store.reads.partition_tables import Tables
 from services import VERSION
 from services.api.metrics import ApiMetrics
 from services.api.service import ApiService, Ports
-from services.api.state.bootstrap import bootstrap
+from services.api.state.bootstrap import bootstrap, installation_key
 from services.dispatcher.heartbeat import HeartbeatSecrets, HeartbeatTarget
 from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.service import DispatcherService
@@ -173,7 +173,7 @@ async def api(resources: Resources) -> tuple[ApiService, str | None]:
     accounts = Accounts(resources.control_pool)
     settings = resources.settings
     try:
-        secret = settings.secret_key.encode() if settings.secret_key else await accounts.instance_secret("key")
+        secret = await installation_key(settings.secret_key, accounts)
         first_token = await bootstrap(
             accounts, settings.bootstrap_tokens, pepper=secret, entropy=resources.entropy, clock=resources.clock
         )

@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 from libs.domain.instants import rfc3339
-from libs.egress.caller_headers import clean_error, own_headers
+from libs.egress.caller_headers import clean_error, own_headers, sent_url
 from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
@@ -77,7 +77,7 @@ def outgoing(
         headers.append(("traceparent", traceparent))
     body = payload(event)
     headers += signature_headers(
-        secrets, message_id=event.job_id, timestamp_s=timestamp_s, method="POST", url=url, body=body
+        secrets, message_id=event.job_id, timestamp_s=timestamp_s, method="POST", url=sent_url(url), body=body
     )
     return OutgoingRequest(method="POST", url=url, headers=headers, body=body, account=event.account)
 

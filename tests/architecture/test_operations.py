@@ -34,6 +34,9 @@ def test_a_command_line_is_taken_as_it_stands(line: str) -> None:
     """Its command exists, and so do its options; words in capitals stand for values."""
     command, *words = shlex.split(line)[1:]
     parser = subcommands()[command]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) and words:
+            parser = action.choices[words[0]]  # `fliq tokens create`
     options = {option for action in parser._actions for option in action.option_strings}
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options
 

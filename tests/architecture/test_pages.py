@@ -165,4 +165,4 @@ def test_the_api_page_has_every_error_of_an_execution() -> None:
     rows = read("docs/api.md").partition("| `error` | means |")[2].split("\n\n")[0]
     words = {value for name, value in vars(outcome).items() if name.isupper() and isinstance(value, str)}
     words |= {attempt.SPEC_MISSING, attempt.SECRET_MISSING, INTERNAL_ERROR}
-    assert set(re.findall(r"`([a-z_]+)`", rows)) - {"timeout_seconds"} == words
+    assert set(re.findall(r"`([a-z_]+)`", rows)) - {"timeout_seconds", "error_detail"} == words

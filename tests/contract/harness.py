@@ -355,7 +355,14 @@ class Harness:
             )
         if isinstance(item, AttemptFinished) and applied.changed:
             tables.attempts[item.job_id][item.attempt] = ExecutionRow(
-                item.job_id, item.attempt, item.started_at, item.ok, item.status_code, item.error, item.duration_ms
+                item.job_id,
+                item.attempt,
+                item.started_at,
+                item.ok,
+                item.status_code,
+                item.error,
+                item.duration_ms,
+                item.error_detail,
             )
 
     async def _answer_cancels(self, ledger: Ledger) -> None:

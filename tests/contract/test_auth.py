@@ -21,7 +21,7 @@ URL = "https://example.com/x"
     "header",
     [
         *("", "Basic Zm9vOmJhcg==", "Bearer", "Bearer ", "Bearer fliq_sk_junk", "Bearer " + "fliq_sk_" + "0" * 36),
-        *("bearer {token}", "Bearer  {token}", "Bearer {token}x", "Token {token}", "{token}"),
+        *("Bearer {token} x", "Bearer\t{token}", "Bearer {token}x", "Token {token}", "{token}"),
     ],
 )
 async def test_malformed(harness: Harness, service: ApiService, header: str) -> None:
@@ -32,6 +32,15 @@ async def test_malformed(harness: Harness, service: ApiService, header: str) -> 
     assert (answer.status, answer.code) == (401, "unauthorized")
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert harness.tables.token_reads == 0
+
+
+@pytest.mark.parametrize("scheme", ["bearer ", "BEARER ", "Bearer  ", "bEaReR    "])
+async def test_case_4_the_scheme_is_case_insensitive(harness: Harness, service: ApiService, scheme: str) -> None:
+    """RFC 9110 §11.1: in any case, with one or more spaces behind it."""
+    line = f"Authorization: {scheme}{harness.token()}"
+    answer = await exchange(service.port, f"GET /v1/jobs HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n".encode())
+
+    assert answer.status == 200
 
 
 async def test_two_headers_and_query(harness: Harness, service: ApiService) -> None:

@@ -101,6 +101,17 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         error="503 Service Unavailable",
         retry_after_ms=120_000,
     ),
+    "attempt.finished detailed": AttemptFinished(
+        job_id=JOB,
+        at=AT,
+        attempt=3,
+        execution_id=EXECUTION,
+        ok=False,
+        started_at=AT - 20,
+        duration_ms=20,
+        error="protocol_error",
+        error_detail="a header line has no colon",
+    ),
     "attempt.finished plain": AttemptFinished(
         job_id=JOB, at=AT, attempt=1, execution_id=EXECUTION, ok=True, started_at=AT, duration_ms=0
     ),

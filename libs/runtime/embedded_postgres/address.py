@@ -7,6 +7,7 @@ process and ends with it: a command that uses it beside that process has to bear
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import quote
 
@@ -44,6 +45,12 @@ def running_address(data_dir: Path, database: str = DATABASE) -> str | None:
         return None
     password = (data_dir / PASSWORD_FILE).read_text(encoding="ascii").strip()
     return address(pid_file, password, database)
+
+
+def ignore_pg_variables() -> None:
+    """Forget the `PG*` variables of the surroundings: they mean another server than the embedded one, and the driver reads them."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
 
 
 def exists(data_dir: Path) -> bool:

@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap_tokens: tuple[tuple[str, str], ...] | None
     egress_allow: str | None
     egress_deny: str | None
+    egress_ca_file: Path | None
     retry_base_s: float
     fire_lead_ms: int
     daily_execution_limit: int

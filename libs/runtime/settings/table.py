@@ -135,7 +135,8 @@ TABLE: tuple[Setting, ...] = (
         default=None,
         unset="public addresses only",
         parse=values.plain,
-        meaning="comma list of `CIDR[:port]` that targets may use in addition; `make run` sets loopback",
+        meaning="comma list of `CIDR[:port]`, names and name endings (`web`, `.svc.cluster.local`, each with an optional `:port`)"
+        " that targets may use in addition; `make run` sets loopback",
     ),
     Setting(
         name="FLIQ_EGRESS_DENY",
@@ -144,6 +145,14 @@ TABLE: tuple[Setting, ...] = (
         unset="the built-in list only",
         parse=values.networks,
         meaning="comma list of networks that targets may not use, in addition to the built-in list",
+    ),
+    Setting(
+        name="FLIQ_EGRESS_CA_FILE",
+        field="egress_ca_file",
+        default=None,
+        unset="the system's authorities only",
+        parse=values.readable_file,
+        meaning="PEM file of certificate authorities that https targets may use besides the system's",
     ),
     Setting(
         name="FLIQ_RETRY_BASE_SECONDS",

@@ -166,6 +166,15 @@ def secret(text: str) -> str:
     return text
 
 
+def account_name(text: str) -> str:
+    """Name of an account."""
+    if _NAME.fullmatch(text) is None:
+        raise ValueError("has no account name of 1–64 letters, digits, _ . -")
+    if text == _OWN_ACCOUNT:
+        raise ValueError(f"names Fliq's own account {text}")
+    return text
+
+
 def account_tokens(text: str) -> tuple[tuple[str, str], ...]:
     """Comma list of account=token; an account may have several tokens, a token belongs to one account."""
     pairs: list[tuple[str, str]] = []
@@ -173,10 +182,10 @@ def account_tokens(text: str) -> tuple[tuple[str, str], ...]:
         account, equals, token = item.strip().partition("=")
         if not equals:
             raise ValueError(f"is not a comma list of account=token (item {number} has no =)")
-        if _NAME.fullmatch(account) is None:
-            raise ValueError(f"has no account name of 1–64 letters, digits, _ . - in item {number}")
-        if account == _OWN_ACCOUNT:
-            raise ValueError(f"names Fliq's own account {account} in item {number}")
+        try:
+            account_name(account)
+        except ValueError as error:
+            raise ValueError(f"{error} in item {number}") from None
         if not token or not token.isprintable() or " " in token:
             raise ValueError(f"has no token in item {number}")
         if any(token == known for _, known in pairs):

@@ -48,6 +48,14 @@ class Token(NamedTuple):
     revoked_at: int | None = None
 
 
+class Account(NamedTuple):
+    """An account, since when there is one (ms since 1970), and how many tokens it has that are not revoked."""
+
+    name: str
+    created_at: int
+    tokens: int
+
+
 class Accounts:
     """The control plane. Every method raises `StoreUnavailable` if the database does not answer in time."""
 
@@ -56,15 +64,32 @@ class Accounts:
         self._pool = pool
 
     @answer_call
-    async def ensure_account(self, account: str, signing_secret: str) -> None:
-        """Make *account* if it does not exist, and give it *signing_secret* if it has no current one."""
+    async def all(self) -> list[Account]:
+        """Return all accounts, by name."""
+        found = await self._pool.fetch(
+            "SELECT account, (extract(epoch FROM created_at) * 1000)::int8 AS created_at,"
+            " (SELECT count(*) FROM api_tokens WHERE api_tokens.account = accounts.account AND revoked_at IS NULL) AS tokens"
+            " FROM accounts ORDER BY account"
+        )
+        return [Account(row["account"], row["created_at"], row["tokens"]) for row in found]
+
+    @answer_call
+    async def ensure_account(self, account: str, signing_secret: str) -> bool:
+        """
+        Make *account* if it is not there, and give it *signing_secret* if it has none that is current.
+
+        Return whether it was made.
+        """
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("INSERT INTO accounts (account) VALUES ($1) ON CONFLICT DO NOTHING", account)
+            done = await connection.execute(
+                "INSERT INTO accounts (account) VALUES ($1) ON CONFLICT DO NOTHING", account
+            )
             await connection.execute(
                 "INSERT INTO signing_secrets (account, secret) VALUES ($1, $2) ON CONFLICT DO NOTHING",
                 account,
                 signing_secret,
             )
+        return bool(done == "INSERT 0 1")
 
     # --- tokens ---------------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ class ExecutionRow(NamedTuple):
     Args:
         ok: whether it succeeded; None while the outcome is not known.
         executed_at: the instant at which the request left; while the outcome is not known, the instant at which it is due.
+        error_detail: why an answer could not be read; None for every other end.
     """
 
     job_id: str
@@ -35,6 +36,7 @@ class ExecutionRow(NamedTuple):
     status_code: int | None = None
     error: str | None = None
     duration_ms: int | None = None
+    error_detail: str | None = None
 
 
 class PartitionChanges:
@@ -96,7 +98,14 @@ class PartitionChanges:
 
     def _finished(self, event: AttemptFinished) -> None:
         self.executions[event.job_id, event.attempt] = ExecutionRow(
-            event.job_id, event.attempt, event.started_at, event.ok, event.status_code, event.error, event.duration_ms
+            event.job_id,
+            event.attempt,
+            event.started_at,
+            event.ok,
+            event.status_code,
+            event.error,
+            event.duration_ms,
+            event.error_detail,
         )
 
     def __contains__(self, any_id: object) -> bool:

@@ -70,6 +70,7 @@ EXECUTION_TYPES: dict[str, str] = {
     "status_code": "int4",
     "error": "text",
     "duration_ms": "int8",
+    "error_detail": "text",
 }
 
 _ENCODERS: dict[str, Callable[[Any], Any]] = {

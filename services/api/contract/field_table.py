@@ -154,6 +154,8 @@ def integer(name: str, low: int, high: int, *, default: int, rule: str) -> Field
     code = f"invalid_{name}"
 
     def read(value: Any, _found: dict[str, Any], _rules: Rules) -> int:
+        if type(value) is float and value.is_integer():
+            value = int(value)  # JSON has one kind of number: 1.0 is the integer 1
         if type(value) is not int or not low <= value <= high:
             refuse(code, f"{name} must be an integer from {low} to {high}")
         return value

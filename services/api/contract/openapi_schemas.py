@@ -20,9 +20,10 @@ def nullable(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-def closed(properties: dict[str, Schema]) -> Schema:
-    """Return an object with exactly *properties*."""
-    return {"type": "object", "properties": properties, "additionalProperties": False, "required": [*properties]}
+def closed(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
+    """Return an object with exactly *properties*, of which those in *optional* may be missing."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "additionalProperties": False, "required": required}
 
 
 def _id(prefix: str) -> Schema:
@@ -119,7 +120,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
                         "duration_ms": nullable(INTEGER),
                         "executed_at": INSTANT,
                         "error": nullable(TEXT),
-                    }
+                        "error_detail": TEXT,
+                    },
+                    optional=("error_detail",),
                 ),
             }
         }

@@ -127,6 +127,7 @@ def executions(job_id: str, rows: Iterable[ExecutionRow]) -> list[dict[str, Any]
             "executed_at": rfc3339(row.executed_at),
             "error": None if row.ok else row.error,
         }
+        | ({} if row.error_detail is None else {"error_detail": row.error_detail})
         for row in rows
     ]
 

@@ -1,6 +1,6 @@
 """Query: the parameters of a list, which stand behind its path. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final
 
 from services.api.contract.errors import bad
@@ -16,15 +16,24 @@ def list_parameters(query: Mapping[str, str], *names: str) -> dict[str, str]:
     Raises:
         ApiError: 400 for one that is unknown or stands twice.
     """
-    known = {"limit", "cursor", *names}
-    found: dict[str, str] = {}
-    for name, value in query.items():
+    check_parameters(query, {"limit", "cursor", *names})
+    return dict(query)
+
+
+def check_parameters(query: Mapping[str, str], known: Container[str]) -> None:
+    """
+    Refuse a parameter of *query* that is not *known*, or stands twice: what would be ignored does not do what it says.
+
+    Raises:
+        ApiError: 400 `invalid_parameter`.
+    """
+    found: set[str] = set()
+    for name, _ in query.items():  # a MultiDict gives a repeated name once as a key, twice as an item
         if name not in known:
             raise bad("invalid_parameter", f"unknown query parameter {name[:40]!r}")
         if name in found:
             raise bad("invalid_parameter", f"the query parameter {name!r} stands twice")
-        found[name] = value
-    return found
+        found.add(name)
 
 
 def limit_of(parameters: dict[str, str]) -> int:

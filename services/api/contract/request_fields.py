@@ -15,7 +15,7 @@ from libs.egress.policy import URL_LIMIT
 from services.api.contract import header_rules
 from services.api.contract.errors import bad, refuse
 from services.api.contract.field_table import Field, Fields, Rules, Schema, integer, url
-from services.api.contract.instants import parse_instant, ten_years_after
+from services.api.contract.instants import parse_instant, ten_years_after, why_no_instant
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 BODILESS: Final = frozenset({"GET", "HEAD"})
@@ -68,9 +68,7 @@ def _read_body(value: Any, found: dict[str, Any], _rules: Rules) -> str:
 def _read_fire_at(value: Any, _found: dict[str, Any], _rules: Rules) -> int:
     at = _instant(value)
     if at is None:
-        refuse(
-            "invalid_scheduled_at", "scheduled_at must be RFC 3339 with Z or an offset, such as 2026-04-01T09:00:00Z"
-        )
+        refuse("invalid_scheduled_at", f"scheduled_at {why_no_instant(value)}")
     return at
 
 
@@ -177,9 +175,9 @@ JOB: Final = Fields(
         name="scheduled_at",
         read=_read_fire_at,
         schema=INSTANT,
-        rule="an instant in the future, at most ten years ahead",
+        rule="an instant in the future, up to the end of the year 9999; finer than a millisecond it is rounded up",
         code="invalid_scheduled_at",
-        means="scheduled_at is not an instant between now and ten years from now.",
+        means="scheduled_at is not an instant between now and the end of the year 9999.",
     ),
     _KEY,
     _MAX_RETRIES,

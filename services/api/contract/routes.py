@@ -41,6 +41,11 @@ class Route(NamedTuple):
     parameters: tuple[str, ...] = ()
     may_be_stale: bool = False
 
+    @property
+    def query(self) -> tuple[str, ...]:
+        """The parameters that stand behind the path; `key` is a header."""
+        return tuple(name for name in self.parameters if name != "key")
+
 
 _LIST: Final = ("limit", "cursor")
 _JOBS: Final = (*_LIST, "status")

@@ -14,10 +14,9 @@ import orjson
 from libs.events import Spec
 from services.api.contract.errors import refuse
 from services.api.contract.field_table import CheckUrl, Rules
-from services.api.contract.instants import ten_years_after
+from services.api.contract.instants import LATEST
 from services.api.contract.request_fields import BATCH, JOB, NOTHING, SCHEDULE, SCOPES, TOKEN
 
-_NINE_YEARS_MS: Final = 9 * 365 * 86_400_000
 _NO_URLS: Final = Rules(str)  # for requests without a field that is a URL
 
 
@@ -118,15 +117,15 @@ def empty_request(data: Any) -> None:
 
 def check_schedulable(fire_at: int, now: int) -> None:
     """
-    Refuse instants that are not between *now* and ten years from it.
+    Refuse instants that are not between *now* and the end of the year 9999.
 
     Raises:
         ApiError: 400 `invalid_scheduled_at`.
     """
     if fire_at <= now:
         refuse("invalid_scheduled_at", "scheduled_at must be in the future")
-    if fire_at - now > _NINE_YEARS_MS and fire_at > ten_years_after(now):
-        refuse("invalid_scheduled_at", "scheduled_at must be within ten years from now")
+    if fire_at > LATEST:
+        refuse("invalid_scheduled_at", "scheduled_at must be at most 9999-12-31T23:59:59.999Z")
 
 
 def request_hash(request: JobRequest) -> bytes:

@@ -22,6 +22,7 @@ from libs.runtime.telemetry.trace_context import accept
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from libs.store.errors import StoreUnavailable
 from services.api.contract.errors import ApiError, not_found, unavailable
+from services.api.contract.query import check_parameters
 from services.api.contract.routes import ROUTES, Route
 from services.api.http.auth import Authenticator, Identity, unauthorized
 from services.api.http.reply import Reply, error_reply
@@ -107,6 +108,8 @@ class App:
             bound, item_id = self._route(request)
             route, scope = bound.route.path, bound.route.scope
             identity = await self._identify(request, scope) if scope else NOBODY
+            if request.query_string:
+                check_parameters(request.query, bound.route.query)
             reply = await bound.handler(request, identity, item_id)
         except ApiError as error:
             reply = error_reply(error, is_last=isinstance(error, BodyRefused))

@@ -15,7 +15,7 @@ from libs.store.control.accounts import Token
 from services.api.contract.errors import ApiError, unavailable
 from services.api.contract.token_text import is_well_formed, token_hash
 
-SCHEME: Final = "Bearer "
+SCHEME: Final = "bearer"
 CACHE_TTL_S: Final = 4.0
 CACHE_MAX: Final = 10_000  # tokens remembered; about 600 bytes each
 # Anybody can make up tokens with a right checksum. A flood of them must not keep callers from being looked up. So tokens that
@@ -74,8 +74,9 @@ class Authenticator:
         """
         if header is None:
             raise unauthorized("send your API token as `Authorization: Bearer fliq_sk_...`")
-        token = header.removeprefix(SCHEME)
-        if len(token) == len(header) or not is_well_formed(token):
+        scheme, _, rest = header.partition(" ")
+        token = rest.strip(" ")
+        if scheme.lower() != SCHEME or not is_well_formed(token):  # RFC 9110 §11.1: the scheme is case-insensitive
             raise unauthorized("the API token is malformed")
         asked_at = self._loop.time()
         hashed = token_hash(self._pepper, token)

@@ -32,6 +32,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server as AiohttpServer
 
+from libs.runtime.listening import dual_stack_socket
 from services.api.contract.errors import ApiError, unavailable
 from services.api.http.reply import Reply, error_reply
 
@@ -180,7 +181,9 @@ class HttpServer(AiohttpServer):
 
     async def listen(self, host: str, port: int) -> int:
         """Open the socket and return the port, which is the given one unless that was 0; raises OSError."""
-        self._listener = await self.loop.create_server(self, host, port, backlog=BACKLOG)
+        both = dual_stack_socket(host, port, backlog=BACKLOG)
+        where: dict[str, Any] = {"host": host, "port": port} if both is None else {"sock": both}
+        self._listener = await self.loop.create_server(self, backlog=BACKLOG, **where)
         self._sweeper = asyncio.create_task(self._sweep_forever(), name="api-sweep")
         return int(self._listener.sockets[0].getsockname()[1])
 

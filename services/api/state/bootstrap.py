@@ -47,6 +47,11 @@ async def bootstrap(
     return token
 
 
+async def installation_key(secret_key: str | None, accounts: Accounts) -> bytes:
+    """Return the key under which tokens are hashed: FLIQ_SECRET_KEY, else the one that the database keeps."""
+    return secret_key.encode() if secret_key else await accounts.instance_secret("key")
+
+
 def show(text: str, out: TextIO | None = None) -> None:
     """Print *text* for a person, on standard output unless *out* is given."""
     shown = out or sys.stdout

@@ -94,8 +94,8 @@ class Accounts(Protocol):
     async def revoke(self, account: str, token_id: str) -> bool:
         """Refuse a token of *account* from now on; False if no valid one has this id."""
 
-    async def ensure_account(self, account: str, signing_secret: str) -> None:
-        """Make *account* if it is missing, and give it *signing_secret* if it has no current one."""
+    async def ensure_account(self, account: str, signing_secret: str) -> bool:
+        """Make *account* if it is not there, and give it *signing_secret* if it has none that is current."""
 
     async def signing_secrets(self, accounts: Iterable[str]) -> Mapping[str, Sequence[str]]:
         """Return, for those of *accounts* that have any, the secrets that sign now, the current one first."""

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any, Final
 
 import aiohttp
 
+from libs.runtime.embedded_postgres.address import ignore_pg_variables
 from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
+from libs.runtime.lifecycle import is_same_signal
 from libs.runtime.lockfile import LockFile
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.store.errors import StoreUnavailable
@@ -50,6 +53,7 @@ class Up:
         self._counts = counts
         self._environ = {"FLIQ_LOG_FORMAT": "console", **{k: v for k, v in environ.items() if v.strip()}}
         self._ending = asyncio.Event()
+        self._ended_by: tuple[signal.Signals, float] | None = None
         self._killing = asyncio.Event()
         self._status = 0
         self._kept: list[KeptChild] = []
@@ -160,8 +164,9 @@ class Up:
 
     def _signalled(self, number: signal.Signals) -> None:
         if not self._ending.is_set():
+            self._ended_by = number, time.monotonic()
             self._ending.set()
-        elif not self._killing.is_set():
+        elif not self._killing.is_set() and not is_same_signal(self._ended_by, number):
             self._status = 128 + number
             self._killing.set()
 
@@ -184,6 +189,7 @@ class Up:
         if self._settings.database_url is not None:
             say(f"{place.said()}; the tables are in the database of FLIQ_DATABASE_URL")
             return {}
+        ignore_pg_variables()
         embedded = EmbeddedPostgres(self._settings.data_dir)
         try:
             await stack.enter_async_context(embedded)

@@ -193,7 +193,7 @@ class FakeResolver:
         self._tables = {name.replace("_", "."): list(answers) for name, answers in tables.items()}
         self.asked: list[str] = []
 
-    async def resolve(self, host: str, *, account: str = "") -> list[str]:
+    async def resolve(self, host: str, *, account: str = "", is_as_written: bool = False) -> list[str]:
         """Return the next answer for *host*."""
         self.asked.append(host)
         answers = self._tables.get(host)
@@ -209,10 +209,11 @@ async def client(
     allow: str | None = None,
     dns_s: float = 3.0,
     connect_s: float = 5.0,
+    context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[EgressClient]:
     """A client whose allow-list names exactly *targets*, or *allow*."""
     listed = ",".join(f"127.0.0.1/32:{one.port}" for one in targets) if allow is None else allow
-    context = ssl.create_default_context(cafile=str(CERTIFICATES / "authority.pem"))
+    context = context or ssl.create_default_context(cafile=str(CERTIFICATES / "authority.pem"))
     running = EgressClient(
         policy=EgressPolicy.parse(listed),
         now=lambda: NOW,

@@ -79,7 +79,7 @@ async def test_r5_redirects(status: int, location: str) -> None:
 class SilentResolver:
     """A DNS server that never answers."""
 
-    async def resolve(self, host: str, *, account: str = "") -> list[str]:
+    async def resolve(self, host: str, *, account: str = "", is_as_written: bool = False) -> list[str]:
         """Wait for ever."""
         await asyncio.Event().wait()
         return []

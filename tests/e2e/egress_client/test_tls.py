@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.egress_client.hostile import Connection, FakeResolver, TlsTarget, client, request, target
+from libs.egress.client import default_ssl_context
+from tests.e2e.egress_client.hostile import CERTIFICATES, Connection, FakeResolver, TlsTarget, client, request, target
 from tests.fakes.running.stalls import Stalls
 
 LONG_S = 10.0
@@ -58,3 +59,16 @@ async def test_silent_handshake_ends_by_the_connect_limit(stalls: Stalls) -> Non
 
         assert outcome.error == "timeout"
         assert outcome.duration_ms < 2_000 + 2 * stalls.longest_ms
+
+
+async def test_case_23_authorities_besides_the_systems() -> None:
+    """FLIQ_EGRESS_CA_FILE adds to the public authorities, and replaces none."""
+    bare, ours = default_ssl_context(), default_ssl_context(CERTIFICATES / "authority.pem")
+    policy = "127.0.0.1/32"
+    async with TlsTarget("good") as there:
+        for context, error in ((bare, "tls_error"), (ours, None)):
+            async with client(allow=policy, resolver=RESOLVER, context=context) as fliq:
+                outcome = await fliq.call(request(there.url(host="target.example")), timeout_s=LONG_S)
+
+                assert outcome.error == error
+    assert len(ours.get_ca_certs()) == len(bare.get_ca_certs()) + 1

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 
 from libs.egress.policy import EgressPolicy
 from services.api.greeting import ELSEWHERE, address_of, greeting
@@ -33,6 +34,18 @@ def data_dir() -> Iterator[Path]:
     directory.chmod(0o711)
     yield directory / "data"
     shutil.rmtree(directory, ignore_errors=True)
+
+
+async def test_case_11_and_18_surroundings_and_families(data_dir: Path) -> None:
+    """`PG*` variables mean another PostgreSQL than the embedded one; `FLIQ_HOST=::` is both families, on both ports."""
+    surroundings = {"PGSSLMODE": "verify-full", "PGHOST": "nowhere.invalid", "PGPORT": "1", "PGUSER": "nobody"}
+    settings = environment(FLIQ_DATA_DIR=str(data_dir), FLIQ_HOST="::", PGTARGETSESSIONATTRS="standby", **surroundings)
+    with Started(settings) as fliq:
+        fliq.wait_for("Ctrl-C stops it.")
+        for port, path in ((settings["FLIQ_PORT"], "/v1/openapi.json"), (settings["FLIQ_ADMIN_PORT"], "/healthz")):
+            for host in ("127.0.0.1", "[::1]"):
+                async with ClientSession() as session, session.get(f"http://{host}:{port}{path}") as answer:
+                    assert answer.status == 200
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the printed example is a curl command")

@@ -33,7 +33,8 @@ def refused(command: str = "all", **settings: str) -> tuple[int, str]:
         ("FLIQ_DATABASE_URL", f"mysql://u:{PASSWORD}@h/d", "the value is not an address of the form postgresql://"),
         ("FLIQ_DATABASE_URL", f"postgresql://u:{PASSWORD}@h:port/d", "the value is not an address of the form"),
         ("FLIQ_BOOTSTRAP_TOKENS", f"default={PASSWORD}", "the token of account default (item 1) is malformed"),
-        ("FLIQ_EGRESS_ALLOW", "here", "'here' is not a network"),
+        ("FLIQ_EGRESS_ALLOW", "10.0.0.0/33", "'10.0.0.0/33' is not a network"),
+        ("FLIQ_EGRESS_CA_FILE", __file__, f"cannot use {__file__}: it holds no PEM certificate"),
         ("FLIQ_LOG_LEVEL", "loud", "'loud' is not one of debug, info"),
         ("FLIQ_CRASH_AT", "no.such:1", "'no.such' is not a crash point"),
     ],
@@ -92,16 +93,17 @@ def test_a_data_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["FLIQ_PORT", "FLIQ_ADMIN_PORT"])
-def test_a_port_that_is_taken_is_named(name: str, pg_dsn: str, tmp_path: Path) -> None:
-    """Exit code 1; what was started is stopped again."""
+def test_case_21_a_port_that_is_taken_is_named(name: str, pg_dsn: str, tmp_path: Path) -> None:
+    """Exit code 1; what was started is stopped again, and the reason is the last line, in words."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         settings = environment(FLIQ_DATABASE_URL=pg_dsn, FLIQ_DATA_DIR=str(tmp_path)) | {name: str(port)}
         ended = run([*FLIQ, "all"], settings)
     assert ended.returncode == 1
-    problems = [line for line in ended.stderr.splitlines() if '"level":"info"' not in line]
-    assert len(problems) == 1
-    assert f'"error":"{name}: 127.0.0.1:{port} is taken by another process; set it to another one"' in problems[0]
+    told, last = [line for line in ended.stderr.splitlines() if '"level":"info"' not in line]
+    reason = f"{name}: 127.0.0.1:{port} is taken by another process; set it to another one"
+    assert f'"error":"{reason}"' in told
+    assert last == ended.stderr.splitlines()[-1] == f"fliq: {reason}"
     assert "Fliq is ready" not in ended.stdout
 
 

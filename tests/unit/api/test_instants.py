@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.domain.instants import rfc3339
-from services.api.contract.instants import next_midnight, parse_instant, ten_years_after, utc_day
+from services.api.contract.instants import next_midnight, parse_instant, ten_years_after, utc_day, why_no_instant
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,13 @@ from services.api.contract.instants import next_midnight, parse_instant, ten_yea
         ("2026-04-01T09:00:00-00:00", "2026-04-01T09:00:00Z"),
         ("2026-04-01T09:00:00.5Z", "2026-04-01T09:00:00.500Z"),
         ("2026-04-01T09:00:00.000Z", "2026-04-01T09:00:00Z"),
-        ("2026-04-01T09:00:00.123999999Z", "2026-04-01T09:00:00.123Z"),
+        ("2026-04-01T09:00:00.123999999Z", "2026-04-01T09:00:00.124Z"),
+        ("2026-04-01T09:00:00.1230000001Z", "2026-04-01T09:00:00.124Z"),  # case 10
+        ("2026-04-01T09:00:00.1111111111Z", "2026-04-01T09:00:00.112Z"),
+        ("2026-04-01T09:00:00.0000000001Z", "2026-04-01T09:00:00.001Z"),
+        ("2026-04-01T09:00:00.123000000000000Z", "2026-04-01T09:00:00.123Z"),
+        ("2026-04-01T09:59:59.9999Z", "2026-04-01T10:00:00Z"),
+        ("2026-04-01T10:00:00." + "9" * 1_000 + "+01:00", "2026-04-01T09:00:01Z"),
         ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z"),
         ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
     ],
@@ -43,7 +49,7 @@ def test_taken(text: str, rendered: str) -> None:
         *("2026-04-01T23:59:60Z", "2026-04-01T24:00:00Z", "2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z"),
         *("2026-04-01T09:00:00+23:59:59.999999", "2026-04-01T09:00:00+24:00", "2026-04-01T09:00:00+0200"),
         *("1775034000", "\uff12\uff10\uff12\uff16-04-01T09:00:00Z", "", "Z", "2026-04-01T09:00:00.Z"),
-        *("2026-04-01T09:00:00Z\n", " 2026-04-01T09:00:00Z", "0000-01-01T00:00:00Z", "2026-04-01T09:00:00.0000000001Z"),
+        *("2026-04-01T09:00:00Z\n", " 2026-04-01T09:00:00Z", "0000-01-01T00:00:00Z"),
         *("+2026-04-01T09:00:00Z", "2026-04-01T09:00:00Z\x00", "2025-02-29T00:00:00Z", "2026-04-01T09:00:00 Z"),
     ],
 )
@@ -74,7 +80,23 @@ def test_offsets_agree_with_the_standard_library(when: datetime) -> None:
     if offset is None or offset.seconds % 60 or offset.microseconds:
         return
 
-    assert parse_instant(when.isoformat()) == (when - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    # Rounded up: minus the floor of the negative.
+    assert parse_instant(when.isoformat()) == -((datetime(1970, 1, 1, tzinfo=UTC) - when) // timedelta(milliseconds=1))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("2027-02-29T12:00:00Z", "a day that the calendar does not have: 2027-02-29"),
+        ("2026-13-01T00:00:00Z", "a day that the calendar does not have"),
+        ("2026-06-30T23:59:60Z", "a leap second"),
+        ("2026-04-01", "RFC 3339"),
+        (5, "RFC 3339"),
+    ],
+)
+def test_case_10_an_impossible_instant_is_refused_in_its_own_words(text: object, reason: str) -> None:
+    """A caller who wrote RFC 3339 is not told to write RFC 3339."""
+    assert reason in why_no_instant(text)
 
 
 def test_ten_years() -> None:

@@ -189,3 +189,17 @@ def test_an_error_is_one_short_clean_line(text: str | None, expected: str) -> No
 def test_a_host_is_scheme_name_and_port(url: str, host: str) -> None:
     """What a per-host limit counts by."""
     assert host_of(url) == host
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [("http://host", "http://host/"), ("http://host:81/x", "http://host:81/x"), ("http://h/?a", "http://h/?a")],
+)
+def test_case_17_a_call_is_signed_as_it_is_sent(url: str, sent: str) -> None:
+    """A URL without a path is called at `/`, and a receiver that rebuilds the URL from the request gets the signed text."""
+    request = request_of(due(), url=url, body="{}")
+
+    expected = hmac.new(
+        base64.b64decode(SECRET.removeprefix("whsec_")), f"{T // 1000}.POST.{sent}.{{}}".encode(), hashlib.sha256
+    ).hexdigest()
+    assert header(request, "X-Fliq-Signature") == [f"v1={expected}"]

@@ -79,9 +79,8 @@ REFUSED = [
     ("@daily", "shorthands"),
     ("@reboot", "shorthands"),
     (" @every 5m", "shorthands"),
-    ("*\t*\t*\t*\t*", "not tabs"),
-    ("* * * * *\n", "not tabs"),
-    ("* * * *\r*", "not tabs"),
+    ("* * * *\x00*", "printable ASCII"),
+    ("* * * *\x1b *", "printable ASCII"),
     ("* * * *\u00a0*", "printable ASCII"),
     ("\u0661 * * * *", "printable ASCII"),
     ("\uff11 * * * *", "printable ASCII"),
@@ -237,3 +236,9 @@ def test_instants_outside_the_calendar_are_refused() -> None:
     assert shown(next_after(cron, at("2199-12-31 23:59") + 59_999)) == "2200-01-01 00:00"
     assert next_after(cron, 0) == 60_000
     assert latest_at_or_before(cron, 0, 0) == 0
+
+
+@pytest.mark.parametrize("text", ["0\t0\t*\t*\t*", "0 0 * * *\n", "\t0  0 * * * ", "0 0 * *\r\n*"])
+def test_case_13_fields_are_separated_by_any_white_space(text: str) -> None:
+    """Tabs and line ends come with a line that was copied from a crontab."""
+    assert next_after(parse(text), at("2026-04-01 12:00")) == at("2026-04-02")

@@ -37,7 +37,10 @@ def test_failure(status: int, error: str) -> None:
     [
         ("10", 10_000),
         (" 10 ", 10_000),
-        ("0", 0),
+        ("0", None),  # case 9
+        ("000", None),
+        ("1", 1_000),
+        ("0000000010", 10_000),
         ("3600", 3_600_000),
         ("3601", 3_600_000),
         ("99999999", 3_600_000),
@@ -46,9 +49,12 @@ def test_failure(status: int, error: str) -> None:
         ("Wed, 01 Apr 2026 11:00:30 +0200", 30_000),
         ("Wednesday, 01-Apr-26 09:00:30 GMT", 30_000),
         ("Wed Apr  1 09:00:30 2026", 30_000),
-        ("Wed, 01 Apr 2026 08:00:00 GMT", 0),
+        ("Wed, 01 Apr 2026 08:00:00 GMT", None),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 3_600_000),
-        ("9" * 64, None),
+        ("9" * 64, 3_600_000),  # case 8
+        ("1795964470494", 3_600_000),
+        ("Wed, 01 Apr 2026 09:00:00 GMT", None),
+        ("Wed, 01 Apr 2026 09:00:00.5 GMT", None),
         ("-1", None),
         ("1.5", None),
         ("soon", None),
@@ -57,12 +63,12 @@ def test_failure(status: int, error: str) -> None:
         ("10, 20", None),
         ("Wed, 99 Apr 2026 09:00:30 GMT", None),
         ("Wed, 01 Apr 99999 09:00:30 GMT", None),
-        ("Mon, 01 Jan 0001 00:00:00 +2359", 0),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", None),
         (None, None),
     ],
 )
 def test_retry_after(value: str | None, wait_ms: int | None) -> None:
-    """V7: seconds and dates are understood and capped at one hour; garbage counts as absent."""
+    """V7, cases 8 and 9: seconds and dates are read and capped at one hour; zero, the past and garbage count as absent."""
     assert retry_after_ms(429, value, now=NOW) == wait_ms
     assert retry_after_ms(503, value, now=NOW) == wait_ms
 

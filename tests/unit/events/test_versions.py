@@ -93,5 +93,5 @@ def test_every_added_field_has_a_default() -> None:
     """The default is what builds do that do not know the field; without one no event could leave the field out."""
     found = [fields for kind in (*KINDS, NEWER) for _, fields in codec._newest_first(kind)]
 
-    assert len(found) == 2
+    assert len(found) == sum(len(kind.added) for kind in (*KINDS, NEWER)) >= 2
     assert all(default is not msgspec.NODEFAULT for fields in found for _, default in fields)

@@ -186,6 +186,27 @@ async def test_a_service_that_does_not_start_ends_the_process() -> None:
     assert [(line["service"], line["error"]) for line in failures] == [("b", "port taken")]
 
 
+async def test_the_same_signal_twice_within_a_second_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor signals the group and `make` forwards it: the drain goes on. Later, it cuts the drain short."""
+    notes: list[str] = []
+    supervisor, services = supervised(notes, "a", "b")
+    services[1].holds_at_stop = True
+    run = asyncio.create_task(supervisor.run())
+    await noted(notes, 2)
+    signal.raise_signal(signal.SIGTERM)
+    await noted(notes, 3)
+
+    signal.raise_signal(signal.SIGTERM)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not run.done()
+
+    monkeypatch.setattr("libs.runtime.lifecycle.SAME_SIGNAL_S", 0.0)
+    signal.raise_signal(signal.SIGTERM)
+    assert await run == 128 + signal.SIGTERM
+    await services[0].stop()
+
+
 async def test_a_signal_during_the_start_cuts_it_short() -> None:
     """A service that is still starting is cancelled and those before it are stopped."""
     notes: list[str] = []

@@ -1,0 +1,1 @@
+"""`fliq accounts` and `fliq tokens`: who uses this installation, and with what."""

@@ -1,0 +1,116 @@
+"""`fliq tokens`: make, list and revoke API tokens without having one."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import AsyncExitStack
+from typing import Final
+
+from libs.runtime.clock import SystemClock, SystemEntropy
+from libs.runtime.settings.settings import Settings
+from libs.runtime.telemetry import logging
+from libs.store.control.accounts import TOKENS_MAX, Accounts, Token
+from services.api.contract.token_text import new_token, token_hash
+from services.api.state.bootstrap import ALL_SCOPES, DEFAULT_ACCOUNT, installation_key
+from services.commands.access import check_schema, database, tables
+from services.commands.amounts import account, scopes
+from services.commands.columns import answer, answer_json, columns
+from services.commands.log.lines import instant
+from services.process.start_error import StartError
+
+NAME: Final = "tokens"
+MEANING: Final = "make, list and revoke API tokens, also when the only one is lost"
+TEXT: Final = """\
+Make, list and revoke the API tokens of an account. A token is shown once, when it is made: the tables keep a hash of it.
+
+    fliq tokens create --account default                    a new token that may read and write
+    fliq tokens create --account default --scopes read      one that may only look
+    fliq tokens list --account default                      ids, names, scopes and the last four characters
+    fliq tokens revoke --account default tok_0123456789     refuse it from now on, on every replica within 5 s
+
+This needs the database, not a token. Services that run need no restart.
+
+exit codes: 0 done, 1 failed, or there is no such account or token, 2 wrong usage or settings
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    does = parser.add_subparsers(dest="does", required=True, metavar="create | list | revoke")
+    create = does.add_parser("create", help="make a token and show it")
+    listing = does.add_parser("list", help="list the tokens that are not revoked")
+    revoke = does.add_parser("revoke", help="refuse a token from now on")
+    for each in (create, listing, revoke):
+        each.add_argument("--account", type=account, default=DEFAULT_ACCOUNT, metavar="NAME", help="whose [default]")
+    create.add_argument(
+        "--name", default="operator", metavar="TEXT", help="what it is for, as lists show it [operator]"
+    )
+    create.add_argument(
+        "--scopes", type=scopes, default=ALL_SCOPES, metavar="LIST", help="read, write or both [read,write]"
+    )
+    for each in (create, listing):
+        each.add_argument("--json", action="store_true", help="answer as one JSON document")
+    revoke.add_argument("token_id", metavar="ID", help="as `fliq tokens list` shows it: tok_...")
+
+
+async def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Make a token, list those of an account, or revoke one."""
+    logging.configure("error", settings.log_format)
+    async with AsyncExitStack() as stack:
+        dsn = await stack.enter_async_context(database(settings))
+        await check_schema(settings, dsn)
+        accounts = Accounts(await stack.enter_async_context(tables(settings, dsn, size=1)))
+        known = [each.name for each in await accounts.all()]
+        if args.account not in known:
+            names = ", ".join(known) or "none"
+            raise StartError(
+                f"there is no account {args.account} (there are: {names}): `fliq accounts create` makes one"
+            )
+        match args.does:
+            case "create":
+                await _create(args, settings, accounts)
+            case "list":
+                _list(args, await accounts.tokens(args.account))
+            case _:
+                if not await accounts.revoke(args.account, args.token_id):
+                    raise StartError(f"the account {args.account} has no valid token {args.token_id}")
+                answer(f"revoked {args.token_id}")
+        return 0
+
+
+async def _create(args: argparse.Namespace, settings: Settings, accounts: Accounts) -> None:
+    entropy = SystemEntropy().entropy
+    secret = new_token(entropy)
+    token = Token(
+        token_id="tok_" + entropy(10).hex(),
+        account=args.account,
+        name=args.name,
+        scopes=args.scopes,
+        last_four=secret[-4:],
+        created_at=SystemClock().now(),
+    )
+    if not await accounts.add_token(token, token_hash(await installation_key(settings.secret_key, accounts), secret)):
+        raise StartError(f"the account {args.account} has {TOKENS_MAX:,} tokens already: revoke those it needs no more")
+    if args.json:
+        answer_json(_shown(token) | {"token": secret})
+    else:
+        answer(f"API token {token.token_id} of account {args.account}, shown this once:\n\n    {secret}\n")
+
+
+def _list(args: argparse.Namespace, tokens: list[Token]) -> None:
+    rows = [_shown(token) for token in tokens]
+    if args.json:
+        answer_json(rows)
+    else:
+        answer(columns(("id", "name", "scopes", "last four", "created"), [list(row.values())[:5] for row in rows]))
+
+
+def _shown(token: Token) -> dict[str, object]:
+    return {
+        "id": token.token_id,
+        "name": token.name,
+        "scopes": ",".join(sorted(token.scopes)),
+        "last_four": token.last_four,
+        "created_at": instant(token.created_at),
+        "expires_at": None if token.expires_at is None else instant(token.expires_at),
+    }
