@@ -10,9 +10,10 @@ from aiokafka.protocol.admin import DeleteRecordsRequest
 
 from libs.events import Envelope
 from libs.log.appends import AppendQueue
+from libs.log.error_line import line
 from libs.log.kafka import topic as topics
 from libs.log.kafka.access import KafkaAccess
-from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, Reachability, hush, line
+from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, Reachability, hush
 from libs.log.kafka.fetching import Follower, OutOfRange, fetch
 from libs.log.kafka.identity import identity
 from libs.log.kafka.partition_bounds import PartitionBounds

@@ -11,6 +11,7 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from libs.log.error_line import line
 from libs.log.kafka.access import KafkaAccess
 from libs.log.port import LogUnavailable
 
@@ -29,11 +30,6 @@ _log = structlog.get_logger("log")
 
 class NotNow(Exception):
     """A broker refused, but may accept soon; for example, it does not lead the partition. Ask again."""
-
-
-def line(error: BaseException) -> str:
-    """Return one line about *error*."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200] or type(error).__name__
 
 
 class Reachability:

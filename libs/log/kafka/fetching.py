@@ -8,7 +8,8 @@ import structlog
 from aiokafka.errors import NoError, OffsetOutOfRangeError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
-from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, Reachability, line
+from libs.log.error_line import line
+from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, Reachability
 from libs.log.kafka.records import parse
 from libs.log.port import LogError, Record
 from libs.log.recent_records import RecentRecords

@@ -6,7 +6,8 @@ from typing import Final
 from aiokafka.errors import NoError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 
-from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, line
+from libs.log.error_line import line
+from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow
 from libs.log.port import LogUnavailable
 from libs.log.shared_request import SharedRequest
 

@@ -8,7 +8,7 @@ import structlog
 
 from libs.events import Envelope
 from libs.log.appends import Append, AppendQueue
-from libs.log.kafka.connection import line
+from libs.log.error_line import line
 from libs.log.kafka.producers import PRODUCE_S, Producers
 from libs.log.kafka.records import to_kafka
 from libs.log.port import AppendFailed, LogError, Record

@@ -8,10 +8,11 @@ import asyncpg
 
 from libs.events import Envelope
 from libs.log.appends import AppendQueue
+from libs.log.error_line import line
 from libs.log.log_adapter import LogAdapter
 from libs.log.port import LogDamaged, LogError, LogUnavailable, Record, measure
 from libs.log.postgres import sql
-from libs.log.postgres.connection import CONNECTION_LOST, LogQueries, close, connect, line
+from libs.log.postgres.connection import CONNECTION_LOST, LogQueries, close, connect
 from libs.log.postgres.partition_bounds import PartitionBounds
 from libs.log.postgres.writer import Writer
 from libs.log.recent_records import RecentRecords

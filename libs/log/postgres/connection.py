@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from libs.log.error_line import line
 from libs.log.port import LogUnavailable
 
 RETRY_FIRST_S: Final = 0.02
@@ -62,11 +63,6 @@ async def close(connection: asyncpg.Connection) -> None:
         await connection.close(timeout=_CLOSE_S)
     except (TimeoutError, asyncpg.PostgresError, *CONNECTION_LOST):
         connection.terminate()
-
-
-def line(error: BaseException) -> str:
-    """Return one line about *error*, without the values of the statement."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 class LogQueries:

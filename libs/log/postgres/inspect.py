@@ -2,9 +2,10 @@
 
 import asyncpg
 
+from libs.log.error_line import line
 from libs.log.port import LogError, LogUnavailable
 from libs.log.postgres import sql
-from libs.log.postgres.connection import CONNECTION_LOST, close, connect, line
+from libs.log.postgres.connection import CONNECTION_LOST, close, connect
 
 
 async def partition_count(dsn: str, *, timeout_s: float = 5.0) -> int | None:

@@ -6,9 +6,10 @@ from typing import Final
 
 import structlog
 
+from libs.log.error_line import line
 from libs.log.port import LogError
 from libs.log.postgres import sql
-from libs.log.postgres.connection import LogQueries, line
+from libs.log.postgres.connection import LogQueries
 from libs.log.recent_records import RecentRecords
 from libs.log.shared_request import SharedRequest
 

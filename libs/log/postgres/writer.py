@@ -10,9 +10,10 @@ import structlog
 
 from libs.events import Envelope
 from libs.log.appends import Append, AppendQueue
+from libs.log.error_line import line
 from libs.log.port import AppendFailed, LogUnavailable, Record
 from libs.log.postgres import sql
-from libs.log.postgres.connection import CONNECTION_LOST, RETRY_FIRST_S, RETRY_LAST_S, close, connect, line
+from libs.log.postgres.connection import CONNECTION_LOST, RETRY_FIRST_S, RETRY_LAST_S, close, connect
 from libs.log.recent_records import RecentRecords
 from libs.runtime.crashpoint import crash_at
 

@@ -5,6 +5,10 @@ Positions of one log mean nothing in another. The first process that starts on a
 there. From then on a start with another log is refused.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 import asyncpg
 
 from libs.store.errors import translated
@@ -18,6 +22,22 @@ class WrongLog(Exception):
     """The tables belong to another log; the message is one line for the operator."""
 
 
+@asynccontextmanager
+async def _connection(dsn: str) -> AsyncIterator[Any]:
+    """Enter with a connection to the tables; raises `StoreUnavailable`."""
+    with translated():
+        connection = await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=CONNECT_TIMEOUT_S,
+            server_settings={"application_name": "fliq log identity", "search_path": SCHEMA},
+        )
+        try:
+            yield connection
+        finally:
+            await connection.close(timeout=CONNECT_TIMEOUT_S)
+
+
 async def check_log(dsn: str, identity: str) -> None:
     """
     Store that the tables belong to the log *identity*, or check that they do. Without tables, do nothing.
@@ -28,27 +48,18 @@ async def check_log(dsn: str, identity: str) -> None:
         WrongLog: they belong to another log.
         StoreUnavailable: the server cannot be reached.
     """
-    with translated():
-        connection = await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=CONNECT_TIMEOUT_S,
-            server_settings={"application_name": "fliq log identity", "search_path": SCHEMA},
+    async with _connection(dsn) as connection:
+        if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.instance") is None:
+            return
+        # One statement: if processes start together, one stores it and the others find it.
+        await connection.execute(
+            "INSERT INTO instance (name, value) SELECT $1::text, convert_to(CASE WHEN EXISTS"
+            " (SELECT FROM progress WHERE position >= 0) THEN $3::text ELSE $2::text END, 'UTF8') ON CONFLICT DO NOTHING",
+            _NAME,
+            identity,
+            _FIRST,
         )
-        try:
-            if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.instance") is None:
-                return
-            # One statement: if processes start together, one stores it and the others find it.
-            await connection.execute(
-                "INSERT INTO instance (name, value) SELECT $1::text, convert_to(CASE WHEN EXISTS"
-                " (SELECT FROM progress WHERE position >= 0) THEN $3::text ELSE $2::text END, 'UTF8') ON CONFLICT DO NOTHING",
-                _NAME,
-                identity,
-                _FIRST,
-            )
-            value: bytes = await connection.fetchval("SELECT value FROM instance WHERE name = $1", _NAME)
-        finally:
-            await connection.close(timeout=CONNECT_TIMEOUT_S)
+        value: bytes = await connection.fetchval("SELECT value FROM instance WHERE name = $1", _NAME)
     known = value.decode(errors="replace")
     if known != identity:
         raise WrongLog(
@@ -64,16 +75,12 @@ async def database_name(dsn: str) -> str:
     Raises:
         StoreUnavailable: the server cannot be reached.
     """
-    with translated():
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
-        try:
-            await connection.execute(
-                f"INSERT INTO {SCHEMA}.instance (name, value)"  # noqa: S608 - our own name
-                " VALUES ('database', convert_to(gen_random_uuid()::text, 'UTF8')) ON CONFLICT DO NOTHING"
-            )
-            value: bytes = await connection.fetchval(f"SELECT value FROM {SCHEMA}.instance WHERE name = 'database'")  # noqa: S608
-        finally:
-            await connection.close(timeout=CONNECT_TIMEOUT_S)
+    async with _connection(dsn) as connection:
+        await connection.execute(
+            f"INSERT INTO {SCHEMA}.instance (name, value)"  # noqa: S608 - our own name
+            " VALUES ('database', convert_to(gen_random_uuid()::text, 'UTF8')) ON CONFLICT DO NOTHING"
+        )
+        value: bytes = await connection.fetchval(f"SELECT value FROM {SCHEMA}.instance WHERE name = 'database'")  # noqa: S608
     return value.decode()
 
 
@@ -84,12 +91,8 @@ async def known_log(dsn: str) -> str | None:
     Raises:
         StoreUnavailable: the server cannot be reached.
     """
-    with translated():
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
-        try:
-            if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.instance") is None:
-                return None
-            value = await connection.fetchval(f"SELECT value FROM {SCHEMA}.instance WHERE name = $1", _NAME)  # noqa: S608
-        finally:
-            await connection.close(timeout=CONNECT_TIMEOUT_S)
+    async with _connection(dsn) as connection:
+        if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.instance") is None:
+            return None
+        value = await connection.fetchval(f"SELECT value FROM {SCHEMA}.instance WHERE name = $1", _NAME)  # noqa: S608
     return None if value is None else value.decode(errors="replace")
