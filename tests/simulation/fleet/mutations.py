@@ -2,9 +2,10 @@
 Mutations: the product with one of its rules taken out, by a patch of the running code. The fleet must find each of them, or the
 rule, or the simulation, is not worth its place.
 
-Each is found by one seed in ten or more often, but for those in `RARE`. Two rules guard what no fleet lives through, tables
-that are restored to an older point and a log that is read again: claims with a nonce
-(tests/simulation/model/test_protocol_model.py) and the webhooks' look ahead (tests/simulation/webhooks/test_webhooks.py).
+Each is found by one seed in ten or more often, but for those in `RARE`. The decider's rules (the barrier, the overlay) are taken
+out in tests/simulation/model, which plays the same decider. Two rules guard what no fleet lives through, tables that are restored
+to an older point and a log that is read again: claims with a nonce (tests/simulation/model) and the webhooks' look ahead
+(tests/simulation/webhooks/test_webhooks.py).
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from services.api.state.consistency import ReadIndex
 from services.dispatcher.calls import Calls
 from services.dispatcher.held_attempts import HeldAttempts
 from services.dispatcher.reader import DueReader
-from services.scheduler.decider import Decider
 from services.scheduler.fenced_tables import FencedTables
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner
@@ -53,29 +53,6 @@ def patched(*patches: tuple[Any, str, Any]) -> Iterator[None]:
     finally:
         for owner, name, value in reversed(before):
             setattr(owner, name, value)
-
-
-def no_barrier() -> AbstractContextManager[None]:
-    """An owner decides before it has read its claim back."""
-    begin = Decider.__init__
-
-    def lead_at_once(self: Decider, *args: Any, **options: Any) -> None:
-        begin(self, *args, **options)
-        self.is_deciding = True
-
-    return patched((Decider, "__init__", lead_at_once))
-
-
-def no_overlay() -> AbstractContextManager[None]:
-    """A decision that is on its way is decided again."""
-    commit = Decider._commit
-
-    def forget(self: Decider, owner_id: str, state: Any, now: int, jitter: float) -> Event:
-        decision = commit(self, owner_id, state, now, jitter)
-        self._overlay.discard(owner_id)
-        return decision
-
-    return patched((Decider, "_commit", forget))
 
 
 def cancel_acked_early() -> AbstractContextManager[None]:
@@ -339,8 +316,6 @@ def flush_left_behind() -> AbstractContextManager[None]:
 MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
     each.__name__: each
     for each in (
-        no_barrier,
-        no_overlay,
         cancel_acked_early,
         fires_when_told,
         forgets_in_flight,

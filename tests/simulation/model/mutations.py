@@ -2,7 +2,8 @@
 Mutations: the protocol with one of its rules taken out. Each must be caught, or the rule, or the model, is not worth its place.
 
 A mutation replaces a player of the cast by a subclass that breaks one rule. The oracle and the checker stay as they are, and the
-product knows nothing of any of this.
+product knows nothing of any of this. The API's rules (a cancel waits for the owner, a key is reserved) are taken out of the real
+API in tests/simulation/fleet/mutations.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 import msgspec
 
 from libs.domain import job as job_fold
-from libs.domain.job import JobState, JobStatus
+from libs.domain.job import JobState
 from libs.domain.ledger import Applied, Ledger, Verdict
 from libs.domain.state_registry import State
 from libs.events import (
@@ -32,7 +33,6 @@ from libs.events.envelope import parse_claim
 from libs.store.projection.changes import PartitionChanges
 from services.scheduler.decider import Decider
 from tests.simulation.model.actors import Dispatcher, Flushing, Owner
-from tests.simulation.model.clients import Api
 from tests.simulation.model.harness import Harness, Partition, Tables
 from tests.simulation.model.run import Cast
 
@@ -223,26 +223,6 @@ class DispatcherWithoutWaiting(Dispatcher):
         self.barrier = barrier
 
 
-# A cancel answered before the owner decided.
-
-
-class ApiAnsweringEarly(Api):
-    def poll(self) -> None:
-        for cancel in self.cancels:
-            row = self.row(cancel.job_id)
-            if row is not None and row.status == JobStatus.SCHEDULED and cancel.logged_at is not None:
-                self.known.cancelled.add(cancel.job_id)
-        super().poll()
-
-
-# The key's job is not remembered: each post makes a job of its own.
-
-
-class ApiWithoutReservation(Api):
-    def reserve(self, key: str | None, job_id: str) -> str:
-        return job_id
-
-
 # Last wins for job.scheduled.
 
 
@@ -307,8 +287,6 @@ MUTATIONS: Final[Mapping[str, Cast]] = {
     "evicts while loading": Cast(owner=OwnerEvictingWhileLoading),
     "forgets memory at the horizon": Cast(owner=OwnerForgettingTheHorizon),
     "dispatcher does not wait": Cast(dispatcher=DispatcherWithoutWaiting),
-    "cancel answered early": Cast(api=ApiAnsweringEarly),
-    "key not reserved": Cast(api=ApiWithoutReservation),
     "last wins": Cast(owner=OwnerLastWins),
     "tick does not move on": Cast(owner=OwnerTickingInPlace),
     "overtaken tick is a breach": Cast(owner=OwnerCountingOvertakenTicks),

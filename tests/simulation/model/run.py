@@ -25,7 +25,6 @@ class Cast:
 
     owner: type[Owner] = Owner
     dispatcher: type[Dispatcher] = Dispatcher
-    api: type[Api] = Api
     tables: type[Tables] = Tables
 
 
@@ -50,7 +49,7 @@ class Run:
         self.rng = random.Random(seed)
         self.cast = cast
         self.harness = Harness(self.rng, cast.tables)
-        self.api = cast.api(self.harness)
+        self.api = Api(self.harness)
         self.gremlin = Gremlin(self.harness, self.api.known)
         self.owners: list[Owner] = []
         self.dispatchers: list[Dispatcher] = []
