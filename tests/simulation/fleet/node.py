@@ -104,8 +104,7 @@ class Request(dict[str, Any]):
         self.headers = CIMultiDict(headers)
         self.content = SimpleNamespace(is_eof=lambda: True, read_nowait=lambda: body)
         self.raw_path = path
-        self.query_string = ""
-        query = path.partition("?")[2]
+        self.query_string = query = path.partition("?")[2]
         self.query = MultiDict([tuple(each.split("=", 1)) for each in query.split("&") if each])  # type: ignore[misc]
         self.transport = self
 
