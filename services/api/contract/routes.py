@@ -7,6 +7,8 @@ document (`openapi.py`) and the table of routes in docs/api.md (`make docs`) fol
 
 from typing import Final, NamedTuple
 
+from services.api.contract.request_fields import BATCH_MAX
+
 
 class Route(NamedTuple):
     """
@@ -58,7 +60,7 @@ ROUTES: Final[tuple[Route, ...]] = (
           201, "CreatedJob", request="JobRequest", refusals=(409, 429), parameters=("key",)),
     Route("GET", "/v1/jobs", "read", "jobs.list", "listJobs", "List jobs", "Lists",
           200, "JobList", parameters=_JOBS, may_be_stale=True),
-    Route("POST", "/v1/jobs/batch", "write", "creation.create_batch", "createJobs", "Create up to 1,000 jobs", "Batches",
+    Route("POST", "/v1/jobs/batch", "write", "creation.create_batch", "createJobs", f"Create up to {BATCH_MAX:,} jobs", "Batches",
           200, "BatchResults", request="Batch", refusals=(429,)),
     Route("GET", _JOB, "read", "jobs.get", "getJob", "Get a job", "Jobs",
           200, "Job", may_be_stale=True),
