@@ -1,5 +1,5 @@
 """
-API page: the tables of docs/api.md that come from the code: routes, request fields, error codes.
+API page: the tables of docs/api.md that come from the code: routes, request fields, error codes, refused targets.
 
 The rest of the page is written by hand. Each table stands between two markers.
 """
@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from libs.egress.addresses import DENIED_PORTS, GUARDED, IPV4_DENIED, IPV4_MAPPED, IPV6_ALLOWED, IPV6_DENIED, Denial
+from libs.egress.policy import INSIDE_ENDINGS
 from services.api.contract.codes import CODES
 from services.api.contract.request_fields import JOB, SCHEDULE, TOKEN
 from services.api.contract.routes import ROUTES
@@ -38,10 +40,37 @@ def _codes() -> str:
     return "\n".join(["| code | status | means |", "|---|---|---|", *rows])
 
 
+def _refused_addresses() -> str:
+    rows = ["| addresses | what they are | opened by |", "|---|---|---|"]
+    for network, why in (IPV4_DENIED | IPV6_DENIED).items():
+        rows.append(f"| `{network}` | {why} | an entry that covers them |")
+    rows.append(f"| IPv6 outside of `{IPV6_ALLOWED}` | not global unicast | an entry that covers them |")
+    rows += [f"| `{network}` | {why} | an entry that lies within them |" for network, why in GUARDED.items()]
+    rows.append(f"| `{IPV4_MAPPED}` | a second spelling of IPv4 addresses | nothing |")
+    return "\n".join(rows)
+
+
+def _inside_names() -> str:
+    return ", ".join(f"`*{ending}`" for ending in INSIDE_ENDINGS)
+
+
+def _refused_ports() -> str:
+    return ", ".join(map(str, sorted(DENIED_PORTS)))
+
+
+def _denials() -> str:
+    rows = [f"| {denial.name.lower().replace('_', ' ')} | … {denial.value} |" for denial in Denial]
+    return "\n".join(["| cause | the message ends with |", "|---|---|", *rows])
+
+
 _TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "routes": _routes,
     "fields of a job": JOB.page_table,
     "fields of a schedule": partial(SCHEDULE.page_table, besides=JOB.rows),
     "fields of a token": TOKEN.page_table,
     "error codes": _codes,
+    "causes of a refusal": _denials,
+    "refused addresses": _refused_addresses,
+    "endings of inside names": _inside_names,
+    "refused ports": _refused_ports,
 }

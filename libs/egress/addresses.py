@@ -19,37 +19,37 @@ import msgspec
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
-IPV4_DENIED: tuple[IPv4Network, ...] = tuple(
-    IPv4Network(text)
-    for text in (
-        "0.0.0.0/8",  # this network
-        "10.0.0.0/8",  # private
-        "100.64.0.0/10",  # carrier-grade NAT; holds 100.100.100.200, a cloud's metadata service
-        "127.0.0.0/8",  # loopback
-        "168.63.129.16/32",  # a cloud's host agent, on an address that looks public
-        "169.254.0.0/16",  # link-local; holds 169.254.169.254, most clouds' metadata service
-        "172.16.0.0/12",  # private
-        "192.0.0.0/24",  # protocol assignments; holds 192.0.0.192, a cloud's metadata service
-        "192.0.2.0/24",  # documentation
-        "192.88.99.0/24",  # 6to4 relays, deprecated
-        "192.168.0.0/16",  # private
-        "198.18.0.0/15",  # benchmarks
-        "198.51.100.0/24",  # documentation
-        "203.0.113.0/24",  # documentation
-        "224.0.0.0/4",  # multicast
-        "240.0.0.0/4",  # reserved, and the limited broadcast
-    )
-)
+IPV4_DENIED: Final[dict[IPv4Network, str]] = {
+    IPv4Network(text): why
+    for text, why in {
+        "0.0.0.0/8": "this network",
+        "10.0.0.0/8": "private",
+        "100.64.0.0/10": "carrier-grade NAT; holds 100.100.100.200, a cloud's metadata service",
+        "127.0.0.0/8": "loopback",
+        "168.63.129.16/32": "a cloud's host agent, on an address that looks public",
+        "169.254.0.0/16": "link-local; holds 169.254.169.254, most clouds' metadata service",
+        "172.16.0.0/12": "private",
+        "192.0.0.0/24": "protocol assignments; holds 192.0.0.192, a cloud's metadata service",
+        "192.0.2.0/24": "documentation",
+        "192.88.99.0/24": "6to4 relays, deprecated",
+        "192.168.0.0/16": "private",
+        "198.18.0.0/15": "benchmarks",
+        "198.51.100.0/24": "documentation",
+        "203.0.113.0/24": "documentation",
+        "224.0.0.0/4": "multicast",
+        "240.0.0.0/4": "reserved, and the limited broadcast",
+    }.items()
+}
 IPV6_ALLOWED = IPv6Network("2000::/3")  # the only part of IPv6 that is global unicast
-IPV6_DENIED: tuple[IPv6Network, ...] = tuple(
-    IPv6Network(text)
-    for text in (
-        "2001::/23",  # protocol assignments, Teredo among them
-        "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4: any IPv4 address may hide in it
-        "3fff::/20",  # documentation
-    )
-)
+IPV6_DENIED: Final[dict[IPv6Network, str]] = {
+    IPv6Network(text): why
+    for text, why in {
+        "2001::/23": "protocol assignments, Teredo among them",
+        "2001:db8::/32": "documentation",
+        "2002::/16": "6to4: any IPv4 address may hide in it",
+        "3fff::/20": "documentation",
+    }.items()
+}
 IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
 NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -66,15 +66,15 @@ DENIED_PORTS = frozenset(int(port) for port in f"{_FETCH_BAD_PORTS} {_CONTROL_PO
 
 # Addresses that hand out a machine's own secrets, or mean another machine on every network. A wide entry of the allow-list does not
 # open them, nor does a name: only an entry that lies within one of them.
-GUARDED: Final[tuple[Network, ...]] = (
-    IPv4Network("169.254.0.0/16"),  # link-local; holds 169.254.169.254, most clouds' metadata service
-    IPv4Network("100.100.100.200/32"),  # a cloud's metadata service
-    IPv4Network("168.63.129.16/32"),  # a cloud's host agent
-    IPv4Network("192.0.0.192/32"),  # a cloud's metadata service
-    IPv6Network("fe80::/10"),  # link-local
-    IPv6Network("fd00:ec2::254/128"),  # a cloud's metadata service
-    IPv6Network("fd20:ce::254/128"),  # a cloud's metadata service
-)
+GUARDED: Final[dict[Network, str]] = {
+    IPv4Network("169.254.0.0/16"): "link-local; holds 169.254.169.254, most clouds' metadata service",
+    IPv4Network("100.100.100.200/32"): "a cloud's metadata service",
+    IPv4Network("168.63.129.16/32"): "a cloud's host agent",
+    IPv4Network("192.0.0.192/32"): "a cloud's metadata service",
+    IPv6Network("fe80::/10"): "link-local",
+    IPv6Network("fd00:ec2::254/128"): "a cloud's metadata service",
+    IPv6Network("fd20:ce::254/128"): "a cloud's metadata service",
+}
 _HERE: Final[tuple[Network, ...]] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 _UNSPECIFIED: Final[tuple[Network, ...]] = (
     IPv4Network("0.0.0.0/32"),

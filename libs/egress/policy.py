@@ -199,6 +199,10 @@ class EgressPolicy:
         """
         return self._denial_cached(ip, port, is_named, is_here) is None
 
+    def denial(self, ip: str, port: int, *, is_named: bool = False) -> Denial | None:
+        """Return why `address_allowed` says no, None if it says yes."""
+        return self._denial_cached(ip, port, is_named, False)
+
     def _denial(self, ip: str, port: int, is_named: bool, is_here: bool) -> Denial | None:
         address = parse_address(ip)
         if address is None:

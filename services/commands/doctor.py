@@ -27,7 +27,9 @@ from services.commands import findings as judge
 from services.commands.access import database, event_log, tables
 from services.commands.columns import answer, answer_json
 from services.commands.findings import Finding, ok, warning, wrong
+from services.commands.url_check import check_url
 from services.process.log_adapter import is_log_apart, log_report
+from services.process.resources import egress_policy
 from services.process.start_error import StartError
 
 NAME: Final = "doctor"
@@ -40,6 +42,8 @@ at most, so that one that does not answer does not hide the others. It only read
     ok        as it should be
     warning   works, and may not go on doing so
     wrong     something does not work, or will be lost; what to do stands below it
+
+    fliq doctor --url http://web:8000/     whether a job could call this URL: looked up and judged, never called
 
 exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage or settings
 """
@@ -56,13 +60,16 @@ Check = Callable[[], Awaitable[Sequence[Finding]]]
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--json", action="store_true", help="answer as one JSON document")
+    parser.add_argument("--url", metavar="URL", help="say only whether this URL could be called, and why not")
 
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Check everything and say what was found."""
     logging.configure("critical", settings.log_format)  # what goes wrong is found, not logged
-    doctor = Doctor(settings)
-    found = await doctor.findings()
+    if args.url is not None:
+        found = await check_url(egress_policy(settings), args.url)
+    else:
+        found = await Doctor(settings).findings()
     count = sum(each.state == "wrong" for each in found)
     if args.json:
         answer_json({"settings": settings.masked(), "findings": found, "wrong": count})

@@ -101,12 +101,7 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
     Raises:
         StartError, SettingsError: something is missing or wrong; one line says what.
     """
-    try:
-        policy = EgressPolicy.parse(
-            settings.egress_allow, deny=settings.egress_deny, own_ports=frozenset({settings.port, settings.admin_port})
-        )
-    except ValueError as error:
-        raise SettingsError(f"FLIQ_EGRESS_ALLOW: {error}") from None
+    policy = egress_policy(settings)
     tls = _egress_tls(settings)
     if settings.database_url is None and len(roles) < len(ROLES):
         raise SettingsError(
@@ -161,6 +156,15 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
         watch=watch,
         clock_check=clock_check,
     )
+
+
+def egress_policy(settings: Settings) -> EgressPolicy:
+    """Return who may be called; raises `SettingsError` for an item that is wrong."""
+    own_ports = frozenset({settings.port, settings.admin_port})
+    try:
+        return EgressPolicy.parse(settings.egress_allow, deny=settings.egress_deny, own_ports=own_ports)
+    except ValueError as error:
+        raise SettingsError(f"FLIQ_EGRESS_ALLOW: {error}") from None
 
 
 def _egress_tls(settings: Settings) -> ssl.SSLContext:

@@ -58,6 +58,50 @@ async def test_header(api: Client) -> None:
     assert (status, refused["error"]["code"]) == (400, "invalid_idempotency_key")
 
 
+SCHEDULE = {"url": URL, "cron": "0 8 * * 1-5"}
+
+
+async def test_case_12_one_key_is_one_schedule(api: Client, harness: Harness) -> None:
+    """The same key and request again: 201, the first schedule's body, Idempotent-Replayed, one schedule."""
+    key = {"Idempotency-Key": "k"}
+    first = await api.call("POST", "/v1/schedules", SCHEDULE, headers=key)
+    again = await api.call("POST", "/v1/schedules", SCHEDULE, headers=key)
+
+    assert first[0] == again[0] == 201
+    assert first[1] == again[1]
+    assert "Idempotent-Replayed" not in first[2]
+    assert again[2]["Idempotent-Replayed"] == "true"
+    await harness.caught_up()
+    assert len(harness.tables.schedules) == 1
+
+
+async def test_case_12_a_key_of_a_schedule_stands_for_nothing_else(api: Client) -> None:
+    """Another rule, or a job, with the same key is 409; a key that cannot be one is 400."""
+    key = {"Idempotency-Key": "k"}
+    await api.call("POST", "/v1/schedules", SCHEDULE, headers=key)
+    for path, body in (("/v1/schedules", SCHEDULE | {"cron": "0 9 * * *"}), ("/v1/jobs", request())):
+        status, refused, _ = await api.call("POST", path, body, headers=key)
+        assert (status, refused["error"]["code"]) == (409, "idempotency_key_reused")
+
+    status, refused, _ = await api.call("POST", "/v1/schedules", SCHEDULE, headers={"Idempotency-Key": "k" * 256})
+    assert (status, refused["error"]["code"]) == (400, "invalid_idempotency_key")
+
+
+@pytest.mark.parametrize("fate", [LOST, REPLY_LOST])
+async def test_case_12_a_schedule_whose_append_failed(api: Client, harness: Harness, fate: Any) -> None:
+    """503, and the repeat of the request makes the schedule, or finds it made: one, with the id that the key took."""
+    key = {"Idempotency-Key": "k"}
+    harness.faults.plan(fate)
+    status, _, _ = await api.call("POST", "/v1/schedules", SCHEDULE, headers=key)
+    assert status == 503
+
+    status, body, _ = await api.call("POST", "/v1/schedules", SCHEDULE, headers=key)
+
+    assert status == 201
+    await harness.caught_up()
+    assert list(harness.tables.schedules) == [body["id"]]
+
+
 async def test_other_request(api: Client) -> None:
     """The same key with another request is 409 idempotency_key_reused."""
     body = request(idempotency_key="k")

@@ -73,7 +73,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", f"{_JOB}/replay", "write", "creation.replay", "replayJob", "Clone a failed job, due at once", "Replay",
           201, "ReplayedJob", request="Nothing", refusals=(409, 429), parameters=("key",)),
     Route("POST", "/v1/schedules", "write", "schedules.create", "createSchedule", "Create a schedule", "Schedules",
-          201, "CreatedSchedule", request="ScheduleRequest", refusals=(429,)),
+          201, "CreatedSchedule", request="ScheduleRequest", refusals=(409, 429), parameters=("key",)),
     Route("GET", "/v1/schedules", "read", "schedules.list", "listSchedules", "List schedules", "Lists",
           200, "ScheduleList", parameters=_LIST, may_be_stale=True),
     Route("GET", _SCHEDULE, "read", "schedules.get", "getSchedule", "Get a schedule", "Schedules",

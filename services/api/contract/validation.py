@@ -146,6 +146,25 @@ def request_hash(request: JobRequest) -> bytes:
     )
 
 
+def schedule_hash(request: ScheduleRequest) -> bytes:
+    """Return the same for a schedule, which no job has."""
+    spec = request.spec
+    return _digest(
+        [
+            "schedule",
+            spec.url,
+            spec.method,
+            request.cron,
+            _sorted_headers(spec.headers),
+            spec.body,
+            request.max_retries,
+            spec.timeout_ms,
+            spec.webhook_url,
+            _sorted_headers(spec.webhook_headers),
+        ]
+    )
+
+
 def replay_hash(job_id: str) -> bytes:
     """Return the same for the request to replay *job_id*."""
     return _digest(["replay", job_id])

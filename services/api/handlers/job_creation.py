@@ -33,6 +33,7 @@ from services.api.contract.request_fields import check_key
 from services.api.contract.validation import JobRequest
 from services.api.handlers.context import CHANGE_S, Context
 from services.api.handlers.jobs import find_current
+from services.api.handlers.reserving import REPLAYED, key_header, reserve
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, error_body
 from services.api.http.request_body import read_json_body
@@ -40,7 +41,6 @@ from services.api.http.trace import traceparent_of
 
 JUDGED_AT_ONCE: Final = 50  # jobs of a batch before other tasks may run: about 1.5 ms
 RESERVE_AT_ONCE: Final = 16  # reservations of one batch under way at once
-_REPLAYED: Final = {"Idempotent-Replayed": "true"}
 
 
 class JobCreation:
@@ -74,7 +74,7 @@ class JobCreation:
             await self._append_again(job, held, identity.account)
         crash_at("api.before_reply")
         body = orjson.dumps(_body(job, held.job_id, held.created_at))
-        return Reply(201, body) if held.is_new else Reply(201, body, _REPLAYED)
+        return Reply(201, body) if held.is_new else Reply(201, body, REPLAYED)
 
     async def create_batch(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/jobs/batch."""
@@ -142,34 +142,25 @@ class JobCreation:
         else:
             await self._append_again(clone, held, account, replay_of=job_id)
         body = orjson.dumps(_body(clone, held.job_id, held.created_at) | {"replay_of": job_id})
-        return Reply(201, body) if held.is_new else Reply(201, body, _REPLAYED)
+        return Reply(201, body) if held.is_new else Reply(201, body, REPLAYED)
 
     async def _reserve(self, job: JobRequest, now: int, account: str, digest: bytes | None = None) -> Reservation:
-        """
-        Return the reservation of the job's key; raises 409 if it stands for another request.
+        """Return the reservation of the job's key; raises 409 if it stands for another request."""
 
-        A new job is refused if its instant has passed or the day is used up; the repeat of an accepted job is not. So in these
-        cases the key is looked up before it is taken.
-        """
-        key = job.idempotency_key or ""  # only jobs with a key come here
-        hashed = validation.request_hash(job) if digest is None else digest
-        held = None
-        try:
+        async def check_new() -> None:
             if digest is None:
                 validation.check_schedulable(job.fire_at, now)
             await self._c.gate.check_daily(account)
-        except ApiError:
-            held = await self._c.keys.reservation(account, key)
-            if held is None:
-                raise
-        if held is None:
-            partition = self._c.mint.partition(now)
-            crash_at("api.before_reserve")
-            held = await self._c.keys.reserve(account, key, hashed, self._c.mint.job_id(now, partition), now)
-            crash_at("api.after_reserve")
-        if held.request_hash != hashed:
-            raise ApiError(409, "idempotency_key_reused", "the idempotency key stands for another request")
-        return held
+
+        return await reserve(
+            self._c,
+            account=account,
+            key=job.idempotency_key or "",  # only jobs with a key come here
+            request_hash=validation.request_hash(job) if digest is None else digest,
+            now=now,
+            make_id=self._c.mint.job_id,
+            check_new=check_new,
+        )
 
     async def _is_known(self, job_id: str) -> bool:
         found = await self._c.read_index.find(partition_of(job_id), lambda: self._c.queries.job_status(job_id))
@@ -228,17 +219,6 @@ async def _all(calls: Sequence[Awaitable[object]]) -> None:
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
-
-
-def key_header(request: BaseRequest) -> str | None:
-    """Return the Idempotency-Key header; raises 400 if it is sent twice."""
-    headers = request.headers
-    if "Idempotency-Key" not in headers:
-        return None
-    values = headers.getall("Idempotency-Key")
-    if len(values) > 1:
-        refuse("invalid_idempotency_key", "the Idempotency-Key header stands there twice")
-    return values[0]
 
 
 def _body(job: JobRequest, job_id: str, created_at: int) -> dict[str, Any]:

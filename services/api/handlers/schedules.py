@@ -30,7 +30,10 @@ from services.api.contract import present, validation
 from services.api.contract.errors import ApiError, not_found, outcome_unknown
 from services.api.contract.json_body import parse
 from services.api.contract.query import limit_of, list_parameters
+from services.api.contract.request_fields import check_key
+from services.api.contract.validation import ScheduleRequest
 from services.api.handlers.context import CHANGE_S, Context
+from services.api.handlers.reserving import REPLAYED, key_header, reserve, schedule_id_of
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply, no_content
 from services.api.http.request_body import read_json_body
@@ -49,31 +52,42 @@ class Schedules:
     async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/schedules."""
         data = parse(await read_json_body(request))
-        now = self._c.clock.now()
+        key = key_header(request)
+        if key is not None:
+            check_key(key)
+        now, account = self._c.clock.now(), identity.account
         wanted = validation.schedule_request(data, self._c.check_url, now, traceparent=traceparent_of(request))
         self._c.gate.check_load()
-        await self._c.gate.check_daily(identity.account)
-        partition = self._c.mint.partition(now)
-        event = ScheduleCreated(
-            schedule_id=self._c.mint.schedule_id(now, partition),
-            account=identity.account,
-            at=now,
-            spec=wanted.spec,
-            cron=wanted.cron,
-            next_run_at=wanted.first_run_at,
-            max_retries=wanted.max_retries,
+        if key is None:
+            await self._c.gate.check_daily(account)
+            event = _created(wanted, self._c.mint.schedule_id(now, self._c.mint.partition(now)), account, now)
+            await self._append(event)
+            return Reply(201, _created_body(event))
+        held = await reserve(
+            self._c,
+            account=account,
+            key=key,
+            request_hash=validation.schedule_hash(wanted),
+            now=now,
+            make_id=self._c.mint.schedule_id,
+            check_new=lambda: self._c.gate.check_daily(account),
         )
-        await self._c.append(partition, [encode(event)])
+        event = _created(wanted, schedule_id_of(held), account, held.created_at)
+        if held.is_new or not await self._is_known(event.schedule_id, account):
+            # The process that reserved it may have died before it appended: the same fact again, of which the first counts.
+            await self._append(event)
+        return Reply(201, _created_body(event), {} if held.is_new else REPLAYED)
+
+    async def _append(self, event: ScheduleCreated) -> None:
+        await self._c.append(partition_of(event.schedule_id), [encode(event)])
         crash_at("api.before_reply")
-        state = ScheduleState(
-            schedule_id=event.schedule_id,
-            account=event.account,
-            cron=event.cron,
-            created_at=now,
-            next_run_at=event.next_run_at,
-            changed_at=0,
+
+    async def _is_known(self, schedule_id: str, account: str) -> bool:
+        queries = self._c.queries
+        found = await self._c.read_index.find(
+            partition_of(schedule_id), lambda: queries.get_schedule(account, schedule_id)
         )
-        return Reply(201, orjson.dumps(present.created_schedule(state, wanted.spec)))
+        return found is not None
 
     async def get(self, _: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """GET /v1/schedules/{schedule_id}."""
@@ -166,3 +180,28 @@ async def _no_body(request: BaseRequest) -> None:
     raw = await read_json_body(request)
     if raw:
         validation.empty_request(parse(raw))
+
+
+def _created(wanted: ScheduleRequest, schedule_id: str, account: str, at: int) -> ScheduleCreated:
+    first_run_at = cron.next_after(cron.parse(wanted.cron), at)
+    return ScheduleCreated(
+        schedule_id=schedule_id,
+        account=account,
+        at=at,
+        spec=wanted.spec,
+        cron=wanted.cron,
+        next_run_at=wanted.first_run_at if first_run_at is None else first_run_at,
+        max_retries=wanted.max_retries,
+    )
+
+
+def _created_body(event: ScheduleCreated) -> bytes:
+    state = ScheduleState(
+        schedule_id=event.schedule_id,
+        account=event.account,
+        cron=event.cron,
+        created_at=event.at,
+        next_run_at=event.next_run_at,
+        changed_at=0,
+    )
+    return orjson.dumps(present.created_schedule(state, event.spec))

@@ -1,0 +1,56 @@
+"""Targets inside a cluster: a name server of ours, a private address, and calls by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.egress_client.in_cluster import CALLS
+from tests.fakes.pages import ROOT
+
+EXPECTED = [
+    "url_not_allowed",
+    "destination_not_allowed",
+    "ok",
+    "ok",
+    "url_not_allowed",
+    "ok",
+    "ok",
+    "ok",
+    "ok",
+    "destination_not_allowed",
+    "destination_not_allowed",
+    "destination_not_allowed",
+    "destination_not_allowed",
+    "url_not_allowed",
+]
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("ip"),
+    reason="a network of one's own takes root, unshare and ip",
+)
+def test_case_1_a_service_of_the_cluster_is_called_by_name() -> None:
+    """
+    Allowed by ending, by network, by name, with the search list and as an absolute name, it is called; else it is not.
+
+    Metadata, link-local and Fliq's own ports are refused also when everything is allowed, and nobody there is connected to.
+    """
+    ended = subprocess.run(
+        ["unshare", "--net", "--mount", sys.executable, "-m", "tests.e2e.egress_client.in_cluster"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+
+    assert list(zip(CALLS, told["outcomes"], strict=True)) == list(zip(CALLS, EXPECTED, strict=True))
+    hosts = [call[1] for call, outcome in zip(CALLS, EXPECTED, strict=True) if outcome == "ok"]
+    assert told["met"] == [f"Host: {host}:8000" for host in hosts]
