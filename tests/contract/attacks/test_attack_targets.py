@@ -204,7 +204,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 HOSTILE: dict[str, tuple[Script, int | None, str | None]] = {
     "V1-silence": (_silent, None, "timeout"),
     "V1-header-drip": (_drip(HEAD + b"X: ", b"a"), None, "timeout"),
-    "V1-body-drip": (_drip(HEAD + b"Content-Length: 9999\r\n\r\n", b"a"), None, "timeout"),
+    "V1-body-drip": (_drip(HEAD + b"Content-Length: 9999\r\n\r\n", b"a"), 200, "timeout"),
     "V1-103": (_drip(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"), None, "timeout"),
     "V2-endless-body": (_flood(HEAD + b"\r\n", b"a" * 65536), 200, None),
     "V2-bomb": (_flood(HEAD + b"Content-Encoding: gzip\r\n\r\n", b"\x1f\x8b\x08" + b"\0" * 65536), 200, None),
@@ -215,7 +215,7 @@ HOSTILE: dict[str, tuple[Script, int | None, str | None]] = {
     "V3-length-abc": (answer(HEAD + b"Content-Length: abc\r\n\r\n"), None, "protocol_error"),
     "V3-length-negative": (answer(HEAD + b"Content-Length: -1\r\n\r\n"), None, "protocol_error"),
     "V3-two-lengths": (answer(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"), None, "protocol_error"),
-    "V3-bad-chunk": (answer(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), None, "protocol_error"),
+    "V3-bad-chunk": (answer(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 200, "protocol_error"),
     "V3-nul": (answer(HEAD + b"X: a\x00b\r\n\r\n"), None, "protocol_error"),
     "V4-000": (answer(b"HTTP/1.1 000 X\r\n\r\n"), None, "protocol_error"),
     "V4-101": (
@@ -228,7 +228,7 @@ HOSTILE: dict[str, tuple[Script, int | None, str | None]] = {
     "V4-299": (answer(b"HTTP/1.1 299 X\r\nContent-Length: 0\r\n\r\n"), 299, None),
     "V4-999": (answer(b"HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n"), 999, "HTTP 999"),
     "V4-99999": (answer(b"HTTP/1.1 99999 X\r\n\r\n"), None, "protocol_error"),
-    "V5-truncated": (answer(HEAD + b"Content-Length: 10\r\n\r\nhello"), 200, None),
+    "V5-truncated": (answer(HEAD + b"Content-Length: 10\r\n\r\nhello"), 200, "incomplete_answer"),
     "V6-reset": (_reset, None, "connection_error"),
     "V6-closed": (answer(b""), None, "connection_error"),
     "V8-echo": (answer(b"HTTP/1.1 500 c4n4ry\r\nX-Echo: c4n4ry\r\nContent-Length: 6\r\n\r\nc4n4ry"), 500, "HTTP 500"),
@@ -253,6 +253,7 @@ async def test_hostile_answers(fenced: Fenced, client: Client, stalls: Stalls) -
             assert (name, job["last_status_code"], job["last_error"]) == (name, status, error)
             assert job["status"] == ("success" if error is None else "failed")
             assert [(row["status_code"], row["error"]) for row in executions] == [(status, error)]
+            assert ("error_detail" in executions[0]) == (error == "protocol_error")  # case 6
             assert executions[0]["duration_ms"] < (TIMEOUT_S + 1) * 1000 + 2 * stalls.longest_ms
             assert "c4n4ry" not in json.dumps([executions, await _timeline(client, jobs[name]["id"])])
         arrived = Counter(request.split()[1].decode() for request in there.requests)
@@ -291,7 +292,8 @@ async def test_idempotent_methods_are_not_sent_again(fenced: Fenced, client: Cli
         ("429", "Wed, 21 Oct 2015 07:28:00 GMT", 0, 1),
         ("429", "soon\tc4n4ry", 0, 1),
         ("429", "-5", 0, 1),
-        ("429", "9" * 60, 0, 3601),
+        ("429", "9" * 60, 3590, 3601),  # case 8
+        ("429", "0", 0, 1),  # case 9: as if it were not there
         ("500", "10", 0, 1),
     ],
 )
