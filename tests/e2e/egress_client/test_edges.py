@@ -90,7 +90,7 @@ async def test_an_exchange_takes_one_connection() -> None:
         one = Exchange(
             wire=b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
             is_head_request=False,
-            is_peer_allowed=lambda ip, port: True,
+            is_peer_allowed=lambda ip, port, is_here: True,
             open_exchanges=open_exchanges,
             now=lambda: NOW,
             result=loop.create_future(),
