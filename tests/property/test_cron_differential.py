@@ -203,7 +203,7 @@ def test_noise_is_refused_or_understood() -> None:
             continue
         assert cron.text == text
     for text in ("* * * * *", "1 2 3 4 5"):
-        broken = [text[:i] + letter + text[i + 1 :] for i in range(len(text)) for letter in "\t\n?LWHR@#x"]
+        broken = [text[:i] + letter + text[i + 1 :] for i in range(len(text)) for letter in "\x00\x1b?LWHR@#x"]
         for one in broken:
             with pytest.raises(CronError):
                 parse(one)
