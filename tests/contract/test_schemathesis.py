@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from libs.domain.instants import rfc3339
-from services.api.contract.openapi import document
+from services.api.openapi.document import document
 from tests.contract.harness import Harness
 
 CHECKS = [

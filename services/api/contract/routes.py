@@ -2,7 +2,7 @@
 Routes: the table of everything that the API serves. Pure.
 
 To add a route, add a row and the method that `handler` names. The dispatch of requests (services/api/http/app.py), the OpenAPI
-document (`openapi.py`) and the table of routes in docs/api.md (`make docs`) follow from the row.
+document (`services/api/openapi`) and the table of routes in docs/api.md (`make docs`) follow from the row.
 """
 
 from typing import Final, NamedTuple
@@ -25,7 +25,7 @@ class Route(NamedTuple):
         status, answer: of success; *answer* is a schema's name, empty for no body.
         request: the body's schema, empty for none.
         refusals: statuses besides those that every route may answer.
-        parameters: query and header parameters, as `openapi.py` names them.
+        parameters: query and header parameters, as the OpenAPI document names them.
         may_be_stale: the read goes on while the log is away, with a header that says so.
     """
 

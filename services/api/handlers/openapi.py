@@ -5,9 +5,9 @@ from __future__ import annotations
 import orjson
 from aiohttp.web import BaseRequest
 
-from services.api.contract.openapi import document
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply
+from services.api.openapi.document import document
 
 
 class OpenApi:

@@ -8,10 +8,10 @@ from typing import Any
 
 import services.api
 from services.api.contract.codes import CODES
-from services.api.contract.openapi import document
-from services.api.contract.openapi_schemas import SCHEMAS
 from services.api.contract.request_fields import JOB
 from services.api.contract.routes import ROUTES
+from services.api.openapi.document import document
+from services.api.openapi.schemas import SCHEMAS
 
 DOCUMENT = document("1.2.3")
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from services.api.contract.codes import CODES
 from services.api.contract.field_table import Schema
-from services.api.contract.openapi_schemas import JOB_ID, JOB_STATUS, KEY, SCHEDULE_ID, SCHEMAS, TOKEN_ID, ref
 from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.contract.routes import ROUTES, Route
+from services.api.openapi.schemas import JOB_ID, JOB_STATUS, KEY, SCHEDULE_ID, SCHEMAS, TOKEN_ID, ref
 
 _PARAMETERS: Final[dict[str, Schema]] = {
     "limit": {
