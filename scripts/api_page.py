@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from libs.egress.addresses import DENIED_PORTS, GUARDED, IPV4_DENIED, IPV4_MAPPED, IPV6_ALLOWED, IPV6_DENIED, Denial
-from libs.egress.policy import INSIDE_ENDINGS
-from services.api.contract.codes import CODES
+from libs.egress.address_rules import DENIED_PORTS, GUARDED, IPV4_DENIED, IPV4_MAPPED, IPV6_ALLOWED, IPV6_DENIED, Denial
+from libs.egress.url_rules import INSIDE_ENDINGS
+from services.api.contract.error_codes import CODES
 from services.api.contract.request_fields import JOB, SCHEDULE, TOKEN
 from services.api.contract.routes import ROUTES
 

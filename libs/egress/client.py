@@ -37,9 +37,9 @@ from libs.egress.outcome import (
     error_of_status,
     retry_after_ms,
 )
-from libs.egress.policy import Authority, EgressPolicy, UrlRefused
 from libs.egress.request import OutgoingRequest, RequestRefused, serialise
 from libs.egress.resolver import ResolveError, Resolver, SystemResolver
+from libs.egress.url_rules import Authority, EgressPolicy, UrlRefused
 
 DNS_S = 3.0
 CONNECT_S = 5.0

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import msgspec
 
-from libs.egress.policy import Target
+from libs.egress.url_rules import Target
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _METHODS_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})  # RFC 9110 §8.6: say 0 when there is no body

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from libs.egress.policy import UrlRefused
+from libs.egress.url_rules import UrlRefused
 
 ELSEWHERE: Final = "https://example.com/"
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a listener on all addresses is reached

@@ -28,7 +28,7 @@ from services.api.http.app import App, Handler, Observe
 from services.api.http.auth import Authenticator
 from services.api.http.server import HttpServer, connections_within
 from services.api.state.consistency import ReadIndex
-from services.api.state.gate import LAG_MAX, Gate
+from services.api.state.creation_limits import LAG_MAX, CreationLimits
 from services.api.state.minting import Mint
 from services.api.state.ports import Accounts, Keys, Progress, Queries
 
@@ -107,7 +107,7 @@ class ApiService:
         self._connections_max = connections_max
         self._tracing = tracing
         self._server: HttpServer | None = None
-        self._gate: Gate | None = None
+        self._limits: CreationLimits | None = None
         self._looking: asyncio.Task[None] | None = None
 
     @property
@@ -141,8 +141,8 @@ class ApiService:
         except OSError as error:
             raise BindFailed(bind_failure("FLIQ_PORT", self._host, self._port, error)) from error
         self._server = server
-        if self._gate is not None:
-            self._looking = asyncio.create_task(self._gate.look_forever(), name="api-gate")
+        if self._limits is not None:
+            self._looking = asyncio.create_task(self._limits.look_forever(), name="api-creation-limits")
         _log.debug("api_listening", host=self._host, port=self._port)
 
     async def stop(self) -> None:
@@ -158,7 +158,7 @@ class ApiService:
     async def _app(self) -> App:
         ports = self._ports
         partition_count = await ports.log.partitions()
-        self._gate = gate = Gate(
+        self._limits = limits = CreationLimits(
             log=ports.log,
             progress=ports.progress,
             queries=ports.queries,
@@ -173,8 +173,8 @@ class ApiService:
             keys=ports.keys,
             progress=ports.progress,
             read_index=ReadIndex(ports.log, ports.progress, partition_count=partition_count),
-            gate=gate,
-            mint=Mint(ports.entropy, partition_count=partition_count, avoided=lambda: gate.avoided),
+            limits=limits,
+            mint=Mint(ports.entropy, partition_count=partition_count, avoided=lambda: limits.avoided),
             clock=ports.clock,
             cursors=Cursors(ports.cursor_key),
             check_url=ports.check_url,

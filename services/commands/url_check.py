@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from libs.egress.policy import ALLOW, EgressPolicy, UrlRefused
 from libs.egress.resolver import ResolveError, look_up_name
+from libs.egress.url_rules import ALLOW, EgressPolicy, UrlRefused
 from services.commands.findings import Finding, ok, wrong
 
 CHECK: Final = "url"

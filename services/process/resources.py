@@ -19,7 +19,7 @@ from typing import Any, Final
 import structlog
 
 from libs.egress.client import EgressClient, default_ssl_context
-from libs.egress.policy import EgressPolicy
+from libs.egress.url_rules import EgressPolicy
 from libs.log.measured import MeasuredLog
 from libs.log.port import Log, LogError
 from libs.log.reported_positions import has_company

@@ -15,7 +15,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from libs.egress.policy import EgressPolicy
+from libs.egress.url_rules import EgressPolicy
 from services.api.contract import validation
 from services.api.contract.field_table import Rules
 from services.api.contract.json_body import parse

@@ -18,7 +18,7 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Ledger
 from libs.domain.obligations import decide
 from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.egress.policy import EgressPolicy
+from libs.egress.url_rules import EgressPolicy
 from libs.events import (
     AttemptDue,
     AttemptFinished,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from libs.egress.addresses import IPV4_DENIED, IPV6_ALLOWED, IPV6_DENIED
+from libs.egress.address_rules import IPV4_DENIED, IPV6_ALLOWED, IPV6_DENIED
 from libs.runtime.roles import ROLES
 from tests.deploy.manifests import OVERLAYS, Document, kind, of_overlay, selects
 
@@ -71,7 +71,7 @@ def test_calls_reach_no_address_of_the_cluster_or_of_a_metadata_service(overlay:
             whole = ip_network(block["cidr"])
             without = [ip_network(each) for each in block["except"]]
             assert all(each.version == whole.version and each.subnet_of(whole) for each in without)  # type: ignore[arg-type]
-            assert set(without) == denied[whole.version], "the list of libs/egress/addresses.py has changed"
+            assert set(without) == denied[whole.version], "the list of libs/egress/address_rules.py has changed"
         for address in (*METADATA, *CLUSTER):
             assert not any(allows(block, address) for block in blocks), address
         assert any(allows(block, "93.184.215.14") for block in blocks)

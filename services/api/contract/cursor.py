@@ -12,7 +12,7 @@ from hmac import compare_digest
 from typing import Final, Literal
 
 from libs.events.ids import from_int, to_int
-from services.api.contract.errors import bad
+from services.api.contract.api_error import bad
 
 _TEXT_LENGTH: Final = 43  # 32 bytes in base64 without padding
 _MAC_LENGTH: Final = 16

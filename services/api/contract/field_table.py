@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, NoReturn
 
-from libs.egress.policy import UrlRefused
-from services.api.contract.errors import bad, refuse
+from libs.egress.url_rules import UrlRefused
+from services.api.contract.api_error import bad, refuse
 from services.api.contract.json_body import Duplicated
 
 Schema = dict[str, Any]

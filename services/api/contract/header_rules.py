@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import Any, Final
 
-from services.api.contract.errors import refuse
+from services.api.contract.api_error import refuse
 from services.api.contract.field_table import Field, Rules
 from services.api.contract.json_body import Duplicated
 

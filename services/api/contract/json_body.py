@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 
-from services.api.contract.errors import bad
+from services.api.contract.api_error import bad
 
 _MAYBE_COLON: Final = b"\\u003"  # `\u003a` and `\u003A` are colons
 

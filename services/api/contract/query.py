@@ -3,7 +3,7 @@
 from collections.abc import Container, Mapping
 from typing import Final
 
-from services.api.contract.errors import bad
+from services.api.contract.api_error import bad
 
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 100

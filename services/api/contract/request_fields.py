@@ -11,9 +11,9 @@ A `GET` or `HEAD` job with a body is refused: proxies drop or reject such bodies
 from typing import Any, Final
 
 from libs.domain import cron
-from libs.egress.policy import URL_LIMIT
+from libs.egress.url_rules import URL_LIMIT
 from services.api.contract import header_rules
-from services.api.contract.errors import bad, refuse
+from services.api.contract.api_error import bad, refuse
 from services.api.contract.field_table import Field, Fields, Rules, Schema, integer, url
 from services.api.contract.instants import parse_instant, ten_years_after, why_no_instant
 

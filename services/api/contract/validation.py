@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from libs.events import Spec
-from services.api.contract.errors import refuse
+from services.api.contract.api_error import refuse
 from services.api.contract.field_table import CheckUrl, Rules
 from services.api.contract.instants import LATEST
 from services.api.contract.request_fields import BATCH, JOB, NOTHING, SCHEDULE, SCOPES, TOKEN

@@ -10,11 +10,11 @@ from libs.events import Envelope
 from libs.log.port import MAX_VALUE_BYTES, AppendFailed, Log, LogError, RecordTooLarge
 from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
+from services.api.contract.api_error import ApiError, outcome_unknown, unavailable
 from services.api.contract.cursor import Cursors
-from services.api.contract.errors import ApiError, outcome_unknown, unavailable
 from services.api.contract.field_table import CheckUrl
 from services.api.state.consistency import ReadIndex
-from services.api.state.gate import Gate
+from services.api.state.creation_limits import CreationLimits
 from services.api.state.minting import Mint
 from services.api.state.ports import Keys, Progress, Queries
 
@@ -31,7 +31,7 @@ class Context:
     keys: Keys
     progress: Progress
     read_index: ReadIndex
-    gate: Gate
+    limits: CreationLimits
     mint: Mint
     clock: Clock
     cursors: Cursors

@@ -26,7 +26,7 @@ from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from libs.store.control.idempotency import Reservation
 from services.api.contract import present, validation
-from services.api.contract.errors import ApiError, refuse
+from services.api.contract.api_error import ApiError, refuse
 from services.api.contract.field_table import Rules
 from services.api.contract.json_body import parse
 from services.api.contract.request_fields import check_key
@@ -57,11 +57,11 @@ class JobCreation:
             Rules(self._c.check_url, key_header=key_header(request)),
             traceparent=traceparent_of(request),
         )
-        self._c.gate.check_load()
+        self._c.limits.check_load()
         now = self._c.clock.now()
         if job.idempotency_key is None:
             validation.check_schedulable(job.fire_at, now)
-            await self._c.gate.check_daily(identity.account)
+            await self._c.limits.check_daily(identity.account)
             partition = self._c.mint.partition(now)
             job_id = self._c.mint.job_id(now, partition)
             await self._c.append(partition, [_scheduled(job, job_id, identity.account, now)])
@@ -81,8 +81,8 @@ class JobCreation:
         items = validation.batch_items(parse(await read_json_body(request)))
         if key_header(request) is not None:
             refuse("invalid_idempotency_key", "a batch has no Idempotency-Key header: give each job its own key")
-        self._c.gate.check_load()
-        await self._c.gate.check_daily(identity.account)
+        self._c.limits.check_load()
+        await self._c.limits.check_daily(identity.account)
         now = self._c.clock.now()
         partition = self._c.mint.partition(now)
         rules, traceparent = Rules(self._c.check_url), traceparent_of(request)
@@ -125,11 +125,11 @@ class JobCreation:
             raise LogUnavailable("the log does not say where it ends")
         if state.status != JobStatus.FAILED:
             raise ApiError(409, "job_not_failed", f"the job is {present.PUBLIC_STATUS[state.status]}, not failed")
-        self._c.gate.check_load()
+        self._c.limits.check_load()
         now = self._c.clock.now()
         clone = JobRequest(spec, now, state.max_retries, key)
         if key is None:
-            await self._c.gate.check_daily(account)
+            await self._c.limits.check_daily(account)
             partition = self._c.mint.partition(now)
             new_id = self._c.mint.job_id(now, partition)
             await self._c.append(partition, [_scheduled(clone, new_id, account, now, replay_of=job_id)])
@@ -150,7 +150,7 @@ class JobCreation:
         async def check_new() -> None:
             if digest is None:
                 validation.check_schedulable(job.fire_at, now)
-            await self._c.gate.check_daily(account)
+            await self._c.limits.check_daily(account)
 
         return await reserve(
             self._c,

@@ -14,7 +14,7 @@ from libs.events.ids import is_id, partition_of
 from libs.log.port import LogError, LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from services.api.contract import present
-from services.api.contract.errors import ApiError, bad, not_found, outcome_unknown
+from services.api.contract.api_error import ApiError, bad, not_found, outcome_unknown
 from services.api.contract.query import limit_of, list_parameters
 from services.api.handlers.context import CHANGE_S, Context
 from services.api.handlers.timeline import records_at

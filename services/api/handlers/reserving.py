@@ -15,7 +15,7 @@ from aiohttp.web import BaseRequest
 from libs.events.ids import from_int, to_int
 from libs.runtime.crashpoint import crash_at
 from libs.store.control.idempotency import Reservation
-from services.api.contract.errors import ApiError, refuse
+from services.api.contract.api_error import ApiError, refuse
 from services.api.handlers.context import Context
 
 REPLAYED: Final = {"Idempotent-Replayed": "true"}

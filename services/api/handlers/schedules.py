@@ -27,7 +27,7 @@ from libs.events.ids import is_id, partition_of
 from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from services.api.contract import present, validation
-from services.api.contract.errors import ApiError, not_found, outcome_unknown
+from services.api.contract.api_error import ApiError, not_found, outcome_unknown
 from services.api.contract.json_body import parse
 from services.api.contract.query import limit_of, list_parameters
 from services.api.contract.request_fields import check_key
@@ -57,9 +57,9 @@ class Schedules:
             check_key(key)
         now, account = self._c.clock.now(), identity.account
         wanted = validation.schedule_request(data, self._c.check_url, now, traceparent=traceparent_of(request))
-        self._c.gate.check_load()
+        self._c.limits.check_load()
         if key is None:
-            await self._c.gate.check_daily(account)
+            await self._c.limits.check_daily(account)
             event = _created(wanted, self._c.mint.schedule_id(now, self._c.mint.partition(now)), account, now)
             await self._append(event)
             return Reply(201, _created_body(event))
@@ -70,7 +70,7 @@ class Schedules:
             request_hash=validation.schedule_hash(wanted),
             now=now,
             make_id=self._c.mint.schedule_id,
-            check_new=lambda: self._c.gate.check_daily(account),
+            check_new=lambda: self._c.limits.check_daily(account),
         )
         event = _created(wanted, schedule_id_of(held), account, held.created_at)
         if held.is_new or not await self._is_known(event.schedule_id, account):

@@ -9,7 +9,7 @@ from aiohttp.web import BaseRequest
 
 from libs.egress.signing import new_secret
 from services.api.contract import validation
-from services.api.contract.errors import ApiError, unavailable
+from services.api.contract.api_error import ApiError, unavailable
 from services.api.contract.json_body import parse
 from services.api.handlers.context import Context
 from services.api.http.auth import Identity

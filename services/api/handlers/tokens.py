@@ -12,7 +12,7 @@ from aiohttp.web import BaseRequest
 
 from libs.domain.instants import rfc3339
 from libs.store.control.accounts import Token
-from services.api.contract.errors import ApiError, not_found
+from services.api.contract.api_error import ApiError, not_found
 from services.api.contract.json_body import parse
 from services.api.contract.token_text import new_token, token_hash
 from services.api.contract.validation import token_request

@@ -21,7 +21,7 @@ from libs.log.port import LogError
 from libs.runtime.telemetry.trace_context import accept
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from libs.store.errors import StoreUnavailable
-from services.api.contract.errors import ApiError, not_found, unavailable
+from services.api.contract.api_error import ApiError, not_found, unavailable
 from services.api.contract.query import check_parameters
 from services.api.contract.routes import ROUTES, Route
 from services.api.http.auth import Authenticator, Identity, unauthorized

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from libs.store.control.accounts import Token
-from services.api.contract.errors import ApiError, unavailable
+from services.api.contract.api_error import ApiError, unavailable
 from services.api.contract.token_text import is_well_formed, token_hash
 
 SCHEME: Final = "bearer"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from services.api.contract.errors import ApiError
+from services.api.contract.api_error import ApiError
 
 if TYPE_CHECKING:
     from aiohttp.web import BaseRequest

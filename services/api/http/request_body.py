@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp.web import BaseRequest, RequestPayloadError
 
-from services.api.contract.errors import ApiError, bad
+from services.api.contract.api_error import ApiError, bad
 
 BODY_MAX: Final = 1_048_576  # bytes
 BODY_READ_S: Final = 15.0

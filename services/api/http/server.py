@@ -33,7 +33,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server as AiohttpServer
 
 from libs.runtime.listening import dual_stack_socket
-from services.api.contract.errors import ApiError, unavailable
+from services.api.contract.api_error import ApiError, unavailable
 from services.api.http.reply import Reply, error_reply
 
 HEADER_READ_S: Final = 5.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from services.api.contract.codes import CODES
+from services.api.contract.error_codes import CODES
 from services.api.contract.field_table import Schema
 from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.contract.routes import ROUTES, Route

@@ -16,7 +16,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from libs.log.ends import ends_of
 from libs.log.port import Log, LogUnavailable
-from services.api.contract.errors import unavailable
+from services.api.contract.api_error import unavailable
 from services.api.state.ports import Progress
 
 WAIT_S: Final = 3.0  # bound on catching up; a healthy fold is some 10 ms behind

@@ -22,7 +22,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
-from libs.egress.policy import EgressPolicy
+from libs.egress.url_rules import EgressPolicy
 from libs.events import Envelope
 from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.store.control.accounts import Token

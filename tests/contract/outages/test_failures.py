@@ -10,7 +10,7 @@ import pytest
 from libs.log.memory import LOST, REPLY_LOST
 from services.api.contract.instants import next_midnight, utc_day
 from services.api.handlers import context, jobs
-from services.api.state import gate
+from services.api.state import creation_limits
 from tests.contract.harness import PARTITIONS, Harness
 from tests.fakes.running.topologies import Client, in_seconds
 from tests.fakes.until import until
@@ -148,17 +148,17 @@ async def test_back_pressure(harness: Harness) -> None:
     service = await harness.replica(lag_max=30)
     async with Client(f"http://127.0.0.1:{service.port}", harness.token()) as client:
         harness.hold()
-        assert service._gate is not None
+        assert service._limits is not None
         for _ in range(PARTITIONS):  # each goes to a partition that is not behind yet
             assert (await client.call("POST", "/v1/jobs/batch", {"jobs": [JOB] * 100}))[0] == 200
-            await service._gate.look()
+            await service._limits.look()
         for path, body in (("/v1/jobs", JOB), ("/v1/jobs/batch", {"jobs": [JOB]})):
             status, answer, headers = await client.call("POST", path, body)
             assert (status, answer["error"]["code"]) == (503, "unavailable")
             assert "Retry-After" in headers
         harness.release()
         await harness.caught_up()
-        await service._gate.look()
+        await service._limits.look()
         assert (await client.call("POST", "/v1/jobs", JOB))[0] == 201
 
 
@@ -192,7 +192,7 @@ async def test_daily_limit(harness: Harness) -> None:
 
 async def test_usage_is_remembered_only_far_from_the_limit(harness: Harness) -> None:
     """Near its limit an account's usage is looked at for every create; far from it a second-old number does."""
-    assert gate._NEAR == 1000
+    assert creation_limits._NEAR == 1000
     service = await harness.replica(daily_limit=5000)
     day = utc_day(harness.clock.now())
     async with Client(f"http://127.0.0.1:{service.port}", harness.token()) as client:

@@ -42,14 +42,14 @@ async def job_in(api: Client, partition: int) -> str:
 
 async def test_a_halted_partition_halts_no_others(api: Client, harness: Harness) -> None:
     """While the tables of one partition do not move on, new jobs go to the others; it gets its share again afterwards."""
-    gate: Any = harness.replicas[0]._gate
-    gate._lag_max = 20
+    limits: Any = harness.replicas[0]._limits
+    limits._lag_max = 20
     held = await job_in(api, 0)
     await harness.caught_up()
     harness.hold(0)
-    while gate.avoided != {0}:
+    while limits.avoided != {0}:
         assert (await api.call("POST", "/v1/jobs/batch", {"jobs": [JOB] * 30}))[0] == 200
-        await gate.look()
+        await limits.look()
     partitions: Counter[int] = Counter()
     for _ in range(20):
         status, job, _ = await api.call("POST", "/v1/jobs", JOB)
@@ -59,8 +59,8 @@ async def test_a_halted_partition_halts_no_others(api: Client, harness: Harness)
     assert set(partitions) <= {1, 2}
     harness.release()
     await harness.caught_up()
-    await gate.look()
-    assert (gate.avoided, gate.is_overloaded) == (frozenset(), False)
+    await limits.look()
+    assert (limits.avoided, limits.is_overloaded) == (frozenset(), False)
     assert (await api.job(held))["status"] == "scheduled"
 
 
@@ -77,9 +77,9 @@ async def test_a_partition_without_a_leader_makes_only_its_own_reads_stale(
         status, _, headers = await api.call("GET", f"/v1/jobs/{sound}")
         assert (status, "Fliq-Stale" in headers) == (200, False)
         assert (await api.call("GET", "/v1/jobs/" + new_job_id(harness.clock.now(), 1, b"12345678")))[0] == 404
-    gate: Any = harness.replicas[0]._gate
-    await gate.look()
-    assert (gate.avoided, gate.is_overloaded) == ({0}, False)
+    limits: Any = harness.replicas[0]._limits
+    await limits.look()
+    assert (limits.avoided, limits.is_overloaded) == ({0}, False)
 
 
 async def test_a_new_partition_is_no_404_before_it_is_folded(

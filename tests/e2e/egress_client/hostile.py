@@ -17,9 +17,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from libs.egress.client import EgressClient
-from libs.egress.policy import EgressPolicy
 from libs.egress.request import OutgoingRequest
 from libs.egress.resolver import ResolveError, Resolver
+from libs.egress.url_rules import EgressPolicy
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 NOW = 1_775_034_000_000  # the clock of every test: 2026-04-01T09:00:00Z

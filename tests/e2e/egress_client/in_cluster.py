@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from libs.egress.client import EgressClient
-from libs.egress.policy import EgressPolicy, UrlRefused
 from libs.egress.request import OutgoingRequest
+from libs.egress.url_rules import EgressPolicy, UrlRefused
 
 SERVICE: Final = "10.96.0.5"
 METADATA: Final = "169.254.169.254"

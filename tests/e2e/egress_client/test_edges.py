@@ -11,7 +11,7 @@ import pytest
 from libs.egress import exchange
 from libs.egress.client import EgressClient, default_ssl_context
 from libs.egress.exchange import Exchange, OpenExchanges
-from libs.egress.policy import EgressPolicy
+from libs.egress.url_rules import EgressPolicy
 from tests.e2e.egress_client.hostile import NOW, OK, Connection, FakeResolver, answer, client, request, target
 from tests.fakes.running.stalls import Stalls
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from libs.egress.policy import EgressPolicy
+from libs.egress.url_rules import EgressPolicy
 from services.api.greeting import ELSEWHERE, address_of, greeting
 from tests.e2e.process.starting import FLIQ, Started, environment, run
 from tests.fakes.pages import read

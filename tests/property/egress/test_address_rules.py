@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.egress.policy import EgressPolicy
+from libs.egress.url_rules import EgressPolicy
 
 POLICY = EgressPolicy()
 

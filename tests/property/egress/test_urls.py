@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.egress.policy import URL_LIMIT, EgressPolicy, UrlRefused
+from libs.egress.url_rules import URL_LIMIT, EgressPolicy, UrlRefused
 
 POLICY = EgressPolicy()
 PIECES = ["http://", "https://", "HTTP:", "//", "/", "\\", "@", ":", "[", "]", "%", "%2e", ".", "?", "#", "127.0.0.1"]

@@ -377,9 +377,9 @@ class _Listening:
 
     async def start(self) -> None:
         app = await self._service._app()
-        gate = self._service._gate
-        assert gate is not None
-        self._looking = asyncio.create_task(gate.look_forever(), name="api-gate")
+        limits = self._service._limits
+        assert limits is not None
+        self._looking = asyncio.create_task(limits.look_forever(), name="api-creation-limits")
         self._node.app = app
 
     async def stop(self) -> None:

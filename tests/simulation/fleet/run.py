@@ -64,7 +64,10 @@ LIMITS: Final[tuple[tuple[tuple[str, str, tuple[int, ...]], ...], ...]] = (
     (("libs.log.fact_appender", "GROUP_MAX", (1, 2)),),
 )
 # Looks that come several times a second would be half of what a run costs.
-PACED: Final = (("services.api.state.gate", "LOOK_S", 2.0), ("libs.store.leases.lease_keeper", "CHECK_S", 0.5))
+PACED: Final = (
+    ("services.api.state.creation_limits", "LOOK_S", 2.0),
+    ("libs.store.leases.lease_keeper", "CHECK_S", 0.5),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

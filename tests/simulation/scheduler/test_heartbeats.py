@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from libs.domain.heartbeat import ACCOUNT, AHEAD_MS, URL, heartbeat, partition_of_slot, slot_after
-from libs.egress.policy import EgressPolicy, UrlRefused
 from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
+from libs.egress.url_rules import EgressPolicy, UrlRefused
 from libs.events import JobScheduled, read
 from libs.events.ids import heartbeat_job_id, instant_of, is_id, partition_of
 from libs.log.memory import LOST, Faults, MemoryLog

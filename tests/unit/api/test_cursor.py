@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.events.ids import new_job_id
+from services.api.contract.api_error import ApiError
 from services.api.contract.cursor import Cursors
-from services.api.contract.errors import ApiError
 
 JOB = new_job_id(1_700_000_000_000, 3, b"12345678")
 CURSORS = Cursors(b"a key")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api.contract.errors import ApiError
+from services.api.contract.api_error import ApiError
 from services.api.contract.json_body import Duplicated, parse
 
 

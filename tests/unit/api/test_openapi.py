@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import services.api
-from services.api.contract.codes import CODES
+from services.api.contract.error_codes import CODES
 from services.api.contract.request_fields import JOB
 from services.api.contract.routes import ROUTES
 from services.api.openapi.document import document
@@ -55,14 +55,14 @@ def test_every_code_is_declared_and_used() -> None:
     """A code that the API answers with stands in CODES, and the other way round, with the status it is raised with."""
     raised: set[str] = set()
     for path in Path(services.api.__file__).parent.rglob("*.py"):
-        if path.name not in ("codes.py", "errors.py"):
+        if path.name not in ("error_codes.py", "api_error.py"):
             text = path.read_text()
             raised |= set(re.findall(r'(?:\brefuse|\bbad)\(\s*"([a-z_]+)"', text))
             for status, code in re.findall(r'(?:ApiError|BodyRefused)\(\s*(\d+),\s*"([a-z_]+)"', text):
                 assert CODES[code][0] == int(status), code
                 raised.add(code)
 
-    # The readers of integers raise their rows' own codes; the others come from functions in errors.py and the egress policy.
+    # The readers of integers raise their rows' own codes; the others come from functions in api_error.py and the egress policy.
     raised |= {row.code for row in JOB.rows if row.schema["type"] == "integer"}
     raised |= {"not_found", "unavailable", "outcome_unknown", "url_not_allowed", "invalid_url"}
     assert raised == set(CODES)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from libs.egress.policy import EgressPolicy
+from libs.egress.url_rules import EgressPolicy
 from services.api.contract import validation
-from services.api.contract.codes import CODES
-from services.api.contract.errors import ApiError
+from services.api.contract.api_error import ApiError
+from services.api.contract.error_codes import CODES
 from services.api.contract.field_table import Rules
 from services.api.contract.instants import parse_instant
 from services.api.contract.json_body import Duplicated

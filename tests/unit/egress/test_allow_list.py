@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from libs.egress.policy import EgressPolicy, UrlRefused
+from libs.egress.url_rules import EgressPolicy, UrlRefused
 
 
 def is_accepted(policy: EgressPolicy, url: str) -> bool:

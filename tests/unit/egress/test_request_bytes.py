@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from libs.egress.policy import EgressPolicy
 from libs.egress.request import OutgoingRequest, RequestRefused, serialise
+from libs.egress.url_rules import EgressPolicy
 
 POLICY = EgressPolicy()
 

@@ -1,5 +1,5 @@
 """
-Addresses: which IP addresses and ports Fliq may call. Pure.
+Address rules: which IP addresses and ports Fliq may call. Pure.
 
 The standard library's `is_global` is wrong for this purpose: to it, the metadata addresses of two clouds, and the NAT64 and
 6to4 forms of that of a third one, are global. So the full tables are here.

@@ -1,5 +1,5 @@
 """
-Codes: the error codes that clients may rely on, each with its HTTP status and its meaning. Pure.
+Error codes: the words that clients may rely on, each with its HTTP status and its meaning. Pure.
 
 The codes of single fields come from their rows in `request_fields.py`. The OpenAPI document and docs/api.md show this table.
 """

@@ -1,5 +1,5 @@
 """
-EgressPolicy: which URLs Fliq accepts, and which addresses it connects to. Pure: no sockets, no clock, no resolver.
+URL rules: which URLs Fliq accepts, and which addresses it connects to. Pure: no sockets, no clock, no resolver.
 
 Theory of operation
 -------------------
@@ -35,7 +35,7 @@ from typing import Literal
 import msgspec
 import yarl
 
-from libs.egress.addresses import (
+from libs.egress.address_rules import (
     DENIED_PORTS,
     Address,
     AllowList,

@@ -1,5 +1,5 @@
 """
-Gate: when a well-formed request for new work is refused.
+Creation limits: when a well-formed request for new work is refused.
 
 There are two reasons. The tables are far behind the log in every partition: a new job could not be listed, cancelled or fired in
 time, so the answer is 503. Or the account has used up its executions of the day (429); jobs accepted before are not affected.
@@ -18,7 +18,7 @@ from libs.log.ends import ends_of
 from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable
-from services.api.contract.errors import ApiError, unavailable
+from services.api.contract.api_error import ApiError, unavailable
 from services.api.contract.instants import next_midnight, utc_day
 from services.api.state.ports import Progress, Queries
 
@@ -31,7 +31,7 @@ _ACCOUNTS_MAX: Final = 10_000
 _log = structlog.get_logger("api")
 
 
-class Gate:
+class CreationLimits:
     """Says whether new jobs and schedules are taken. *daily_limit* 0 means none."""
 
     def __init__(

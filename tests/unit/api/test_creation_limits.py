@@ -1,4 +1,4 @@
-"""The gate's looks at log and tables, when they fail."""
+"""The looks of the creation limits at log and tables, when they fail."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import date
 import pytest
 
 from libs.log.memory import MemoryLog
-from services.api.contract.errors import ApiError
-from services.api.state import gate as gates
-from services.api.state.gate import Gate
+from services.api.contract.api_error import ApiError
+from services.api.state import creation_limits
+from services.api.state.creation_limits import CreationLimits
 
 
 class BrokenLog(MemoryLog):
@@ -50,25 +50,27 @@ async def test_what_was_used_is_looked_up_again_after_the_clock_was_put_back() -
     """A number from what was called "later today" is not a second old for hours."""
     around = Surroundings()
     log = MemoryLog(partitions=1)
-    gate = Gate(log=log, progress=around, queries=around, clock=around, daily_limit=2_000, partition_count=1)  # type: ignore[arg-type]
+    limits = CreationLimits(
+        log=log, progress=around, queries=around, clock=around, daily_limit=2_000, partition_count=1
+    )  # type: ignore[arg-type]
     around.at = 3_600_000
-    await gate.check_daily("a")
+    await limits.check_daily("a")
     around.at, around.used = 0, 2_000
     with pytest.raises(ApiError, match="used up"):
-        await gate.check_daily("a")
+        await limits.check_daily("a")
 
 
 async def test_a_defect_does_not_end_the_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """They go on, so that the replica does not stay unready for good."""
-    monkeypatch.setattr(gates, "LOOK_S", 0.001)
+    monkeypatch.setattr(creation_limits, "LOOK_S", 0.001)
     log, around = BrokenLog(), Surroundings()
     await log.start()
-    gate = Gate(log=log, progress=around, queries=around, clock=around, daily_limit=0, partition_count=1)  # type: ignore[arg-type]
-    looking = asyncio.create_task(gate.look_forever())
+    limits = CreationLimits(log=log, progress=around, queries=around, clock=around, daily_limit=0, partition_count=1)  # type: ignore[arg-type]
+    looking = asyncio.create_task(limits.look_forever())
     async with asyncio.timeout(5):
         await log.answered.wait()
     assert not looking.done()
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)
     await log.stop()
-    assert not gate.is_overloaded
+    assert not limits.is_overloaded

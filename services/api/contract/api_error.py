@@ -1,5 +1,5 @@
 """
-Errors: what the API refuses, in the contract's one shape `{"error": {"code", "message"}}`. `codes.py` lists the codes.
+API error: what the API refuses, in the contract's one shape `{"error": {"code", "message"}}`. `error_codes.py` lists the codes.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ class ApiError(Exception):
 
     Args:
         status: the HTTP status.
-        code: one of `codes.CODES`.
+        code: one of `error_codes.CODES`.
         message: one sentence for a person; never holds a secret.
         headers: response headers besides the usual.
     """
