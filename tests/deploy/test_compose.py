@@ -190,3 +190,28 @@ def test_prometheus_scrapes_every_process_of_every_role() -> None:
         for each in ours["scrape_configs"]
     } == {f"fliq-{role}": [([role], "A", port)] for role in ROLES}
     assert ours | {"scrape_configs": None} == others | {"scrape_configs": None}
+
+
+def test_the_small_file_allows_the_app_that_it_has() -> None:
+    """Compose takes it as it is, with nothing to fill in; what Fliq may call by name is the app beside it."""
+    small = FILE.with_name("compose.small.yaml")
+    done = subprocess.run(
+        [*command()[:-1], str(small), "config", "--format", "json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"HOME": "/", "PATH": "/usr/bin:/bin"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    services = json.loads(done.stdout)["services"]
+    base = next(
+        line.split()[1]
+        for line in (ROOT / "deploy" / "Dockerfile").read_text("utf-8").splitlines()
+        if line.startswith("FROM python:")
+    )
+
+    name, _, port = services["fliq"]["environment"]["FLIQ_EGRESS_ALLOW"].partition(":")
+    assert services.keys() == {"fliq", name}
+    assert services[name]["command"][-1] == port
+    assert services[name]["image"] == base
+    assert services["fliq"]["read_only"] is True
