@@ -28,15 +28,12 @@ class Clock(Protocol):
 
     def now(self) -> int:
         """The present instant in whole milliseconds; within a process it never goes back."""
-        ...
 
     def now_s(self) -> float:
         """The same in seconds, with the precision that the system has."""
-        ...
 
     async def sleep_until(self, at_ms: int) -> None:
         """Return at *at_ms* or just after, never before; at once, but after other tasks ran, when it has passed."""
-        ...
 
     def steady(self) -> int:
         """
@@ -44,11 +41,9 @@ class Clock(Protocol):
 
         For pauses and pacing: while the wall clock is behind, `now` stands still, and a process that waited for it would too.
         """
-        ...
 
     async def pause(self, ms: int) -> None:
         """Return after *ms* of real time; at once, but after other tasks ran, when it is not positive."""
-        ...
 
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
         """
@@ -57,7 +52,6 @@ class Clock(Protocol):
         The system's clock may call a moment early (the loop counts monotonic time), or after ten seconds of a longer wait: a caller
         that must not be early checks `now` and asks again. It is cheaper than a task that sleeps.
         """
-        ...
 
 
 class Timer(Protocol):
@@ -65,7 +59,6 @@ class Timer(Protocol):
 
     def cancel(self) -> object:
         """Take it back; nothing happens when it was made already."""
-        ...
 
 
 class Entropy(Protocol):
@@ -73,11 +66,9 @@ class Entropy(Protocol):
 
     def jitter(self) -> float:
         """A fraction in [0, 1), for spreading retries; not for secrets."""
-        ...
 
     def entropy(self, n: int) -> bytes:
         """*n* bytes that nobody can guess, for ids, tokens and secrets."""
-        ...
 
 
 class SystemClock:

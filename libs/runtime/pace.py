@@ -6,15 +6,7 @@ others). A loop with one round for every record would spend most of its time bei
 first round after a pause begins at once, the next one not before *every_ms* have passed.
 """
 
-from typing import Protocol
-
-
-class Clock(Protocol):
-    """What a pace needs of a clock (libs/runtime/clock.py)."""
-
-    def steady(self) -> int: ...
-
-    async def pause(self, ms: int, /) -> None: ...
+from libs.runtime.clock import Clock
 
 
 class Pace:

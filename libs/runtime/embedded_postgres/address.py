@@ -1,8 +1,8 @@
 """
-Where an embedded PostgreSQL answers: its address, put together from what it left in the data directory.
+The address of an embedded PostgreSQL, made from the files that the server left in the data directory.
 
-Whoever may read the password file may connect; nothing is started, locked or changed. The server that runs belongs to some Fliq
-process and ends with it: a command that uses it beside that process has to bear that.
+Every user who may read the password file may connect. Nothing is started, locked or changed here. A server that runs belongs to a
+Fliq process and stops with it. A command that uses the same server then loses its connection.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def address(pid_file: PidFile, password: str, database: str = DATABASE) -> str:
 
 def running_address(data_dir: Path, database: str = DATABASE) -> str | None:
     """
-    Return the DSN of *database* on the live server of *data_dir*; None when none is running.
+    Return the DSN of *database* on the server of *data_dir* that runs; None if none runs.
 
     Raises:
-        OSError: the password cannot be read: another user's Fliq.
+        OSError: the password cannot be read, because the Fliq is another user's.
     """
     pgdata = data_dir.absolute() / DATA_FOLDER
     server = Postmaster.find(pgdata)
@@ -48,7 +48,7 @@ def running_address(data_dir: Path, database: str = DATABASE) -> str | None:
 
 
 def ignore_pg_variables() -> None:
-    """Forget the `PG*` variables of the surroundings: they mean another server than the embedded one, and the driver reads them."""
+    """Remove the `PG*` variables from the environment: the driver reads them, and they describe another server."""
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
 

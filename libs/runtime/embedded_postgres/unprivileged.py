@@ -1,9 +1,9 @@
 """
-The unprivileged user: whom PostgreSQL runs as when Fliq runs as root, and how that user reaches its files.
+The unprivileged user: the user that PostgreSQL runs as when Fliq runs as root, and how that user reaches its files.
 
-PostgreSQL refuses to run as root. When Fliq does, the server gets a user that already exists, and the right to pass
-through (search, not list, not read) the directories above its files. Where a directory refuses it, as a home of mode
-0700 does, one access-control entry for that one user is added; the mode that everybody else meets stays as it is.
+PostgreSQL refuses to run as root. If Fliq runs as root, the server gets a user that already exists, and the right to pass through
+(search, not list, not read) the directories above its files. If a directory refuses that user, as a home of mode 0700 does, one
+access-control entry for that user is added. The directory's mode, which holds for everybody else, stays as it is.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import os
 import pwd
 import struct
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-# In this order: an account made for the purpose, PostgreSQL's own, the one every system has.
+# Tried in this order: an account made for Fliq, PostgreSQL's own, the one that every system has.
 CANDIDATES = ("fliq", "postgres", "nobody")
 
 # linux/posix_acl_xattr.h: u32 version, then entries of (u16 tag, u16 permissions, u32 id), little endian.
@@ -35,7 +35,7 @@ class UnprivilegedError(RuntimeError):
 
 
 class ServerUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Who owns the server's files and runs its processes. *drops* is False when that is simply us."""
+    """The user that owns the server's files and runs its processes. *drops* is False if that is the user that Fliq runs as."""
 
     name: str
     uid: int
@@ -43,11 +43,17 @@ class ServerUser(msgspec.Struct, frozen=True, kw_only=True):
     drops: bool
 
     def popen_options(self) -> dict[str, Any]:
-        """Keyword arguments for subprocess that make the child this user, with a neutral working directory."""
-        options: dict[str, Any] = {"cwd": "/", "umask": 0o077}
+        """Return keyword arguments for subprocess: run the child as this user, in a neutral directory, with a clean environment."""
+        options: dict[str, Any] = {"cwd": "/", "umask": 0o077, "env": minimal_environ(), "stdin": subprocess.DEVNULL}
         if self.drops:
             options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
         return options
+
+    def run(self, command: Sequence[str], *, timeout_s: float) -> subprocess.CompletedProcess[str]:
+        """Run *command* as this user until it ends, and return its status and what it printed."""
+        return subprocess.run(  # noqa: S603 - our own commands and paths, no shell
+            command, **self.popen_options(), capture_output=True, text=True, timeout=timeout_s, check=False
+        )
 
 
 def server_user(existing: Path) -> ServerUser:
@@ -55,10 +61,10 @@ def server_user(existing: Path) -> ServerUser:
     Choose the user for the server.
 
     Args:
-        existing: a data directory that may exist already; as root, its owner stays its owner.
+        existing: the data directory, which may exist already. If Fliq runs as root, its owner stays its owner.
 
     Raises:
-        UnprivilegedError: we have no account name, or as root no candidate account exists.
+        UnprivilegedError: our user has no account name, or Fliq runs as root and no candidate account exists.
     """
     if os.geteuid() != 0:
         try:
@@ -86,7 +92,7 @@ def server_user(existing: Path) -> ServerUser:
 
 def let_through(directory: Path, user: ServerUser, *, say: Callable[[str], None]) -> None:
     """
-    See to it that *user* can enter *directory*; every ancestor that refuses gets one search entry for that user.
+    Make sure that *user* can enter *directory*: each directory on the way that refuses gets one search entry for that user.
 
     Raises:
         UnprivilegedError: the file system has no access-control lists.
@@ -111,24 +117,14 @@ def let_through(directory: Path, user: ServerUser, *, say: Callable[[str], None]
 
 
 def minimal_environ() -> Mapping[str, str]:
-    """What a server process needs from our environment: no secrets, no PG* settings of the caller."""
+    """Return what a server process needs of our environment: no secrets, and none of the caller's PG* variables."""
     kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", **kept}
 
 
 def _can_enter(directory: Path, user: ServerUser) -> bool:
-    # Asked of the kernel, as that user: modes, lists, groups and mount options all count, and only it knows them all.
-    result = subprocess.run(  # noqa: S603 - fixed command, the path is an argument of its own
-        ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(directory)],
-        **user.popen_options(),
-        env=minimal_environ(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=10,
-        check=False,
-    )
-    return result.returncode == 0
+    # The kernel is asked, as that user: modes, lists, groups and mount options all count, and only the kernel knows them all.
+    return user.run(["/bin/sh", "-c", 'cd -- "$1"', "sh", str(directory)], timeout_s=10).returncode == 0
 
 
 def _grant_search(directory: Path, uid: int) -> None:
@@ -156,10 +152,10 @@ def _read_acl(directory: Path) -> list[tuple[int, int, int]]:
 
 def with_search(entries: list[tuple[int, int, int]], uid: int) -> list[tuple[int, int, int]]:
     """
-    Add search for *uid* to a list of (tag, permissions, id); what everybody else effectively has stays the same.
+    Add search for *uid* to a list of (tag, permissions, id); the effective permissions of everybody else stay the same.
 
-    The mask caps all named entries. Widening it for ours must not widen the others, so they are first cut to what
-    the old mask left them.
+    The mask limits all named entries. It has to be widened for the new entry, and that must not widen the others. So the others
+    are first reduced to what the old mask left them.
     """
     old_mask = next((perm for tag, perm, _ in entries if tag == _MASK), 7)
     capped = [

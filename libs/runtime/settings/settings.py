@@ -1,7 +1,7 @@
 """
 The settings: every `FLIQ_*` variable in one table, from which parsing, `--help` and docs/settings.md are made.
 
-To add one: a row in TABLE (`setting_table.py`), a field of the same name in Settings, and `make docs`.
+To add one: a field of `SettingValues` (`table.py`), and `make docs`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import msgspec
-
-from libs.runtime.settings.table import TABLE, Setting
+from libs.runtime.settings.table import TABLE, Setting, SettingValues
 
 _HIDDEN = "***"
 # Kubernetes describes every service to every pod with such variables; a service named fliq-api is not a typing error.
@@ -31,39 +29,8 @@ class SettingsError(ValueError):
     """A variable has a value that Fliq cannot use; the text is one line that begins with the variable's name."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for, checked. Fields as in TABLE; None where the variable is unset and has no default."""
-
-    host: str
-    port: int
-    admin_port: int
-    data_dir: Path
-    database_url: str | None
-    kafka_bootstrap: str | None
-    kafka_topic: str
-    kafka_tls: bool
-    kafka_ca_file: Path | None
-    kafka_cert_file: Path | None
-    kafka_key_file: Path | None
-    kafka_username: str | None
-    kafka_password: str | None
-    kafka_mechanism: str
-    bootstrap_tokens: tuple[tuple[str, str], ...] | None
-    egress_allow: str | None
-    egress_deny: str | None
-    egress_ca_file: Path | None
-    retry_base_s: float
-    fire_lead_ms: int
-    daily_execution_limit: int
-    dispatch_concurrency: int
-    dispatch_per_host: int
-    heartbeat_s: int
-    partitions: int | None
-    node: str | None
-    secret_key: str | None
-    log_level: str
-    log_format: str | None
-    crash_at: tuple[str, int] | None
+class Settings(SettingValues, frozen=True, kw_only=True):
+    """The settings of this process; the fields are those of the table."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, is_token: Callable[[str], bool] | None = None) -> Self:

@@ -8,9 +8,10 @@ host, no partition. What is measured of a partition is summed up, or its worst i
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Any, Final, get_type_hints
 
 import msgspec
+from prometheus_client import Counter, Gauge, Histogram
 
 # Seconds. Fine where the goals are (1–100 ms), coarse where only the order of magnitude matters.
 _LATENESS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 600)
@@ -33,116 +34,134 @@ LABEL_VALUES: Final = {
 }
 
 
+class MetricFields:
+    """
+    The metrics, a field for each; its exported name is the field's after `fliq_`, a counter's with `_total`.
+
+    Each says which roles' processes move it (empty for all), what a number of it means, a histogram's buckets, and its labels.
+    """
+
+    # Calls.
+    dispatch_lateness_seconds: Annotated[
+        Histogram, "dispatcher", "when a request left minus when it was asked for", _LATENESS
+    ]
+    dispatch_lead_seconds: Annotated[
+        Histogram, "dispatcher", "from writing a due event to sending its request, the lead time included", _LATENESS
+    ]
+    attempts: Annotated[
+        Counter, "dispatcher", "finished attempts, by how they ended", "outcome", "status_class", "reason"
+    ]
+    attempt_duration_seconds: Annotated[
+        Histogram, "dispatcher", "from sending a request to the end of its answer", _CALL
+    ]
+    attempts_overdue: Annotated[
+        Counter, "dispatcher", "attempts still under way long after their deadline; each means a defect"
+    ]
+    in_flight: Annotated[Gauge, "dispatcher", "attempts held: loading, waiting, under way, or being recorded"]
+    calls_active: Annotated[Gauge, "dispatcher", "calls under way"]
+    calls_waiting: Annotated[
+        Gauge,
+        "dispatcher",
+        "attempts whose instant has come and that wait for a slot (FLIQ_DISPATCH_CONCURRENCY, FLIQ_DISPATCH_PER_HOST)",
+    ]
+    # Webhooks.
+    webhook_attempts: Annotated[Counter, "webhooks", "webhook calls made or given up", "outcome"]
+    webhook_duration_seconds: Annotated[Histogram, "webhooks", "from sending a webhook to the end of its answer", _CALL]
+    webhooks_held: Annotated[Gauge, "webhooks", "webhooks waiting, under way or being recorded"]
+    # Deciding.
+    claims: Annotated[Counter, "scheduler", "claims appended: partitions taken over by this process"]
+    resignations: Annotated[Counter, "scheduler", "partitions given up by this process", "reason"]
+    void_decisions: Annotated[
+        Counter, "scheduler", "decisions of an owner that was already replaced; they change nothing"
+    ]
+    illegal_decisions: Annotated[
+        Counter,
+        "scheduler",
+        "decisions that do not fit the state of their job; they change nothing, and each means a defect",
+    ]
+    skipped_records: Annotated[
+        Counter, "", "records of a type or version that this build does not know, and that may be skipped"
+    ]
+    poison_records: Annotated[Counter, "", "records that could not be read; they are kept and change nothing"]
+    wheel_size: Annotated[Gauge, "scheduler", "timers in memory"]
+    jobs_due: Annotated[Gauge, "scheduler", "due jobs that wait for a free slot of their partition"]
+    oldest_due_age_seconds: Annotated[
+        Gauge, "", "for how long the oldest job that has not fired has been due; 0 if there is none"
+    ]
+    schedule_ticks: Annotated[Counter, "scheduler", "jobs created by schedules"]
+    schedule_missed: Annotated[
+        Counter, "scheduler", "ticks skipped after an outage; only the latest of each schedule is fired"
+    ]
+    # The log and the tables.
+    log_append_seconds: Annotated[Histogram, "", "from the call of an append until it is durable", _STORAGE]
+    log_append_errors: Annotated[Counter, "", "appends that did not succeed", "kind"]
+    log_up: Annotated[Gauge, "", "1 when the log answered the last time it was asked, else 0"]
+    log_lag_records: Annotated[Gauge, "", "records in the log that this process's readers have not reached yet", "role"]
+    database_up: Annotated[Gauge, "", "1 when the database answered the last time it was asked, else 0"]
+    fold_lag_records: Annotated[
+        Gauge, "", "records in the log that the tables do not show yet, all partitions together"
+    ]
+    projection_lag_seconds: Annotated[
+        Gauge, "", "for how long the partition that is furthest behind has been behind the log"
+    ]
+    flush_seconds: Annotated[Histogram, "scheduler", "one write of folded states into the tables", _STORAGE]
+    flush_rows: Annotated[Histogram, "scheduler", "rows in one such write", _ROWS]
+    # Who serves what.
+    leases_held: Annotated[Gauge, "", "partitions that this process serves", "role"]
+    partitions: Annotated[Gauge, "", "partitions of the log"]
+    partitions_unassigned: Annotated[
+        Gauge, "", "partitions that no process serves at the moment, as the tables say", "role"
+    ]
+    partitions_halted: Annotated[
+        Gauge, "", "partitions that this process cannot read on: a gap, or a record of a newer build", "role"
+    ]
+    # The API.
+    http_requests: Annotated[Counter, "api", "requests answered", "route", "method", "status"]
+    http_request_seconds: Annotated[Histogram, "api", "from a request's first byte to its answer", _STORAGE, "route"]
+    # The whole way, and the process.
+    heartbeat_timestamp_seconds: Annotated[
+        Gauge,
+        "dispatcher",
+        "when the last heartbeat job had passed log, scheduler and dispatcher; before the first, when this process started",
+    ]
+    heartbeat_period_seconds: Annotated[
+        Gauge, "dispatcher", "how often a heartbeat comes, 0 when FLIQ_HEARTBEAT_SECONDS is 0"
+    ]
+    loop_delay_seconds: Annotated[Histogram, "", "how late the event loop was, measured four times a second", _LATENESS]
+    clock_skew_seconds: Annotated[Gauge, "", "this machine's clock minus the database's"]
+    data_dir_free_bytes: Annotated[Gauge, "", "room left on the file system of FLIQ_DATA_DIR"]
+    data_dir_size_bytes: Annotated[Gauge, "", "size of that file system"]
+    build_info: Annotated[Gauge, "", "always 1; the labels say what runs", "version", "python"]
+
+
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric: the field of Metrics that holds it, its name and kind, and what a number of it means."""
+    """One metric: the field of `MetricFields`, its name and kind, and the rest as the field says it."""
 
     field: str
     name: str
-    kind: Literal["counter", "gauge", "histogram"]
+    kind: str  # counter, gauge or histogram
     meaning: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    by: str = ""  # the roles whose processes move it, empty for all
+    labels: tuple[str, ...]
+    buckets: tuple[float, ...]
+    by: str
 
 
-def _counter(by: str, field: str, meaning: str, *labels: str) -> Metric:
-    return Metric(field=field, name=f"fliq_{field}_total", kind="counter", meaning=meaning, labels=labels, by=by)
-
-
-def _gauge(by: str, field: str, meaning: str, *labels: str) -> Metric:
-    return Metric(field=field, name=f"fliq_{field}", kind="gauge", meaning=meaning, labels=labels, by=by)
-
-
-def _histogram(by: str, field: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Metric:
+def _row(field: str, kind: type, by: str, meaning: str, *more: Any) -> Metric:
+    buckets = more[0] if kind is Histogram else ()
     return Metric(
-        field=field, name=f"fliq_{field}", kind="histogram", meaning=meaning, labels=labels, buckets=buckets, by=by
+        field=field,
+        name=f"fliq_{field}_total" if kind is Counter else f"fliq_{field}",
+        kind=kind.__name__.lower(),
+        meaning=meaning,
+        labels=more[1:] if kind is Histogram else more,
+        buckets=buckets,
+        by=by,
     )
 
 
-TABLE: Final = (
-    # Calls.
-    _histogram("dispatcher", "dispatch_lateness_seconds", "when a request left minus when it was asked for", _LATENESS),
-    _histogram(
-        "dispatcher",
-        "dispatch_lead_seconds",
-        "from writing a due event to sending its request, the lead time included",
-        _LATENESS,
-    ),
-    _counter("dispatcher", "attempts", "finished attempts, by how they ended", "outcome", "status_class", "reason"),
-    _histogram("dispatcher", "attempt_duration_seconds", "from sending a request to the end of its answer", _CALL),
-    _counter(
-        "dispatcher",
-        "attempts_overdue",
-        "attempts still under way long after their deadline; each means a defect",
-    ),
-    _gauge("dispatcher", "in_flight", "attempts held: loading, waiting, under way, or being recorded"),
-    _gauge("dispatcher", "calls_active", "calls under way"),
-    _gauge(
-        "dispatcher",
-        "calls_waiting",
-        "attempts whose instant has come and that wait for a slot (FLIQ_DISPATCH_CONCURRENCY, FLIQ_DISPATCH_PER_HOST)",
-    ),
-    # Webhooks.
-    _counter("webhooks", "webhook_attempts", "webhook calls made or given up", "outcome"),
-    _histogram("webhooks", "webhook_duration_seconds", "from sending a webhook to the end of its answer", _CALL),
-    _gauge("webhooks", "webhooks_held", "webhooks waiting, under way or being recorded"),
-    # Deciding.
-    _counter("scheduler", "claims", "claims appended: partitions taken over by this process"),
-    _counter("scheduler", "resignations", "partitions given up by this process", "reason"),
-    _counter("scheduler", "void_decisions", "decisions of an owner that was already replaced; they change nothing"),
-    _counter(
-        "scheduler",
-        "illegal_decisions",
-        "decisions that do not fit the state of their job; they change nothing, and each means a defect",
-    ),
-    _counter(
-        "", "skipped_records", "records of a type or version that this build does not know, and that may be skipped"
-    ),
-    _counter("", "poison_records", "records that could not be read; they are kept and change nothing"),
-    _gauge("scheduler", "wheel_size", "timers in memory"),
-    _gauge("scheduler", "jobs_due", "due jobs that wait for a free slot of their partition"),
-    _gauge(
-        "", "oldest_due_age_seconds", "for how long the oldest job that has not fired has been due; 0 if there is none"
-    ),
-    _counter("scheduler", "schedule_ticks", "jobs created by schedules"),
-    _counter(
-        "scheduler", "schedule_missed", "ticks skipped after an outage; only the latest of each schedule is fired"
-    ),
-    # The log and the tables.
-    _histogram("", "log_append_seconds", "from the call of an append until it is durable", _STORAGE),
-    _counter("", "log_append_errors", "appends that did not succeed", "kind"),
-    _gauge("", "log_up", "1 when the log answered the last time it was asked, else 0"),
-    _gauge("", "log_lag_records", "records in the log that this process's readers have not reached yet", "role"),
-    _gauge("", "database_up", "1 when the database answered the last time it was asked, else 0"),
-    _gauge("", "fold_lag_records", "records in the log that the tables do not show yet, all partitions together"),
-    _gauge("", "projection_lag_seconds", "for how long the partition that is furthest behind has been behind the log"),
-    _histogram("scheduler", "flush_seconds", "one write of folded states into the tables", _STORAGE),
-    _histogram("scheduler", "flush_rows", "rows in one such write", _ROWS),
-    # Who serves what.
-    _gauge("", "leases_held", "partitions that this process serves", "role"),
-    _gauge("", "partitions", "partitions of the log"),
-    _gauge("", "partitions_unassigned", "partitions that no process serves at the moment, as the tables say", "role"),
-    _gauge(
-        "",
-        "partitions_halted",
-        "partitions that this process cannot read on: a gap, or a record of a newer build",
-        "role",
-    ),
-    # The API.
-    _counter("api", "http_requests", "requests answered", "route", "method", "status"),
-    _histogram("api", "http_request_seconds", "from a request's first byte to its answer", _STORAGE, "route"),
-    # The whole way, and the process.
-    _gauge(
-        "dispatcher",
-        "heartbeat_timestamp_seconds",
-        "when the last heartbeat job had passed log, scheduler and dispatcher; before the first, when this process started",
-    ),
-    _gauge("dispatcher", "heartbeat_period_seconds", "how often a heartbeat comes, 0 when FLIQ_HEARTBEAT_SECONDS is 0"),
-    _histogram("", "loop_delay_seconds", "how late the event loop was, measured four times a second", _LATENESS),
-    _gauge("", "clock_skew_seconds", "this machine's clock minus the database's"),
-    _gauge("", "data_dir_free_bytes", "room left on the file system of FLIQ_DATA_DIR"),
-    _gauge("", "data_dir_size_bytes", "size of that file system"),
-    _gauge("", "build_info", "always 1; the labels say what runs", "version", "python"),
+TABLE: Final = tuple(
+    _row(field, hint.__origin__, *hint.__metadata__)
+    for field, hint in get_type_hints(MetricFields, include_extras=True).items()
 )
 
 
