@@ -25,7 +25,7 @@ GROUP_MAX: Final = 500  # facts in one append
 BACKOFF_FIRST_MS: Final = 50
 BACKOFF_MAX_MS: Final = 2_000
 
-log = structlog.get_logger("log")
+_log = structlog.get_logger("log")
 
 
 class FactAppender:
@@ -86,9 +86,9 @@ class FactAppender:
             group = [pending[index] for index in range(min(len(pending), GROUP_MAX))]
             try:
                 first = await self._log.append(self._partition, [envelope for envelope, _ in group])
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - it is logged, and the facts are tried again
                 if not self.failing:
-                    log.warning(
+                    _log.warning(
                         "append_failing",
                         partition=self._partition,
                         reason=str(error),
@@ -105,8 +105,8 @@ class FactAppender:
                 pending.popleft()
                 try:
                     on_written(first + index)
-                except Exception:
+                except Exception:  # noqa: BLE001 - it is logged
                     # A defect in one callback must not keep the other facts of the partition out of the log.
-                    log.exception("fact_unheeded", partition=self._partition, position=first + index)
+                    _log.exception("fact_unheeded", partition=self._partition, position=first + index)
         self._task = None
         self._idle.set()

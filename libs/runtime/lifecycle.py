@@ -31,6 +31,8 @@ SAME_SIGNAL_S = (
     0.95  # the same signal again within this time is the same wish: sent to the group, and forwarded by the parent
 )
 
+_log = structlog.get_logger("process")
+
 
 class Service(Protocol):
     """What the supervisor runs."""
@@ -106,7 +108,7 @@ class StartStop:
         if self.on_crash is not None:
             self.on_crash(task.get_name(), error)
         else:
-            structlog.get_logger("process").critical("crashed", task=task.get_name(), exc_info=error)
+            _log.critical("crashed", task=task.get_name(), exc_info=error)
 
     async def _cancel_tasks(self) -> None:
         tasks, self._tasks = self._tasks, set()
@@ -114,7 +116,7 @@ class StartStop:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
-                structlog.get_logger("process").warning("failed_while_stopping", exc_info=result)
+                _log.warning("failed_while_stopping", exc_info=result)
 
 
 class Loop(StartStop):
@@ -141,7 +143,6 @@ class Supervisor:
         self._status = 0
         self._deadline = 0.0
         self._ended_by: tuple[signal.Signals, float] | None = None  # the signal, and when it came
-        self._log = structlog.get_logger("process")
 
     def add(self, name: str, service: Service) -> None:
         """Have *service* started after those added before it, and stopped before them."""
@@ -164,7 +165,7 @@ class Supervisor:
 
     def crashed(self, name: str, error: BaseException) -> None:
         """Note that *name* cannot go on: the process drains and ends with status 1."""
-        self._log.critical("crashed", service=name, error=f"{type(error).__name__}: {error}", exc_info=error)
+        _log.critical("crashed", service=name, error=f"{type(error).__name__}: {error}", exc_info=error)
         self._status = 1
         self._ending.set()
 
@@ -188,11 +189,11 @@ class Supervisor:
 
     def _signalled(self, signum: signal.Signals) -> None:
         if not self._ending.is_set():
-            self._log.info("stopping", signal=signum.name)
+            _log.info("stopping", signal=signum.name)
             self._ended_by = signum, time.monotonic()
             self._ending.set()
         elif not self._hurry.is_set() and not is_same_signal(self._ended_by, signum):
-            self._log.warning("stopping_at_once", signal=signum.name)
+            _log.warning("stopping_at_once", signal=signum.name)
             self._status = 128 + signum
             self._hurry.set()
 
@@ -230,10 +231,10 @@ class Supervisor:
         error = starting.exception()
         if error is not None:
             self.failure = str(error) or type(error).__name__
-            self._log.critical("did_not_start", service=name, error=self.failure)
+            _log.critical("did_not_start", service=name, error=self.failure)
             self._status = self._status or 1
             return False
-        self._log.info("started", service=name)
+        _log.info("started", service=name)
         return not self._ending.is_set()
 
     async def _stop(self, name: str, service: Service) -> None:
@@ -243,13 +244,13 @@ class Supervisor:
             async with asyncio.timeout(max(_LAST_CHANCE_S, self._deadline - time.monotonic())):
                 await service.stop()
         except TimeoutError:
-            self._log.error("did_not_stop_in_time", service=name, timeout_s=self._drain_timeout_s)
+            _log.error("did_not_stop_in_time", service=name, timeout_s=self._drain_timeout_s)
             self._status = self._status or 1
         except Exception as error:  # noqa: BLE001 - one service's failure must not keep the next from being stopped
-            self._log.error("failed_while_stopping", service=name, exc_info=error)
+            _log.error("failed_while_stopping", service=name, exc_info=error)
             self._status = self._status or 1
         else:
-            self._log.info("stopped", service=name)
+            _log.info("stopped", service=name)
 
 
 def is_same_signal(first: tuple[signal.Signals, float] | None, signum: signal.Signals) -> bool:

@@ -4,141 +4,123 @@ Access: how an operator's command opens the database, the tables and the log, wh
 Nothing is migrated, claimed or locked, and no log is created: if something does not exist, one line says so. With the embedded
 PostgreSQL, the server of `FLIQ_DATA_DIR` is used if a Fliq runs on it; otherwise it is started for as long as the command takes.
 
-    async with database(settings) as dsn, event_log(settings, dsn) as log, tables(settings, dsn) as pool: ...
+    async with opened(settings) as access:
+        log, pool = await access.log(), await access.tables()
 
-A `LogError` or `StoreUnavailable` that is raised inside becomes a `StartError`: one line, exit code 1.
+An error of log or tables that is raised inside becomes a `StartError`: one line, exit code 1.
 """
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from libs.log.port import Log, LogError
+from libs.log.port import Log
 from libs.runtime.embedded_postgres import address as embedded_address
-from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.runtime.settings.settings import Settings
-from libs.store.errors import StoreUnavailable
-from libs.store.pool import open_pool
+from libs.runtime.telemetry import logging
 from libs.store.schema.databases import has_database
-from libs.store.schema.migrate import SchemaError, inspect_schema
-from services.process.log_adapter import is_log_apart, log_place, open_log
+from libs.store.schema.migrate import inspect_schema
+from services.commands.output import progress
+from services.process.log_adapter import open_log
 from services.process.log_place import LogPlace, in_database
-from services.process.start_error import StartError
+from services.process.pools import enter_pool
+from services.process.start_error import StartError, start_errors
 
-CLOSE_S: Final = 5.0
+
+class Access:
+    """
+    What one command has opened; its stack closes it.
+
+    Args:
+        dsn: the address of the database; empty if the command does not need one.
+    """
+
+    def __init__(self, settings: Settings, dsn: str, stack: AsyncExitStack) -> None:
+        self.dsn = dsn
+        self._settings = settings
+        self._stack = stack
+
+    async def log(self) -> Log:
+        """
+        Open the log that the settings name, with the partitions that it has: nothing is made, nothing grows.
+
+        Raises:
+            SettingsError: the settings of Kafka contradict each other.
+            StartError: there is no log, or it cannot be reached or used.
+        """
+        return await open_log(self._settings, self.dsn, self._stack, must_exist=True)
+
+    async def tables(self, *, size: int = 1) -> Any:
+        """Open a pool of *size* connections to the tables. Raises `StoreUnavailable`."""
+        return await enter_pool(self._stack, self.dsn, name="command", size=size)
+
+    async def check_schema(self, *, exactly: bool = False) -> None:
+        """
+        Make sure that this build can read the tables; nothing is migrated.
+
+        Args:
+            exactly: refuse also what a newer build added and this one does not know.
+
+        Raises:
+            StartError: there are none.
+            SchemaError, StoreUnavailable: they are another build's, or cannot be reached.
+        """
+        schema = await inspect_schema(self.dsn)
+        schema.check()
+        if not schema.applied:
+            raise StartError("there are no tables in this database yet: start the services first")
+        if schema.pending:
+            raise StartError(f"the tables lack {schema.pending[0].name} of this build: run `fliq migrate` first")
+        if exactly and schema.unknown:
+            raise StartError(
+                f"the database is at schema {schema.version}, which this build does not know; use a newer one"
+            )
 
 
 @asynccontextmanager
-async def database(settings: Settings, *, may_start: bool = True) -> AsyncIterator[str]:
+async def opened(
+    settings: Settings, *, log_level: str | None = "error", may_start: bool = True, needs_database: bool = True
+) -> AsyncIterator[Access]:
     """
-    Give the address of the database that the settings name. If it is embedded, and `make up` made one for this log, give that one.
+    Give access to the database that the settings name. If it is embedded, and `make up` made one for this log, give that one.
 
     Args:
+        log_level: least important log lines that are written; None leaves logging as it is.
         may_start: start an embedded server that does not run, and stop it afterwards.
+        needs_database: False if only a log is opened that is not kept in the database.
 
     Raises:
-        StartError: there is none, or it does not start.
+        StartError: there is no database, or it does not start.
     """
+    if log_level is not None:
+        logging.configure(log_level, settings.log_format)
+    with start_errors(settings):
+        async with AsyncExitStack() as stack:
+            dsn = await _database(settings, stack, may_start=may_start) if needs_database else ""
+            yield Access(settings, dsn, stack)
+
+
+async def _database(settings: Settings, stack: AsyncExitStack, *, may_start: bool) -> str:
     if settings.database_url is not None:
-        yield settings.database_url
-        return
+        return settings.database_url
     embedded_address.ignore_pg_variables()
     place = settings.data_dir.absolute()
-    running = _running(place)
-    if running is not None:
-        yield await _of_log(settings, running)
-        return
-    if not embedded_address.exists(place):
-        raise StartError(f"no Fliq has run in {place} yet: set FLIQ_DATA_DIR to its directory, or FLIQ_DATABASE_URL")
-    if not may_start:
-        raise StartError(f"the embedded PostgreSQL in {place} is not running: start `fliq all` first")
-    async with AsyncExitStack() as stack:
-        try:
-            server = await stack.enter_async_context(EmbeddedPostgres(place, say=_to_stderr))
-        except EmbeddedPostgresError as error:
-            raise StartError(str(error)) from error
-        yield await _of_log(settings, server.dsn)
-
-
-@asynccontextmanager
-async def event_log(settings: Settings, dsn: str) -> AsyncIterator[Log]:
-    """
-    Give the log that the settings name, with the partitions that it has: nothing is made, nothing grows.
-
-    Args:
-        dsn: the database, for the log that is kept there.
-
-    Raises:
-        SettingsError: the settings of Kafka contradict each other.
-        StartError: there is no log, or it cannot be reached or used.
-    """
-    try:
-        async with AsyncExitStack() as stack:
-            yield await open_log(settings, dsn, stack, must_exist=True)
-    except LogError as error:
-        raise StartError(f"{log_place(settings)}{error}") from error
-
-
-@asynccontextmanager
-async def log_alone(settings: Settings) -> AsyncIterator[Log]:
-    """Give the log without a way to the tables: where it is not kept in the database, none is needed."""
-    async with AsyncExitStack() as stack:
-        dsn = "" if is_log_apart(settings) else await stack.enter_async_context(database(settings))
-        yield await stack.enter_async_context(event_log(settings, dsn))
-
-
-@asynccontextmanager
-async def tables(settings: Settings, dsn: str, *, size: int = 2) -> AsyncIterator[Any]:
-    """
-    Give a pool of *size* connections to the tables, as `libs.store.pool` makes it.
-
-    Raises:
-        StartError: the database cannot be reached.
-    """
-    try:
-        pool = await open_pool(dsn, name="command", size=size)
-        try:
-            yield pool
-        finally:
-            await _close(pool)
-    except StoreUnavailable as error:
-        raise StartError(f"{database_place(settings)}{error}") from error
-
-
-async def check_schema(settings: Settings, dsn: str, *, exactly: bool = False) -> None:
-    """
-    Make sure that this build can read the tables; nothing is migrated.
-
-    Args:
-        exactly: refuse also what a newer build added and this one does not know.
-
-    Raises:
-        StartError: there are none, or they are another build's.
-    """
-    try:
-        schema = await inspect_schema(dsn)
-        schema.check()
-    except SchemaError as error:
-        raise StartError(str(error)) from error
-    except StoreUnavailable as error:
-        raise StartError(f"{database_place(settings)}{error}") from error
-    if not schema.applied:
-        raise StartError("there are no tables in this database yet: start the services first")
-    if schema.pending:
-        raise StartError(f"the tables lack {schema.pending[0].name} of this build: run `fliq migrate` first")
-    if exactly and schema.unknown:
-        raise StartError(f"the database is at schema {schema.version}, which this build does not know; use a newer one")
-
-
-def database_place(settings: Settings) -> str:
-    """Return the variable where trouble with the database is mended; the embedded one has none."""
-    return "" if settings.database_url is None else "FLIQ_DATABASE_URL: "
+    dsn = _running(place)
+    if dsn is None:
+        if not embedded_address.exists(place):
+            raise StartError(
+                f"no Fliq has run in {place} yet: set FLIQ_DATA_DIR to its directory, or FLIQ_DATABASE_URL"
+            )
+        if not may_start:
+            raise StartError(f"the embedded PostgreSQL in {place} is not running: start `fliq all` first")
+        dsn = (await stack.enter_async_context(EmbeddedPostgres(place, say=progress))).dsn
+    # `make up` gives the tables of a log in Kafka a database of their own.
+    name = LogPlace(bootstrap=settings.kafka_bootstrap, topic=settings.kafka_topic).database
+    return in_database(dsn, name) if await has_database(dsn, name) else dsn
 
 
 def _running(data_dir: Path) -> str | None:
@@ -146,24 +128,3 @@ def _running(data_dir: Path) -> str | None:
         return embedded_address.running_address(data_dir)
     except OSError as error:
         raise StartError(f"FLIQ_DATA_DIR: cannot use {data_dir}: {error.strerror}") from error
-
-
-async def _of_log(settings: Settings, dsn: str) -> str:
-    """Return the address of the tables of this log: `make up` gives those of a log in Kafka a database of their own."""
-    name = LogPlace(bootstrap=settings.kafka_bootstrap, topic=settings.kafka_topic).database
-    try:
-        return in_database(dsn, name) if await has_database(dsn, name) else dsn
-    except StoreUnavailable as error:
-        raise StartError(str(error)) from error
-
-
-def _to_stderr(line: str) -> None:
-    print(f"fliq: {line}", file=sys.stderr, flush=True)  # noqa: T201 - progress, for a person
-
-
-async def _close(pool: Any) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_S):
-            await pool.close()
-    except TimeoutError:
-        pool.terminate()

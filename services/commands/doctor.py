@@ -15,6 +15,7 @@ from libs.log.ends import all_ends
 from libs.log.port import Log, LogError
 from libs.runtime.clock import SystemClock
 from libs.runtime.embedded_postgres import address as embedded_address
+from libs.runtime.roles import POSITIONED
 from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names
 from libs.runtime.settings.table import TABLE
 from libs.runtime.telemetry import logging
@@ -24,13 +25,13 @@ from libs.store.leases.lease_report import HeldLease, LeaseReport
 from libs.store.schema.log_identity import known_log
 from libs.store.schema.migrate import inspect_schema
 from services.commands import findings as judge
-from services.commands.access import database, event_log, tables
-from services.commands.columns import answer, answer_json
+from services.commands.access import Access, opened
 from services.commands.findings import Finding, ok, warning, wrong
+from services.commands.output import answer, answer_json
 from services.commands.url_check import check_url
-from services.process.log_adapter import is_log_apart, log_report
+from services.process.log_adapter import log_report
 from services.process.resources import egress_policy
-from services.process.start_error import StartError
+from services.process.start_error import StartError, is_log_apart, start_errors
 
 NAME: Final = "doctor"
 MEANING: Final = "say what is wrong, in plain words, and what to do; exit 1 when something is"
@@ -93,14 +94,14 @@ class Doctor:
     async def findings(self) -> list[Finding]:
         """Return what was found, in the order in which it is worth reading."""
         async with AsyncExitStack() as stack:
-            dsn, pool, reason = await self._database(stack)
+            access, pool, reason = await self._database(stack)
             checks: list[tuple[str, Check]] = [("settings", self._of_settings)]
-            if pool is not None and dsn is not None:
+            if access is not None:
                 database, lease_report = DatabaseReport(pool), LeaseReport(pool)
                 checks += [
                     ("database", lambda: self._of_server(database)),
-                    ("schema", lambda: self._of_schema(dsn)),
-                    ("log", lambda: self._of_log(dsn, lease_report)),
+                    ("schema", lambda: self._of_schema(access)),
+                    ("log", lambda: self._of_log(access, lease_report)),
                     ("members", lambda: _settled(lambda: self._of_members(lease_report))),
                     ("work", lambda: self._of_work(database)),
                     ("disk", lambda: self._of_disk(database)),
@@ -113,12 +114,13 @@ class Doctor:
             found.insert(0, reason)
         return sorted(found, key=lambda each: ORDER.index(each.check))
 
-    async def _database(self, stack: AsyncExitStack) -> tuple[str | None, Any, Finding | None]:
+    async def _database(self, stack: AsyncExitStack) -> tuple[Access | None, Any, Finding | None]:
         advice = "start it, or mend FLIQ_DATABASE_URL; the rest can only be checked with a database"
         try:
             async with asyncio.timeout(CHECK_S):
-                dsn = await stack.enter_async_context(database(self._settings, may_start=False))
-                return dsn, await stack.enter_async_context(tables(self._settings, dsn, size=4)), None
+                with start_errors(self._settings):
+                    access = await stack.enter_async_context(opened(self._settings, log_level=None, may_start=False))
+                    return access, await access.tables(size=4), None
         except StartError as error:
             return None, None, wrong("database", str(error), advice)
         except TimeoutError:
@@ -156,8 +158,8 @@ class Doctor:
         sure_ms = max(0.0, abs(skew_ms) - took_ms / 2) * (1 if skew_ms >= 0 else -1)
         return [*judge.of_server(server), judge.of_clock("clocks", "PostgreSQL", sure_ms)]
 
-    async def _of_schema(self, dsn: str) -> list[Finding]:
-        return judge.of_schema(await inspect_schema(dsn))
+    async def _of_schema(self, access: Access) -> list[Finding]:
+        return judge.of_schema(await inspect_schema(access.dsn))
 
     async def _of_work(self, database: DatabaseReport) -> list[Finding]:
         now = self._clock.now()
@@ -185,12 +187,13 @@ class Doctor:
     async def _of_topic(self) -> list[Finding]:
         return judge.of_log(await log_report(self._settings, ""))
 
-    async def _of_log(self, dsn: str, lease_report: LeaseReport) -> list[Finding]:
-        found = judge.of_log(await log_report(self._settings, dsn))
+    async def _of_log(self, access: Access, lease_report: LeaseReport) -> list[Finding]:
+        found = judge.of_log(await log_report(self._settings, access.dsn))
         if any(each.state == "wrong" for each in found):
             return found  # the log would not open either
-        async with event_log(self._settings, dsn) as log:
-            known, identity = await known_log(dsn), await log.identity()
+        with start_errors(self._settings):
+            log = await access.log()
+            known, identity = await known_log(access.dsn), await log.identity()
             if known is not None and known != identity:
                 text = f"the tables were made from another log ({known}) than the one that is set ({identity})"
                 found.append(
@@ -210,7 +213,7 @@ class Doctor:
         ends = await all_ends(log)
         await asyncio.sleep(BETWEEN_S)
         after = await lease_report.leases()
-        for role in ("scheduler", "webhooks"):
+        for role in POSITIONED:
             mine = {lease.partition: lease for lease in before if lease.role == role}
             now = [lease for lease in after if lease.role == role and lease.partition in mine]
             found += judge.of_lag(mine, now, ends)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from typing import Final
 
 from libs.runtime.settings.settings import Settings
-from libs.runtime.telemetry import logging
 from libs.store.leases.lease_report import LeaseReport, Member
-from services.commands.access import database, tables
-from services.commands.amounts import wait_s
-from services.commands.columns import answer, answer_json, columns, progress
+from services.commands.access import opened
+from services.commands.option_values import wait_s
+from services.commands.output import answer, answer_json, answer_rows, progress
 from services.process.start_error import StartError
 
 NAME: Final = "drain"
@@ -48,11 +46,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Drain a node, take that back, or list the nodes."""
-    logging.configure("error", settings.log_format)
-    async with AsyncExitStack() as stack:
-        # A database that does not run has no nodes.
-        dsn = await stack.enter_async_context(database(settings, may_start=False))
-        lease_report = LeaseReport(await stack.enter_async_context(tables(settings, dsn, size=1)))
+    async with opened(settings, may_start=False) as access:  # a database that does not run has no nodes
+        lease_report = LeaseReport(await access.tables())
         members = [member for member in await lease_report.members() if member.is_live]
         if args.node is None:
             return await _list(args, lease_report, members)
@@ -72,31 +67,23 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
 
 async def _list(args: argparse.Namespace, lease_report: LeaseReport, members: Sequence[Member]) -> int:
     held = await _held(lease_report)
-    if args.json:
-        answer_json(
-            [
-                {
-                    "node": member.node,
-                    "role": member.role,
-                    "partitions": held.get((member.node, member.role), 0),
-                    "draining": member.is_draining,
-                    "version": member.version,
-                }
-                for member in members
-            ]
-        )
-        return 0
     rows = [
-        (
-            member.node,
-            member.role,
-            held.get((member.node, member.role), 0),
-            "draining" if member.is_draining else "works",
-            member.version,
-        )
+        {
+            "node": member.node,
+            "role": member.role,
+            "partitions": held.get((member.node, member.role), 0),
+            "draining": member.is_draining,
+            "version": member.version,
+        }
         for member in members
     ]
-    answer(columns(("node", "role", "partitions", "state", "version"), rows) if rows else "no node is alive")
+    if args.json:
+        answer_json(rows)
+    elif rows:
+        told = [row | {"draining": "draining" if row["draining"] else "works"} for row in rows]
+        answer_rows(told, ("node", "role", "partitions", "state", "version"), as_json=False)
+    else:
+        answer("no node is alive")
     return 0
 
 

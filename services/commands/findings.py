@@ -14,12 +14,13 @@ from typing import Final, Literal
 import msgspec
 
 from libs.log.log_report import LogReport, name_partitions
+from libs.runtime.roles import READERS
 from libs.store.health.database_report import Server, Work
 from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, SchemaError
 
 State = Literal["ok", "warning", "wrong"]
-ROLES: Final = {"scheduler": "scheduler", "dispatcher": "dispatcher", "webhooks": "webhooks service"}  # and in words
+NAMES: Final = {role: "webhooks service" if role == "webhooks" else role for role in READERS}  # of the roles, in words
 VERSION_MIN: Final = 150_000
 SKEW_WARNING_MS: Final = 100
 SKEW_WRONG_MS: Final = 1_000
@@ -130,7 +131,7 @@ def of_members(members: Sequence[Member], partitions: int) -> list[Finding]:
     """Judge who is alive."""
     found = []
     live = [member for member in members if member.is_live]
-    for role, name in ROLES.items():
+    for role, name in NAMES.items():
         mine = [member for member in live if member.role == role]
         if not mine:
             found.append(wrong("members", f"no {name} is alive", f"start one: `fliq {role}`, or `fliq all`"))
@@ -149,7 +150,7 @@ def of_members(members: Sequence[Member], partitions: int) -> list[Finding]:
         text = f"different builds are at work: {', '.join(versions)}"
         found.append(warning("members", text, "finish the upgrade, or the way back"))
     if not found:
-        counts = ", ".join(f"{sum(member.role == role for member in live)} {role}" for role in ROLES)
+        counts = ", ".join(f"{sum(member.role == role for member in live)} {role}" for role in READERS)
         found.append(ok("members", f"alive: {counts}"))
     return found
 
@@ -157,13 +158,13 @@ def of_members(members: Sequence[Member], partitions: int) -> list[Finding]:
 def of_leases(leases: Sequence[HeldLease]) -> list[Finding]:
     """Judge who holds what; a lease that just ran out is taken within seconds."""
     found = []
-    for role, name in ROLES.items():
+    for role, name in NAMES.items():
         free = [lease.partition for lease in leases if lease.role == role and not lease.is_held]
         if free:
             text = f"{name_partitions(free)}: no {name} serves {'it' if len(free) == 1 else 'them'}"
             advice = "is one alive (above)? what does its /readyz say?"
             found.append(wrong("leases", text, advice))
-    return found or [ok("leases", f"every partition has its {', '.join(ROLES.values())}")]
+    return found or [ok("leases", f"every partition has its {', '.join(NAMES.values())}")]
 
 
 def of_work(work: Work, now: int) -> list[Finding]:
@@ -202,7 +203,7 @@ def of_lag(before: Mapping[int, HeldLease], after: Sequence[HeldLease], ends: Ma
         found.append(wrong("lag", text, 'stop the services; docs/operations.md, "The log lost records"'))
     if stands:
         text = f"{name_partitions(stands)}: {what} stand still behind the log ({max(lags[part] for part in stands)} records)"
-        found.append(wrong("lag", text, f"is a {ROLES[role]} alive and ready? what does its /readyz say?"))
+        found.append(wrong("lag", text, f"is a {NAMES[role]} alive and ready? what does its /readyz say?"))
     total = sum(lag for lag in lags.values() if lag > 0)
     return found or [ok("lag", f"{what} {'follow the log' if total == 0 else f'catch up: {total} records behind'}")]
 

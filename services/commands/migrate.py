@@ -6,16 +6,11 @@ import argparse
 from contextlib import AsyncExitStack
 from typing import Final
 
-from libs.log.port import LogError
 from libs.runtime.settings.settings import Settings
-from libs.runtime.telemetry import logging
-from libs.store.errors import StoreUnavailable
-from libs.store.schema.log_identity import WrongLog
-from libs.store.schema.migrate import Schema, SchemaError, inspect_schema
-from services.commands.access import database, database_place
-from services.commands.columns import answer, answer_json, progress
-from services.process.log_adapter import log_partitions, log_place, open_log, prepare_tables
-from services.process.start_error import StartError
+from libs.store.schema.migrate import Schema, inspect_schema
+from services.commands.access import opened
+from services.commands.output import answer, answer_json, progress
+from services.process.log_adapter import log_partitions, open_log, prepare_tables
 
 NAME: Final = "migrate"
 MEANING: Final = "make or extend the log and the tables for this build; --check only says whether that is needed"
@@ -42,22 +37,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Migrate, or say what that would do."""
-    logging.configure("error", settings.log_format)
-    async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(database(settings))
-        try:
-            if args.check:
-                return await _check(args, settings, dsn)
-            log = await open_log(settings, dsn, stack)
-            partitions = await log.partitions()
-            done = await prepare_tables(log, dsn, lambda step: progress(f"applied {step.name}"))
-            schema = await inspect_schema(dsn)
-        except (SchemaError, WrongLog) as error:
-            raise StartError(str(error)) from error
-        except StoreUnavailable as error:
-            raise StartError(f"{database_place(settings)}{error}") from error
-        except LogError as error:
-            raise StartError(f"{log_place(settings)}{error}") from error
+    async with opened(settings) as access, AsyncExitStack() as stack:
+        if args.check:
+            return await _check(args, settings, access.dsn)
+        log = await open_log(settings, access.dsn, stack)
+        partitions = await log.partitions()
+        done = await prepare_tables(log, access.dsn, lambda step: progress(f"applied {step.name}"))
+        schema = await inspect_schema(access.dsn)
     if args.json:
         answer_json(_facts(schema, partitions) | {"applied": [step.name for step in done]})
     else:

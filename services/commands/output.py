@@ -1,9 +1,16 @@
-"""Output: lines on standard output, whose reader may go at any moment (`| head`), and whose disk may be full."""
+"""
+Output: what a command prints. Its answer goes to standard output, as text or JSON, and its progress to standard error.
+
+The reader of standard output may go at any moment (`| head`), and its disk may be full.
+"""
 
 import os
 import select
 import sys
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
 
 CLOSED_CODE: Final = 141  # exit code of a program whose output nobody reads any more, as the shell counts SIGPIPE
 
@@ -54,6 +61,46 @@ class Output:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+def columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return *rows* below *heads*, each column as wide as its widest cell; numbers stand on the right, None is a dash."""
+    cells = [list(heads), *[["–" if cell is None else str(cell) for cell in row] for row in rows]]
+    widths = [max(len(line[at]) for line in cells) for at in range(len(heads))]
+    right = [
+        bool(rows) and all(row[at] is None or isinstance(row[at], int | float) for row in rows)
+        for at in range(len(heads))
+    ]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in cells
+    )
+
+
+def answer(text: str) -> None:
+    """Print the command's answer on standard output; raises as `Output.write` does."""
+    Output().write(text.encode())
+
+
+def answer_json(value: Any) -> None:
+    """Print *value* as one JSON document."""
+    answer(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def answer_rows(rows: Sequence[Mapping[str, object]], heads: Sequence[str], *, as_json: bool) -> None:
+    """Print *rows* as JSON, or as a table: below *heads* the first values of each row."""
+    if as_json:
+        answer_json(rows)
+    else:
+        answer(columns(heads, [list(row.values())[: len(heads)] for row in rows]))
+
+
+def progress(text: str) -> None:
+    """Say how far it is, on standard error."""
+    print(f"fliq: {text}", file=sys.stderr, flush=True)  # noqa: T201 - progress, for a person
 
 
 def open_standard_files() -> None:

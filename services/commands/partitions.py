@@ -8,17 +8,13 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from libs.log.ends import all_ends
-from libs.log.port import LogError
+from libs.runtime.roles import READERS
 from libs.runtime.settings.settings import Settings, SettingsError
-from libs.runtime.telemetry import logging
-from libs.store.errors import StoreUnavailable
 from libs.store.leases.lease_report import HeldLease, LeaseReport, Member
-from libs.store.schema.log_identity import WrongLog
-from libs.store.schema.migrate import SchemaError
-from services.commands.access import database, database_place, event_log, tables
-from services.commands.amounts import whole
-from services.commands.columns import answer, answer_json, columns
-from services.process.log_adapter import log_partitions, log_place, open_log, prepare_tables
+from services.commands.access import opened
+from services.commands.option_values import whole
+from services.commands.output import answer, answer_json, columns
+from services.process.log_adapter import log_partitions, open_log, prepare_tables
 from services.process.start_error import StartError
 
 NAME: Final = "partitions"
@@ -47,13 +43,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Show the partitions, or add some."""
-    logging.configure("error", settings.log_format)
     if args.action == "grow":
         return await _grow(args, settings)
-    async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(database(settings))
-        log = await stack.enter_async_context(event_log(settings, dsn))
-        lease_report = LeaseReport(await stack.enter_async_context(tables(settings, dsn, size=1)))
+    async with opened(settings) as access:
+        log, lease_report = await access.log(), LeaseReport(await access.tables())
         leases = await lease_report.leases()  # before the ends: a position is never beyond its end
         members = await lease_report.members()
         ends = await all_ends(log)
@@ -64,15 +57,9 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
     heads = ("partition", "owner", "epoch", "position", "end", "lag", "dispatcher", "webhooks", "webhooks lag")
     cells = [
         (
-            row["partition"],
-            _holder(row["scheduler"]),
-            row["scheduler"]["epoch"],
-            row["position"],
-            row["end"],
-            row["lag"],
-            _holder(row["dispatcher"]),
-            _holder(row["webhooks"]),
-            row["webhooks"]["lag"],
+            *(row["partition"], _holder(row["scheduler"]), row["scheduler"]["epoch"]),
+            *(row["position"], row["end"], row["lag"]),
+            *(_holder(row["dispatcher"]), _holder(row["webhooks"]), row["webhooks"]["lag"]),
         )
         for row in rows
     ]
@@ -86,7 +73,7 @@ def _row(partition: int, end: int, leases: Sequence[HeldLease]) -> dict[str, Any
     """Return what there is to say of one partition; lags count records."""
     found = {lease.role: lease for lease in leases if lease.partition == partition}
     row: dict[str, Any] = {"partition": partition, "end": end, "position": None, "lag": None}
-    for role in ("scheduler", "dispatcher", "webhooks"):
+    for role in READERS:
         lease = found.get(role)
         row[role] = {
             "node": None if lease is None else lease.node,
@@ -120,23 +107,15 @@ def _behind(members: Sequence[Member], count: int) -> list[str]:
 async def _grow(args: argparse.Namespace, settings: Settings) -> int:
     if args.count is None or not 1 <= args.count <= MOST:
         raise SettingsError(f"say how many partitions there are to be: fliq partitions grow N (up to {MOST})")
-    async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(database(settings))
-        try:
-            before = await log_partitions(settings, dsn)
-            if before is None:
-                raise StartError("there is no log yet: FLIQ_PARTITIONS says how many partitions a new one gets")
-            if args.count <= before:
-                raise StartError(f"the log has {before} partitions already; they can only become more")
-            # Before it grows: the log of other tables is not to be changed.
-            await prepare_tables(await open_log(settings, dsn, stack, must_exist=True), dsn)
-            await prepare_tables(await open_log(settings, dsn, stack, partitions=args.count), dsn)
-        except (SchemaError, WrongLog) as error:
-            raise StartError(str(error)) from error
-        except StoreUnavailable as error:
-            raise StartError(f"{database_place(settings)}{error}") from error
-        except LogError as error:
-            raise StartError(f"{log_place(settings)}{error}") from error
+    async with opened(settings) as access, AsyncExitStack() as stack:
+        before = await log_partitions(settings, access.dsn)
+        if before is None:
+            raise StartError("there is no log yet: FLIQ_PARTITIONS says how many partitions a new one gets")
+        if args.count <= before:
+            raise StartError(f"the log has {before} partitions already; they can only become more")
+        # Before it grows: the log of other tables is not to be changed.
+        await prepare_tables(await access.log(), access.dsn)
+        await prepare_tables(await open_log(settings, access.dsn, stack, partitions=args.count), access.dsn)
     if args.json:
         answer_json({"before": before, "partitions": args.count})
     else:

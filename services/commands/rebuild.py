@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from libs.domain.ledger import GapInLog, MustUnderstand
 from libs.runtime.settings.settings import Settings
-from libs.runtime.telemetry import logging
-from libs.store.errors import StoreUnavailable
 from libs.store.rebuild.rebuild import Rebuild, RebuildRefused, Rebuilt
 from libs.store.rebuild.side_tables import TablesLocked, TablesNotOwned, table_bytes
-from libs.store.schema.log_identity import WrongLog, check_log
-from services.commands.access import check_schema, database, database_place, event_log, tables
-from services.commands.bar import Bar
-from services.commands.columns import answer, answer_json, progress
+from libs.store.schema.log_identity import check_log
+from services.commands.access import opened
+from services.commands.output import answer, answer_json, progress
+from services.commands.progress_bar import ProgressBar
 from services.commands.verify import differences_json
 from services.process.start_error import StartError
 
@@ -53,26 +49,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Rebuild, or only compare."""
-    logging.configure("warning", settings.log_format)
-    async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(database(settings))
-        await check_schema(settings, dsn, exactly=True)
-        log = await stack.enter_async_context(event_log(settings, dsn))
+    async with opened(settings, log_level="warning") as access:
+        await access.check_schema(exactly=True)
+        log = await access.log()
+        await check_log(access.dsn, await log.identity())
+        _say_space(settings, await table_bytes(await access.tables()))
         try:
-            await check_log(dsn, await log.identity())
-        except WrongLog as error:
-            raise StartError(str(error)) from error
-        async with tables(settings, dsn, size=1) as pool:
-            _say_space(settings, await table_bytes(pool))
-        bar = stack.enter_context(Bar("records", tells_stages=True))
-        try:
-            rebuilt = await Rebuild(log, dsn, on_progress=bar).run(is_check=args.check, is_dry_run=args.dry_run)
+            with ProgressBar("records", tells_stages=True) as bar:
+                rebuild = Rebuild(log, access.dsn, on_progress=bar)
+                rebuilt = await rebuild.run(is_check=args.check, is_dry_run=args.dry_run)
         except (RebuildRefused, TablesNotOwned, TablesLocked) as error:
             raise StartError(str(error)) from error
-        except (GapInLog, MustUnderstand) as error:
-            raise StartError(f"the log cannot be folded: {type(error).__name__}: {error}") from error
-        except StoreUnavailable as error:
-            raise StartError(f"{database_place(settings)}{error}") from error
     if args.json:
         answer_json(_facts(rebuilt))
     else:

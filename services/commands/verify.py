@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import msgspec
 
-from libs.domain.ledger import GapInLog, MustUnderstand
 from libs.runtime.settings.settings import Settings
-from libs.runtime.telemetry import logging
 from libs.store.rebuild.difference import Differences
 from libs.store.rebuild.verify import Report, verify
-from services.commands.access import check_schema, database, event_log, tables
-from services.commands.amounts import whole
-from services.commands.bar import Bar
-from services.commands.columns import answer, answer_json
+from services.commands.access import opened
+from services.commands.option_values import whole
+from services.commands.output import answer, answer_json
+from services.commands.progress_bar import ProgressBar
 from services.process.start_error import StartError
 
 NAME: Final = "verify"
@@ -43,21 +40,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Compare; prints every difference and returns 1 when there is one."""
-    logging.configure("warning", settings.log_format)
-    async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(database(settings))
-        await check_schema(settings, dsn)
-        log = await stack.enter_async_context(event_log(settings, dsn))
-        pool = await stack.enter_async_context(tables(settings, dsn, size=1))
+    async with opened(settings, log_level="warning") as access:
+        await access.check_schema()
+        log, pool = await access.log(), await access.tables()
         count = await log.partitions()
         partitions = sorted(set(args.partition)) if args.partition else list(range(count))
         if unknown := [each for each in partitions if not 0 <= each < count]:
             raise StartError(f"--partition: there is no partition {unknown[0]}: the log has {count}, from 0 on")
-        bar = stack.enter_context(Bar("records"))
-        try:
+        with ProgressBar("records") as bar:
             report = await verify(log, pool, partitions, on_progress=lambda done, total: bar("verifying", done, total))
-        except (GapInLog, MustUnderstand) as error:
-            raise StartError(f"the log cannot be folded: {type(error).__name__}: {error}") from error
     if args.json:
         answer_json(_facts(report))
     else:

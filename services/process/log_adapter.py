@@ -21,7 +21,7 @@ from libs.log.postgres.inspect import partition_count
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.store.schema.log_identity import check_log
 from libs.store.schema.migrate import Step, migrate
-from services.process.start_error import StartError
+from services.process.start_error import StartError, log_place
 
 _log = structlog.get_logger("process")
 
@@ -78,16 +78,6 @@ async def prepare_tables(log: Log, dsn: str, told: Callable[[Step], None] | None
     return done
 
 
-def log_place(settings: Settings) -> str:
-    """Return the variable that an operator changes when the log is in trouble, as the beginning of a line."""
-    return "FLIQ_KAFKA_BOOTSTRAP: " if is_log_apart(settings) else database_place(settings)
-
-
-def is_log_apart(settings: Settings) -> bool:
-    """Whether the log is not in the database of the tables, so that it can be read without that database."""
-    return settings.kafka_bootstrap is not None
-
-
 async def log_partitions(settings: Settings, dsn: str) -> int | None:
     """
     Return how many partitions the log that the settings name has; None if there is none yet.
@@ -130,8 +120,3 @@ def kafka_access(settings: Settings) -> KafkaAccess:
         )
     except ValueError as error:
         raise SettingsError(f"FLIQ_KAFKA_*: {error}") from None
-
-
-def database_place(settings: Settings) -> str:
-    """Return the variable that names the operator's own database, as the beginning of a line; empty for the embedded one."""
-    return "" if settings.database_url is None else "FLIQ_DATABASE_URL: "

@@ -21,28 +21,25 @@ import structlog
 from libs.egress.client import EgressClient, default_ssl_context
 from libs.egress.url_rules import EgressPolicy
 from libs.log.measured import MeasuredLog
-from libs.log.port import Log, LogError
+from libs.log.port import Log
 from libs.log.reported_positions import has_company
 from libs.runtime.clock import SteadyClock, SystemEntropy
 from libs.runtime.embedded_postgres.address import ignore_pg_variables
-from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.runtime.lifecycle import Supervisor
-from libs.runtime.node import Node, NodeError
+from libs.runtime.node import Node
 from libs.runtime.roles import READERS, ROLES
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.runtime.telemetry.metrics import Metrics
 from libs.runtime.telemetry.open_tracing import open_tracing
 from libs.runtime.telemetry.tracing import Tracing
-from libs.store.errors import StoreUnavailable
 from libs.store.health.clock_check import ClockCheck
-from libs.store.pool import open_pool
 from libs.store.projection.progress import ProgressWatch
-from libs.store.schema.log_identity import WrongLog, database_name
-from libs.store.schema.migrate import SchemaError
+from libs.store.schema.log_identity import database_name
 from services import VERSION
-from services.process.log_adapter import database_place, log_place, open_log, prepare_tables
-from services.process.start_error import StartError
+from services.process.log_adapter import open_log, prepare_tables
+from services.process.pools import enter_pool
+from services.process.start_error import StartError, start_errors
 
 FLUSH_CONNECTIONS: Final = 2
 READ_CONNECTIONS: Final = 8
@@ -109,7 +106,7 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
             " `fliq all` brings one along"
         )
     clock, entropy, metrics, supervisor = SteadyClock(), SystemEntropy(), Metrics(version=VERSION), Supervisor()
-    try:
+    with start_errors(settings):
         node = Node.claim(settings.data_dir, override=settings.node, entropy=entropy)
         stack.callback(node.release)
         dsn = settings.database_url or await _embedded_database(settings, supervisor, stack)
@@ -118,20 +115,11 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
         await prepare_tables(log, dsn)
         name = await database_name(dsn)
         await _be_alone(log, settings, name, clock)
-        tables_pool, watch = await _open_tables(dsn)
-        stack.push_async_callback(_close_pool, tables_pool)
-        control_pool = await open_pool(dsn, name="control", size=CONTROL_CONNECTIONS)
-        stack.push_async_callback(_close_pool, control_pool)
-        flush_pool = await open_pool(dsn, name="flush", size=FLUSH_CONNECTIONS, asynchronous_commit=True)
-        stack.push_async_callback(_close_pool, flush_pool)
+        tables_pool, watch = await _open_tables(dsn, stack)
+        control_pool = await enter_pool(stack, dsn, name="control", size=CONTROL_CONNECTIONS)
+        flush_pool = await enter_pool(stack, dsn, name="flush", size=FLUSH_CONNECTIONS, asynchronous_commit=True)
         clock_check = ClockCheck(control_pool, clock)
         await clock_check.compare()
-    except (EmbeddedPostgresError, NodeError, SchemaError, WrongLog) as error:
-        raise StartError(str(error)) from error
-    except StoreUnavailable as error:
-        raise StartError(f"{database_place(settings)}{error}") from error
-    except LogError as error:  # the log answered when it was opened, and does not any more
-        raise StartError(f"{log_place(settings)}{error}") from error
     stack.push_async_callback(watch.stop)
     tracing = _open_tracing(roles, stack)
     egress = EgressClient(policy=policy, now=clock.now, ssl_context=tls)
@@ -197,7 +185,7 @@ async def _be_alone(log: Log, settings: Settings, name: str, clock: SteadyClock)
         )
 
 
-async def _open_tables(dsn: str) -> tuple[Any, ProgressWatch]:
+async def _open_tables(dsn: str, stack: AsyncExitStack) -> tuple[Any, ProgressWatch]:
     """Return the pool for the folded tables, and the watch over them, which forgets what it knows at every new connection."""
     watches: list[ProgressWatch] = []  # empty while the first connection is made
 
@@ -205,7 +193,7 @@ async def _open_tables(dsn: str) -> tuple[Any, ProgressWatch]:
         for watch in watches:
             watch.forget()
 
-    pool = await open_pool(dsn, name="tables", size=READ_CONNECTIONS, on_connect=connected)
+    pool = await enter_pool(stack, dsn, name="tables", size=READ_CONNECTIONS, on_connect=connected)
     watches.append(ProgressWatch(pool))
     return pool, watches[0]
 
@@ -224,14 +212,6 @@ def _open_tracing(roles: Sequence[str], stack: AsyncExitStack) -> Tracing:
     if tracing.is_on:
         stack.push_async_callback(stop)
     return tracing
-
-
-async def _close_pool(pool: Any) -> None:
-    try:
-        async with asyncio.timeout(5):
-            await pool.close()
-    except TimeoutError:
-        pool.terminate()
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -1,5 +1,49 @@
-"""Start error: why Fliq, or one of its commands, cannot start."""
+"""Start error: why Fliq, or one of its commands, cannot start or go on, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from libs.domain.ledger import GapInLog, MustUnderstand
+from libs.log.port import LogError
+from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
+from libs.runtime.node import NodeError
+from libs.runtime.settings.settings import Settings
+from libs.store.errors import StoreUnavailable
+from libs.store.schema.log_identity import WrongLog
+from libs.store.schema.migrate import SchemaError
 
 
 class StartError(Exception):
     """Fliq cannot start; the message is one line that says what is wrong and what to do."""
+
+
+@contextmanager
+def start_errors(settings: Settings) -> Iterator[None]:
+    """Raise the errors of log, tables and embedded PostgreSQL as a `StartError`, whose line names the variable to change."""
+    try:
+        yield
+    except (EmbeddedPostgresError, NodeError, SchemaError, WrongLog) as error:
+        raise StartError(str(error)) from error
+    except StoreUnavailable as error:
+        raise StartError(f"{database_place(settings)}{error}") from error
+    except LogError as error:
+        raise StartError(f"{log_place(settings)}{error}") from error
+    except (GapInLog, MustUnderstand) as error:
+        raise StartError(f"the log cannot be folded: {type(error).__name__}: {error}") from error
+
+
+def log_place(settings: Settings) -> str:
+    """Return the variable that an operator changes if the log is in trouble, as the beginning of a line."""
+    return "FLIQ_KAFKA_BOOTSTRAP: " if is_log_apart(settings) else database_place(settings)
+
+
+def database_place(settings: Settings) -> str:
+    """Return the variable that names the operator's own database, as the beginning of a line; empty for the embedded one."""
+    return "" if settings.database_url is None else "FLIQ_DATABASE_URL: "
+
+
+def is_log_apart(settings: Settings) -> bool:
+    """Whether the log is not in the database of the tables, so that it can be read without that database."""
+    return settings.kafka_bootstrap is not None

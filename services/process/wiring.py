@@ -13,7 +13,6 @@ from libs.runtime.lifecycle import Loop
 from libs.store.control.accounts import Accounts
 from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.errors import StoreUnavailable
-from libs.store.leases.lease_keeper import LeaseKeeper
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
 from libs.store.projection.projector import Projector
 from libs.store.reads.account_queries import AccountQueries
@@ -25,6 +24,7 @@ from services.api.state.bootstrap import bootstrap, installation_key
 from services.dispatcher.heartbeat import HeartbeatSecrets, HeartbeatTarget
 from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.service import DispatcherService
+from services.process.keepers import follower_keeper, owner_keeper
 from services.process.resources import Resources
 from services.process.start_error import StartError
 from services.scheduler.flusher import Flusher
@@ -71,13 +71,9 @@ def scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:
         make_flusher=lambda owners: Flusher(
             projector, owners, resources.clock, metrics, is_awaited=resources.watch.is_awaited
         ),
-        make_keeper=lambda service: LeaseKeeper(
+        make_keeper=owner_keeper(
             OwnerLeases(resources.control_pool, resources.node, partitions=resources.partitions, version=VERSION),
             partitions=resources.partitions,
-            on_gained=service.on_gained,
-            on_lost=service.on_lost,
-            before_release=service.hand_off,
-            is_fenced=True,
             stands_aside=resources.clock_check.reason,
         ),
         resigned=metrics.resigned,
@@ -100,9 +96,6 @@ def heartbeats(resources: Resources, service: SchedulerService) -> Loop:
 
 def dispatcher(resources: Resources) -> DispatcherService:
     """Return the dispatcher."""
-    leases = RoleLeases(
-        resources.control_pool, "dispatcher", resources.node, partitions=resources.partitions, version=VERSION
-    )
     meter = DispatcherMetrics(resources.metrics)
     resources.metrics.heartbeat_period_seconds.set(resources.settings.heartbeat_s)
     service = DispatcherService(
@@ -114,12 +107,9 @@ def dispatcher(resources: Resources) -> DispatcherService:
         clock=resources.clock,
         meter=meter,
         version=VERSION,
-        make_keeper=lambda service: LeaseKeeper(
-            leases,
+        make_keeper=follower_keeper(
+            _leases(resources, "dispatcher"),
             partitions=resources.partitions,
-            on_gained=service.on_gained,
-            on_lost=service.on_lost,
-            may_release=service.may_release,
             stands_aside=resources.clock_check.reason,
         ),
         concurrency=resources.settings.dispatch_concurrency,
@@ -133,9 +123,7 @@ def dispatcher(resources: Resources) -> DispatcherService:
 
 def webhooks(resources: Resources) -> WebhooksService:
     """Return the webhooks service."""
-    leases = RoleLeases(
-        resources.control_pool, "webhooks", resources.node, partitions=resources.partitions, version=VERSION
-    )
+    leases = _leases(resources, "webhooks")
     meter = WebhooksMetrics(resources.metrics)
     service = WebhooksService(
         event_log=resources.log,
@@ -147,20 +135,21 @@ def webhooks(resources: Resources) -> WebhooksService:
         clock=resources.clock,
         meter=meter,
         version=VERSION,
-        make_keeper=lambda service: LeaseKeeper(
+        make_keeper=follower_keeper(
             leases,
             partitions=resources.partitions,
-            on_gained=service.on_gained,
-            on_lost=service.on_lost,
-            may_release=service.may_release,
-            hand_back_s=WEBHOOK_DRAIN_S,
             stands_aside=resources.clock_check.reason,
+            hand_back_s=WEBHOOK_DRAIN_S,
         ),
         gather_ms=WEBHOOKS_GATHER_MS,
         tracing=resources.tracing,
     )
     meter.observe_held(lambda: service.held_count)
     return service
+
+
+def _leases(resources: Resources, role: str) -> RoleLeases:
+    return RoleLeases(resources.control_pool, role, resources.node, partitions=resources.partitions, version=VERSION)
 
 
 async def api(resources: Resources) -> tuple[ApiService, str | None]:

@@ -17,7 +17,7 @@ FOLDER_MODULES_MAX = 14
 FUNCTION_LINES_MAX = 70
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "base", "misc"}
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
-LOGGERS = {"log", "_log", "self._log"}
+LOGGERS = {"_log", "self._logger"}  # of a module, and of a class whose role gives the name
 SERVICES = ("api", "dispatcher", "scheduler", "webhooks")
 
 

@@ -25,7 +25,7 @@ TIMEOUT_S: Final = 2.0
 SKEW_MS: Final = 250
 _DATABASE_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8"
 
-log = structlog.get_logger("clock")
+_log = structlog.get_logger("clock")
 
 
 class SteppedClock(Protocol):
@@ -91,10 +91,10 @@ class ClockCheck:
         is_decided = abs(machine_ms - ours_ms) > 2 * unsure_ms
         if step_ms and is_decided and machine_ms < ours_ms:
             self._clock.adopt()
-            log.warning("clock_step_followed", reason="the machine's clock was wrong before", step_ms=step_ms)
+            _log.warning("clock_step_followed", reason="the machine's clock was wrong before", step_ms=step_ms)
             skew_ms, step_ms = skew_ms + step_ms, 0
         elif step_ms and is_decided and not self._is_stepped:
-            log.warning("clock_step_not_followed", reason="the machine's clock was right before", step_ms=step_ms)
+            _log.warning("clock_step_not_followed", reason="the machine's clock was right before", step_ms=step_ms)
         self._is_stepped = bool(step_ms) and (is_decided or self._is_stepped)
         self.skew_ms = skew_ms
         reason = None
@@ -105,7 +105,7 @@ class ClockCheck:
             reason = f"the database took {2 * unsure_ms} ms to say what time it is: too long to tell whether the clock is right"
         if (reason is None) != (self._reason is None):
             if reason is None:
-                log.info("clock_trusted", skew_ms=skew_ms)
+                _log.info("clock_trusted", skew_ms=skew_ms)
             else:
-                log.warning("clock_not_trusted", reason=reason)
+                _log.warning("clock_not_trusted", reason=reason)
         self._reason = reason

@@ -42,7 +42,7 @@ NOT_TAKEN_PAUSE_S: Final = 2.0  # before a lease is taken again after `on_gained
 PATIENCE_MIN_S: Final = 0.5  # for one answer of the database, even if a lease is not certain any more
 PATIENCE_MAX_S: Final = 2.0
 
-log = structlog.get_logger("leases")
+_log = structlog.get_logger("leases")
 
 R = TypeVar("R")
 
@@ -212,10 +212,10 @@ class LeaseKeeper:
             try:
                 await self.tick()
             except StoreUnavailable as error:
-                log.warning("leases_not_renewed", role=self._leases.role, reason=str(error))
-            except Exception:
+                _log.warning("leases_not_renewed", role=self._leases.role, reason=str(error))
+            except Exception:  # noqa: BLE001 - it is logged
                 # A defect must not end this loop: all leases would run out without a log line.
-                log.exception("lease_keeping_failed", role=self._leases.role)
+                _log.exception("lease_keeping_failed", role=self._leases.role)
             next_at = self._clock.monotonic_s() + INTERVAL_S
             while (
                 self._clock.monotonic_s() + (pause_s := ENDING_EVERY_S if self._held.is_handing_back else CHECK_S)
@@ -239,8 +239,8 @@ class LeaseKeeper:
                     await self._take()
         except StoreUnavailable:
             return  # the next round logs it
-        except Exception:
-            log.exception("lease_keeping_failed", role=self._leases.role)
+        except Exception:  # noqa: BLE001 - it is logged
+            _log.exception("lease_keeping_failed", role=self._leases.role)
 
     async def tick(self) -> None:
         """
@@ -375,8 +375,8 @@ class LeaseKeeper:
         try:
             async with asyncio.timeout(CALLBACK_TIMEOUT_S):
                 await callback
-        except Exception:
-            log.exception("lease_callback_failed", role=self._leases.role)
+        except Exception:  # noqa: BLE001 - it is logged
+            _log.exception("lease_callback_failed", role=self._leases.role)
             return False
         return True
 
@@ -385,4 +385,4 @@ class LeaseKeeper:
         try:
             await within(RELEASE_TIMEOUT_S, call)
         except (StoreUnavailable, TimeoutError) as error:
-            log.warning("lease_not_given_back", role=self._leases.role, reason=str(error))
+            _log.warning("lease_not_given_back", role=self._leases.role, reason=str(error))

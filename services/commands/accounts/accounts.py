@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import AsyncExitStack
 from typing import Final
 
 from libs.egress.signing import new_secret
 from libs.runtime.clock import SystemEntropy
 from libs.runtime.settings.settings import Settings
-from libs.runtime.telemetry import logging
 from libs.store.control.accounts import Accounts
-from services.commands.access import check_schema, database, tables
-from services.commands.amounts import account
-from services.commands.columns import answer, answer_json, columns
+from services.commands.access import opened
 from services.commands.log.lines import instant
+from services.commands.option_values import account
+from services.commands.output import answer, answer_rows
 from services.process.start_error import StartError
 
 NAME: Final = "accounts"
@@ -44,29 +42,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """List the accounts, or make one."""
-    logging.configure("error", settings.log_format)
-    async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(database(settings))
-        await check_schema(settings, dsn)
-        accounts = Accounts(await stack.enter_async_context(tables(settings, dsn, size=1)))
+    async with opened(settings) as access:
+        await access.check_schema()
+        accounts = Accounts(await access.tables())
         if args.does == "create":
             if not await accounts.ensure_account(args.name, new_secret(SystemEntropy().entropy(32))):
                 raise StartError(f"the account {args.name} is there already")
             answer(f"made the account {args.name}; `fliq tokens create --account {args.name}` gives it a token")
             return 0
-        found = await accounts.all()
-        if args.json:
-            answer_json(
-                [
-                    {"account": each.name, "created_at": instant(each.created_at), "tokens": each.tokens}
-                    for each in found
-                ]
-            )
-        else:
-            answer(
-                columns(
-                    ("account", "since", "tokens"),
-                    [(each.name, instant(each.created_at), each.tokens) for each in found],
-                )
-            )
+        rows = [
+            {"account": each.name, "created_at": instant(each.created_at), "tokens": each.tokens}
+            for each in await accounts.all()
+        ]
+        answer_rows(rows, ("account", "since", "tokens"), as_json=args.json)
         return 0

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import AsyncExitStack
 from typing import Final
 
 from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.runtime.settings.settings import Settings
-from libs.runtime.telemetry import logging
 from libs.store.control.accounts import TOKENS_MAX, Accounts, Token
 from services.api.contract.token_text import new_token, token_hash
 from services.api.state.bootstrap import ALL_SCOPES, DEFAULT_ACCOUNT, installation_key
-from services.commands.access import check_schema, database, tables
-from services.commands.amounts import account, scopes
-from services.commands.columns import answer, answer_json, columns
+from services.commands.access import opened
 from services.commands.log.lines import instant
+from services.commands.option_values import account, scopes
+from services.commands.output import answer, answer_json, answer_rows
 from services.process.start_error import StartError
 
 NAME: Final = "tokens"
@@ -55,11 +53,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Make a token, list those of an account, or revoke one."""
-    logging.configure("error", settings.log_format)
-    async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(database(settings))
-        await check_schema(settings, dsn)
-        accounts = Accounts(await stack.enter_async_context(tables(settings, dsn, size=1)))
+    async with opened(settings) as access:
+        await access.check_schema()
+        accounts = Accounts(await access.tables())
         known = [each.name for each in await accounts.all()]
         if args.account not in known:
             names = ", ".join(known) or "none"
@@ -70,7 +66,8 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
             case "create":
                 await _create(args, settings, accounts)
             case "list":
-                _list(args, await accounts.tokens(args.account))
+                rows = [_shown(token) for token in await accounts.tokens(args.account)]
+                answer_rows(rows, ("id", "name", "scopes", "last four", "created"), as_json=args.json)
             case _:
                 if not await accounts.revoke(args.account, args.token_id):
                     raise StartError(f"the account {args.account} has no valid token {args.token_id}")
@@ -95,14 +92,6 @@ async def _create(args: argparse.Namespace, settings: Settings, accounts: Accoun
         answer_json(_shown(token) | {"token": secret})
     else:
         answer(f"API token {token.token_id} of account {args.account}, shown this once:\n\n    {secret}\n")
-
-
-def _list(args: argparse.Namespace, tokens: list[Token]) -> None:
-    rows = [_shown(token) for token in tokens]
-    if args.json:
-        answer_json(rows)
-    else:
-        answer(columns(("id", "name", "scopes", "last four", "created"), [list(row.values())[:5] for row in rows]))
 
 
 def _shown(token: Token) -> dict[str, object]:

@@ -8,8 +8,7 @@ import contextlib
 import heapq
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from libs.domain.job import MAX_OFFSETS, JobState
@@ -18,18 +17,15 @@ from libs.log.ends import all_ends
 from libs.log.port import Log, LogUnavailable, Record
 from libs.runtime.clock import SystemClock
 from libs.runtime.settings.settings import Settings
-from libs.runtime.telemetry import logging
-from libs.store.errors import StoreUnavailable
 from libs.store.reads.partition_tables import Tables
-from services.commands.access import check_schema, database, log_alone, tables
-from services.commands.amounts import whole
-from services.commands.bar import Bar
-from services.commands.columns import answer, answer_json, columns, progress
+from services.commands.access import opened
 from services.commands.log import scan, stats
 from services.commands.log.lines import line
 from services.commands.log.selection import Selection, job_id, schedule_id, when
-from services.commands.output import Output, OutputClosed
-from services.process.start_error import StartError
+from services.commands.option_values import whole
+from services.commands.output import Output, OutputClosed, answer, answer_json, columns, progress
+from services.commands.progress_bar import ProgressBar
+from services.process.start_error import StartError, is_log_apart
 
 NAME: Final = "log"
 MEANING: Final = "show what stands in the log: tail, dump, stats"
@@ -46,6 +42,10 @@ It opens the log only, and changes nothing; it runs beside the services. Times a
 A dump goes partition by partition, each in its own order. A record that cannot be read is shown with the reason and its
 bytes in base64. Values of headers, bodies, and the queries of addresses are shown as *** unless --show-secrets is given.
 """
+PARTITION_FACTS: Final = (
+    *("partition", "begin", "end", "records", "bytes", "first_at", "last_at"),
+    *("claims", "void_decisions", "unreadable"),
+)
 WAIT_S: Final = 1.0  # for new records, and between two looks whether anybody still reads
 AWAY_S: Final = 1.0  # before a log that does not answer is asked again
 
@@ -72,7 +72,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Show records, or count them."""
-    logging.configure("error", settings.log_format)
     now = SystemClock().now()
     selection = Selection(
         job=args.job,
@@ -83,8 +82,8 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
         until=None if args.until is None else args.until.at(now),
         from_position=args.from_position,
     )
-    async with AsyncExitStack() as stack:
-        log = await stack.enter_async_context(log_alone(settings))
+    async with opened(settings, needs_database=not is_log_apart(settings)) as access:
+        log = await access.log()
         partitions = _partitions(selection, await log.partitions())
         if args.action == "stats":
             await _stats(args, log, partitions, selection)
@@ -142,7 +141,8 @@ async def _dump(
         if positions and len(positions) < MAX_OFFSETS:
             await _show_job(log, selection.job, positions, selection, printer)
             return
-    async for partition, record in _scanned(log, partitions, selection, show_bar=not sys.stdout.isatty()):
+    bounds = {each: await scan.bounds(log, each, selection) for each in partitions}
+    async for partition, record in _scanned(log, bounds, selection, show_bar=not sys.stdout.isatty()):
         printer.show(partition, record)
 
 
@@ -159,25 +159,22 @@ async def _show_job(log: Log, job: str, positions: Sequence[int], selection: Sel
 async def _remembered(settings: Settings, job: str) -> Sequence[int]:
     """Return the positions that the job's row names; none when there is no row, or no way to the tables."""
     try:
-        async with AsyncExitStack() as stack:
-            dsn = await stack.enter_async_context(database(settings))
-            await check_schema(settings, dsn)
-            pool = await stack.enter_async_context(tables(settings, dsn, size=1))
-            states = await Tables(pool).load(partition_of(job), [job])
-    except (StartError, StoreUnavailable) as error:
+        async with opened(settings, log_level=None) as access:
+            await access.check_schema()
+            states = await Tables(await access.tables()).load(partition_of(job), [job])
+    except StartError as error:
         progress(f"the tables do not say where the job's records are, so its partition is read: {error}")
         return ()
     return next((state.offsets for state in states if isinstance(state, JobState)), ())
 
 
 async def _scanned(
-    log: Log, partitions: Sequence[int], selection: Selection, *, show_bar: bool
+    log: Log, bounds: Mapping[int, tuple[int, int]], selection: Selection, *, show_bar: bool = True
 ) -> AsyncIterator[tuple[int, Record]]:
-    """Yield what is asked for, partition by partition."""
-    bounds = {each: await scan.bounds(log, each, selection) for each in partitions}
+    """Yield the records within *bounds* that *selection* takes, partition by partition."""
     total = sum(max(0, end - first) for first, end in bounds.values())
     done = 0
-    with Bar("records") as bar:
+    with ProgressBar("records") as bar:
 
         def advance(count: int) -> None:
             nonlocal done
@@ -257,51 +254,22 @@ async def _watch(printer: _Printer) -> None:
 
 
 async def _stats(args: argparse.Namespace, log: Log, partitions: Sequence[int], selection: Selection) -> None:
-    everything = Selection(from_position=selection.from_position)  # claims count for what stands behind them
+    everything = Selection(from_position=selection.from_position)  # claims count for the records after them
     bounds = {each: await scan.bounds(log, each, selection) for each in partitions}
-    total, done = sum(max(0, end - first) for first, end in bounds.values()), 0
-    counted: list[stats.PartitionStats] = []
-    with Bar("records") as bar:
-        for partition, (first, end) in bounds.items():
-            begin = await log.begin(partition)
-            found = stats.PartitionStats(
-                partition, begin=begin, end=await log.end(partition), is_whole=first == begin == 0
-            )
-            async for record in scan.records(log, partition, first, end, everything):
-                found.add(record, is_wanted=selection.takes(record))
-                done += 1
-                if done % scan.BATCH == 0:
-                    bar("reading", done, total)
-            counted.append(found)
-    facts = stats.facts(counted)
+    counted: dict[int, stats.PartitionStats] = {}
+    for partition, (first, _) in bounds.items():
+        begin, end = await log.begin(partition), await log.end(partition)
+        counted[partition] = stats.PartitionStats(partition, begin=begin, end=end, is_whole=first == begin == 0)
+    async for partition, record in _scanned(log, bounds, everything):
+        counted[partition].add(record, is_wanted=selection.takes(record))
+    facts = stats.facts(list(counted.values()))
     if args.json:
         answer_json(facts)
         return
-    answer(
-        columns(
-            ("type", "records", "bytes"),
-            [(name, each["records"], each["bytes"]) for name, each in facts["types"].items()],
-        )
-    )
-    heads = (
-        "partition",
-        "begin",
-        "end",
-        "records",
-        "bytes",
-        "first_at",
-        "last_at",
-        "claims",
-        "void_decisions",
-        "unreadable",
-    )
-    answer(
-        "\n"
-        + columns(
-            [head.replace("_at", "") for head in heads],
-            [[each[head] for head in heads] for each in facts["partitions"]],
-        )
-    )
+    types = [(name, each["records"], each["bytes"]) for name, each in facts["types"].items()]
+    answer(columns(("type", "records", "bytes"), types))
+    heads = [head.replace("_at", "") for head in PARTITION_FACTS]
+    answer("\n" + columns(heads, [[each[name] for name in PARTITION_FACTS] for each in facts["partitions"]]))
     answer(
         f"\n{facts['records']:,} records, {facts['bytes']:,} bytes, from {facts['first_at'] or '-'} to {facts['last_at'] or '-'}\n"
         + ", ".join(f"{facts[name]:,} {name.replace('_', ' ')}" for name in stats.COUNTS)

@@ -18,11 +18,11 @@ from multidict import CIMultiDict, MultiDict
 from libs.runtime.clock import SeededEntropy
 from libs.store.errors import StoreUnavailable
 from libs.store.health.clock_check import ClockCheck
-from libs.store.leases.lease_keeper import LeaseKeeper
 from libs.store.leases.lease_table import Lease
 from libs.store.projection.progress import ProgressWatch
 from services.api.service import ApiService, Ports
 from services.dispatcher.service import DispatcherService
+from services.process.keepers import follower_keeper, owner_keeper
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
@@ -273,13 +273,9 @@ class Node:
         return SchedulerService(
             make_owner=make_owner,
             make_flusher=lambda owners: Flusher(projector, owners, clock, metrics, is_awaited=watch.is_awaited),
-            make_keeper=lambda service: LeaseKeeper(
+            make_keeper=owner_keeper(
                 LinkedLeases(store, "scheduler", self.name),
                 partitions=sizes.partitions,
-                on_gained=service.on_gained,
-                on_lost=service.on_lost,
-                before_release=service.hand_off,
-                is_fenced=True,
                 stands_aside=self.clock_check.reason,
             ),
             resigned=metrics.resigned,
@@ -298,12 +294,9 @@ class Node:
             clock=clock,
             meter=Tally(),
             version="0",
-            make_keeper=lambda service: LeaseKeeper(
+            make_keeper=follower_keeper(
                 LinkedLeases(store, "dispatcher", self.name),
                 partitions=sizes.partitions,
-                on_gained=service.on_gained,
-                on_lost=service.on_lost,
-                may_release=service.may_release,
                 stands_aside=self.clock_check.reason,
             ),
             concurrency=sizes.concurrency,
@@ -329,14 +322,11 @@ class Node:
             clock=clock,
             meter=Tally(),
             version="0",
-            make_keeper=lambda service: LeaseKeeper(
+            make_keeper=follower_keeper(
                 leases,
                 partitions=sizes.partitions,
-                on_gained=service.on_gained,
-                on_lost=service.on_lost,
-                may_release=service.may_release,
-                hand_back_s=WEBHOOK_DRAIN_S,
                 stands_aside=self.clock_check.reason,
+                hand_back_s=WEBHOOK_DRAIN_S,
             ),
             gather_ms=sizes.gather_ms,
         )

@@ -30,7 +30,7 @@ def member(node: str = "a", role: str = "scheduler", **changes: object) -> Membe
 
 
 def everybody(node: str = "a", **changes: object) -> list[Member]:
-    return [member(node, role, **changes) for role in judge.ROLES]
+    return [member(node, role, **changes) for role in judge.NAMES]
 
 
 def lease(partition: int, position: int = 5, *, role: str = "scheduler", left_s: float | None = 3.0) -> HeldLease:
@@ -134,7 +134,7 @@ def test_members_that_are_behind() -> None:
 
 def test_leases() -> None:
     """A partition that nobody serves is wrong, named once for each role."""
-    held = [lease(number, role=role) for role in judge.ROLES for number in range(12)]
+    held = [lease(number, role=role) for role in judge.NAMES for number in range(12)]
     assert states(judge.of_leases(held)) == ["ok"]
     free = [lease(number, left_s=-1.0 if number % 2 else None) for number in range(12)]
     (found,) = judge.of_leases(free)

@@ -1,4 +1,4 @@
-"""Bar: how far long work is, for a person at a terminal: one line of standard error, written over and over."""
+"""Progress bar: shows a person at a terminal how far long work is, in a line of standard error that it rewrites."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ EVERY_S: Final = 0.2
 WIDTH: Final = 24  # of the bar itself
 
 
-class Bar:
+class ProgressBar:
     """
-    A bar, with the rate and the time left. `with Bar() as bar: bar(stage, done, total)`, as often as one likes.
+    A bar with the rate and the time left. Use: `with ProgressBar("records") as bar`, then `bar(stage, done, total)` often.
 
-    Without a terminal it says only which stage begins, or nothing at all.
+    Without a terminal it prints only the name of each stage, or nothing.
 
     Args:
         unit: what is counted.
-        tells_stages: say each stage on a line of its own where there is no terminal.
+        tells_stages: print each stage on a line of its own if there is no terminal.
     """
 
     def __init__(self, unit: str, *, tells_stages: bool = False) -> None:
@@ -55,7 +55,7 @@ class Bar:
         self._has_line = True
 
     def clear(self) -> None:
-        """Take the line away, so that others can write."""
+        """Remove the line, so that other output can be written."""
         if self._has_line:
             self._write("\r\x1b[K")
             self._has_line = False

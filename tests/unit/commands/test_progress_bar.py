@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from services.commands.bar import Bar, text
+from services.commands.progress_bar import ProgressBar, text
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ class Terminal(io.StringIO):
 async def test_on_a_terminal_one_line_is_written_over_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not every step is shown, the last one of a stage is; nothing is left behind."""
     monkeypatch.setattr(sys, "stderr", Terminal())
-    with Bar("records") as bar:
+    with ProgressBar("records") as bar:
         for done in range(1, 1_001):
             bar("folding", done, 1_000)
     shown = sys.stderr.getvalue()  # type: ignore[attr-defined]
@@ -49,7 +49,7 @@ async def test_on_a_terminal_one_line_is_written_over_and_taken_away(monkeypatch
 async def test_elsewhere_only_stages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line for each, and only where that was asked for."""
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with Bar("records", tells_stages=True) as telling, Bar("records") as silent:
+    with ProgressBar("records", tells_stages=True) as telling, ProgressBar("records") as silent:
         for stage in ("folding", "folding", "indexing"):
             telling(stage, 1, 2)
             silent(stage, 1, 2)

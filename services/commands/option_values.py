@@ -1,4 +1,4 @@
-"""Amounts: numbers among a command's words, refused by argparse (exit code 2) where they make no sense. Pure."""
+"""Option values: the text of a command's option as a value; argparse refuses what makes no sense, with exit code 2. Pure."""
 
 from __future__ import annotations
 
