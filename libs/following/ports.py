@@ -1,11 +1,14 @@
 """What a following service needs of others: narrow ports, met by libs/store and libs/egress, and by fakes in tests."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
 from libs.events import Spec
+from libs.log.port import Log
+from libs.runtime.clock import Clock
+from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from libs.store.leases.lease_table import Lease
 
 
@@ -20,29 +23,6 @@ class LeaseHolder(Protocol):
 
     def may_release(self, partition: int) -> bool:
         """Take nothing new of *partition*, and say whether its lease may go to another process now."""
-
-
-class Keeper(Protocol):
-    """Keeps leases and says when one is gained or lost."""
-
-    @property
-    def held(self) -> Mapping[int, object]:
-        """The leases held, by partition."""
-
-    async def start(self) -> None:
-        """Begin to take leases."""
-
-    async def end(self, timeout_s: float) -> None:
-        """Take no more, and release each lease as soon as the service is done with it, for at most *timeout_s*."""
-
-    async def give_up(self, partition: int, *, pause_s: float = 0.0) -> None:
-        """Give the lease of *partition* back, and do not take it again before *pause_s* has passed."""
-
-    async def stop(self) -> None:
-        """Release all leases and take no more."""
-
-    def holds(self, partition: int) -> bool:
-        """Whether the lease of *partition* is certain at this moment, by the monotonic clock: false after a long stall."""
 
 
 class SpecTables(Protocol):
@@ -78,3 +58,24 @@ class PoisonMeter(Protocol):
 
     def poison(self, count: int) -> None:
         """Records were read that cannot be decoded."""
+
+
+class FollowingPorts(NamedTuple):
+    """
+    What every following service needs of others.
+
+    Args:
+        version: stands in the User-Agent.
+        gather_ms: the least time between two reads, and between two appends, of a partition: what arrives meanwhile goes
+            together.
+        tracing: where the spans of calls go.
+    """
+
+    event_log: Log
+    progress: Progress
+    secrets: SigningSecrets
+    egress: Egress
+    clock: Clock
+    version: str
+    gather_ms: int = 0
+    tracing: Tracing = NO_TRACING

@@ -1,7 +1,7 @@
 """
 Following service: serves the partitions whose leases it holds, and acts on what their log says.
 
-    keeper --lease--> reader --events--> what the service does with them --outcomes--> log
+    keeper --lease--> reader --events--> calls --outcomes--> log
 
     gained   a reader begins for the partition
     lost     the reader ends; what has not started is dropped; what has started ends, and its outcome is appended
@@ -13,19 +13,19 @@ Following service: serves the partitions whose leases it holds, and acts on what
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
+from libs.following.calls import Calls
 from libs.following.capacity import Capacity
 from libs.following.left_partitions import LEAVE_S, LeftPartitions
 from libs.following.partition_reader import PartitionReader, ReaderContext
 from libs.following.partition_trouble import TroubleKind
-from libs.following.ports import Keeper, LeaseHolder, PoisonMeter
-from libs.log.port import Log
-from libs.runtime.clock import Clock
+from libs.following.ports import FollowingPorts, LeaseHolder, PoisonMeter
 from libs.runtime.lifecycle import StartStop
+from libs.store.leases.keeper_port import Keeper
 from libs.store.leases.lease_table import Lease
 
 LEAVE_CHECK_MS: Final = 500
@@ -36,36 +36,36 @@ R = TypeVar("R", bound=PartitionReader)
 class FollowingService(StartStop, Generic[R]):
     """The partitions of one service in one process. A subclass says how to read them and what to do with the events."""
 
+    _calls: Calls[Any]
+
     def __init__(
         self,
         role: str,
+        ports: FollowingPorts,
         *,
-        event_log: Log,
-        clock: Clock,
         meter: PoisonMeter,
         make_keeper: Callable[[LeaseHolder], Keeper],
         drain_s: float,
-        gather_ms: int,
     ) -> None:
         """
-        Prepare to serve; nothing happens before `start`.
+        Prepare to serve; nothing happens before `start`. The subclass calls `assemble` at the end of its own constructor.
 
         Args:
             role: the service's name: that of its logger and its tasks.
             make_keeper: makes the keeper of this service's leases, which calls its `on_gained`, `on_lost` and `may_release`.
             drain_s: how long what is under way may take to end when the service stops.
-            gather_ms: the least time between two reads of a partition: what arrives meanwhile is read together.
         """
         super().__init__()
         self.keeper = make_keeper(self)
         self._role = role
-        self._clock = clock
+        self._ports = ports
+        self._clock = ports.clock
         self._drain_s = drain_s
         self._is_taking = False
         self._readers: dict[int, tuple[R, asyncio.Task[None]]] = {}
         self._capacity = Capacity(self.has_room)
-        self._reader_context = ReaderContext(role, event_log, clock, meter, self._capacity, gather_ms)
-        self._left = LeftPartitions(clock)
+        self._reader_context = ReaderContext(role, ports.event_log, ports.clock, meter, self._capacity, ports.gather_ms)
+        self._left = LeftPartitions(ports.clock)
         self._logger = structlog.get_logger(role)
 
     @property
@@ -74,9 +74,18 @@ class FollowingService(StartStop, Generic[R]):
         """How much is held whose outcome is not in the log."""
 
     @property
+    def active_count(self) -> int:
+        """How many calls are under way."""
+        return self._calls.active_count
+
+    @property
+    def waiting_count(self) -> int:
+        """How many calls wait for a slot."""
+        return self._calls.waiting_count
+
     @abstractmethod
-    def failing_partitions(self) -> Sequence[int]:
-        """The partitions whose outcomes cannot be appended at the moment."""
+    def assemble(self) -> None:
+        """Make what lives from one start of the service to its stop: `_calls`, and what the subclass needs besides."""
 
     @abstractmethod
     def has_room(self) -> bool:
@@ -98,16 +107,13 @@ class FollowingService(StartStop, Generic[R]):
     async def on_ended(self, reader: R, dropped: int) -> None:
         """The partition of *reader* is read no more, and *dropped* pieces of work were dropped."""
 
-    @abstractmethod
-    async def wait_idle(self) -> None:
-        """Return once nothing is under way and every outcome is in the log; the caller bounds the wait."""
-
-    @abstractmethod
     async def break_off(self) -> None:
         """End what is under way, at once."""
+        await self._calls.stop()
 
     async def on_start(self) -> None:
         """Take leases and begin."""
+        self.assemble()
         self._is_taking = True
         self.spawn(self._leave_forever(), name=f"{self._role} halts")
         await self.keeper.start()
@@ -136,7 +142,7 @@ class FollowingService(StartStop, Generic[R]):
         for partition, (reader, _) in sorted(self._readers.items()):
             if reader.trouble is not None:
                 return f"partition {partition}: {reader.trouble.text}"
-        if failing := self.failing_partitions:
+        if failing := self._calls.failing_partitions:
             return f"partition {failing[0]}: outcomes cannot be appended"
         return self._left.reason(self._readers)
 
@@ -205,6 +211,6 @@ class FollowingService(StartStop, Generic[R]):
     async def _drain(self) -> None:
         try:
             async with asyncio.timeout(self._drain_s):
-                await self.wait_idle()
+                await self._calls.wait_idle()
         except TimeoutError:
             self._logger.warning("drain_timed_out", in_flight=self.held_count)

@@ -7,7 +7,6 @@ Source: docs/api.md, "What a target receives", "Signatures".
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from libs.domain.instants import rfc3339
 from libs.egress.caller_headers import clean_error, own_headers, sent_url
@@ -15,9 +14,6 @@ from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
 from libs.events import AttemptDue, AttemptFinished, Spec
-
-SPEC_MISSING: Final = "spec_missing"  # the tables are folded past the due event and do not have the job
-SECRET_MISSING: Final = "signing_secret_missing"  # noqa: S105 - an error's name; the account cannot sign, and unsigned calls are not made
 
 
 def outgoing(

@@ -59,6 +59,16 @@ class HeldAttempt:
         self.trace_id: str | None = None
         self.cost_bytes = _OVERHEAD_BYTES
 
+    @property
+    def account(self) -> str:
+        """Whose call it is."""
+        return self.due.account
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the call waits for a slot."""
+        return self.stage is Stage.QUEUED
+
 
 class HeldAttempts:
     """All attempts held, by partition and execution id."""

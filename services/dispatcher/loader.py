@@ -18,10 +18,9 @@ import structlog
 
 from libs.egress.caller_headers import host_of
 from libs.events import Spec
-from libs.following.ports import Progress, SigningSecrets
-from libs.runtime.clock import Clock
+from libs.following.calls import SECRET_MISSING, SPEC_MISSING
+from libs.following.ports import FollowingPorts
 from libs.store.errors import StoreUnavailable
-from services.dispatcher.attempt import SECRET_MISSING, SPEC_MISSING
 from services.dispatcher.held_attempts import HeldAttempt, HeldAttempts, Stage
 from services.dispatcher.ports import DueTables
 
@@ -74,20 +73,18 @@ class Loader:
 
     def __init__(
         self,
+        ports: FollowingPorts,
         *,
         tables: DueTables,
-        progress: Progress,
-        secrets: SigningSecrets,
-        clock: Clock,
         held_attempts: HeldAttempts,
         on_ready: Callable[[Sequence[HeldAttempt]], None],
         on_failed: Callable[[HeldAttempt, str], None],
     ) -> None:
         """Hand attempts that are loaded to *on_ready*, and those that lack a spec or a secret for good to *on_failed*."""
         self._tables = tables
-        self._progress = progress
-        self._secrets = secrets
-        self._clock = clock
+        self._progress = ports.progress
+        self._secrets = ports.secrets
+        self._clock = ports.clock
         self._held_attempts = held_attempts
         self._on_ready = on_ready
         self._on_failed = on_failed

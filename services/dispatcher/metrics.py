@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED, Outcome
+from libs.following.calls import SECRET_MISSING, SPEC_MISSING
 from libs.runtime.telemetry.metrics import Metrics, status_class
-from services.dispatcher.attempt import SECRET_MISSING, SPEC_MISSING
 
 # What the label `reason` may say: a target chooses its status, and must not choose our labels.
 REASONS: Final = NO_ANSWER | {REDIRECT_NOT_FOLLOWED, INTERNAL_ERROR, SPEC_MISSING, SECRET_MISSING}

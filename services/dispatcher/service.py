@@ -16,13 +16,11 @@ import structlog
 
 from libs.egress.fair_queue import FairQueue
 from libs.events import AttemptDue
-from libs.following.ports import Egress, Keeper, LeaseHolder, Progress, SigningSecrets
+from libs.following.ports import FollowingPorts, LeaseHolder
 from libs.following.service import FollowingService
-from libs.log.port import Log
-from libs.runtime.clock import Clock
-from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
+from libs.store.leases.keeper_port import Keeper
 from libs.store.leases.lease_table import Lease
-from services.dispatcher.calls import Calls
+from services.dispatcher.attempt_calls import AttemptCalls
 from services.dispatcher.held_attempts import HeldAttempts
 from services.dispatcher.loader import Loader
 from services.dispatcher.ports import DueTables, Meter
@@ -39,83 +37,52 @@ _log = structlog.get_logger("dispatcher")
 class DispatcherService(FollowingService[DueReader]):
     """Makes the calls of the partitions it holds."""
 
+    _calls: AttemptCalls
+
     def __init__(
         self,
+        ports: FollowingPorts,
         *,
-        event_log: Log,
         tables: DueTables,
-        progress: Progress,
-        secrets: SigningSecrets,
-        egress: Egress,
-        clock: Clock,
         meter: Meter,
-        version: str,
         make_keeper: Callable[[LeaseHolder], Keeper],
         concurrency: int = 1_000,
         per_host: int = 50,
         window: int = WINDOW,
         drain_s: float = DRAIN_S,
-        gather_ms: int = 0,
-        tracing: Tracing = NO_TRACING,
     ) -> None:
         """
         Put the dispatcher together; nothing happens before `start`.
 
         Args:
-            version: stands in the User-Agent.
             make_keeper: makes the keeper of this service's leases.
             concurrency: calls under way at once, all hosts together.
             per_host: calls under way to one host.
             window: attempts held; beyond it reading stops.
             drain_s: how long calls under way may take to end when the service stops.
-            gather_ms: the least time between two reads, and between two appends, of a partition: what arrives meanwhile goes
-                together.
-            tracing: where the spans of attempts go.
         """
-        super().__init__(
-            "dispatcher",
-            event_log=event_log,
-            clock=clock,
-            meter=meter,
-            make_keeper=make_keeper,
-            drain_s=drain_s,
-            gather_ms=gather_ms,
-        )
-        self._log = event_log
+        super().__init__("dispatcher", ports, meter=meter, make_keeper=make_keeper, drain_s=drain_s)
         self._tables = tables
-        self._progress = progress
-        self._secrets = secrets
-        self._egress = egress
         self._meter = meter
-        self._user_agent = f"Fliq/{version}"
         self._concurrency = concurrency
         self._per_host = per_host
         self._window = window
-        self._gather_ms = gather_ms
-        self._tracing = tracing
-        self._assemble()
+        self.assemble()
 
-    def _assemble(self) -> None:
-        """Make what lives from one start of the service to its stop."""
+    def assemble(self) -> None:
+        """Hold nothing."""
         self._held_attempts = HeldAttempts()
-        self._calls = Calls(
-            event_log=self._log,
-            egress=self._egress,
-            clock=self._clock,
+        self._calls = AttemptCalls(
+            self._ports,
             held_attempts=self._held_attempts,
             meter=self._meter,
             fair_queue=FairQueue(total=self._concurrency, per_host=self._per_host),
-            user_agent=self._user_agent,
             may_start=self.keeper.holds,
             on_recorded=self._recorded,
-            gather_ms=self._gather_ms,
-            tracing=self._tracing,
         )
         self._loader = Loader(
+            self._ports,
             tables=self._tables,
-            progress=self._progress,
-            secrets=self._secrets,
-            clock=self._clock,
             held_attempts=self._held_attempts,
             on_ready=self._calls.put,
             on_failed=self._calls.fail,
@@ -126,31 +93,15 @@ class DispatcherService(FollowingService[DueReader]):
         """How many attempts are held whose outcome is not in the log."""
         return self._held_attempts.open_count
 
-    @property
-    def active_count(self) -> int:
-        """How many calls are under way."""
-        return self._calls.active_count
-
-    @property
-    def waiting_count(self) -> int:
-        """How many calls wait for a slot."""
-        return self._calls.waiting_count
-
-    @property
-    def failing_partitions(self) -> Sequence[int]:
-        """The partitions whose outcomes cannot be appended at the moment."""
-        return self._calls.failing_partitions
-
     def has_room(self) -> bool:
         """Whether more attempts may be held."""
         return self._held_attempts.open_count < self._window and self._held_attempts.open_bytes < WINDOW_BYTES
 
     async def on_start(self) -> None:
         """Take leases and begin."""
-        self._assemble()
+        await super().on_start()
         self.spawn(self._loader.run(), name="dispatcher loader")
         self.spawn(self._watch_calls(), name="dispatcher watch")
-        await super().on_start()
 
     def ready(self) -> str | None:
         """Return None if all is well, else what is not."""
@@ -162,7 +113,7 @@ class DispatcherService(FollowingService[DueReader]):
             lease.partition,
             self._reader_context,
             tables=self._tables,
-            progress=self._progress,
+            progress=self._ports.progress,
             held_attempts=self._held_attempts,
             meter=self._meter,
             on_due=self._take,
@@ -181,14 +132,10 @@ class DispatcherService(FollowingService[DueReader]):
         if self._is_taking:  # at a stop all are given back, and "stopped" says so
             _log.info("partition_lost", partition=reader.partition, dropped=dropped)
 
-    async def wait_idle(self) -> None:
-        """Return once no call is under way and every outcome is in the log."""
-        await self._calls.wait_idle()
-
     async def break_off(self) -> None:
         """End the calls under way, at once."""
         await self._loader.stop()
-        await self._calls.stop()
+        await super().break_off()
 
     def _take(self, partition: int, due: Sequence[tuple[int, AttemptDue]]) -> None:
         """Hold the attempts that were found due, and load what they need."""

@@ -24,13 +24,14 @@ from libs.runtime.probes import Probes
 from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names
 from libs.runtime.telemetry import logging
 from libs.store.health.installation_status import StatusReader
+from libs.store.leases.keeper_port import Keeper
 from services import VERSION
 from services.api.greeting import address_of, greeting
 from services.api.state.bootstrap import show
 from services.process import wiring
 from services.process.resources import Resources, open_resources
 from services.process.start_error import StartError
-from services.process.vitals import Keeper, Reading, Role, Vitals
+from services.process.vitals import Reading, Role, Vitals
 
 _GREET_S: Final = 0.5
 

@@ -35,6 +35,7 @@ from libs.runtime.lifecycle import StartStop
 from libs.runtime.telemetry.metrics import Metrics
 from libs.store.errors import StoreUnavailable
 from libs.store.health.installation_status import InstallationStatus
+from libs.store.leases.keeper_port import Keeper
 
 OBSERVE_EVERY_MS: Final = 5_000
 ANSWER_TIMEOUT_S: Final = 4.0
@@ -42,17 +43,6 @@ STUCK_MS: Final = 30_000  # with an observation every 5 s, and probes every 10 s
 DELAY_EVERY_MS: Final = 250
 
 _log = structlog.get_logger("process")
-
-
-class Keeper(Protocol):
-    """What keeps a role's leases."""
-
-    @property
-    def held(self) -> Mapping[int, object]:
-        """The leases held, by partition."""
-
-    def holds(self, partition: int) -> bool:
-        """Whether the lease of *partition* is certain at this moment."""
 
 
 @runtime_checkable

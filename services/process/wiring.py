@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+from libs.following.ports import FollowingPorts
 from libs.runtime.lifecycle import Loop
 from libs.store.control.accounts import Accounts
 from libs.store.control.idempotency import IdempotencyKeys
@@ -94,19 +95,31 @@ def heartbeats(resources: Resources, service: SchedulerService) -> Loop:
     return Loop("heartbeats", loop.run)
 
 
+def _following_ports(resources: Resources, *, gather_ms: int) -> FollowingPorts:
+    return FollowingPorts(
+        event_log=resources.log,
+        progress=resources.watch,
+        secrets=Accounts(resources.control_pool),
+        egress=resources.egress,
+        clock=resources.clock,
+        version=VERSION,
+        gather_ms=gather_ms,
+        tracing=resources.tracing,
+    )
+
+
 def dispatcher(resources: Resources) -> DispatcherService:
     """Return the dispatcher."""
     meter = DispatcherMetrics(resources.metrics)
     resources.metrics.heartbeat_period_seconds.set(resources.settings.heartbeat_s)
+    ports = _following_ports(resources, gather_ms=DISPATCHER_GATHER_MS)
     service = DispatcherService(
-        event_log=resources.log,
+        ports._replace(
+            secrets=HeartbeatSecrets(ports.secrets),
+            egress=HeartbeatTarget(ports.egress, resources.clock, resources.metrics.heartbeat_timestamp_seconds.set),
+        ),
         tables=Tables(resources.tables_pool),
-        progress=resources.watch,
-        secrets=HeartbeatSecrets(Accounts(resources.control_pool)),
-        egress=HeartbeatTarget(resources.egress, resources.clock, resources.metrics.heartbeat_timestamp_seconds.set),
-        clock=resources.clock,
         meter=meter,
-        version=VERSION,
         make_keeper=follower_keeper(
             _leases(resources, "dispatcher"),
             partitions=resources.partitions,
@@ -114,8 +127,6 @@ def dispatcher(resources: Resources) -> DispatcherService:
         ),
         concurrency=resources.settings.dispatch_concurrency,
         per_host=resources.settings.dispatch_per_host,
-        gather_ms=DISPATCHER_GATHER_MS,
-        tracing=resources.tracing,
     )
     meter.observe_calls(active=lambda: service.active_count, waiting=lambda: service.waiting_count)
     return service
@@ -126,23 +137,16 @@ def webhooks(resources: Resources) -> WebhooksService:
     leases = _leases(resources, "webhooks")
     meter = WebhooksMetrics(resources.metrics)
     service = WebhooksService(
-        event_log=resources.log,
+        _following_ports(resources, gather_ms=WEBHOOKS_GATHER_MS),
         positions=leases,
         tables=Tables(resources.tables_pool),
-        progress=resources.watch,
-        secrets=Accounts(resources.control_pool),
-        egress=resources.egress,
-        clock=resources.clock,
         meter=meter,
-        version=VERSION,
         make_keeper=follower_keeper(
             leases,
             partitions=resources.partitions,
             stands_aside=resources.clock_check.reason,
             hand_back_s=WEBHOOK_DRAIN_S,
         ),
-        gather_ms=WEBHOOKS_GATHER_MS,
-        tracing=resources.tracing,
     )
     meter.observe_held(lambda: service.held_count)
     return service

@@ -4,12 +4,13 @@ The scheduler's loop: leases come, owners run; leases go, owners stop; the flush
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 import structlog
 
 from libs.runtime.crashpoint import crash_at
+from libs.store.leases.keeper_port import Keeper
 from libs.store.leases.lease_table import Lease
 from services.scheduler.flusher import Flusher
 from services.scheduler.metrics import Reason
@@ -22,30 +23,6 @@ HALT_SHOWN_S: Final = 5.0
 RESIGNED_S: Final = 0.5  # before a partition that was given up is taken again
 
 _log = structlog.get_logger("scheduler")
-
-
-class Keeper(Protocol):
-    """What keeps this process's leases."""
-
-    @property
-    def held(self) -> Mapping[int, object]:
-        """The leases held, by partition."""
-
-    def holds(self, partition: int) -> bool:
-        """Whether the lease of *partition* is certain at this moment."""
-
-    @property
-    def is_spare(self) -> bool:
-        """Whether there are more processes than partitions, so that owning none is as it should be."""
-
-    async def start(self) -> None:
-        """Begin to take and renew leases."""
-
-    async def stop(self) -> None:
-        """Give every lease back."""
-
-    async def give_up(self, partition: int, *, pause_s: float = 0.0) -> None:
-        """Give the lease of *partition* back, and do not take it again before *pause_s* has passed."""
 
 
 class SchedulerService:

@@ -5,9 +5,9 @@ from typing import Final
 
 from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED
+from libs.following.calls import SECRET_MISSING, SPEC_MISSING
 from libs.runtime.telemetry.metrics import Metrics
-from services.webhooks.deliveries import OVERLOADED
-from services.webhooks.reader import SECRET_MISSING, SPEC_MISSING
+from services.webhooks.webhook_calls import OVERLOADED
 
 OUTCOMES: Final = NO_ANSWER | {"ok", REDIRECT_NOT_FOLLOWED, INTERNAL_ERROR, OVERLOADED, SECRET_MISSING, SPEC_MISSING}
 

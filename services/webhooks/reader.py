@@ -2,7 +2,7 @@
 Ended jobs reader: finds the jobs of one partition that have ended, from the saved position on.
 
     begin   take position and claim from role_lease; look ahead for outcomes in the log: those jobs get no second POST
-    take    for each admitted job.finished and job.cancelled with a webhook: load its spec, hand over a delivery
+    take    for each admitted job.finished and job.cancelled with a webhook: load its spec, hand over a webhook call
     save    each second, save the position below which everything is done: a crash repeats no more than what follows it
 
 Source: ARCHITECTURE.md, "A job's life", "What happens when something dies".
@@ -16,21 +16,19 @@ from typing import Final, TypeVar
 import structlog
 
 from libs.events import Claim, JobCancelled, JobFinished, Spec
+from libs.following.calls import SECRET_MISSING, SPEC_MISSING
 from libs.following.partition_reader import RETRY_FIRST_MS, RETRY_MAX_MS, PartitionReader, ReaderContext, Wanted
 from libs.following.partition_trouble import trouble_of
 from libs.following.ports import Progress, SigningSecrets, SpecTables
 from libs.runtime.crashpoint import crash_at
 from libs.store.leases.lease_table import Lease
-from services.webhooks.deliveries import Deliveries, Delivery
 from services.webhooks.look_ahead import LookAhead
 from services.webhooks.payload import TerminalEvent
 from services.webhooks.ports import Positions
 from services.webhooks.watermark import Watermark
+from services.webhooks.webhook_calls import WebhookCall, WebhookCalls
 
 PROGRESS_WAIT_S: Final = 5.0
-
-SPEC_MISSING: Final = "spec_missing"
-SECRET_MISSING: Final = "signing_secret_missing"  # noqa: S105 - an error's name
 
 R = TypeVar("R")
 
@@ -38,7 +36,7 @@ _log = structlog.get_logger("webhooks")
 
 
 class EndedJobsReader(PartitionReader):
-    """Reads one partition and hands its ended jobs to the deliveries."""
+    """Reads one partition and hands the ends of jobs to the webhook calls."""
 
     def __init__(
         self,
@@ -49,7 +47,7 @@ class EndedJobsReader(PartitionReader):
         tables: SpecTables,
         progress: Progress,
         secrets: SigningSecrets,
-        deliveries: Deliveries,
+        calls: WebhookCalls,
     ) -> None:
         """Prepare to read the partition of *lease*; nothing happens before `run`."""
         super().__init__(lease.partition, context, wanted=frozenset({"job.finished", "job.cancelled"}))
@@ -58,7 +56,7 @@ class EndedJobsReader(PartitionReader):
         self._tables = tables
         self._progress = progress
         self._secrets = secrets
-        self._deliveries = deliveries
+        self._calls = calls
         self._look_ahead = LookAhead(self._log, self.partition)
         self._watermark: Watermark | None = None
         self._saved: tuple[int, Claim | None] | None = None
@@ -87,9 +85,9 @@ class EndedJobsReader(PartitionReader):
                 continue
             watermark.read(at - 1, event_claim, is_pending=False)
             watermark.read(at, event_claim, is_pending=True)
-            if self._deliveries.holds(event.job_id):
+            if self._calls.is_held(event.job_id):
                 # It began under a lease that was lost in between: it is not made twice, and is done once it is recorded.
-                self._deliveries.join(event.job_id, partial(watermark.done, at))
+                self._calls.join(event.job_id, partial(watermark.done, at))
             else:
                 ends.append((at, event))
         watermark.read(position, claim, is_pending=False)
@@ -138,11 +136,11 @@ class EndedJobsReader(PartitionReader):
         valid = tuple(secrets.get(event.account, ()))
         if spec is None or spec.webhook_url is None:
             _log.error("spec_missing", job_id=event.job_id, partition=self.partition, position=position)
-            self._deliveries.give_up(self.partition, event, SPEC_MISSING, on_done)
+            self._calls.give_up(WebhookCall(self.partition, event, on_done), SPEC_MISSING)
         elif not valid:
-            self._deliveries.give_up(self.partition, event, SECRET_MISSING, on_done)
+            self._calls.give_up(WebhookCall(self.partition, event, on_done), SECRET_MISSING)
         else:
-            self._deliveries.put(Delivery(self.partition, event, spec, valid, on_done))
+            self._calls.put(WebhookCall(self.partition, event, on_done, spec, valid))
 
     async def _keep_asking(self, ask: Callable[[], Awaitable[R]]) -> R:
         """Return what the store answers, and ask until it does: an error must not lose what was read."""

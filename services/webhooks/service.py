@@ -1,7 +1,7 @@
 """
 The webhooks service's loop: leases in, ends of jobs through, outcomes out.
 
-    keeper --lease--> reader --end of a job--> deliveries --outcome--> log
+    keeper --lease--> reader --end of a job--> webhook calls --outcome--> log
                          position, saved each second
 
 When the service stops, POSTs under way may end, and their outcomes and the positions are saved before the leases are given
@@ -9,26 +9,23 @@ back.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
-from libs.following.ports import Egress, Keeper, LeaseHolder, Progress, SigningSecrets, SpecTables
+from libs.following.ports import FollowingPorts, LeaseHolder, SpecTables
 from libs.following.service import FollowingService
-from libs.log.port import Log
-from libs.runtime.clock import Clock
-from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
+from libs.store.leases.keeper_port import Keeper
 from libs.store.leases.lease_table import Lease
-from services.webhooks.deliveries import PER_HOST, TOTAL, WAITING_MAX, Deliveries
 from services.webhooks.ports import Meter, Positions
 from services.webhooks.reader import EndedJobsReader
+from services.webhooks.webhook_calls import LIMITS, Limits, WebhookCalls
 
 PENDING_MAX: Final = 5_000  # POSTs held by the process; beyond it reading stops
 DRAIN_S: Final = 12.0  # a POST takes at most 10 s; the rest is for its outcome
 SAVE_EVERY_MS: Final = 1_000
 LAST_SAVE_S: Final = 1.0  # for the position of a partition that was lost
-LEASE_CHECK_MS: Final = 250
 
 _log = structlog.get_logger("webhooks")
 
@@ -36,89 +33,56 @@ _log = structlog.get_logger("webhooks")
 class WebhooksService(FollowingService[EndedJobsReader]):
     """Makes the webhooks of the partitions it holds."""
 
+    _calls: WebhookCalls
+
     def __init__(
         self,
+        ports: FollowingPorts,
         *,
-        event_log: Log,
         positions: Positions,
         tables: SpecTables,
-        progress: Progress,
-        secrets: SigningSecrets,
-        egress: Egress,
-        clock: Clock,
         meter: Meter,
-        version: str,
         make_keeper: Callable[[LeaseHolder], Keeper],
-        total: int = TOTAL,
-        per_host: int = PER_HOST,
-        waiting_max: int = WAITING_MAX,
+        limits: Limits = LIMITS,
         drain_s: float = DRAIN_S,
-        gather_ms: int = 0,
-        tracing: Tracing = NO_TRACING,
     ) -> None:
         """
         Put the service together; nothing happens before `start`.
 
         Args:
-            version: stands in the User-Agent.
             make_keeper: makes the keeper of this service's leases.
-            total: POSTs under way at once.
-            per_host: POSTs under way to one host.
-            waiting_max: POSTs of one account that may wait for one host.
             drain_s: how long POSTs under way may take to end when the service stops.
-            gather_ms: the least time between two reads, and between two appends, of a partition: what arrives meanwhile goes
-                together.
-            tracing: where the spans of POSTs go.
         """
-        super().__init__(
-            "webhooks",
-            event_log=event_log,
-            clock=clock,
-            meter=meter,
-            make_keeper=make_keeper,
-            drain_s=drain_s,
-            gather_ms=gather_ms,
-        )
+        super().__init__("webhooks", ports, meter=meter, make_keeper=make_keeper, drain_s=drain_s)
         self._positions = positions
         self._tables = tables
-        self._progress = progress
-        self._secrets = secrets
-        self._make_deliveries: Callable[[], Deliveries] = lambda: Deliveries(
-            event_log=event_log,
-            egress=egress,
-            clock=clock,
-            meter=meter,
-            user_agent=f"Fliq/{version}",
+        self._meter = meter
+        self._limits = limits
+        self.assemble()
+
+    def assemble(self) -> None:
+        """Hold nothing."""
+        self._calls = WebhookCalls(
+            self._ports,
+            meter=self._meter,
+            limits=self._limits,
             may_start=self.keeper.holds,
             on_recorded=self._capacity.freed,
-            total=total,
-            per_host=per_host,
-            waiting_max=waiting_max,
-            gather_ms=gather_ms,
-            tracing=tracing,
         )
-        self._deliveries = self._make_deliveries()
 
     @property
     def held_count(self) -> int:
         """How many POSTs are waiting, under way or being recorded."""
-        return self._deliveries.held_count
-
-    @property
-    def failing_partitions(self) -> Sequence[int]:
-        """The partitions whose outcomes cannot be appended at the moment."""
-        return self._deliveries.failing_partitions
+        return self._calls.held_count
 
     def has_room(self) -> bool:
         """Whether more POSTs may be held."""
-        return self._deliveries.held_count < PENDING_MAX
+        return self._calls.held_count < PENDING_MAX
 
     async def on_start(self) -> None:
         """Take leases and begin."""
-        self._deliveries = self._make_deliveries()
-        self.spawn(self._watch_leases(), name="webhooks watch")
-        self.spawn(self._save_forever(), name="webhooks positions")
         await super().on_start()
+        self.spawn(self._save_forever(), name="webhooks positions")
 
     def make_reader(self, lease: Lease) -> EndedJobsReader:
         """Return the reader of the ended jobs of the partition of *lease*."""
@@ -127,18 +91,18 @@ class WebhooksService(FollowingService[EndedJobsReader]):
             self._reader_context,
             positions=self._positions,
             tables=self._tables,
-            progress=self._progress,
-            secrets=self._secrets,
-            deliveries=self._deliveries,
+            progress=self._ports.progress,
+            secrets=self._ports.secrets,
+            calls=self._calls,
         )
 
     def drop_unstarted(self, partition: int) -> int:
         """Drop the POSTs of *partition* that wait; the log has the ends of their jobs behind the saved position."""
-        return self._deliveries.drop_unstarted(partition)
+        return self._calls.drop_unstarted(partition)
 
     def open_count_of(self, partition: int) -> int:
         """Return how many POSTs of *partition* are under way or being recorded."""
-        return self._deliveries.open_count_of(partition)
+        return self._calls.open_count_of(partition)
 
     async def on_ended(self, reader: EndedJobsReader, dropped: int) -> None:
         """Save the position for the last time."""
@@ -151,20 +115,6 @@ class WebhooksService(FollowingService[EndedJobsReader]):
             _log.warning("position_not_saved", partition=reader.partition, reason="no answer in time")
         if self._is_taking:  # at a stop all are given back, and "stopped" says so
             _log.info("partition_lost", partition=reader.partition)
-
-    async def wait_idle(self) -> None:
-        """Return once no POST is under way and every outcome is in the log."""
-        await self._deliveries.wait_idle()
-
-    async def break_off(self) -> None:
-        """End the POSTs under way, at once."""
-        await self._deliveries.stop()
-
-    async def _watch_leases(self) -> None:
-        """Start what could not start while its lease was not certain."""
-        while True:
-            await self._clock.pause(LEASE_CHECK_MS)
-            self._deliveries.start_waiting()
 
     async def _save_forever(self) -> None:
         """Save the positions each second."""

@@ -12,6 +12,7 @@ from libs.egress import outcome
 from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.client import CONNECT_S
 from libs.events.codec import KINDS
+from libs.following import calls
 from scripts.event_page import meanings
 from services.__main__ import MEANINGS
 from services.api.contract import header_rules
@@ -20,7 +21,6 @@ from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.http import request_body
 from services.api.state import consistency
 from services.commands import COMMANDS
-from services.dispatcher import attempt
 from services.webhooks.payload import STATUS_WORDS
 from tests.fakes.pages import ROOT, anchors, commands, links, read
 
@@ -164,5 +164,5 @@ def test_the_api_page_has_every_error_of_an_execution() -> None:
     """The words that `error` may hold are explained."""
     rows = read("docs/api.md").partition("| `error` | means |")[2].split("\n\n")[0]
     words = {value for name, value in vars(outcome).items() if name.isupper() and isinstance(value, str)}
-    words |= {attempt.SPEC_MISSING, attempt.SECRET_MISSING, INTERNAL_ERROR}
+    words |= {calls.SPEC_MISSING, calls.SECRET_MISSING, INTERNAL_ERROR}
     assert set(re.findall(r"`([a-z_]+)`", rows)) - {"timeout_seconds", "error_detail"} == words

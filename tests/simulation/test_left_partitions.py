@@ -26,13 +26,13 @@ async def test_a_dispatcher_leaves_the_partition_once_its_calls_have_ended() -> 
 
         assert here.keeper.given_up == {0: 30.0}
         assert len(await here.finished()) == 1
-        assert "fleet.widened" in (here.dispatcher.ready() or "")
-        assert here.dispatcher.halted_count() == 1
-        assert here.dispatcher.positions() == {}
+        assert "fleet.widened" in (here.service.ready() or "")
+        assert here.service.halted_count() == 1
+        assert here.service.positions() == {}
 
         await here.clock.advance(40_000)
-        assert here.dispatcher.ready() is None
-        assert here.dispatcher.halted_count() == 0
+        assert here.service.ready() is None
+        assert here.service.halted_count() == 0
 
 
 async def test_webhooks_leave_it_too() -> None:

@@ -313,10 +313,9 @@ async def test_a_real_dispatcher_that_hangs_is_said_within_a_minute() -> None:
     async with dispatcher_harness.harness() as w:
         log = StuckLog(w.log)
         w.log = log  # type: ignore[assignment]
-        w.dispatcher = w.new_dispatcher()
-        await w.begin()
+        await w.begin_anew()
         keeper: Any = w.keeper
-        vitals = vitals_of(w.log, w.clock, Role("dispatcher", w.dispatcher, keeper))
+        vitals = vitals_of(w.log, w.clock, Role("dispatcher", w.service, keeper))
         await minute(w.clock, vitals)
         assert vitals.progress_reason() is None
         log.is_stuck = True
@@ -332,8 +331,7 @@ async def test_a_real_webhooks_service_that_hangs_is_said_within_a_minute() -> N
     async with webhooks_harness.harness() as w:
         log = StuckLog(w.log)
         w.log = log  # type: ignore[assignment]
-        w.service = w.new_service()
-        await w.begin()
+        await w.begin_anew()
         keeper: Any = w.keeper
         vitals = vitals_of(w.log, w.clock, Role("webhooks", w.service, keeper))
         await minute(w.clock, vitals)

@@ -22,6 +22,7 @@ from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
 from libs.events import Claim, Envelope, OwnerClaimed, Spec, encode
 from libs.events.ids import new_job_id
+from libs.following.ports import FollowingPorts
 from libs.log.port import Record
 from libs.runtime.clock import SystemClock
 from libs.runtime.telemetry.metrics import Metrics
@@ -94,14 +95,16 @@ async def measure(count: int) -> float:
     """Return the CPU microseconds per attempt of one round."""
     harness = Harness(count, CLOCK.now() + 100)
     service = DispatcherService(
-        event_log=harness,  # type: ignore[arg-type]
+        FollowingPorts(
+            event_log=harness,  # type: ignore[arg-type]
+            progress=harness,
+            secrets=harness,
+            egress=harness,
+            clock=CLOCK,
+            version="bench",
+        ),
         tables=harness,
-        progress=harness,
-        secrets=harness,
-        egress=harness,
-        clock=CLOCK,
         meter=DispatcherMetrics(Metrics(version="bench")),
-        version="bench",
         make_keeper=lambda service: HandKeeper(service.on_gained, service.on_lost),
         per_host=1_000,
     )

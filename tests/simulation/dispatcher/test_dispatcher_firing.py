@@ -122,7 +122,7 @@ async def test_an_account_without_a_secret_sends_nothing_unsigned() -> None:
     """The attempt is recorded as failed for want of a secret."""
     async with harness() as here:
         await here.begin()
-        await here.owner.due(await here.owner.schedule(here.clock.now(), account="nobody"))
+        await here.due(account="nobody")
         await here.settle()
 
         assert here.egress.calls == []
@@ -134,16 +134,16 @@ async def test_an_attempt_waits_while_the_tables_are_away() -> None:
     async with harness() as here:
         await here.begin()
         here.tables.fails = StoreUnavailable("server closed the connection")
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        await here.due()
         await here.clock.advance(300)
         assert here.egress.calls == []
-        assert here.dispatcher.ready() == "tables: server closed the connection"
+        assert here.service.ready() == "tables: server closed the connection"
 
         here.tables.fails = None
         await here.clock.advance(2_000)
 
         assert len(here.egress.calls) == 1
-        assert here.dispatcher.ready() is None
+        assert here.service.ready() is None
 
 
 async def test_the_outcome_of_a_failed_call_is_recorded_as_it_was() -> None:
@@ -153,7 +153,7 @@ async def test_the_outcome_of_a_failed_call_is_recorded_as_it_was() -> None:
         here.egress.answers[HOST] = Outcome(
             ok=False, status_code=503, error="HTTP 503", duration_ms=12, retry_after_ms=7_000, sent_at=here.clock.now()
         )
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        await here.due()
         await here.settle()
 
         (event,) = await here.finished()
@@ -166,10 +166,10 @@ async def test_a_defect_costs_one_attempt_and_not_the_partition() -> None:
     async with harness() as here:
         await here.begin()
         here.egress.answers[HOST] = ZeroDivisionError("planted")
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        await here.due()
         await here.settle()
         del here.egress.answers[HOST]
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        await here.due()
         await here.settle()
 
         assert [event.error for event in await here.finished()] == ["internal_error", None]
@@ -184,14 +184,14 @@ async def test_an_outcome_is_appended_until_it_is_in() -> None:
         await here.settle()
         here.log.faults.plan(LOST, REPLY_LOST)
         await here.clock.advance(10)
-        assert here.dispatcher.ready() == "partition 0: outcomes cannot be appended"
+        assert here.service.ready() == "partition 0: outcomes cannot be appended"
         await here.clock.advance(1_000)
 
         assert len(here.egress.calls) == 1
         assert len({event.execution_id for event in await here.finished()}) == 1
         assert len(await here.finished()) == 2
-        assert here.dispatcher.held_count == 0
-        assert here.dispatcher.ready() is None
+        assert here.service.held_count == 0
+        assert here.service.ready() is None
 
 
 async def test_a_decision_under_another_claim_is_never_fired() -> None:
@@ -222,7 +222,7 @@ async def test_a_due_event_that_cannot_be_read_is_passed_over_and_counted() -> N
         job = await here.owner.schedule(here.clock.now())
         torn = Envelope("attempt.due", 1, True, str(here.owner.claim), job.job_id, b'{"job_id": "job_')
         await here.log.append(0, [torn])
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        await here.due()
         await here.settle()
 
         assert len(here.egress.calls) == 1
@@ -248,7 +248,7 @@ async def test_a_record_that_must_be_understood_stops_the_partition() -> None:
         await here.clock.advance(20_000)
 
         assert [call.header("X-Fliq-Job-Id") for call in here.egress.calls] == [before.job_id]
-        assert "job.teleported" in str(here.dispatcher.ready())
+        assert "job.teleported" in str(here.service.ready())
 
 
 async def test_a_gap_in_the_log_stops_the_partition() -> None:
@@ -264,4 +264,4 @@ async def test_a_gap_in_the_log_stops_the_partition() -> None:
         await here.clock.advance(10_000)
 
         assert [call.header("X-Fliq-Job-Id") for call in here.egress.calls] == [jobs[0].job_id]
-        assert "GapInLog" in str(here.dispatcher.ready())
+        assert "GapInLog" in str(here.service.ready())

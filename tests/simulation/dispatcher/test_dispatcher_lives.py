@@ -23,8 +23,7 @@ async def test_an_attempt_that_was_not_sent_before_a_crash_is_sent_by_the_next_l
         await here.settle()
         await here.die()
 
-        here.dispatcher = here.new_dispatcher()
-        await here.begin()
+        await here.begin_anew()
         await here.clock.advance(499)
         assert here.egress.calls == []
         await here.clock.advance(1)
@@ -37,13 +36,12 @@ async def test_an_attempt_cut_off_by_a_crash_is_sent_again_under_the_same_execut
     async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
-        due = await here.owner.due(await here.owner.schedule(here.clock.now()))
+        due = await here.due()
         await here.settle()
         await here.die()
         here.egress.answer(HOST)
 
-        here.dispatcher = here.new_dispatcher()
-        await here.begin()
+        await here.begin_anew()
 
         assert here.egress.execution_ids == [due.execution_id, due.execution_id]
         assert len(await here.finished()) == 1
@@ -53,20 +51,19 @@ async def test_an_attempt_whose_outcome_is_in_the_log_is_not_sent_again() -> Non
     """Although the tables still say running when the next life begins: it waits for them first."""
     async with harness() as here:
         await here.begin()
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        await here.due()
         await here.tables.fold(0)
         here.tables.freeze()
         await here.settle()
         assert len(await here.finished()) == 1
         await here.die()
 
-        here.dispatcher = here.new_dispatcher()
-        await here.begin()
+        await here.begin_anew()
         await here.clock.advance(1_000)
         here.tables.thaw()
         await here.settle()
-        assert here.dispatcher.ready() is None
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        assert here.service.ready() is None
+        await here.due()
         await here.settle()
 
         assert len(here.egress.calls) == 2  # the first job's, and the one that proves the dispatcher at work
@@ -76,13 +73,13 @@ async def test_a_lost_lease_drops_what_has_not_started() -> None:
     """Nothing of the partition is sent by the one that lost it."""
     async with harness() as here:
         await here.begin()
-        await here.owner.due(await here.owner.schedule(here.clock.now() + 100))
+        await here.due(100)
         await here.settle()
         await here.keeper.take_away()
         await here.clock.advance(1_000)
 
         assert here.egress.calls == []
-        assert here.dispatcher.held_count == 0
+        assert here.service.held_count == 0
 
 
 async def test_what_was_under_way_when_the_lease_was_lost_ends_and_is_recorded() -> None:
@@ -90,10 +87,10 @@ async def test_what_was_under_way_when_the_lease_was_lost_ends_and_is_recorded()
     async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
-        due = await here.owner.due(await here.owner.schedule(here.clock.now()))
+        due = await here.due()
         await here.settle()
         await here.keeper.take_away()
-        other = here.new_dispatcher()
+        other = here.new_service()
         await other.start()
         await other.keeper.give()  # type: ignore[attr-defined]
         await here.settle()
@@ -112,7 +109,7 @@ async def test_a_lease_that_comes_back_starts_nothing_twice() -> None:
     async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        await here.due()
         await here.settle()
         for _ in range(3):
             await here.keeper.take_away()
@@ -134,7 +131,7 @@ async def test_an_outcome_appended_while_the_snapshot_is_taken_is_not_sent_again
     async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        await here.due()
         await here.settle()
         await here.tables.fold(0)
         here.tables.freeze()
@@ -166,8 +163,8 @@ async def test_a_process_that_stood_still_sends_nothing_under_a_lease_that_may_b
     """The timer rings before the keeper has looked: the attempt waits until the lease is sure, or is dropped with it."""
     async with harness() as here:
         await here.begin()
-        await here.owner.due(await here.owner.schedule(here.clock.now() + 100))
-        await here.owner.due(await here.owner.schedule(here.clock.now() + 110))
+        await here.due(100)
+        await here.due(110)
         await here.settle()
         here.keeper.is_certain = False
         await here.clock.advance(20_000)
@@ -177,7 +174,7 @@ async def test_a_process_that_stood_still_sends_nothing_under_a_lease_that_may_b
         await here.clock.advance(50)
         assert len(here.egress.calls) == 2
 
-        await here.owner.due(await here.owner.schedule(here.clock.now() + 100))
+        await here.due(100)
         await here.settle()
         here.keeper.is_certain = False
         await here.clock.advance(1_000)
@@ -192,11 +189,11 @@ async def test_stopping_lets_calls_under_way_end_before_the_leases_go() -> None:
     async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
-        await here.owner.due(await here.owner.schedule(here.clock.now() + 5_000))
+        await here.due()
+        await here.due(5_000)
         await here.settle()
         keeper = here.keeper
-        stopping = asyncio.create_task(here.dispatcher.stop())
+        stopping = asyncio.create_task(here.service.stop())
         await here.settle()
         assert keeper.released_at_stop is None
 
@@ -214,10 +211,10 @@ async def test_a_second_signal_ends_the_drain_at_once() -> None:
     async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        await here.due()
         await here.settle()
         keeper = here.keeper
-        stopping = asyncio.create_task(here.dispatcher.stop())
+        stopping = asyncio.create_task(here.service.stop())
         await here.settle()
         stopping.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -233,9 +230,9 @@ async def test_a_drain_is_bounded() -> None:
     async with harness(drain_s=0.01) as here:
         await here.begin()
         here.egress.hang(HOST)
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        await here.due()
         await here.settle()
-        await here.dispatcher.stop()
+        await here.service.stop()
 
         assert here.egress.active[HOST] == 0
 
@@ -245,14 +242,14 @@ async def test_a_partition_to_be_handed_over_is_free_once_its_calls_have_ended()
     async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
-        await here.owner.due(await here.owner.schedule(here.clock.now() + 1_000))
+        await here.due()
+        await here.due(1_000)
         await here.settle()
-        assert not here.dispatcher.may_release(0)
+        assert not here.service.may_release(0)
         here.egress.answer(HOST)
         await here.clock.advance(2_000)
 
-        assert here.dispatcher.may_release(0)
+        assert here.service.may_release(0)
         assert len(here.egress.calls) == 1
 
 
@@ -263,7 +260,7 @@ async def test_the_watchdog_takes_up_what_runs_in_the_tables_and_is_known_to_nob
         job = await here.owner.schedule(here.clock.now())
         due = await here.owner.due(job)
         await asyncio.sleep(0)
-        here.dispatcher._held_attempts.drop_unstarted(0)  # forgotten, by some defect
+        here.service._held_attempts.drop_unstarted(0)  # forgotten, by some defect
         await here.clock.advance(60_000)
         assert here.egress.calls == []
 
@@ -278,11 +275,11 @@ async def test_a_call_that_never_ends_is_broken_off_two_minutes_after_its_deadli
     async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        await here.due()
         await here.clock.advance(165_000)
 
         assert [event.error for event in await here.finished()] == ["timeout"]
-        assert here.dispatcher.held_count == 0
+        assert here.service.held_count == 0
 
 
 async def test_beyond_its_window_the_dispatcher_stops_reading() -> None:
@@ -294,7 +291,7 @@ async def test_beyond_its_window_the_dispatcher_stops_reading() -> None:
         for start in range(0, 1_200, 100):
             await here.log.append(0, [encode(due_of(job), here.owner.claim) for job in jobs[start : start + 100]])
             await here.settle()
-        assert here.dispatcher.held_count <= 10 + 500
+        assert here.service.held_count <= 10 + 500
 
         here.egress.answer(HOST)
         for _ in range(400):
@@ -308,11 +305,11 @@ async def test_start_and_stop_hold_their_contract() -> None:
     clock = ManualClock()
     async with harness() as here:
         here = Harness(here.log, clock)
-        await stress(here.dispatcher)
-        assert isinstance(here.dispatcher, DispatcherService)
+        await stress(here.service)
+        assert isinstance(here.service, DispatcherService)
         await here.begin()
-        await here.owner.due(await here.owner.schedule(here.clock.now()))
+        await here.due()
         await here.settle()
 
         assert len(here.egress.calls) == 1
-        await here.dispatcher.stop()
+        await here.service.stop()

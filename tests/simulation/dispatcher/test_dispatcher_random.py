@@ -29,7 +29,7 @@ async def hand_over(here: Harness, to: DispatcherService, *, crash: bool) -> Non
         await here.die()
     else:
         await here.keeper.take_away()
-    here.dispatcher = to
+    here.service = to
     await here.begin()
 
 
@@ -39,7 +39,7 @@ async def test_every_due_attempt_is_made(seed: int, changes_hands: bool) -> None
     """At least once always; exactly once where nobody crashed and nothing changed hands."""
     chance = random.Random(seed)
     async with harness(concurrency=10, per_host=4) as here:
-        dispatchers = [here.dispatcher]
+        dispatchers = [here.service]
         await here.begin()
         instants: dict[str, int] = {}
         for _ in range(60):
@@ -62,7 +62,7 @@ async def test_every_due_attempt_is_made(seed: int, changes_hands: bool) -> None
             elif what < 0.9 and SLOW in here.egress._held:
                 here.egress.answer(SLOW)
             elif changes_hands and what > 0.93:
-                other = here.new_dispatcher()
+                other = here.new_service()
                 dispatchers.append(other)
                 await hand_over(here, other, crash=chance.random() < 0.5)
             here.log.faults.draw = lambda *_: chance.choice(FATES)
@@ -81,8 +81,8 @@ async def test_every_due_attempt_is_made(seed: int, changes_hands: bool) -> None
         if not changes_hands:
             assert set(calls.values()) == {1}
         assert here.egress.most_active[host_of(SLOW)] <= 4 * len(dispatchers)
-        assert here.dispatcher.held_count == 0
-        assert here.dispatcher.ready() is None
+        assert here.service.held_count == 0
+        assert here.service.ready() is None
         for dispatcher in dispatchers:
             assert isinstance(dispatcher.keeper, HandKeeper)
             await dispatcher.stop()

@@ -29,7 +29,7 @@ from libs.store.projection.changes import Flush
 from services.api.handlers.job_creation import JobCreation
 from services.api.handlers.jobs import Jobs
 from services.api.state.consistency import ReadIndex
-from services.dispatcher.calls import Calls
+from services.dispatcher.attempt_calls import AttemptCalls
 from services.dispatcher.held_attempts import HeldAttempts
 from services.dispatcher.reader import DueReader
 from services.scheduler.fenced_tables import FencedTables
@@ -67,12 +67,12 @@ def cancel_acked_early() -> AbstractContextManager[None]:
 def fires_when_told() -> AbstractContextManager[None]:
     """The dispatcher calls when it hears of an attempt, ahead of its instant by the lead."""
 
-    def put(self: Calls, held_attempts: Sequence[Any]) -> None:
+    def put(self: AttemptCalls, held_attempts: Sequence[Any]) -> None:
         for held_attempt in held_attempts:
-            self._queue(held_attempt)
-        self._start_calls()
+            self.submit(held_attempt)
+        self.start_waiting()
 
-    return patched((Calls, "put", put))
+    return patched((AttemptCalls, "put", put))
 
 
 def forgets_in_flight() -> AbstractContextManager[None]:

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from multidict import CIMultiDict, MultiDict
 
+from libs.following.ports import FollowingPorts
 from libs.runtime.clock import SeededEntropy
 from libs.store.errors import StoreUnavailable
 from libs.store.health.clock_check import ClockCheck
@@ -239,9 +240,9 @@ class Node:
             case "scheduler":
                 return self._scheduler(process, clock, watch, log, store)
             case "dispatcher":
-                return self._dispatcher(process, clock, watch, log, store)
+                return self._dispatcher(self._ports(process, clock, watch, log, store), store)
             case "webhooks":
-                return self._webhooks(process, clock, watch, log, store)
+                return self._webhooks(self._ports(process, clock, watch, log, store), store)
             case _:
                 return self._api(clock, watch, log, store)
 
@@ -281,19 +282,25 @@ class Node:
             resigned=metrics.resigned,
         )
 
-    def _dispatcher(
+    def _ports(
         self, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink
-    ) -> DispatcherService:
-        sizes = self.harness.sizes
-        service = DispatcherService(
+    ) -> FollowingPorts:
+        return FollowingPorts(
             event_log=log,
-            tables=Remote(store),  # type: ignore[arg-type]
             progress=watch,
             secrets=answering(store),  # type: ignore[arg-type]
             egress=SimEgress(self.harness.targets, self.harness.loop, process, clock),
             clock=clock,
-            meter=Tally(),
             version="0",
+            gather_ms=self.harness.sizes.gather_ms,
+        )
+
+    def _dispatcher(self, ports: FollowingPorts, store: StoreLink) -> DispatcherService:
+        sizes = self.harness.sizes
+        service = DispatcherService(
+            ports,
+            tables=Remote(store),  # type: ignore[arg-type]
+            meter=Tally(),
             make_keeper=follower_keeper(
                 LinkedLeases(store, "dispatcher", self.name),
                 partitions=sizes.partitions,
@@ -302,33 +309,23 @@ class Node:
             concurrency=sizes.concurrency,
             per_host=sizes.per_host,
             window=sizes.window,
-            gather_ms=sizes.gather_ms,
         )
         service.on_crash = self._crashed
         return service
 
-    def _webhooks(
-        self, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink
-    ) -> WebhooksService:
-        sizes = self.harness.sizes
+    def _webhooks(self, ports: FollowingPorts, store: StoreLink) -> WebhooksService:
         leases = LinkedLeases(store, "webhooks", self.name)
         service = WebhooksService(
-            event_log=log,
+            ports,
             positions=leases,
             tables=Remote(store),  # type: ignore[arg-type]
-            progress=watch,
-            secrets=answering(store),  # type: ignore[arg-type]
-            egress=SimEgress(self.harness.targets, self.harness.loop, process, clock),
-            clock=clock,
             meter=Tally(),
-            version="0",
             make_keeper=follower_keeper(
                 leases,
-                partitions=sizes.partitions,
+                partitions=self.harness.sizes.partitions,
                 stands_aside=self.clock_check.reason,
                 hand_back_s=WEBHOOK_DRAIN_S,
             ),
-            gather_ms=sizes.gather_ms,
         )
         service.on_crash = self._crashed
         return service

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from libs.events import Claim, JobScheduled, WebhookFinished
@@ -11,8 +10,7 @@ from libs.log.memory import MemoryLog
 from libs.runtime.clock import ManualClock
 from libs.store.leases.lease_table import Lease
 from services.webhooks.service import WebhooksService
-from tests.fakes.partition import FoldedTables, Owner, events_of
-from tests.fakes.targets import HandKeeper, ScriptedEgress, Tally
+from tests.simulation import following
 
 HOST = "http://hooks.example"
 
@@ -38,54 +36,27 @@ class SavedPositions:
         return True
 
 
-class Harness:
+class Harness(following.Harness[WebhooksService]):
     """One webhooks service, one owner of partition 0, one receiver."""
 
     def __init__(self, log: MemoryLog, clock: ManualClock, **limits: Any) -> None:
-        self.log = log
-        self.clock = clock
-        self.tables = FoldedTables(log)
         self.positions = SavedPositions()
-        self.egress = ScriptedEgress(clock)
-        self.tally = Tally()
-        self.owner = Owner(log)
-        self.limits = limits
-        self.service = self.new_service()
+        super().__init__(log, clock, **limits)
 
     def new_service(self) -> WebhooksService:
         return WebhooksService(
-            event_log=self.log,
+            self.ports,
             positions=self.positions,
             tables=self.tables,
-            progress=self.tables,
-            secrets=self.tables,
-            egress=self.egress,
-            clock=self.clock,
             meter=self.tally,
-            version="1.2.3",
-            make_keeper=lambda service: HandKeeper(service.on_gained, service.on_lost),
+            make_keeper=self.new_keeper,
             **self.limits,
         )
-
-    @property
-    def keeper(self) -> HandKeeper:
-        assert isinstance(self.service.keeper, HandKeeper)
-        return self.service.keeper
-
-    async def begin(self) -> None:
-        await self.service.start()
-        await self.keeper.give()
-        await self.settle()
-
-    async def settle(self) -> None:
-        await self.clock.settle(60)
 
     async def die(self) -> None:
         """End the service as a crash would: nothing is drained, recorded or saved."""
         self.positions.save_position, kept = _nothing, self.positions.save_position  # type: ignore[method-assign]
-        await self.service._deliveries.stop()
-        self.service._drain_s = 0
-        await self.service.stop()
+        await super().die()
         self.positions.save_position = kept  # type: ignore[method-assign]
 
     async def job(self, **spec: object) -> JobScheduled:
@@ -93,9 +64,14 @@ class Harness:
         spec = {"webhook_url": f"{HOST}/me"} | spec
         return await self.owner.schedule(self.clock.now(), **spec)  # type: ignore[arg-type]
 
+    async def ended_job(self, **spec: object) -> JobScheduled:
+        """Append a job with a webhook, and the decision that it is at its end."""
+        job = await self.job(**spec)
+        await self.owner.finish(job)
+        return job
+
     async def told(self) -> list[WebhookFinished]:
-        found = await events_of(self.log, 0, WebhookFinished)
-        return [event for event in found if isinstance(event, WebhookFinished)]
+        return await self.facts(WebhookFinished)
 
     @property
     def posted(self) -> list[str | None]:
@@ -107,16 +83,4 @@ async def _nothing(*_: object) -> bool:
     return True
 
 
-@asynccontextmanager
-async def harness(**limits: Any) -> AsyncIterator[Harness]:
-    """Make a harness whose log is started and whose owner has claimed; stop everything at the end."""
-    clock = ManualClock()
-    log = MemoryLog(partitions=1, clock=clock)
-    await log.start()
-    made = Harness(log, clock, **limits)
-    await made.owner.take_over()
-    try:
-        yield made
-    finally:
-        await made.die()
-        await log.stop()
+harness = partial(following.running, Harness)

@@ -8,6 +8,7 @@ from libs.egress.outcome import Outcome
 from libs.events import Envelope
 from libs.log.memory import LOST
 from libs.store.errors import StoreUnavailable
+from services.webhooks.webhook_calls import Limits
 from tests.fakes.partition import Owner
 from tests.simulation.webhooks.harness import HOST, harness
 
@@ -35,9 +36,8 @@ async def test_a_job_without_a_webhook_is_not_told() -> None:
     """Nothing is sent, nothing is recorded."""
     async with harness() as here:
         await here.begin()
-        await here.owner.finish(await here.job(webhook_url=None))
-        last = await here.job()
-        await here.owner.finish(last)
+        await here.ended_job(webhook_url=None)
+        last = await here.ended_job()
         await here.settle()
 
         assert here.posted == [last.job_id]
@@ -51,8 +51,7 @@ async def test_a_failed_webhook_is_recorded_and_not_tried_again() -> None:
         here.egress.answers[HOST] = Outcome(
             ok=False, status_code=None, error="timeout", duration_ms=10_000, retry_after_ms=None, sent_at=0
         )
-        job = await here.job()
-        await here.owner.finish(job)
+        job = await here.ended_job()
         await here.clock.advance(60_000)
 
         assert here.posted == [job.job_id]
@@ -78,15 +77,15 @@ async def test_the_position_is_saved_each_second_below_what_is_under_way() -> No
     """A POST that hangs holds the position back; when it is recorded the position moves on."""
     async with harness() as here:
         await here.begin()
-        await here.owner.finish(await here.job())
+        await here.ended_job()
         await here.clock.advance(1_000)
         end = await here.log.end(0)
         assert here.positions.saved[0] == (end - 1, here.owner.claim)
 
         here.egress.hang(HOST)
-        await here.owner.finish(await here.job())
+        await here.ended_job()
         decided = await here.log.end(0) - 1
-        await here.owner.finish(await here.job(webhook_url=None))
+        await here.ended_job(webhook_url=None)
         await here.clock.advance(5_000)
         assert here.positions.saved[0] == (decided - 1, here.owner.claim)
 
@@ -99,7 +98,7 @@ async def test_an_idle_service_saves_nothing() -> None:
     """A position that did not move is not written again."""
     async with harness() as here:
         await here.begin()
-        await here.owner.finish(await here.job())
+        await here.ended_job()
         await here.clock.advance(3_000)
         saves = here.positions.saves
         await here.clock.advance(20_000)
@@ -118,10 +117,8 @@ async def test_a_crash_does_not_repeat_what_is_recorded() -> None:
         await here.die()
         assert here.positions.saved == {}
 
-        here.service = here.new_service()
-        await here.begin()
-        fresh = await here.job()
-        await here.owner.finish(fresh)
+        await here.begin_anew()
+        fresh = await here.ended_job()
         await here.settle()
 
         assert here.posted == [*(job.job_id for job in done), fresh.job_id]
@@ -135,18 +132,16 @@ async def test_tables_made_again_from_an_old_log_tell_no_end_twice(monkeypatch: 
     async with harness() as here:
         await here.begin()
         for _ in range(30):
-            await here.owner.finish(await here.job())
+            await here.ended_job()
             await here.settle()
         await here.clock.advance(2_000)
         assert len(set(here.posted)) == len(here.posted) == len(await here.told()) == 30
         await here.service.stop()
 
         here.positions.saved.clear()
-        here.service = here.new_service()
-        await here.begin()
+        await here.begin_anew()
         await here.clock.advance(5_000)
-        fresh = await here.job()
-        await here.owner.finish(fresh)
+        fresh = await here.ended_job()
         await here.clock.advance(2_000)
 
         assert here.posted[30:] == [fresh.job_id]
@@ -157,14 +152,12 @@ async def test_a_crash_repeats_what_was_not_recorded() -> None:
     async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
-        job = await here.job()
-        await here.owner.finish(job)
+        job = await here.ended_job()
         await here.settle()
         await here.die()
         here.egress.answer(HOST)
 
-        here.service = here.new_service()
-        await here.begin()
+        await here.begin_anew()
 
         assert here.posted == [job.job_id, job.job_id]
         assert len(await here.told()) == 1
@@ -174,14 +167,12 @@ async def test_a_restart_admits_what_the_life_before_would_have_admitted() -> No
     """The claim is saved with the position: behind it no new claim need stand."""
     async with harness() as here:
         await here.begin()
-        await here.owner.finish(await here.job())
+        await here.ended_job()
         await here.clock.advance(2_000)
         await here.service.stop()
-        job = await here.job()
-        await here.owner.finish(job)
+        job = await here.ended_job()
 
-        here.service = here.new_service()
-        await here.begin()
+        await here.begin_anew()
 
         assert here.posted[-1] == job.job_id
 
@@ -192,9 +183,8 @@ async def test_a_receiver_that_hangs_does_not_delay_another() -> None:
         await here.begin()
         here.egress.hang(HOST)
         for _ in range(100):
-            await here.owner.finish(await here.job())
-        other = await here.job(webhook_url="http://other.example/")
-        await here.owner.finish(other)
+            await here.ended_job()
+        other = await here.ended_job(webhook_url="http://other.example/")
         await here.settle()
 
         assert here.egress.most_active[HOST] == 20
@@ -204,11 +194,11 @@ async def test_a_receiver_that_hangs_does_not_delay_another() -> None:
 
 async def test_more_than_may_wait_for_one_host_is_given_up_and_recorded() -> None:
     """Best effort has a bound: memory does not grow with a receiver that never answers."""
-    async with harness(per_host=1, waiting_max=5) as here:
+    async with harness(limits=Limits(per_host=1, waiting=5)) as here:
         await here.begin()
         here.egress.hang(HOST)
         for _ in range(10):
-            await here.owner.finish(await here.job())
+            await here.ended_job()
             await here.settle()
 
         assert [event.error for event in await here.told()] == ["too_many_waiting"] * 4
@@ -223,8 +213,7 @@ async def test_ends_wait_for_tables_that_are_away_or_behind() -> None:
     async with harness() as here:
         await here.begin()
         here.tables.fails = StoreUnavailable("away")
-        job = await here.job()
-        await here.owner.finish(job)
+        job = await here.ended_job()
         await here.clock.advance(1_000)
         assert here.service.ready() == "partition 0: StoreUnavailable: away"
         here.tables.freeze()
@@ -243,7 +232,7 @@ async def test_an_end_whose_spec_is_gone_is_recorded_as_not_told() -> None:
     async with harness() as here:
         await here.begin()
         here.tables.forget_specs = True
-        await here.owner.finish(await here.job())
+        await here.ended_job()
         await here.settle()
 
         assert [event.error for event in await here.told()] == ["spec_missing"]
@@ -253,7 +242,7 @@ async def test_an_account_without_a_secret_is_not_told_unsigned() -> None:
     """The outcome says why."""
     async with harness() as here:
         await here.begin()
-        await here.owner.finish(await here.job(account="nobody"))
+        await here.ended_job(account="nobody")
         await here.settle()
 
         assert here.posted == []
@@ -313,15 +302,14 @@ async def test_positions_that_cannot_be_read_or_saved_are_tried_again() -> None:
     async with harness() as here:
         here.positions.fails = StoreUnavailable("away")
         await here.begin()
-        job = await here.job()
-        await here.owner.finish(job)
+        job = await here.ended_job()
         await here.settle()
         assert here.posted == []
         here.positions.fails = None
         await here.clock.advance(5_000)
         assert here.posted == [job.job_id]
         here.positions.fails = StoreUnavailable("away")
-        await here.owner.finish(await here.job())
+        await here.ended_job()
         await here.clock.advance(3_000)
         here.positions.fails = None
         await here.clock.advance(2_000)

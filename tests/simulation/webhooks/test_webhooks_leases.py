@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from services.webhooks import service
+from services.webhooks.webhook_calls import Limits
 from tests.fakes.startstop import stress
 from tests.simulation.webhooks.harness import HOST, harness
 
@@ -14,7 +15,7 @@ async def test_stopping_lets_posts_end_saves_the_position_and_then_gives_the_lea
     async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
-        await here.owner.finish(await here.job())
+        await here.ended_job()
         await here.settle()
         keeper = here.keeper
         stopping = asyncio.create_task(here.service.stop())
@@ -30,7 +31,7 @@ async def test_stopping_lets_posts_end_saves_the_position_and_then_gives_the_lea
 
 async def test_a_lost_lease_drops_what_waits_and_a_regained_one_takes_it_up() -> None:
     """What was under way meanwhile is not sent again by the same process."""
-    async with harness(per_host=1) as here:
+    async with harness(limits=Limits(per_host=1)) as here:
         await here.begin()
         here.egress.hang(HOST)
         jobs = [await here.job() for _ in range(3)]
@@ -51,13 +52,11 @@ async def test_a_partition_is_handed_over_without_telling_an_end_twice() -> None
     async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
-        slow = await here.job()
-        await here.owner.finish(slow)
+        slow = await here.ended_job()
         await here.settle()
 
         assert not here.service.may_release(0)
-        later = await here.job()
-        await here.owner.finish(later)
+        later = await here.ended_job()
         await here.clock.advance(2_000)
         assert here.posted == [slow.job_id]
         here.egress.answer(HOST)
@@ -76,8 +75,7 @@ async def test_what_is_under_way_from_an_earlier_lease_is_not_done_before_it_is_
     async with harness() as here:
         await here.begin()
         here.egress.hang(HOST)
-        job = await here.job()
-        await here.owner.finish(job)
+        job = await here.ended_job()
         await here.settle()
         await here.keeper.take_away()
         await here.keeper.give()
@@ -96,7 +94,7 @@ async def test_tables_that_hang_do_not_hold_up_whoever_takes_a_lease_away(monkey
     monkeypatch.setattr(service, "LAST_SAVE_S", 0.01)
     async with harness() as here:
         await here.begin()
-        await here.owner.finish(await here.job())
+        await here.ended_job()
         await here.settle()
         answered = asyncio.Event()
 
@@ -117,7 +115,7 @@ async def test_nothing_is_sent_under_a_lease_that_may_be_anothers() -> None:
     async with harness() as here:
         await here.begin()
         here.keeper.is_certain = False
-        await here.owner.finish(await here.job())
+        await here.ended_job()
         await here.clock.advance(5_000)
         assert here.posted == []
 
@@ -131,7 +129,7 @@ async def test_start_and_stop_hold_their_contract() -> None:
     async with harness() as here:
         await stress(here.service)
         await here.begin()
-        await here.owner.finish(await here.job())
+        await here.ended_job()
         await here.settle()
 
         assert len(here.posted) == 1

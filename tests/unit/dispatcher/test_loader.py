@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from libs.events import Spec
 from libs.events.ids import new_job_id
+from libs.following.ports import FollowingPorts
+from libs.log.memory import MemoryLog
 from libs.runtime.clock import ManualClock
 from libs.store.reads.partition_tables import Snapshot
 from services.dispatcher.held_attempts import HeldAttempt, HeldAttempts
 from services.dispatcher.loader import Loader
 from tests.fakes import events
+from tests.fakes.targets import ScriptedEgress
 
 
 class Store:
@@ -42,7 +45,7 @@ class Store:
         return True
 
 
-def flight_of(held_attempts: HeldAttempts, store: Store, partition: int, number: int = 0) -> HeldAttempt:
+def attempt_of(held_attempts: HeldAttempts, store: Store, partition: int, number: int = 0) -> HeldAttempt:
     """Take up an attempt of a job in *partition*."""
     job_id = new_job_id(1_000, partition, number.to_bytes(8, "big"))
     store.partition_of[job_id] = partition
@@ -55,11 +58,12 @@ def flight_of(held_attempts: HeldAttempts, store: Store, partition: int, number:
 def loader_of(
     store: Store, held_attempts: HeldAttempts, ready: asyncio.Queue[HeldAttempt], clock: ManualClock
 ) -> Loader:
+    ports = FollowingPorts(
+        MemoryLog(), progress=store, secrets=store, egress=ScriptedEgress(clock), clock=clock, version="1"
+    )
     return Loader(
+        ports,
         tables=store,
-        progress=store,
-        secrets=store,
-        clock=clock,
         held_attempts=held_attempts,
         on_ready=lambda found: [ready.put_nowait(each) for each in found] and None,
         on_failed=lambda held_attempt, error: None,
@@ -82,11 +86,11 @@ async def test_a_rotation_is_seen_after_the_clock_was_put_back() -> None:
     loader = loader_of(store, held_attempts, ready, clock)
     running = asyncio.create_task(loader.run())
     try:
-        loader.put([flight_of(held_attempts, store, 1, 1)])
+        loader.put([attempt_of(held_attempts, store, 1, 1)])
         assert (await asyncio.wait_for(ready.get(), 5)).secrets == ("whsec_x",)
         store.secret, clock.ahead_ms = "whsec_y", 0
         await clock.advance(6_000)
-        loader.put([flight_of(held_attempts, store, 1, 2)])
+        loader.put([attempt_of(held_attempts, store, 1, 2)])
         assert (await asyncio.wait_for(ready.get(), 5)).secrets == ("whsec_y",)
     finally:
         running.cancel()
@@ -100,7 +104,7 @@ async def test_a_partition_whose_tables_stand_still_holds_up_no_other() -> None:
     loader = loader_of(store, held_attempts, ready, ManualClock())
     running = asyncio.create_task(loader.run())
     try:
-        loader.put([flight_of(held_attempts, store, partition) for partition in (0, 1)])
+        loader.put([attempt_of(held_attempts, store, partition) for partition in (0, 1)])
         assert (await asyncio.wait_for(ready.get(), 5)).partition == 1
     finally:
         running.cancel()
@@ -113,7 +117,7 @@ async def test_a_spec_that_cannot_be_read_holds_up_no_other() -> None:
     store, held_attempts, ready, clock = Store(), HeldAttempts(), asyncio.Queue[HeldAttempt](), ManualClock()
     store.folded = {0, 1}
     loader = loader_of(store, held_attempts, ready, clock)
-    batch = [flight_of(held_attempts, store, number % 2, number) for number in range(4)]
+    batch = [attempt_of(held_attempts, store, number % 2, number) for number in range(4)]
     store.unreadable = {batch[2].due.spec_id}
     running = asyncio.create_task(loader.run())
     try:
@@ -121,7 +125,7 @@ async def test_a_spec_that_cannot_be_read_holds_up_no_other() -> None:
         await clock.advance(100)
         assert {ready.get_nowait() for _ in range(ready.qsize())} == {batch[0], batch[1], batch[3]}
         assert loader.trouble is not None
-        later = flight_of(held_attempts, store, 1, 9)
+        later = attempt_of(held_attempts, store, 1, 9)
         loader.put([later])
         await clock.advance(100)
         assert ready.get_nowait() is later
