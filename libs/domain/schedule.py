@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.domain.cron import Cron, CronError, latest_at_or_before, next_after, parse
+from libs.domain.calendar.cron import Cron, CronError, latest_at_or_before, next_after, parse
 from libs.domain.state_kind import AT_ONCE, StateKind
 from libs.events import (
     Event,

@@ -1,7 +1,7 @@
 """
 Cron oracle: what an expression means, tried minute by minute.
 
-Written from crontab(5) without a look at libs/domain/cron.py: sets instead of bitsets, the calendar of the standard
+Written from crontab(5) without a look at libs/domain/calendar/cron.py: sets instead of bitsets, the calendar of the standard
 library, no skipping but of whole days that do not match. Slow and plain on purpose. It trusts that the text is valid.
 """
 

@@ -16,7 +16,7 @@ import pytest
 from croniter import CroniterBadDateError, croniter
 from cronsim import CronSim, CronSimError
 
-from libs.domain.cron import CronError, latest_at_or_before, next_after, parse
+from libs.domain.calendar.cron import CronError, latest_at_or_before, next_after, parse
 from tests.property.cron_oracle import LOW_HIGH, NAMES, Oracle, instant
 
 FIRST_MS = round(datetime(1995, 1, 1, tzinfo=UTC).timestamp()) * 1000

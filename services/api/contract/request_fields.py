@@ -10,7 +10,7 @@ A `GET` or `HEAD` job with a body is refused: proxies drop or reject such bodies
 
 from typing import Any, Final
 
-from libs.domain import cron
+from libs.domain.calendar import cron
 from libs.egress.url_rules import URL_LIMIT
 from services.api.contract import header_rules
 from services.api.contract.api_error import bad, refuse

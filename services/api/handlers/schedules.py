@@ -12,7 +12,7 @@ import asyncio
 import orjson
 from aiohttp.web import BaseRequest
 
-from libs.domain import cron
+from libs.domain.calendar import cron
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import (
     Event,

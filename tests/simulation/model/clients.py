@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from libs.domain.cron import next_after, parse
+from libs.domain.calendar.cron import next_after, parse
 from libs.domain.job import JobState, JobStatus
 from libs.events import (
     AttemptFinished,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from libs.domain.cron import CRON_LENGTH_MAX, CronError, check, latest_at_or_before, next_after, parse
+from libs.domain.calendar.cron import CRON_LENGTH_MAX, CronError, check, latest_at_or_before, next_after, parse
 
 DAY_MS = 86_400_000
 
