@@ -20,35 +20,29 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
 IPV4_DENIED: Final[dict[IPv4Network, str]] = {
-    IPv4Network(text): why
-    for text, why in {
-        "0.0.0.0/8": "this network",
-        "10.0.0.0/8": "private",
-        "100.64.0.0/10": "carrier-grade NAT; holds 100.100.100.200, a cloud's metadata service",
-        "127.0.0.0/8": "loopback",
-        "168.63.129.16/32": "a cloud's host agent, on an address that looks public",
-        "169.254.0.0/16": "link-local; holds 169.254.169.254, most clouds' metadata service",
-        "172.16.0.0/12": "private",
-        "192.0.0.0/24": "protocol assignments; holds 192.0.0.192, a cloud's metadata service",
-        "192.0.2.0/24": "documentation",
-        "192.88.99.0/24": "6to4 relays, deprecated",
-        "192.168.0.0/16": "private",
-        "198.18.0.0/15": "benchmarks",
-        "198.51.100.0/24": "documentation",
-        "203.0.113.0/24": "documentation",
-        "224.0.0.0/4": "multicast",
-        "240.0.0.0/4": "reserved, and the limited broadcast",
-    }.items()
+    IPv4Network("0.0.0.0/8"): "this network",
+    IPv4Network("10.0.0.0/8"): "private",
+    IPv4Network("100.64.0.0/10"): "carrier-grade NAT; holds 100.100.100.200, a cloud's metadata service",
+    IPv4Network("127.0.0.0/8"): "loopback",
+    IPv4Network("168.63.129.16/32"): "a cloud's host agent, on an address that looks public",
+    IPv4Network("169.254.0.0/16"): "link-local; holds 169.254.169.254, most clouds' metadata service",
+    IPv4Network("172.16.0.0/12"): "private",
+    IPv4Network("192.0.0.0/24"): "protocol assignments; holds 192.0.0.192, a cloud's metadata service",
+    IPv4Network("192.0.2.0/24"): "documentation",
+    IPv4Network("192.88.99.0/24"): "6to4 relays, deprecated",
+    IPv4Network("192.168.0.0/16"): "private",
+    IPv4Network("198.18.0.0/15"): "benchmarks",
+    IPv4Network("198.51.100.0/24"): "documentation",
+    IPv4Network("203.0.113.0/24"): "documentation",
+    IPv4Network("224.0.0.0/4"): "multicast",
+    IPv4Network("240.0.0.0/4"): "reserved, and the limited broadcast",
 }
 IPV6_ALLOWED = IPv6Network("2000::/3")  # the only part of IPv6 that is global unicast
 IPV6_DENIED: Final[dict[IPv6Network, str]] = {
-    IPv6Network(text): why
-    for text, why in {
-        "2001::/23": "protocol assignments, Teredo among them",
-        "2001:db8::/32": "documentation",
-        "2002::/16": "6to4: any IPv4 address may hide in it",
-        "3fff::/20": "documentation",
-    }.items()
+    IPv6Network("2001::/23"): "protocol assignments, Teredo among them",
+    IPv6Network("2001:db8::/32"): "documentation",
+    IPv6Network("2002::/16"): "6to4: any IPv4 address may hide in it",
+    IPv6Network("3fff::/20"): "documentation",
 }
 IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
 NAT64 = IPv6Network("64:ff9b::/96")
@@ -76,10 +70,8 @@ GUARDED: Final[dict[Network, str]] = {
     IPv6Network("fd20:ce::254/128"): "a cloud's metadata service",
 }
 _HERE: Final[tuple[Network, ...]] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
-_UNSPECIFIED: Final[tuple[Network, ...]] = (
-    IPv4Network("0.0.0.0/32"),
-    IPv6Network("::/128"),
-)  # on Linux this machine, too
+# The unspecified addresses mean this machine, too, on Linux.
+_UNSPECIFIED: Final[tuple[Network, ...]] = (IPv4Network("0.0.0.0/32"), IPv6Network("::/128"))
 
 _LISTED_NAME = re.compile(r"\.?[a-z0-9_](?:[a-z0-9_\-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_\-]*[a-z0-9_])?)*")
 

@@ -126,28 +126,6 @@ class OpenExchanges:
 class Exchange(asyncio.Protocol):
     """One request and its answer; await `result` for a `Reply`."""
 
-    __slots__ = (
-        "_body_bytes",
-        "_has_end",
-        "_head",
-        "_header_count",
-        "_is_head_complete",
-        "_is_head_request",
-        "_is_odd",
-        "_is_peer_allowed",
-        "_now",
-        "_open",
-        "_parser",
-        "_raw_bytes",
-        "_retry_after",
-        "_status",
-        "_transport",
-        "_wire",
-        "is_used",
-        "result",
-        "sent_at",
-    )
-
     def __init__(
         self,
         *,

@@ -22,18 +22,8 @@ _METHODS_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})  # RFC 9110 §8.6: sa
 
 FRAMING_HEADERS = frozenset(
     {
-        *(
-            "host",
-            "content-length",
-            "transfer-encoding",
-            "connection",
-            "keep-alive",
-            "te",
-            "trailer",
-            "upgrade",
-            "expect",
-        ),
-        *("proxy-connection", "proxy-authorization", "proxy-authenticate", "http2-settings"),
+        *("connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "te", "trailer"),
+        *("transfer-encoding", "upgrade", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
     }
 )
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")

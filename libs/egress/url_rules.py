@@ -209,9 +209,6 @@ class EgressPolicy:
             return Denial.SPELLING
         if not 1 <= port <= 65535:
             return Denial.PORT
-        return self._judge(address, port, is_named=is_named, is_here=is_here)
-
-    def _judge(self, address: Address, port: int, *, is_named: bool = False, is_here: bool = False) -> Denial | None:
         return denial_of(
             address,
             port,
@@ -233,7 +230,7 @@ class EgressPolicy:
         if literal is not None:
             addresses = (host,)
             written = f"[{host}]" if ":" in host else host
-            if (denial := self._judge(literal, port)) is not None:
+            if (denial := self.denial(host, port)) is not None:
                 raise _address_refused(host, port, denial)
         else:
             is_named = self._allow.has_name(host, port)
@@ -257,12 +254,9 @@ class EgressPolicy:
     def _loopback(self, host: str, port: int, is_named: bool) -> tuple[str, ...]:
         """Return the addresses of *host*. RFC 6761: the name is loopback, and no resolver is asked."""
         both = {ip: self._denial_cached(ip, port, is_named, False) for ip in ("127.0.0.1", "::1")}
-        allowed = tuple(ip for ip, denial in both.items() if denial is None)
-        if not allowed:
-            denial = both["127.0.0.1"]
-            assert denial is not None  # noqa: S101 - else it were allowed
+        if (denial := both["127.0.0.1"]) is not None and both["::1"] is not None:
             raise _address_refused("127.0.0.1", port, denial)
-        return allowed
+        return tuple(ip for ip, denial in both.items() if denial is None)
 
     def _check_name(self, host: str, port: int, *, is_open: bool, is_inside: bool) -> None:
         """Refuse a name that no address can make a target."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +13,10 @@ from libs.log.port import Log
 from libs.runtime.clock import Clock, Entropy
 from libs.runtime.listening import bind_failure
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
+from libs.store.control.accounts import Accounts
+from libs.store.control.idempotency import IdempotencyKeys
+from libs.store.projection.progress import ProgressWatch
+from libs.store.reads.account_queries import AccountQueries
 from services.api.contract.cursor import Cursors
 from services.api.contract.field_table import CheckUrl
 from services.api.contract.routes import ROUTES
@@ -30,7 +33,6 @@ from services.api.http.server import HttpServer, connections_within
 from services.api.state.consistency import ReadIndex
 from services.api.state.creation_limits import LAG_MAX, CreationLimits
 from services.api.state.minting import Mint
-from services.api.state.ports import Accounts, Keys, Progress, Queries
 
 CONNECTIONS_MAX: Final = 4096
 DRAIN_S: Final = 10.0  # how long requests under way may take at stop: more than the longest wait of a handler
@@ -45,7 +47,7 @@ class BindFailed(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """
-    What the API needs from outside.
+    What the API needs from outside. If the tables do not answer, each of the four raises `StoreUnavailable`: the API answers 503.
 
     Args:
         check_url: `EgressPolicy.check_url`.
@@ -54,10 +56,10 @@ class Ports:
     """
 
     log: Log
-    queries: Queries
-    keys: Keys
+    queries: AccountQueries
+    keys: IdempotencyKeys
     accounts: Accounts
-    progress: Progress
+    progress: ProgressWatch
     clock: Clock
     entropy: Entropy
     check_url: CheckUrl
@@ -181,7 +183,9 @@ class ApiService:
         )
         authenticator = Authenticator(ports.accounts.find, pepper=ports.pepper, now=ports.clock.now)
         handlers = _handlers(context, ports, authenticator, self._version)
-        return App(authenticator, handlers, observe=self._observe, now_s=_monotonic(), tracing=self._tracing)
+        return App(
+            authenticator, handlers, observe=self._observe, now_s=asyncio.get_running_loop().time, tracing=self._tracing
+        )
 
 
 def _handlers(context: Context, ports: Ports, authenticator: Authenticator, version: str) -> dict[str, Handler]:
@@ -198,7 +202,3 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
         group, _, method = route.handler.partition(".")
         handlers[route.handler] = getattr(groups[group], method)
     return handlers
-
-
-def _monotonic() -> Callable[[], float]:
-    return asyncio.get_running_loop().time

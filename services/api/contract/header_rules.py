@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 from typing import Any, Final
 
+from libs.egress.request import FRAMING_HEADERS
 from services.api.contract.api_error import refuse
 from services.api.contract.field_table import Field, Rules
 from services.api.contract.json_body import Duplicated
@@ -23,13 +24,8 @@ _JUDGED_MAX: Final = 2048  # names remembered: callers send the same few with ev
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
-RESERVED: Final = frozenset(
-    {
-        *("connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "te", "trailer"),
-        *("transfer-encoding", "upgrade"),
-    }
-)
 RESERVED_PREFIXES: Final = ("proxy-", "webhook-", "x-fliq-")
+RESERVED: Final = frozenset(name for name in FRAMING_HEADERS if not name.startswith(RESERVED_PREFIXES))
 
 
 def field(name: str, *, rule: str) -> Field:

@@ -54,11 +54,7 @@ def created_job(job_id: str, spec: Spec, *, fire_at: int, max_retries: int, crea
 
 def job(state: JobState, spec: Spec) -> dict[str, Any]:
     """Return the job object of `GET /v1/jobs/{job_id}`."""
-    return job_item(state, spec) | {
-        "headers": spec.headers,
-        "body": spec.body,
-        "webhook_headers": spec.webhook_headers,
-    }
+    return job_item(state, spec) | _not_in_lists(spec)
 
 
 def job_item(state: JobState, spec: Spec) -> dict[str, Any]:
@@ -97,11 +93,7 @@ def created_schedule(state: ScheduleState, spec: Spec) -> dict[str, Any]:
 
 def schedule(state: ScheduleState, spec: Spec) -> dict[str, Any]:
     """Return the schedule object of `GET /v1/schedules/{schedule_id}`."""
-    return schedule_item(state, spec) | {
-        "headers": spec.headers,
-        "body": spec.body,
-        "webhook_headers": spec.webhook_headers,
-    }
+    return schedule_item(state, spec) | _not_in_lists(spec)
 
 
 def schedule_item(state: ScheduleState, spec: Spec) -> dict[str, Any]:
@@ -158,6 +150,10 @@ def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, positi
     if isinstance(item, ScheduleTicked):
         del entry["next_run_at"], entry["missed_count"]  # the schedule's business, not this job's
     return entry
+
+
+def _not_in_lists(spec: Spec) -> dict[str, Any]:
+    return {"headers": spec.headers, "body": spec.body, "webhook_headers": spec.webhook_headers}
 
 
 def _execution_status(ok: bool) -> str:

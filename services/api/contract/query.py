@@ -9,17 +9,6 @@ LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 100
 
 
-def list_parameters(query: Mapping[str, str], *names: str) -> dict[str, str]:
-    """
-    Return the query parameters of a list; *query* may hold a name twice; the list knows *names* besides limit and cursor.
-
-    Raises:
-        ApiError: 400 for one that is unknown or stands twice.
-    """
-    check_parameters(query, {"limit", "cursor", *names})
-    return dict(query)
-
-
 def check_parameters(query: Mapping[str, str], known: Container[str]) -> None:
     """
     Refuse a parameter of *query* that is not *known*, or stands twice: what would be ignored does not do what it says.
@@ -36,7 +25,7 @@ def check_parameters(query: Mapping[str, str], known: Container[str]) -> None:
         found.add(name)
 
 
-def limit_of(parameters: dict[str, str]) -> int:
+def limit_of(parameters: Mapping[str, str]) -> int:
     """Return the page size asked for; raises 400 `invalid_limit`."""
     text = parameters.get("limit")
     if text is None:

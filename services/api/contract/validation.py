@@ -130,44 +130,25 @@ def check_schedulable(fire_at: int, now: int) -> None:
 
 def request_hash(request: JobRequest) -> bytes:
     """Return 16 bytes that are equal for requests which ask for the same, however they were spelled."""
-    spec = request.spec
-    return _digest(
-        [
-            spec.url,
-            spec.method,
-            request.fire_at,
-            _sorted_headers(spec.headers),
-            spec.body,
-            request.max_retries,
-            spec.timeout_ms,
-            spec.webhook_url,
-            _sorted_headers(spec.webhook_headers),
-        ]
-    )
+    return _digest(_asked_for(request, request.fire_at))
 
 
 def schedule_hash(request: ScheduleRequest) -> bytes:
     """Return the same for a schedule, which no job has."""
-    spec = request.spec
-    return _digest(
-        [
-            "schedule",
-            spec.url,
-            spec.method,
-            request.cron,
-            _sorted_headers(spec.headers),
-            spec.body,
-            request.max_retries,
-            spec.timeout_ms,
-            spec.webhook_url,
-            _sorted_headers(spec.webhook_headers),
-        ]
-    )
+    return _digest(["schedule", *_asked_for(request, request.cron)])
 
 
 def replay_hash(job_id: str) -> bytes:
     """Return the same for the request to replay *job_id*."""
     return _digest(["replay", job_id])
+
+
+def _asked_for(request: JobRequest | ScheduleRequest, when: int | str) -> list[Any]:
+    spec = request.spec
+    return [
+        *(spec.url, spec.method, when, _sorted_headers(spec.headers), spec.body),
+        *(request.max_retries, spec.timeout_ms, spec.webhook_url, _sorted_headers(spec.webhook_headers)),
+    ]
 
 
 def _digest(parts: list[Any]) -> bytes:

@@ -10,13 +10,15 @@ from libs.events import Envelope
 from libs.log.port import MAX_VALUE_BYTES, AppendFailed, Log, LogError, RecordTooLarge
 from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
+from libs.store.control.idempotency import IdempotencyKeys
+from libs.store.projection.progress import ProgressWatch
+from libs.store.reads.account_queries import AccountQueries
 from services.api.contract.api_error import ApiError, outcome_unknown, unavailable
 from services.api.contract.cursor import Cursors
 from services.api.contract.field_table import CheckUrl
 from services.api.state.consistency import ReadIndex
 from services.api.state.creation_limits import CreationLimits
 from services.api.state.minting import Mint
-from services.api.state.ports import Keys, Progress, Queries
 
 APPEND_S: Final = 4.0  # bound on one durable write, so that a caller hears of a failure within 5 s
 CHANGE_S: Final = 4.6  # bound on an append and the wait that follows it, for the same reason
@@ -27,9 +29,9 @@ class Context:
     """What the handlers share."""
 
     log: Log
-    queries: Queries
-    keys: Keys
-    progress: Progress
+    queries: AccountQueries
+    keys: IdempotencyKeys
+    progress: ProgressWatch
     read_index: ReadIndex
     limits: CreationLimits
     mint: Mint
@@ -45,14 +47,13 @@ class Context:
             ApiError: 413 if a record is too large, 503 if the log does not take it.
         """
         crash_at("api.before_append")
-        for envelope in envelopes:
-            if len(envelope.value) > MAX_VALUE_BYTES:
-                raise ApiError(413, "payload_too_large", "url, headers and body are too large together")
         timeout_s = APPEND_S
         if ends_at is not None:
             timeout_s = min(APPEND_S, max(ends_at - asyncio.get_running_loop().time(), 0.0))
-        self._check_served(partition)
         try:
+            if any(len(envelope.value) > MAX_VALUE_BYTES for envelope in envelopes):
+                raise RecordTooLarge
+            self._check_served(partition)
             position = await self.log.append(partition, envelopes, timeout_s=timeout_s)
         except RecordTooLarge:
             raise ApiError(413, "payload_too_large", "url, headers and body are too large together") from None

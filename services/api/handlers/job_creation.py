@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
+import msgspec
 import orjson
 from aiohttp.web import BaseRequest
 
@@ -28,15 +29,13 @@ from libs.store.control.idempotency import Reservation
 from services.api.contract import present, validation
 from services.api.contract.api_error import ApiError, refuse
 from services.api.contract.field_table import Rules
-from services.api.contract.json_body import parse
-from services.api.contract.request_fields import check_key
 from services.api.contract.validation import JobRequest
 from services.api.handlers.context import CHANGE_S, Context
 from services.api.handlers.jobs import find_current
-from services.api.handlers.reserving import REPLAYED, key_header, reserve
+from services.api.handlers.reserving import REPLAYED, checked_key, key_header, reserve
 from services.api.http.auth import Identity
-from services.api.http.reply import Reply, error_body
-from services.api.http.request_body import read_json_body
+from services.api.http.reply import NO_HEADERS, Reply, error_body
+from services.api.http.request_body import read_json
 from services.api.http.trace import traceparent_of
 
 JUDGED_AT_ONCE: Final = 50  # jobs of a batch before other tasks may run: about 1.5 ms
@@ -51,34 +50,15 @@ class JobCreation:
 
     async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/jobs."""
-        raw = await read_json_body(request)
-        job = validation.job_request(
-            parse(raw),
-            Rules(self._c.check_url, key_header=key_header(request)),
-            traceparent=traceparent_of(request),
-        )
+        data = await read_json(request)
+        rules = Rules(self._c.check_url, key_header=key_header(request))
+        job = validation.job_request(data, rules, traceparent=traceparent_of(request))
         self._c.limits.check_load()
-        now = self._c.clock.now()
-        if job.idempotency_key is None:
-            validation.check_schedulable(job.fire_at, now)
-            await self._c.limits.check_daily(identity.account)
-            partition = self._c.mint.partition(now)
-            job_id = self._c.mint.job_id(now, partition)
-            await self._c.append(partition, [_scheduled(job, job_id, identity.account, now)])
-            crash_at("api.before_reply")
-            return Reply(201, orjson.dumps(_body(job, job_id, now)))
-        held = await self._reserve(job, now, identity.account)
-        if held.is_new:
-            await self._c.append(partition_of(held.job_id), [_scheduled(job, held.job_id, identity.account, now)])
-        else:
-            await self._append_again(job, held, identity.account)
-        crash_at("api.before_reply")
-        body = orjson.dumps(_body(job, held.job_id, held.created_at))
-        return Reply(201, body) if held.is_new else Reply(201, body, REPLAYED)
+        return await self._make(job, identity.account)
 
     async def create_batch(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/jobs/batch."""
-        items = validation.batch_items(parse(await read_json_body(request)))
+        items = validation.batch_items(await read_json(request))
         if key_header(request) is not None:
             refuse("invalid_idempotency_key", "a batch has no Idempotency-Key header: give each job its own key")
         self._c.limits.check_load()
@@ -113,12 +93,8 @@ class JobCreation:
 
     async def replay(self, request: BaseRequest, identity: Identity, job_id: str) -> Reply:
         """POST /v1/jobs/{job_id}/replay."""
-        raw = await read_json_body(request)
-        if raw:
-            validation.empty_request(parse(raw))
-        key = key_header(request)
-        if key is not None:
-            check_key(key)
+        validation.empty_request(await read_json(request, is_optional=True))
+        key = checked_key(request)
         account = identity.account
         state, spec, is_fresh = await find_current(self._c, account, job_id)
         if not is_fresh:
@@ -126,54 +102,53 @@ class JobCreation:
         if state.status != JobStatus.FAILED:
             raise ApiError(409, "job_not_failed", f"the job is {present.PUBLIC_STATUS[state.status]}, not failed")
         self._c.limits.check_load()
+        clone = JobRequest(spec, self._c.clock.now(), state.max_retries, key)
+        return await self._make(clone, account, replay_of=job_id)
+
+    async def _make(self, job: JobRequest, account: str, *, replay_of: str | None = None) -> Reply:
+        """Append *job* and answer with it; if its key stands for the same request, answer with the first job."""
         now = self._c.clock.now()
-        clone = JobRequest(spec, now, state.max_retries, key)
-        if key is None:
-            await self._c.limits.check_daily(account)
-            partition = self._c.mint.partition(now)
-            new_id = self._c.mint.job_id(now, partition)
-            await self._c.append(partition, [_scheduled(clone, new_id, account, now, replay_of=job_id)])
-            return Reply(201, orjson.dumps(_body(clone, new_id, now) | {"replay_of": job_id}))
-        held = await self._reserve(clone, now, account, validation.replay_hash(job_id))
-        clone = JobRequest(spec, held.created_at, state.max_retries, key)
-        if held.is_new:
-            envelope = _scheduled(clone, held.job_id, account, held.created_at, replay_of=job_id)
-            await self._c.append(partition_of(held.job_id), [envelope])
+        if job.idempotency_key is None:
+            await self._check_new(job, now, account, replay_of)
+            new_id = self._c.mint.job_id(now, self._c.mint.partition(now))
+            held = Reservation(new_id, b"", now, is_new=True)
         else:
-            await self._append_again(clone, held, account, replay_of=job_id)
-        body = orjson.dumps(_body(clone, held.job_id, held.created_at) | {"replay_of": job_id})
-        return Reply(201, body) if held.is_new else Reply(201, body, REPLAYED)
+            held = await self._reserve(job, now, account, replay_of)
+        if replay_of is not None:  # due at once, which for the repeat of a replay is when it was first asked for
+            job = msgspec.structs.replace(job, fire_at=held.created_at)
+        envelope = _scheduled(job, held.job_id, account, held.created_at, replay_of=replay_of)
+        partition = partition_of(held.job_id)
+        if held.is_new:
+            await self._c.append(partition, [envelope])
+        else:
+            # The process that reserved the key may have died before it appended.
+            ends_at = asyncio.get_running_loop().time() + CHANGE_S
+            if not await self._is_known(held.job_id):
+                await self._c.append(partition, [envelope], ends_at=ends_at)
+        crash_at("api.before_reply")
+        body = _body(job, held.job_id, held.created_at) | ({} if replay_of is None else {"replay_of": replay_of})
+        return Reply(201, orjson.dumps(body), NO_HEADERS if held.is_new else REPLAYED)
 
-    async def _reserve(self, job: JobRequest, now: int, account: str, digest: bytes | None = None) -> Reservation:
+    async def _check_new(self, job: JobRequest, now: int, account: str, replay_of: str | None = None) -> None:
+        if replay_of is None:
+            validation.check_schedulable(job.fire_at, now)
+        await self._c.limits.check_daily(account)
+
+    async def _reserve(self, job: JobRequest, now: int, account: str, replay_of: str | None = None) -> Reservation:
         """Return the reservation of the job's key; raises 409 if it stands for another request."""
-
-        async def check_new() -> None:
-            if digest is None:
-                validation.check_schedulable(job.fire_at, now)
-            await self._c.limits.check_daily(account)
-
         return await reserve(
             self._c,
             account=account,
             key=job.idempotency_key or "",  # only jobs with a key come here
-            request_hash=validation.request_hash(job) if digest is None else digest,
+            request_hash=validation.request_hash(job) if replay_of is None else validation.replay_hash(replay_of),
             now=now,
             make_id=self._c.mint.job_id,
-            check_new=check_new,
+            check_new=lambda: self._check_new(job, now, account, replay_of),
         )
 
     async def _is_known(self, job_id: str) -> bool:
         found = await self._c.read_index.find(partition_of(job_id), lambda: self._c.queries.job_status(job_id))
         return found is not None
-
-    async def _append_again(
-        self, job: JobRequest, held: Reservation, account: str, *, replay_of: str | None = None
-    ) -> None:
-        """Append the reservation's job unless it is there: the process that reserved it may have died before it appended."""
-        ends_at = asyncio.get_running_loop().time() + CHANGE_S
-        if not await self._is_known(held.job_id):
-            envelope = _scheduled(job, held.job_id, account, held.created_at, replay_of=replay_of)
-            await self._c.append(partition_of(held.job_id), [envelope], ends_at=ends_at)
 
     async def _reserve_batch(
         self, keyed: dict[int, JobRequest], results: list[dict[str, Any]], now: int, account: str

@@ -15,8 +15,8 @@ from libs.log.port import LogError, LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from services.api.contract import present
 from services.api.contract.api_error import ApiError, bad, not_found, outcome_unknown
-from services.api.contract.query import limit_of, list_parameters
 from services.api.handlers.context import CHANGE_S, Context
+from services.api.handlers.listing import page
 from services.api.handlers.timeline import records_at
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply, no_content
@@ -150,30 +150,22 @@ class Jobs:
         return state, spec, is_fresh
 
     async def _list(self, request: BaseRequest, account: str, schedule_id: str | None) -> Reply:
-        parameters = list_parameters(request.query, "status")
-        limit = limit_of(parameters)
-        status = parameters.get("status")
+        status = request.query.get("status")
         if status is not None and status not in present.STATUSES_OF:
             raise bad("invalid_status", f"status must be one of {', '.join(present.STATUSES_OF)}")
-        listing = f"jobs {schedule_id or ''} {status or ''}"
-        before = None
-        if "cursor" in parameters:
-            cursors = self._c.cursors
-            before = cursors.read(parameters["cursor"], kind="job", account=account, listing=listing)
-        is_fresh = await self._c.read_index.everywhere()
-        rows = await self._c.queries.list_jobs(
+        statuses = present.STATUSES_OF[status] if status else None
+        return await page(
+            self._c,
+            request,
             account,
-            statuses=present.STATUSES_OF[status] if status else None,
-            schedule_id=schedule_id,
-            limit=limit + 1,
-            before=before,
+            kind="job",
+            listing=f"jobs {schedule_id or ''} {status or ''}",
+            name="jobs",
+            query=lambda limit, before: self._c.queries.list_jobs(
+                account, statuses=statuses, schedule_id=schedule_id, limit=limit, before=before
+            ),
+            shown=present.job_item,
         )
-        page = rows[:limit]
-        next_cursor = None
-        if len(rows) > limit:
-            next_cursor = self._c.cursors.write(page[-1][0].job_id, account=account, listing=listing)
-        found = {"jobs": [present.job_item(*row) for row in page], "next_cursor": next_cursor}
-        return json_reply(200, found, FRESH if is_fresh else STALE)
 
     async def _decided(self, job_id: str, partition: int, position: int, ends_at: float) -> JobStatus:
         """

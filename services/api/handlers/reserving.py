@@ -16,6 +16,7 @@ from libs.events.ids import from_int, to_int
 from libs.runtime.crashpoint import crash_at
 from libs.store.control.idempotency import Reservation
 from services.api.contract.api_error import ApiError, refuse
+from services.api.contract.request_fields import check_key
 from services.api.handlers.context import Context
 
 REPLAYED: Final = {"Idempotent-Replayed": "true"}
@@ -35,6 +36,12 @@ def key_header(request: BaseRequest) -> str | None:
     if len(values) > 1:
         refuse("invalid_idempotency_key", "the Idempotency-Key header stands there twice")
     return values[0]
+
+
+def checked_key(request: BaseRequest) -> str | None:
+    """Return the same; raises 400 also if it is no key."""
+    key = key_header(request)
+    return None if key is None else check_key(key)
 
 
 async def reserve(

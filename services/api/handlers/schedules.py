@@ -28,19 +28,15 @@ from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from services.api.contract import present, validation
 from services.api.contract.api_error import ApiError, not_found, outcome_unknown
-from services.api.contract.json_body import parse
-from services.api.contract.query import limit_of, list_parameters
-from services.api.contract.request_fields import check_key
 from services.api.contract.validation import ScheduleRequest
 from services.api.handlers.context import CHANGE_S, Context
-from services.api.handlers.reserving import REPLAYED, key_header, reserve, schedule_id_of
+from services.api.handlers.listing import page
+from services.api.handlers.reserving import REPLAYED, checked_key, reserve, schedule_id_of
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply, no_content
-from services.api.http.request_body import read_json_body
+from services.api.http.request_body import read_json
 from services.api.http.trace import traceparent_of
 from services.api.state.consistency import FRESH, STALE
-
-_LISTING = "schedules"
 
 
 class Schedules:
@@ -51,10 +47,8 @@ class Schedules:
 
     async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/schedules."""
-        data = parse(await read_json_body(request))
-        key = key_header(request)
-        if key is not None:
-            check_key(key)
+        data = await read_json(request)
+        key = checked_key(request)
         now, account = self._c.clock.now(), identity.account
         wanted = validation.schedule_request(data, self._c.check_url, now, traceparent=traceparent_of(request))
         self._c.limits.check_load()
@@ -105,22 +99,17 @@ class Schedules:
 
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/schedules."""
-        parameters = list_parameters(request.query)
-        limit = limit_of(parameters)
         account = identity.account
-        before = None
-        if "cursor" in parameters:
-            cursors = self._c.cursors
-            before = cursors.read(parameters["cursor"], kind="sched", account=account, listing=_LISTING)
-        is_fresh = await self._c.read_index.everywhere()
-        rows = await self._c.queries.list_schedules(account, limit=limit + 1, before=before)
-        page = rows[:limit]
-        next_cursor = None
-        if len(rows) > limit:
-            next_cursor = self._c.cursors.write(page[-1][0].schedule_id, account=account, listing=_LISTING)
-        items = [present.schedule_item(*row) for row in page]
-        found = {"schedules": items, "next_cursor": next_cursor}
-        return json_reply(200, found, FRESH if is_fresh else STALE)
+        return await page(
+            self._c,
+            request,
+            account,
+            kind="sched",
+            listing="schedules",
+            name="schedules",
+            query=lambda limit, before: self._c.queries.list_schedules(account, limit=limit, before=before),
+            shown=present.schedule_item,
+        )
 
     async def delete(self, _: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """DELETE /v1/schedules/{schedule_id}."""
@@ -130,7 +119,7 @@ class Schedules:
 
     async def pause(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """POST /v1/schedules/{schedule_id}/pause; pausing a paused schedule changes nothing."""
-        await _no_body(request)
+        validation.empty_request(await read_json(request, is_optional=True))
         state, spec = await self._find(identity.account, schedule_id, fresh=True)
         if state.status == ScheduleStatus.ACTIVE:
             await self._change(SchedulePaused(schedule_id=schedule_id, at=self._c.clock.now()), schedule_id)
@@ -139,7 +128,7 @@ class Schedules:
 
     async def resume(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """POST /v1/schedules/{schedule_id}/resume; it goes on from now, and ticks missed meanwhile are not made up for."""
-        await _no_body(request)
+        validation.empty_request(await read_json(request, is_optional=True))
         state, spec = await self._find(identity.account, schedule_id, fresh=True)
         if state.status == ScheduleStatus.PAUSED:
             now = self._c.clock.now()
@@ -174,12 +163,6 @@ class Schedules:
         position = await self._c.append_change(partition, encode(event), what="the change")
         if not await self._c.read_index.applied(partition, position, wait_s=ends_at - loop.time()):
             raise outcome_unknown("the change is recorded but not in force yet; read the schedule again")
-
-
-async def _no_body(request: BaseRequest) -> None:
-    raw = await read_json_body(request)
-    if raw:
-        validation.empty_request(parse(raw))
 
 
 def _created(wanted: ScheduleRequest, schedule_id: str, account: str, at: int) -> ScheduleCreated:

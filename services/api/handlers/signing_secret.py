@@ -8,14 +8,13 @@ from typing import Final
 from aiohttp.web import BaseRequest
 
 from libs.egress.signing import new_secret
+from libs.store.control.accounts import Accounts
 from services.api.contract import validation
 from services.api.contract.api_error import ApiError, unavailable
-from services.api.contract.json_body import parse
 from services.api.handlers.context import Context
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply
-from services.api.http.request_body import read_json_body
-from services.api.state.ports import Accounts
+from services.api.http.request_body import read_json
 
 _SECRET_BYTES: Final = 32
 
@@ -37,9 +36,7 @@ class SigningSecret:
 
     async def rotate(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/signing-secret/rotate: for 24 h the old one signs as well."""
-        raw = await read_json_body(request)
-        if raw:
-            validation.empty_request(parse(raw))
+        validation.empty_request(await read_json(request, is_optional=True))
         if not await self._accounts.rotate_signing_secret(identity.account, self._new()):
             message = "every secret of the last 24 h still signs, and there are as many as can be; try again later"
             raise ApiError(409, "too_many_signing_secrets", message)

@@ -11,16 +11,14 @@ from typing import Any
 from aiohttp.web import BaseRequest
 
 from libs.domain.instants import rfc3339
-from libs.store.control.accounts import Token
+from libs.store.control.accounts import Accounts, Token
 from services.api.contract.api_error import ApiError, not_found
-from services.api.contract.json_body import parse
 from services.api.contract.token_text import new_token, token_hash
 from services.api.contract.validation import token_request
 from services.api.handlers.context import Context
 from services.api.http.auth import Authenticator, Identity
 from services.api.http.reply import Reply, json_reply, no_content
-from services.api.http.request_body import read_json_body
-from services.api.state.ports import Accounts
+from services.api.http.request_body import read_json
 
 
 class Tokens:
@@ -34,9 +32,9 @@ class Tokens:
 
     async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/tokens."""
-        raw = await read_json_body(request)
+        data = await read_json(request, is_optional=True)
         now = self._c.clock.now()
-        wanted = token_request(parse(raw) if raw else {}, now)
+        wanted = token_request(data, now)
         if not identity.scopes.issuperset(wanted.scopes):
             raise ApiError(403, "forbidden", "a token cannot make one with scopes that it lacks itself")
         secret = new_token(self._c.mint.secret)

@@ -12,7 +12,7 @@ everything else as 500 with one log line.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import structlog
 from aiohttp.web import BaseRequest
@@ -32,15 +32,10 @@ from services.api.http.trace import note_span, trace_of
 _log = structlog.get_logger("api")
 
 Handler = Callable[[BaseRequest, Identity, str], Awaitable[Reply]]
-
+# Called with every answer: the route's path template, the method, the status and the seconds it took.
+Observe = Callable[[str, str, int, float], None]
 
 NOBODY: Final = Identity("", "", frozenset(), None)
-
-
-class Observe(Protocol):
-    """Called with every answer: the route's path template, the method, the status and the seconds it took."""
-
-    def __call__(self, route: str, method: str, status: int, seconds: float, /) -> None: ...
 
 
 class _Bound(NamedTuple):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HEAD_OF: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _JSON: Final = b"Content-Type: application/json\r\nContent-Length: "
-_NO_HEADERS: Final[Mapping[str, str]] = {}
+NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class Reply:
@@ -39,7 +39,7 @@ class Reply:
     __slots__ = ("_is_last", "body", "headers", "keep_alive", "status")
 
     def __init__(
-        self, status: int, body: bytes, headers: Mapping[str, str] = _NO_HEADERS, *, is_last: bool = False
+        self, status: int, body: bytes, headers: Mapping[str, str] = NO_HEADERS, *, is_last: bool = False
     ) -> None:
         self.status = status
         self.body = body
@@ -72,7 +72,7 @@ class Reply:
         return b"%b%b%d\r\n\r\n%b" % (head, _JSON, len(body), b"" if request.method == "HEAD" else body)
 
 
-def json_reply(status: int, value: Any, headers: Mapping[str, str] = _NO_HEADERS) -> Reply:
+def json_reply(status: int, value: Any, headers: Mapping[str, str] = NO_HEADERS) -> Reply:
     """Return an answer with *value* as JSON."""
     return Reply(status, orjson.dumps(value), headers)
 
@@ -87,9 +87,6 @@ def error_body(error: ApiError) -> dict[str, Any]:
     return {"error": {"code": error.code, "message": error.message}}
 
 
-NO_CONTENT_STATUS: Final = 204
-
-
 def no_content() -> Reply:
     """Return a 204."""
-    return Reply(NO_CONTENT_STATUS, b"")
+    return Reply(204, b"")

@@ -6,11 +6,12 @@ piece against both bounds. Compressed bodies are refused, so the bytes that are 
 """
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from aiohttp.web import BaseRequest, RequestPayloadError
 
 from services.api.contract.api_error import ApiError, bad
+from services.api.contract.json_body import parse
 
 BODY_MAX: Final = 1_048_576  # bytes
 BODY_READ_S: Final = 15.0
@@ -29,6 +30,12 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 class BodyRefused(ApiError):
     """A body that was not read to its end: the connection is closed behind the answer."""
+
+
+async def read_json(request: BaseRequest, *, is_optional: bool = False) -> Any:
+    """Return the JSON document in the body of *request*, `{}` if it is optional and there is none; raises as both steps do."""
+    raw = await read_json_body(request)
+    return {} if is_optional and not raw else parse(raw)
 
 
 async def read_json_body(request: BaseRequest, *, timeout_s: float = BODY_READ_S) -> bytes:

@@ -16,8 +16,8 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from libs.log.ends import ends_of
 from libs.log.port import Log, LogUnavailable
+from libs.store.projection.progress import ProgressWatch
 from services.api.contract.api_error import unavailable
-from services.api.state.ports import Progress
 
 WAIT_S: Final = 3.0  # bound on catching up; a healthy fold is some 10 ms behind
 END_S: Final = 1.0  # bound on asking the log where it ends; a healthy one answers within some ms
@@ -38,7 +38,7 @@ class Found(NamedTuple, Generic[T]):
 class ReadIndex:
     """Waits for the tables. *partition_count* partitions, numbered from 0."""
 
-    def __init__(self, log: Log, progress: Progress, *, partition_count: int, wait_s: float = WAIT_S) -> None:
+    def __init__(self, log: Log, progress: ProgressWatch, *, partition_count: int, wait_s: float = WAIT_S) -> None:
         self._log = log
         self._progress = progress
         self._partition_count = partition_count

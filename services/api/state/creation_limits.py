@@ -18,9 +18,10 @@ from libs.log.ends import ends_of
 from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable
+from libs.store.projection.progress import ProgressWatch
+from libs.store.reads.account_queries import AccountQueries
 from services.api.contract.api_error import ApiError, unavailable
 from services.api.contract.instants import next_midnight, utc_day
-from services.api.state.ports import Progress, Queries
 
 LAG_MAX: Final = 200_000  # records in the log and not yet in the tables, over all partitions
 LOOK_S: Final = 0.25
@@ -38,8 +39,8 @@ class CreationLimits:
         self,
         *,
         log: Log,
-        progress: Progress,
-        queries: Queries,
+        progress: ProgressWatch,
+        queries: AccountQueries,
         clock: Clock,
         daily_limit: int,
         partition_count: int,

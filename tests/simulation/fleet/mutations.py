@@ -167,8 +167,8 @@ def reservation_forgotten() -> AbstractContextManager[None]:
     """A key that was taken is given out again."""
     reserve = JobCreation._reserve
 
-    async def anew(self: JobCreation, job: Any, now: int, account: str, digest: bytes | None = None) -> Any:
-        held = await reserve(self, job, now, account, digest)
+    async def anew(self: JobCreation, job: Any, now: int, account: str, replay_of: str | None = None) -> Any:
+        held = await reserve(self, job, now, account, replay_of)
         partition = self._c.mint.partition(now)
         return Reservation(self._c.mint.job_id(now, partition), held.request_hash, now, True)
 

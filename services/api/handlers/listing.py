@@ -1,0 +1,53 @@
+"""Listing: one page of a list, newest first, and the cursor of the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+from aiohttp.web import BaseRequest
+
+from services.api.contract.query import limit_of
+from services.api.handlers.context import Context
+from services.api.http.reply import Reply, json_reply
+from services.api.state.consistency import FRESH, STALE
+
+Row = TypeVar("Row", bound=tuple[Any, Any])
+
+
+async def page(
+    context: Context,
+    request: BaseRequest,
+    account: str,
+    *,
+    kind: Literal["job", "sched"],
+    listing: str,
+    name: str,
+    query: Callable[[int, str | None], Awaitable[Sequence[Row]]],
+    shown: Callable[..., dict[str, Any]],
+) -> Reply:
+    """
+    Return the page that *request* asks for.
+
+    Args:
+        kind: of the ids, which a cursor holds.
+        listing: names the list and its filter: a cursor of another one is refused.
+        name: of the array in the answer.
+        query: (limit, before) -> rows with ids below *before*, newest first.
+        shown: a row to its object, which has an `id`.
+
+    Raises:
+        ApiError: 400 for a limit or a cursor that is wrong.
+    """
+    parameters = request.query
+    limit = limit_of(parameters)
+    before = None
+    if "cursor" in parameters:
+        before = context.cursors.read(parameters["cursor"], kind=kind, account=account, listing=listing)
+    is_fresh = await context.read_index.everywhere()
+    rows = await query(limit + 1, before)
+    items = [shown(*row) for row in rows[:limit]]
+    next_cursor = None
+    if len(rows) > limit:
+        next_cursor = context.cursors.write(items[-1]["id"], account=account, listing=listing)
+    return json_reply(200, {name: items, "next_cursor": next_cursor}, FRESH if is_fresh else STALE)
