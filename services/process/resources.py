@@ -31,8 +31,7 @@ from libs.runtime.node import Node
 from libs.runtime.roles import READERS, ROLES
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.runtime.telemetry.metrics import Metrics
-from libs.runtime.telemetry.open_tracing import open_tracing
-from libs.runtime.telemetry.tracing import Tracing
+from libs.runtime.telemetry.tracing import Tracing, open_tracing
 from libs.store.health.clock_check import ClockCheck
 from libs.store.projection.progress import ProgressWatch
 from libs.store.schema.log_identity import database_name

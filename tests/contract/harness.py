@@ -35,7 +35,7 @@ from libs.events import (
 )
 from libs.events.ids import partition_of
 from libs.log.memory import Faults, MemoryLog
-from libs.runtime.clock import SeededEntropy, SystemClock
+from libs.runtime.clock import SystemClock
 from libs.store.control.accounts import SECRETS_MAX, TOKENS_MAX, Token
 from libs.store.control.idempotency import Reservation
 from libs.store.errors import StoreUnavailable
@@ -44,6 +44,7 @@ from libs.store.projection.progress import ProgressWatch
 from services.api.contract.token_text import new_token, token_hash
 from services.api.service import ApiService, Ports
 from tests.fakes import events
+from tests.simulation.manual_clock import SeededEntropy
 
 PARTITIONS = 3
 PEPPER = b"pepper"

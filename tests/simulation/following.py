@@ -11,9 +11,9 @@ from libs.events import Event
 from libs.following.ports import FollowingPorts
 from libs.following.service import FollowingService
 from libs.log.memory import MemoryLog
-from libs.runtime.clock import ManualClock
 from tests.fakes.partition import FoldedTables, Owner, events_of
 from tests.fakes.targets import HandKeeper, ScriptedEgress, Tally
+from tests.simulation.manual_clock import ManualClock
 
 S = TypeVar("S", bound=FollowingService[Any])
 E = TypeVar("E", bound=Event)

@@ -13,12 +13,12 @@ from libs.events import LogBarrier, encode
 from libs.log.measured import MeasuredLog
 from libs.log.memory import LOST, Faults, MemoryLog
 from libs.log.port import AppendFailed, LogDamaged, LogUnavailable
-from libs.runtime.clock import ManualClock
 from libs.runtime.telemetry.metrics import Metrics
 from libs.store.errors import StoreUnavailable
 from libs.store.health.installation_status import InstallationStatus
 from services.process.vitals import OBSERVE_EVERY_MS, Behind, Role, Standing, Vitals
 from tests.simulation.dispatcher import harness as dispatcher_harness
+from tests.simulation.manual_clock import ManualClock
 from tests.simulation.webhooks import harness as webhooks_harness
 
 MINUTE_MS = 60_000

@@ -1,7 +1,9 @@
 """
-Tracing: what services need of a tracer, and the tracer that is used when nobody keeps spans (`open_tracing.py` chooses).
+Tracing: what services need of a tracer: OpenTelemetry if it is configured, else one that keeps no spans.
 
-Without a tracer, Fliq passes on a request's `traceparent`, with a span id of its own for every call, and does nothing else.
+Configured means that OTEL_EXPORTER_OTLP_ENDPOINT (or ..._TRACES_ENDPOINT) is set and the extra `fliq[otel]` is installed. The other
+OTEL_* variables mean what OpenTelemetry says. If it is not configured, no package of OpenTelemetry is imported: Fliq passes on a
+request's `traceparent`, with a span id of its own for every call, and does nothing else.
 
 A span says what was done and how it ended: ids of ours, method, host, status. Never a path, a header, a body or an account.
 """
@@ -11,9 +13,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, Protocol
 
+import structlog
+
 from libs.runtime.telemetry.trace_context import child, trace_id
 
+ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 Kind = Literal["server", "client"]
+
+
+_log = structlog.get_logger("tracing")
 
 
 class Span(Protocol):
@@ -87,3 +95,17 @@ class NoTracing:
 
 
 NO_TRACING: Final = NoTracing()
+
+
+def open_tracing(environ: Mapping[str, str], *, service: str, version: str) -> Tracing:
+    """Return what *environ* asks for; *service* is the default of OTEL_SERVICE_NAME."""
+    if not any(environ.get(name, "").strip() for name in ENDPOINTS):
+        return NO_TRACING
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return NO_TRACING
+    try:
+        from libs.runtime.telemetry.open_telemetry import OpenTelemetry
+    except ImportError as error:
+        _log.warning("open_telemetry_not_installed", reason=f"{error}: pip install 'fliq[otel]'")
+        return NO_TRACING
+    return OpenTelemetry(service=environ.get("OTEL_SERVICE_NAME", "").strip() or service, version=version)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from libs.runtime.clock import SeededEntropy
 from libs.runtime.node import Node, NodeError
+from tests.simulation.manual_clock import SeededEntropy
 
 ROOT = Path(__file__).parents[3]
 HOLD = (

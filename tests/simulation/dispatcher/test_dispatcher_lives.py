@@ -7,11 +7,11 @@ import pytest
 from libs.domain.job import JobState
 from libs.events import encode
 from libs.log.memory import Fate
-from libs.runtime.clock import ManualClock
 from services.dispatcher.service import DispatcherService
 from tests.fakes.partition import due_of
 from tests.fakes.startstop import stress
 from tests.simulation.dispatcher.harness import HOST, Harness, harness
+from tests.simulation.manual_clock import ManualClock
 
 
 async def test_an_attempt_that_was_not_sent_before_a_crash_is_sent_by_the_next_life() -> None:

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 from multidict import CIMultiDict, MultiDict
 
 from libs.following.ports import FollowingPorts
-from libs.runtime.clock import SeededEntropy
 from libs.store.errors import StoreUnavailable
 from libs.store.health.clock_check import ClockCheck
 from libs.store.leases.lease_table import Lease
@@ -42,6 +41,7 @@ from tests.simulation.fleet.store_link import (
     answering,
 )
 from tests.simulation.fleet.targets import SimEgress, Targets
+from tests.simulation.manual_clock import SeededEntropy
 
 ROLES: Final = ("scheduler", "dispatcher", "webhooks", "api")
 PEPPER: Final = b"pepper"

@@ -20,7 +20,6 @@ from typing import Any, Final
 
 import structlog
 
-from libs.runtime.clock import SeededEntropy
 from libs.store import errors
 from libs.store.control.accounts import Token
 from services.api.contract.token_text import new_token, token_hash
@@ -34,6 +33,7 @@ from tests.simulation.fleet.nemesis import Blow, Nemesis, draw_blows
 from tests.simulation.fleet.node import PEPPER, ROLES, Harness, Node, Sizes
 from tests.simulation.fleet.store_link import StoreServer
 from tests.simulation.fleet.targets import Targets
+from tests.simulation.manual_clock import SeededEntropy
 
 ACCOUNTS: Final = ("default", "other")
 QUIET_WITHIN_S: Final = 60.0  # after the last story and the last instant asked for

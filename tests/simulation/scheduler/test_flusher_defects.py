@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from libs.runtime.clock import ManualClock
 from libs.runtime.telemetry.metrics import Metrics
 from libs.store.errors import StoreUnavailable
 from libs.store.projection.changes import Flush, PartitionChanges
 from services.scheduler.flusher import Flusher
 from services.scheduler.metrics import SchedulerMetrics
+from tests.simulation.manual_clock import ManualClock
 
 
 class Saver:

@@ -11,10 +11,10 @@ from libs.egress.url_rules import EgressPolicy, UrlRefused
 from libs.events import JobScheduled, read
 from libs.events.ids import heartbeat_job_id, instant_of, is_id, partition_of
 from libs.log.memory import LOST, Faults, MemoryLog
-from libs.runtime.clock import ManualClock
 from services.dispatcher.heartbeat import HeartbeatSecrets, HeartbeatTarget
 from services.scheduler.heartbeats import Heartbeats
 from tests.fakes.targets import ScriptedEgress
+from tests.simulation.manual_clock import ManualClock
 
 PERIOD_MS = 60_000
 

@@ -22,7 +22,6 @@ from libs.events import (
 )
 from libs.events.ids import new_job_id, new_schedule_id
 from libs.log.memory import LOST, REPLY_LOST, Fate, Faults, MemoryLog
-from libs.runtime.clock import ManualClock, SeededEntropy
 from libs.runtime.telemetry.metrics import Metrics
 from libs.store.leases.lease_table import Lease
 from services.scheduler.flusher import Flusher
@@ -31,6 +30,7 @@ from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
 from tests.fakes import events
 from tests.fakes.store import MemoryStore
+from tests.simulation.manual_clock import ManualClock, SeededEntropy
 
 MINUTE_MS = 60_000
 

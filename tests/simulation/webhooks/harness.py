@@ -7,10 +7,10 @@ from typing import Any
 
 from libs.events import Claim, JobScheduled, WebhookFinished
 from libs.log.memory import MemoryLog
-from libs.runtime.clock import ManualClock
 from libs.store.leases.lease_table import Lease
 from services.webhooks.service import WebhooksService
 from tests.simulation import following
+from tests.simulation.manual_clock import ManualClock
 
 HOST = "http://hooks.example"
 

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from libs.runtime.clock import SeededEntropy
 from libs.store.control.accounts import Token
 from services.api.contract.api_error import ApiError
 from services.api.contract.token_text import new_token, token_hash
 from services.api.http import auth
 from services.api.http.auth import Authenticator
+from tests.simulation.manual_clock import SeededEntropy
 
 ENTROPY = SeededEntropy(5).entropy
 PEPPER = b"pepper"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from libs.events.ids import instant_of, is_id, partition_of
-from libs.runtime.clock import SeededEntropy
 from services.api.state.minting import TURN_MS, Mint
+from tests.simulation.manual_clock import SeededEntropy
 
 
 def test_turns() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.runtime.clock import SeededEntropy
 from services.api.contract.token_text import PREFIX, checksum, is_well_formed, new_token, token_hash
 from tests.fakes.running.topologies import make_token
+from tests.simulation.manual_clock import SeededEntropy
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 

@@ -9,12 +9,12 @@ from libs.events import Spec
 from libs.events.ids import new_job_id
 from libs.following.ports import FollowingPorts
 from libs.log.memory import MemoryLog
-from libs.runtime.clock import ManualClock
 from libs.store.reads.partition_tables import Snapshot
 from services.dispatcher.held_attempts import HeldAttempt, HeldAttempts
 from services.dispatcher.loader import Loader
 from tests.fakes import events
 from tests.fakes.targets import ScriptedEgress
+from tests.simulation.manual_clock import ManualClock
 
 
 class Store:

@@ -9,7 +9,7 @@ from libs.events.ids import new_job_id
 from libs.log.fact_appender import FactAppender
 from libs.log.memory import LATE, LOST, REPLY_LOST, Fate, MemoryLog
 from libs.log.port import MAX_VALUE_BYTES
-from libs.runtime.clock import ManualClock
+from tests.simulation.manual_clock import ManualClock
 
 
 def fact(number: int) -> Envelope:

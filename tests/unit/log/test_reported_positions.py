@@ -9,7 +9,7 @@ import structlog
 from libs.log import reported_positions as shown
 from libs.log.port import LogUnavailable
 from libs.log.reported_positions import ReportedPositions, has_company
-from libs.runtime.clock import ManualClock
+from tests.simulation.manual_clock import ManualClock
 
 
 class Tool:

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from libs.runtime import clock as clock_module
-from libs.runtime.clock import ManualClock, SeededEntropy, SystemClock, SystemEntropy
+from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.runtime.pace import Pace
+from tests.simulation.manual_clock import ManualClock, SeededEntropy
 
 
 class Readings:

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from libs.runtime.clock import ManualClock
 from libs.runtime.pace import Pace
+from tests.simulation.manual_clock import ManualClock
 
 
 async def turns(pace: Pace, clock: ManualClock, taken: list[int]) -> None:

@@ -12,9 +12,8 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from libs.runtime.telemetry.open_tracing import open_tracing
 from libs.runtime.telemetry.trace_context import accept, child, trace_id
-from libs.runtime.telemetry.tracing import NO_TRACING
+from libs.runtime.telemetry.tracing import NO_TRACING, open_tracing
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GOOD = f"00-{TRACE}-{SPAN}-01"
