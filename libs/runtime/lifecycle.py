@@ -18,8 +18,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Protocol
 
 import structlog
@@ -27,9 +27,7 @@ import structlog
 DRAIN_TIMEOUT_S = 40.0  # the longest call that is waited for takes 30 s, and what it reports must be written
 _LAST_CHANCE_S = 0.5  # for a service whose turn to stop comes when the time is over
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-SAME_SIGNAL_S = (
-    0.95  # the same signal again within this time is the same wish: sent to the group, and forwarded by the parent
-)
+SAME_SIGNAL_S = 0.95  # the same signal again within this time is one: sent to the group, and forwarded by the parent
 
 _log = structlog.get_logger("process")
 
@@ -178,14 +176,8 @@ class Supervisor:
         0 asked to end and drained in time · 1 a service did not start, crashed, or did not stop in time ·
         128 + n a second signal n cut the drain short.
         """
-        loop = asyncio.get_running_loop()
-        for signum in _SIGNALS:
-            loop.add_signal_handler(signum, self._signalled, signum)
-        try:
+        with signals_handled(_SIGNALS, self._signalled):
             return await self._run(on_started)
-        finally:
-            for signum in _SIGNALS:
-                loop.remove_signal_handler(signum)
 
     def _signalled(self, signum: signal.Signals) -> None:
         if not self._ending.is_set():
@@ -251,6 +243,25 @@ class Supervisor:
             self._status = self._status or 1
         else:
             _log.info("stopped", service=name)
+
+
+@contextmanager
+def signals_handled(signals: Sequence[signal.Signals], handler: Callable[[signal.Signals], object]) -> Iterator[None]:
+    """Have the event loop call *handler* with each of *signals* that comes."""
+    loop = asyncio.get_running_loop()
+    for signum in signals:
+        loop.add_signal_handler(signum, handler, signum)
+    try:
+        yield
+    finally:
+        for signum in signals:
+            loop.remove_signal_handler(signum)
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel *task* and wait for its end, whatever it ends with."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def is_same_signal(first: tuple[signal.Signals, float] | None, signum: signal.Signals) -> bool:

@@ -1,5 +1,5 @@
 """
-Findings: what the facts mean, in plain words and with what to do. Pure: `fliq doctor` gathers the facts.
+Findings: says in plain words what the facts mean, and what to do. Pure: `fliq doctor` gathers the facts.
 
     ok        as it should be
     warning   works, and may not go on doing so
@@ -31,7 +31,7 @@ DISK_SHARE: Final = 0.1  # of the disk that should be free
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the answer; *advice* says what to do where something is to be done."""
+    """One line of the answer; *advice* says what to do, if there is something to do."""
 
     check: str
     state: State
@@ -55,7 +55,7 @@ def wrong(check: str, text: str, advice: str) -> Finding:
 
 
 def seconds(ms: float) -> str:
-    """Say a duration as people do."""
+    """Return a duration in the unit that fits it."""
     if abs(ms) < 1_000:
         return f"{ms:.0f} ms"
     if abs(ms) < 120_000:
@@ -88,7 +88,7 @@ def of_server(server: Server) -> list[Finding]:
 
 
 def of_schema(schema: Schema) -> list[Finding]:
-    """Judge where the tables stand."""
+    """Judge the schema of the tables."""
     try:
         schema.check()
     except SchemaError as error:
@@ -109,7 +109,7 @@ def of_schema(schema: Schema) -> list[Finding]:
 
 
 def of_log(log: LogReport) -> list[Finding]:
-    """Judge the log by what its adapter says of it."""
+    """Judge the log by the report of its adapter."""
     found = [
         wrong("log", each.text, each.advice) if each.is_wrong else warning("log", each.text, each.advice)
         for each in log.problems
@@ -128,7 +128,7 @@ def of_clock(check: str, whose: str, skew_ms: float) -> Finding:
 
 
 def of_members(members: Sequence[Member], partitions: int) -> list[Finding]:
-    """Judge who is alive."""
+    """Judge which processes are alive."""
     found = []
     live = [member for member in members if member.is_live]
     for role, name in NAMES.items():
@@ -156,7 +156,7 @@ def of_members(members: Sequence[Member], partitions: int) -> list[Finding]:
 
 
 def of_leases(leases: Sequence[HeldLease]) -> list[Finding]:
-    """Judge who holds what; a lease that just ran out is taken within seconds."""
+    """Judge which partitions are served. A lease that has just run out is taken within seconds."""
     found = []
     for role, name in NAMES.items():
         free = [lease.partition for lease in leases if lease.role == role and not lease.is_held]
@@ -168,7 +168,7 @@ def of_leases(leases: Sequence[HeldLease]) -> list[Finding]:
 
 
 def of_work(work: Work, now: int) -> list[Finding]:
-    """Judge what waits longer than it should."""
+    """Judge which jobs and calls wait longer than they should."""
     found = []
     late_ms = 0 if work.oldest_due_at is None else now - work.oldest_due_at
     if late_ms >= OVERDUE_WARNING_MS:
@@ -185,11 +185,11 @@ def of_work(work: Work, now: int) -> list[Finding]:
 
 def of_lag(before: Mapping[int, HeldLease], after: Sequence[HeldLease], ends: Mapping[int, int]) -> list[Finding]:
     """
-    Judge how far the tables and the webhooks are behind the log.
+    Judge how far the tables, or the webhooks, are behind the log.
 
     Args:
-        before: the schedulers' and webhooks' leases some time ago, by partition, of one role.
-        after: the same now.
+        before: the leases of one role some time ago, by partition.
+        after: the same leases now.
         ends: the log's ends, taken at the time of *before*.
     """
     found = []
@@ -213,7 +213,7 @@ def _at(leases: Sequence[HeldLease], partition: int) -> int:
 
 
 def of_disk(place: str, free: int, total: int) -> Finding:
-    """Judge the room on a disk, in bytes."""
+    """Judge the free space of a disk, in bytes."""
     text = f"{place}: {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
     if free < DISK_SHARE * total:
         return warning("disk", text, "make room: a full disk stops the database, and with it everything")

@@ -1,14 +1,15 @@
 """
-Demo: a job's whole life in a terminal, in a few seconds.
+Demo: shows a job's whole life in a terminal, in a few seconds.
 
-It starts Fliq as `fliq all` does, on free ports and in a temporary directory, with a small target of its own. One job is created
-a second ahead; its first try fails, its second succeeds, its webhook reports the end. What is shown comes from three places:
+The demo starts Fliq as `fliq all` does, on free ports and in a temporary directory, and a small target. It creates one job, due in
+a second. The first call fails, the second succeeds, and the webhook reports the end. The lines come from three places:
 
     log       the job's timeline, GET /v1/jobs/{id}/events
-    target    the calls that arrive, with what the target answers
+    target    the calls that arrive, and what the target answers
     webhook   the report that arrives at the end
 
-Exit code 0 when all of it happened, else 1 with one line that says what did not. NO_COLOR, or a pipe, gives plain text.
+The exit code is 0 if all of this happened, else 1, with one line that says what did not. With NO_COLOR, or into a pipe, the text is
+plain.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -33,8 +34,8 @@ from aiohttp import web
 from libs.runtime.clock import SystemClock, SystemEntropy
 from services.api.contract.token_text import new_token
 
-START_S: Final = 30.0  # a first start makes a database; normally it takes one second
-LIFE_S: Final = 15.0  # and the job's life three
+START_S: Final = 30.0  # the first start makes a database, which takes about one second
+LIFE_S: Final = 15.0  # the job's life takes about three seconds
 STOP_S: Final = 10.0
 AHEAD_MS: Final = 1_000
 POLL_S: Final = 0.02
@@ -42,13 +43,23 @@ RETRY_BASE_S: Final = "0.5"
 ROOT: Final = Path(__file__).resolve().parents[2]
 COLOURS: Final = {"log": "36", "target": "33", "webhook": "35", "ok": "32"}
 
+# What an event of the timeline is shown to mean.
+DETAILS: Final = {
+    "job.scheduled": "asked for, and durable",
+    "attempt.due": "attempt {attempt} decided, not before its instant",
+    "attempt.finished": "attempt {attempt}: {status_code} in {duration_ms} ms",
+    "job.retry_scheduled": "attempt {attempt} is to follow",
+    "job.finished": "{status} after {attempt} attempts",
+    "webhook.finished": "reported: {status_code} in {duration_ms} ms",
+}
+
 
 class DemoError(Exception):
     """Something did not happen; the message is one line."""
 
 
 class Screen:
-    """Writes aligned lines; every instant is shown relative to the one the job was asked for."""
+    """Writes aligned lines. Instants are shown relative to the instant that was asked for."""
 
     def __init__(self) -> None:
         self.is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -60,18 +71,18 @@ class Screen:
         sys.stdout.flush()
 
     def paint(self, text: str, colour: str) -> str:
-        """Return *text* in a colour of COLOURS, where colours are wanted."""
+        """Return *text* in a colour of COLOURS, if colours are wanted."""
         return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if self.is_coloured else text
 
     def event(self, at: float, place: str, name: str, detail: str) -> None:
-        """Write what happened *at* an instant (ms since 1970), and where it was seen."""
+        """Write what happened at the instant *at* (ms since 1970), and where it was seen."""
         self.line(
             f"  {(at - self.zero_at) / 1000:+8.3f} s  {self.paint(f'{place:<8}', place)} {name:<20} {detail}".rstrip()
         )
 
 
 class Target:
-    """The user's side: a target that fails once, and a receiver of webhooks. What arrives is kept with its instant."""
+    """The caller's server: a target that fails once and a receiver of webhooks. It keeps the instant of each request."""
 
     def __init__(self, clock: SystemClock) -> None:
         self.arrivals: list[tuple[float, str, str, str]] = []
@@ -126,7 +137,7 @@ class Demo:
         self._http: aiohttp.ClientSession
 
     async def run(self) -> None:
-        """Show it; raises `DemoError`."""
+        """Start everything, create the job and show its life. Raises `DemoError`."""
         async with AsyncExitStack() as stack:
             begun_at = self._clock.now_s()
             await self._target.start(stack)
@@ -155,7 +166,7 @@ class Demo:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is ours: we stop it in order
+                start_new_session=True,  # Ctrl-C reaches only the demo, which then stops Fliq
             )
         try:
             async with asyncio.timeout(START_S):
@@ -171,7 +182,7 @@ class Demo:
             async with self._http.get(f"{self._admin_url}/readyz") as answer:
                 return answer.status == 200
         except (aiohttp.ClientError, OSError, TimeoutError):
-            return False  # not listening yet; the caller bounds the wait
+            return False  # not listening yet; the caller limits the wait
 
     def _last_line(self) -> str:
         lines = self._output.read_text(encoding="utf-8", errors="replace").split("\n") if self._output.exists() else []
@@ -196,7 +207,7 @@ class Demo:
         return job
 
     async def _watch(self, job_id: str) -> None:
-        """Show what happens, as it happens, until the outcome of the webhook is in the log."""
+        """Show each event when it happens, until the outcome of the webhook is in the log."""
         shown_events = shown_arrivals = 0
         try:
             async with asyncio.timeout(LIFE_S):
@@ -214,7 +225,7 @@ class Demo:
             raise DemoError(f"the job was not at its end after {LIFE_S:.0f} s") from None
 
     async def _tell(self, job_id: str) -> None:
-        """Check that it was the life it should have been, and say so."""
+        """Check that everything happened as it should, and say so."""
         job = await self._ask("GET", f"/v1/jobs/{job_id}", 200)
         first_at = next((at for at, place, _, _ in self._target.arrivals if place == "target"), 0.0)
         reported = (self._target.report or {}).get("status")
@@ -254,48 +265,31 @@ class Demo:
 
 
 def _order(line: tuple[float, str, str, str]) -> tuple[int, bool]:
-    """By time; the log counts whole milliseconds, and what it says of a call comes after the call."""
+    """Sort by time. The log has whole milliseconds, and its record of a call comes after the call."""
     at, _, name, _ = line
     return int(at), name.endswith(".finished")
 
 
 def _told(event: Mapping[str, Any]) -> tuple[float, str, str, str]:
     """Return an entry of the timeline as a line of the screen."""
-    match event["type"]:
-        case "job.scheduled":
-            detail = "asked for, and durable"
-        case "attempt.due":
-            detail = f"attempt {event['attempt']} decided, not before its instant"
-        case "attempt.finished":
-            detail = f"attempt {event['attempt']}: {event['status_code']} in {event['duration_ms']} ms"
-        case "job.retry_scheduled":
-            detail = f"attempt {event['attempt']} is to follow"
-        case "job.finished":
-            detail = f"{event['status']} after {event['attempt']} attempts"
-        case "webhook.finished":
-            detail = f"reported: {event['status_code']} in {event['duration_ms']} ms"
-        case _:
-            detail = ""
-    return datetime.fromisoformat(event["at"].replace("Z", "+00:00")).timestamp() * 1000, "log", event["type"], detail
+    at = datetime.fromisoformat(event["at"].replace("Z", "+00:00")).timestamp() * 1000
+    return at, "log", event["type"], DETAILS.get(event["type"], "").format_map(event)
 
 
 def free_ports(count: int) -> list[int]:
     """Return so many different ports that were free a moment ago."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def main() -> int:
     """Run the demo; returns the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that Fliq is stopped, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that Fliq is stopped as well
     directory = Path(tempfile.mkdtemp(prefix="fliq-demo-"))
-    directory.chmod(0o711)  # the server's own user must get through to its data when we are root
+    directory.chmod(0o711)  # if this is root, PostgreSQL runs as another user, who must be able to enter
     try:
         asyncio.run(Demo(directory).run())
     except DemoError as error:

@@ -26,7 +26,7 @@ from libs.log.reported_positions import has_company
 from libs.runtime.clock import SteadyClock, SystemEntropy
 from libs.runtime.embedded_postgres.address import ignore_pg_variables
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
-from libs.runtime.lifecycle import Supervisor
+from libs.runtime.lifecycle import Supervisor, cancelled
 from libs.runtime.node import Node
 from libs.runtime.roles import READERS, ROLES
 from libs.runtime.settings.settings import Settings, SettingsError
@@ -169,7 +169,7 @@ async def _embedded_database(settings: Settings, supervisor: Supervisor, stack: 
     await stack.enter_async_context(embedded)
     watching = asyncio.create_task(embedded.watch(), name="embedded postgresql")
     supervisor.watch("embedded postgresql", watching)
-    stack.push_async_callback(_cancel, watching)
+    stack.push_async_callback(cancelled, watching)
     return embedded.dsn
 
 
@@ -211,8 +211,3 @@ def _open_tracing(roles: Sequence[str], stack: AsyncExitStack) -> Tracing:
     if tracing.is_on:
         stack.push_async_callback(stop)
     return tracing
-
-
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

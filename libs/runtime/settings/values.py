@@ -1,8 +1,8 @@
 """
-How the text of a setting becomes a value: small parsers that refuse in words.
+Values: the parsers of the settings' text, which say in words why they refuse a value.
 
-Each takes the text of a variable and returns its value, or raises ValueError with what is wrong, worded so that it
-reads on after the value: `'abc'` + `is not a port (1–65535)`. None of them quotes the value: it may be a secret.
+A parser takes the text of a variable and returns its value. If the text is wrong, it raises ValueError. The message continues the
+sentence that the value begins: `'abc'` + `is not a port (1–65535)`. It never quotes the value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}", re.ASCII)
 
 
 def integer(low: int, high: int, noun: str = "a whole number") -> Callable[[str], int]:
-    """Digits only: int() would also take `1_000`, blanks and the digits of other scripts."""
+    """Return a parser of digits only: int() would also take `1_000`, blanks and the digits of other scripts."""
 
     def parse(text: str) -> int:
         if re.fullmatch(r"[0-9]{1,12}", text, re.ASCII) is None or not low <= int(text) <= high:
@@ -50,16 +50,39 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
 
 
 def one_of(*words: str) -> Callable[[str], str]:
+    """Return a parser of one of *words*, in lower or upper case."""
+
     def parse(text: str) -> str:
-        if text.lower() not in words:
+        found = next((word for word in words if word.lower() == text.lower()), None)
+        if found is None:
             raise ValueError(f"is not one of {', '.join(words)}")
-        return text.lower()
+        return found
 
     return parse
 
 
+kafka_mechanism = one_of("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
+
+
+def text_like(pattern: str, reason: str) -> Callable[[str], str]:
+    """Return a parser of text that *pattern* matches, which refuses all other text with *reason*."""
+
+    def parse(text: str) -> str:
+        if re.fullmatch(pattern, text, re.ASCII) is None:
+            raise ValueError(reason)
+        return text
+
+    return parse
+
+
+topic = text_like(
+    r"(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,200}", "is not the name of a topic (letters, digits, dot, dash, underscore)"
+)
+name = text_like(_NAME.pattern, "is not a name (1–64 of letters, digits, _ . -)")
+
+
 def _is_host(text: str) -> bool:
-    """Whether *text* can be looked up, or is an address; what an empty or endless label would raise later has no name of ours."""
+    """Whether *text* can be looked up, or is an address: an empty or too long label would raise an error later."""
     try:
         text.encode("idna")
     except UnicodeError:
@@ -87,13 +110,13 @@ def database_url(text: str) -> str:
         parts = urlsplit(text)
     except ValueError:
         raise ValueError(_NO_DATABASE) from None
-    # A parameter's value may hold an @; what stands before one and is no parameter is the rest of a password.
+    # The value of a parameter may hold an @. Text before an @ that is no parameter is the rest of a password.
     before, at_sign, _ = parts.query.partition("@")
     if "@" in parts.path + parts.fragment or (at_sign and "=" not in before):
         raise ValueError(
             "has an @ after its host: percent-encode user and password (/ is %2F, # is %23, ? is %3F, @ is %40)"
         )
-    places = parts.netloc.rpartition("@")[2].split(",")  # of several the driver tries one after the other
+    places = parts.netloc.rpartition("@")[2].split(",")  # the driver tries them one after the other
     found = [_PORT_OF.fullmatch(place) for place in places]
     if parts.scheme not in ("postgresql", "postgres") or not all(each and _is_host(each[1]) for each in found):
         raise ValueError(_NO_DATABASE)
@@ -101,7 +124,7 @@ def database_url(text: str) -> str:
 
 
 def brokers(text: str) -> str:
-    """Comma list of host:port; kept as text, blanks dropped."""
+    """Read a comma list of host:port; returned as text without blanks."""
     items = [item.strip() for item in text.split(",")]
     for item in items:
         name, colon, number = item.rpartition(":")
@@ -111,14 +134,8 @@ def brokers(text: str) -> str:
     return ",".join(items)
 
 
-def topic(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", text, re.ASCII) is None or text in (".", ".."):
-        raise ValueError("is not the name of a topic (letters, digits, dot, dash, underscore)")
-    return text
-
-
 def switch(text: str) -> bool:
-    """`on` or `off`, and the words that charts and compose files write for them."""
+    """Read `on` or `off`, or one of the words that charts and compose files use for them."""
     word = text.lower()
     if word not in ("on", "off", "true", "false", "yes", "no", "1", "0"):
         raise ValueError("is not `on` or `off`")
@@ -132,15 +149,8 @@ def readable_file(text: str) -> Path:
     return path
 
 
-def kafka_mechanism(text: str) -> str:
-    word = text.upper()
-    if word not in ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"):
-        raise ValueError("is not one of SCRAM-SHA-512, SCRAM-SHA-256, PLAIN")
-    return word
-
-
 def networks(text: str) -> str:
-    """Comma list of CIDRs; kept as text for libs/egress, which gives them their meaning."""
+    """Read a comma list of CIDRs; returned as text, which libs/egress parses."""
     for item in text.split(","):
         try:
             ipaddress.ip_network(item.strip())
@@ -150,13 +160,7 @@ def networks(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Parsed where it is used (FLIQ_EGRESS_ALLOW: libs/egress)."""
-    return text
-
-
-def name(text: str) -> str:
-    if _NAME.fullmatch(text) is None:
-        raise ValueError("is not a name (1–64 of letters, digits, _ . -)")
+    """Return the text as it is; it is parsed where it is used (FLIQ_EGRESS_ALLOW: libs/egress)."""
     return text
 
 
@@ -167,7 +171,7 @@ def secret(text: str) -> str:
 
 
 def account_name(text: str) -> str:
-    """Name of an account."""
+    """Read the name of an account."""
     if _NAME.fullmatch(text) is None:
         raise ValueError("has no account name of 1–64 letters, digits, _ . -")
     if text == _OWN_ACCOUNT:
@@ -176,7 +180,7 @@ def account_name(text: str) -> str:
 
 
 def account_tokens(text: str) -> tuple[tuple[str, str], ...]:
-    """Comma list of account=token; an account may have several tokens, a token belongs to one account."""
+    """Read a comma list of account=token. An account may have several tokens, and a token belongs to one account."""
     pairs: list[tuple[str, str]] = []
     for number, item in enumerate(text.split(","), start=1):
         account, equals, token = item.strip().partition("=")

@@ -1,8 +1,8 @@
 """
-What may leave in a log line: named fields only, addresses without their paths, nothing that looks like a secret.
+Redaction: a log line keeps only the fields that are listed here, URLs without their paths, and no text that looks like a secret.
 
-An allow-list, because a forbidden-list forgets: headers and bodies of jobs are other people's secrets, and a field
-that nobody thought of stays out. A dropped field's name is kept in `withheld`, so that it can be added here on purpose.
+Headers and bodies of jobs are the secrets of callers. A list of what is allowed keeps out a field that nobody thought of; a list
+of what is forbidden would not. The name of a field that is left out is shown in `withheld`, so that it can be added here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _HEAD = ("at", "level", "logger", "event")
 _TEXT_MAX = 2_000  # characters of one field
 _TRACEBACK_MAX = 20_000
 
-# The line itself; why and what went wrong; whose; the log and its owners; calls; amounts; places and (masked) settings.
+# The line itself; what went wrong; ids; the log and its owners; calls; amounts; addresses, places and (masked) settings.
 _WORDS = """
 event level at logger pid service node version role withheld
 reason error error_type exception stack detail signal task crash_point
@@ -33,17 +33,17 @@ address admin_address data_dir database kafka path mode name topic group connect
 ALLOWED: frozenset[str] = frozenset(_WORDS.split())
 
 _URL_FIELDS = frozenset({"url", "webhook_url", "target"})
-_TREES = frozenset({"settings", "counts", "positions", "partitions", "claim"})  # small structures of ours
+_TREES = frozenset({"settings", "counts", "positions", "partitions", "claim"})  # small structures that Fliq makes
 _URL = re.compile(r"\b(https?|postgres(?:ql)?)://[^\s'\"<>\\]+", re.IGNORECASE)
 _SECRET = re.compile(r"\b(fliq_sk_|whsec_)[A-Za-z0-9+/=_-]+|\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]+", re.IGNORECASE)
-# What PostgreSQL and its driver say about a refused row or value quotes it: bodies, headers, keys.
+# PostgreSQL and its driver quote the row or value that they refuse: bodies, headers, keys.
 _QUOTED_VALUES = re.compile(
     r"(DETAIL:|\bquery argument \$\d+:|\binvalid input (?:syntax|value) for [^:\n]{1,80}:)[^\n]*"
 )
 
 
 def redact(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: keep what is allowed, shorten, and clean every text."""
+    """Keep the allowed fields, shorten them, and clean every text. A processor of structlog."""
     kept: dict[str, Any] = {name: line[name] for name in _HEAD if name in line}  # in this order
     withheld: list[str] = []
     for name, value in line.items():
@@ -61,7 +61,7 @@ def redact(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Mutabl
 
 
 def clean_text(text: str) -> str:
-    """Return *text* with its addresses reduced, and its secrets and the database's quotations hidden."""
+    """Return *text* with its URLs reduced, and with secrets and what the database quotes hidden."""
     if "://" in text:
         text = _URL.sub(lambda found: reduce_url(found[0]), text)
     text = _QUOTED_VALUES.sub(lambda found: f"{found[1]} ***", text)
@@ -70,10 +70,10 @@ def clean_text(text: str) -> str:
 
 def reduce_url(url: str) -> str:
     """
-    Return scheme and host, and instead of the rest eight digits that tell two addresses apart.
+    Return scheme, host and port, and eight digits in place of the rest, which differ for different URLs.
 
-    Paths and queries carry tokens, user info carries passwords. The digits are of a plain hash: they let an operator
-    follow one target through the lines, and do not hide a path that can be guessed.
+    Paths and queries hold tokens, and user info holds passwords. The digits are those of a plain hash: an operator can follow one
+    target through the lines, but a path that can be guessed is not hidden.
     """
     try:
         parts = urlsplit(url)
@@ -103,5 +103,5 @@ def _clean(value: Any, longest: int, is_tree: bool) -> Any:
 
 
 def to_json(line: Mapping[str, Any]) -> str:
-    """Render one line; what JSON cannot say is written as text."""
+    """Return the line as JSON; a value that JSON has no form for is written as text."""
     return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -1,12 +1,11 @@
 """
-`fliq log`: what stands in the log, for people and programs.
+`fliq log`: shows the records of the log, for people and programs.
 
     selection   which records are asked for (pure)
-    scan        how they are found: by position, by time, by a job's own list of positions
+    scan        finds them with few reads: by position and by time
     lines       a record as a line of JSON, without secrets (pure)
-    stats       counting instead of showing (pure)
-    output      standard output that may be closed at any moment
-    command     the options, and the three ways to look
+    stats       counts records (pure)
+    command     the options, and the three actions
 """
 
 from services.commands.log.command import MEANING, NAME, TEXT, arguments, run

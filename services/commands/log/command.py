@@ -1,4 +1,4 @@
-"""The options of `fliq log`, and its three ways to look: tail, dump, stats."""
+"""`fliq log`: its options, and its three actions: tail, dump, stats."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from libs.events.ids import partition_of
 from libs.log.ends import all_ends
 from libs.log.port import Log, LogUnavailable, Record
 from libs.runtime.clock import SystemClock
+from libs.runtime.lifecycle import signals_handled
 from libs.runtime.settings.settings import Settings
 from libs.store.reads.partition_tables import Tables
 from services.commands.access import opened
@@ -46,7 +47,7 @@ PARTITION_FACTS: Final = (
     *("partition", "begin", "end", "records", "bytes", "first_at", "last_at"),
     *("claims", "void_decisions", "unreadable"),
 )
-WAIT_S: Final = 1.0  # for new records, and between two looks whether anybody still reads
+WAIT_S: Final = 1.0  # for new records, and between two checks whether the output is still read
 AWAY_S: Final = 1.0  # before a log that does not answer is asked again
 
 
@@ -107,7 +108,7 @@ def _partitions(selection: Selection, count: int) -> Sequence[int]:
 
 
 class _Printer:
-    """Prints records until as many are printed as are wanted."""
+    """Prints records, up to --limit."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.output = Output()
@@ -115,7 +116,7 @@ class _Printer:
         self._with_secrets: bool = args.show_secrets
 
     def show(self, partition: int, record: Record) -> None:
-        """Print *record*; raises `OutputClosed` when it was the last one wanted, or nobody reads any more."""
+        """Print *record*. Raises `OutputClosed` after the last one wanted, or if the output is not read any more."""
         if self._left is not None and self._left <= 0:
             raise OutputClosed
         self.output.write(line(partition, record, with_secrets=self._with_secrets))
@@ -157,7 +158,7 @@ async def _show_job(log: Log, job: str, positions: Sequence[int], selection: Sel
 
 
 async def _remembered(settings: Settings, job: str) -> Sequence[int]:
-    """Return the positions that the job's row names; none when there is no row, or no way to the tables."""
+    """Return the positions that the job's row names; none if there is no row, or if the tables cannot be read."""
     try:
         async with opened(settings, log_level=None) as access:
             await access.check_schema()
@@ -204,9 +205,6 @@ async def _tail(
     if args.once:
         return
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stopped.set)
     following = [
         asyncio.create_task(_follow(log, each, end, selection, printer), name=f"tail of partition {each}")
         for each, end in ends.items()
@@ -215,12 +213,11 @@ async def _tail(
     waiting = asyncio.create_task(stopped.wait(), name="tail's end")
     tasks = [*following, watching, waiting]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        with signals_handled((signal.SIGINT, signal.SIGTERM), lambda _: stopped.set()):
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(signum)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Lines: a record as a line of JSON. Values of headers, bodies, and queries of addresses are hidden unless asked for. Pure."""
+"""Lines: a record as a line of JSON. Header values, bodies and queries of URLs are hidden unless asked for. Pure."""
 
 import base64
 from typing import Any, Final
@@ -20,7 +20,7 @@ def line(partition: int, record: Record, *, with_secrets: bool = False) -> bytes
 
 
 def fields(partition: int, record: Record, *, with_secrets: bool = False) -> dict[str, Any]:
-    """Return what there is to say of *record*: where it stands, its headers, and its event or why there is none."""
+    """Return the fields of *record*: its position, its headers, and its event, or why the event cannot be read."""
     envelope = record.envelope
     shown: dict[str, Any] = {
         "partition": partition,
@@ -36,7 +36,7 @@ def fields(partition: int, record: Record, *, with_secrets: bool = False) -> dic
     if isinstance(item, Unreadable):
         return shown | {"unreadable": item.reason} | _bytes(envelope.value, envelope.type in _WITH_SPEC, with_secrets)
     if isinstance(item, Unknown):
-        # What a newer build writes may hold anything.
+        # A record of a newer build may hold secrets anywhere.
         return shown | {"unknown": True} | _bytes(envelope.value, True, with_secrets)
     event: dict[str, Any] = msgspec.to_builtins(item)
     if "spec" in event and not with_secrets:
@@ -45,7 +45,7 @@ def fields(partition: int, record: Record, *, with_secrets: bool = False) -> dic
 
 
 def instant(at: int) -> str | None:
-    """Return *at* as RFC 3339; None for a time that no calendar has, as only a foreign record bears it."""
+    """Return *at* as RFC 3339; None if no calendar has this time, which only a record of another program can have."""
     try:
         return rfc3339(at)
     except OverflowError:
@@ -53,7 +53,7 @@ def instant(at: int) -> str | None:
 
 
 def without_secrets(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return a spec whose bodies, values of headers and queries are hidden; how long a body is may be seen."""
+    """Return a spec with bodies, header values and queries hidden; the length of a body is shown."""
     shown = dict(spec)
     for name in ("url", "webhook_url"):
         address, mark, _ = (shown.get(name) or "").partition("?")

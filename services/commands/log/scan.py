@@ -1,8 +1,8 @@
 """
-Scan: the records of a partition that are asked for, with as little reading as their selection allows.
+Scan: finds the selected records of a partition with few reads.
 
-The log has one order, that of positions. Times are found by halving: the log takes records one after the other, so their times
-grow, but for steps of a clock. `MARGIN_MS` more is read on both sides for that.
+A partition is ordered by position. A time is found by binary search, because later records have later times, unless a clock was
+set back. For that case `MARGIN_MS` more is read on both sides.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -13,15 +13,17 @@ from libs.log.port import Log, Record
 from services.commands.log.selection import Selection
 
 BATCH: Final = 1_000
-MARGIN_MS: Final = 600_000  # by which a clock may have been set back, or an id be older than its first record
+MARGIN_MS: Final = (
+    600_000  # a clock may have been set back by so much, or an id may be so much older than its first record
+)
 BACK_STEP: Final = 500
-BACK_MAX: Final = 20_000  # records looked at, from the end, for the last few that are asked for
+BACK_MAX: Final = 20_000  # records read, from the end backwards, to find the last few that are selected
 
 OnRead = Callable[[int], None]
 
 
 async def bounds(log: Log, partition: int, selection: Selection) -> tuple[int, int]:
-    """Return the first position worth reading in *partition*, and the one before which to stop."""
+    """Return the first position of *partition* to read, and the position to stop before."""
     begin, end = await log.begin(partition), await log.end(partition)
     since = selection.since
     if selection.job is not None:
@@ -49,12 +51,12 @@ async def first_at(log: Log, partition: int, at: int, begin: int, end: int) -> i
 async def records(
     log: Log, partition: int, first: int, end: int, selection: Selection, *, on_read: OnRead = lambda count: None
 ) -> AsyncIterator[Record]:
-    """Yield the records that *selection* takes from position *first* on, before *end*."""
+    """Yield the records from *first* on, and before *end*, that *selection* takes."""
     position = first
     while position < end:
         batch = await log.read(partition, position, max_records=min(BATCH, end - position))
         if not batch:
-            return  # shorter than it said: trimmed meanwhile, or damaged; what reads it for good says so
+            return  # the log was trimmed meanwhile or is damaged; the services report that
         for record in batch:
             if selection.takes(record):
                 yield record

@@ -1,4 +1,4 @@
-"""Selection: which records are asked for. Pure."""
+"""Selection: which records of the log a command shows. Pure."""
 
 import argparse
 import re
@@ -53,12 +53,12 @@ def _id(text: str, kind: str, words: str) -> str:
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Which records are asked for; what is None does not matter.
+    Which records are shown; a field that is None selects all.
 
     Args:
-        job, schedule: an id; a job that a schedule spawned begins with the schedule's tick.
-        types: stored names.
-        partition: its number; the one in an id goes first.
+        job, schedule: an id. The first record of a job that a schedule created is the schedule's tick.
+        types: names of record types.
+        partition: its number; if an id is given, the partition in the id is used.
         since, until: instants at which the log took the record, both included.
         from_position: the first position.
     """
@@ -73,12 +73,12 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def only_partition(self) -> int | None:
-        """The one partition that they can be in; None when they may be in any."""
+        """The only partition that can hold the records; None if every partition can."""
         subject = self.job or self.schedule
         return self.partition if subject is None else partition_of(subject)
 
     def takes(self, record: Record) -> bool:
-        """Say whether *record* is among them; its partition is not looked at."""
+        """Whether *record* is selected; its partition is not checked."""
         if self.since is not None and record.at < self.since:
             return False
         if self.until is not None and record.at > self.until:
@@ -92,5 +92,5 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if self.job is None or envelope.key == self.job:
             return True
-        # A tick stands under its schedule's key, and names the job that it spawned.
+        # The key of a tick is its schedule; the tick names the job that it created.
         return envelope.type == "schedule.ticked" and self.job.encode() in envelope.value

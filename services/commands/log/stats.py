@@ -1,4 +1,4 @@
-"""Stats: what a log holds, counted. Void is what every reader drops: decisions and claims that were not admitted. Pure."""
+"""Stats: counts the records of a log. Void records are decisions and claims that were not admitted; readers skip them. Pure."""
 
 from collections import Counter
 from typing import Any
@@ -14,7 +14,7 @@ class PartitionStats:
     """The records of one partition, given in order."""
 
     def __init__(self, partition: int, *, begin: int, end: int, is_whole: bool) -> None:
-        """Count *partition*, whose log reaches from *begin* to *end*; *is_whole* when counting begins at its first record."""
+        """Count *partition*, whose log reaches from *begin* to *end*; *is_whole* if counting begins at its first record."""
         self.partition = partition
         self.begin = begin
         self.end = end
@@ -29,7 +29,7 @@ class PartitionStats:
         self._knows_claim = is_whole
 
     def add(self, record: Record, *, is_wanted: bool) -> None:
-        """Take *record* in; one that is not wanted only says who decides from here on."""
+        """Count *record*. If it is not wanted, only note its claim, which the decisions after it are checked against."""
         envelope = record.envelope
         if not is_wanted and envelope.type != "owner.claimed":
             return
@@ -68,29 +68,22 @@ def facts(partitions: list[PartitionStats]) -> dict[str, Any]:
     """Return the counts of *partitions* as JSON has them, and their sums."""
     types: Counter[str] = sum((each.types for each in partitions), Counter())
     sizes: Counter[str] = sum((each.type_bytes for each in partitions), Counter())
-    counts: Counter[str] = sum((each.counts for each in partitions), Counter())
     return {
-        "records": sum(each.records for each in partitions),
-        "bytes": sum(each.bytes for each in partitions),
-        "first_at": _instant(min((each.first_at for each in partitions if each.first_at is not None), default=None)),
-        "last_at": _instant(max((each.last_at for each in partitions if each.last_at is not None), default=None)),
-        **{name: counts[name] for name in COUNTS},
+        **_sums(partitions),
         "types": {name: {"records": count, "bytes": sizes[name]} for name, count in types.most_common()},
         "partitions": [
-            {
-                "partition": each.partition,
-                "begin": each.begin,
-                "end": each.end,
-                "records": each.records,
-                "bytes": each.bytes,
-                "first_at": _instant(each.first_at),
-                "last_at": _instant(each.last_at),
-                **{name: each.counts[name] for name in COUNTS},
-            }
-            for each in partitions
+            {"partition": each.partition, "begin": each.begin, "end": each.end, **_sums([each])} for each in partitions
         ],
     }
 
 
-def _instant(at: int | None) -> str | None:
-    return None if at is None else instant(at)
+def _sums(partitions: list[PartitionStats]) -> dict[str, Any]:
+    first_at = min((each.first_at for each in partitions if each.first_at is not None), default=None)
+    last_at = max((each.last_at for each in partitions if each.last_at is not None), default=None)
+    return {
+        "records": sum(each.records for each in partitions),
+        "bytes": sum(each.bytes for each in partitions),
+        "first_at": None if first_at is None else instant(first_at),
+        "last_at": None if last_at is None else instant(last_at),
+        **{name: sum(each.counts[name] for each in partitions) for name in COUNTS},
+    }

@@ -1,4 +1,4 @@
-"""Run: PostgreSQL, then all processes; until a signal, then the reverse."""
+"""Run: starts PostgreSQL and then all processes; at a signal, ends them in the reverse order."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
 from libs.runtime.embedded_postgres.address import ignore_pg_variables
 from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
-from libs.runtime.lifecycle import is_same_signal
+from libs.runtime.lifecycle import cancelled, is_same_signal, signals_handled
 from libs.runtime.lockfile import LockFile
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.store.errors import StoreUnavailable
@@ -42,7 +42,7 @@ def say(line: str) -> None:
         sys.stdout.write(f"fliq: {line}\n")
         sys.stdout.flush()
     except OSError:
-        pass  # the terminal is gone; that is no reason to leave processes behind
+        pass  # without a terminal the processes still have to be ended
 
 
 class Up:
@@ -65,15 +65,9 @@ class Up:
         Raises:
             StartError, SettingsError: one line says what is wrong.
         """
-        loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self._signalled, number)
-        try:
+        with signals_handled(SIGNALS, self._signalled):
             async with AsyncExitStack() as stack:
                 await self._run(stack)
-        finally:
-            for number in SIGNALS:
-                loop.remove_signal_handler(number)
         return self._status
 
     async def _run(self, stack: AsyncExitStack) -> None:
@@ -97,11 +91,11 @@ class Up:
         try:
             await self._watch(keeping)
         finally:
-            await _cancelled(greeting)
+            await cancelled(greeting)
             await self._end(keeping)
 
     async def _watch(self, keeping: Mapping[asyncio.Task[int | None], KeptChild]) -> None:
-        """Return when it is to end: told so, one that never got ready, or none left."""
+        """Return at a signal, if a process ends before it was ready, or if no process is left."""
         told = asyncio.create_task(self._ending.wait())
         left = set(keeping)
         try:
@@ -117,10 +111,10 @@ class Up:
                 say("no process is left")
                 self._status = 1
         finally:
-            await _cancelled(told)
+            await cancelled(told)
 
     async def _greet(self) -> None:
-        """Wait until all are ready, then show what an API printed: at the first start one of them has made a token."""
+        """Wait until all are ready, then show the greeting of one API: at the first start of the one that made a token."""
         for child in self._kept:
             await child.was_ready.wait()
         printed = [bytes(child.printed) for child in self._kept if child.planned.role == "api"]
@@ -137,7 +131,7 @@ class Up:
         self._status = 1
 
     async def _end(self, keeping: Mapping[asyncio.Task[int | None], KeptChild]) -> None:
-        """Drain all processes together; hurry those that take too long, and kill on a second signal."""
+        """Drain all processes together. Kill those that take too long, or all at a second signal."""
         count = sum(child.is_running for child in self._kept)
         for child in self._kept:
             child.end()
@@ -153,7 +147,7 @@ class Up:
                         say(f"{child.name} does not end in time")
                     child.end(signal.SIGKILL if killing.done() else number)
         await ended
-        await _cancelled(killing)
+        await cancelled(killing)
         if not self._killing.is_set():
             for child in self._kept:
                 if child.status and self._status == 0:
@@ -171,10 +165,10 @@ class Up:
             self._killing.set()
 
     def _lock(self, stack: AsyncExitStack) -> None:
-        """Be the only one on this data directory."""
+        """Make sure that no other `make up` uses this data directory."""
         directory = self._settings.data_dir / "up"
         try:
-            # Root's PostgreSQL runs as another user, who must be able to pass.
+            # If this is root, PostgreSQL runs as another user, who must be able to enter.
             self._settings.data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
             directory.mkdir(exist_ok=True)
             lock = LockFile(directory / "up.lock")
@@ -185,7 +179,7 @@ class Up:
         stack.callback(lock.release)
 
     async def _database(self, place: LogPlace, stack: AsyncExitStack) -> dict[str, str]:
-        """Have a database for the tables, and say where they and the log are."""
+        """Return the variable that names the database of the tables, which is started if it is embedded; say where the log is."""
         if self._settings.database_url is not None:
             say(f"{place.said()}; the tables are in the database of FLIQ_DATABASE_URL")
             return {}
@@ -198,7 +192,7 @@ class Up:
             raise StartError(str(error)) from error
         watching = asyncio.create_task(embedded.watch(), name="embedded postgresql")
         watching.add_done_callback(self._postgres_ended)
-        stack.push_async_callback(_cancelled, watching)
+        stack.push_async_callback(cancelled, watching)
         where = shown(self._settings.data_dir)
         say(f"{place.said()}; the tables are in the database {place.database} of the embedded PostgreSQL in {where}")
         return {"FLIQ_DATABASE_URL": in_database(embedded.dsn, place.database)}
@@ -210,14 +204,9 @@ class Up:
             self._ending.set()
 
 
-async def _cancelled(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
 def find_log(settings: Settings) -> LogPlace:
     """
-    Say where the log is: FLIQ_KAFKA_BOOTSTRAP, else the brokers that `make kafka-up` started, else PostgreSQL.
+    Return where the log is: FLIQ_KAFKA_BOOTSTRAP, else the brokers that `make kafka-up` started, else PostgreSQL.
 
     Raises:
         StartError: `make kafka-up` started brokers, and they do not answer.
@@ -241,7 +230,7 @@ def find_log(settings: Settings) -> LogPlace:
 
 
 def check_ports(host: str, child: Child) -> None:
-    """Raise `SettingsError` when something listens already where *child* is to."""
+    """Raise `SettingsError` if something listens already on a port of *child*."""
     for port in child.ports:
         name = "FLIQ_PORT" if child.role == "api" and port == child.ports[0] else "FLIQ_ADMIN_PORT"
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -254,7 +243,7 @@ def check_ports(host: str, child: Child) -> None:
 
 async def end_leftovers(directory: Path) -> None:
     """
-    End the processes of an earlier `make up` that was killed: they hold the lock of their node, which names them.
+    End the processes of an earlier `make up` that was killed. Each holds the lock of its node, and its pid is in that file.
 
     Raises:
         StartError: one does not end, or is another user's.
@@ -268,7 +257,7 @@ async def end_leftovers(directory: Path) -> None:
             if (holder := lock.holder()).isdigit():
                 say(f"ending {name} (process {holder}), which an earlier make up left behind")
                 left[lock] = name
-                with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
+                with contextlib.suppress(ProcessLookupError):  # it has ended by itself
                     os.kill(int(holder), signal.SIGTERM)
         except PermissionError:
             raise StartError(
@@ -285,7 +274,7 @@ async def end_leftovers(directory: Path) -> None:
 
 
 def _is_free(lock: LockFile) -> bool:
-    """Whether nobody holds *lock*; the process that is started next is to have it."""
+    """Whether nobody holds *lock*. It is released again, for the process that is started next."""
     is_free = lock.try_acquire()
     lock.release()
     return is_free
