@@ -19,8 +19,8 @@ from tests.bench import sections
 from tests.bench.child import Child
 from tests.bench.figures import median, medians
 from tests.bench.harness import Harness, now_ms, say
-from tests.bench.usage import cpu_s, descendants
-from tests.fakes.running.processes import RunningFliq
+from tests.bench.usage import Meter, used_by
+from tests.fakes.running.processes import ROLES, RunningFliq
 from tests.kafka.artifacts import Unavailable
 from tests.kafka.broker import Brokers
 from tests.kafka.container import Container
@@ -67,7 +67,7 @@ class ClusterHarness(Harness):
         super().__exit__(kind, error, trace)
         self._end()
 
-    def meter(self) -> ClusterMeter:  # type: ignore[override]
+    def meter(self) -> ClusterMeter:
         """Start counting CPU time."""
         groups = {process.role: process.pid for process in self.fliq.processes}
         if isinstance(self.brokers, Brokers):
@@ -99,27 +99,16 @@ class ClusterHarness(Harness):
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-class ClusterMeter:
-    """CPU seconds of each group of processes, a process and all below it, between two looks; `fliq` is the sum of the services."""
+class ClusterMeter(Meter):
+    """CPU seconds of each group, a process and all below it; `fliq` is the sum of the services."""
 
     def __init__(self, groups: Mapping[str, int]) -> None:
         self._groups = groups
-        self._before = self._look()
-        self._began_s = time.perf_counter()
+        super().__init__(0)
 
-    def used_s(self) -> dict[str, float]:
-        """Return the CPU seconds since the start, by group."""
-        now = self._look()
-        used = {name: now[name] - self._before[name] for name in now}
-        return used | {"fliq": sum(used[role] for role in ("api", "scheduler", "dispatcher", "webhooks"))}
-
-    def shares(self) -> str:
-        """Return what share of one core each group used, as text."""
-        took_s = time.perf_counter() - self._began_s
-        return "  ".join(f"{name} {used / took_s:.0%}" for name, used in self.used_s().items())
-
-    def _look(self) -> dict[str, float]:
-        return {name: cpu_s(pid) + sum(map(cpu_s, descendants(pid))) for name, pid in self._groups.items()}
+    def look(self) -> dict[str, float]:
+        used = {name: used_by(pid) for name, pid in self._groups.items()}
+        return used | {"fliq": sum(used[role] for role in ROLES)}
 
 
 def measure(size: sections.Size, wanted: tuple[str, ...]) -> Iterator[tuple[str, Iterator[str]]]:

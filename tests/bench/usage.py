@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -62,26 +61,29 @@ def rss_mb(pid: int) -> float:
     return sum(int(fields[21]) for each in own if (fields := _stat(each))) * _PAGE / 1e6
 
 
+def used_by(pid: int) -> float:
+    """Return the CPU seconds of *pid* and of everything below it."""
+    return cpu_s(pid) + sum(map(cpu_s, descendants(pid)))
+
+
 class Meter:
-    """CPU seconds of Fliq, of its PostgreSQL and of *others* between two looks."""
+    """CPU seconds of each group of processes between two looks: of Fliq, of its PostgreSQL, and of *others*."""
 
     def __init__(self, fliq_pid: int, **others: int) -> None:
         self._fliq = fliq_pid
         self._others = others
-        self._before = self._look()
+        self._before = self.look()
         self._began_s = time.perf_counter()
 
-    def _look(self) -> Mapping[str, float]:
-        below = descendants(self._fliq)
-        postgres = [pid for pid in below if _is_postgres(pid)]
-        return {
-            "fliq": cpu_s(self._fliq) + sum(cpu_s(pid) for pid in below if pid not in postgres),
-            "postgres": sum(cpu_s(pid) for pid in postgres),
-        } | {name: cpu_s(pid) for name, pid in self._others.items()}
+    def look(self) -> dict[str, float]:
+        """Return what each group has used so far."""
+        postgres = sum(map(cpu_s, postgres_of(self._fliq)))
+        others = {name: cpu_s(pid) for name, pid in self._others.items()}
+        return {"fliq": used_by(self._fliq) - postgres, "postgres": postgres} | others
 
     def used_s(self) -> dict[str, float]:
         """Return the CPU seconds since the start, by group."""
-        now = self._look()
+        now = self.look()
         return {name: now[name] - self._before[name] for name in now}
 
     def shares(self) -> str:
