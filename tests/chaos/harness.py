@@ -12,6 +12,7 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Final, Self
@@ -30,11 +31,10 @@ from tests.chaos.judging.view import Violation
 from tests.chaos.load import Load, now_ms
 from tests.chaos.stalls import watch_stalls
 from tests.fakes.running.sink import Sink
-from tests.fakes.running.topologies import ROOT, Client, FliqProcess, RunningFliq
+from tests.fakes.running.topologies import Client, FliqProcess, RunningFliq
 from tests.fakes.until import until, until_or_late
 
-__all__ = ["ROOT", "Harness"]
-
+PER_S: Final = 20.0  # stories of the usual load
 RETRY_BASE_MS: Final = 200.0
 READY_S: Final = 30.0
 STOP_S: Final = 8.0  # no target of the load takes longer than half a second
@@ -191,6 +191,14 @@ class Harness:
         finally:
             await log.stop()
         self.load.note_schedule(name, created.schedule_id, invoked_at=now, first_at=created.next_run_at)
+
+    async def storm_while(self, hurting: Coroutine[Any, Any, None]) -> None:
+        """Tell stories for as long as *hurting* takes; raise what went wrong in either."""
+        hurt = asyncio.create_task(hurting)
+        storm = asyncio.create_task(self.load.storm(per_s=PER_S, seconds=120, until=hurt.done))
+        await asyncio.wait([hurt, storm])
+        hurt.result()
+        storm.result()
 
     async def quiesce(self) -> None:
         """Wait until every story is told, every job at its end and every webhook in; then prove it with one job more."""

@@ -10,26 +10,24 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from tests.chaos.harness import ROOT, Harness
+from tests.chaos.harness import PER_S, Harness
 from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Fault, History
 from tests.chaos.judging.planted import PLANTED
 from tests.chaos.load import now_ms
+from tests.fakes.running.operating import command
 from tests.fakes.until import until
 
 pytestmark = pytest.mark.timeout(300)  # it takes one; a machine that is busy may need more
 
 KILLS = 20
 BACK_MS = 1_500.0  # until connections and owners are back, when Fliq may not have noticed yet that they were gone
-PER_S = 20.0
 # What only some runs have: a tick (the minute must turn, away from a kill), a call in flight at a kill.
 NEEDS_LUCK = {
     "two owners tick",
@@ -47,15 +45,6 @@ def repeated(history: History) -> list[str]:
     """The executions that called more than once."""
     counts = Counter(call.execution_id for call in history.calls)
     return [each for each, count in counts.items() if count > 1]
-
-
-async def _storm_while(
-    harness: Harness, hurt: asyncio.Future[None] | asyncio.Task[None], *, per_s: float = PER_S
-) -> None:
-    storm = asyncio.create_task(harness.load.storm(per_s=per_s, seconds=120, until=hurt.done))
-    await asyncio.wait([hurt, storm])
-    hurt.result()
-    storm.result()
 
 
 async def test_twenty_kills_at_random_moments_lose_nothing(pg_dsn: str) -> None:
@@ -78,7 +67,7 @@ async def test_twenty_kills_at_random_moments_lose_nothing(pg_dsn: str) -> None:
         await harness.load.every_minute("every-minute")
         await harness.load.storm(per_s=PER_S, seconds=0.5)
         await harness.kill()
-        await _storm_while(harness, asyncio.create_task(hurt()))
+        await harness.storm_while(hurt())
         history = await harness.verdict()
 
     blind = [bug for bug in PLANTED if bug not in NEEDS_LUCK and not _is_found(bug, history)]
@@ -105,7 +94,7 @@ async def test_graceful_restarts_under_load_repeat_nothing(pg_dsn: str) -> None:
                 await harness.start()
 
         await harness.start()
-        await _storm_while(harness, asyncio.create_task(restart()))
+        await harness.storm_while(restart())
         history = await harness.verdict()
 
     assert harness.has_stood_still or repeated(history) == []
@@ -130,7 +119,7 @@ async def test_backends_that_are_ended_under_load_repeat_nothing(pg_dsn: str) ->
                 await connection.close()
 
         await harness.start()
-        await _storm_while(harness, asyncio.create_task(cut()))
+        await harness.storm_while(cut())
         history = await harness.verdict()
 
     assert harness.has_stood_still or repeated(history) == []
@@ -149,20 +138,11 @@ async def test_an_embedded_fliq_survives_kills_and_the_death_of_its_server() -> 
             await _kill_postmaster(harness)
 
         await harness.start()
-        await _storm_while(harness, asyncio.create_task(hurt()))
+        await harness.storm_while(hurt())
         await harness.verdict()
         assert await harness.stop() == 0, harness.process.tail()
-        verified = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "services", "verify"],
-            cwd=ROOT,
-            env={**os.environ, **harness.fliq.settings},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert verified.returncode == 0, verified.stdout + verified.stderr
+        verified = await command(harness.fliq, "verify")
+        assert verified.code == 0, verified.out + verified.err
 
 
 async def _kill_postmaster(harness: Harness) -> None:

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import pytest
 
-from tests.e2e.test_firing import nothing_more_comes
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client
@@ -39,26 +38,6 @@ async def test_a_failing_target_is_tried_again_with_back_off(client: Client, sin
     ]
 
 
-async def test_a_job_fails_when_its_tries_are_used_up(client: Client, sink: Sink) -> None:
-    """max_retries 2 means three calls; no fourth comes."""
-    job = await client.create(f"{sink.url}/status/503", 0.2, max_retries=2)
-    ended = await client.wait_status(job["id"])
-    await nothing_more_comes(client, sink)
-
-    assert (ended["status"], ended["execution_count"], ended["last_status_code"]) == ("failed", 3, 503)
-    assert len(sink.of(job["id"])) == 3
-
-
-async def test_a_job_without_retries_is_tried_once(client: Client, sink: Sink) -> None:
-    """max_retries is 0 where it is not given; a redirect is a failure and is not followed."""
-    job = await client.create(f"{sink.url}/redirect", 0.2)
-    ended = await client.wait_status(job["id"])
-    await nothing_more_comes(client, sink)
-
-    assert (ended["status"], ended["execution_count"], ended["last_status_code"]) == ("failed", 1, 302)
-    assert sink.at("/redirected") == []
-
-
 async def test_retry_after_is_honoured(client: Client, sink: Sink) -> None:
     """A 429 that asks for a second gets it, though the back-off would be shorter."""
     job = await client.create(f"{sink.url}/retry-after/1/{sink.port}", 0.2, max_retries=1)
@@ -67,14 +46,3 @@ async def test_retry_after_is_honoured(client: Client, sink: Sink) -> None:
     one, two = sink.of(job["id"])
     assert ended["status"] == "success"
     assert two.at - one.at >= 1_000
-
-
-@pytest.mark.parametrize(("path", "error"), [("hang", "timeout"), (None, "connection_refused")])
-async def test_no_answer_is_a_failure(client: Client, sink: Sink, path: str | None, error: str) -> None:
-    """A target that never answers, or does not listen, costs one attempt and leaves a reason."""
-    url = "http://127.0.0.1:9/closed" if path is None else f"{sink.url}/{path}"
-    job = await client.create(url, 0.2, timeout_seconds=1)
-    ended = await client.wait_status(job["id"])
-
-    assert (ended["status"], ended["execution_count"], ended["last_status_code"]) == ("failed", 1, None)
-    assert error.split("_")[0] in ended["last_error"]

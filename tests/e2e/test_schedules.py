@@ -77,46 +77,6 @@ async def test_a_tick_fires_at_its_instant(fliq: RunningFliq, client: Client, si
     await delete(client, schedule_id)
 
 
-async def test_a_deleted_schedule_does_not_tick(fliq: RunningFliq, client: Client, sink: Sink) -> None:
-    """Deleted well before its tick it never calls, and it is gone."""
-    for turn in range(TURNS):
-        tick_at = now_ms() + 3_000
-        path = f"/ok/deleted/{turn}"
-        schedule_id = await create_schedule(fliq, sink.url + path, next_run_at=tick_at, cron=ONCE_A_YEAR)
-        await delete(client, schedule_id)
-        if now_ms() < tick_at - WELL_BEFORE_MS:
-            break
-    else:
-        pytest.fail(TOO_SLOW)
-    await nothing_more_comes(client, sink, after_s=(tick_at - now_ms()) / 1000 + 0.2)
-
-    assert sink.at(path) == []
-    assert (await client.call("GET", f"/v1/schedules/{schedule_id}"))[0] == 404
-    assert (await client.call("DELETE", f"/v1/schedules/{schedule_id}"))[0] == 404
-
-
-async def test_a_paused_schedule_does_not_tick(fliq: RunningFliq, client: Client, sink: Sink) -> None:
-    """What was missed while it was paused is not made up for; resumed, it runs next at the next full minute."""
-    for turn in range(TURNS):
-        tick_at = now_ms() + 3_000
-        path = f"/ok/paused/{turn}"
-        schedule_id = await create_schedule(fliq, sink.url + path, next_run_at=tick_at, cron=ONCE_A_YEAR)
-        status, paused, _ = await client.call("POST", f"/v1/schedules/{schedule_id}/pause")
-        assert (status, paused["status"]) == (200, "paused")
-        if now_ms() < tick_at - WELL_BEFORE_MS:
-            break
-        await delete(client, schedule_id)
-    else:
-        pytest.fail(TOO_SLOW)
-    await nothing_more_comes(client, sink, after_s=(tick_at - now_ms()) / 1000 + 0.2)
-    status, resumed, _ = await client.call("POST", f"/v1/schedules/{schedule_id}/resume")
-    await delete(client, schedule_id)
-
-    assert sink.at(path) == []
-    assert (status, resumed["status"]) == (200, "active")
-    assert instant_ms(resumed["next_run_at"]) % MINUTE_MS == 0
-
-
 @pytest.mark.everywhere
 async def test_after_an_outage_only_the_latest_missed_tick_fires(fliq: RunningFliq, client: Client, sink: Sink) -> None:
     """A schedule whose last three runs are overdue calls once, for the latest of them, and goes on at the next minute."""

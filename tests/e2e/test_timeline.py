@@ -37,15 +37,6 @@ async def test_the_timeline_tells_a_life(client: Client, sink: Sink) -> None:
     assert "secret body" not in str(events)
 
 
-async def test_the_timeline_of_a_cancelled_job(client: Client, sink: Sink) -> None:
-    """The request and the decision are two things."""
-    job = await client.create(f"{sink.url}/ok", 60)
-    await client.call("DELETE", f"/v1/jobs/{job['id']}")
-
-    events = await _events(client, job["id"], last="job.cancelled")
-    assert [event["type"] for event in events] == ["job.scheduled", "job.cancel_requested", "job.cancelled"]
-
-
 async def _events(client: Client, job_id: str, *, last: str) -> list[dict[str, object]]:
     """The timeline, once it holds *last*."""
     events: list[dict[str, object]] = []

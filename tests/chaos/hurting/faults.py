@@ -19,6 +19,7 @@ from typing import Final
 from tests.chaos.hurting.cluster import Cluster, Member
 from tests.chaos.hurting.poison import poison
 from tests.kafka.artifacts import Unavailable
+from tests.kafka.broker import Broker
 
 REBUILD_S: Final = 50.0  # within the time that a fault has for hurting
 Hurt = AbstractAsyncContextManager[str | None]  # in words, what was done, where the name does not say it
@@ -55,6 +56,10 @@ def _brokers(cluster: Cluster) -> list[str]:
 
 def _kafka(cluster: Cluster) -> list[str]:
     return ["kafka"] if cluster.brokers is not None else []
+
+
+def _leader(cluster: Cluster) -> list[str]:
+    return ["leader"] if cluster.brokers is not None else []
 
 
 def _members_on_kafka(cluster: Cluster) -> list[str]:
@@ -169,28 +174,17 @@ def _signal(pid: int, number: int) -> None:
         pass  # a back end that has ended
 
 
-@asynccontextmanager
-async def _kill_broker(cluster: Cluster, _: random.Random, name: str) -> AsyncIterator[str | None]:
-    async with _dead(cluster, [name]):
-        yield None
+async def _brokers_meant(cluster: Cluster, draw: random.Random, name: str) -> list[Broker]:
+    """Return the broker *name*; all of `kafka`, of `leader` the one that leads some partition."""
+    if name == "leader":
+        name = await cluster.leader_of(draw.randrange(cluster.partitions))
+    return [cluster.broker_called(each) for each in (_brokers(cluster) if name == "kafka" else [name])]
 
 
 @asynccontextmanager
-async def _kill_leader(cluster: Cluster, draw: random.Random, _: str) -> AsyncIterator[str | None]:
-    async with _dead(cluster, [await cluster.leader_of(draw.randrange(cluster.partitions))]):
-        yield None
-
-
-@asynccontextmanager
-async def _kill_brokers(cluster: Cluster, _: random.Random, __: str) -> AsyncIterator[str | None]:
-    async with _dead(cluster, _brokers(cluster)):
-        yield None
-
-
-@asynccontextmanager
-async def _dead(cluster: Cluster, names: list[str]) -> AsyncIterator[str | None]:
+async def _kill_brokers(cluster: Cluster, draw: random.Random, name: str) -> AsyncIterator[str | None]:
     assert cluster.brokers is not None
-    brokers = [cluster.broker_called(name) for name in names]
+    brokers = await _brokers_meant(cluster, draw, name)
     for broker in brokers:
         await asyncio.to_thread(cluster.brokers.order, broker, "kill")
     try:
@@ -206,21 +200,9 @@ async def _dead(cluster: Cluster, names: list[str]) -> AsyncIterator[str | None]
 
 
 @asynccontextmanager
-async def _freeze_broker(cluster: Cluster, _: random.Random, name: str) -> AsyncIterator[str | None]:
-    async with _frozen(cluster, [name]):
-        yield None
-
-
-@asynccontextmanager
-async def _freeze_brokers(cluster: Cluster, _: random.Random, __: str) -> AsyncIterator[str | None]:
-    async with _frozen(cluster, _brokers(cluster)):
-        yield None
-
-
-@asynccontextmanager
-async def _frozen(cluster: Cluster, names: list[str]) -> AsyncIterator[str | None]:
+async def _freeze_brokers(cluster: Cluster, draw: random.Random, name: str) -> AsyncIterator[str | None]:
     assert cluster.brokers is not None
-    brokers = [cluster.broker_called(name) for name in names]
+    brokers = await _brokers_meant(cluster, draw, name)
     for broker in brokers:
         await asyncio.to_thread(cluster.brokers.order, broker, "stop")
     try:
@@ -281,10 +263,10 @@ KINDS: Final = (
     ),
     Kind(name="postgres slow", does=_link("postgres", "delay", one=False), takes=_postgres, hold_s=(2, 5), weight=1),
     Kind(name="postgres resets", does=_link("postgres", "reset", one=False), takes=_postgres, hold_s=(1, 4), weight=1),
-    Kind(name="broker kill", does=_kill_broker, takes=_three, hold_s=(0, 6), weight=3),
-    Kind(name="leader kill", does=_kill_leader, takes=_kafka, hold_s=(0, 4), weight=3),
+    Kind(name="broker kill", does=_kill_brokers, takes=_three, hold_s=(0, 6), weight=3),
+    Kind(name="leader kill", does=_kill_brokers, takes=_leader, hold_s=(0, 4), weight=3),
     Kind(name="all brokers kill", does=_kill_brokers, takes=_kafka, hold_s=(0, 2), weight=1),
-    Kind(name="broker freeze", does=_freeze_broker, takes=_brokers, hold_s=(1, 8), weight=3),
+    Kind(name="broker freeze", does=_freeze_brokers, takes=_brokers, hold_s=(1, 8), weight=3),
     Kind(name="all brokers freeze", does=_freeze_brokers, takes=_kafka, hold_s=(1, 6), weight=1),
     Kind(name="broker cut from all", does=_link("broker", *_HOLDS, one=False), takes=_brokers, hold_s=(1, 7)),
     Kind(
@@ -301,5 +283,5 @@ KINDS: Final = (
 
 def clash(one: str, two: str) -> bool:
     """Whether two faults cannot take *one* and *two* at the same time."""
-    kafkas = [each for each in (one, two) if each == "kafka" or each.startswith("broker")]
+    kafkas = [each for each in (one, two) if each.startswith(("kafka", "leader", "broker"))]
     return one == two or len(kafkas) == 2

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from tests.chaos.judging.history import Call, Execution, History, JobRead, Operation
 
 Change = Callable[[History], History]
-
-
 T = TypeVar("T")
 
 
@@ -45,8 +43,7 @@ def _called(history: History, *, attempts: int = 1, status: str = "success") -> 
         and history.plans[job.name].has_webhook
         and job.name in created
     ]
-    if not fitting:
-        raise LookupError(f"this history has no {status} job with {attempts} attempts")
+    _first(fitting, f"{status} job with {attempts} attempts")
     return max(fitting, key=lambda job: _quiet_ms(history, _calls(history, job)[0].at))
 
 
@@ -56,10 +53,8 @@ def _quiet_ms(history: History, at: float) -> float:
 
 
 def _cancelled(history: History) -> tuple[JobRead, Operation]:
-    for cancel in history.operations:
-        if _is(cancel, "cancel", "ok") and cancel.id is not None:
-            return history.jobs[cancel.id], cancel
-    raise LookupError("this history has no acknowledged cancel")
+    cancel = _first((each for each in history.operations if _is(each, "cancel", "ok")), "acknowledged cancel")
+    return history.jobs[cancel.id or ""], cancel
 
 
 def _is(operation: Operation, kind: str, outcome: str) -> bool:
@@ -105,19 +100,24 @@ def _reset_to_latest(history: History) -> History:
     return replace(history, jobs={each: read for each, read in history.jobs.items() if each != job.id})
 
 
-def _clock_one_second_ahead(history: History) -> History:
-    call = _calls(history, _called(history))[0]
-    return _changed(history, call, at=call.scheduled_at - 1_000)
+def _first_call(change: Callable[[Call], Mapping[str, Any]]) -> Change:
+    """The first call of a job that has one, with what *change* says of it."""
+
+    def changed(history: History) -> History:
+        call = _calls(history, _called(history))[0]
+        return _changed(history, call, **change(call))
+
+    return changed
 
 
-def _one_millisecond_early(history: History) -> History:
-    call = _calls(history, _called(history))[0]
-    return _changed(history, call, at=call.scheduled_at - 1)
+def _called_again(change: Callable[[Call], Mapping[str, Any]]) -> Change:
+    """A second call beside the first one of a job that has one, with what *change* says of it."""
 
+    def again(history: History) -> History:
+        call = _calls(history, _called(history))[0]
+        return _more(history, calls=[replace(call, **change(call))])
 
-def _timer_forgotten_until_restart(history: History) -> History:
-    call = _calls(history, _called(history))[0]
-    return _changed(history, call, at=call.at + 5_000)
+    return again
 
 
 def _back_off_ignored(history: History) -> History:
@@ -196,13 +196,11 @@ def _replica_lags(history: History) -> History:
 
 
 def _key_reserved_twice(history: History) -> History:
-    for name, plan in history.plans.items():
-        if plan.key is not None and any(each.name == name and _is(each, "create", "ok") for each in history.operations):
-            made = _first((o for o in history.operations if o.name == name and _is(o, "create", "ok")), "create")
-            twin = replace(history.jobs[made.id or ""], id="job_twin")
-            more = _more(history, replace(made, id="job_twin"))
-            return replace(more, jobs={**history.jobs, "job_twin": twin}, listed=(*history.listed, "job_twin"))
-    raise LookupError("this history has no keyed job")
+    keyed = (o for o in history.operations if _is(o, "create", "ok") and history.plans[o.name].key is not None)
+    made = _first(keyed, "keyed job")
+    twin = replace(history.jobs[made.id or ""], id="job_twin")
+    more = _more(history, replace(made, id="job_twin"))
+    return replace(more, jobs={**history.jobs, "job_twin": twin}, listed=(*history.listed, "job_twin"))
 
 
 def _refused_job_lives(history: History) -> History:
@@ -214,21 +212,11 @@ def _refused_job_lives(history: History) -> History:
     raise LookupError("this history has no refused create")
 
 
-def _call_of_another_cluster(history: History) -> History:
-    call = _calls(history, _called(history))[0]
-    return _more(history, calls=[replace(call, name="nobody", job_id="job_nobody")])
-
-
 def _bodies_swapped(history: History) -> History:
     one, two, *_ = [call for call in history.calls if call.schedule_id is None and call.attempt == 1]
     first = _called(history)
     other = one if one.job_id != first.id else two
     return _changed(history, _calls(history, first)[0], name=other.name)
-
-
-def _connection_reused_and_sent_again(history: History) -> History:
-    call = _calls(history, _called(history))[0]
-    return _more(history, calls=[replace(call, at=call.at + 5)])
 
 
 def _start_without_barrier(history: History) -> History:
@@ -242,8 +230,7 @@ def _start_without_barrier(history: History) -> History:
 
 
 def _new_execution_id_on_resend(history: History) -> History:
-    call = _repeated(history)
-    return _changed(history, call, execution_id="exec_other")
+    return _changed(history, _repeated(history), execution_id="exec_other")
 
 
 def _repeated(history: History) -> Call:
@@ -258,10 +245,6 @@ def _repeated(history: History) -> Call:
 def _one_try_too_many(history: History) -> History:
     used_up = (job for job in history.jobs.values() if job.status == "failed" and job.name in history.plans)
     return _with_another_attempt(history, _first(used_up, "failed job"))
-
-
-def _retries_a_success(history: History) -> History:
-    return _with_another_attempt(history, _called(history))
 
 
 def _with_another_attempt(history: History, job: JobRead) -> History:
@@ -351,17 +334,13 @@ def _pool_never_heals(history: History) -> History:
     return replace(history, faults=(slow, *history.faults[1:]))
 
 
-def _api_shows_another_status(history: History) -> History:
-    return replace(history, unread=("the API says success, the tables failed",))
-
-
 PLANTED: Final[dict[str, tuple[str, Change]]] = {
     "a record is dropped": ("lost", _record_dropped),
     "the offset is committed before the work": ("stuck", _offset_committed_before_work),
     "a reader resets to the latest position": ("missing", _reset_to_latest),
-    "the clock is one second ahead": ("early", _clock_one_second_ahead),
-    "a timer is rounded down by a millisecond": ("early", _one_millisecond_early),
-    "a timer is forgotten until something else happens": ("late", _timer_forgotten_until_restart),
+    "the clock is one second ahead": ("early", _first_call(lambda call: {"at": call.scheduled_at - 1_000})),
+    "a timer is rounded down by a millisecond": ("early", _first_call(lambda call: {"at": call.scheduled_at - 1})),
+    "a timer is forgotten until something else happens": ("late", _first_call(lambda call: {"at": call.at + 5_000})),
     "the back-off is ignored": ("early_retry", _back_off_ignored),
     "a zombie fires after the cancel": ("fired_after_cancel", _fires_after_cancel),
     "a cancel is acknowledged before it is decided": ("cancel_undone", _cancel_acknowledged_before_decision),
@@ -372,13 +351,16 @@ PLANTED: Final[dict[str, tuple[str, Change]]] = {
     "a replica lags": ("status_backwards", _replica_lags),
     "a key is reserved twice": ("key_split", _key_reserved_twice),
     "a refused job lives": ("refused_but_fired", _refused_job_lives),
-    "two clusters share a log": ("phantom", _call_of_another_cluster),
+    "two clusters share a log": ("phantom", _called_again(lambda _: {"name": "nobody", "job_id": "job_nobody"})),
     "two jobs' bodies are swapped": ("crossed", _bodies_swapped),
-    "a connection that dropped sends again by itself": ("unexplained_duplicate", _connection_reused_and_sent_again),
+    "a connection that dropped sends again by itself": (
+        "unexplained_duplicate",
+        _called_again(lambda call: {"at": call.at + 5}),
+    ),
     "a dispatcher starts without the barrier": ("repeated_after_record", _start_without_barrier),
     "a repeated attempt gets a new execution id": ("attempt_with_two_ids", _new_execution_id_on_resend),
     "one try too many": ("too_many_attempts", _one_try_too_many),
-    "a success is retried": ("attempt_after_success", _retries_a_success),
+    "a success is retried": ("attempt_after_success", lambda history: _with_another_attempt(history, _called(history))),
     "an execution is not written": ("unrecorded_call", _execution_not_written),
     "an attempt number is skipped": ("attempt_gap", _attempt_number_skipped),
     "a failure is recorded as success": ("wrong_outcome", _outcome_misread),
@@ -392,6 +374,6 @@ PLANTED: Final[dict[str, tuple[str, Change]]] = {
     "two owners tick": ("tick_doubled", _two_owners_tick),
     "a tick is skipped": ("tick_missing", _tick_skipped),
     "a pool never heals": ("slow_recovery", _pool_never_heals),
-    "the API shows another status": ("read_differs", _api_shows_another_status),
+    "the API shows another status": ("read_differs", lambda history: replace(history, unread=("it does",))),
     "a deleted schedule ticks": ("tick_alien", _ticks_after_delete),
 }

@@ -17,11 +17,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from libs.egress.client import EgressClient
+from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.resolver import ResolveError, Resolver
 from libs.egress.url_rules import EgressPolicy
 
 CERTIFICATES = Path(__file__).parent / "certificates"
+LONG_S = 10.0  # the limit of calls that are not expected to run into it
 NOW = 1_775_034_000_000  # the clock of every test: 2026-04-01T09:00:00Z
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -177,11 +179,15 @@ class TlsTarget:
             tls.recv(65536)
 
 
-def answer(raw: bytes) -> Script:
-    """A script that sends *raw* and closes."""
+def answer(raw: bytes, *, piece: int | None = None, keeps_open: bool = False) -> Script:
+    """A script that sends *raw*, in packets of *piece* bytes if given, and closes, or waits for the client to do so."""
 
     async def script(connection: Connection) -> None:
-        await connection.send(raw)
+        connection.tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(raw), piece or len(raw) or 1):
+            await connection.send(raw[start : start + (piece or len(raw))])
+        if keeps_open:
+            await connection.until_closed()
 
     return script
 
@@ -227,6 +233,20 @@ async def client(
         yield running
     finally:
         await running.close()
+
+
+@asynccontextmanager
+async def called(
+    script: Script,
+    *,
+    path: str = "/",
+    method: str = "POST",
+    body: bytes | None = b"{}",
+    timeout_s: float = LONG_S,
+) -> AsyncIterator[tuple[Outcome, Target]]:
+    """Call a target that plays *script* once; the target goes on until the block ends."""
+    async with target(script) as there, client(there) as fliq:
+        yield await fliq.call(request(there.url(path), method=method, body=body), timeout_s=timeout_s), there
 
 
 def request(

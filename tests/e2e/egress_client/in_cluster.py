@@ -31,22 +31,22 @@ NAMES: Final = {
 SEARCH: Final = "default.svc.cluster.local svc.cluster.local cluster.local"
 RESOLV_CONF: Final = f"nameserver 127.0.0.1\nsearch {SEARCH}\noptions ndots:5 timeout:1\n"
 ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
-# (FLIQ_EGRESS_ALLOW, host, port)
+# (FLIQ_EGRESS_ALLOW, host, port, what comes of it)
 CALLS: Final = [
-    ("", "web.default.svc.cluster.local", PORT),
-    ("192.168.0.0/16", "web.default.svc.cluster.local", PORT),
-    (".svc.cluster.local", "web.default.svc.cluster.local", PORT),
-    (".svc.cluster.local", "web.default.svc.cluster.local.", PORT),
-    (".svc.cluster.local:80", "web.default.svc.cluster.local", PORT),
-    ("10.96.0.0/12", "web.default.svc.cluster.local", PORT),
-    ("web", "web", PORT),
-    ("0.0.0.0/0,::/0", "web", PORT),
-    ("0.0.0.0/0,::/0", "web.default.svc", PORT),
-    ("0.0.0.0/0,::/0", "metadata.default.svc.cluster.local", PORT),
-    (".svc.cluster.local", "metadata.default.svc.cluster.local", PORT),
-    ("0.0.0.0/0,::/0,.svc.cluster.local", "here.default.svc.cluster.local", OWN_PORT),
-    ("0.0.0.0/0,::/0", SERVICE, OWN_PORT),
-    ("0.0.0.0/0,::/0", METADATA, PORT),
+    ("", "web.default.svc.cluster.local", PORT, "url_not_allowed"),
+    ("192.168.0.0/16", "web.default.svc.cluster.local", PORT, "destination_not_allowed"),
+    (".svc.cluster.local", "web.default.svc.cluster.local", PORT, "ok"),
+    (".svc.cluster.local", "web.default.svc.cluster.local.", PORT, "ok"),
+    (".svc.cluster.local:80", "web.default.svc.cluster.local", PORT, "url_not_allowed"),
+    ("10.96.0.0/12", "web.default.svc.cluster.local", PORT, "ok"),
+    ("web", "web", PORT, "ok"),
+    ("0.0.0.0/0,::/0", "web", PORT, "ok"),
+    ("0.0.0.0/0,::/0", "web.default.svc", PORT, "ok"),
+    ("0.0.0.0/0,::/0", "metadata.default.svc.cluster.local", PORT, "destination_not_allowed"),
+    (".svc.cluster.local", "metadata.default.svc.cluster.local", PORT, "destination_not_allowed"),
+    ("0.0.0.0/0,::/0,.svc.cluster.local", "here.default.svc.cluster.local", OWN_PORT, "destination_not_allowed"),
+    ("0.0.0.0/0,::/0", SERVICE, OWN_PORT, "destination_not_allowed"),
+    ("0.0.0.0/0,::/0", METADATA, PORT, "url_not_allowed"),
 ]
 
 
@@ -103,7 +103,7 @@ async def main() -> None:
     for host, port in ((SERVICE, PORT), (METADATA, PORT), ("127.0.0.1", OWN_PORT), (SERVICE, OWN_PORT)):
         await asyncio.start_server(serve, host, port)
     outcomes: list[str] = []
-    for allow, host, port in CALLS:
+    for allow, host, port, _ in CALLS:
         policy = EgressPolicy.parse(allow, own_ports=frozenset({OWN_PORT}))
         url = f"http://{host}:{port}/"
         try:

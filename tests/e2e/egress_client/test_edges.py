@@ -12,10 +12,19 @@ from libs.egress import exchange
 from libs.egress.client import EgressClient, default_ssl_context
 from libs.egress.exchange import Exchange, OpenExchanges
 from libs.egress.url_rules import EgressPolicy
-from tests.e2e.egress_client.hostile import NOW, OK, Connection, FakeResolver, answer, client, request, target
+from tests.e2e.egress_client.hostile import (
+    LONG_S,
+    NOW,
+    OK,
+    Connection,
+    FakeResolver,
+    answer,
+    called,
+    client,
+    request,
+    target,
+)
 from tests.fakes.running.stalls import Stalls
-
-LONG_S = 10.0
 
 
 async def test_defaults() -> None:
@@ -68,14 +77,7 @@ async def test_connect_limit_is_shared_by_all_addresses(stalls: Stalls) -> None:
 async def test_lingering_is_bounded(monkeypatch: pytest.MonkeyPatch, stalls: Stalls) -> None:
     """Beyond the limit a finished connection is closed at once instead of waiting for its peer."""
     monkeypatch.setattr(exchange, "LINGER_LIMIT", 0)
-
-    async def script(connection: Connection) -> None:
-        await connection.send(OK)
-        await connection.until_closed()
-
-    async with target(script) as there, client(there) as fliq:
-        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
-
+    async with called(answer(OK, keeps_open=True)) as (outcome, there):
         assert outcome.ok
         ended_s = time.monotonic()
         await asyncio.wait_for(there.peer_closed.wait(), LONG_S)

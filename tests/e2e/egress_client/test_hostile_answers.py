@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import tracemalloc
 
 import pytest
 
 from libs.egress.exchange import BODY_LIMIT, RAW_LIMIT
-from tests.e2e.egress_client.hostile import OK, Connection, answer, client, request, target
+from tests.e2e.egress_client.hostile import LONG_S, OK, Connection, Script, answer, called, client, request, target
 from tests.fakes.running.stalls import Stalls
 
 SHORT_S = 0.3  # the limit of calls that are expected to run into it
-LONG_S = 10.0  # the limit of calls that are not
 
 
 async def test_good_answer() -> None:
     """A plain 200 is a success with its status, its duration and the instant it was sent."""
-    async with target(answer(OK)) as there, client(there) as fliq:
-        outcome = await fliq.call(request(there.url("/hook?x=1")), timeout_s=LONG_S)
-
+    async with called(answer(OK), path="/hook?x=1") as (outcome, there):
         assert outcome.ok
         assert (outcome.status_code, outcome.error, outcome.is_truncated) == (200, None, False)
         assert outcome.sent_at == 1_775_034_000_000
@@ -36,7 +32,7 @@ async def silent(connection: Connection) -> None:
     await connection.until_closed()
 
 
-def drip(start: bytes, drop: bytes) -> object:
+def drip(start: bytes, drop: bytes) -> Script:
     """A script that sends *start*, then *drop* again and again, a little at a time."""
 
     async def script(connection: Connection) -> None:
@@ -62,18 +58,16 @@ def drip(start: bytes, drop: bytes) -> object:
         pytest.param(drip(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), None, id="endless 103"),
     ],
 )
-async def test_v1_case_7_slow_targets_end_by_the_total(script: object, status: int | None, stalls: Stalls) -> None:
+async def test_v1_case_7_slow_targets_end_by_the_total(script: Script, status: int | None, stalls: Stalls) -> None:
     """V1: whatever keeps a call waiting is ended by its limit, as `timeout`; the status is kept if it was read."""
-    async with target(script) as there, client(there) as fliq:  # type: ignore[arg-type]
-        outcome = await fliq.call(request(there.url()), timeout_s=SHORT_S)
-
+    async with called(script, timeout_s=SHORT_S) as (outcome, there):
         assert (outcome.ok, outcome.error) == (False, "timeout")
         assert outcome.status_code == status
         assert 250 <= outcome.duration_ms < 1_500 + 2 * stalls.longest_ms
         await asyncio.wait_for(there.peer_closed.wait(), LONG_S)
 
 
-def flood(start: bytes, piece: bytes) -> object:
+def flood(start: bytes, piece: bytes) -> Script:
     """A script that sends *start*, then *piece* as fast as it is taken."""
 
     async def script(connection: Connection) -> None:
@@ -103,11 +97,9 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
         pytest.param(answer(HEAD + b"X: a\r\n" * 5_000 + b"\r\n"), "protocol_error", id="5,000 headers"),
     ],
 )
-async def test_v2_floods_are_cut(script: object, error: str | None) -> None:
+async def test_v2_floods_are_cut(script: Script, error: str | None) -> None:
     """V2: an endless answer is cut at its budget, long before the limit of the call, and costs little memory."""
-    async with target(script) as there, client(there) as fliq:  # type: ignore[arg-type]
-        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
-
+    async with called(script) as (outcome, there):
         assert outcome.error == error
         assert outcome.ok is (error is None)
         assert outcome.is_truncated is (error is None)
@@ -117,7 +109,7 @@ async def test_v2_floods_are_cut(script: object, error: str | None) -> None:
 
 async def test_v2_memory() -> None:
     """V2: fifty endless bodies at once keep less than 5 MiB of Python memory beyond what they had before."""
-    async with target(flood(HEAD + b"\r\n", b"a" * 65536)) as there, client(there) as fliq:  # type: ignore[arg-type]
+    async with target(flood(HEAD + b"\r\n", b"a" * 65536)) as there, client(there) as fliq:
         await fliq.call(request(there.url()), timeout_s=LONG_S)
         tracemalloc.start()
         try:
@@ -157,14 +149,7 @@ async def test_v2_memory() -> None:
 )
 async def test_v3_not_http(raw: bytes) -> None:
     """V3, case 6: what has no safe reading as HTTP/1.x is a `protocol_error` without a status, and says why in a line of ours."""
-
-    async def script(connection: Connection) -> None:
-        await connection.send(raw)
-        await connection.until_closed()
-
-    async with target(script) as there, client(there) as fliq:
-        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
-
+    async with called(answer(raw, keeps_open=True)) as (outcome, _):
         assert (outcome.ok, outcome.status_code, outcome.error) == (False, None, "protocol_error")
         assert outcome.error_detail
         assert outcome.error_detail.isprintable()
@@ -195,16 +180,7 @@ async def test_v3_not_http(raw: bytes) -> None:
 @pytest.mark.parametrize("is_cut", [False, True])
 async def test_case_5_6_odd_answers_are_read(raw: bytes, is_cut: bool) -> None:
     """What curl reads is read, however it is cut into packets."""
-
-    async def script(connection: Connection) -> None:
-        connection.tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for start in range(0, len(raw), 7 if is_cut else len(raw)):
-            await connection.send(raw[start : start + (7 if is_cut else len(raw))])
-        await connection.until_closed()
-
-    async with target(script) as there, client(there) as fliq:
-        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
-
+    async with called(answer(raw, piece=7 if is_cut else None, keeps_open=True)) as (outcome, there):
         assert (outcome.status_code, outcome.error, outcome.error_detail) == (200, None, None)
         assert there.connection_count == 1
 
@@ -218,24 +194,14 @@ async def test_case_5_6_odd_answers_are_read(raw: bytes, is_cut: bool) -> None:
 )
 async def test_case_6_a_broken_body_keeps_the_status(raw: bytes) -> None:
     """The head was read; what is broken behind it is a `protocol_error` with its status and its reason."""
-    async with target(answer(raw)) as there, client(there) as fliq:
-        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
-
+    async with called(answer(raw)) as (outcome, _):
         assert (outcome.ok, outcome.status_code, outcome.error) == (False, 200, "protocol_error")
         assert outcome.error_detail
 
 
 async def test_v3_one_byte_at_a_time() -> None:
     """V3: how an answer is cut into packets changes nothing."""
-
-    async def script(connection: Connection) -> None:
-        connection.tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in b"HTTP/1.1 100 Continue\r\n\r\n" + OK:
-            await connection.send(bytes([byte]))
-
-    async with target(script) as there, client(there) as fliq:
-        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
-
+    async with called(answer(b"HTTP/1.1 100 Continue\r\n\r\n" + OK, piece=1)) as (outcome, _):
         assert (outcome.status_code, outcome.error) == (200, None)
 
 
@@ -254,9 +220,7 @@ async def test_v3_one_byte_at_a_time() -> None:
 async def test_v4_statuses(line: str, status: int, error: str | None) -> None:
     """V4: only 200–299 is success; every other status is stored as given. A body behind a 204 or a 101 is ignored."""
     raw = f"HTTP/1.1 {line}\r\nContent-Length: 5\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nhello".encode()
-    async with target(answer(raw)) as there, client(there) as fliq:
-        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
-
+    async with called(answer(raw)) as (outcome, _):
         assert (outcome.status_code, outcome.error, outcome.ok) == (status, error, error is None)
 
 
@@ -275,9 +239,7 @@ async def test_v4_statuses(line: str, status: int, error: str | None) -> None:
 )
 async def test_v5_case_7_a_cut_off_answer_fails(raw: bytes, error: str | None) -> None:
     """V5: an answer that ends before its end is `incomplete_answer`, with the status that was read."""
-    async with target(answer(raw)) as there, client(there) as fliq:
-        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
-
+    async with called(answer(raw)) as (outcome, _):
         assert (outcome.status_code, outcome.error, outcome.ok) == (200, error, error is None)
 
 
@@ -296,11 +258,9 @@ async def reset(connection: Connection) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST", "HEAD"])
-async def test_v6_v9_one_arrival(script: object, method: str) -> None:
+async def test_v6_v9_one_arrival(script: Script, method: str) -> None:
     """V6, V9: a connection that ends without an answer is one failed attempt, and the target saw exactly one request."""
-    async with target(script) as there, client(there) as fliq:  # type: ignore[arg-type]
-        outcome = await fliq.call(request(there.url(), method=method), timeout_s=LONG_S)
-
+    async with called(script, method=method) as (outcome, there):
         assert (outcome.ok, outcome.status_code, outcome.error) == (False, None, "connection_error")
         assert (there.connection_count, len(there.requests)) == (1, 1)
 
@@ -319,21 +279,14 @@ async def test_v7_retry_after() -> None:
         (b"HTTP/1.1 500 Broken\r\nRetry-After: 10\r\n" + tail, None),
     ]
     for raw, wait_ms in cases:
-        async with target(answer(raw)) as there, client(there) as fliq:
-            outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
-
+        async with called(answer(raw)) as (outcome, _):
             assert outcome.retry_after_ms == wait_ms, raw
 
 
 async def test_v9_keep_alive_is_not_used() -> None:
     """V9, T4: a target that keeps its connection open gets a new one for the next call, without its cookie."""
     raw = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
-
-    async def script(connection: Connection) -> None:
-        await connection.send(raw)
-        await connection.until_closed()
-
-    async with target(script) as there, client(there) as fliq:
+    async with target(answer(raw, keeps_open=True)) as there, client(there) as fliq:
         first = await fliq.call(request(there.url(), headers=[("X-Tenant", "a")]), timeout_s=LONG_S)
         second = await fliq.call(request(there.url(), headers=[]), timeout_s=LONG_S)
 
@@ -347,14 +300,7 @@ async def test_v9_keep_alive_is_not_used() -> None:
 
 async def test_lingering_connection_is_closed(stalls: Stalls) -> None:
     """A target that never closes loses its connection within the time to linger; the call does not wait for that."""
-
-    async def script(connection: Connection) -> None:
-        await connection.send(OK)
-        await connection.until_closed()
-
-    async with target(script) as there, client(there) as fliq:
-        outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
-
+    async with called(answer(OK, keeps_open=True)) as (outcome, there):
         assert outcome.duration_ms < 900 + 2 * stalls.longest_ms
         assert stalls.longest_ms > 500 or not there.peer_closed.is_set()
         await asyncio.wait_for(there.peer_closed.wait(), LONG_S)
@@ -363,14 +309,7 @@ async def test_lingering_connection_is_closed(stalls: Stalls) -> None:
 async def test_answer_to_head_has_no_body() -> None:
     """The length in an answer to HEAD is not waited for."""
     raw = HEAD + b"Content-Length: 1000\r\n\r\n"
-
-    async def script(connection: Connection) -> None:
-        await connection.send(raw)
-        await connection.until_closed()
-
-    async with target(script) as there, client(there) as fliq:
-        outcome = await fliq.call(request(there.url(), method="HEAD", body=None), timeout_s=LONG_S)
-
+    async with called(answer(raw, keeps_open=True), method="HEAD", body=None) as (outcome, _):
         assert (outcome.ok, outcome.is_truncated) == (True, False)
 
 
@@ -378,9 +317,7 @@ async def test_body_at_the_limit_is_read_whole() -> None:
     """A body of exactly the limit is complete; one byte more is cut."""
     for size, is_truncated in ((BODY_LIMIT, False), (BODY_LIMIT + 1, True)):
         raw = HEAD + f"Content-Length: {size}\r\n\r\n".encode() + b"a" * size
-        async with target(answer(raw)) as there, client(there) as fliq:
-            outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)
-
+        async with called(answer(raw)) as (outcome, _):
             assert (outcome.ok, outcome.is_truncated) == (True, is_truncated)
     assert RAW_LIMIT > 2 * BODY_LIMIT
 
@@ -393,7 +330,5 @@ async def test_answer_before_the_request_was_read() -> None:
         assert connection.request.endswith(body)
         await connection.send(OK)
 
-    async with target(script) as there, client(there) as fliq:
-        outcome = await fliq.call(request(there.url(), body=body), timeout_s=LONG_S)
-
+    async with called(script, body=body) as (outcome, _):
         assert outcome.ok

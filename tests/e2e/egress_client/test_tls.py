@@ -5,10 +5,18 @@ from __future__ import annotations
 import pytest
 
 from libs.egress.client import default_ssl_context
-from tests.e2e.egress_client.hostile import CERTIFICATES, Connection, FakeResolver, TlsTarget, client, request, target
+from tests.e2e.egress_client.hostile import (
+    CERTIFICATES,
+    LONG_S,
+    Connection,
+    FakeResolver,
+    TlsTarget,
+    client,
+    request,
+    target,
+)
 from tests.fakes.running.stalls import Stalls
 
-LONG_S = 10.0
 RESOLVER = FakeResolver(target_example=[["127.0.0.1"]])
 
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from typing import Any
 
 import asyncpg
 import pytest
 
 from tests.fakes.running.fold import assert_tables_are_the_fold
-from tests.fakes.running.operating import command
-from tests.fakes.running.processes import ROOT
+from tests.fakes.running.operating import FLIQ, begin, command
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import Client, RunningFliq
 
 AHEAD_S = 1.5  # of a job's instant: some are due right in the switch
 PAUSE_S = 0.02  # between two of one caller
 CALLERS = 4
+SHELL = ("bash", "-o", "pipefail", "-c")  # says how the first command of a pipe ended
 LIFE_OF_A_CANCELLED_JOB = ["job.scheduled", "job.cancel_requested", "job.cancelled"]
 
 
@@ -125,7 +123,7 @@ async def test_one_that_is_killed_leaves_the_old_tables(
     try:
         async with dump.transaction():  # somebody reads the old tables: the switch tries again and again
             await dump.fetchval("SELECT count(*) FROM fliq.jobs")
-            process = await spawn(own_fliq, "rebuild")
+            process = await begin(own_fliq, "rebuild")
             await said(process, "switching")
             refused = await command(own_fliq, "rebuild")
             assert (refused.code, "under way" in refused.err) == (1, True)
@@ -144,8 +142,8 @@ async def test_one_that_is_killed_leaves_the_old_tables(
 
 async def test_log_of_a_running_fliq(own_fliq: RunningFliq, client_of_own: Client, sink: Sink) -> None:
     """`fliq log tail` shows a job's life as it happens and ends with Ctrl-C or when nobody reads; `verify` runs beside it."""
-    tail = await spawn(own_fliq, "log", "tail", "-n", "0", "--type", "job.finished")
-    head = await shell(own_fliq, "log tail -n 1000 | head -n 1")
+    tail = await begin(own_fliq, "log", "tail", "-n", "0", "--type", "job.finished")
+    head = await begin(own_fliq, f"{' '.join(FLIQ)} log tail -n 1000 | head -n 1", program=SHELL)
     job = await client_of_own.create(f"{sink.url}/job", 0.2, headers={"X-Key": "hidden-value"})
     await client_of_own.wait_status(job["id"])
     assert tail.stdout is not None
@@ -196,40 +194,6 @@ async def poke(client: Client, sink: Sink, output: asyncio.StreamReader) -> byte
 async def client_of_own(own_fliq: RunningFliq) -> Any:
     async with Client(own_fliq.url) as client:
         yield client
-
-
-def environment(fliq: RunningFliq) -> dict[str, str]:
-    """Return what a command is started with."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("FLIQ_", "PG"))} | fliq.settings
-
-
-async def spawn(fliq: RunningFliq, *words: str) -> asyncio.subprocess.Process:
-    """Start `fliq` *words*."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services",
-        *words,
-        cwd=ROOT,
-        env=environment(fliq),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def shell(fliq: RunningFliq, words: str) -> asyncio.subprocess.Process:
-    """Start `fliq` *words* in a shell that says how the first command of a pipe ended."""
-    return await asyncio.create_subprocess_exec(
-        "bash",
-        "-o",
-        "pipefail",
-        "-c",
-        f"{sys.executable} -m services {words}",
-        cwd=ROOT,
-        env=environment(fliq),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
 
 
 async def said(process: asyncio.subprocess.Process, word: str) -> None:

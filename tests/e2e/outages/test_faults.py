@@ -30,7 +30,6 @@ from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import OTHER_TOKEN, Client, FliqProcess, RunningFliq, free_port, in_seconds
 from tests.fakes.until import until_blocking, until_or_late
 
-PER_S = 20.0
 STILL_S = 6.0  # longer than a lease lasts
 REFUSED_S = 6.0  # a request that fails is to fail within five, and this machine is small
 NOTICED_S = 15.0  # it takes a second; a bound for a machine that stalls
@@ -61,9 +60,7 @@ async def under_load(harness: Harness, hurt: Callable[[], Awaitable[None]]) -> N
         await hurt()
         await asyncio.sleep(0.5)
 
-    hurting = asyncio.create_task(all_of_it())
-    await asyncio.wait([hurting, asyncio.create_task(harness.load.storm(per_s=PER_S, seconds=60, until=hurting.done))])
-    await hurting
+    await harness.storm_while(all_of_it())
 
 
 async def test_one_of_two_fliqs_is_killed(pg_dsn: str) -> None:

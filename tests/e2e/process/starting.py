@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -36,19 +39,14 @@ def run(command: list[str], settings: dict[str, str], *, timeout_s: float = 45) 
 
 
 class Started:
-    """`fliq all`, standard output and standard error in one file."""
+    """What goes on until it is told to end, `fliq all` unless it is said; standard output and standard error in one file."""
 
-    def __init__(self, settings: dict[str, str]) -> None:
+    def __init__(self, settings: dict[str, str], command: Sequence[str] = (*FLIQ, "all")) -> None:
         self.url = f"http://127.0.0.1:{settings['FLIQ_PORT']}"
         self.admin_url = f"http://127.0.0.1:{settings['FLIQ_ADMIN_PORT']}"
         self._file = tempfile.NamedTemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
-        self._process = subprocess.Popen(
-            [*FLIQ, "all"],
-            cwd=ROOT,
-            env=settings,
-            stdin=subprocess.DEVNULL,
-            stdout=self._file,
-            stderr=subprocess.STDOUT,
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=settings, stdin=subprocess.DEVNULL, stdout=self._file, stderr=subprocess.STDOUT
         )
 
     def output(self) -> str:
@@ -56,21 +54,27 @@ class Started:
         self._file.seek(0)
         return self._file.read()
 
-    def wait_for(self, text: str, *, timeout_s: float = 45) -> None:
-        """Return when *text* was printed."""
+    def wait_for(self, pattern: str, *, count: int = 1, timeout_s: float = 60) -> list[str]:
+        """Return what *pattern* finds in the output once it finds *count*."""
 
-        def is_there() -> bool:
-            if text in self.output():
-                return True
-            assert self._process.poll() is None, self.output()
-            return False
+        def found() -> list[str] | None:
+            places: list[str] = re.findall(pattern, self.output(), re.MULTILINE)
+            if len(places) >= count:
+                return places
+            assert self.process.poll() is None, self.output()
+            return None
 
-        until_blocking(is_there, within_s=timeout_s, every_s=0.01, saying=self.output)
+        return until_blocking(found, within_s=timeout_s, every_s=0.01, saying=self.output) or []
 
     def end(self, number: int, *, timeout_s: float = 45) -> int:
         """Send a signal and return the exit code."""
-        self._process.send_signal(number)
-        return self._process.wait(timeout_s)
+        self.process.send_signal(number)
+        return self.process.wait(timeout_s)
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        self.process.kill()
+        self.process.wait(10)
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +82,6 @@ class Started:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(45)
+        if self.process.poll() is None:
+            self.end(signal.SIGTERM)
         self._file.close()

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,54 +21,25 @@ from services.dev.up.plan import children
 from services.dev.up.run import find_log
 from services.process.log_place import LogPlace
 from services.process.start_error import StartError
-from tests.e2e.process.starting import environment, run
+from tests.e2e.process.starting import Started, environment, run
 from tests.fakes.running.client import Client
 from tests.fakes.running.kafka import Kafka
-from tests.fakes.running.processes import ROOT, free_port
+from tests.fakes.running.processes import free_port
 from tests.fakes.running.sink import Sink
-from tests.fakes.until import until_blocking
 
 UP = [sys.executable, "-m", "services.dev.up"]
 ROLES = ("api", "scheduler", "dispatcher", "webhooks")
 DRAINED_S = 35.0
 
 
-class Up:
-    """A running `make up`, its output in a file."""
+class Up(Started):
+    """A running `make up`."""
 
-    def __init__(self, settings: dict[str, str], output: Path, *options: str) -> None:
-        self._output = output
-        self.settings = settings
-        with output.open("wb") as file:
-            self.process = subprocess.Popen(
-                [*UP, *options], cwd=ROOT, env=settings, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
-            )
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.settings['FLIQ_PORT']}"
-
-    def output(self) -> str:
-        return self._output.read_text()
-
-    def wait_for(self, pattern: str, *, count: int = 1, timeout_s: float = 60) -> list[str]:
-        """Return what *pattern* finds once it finds *count*."""
-
-        def found() -> list[str] | None:
-            places: list[str] = re.findall(pattern, self.output(), re.MULTILINE)
-            if len(places) >= count:
-                return places
-            assert self.process.poll() is None, self.output()
-            return None
-
-        return until_blocking(found, within_s=timeout_s, saying=self.output) or []
+    def __init__(self, settings: dict[str, str], *options: str) -> None:
+        super().__init__(settings, [*UP, *options])
 
     def pid_of(self, name: str) -> int:
         return int(self.wait_for(rf"^fliq: {name} +is ready: process (\d+)")[-1])
-
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(DRAINED_S)
 
 
 @pytest.fixture
@@ -95,11 +65,6 @@ def settings() -> Iterator[dict[str, str]]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "output"
-
-
 async def a_job_runs(up: Up, token: str, sink: Sink) -> str:
     """Have one job made and called; returns its id."""
     async with Client(up.url, token) as client:
@@ -109,14 +74,13 @@ async def a_job_runs(up: Up, token: str, sink: Sink) -> str:
         return str(job["id"])
 
 
-async def test_all_services_come_up_and_are_kept_up(settings: dict[str, str], output: Path, sink: Sink) -> None:
+async def test_all_services_come_up_and_are_kept_up(settings: dict[str, str], sink: Sink) -> None:
     """
     A line each, a token, an example; what is killed comes back; what a killed `make up` leaves behind the next one ends.
 
     The second life has the jobs of the first, makes no token any more, and ends on Ctrl-C with 0.
     """
-    up = Up(settings, output, "--schedulers", "2")
-    try:
+    with Up(settings, "--schedulers", "2") as up:
         up.wait_for(r"^ +sleep 3; curl .*")
         (token,) = set(up.wait_for(r"fliq_sk_\w+"))
         said = up.output()
@@ -128,46 +92,32 @@ async def test_all_services_come_up_and_are_kept_up(settings: dict[str, str], ou
         os.kill(up.pid_of("scheduler-1"), signal.SIGKILL)
         up.wait_for(r"^fliq: scheduler-1 was ended by SIGKILL; it is started again in 1 s$")
         up.wait_for(r"^fliq: scheduler-1 +is ready", count=2)
-    finally:
-        up.process.kill()
-        up.process.wait(10)
+        up.kill()
 
-    up = Up(settings, output)
-    try:
-        assert (
-            len(up.wait_for(r"^fliq: ending (\S+) \(process \d+\), which an earlier make up left behind$", count=5))
-            == 5
-        )
+    with Up(settings) as up:
+        left = up.wait_for(r"^fliq: ending (\S+) \(process \d+\), which an earlier make up left behind$", count=5)
+        assert len(left) == 5
         up.wait_for("Fliq is ready")
         assert "fliq_sk_" not in up.output()
         async with Client(up.url, token) as client:
             assert (await client.job(first))["status"] == "success"
-        assert up.end(signal.SIGINT) == 0, up.output()
-    finally:
-        up.process.kill()
-        up.process.wait(10)
-    assert up.output().splitlines()[-1] == "fliq: stopped"
+        assert up.end(signal.SIGINT, timeout_s=DRAINED_S) == 0, up.output()
+        assert up.output().splitlines()[-1] == "fliq: stopped"
     logs = {path.name for path in (Path(settings["FLIQ_DATA_DIR"]) / "up").glob("*.log")}
     assert logs >= {f"{role}-1.log" for role in ROLES}
 
 
-async def test_it_comes_up_on_kafka(
-    settings: dict[str, str], output: Path, kafka: Kafka, kafka_topic: str, sink: Sink
-) -> None:
+async def test_it_comes_up_on_kafka(settings: dict[str, str], kafka: Kafka, kafka_topic: str, sink: Sink) -> None:
     """With brokers the log is there, and its tables have a database of their own."""
     chosen = {"FLIQ_KAFKA_BOOTSTRAP": kafka.bootstrap, "FLIQ_KAFKA_TOPIC": kafka_topic, "FLIQ_PARTITIONS": "4"}
-    up = Up(settings | chosen, output)
-    try:
+    with Up(settings | chosen) as up:
         up.wait_for("Fliq is ready")
         (token,) = set(up.wait_for(r"fliq_sk_\w+"))
         assert re.search(
             rf"the log is in Kafka at {kafka.bootstrap}, topic {kafka_topic}; .* fliq_kafka_\w{{8}} ", up.output()
         )
         await a_job_runs(up, token, sink)
-        assert up.end(signal.SIGTERM) == 0, up.output()
-    finally:
-        up.process.kill()
-        up.process.wait(10)
+        assert up.end(signal.SIGTERM, timeout_s=DRAINED_S) == 0, up.output()
 
 
 def test_a_service_that_does_not_start_stops_everything(settings: dict[str, str]) -> None:

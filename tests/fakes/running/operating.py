@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from libs.store.leases.lease_report import LeaseReport
 from libs.store.pool import open_pool
 from tests.fakes.running.processes import ROOT, RunningFliq
 from tests.fakes.until import until
+
+FLIQ = (sys.executable, "-m", "services")
 
 
 class Answer(NamedTuple):
@@ -28,20 +29,24 @@ class Answer(NamedTuple):
         return json.loads(self.out)
 
 
-async def command(fliq: RunningFliq, *words: str, timeout_s: float = 60.0, **settings: str) -> Answer:
-    """Run `fliq` *words* with the settings of *fliq*, and more of them."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FLIQ_", "PG"))}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services",
+async def begin(
+    fliq: RunningFliq, *words: str, program: Sequence[str] = FLIQ, **settings: str
+) -> asyncio.subprocess.Process:
+    """Start `fliq` *words*, or another *program*, with the settings of *fliq*, and more of them."""
+    return await asyncio.create_subprocess_exec(
+        *program,
         *words,
         cwd=ROOT,
-        env=clean | fliq.settings | settings,
+        env=fliq.environment(**settings),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def command(fliq: RunningFliq, *words: str, timeout_s: float = 60.0, **settings: str) -> Answer:
+    """Run `fliq` *words* with the settings of *fliq*, and more of them."""
+    process = await begin(fliq, *words, **settings)
     try:
         async with asyncio.timeout(timeout_s):
             out, err = await process.communicate()

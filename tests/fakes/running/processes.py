@@ -224,11 +224,15 @@ class RunningFliq:
 
     def spawn(self, role: str, *, module: str = "services", **settings: str) -> FliqProcess:
         """Start one process more, of another build if *module* is that; `close` ends it if nobody else did."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("FLIQ_", "PG"))}
-        environment = clean | self.settings | {"FLIQ_ADMIN_PORT": str(free_port())} | settings
+        environment = self.environment(**{"FLIQ_ADMIN_PORT": str(free_port())} | settings)
         process = FliqProcess(role, environment, self.directory, module=module)
         self._spawned.append(process)
         return process
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """Return what its processes and commands are started with: its settings and *settings*, none of the developer's own."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("FLIQ_", "PG"))}
+        return clean | self.settings | settings
 
     @asynccontextmanager
     async def open_log(self) -> AsyncIterator[Log]:
