@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -191,20 +191,24 @@ class Clients:
             )
 
     async def _create_with_key(self, name: str, body: dict[str, Any], account: str, draw: random.Random) -> None:
-        for _ in range(REPEATS_MAX):
-            done = await self._do("create", name, "POST", "/v1/jobs", body, account, draw)
-            if done.outcome != "info":
-                return
-            await asyncio.sleep(draw.uniform(0.05, 0.6))
-        self.violations.append(f"unanswered: {name}: the post with a key was never answered")
+        async def post() -> bool:
+            return (await self._do("create", name, "POST", "/v1/jobs", body, account, draw)).outcome != "info"
+
+        await self._until_answered(f"{name}: the post with a key", post, draw)
 
     async def _cancel(self, name: str, job_id: str, account: str, draw: random.Random) -> None:
-        for _ in range(REPEATS_MAX):
+        async def cancel() -> bool:
             done = await self._do("cancel", name, "DELETE", f"/v1/jobs/{job_id}", None, account, draw, job_id)
-            if done.outcome != "info":
+            return done.outcome != "info"
+
+        await self._until_answered(f"{name}: the cancel", cancel, draw)
+
+    async def _until_answered(self, what: str, ask: Callable[[], Awaitable[object]], draw: random.Random) -> None:
+        for _ in range(REPEATS_MAX):
+            if await ask():
                 return
             await asyncio.sleep(draw.uniform(0.05, 0.6))
-        self.violations.append(f"unanswered: {name}: the cancel was never answered")
+        self.violations.append(f"unanswered: {what} was never answered")
 
     async def _read(self, name: str, job_id: str, account: str, draw: random.Random) -> None:
         await self._do("read", name, "GET", f"/v1/jobs/{job_id}", None, account, draw, job_id)
@@ -225,20 +229,17 @@ class Clients:
         path = f"/v1/schedules/{schedule_id}"
         while draw.random() < 0.3 and self._loop.time() < self.ends_at:
             await asyncio.sleep(draw.uniform(0.5, 20))
-            await self._until_answered(story, "pause", "POST", f"{path}/pause", draw)
+            await self._surely(story, "pause", "POST", f"{path}/pause", draw)
             await asyncio.sleep(draw.uniform(0.5, 15))
-            await self._until_answered(story, "resume", "POST", f"{path}/resume", draw)
+            await self._surely(story, "resume", "POST", f"{path}/resume", draw)
         await asyncio.sleep(max(self.ends_at - self._loop.time(), 0) * draw.choice((0.5, 1.0, 1.0)))
-        await self._until_answered(story, "delete", "DELETE", path, draw)
+        await self._surely(story, "delete", "DELETE", path, draw)
 
-    async def _until_answered(
-        self, story: ScheduleStory, kind: str, method: str, path: str, draw: random.Random
-    ) -> None:
-        for _ in range(REPEATS_MAX):
-            if await self._change(story, kind, method, path, None, draw) is not None:
-                return
-            await asyncio.sleep(draw.uniform(0.05, 0.6))
-        self.violations.append(f"unanswered: {story.name}: {kind} was never answered")
+    async def _surely(self, story: ScheduleStory, kind: str, method: str, path: str, draw: random.Random) -> None:
+        async def change() -> bool:
+            return await self._change(story, kind, method, path, None, draw) is not None
+
+        await self._until_answered(f"{story.name}: {kind}", change, draw)
 
     async def _change(
         self, story: ScheduleStory, kind: str, method: str, path: str, body: dict[str, Any] | None, draw: random.Random

@@ -172,7 +172,6 @@ class LinkedLeases:
         self.role = role
         self.is_draining = False
         self._is_known = False
-        self.known_by_others: list[int] = []
         self.known_by_others: tuple[int, ...] = ()
         self._node = node
         self._remote = Remote(link)
