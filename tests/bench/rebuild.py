@@ -12,22 +12,20 @@ from __future__ import annotations
 import asyncio
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 
 from libs.log.postgres import PostgresLog
-from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.store.pool import open_pool
 from libs.store.rebuild.rebuild import Rebuild
 from libs.store.rebuild.verify import verify
 from libs.store.schema.migrate import migrate
 from tests.bench.harness import say
 from tests.fakes.histories import NOW, history
+from tests.fakes.running.postgres import fresh_server
 
 PARTITIONS = 4
 RECORDS_PER_LIFE = 4.55
@@ -122,13 +120,8 @@ async def measure(dsn: str, wanted: int) -> list[str]:
 
 def rebuild(records: int) -> Iterator[str]:
     """The tables made again from the log: folded, compared, indexed, put in place."""
-    with tempfile.TemporaryDirectory(prefix="fliq-bench-") as directory:
-        Path(directory).chmod(0o711)
-        server = EmbeddedPostgres(Path(directory) / "d", say=lambda _: None)
-        try:
-            yield from asyncio.run(measure(server.start(), records))
-        finally:
-            server.stop()
+    with fresh_server() as dsn:
+        yield from asyncio.run(measure(dsn, records))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -222,14 +222,13 @@ async def test_leases_that_are_not_renewed_are_said_within_a_minute() -> None:
         assert w.reasons == []
 
 
-@pytest.mark.parametrize("how", ["failing"])
-async def test_a_database_that_is_gone_is_shown(how: str) -> None:
+async def test_a_database_that_is_gone_is_shown() -> None:
     """The gauge says so; `/readyz` asks the database by itself."""
     async with harness() as w:
-        setattr(w.database, how, True)
+        w.database.failing = True
         await w.pass_(MINUTE_MS)
         assert w.shown("fliq_database_up") == 0
-        setattr(w.database, how, False)
+        w.database.failing = False
         await w.pass_(OBSERVE_EVERY_MS)
         assert w.shown("fliq_database_up") == 1
 
@@ -311,37 +310,28 @@ class StuckLog:
 async def test_a_real_dispatcher_that_hangs_is_said_within_a_minute() -> None:
     """Its loop waits for an answer that never comes; idle before that, it was ready."""
     async with dispatcher_harness.harness() as w:
-        log = StuckLog(w.log)
-        w.log = log  # type: ignore[assignment]
-        await w.begin_anew()
-        keeper: Any = w.keeper
-        vitals = vitals_of(w.log, w.clock, Role("dispatcher", w.service, keeper))
-        await minute(w.clock, vitals)
-        assert vitals.progress_reason() is None
-        log.is_stuck = True
-        await w.owner.schedule(w.clock.now())  # what is being read already still comes
-        await w.settle()
-        await w.owner.schedule(w.clock.now())
-        await minute(w.clock, vitals)
-        assert str(vitals.progress_reason()).startswith("dispatcher: partition 0 stands at ")
+        await check_hang(w, "dispatcher", lambda: w.owner.schedule(w.clock.now()))
 
 
 async def test_a_real_webhooks_service_that_hangs_is_said_within_a_minute() -> None:
     """As above."""
     async with webhooks_harness.harness() as w:
-        log = StuckLog(w.log)
-        w.log = log  # type: ignore[assignment]
-        await w.begin_anew()
-        keeper: Any = w.keeper
-        vitals = vitals_of(w.log, w.clock, Role("webhooks", w.service, keeper))
-        await minute(w.clock, vitals)
-        assert vitals.progress_reason() is None
-        log.is_stuck = True
-        await w.job()  # what is being read already still comes
-        await w.settle()
-        await w.job()
-        await minute(w.clock, vitals)
-        assert str(vitals.progress_reason()).startswith("webhooks: partition 0 stands at ")
+        await check_hang(w, "webhooks", w.job)
+
+
+async def check_hang(w: Any, role: str, write: Callable[[], Awaitable[object]]) -> None:
+    """Have the log of *w* hang, and see that it is said."""
+    w.log = log = StuckLog(w.log)
+    await w.begin_anew()
+    vitals = vitals_of(w.log, w.clock, Role(role, w.service, w.keeper))
+    await minute(w.clock, vitals)
+    assert vitals.progress_reason() is None
+    log.is_stuck = True
+    await write()  # what is being read already still comes
+    await w.settle()
+    await write()
+    await minute(w.clock, vitals)
+    assert str(vitals.progress_reason()).startswith(f"{role}: partition 0 stands at ")
 
 
 def vitals_of(log: Any, clock: ManualClock, role: Role) -> Vitals:

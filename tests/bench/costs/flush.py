@@ -10,7 +10,6 @@ row per job: created far in the future (job + spec), made due (job + execution +
 import asyncio
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,16 +19,8 @@ import msgspec
 
 from libs.domain.job import JobStatus
 from libs.domain.ledger import Ledger
-from libs.events import (
-    AttemptDue,
-    Claim,
-    Event,
-    JobFinished,
-    JobScheduled,
-    Spec,
-)
+from libs.events import AttemptDue, Claim, Event, JobFinished, JobScheduled, Spec
 from libs.events.ids import new_job_id
-from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.store.pool import open_pool
 from libs.store.projection import flush_sql
 from libs.store.projection.changes import Flush, PartitionChanges
@@ -37,6 +28,7 @@ from libs.store.projection.progress import ProgressWatch
 from libs.store.projection.projector import Projector
 from libs.store.schema.migrate import migrate
 from tests.fakes import events
+from tests.fakes.running.postgres import fresh_server
 
 NOW = 1_790_000_000_000
 PARTITIONS = 4
@@ -160,14 +152,8 @@ async def measure(dsn: str, jobs: int, batch: int) -> None:
 def main() -> None:
     jobs = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     batch = int(sys.argv[2]) if len(sys.argv) > 2 else 500
-    with tempfile.TemporaryDirectory(prefix="fliq-bench-") as directory:
-        Path(directory).chmod(0o711)
-        server = EmbeddedPostgres(Path(directory) / "d", say=lambda _: None)
-        try:
-            dsn = server.start()
-            asyncio.run(measure(dsn, jobs, batch))
-        finally:
-            server.stop()
+    with fresh_server() as dsn:
+        asyncio.run(measure(dsn, jobs, batch))
 
 
 if __name__ == "__main__":

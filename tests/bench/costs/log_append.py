@@ -11,12 +11,7 @@ import asyncio
 import cProfile
 import pstats
 import resource
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import uvloop
 
@@ -24,7 +19,7 @@ from libs.events import Envelope
 from libs.log.memory import MemoryLog
 from libs.log.port import Log
 from libs.log.postgres import PostgresLog
-from libs.runtime.embedded_postgres.server import EmbeddedPostgres
+from tests.fakes.running.postgres import fresh_server
 
 RECORD_BYTES = 600
 PARTITIONS = 4
@@ -98,18 +93,6 @@ async def end_latency(log: Log) -> None:
     print(f"end(): p50 {took_s[150] * 1000:.2f} ms  p99 {took_s[297] * 1000:.2f} ms")
 
 
-@contextmanager
-def embedded() -> Iterator[str]:
-    directory = Path(tempfile.mkdtemp(prefix="fliq-bench-"))
-    directory.chmod(0o711)
-    server = EmbeddedPostgres(directory / "d", say=lambda _: None)
-    try:
-        yield server.start()
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--dsn")
@@ -132,7 +115,7 @@ def main() -> None:
     elif options.dsn:
         go(PostgresLog(options.dsn, partitions=PARTITIONS))
     else:
-        with embedded() as dsn:
+        with fresh_server() as dsn:
             go(PostgresLog(dsn, partitions=PARTITIONS))
 
 

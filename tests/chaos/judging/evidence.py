@@ -102,20 +102,7 @@ async def collect(
         listed = await patiently(lambda: record.list_all(client, "jobs"))
     except AssertionError as error:
         listed, unread = list(jobs), [*unread, f"the API does not list the jobs: {error}"]
-    calls, hooks = record.arrivals(sink)
-    return History(
-        plans=load.plans,
-        schedules=load.schedules,
-        operations=tuple(load.operations),
-        calls=tuple(calls),
-        hooks=tuple(hooks),
-        jobs=jobs,
-        listed=tuple(listed),
-        faults=tuple(faults),
-        ended_at=ended_at,
-        unread=tuple(unread),
-        **more,
-    )
+    return record.history_of(load, sink, jobs.values(), listed, faults, ended_at=ended_at, unread=tuple(unread), **more)
 
 
 T = TypeVar("T")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Final
 
 from tests.chaos.judging.history import Call, Execution, Fault, History, Hook, JobRead
@@ -28,6 +29,13 @@ async def history(load: Load, sink: Sink, client: Client, faults: list[Fault], *
             return await read_job(client, job_id)
 
     jobs = await asyncio.gather(*[one(job_id) for job_id in dict.fromkeys(listed)])
+    return history_of(load, sink, jobs, listed, faults, ended_at=ended_at, retry_base_ms=retry_base_ms)
+
+
+def history_of(
+    load: Load, sink: Any, jobs: Iterable[JobRead], listed: list[str], faults: list[Fault], **more: Any
+) -> History:
+    """Return the run as a history; *more* is what else it has."""
     calls, hooks = arrivals(sink)
     return History(
         plans=load.plans,
@@ -38,8 +46,7 @@ async def history(load: Load, sink: Sink, client: Client, faults: list[Fault], *
         jobs={job.id: job for job in jobs},
         listed=tuple(listed),
         faults=tuple(faults),
-        ended_at=ended_at,
-        retry_base_ms=retry_base_ms,
+        **more,
     )
 
 

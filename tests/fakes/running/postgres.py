@@ -16,6 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -63,18 +64,25 @@ def database_of(dsn: str) -> str:
     return urlsplit(dsn).path.lstrip("/")
 
 
-@pytest.fixture(scope="session")
-def pg_server() -> Iterator[str]:
-    """One embedded PostgreSQL for the whole run, in a temporary directory."""
+@contextmanager
+def fresh_server(settings: dict[str, str] | None = None) -> Iterator[str]:
+    """Run a new server, with fsync unless *settings* say otherwise; returns its address (database `fliq`)."""
     # A short path of its own: pytest's would often be too long for a socket.
     directory = Path(tempfile.mkdtemp(prefix="fliq-pg-"))
     directory.chmod(0o711)
-    server = EmbeddedPostgres(directory / "d", settings=_FAST, say=lambda _: None)
+    server = EmbeddedPostgres(directory / "d", settings=settings or {}, say=lambda _: None)
     try:
         yield server.start()
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def pg_server() -> Iterator[str]:
+    """One embedded PostgreSQL for the whole run."""
+    with fresh_server(_FAST) as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="session")
