@@ -10,62 +10,20 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.chaos.judging import record
+from tests.chaos.judging.checker import check
+from tests.chaos.load import Load
 from tests.fakes.running.fold import assert_tables_are_the_fold
 from tests.fakes.running.operating import FLIQ, begin, command
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import Client, RunningFliq
 
-AHEAD_S = 1.5  # of a job's instant: some are due right in the switch
-PAUSE_S = 0.02  # between two of one caller
-CALLERS = 4
+FATES = {"plain": 4, "cancel": 1}
+PER_S = 40.0
+RETRY_BASE_MS = 200.0
+LATE_MS = 10_000.0  # how late is another test's matter
 SHELL = ("bash", "-o", "pipefail", "-c")  # says how the first command of a pipe ended
 LIFE_OF_A_CANCELLED_JOB = ["job.scheduled", "job.cancel_requested", "job.cancelled"]
-
-
-class Load:
-    """Callers that create jobs until they are told to stop, read each one back at once, and cancel some."""
-
-    def __init__(self, client: Client, sink: Sink) -> None:
-        self.fire: list[str] = []
-        self.cancelled: list[str] = []
-        self.refused = 0
-        self.stopped = asyncio.Event()
-        self._made = asyncio.Event()
-        self._client = client
-        self._sink = sink
-
-    async def run(self) -> None:
-        async with asyncio.TaskGroup() as callers:
-            for _ in range(CALLERS):
-                callers.create_task(self._call())
-
-    async def _call(self) -> None:
-        count = 0
-        while not self.stopped.is_set():
-            count += 1
-            job = await self._client.create(f"{self._sink.url}/job", AHEAD_S if count % 5 else 60.0)
-            seen = await self._client.job(job["id"])
-            assert seen["id"] == job["id"]
-            if count % 5:
-                self.fire.append(job["id"])
-                self._made.set()
-            else:
-                status, _, _ = await self._client.call("DELETE", f"/v1/jobs/{job['id']}")
-                # While nobody owns the partition a cancel may stay undecided: the answer says so, and asking again is safe.
-                while status == 503:
-                    self.refused += 1
-                    status, _, _ = await self._client.call("DELETE", f"/v1/jobs/{job['id']}")
-                assert status == 204, status
-                self.cancelled.append(job["id"])
-            await asyncio.sleep(PAUSE_S)
-
-    async def created(self, count: int) -> None:
-        """Return once so many jobs more are there."""
-        wanted = len(self.fire) + count
-        async with asyncio.timeout(30):
-            while len(self.fire) < wanted:
-                self._made.clear()
-                await self._made.wait()
 
 
 async def table_oids(fliq: RunningFliq) -> list[int]:
@@ -80,34 +38,37 @@ async def table_oids(fliq: RunningFliq) -> list[int]:
 @pytest.mark.everywhere
 @pytest.mark.topologies("embedded", "kafka")
 async def test_the_tables_change_under_load(own_fliq: RunningFliq, sink: Sink) -> None:
-    """No request fails but for cancels that are asked again, every job fires once, the tables are the fold of the log."""
-    async with Client(own_fliq.url) as client:
-        load = Load(client, sink)
-        running = asyncio.create_task(load.run())
-        await load.created(20)
+    """No request fails but for cancels that are asked again, no promise is broken, the tables are the fold of the log."""
+    async with Client(own_fliq.url) as client, Load(own_fliq.url, sink.url, seed=1, fates=FATES) as load:
+        done = asyncio.Event()
+        storm = asyncio.create_task(load.storm(per_s=PER_S, seconds=120, until=done.is_set))
+        await sink.wait_count(20)
         before = await table_oids(own_fliq)
         answer = await command(own_fliq, "rebuild", "--json")
         assert answer.code == 0, answer.err
         assert answer.json["switched"] is True
         assert answer.json["differences"] == 0, answer.out
-        await load.created(20)
-        after = await table_oids(own_fliq)
-        load.stopped.set()
-        await running
-        await sink.wait_for(lambda: all(sink.of(job_id) for job_id in load.fire), timeout_s=20)
-        for job_id in load.fire:
-            done = await client.wait_status(job_id)
-            assert (done["status"], done["execution_count"]) == ("success", 1)
-        assert set(before).isdisjoint(after)
-        assert [job_id for job_id in load.fire if len(sink.of(job_id)) != 1] == []
-        assert [job_id for job_id in load.cancelled if sink.of(job_id)] == []
-        assert load.cancelled
-    dumped = await command(own_fliq, "log", "dump", "--job", load.cancelled[0])
+        await sink.wait_count(len(sink.arrivals) + 20)
+        assert set(before).isdisjoint(await table_oids(own_fliq))
+        done.set()
+        await storm
+        await load.settle()
+        for made in [each for each in load.operations if each.kind == "create" and each.id]:
+            await client.wait_status(made.id or "")
+        load.begin("plain")  # what would come too late is behind this one
+        await load.settle()
+        await sink.wait_for(lambda: sink.of(load.operations[-1].id or ""))
+        lived = await record.history(load, sink, client, [], retry_base_ms=RETRY_BASE_MS)
+    # While nobody owns the partition a cancel may stay undecided: the answer says so, and asking again is safe.
+    assert {each.kind for each in load.operations if each.outcome == "info"} <= {"cancel"}
+    assert [str(each) for each in check(lived, late_ms=LATE_MS)] == []
+    cancelled = [each.id for each in load.operations if each.kind == "cancel" and each.outcome == "ok"]
+    dumped = await command(own_fliq, "log", "dump", "--job", cancelled[0] or "")
     assert [json.loads(line)["type"] for line in dumped.out.splitlines()] == LIFE_OF_A_CANCELLED_JOB, dumped.err
     # Kept elsewhere, the log needs no way to the tables: those of this database are not asked for.
     alone = {"FLIQ_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"} if own_fliq.topology == "kafka" else {}
     counted = await command(own_fliq, "log", "stats", "--json", **alone)
-    assert counted.json["types"]["job.cancelled"]["records"] == len(load.cancelled), counted.err
+    assert counted.json["types"]["job.cancelled"]["records"] == len(set(cancelled)), counted.err
 
 
 @pytest.mark.everywhere
