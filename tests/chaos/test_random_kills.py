@@ -61,7 +61,7 @@ async def test_twenty_kills_at_random_moments_lose_nothing(pg_dsn: str) -> None:
                 await harness.kill()
             await harness.start()
             # Calls that no kill is near: what is planted in them has no excuse.
-            await asyncio.sleep(2)
+            await harness.calls(40)
 
         await harness.start()
         await harness.load.every_minute("every-minute")
@@ -89,7 +89,7 @@ async def test_graceful_restarts_under_load_repeat_nothing(pg_dsn: str) -> None:
 
         async def restart() -> None:
             for _ in range(3):
-                await asyncio.sleep(0.7)
+                await harness.calls(15)
                 assert await harness.stop() == 0, harness.process.tail()
                 await harness.start()
 
@@ -108,7 +108,7 @@ async def test_backends_that_are_ended_under_load_repeat_nothing(pg_dsn: str) ->
             connection = await asyncpg.connect(pg_dsn, timeout=10, command_timeout=10)
             try:
                 for _ in range(5):
-                    await asyncio.sleep(0.5)
+                    await harness.calls(10)
                     at = now_ms()
                     count = await connection.fetchval(CUT)
                     assert count > 0
@@ -131,10 +131,10 @@ async def test_an_embedded_fliq_survives_kills_and_the_death_of_its_server() -> 
 
         async def hurt() -> None:
             for _ in range(2):
-                await asyncio.sleep(0.6)
+                await harness.calls(10)
                 await harness.kill()
                 await harness.start()
-            await asyncio.sleep(0.6)
+            await harness.calls(10)
             await _kill_postmaster(harness)
 
         await harness.start()

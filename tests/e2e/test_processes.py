@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -21,10 +20,12 @@ import pytest
 
 from tests.fakes.running.client import Client, in_seconds, instant_ms
 from tests.fakes.running.fold import assert_tables_are_the_fold
+from tests.fakes.running.operating import until_held
 from tests.fakes.running.processes import ROLES, FliqProcess, RunningFliq
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import FliqOf
+from tests.fakes.until import until
 
 pytestmark = [
     pytest.mark.everywhere("kafka"),
@@ -38,10 +39,9 @@ LEASE_CERTAIN_MS = 2_400.0
 TAKEN_OVER_MS = 6_000.0  # after the death of an owner, until what was due meanwhile has been called
 PERIOD_S = 0.04
 AHEAD_S = 1.2
-BEFORE_S, AFTER_S = 1.0, 1.5  # of load without trouble
+BEFORE, AFTER = 50, 75  # calls and reports without trouble: of one second and of one and a half
 TRIES = 40
 SHARED_OUT_S = 80.0  # of 64 partitions four go back at a time, once a second
-SHARING = ("scheduler", "dispatcher", "webhooks")
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +118,11 @@ class Load:
         """Count the reports of each job's end."""
         return Counter(call.path for call in self.sink.arrivals if call.path.startswith("/hook/"))
 
+    def overdue(self) -> set[str]:
+        """Return the jobs that should have been called half a second ago."""
+        before = time.time() * 1000 - HANDED_OFF_MS
+        return {job_id for job_id, at in self.due_at.items() if at < before} - self.sink.by_job().keys()
+
     def late_ms(self) -> dict[str, float]:
         """Return how late each job's first call came."""
         by_job = self.sink.by_job()
@@ -148,20 +153,11 @@ class Load:
 
 async def shared_out(fliq: RunningFliq) -> None:
     """Wait until each of the two schedulers, dispatchers and webhook services has its share of the partitions, or nearly."""
-    deadline = time.monotonic() + SHARED_OUT_S
-    async with aiohttp.ClientSession() as session:
-        for process in (process for role in SHARING for process in fliq.of(role)):
-            while True:
-                async with session.get(f"{process.admin_url}/metrics") as answer:
-                    page = await answer.text()
-                held = re.search(r"^fliq_leases_held\{.*\} ([\d.]+)$", page, re.MULTILINE)
-                partitions = re.search(r"^fliq_partitions ([\d.]+)$", page, re.MULTILINE)
-                if held and partitions and float(held[1]) >= 0.4 * float(partitions[1]):
-                    break
-                assert time.monotonic() < deadline, (
-                    f"{process.role} serves {held and held[1]} partitions:\n{process.tail()}"
-                )
-                await asyncio.sleep(0.05)
+    await until_held(
+        fliq,
+        lambda nodes: all(count >= 0.4 * len(nodes) for count in Counter(nodes).values()) and len(set(nodes)) == 2,
+        timeout_s=SHARED_OUT_S,
+    )
 
 
 @pytest.fixture
@@ -177,10 +173,10 @@ async def under_load(load: Load) -> AsyncIterator[None]:
     """Have jobs due all the while, some of them before and some after; settled at the end."""
     tasks = [asyncio.create_task(load.go_on()), asyncio.create_task(load.ask_database())]
     try:
-        await asyncio.sleep(AHEAD_S + BEFORE_S)
+        await load.sink.wait_count(BEFORE, timeout_s=SHARED_OUT_S)
         load.hurt_at = time.time() * 1000
         yield
-        await asyncio.sleep(AFTER_S)
+        await load.sink.wait_count(len(load.sink.arrivals) + AFTER, timeout_s=SHARED_OUT_S)
     finally:
         for task in tasks:
             task.cancel()
@@ -216,7 +212,8 @@ async def test_an_owner_is_killed(pairs: RunningFliq, load: Load, stalls: Stalls
         victim = pairs.of("scheduler")[0]
         killed_at = time.time() * 1000
         await asyncio.to_thread(victim.kill)
-        await asyncio.sleep(TAKEN_OVER_MS / 1000)
+        await until(load.overdue)
+        await until(lambda: not load.overdue())
         await start_again(pairs, victim)
 
     late = load.late_ms()

@@ -19,13 +19,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tests.fakes.until import until_blocking
 from tests.kafka import artifacts
 from tests.kafka.artifacts import Unavailable
 from tests.kafka.guard import DONE
@@ -205,24 +205,24 @@ class Brokers:
         done = broker.log_file.read_text(errors="replace").count(DONE)
         process.stdin.write({"kill": b"K", "stop": b"S", "go on": b"C"}[order])
         process.stdin.flush()
-        ends_at = time.monotonic() + STOP_S
-        while broker.log_file.read_text(errors="replace").count(DONE) == done and time.monotonic() < ends_at:
-            time.sleep(0.01)
+        until_blocking(lambda: broker.log_file.read_text(errors="replace").count(DONE) > done, within_s=STOP_S)
         if order == "kill":
             process.wait(STOP_S)
             process.stdin.close()
 
     def wait_one(self, broker: Broker) -> None:
         """Return when the broker serves; raises `Unavailable` when it does not."""
-        ends_at = time.monotonic() + START_S
-        while time.monotonic() < ends_at:
+
+        def has_started() -> bool:
             said = broker.log_file.read_text(errors="replace")
-            if STARTED in said:
-                return
-            if broker.process is None or broker.process.poll() is not None:
+            if STARTED not in said and (broker.process is None or broker.process.poll() is not None):
                 raise Unavailable(f"the Kafka broker ended: {_last_line(said)}")
-            time.sleep(0.05)
-        raise Unavailable(f"the Kafka broker did not start within {START_S:g} s: see {broker.log_file}")
+            return STARTED in said
+
+        try:
+            until_blocking(has_started, within_s=START_S)
+        except AssertionError:
+            raise Unavailable(f"the Kafka broker did not start within {START_S:g} s: see {broker.log_file}") from None
 
     def _ask_to_end(self, broker: Broker) -> None:
         process = broker.process
@@ -311,12 +311,11 @@ def stop_detached(directory: Path) -> list[int]:
             os.kill(pid, signal.SIGTERM)
             running.append(pid)
         pid_file.unlink()
-    ends_at = time.monotonic() + STOP_S
     for pid in running:
-        while _is_alive(pid):
-            if time.monotonic() > ends_at:
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(0.1)
+        try:
+            until_blocking(lambda pid=pid: not _is_alive(pid), within_s=STOP_S)  # type: ignore[misc]
+        except AssertionError:
+            os.kill(pid, signal.SIGKILL)
     return running
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.fakes.until import until_blocking
 from tests.kafka.artifacts import Unavailable, kafka_version
 from tests.kafka.broker import START_S, STARTED, free_ports
 
@@ -94,11 +94,9 @@ class Container:
         self._container = container
         try:
             container.start()
-            ends_at = time.monotonic() + START_S
-            while time.monotonic() < ends_at:
-                if STARTED.encode() in b"".join(container.get_logs()):
-                    return
-                time.sleep(0.1)
+            until_blocking(lambda: STARTED.encode() in b"".join(container.get_logs()), within_s=START_S, every_s=0.1)
+            return
+        except AssertionError:
             self._log.write_bytes(b"".join(container.get_logs()))
         except (DockerException, OSError) as error:
             self.stop()

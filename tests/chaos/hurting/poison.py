@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -14,6 +13,7 @@ from libs.events import Envelope, JobScheduled, Spec, encode
 from libs.events.ids import new_job_id
 from libs.log.port import LogUnavailable
 from tests.chaos.hurting.cluster import Cluster
+from tests.fakes.until import until
 
 EACH: Final = 2
 WITHIN_S: Final = 30.0  # longer than a log stays away after any one fault
@@ -35,15 +35,16 @@ def _poisons(job_id: str, now: int) -> Iterator[Envelope]:
 
 async def poison(cluster: Cluster, draw: random.Random) -> None:
     """Append some of each kind, each about a job of nobody's, to partitions drawn by chance; wait for a log that is hurt."""
-    ends_at = time.monotonic() + WITHIN_S
-    while True:
+
+    async def is_in() -> bool:
         try:
-            return await _append(cluster, draw)
+            await _append(cluster, draw)
         except LogUnavailable:
             # Another fault is made at the same time. Some may have landed, and come twice, which is no less a poison.
-            if time.monotonic() > ends_at:
-                raise
-        await asyncio.sleep(0.5)
+            return False
+        return True
+
+    await until(is_in, within_s=WITHIN_S, every_s=0.5, saying=lambda: "the log stays away")
 
 
 async def _append(cluster: Cluster, draw: random.Random) -> None:

@@ -14,6 +14,7 @@ from tests.fakes.running.kafka import Kafka, delete_topics
 from tests.fakes.running.postgres import Databases
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import Client, RunningFliq
+from tests.fakes.until import until
 
 
 async def offsets_are_shown(kafka: Kafka, topic: str) -> None:
@@ -24,16 +25,17 @@ async def offsets_are_shown(kafka: Kafka, topic: str) -> None:
     await consumer.start()
     places = [TopicPartition(topic, partition) for partition in range(4)]
     try:
-        async with asyncio.timeout(30):
-            for role in ("scheduler", "dispatcher", "webhooks"):
-                shown: dict[TopicPartition, int] = {}
-                while shown != await consumer.end_offsets(places):
-                    try:
-                        found = await admin.list_consumer_group_offsets(f"fliq-{role}")
-                    except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError):
-                        await asyncio.sleep(0.1)  # the broker's first group: it makes the place for it now
-                        continue
-                    shown = {place: found[place].offset for place in places if place in found}
+        for role in ("scheduler", "dispatcher", "webhooks"):
+
+            async def is_at_the_end(role: str = role) -> bool:
+                try:
+                    found = await admin.list_consumer_group_offsets(f"fliq-{role}")
+                except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError):
+                    return False  # the broker's first group: it makes the place for it now
+                shown = {place: found[place].offset for place in places if place in found}
+                return shown == await consumer.end_offsets(places)
+
+            await until(is_at_the_end, within_s=30)
     finally:
         await consumer.stop()
         await admin.close()

@@ -25,12 +25,13 @@ from tests.chaos.harness import Harness
 from tests.chaos.judging.history import Fault
 from tests.chaos.load import now_ms
 from tests.fakes.running.fold import assert_tables_are_the_fold
+from tests.fakes.running.operating import until_held
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import OTHER_TOKEN, Client, FliqProcess, RunningFliq, free_port, in_seconds
 from tests.fakes.until import until_blocking, until_or_late
 
-STILL_S = 6.0  # longer than a lease lasts
+SOME = 10  # calls, half a second of the load
 REFUSED_S = 6.0  # a request that fails is to fail within five, and this machine is small
 NOTICED_S = 15.0  # it takes a second; a bound for a machine that stalls
 HEALED_MS = 1_500.0  # after a process is back, until the partitions are shared anew
@@ -53,12 +54,12 @@ async def two_fliqs(dsn: str) -> AsyncIterator[tuple[Harness, Callable[[], FliqP
 
 
 async def under_load(harness: Harness, hurt: Callable[[], Awaitable[None]]) -> None:
-    """Tell stories for as long as *hurt* takes, and half a second before and after."""
+    """Tell stories for as long as *hurt* takes, and some calls before and after."""
 
     async def all_of_it() -> None:
-        await asyncio.sleep(0.5)
+        await harness.calls(SOME)
         await hurt()
-        await asyncio.sleep(0.5)
+        await harness.calls(SOME)
 
     await harness.storm_while(all_of_it())
 
@@ -70,7 +71,7 @@ async def test_one_of_two_fliqs_is_killed(pg_dsn: str) -> None:
         async def hurt() -> None:
             at = now_ms()
             await asyncio.to_thread(harness.fliq.processes[1].kill)
-            await asyncio.sleep(0.3)
+            await harness.calls(SOME)  # of those that the other has
             await asyncio.to_thread(start_second().wait_ready)
             harness.faults.append(Fault(kind="kill", at=at, until=now_ms() + HEALED_MS))
 
@@ -87,7 +88,7 @@ async def test_one_of_two_fliqs_stands_still_and_wakes_up(pg_dsn: str) -> None:
             at = now_ms()
             second.signal(signal.SIGSTOP)
             try:
-                await asyncio.sleep(STILL_S)
+                await until_held(harness.fliq, lambda nodes: None not in nodes and len(set(nodes)) == 1)
             finally:
                 second.signal(signal.SIGCONT)
             await asyncio.to_thread(second.wait_ready)
@@ -142,17 +143,16 @@ async def test_postgresql_is_restarted_under_load(server: Server, stalls: Stalls
     async with Harness(server.dsn, 1) as harness:
 
         async def hurt() -> None:
-            for away_s in (0.0, 3.0):
+            for is_seen in (False, True):
                 at = now_ms()
                 await asyncio.to_thread(server.end)
-                if away_s:
+                if is_seen:
                     await harness.wait_unready(at_most_s=NOTICED_S)
                     await refusals_are_in_shape(harness.fliq.url, stalls)
-                    await asyncio.sleep(away_s)
                 await asyncio.to_thread(server.start)
                 assert await harness.wait_ready(at_most_s=20), harness.process.tail()
                 harness.faults.append(Fault(kind="postgresql", at=at, until=now_ms() + HEALED_MS))
-                await asyncio.sleep(0.5)
+                await harness.calls(SOME)
 
         await harness.start()
         await under_load(harness, hurt)
