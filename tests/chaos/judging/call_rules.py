@@ -68,16 +68,18 @@ def _is_repeated(view: View, same: Sequence[Call], row: Execution) -> bool:
     Whether an attempt was made once more although *row* had its outcome.
 
     Where it is not known when the outcome was recorded, the recorded call being the last but one or an earlier one says so: whoever
-    made it was killed. Where it is known, one who had just begun to make it again may end that; who was frozen meanwhile, later.
+    made it was killed. Where it is known, one who had just begun to make it again may end that. Who was frozen ends it later.
     """
     last = same[-1].at
     if row.recorded_at is None:
-        return len(same) > 1 and row.executed_at <= same[-2].at
-    if last <= row.recorded_at + _BEGUN_MS:
-        return False
-    since, until = view.readable_from(same[-1].job_id, row.recorded_at), last
-    frozen = any(f.kind.startswith(FREEZES) and f.at <= until and f.until >= since for f in view.faults)
-    return until > since + _BEGUN_MS and not frozen
+        since, excuses = row.executed_at, FREEZES[:1]
+        is_repeated = len(same) > 1 and since <= same[-2].at
+    else:
+        since, excuses = view.readable_from(same[-1].job_id, row.recorded_at), FREEZES
+        is_repeated = last > since + _BEGUN_MS
+    return is_repeated and not any(
+        fault.kind.startswith(excuses) and fault.at <= last and fault.until >= since for fault in view.faults
+    )
 
 
 def check_lateness(view: View, late_ms: float) -> Iterator[Violation]:

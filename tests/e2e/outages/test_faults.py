@@ -92,7 +92,7 @@ async def test_one_of_two_fliqs_stands_still_and_wakes_up(pg_dsn: str) -> None:
             finally:
                 second.signal(signal.SIGCONT)
             await asyncio.to_thread(second.wait_ready)
-            harness.faults.append(Fault(kind="stop", at=at, until=now_ms() + HEALED_MS))
+            harness.faults.append(Fault(kind="freeze", at=at, until=now_ms() + HEALED_MS))
 
         await under_load(harness, hurt)
         await harness.verdict()
