@@ -21,7 +21,7 @@ from libs.store.rebuild.verify import differences
 from tests.chaos.hurting.children import Targets
 from tests.chaos.hurting.cluster import RETRY_BASE_MS, Cluster, Topology
 from tests.chaos.hurting.nemesis import Nemesis
-from tests.chaos.judging import evidence
+from tests.chaos.judging import evidence, record
 from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Fault, History
 from tests.chaos.judging.view import Violation
@@ -252,7 +252,7 @@ async def _quiet(cluster: Cluster, load: Load, watch: Watch, targets: Targets, w
         await pool.close()
     accepted = {each.name for each in load.operations if each.kind == "create" and each.outcome == "ok"}
     expected = {name for name in accepted if load.plans[name].has_webhook}
-    await until_or_late(lambda: not watch.overdue() and expected <= _hooked(targets), within_s=HOOKS_S)
+    await until_or_late(lambda: not watch.overdue() and expected <= record.hooked(targets), within_s=HOOKS_S)
 
 
 async def _all_at_their_ends(pool: Any, deadline: float) -> None:
@@ -263,10 +263,6 @@ async def _all_at_their_ends(pool: Any, deadline: float) -> None:
         return not await pool.fetchval(query, evidence.ACCOUNT)
 
     await until_or_late(none_open, within_s=deadline - time.monotonic(), every_s=0.1)
-
-
-def _hooked(targets: Targets) -> set[str]:
-    return {each.path.removeprefix("/hook/") for each in targets.arrivals if each.path.startswith("/hook/")}
 
 
 async def _verdict(

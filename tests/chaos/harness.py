@@ -213,7 +213,7 @@ class Harness:
         await self.sink.wait_for(lambda: any(each.path.endswith(f"/{name}") for each in self.sink.arrivals))
         expected = {plan.name for plan in self.load.plans.values() if plan.has_webhook} - self._refused()
         try:
-            await self.sink.wait_for(lambda: expected <= self._hooked(), timeout_s=10)
+            await self.sink.wait_for(lambda: expected <= record.hooked(self.sink), timeout_s=10)
         except TimeoutError:
             pass  # the checker says which are missing
         await self._all_at_their_ends()
@@ -230,9 +230,6 @@ class Harness:
             return not left
 
         await until(none_left, within_s=QUIET_S, saying=lambda: f"not at their ends after {QUIET_S} s: {left}")
-
-    def _hooked(self) -> set[str]:
-        return {each.path.removeprefix("/hook/") for each in self.sink.arrivals if each.path.startswith("/hook/")}
 
     def _refused(self) -> set[str]:
         """The plans of which nobody knows that they became jobs."""

@@ -96,6 +96,11 @@ def _execution(row: dict[str, Any]) -> Execution:
     )
 
 
+def hooked(sink: Any) -> set[str]:
+    """Return the names of the jobs whose webhook has come."""
+    return {each.path.removeprefix("/hook/") for each in sink.arrivals if each.path.startswith("/hook/")}
+
+
 def arrivals(sink: Sink) -> tuple[list[Call], list[Hook]]:
     """Return the sink's arrivals as calls and hooks."""
     calls, hooks = [], []
