@@ -8,6 +8,7 @@ disturbs it. What is patient goes through the other, and gives way: it computes,
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import pytest
@@ -16,14 +17,16 @@ from xdist.scheduler import LoadScopeScheduling
 PATIENT = (
     "architecture/",
     "chaos/test_checker.py",
+    "chaos/test_link.py",
     "chaos/test_crash_points.py",  # the harness notes when the machine stood still
     "chaos/test_report.py",
     "conformance/",
+    "contract/test_",  # of these only what runs in the test's own process
     "deploy/",
     "e2e/egress_client/",
     "e2e/embedded_postgres/",
-    "e2e/process/test_commands_output.py",
-    "e2e/process/test_refused_starts.py",
+    "e2e/operating/test_upgrade.py",
+    "e2e/process/",
     "golden/",
     "prometheus/test_alerts.py",
     "prometheus/test_dashboards.py",
@@ -31,12 +34,15 @@ PATIENT = (
     "simulation/",
     "unit/",
 )
+_HERE = re.compile(r"[\[-]here[\]-]")
 _is_lane = "PYTEST_XDIST_WORKER" in os.environ
 
 
 def is_patient(nodeid: str) -> bool:
-    """Whether the test may be slow; what needs a broker may not, because one broker has to do."""
-    return nodeid.startswith(tuple(f"tests/{room}" for room in PATIENT)) and "kafka" not in nodeid.lower()
+    """Whether the test may be slow; what needs a broker may not, because one broker has to do, nor what shares a running Fliq."""
+    if not nodeid.startswith(tuple(f"tests/{room}" for room in PATIENT)) or "kafka" in nodeid.lower():
+        return False
+    return "/contract/" not in nodeid or ("test_protocol" not in nodeid and _HERE.search(nodeid) is not None)
 
 
 class Lanes(LoadScopeScheduling):

@@ -11,10 +11,8 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
-
-import aiohttp
+from collections.abc import Sequence
+from typing import Any, Final
 
 from libs.domain.job import JobState
 from libs.events.ids import execution_id
@@ -27,7 +25,6 @@ from tests.fakes.running.topologies import Client
 
 SAMPLE: Final = 500
 AT_ONCE: Final = 4
-TRIES: Final = 10  # a 503 says: try again
 ACCOUNT: Final = "default"  # that of the load; Fliq's own heartbeats are another's
 BATCH: Final = 2_000
 _STATUS: Final = {"COMPLETED": "success", "FINISHING": "running", "RETRYING": "running"}  # the rest is called the same
@@ -99,23 +96,10 @@ async def collect(
         jobs |= {job.id: job for job in jobs_of(rows, await dump(log, partition))}
     unread = await _disagreements(client, jobs)
     try:
-        listed = await patiently(lambda: record.list_all(client, "jobs"))
+        listed = await record.patiently(lambda: record.list_all(client, "jobs"))
     except AssertionError as error:
         listed, unread = list(jobs), [*unread, f"the API does not list the jobs: {error}"]
     return record.history_of(load, sink, jobs.values(), listed, faults, ended_at=ended_at, unread=tuple(unread), **more)
-
-
-T = TypeVar("T")
-
-
-async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again while the answer is not there yet."""
-    for _ in range(TRIES - 1):
-        try:
-            return await ask()
-        except (AssertionError, aiohttp.ClientError, TimeoutError):
-            await asyncio.sleep(1)
-    return await ask()
 
 
 async def _disagreements(client: Client, jobs: dict[str, JobRead]) -> list[str]:
@@ -125,7 +109,7 @@ async def _disagreements(client: Client, jobs: dict[str, JobRead]) -> list[str]:
     async def one(job_id: str) -> str:
         async with slots:
             try:
-                read = await patiently(lambda: record.read_job(client, job_id))
+                read = await record.patiently(lambda: record.read_job(client, job_id))
             except AssertionError as error:
                 return f"the API does not show {job_id}: {error}"
         return "" if read == jobs[job_id] else f"the API says {read}, the tables {jobs[job_id]}"

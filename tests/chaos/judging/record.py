@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, TypeVar
+
+import aiohttp
 
 from tests.chaos.judging.history import Call, Execution, Fault, History, Hook, JobRead
 from tests.chaos.load import Load, now_ms
@@ -14,7 +16,7 @@ from tests.fakes.running.sink import Arrival, Sink
 from tests.fakes.running.topologies import Client, instant_ms
 
 READS_AT_ONCE: Final = 16
-
+TRIES: Final = 10  # a 503 says: try again
 PAGES_MAX = 10_000  # a million jobs: more than any campaign makes
 
 
@@ -26,7 +28,7 @@ async def history(load: Load, sink: Sink, client: Client, faults: list[Fault], *
 
     async def one(job_id: str) -> JobRead:
         async with slots:
-            return await read_job(client, job_id)
+            return await patiently(lambda: read_job(client, job_id))
 
     jobs = await asyncio.gather(*[one(job_id) for job_id in dict.fromkeys(listed)])
     return history_of(load, sink, jobs, listed, faults, ended_at=ended_at, retry_base_ms=retry_base_ms)
@@ -48,6 +50,19 @@ def history_of(
         faults=tuple(faults),
         **more,
     )
+
+
+T = TypeVar("T")
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again while the answer is not there yet."""
+    for _ in range(TRIES - 1):
+        try:
+            return await ask()
+        except (AssertionError, aiohttp.ClientError, TimeoutError):
+            await asyncio.sleep(1)
+    return await ask()
 
 
 async def list_all(client: Client, kind: str, query: str = "limit=100") -> list[str]:
