@@ -1,5 +1,5 @@
 """
-Processes that come and go: two of each, on PostgreSQL alone and on Kafka; one dies, all are told to end and replaced.
+Processes that come and go: two of each, on PostgreSQL alone and on Kafka; one dies, one is told to end, all are replaced.
 
 A job every 40 ms is due all the while; what is judged is when its call arrives, and how often.
 """
@@ -224,6 +224,15 @@ async def test_an_owner_is_killed(pairs: RunningFliq, load: Load, stalls: Stalls
     assert min(late.values()) >= 0
     assert too_late == {}
     assert_none_is_called_twice(load, stalls)
+
+
+async def test_an_owner_is_told_to_end(pairs: RunningFliq, load: Load, stalls: Stalls) -> None:
+    """After SIGTERM of one of two schedulers no call is late by more than half a second, and none comes twice."""
+    async with under_load(load):
+        await replace(pairs, load, pairs.of("scheduler")[1])
+
+    print(figures(load, "told to end"))
+    assert_handed_over(load, stalls)
 
 
 async def test_every_process_is_replaced(pairs: RunningFliq, load: Load, stalls: Stalls) -> None:
