@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Any
 
 import asyncpg
 import pytest
@@ -22,9 +24,11 @@ from tests.fakes import events
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client, FliqOf, RunningFliq, instant_ms
+from tests.fakes.until import until
 
 DECIDED_MS = 150  # before its instant a job's call is decided: what comes later comes too late
-TRIES = 5  # to be earlier than that, on a machine that stalls
+HAS_FOLDED = "SELECT position >= $2 FROM progress WHERE part = $1"
+AHEAD_S = (0.5, 2.0, 6.0, 12.0)  # so far ahead is the victim: more, on a machine that is slow
 Job = dict[str, str]
 
 
@@ -72,38 +76,39 @@ async def log(poisoned: RunningFliq) -> AsyncIterator[Log]:
         yield log
 
 
-async def check_tables(poisoned: RunningFliq, log: Log) -> None:
+@pytest.fixture
+async def pool(poisoned: RunningFliq) -> AsyncIterator[Any]:
     pool = await open_pool(poisoned.settings["FLIQ_DATABASE_URL"], name="test", size=2)
-    try:
-        assert await differences(log, pool) == []
-    finally:
-        await pool.close()
+    yield pool
+    await pool.close()
 
 
 @pytest.mark.parametrize("poison", HOLD.values(), ids=HOLD)
 async def test_a_record_that_cannot_be_read_stops_its_job_only(
-    poisoned: RunningFliq, log: Log, sink: Sink, poison: Callable[[Job], Envelope]
+    poisoned: RunningFliq, log: Log, pool: Any, sink: Sink, poison: Callable[[Job], Envelope]
 ) -> None:
     """The poisoned job never fires; one that is due later, in the same partition, does."""
     async with Client(poisoned.url) as client:
-        for _ in range(TRIES):
-            victim = await client.create(f"{sink.url}/victim", 0.5)
-            await log.append(partition_of(victim["id"]), [poison(victim)])
+        for ahead_s in AHEAD_S:
+            victim = await client.create(f"{sink.url}/victim/{ahead_s}", ahead_s)
+            partition = partition_of(victim["id"])
+            position = await log.append(partition, [poison(victim)])
+            await until(partial(pool.fetchval, HAS_FOLDED, partition, position))
             if time.time() * 1000 < instant_ms(victim["scheduled_at"]) - DECIDED_MS:
-                break
+                break  # its owner has read the record before it had to decide
         else:
             pytest.fail("the machine was too slow for this test")
-        healthy = await same_partition(client, sink, victim)
+        healthy = await same_partition(client, sink, victim, ahead_s + 0.5)
         await sink.wait_for(lambda: sink.of(healthy["id"]))
         assert sink.of(victim["id"]) == []
         assert (await client.job(victim["id"]))["status"] == "scheduled"
         await client.wait_status(healthy["id"])
-    await check_tables(poisoned, log)
+    assert await differences(log, pool) == []
 
 
 @pytest.mark.parametrize("poison", CHANGE_NOTHING.values(), ids=CHANGE_NOTHING)
 async def test_a_record_that_does_not_count_changes_nothing(
-    poisoned: RunningFliq, log: Log, sink: Sink, stalls: Stalls, poison: Callable[[Job], Envelope]
+    poisoned: RunningFliq, log: Log, pool: Any, sink: Sink, stalls: Stalls, poison: Callable[[Job], Envelope]
 ) -> None:
     """The job fires at its own instant, once, as if the record were not there."""
     async with Client(poisoned.url) as client:
@@ -115,11 +120,13 @@ async def test_a_record_that_does_not_count_changes_nothing(
         assert done["execution_count"] == 1
         (arrival,) = sink.of(job["id"])
         assert at <= arrival.at <= at + 1_000 + 2 * stalls.longest_ms
-    await check_tables(poisoned, log)
+    assert await differences(log, pool) == []
 
 
 @pytest.mark.topologies("embedded", "split")  # a topic refuses them by itself
-async def test_records_larger_than_any_of_ours_are_skipped(poisoned: RunningFliq, log: Log, sink: Sink) -> None:
+async def test_records_larger_than_any_of_ours_are_skipped(
+    poisoned: RunningFliq, log: Log, pool: Any, sink: Sink
+) -> None:
     """Five megabytes written past the port, by somebody with the database's password, stop nobody else."""
     async with Client(poisoned.url) as client:
         victim = await client.create(f"{sink.url}/victim", 0.5)
@@ -143,13 +150,13 @@ async def test_records_larger_than_any_of_ours_are_skipped(poisoned: RunningFliq
             await connection.close()
         healthy = await same_partition(client, sink, victim)
         await client.wait_status(healthy["id"])
-    await check_tables(poisoned, log)
+    assert await differences(log, pool) == []
 
 
-async def same_partition(client: Client, sink: Sink, other: Job) -> Job:
-    """Return a job, due in a second, that lives in the partition of *other*."""
+async def same_partition(client: Client, sink: Sink, other: Job, ahead_s: float = 1.0) -> Job:
+    """Return a job, due so far ahead, that lives in the partition of *other*."""
     for _ in range(200):
-        job = await client.create(f"{sink.url}/healthy", 1.0)
+        job = await client.create(f"{sink.url}/healthy", ahead_s)
         if partition_of(job["id"]) == partition_of(other["id"]):
             return job
     raise AssertionError("no job came to that partition")
