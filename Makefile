@@ -20,7 +20,7 @@ $(STAMP): requirements.lock
 	@echo "fliq: installing the packages of requirements.lock (once; it takes half a minute)"
 	@# Not compiled: Python does that to the modules that are used, when they are, and a quarter of the time is saved.
 	@$(PYTHON) -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable . --editable clients/python
 	@touch $@
 
 run: install ## start all of Fliq on this machine; targets on loopback are allowed

@@ -1,5 +1,5 @@
 """
-Write the generated pages of docs/ and of deploy/: `python -m scripts.docs`.
+Write the generated pages of docs/ and of deploy/, and the generated modules of the client: `python -m scripts.docs`.
 
 A page is a function that returns its text; of docs/api.md only the tables between markers are generated. tests/architecture
 compares each page with its file and fails if the file is stale.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from libs.runtime.settings import settings as config
 from libs.runtime.telemetry import metric_table
-from scripts import api_page, dashboards, event_page, lifecycle_page, prometheus_rule
+from scripts import api_page, client_modules, dashboards, event_page, lifecycle_page, prometheus_rule
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,6 +25,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/job-lifecycle.md": lifecycle_page.page,
     **{f"deploy/grafana/dashboards/{uid}.json": partial(dashboards.page, uid) for uid in dashboards.DASHBOARDS},
     "deploy/k8s/components/monitoring/prometheusrule.yaml": prometheus_rule.page,
+    f"{client_modules.FOLDER}/error_codes.py": client_modules.error_codes,
+    f"{client_modules.FOLDER}/models.py": client_modules.models,
+    f"{client_modules.FOLDER}/request_fields.py": client_modules.request_fields,
 }
 
 

@@ -61,7 +61,7 @@ def test_a_service_has_its_loop(name: str) -> None:
 
 def test_no_file_is_too_long() -> None:
     """A file beyond this length holds more than one idea."""
-    paths = modules("libs", "services", "tests")
+    paths = modules("clients", "libs", "services", "tests")
     sizes = {place(path): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
 
     assert {name: size for name, size in sizes.items() if size > FILE_LINES_MAX} == {}
@@ -69,7 +69,7 @@ def test_no_file_is_too_long() -> None:
 
 def test_no_folder_is_too_full() -> None:
     """A folder with more modules than this has to be divided: nobody finds a file in it by its name."""
-    counts = Counter(place(path.parent) for path in modules("libs", "services", "tests"))
+    counts = Counter(place(path.parent) for path in modules("clients", "libs", "services", "tests"))
 
     assert {name: count for name, count in counts.items() if count > FOLDER_MODULES_MAX} == {}
 
@@ -77,7 +77,7 @@ def test_no_folder_is_too_full() -> None:
 def test_no_function_is_too_long() -> None:
     """Beyond this a function cannot be read in one go."""
     found = {}
-    for path in modules("libs", "services", "tests"):
+    for path in modules("clients", "libs", "services", "tests"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
@@ -89,7 +89,7 @@ def test_no_function_is_too_long() -> None:
 
 def test_no_module_is_a_drawer() -> None:
     """A name that could hold anything will."""
-    paths = [*modules("libs", "services", "tests")]
+    paths = [*modules("clients", "libs", "services", "tests")]
     words = {place(path): {*re.split(r"[_.]", path.stem), path.parent.name} for path in paths}
 
     assert {name: found for name, each in words.items() if (found := each & FORBIDDEN_NAMES)} == {}
@@ -99,7 +99,7 @@ def test_every_module_says_what_it_is() -> None:
     """A docstring at the top of every module of the product."""
     silent = [
         place(path)
-        for path in modules("libs", "services")
+        for path in modules("clients", "libs", "services")
         if (text := path.read_text(encoding="utf-8")) and not ast.get_docstring(ast.parse(text))
     ]
 
@@ -110,7 +110,7 @@ def test_no_home_of_a_developer_is_in_the_tree() -> None:
     """Nothing that is shipped names a path of the machine that it was written on."""
     pattern = re.compile(r"/(?:home|root|Users)/")
     pages = [path for folder in ("deploy", "docs", "scripts") for path in (ROOT / folder).rglob("*") if path.is_file()]
-    shipped = [*modules("libs", "services"), *ROOT.glob("*.md"), ROOT / "Makefile", *pages]
+    shipped = [*modules("clients", "libs", "services"), *ROOT.glob("*.md"), ROOT / "Makefile", *pages]
     named = [
         place(path) for path in shipped if path.suffix != ".pyc" and pattern.search(path.read_text(encoding="utf-8"))
     ]

@@ -83,7 +83,7 @@ def test_the_map_is_the_territory() -> None:
     """The README's tree names every folder that there is, and none that is not."""
     tree = read("README.md").partition("## The map")[2].split("```")[1]
     named = set(re.findall(r"^([a-z]+(?:/[a-z]+)?)/? ", tree, re.MULTILINE))
-    top = {path.parts[-2] for path in ROOT.glob("*/__init__.py")} | {"deploy", "docs", "tests"}
+    top = {path.parts[-2] for path in ROOT.glob("*/__init__.py")} | {"clients", "deploy", "docs", "tests"}
     libs = {f"libs/{path.parts[-2]}" for path in ROOT.glob("libs/*/__init__.py")}
     assert named == (top - {"libs"}) | libs
     for folder, marked in (("services", "__init__.py"), ("tests", "")):

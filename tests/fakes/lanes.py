@@ -20,6 +20,8 @@ PATIENT = (
     "chaos/test_link.py",
     "chaos/test_crash_points.py",  # the harness notes when the machine stood still
     "chaos/test_report.py",
+    "clients/pure/",
+    "clients/test_installed.py",
     "conformance/",
     "contract/test_",  # of these only what runs in the test's own process
     "deploy/",

@@ -1,0 +1,232 @@
+"""
+Api: every method of the client, described once for both clients.
+
+Each method says what is sent and how the answer is read. The decorators of `surface.py` make it a call of `Fliq` or `AsyncFliq`.
+Every create carries a key, the caller's or one of its own, so that sending it again makes nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final, Unpack
+
+from msgspec import UNSET
+
+from fliq_client import answers
+from fliq_client.answers import Page, TimelineEvent
+from fliq_client.call import Call, Request, document, key_header, path, query
+from fliq_client.contract import models
+from fliq_client.contract.request_fields import JobFields, JobRequest, ScheduleFields, TokenFields
+from fliq_client.errors import ApiError
+from fliq_client.job_request import job_request, with_json
+from fliq_client.pages import Listing
+from fliq_client.surface import E, Group, call, listing
+
+PAGE_SIZE: Final = 100  # the most that Fliq gives at once
+
+_CREATED_JOB: Final = answers.one(models.CreatedJob)
+_REPLAYED_JOB: Final = answers.one(models.ReplayedJob)
+_JOB: Final = answers.one(models.Job)
+_JOBS: Final = answers.page(models.JobList, lambda found: (found.jobs, found.next_cursor))
+_EXECUTIONS: Final = answers.items(models.Executions, lambda found: found.executions)
+_CREATED_SCHEDULE: Final = answers.one(models.CreatedSchedule)
+_SCHEDULE: Final = answers.one(models.Schedule)
+_SCHEDULES: Final = answers.page(models.ScheduleList, lambda found: (found.schedules, found.next_cursor))
+_NEW_TOKEN: Final = answers.one(models.NewToken)
+_TOKENS: Final = answers.items(models.TokenList, lambda found: found.tokens)
+_SECRET: Final = answers.one(models.SigningSecret)
+
+
+class Jobs(Group[E]):
+    """Calls that are made once, at an instant."""
+
+    @call
+    def create(
+        self, url: str, *, at: datetime, json: object = UNSET, key: str | None = None, **fields: Unpack[JobFields]
+    ) -> Call[models.CreatedJob]:
+        """
+        Create a job; when this returns, it is durable.
+
+        Args:
+            url: what is called.
+            at: when, with a time zone.
+            json: becomes the body, with its Content-Type; instead of `body`.
+            key: an idempotency key of your own. The same key and the same request give the same job, `is_replayed`; without one
+                the client takes a new one for each call of this method.
+            fields: every other field of the API, by its name there.
+        """
+        made = job_request(url, at=at, json=json, key=self._new_key() if key is None else key, **fields)
+        return Call(request=Request(method="POST", path=path("jobs"), content=document(made)), read=_CREATED_JOB)
+
+    @call
+    def create_many(self, requests: Iterable[JobRequest]) -> Call[list[models.CreatedJob | ApiError]]:
+        """
+        Create 1 to 1,000 jobs (see `job_request`) in one request; returns for each, in order, the job or the error that refused it.
+        """
+        jobs = [self._keyed(each) for each in requests]
+        request = Request(method="POST", path=path("jobs", "batch"), content=document({"jobs": jobs}))
+        return Call(request=request, read=answers.results)
+
+    @call
+    def get(self, job_id: str) -> Call[models.Job]:
+        """Get a job as it stands now."""
+        return Call(request=Request(method="GET", path=path("jobs", job_id)), read=_JOB)
+
+    @listing
+    def list(self, *, status: str | None = None) -> Listing[models.JobItem]:
+        """Walk over the jobs, newest first, or those with a *status*; pages are fetched as they are needed."""
+        return Listing(call_of=lambda cursor: _page_of_jobs(path("jobs"), status, PAGE_SIZE, cursor))
+
+    @call
+    def page(
+        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Call[Page[models.JobItem]]:
+        """Get one page of the jobs, of at most *limit* items; *cursor* is the `next_cursor` of the page before."""
+        return _page_of_jobs(path("jobs"), status, limit, cursor)
+
+    @call
+    def cancel(self, job_id: str) -> Call[None]:
+        """Cancel a job: when this returns, it never fires. Raises JobAlreadyFired if its first attempt was due."""
+        return Call(request=Request(method="DELETE", path=path("jobs", job_id)), read=answers.nothing)
+
+    @call
+    def executions(self, job_id: str) -> Call[Sequence[models.Execution]]:
+        """Get the attempts of a job, oldest first."""
+        return Call(request=Request(method="GET", path=path("jobs", job_id, "executions")), read=_EXECUTIONS)
+
+    @call
+    def events(self, job_id: str) -> Call[Sequence[TimelineEvent]]:
+        """Get the timeline of a job: its records in the log."""
+        return Call(request=Request(method="GET", path=path("jobs", job_id, "events")), read=answers.timeline)
+
+    @call
+    def replay(self, job_id: str, *, key: str | None = None) -> Call[models.ReplayedJob]:
+        """Make a copy of a failed job, due at once; *key* as in `create`. Raises JobNotFailed."""
+        headers = key_header(self._new_key() if key is None else key)
+        request = Request(method="POST", path=path("jobs", job_id, "replay"), headers=headers)
+        return Call(request=request, read=_REPLAYED_JOB)
+
+    def _keyed(self, request: JobRequest) -> dict[str, Any]:
+        """Return *request* with a key; raises ValueError if its instant has no time zone."""
+        made = dict(request)
+        if made.get("idempotency_key") is None:
+            made["idempotency_key"] = self._new_key()
+        document(made)
+        return made
+
+
+class Schedules(Group[E]):
+    """Rules that make a job at each of their instants."""
+
+    @call
+    def create(
+        self, url: str, *, cron: str, json: object = UNSET, key: str | None = None, **fields: Unpack[ScheduleFields]
+    ) -> Call[models.CreatedSchedule]:
+        """
+        Create a schedule.
+
+        Args:
+            url: what is called.
+            cron: five fields: minute, hour, day of month, month, day of week.
+            json, key: as of a job.
+            fields: every other field of the API, by its name there.
+        """
+        made: dict[str, Any] = {"url": url, "cron": cron, **with_json(dict(fields), json)}
+        headers = key_header(self._new_key() if key is None else key)
+        request = Request(method="POST", path=path("schedules"), headers=headers, content=document(made))
+        return Call(request=request, read=_CREATED_SCHEDULE)
+
+    @call
+    def get(self, schedule_id: str) -> Call[models.Schedule]:
+        """Get a schedule."""
+        return Call(request=Request(method="GET", path=path("schedules", schedule_id)), read=_SCHEDULE)
+
+    @listing
+    def list(self) -> Listing[models.ScheduleItem]:
+        """Walk over the schedules, newest first; pages are fetched as they are needed."""
+        return Listing(call_of=lambda cursor: _page_of_schedules(PAGE_SIZE, cursor))
+
+    @call
+    def page(self, *, limit: int | None = None, cursor: str | None = None) -> Call[Page[models.ScheduleItem]]:
+        """Get one page of the schedules, as in `jobs.page`."""
+        return _page_of_schedules(limit, cursor)
+
+    @call
+    def delete(self, schedule_id: str) -> Call[None]:
+        """Delete a schedule; a job that it has already made may still fire."""
+        request = Request(method="DELETE", path=path("schedules", schedule_id))
+        return Call(request=request, read=answers.nothing, gone_is_done=True)
+
+    @call
+    def pause(self, schedule_id: str) -> Call[models.Schedule]:
+        """Stop making jobs until `resume`; may be repeated."""
+        return Call(request=Request(method="POST", path=path("schedules", schedule_id, "pause")), read=_SCHEDULE)
+
+    @call
+    def resume(self, schedule_id: str) -> Call[models.Schedule]:
+        """Go on from now; may be repeated."""
+        return Call(request=Request(method="POST", path=path("schedules", schedule_id, "resume")), read=_SCHEDULE)
+
+    @listing
+    def jobs(self, schedule_id: str, *, status: str | None = None) -> Listing[models.JobItem]:
+        """Walk over the jobs that a schedule has made, newest first."""
+        where = path("schedules", schedule_id, "jobs")
+        return Listing(call_of=lambda cursor: _page_of_jobs(where, status, PAGE_SIZE, cursor))
+
+    @call
+    def jobs_page(
+        self, schedule_id: str, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Call[Page[models.JobItem]]:
+        """Get one page of these jobs, as in `jobs.page`."""
+        return _page_of_jobs(path("schedules", schedule_id, "jobs"), status, limit, cursor)
+
+
+class Tokens(Group[E]):
+    """API tokens of the account."""
+
+    @call
+    def create(self, **fields: Unpack[TokenFields]) -> Call[models.NewToken]:
+        """
+        Create a token, whose secret is shown only here.
+
+        It has no key, so it is not sent again if its answer is lost: NotAnswered says that it `may_have_happened`.
+        """
+        request = Request(method="POST", path=path("tokens"), content=document(fields))
+        return Call(request=request, read=_NEW_TOKEN, is_repeatable=False)
+
+    @call
+    def list(self) -> Call[Sequence[models.Token]]:
+        """Get all tokens, without their secrets."""
+        return Call(request=Request(method="GET", path=path("tokens")), read=_TOKENS)
+
+    @call
+    def revoke(self, token_id: str) -> Call[None]:
+        """Revoke a token: within 5 s no replica takes it any more."""
+        request = Request(method="DELETE", path=path("tokens", token_id))
+        return Call(request=request, read=answers.nothing, gone_is_done=True)
+
+
+class SigningSecrets(Group[E]):
+    """The secret that Fliq signs the account's calls with."""
+
+    @call
+    def get(self) -> Call[models.SigningSecret]:
+        """Get the secret, and those before it that still sign."""
+        return Call(request=Request(method="GET", path=path("signing-secret")), read=_SECRET)
+
+    @call
+    def rotate(self) -> Call[models.SigningSecret]:
+        """Replace the secret; the old one signs as well for 24 h. It is not sent again if its answer is lost."""
+        request = Request(method="POST", path=path("signing-secret", "rotate"))
+        return Call(request=request, read=_SECRET, is_repeatable=False)
+
+
+def _page_of_jobs(where: str, status: str | None, limit: int | None, cursor: str | None) -> Call[Page[models.JobItem]]:
+    asked = query(status=status, limit=limit, cursor=cursor)
+    return Call(request=Request(method="GET", path=where, query=asked), read=_JOBS)
+
+
+def _page_of_schedules(limit: int | None, cursor: str | None) -> Call[Page[models.ScheduleItem]]:
+    asked = query(limit=limit, cursor=cursor)
+    return Call(request=Request(method="GET", path=path("schedules"), query=asked), read=_SCHEDULES)

@@ -1,0 +1,396 @@
+"""Error codes: an exception class for each. Written by `make docs` from the tables of the API. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fliq_client.errors import ApiError, BadRequest, Conflict
+
+__all__ = [
+    "DailyLimitReached",
+    "DuplicateField",
+    "Forbidden",
+    "HeadersTooLarge",
+    "IdempotencyKeyReused",
+    "InternalError",
+    "InvalidBody",
+    "InvalidContentType",
+    "InvalidCron",
+    "InvalidCursor",
+    "InvalidExpiresAt",
+    "InvalidHeaders",
+    "InvalidHttpMethod",
+    "InvalidIdempotencyKey",
+    "InvalidJobs",
+    "InvalidJson",
+    "InvalidLimit",
+    "InvalidMaxRetries",
+    "InvalidName",
+    "InvalidParameter",
+    "InvalidRequest",
+    "InvalidScheduledAt",
+    "InvalidScopes",
+    "InvalidStatus",
+    "InvalidTimeoutSeconds",
+    "InvalidUrl",
+    "JobAlreadyFired",
+    "JobNotFailed",
+    "MethodNotAllowed",
+    "NotFound",
+    "OutcomeUnknown",
+    "PayloadTooLarge",
+    "RequestTimeout",
+    "ReservedHeader",
+    "ScheduleNeverFires",
+    "TooManySigningSecrets",
+    "TooManyTokens",
+    "Unauthorized",
+    "Unavailable",
+    "UnknownField",
+    "UriTooLong",
+    "UrlNotAllowed",
+]
+
+
+class InvalidRequest(BadRequest):
+    """
+    400 `invalid_request`. The request is not HTTP that this server takes, or its body is not framed as its header says.
+    """
+
+    status = 400
+    code = "invalid_request"
+
+
+class InvalidContentType(BadRequest):
+    """400 `invalid_content_type`. The body is not announced as application/json, or is compressed."""
+
+    status = 400
+    code = "invalid_content_type"
+
+
+class InvalidJson(BadRequest):
+    """400 `invalid_json`. The body is not a JSON document of the expected shape."""
+
+    status = 400
+    code = "invalid_json"
+
+
+class DuplicateField(BadRequest):
+    """400 `duplicate_field`. A name stands twice in one JSON object."""
+
+    status = 400
+    code = "duplicate_field"
+
+
+class UnknownField(BadRequest):
+    """400 `unknown_field`. A field that this request does not have."""
+
+    status = 400
+    code = "unknown_field"
+
+
+class InvalidParameter(BadRequest):
+    """400 `invalid_parameter`. A query parameter that this route does not have, or that stands twice."""
+
+    status = 400
+    code = "invalid_parameter"
+
+
+class InvalidLimit(BadRequest):
+    """400 `invalid_limit`. limit is not a number from 1 to 100."""
+
+    status = 400
+    code = "invalid_limit"
+
+
+class InvalidStatus(BadRequest):
+    """400 `invalid_status`. status is none of the five job statuses."""
+
+    status = 400
+    code = "invalid_status"
+
+
+class InvalidCursor(BadRequest):
+    """400 `invalid_cursor`. cursor is not one that this list handed out."""
+
+    status = 400
+    code = "invalid_cursor"
+
+
+class UrlNotAllowed(BadRequest):
+    """400 `url_not_allowed`. url or webhook_url points where Fliq does not go."""
+
+    status = 400
+    code = "url_not_allowed"
+
+
+class ReservedHeader(BadRequest):
+    """400 `reserved_header`. A header that Fliq or the HTTP connection sets itself."""
+
+    status = 400
+    code = "reserved_header"
+
+
+class InvalidUrl(BadRequest):
+    """400 `invalid_url`. url or webhook_url is not an absolute http(s) URL."""
+
+    status = 400
+    code = "invalid_url"
+
+
+class InvalidHttpMethod(BadRequest):
+    """400 `invalid_http_method`. http_method is none of the seven methods."""
+
+    status = 400
+    code = "invalid_http_method"
+
+
+class InvalidHeaders(BadRequest):
+    """400 `invalid_headers`. headers or webhook_headers are not a map of sendable HTTP headers."""
+
+    status = 400
+    code = "invalid_headers"
+
+
+class InvalidBody(BadRequest):
+    """400 `invalid_body`. body is not text that the job's method can carry, of at most 256 KiB."""
+
+    status = 400
+    code = "invalid_body"
+
+
+class InvalidTimeoutSeconds(BadRequest):
+    """400 `invalid_timeout_seconds`. timeout_seconds is not an integer from 1 to 3600."""
+
+    status = 400
+    code = "invalid_timeout_seconds"
+
+
+class InvalidScheduledAt(BadRequest):
+    """400 `invalid_scheduled_at`. scheduled_at is not an instant between now and the end of the year 9999."""
+
+    status = 400
+    code = "invalid_scheduled_at"
+
+
+class InvalidIdempotencyKey(BadRequest):
+    """400 `invalid_idempotency_key`. The key is not 1 to 255 printable characters, or body and header name two."""
+
+    status = 400
+    code = "invalid_idempotency_key"
+
+
+class InvalidMaxRetries(BadRequest):
+    """400 `invalid_max_retries`. max_retries is not an integer from 0 to 20."""
+
+    status = 400
+    code = "invalid_max_retries"
+
+
+class InvalidCron(BadRequest):
+    """400 `invalid_cron`. cron is not a five-field expression that fires within five years."""
+
+    status = 400
+    code = "invalid_cron"
+
+
+class InvalidJobs(BadRequest):
+    """400 `invalid_jobs`. jobs is not a list of 1 to 1,000 job requests."""
+
+    status = 400
+    code = "invalid_jobs"
+
+
+class InvalidName(BadRequest):
+    """400 `invalid_name`. name is not 1 to 100 printable characters."""
+
+    status = 400
+    code = "invalid_name"
+
+
+class InvalidScopes(BadRequest):
+    """400 `invalid_scopes`. scopes is not a list of `read` and `write`."""
+
+    status = 400
+    code = "invalid_scopes"
+
+
+class InvalidExpiresAt(BadRequest):
+    """400 `invalid_expires_at`. expires_at is not an instant in the future."""
+
+    status = 400
+    code = "invalid_expires_at"
+
+
+class Unauthorized(ApiError):
+    """401 `unauthorized`. The API token is missing, malformed, unknown, expired or revoked."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(ApiError):
+    """403 `forbidden`. The token's scopes do not cover this request."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(ApiError):
+    """404 `not_found`. There is no such resource in this account, or no such route."""
+
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(ApiError):
+    """405 `method_not_allowed`. The route does not know this method; Allow lists those it knows."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class RequestTimeout(ApiError):
+    """408 `request_timeout`. The body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class JobAlreadyFired(Conflict):
+    """409 `job_already_fired`. The job's first attempt was admitted as due: it cannot be cancelled any more."""
+
+    status = 409
+    code = "job_already_fired"
+
+
+class JobNotFailed(Conflict):
+    """409 `job_not_failed`. Only a failed job can be replayed."""
+
+    status = 409
+    code = "job_not_failed"
+
+
+class ScheduleNeverFires(Conflict):
+    """409 `schedule_never_fires`. The schedule's rule has no instant within the next five years."""
+
+    status = 409
+    code = "schedule_never_fires"
+
+
+class TooManyTokens(Conflict):
+    """409 `too_many_tokens`. The account has 1,000 tokens that are neither revoked nor expired."""
+
+    status = 409
+    code = "too_many_tokens"
+
+
+class TooManySigningSecrets(Conflict):
+    """
+    409 `too_many_signing_secrets`. The signing secret was replaced so often that ten sign at once; try again later.
+    """
+
+    status = 409
+    code = "too_many_signing_secrets"
+
+
+class IdempotencyKeyReused(Conflict):
+    """409 `idempotency_key_reused`. The idempotency key stands for another request."""
+
+    status = 409
+    code = "idempotency_key_reused"
+
+
+class PayloadTooLarge(ApiError):
+    """413 `payload_too_large`. The body is longer than 1 MiB, or the job too large for one record."""
+
+    status = 413
+    code = "payload_too_large"
+
+
+class UriTooLong(ApiError):
+    """414 `uri_too_long`. The request line is too long."""
+
+    status = 414
+    code = "uri_too_long"
+
+
+class DailyLimitReached(ApiError):
+    """429 `daily_limit_reached`. The account's daily executions are used up."""
+
+    status = 429
+    code = "daily_limit_reached"
+
+
+class HeadersTooLarge(ApiError):
+    """431 `headers_too_large`. The request's headers are too many or too long."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class InternalError(ApiError):
+    """500 `internal_error`. Something went wrong on our end."""
+
+    status = 500
+    code = "internal_error"
+
+
+class Unavailable(ApiError):
+    """503 `unavailable`. The log or the tables cannot be reached in time; nothing is known to have happened. Retry."""
+
+    status = 503
+    code = "unavailable"
+
+
+class OutcomeUnknown(ApiError):
+    """503 `outcome_unknown`. The request stands in the log but its decision was not seen in time. Repeat it."""
+
+    status = 503
+    code = "outcome_unknown"
+
+
+CODES: Final[dict[str, type[ApiError]]] = {
+    "invalid_request": InvalidRequest,
+    "invalid_content_type": InvalidContentType,
+    "invalid_json": InvalidJson,
+    "duplicate_field": DuplicateField,
+    "unknown_field": UnknownField,
+    "invalid_parameter": InvalidParameter,
+    "invalid_limit": InvalidLimit,
+    "invalid_status": InvalidStatus,
+    "invalid_cursor": InvalidCursor,
+    "url_not_allowed": UrlNotAllowed,
+    "reserved_header": ReservedHeader,
+    "invalid_url": InvalidUrl,
+    "invalid_http_method": InvalidHttpMethod,
+    "invalid_headers": InvalidHeaders,
+    "invalid_body": InvalidBody,
+    "invalid_timeout_seconds": InvalidTimeoutSeconds,
+    "invalid_scheduled_at": InvalidScheduledAt,
+    "invalid_idempotency_key": InvalidIdempotencyKey,
+    "invalid_max_retries": InvalidMaxRetries,
+    "invalid_cron": InvalidCron,
+    "invalid_jobs": InvalidJobs,
+    "invalid_name": InvalidName,
+    "invalid_scopes": InvalidScopes,
+    "invalid_expires_at": InvalidExpiresAt,
+    "unauthorized": Unauthorized,
+    "forbidden": Forbidden,
+    "not_found": NotFound,
+    "method_not_allowed": MethodNotAllowed,
+    "request_timeout": RequestTimeout,
+    "job_already_fired": JobAlreadyFired,
+    "job_not_failed": JobNotFailed,
+    "schedule_never_fires": ScheduleNeverFires,
+    "too_many_tokens": TooManyTokens,
+    "too_many_signing_secrets": TooManySigningSecrets,
+    "idempotency_key_reused": IdempotencyKeyReused,
+    "payload_too_large": PayloadTooLarge,
+    "uri_too_long": UriTooLong,
+    "daily_limit_reached": DailyLimitReached,
+    "headers_too_large": HeadersTooLarge,
+    "internal_error": InternalError,
+    "unavailable": Unavailable,
+    "outcome_unknown": OutcomeUnknown,
+}

@@ -1,0 +1,249 @@
+"""
+Models: the objects of the API. Written by `make docs` from the tables of the API. Pure.
+
+Words such as a status are `str`, so that one that a newer Fliq adds can be read. Fields that are not known are ignored.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+__all__ = [
+    "Answered",
+    "CreatedJob",
+    "CreatedSchedule",
+    "Execution",
+    "Executions",
+    "Job",
+    "JobItem",
+    "JobList",
+    "NewToken",
+    "ReplayedJob",
+    "Schedule",
+    "ScheduleItem",
+    "ScheduleList",
+    "SigningSecret",
+    "Token",
+    "TokenList",
+    "WebhookPayload",
+]
+
+SECRETS = frozenset({"token", "secret", "previous_secrets", "headers", "webhook_headers"})
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What every object has besides its own fields.
+
+    Args:
+        is_stale: the log could not be asked, so the object may lack what was accepted before.
+        is_replayed: it was made by an earlier request with the same key.
+    """
+
+    is_stale: bool = False
+    is_replayed: bool = False
+
+    def __repr__(self) -> str:
+        """Show the fields, but no secret: objects end up in logs."""
+        shown = [
+            f"{name}={'...' if name in SECRETS and value else repr(value)}"
+            for name, value in msgspec.structs.asdict(self).items()
+            if value or name not in ("is_stale", "is_replayed")
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class CreatedJob(Answered, frozen=True, kw_only=True):
+    """The API's `CreatedJob`."""
+
+    id: str
+    url: str
+    http_method: str
+    scheduled_at: datetime
+    max_retries: int
+    status: str  # scheduled, running, success, failed, cancelled
+    created_at: datetime
+
+
+class ReplayedJob(Answered, frozen=True, kw_only=True):
+    """The API's `ReplayedJob`."""
+
+    id: str
+    url: str
+    http_method: str
+    scheduled_at: datetime
+    max_retries: int
+    status: str  # scheduled, running, success, failed, cancelled
+    created_at: datetime
+    replay_of: str
+
+
+class Job(Answered, frozen=True, kw_only=True):
+    """The API's `Job`."""
+
+    id: str
+    url: str
+    http_method: str
+    scheduled_at: datetime
+    max_retries: int
+    status: str  # scheduled, running, success, failed, cancelled
+    created_at: datetime
+    execution_count: int
+    idempotency_key: str | None = None
+    webhook_url: str | None = None
+    schedule_id: str | None = None
+    next_attempt_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    last_status_code: int | None = None
+    last_error: str | None = None
+    headers: dict[str, str] | None = None
+    body: str | None = None
+    webhook_headers: dict[str, str] | None = None
+
+
+class JobItem(Answered, frozen=True, kw_only=True):
+    """The API's `JobItem`."""
+
+    id: str
+    url: str
+    http_method: str
+    scheduled_at: datetime
+    max_retries: int
+    status: str  # scheduled, running, success, failed, cancelled
+    created_at: datetime
+    execution_count: int
+    idempotency_key: str | None = None
+    webhook_url: str | None = None
+    schedule_id: str | None = None
+    next_attempt_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    last_status_code: int | None = None
+    last_error: str | None = None
+
+
+class JobList(Answered, frozen=True, kw_only=True):
+    """The API's `JobList`."""
+
+    jobs: list[JobItem]
+    next_cursor: str | None = None
+
+
+class Execution(Answered, frozen=True, kw_only=True):
+    """The API's `Execution`."""
+
+    id: str
+    attempt_num: int
+    status: str | None = None  # success, failed
+    status_code: int | None = None
+    duration_ms: int | None = None
+    executed_at: datetime
+    error: str | None = None
+    error_detail: str | None = None
+
+
+class Executions(Answered, frozen=True, kw_only=True):
+    """The API's `Executions`."""
+
+    executions: list[Execution]
+
+
+class CreatedSchedule(Answered, frozen=True, kw_only=True):
+    """The API's `CreatedSchedule`."""
+
+    id: str
+    url: str
+    cron: str
+    status: str  # active, paused
+    created_at: datetime
+    next_run_at: datetime | None = None
+
+
+class Schedule(Answered, frozen=True, kw_only=True):
+    """The API's `Schedule`."""
+
+    id: str
+    url: str
+    cron: str
+    status: str  # active, paused
+    created_at: datetime
+    next_run_at: datetime | None = None
+    http_method: str
+    max_retries: int
+    timeout_seconds: int
+    webhook_url: str | None = None
+    last_run_at: datetime | None = None
+    headers: dict[str, str] | None = None
+    body: str | None = None
+    webhook_headers: dict[str, str] | None = None
+
+
+class ScheduleItem(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleItem`."""
+
+    id: str
+    url: str
+    cron: str
+    status: str  # active, paused
+    created_at: datetime
+    next_run_at: datetime | None = None
+    http_method: str
+    max_retries: int
+    timeout_seconds: int
+    webhook_url: str | None = None
+    last_run_at: datetime | None = None
+
+
+class ScheduleList(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleList`."""
+
+    schedules: list[ScheduleItem]
+    next_cursor: str | None = None
+
+
+class NewToken(Answered, frozen=True, kw_only=True):
+    """The API's `NewToken`."""
+
+    id: str
+    name: str
+    scopes: list[str]  # read, write
+    last_four: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    token: str
+
+
+class Token(Answered, frozen=True, kw_only=True):
+    """The API's `Token`."""
+
+    id: str
+    name: str
+    scopes: list[str]  # read, write
+    last_four: str
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+class TokenList(Answered, frozen=True, kw_only=True):
+    """The API's `TokenList`."""
+
+    tokens: list[Token]
+
+
+class SigningSecret(Answered, frozen=True, kw_only=True):
+    """The API's `SigningSecret`."""
+
+    secret: str
+    previous_secrets: list[str]
+
+
+class WebhookPayload(Answered, frozen=True, kw_only=True):
+    """The API's `WebhookPayload`."""
+
+    job_id: str
+    status: str  # completed, failed, cancelled
+    status_code: int | None = None
+    last_error: str | None = None
+    completed_at: datetime
+    attempt_num: int

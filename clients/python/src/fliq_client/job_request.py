@@ -1,0 +1,39 @@
+"""Job request: the document that asks for a job. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Unpack
+
+import msgspec
+
+from fliq_client.contract.request_fields import JobFields, JobRequest
+
+
+def job_request(
+    url: str, *, at: datetime, json: object = msgspec.UNSET, key: str | None = None, **fields: Unpack[JobFields]
+) -> JobRequest:
+    """
+    Return a request for `jobs.create_many`; arguments as in `jobs.create`.
+
+    Raises:
+        ValueError: *json* and `body` are both given.
+        TypeError: *json* has no form in JSON.
+    """
+    made: Any = {"url": url, "scheduled_at": at, **with_json(dict(fields), json)}
+    if key is not None:
+        made["idempotency_key"] = key
+    request: JobRequest = made
+    return request
+
+
+def with_json(fields: dict[str, Any], json: object) -> dict[str, Any]:
+    """Return *fields* with *json* as their body, and with a Content-Type unless they have one."""
+    if json is msgspec.UNSET:
+        return fields
+    if fields.get("body") is not None:
+        raise ValueError("json and body are both given: a request has one body")
+    headers = dict(fields.get("headers") or {})
+    if not any(name.lower() == "content-type" for name in headers):
+        headers["Content-Type"] = "application/json"
+    return fields | {"headers": headers, "body": msgspec.json.encode(json).decode()}
