@@ -17,7 +17,8 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.domain.calendar.cron import Cron, CronError, latest_at_or_before, next_after, parse
+from libs.domain.calendar.cron import Cron, latest_at_or_before, next_after
+from libs.domain.calendar.cron_text import CronError, parse
 from libs.domain.state_kind import AT_ONCE, StateKind
 from libs.events import (
     Event,

@@ -16,7 +16,8 @@ import pytest
 from croniter import CroniterBadDateError, croniter
 from cronsim import CronSim, CronSimError
 
-from libs.domain.calendar.cron import CronError, latest_at_or_before, next_after, parse
+from libs.domain.calendar.cron import latest_at_or_before, next_after
+from libs.domain.calendar.cron_text import CronError, parse
 from tests.property.cron_oracle import LOW_HIGH, NAMES, Oracle, instant
 
 FIRST_MS = round(datetime(1995, 1, 1, tzinfo=UTC).timestamp()) * 1000

@@ -10,7 +10,7 @@ A `GET` or `HEAD` job with a body is refused: proxies drop or reject such bodies
 
 from typing import Any, Final
 
-from libs.domain.calendar import cron
+from libs.domain.calendar import cron, cron_text
 from libs.egress.url_rules import URL_LIMIT
 from services.api.contract import header_rules
 from services.api.contract.api_error import bad, refuse
@@ -82,8 +82,8 @@ def _read_cron(value: Any, _found: dict[str, Any], rules: Rules) -> tuple[str, i
     if type(value) is not str:
         refuse("invalid_cron", "cron must be a string of five fields")
     try:
-        first_run_at = cron.next_after(cron.parse(value), rules.now)
-    except cron.CronError as error:
+        first_run_at = cron.next_after(cron_text.parse(value), rules.now)
+    except cron_text.CronError as error:
         raise bad("invalid_cron", f"cron: {error}") from None
     if first_run_at is None:
         refuse("invalid_cron", "cron never fires within 5 years")

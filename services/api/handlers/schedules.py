@@ -12,7 +12,7 @@ import asyncio
 import orjson
 from aiohttp.web import BaseRequest
 
-from libs.domain.calendar import cron
+from libs.domain.calendar import cron, cron_text
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import (
     Event,
@@ -132,7 +132,7 @@ class Schedules:
         state, spec = await self._find(identity.account, schedule_id, fresh=True)
         if state.status == ScheduleStatus.PAUSED:
             now = self._c.clock.now()
-            next_run_at = cron.next_after(cron.parse(state.cron), now)
+            next_run_at = cron.next_after(cron_text.parse(state.cron), now)
             if next_run_at is None:
                 raise ApiError(409, "schedule_never_fires", "cron has no instant within the next 5 years")
             await self._change(ScheduleResumed(schedule_id=schedule_id, at=now, next_run_at=next_run_at), schedule_id)
@@ -166,7 +166,7 @@ class Schedules:
 
 
 def _created(wanted: ScheduleRequest, schedule_id: str, account: str, at: int) -> ScheduleCreated:
-    first_run_at = cron.next_after(cron.parse(wanted.cron), at)
+    first_run_at = cron.next_after(cron_text.parse(wanted.cron), at)
     return ScheduleCreated(
         schedule_id=schedule_id,
         account=account,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from libs.domain.calendar.cron import next_after, parse
+from libs.domain.calendar.cron import next_after
+from libs.domain.calendar.cron_text import parse
 from libs.domain.job import JobState, JobStatus
 from libs.events import (
     AttemptFinished,

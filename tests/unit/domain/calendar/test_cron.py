@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from libs.domain.calendar.cron import CRON_LENGTH_MAX, CronError, check, latest_at_or_before, next_after, parse
+from libs.domain.calendar.cron import latest_at_or_before, next_after
+from libs.domain.calendar.cron_text import CRON_LENGTH_MAX, CronError, check, parse
 
 DAY_MS = 86_400_000
 
