@@ -5,6 +5,7 @@ Runtime: what every process needs, whatever it does.
     telemetry/           log lines, metrics, traces
     embedded_postgres/   the PostgreSQL server that Fliq brings along
     clock, alarm, pace   the time, one wake-up at an instant, and a least time between two rounds of a loop
+    zone_data            the time zones, as the tzdata package has them
     lifecycle, roles     services started in order and stopped in the reverse; the names of the roles
     node, lockfile       the name of this process among the others, and the locks that keep it
     probes, healthcheck  the admin port, and the command that asks it
