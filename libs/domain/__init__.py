@@ -7,7 +7,8 @@ Domain: what Fliq decides. Pure functions of state, event and time: now, jitter 
     state_registry  all kinds of state, and which of them each event changes
     ledger          the fold of one partition: admission and evolve together, and what each record did
     obligations     what the owner owes next, and when; recovery is nothing but recomputing it
-    retry, cron     when a job is tried again, and when a schedule ticks
+    retry           when a job is tried again
+    calendar/       when a schedule ticks: crons, time zones, intervals
     reader_fold     what a reader that decides nothing sees of a partition
     heartbeat       the job that Fliq gives itself
     instants        milliseconds since 1970, as people and other programs read them
