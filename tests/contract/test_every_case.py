@@ -106,7 +106,7 @@ SHOWN = {
         "e2e/test_schedules.py::test_after_an_outage_only_the_latest_missed_tick_fires"
     ),
     "max_retries integer 0–20 gives at most max_retries + 1 attempts": (
-        "e2e/test_retries.py::test_a_job_fails_when_its_tries_are_used_up"
+        "simulation/scheduler/test_scheduler_service.py::test_a_failed_job_is_retried_until_its_tries_are_used_up"
     ),
     "Delay 30 s × 2^(n−1), ±25 % jitter, cap 1 h": "unit/domain/test_retry.py::test_delay_doubles_up_to_an_hour",
     "Retry-After on 429 and 503 is honoured up to 1 h": "contract/attacks/test_attack_targets.py::test_retry_after",
