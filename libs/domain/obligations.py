@@ -12,7 +12,7 @@ from libs.events import Event
 
 
 def owed_at(state: State, *, lead_ms: int) -> int | None:
-    """Return the instant from which a decision is owed for *state*, due events *lead_ms* early; None when nothing is owed."""
+    """Return the instant from which a decision is owed for *state*, due events and ticks *lead_ms* early; None: nothing is."""
     return KIND_OF_STATE[type(state)].owed_at(state, lead_ms)
 
 

@@ -7,8 +7,9 @@ Schedule: a cron rule that spawns jobs, as a fold of its events, and what its pa
 A tick is a decision: it spawns the job and moves `next_run_at` on, in one event. The next run is always read from the log,
 never recomputed from history, so that a change of the cron evaluator cannot rewrite the past.
 
-What is owed (`owed_at`, `decide`): an active schedule's tick, two seconds before its next run. Nothing is owed for a schedule
-that is paused, deleted or held.
+What is owed (`owed_at`, `decide`): an active schedule's tick, at its next run - lead, as the due event of a job is. That of the
+spawned job follows at once. So a pause or deletion that is answered before the lead stops the call (ADR 0015). Nothing is owed
+for a schedule that is paused, deleted or held.
 """
 
 from collections.abc import Mapping
@@ -32,7 +33,6 @@ from libs.events import (
 from libs.events.codec import kind_of
 from libs.events.ids import tick_job_id
 
-TICK_LEAD_MS: Final = 2_000  # a tick's job stands in the tables well before its instant
 MISSED_COUNT_MAX: Final = 100  # missed ticks are counted up to here, so that an outage of years does not cost seconds
 
 
@@ -139,10 +139,10 @@ def hold(state: ScheduleState, _: Unreadable) -> ScheduleState:
 
 
 def owed_at(state: ScheduleState, lead_ms: int) -> int | None:
-    """Return the instant from which the next tick is owed; None when none is. The owner's *lead_ms* does not matter here."""
+    """Return the instant from which the next tick is owed, *lead_ms* early; None when none is."""
     if state.held or not state.is_active or state.next_run_at is None or _cron_of(state) is None:
         return None
-    return max(state.next_run_at - TICK_LEAD_MS, AT_ONCE)
+    return max(state.next_run_at - lead_ms, AT_ONCE)
 
 
 def decide(schedule: ScheduleState, now: int, jitter: float, retry_base_s: float) -> ScheduleTicked:
@@ -226,6 +226,5 @@ KIND: Final = StateKind(
     owed_at=owed_at,
     decide=decide,
     timer="next_run_at",
-    lead_ms=TICK_LEAD_MS,
     is_overtaken=is_overtaken,
 )

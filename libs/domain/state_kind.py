@@ -35,8 +35,7 @@ class StateKind(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         hold: (state, record that could not be read) -> the state, stopped; the same object when it is stopped or at its end.
         owed_at: (state, lead in ms) -> the instant from which a decision is owed, or None.
         decide: (state, now, jitter, retry_base_s) -> the decision that is owed.
-        timer: the field with the instant that the state waits for.
-        lead_ms: how long before that instant the decision is owed; None: as long as the owner's setting says.
+        timer: the field with the instant that the state waits for; the decision is owed the owner's lead before it.
         is_overtaken: (decision that does not apply, all states) -> whether its owner could not know better when it decided.
     """
 
@@ -53,5 +52,4 @@ class StateKind(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     owed_at: Callable[[Any, int], int | None]
     decide: Callable[[Any, int, float, float], Any]
     timer: str
-    lead_ms: int | None = None
     is_overtaken: Callable[[Any, Mapping[str, Any]], bool] = lambda decision, states: False

@@ -63,7 +63,7 @@ class Decider:
         Start deciding on *ledger*, which stands at the tables' position, under *claim*, which is not yet read back.
 
         Args:
-            lead_ms: how early a due event is written ahead of its instant.
+            lead_ms: how early a due event or a tick is written ahead of its instant.
             retry_base_s: delay before the first retry, in seconds.
             concurrency: attempts of this partition that may be under way at once.
             horizon_at: states owed before this instant are kept in memory.
@@ -131,7 +131,7 @@ class Decider:
         Return the decisions that are owed at *now*, at most `DECISIONS_MAX`; each stands in the overlay until it is read back.
 
         Args:
-            early_ms: write due events this much earlier still; used before handing the partition over.
+            early_ms: write due events and ticks this much earlier still; used while the partition is handed over.
         """
         if not self.is_deciding or self.superseded:
             return []

@@ -119,18 +119,17 @@ class Horizon:
             # From here on, states folded from the log stay in memory if they are owed before the target; the rest is loaded.
             decider.extend(target)
             for kind in STATE_KINDS:
-                lead_ms = self._lead_ms if kind.lead_ms is None else kind.lead_ms
                 states = await self._tables.load_due(
                     kind,
                     self._partition,
-                    target + lead_ms,
+                    target + self._lead_ms,
                     limit,
-                    since=since + lead_ms if since else 0,
+                    since=since + self._lead_ms if since else 0,
                     avoid=sorted(decider.backlog) if kind.state is JobState else (),
                 )
                 decider.load(states)
                 if len(states) == limit:
-                    reached = min(reached, getattr(states[-1], kind.timer) - lead_ms)
+                    reached = min(reached, getattr(states[-1], kind.timer) - self._lead_ms)
         finally:
             self.is_loading = False
         self._resume_at = reached

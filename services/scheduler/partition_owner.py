@@ -40,7 +40,7 @@ UNSAVED_MAX: Final = (
     1_000  # changed states not yet in the tables; then reading waits: a larger flush blocks the event loop
 )
 UNSAVED_BYTES_MAX: Final = 32_000_000  # the same for the specs among them: a flush is one message to the database
-HAND_OFF_EARLY_MS: Final = 1_500  # due events of this time are written before a partition is handed over
+HAND_OFF_EARLY_MS: Final = 1_500  # due events and ticks of this time are written before a partition is handed over
 
 _log = structlog.get_logger("scheduler")
 
@@ -152,6 +152,7 @@ class PartitionOwner:
         self._outbox_filled = asyncio.Event()
         self._appending = False
         self._loading = 0
+        self._early_ms = 0
         self._end: asyncio.Future[None]
         self._timer = Alarm(clock, self._on_timer)
         self._horizon = Horizon(
@@ -198,9 +199,10 @@ class PartitionOwner:
             self._timer.cancel()
 
     async def hand_off(self) -> None:
-        """Write the due events of the next moments early and wait until all that was decided is read back and saved."""
+        """Write the due events and ticks of the next moments early and wait until all that was decided is read back and saved."""
         crash_at("scheduler.before_hand_off")
-        self._decide(early_ms=HAND_OFF_EARLY_MS)
+        self._early_ms = HAND_OFF_EARLY_MS  # from now on: the jobs of those ticks are due early, too
+        self._decide()
         while self._outbox or self._appending or self._decider.overlay_count or self._has_unsaved:
             self._wake_flusher()
             await asyncio.sleep(0.005)
@@ -343,9 +345,9 @@ class PartitionOwner:
         except Exception as error:  # noqa: BLE001 - a timer has no caller: the owner ends with the error
             self._give_up(error)
 
-    def _decide(self, early_ms: int = 0) -> None:
+    def _decide(self) -> None:
         now = self._clock.now()
-        decisions = self._decider.decide(now, self._entropy.jitter, early_ms=early_ms)
+        decisions = self._decider.decide(now, self._entropy.jitter, early_ms=self._early_ms)
         if decisions:
             self._outbox.extend([encode(each, self._claim) for each in decisions])
             self._outbox_filled.set()

@@ -98,7 +98,7 @@ class SchedulerService:
         await self.keeper.start()
 
     async def stop(self) -> None:
-        """Hand every partition over: write the due events of the next 1.5 s early, save, give the leases back."""
+        """Hand every partition over: write the due events and ticks of the next 1.5 s early, save, give the leases back."""
         if self._flushing is None or self._stopping:
             return
         self._stopping = True
@@ -114,7 +114,7 @@ class SchedulerService:
         await asyncio.gather(self._flushing, return_exceptions=True)
 
     async def hand_off(self, partition: int) -> None:
-        """Prepare a partition that goes to another process: its due events of the next 1.5 s are written, its folds saved."""
+        """Prepare a partition that goes to another process: write the due events and ticks of the next 1.5 s, save the folds."""
         owner = self._owners.get(partition)
         if owner is not None and owner.deciding.is_set():
             with contextlib.suppress(TimeoutError):

@@ -41,9 +41,9 @@ SHOWN = {
     "5-part cron expression (UTC)": "contract/attacks/test_attack_requests.py::test_crons",
     "inherited by spawned jobs": "contract/test_schedules.py::test_spawned_jobs",
     "List schedules": "contract/test_schedules.py::test_get_and_list",
-    "Stops all future executions immediately": "contract/attacks/test_attack_replicas.py::test_deletes_race_with_ticks",
+    "Stops all future executions immediately": "contract/attacks/test_attack_replicas.py::test_case_14_deletes_race_with_ticks",
     "Already-queued executions for the current interval may still fire": (
-        "contract/attacks/test_attack_replicas.py::test_deletes_race_with_ticks"
+        "contract/attacks/test_attack_replicas.py::test_case_14_deletes_race_with_ticks"
     ),
     "Fliq POSTs a JSON payload to that URL when the job reaches a terminal state": (
         "contract/test_sentences.py::test_webhook_payload"

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from tests.contract.harness import Harness
-from tests.fakes.running.topologies import Client
+from tests.fakes.running.topologies import Client, instant_ms
 
 pytestmark = pytest.mark.everywhere("kafka")
 
 URL = "https://example.com/digest"
+MINUTE_MS = 60_000
 SIX = ["id", "url", "cron", "status", "created_at", "next_run_at"]
 GET_ADDS = [
     *("http_method", "headers", "body", "max_retries", "timeout_seconds", "webhook_url", "webhook_headers"),
@@ -111,10 +112,28 @@ async def test_spawned_jobs(api: Client, harness: Harness) -> None:
     job = await api.job(jobs[0])
     assert (job["schedule_id"], job["url"], job["headers"], job["max_retries"]) == (schedule["id"], URL, {"A": "1"}, 4)
     assert job["webhook_url"] == "https://example.com/w"
-    _, shown, _ = await api.call("GET", f"/v1/schedules/{schedule['id']}")
-    assert shown["last_run_at"] == (await api.job(jobs[2]))["scheduled_at"]
     status, timeline, _ = await api.call("GET", f"/v1/jobs/{jobs[0]}/events")
     assert [event["type"] for event in timeline["events"]] == ["schedule.ticked"]
+
+
+async def test_case_14_the_last_run_is_never_to_come(api: Client, harness: Harness) -> None:
+    """A tick is written ahead of its instant: until then GET, lists and pause show the run before it, and null before the first."""
+    schedule = await create(api, cron="* * * * *")
+    path = f"/v1/schedules/{schedule['id']}"
+    ticks = [(await api.job(await harness.tick(schedule["id"])))["scheduled_at"] for _ in range(2)]
+    ahead_ms = instant_ms(ticks[0]) - harness.clock.now()
+
+    shown = []
+    for now_ms in (ahead_ms - 50, ahead_ms + 50, ahead_ms + MINUTE_MS - 50, ahead_ms + MINUTE_MS + 50):
+        harness.clock.ahead_ms = now_ms
+        _, got, _ = await api.call("GET", path)
+        _, listed, _ = await api.call("GET", "/v1/schedules")
+        assert listed["schedules"][0]["last_run_at"] == got["last_run_at"]
+        shown.append(got["last_run_at"])
+
+    assert shown == [None, ticks[0], ticks[0], ticks[1]]
+    harness.clock.ahead_ms = ahead_ms + 50
+    assert (await api.call("POST", path + "/pause"))[1]["last_run_at"] == ticks[0]
 
 
 async def test_listed_at_once_on_another_replica(api: Client, harness: Harness) -> None:

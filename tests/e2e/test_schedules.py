@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from libs.domain.schedule import TICK_LEAD_MS
 from libs.events import ScheduleCreated, Spec, encode
 from libs.events.ids import new_schedule_id
 from tests.e2e.test_firing import ON_TIME_MS, nothing_more_comes
@@ -24,7 +23,7 @@ from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client, RunningFliq, instant_ms
 
 MINUTE_MS = 60_000
-WELL_BEFORE_MS = TICK_LEAD_MS + 100  # a tick is decided two seconds early
+WELL_BEFORE_MS = 75 + 25  # a tick is decided one lead early
 TURNS = 5  # of a test whose beginning a stall of the machine may spoil
 TOO_SLOW = "the machine was too slow for this test"
 ONCE_A_YEAR = "0 0 1 1 *"  # its next run is far from this test, whatever the second it runs at

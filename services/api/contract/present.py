@@ -52,13 +52,15 @@ def created_job(job_id: str, spec: Spec, *, fire_at: int, max_retries: int, crea
     }
 
 
-def job(state: JobState, spec: Spec) -> dict[str, Any]:
-    """Return the job object of `GET /v1/jobs/{job_id}`."""
-    return job_item(state, spec) | _not_in_lists(spec)
+def job(state: JobState, spec: Spec, now: int) -> dict[str, Any]:
+    """Return the job object of `GET /v1/jobs/{job_id}`, as of *now* in ms since 1970."""
+    return job_item(state, spec, now) | _not_in_lists(spec)
 
 
-def job_item(state: JobState, spec: Spec) -> dict[str, Any]:
+def job_item(state: JobState, spec: Spec, now: int) -> dict[str, Any]:
     """Return the same without headers, body and webhook_headers, as lists show it."""
+    # An attempt is due a little ahead of its instant: until that has come, nothing has started.
+    has_started = state.started_at is not None and state.started_at <= now
     return {
         "id": state.job_id,
         "url": spec.url,
@@ -72,7 +74,7 @@ def job_item(state: JobState, spec: Spec) -> dict[str, Any]:
         "webhook_url": spec.webhook_url,
         "schedule_id": state.schedule_id,
         "next_attempt_at": rfc3339(state.fire_at) if state.is_waiting and not state.held else None,
-        "started_at": _instant(state.started_at),
+        "started_at": _instant(state.started_at) if has_started else None,
         "completed_at": _instant(state.completed_at),
         "last_status_code": state.last_status_code,
         "last_error": state.last_error,

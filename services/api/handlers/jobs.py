@@ -66,7 +66,7 @@ class Jobs:
             if row is None:
                 raise
             state, spec = row
-        return json_reply(200, present.job(state, spec), FRESH if is_fresh else STALE)
+        return json_reply(200, present.job(state, spec, self._c.clock.now()), FRESH if is_fresh else STALE)
 
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/jobs."""
@@ -164,7 +164,7 @@ class Jobs:
             query=lambda limit, before: self._c.queries.list_jobs(
                 account, statuses=statuses, schedule_id=schedule_id, limit=limit, before=before
             ),
-            shown=present.job_item,
+            shown=lambda state, spec: present.job_item(state, spec, self._c.clock.now()),
         )
 
     async def _decided(self, job_id: str, partition: int, position: int, ends_at: float) -> JobStatus:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import orjson
 from aiohttp.web import BaseRequest
 
@@ -37,6 +38,8 @@ from services.api.http.reply import Reply, json_reply, no_content
 from services.api.http.request_body import read_json
 from services.api.http.trace import traceparent_of
 from services.api.state.consistency import FRESH, STALE
+
+Row = tuple[ScheduleState, Spec]
 
 
 class Schedules:
@@ -95,11 +98,16 @@ class Schedules:
         )
         if found.row is None or found.row[0].status == ScheduleStatus.DELETED:
             raise not_found("schedule")
-        return json_reply(200, present.schedule(*found.row), FRESH if found.is_fresh else STALE)
+        return json_reply(200, present.schedule(*await self._as_of_now(*found.row)), FRESH if found.is_fresh else STALE)
 
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/schedules."""
         account = identity.account
+
+        async def query(limit: int, before: str | None) -> list[Row]:
+            rows = await self._c.queries.list_schedules(account, limit=limit, before=before)
+            return await asyncio.gather(*[self._as_of_now(*row) for row in rows])
+
         return await page(
             self._c,
             request,
@@ -107,7 +115,7 @@ class Schedules:
             kind="sched",
             listing="schedules",
             name="schedules",
-            query=lambda limit, before: self._c.queries.list_schedules(account, limit=limit, before=before),
+            query=query,
             shown=present.schedule_item,
         )
 
@@ -124,7 +132,7 @@ class Schedules:
         if state.status == ScheduleStatus.ACTIVE:
             await self._change(SchedulePaused(schedule_id=schedule_id, at=self._c.clock.now()), schedule_id)
             state, spec = await self._find(identity.account, schedule_id)
-        return json_reply(200, present.schedule(state, spec))
+        return json_reply(200, present.schedule(*await self._as_of_now(state, spec)))
 
     async def resume(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """POST /v1/schedules/{schedule_id}/resume; it goes on from now, and ticks missed meanwhile are not made up for."""
@@ -137,7 +145,20 @@ class Schedules:
                 raise ApiError(409, "schedule_never_fires", "cron has no instant within the next 5 years")
             await self._change(ScheduleResumed(schedule_id=schedule_id, at=now, next_run_at=next_run_at), schedule_id)
             state, spec = await self._find(identity.account, schedule_id)
-        return json_reply(200, present.schedule(state, spec))
+        return json_reply(200, present.schedule(*await self._as_of_now(state, spec)))
+
+    async def _as_of_now(self, state: ScheduleState, spec: Spec) -> Row:
+        """
+        Return the schedule as a caller sees it now.
+
+        A tick is written a little ahead of its instant. Until that has come, the last run is the one before it.
+        """
+        now = self._c.clock.now()
+        if state.last_run_at is not None and state.last_run_at > now:
+            jobs = await self._c.queries.list_jobs(state.account, schedule_id=state.schedule_id, limit=2)
+            last_run_at = next((job.scheduled_at for job, _ in jobs if job.scheduled_at <= now), None)
+            state = msgspec.structs.replace(state, last_run_at=last_run_at)
+        return state, spec
 
     async def _find(self, account: str, schedule_id: str, *, fresh: bool = False) -> tuple[ScheduleState, Spec]:
         """

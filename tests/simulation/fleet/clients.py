@@ -228,12 +228,16 @@ class Clients:
         story.ids.append(schedule_id)
         path = f"/v1/schedules/{schedule_id}"
         while draw.random() < 0.3 and self._loop.time() < self.ends_at:
-            await asyncio.sleep(draw.uniform(0.5, 20))
+            await asyncio.sleep(draw.uniform(0.5, 20) if draw.random() < 0.5 else self._just_before_a_tick_s(draw))
             await self._surely(story, "pause", "POST", f"{path}/pause", draw)
             await asyncio.sleep(draw.uniform(0.5, 15))
             await self._surely(story, "resume", "POST", f"{path}/resume", draw)
         await asyncio.sleep(max(self.ends_at - self._loop.time(), 0) * draw.choice((0.5, 1.0, 1.0)))
         await self._surely(story, "delete", "DELETE", path, draw)
+
+    def _just_before_a_tick_s(self, draw: random.Random) -> float:
+        """Return how long it is until a moment just before a full minute."""
+        return (60.0 - draw.uniform(0.1, 2.0) - self._chronicle.now_exact() / 1000) % 60.0
 
     async def _surely(self, story: ScheduleStory, kind: str, method: str, path: str, draw: random.Random) -> None:
         async def change() -> bool:

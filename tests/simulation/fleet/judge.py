@@ -14,10 +14,11 @@ from typing import Final
 from libs.domain.job import JobState
 from libs.domain.ledger import Ledger
 from libs.domain.schedule import ScheduleState
-from libs.events import read
+from libs.events import OwnerClaimed, ScheduleTicked, read
 from libs.events.ids import execution_id
 from libs.store.projection.changes import PartitionChanges
 from services.api.contract.present import PUBLIC_STATUS
+from services.scheduler.partition_owner import HAND_OFF_EARLY_MS
 from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Call, Execution, Fault, History, Hook, JobRead, SchedulePlan
 from tests.chaos.judging.view import View
@@ -27,7 +28,7 @@ from tests.simulation.fleet.clients import Clients, ScheduleStory
 from tests.simulation.fleet.nemesis import Nemesis
 from tests.simulation.fleet.node import Harness, Node
 
-TICK_EARLY_MS: Final = 2_500.0  # a tick's job is made two seconds ahead, and one already made may still fire
+GATHER_MS: Final = 20.0  # more than what is decided waits to be decided together
 TICK_GRACE_MS: Final = 5_000.0
 SKEW_MS: Final = 31_000.0  # the most that a clock of the nemesis is wrong
 SETTLED_MS: Final = 9_000.0
@@ -181,6 +182,8 @@ def _recorded_twice(evidence: Evidence, history: History) -> Iterator[str]:
 
 def _ticks(evidence: Evidence, history: History, *, skew_ms: float) -> Iterator[str]:
     view = View(history)
+    early_ms = evidence.harness.sizes.lead_ms + GATHER_MS + skew_ms
+    ahead = _written_ahead(evidence.harness)
     for story in evidence.clients.schedules.values():
         jobs: dict[float, set[str]] = defaultdict(set)
         for call in history.calls:
@@ -195,7 +198,7 @@ def _ticks(evidence: Evidence, history: History, *, skew_ms: float) -> Iterator[
         for tick_at in sorted(jobs):
             if tick_at not in reference:
                 yield f"tick_alien: {story.name}: {tick_at:.0f} is no instant of {story.cron}"
-            elif _is_idle_at(story, tick_at, skew_ms):
+            elif _is_idle_at(story, tick_at, skew_ms, early_ms + HAND_OFF_EARLY_MS * bool(jobs[tick_at] & ahead)):
                 yield f"tick_alien: {story.name}: {tick_at:.0f}, while it was paused or deleted"
         yield from _missing(view, story, reference, set(jobs), skew_ms)
 
@@ -209,8 +212,22 @@ def _reference(story: ScheduleStory, ended_at: float) -> list[float]:
     return found
 
 
-def _is_idle_at(story: ScheduleStory, tick_at: float, skew_ms: float) -> bool:
-    """Whether it is certain that nothing was to tick at *tick_at*."""
+def _written_ahead(harness: Harness) -> set[str]:
+    """Return the jobs whose tick was written ahead of the lead by an owner that handed its partition over: a claim follows it."""
+    found: set[str] = set()
+    for partition in range(harness.sizes.partitions):
+        ahead = set()
+        for record in harness.log.records(partition):
+            event = read(partition, record.envelope)
+            if isinstance(event, ScheduleTicked) and event.at < event.tick_at - harness.sizes.lead_ms:
+                ahead.add(event.job_id)
+            elif isinstance(event, OwnerClaimed):
+                found |= ahead
+    return found
+
+
+def _is_idle_at(story: ScheduleStory, tick_at: float, skew_ms: float, early_ms: float) -> bool:
+    """Whether it is certain that nothing was to tick at *tick_at*: ticks are decided at most *early_ms* ahead."""
     if tick_at < story.ops[0].invoked_at - skew_ms:
         return True
     for index, op in enumerate(story.ops):
@@ -220,7 +237,7 @@ def _is_idle_at(story: ScheduleStory, tick_at: float, skew_ms: float) -> bool:
         # What was sent before and whose fate is not known may yet land behind: a resume, of all things.
         unsure = any(each.kind == "resume" and each.outcome == "info" for each in story.ops[:index])
         until = min(again, default=float("inf")) - skew_ms
-        if op.returned_at + TICK_EARLY_MS + skew_ms < tick_at < until and not (unsure and op.kind == "pause"):
+        if op.returned_at + early_ms < tick_at < until and not (unsure and op.kind == "pause"):
             return True
     return False
 
@@ -234,7 +251,7 @@ def _missing(
             continue
         ends = [each.invoked_at for each in story.ops[index:] if each.kind in ("pause", "delete")]
         until = min([*ends, view.history.ended_at, unsure_from]) - TICK_GRACE_MS - skew_ms
-        mine = [at for at in reference if op.returned_at + TICK_EARLY_MS + skew_ms < at <= until]
+        mine = [at for at in reference if op.returned_at + skew_ms < at <= until]
         for tick_at, next_at in pairwise([*mine, float("inf")]):
             free_at = view.free_from(tick_at, TICK_GRACE_MS)
             if tick_at not in ticks and free_at <= until and next_at > free_at:

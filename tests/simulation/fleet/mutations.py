@@ -20,6 +20,7 @@ import msgspec
 from libs.domain import job, schedule
 from libs.domain.job import JobState, JobStatus
 from libs.domain.reader_fold import ReaderFold
+from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import State
 from libs.events import Claim, Envelope, Event
 from libs.log.fact_appender import FactAppender
@@ -32,6 +33,7 @@ from services.api.state.consistency import ReadIndex
 from services.dispatcher.attempt_calls import AttemptCalls
 from services.dispatcher.held_attempts import HeldAttempts
 from services.dispatcher.reader import DueReader
+from services.scheduler import decider
 from services.scheduler.fenced_tables import FencedTables
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner
@@ -300,6 +302,16 @@ def tick_skipped() -> AbstractContextManager[None]:
     return patched((schedule, "next_after", skip))
 
 
+def ticks_far_ahead() -> AbstractContextManager[None]:
+    """A tick is decided two seconds ahead: the pause that is answered meanwhile comes too late (as it was until ADR 0015)."""
+    owed_at = decider.owed_at
+
+    def early(state: State, *, lead_ms: int) -> int | None:
+        return owed_at(state, lead_ms=2_000 if isinstance(state, ScheduleState) else lead_ms)
+
+    return patched((decider, "owed_at", early))
+
+
 def flush_left_behind() -> AbstractContextManager[None]:
     """What was folded while a flush was tried again waits for the next record (a defect that this simulation found)."""
     flush = Flusher._flush
@@ -335,6 +347,7 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         attempts_not_remembered,
         reads_do_not_wait,
         tick_skipped,
+        ticks_far_ahead,
         flush_left_behind,
     )
 }

@@ -17,7 +17,6 @@ import msgspec
 from libs.domain.admission import admits_claim, admits_decision
 from libs.domain.job import JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict, names
-from libs.domain.schedule import TICK_LEAD_MS
 from libs.domain.state_registry import State
 from libs.events import (
     AttemptDue,
@@ -37,6 +36,7 @@ from tests.simulation.model.harness import Call, Harness, Partition, Stored
 
 RETRY_BASE_S = 1.0
 HAND_OFF_EARLY_MS = 1_000
+SKEW_MS = 300  # the most that an owner's clock is wrong
 
 
 class Flushing(NamedTuple):
@@ -58,7 +58,7 @@ class Owner:
         self.harness = harness
         self.part = part
         self.dead = False
-        self.skew_ms = harness.rng.choice((0, 0, -300, 300))
+        self.skew_ms = harness.rng.choice((0, 0, -SKEW_MS, SKEW_MS))
         tables = part.tables
         self.nonce = harness.nonce()
         self.claim = Claim(tables.acquire(self.nonce), self.nonce)
@@ -68,6 +68,7 @@ class Owner:
         self.refilling: tuple[int, int, list[State]] | None = None
         self.resume_at = MAX_INSTANT
         self.flushing: Flushing | None = None
+        self.early_ms = 0
         self.decider = self.decider_type(
             self.ledger_type(part.number, position=tables.position, claim=tables.claim),
             self.claim,
@@ -158,12 +159,14 @@ class Owner:
     def decide(self) -> None:
         """Append what is owed now; decisions are made at the time that the decider named, not before."""
         at = self.decider.next_decision_at()
-        if at is not None and at <= self.now:
-            self.append(self.decider.decide(self.now, self.harness.rng.random))
+        if at is not None and at - self.early_ms <= self.now:
+            self.append(self.decider.decide(self.now, self.harness.rng.random, early_ms=self.early_ms))
 
     def hand_over(self) -> None:
-        """Write the dues of the next second early, as an owner does whose process is to stop."""
-        self.append(self.decider.decide(self.now, self.harness.rng.random, early_ms=HAND_OFF_EARLY_MS))
+        """Write the dues and ticks of the next second early from now on, as an owner does whose process is to stop."""
+        self.harness.handed_over.add(str(self.claim))
+        self.early_ms = HAND_OFF_EARLY_MS
+        self.decide()
 
     def append(self, decisions: list[Event]) -> None:
         """Append *decisions* in one or several goes; a failed one ends this owner."""
@@ -230,12 +233,12 @@ class Owner:
             self.extend(target)
             limit, lead_ms = settings.load_limit, settings.lead_ms
             jobs = tables.load_due(since + lead_ms if since else 0, target + lead_ms, limit)
-            schedules = tables.load_schedules(since + TICK_LEAD_MS if since else 0, target + TICK_LEAD_MS, limit)
+            schedules = tables.load_schedules(since + lead_ms if since else 0, target + lead_ms, limit)
             reached = target
             if len(jobs) == limit:
                 reached = min(reached, jobs[-1].fire_at - lead_ms)
             if len(schedules) == limit:
-                reached = min(reached, (schedules[-1].next_run_at or 0) - TICK_LEAD_MS)
+                reached = min(reached, (schedules[-1].next_run_at or 0) - lead_ms)
             self.refilling = (target, reached, [*jobs, *schedules])
             if self.harness.rng.random() < 0.5:
                 return  # the answer is on its way

@@ -14,6 +14,7 @@ What must be true of a run that has calmed down: the invariants of the protocol,
     I12  one key, one job
     I13  no accepted fact is dropped
     I14  memory holds what is near, and nothing else
+    I15  a pause or deletion of a schedule that stands in the log before a tick may be decided stops that tick's call
 
 I11, contiguous positions, is asserted by the ledger itself. Held jobs and schedules are excused from I3 and I5, and must have
 been poisoned.
@@ -26,19 +27,19 @@ from collections import Counter
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Verdict
 from libs.domain.obligations import owed_at
-from libs.domain.schedule import TICK_LEAD_MS, ScheduleState, ScheduleStatus
+from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import AttemptDue, JobCancelRequested, ScheduleResumed, ScheduleTicked
 from libs.store.projection.changes import PartitionChanges
-from tests.simulation.model.actors import Owner
+from tests.simulation.model.actors import HAND_OFF_EARLY_MS, SKEW_MS, Owner
 from tests.simulation.model.clients import CRONS, Known
-from tests.simulation.model.harness import OPEN, Harness, Partition
+from tests.simulation.model.harness import OPEN, Harness, Partition, Stored
 
 
 def check(harness: Harness, known: Known, owners: list[Owner]) -> list[str]:
     """Return every breach that can be seen once all is quiet."""
     found = list(harness.violations)
     for part in harness.partitions:
-        found += _dues(part) + _ends(part, known) + _tables(part) + _ticks(part)
+        found += _dues(part) + _ends(part, known) + _tables(part) + _ticks(harness, part, known)
         found += [f"I7 illegal decision in the log: {stored.item}" for stored in part.illegal]
     found += _calls(harness) + _promises(harness, known)
     for owner in owners:
@@ -147,9 +148,9 @@ def _promises(harness: Harness, known: Known) -> list[str]:
     return found
 
 
-def _ticks(part: Partition) -> list[str]:
+def _ticks(harness: Harness, part: Partition, known: Known) -> list[str]:
     """
-    I8, by arithmetic of its own: the rules used are "every n minutes", so ticks are the multiples of n minutes.
+    I8 and I15, by arithmetic of its own: the rules used are "every n minutes", so ticks are the multiples of n minutes.
 
     A tick is the one that the schedule recorded as next or, when that one was missed, the latest that was missed.
     """
@@ -176,8 +177,12 @@ def _ticks(part: Partition) -> list[str]:
                 found.append(f"I8 {schedule_id} ticked at {item.tick_at}, expected was {expected}")
             if item.tick_at % period or item.next_run_at != item.tick_at + period:
                 found.append(f"I8 {schedule_id} left its rule: {item}")
-            if item.at < item.tick_at - TICK_LEAD_MS:
+            lead_ms = harness.settings.lead_ms
+            if stored.envelope.claim in harness.handed_over:
+                lead_ms += HAND_OFF_EARLY_MS
+            if item.at < item.tick_at - lead_ms:
                 found.append(f"I8 {schedule_id} ticked too early: {item}")
+            found += _ignored_stops(part, known, stored, lead_ms + SKEW_MS)
             is_resumed.discard(schedule_id)
             if item.job_id in stored.applied.changed:
                 jobs[schedule_id, item.tick_at] += 1
@@ -185,6 +190,25 @@ def _ticks(part: Partition) -> list[str]:
             next_run[schedule_id] = state.next_run_at
     found += [f"I8 {tick} spawned {count} jobs" for tick, count in jobs.items() if count > 1]
     return found
+
+
+def _ignored_stops(part: Partition, known: Known, stored: Stored, early_ms: int) -> list[str]:
+    """I15: say which stops stood in the log more than *early_ms* ahead of a tick, and the tick's job fired all the same."""
+    tick = stored.item
+    assert isinstance(tick, ScheduleTicked)
+    stops = [
+        stop
+        for stop in known.stops
+        if stop.schedule_id == tick.schedule_id
+        and stop.at < tick.tick_at - early_ms
+        and stop.position > stored.position
+        and not any(
+            isinstance(later.item, ScheduleResumed) and later.item.next_run_at == tick.tick_at
+            for later in part.records[stop.position :]
+        )
+    ]
+    fired = (tick.job_id, 1) in part.due
+    return [f"I15 {tick.job_id} fired at {tick.tick_at}, and {stop} came before" for stop in stops if fired]
 
 
 def _memory(owner: Owner) -> list[str]:
@@ -213,7 +237,7 @@ def is_quiet(harness: Harness, owners: list[Owner]) -> bool:
             if (
                 is_live
                 and schedule.next_run_at is not None
-                and schedule.next_run_at - TICK_LEAD_MS <= harness.now + 300
+                and schedule.next_run_at - harness.settings.lead_ms <= harness.now + SKEW_MS
             ):
                 return False
     return True

@@ -7,6 +7,7 @@ Every method of `Api` is one request; what is awaited is a callback or is looked
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from libs.domain.calendar.cron import next_after
 from libs.domain.calendar.cron_text import parse
@@ -40,6 +41,14 @@ class Cancel:
     logged_at: int | None = None  # position of the request, once it is durable
 
 
+class Stop(NamedTuple):
+    """A pause or a deletion of a schedule that stands in the log. It is answered later, when the tables hold it."""
+
+    schedule_id: str
+    position: int
+    at: int
+
+
 @dataclass(slots=True)
 class Known:
     """What callers were told; all of it must stay true."""
@@ -47,6 +56,7 @@ class Known:
     jobs: dict[str, str] = field(default_factory=dict)  # id -> url of every job answered with 201
     keys: dict[str, set[str]] = field(default_factory=dict)  # idempotency key -> ids answered with 201
     schedules: dict[str, str] = field(default_factory=dict)  # id -> cron of every schedule answered with 201
+    stops: list[Stop] = field(default_factory=list)  # pauses and deletions of schedules
     cancelled: set[str] = field(default_factory=set)  # DELETE answered with 204
     fired: set[str] = field(default_factory=set)  # DELETE answered with 409
     poisoned: set[str] = field(default_factory=set)  # ids under which an unreadable record stands
@@ -180,18 +190,29 @@ class Api:
             return
         schedule_id, text = rng.choice(list(self.known.schedules.items()))
         chance = rng.random()
-        if chance < 0.1:
-            self.append(encode(ScheduleDeleted(schedule_id=schedule_id, at=harness.now)))
-        if chance < 0.55:
-            self.append(encode(SchedulePaused(schedule_id=schedule_id, at=harness.now)))
-        if chance > 0.3:
+        if chance < 0.04:
+            self.stop(ScheduleDeleted(schedule_id=schedule_id, at=harness.now))
+        if chance < 0.3:
+            self.stop(SchedulePaused(schedule_id=schedule_id, at=harness.now))
+        if chance > 0.15:
             next_run_at = next_after(parse(text), harness.now) or 0
             self.append(encode(ScheduleResumed(schedule_id=schedule_id, at=harness.now, next_run_at=next_run_at)))
+
+    def pause(self) -> None:
+        """Pause a schedule."""
+        if self.known.schedules:
+            schedule_id = self.harness.rng.choice(list(self.known.schedules))
+            self.stop(SchedulePaused(schedule_id=schedule_id, at=self.harness.now))
+
+    def stop(self, event: SchedulePaused | ScheduleDeleted) -> None:
+        """Pause or delete a schedule."""
+        stops = self.known.stops
+        self.append(encode(event), lambda at: stops.append(Stop(event.schedule_id, at, self.harness.now)))
 
     def delete_schedules(self) -> None:
         """Delete every schedule."""
         for schedule_id in self.known.schedules:
-            self.append(encode(ScheduleDeleted(schedule_id=schedule_id, at=self.harness.now)))
+            self.stop(ScheduleDeleted(schedule_id=schedule_id, at=self.harness.now))
 
 
 class Gremlin:

@@ -9,7 +9,7 @@ API in tests/simulation/fleet/mutations.py.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -255,6 +255,18 @@ class OwnerTickingInPlace(Owner):
     ledger_type = TicksInPlace
 
 
+# A tick decided two seconds ahead of the lead, as if it were not the call that it leads to.
+
+
+class DeciderTickingAhead(Decider):
+    def __init__(self, *args: Any, lead_ms: int, **options: Any) -> None:
+        super().__init__(*args, lead_ms=lead_ms + 2_000, **options)
+
+
+class OwnerTickingAhead(Owner):
+    decider_type = DeciderTickingAhead
+
+
 # A tick overtaken by a pause and a resume counted as a breach.
 
 
@@ -289,5 +301,6 @@ MUTATIONS: Final[Mapping[str, Cast]] = {
     "dispatcher does not wait": Cast(dispatcher=DispatcherWithoutWaiting),
     "last wins": Cast(owner=OwnerLastWins),
     "tick does not move on": Cast(owner=OwnerTickingInPlace),
+    "ticks far ahead": Cast(owner=OwnerTickingAhead),
     "overtaken tick is a breach": Cast(owner=OwnerCountingOvertakenTicks),
 }

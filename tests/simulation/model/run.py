@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 
 from libs.domain.job import JobState, JobStatus
-from tests.simulation.model.actors import Dispatcher, Owner
+from tests.simulation.model.actors import SKEW_MS, Dispatcher, Owner
 from tests.simulation.model.checker import check, is_quiet
 from tests.simulation.model.clients import Api, Gremlin
 from tests.simulation.model.harness import Harness, Partition, Tables
@@ -85,8 +85,9 @@ class Run:
         chance = rng.random()
         part = rng.choice(harness.partitions)
         if chance < 0.07:
-            to_next_tick = (58_200 - harness.now) % 60_000
-            harness.now += rng.choice((5, 40, 300, 1_000, 1_000, 5_000, 20_000, 60_000, to_next_tick))
+            harness.now += rng.choice((5, 40, 300, 1_000, 1_000, 5_000, 20_000, 60_000))
+        elif chance < 0.085:
+            self.race_with_a_tick(part)
         elif chance < 0.12:
             self.api.post()
         elif chance < 0.135:
@@ -115,6 +116,20 @@ class Run:
             self.step(self.owners)
         else:
             self.step(self.dispatchers)
+
+    def race_with_a_tick(self, part: Partition) -> None:
+        """Move time to just before a full minute; there a tick is decided, and a schedule may be paused."""
+        rng, harness = self.rng, self.harness
+        before_tick = rng.choice((1_800, harness.settings.lead_ms + SKEW_MS, 20))
+        harness.now += (60_000 - before_tick - harness.now) % 60_000
+        for _ in range(20):
+            chance = rng.random()
+            if chance < 0.05:
+                self.api.pause()
+            elif chance < 0.4:
+                part.land(rng)
+            else:
+                self.step(self.owners)
 
     def step(self, actors: list[Owner] | list[Dispatcher]) -> None:
         """Let some living actor do one thing; whom an error or a newer claim stopped may come back."""

@@ -20,7 +20,7 @@ from libs.events import (
     encode,
     read,
 )
-from libs.events.ids import new_job_id, new_schedule_id
+from libs.events.ids import new_job_id
 from libs.log.memory import LOST, REPLY_LOST, Fate, Faults, MemoryLog
 from libs.runtime.telemetry.metrics import Metrics
 from libs.store.leases.lease_table import Lease
@@ -266,30 +266,6 @@ async def test_a_record_that_may_be_skipped_is_counted_and_passed_over() -> None
         assert harness.metrics.skipped._value.get() == 2
         assert len(await harness.dues(job)) == 1
         await harness.check()
-
-
-async def test_after_an_outage_a_schedule_fires_its_latest_missed_tick_once() -> None:
-    """Ten minutes without an owner: one job, for the latest tick, and then every minute again."""
-    harness = Harness()
-    await harness.log.start()
-    now = harness.clock.now()
-    schedule_id = new_schedule_id(now, 0, bytes(8))
-    created = events.created(
-        schedule_id,
-        now,
-        account="a",
-        spec=Spec(url="http://target.example/"),
-        next_run_at=now + MINUTE_MS - now % MINUTE_MS,
-    )
-    await harness.log.append(0, [encode(created)])
-    harness.clock.set(now + 10 * MINUTE_MS + 30_000)
-    async with running(harness) as harness:
-        ticks = [event for event in await harness.events() if type(event).__name__ == "ScheduleTicked"]
-        assert len(ticks) == 1
-        assert ticks[0].tick_at == harness.clock.now() // MINUTE_MS * MINUTE_MS  # type: ignore[union-attr]
-        await harness.clock.advance(2 * MINUTE_MS)
-        await harness.check()
-        assert len(harness.store.jobs) == 3
 
 
 async def test_handing_over_writes_the_next_second_early_and_saves_everything() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.obligations import decide, owed_at
-from libs.domain.schedule import MISSED_COUNT_MAX, TICK_LEAD_MS, ScheduleState, ScheduleStatus
+from libs.domain.schedule import MISSED_COUNT_MAX, ScheduleState, ScheduleStatus
 from libs.domain.state_kind import AT_ONCE
 from libs.domain.state_registry import State
 from libs.events import AttemptDue, JobCancelled, JobFinished, JobRetryScheduled, ScheduleTicked
@@ -38,7 +38,7 @@ def schedule(**changes: Any) -> ScheduleState:
 
 NOTHING = None
 DUE_AT = NOW + 500 - LEAD_MS
-TICK_AT = NOW + MINUTE - TICK_LEAD_MS
+TICK_AT = NOW + MINUTE - LEAD_MS
 
 TABLE: list[tuple[State, int | None]] = [
     (job(JobStatus.SCHEDULED), DUE_AT),
@@ -159,7 +159,7 @@ def test_what_follows_a_result(ok: bool | None, attempt: int, max_retries: int, 
 @pytest.mark.parametrize(
     ("now", "tick_minute", "missed"),
     [
-        (NOW + MINUTE - TICK_LEAD_MS, 1, 0),  # ahead of its instant
+        (NOW + MINUTE - LEAD_MS, 1, 0),  # ahead of its instant
         (NOW + MINUTE, 1, 0),
         (NOW + 2 * MINUTE - 1, 1, 0),  # late, and nothing missed yet
         (NOW + 2 * MINUTE, 2, 1),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from libs.domain.ledger import GapInLog, Verdict
-from libs.domain.schedule import TICK_LEAD_MS
 from libs.domain.state_kind import AT_ONCE
 from libs.events import (
     AttemptDue,
@@ -210,20 +209,19 @@ def test_a_zombies_decision_changes_nothing() -> None:
 
 
 def test_a_schedule_ticks_ahead_of_its_instant_and_its_job_fires_at_it() -> None:
-    """The tick is written two seconds early; the job that it spawns fires at the tick, and the next tick is in sight."""
+    """Tick and due event are written one lead early; the job fires at the tick, and the next tick is in sight."""
     harness = Harness()
     harness.read(created())
 
-    assert harness.decider.next_decision_at() == NOW + MINUTE - TICK_LEAD_MS
-    (tick,) = harness.decide(NOW + MINUTE - TICK_LEAD_MS)
+    assert harness.decider.next_decision_at() == NOW + MINUTE - LEAD_MS
+    (tick,) = harness.decide(NOW + MINUTE - LEAD_MS)
     assert isinstance(tick, ScheduleTicked)
     assert (tick.tick_at, tick.next_run_at, tick.missed_count) == (NOW + MINUTE, NOW + 2 * MINUTE, 0)
     assert tick.job_id == tick_job_id(SCHEDULE, NOW + MINUTE)
 
     harness.read(tick)
-    assert harness.decider.next_decision_at() == NOW + MINUTE - LEAD_MS
-    assert harness.run(NOW + MINUTE) == ["attempt.due"]
-    assert harness.decider.next_decision_at() == NOW + 2 * MINUTE - TICK_LEAD_MS
+    assert harness.run(NOW + MINUTE - LEAD_MS) == ["attempt.due"]
+    assert harness.decider.next_decision_at() == NOW + 2 * MINUTE - LEAD_MS
 
 
 def test_after_an_outage_only_the_latest_missed_tick_is_made() -> None:
@@ -245,7 +243,7 @@ def test_a_paused_schedule_does_not_tick_until_it_goes_on() -> None:
     assert harness.run(NOW + 10 * MINUTE) == []
 
     harness.read(ScheduleResumed(schedule_id=SCHEDULE, at=NOW, next_run_at=NOW + 90_000))
-    assert harness.decider.next_decision_at() == NOW + 90_000 - TICK_LEAD_MS
+    assert harness.decider.next_decision_at() == NOW + 90_000 - LEAD_MS
 
     harness.read(ScheduleDeleted(schedule_id=SCHEDULE, at=NOW))
     assert harness.decider.next_decision_at() is None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from libs.domain.job import JobState
 from libs.domain.ledger import Verdict
-from libs.domain.schedule import TICK_LEAD_MS, ScheduleState
+from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import AT_ONCE
 from libs.events import (
     AttemptDue,
     JobScheduled,
     SchedulePaused,
+    ScheduleTicked,
     Spec,
     Unknown,
     Unreadable,
@@ -148,16 +149,21 @@ def test_the_hand_off_writes_dues_early() -> None:
 
     assert isinstance(due, AttemptDue)
     assert (due.job_id, due.not_before) == (job(1), NOW + 900)
-    assert harness.decider.next_decision_at() == NOW + 4_000 - TICK_LEAD_MS
+    assert harness.decider.next_decision_at() == NOW + 4_000 - LEAD_MS
 
 
-def test_a_tick_is_not_made_early_at_hand_off() -> None:
-    """A tick has a lead of its own: the hand-off leaves its timer where it is."""
+def test_the_hand_off_writes_ticks_early_and_what_they_spawn() -> None:
+    """A schedule that ticks within the next second, too: its tick, then the due event of the job, with its own instant."""
     harness = Harness()
-    harness.read(created(in_ms=2_500))
+    harness.read(created(in_ms=900))
 
-    assert harness.decide(early_ms=1_000) == []
-    assert harness.decider.next_decision_at() == NOW + 2_500 - TICK_LEAD_MS
+    (tick,) = harness.decide(early_ms=1_000)
+    harness.read(tick)
+    (due,) = harness.decide(early_ms=1_000)
+
+    assert isinstance(tick, ScheduleTicked)
+    assert isinstance(due, AttemptDue)
+    assert (tick.tick_at, due.job_id, due.not_before) == (NOW + 900, tick.job_id, NOW + 900)
 
 
 # The working set
