@@ -82,5 +82,5 @@ docs: install ## write the generated pages of docs/ again
 	@$(PYTHON) -m scripts.docs
 
 clean: ## remove everything that was generated; .fliq, where the data is, stays
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov .import_linter_cache .grimp_cache
-	find libs services tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) build *.egg-info clients/python/build clients/python/src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov .import_linter_cache .grimp_cache
+	find clients libs services tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

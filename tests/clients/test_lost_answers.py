@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from fliq_client import ApiError, AsyncFliq, Fliq, NotAnswered, Retries, UnexpectedAnswer, job_request
 from tests.clients.lossy_proxy import LossyProxy
 from tests.fakes.running.topologies import TOKEN, RunningFliq
+from tests.fakes.until import until
 
 pytestmark = pytest.mark.topologies("embedded")
 
@@ -68,6 +70,15 @@ async def test_creates_at_the_same_time_make_one_job_each(proxy: LossyProxy, dir
     assert proxy.accepted > CREATES
 
 
+def test_threads_may_share_a_client(proxy: LossyProxy, direct: Fliq) -> None:
+    """Creates of eight threads over one blocking client make one job each."""
+    prefix = f"http://127.0.0.1:9000/lossy/{random.getrandbits(64):x}/"
+    with Fliq(proxy.url, TOKEN, retries=PATIENT) as fliq, ThreadPoolExecutor(8) as threads:
+        created = threads.map(lambda number: fliq.jobs.create(f"{prefix}{number}", at=tomorrow()), range(CREATES))
+        assert len({job.id for job in created}) == CREATES
+    assert made(direct, prefix) == {f"{prefix}{number}": 1 for number in range(CREATES)}
+
+
 def test_no_batch_makes_two_jobs(proxy: LossyProxy, direct: Fliq, connect: Callable[..., Any]) -> None:
     """Each request of a batch makes one job, however often the batch is sent."""
     prefix = f"http://127.0.0.1:9000/lossy/{random.getrandbits(64):x}/"
@@ -91,6 +102,22 @@ def test_no_schedule_is_made_twice(proxy: LossyProxy, direct: Fliq, connect: Cal
         assert fliq.schedules.resume(each).status == "active"
         fliq.schedules.delete(each)
     assert not [schedule for schedule in direct.schedules.list() if schedule.url.startswith(prefix)]
+
+
+async def test_no_replay_makes_two_copies(fliq: RunningFliq, proxy: LossyProxy) -> None:
+    """Each replay of a failed job makes one copy of it."""
+    url = f"http://127.0.0.1:9/lossy/{random.getrandbits(64):x}"  # nobody listens there
+
+    async with AsyncFliq(fliq.url, TOKEN) as direct, AsyncFliq(proxy.url, TOKEN, retries=PATIENT) as lossy:
+        job = await direct.jobs.create(url, at=datetime.now(UTC) + timedelta(seconds=1))
+
+        async def failed() -> bool:
+            return (await direct.jobs.get(job.id)).status == "failed"
+
+        await until(failed)
+        copies = [(await lossy.jobs.replay(job.id)).id for _ in range(10)]
+        found = [each.id async for each in direct.jobs.list() if each.url == url]
+    assert sorted(found) == sorted([job.id, *copies])
 
 
 def test_cancels_are_decided_once(proxy: LossyProxy, direct: Fliq, connect: Callable[..., Any]) -> None:

@@ -127,7 +127,7 @@ def results(answer: Answer) -> list[CreatedJob | ApiError]:
 
 def timeline(answer: Answer) -> list[TimelineEvent]:
     """Read a job's timeline."""
-    found = []
+    found: list[TimelineEvent] = []
     for record in msgspec.json.decode(answer.body, type=_Timeline).events:
         own = {name: record.pop(name) for name in ("type", "at", "position", "partition") if name in record}
         found.append(msgspec.convert(own | {"fields": record}, TimelineEvent))
