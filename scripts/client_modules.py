@@ -7,6 +7,7 @@ A code, a field of an answer and a field of a request reach the client by `make 
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
@@ -24,6 +25,7 @@ REQUESTS: Final = {route.request for route in ROUTES if route.request} - {"Batch
 _BY_HAND: Final = {"Error", "BatchResults", "Timeline", "Batch", "Nothing"}
 # What an object inside of a list is called; another is named after the list.
 _ITEMS: Final = {"jobs": "JobItem", "schedules": "ScheduleItem", "executions": "Execution", "tokens": "Token"}
+_SCALARS: Final = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 _BASES: Final = {400: "BadRequest", 409: "Conflict"}
 _NOTE: Final = "Written by `make docs` from the tables of the API. Pure."
 
@@ -58,6 +60,10 @@ def models() -> str:
     for name, schema in SCHEMAS.items():
         if name not in REQUESTS | _BY_HAND:
             _collect(name, schema, classes)
+    shown: list[str] = []
+    for name, schema in classes.items():
+        shown += ["", "", f"class {name}(Answered, frozen=True, kw_only=True):", f'    """The API\'s `{name}`."""', ""]
+        shown += _struct_fields(name, schema)
     lines = [
         '"""',
         f"Models: the objects of the API. {_NOTE}",
@@ -65,7 +71,10 @@ def models() -> str:
         "Words such as a status are `str`, so that one that a newer Fliq adds can be read. Fields that are not known are ignored.",
         '"""',
         "",
+        "from __future__ import annotations",
+        "",
         "from datetime import datetime",
+        *(["from typing import Any"] if any(re.search(r"\bAny\b", line) for line in shown) else []),
         "",
         "import msgspec",
         "",
@@ -95,10 +104,7 @@ def models() -> str:
         "        ]",
         "        return f\"{type(self).__name__}({', '.join(shown)})\"",
     ]
-    for name, schema in classes.items():
-        lines += ["", "", f"class {name}(Answered, frozen=True, kw_only=True):", f'    """The API\'s `{name}`."""', ""]
-        lines += _struct_fields(name, schema)
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *shown, ""])
 
 
 def request_fields() -> str:
@@ -117,7 +123,7 @@ def request_fields() -> str:
             classes += ["", "", f"class {name}({fields}, total=False):", f'    """The whole of {name}."""', ""]
             classes += _dict_fields(own, required)
     text = "\n".join(classes)
-    typing = sorted(word for word in ("Literal", "Required", "TypedDict") if f"{word}[" in text or word == "TypedDict")
+    typing = sorted(word for word in ("Any", "Literal", "Required", "TypedDict") if re.search(rf"\b{word}\b", text))
     lines = [
         f'"""Request fields: what a request may ask for, by the API\'s names. {_NOTE}"""',
         "",
@@ -141,26 +147,34 @@ def _docstring(text: str) -> list[str]:
 
 
 def _collect(name: str, schema: Schema, classes: dict[str, Schema]) -> None:
+    """Add to *classes* those that stand inside of *schema*, then itself."""
     for key, field in schema.get("properties", {}).items():
-        inner = field.get("items", {})
-        if "properties" in inner:
-            _collect(_item_name(name, key), inner, classes)
+        plain = _plain(field)
+        if "properties" in plain:
+            _collect(_inner_name(name, key), plain, classes)
+        elif "properties" in plain.get("items", {}):
+            _collect(_item_name(name, key), plain["items"], classes)
     classes[name] = schema
 
 
 def _item_name(parent: str, key: str) -> str:
-    return _ITEMS.get(key, f"{parent}{key.title()}Item")
+    return _ITEMS.get(key, f"{_inner_name(parent, key)}Item")
+
+
+def _inner_name(parent: str, key: str) -> str:
+    return parent + key.title().replace("_", "")
 
 
 def _struct_fields(name: str, schema: Schema) -> Iterator[str]:
     """Yield a line for each field: what may be missing is null then."""
     for key, field in schema["properties"].items():
         kind = _type(field, parent=name, key=key)
-        if key not in schema.get("required", ()) and not kind.endswith("| None"):
+        if key not in schema.get("required", ()) and "None" not in kind:
             kind += " | None"
-        words = _plain(field).get("enum") or _plain(field).get("items", {}).get("enum")
-        known = f"  # {', '.join(words)}" if words else ""
-        yield f"    {key}: {kind}{' = None' if kind.endswith('| None') else ''}{known}"
+        plain = _plain(field)
+        words = plain.get("enum") or plain.get("items", {}).get("enum")
+        known = f"  # {', '.join(map(str, words))}" if words else ""
+        yield f"    {key}: {kind}{' = None' if 'None' in kind else ''}{known}"
 
 
 def _dict_fields(properties: Mapping[str, Schema], required: Collection[str] = ()) -> Iterator[str]:
@@ -173,34 +187,34 @@ def _dict_fields(properties: Mapping[str, Schema], required: Collection[str] = (
 
 def _plain(field: Schema) -> Schema:
     """Return what *field* is when it is not null."""
-    if "anyOf" not in field:
-        return field
-    plain: Schema = next(each for each in field["anyOf"] if each != {"type": "null"})
+    plain: Schema = next((each for each in field.get("anyOf", ()) if each != {"type": "null"}), field)
     return plain
 
 
 def _type(field: Schema, *, parent: str, key: str, is_request: bool = False) -> str:
-    """Return the Python type of *field*; raises KeyError for a kind of schema that has none yet."""
-    if "anyOf" in field:
-        return f"{_type(_plain(field), parent=parent, key=key, is_request=is_request)} | None"
+    """Return the Python type of *field*: that of an object inside of a request is loose, and `Any` what is not described."""
+
+    def inner(schema: Schema) -> str:
+        return _type(schema, parent=parent, key=key, is_request=is_request)
+
+    if choice := field.get("anyOf") or field.get("oneOf"):
+        return " | ".join(dict.fromkeys(inner(each) for each in choice))
     if "$ref" in field:
         return str(field["$ref"]).rpartition("/")[2]
-    kind = field["type"]
-    if kind == "string":
-        if field.get("format") == "date-time":
+    match field.get("type"):
+        case "string" if field.get("format") == "date-time":
             return "datetime"
-        if is_request and "enum" in field:
+        case "string" if is_request and "enum" in field:
             return "Literal[" + ", ".join(f'"{word}"' for word in field["enum"]) + "]"
-        return "str"
-    if kind == "array":
-        inner = field["items"]
-        item = (
-            _item_name(parent, key)
-            if "properties" in inner
-            else _type(inner, parent=parent, key=key, is_request=is_request)
-        )
-        return f"Sequence[{item}]" if is_request else f"list[{item}]"
-    if kind == "object":
-        value = _type(field["additionalProperties"], parent=parent, key=key, is_request=is_request)
-        return f"Mapping[str, {value}]" if is_request else f"dict[str, {value}]"
-    return {"integer": "int", "number": "float", "boolean": "bool"}[kind]
+        case "array":
+            items = field.get("items", {})
+            item = _item_name(parent, key) if "properties" in items and not is_request else inner(items)
+            return f"Sequence[{item}]" if is_request else f"list[{item}]"
+        case "object" if "properties" in field and not is_request:
+            return _inner_name(parent, key)
+        case "object":
+            values = field.get("additionalProperties")
+            value = inner(values) if isinstance(values, dict) else "Any"
+            return f"Mapping[str, {value}]" if is_request else f"dict[str, {value}]"
+        case kind:
+            return _SCALARS.get(str(kind), "Any")

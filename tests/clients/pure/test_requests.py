@@ -71,6 +71,13 @@ def test_a_key_may_be_in_any_language() -> None:
     assert request.headers == (("Idempotency-Key", "Auftrag ü".encode()),)
 
 
+@pytest.mark.parametrize("key", ["two\nlines", " x", "x ", "\x00"])
+def test_a_header_cannot_carry_every_key(key: str) -> None:
+    """Such a key is refused before anything is sent; nobody else's header can be smuggled in."""
+    with pytest.raises(ValueError, match="is no key"):
+        sent(Schedules, "create", URL, cron="* * * * *", key=key)
+
+
 def test_keys_of_clients_differ() -> None:
     """No two calls share a key that they did not ask for."""
     with Fliq("http://127.0.0.1", "token") as one, Fliq("http://127.0.0.1", "token") as two:
@@ -144,7 +151,12 @@ def test_a_page_asks_for_what_is_given() -> None:
     ("url", "token", "reason"),
     [
         ("", "fliq_sk_x", "set FLIQ_URL"),
-        ("ftp://example.com", "fliq_sk_x", "http"),
+        ("ftp://example.com", "fliq_sk_x", "https://fliq.example.com"),
+        ("fliq.example.com", "fliq_sk_x", "https://fliq.example.com"),
+        ("http://", "fliq_sk_x", "no URL"),
+        ("http://[::1", "fliq_sk_x", "no URL"),
+        ("http://user:secret@example.com", "fliq_sk_x", "no URL"),
+        ("https://example.com/?a=1", "fliq_sk_x", "no URL"),
         ("https://example.com", "", "set FLIQ_TOKEN"),
         ("https://example.com", "two\nlines", "token"),
         ("https://example.com", "fliq_sk_ü", "token"),

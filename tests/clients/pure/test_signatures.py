@@ -88,12 +88,21 @@ def test_a_strange_time_is_refused(stamp: str) -> None:
         check(NEW, signed(NEW) | {"webhook-timestamp": stamp})
 
 
-@pytest.mark.parametrize("signature", ["", "v1", "v1,", "v2,abc", "ü", "v1,ü", ",,,", " ", "v1," * 5000])
+@pytest.mark.parametrize(
+    "signature", ["", "v1", "v1,", "v2,abc", "ü", "v1,ü", ",,,", " ", "v1," * 5000, "v1,\udcff", "v1=\udcff"]
+)
 def test_a_strange_signature_is_refused(signature: str) -> None:
     """It is no exception of another kind."""
     for name in ("webhook-signature", "X-Fliq-Signature"):
         with pytest.raises(NotVerified):
             check(NEW, signed(NEW) | {name: signature})
+
+
+@pytest.mark.parametrize("message_id", ["\udcff", "exec_1\n", "x" * 100_000])
+def test_a_strange_id_is_refused(message_id: str) -> None:
+    """It is no exception of another kind."""
+    with pytest.raises(NotVerified):
+        check(NEW, signed(NEW) | {"webhook-id": message_id})
 
 
 def test_the_two_times_must_agree() -> None:

@@ -100,5 +100,7 @@ def document(value: Mapping[str, Any]) -> bytes:
 
 
 def key_header(key: str) -> tuple[tuple[str, bytes], ...]:
-    """Return the Idempotency-Key header."""
+    """Return the Idempotency-Key header; raises ValueError if a header cannot carry *key*."""
+    if not key.isprintable() or key != key.strip():
+        raise ValueError(f"{key!r} is no key: printable characters, without spaces at its ends")
     return (("Idempotency-Key", key.encode()),)

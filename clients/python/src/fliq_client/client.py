@@ -104,8 +104,13 @@ def _new_key() -> str:
 def _settings(url: str | None, token: str | None, timeout_s: float, retries: Retries) -> Settings:
     url = url or os.environ.get("FLIQ_URL", "")
     token = token or os.environ.get("FLIQ_TOKEN", "")
-    if not url.startswith(("http://", "https://")):
-        raise ValueError(f"the URL of Fliq must begin with http:// or https://, not {url!r}: pass url or set FLIQ_URL")
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url!r} is no URL of Fliq: {error}") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment or parsed.userinfo:
+        shown = str(parsed.copy_with(userinfo=b"..." if parsed.userinfo else b""))
+        raise ValueError(f"{shown!r} is no URL of Fliq, such as https://fliq.example.com: pass url or set FLIQ_URL")
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ValueError("there is no token, or it is not one: pass token or set FLIQ_TOKEN to fliq_sk_...")
     return Settings(

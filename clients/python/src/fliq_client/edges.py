@@ -84,7 +84,7 @@ class SyncEdge:
             return None
         try:
             return _answer(self._http.send(_built(self._http, step, self._settings), follow_redirects=False))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return _failure(error)
 
 
@@ -129,7 +129,7 @@ class AsyncEdge:
             return None
         try:
             return _answer(await self._http.send(_built(self._http, step, self._settings), follow_redirects=False))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return _failure(error)
 
 
@@ -152,9 +152,6 @@ def _answer(response: httpx.Response) -> Answer:
     return Answer(status=response.status_code, headers=headers, body=response.content)
 
 
-def _failure(error: httpx.TransportError) -> Failure:
-    """Return what *error* says; raises it again if the request could never be sent."""
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
-        raise ValueError(f"the request cannot be sent: {error}") from error
+def _failure(error: httpx.RequestError) -> Failure:
     reason = str(error) or type(error).__name__
     return Failure(reason=reason, was_sent=not isinstance(error, _NOT_SENT))

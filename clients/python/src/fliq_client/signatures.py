@@ -79,14 +79,14 @@ def verify(
     given = {name.lower(): value for name, value in headers.items()}
     message_id, stamp = _needed(given, "webhook-id"), _needed(given, "webhook-timestamp")
     sent_s = _seconds(stamp, time.time() if now_s is None else now_s, tolerance_s)
-    signed = f"{message_id}.{stamp}.".encode() + body
+    signed = _bytes(f"{message_id}.{stamp}.") + body
     offered = [
         text.removeprefix("v1,") for text in _needed(given, "webhook-signature").split() if text.startswith("v1,")
     ]
     if not _fits(keys, signed, offered, _base64):
         raise NotVerified("signature", "no signature fits the body: another secret, or the body was changed on its way")
     if method is not None and url is not None:
-        signed = f"{stamp}.{method.upper()}.{url}.".encode() + body
+        signed = _bytes(f"{stamp}.{method.upper()}.{url}.") + body
         listed = [text.strip() for text in _needed(given, "x-fliq-signature").split(",")]
         offered = [text.removeprefix("v1=") for text in listed if text.startswith("v1=")]
         if _needed(given, "x-fliq-timestamp") != stamp or not _fits(keys, signed, offered, bytes.hex):
@@ -100,7 +100,12 @@ def verify(
 def _fits(keys: Iterable[bytes], signed: bytes, offered: Sequence[str], write: Callable[[bytes], str]) -> bool:
     """Say whether one of *offered* is the digest of *signed* under one of *keys*, as *write* writes it."""
     made = [write(hmac.digest(key, signed, "sha256")).encode() for key in keys]
-    return any(hmac.compare_digest(one, text.encode()) for one in made for text in offered[:_SIGNATURES_MAX])
+    return any(hmac.compare_digest(one, _bytes(text)) for one in made for text in offered[:_SIGNATURES_MAX])
+
+
+def _bytes(text: str) -> bytes:
+    """Return *text* in UTF-8; some frameworks give bytes of headers that are not UTF-8 as surrogates."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _base64(digest: bytes) -> str:

@@ -4,6 +4,8 @@ Models: the objects of the API. Written by `make docs` from the tables of the AP
 Words such as a status are `str`, so that one that a newer Fliq adds can be read. Fields that are not known are ignored.
 """
 
+from __future__ import annotations
+
 from datetime import datetime
 
 import msgspec
