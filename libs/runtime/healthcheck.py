@@ -26,7 +26,7 @@ def reason(environ: Mapping[str, str]) -> str | None:
         settings = Settings.from_env(environ)
     except SettingsError as error:
         return str(error)
-    host = _ANY.get(settings.host, settings.host)
+    host = _ANY.get(settings.admin_host, settings.admin_host)
     connection = HTTPConnection(host, settings.admin_port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/healthz")

@@ -2,6 +2,9 @@
 The admin port: `/healthz` (the process turns), `/readyz` (it can do its work), `/metrics`.
 
 A port of its own, so that probes and scrapers need no token and the API's port shows nothing of the inside.
+
+A connection that sends nothing for `IDLE_S`, or half a request, is closed. At most `CONNECTIONS_MAX` are open: the oldest is closed
+for a new one, so that nobody who only holds connections keeps a probe out or uses up the files of the process.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -21,6 +26,8 @@ Check = Callable[[], "str | Awaitable[str | None] | None"]
 """Says None when all is well, else the reason why not; may be a coroutine function."""
 
 BACKLOG = 128  # connections that wait to be accepted
+CONNECTIONS_MAX = 64
+IDLE_S = 30.0  # probes come every 10 s, scrapes every 15
 _CHECK_TIMEOUT_S = 2.0
 _SHUTDOWN_TIMEOUT_S = 1.0
 _HEADERS = {"Cache-Control": "no-store"}
@@ -40,12 +47,12 @@ class Probes(StartStop):
         self._metrics = metrics
         self._checks: dict[str, Check] = {}
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
 
     @property
     def port(self) -> int:
         """The port that is listened on (after start; asked for 0, the one that was free)."""
-        addresses = self._runner.addresses if self._runner is not None else []
-        return int(addresses[0][1]) if addresses else self._port
+        return self._port if self._listener is None else int(self._listener.sockets[0].getsockname()[1])
 
     def add_check(self, name: str, check: Check) -> None:
         """Have `/readyz` ask *check*; it gets 2 s. A name that is there already is replaced."""
@@ -68,24 +75,29 @@ class Probes(StartStop):
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metricsz)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
-        await self._runner.setup()
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=_SHUTDOWN_TIMEOUT_S,
+            keepalive_timeout=IDLE_S,
+        )
+        await runner.setup()
         try:
             both = dual_stack_socket(self._host, self._port, backlog=BACKLOG)
-            runner = self._runner
-            site = (
-                web.TCPSite(runner, self._host, self._port, backlog=BACKLOG)
-                if both is None
-                else web.SockSite(runner, both)
-            )
-            await site.start()
+            where: dict[str, Any] = {"host": self._host, "port": self._port} if both is None else {"sock": both}
+            loop = asyncio.get_running_loop()
+            self._listener = await loop.create_server(partial(_connection, runner), backlog=BACKLOG, **where)
         except OSError as error:
-            await self._runner.cleanup()
-            self._runner = None
+            await runner.cleanup()
             raise ProbesError(bind_failure("FLIQ_ADMIN_PORT", self._host, self._port, error)) from error
+        self._runner = runner
 
     async def on_stop(self) -> None:
         """Close the port and its connections."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -100,6 +112,16 @@ class Probes(StartStop):
 
     async def _metricsz(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE, **_HEADERS})
+
+
+def _connection(runner: web.AppRunner) -> asyncio.Protocol:
+    """Return the protocol of a new connection; close the oldest one if there are too many."""
+    server = runner.server
+    assert server is not None  # noqa: S101 - set up before the port is opened
+    open_ones = server.connections
+    if len(open_ones) >= CONNECTIONS_MAX:
+        open_ones[0].force_close()
+    return server()
 
 
 async def _ask(check: Check) -> str | None:

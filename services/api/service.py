@@ -29,12 +29,15 @@ from services.api.handlers.signing_secret import SigningSecret
 from services.api.handlers.tokens import Tokens
 from services.api.http.app import App, Handler, Observe
 from services.api.http.auth import Authenticator
+from services.api.http.connection_budget import ConnectionBudget
 from services.api.http.server import HttpServer, connections_within
 from services.api.state.consistency import ReadIndex
 from services.api.state.creation_limits import LAG_MAX, CreationLimits
 from services.api.state.minting import Mint
 
 CONNECTIONS_MAX: Final = 4096
+RECEIVED_MAX: Final = 64 << 20  # bytes; with as much for answers, within the memory that deploy/ gives to a process
+UNREAD_MAX: Final = 64 << 20
 DRAIN_S: Final = 10.0  # how long requests under way may take at stop: more than the longest wait of a handler
 
 _log = structlog.get_logger("api")
@@ -85,6 +88,8 @@ class ApiService:
         version: str = "0",
         lag_max: int = LAG_MAX,
         connections_max: int = CONNECTIONS_MAX,
+        received_max: int = RECEIVED_MAX,
+        unread_max: int = UNREAD_MAX,
         tracing: Tracing = NO_TRACING,
     ) -> None:
         """
@@ -97,6 +102,7 @@ class ApiService:
             version: shown in the OpenAPI document.
             lag_max: if more records than these are in the log and not yet in the tables, new jobs are refused for the moment.
             connections_max: how many connections may be open at once.
+            received_max, unread_max: bytes of requests without an answer and of answers that nobody has read, over all connections.
             tracing: takes the spans of requests.
         """
         self._ports = ports
@@ -107,8 +113,10 @@ class ApiService:
         self._version = version
         self._lag_max = lag_max
         self._connections_max = connections_max
+        self._received_max = received_max
+        self._unread_max = unread_max
         self._tracing = tracing
-        self._server: HttpServer | None = None
+        self.server: HttpServer | None = None
         self._limits: CreationLimits | None = None
         self._looking: asyncio.Task[None] | None = None
 
@@ -119,7 +127,7 @@ class ApiService:
 
     def ready(self) -> str | None:
         """Return None when requests are taken, else the reason why not."""
-        if self._server is None:
+        if self.server is None:
             return "not listening"
         if self._looking is not None and self._looking.done():
             return "the watch over the tables' lag has ended"
@@ -137,19 +145,22 @@ class ApiService:
         app = await self._app()
         files_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)  # -1 where there is no limit
         connections_max = connections_within(self._connections_max, files_max)
-        server = HttpServer(app.handle, connections_max=connections_max, now_s=self._ports.clock.now_s)
+        budget = ConnectionBudget(
+            connections_max=connections_max, received_max=self._received_max, unread_max=self._unread_max
+        )
+        server = HttpServer(app.handle, budget=budget, now_s=self._ports.clock.now_s)
         try:
             self._port = await server.listen(self._host, self._port)
         except OSError as error:
             raise BindFailed(bind_failure("FLIQ_PORT", self._host, self._port, error)) from error
-        self._server = server
+        self.server = server
         if self._limits is not None:
             self._looking = asyncio.create_task(self._limits.look_forever(), name="api-creation-limits")
         _log.debug("api_listening", host=self._host, port=self._port)
 
     async def stop(self) -> None:
         """Close the socket and let requests under way end; may be called before `start`, and twice."""
-        server, self._server = self._server, None
+        server, self.server = self.server, None
         if server is not None:
             await server.close(DRAIN_S)
         looking, self._looking = self._looking, None
@@ -181,7 +192,7 @@ class ApiService:
             cursors=Cursors(ports.cursor_key),
             check_url=ports.check_url,
         )
-        authenticator = Authenticator(ports.accounts.find, pepper=ports.pepper, now=ports.clock.now)
+        authenticator = Authenticator(ports.accounts.find_tokens, pepper=ports.pepper, now=ports.clock.now)
         handlers = _handlers(context, ports, authenticator, self._version)
         return App(
             authenticator, handlers, observe=self._observe, now_s=asyncio.get_running_loop().time, tracing=self._tracing

@@ -73,7 +73,7 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
             version=VERSION,
             node=resources.node,
             address=address_of(settings.host, settings.port) if "api" in roles else None,
-            admin_address=address_of(settings.host, settings.admin_port),
+            admin_address=address_of(settings.admin_host, settings.admin_port),
         )
 
         def greet() -> None:
@@ -91,7 +91,7 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
 async def _add_services(resources: Resources, roles: Sequence[str], stack: AsyncExitStack) -> str | None:
     """Have the supervisor run *roles* and what every process has; return the API token made at the first start."""
     settings, supervisor = resources.settings, resources.supervisor
-    probes = Probes(host=settings.host, port=settings.admin_port, metrics=resources.metrics)
+    probes = Probes(host=settings.admin_host, port=settings.admin_port, metrics=resources.metrics)
     supervisor.add("probes", probes)
     probes.add_check("database", resources.database_reason)
     probes.add_check("clock", resources.clock_check.reason)
@@ -150,7 +150,7 @@ def _greeting(resources: Resources, first_token: str | None) -> str:
     settings = resources.settings
     return greeting(
         address=address_of(settings.host, settings.port),
-        admin_address=address_of(settings.host, settings.admin_port),
+        admin_address=address_of(settings.admin_host, settings.admin_port),
         token=first_token,
         check_url=resources.policy.check_url,
         platform=sys.platform,

@@ -188,6 +188,8 @@ async def api(resources: Resources) -> tuple[ApiService, str | None]:
         host=settings.host,
         port=settings.port,
         daily_limit=settings.daily_execution_limit,
+        received_max=settings.api_requests_mib << 20,
+        unread_max=settings.api_answers_mib << 20,
         observe=ApiMetrics(resources.metrics),
         version=VERSION,
         tracing=resources.tracing,

@@ -44,6 +44,7 @@ from libs.store.projection.progress import ProgressWatch
 from services.api.contract.token_text import new_token, token_hash
 from services.api.service import ApiService, Ports
 from tests.fakes import events
+from tests.fakes.until import until
 from tests.simulation.manual_clock import SeededEntropy
 
 PARTITIONS = 3
@@ -138,10 +139,10 @@ class Tables:
         held = self.keys.get((account, key))
         return None if held is None else held._replace(is_new=False)
 
-    async def find(self, token_hash: bytes) -> Token | None:
+    async def find_tokens(self, token_hashes: Collection[bytes]) -> dict[bytes, Token]:
         self._check()
         self.token_reads += 1
-        return self.tokens_by_hash.get(token_hash)
+        return {each: self.tokens_by_hash[each] for each in token_hashes if each in self.tokens_by_hash}
 
     async def add_token(self, token: Token, token_hash: bytes) -> bool:
         self._check()
@@ -247,6 +248,12 @@ class Harness:
         await service.start()
         self.replicas.append(service)
         return service
+
+    async def no_connections(self, service: ApiService) -> None:
+        """Wait until *service* has no connection any more."""
+        server = service.server
+        assert server is not None
+        await until(lambda: server.budget.open_count == 0, within_s=15)
 
     def token(
         self, account: str = "default", scopes: tuple[str, ...] = ("read", "write"), expires_at: int | None = None

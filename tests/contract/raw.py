@@ -55,6 +55,13 @@ class RawConnection:
         except ConnectionError:
             return True
 
+    async def cut_off(self) -> bool:
+        """Say whether the server told 503 and closed the connection, or only closed it: a reset drops what was not read."""
+        try:
+            return (await self.answer()).status == 503
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return True
+
     async def close(self) -> None:
         self.writer.close()
         try:

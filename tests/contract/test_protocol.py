@@ -9,6 +9,7 @@ import json
 import pytest
 import structlog
 
+from services.api.http import connection as connections
 from services.api.http import request_body, server
 from services.api.service import ApiService
 from tests.contract.harness import Harness
@@ -63,6 +64,8 @@ def post(token: str, body: bytes, *headers: str, path: str = "/v1/jobs") -> byte
         (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 404, "not_found"),
         (b"PUT /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 405, "method_not_allowed"),
         (b"BREW /v1/jobs HTTP/1.1\r\nHost: a\r\n\r\n", 400, "invalid_request"),
+        (b"GET /v1/jobs HTTP/2.0\r\nHost: a\r\n\r\n", 400, "invalid_request"),
+        (b"GET /v1/jobs HTTP/0.9\r\nHost: a\r\n\r\n", 400, "invalid_request"),
     ],
 )
 async def test_refused_in_shape(service: ApiService, request_bytes: bytes, status: int, code: str) -> None:
@@ -115,6 +118,9 @@ async def test_bodies(harness: Harness, service: ApiService) -> None:
         (post(token, job, "Content-Type: text/plain"), 400, "invalid_content_type"),
         (post(token, job, "Content-Type: application/json; charset=latin-1"), 400, "invalid_content_type"),
         (post(token, gzip.compress(job), "Content-Encoding: gzip"), 400, "invalid_content_type"),
+        (post(token, job, "Content-Encoding: identity, gzip"), 400, "invalid_content_type"),
+        (post(token, job, "Content-Encoding: identity", "Content-Encoding: gzip"), 400, "invalid_content_type"),
+        (post(token, b'{"a":[' + b"[]," * 100_000 + b"[]]}"), 400, "invalid_json"),
         (post(token, b"0\r\n\r\n", "Transfer-Encoding: gzip, chunked"), 400, "invalid_content_type"),
         (post(token, long), 413, "payload_too_large"),
         (post(token, b"5\r\nhello\r\nzz\r\n", "Transfer-Encoding: chunked"), 400, "invalid_request"),
@@ -179,7 +185,8 @@ async def test_endless_chunks(harness: Harness, service: ApiService) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds of tenths of seconds instead of seconds."""
-    monkeypatch.setattr(server, "HEADER_READ_S", 0.4)
+    monkeypatch.setattr(connections, "HEADER_READ_S", 0.4)
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     monkeypatch.setattr(server, "SWEEP_S", 0.05)
     monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.5)
     monkeypatch.setattr(server, "LINGER_S", 0.2)
@@ -258,12 +265,12 @@ async def test_pipelined(service: ApiService) -> None:
 
 
 async def test_too_many_connections(harness: Harness) -> None:
-    """A connection beyond the limit is told 503 and closed; when one ends there is room again."""
+    """If a request is under way on every connection, one more is told 503 and closed; when one ends there is room again."""
     service = await harness.replica(connections_max=2)
     taken = [await RawConnection.open(service.port) for _ in range(2)]
     for connection in taken:
-        connection.send(b"GET /v1/a HTTP/1.1\r\nHost: a\r\n\r\n")
-        await connection.answer()
+        connection.send(post(harness.token(), b"{", "Content-Length: 2", "Expect: 100-continue"))
+        assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
 
     third = await RawConnection.open(service.port)
     answer = await third.answer()

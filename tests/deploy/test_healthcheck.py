@@ -19,7 +19,7 @@ async def test_a_process_that_answers_is_well() -> None:
     await probes.start()
     try:
         for host in ("127.0.0.1", "0.0.0.0"):
-            assert await asyncio.to_thread(reason, {"FLIQ_HOST": host, "FLIQ_ADMIN_PORT": str(port)}) is None
+            assert await asyncio.to_thread(reason, {"FLIQ_ADMIN_HOST": host, "FLIQ_ADMIN_PORT": str(port)}) is None
     finally:
         await probes.stop()
 

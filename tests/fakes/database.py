@@ -267,8 +267,8 @@ class Database:
         held = self.keys.get((account, key))
         return None if held is None else held._replace(is_new=False)
 
-    def find(self, token_hash: bytes) -> Token | None:
-        return self.tokens_by_hash.get(token_hash)
+    def find_tokens(self, token_hashes: Collection[bytes]) -> dict[bytes, Token]:
+        return {each: self.tokens_by_hash[each] for each in token_hashes if each in self.tokens_by_hash}
 
     def signing_secrets(self, accounts: Iterable[str]) -> dict[str, tuple[str, ...]]:
         return {account: self.secrets[account] for account in accounts if account in self.secrets}

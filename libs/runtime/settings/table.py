@@ -49,6 +49,9 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
     admin_port: Annotated[
         int, "9090", values.port, "port of `/healthz`, `/readyz` and `/metrics`; each separate process needs its own"
     ]
+    admin_host: Annotated[
+        str, "127.0.0.1", values.host, "address the admin port listens on; who can reach it can read the metrics"
+    ]
     data_dir: Annotated[Path, "./.fliq", values.directory, "the embedded PostgreSQL's data and other local state"]
     database_url: Annotated[
         str | None, Unset("the embedded PostgreSQL"), values.database_url, "any PostgreSQL 15 or later", SECRET
@@ -120,6 +123,18 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
     ]
     daily_execution_limit: Annotated[
         int, "0", values.integer(0, 1_000_000_000), "executions per account and UTC day; 0 is no limit"
+    ]
+    api_requests_mib: Annotated[
+        int,
+        "64",
+        values.integer(2, 65_536, "a number of MiB"),
+        "memory of one API for requests that it has not answered; the oldest that is not complete gives way",
+    ]
+    api_answers_mib: Annotated[
+        int,
+        "64",
+        values.integer(1, 65_536, "a number of MiB"),
+        "memory of one API for answers that their callers have not read; the oldest gives way",
     ]
     dispatch_concurrency: Annotated[
         int, "1000", values.integer(1, 100_000), "calls under way at the same time in one dispatcher"

@@ -5,7 +5,7 @@ Only keyed hashes of tokens are stored. The caller makes tokens and secrets and 
 the installation's own secrets, which the database generates. Instants are ms since 1970 UTC.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from libs.store.errors import answer_call
@@ -21,6 +21,7 @@ _INSTANTS: Final = ", ".join(
     f"(extract(epoch FROM {name}) * 1000)::int8 AS {name}" for name in ("created_at", "expires_at", "revoked_at")
 )
 _SELECT: Final = f"SELECT token_id, account, name, scopes, last_four, {_INSTANTS} FROM api_tokens"  # noqa: S608 - our own names
+_SELECT_HASHED: Final = _SELECT.replace("SELECT ", "SELECT token_hash, ", 1)
 _COUNT_KEPT: Final = "SELECT count(*) FROM api_tokens WHERE account = $1 AND revoked_at IS NULL"
 _INSERT: Final = (
     "INSERT INTO api_tokens (token_id, account, name, token_hash, scopes, last_four, created_at, expires_at)"
@@ -94,10 +95,12 @@ class Accounts:
     # --- tokens ---------------------------------------------------------------------------------------------------------
 
     @answer_call
-    async def find(self, token_hash: bytes) -> Token | None:
-        """Return the token with this hash, unless it is revoked; it may have expired."""
-        row = await self._pool.fetchrow(f"{_SELECT} WHERE token_hash = $1 AND revoked_at IS NULL", token_hash)
-        return None if row is None else _token(row)
+    async def find_tokens(self, token_hashes: Collection[bytes]) -> dict[bytes, Token]:
+        """Return the tokens with these hashes, by hash, unless they are revoked; they may have expired."""
+        found = await self._pool.fetch(
+            f"{_SELECT_HASHED} WHERE token_hash = ANY ($1::bytea[]) AND revoked_at IS NULL", list(token_hashes)
+        )
+        return {row["token_hash"]: _token(row) for row in found}
 
     @answer_call
     async def add_token(self, token: Token, token_hash: bytes) -> bool:

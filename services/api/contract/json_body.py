@@ -1,24 +1,28 @@
 """
 JSON body: bytes to Python values, strictly. Pure.
 
-orjson refuses a byte order mark, trailing text, NaN, infinities, lone surrogates and nesting beyond 1,024 levels. If a name
+orjson refuses a byte order mark, trailing text, NaN, infinities, lone surrogates and deep nesting. If a name
 stands twice in one object, orjson keeps the last value and says nothing, so `parse` looks for that. An object that holds a
 name twice is replaced by `Duplicated`, which no request accepts.
 
 How a dropped name is found cheaply: every colon of a JSON text stands behind a name or inside a string. A name that orjson drops
-takes its colon with it, so the text that is written from the kept values has fewer colons than the text that came. The one
-other spelling of a colon, the escape `\\u003a`, could hide that. If the counts differ, or if an escape of that kind is there, the
-standard library parses the text once more, because it shows every pair.
+takes its colon with it, so the text that is written from the kept values has fewer colons than the text that came, escaped
+ones (`\\u003a`) included. If the counts differ, the standard library parses the text once more, because it shows every pair.
+
+Nothing else runs in the process meanwhile, so the number of values is limited (`VALUES_MAX`), and a long body is parsed in steps.
 """
 
 import json
+from collections.abc import Generator
 from typing import Any, Final
 
 import orjson
 
-from services.api.contract.api_error import bad
+from services.api.contract.api_error import ApiError, bad
 
-_MAYBE_COLON: Final = b"\\u003"  # `\u003a` and `\u003A` are colons
+VALUES_MAX: Final = (
+    25_000  # members, elements, objects and arrays of a body; 1,000 jobs with 10 fields and 10 headers have fewer
+)
 
 
 class Duplicated:
@@ -37,23 +41,68 @@ def parse(raw: bytes) -> Any:
     Raises:
         ApiError: 400 `invalid_json`.
     """
+    steps = parsing(raw)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def parsing(raw: bytes) -> Generator[None, None, Any]:
+    """Do the same in steps, each of which takes some milliseconds for a body of 1 MiB at the most."""
+    _check_count(raw)
+    yield
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         message = "the body is empty" if not raw else f"the body is not valid JSON: {str(error)[:120]}"
         raise bad("invalid_json", message) from None
-    # Most documents hold no backslash, and the search for one byte costs a hundredth of a search for five.
-    if b"\\" not in raw or _MAYBE_COLON not in raw:
-        try:
-            if raw.count(b":") == orjson.dumps(value).count(b":"):
-                return value
-        except orjson.JSONEncodeError:
-            pass  # orjson reads deeper nesting than it writes
+    yield
+    colons = _colons(raw)
+    yield
+    try:
+        if colons == orjson.dumps(value).count(b":"):
+            return value
+    except orjson.JSONEncodeError:
+        raise _too_deep() from None
+    yield
     try:
         return json.loads(raw, object_pairs_hook=_object)
     except (ValueError, RecursionError):
-        # What orjson takes and this does not: numbers of thousands of digits, nesting of many hundreds of levels.
-        raise bad("invalid_json", "the body is nested too deeply, or holds a number that is too long") from None
+        # What orjson takes and this does not: numbers of thousands of digits.
+        raise _too_deep() from None
+
+
+def _check_count(raw: bytes) -> None:
+    """Refuse a document of more than `VALUES_MAX` values: members, elements, objects and arrays each begin or follow one mark."""
+    if _marks(raw) <= VALUES_MAX:
+        return
+    outside = raw
+    if b'"' in raw:  # what stands in a string is no mark
+        pieces = raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"', 4 * VALUES_MAX + 1)
+        outside = b"".join(pieces[::2]) if len(pieces) <= 4 * VALUES_MAX else raw  # a value has at most two strings
+    if _marks(outside) > VALUES_MAX:
+        raise bad(
+            "invalid_json", f"the body holds more than {VALUES_MAX:,} values: objects, arrays and what is in them"
+        )
+
+
+def _colons(raw: bytes) -> int:
+    """Return how many colons *raw* holds, escaped ones included."""
+    count = raw.count(b":")
+    if b"\\" in raw:
+        plain = raw.replace(b"\\\\", b"")  # behind an escaped backslash, `u003a` is text
+        count += plain.count(b"\\u003a") + plain.count(b"\\u003A")
+    return count
+
+
+def _too_deep() -> ApiError:
+    return bad("invalid_json", "the body is nested too deeply, or holds a number that is too long")
+
+
+def _marks(text: bytes) -> int:
+    return len(text) - len(text.translate(None, b",[{"))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Any:

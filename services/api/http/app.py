@@ -24,12 +24,15 @@ from libs.store.errors import StoreUnavailable
 from services.api.contract.api_error import ApiError, not_found, unavailable
 from services.api.contract.query import check_parameters
 from services.api.contract.routes import ROUTES, Route
+from services.api.http.account_turns import AccountTurns
 from services.api.http.auth import Authenticator, Identity, unauthorized
 from services.api.http.reply import Reply, error_reply
-from services.api.http.request_body import BodyRefused
+from services.api.http.request_body import LastError
 from services.api.http.trace import note_span, trace_of
 
 _log = structlog.get_logger("api")
+
+_VERSIONS: Final = ((1, 1), (1, 0))
 
 Handler = Callable[[BaseRequest, Identity, str], Awaitable[Reply]]
 # Called with every answer: the route's path template, the method, the status and the seconds it took.
@@ -59,6 +62,7 @@ class App:
         self._authenticator = authenticator
         self._observe = observe
         self._now_s = now_s
+        self._reads = AccountTurns()
         # "/v1/jobs" -> methods, and ("jobs", "executions") -> methods for paths with an id between the two.
         self._fixed: dict[str, dict[str, _Bound]] = {}
         self._by_id: dict[tuple[str, str], dict[str, _Bound]] = {}
@@ -100,14 +104,23 @@ class App:
         began_at = self._now_s()
         route = "unknown"
         try:
+            if request.version not in _VERSIONS:
+                raise LastError(400, "invalid_request", "the HTTP version is neither 1.1 nor 1.0")
             bound, item_id = self._route(request)
             route, scope = bound.route.path, bound.route.scope
             identity = await self._identify(request, scope) if scope else NOBODY
             if request.query_string:
                 check_parameters(request.query, bound.route.query)
-            reply = await bound.handler(request, identity, item_id)
+            if scope == "read":
+                await self._reads.take(identity.account)
+                try:
+                    reply = await bound.handler(request, identity, item_id)
+                finally:
+                    self._reads.give(identity.account)
+            else:
+                reply = await bound.handler(request, identity, item_id)
         except ApiError as error:
-            reply = error_reply(error, is_last=isinstance(error, BodyRefused))
+            reply = error_reply(error, is_last=isinstance(error, LastError))
         except (LogError, StoreUnavailable, TimeoutError) as error:
             _log.warning(
                 "request_unavailable",
@@ -164,7 +177,8 @@ class App:
         header = values[0] if values else None
         identity = self._authenticator.remembered(header) if header is not None else None
         if identity is None:
-            identity = await self._authenticator.identify(header)
+            connection: Any = request.protocol
+            identity = await self._authenticator.identify(header, connection.address or "")
         if scope not in identity.scopes:
             raise ApiError(403, "forbidden", f"the API token does not have the scope `{scope}`")
         return identity

@@ -8,20 +8,16 @@ revoked token: less than the 5 s of the contract.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from libs.store.control.accounts import Token
-from services.api.contract.api_error import ApiError, unavailable
+from services.api.contract.api_error import ApiError
 from services.api.contract.token_text import is_well_formed, token_hash
+from services.api.http.token_lookups import Find, TokenLookups
 
 SCHEME: Final = "bearer"
 CACHE_TTL_S: Final = 4.0
 CACHE_MAX: Final = 10_000  # tokens remembered; about 600 bytes each
-# Anybody can make up tokens with a right checksum. A flood of them must not keep callers from being looked up. So tokens that
-# this process never saw to be valid share a few places, and if the queue for these is full, the API answers 503.
-STRANGERS_AT_ONCE: Final = 2
-STRANGERS_WAITING: Final = 200
 
 
 class Identity(NamedTuple):
@@ -36,23 +32,19 @@ class Identity(NamedTuple):
 class Authenticator:
     """Looks tokens up and remembers them for `CACHE_TTL_S`."""
 
-    def __init__(
-        self, find: Callable[[bytes], Awaitable[Token | None]], *, pepper: bytes, now: Callable[[], int]
-    ) -> None:
+    def __init__(self, find: Find, *, pepper: bytes, now: Callable[[], int]) -> None:
         """
         Look tokens up.
 
         Args:
-            find: returns the token with a hash, unless it is revoked; it may have expired.
+            find: `Accounts.find_tokens`: the tokens with some hashes, unless they are revoked; they may have expired.
             pepper: keys the hashes.
             now: the wall clock in ms since 1970, for expiry.
         """
-        self._find = find
+        self._lookups = TokenLookups(find)
         self._pepper = pepper
         self._now = now
         self._loop = asyncio.get_running_loop()
-        self._strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
-        self._strangers_waiting = 0
         self._cache: dict[str, tuple[float, Identity]] = {}  # header -> (until, by the loop's clock; who)
 
     def remembered(self, header: str) -> Identity | None:
@@ -65,12 +57,12 @@ class Authenticator:
             return None
         return identity
 
-    async def identify(self, header: str | None) -> Identity:
+    async def identify(self, header: str | None, address: str = "") -> Identity:
         """
-        Return the identity behind the Authorization *header*.
+        Return the identity behind the Authorization *header* of a request from *address*.
 
         Raises:
-            ApiError: 401.
+            ApiError: 401; 503 if too many look-ups wait for the address.
         """
         if header is None:
             raise unauthorized("send your API token as `Authorization: Bearer fliq_sk_...`")
@@ -79,8 +71,7 @@ class Authenticator:
         if scheme.lower() != SCHEME or not is_well_formed(token):  # RFC 9110 §11.1: the scheme is case-insensitive
             raise unauthorized("the API token is malformed")
         asked_at = self._loop.time()
-        hashed = token_hash(self._pepper, token)
-        found = await (self._find(hashed) if header in self._cache else self._find_stranger(hashed))
+        found = await self._lookups.find(token_hash(self._pepper, token), address)
         if found is None or (found.expires_at is not None and found.expires_at <= self._now()):
             self._cache.pop(header, None)
             raise unauthorized("the API token is unknown, expired or revoked")
@@ -91,16 +82,6 @@ class Authenticator:
         # Count from before the look-up: it must not delay a revocation that comes right after it.
         self._cache[header] = (asked_at + CACHE_TTL_S, identity)
         return identity
-
-    async def _find_stranger(self, hashed: bytes) -> Token | None:
-        if self._strangers_waiting >= STRANGERS_WAITING:
-            raise unavailable("too many unknown API tokens at the moment, try again")
-        self._strangers_waiting += 1
-        try:
-            async with self._strangers:
-                return await self._find(hashed)
-        finally:
-            self._strangers_waiting -= 1
 
     def forget(self, token_id: str) -> None:
         """Forget a token that was revoked here."""

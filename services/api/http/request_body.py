@@ -11,10 +11,11 @@ from typing import Any, Final
 from aiohttp.web import BaseRequest, RequestPayloadError
 
 from services.api.contract.api_error import ApiError, bad
-from services.api.contract.json_body import parse
+from services.api.contract.json_body import parsing
 
 BODY_MAX: Final = 1_048_576  # bytes
 BODY_READ_S: Final = 15.0
+PARSED_AT_ONCE: Final = 65_536  # bytes; between the steps of parsing a longer body other tasks run
 
 # curl's `-d` announces the form type by itself: such a body is read as JSON too, and refused if it is not JSON.
 _CONTENT_TYPES: Final = frozenset(
@@ -28,14 +29,23 @@ _CONTENT_TYPES: Final = frozenset(
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class BodyRefused(ApiError):
-    """A body that was not read to its end: the connection is closed behind the answer."""
+class LastError(ApiError):
+    """A refusal of what was not read to its end: the connection is closed behind the answer."""
 
 
 async def read_json(request: BaseRequest, *, is_optional: bool = False) -> Any:
     """Return the JSON document in the body of *request*, `{}` if it is optional and there is none; raises as both steps do."""
     raw = await read_json_body(request)
-    return {} if is_optional and not raw else parse(raw)
+    if is_optional and not raw:
+        return {}
+    steps = parsing(raw)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+        if len(raw) > PARSED_AT_ONCE:
+            await asyncio.sleep(0)
 
 
 async def read_json_body(request: BaseRequest, *, timeout_s: float = BODY_READ_S) -> bytes:
@@ -44,15 +54,15 @@ async def read_json_body(request: BaseRequest, *, timeout_s: float = BODY_READ_S
 
     Raises:
         ApiError: 400 for another type, coding or broken framing.
-        BodyRefused: 408 when it does not come in time, 413 when it is too long.
+        LastError: 408 when it does not come in time, 413 when it is too long.
     """
     payload = request.content
     if "Transfer-Encoding" in request.headers and request.headers["Transfer-Encoding"].lower() != "chunked":
-        raise BodyRefused(400, "invalid_content_type", "a body in another transfer coding than chunked is not taken")
+        raise LastError(400, "invalid_content_type", "a body in another transfer coding than chunked is not taken")
     try:
         body = payload.read_nowait() if payload.is_eof() else await _read_slowly(request, timeout_s)
     except RequestPayloadError:
-        raise BodyRefused(400, "invalid_request", "the body is not framed as its header says") from None
+        raise LastError(400, "invalid_request", "the body is not framed as its header says") from None
     if len(body) > BODY_MAX:
         raise _too_large()
     if body:
@@ -60,7 +70,8 @@ async def read_json_body(request: BaseRequest, *, timeout_s: float = BODY_READ_S
         content_type = headers.get("Content-Type")
         if content_type is not None and content_type not in _CONTENT_TYPES and not _is_json(content_type):
             raise bad("invalid_content_type", "Content-Type must be application/json, in UTF-8")
-        if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
+        codings = ",".join(headers.getall("Content-Encoding", ())).lower().split(",")
+        if any(coding.strip() not in ("", "identity") for coding in codings):
             raise bad("invalid_content_type", "a compressed body is not taken")
     return body
 
@@ -82,12 +93,12 @@ async def _read_slowly(request: BaseRequest, timeout_s: float) -> bytes:
                     raise _too_large()
                 pieces.append(piece)
     except TimeoutError:
-        raise BodyRefused(408, "request_timeout", f"the body did not arrive within {timeout_s:g} s") from None
+        raise LastError(408, "request_timeout", f"the body did not arrive within {timeout_s:g} s") from None
     return b"".join(pieces)
 
 
-def _too_large() -> BodyRefused:
-    return BodyRefused(413, "payload_too_large", f"the body must be at most {BODY_MAX:,} bytes")
+def _too_large() -> LastError:
+    return LastError(413, "payload_too_large", f"the body must be at most {BODY_MAX:,} bytes")
 
 
 def _is_json(content_type: str) -> bool:

@@ -81,7 +81,7 @@ def _children(settings: Settings, counts: Mapping[str, int], own: Mapping[str, s
                 name=name,
                 role=role,
                 address=address_of(settings.host, port) if role == "api" else "",
-                admin_address=address_of(settings.host, admin_port),
+                admin_address=address_of(settings.admin_host, admin_port),
                 ports=(port, admin_port) if role == "api" else (admin_port,),
                 settings={**own, **settings_of_its_own},
                 directory=place / name,

@@ -247,7 +247,7 @@ def _context(harness: Harness) -> Any:
 
 
 def _jobs(harness: Harness) -> Any:
-    server = harness.replicas[0]._server
+    server = harness.replicas[0].server
     assert server is not None
     handle: Any = server._handle
     return handle.__self__._fixed["/v1/jobs"]["GET"].handler.__self__

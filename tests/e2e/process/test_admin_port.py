@@ -74,6 +74,35 @@ async def test_metrics_are_served_as_prometheus_reads_them(probes: Probes) -> No
     assert "# TYPE fliq_attempts_total counter" in text
 
 
+async def test_half_requests_hold_neither_the_port_nor_files(probes: Probes) -> None:
+    """However many connections send half a request, few are open, and a probe is answered; in time the rest are closed."""
+    crowd = []
+    for _ in range(5 * probes_module.CONNECTIONS_MAX):
+        reader, writer = await asyncio.open_connection("127.0.0.1", probes.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
+        crowd.append((reader, writer))
+    assert (await get(probes, "/healthz"))[0] == 200
+    for reader, _ in crowd[: 4 * probes_module.CONNECTIONS_MAX - 1]:
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+    for _, writer in crowd:
+        writer.close()
+
+
+async def test_silence_ends_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a request that goes no further is closed, as an idle connection is."""
+    monkeypatch.setattr(probes_module, "IDLE_S", 0.2)
+    server = Probes(host="127.0.0.1", port=0, metrics=Metrics(version="t"))
+    await server.start()
+    for beginning in (b"", b"GET /healthz HTTP/1.1\r\nHost: a\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(beginning)
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+    await server.stop()
+
+
 async def test_a_port_that_is_taken_is_one_line(probes: Probes) -> None:
     """The message names the variable and the address."""
     second = Probes(host="127.0.0.1", port=probes.port, metrics=Metrics(version="t"))

@@ -37,9 +37,10 @@ def data_dir() -> Iterator[Path]:
 
 
 async def test_case_11_and_18_surroundings_and_families(data_dir: Path) -> None:
-    """`PG*` variables mean another PostgreSQL than the embedded one; `FLIQ_HOST=::` is both families, on both ports."""
+    """`PG*` variables mean another PostgreSQL than the embedded one; `::` is both families, on both ports."""
     surroundings = {"PGSSLMODE": "verify-full", "PGHOST": "nowhere.invalid", "PGPORT": "1", "PGUSER": "nobody"}
-    settings = environment(FLIQ_DATA_DIR=str(data_dir), FLIQ_HOST="::", PGTARGETSESSIONATTRS="standby", **surroundings)
+    surroundings |= {"PGTARGETSESSIONATTRS": "standby", "FLIQ_HOST": "::", "FLIQ_ADMIN_HOST": "::"}
+    settings = environment(FLIQ_DATA_DIR=str(data_dir), **surroundings)
     with Started(settings) as fliq:
         fliq.wait_for("Ctrl-C stops it.")
         for port, path in ((settings["FLIQ_PORT"], "/v1/openapi.json"), (settings["FLIQ_ADMIN_PORT"], "/healthz")):

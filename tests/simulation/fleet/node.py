@@ -108,6 +108,8 @@ class Request(dict[str, Any]):
         self.query_string = query = path.partition("?")[2]
         self.query = MultiDict([tuple(each.split("=", 1)) for each in query.split("&") if each])  # type: ignore[misc]
         self.transport = self
+        self.version = (1, 1)
+        self.protocol = SimpleNamespace(address="client")
 
 
 class Answer(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.api.contract.api_error import ApiError
-from services.api.contract.json_body import Duplicated, parse
+from services.api.contract.json_body import VALUES_MAX, Duplicated, parse, parsing
 
 
 @pytest.mark.parametrize(
@@ -94,3 +95,68 @@ def test_duplicates_are_found_exactly(document: tuple[bytes, bool]) -> None:
     raw, repeated = document
 
     assert (parse(raw) != orjson.loads(raw)) == repeated
+
+
+FULL = VALUES_MAX - 2  # values beside the object itself and its member
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a":[' + b",".join([b"1"] * FULL) + b"]}",
+        b'{"a":[' + b",".join([b'"x,[{"'] * FULL) + b"]}",
+        orjson.dumps({"a": orjson.dumps([{"b": "\\"}] * 20_000).decode()}),
+    ],
+)
+def test_as_many_values_as_are_taken(raw: bytes) -> None:
+    """What stands inside of strings does not count, however much there is."""
+    assert parse(raw) == orjson.loads(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a":[' + b",".join([b"1"] * (FULL + 2)) + b"]}",
+        b'{"a":[' + b",".join([b'"\\\\"'] * (FULL + 2)) + b"]}",
+        b'{"a":[' + b",".join([b'"\\""'] * (FULL + 2)) + b"]}",
+        b"{" + b",".join([b'"a":"b"'] * (VALUES_MAX + 1)) + b"}",
+        b'{"a":[' + b",".join([b"[]"] * 100_000) + b"]}",
+        b'{"a":[' + b",".join([b'""'] * 340_000) + b"]}",
+    ],
+)
+def test_too_many_values(raw: bytes) -> None:
+    """A body of more values is refused before anything is made of it; the refusal names the limit."""
+    with pytest.raises(ApiError, match="more than 25,000 values") as refused:
+        parse(raw)
+
+    assert (refused.value.status, refused.value.code) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        orjson.dumps({"jobs": [{"url": "x" * 900, "n": n} for n in range(1_000)]}),
+        b"{" + b",".join(b'"a%d":"b"' % n for n in range(VALUES_MAX - 1)) + b"}",
+        b'{"a":0,"a":[' + b",".join([b'{"a":1}'] * (VALUES_MAX // 2 - 2)) + b"]}",
+        b'{"a":"' + b"\\u003a" * 170_000 + b'"}',
+        b'{"a":"' + b"\\\\" * 500_000 + b'"}',
+        b'{"a":[' + b",".join([b'""'] * 340_000) + b"]}",
+    ],
+)
+def test_no_step_of_parsing_is_long(raw: bytes) -> None:
+    """The longest of the steps, between which others run, takes a few milliseconds of the processor, whatever the body holds."""
+    shortest_s = 1.0  # of some tries: a collection of garbage may fall into one
+    for _ in range(5):
+        longest_s, steps = 0.0, parsing(raw)
+        began_s = time.process_time()
+        try:
+            while True:
+                next(steps)
+                longest_s = max(longest_s, time.process_time() - began_s)
+                began_s = time.process_time()
+        except (StopIteration, ApiError):
+            longest_s = max(longest_s, time.process_time() - began_s)
+        shortest_s = min(shortest_s, longest_s)
+
+    print(f"{len(raw):,} bytes: the longest step took {shortest_s * 1000:.1f} ms")
+    assert shortest_s < 0.02

@@ -58,7 +58,7 @@ def test_every_code_is_declared_and_used() -> None:
         if path.name not in ("error_codes.py", "api_error.py"):
             text = path.read_text()
             raised |= set(re.findall(r'(?:\brefuse|\bbad)\(\s*"([a-z_]+)"', text))
-            for status, code in re.findall(r'(?:ApiError|BodyRefused)\(\s*(\d+),\s*"([a-z_]+)"', text):
+            for status, code in re.findall(r'(?:ApiError|LastError)\(\s*(\d+),\s*"([a-z_]+)"', text):
                 assert CODES[code][0] == int(status), code
                 raised.add(code)
 

@@ -1,0 +1,199 @@
+"""
+Connection: aiohttp's protocol of one connection, with deadlines, a share in the budget, and errors as JSON.
+
+aiohttp parses (llhttp, in C) and frames. `Connection` adds to its `RequestHandler`, through its public parts alone:
+
+    errors     if the parser refuses a request, or an exception escapes a handler, the answer has the contract's JSON shape
+    silence    a connection must bring a complete header within `HEADER_READ_S` of its first byte (or of being opened), may be
+               idle for `KEEP_ALIVE_S` between requests, and must take its answer within `WRITE_S`; reading a body has a bound of
+               its own (request_body.py)
+    limits     what it holds counts in the server's budget (connection_budget.py). At most `RAW_MAX` bytes belong to one request,
+               chunk framing and what follows a refusal included, because the parser skips chunk extensions of any length
+
+Source: aiohttp 3.14 web_protocol.py and _http_parser.pyx.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import structlog
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web import BaseRequest, StreamResponse
+from aiohttp.web_protocol import RequestHandler
+
+from services.api.contract.api_error import ApiError, unavailable
+from services.api.http.reply import error_reply
+
+if TYPE_CHECKING:
+    from services.api.http.server import HttpServer
+
+HEADER_READ_S: Final = 5.0
+WRITE_S: Final = 30.0
+SWEEP_S: Final = 0.25
+LINE_MAX: Final = 8190  # bytes of the request target
+FIELD_MAX: Final = 8191  # bytes of one header; not LINE_MAX, so that the parser's error tells which was too long
+HEADERS_MAX: Final = 128
+RAW_MAX: Final = (
+    64 * 1024 * 1024
+)  # bytes; far above any body that is taken, so that senders of larger ones see their 413
+
+_log = structlog.get_logger("api")
+
+
+class Connection(RequestHandler):
+    """One connection: aiohttp's protocol with deadlines and JSON errors."""
+
+    __slots__ = ("_drained", "_is_answered", "_latest", "_pipe", "_raw_bytes", "address", "deadline", "owner")
+
+    def __init__(self, owner: HttpServer, **options: Any) -> None:
+        super().__init__(owner, **options)
+        self.owner = owner
+        self.deadline = math.inf
+        self._latest: BaseRequest | None = None
+        self._is_answered = False  # the latest request is
+        self._raw_bytes = 0  # since the latest request began
+        self._drained: asyncio.Future[None] | None = None
+        self._pipe: asyncio.Transport | None = None  # the transport, also once aiohttp has let go of it
+        self.address: str | None = None
+
+    @property
+    def date_line(self) -> bytes:
+        """The Date header's line."""
+        return self.owner.date_line
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or turn it away when there are too many."""
+        self._pipe = pipe = cast(asyncio.Transport, transport)
+        if not self.owner.budget.take(self, pipe.get_extra_info("peername")):
+            self.transport = pipe
+            pipe.write(_TURNED_AWAY)
+            self.force_close()
+            return
+        super().connection_made(transport)
+        pipe.set_write_buffer_limits(high=0)  # every byte that the peer does not read shows in `writing_paused`
+        self.deadline = self.owner.loop.time() + HEADER_READ_S - SWEEP_S
+
+    def data_received(self, data: bytes) -> None:
+        """Parse *data*; if it begins a header, the rest of the header must come in time."""
+        latest, budget = self._latest, self.owner.budget
+        is_between = latest is None or (self._is_answered and latest.content.is_eof())
+        super().data_received(data)
+        if not data:
+            return  # aiohttp goes on with what it had already
+        self._raw_bytes += len(data)
+        if self._raw_bytes > RAW_MAX:
+            self.force_close()
+            return
+        if is_between:
+            budget.busy(self)
+            if self.deadline == math.inf:
+                self.deadline = self.owner.loop.time() + HEADER_READ_S - SWEEP_S
+        elif self._is_answered:
+            return  # the rest of a refused body is dropped
+        budget.received.add(self, len(data))
+        if not is_between and latest is not None and latest.content.is_eof():
+            budget.received.settle(self)
+
+    def begin(self, request: BaseRequest) -> None:
+        """Note that the header of *request* is complete and its handler starts."""
+        self._latest = request
+        self._is_answered = False
+        self._raw_bytes = 0
+        self.deadline = math.inf
+        self.owner.budget.busy(self)
+        if request.content.is_eof():
+            self.owner.budget.received.settle(self)
+
+    def write(self, answer: bytes) -> None:
+        """Write the *answer* to the latest request; raises ConnectionResetError if the peer is gone."""
+        self._is_answered = True
+        budget = self.owner.budget
+        budget.received.free(self)
+        if self.transport is None:
+            raise ConnectionResetError("the peer closed the connection")
+        self.transport.write(answer)
+        if not self.writing_paused:
+            budget.idle(self)
+
+    def cut_off(self) -> None:
+        """Close the connection now and drop what the peer has not read; a request that is not answered yet gets a 503."""
+        if self._latest is not None and not self._is_answered and self.transport is not None:
+            self._is_answered = True
+            self.transport.write(_CUT_OFF)
+        self.force_close()
+        if self._pipe is not None:
+            self._pipe.abort()
+
+    async def drain(self) -> None:
+        """Wait until the peer took what was written. If that takes longer than `WRITE_S`, the sweep closes the connection."""
+        if self.transport is None:
+            raise ConnectionResetError("the peer closed the connection")
+        self.deadline = self.owner.loop.time() + WRITE_S
+        self._drained = self.owner.loop.create_future()
+        budget = self.owner.budget
+        budget.unread.add(self, self.transport.get_write_buffer_size())
+        try:
+            await self._drained
+        finally:
+            budget.unread.free(self)
+        self.deadline = math.inf
+        budget.idle(self)
+
+    def resume_writing(self) -> None:
+        """Let `drain` return."""
+        super().resume_writing()
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let `drain` fail."""
+        self.owner.budget.lost(self)
+        super().connection_lost(exc)
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_exception(ConnectionResetError("the peer closed the connection"))
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> StreamResponse:
+        """Return the answer to a request that the parser refused, or to a defect of ours; the connection is closed behind it."""
+        if status >= 500:
+            _log.error("request_crashed", exc_info=exc)
+            error = ApiError(500, "internal_error", "something went wrong on our end")
+        else:
+            error = _protocol_error(exc)
+        # A Reply has what aiohttp's connection asks of a response.
+        return cast(StreamResponse, error_reply(error, is_last=True))
+
+
+def _protocol_error(error: BaseException | None) -> ApiError:
+    if isinstance(error, LineTooLong):
+        if error.args[1] == LINE_MAX:
+            return ApiError(414, "uri_too_long", f"the request target is longer than {LINE_MAX:,} bytes")
+        return ApiError(431, "headers_too_large", f"a header is longer than {FIELD_MAX:,} bytes")
+    text = str(getattr(error, "message", ""))
+    if text.startswith("Too many headers"):
+        return ApiError(431, "headers_too_large", f"more than {HEADERS_MAX} headers")
+    # Only the first line: the rest of the parser's message quotes the request, secrets included.
+    reason = text.split("\n", 1)[0].split(":", 1)[0][:100].strip()
+    return ApiError(
+        400, "invalid_request", f"not a valid HTTP request: {reason}" if reason else "not a valid HTTP request"
+    )
+
+
+def _turned_away(message: str) -> bytes:
+    reply = error_reply(unavailable(message), is_last=True)
+    retry_after = reply.headers["Retry-After"]
+    head = f"HTTP/1.1 503 Service Unavailable\r\nRetry-After: {retry_after}\r\nConnection: close\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(reply.body)}\r\n\r\n"
+    return head.encode() + reply.body
+
+
+_TURNED_AWAY: Final = _turned_away("too many connections")
+_CUT_OFF: Final = _turned_away("too many requests are under way whose bodies are not complete, try again")

@@ -1,0 +1,95 @@
+"""Crowds: callers that hold connections, bodies or answers leave room for others; nothing that they hold adds up."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from services.api.service import ApiService
+from tests.contract.harness import Harness
+from tests.contract.raw import RawConnection, exchange
+from tests.fakes.running.topologies import in_seconds
+
+MIB = 1 << 20
+
+
+def get(path: str, token: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+
+
+def post(token: str, body: bytes, *, length: int | None = None) -> bytes:
+    head = f"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
+    return f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body
+
+
+def held(service: ApiService) -> tuple[int, int]:
+    """Return the bytes of requests and of answers that count at the moment."""
+    assert service.server is not None
+    budget = service.server.budget
+    return budget.received.held, budget.unread.held
+
+
+async def test_idle_connections_make_room(harness: Harness) -> None:
+    """When no more connections are taken, the longest idle one is closed for a new one; one that is used meanwhile stays."""
+    service = await harness.replica(connections_max=20)
+    token = harness.token()
+    silent = [await RawConnection.open(service.port) for _ in range(10)]
+    used = await RawConnection.open(service.port)
+    for _ in range(50):
+        used.send(get("/v1/jobs", token))
+        assert (await used.answer()).status == 200
+        silent.append(await RawConnection.open(service.port))
+    assert await silent[0].ended(timeout_s=15)
+    assert (await exchange(service.port, get("/v1/jobs", token))).status == 200
+    for connection in (*silent, used):
+        await connection.close()
+    await harness.no_connections(service)
+
+
+async def test_bodies_without_their_last_byte(harness: Harness) -> None:
+    """They hold no more than the limit over all connections; the oldest are told 503 and closed, and a whole body is taken."""
+    service = await harness.replica(received_max=2 * MIB)
+    token = harness.token()
+    crowd = [await RawConnection.open(service.port) for _ in range(12)]
+    for connection in crowd:
+        connection.send(post(token, b" " * (MIB - 1), length=MIB))
+        try:
+            await connection.writer.drain()
+        except ConnectionError:
+            pass  # cut off already
+        assert held(service)[0] <= 2 * MIB
+    job = f'{{"url": "https://example.com/", "scheduled_at": "{in_seconds(60)}"}}'.encode()
+    assert (await exchange(service.port, post(token, job.ljust(MIB // 2)))).status == 201
+    assert await crowd[0].cut_off()
+    for connection in crowd:
+        await connection.close()
+    await harness.no_connections(service)
+
+    assert held(service) == (0, 0)
+
+
+async def test_answers_that_nobody_reads(harness: Harness) -> None:
+    """They hold no more than the limit over all connections; the oldest are closed, and a caller that reads gets its answer."""
+    service = await harness.replica(unread_max=MIB)
+    token = harness.token()
+    body = "x" * 262_144
+    made = await exchange(
+        service.port,
+        post(token, f'{{"url": "https://e.com/", "scheduled_at": "{in_seconds(600)}", "body": "{body}"}}'.encode()),
+    )
+    path = f"/v1/jobs/{made.body['id']}"
+    crowd = []
+    for _ in range(12):
+        wire = socket.socket()
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        wire.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(wire, ("127.0.0.1", service.port))
+        wire.send(get(path, token) * 100)
+        crowd.append(wire)
+        assert (await exchange(service.port, get(path, token))).body["body"] == body
+        assert held(service)[1] <= MIB
+    for wire in crowd:
+        wire.close()
+    await harness.no_connections(service)
+
+    assert held(service) == (0, 0)

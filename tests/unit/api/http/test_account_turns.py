@@ -1,0 +1,52 @@
+"""Turns: how many reads of one account are under way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from services.api.contract.api_error import ApiError
+from services.api.http.account_turns import AccountTurns
+
+
+async def test_an_account_waits_for_itself_alone() -> None:
+    """Beyond its share it waits in the order of arrival; another account does not wait."""
+    turns, order = AccountTurns(at_once=2), list[int]()
+    for _ in range(2):
+        await turns.take("a")
+
+    async def read(number: int) -> None:
+        await turns.take("a")
+        order.append(number)
+        turns.give("a")
+
+    waiting = [asyncio.create_task(read(number)) for number in range(5)]
+    await asyncio.sleep(0)
+    await turns.take("b")
+    turns.give("b")
+    assert order == []
+    turns.give("a")
+    await asyncio.gather(*waiting)
+
+    assert order == [0, 1, 2, 3, 4]
+    turns.give("a")
+    assert turns.is_idle
+
+
+async def test_who_gave_up_keeps_no_turn() -> None:
+    """A read whose caller left, or that waited for too long, leaves its turn to the next."""
+    turns = AccountTurns(at_once=1, wait_s=0.01)
+    await turns.take("a")
+    left = asyncio.create_task(turns.take("a"))
+    await asyncio.sleep(0)
+    left.cancel()
+    with pytest.raises(ApiError, match="too many reads of this account"):
+        await turns.take("a")
+    handed = asyncio.create_task(turns.take("a"))
+    await asyncio.sleep(0)
+    turns.give("a")
+    handed.cancel()  # at the moment at which its turn comes
+    await asyncio.gather(left, handed, return_exceptions=True)
+
+    assert turns.is_idle
