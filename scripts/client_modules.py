@@ -25,6 +25,8 @@ REQUESTS: Final = {route.request for route in ROUTES if route.request} - {"Batch
 _BY_HAND: Final = {"Error", "BatchResults", "Timeline", "Batch", "Nothing"}
 # What an object inside of a list is called; another is named after the list.
 _ITEMS: Final = {"jobs": "JobItem", "schedules": "ScheduleItem", "executions": "Execution", "tokens": "Token"}
+# What the client's methods take under a name of their own; all other fields are keyword arguments as the API has them.
+_NAMED: Final = {"url", "scheduled_at", "idempotency_key"}
 _SCALARS: Final = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 _BASES: Final = {400: "BadRequest", 409: "Conflict"}
 _NOTE: Final = "Written by `make docs` from the tables of the API. Pure."
@@ -113,10 +115,11 @@ def request_fields() -> str:
     for name in sorted(REQUESTS):
         schema, fields = SCHEMAS[name], name.removesuffix("Request") + "Fields"
         required = set(schema.get("required", ()))
-        apart = required | {"idempotency_key"} & set(schema["properties"])
+        apart = _NAMED & set(schema["properties"])
         names.append(fields)
         classes += ["", "", f"class {fields}(TypedDict, total=False):", f'    """What {name} may have."""', ""]
-        classes += _dict_fields({key: each for key, each in schema["properties"].items() if key not in apart})
+        free = {key: each for key, each in schema["properties"].items() if key not in apart}
+        classes += _dict_fields(free, required)
         if apart:
             names.append(name)
             own = {key: each for key, each in schema["properties"].items() if key in apart}

@@ -40,7 +40,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 # Route -> why the client has no method for it.
 NOT_OFFERED = {"getOpenApi": "it describes the API to tools"}
 # What a method needs besides ids, to be described.
-ARGUMENTS: dict[str, Any] = {"url": "https://example.com/", "at": None, "cron": "* * * * *", "requests": []}
+ARGUMENTS: dict[str, Any] = {"url": "https://example.com/", "at": None, "requests": []}
 
 
 def described(name: str) -> tuple[Any, Any]:
@@ -53,7 +53,7 @@ def described(name: str) -> tuple[Any, Any]:
         for each in list(inspect.signature(function).parameters.values())[1:]
         if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
     ]
-    named = {each: ARGUMENTS[each] for each in ("at", "cron") if each in inspect.signature(function).parameters}
+    named = {each: ARGUMENTS[each] for each in ("at",) if each in inspect.signature(function).parameters}
     return function, function(group, *needed, **named)
 
 

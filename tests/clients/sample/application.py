@@ -74,6 +74,7 @@ def mistaken(fliq: Fliq, several: AsyncFliq, at: datetime) -> None:
     fliq.jobs.create("https://example.com/", at=at, retries=3)  # type: ignore[call-arg]
     fliq.jobs.create("https://example.com/", at=at, max_retries="3")  # type: ignore[arg-type]
     fliq.jobs.create("https://example.com/", at=at, http_method="FETCH")  # type: ignore[arg-type]
+    fliq.schedules.create("https://example.com/")  # type: ignore[call-arg]
     fliq.jobs.get(job="job_1")  # type: ignore[call-arg]
     print(fliq.jobs.get("job_1").colour)  # type: ignore[attr-defined]
     print(several.jobs.create("https://example.com/", at=at).id)  # type: ignore[attr-defined]

@@ -121,18 +121,17 @@ class Schedules(Group[E]):
 
     @call
     def create(
-        self, url: str, *, cron: str, json: object = UNSET, key: str | None = None, **fields: Unpack[ScheduleFields]
+        self, url: str, *, json: object = UNSET, key: str | None = None, **fields: Unpack[ScheduleFields]
     ) -> Call[models.CreatedSchedule]:
         """
         Create a schedule.
 
         Args:
             url: what is called.
-            cron: five fields: minute, hour, day of month, month, day of week.
             json, key: as of a job.
-            fields: every other field of the API, by its name there.
+            fields: `cron` (minute, hour, day of month, month, day of week) and every other field of the API, by its name there.
         """
-        made: dict[str, Any] = {"url": url, "cron": cron, **with_json(dict(fields), json)}
+        made: dict[str, Any] = {"url": url, **with_json(dict(fields), json)}
         headers = key_header(self._new_key() if key is None else key)
         request = Request(method="POST", path=path("schedules"), headers=headers, content=document(made))
         return Call(request=request, read=_CREATED_SCHEDULE)

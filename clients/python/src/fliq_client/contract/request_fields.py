@@ -61,6 +61,8 @@ class ScheduleFields(TypedDict, total=False):
     webhook_url: str | None
     # as `headers`
     webhook_headers: Mapping[str, str] | None
+    # five fields in UTC: minute, hour, day of month, month, day of week
+    cron: Required[str]
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
     max_retries: int
 
@@ -71,8 +73,6 @@ class ScheduleRequest(ScheduleFields, total=False):
     # absolute `http` or `https` URL of at most 2,048 characters, without user info or fragment; its host must be
     # public, unless the operator allows others (`FLIQ_EGRESS_ALLOW`); judged again when it is called; stored normalised
     url: Required[str]
-    # five fields in UTC: minute, hour, day of month, month, day of week
-    cron: Required[str]
 
 
 class TokenFields(TypedDict, total=False):
