@@ -9,6 +9,7 @@ Log: the one ordered, partitioned log, behind a narrow port.
     appends             shared by the adapters: appends that wait for their writer
     recent_records      shared by the adapters: the newest records of a partition, and the readers that wait for more
     shared_request      shared by the adapters: one request for all callers that ask at about the same time
+    retry_pauses        shared by the adapters: the pauses between the tries of one thing
     error_line          how an error is written in one line
     ends                where many partitions end, asked together
     fact_appender       appends outcomes again and again until they are in the log

@@ -10,29 +10,21 @@ One timer serves all deadlines. It checks every append at the earliest deadline,
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from libs.events import Envelope
 from libs.log.port import AppendFailed, LogError, LogUnavailable
 
 
+@dataclass(slots=True, eq=False)
 class Append:
     """One append. Its caller awaits *written*: the position of its first record."""
 
-    __slots__ = ("deadline", "envelopes", "partition", "size", "written")
-
-    def __init__(
-        self,
-        partition: int,
-        envelopes: Sequence[Envelope],
-        size: int,
-        deadline: float,
-        written: "asyncio.Future[int]",
-    ) -> None:
-        self.partition = partition
-        self.envelopes = envelopes
-        self.size = size
-        self.deadline = deadline
-        self.written = written
+    partition: int
+    envelopes: Sequence[Envelope]
+    size: int
+    deadline: float
+    written: "asyncio.Future[int]"
 
 
 class AppendQueue:

@@ -18,12 +18,13 @@ import structlog
 
 from libs.events import Envelope
 from libs.log.port import MAX_VALUE_BYTES, Log, LogError
+from libs.log.retry_pauses import retry_pauses
 from libs.runtime.clock import Clock
 from libs.runtime.pace import Pace
 
 GROUP_MAX: Final = 500  # facts in one append
-BACKOFF_FIRST_MS: Final = 50
-BACKOFF_MAX_MS: Final = 2_000
+BACKOFF_FIRST_S: Final = 0.05
+BACKOFF_MAX_S: Final = 2.0
 
 _log = structlog.get_logger("log")
 
@@ -78,7 +79,7 @@ class FactAppender:
 
     async def _append(self) -> None:
         pending = self._pending
-        backoff_ms = BACKOFF_FIRST_MS
+        pauses = retry_pauses(BACKOFF_FIRST_S, BACKOFF_MAX_S)
         while pending:
             if len(pending) >= GROUP_MAX:
                 self._pace.skip()
@@ -96,11 +97,10 @@ class FactAppender:
                         exc_info=not isinstance(error, LogError),
                     )
                 self.failing = True
-                await self._clock.pause(backoff_ms)
-                backoff_ms = min(backoff_ms * 2, BACKOFF_MAX_MS)
+                await self._clock.pause(int(next(pauses) * 1000))
                 continue
             self.failing = False
-            backoff_ms = BACKOFF_FIRST_MS
+            pauses = retry_pauses(BACKOFF_FIRST_S, BACKOFF_MAX_S)
             for index, (_, on_written) in enumerate(group):
                 pending.popleft()
                 try:

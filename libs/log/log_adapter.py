@@ -1,28 +1,58 @@
 """LogAdapter: what the adapters with a server have in common: reading from `RecentRecords` first, and the end of a run."""
 
-from typing import Generic, Protocol, TypeVar
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Generic, TypeVar
 
+from libs.log.appends import AppendQueue
 from libs.log.port import LogUnavailable, Record
 from libs.log.recent_records import RecentRecords
 
+QUEUE_RECORDS_MAX: Final = 50_000  # per queue
+RECENT_RECORDS_MAX: Final = 20_000  # per partition
+RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
+FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
 
-class Running(Protocol):
-    """What an adapter has between `start` and `stop`."""
+
+class Running:
+    """What an adapter has between `start` and `stop`: the newest records of each partition, and tasks that write and look."""
+
+    def __init__(self, partitions: int) -> None:
+        share = RECENT_BYTES_MAX // partitions
+        self.recents = [RecentRecords(max_records=RECENT_RECORDS_MAX, max_bytes=share) for _ in range(partitions)]
+        self._writing: list[asyncio.Task[None]] = []
+        self._looking: list[asyncio.Task[None]] = []
 
     async def stop(self) -> None:
         """Write what waits, for a few seconds; then end everything."""
+        raise NotImplementedError
 
-    def recent(self, partition: int) -> RecentRecords:
-        """Return the newest records of *partition*."""
-
-    def watch(self, partition: int) -> int:
-        """Look for records of other processes while a reader waits; return how often the server has answered so far."""
+    def watch(self, partition: int) -> None:
+        """Look for records of other processes while a reader waits."""
+        raise NotImplementedError
 
     def answer_count(self, partition: int) -> int:
         """Return how often the server has answered where *partition* ends."""
+        raise NotImplementedError
 
     async def read(self, partition: int, position: int, max_records: int) -> list[Record]:
         """Read from the server."""
+        raise NotImplementedError
+
+    async def _end_tasks(self, queues: Sequence[AppendQueue]) -> None:
+        """Take no more appends, write what waits in *queues* for at most `FLUSH_S`, then end all tasks and all waits."""
+        for queue in queues:
+            queue.close()
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=FLUSH_S)
+            tasks = [*self._writing, *self._looking]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for queue in queues:
+            queue.abandon()
+        for recent in self.recents:
+            recent.wake()
 
 
 R = TypeVar("R", bound=Running)
@@ -47,12 +77,13 @@ class LogAdapter(Generic[R]):
         if max_records < 1:
             raise ValueError("max_records must be at least 1")
         running = self._at(partition)
-        recent = running.recent(partition)
+        recent = running.recents[partition]
         kept = recent.slice(position, max_records)
         if kept is not None:
             return kept
         if wait_s > 0 and position == recent.known_end:
-            answers = running.watch(partition)
+            running.watch(partition)
+            answers = running.answer_count(partition)
             await recent.wait_beyond(position, wait_s)
             if self._running is not running:
                 raise LogUnavailable("the log was stopped")

@@ -21,32 +21,13 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 import msgspec
 
 from libs.events import Envelope
 from libs.log.port import AppendFailed, LogDamaged, LogError, LogUnavailable, Record, measure
-
-
-class Clock(Protocol):
-    """The part of a clock that this log needs (libs/runtime/clock.py)."""
-
-    def now(self) -> int:
-        """Return the instant, in ms."""
-
-    async def sleep_until(self, at_ms: int, /) -> None:
-        """Return once `now() >= at_ms`."""
-
-
-class LoopClock:
-    """The event loop's own clock, in ms since it began counting: enough for tests that check no instant."""
-
-    def now(self) -> int:
-        return int(asyncio.get_running_loop().time() * 1000)
-
-    async def sleep_until(self, at_ms: int, /) -> None:
-        await asyncio.sleep(max(0, at_ms - self.now()) / 1000)
+from libs.runtime.clock import Clock, SystemClock
 
 
 class Fate(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +153,7 @@ class MemoryLog:
 
     Args:
         partitions: how many.
-        clock: dates records and bounds waits; the event loop's own by default.
+        clock: dates records and bounds waits; the machine's by default.
         faults: see `Faults`; none by default.
         name: part of its identity.
     """
@@ -182,7 +163,7 @@ class MemoryLog:
     ) -> None:
         self._name = name
         self.faults = faults or Faults()
-        self._clock = clock or LoopClock()
+        self._clock = clock or SystemClock()
         self._partitions = [_Partition() for _ in range(partitions)]
         self._running = False
 
@@ -221,9 +202,8 @@ class MemoryLog:
             try:
                 return self._finish(place, fate, taken)
             finally:
-                await asyncio.sleep(
-                    0
-                )  # as every log does, let other tasks run: a caller that appends in a loop must not starve them
+                # As every log does, let other tasks run: a caller that appends in a loop must not starve them.
+                await asyncio.sleep(0)
         # Never before an append that is already under way in this partition (G2).
         due_at = max(self._clock.now() + fate.delay_ms, place.held[-1].due_at if place.held else 0)
         held = _Held(due_at, fate, taken, asyncio.get_running_loop().create_future())

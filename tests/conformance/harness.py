@@ -5,6 +5,7 @@ A harness stands for one log's data; `open` gives a started log on it. What a lo
 that need it are skipped by that declaration, never by the log's name.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import ClassVar
 import pytest
 
 from libs.events import Envelope
-from libs.log.port import Log, Record
+from libs.log.port import Log, LogError, LogUnavailable, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,3 +102,44 @@ async def everything(log: Log, partition: int = 0) -> list[Record]:
 
 async def values(log: Log, partition: int = 0) -> list[str]:
     return [record.envelope.value.decode() for record in await everything(log, partition)]
+
+
+class Callers:
+    """Tasks that append one record after the other to partition 0, and remember what became of each."""
+
+    def __init__(self, log: Log, count: int = 4, *, timeout_s: float = 10.0) -> None:
+        self._log = log
+        self._timeout_s = timeout_s
+        self._returned: dict[int, str] = {}
+        self._failed: set[str] = set()
+        self.finished = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._call(name)) for name in range(count)]
+
+    async def more(self, count: int) -> None:
+        """Return once *count* more appends have returned; that nothing can be read meanwhile is no harm."""
+        wanted = len(self._returned) + count
+        while len(self._returned) < wanted:
+            try:
+                await self._log.read(0, await self._log.end(0), wait_s=0.1)
+            except LogUnavailable:
+                continue
+
+    async def stop(self) -> list[str]:
+        """End the calls, and return the log: what returned is where it was said to be, what failed is there once or not."""
+        self.finished.set()
+        await asyncio.gather(*self._tasks)
+        found = await values(self._log)
+        assert len(set(found)) == len(found)
+        assert set(self._returned.values()) <= set(found) <= set(self._returned.values()) | self._failed
+        assert all(found[position] == text for position, text in self._returned.items())
+        return found
+
+    async def _call(self, name: int) -> None:
+        turn = 0
+        while not self.finished.is_set():
+            text = f"{name}.{turn}"
+            turn += 1
+            try:
+                self._returned[await self._log.append(0, [envelope(text)], timeout_s=self._timeout_s)] = text
+            except LogError:
+                self._failed.add(text)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from libs.log.port import AppendFailed, Log, LogError, LogUnavailable
-from tests.conformance.harness import Harness, envelope, values
+from tests.conformance.harness import Callers, Harness, envelope, values
 
 
 async def test_g6_unknown_outcomes_leave_no_gap_and_nothing_twice(harness: Harness) -> None:
@@ -15,32 +15,11 @@ async def test_g6_unknown_outcomes_leave_no_gap_and_nothing_twice(harness: Harne
     """
     harness.needs("cuts")
     log = await harness.open()
-    finished = asyncio.Event()
-    returned: dict[int, str] = {}
-    failed: set[str] = set()
-
-    async def caller(name: int) -> None:
-        turn = 0
-        while not finished.is_set():
-            text = f"{name}.{turn}"
-            turn += 1
-            try:
-                returned[await log.append(0, [envelope(text)])] = text
-            except LogError:
-                failed.add(text)
-
-    callers = [asyncio.create_task(caller(name)) for name in range(8)]
+    callers = Callers(log, 8)
     for _ in range(6):
-        seen = len(returned)
-        while len(returned) < seen + 30:
-            await log.read(0, await log.end(0), wait_s=0.05)
+        await callers.more(30)
         await harness.cut()
-    finished.set()
-    await asyncio.gather(*callers)
-    found = await values(log)
-    assert len(set(found)) == len(found)
-    assert set(returned.values()) <= set(found) <= set(returned.values()) | failed
-    assert all(found[position] == text for position, text in returned.items())
+    found = await callers.stop()
     for name in range(8):
         turns = [int(text.split(".")[1]) for text in found if text.split(".")[0] == str(name)]
         assert turns == sorted(turns)

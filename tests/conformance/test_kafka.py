@@ -15,10 +15,10 @@ from libs.events import Envelope
 from libs.log.kafka import KafkaAccess, KafkaLog
 from libs.log.kafka.topic import SETTINGS, doubts, unfit
 from libs.log.port import AppendFailed, LogError, LogUnavailable, RecordTooLarge
-from tests.conformance.harness import envelope, everything, values
+from tests.conformance.harness import Callers, envelope, everything, values
 from tests.fakes.running.kafka import Kafka
 from tests.fakes.running.stalls import Stalls
-from tests.kafka.broker import PASSWORD, USER
+from tests.kafka.broker import PASSWORD, USER, Brokers
 from tests.kafka.proxy import Proxy
 
 FACT = envelope("fact")
@@ -43,6 +43,22 @@ async def opened(bootstrap: str, topic: str, **options: Any) -> AsyncIterator[Ka
         yield log
     finally:
         await log.stop()
+
+
+@pytest.fixture
+def own(kafka: Kafka) -> Brokers:
+    """The brokers, if this run started them and may hurt them."""
+    if kafka.brokers is None:
+        pytest.skip("needs a broker that this run started")
+    return kafka.brokers
+
+
+async def make_again(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> None:
+    """Make a topic that was just deleted, as soon as the broker lets us."""
+    while True:
+        answer = await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=SETTINGS)])
+        if answer.topic_errors[0][1] == 0:
+            return
 
 
 async def make_topic(kafka: Kafka, topic: str, settings: dict[str, str], *, partitions: int = 2) -> None:
@@ -142,12 +158,10 @@ async def test_a_refused_batch_costs_its_producer(kafka: Kafka, kafka_topic: str
 
 
 async def test_a_silent_batch_costs_its_producer(
-    kafka: Kafka, kafka_topic: str, monkeypatch: pytest.MonkeyPatch
+    own: Brokers, kafka_topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch without an answer is given up after its time, whoever still waits for it; the next one has a new producer."""
-    if kafka.brokers is None:
-        pytest.skip("needs a broker that this run started")
-    proxies = [Proxy(broker.proxied, broker.through) for broker in kafka.brokers.brokers]
+    proxies = [Proxy(broker.proxied, broker.through) for broker in own.brokers]
     for proxy in proxies:
         await proxy.start()
     bootstrap = ",".join(f"127.0.0.1:{proxy.port}" for proxy in proxies)
@@ -221,10 +235,7 @@ async def test_a_topic_that_was_made_anew_is_noticed(kafka: Kafka, kafka_topic: 
     async with opened(kafka.bootstrap, kafka_topic, partitions=1) as log, administrator(kafka) as admin:
         await log.append(0, [FACT] * 10)
         await admin.delete_topics([kafka_topic])
-        made = False
-        while not made:
-            answer = await admin.create_topics([NewTopic(kafka_topic, 1, 1, topic_configs=SETTINGS)])
-            made = answer.topic_errors[0][1] == 0
+        await make_again(admin, kafka_topic, 1)
         with pytest.raises(AppendFailed, match="the log lost records"):
             await log.append(0, [FACT])
         with pytest.raises(LogError, match="the log is damaged: partition 0 ends at 1, though 9 was written"):
@@ -239,10 +250,7 @@ async def test_topics_are_told_apart(kafka: Kafka, kafka_topic: str) -> None:
         first, second = await log.identity(), await other.identity()
     async with administrator(kafka) as admin:
         await admin.delete_topics([kafka_topic, f"{kafka_topic}.other"])
-        made = False
-        while not made:
-            answer = await admin.create_topics([NewTopic(kafka_topic, 2, 1, topic_configs=SETTINGS)])
-            made = answer.topic_errors[0][1] == 0
+        await make_again(admin, kafka_topic, 2)
     async with opened(kafka.bootstrap, kafka_topic) as log:
         third = await log.identity()
 
@@ -276,13 +284,13 @@ class TestSecure:
     """TLS and SCRAM, on a broker of ours."""
 
     @pytest.fixture
-    def access(self, kafka: Kafka) -> KafkaAccess:
-        if kafka.brokers is None or kafka.brokers.certificates is None:
-            pytest.skip("needs a broker that this run started")
+    def access(self, own: Brokers) -> KafkaAccess:
+        if own.certificates is None:
+            pytest.skip("needs a broker with certificates")
         return KafkaAccess(
-            bootstrap=kafka.brokers.secure_bootstrap,
+            bootstrap=own.secure_bootstrap,
             tls=True,
-            ca_file=kafka.brokers.certificates.authority,
+            ca_file=own.certificates.authority,
             username=USER,
             password=PASSWORD,
         )
@@ -323,66 +331,33 @@ class TestSecure:
             KafkaAccess(bootstrap="a:1", **bad)
 
 
-async def test_g1_a_killed_broker_loses_nothing(kafka: Kafka, kafka_topic: str) -> None:
+async def test_g1_a_killed_broker_loses_nothing(kafka: Kafka, own: Brokers, kafka_topic: str) -> None:
     """
     G1, G6: the broker is killed in the middle of appends and started again. What was acknowledged is there, nothing twice, and log
     and readers go on by themselves.
     """
-    if kafka.brokers is None:
-        pytest.skip("needs a broker that this run started")
-    broker = kafka.brokers.brokers[0]
+    broker = own.brokers[0]
     async with opened(kafka.bootstrap, kafka_topic, timeout_s=1.0) as log:
-        returned: dict[int, str] = {}
-        failed: set[str] = set()
-        finished = False
-
-        async def caller(name: int) -> None:
-            turn = 0
-            while not finished:
-                text = f"{name}.{turn}"
-                turn += 1
-                try:
-                    returned[await log.append(0, [envelope(text)], timeout_s=30)] = text
-                except LogError:
-                    failed.add(text)
-
-        callers = [asyncio.create_task(caller(name)) for name in range(4)]
-        await _until_returned(log, returned, 50)
-        await asyncio.to_thread(kafka.brokers.order, broker, "kill")
+        callers = Callers(log, timeout_s=30)
+        await callers.more(50)
+        await asyncio.to_thread(own.order, broker, "kill")
         with pytest.raises(LogUnavailable):
             await log.end(0)
-        await asyncio.to_thread(kafka.brokers.start_one, broker)
-        await asyncio.to_thread(kafka.brokers.wait_one, broker)
-        await _until_returned(log, returned, len(returned) + 50)
-        finished = True
-        await asyncio.gather(*callers)
-        found = await values(log)
-
-        assert len(set(found)) == len(found)
-        assert set(returned.values()) <= set(found) <= set(returned.values()) | failed
-        assert all(found[position] == text for position, text in returned.items())
+        await asyncio.to_thread(own.start_one, broker)
+        await asyncio.to_thread(own.wait_one, broker)
+        await callers.more(50)
+        await callers.stop()
 
 
-async def _until_returned(log: KafkaLog, returned: dict[int, str], count: int) -> None:
-    """Read until so many appends have returned; a second without an answer is no harm."""
-    while len(returned) < count:
-        try:
-            await log.read(0, await log.end(0), wait_s=0.1)
-        except LogUnavailable:
-            continue
-
-
-async def test_a_silent_broker_holds_nobody_up(kafka: Kafka, kafka_topic: str, stalls: Stalls) -> None:
+async def test_a_silent_broker_holds_nobody_up(kafka: Kafka, own: Brokers, kafka_topic: str, stalls: Stalls) -> None:
     """
     G6, G7: the only broker stops where it is. Appends and questions end within their time; when it goes on so does the log,
     and what was given up is there once or not at all.
     """
-    if kafka.brokers is None:
-        pytest.skip("needs a broker that this run started")
-    broker = kafka.brokers.brokers[0]
+    broker = own.brokers[0]
     async with opened(kafka.bootstrap, kafka_topic, timeout_s=1.0) as log:
         assert await log.append(0, [envelope("before")]) == 0
-        kafka.brokers.order(broker, "stop")
+        own.order(broker, "stop")
         try:
             began_s = time.monotonic()
             with pytest.raises(AppendFailed):
@@ -393,7 +368,7 @@ async def test_a_silent_broker_holds_nobody_up(kafka: Kafka, kafka_topic: str, s
                 await log.end(0)
             assert time.monotonic() - began_s < 3 + 2 * stalls.longest_ms / 1000
         finally:
-            kafka.brokers.order(broker, "go on")
+            own.order(broker, "go on")
         await log.append(0, [envelope("after")], timeout_s=30)
         found = await values(log)
 

@@ -19,7 +19,8 @@ from libs.log.postgres import PostgresLog, sql
 from libs.log.postgres.partition_bounds import POLL_SLOW_S, PartitionBounds
 from libs.log.postgres.writer import Writer
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
-from tests.conformance.harness import envelope, values
+from tests.conformance.harness import Callers, envelope, values
+from tests.fakes.running.postgres import fetch
 from tests.fakes.running.stalls import Stalls
 
 SHORT_S = 1.0  # the limit of calls of which some are to run into it, and others not, on a machine that is busy
@@ -45,23 +46,6 @@ async def locked_head(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-async def fetch_value(dsn: str, query: str, *args: object) -> Any:
-    """Return the one value of *query*, in which $1 is the asking connection's own process id."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await connection.fetchval(query, connection.get_server_pid(), *args)
-    finally:
-        await connection.close()
-
-
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[EmbeddedPostgres]:
     """A server of this module's own, with fsync, to be stopped and started."""
@@ -77,23 +61,11 @@ def own_server() -> Iterator[EmbeddedPostgres]:
 async def test_the_server_restarts_under_the_log(own_server: EmbeddedPostgres) -> None:
     """The server stops and starts again while callers append and a reader tails: no gap, nothing lost, nobody hangs."""
     async with running(own_server.dsn) as log:
-        returned: dict[int, str] = {}
-        failed: set[str] = set()
-        finished = asyncio.Event()
-
-        async def caller(name: int) -> None:
-            turn = 0
-            while not finished.is_set():
-                text = f"{name}.{turn}"
-                turn += 1
-                try:
-                    returned[await log.append(0, [envelope(text)])] = text
-                except LogError:
-                    failed.add(text)
+        callers = Callers(log)
 
         async def tail() -> list[str]:
             found: list[str] = []
-            while not finished.is_set() or len(found) < await log.end(0):
+            while not callers.finished.is_set() or len(found) < await log.end(0):
                 try:
                     records = await log.read(0, len(found), wait_s=0.2)
                 except LogUnavailable:
@@ -103,26 +75,15 @@ async def test_the_server_restarts_under_the_log(own_server: EmbeddedPostgres) -
             return found
 
         tailing = asyncio.create_task(tail())
-        callers = [asyncio.create_task(caller(name)) for name in range(4)]
         for immediately in (False, True):
-            seen = len(returned)
-            while len(returned) < seen + 50:
-                await log.read(0, await log.end(0), wait_s=0.05)
+            await callers.more(50)
             if immediately:
                 assert own_server.pid is not None
                 os.kill(own_server.pid, signal.SIGQUIT)  # no shutdown checkpoint: recovery from the WAL
             await asyncio.to_thread(own_server.stop)
             await asyncio.to_thread(own_server.start)
-        seen = len(returned)
-        while len(returned) < seen + 50:
-            await asyncio.wait(callers, timeout=0.01)
-        finished.set()
-        await asyncio.gather(*callers)
-        found = await values(log)
-        assert await tailing == found
-        assert len(set(found)) == len(found)
-        assert set(returned.values()) <= set(found) <= set(returned.values()) | failed
-        assert all(found[position] == text for position, text in returned.items())
+        await callers.more(50)
+        assert await callers.stop() == await tailing
 
 
 async def test_appends_wait_for_a_server_that_comes_back(own_server: EmbeddedPostgres) -> None:
@@ -202,10 +163,8 @@ async def test_a_silent_backend_is_ended_before_the_next_group(pg_dsn: str) -> N
     """
     async with running(pg_dsn, timeout_s=SHORT_S) as log:
         await log.append(0, [envelope("before")])
-        ours = (
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"  # the server has other databases, too
-        )
-        pid = await fetch_value(pg_dsn, f"{ours} AND query LIKE '%wanted AS%' AND pid <> $1")
+        ours = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"  # the server has others, too
+        ((pid,),) = await fetch(pg_dsn, f"{ours} AND query LIKE '%wanted AS%' AND pid <> pg_backend_pid()")
         os.kill(pid, signal.SIGSTOP)
         try:
             with pytest.raises(AppendFailed):
@@ -217,8 +176,7 @@ async def test_a_silent_backend_is_ended_before_the_next_group(pg_dsn: str) -> N
         finally:
             os.kill(pid, signal.SIGCONT)
         await second
-        gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $2 AND pid <> $1"
-        assert await fetch_value(pg_dsn, gone, pid)
+        assert await fetch(pg_dsn, "SELECT FROM pg_stat_activity WHERE pid = $1", pid) == []
         assert await values(log) in (["before", "second"], ["before", "first", "second"])
 
 
@@ -254,7 +212,7 @@ async def test_g3_a_commit_that_takes_long_keeps_later_ones_out_of_sight(pg_dsn:
 async def test_an_error_of_the_server_means_not_written(pg_dsn: str) -> None:
     """What the server refuses in good order was not written, and the log says so; the connection goes on being used."""
     async with running(pg_dsn) as log:
-        await execute(pg_dsn, "ALTER TABLE fliq_log.log_events ADD CONSTRAINT no CHECK (key <> 'refused')")
+        await fetch(pg_dsn, "ALTER TABLE fliq_log.log_events ADD CONSTRAINT no CHECK (key <> 'refused')")
         with pytest.raises(LogUnavailable):
             await log.append(0, [envelope("a", key="refused")])
         assert await log.append(0, [envelope("b")]) == 0
@@ -296,7 +254,7 @@ async def test_a_damaged_log_is_refused(pg_dsn: str, damage: str) -> None:
     """Heads that do not agree with the records, as after a partial restore, are found at start."""
     async with running(pg_dsn) as log:
         await log.append(0, [envelope(str(number)) for number in range(3)])
-    await execute(pg_dsn, damage)
+    await fetch(pg_dsn, damage)
     with pytest.raises(LogError, match="damaged"):
         await PostgresLog(pg_dsn, partitions=2).start()
 
@@ -305,7 +263,7 @@ async def test_a_gap_is_never_read_over(pg_dsn: str) -> None:
     """A record that vanished from the middle stops the reader there."""
     async with running(pg_dsn) as log:
         await log.append(0, [envelope(str(number)) for number in range(5)])
-    await execute(pg_dsn, "DELETE FROM fliq_log.log_events WHERE off = 2")
+    await fetch(pg_dsn, "DELETE FROM fliq_log.log_events WHERE off = 2")
     async with running(pg_dsn) as log:
         for position in (0, 2):
             with pytest.raises(LogError, match="damaged"):

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
-from aiokafka.errors import NoError, for_code
 from aiokafka.protocol.admin import DeleteRecordsRequest
 
 from libs.events import Envelope
@@ -13,7 +12,7 @@ from libs.log.appends import AppendQueue
 from libs.log.error_line import line
 from libs.log.kafka import topic as topics
 from libs.log.kafka.access import KafkaAccess
-from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, Reachability, hush
+from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, Reachability, check, hush
 from libs.log.kafka.fetching import Follower, OutOfRange, fetch
 from libs.log.kafka.identity import identity
 from libs.log.kafka.partition_bounds import PartitionBounds
@@ -21,17 +20,12 @@ from libs.log.kafka.partition_writer import PartitionWriter
 from libs.log.kafka.producers import Producers
 from libs.log.kafka.records import BATCH_BYTES, RECORD_BYTES
 from libs.log.kafka.reported_offsets import ReportedOffsets
-from libs.log.log_adapter import LogAdapter
+from libs.log.log_adapter import QUEUE_RECORDS_MAX, LogAdapter, Running
 from libs.log.port import LogDamaged, LogError, LogUnavailable, PositionReports, Record, RecordTooLarge, measure
-from libs.log.recent_records import RecentRecords
 
 TOPIC: Final = "fliq.log"
-QUEUE_RECORDS_MAX: Final = 50_000  # per writer
 QUEUE_BYTES_MAX: Final = 128_000_000  # over all writers
-RECENT_RECORDS_MAX: Final = 20_000  # per partition
-RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
 START_S: Final = 20.0
-FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
 SHORT_LOG_TRIES: Final = 5  # how often a leader must repeat that records are missing before it is believed
 SHORT_LOG_PAUSE_S: Final = 0.3
 
@@ -149,7 +143,7 @@ class KafkaLog(LogAdapter["_Running"]):
             await running.trim(partition, before)
 
 
-class _Running:
+class _Running(Running):
     """What exists between start and stop."""
 
     def __init__(
@@ -160,12 +154,10 @@ class _Running:
         count: int,
         settings: dict[str, str],
     ) -> None:
+        super().__init__(count)
         self._connections = connections
         self._connection = connection = connections[0]
         self.batch_bytes = min(int(settings["max.message.bytes"]), topics.MESSAGE_BYTES)
-        self.recents = [
-            RecentRecords(max_records=RECENT_RECORDS_MAX, max_bytes=RECENT_BYTES_MAX // count) for _ in range(count)
-        ]
         self.identity = ""
         self.bounds = PartitionBounds(connection)
         self.reported = ReportedOffsets(connection)
@@ -195,7 +187,6 @@ class _Running:
             ]
             for producers in self._producers
         ]
-        self._writing: list[asyncio.Task[None]] = []
         self._is_stopped = False
 
     async def start(self) -> None:
@@ -215,7 +206,7 @@ class _Running:
             self._writing += [asyncio.create_task(writer.run()) for writer in writers]
         for producers in self._producers:
             producers.warm()
-        self._following = asyncio.create_task(self.follower.run())
+        self._looking = [asyncio.create_task(self.follower.run())]
 
     def writer(self, partition: int, envelopes: Sequence[Envelope]) -> PartitionWriter:
         """Return the writer for an append: decisions do not wait behind facts."""
@@ -223,20 +214,8 @@ class _Running:
         return self._writers[is_decision][partition]
 
     async def stop(self) -> None:
-        """Write what waits, for at most `FLUSH_S`; then end everything."""
         self._is_stopped = True
-        queues = [writer.queue for writers in self._writers for writer in writers]
-        for queue in queues:
-            queue.close()
-        if self._writing:
-            await asyncio.wait(self._writing, timeout=FLUSH_S)
-            for task in (*self._writing, self._following):
-                task.cancel()
-            await asyncio.wait([*self._writing, self._following])
-        for queue in queues:
-            queue.abandon()
-        for recent in self.recents:
-            recent.wake()
+        await self._end_tasks([writer.queue for writers in self._writers for writer in writers])
         await asyncio.gather(*(producers.stop() for producers in self._producers))
         for connection in self._connections:
             await connection.stop()
@@ -257,12 +236,8 @@ class _Running:
         _log.error("log_lost_records", partition=partition, position=known - 1)
         raise LogDamaged(f"the log is damaged: partition {partition} ends at {end}, though {known - 1} was written")
 
-    def recent(self, partition: int) -> RecentRecords:
-        return self.recents[partition]
-
-    def watch(self, partition: int) -> int:
+    def watch(self, partition: int) -> None:
         self.follower.watch(partition)
-        return self.follower.answers[partition]
 
     def answer_count(self, partition: int) -> int:
         return self.follower.answers[partition]
@@ -275,17 +250,14 @@ class _Running:
 
     async def trim(self, partition: int, before: int) -> None:
         async def delete() -> int:
-            leader = self._connection.leader(partition)
-            if leader is None:
-                raise NotNow(f"partition {partition} has no leader")
+            leader = self._connection.leader_now(partition)
             request = DeleteRecordsRequest(
                 [(self._connection.topic, [(partition, before)])], int(self._connection.timeout_s * 1000)
             )
             answer = await self._connection.send(leader, request)
             for found in answer.topics:
                 for _, begin, code, *_ in found[1]:
-                    if for_code(code) is not NoError:
-                        raise NotNow(f"partition {partition}: {for_code(code).__name__}")
+                    check(code, f"partition {partition}")
                     return int(begin)
             raise NotNow("nothing in the answer")
 

@@ -8,15 +8,14 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import structlog
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoError, for_code
 from aiokafka.structs import TopicPartition
 
 from libs.log.error_line import line
 from libs.log.kafka.access import KafkaAccess
 from libs.log.port import LogUnavailable
+from libs.log.retry_pauses import retry_pauses
 
-RETRY_FIRST_S: Final = 0.02
-RETRY_LAST_S: Final = 0.5
 CLOSE_S: Final = 2.0
 CLOSE_TRIES: Final = 3
 
@@ -30,6 +29,13 @@ _log = structlog.get_logger("log")
 
 class NotNow(Exception):
     """A broker refused, but may accept soon; for example, it does not lead the partition. Ask again."""
+
+
+def check(code: int, what: str) -> None:
+    """Raise `NotNow` if *code* is one of Kafka's errors; *what* begins its text."""
+    error = for_code(code)
+    if error is not NoError:
+        raise NotNow(f"{what}: {error.__name__}")
 
 
 class Reachability:
@@ -159,6 +165,13 @@ class Connection:
         leader = self._client.cluster.leader_for_partition(TopicPartition(self.topic, partition))
         return None if leader is None or leader == -1 else leader
 
+    def leader_now(self, partition: int) -> int:
+        """Return the broker that leads *partition*; raises `NotNow` if there is none."""
+        leader = self.leader(partition)
+        if leader is None:
+            raise NotNow(f"partition {partition} has no leader")
+        return leader
+
     async def refresh(self) -> None:
         """Learn the leaders again: callers at the same time share one request. Returns when it is done or has failed."""
         if self._is_stopped:
@@ -224,13 +237,11 @@ class Connection:
         Raises:
             LogUnavailable: it did not succeed in time, or the connection was stopped.
         """
-        loop = asyncio.get_running_loop()
         bound_s = self.timeout_s if timeout_s is None else timeout_s
-        ends_at = loop.time() + bound_s
-        pause_s = RETRY_FIRST_S
         trouble: Exception = TimeoutError()
+        pauses = retry_pauses()
         try:
-            async with asyncio.timeout_at(ends_at):
+            async with asyncio.timeout(bound_s):
                 while True:
                     try:
                         return await call()
@@ -239,7 +250,6 @@ class Connection:
                     if self._is_stopped:
                         raise LogUnavailable("the log was stopped")
                     await self.refresh()
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(pause_s * 2, RETRY_LAST_S)
+                    await asyncio.sleep(next(pauses))
         except TimeoutError as error:
             raise LogUnavailable(f"Kafka does not answer within {bound_s:g} s: {line(trouble)}") from error

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
-from aiokafka.errors import NoError, OffsetOutOfRangeError, for_code
+from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.protocol.fetch import FetchRequest
 
 from libs.log.error_line import line
-from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, Reachability
+from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, Reachability, check
 from libs.log.kafka.records import parse
 from libs.log.port import LogError, Record
 from libs.log.recent_records import RecentRecords
@@ -42,9 +42,7 @@ async def fetch(connection: Connection, partition: int, position: int, max_recor
         LogError: the records are damaged.
         NotNow, BROKER_ERRORS: ask again.
     """
-    leader = connection.leader(partition)
-    if leader is None:
-        raise NotNow(f"partition {partition} has no leader")
+    leader = connection.leader_now(partition)
     size = min(READ_BYTES_MAX, max(READ_BYTES_MIN, max_records * RECORD_BYTES_GUESS))
     topics = [(connection.topic, [(partition, position, size)])]
     answer = await connection.send(leader, FetchRequest(0, 0, size, 0, topics))
@@ -73,9 +71,8 @@ class Follower:
         self._wanted = asyncio.Event()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._stale = False
-        self.answers = [0] * len(
-            recents
-        )  # by partition: a reader that waited sees whether there was an answer meanwhile
+        # By partition: a reader that waited sees whether there was an answer meanwhile.
+        self.answers = [0] * len(recents)
 
     def watch(self, partition: int) -> None:
         """Follow *partition* for the next `FOLLOWED_S`."""
@@ -169,8 +166,6 @@ class Follower:
 
 
 def _check(partition: int, code: int) -> None:
-    error = for_code(code)
-    if error is OffsetOutOfRangeError:
+    if code == OffsetOutOfRangeError.errno:
         raise OutOfRange
-    if error is not NoError:
-        raise NotNow(f"partition {partition}: {error.__name__}")
+    check(code, f"partition {partition}")

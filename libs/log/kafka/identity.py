@@ -8,7 +8,6 @@ import uuid
 from io import BytesIO
 from typing import Any
 
-from aiokafka.errors import NoError, for_code
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -21,7 +20,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from libs.log.kafka.connection import Connection, NotNow
+from libs.log.kafka.connection import Connection, NotNow, check
 
 _NO_TOPIC_ID = b"\0" * 16
 
@@ -33,17 +32,16 @@ async def identity(connection: Connection) -> str:
     Raises:
         LogUnavailable: the brokers did not say in time.
     """
-    return await connection.retry(lambda: _ask(connection))
 
+    async def ask() -> str:
+        answer = await connection.send_to_any(_MetadataWithIds(connection.topic))
+        for code, name, topic_id, *_ in answer.topics:
+            if name == connection.topic:
+                check(code, f"topic {name}")
+                return f"kafka {answer.cluster_id}/{uuid.UUID(bytes=topic_id)}"
+        raise NotNow(f"no topic {connection.topic}")
 
-async def _ask(connection: Connection) -> str:
-    answer = await connection.send_to_any(_MetadataWithIds(connection.topic))
-    for code, name, topic_id, *_ in answer.topics:
-        if name == connection.topic:
-            if for_code(code) is not NoError:
-                raise NotNow(f"topic {name}: {for_code(code).__name__}")
-            return f"kafka {answer.cluster_id}/{uuid.UUID(bytes=topic_id)}"
-    raise NotNow(f"no topic {connection.topic}")
+    return await connection.retry(ask)
 
 
 class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # aiokafka counts as untyped

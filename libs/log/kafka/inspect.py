@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from aiokafka.errors import NoError, for_code
 
 from libs.log.kafka import topic as topics
 from libs.log.kafka.access import KafkaAccess
@@ -18,14 +17,12 @@ class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         leader: the broker that leads it; None if there is none.
         replicas, in_sync: the brokers that hold it, and those of them that have every record.
-        trouble: the error that the brokers report for it, if any.
     """
 
     partition: int
     leader: int | None
     replicas: Sequence[int]
     in_sync: Sequence[int]
-    trouble: str | None = None
 
 
 class TopicReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,52 +59,34 @@ async def inspect_topic(access: KafkaAccess, topic: str, *, timeout_s: float = 5
 
 
 def _partition(row: tuple[int, int, int, Sequence[int], Sequence[int]]) -> PartitionReport:
-    code, number, leader, replicas, in_sync = row[:5]
-    error = for_code(code)
+    _, number, leader, replicas, in_sync = row[:5]
     return PartitionReport(
-        partition=number,
-        leader=None if leader == -1 else leader,
-        replicas=list(replicas),
-        in_sync=list(in_sync),
-        trouble=None if error is NoError else error.__name__,
+        partition=number, leader=None if leader == -1 else leader, replicas=list(replicas), in_sync=list(in_sync)
     )
 
 
 def problems(name: str, topic: TopicReport) -> list[Problem]:
     """Return the problems of *topic*, whose name is *name*. Refused or lost appends harm already, a missing replica may later."""
     if not topic.partitions:
-        return [
-            Problem(
-                f"there is no topic {name}", "start the services or run `fliq migrate`; check FLIQ_KAFKA_TOPIC", True
-            )
-        ]
+        advice = "start the services or run `fliq migrate`; check FLIQ_KAFKA_TOPIC"
+        return [Problem(f"there is no topic {name}", advice, is_wrong=True)]
     found = []
     settings = dict(topic.settings)
     if (reason := topics.unfit(settings)) is not None:
         advice = "set it with kafka-configs.sh --alter; services refuse to start"
-        found.append(Problem(f"topic {name}: {reason}", advice, True))
-    replicas = min(len(each.replicas) for each in topic.partitions)
-    found += [
-        Problem(
-            f"topic {name}: {doubt}", "for production: three brokers, and the settings of docs/operations.md", False
-        )
-        for doubt in topics.doubts(settings, replicas)
-    ]
-    leaderless = [each.partition for each in topic.partitions if each.leader is None]
+        found.append(Problem(f"topic {name}: {reason}", advice, is_wrong=True))
+    advice = "for production: three brokers, and the settings of docs/operations.md"
+    doubts = topics.doubts(settings, min(len(each.replicas) for each in topic.partitions))
+    found += [Problem(f"topic {name}: {doubt}", advice, is_wrong=False) for doubt in doubts]
     least = int(settings.get("min.insync.replicas") or 1)
-    short = [each.partition for each in topic.partitions if each.leader is not None and len(each.in_sync) < least]
-    thin = [each.partition for each in topic.partitions if least <= len(each.in_sync) < len(each.replicas)]
-    if leaderless:
-        found.append(
-            Problem(f"{name_partitions(leaderless)} without a leader", "start the brokers that hold them", True)
-        )
-    if short:
+    if leaderless := [each.partition for each in topic.partitions if each.leader is None]:
+        text = f"{name_partitions(leaderless)} without a leader"
+        found.append(Problem(text, "start the brokers that hold them", is_wrong=True))
+    led = [each for each in topic.partitions if each.leader is not None]
+    if short := [each.partition for each in led if len(each.in_sync) < least]:
         text = f"{name_partitions(short)}: fewer replicas in sync than min.insync.replicas ({least}), so nothing can be appended"
-        found.append(Problem(text, "start the brokers that are missing", True))
-    if thin:
-        found.append(
-            Problem(
-                f"{name_partitions(thin)}: a replica is not in sync", "look for a broker that is down or slow", False
-            )
-        )
+        found.append(Problem(text, "start the brokers that are missing", is_wrong=True))
+    if thin := [each.partition for each in topic.partitions if least <= len(each.in_sync) < len(each.replicas)]:
+        text = f"{name_partitions(thin)}: a replica is not in sync"
+        found.append(Problem(text, "look for a broker that is down or slow", is_wrong=False))
     return found

@@ -3,11 +3,11 @@
 import asyncio
 from typing import Final
 
-from aiokafka.errors import NoError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.protocol.offset import OffsetRequest
 
 from libs.log.error_line import line
-from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow
+from libs.log.kafka.connection import BROKER_ERRORS, Connection, NotNow, check
 from libs.log.port import LogUnavailable
 from libs.log.shared_request import SharedRequest
 
@@ -59,9 +59,7 @@ class PartitionBounds:
             return await self._connection.retry(lambda: self._ask(partition, which), timeout_s=left_s)
 
     async def _ask(self, partition: int, which: int) -> int:
-        leader = self._connection.leader(partition)
-        if leader is None:
-            raise NotNow(f"partition {partition} has no leader")
+        leader = self._connection.leader_now(partition)
         broker = self._brokers.get((leader, which))
         if broker is None:
             broker = self._brokers[leader, which] = _BrokerOffsets(self._connection, leader, which)
@@ -82,9 +80,7 @@ class _BrokerOffsets:
         self._wanted.add(partition)
         answer = await self.shared.ask()
         code, offset = answer.get(partition, (UnknownTopicOrPartitionError.errno, -1))
-        error = for_code(code)
-        if error is not NoError:
-            raise NotNow(f"partition {partition}: {error.__name__}")
+        check(code, f"partition {partition}")
         return int(offset)
 
     async def _send(self) -> dict[int, tuple[int, int]]:

@@ -15,8 +15,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 
 from libs.log.kafka.access import KafkaAccess
-from libs.log.kafka.connection import BROKER_ERRORS, CLOSE_S, CLOSE_TRIES, RETRY_FIRST_S, RETRY_LAST_S, Reachability
+from libs.log.kafka.connection import BROKER_ERRORS, CLOSE_S, CLOSE_TRIES, Reachability
 from libs.log.port import LogUnavailable
+from libs.log.retry_pauses import retry_pauses
 
 RECYCLE_S: Final = 86_400.0
 PRODUCE_S: Final = 10.0  # how long a batch may take, with all its retries
@@ -118,7 +119,7 @@ class Producers:
 
     async def _start(self) -> _Life:
         """Start a producer, however long it takes: waiting appends end at their own deadlines."""
-        pause_s = RETRY_FIRST_S
+        pauses = retry_pauses()
         loop = asyncio.get_running_loop()
         try:
             while not self._is_stopped:
@@ -146,8 +147,7 @@ class Producers:
                     self._life = _Life(producer, loop.time() + RECYCLE_S)
                     self.started_count += 1
                     return self._life
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, RETRY_LAST_S)
+                await asyncio.sleep(next(pauses))
             raise LogUnavailable("the log was stopped")
         finally:
             self._starting = None

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from aiokafka.client import ConnectionGroup
-from aiokafka.errors import NoError, for_code
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
-from libs.log.kafka.connection import Connection, NotNow
+from libs.log.kafka.connection import Connection, check
 
 NOTES_S: Final = 3.0  # a start waits so long for notes, and goes on without them
 _NO_GENERATION: Final = -1
@@ -49,8 +48,7 @@ class ReportedOffsets:
         coordinator = await self._connection.coordinator(group)
         request = OffsetFetchRequest(group, None)
         answer = await self._connection.send(coordinator, request, sockets=ConnectionGroup.COORDINATION)
-        if for_code(answer.error_code) is not NoError:
-            raise NotNow(for_code(answer.error_code).__name__)
+        check(answer.error_code, f"group {group}")
         return {
             partition: note
             for topic, partitions in answer.topics
@@ -62,10 +60,6 @@ class ReportedOffsets:
         coordinator = self._coordinators.pop(group, None)
         if coordinator is None:
             coordinator = await self._connection.coordinator(group)
-        await self._commit(coordinator, group, positions, note)
-        self._coordinators[group] = coordinator
-
-    async def _commit(self, coordinator: int, group: str, positions: Mapping[int, int], note: str) -> None:
         offsets = [(partition, position, note) for partition, position in positions.items()]
         request = OffsetCommitRequest(
             group, _NO_GENERATION, "", _KEEP_AS_LONG_AS_THE_BROKER_DOES, [(self._connection.topic, offsets)]
@@ -73,5 +67,5 @@ class ReportedOffsets:
         answer = await self._connection.send(coordinator, request, sockets=ConnectionGroup.COORDINATION)
         for _, partitions in answer.topics:
             for partition, code in partitions:
-                if for_code(code) is not NoError:
-                    raise NotNow(f"partition {partition}: {for_code(code).__name__}")
+                check(code, f"partition {partition}")
+        self._coordinators[group] = coordinator

@@ -4,26 +4,18 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-import asyncpg
-
 from libs.events import Envelope
 from libs.log.appends import AppendQueue
-from libs.log.error_line import line
-from libs.log.log_adapter import LogAdapter
-from libs.log.port import LogDamaged, LogError, LogUnavailable, Record, measure
+from libs.log.log_adapter import QUEUE_RECORDS_MAX, LogAdapter, Running
+from libs.log.port import LogDamaged, LogError, Record, measure
 from libs.log.postgres import sql
-from libs.log.postgres.connection import CONNECTION_LOST, LogQueries, close, connect
+from libs.log.postgres.connection import LogQueries, one_connection
 from libs.log.postgres.partition_bounds import PartitionBounds
 from libs.log.postgres.writer import Writer
-from libs.log.recent_records import RecentRecords
 
-QUEUE_RECORDS_MAX: Final = 50_000
 QUEUE_BYTES_MAX: Final = 64_000_000
-RECENT_RECORDS_MAX: Final = 20_000  # per partition
-RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
 READ_BYTES_MAX: Final = 8_000_000
 TRIM_STEP: Final = 2_000  # records per transaction, so that a row of log_heads is not locked for long
-FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
 
 
 class PostgresLog(LogAdapter["_Running"]):
@@ -46,19 +38,9 @@ class PostgresLog(LogAdapter["_Running"]):
     async def start(self) -> None:
         if self._running is not None:
             return
-        share = RECENT_BYTES_MAX // self._count
-        recents = [RecentRecords(max_records=RECENT_RECORDS_MAX, max_bytes=share) for _ in range(self._count)]
-        queries = LogQueries(self._dsn, self._timeout_s)
-        try:
-            await self._create(recents)
-            await queries.start()
-        except TimeoutError as error:
-            raise LogUnavailable(f"the log's database does not answer within {self._timeout_s:g} s") from error
-        except CONNECTION_LOST as error:
-            raise LogUnavailable(f"the log's database cannot be reached: {line(error)}") from error
-        except asyncpg.PostgresError as error:
-            raise LogError(f"the log's tables cannot be used: {line(error)}") from error
-        self._running = _Running(self._dsn, self._timeout_s, queries, recents)
+        running = _Running(self._dsn, self._timeout_s, self._count)
+        await running.start()
+        self._running = running
 
     async def identity(self) -> str:
         return "postgres"  # the log is in the same database as the tables, so they always belong together
@@ -90,10 +72,27 @@ class PostgresLog(LogAdapter["_Running"]):
             await running.queries.run(sql.TRIM, partition, step)
             recent.see(step, recent.known_end)
 
-    async def _create(self, recents: Sequence[RecentRecords]) -> None:
-        """Make the tables and the missing partitions, check that log_heads and the records agree, and note begin and end."""
-        connection = await connect(self._dsn, self._timeout_s)
-        try:
+
+class _Running(Running):
+    """What exists between start and stop."""
+
+    def __init__(self, dsn: str, timeout_s: float, partitions: int) -> None:
+        super().__init__(partitions)
+        self._dsn = dsn
+        self._timeout_s = timeout_s
+        self.queries = LogQueries(dsn, timeout_s)
+        self.queue = AppendQueue(max_records=QUEUE_RECORDS_MAX, max_bytes=QUEUE_BYTES_MAX)
+        self.bounds = PartitionBounds(self.queries, self.recents, lambda: self.queue.is_taken)
+
+    async def start(self) -> None:
+        """
+        Make the tables and the missing partitions, check that log_heads and the records agree, and note begin and end.
+
+        Raises:
+            LogError: the log cannot be used, or its database cannot be reached.
+        """
+        count = len(self.recents)
+        async with one_connection(self._dsn, self._timeout_s) as connection:
             if connection.get_server_version().major < 15:
                 raise LogError("the log needs PostgreSQL 15 or newer")
             async with connection.transaction():
@@ -101,58 +100,37 @@ class PostgresLog(LogAdapter["_Running"]):
                 if not await connection.fetchval(sql.EXISTS):
                     await connection.execute(sql.CREATE)
                 rows = await connection.fetch(sql.CHECK)
-                if len(rows) > self._count:
+                if len(rows) > count:
                     raise LogError(
-                        f"the log has {len(rows)} partitions, more than the {self._count} asked for: "
+                        f"the log has {len(rows)} partitions, more than the {count} asked for: "
                         "partitions cannot be taken away, ask for at least as many"
                     )
-                if len(rows) < self._count:
-                    await connection.execute(sql.ADD_PARTITIONS, len(rows), self._count)
-        finally:
-            await close(connection)
+                if len(rows) < count:
+                    await connection.execute(sql.ADD_PARTITIONS, len(rows), count)
         for part, begin, end, found in rows:
             if end != found:
                 raise LogDamaged(
                     f"the log is damaged: partition {part} should end at {end}, its records end at {found}"
                 )
-            recents[part].see(begin, end)
-
-
-class _Running:
-    """What exists between start and stop."""
-
-    def __init__(self, dsn: str, timeout_s: float, queries: LogQueries, recents: Sequence[RecentRecords]) -> None:
-        self.queries = queries
-        self.recents = recents
-        self._timeout_s = timeout_s
-        self.queue = AppendQueue(max_records=QUEUE_RECORDS_MAX, max_bytes=QUEUE_BYTES_MAX)
-        self.bounds = PartitionBounds(queries, recents, lambda: self.queue.is_taken)
+            self.recents[part].see(begin, end)
+        await self.queries.start()
         writer = Writer(
-            dsn=dsn, timeout_s=timeout_s, queue=self.queue, recents=recents, note_foreign=self.bounds.note_foreign
+            dsn=self._dsn,
+            timeout_s=self._timeout_s,
+            queue=self.queue,
+            recents=self.recents,
+            note_foreign=self.bounds.note_foreign,
         )
-        self._writing = asyncio.create_task(writer.run())
-        self._polling = asyncio.create_task(self.bounds.poll())
+        self._writing = [asyncio.create_task(writer.run())]
+        self._looking = [asyncio.create_task(self.bounds.poll())]
 
     async def stop(self) -> None:
-        """Write what waits, for at most `FLUSH_S`; then end everything."""
-        self.queue.close()
-        await asyncio.wait([self._writing], timeout=FLUSH_S)
-        tasks = [self._writing, self._polling]
-        for task in tasks:
-            task.cancel()
-        self.queue.abandon()
-        await asyncio.wait(tasks)
-        for recent in self.recents:
-            recent.wake()
+        await self._end_tasks([self.queue])
         await self.queries.stop()
         await self.bounds.stop()
 
-    def recent(self, partition: int) -> RecentRecords:
-        return self.recents[partition]
-
-    def watch(self, partition: int) -> int:
+    def watch(self, partition: int) -> None:
         self.bounds.watch()
-        return self.bounds.refresh_count
 
     def answer_count(self, partition: int) -> int:
         return self.bounds.refresh_count

@@ -1,15 +1,16 @@
 """Connections of the PostgreSQL log: their settings, the errors after which one is lost, and queries that may be repeated."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
 
 from libs.log.error_line import line
-from libs.log.port import LogUnavailable
+from libs.log.port import LogError, LogUnavailable
+from libs.log.retry_pauses import retry_pauses
 
-RETRY_FIRST_S: Final = 0.02
-RETRY_LAST_S: Final = 0.5
 _READERS_MAX: Final = 4  # connections
 _CLOSE_S: Final = 2.0
 
@@ -65,6 +66,29 @@ async def close(connection: asyncpg.Connection) -> None:
         connection.terminate()
 
 
+@asynccontextmanager
+async def one_connection(dsn: str, timeout_s: float) -> AsyncIterator[asyncpg.Connection]:
+    """
+    Enter with a connection, and close it at the end. Errors of the database inside the block are raised as those of the port.
+
+    Raises:
+        LogUnavailable: the database cannot be reached.
+        LogError: the database answers, but refuses a statement.
+    """
+    try:
+        connection = await connect(dsn, timeout_s)
+        try:
+            yield connection
+        finally:
+            await close(connection)
+    except TimeoutError as error:
+        raise LogUnavailable(f"the log's database does not answer within {timeout_s:g} s") from error
+    except CONNECTION_LOST as error:
+        raise LogUnavailable(f"the log's database cannot be reached: {line(error)}") from error
+    except asyncpg.PostgresError as error:
+        raise LogError(f"the log's tables cannot be used: {line(error)}") from error
+
+
 class LogQueries:
     """
     A few connections for statements that may be repeated: reads, and trims.
@@ -109,7 +133,7 @@ class LogQueries:
         """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._timeout_s
-        pause_s = RETRY_FIRST_S
+        pauses = retry_pauses()
         while True:
             if self._pool is None:
                 raise LogUnavailable("the log is not running")
@@ -120,9 +144,8 @@ class LogQueries:
             except TimeoutError as error:
                 raise LogUnavailable("the log's database does not answer in time") from error
             except CONNECTION_LOST as error:
-                if loop.time() + pause_s >= ends_at:
+                if loop.time() + (pause_s := next(pauses)) >= ends_at:
                     raise LogUnavailable(f"the log's database cannot be reached: {line(error)}") from error
             except asyncpg.PostgresError as error:
                 raise LogUnavailable(f"the log cannot be read: {line(error)}") from error
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, RETRY_LAST_S)

@@ -13,8 +13,9 @@ from libs.log.appends import Append, AppendQueue
 from libs.log.error_line import line
 from libs.log.port import AppendFailed, LogUnavailable, Record
 from libs.log.postgres import sql
-from libs.log.postgres.connection import CONNECTION_LOST, RETRY_FIRST_S, RETRY_LAST_S, close, connect
+from libs.log.postgres.connection import CONNECTION_LOST, close, connect
 from libs.log.recent_records import RecentRecords
+from libs.log.retry_pauses import LAST_S, retry_pauses
 from libs.runtime.crashpoint import crash_at
 
 GROUP_RECORDS_MAX: Final = 2_000  # measured: larger groups gain nothing and take longer than 10 ms
@@ -65,7 +66,7 @@ class Writer:
                     _log.exception("log_writer_failed")
                     self._queue.fail_taken(AppendFailed("the outcome of the append is unknown: the writer failed"))
                     self._drop()
-                    await asyncio.sleep(RETRY_LAST_S)
+                    await asyncio.sleep(LAST_S)
         finally:
             self._queue.abandon()  # nothing is left, unless this task failed: then no caller may wait for ever
             if self._connection is not None:
@@ -86,7 +87,7 @@ class Writer:
     async def _reconnect(self) -> None:
         """Connect, however long it takes: waiting appends end at their own deadlines. Return if the queue is closed and empty."""
         self._drop()
-        pause_s = RETRY_FIRST_S
+        pauses = retry_pauses()
         while not self._queue.is_over:
             try:
                 await self._connect()
@@ -96,8 +97,7 @@ class Writer:
                 if self._connection is not None:
                     self._connection.terminate()
                     self._connection = None
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, RETRY_LAST_S)
+            await asyncio.sleep(next(pauses))
 
     async def _connect(self) -> None:
         self._connection = connection = await connect(self._dsn, self._timeout_s)

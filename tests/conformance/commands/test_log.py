@@ -6,7 +6,6 @@ import asyncio
 import base64
 from collections import Counter
 
-import asyncpg
 import pytest
 
 from libs.events import Envelope, JobScheduled, ScheduleTicked, read
@@ -17,6 +16,7 @@ from services.__main__ import build_parser
 from services.commands.output import OutputClosed
 from services.process.start_error import StartError
 from tests.conformance.commands.conftest import PARTITIONS, Fliq, written
+from tests.fakes.running.postgres import fetch
 
 WRITTEN = written()
 COUNT = sum(len(each) for each in WRITTEN)
@@ -82,9 +82,7 @@ async def test_a_job_is_found_by_what_its_row_remembers(fliq: Fliq, kind: str) -
 async def test_without_tables_a_job_is_found_all_the_same(fliq: Fliq, filled_dsn: str) -> None:
     """Its partition is read instead, and that is said on standard error."""
     job = job_with("job.retry_scheduled")
-    connection = await asyncpg.connect(filled_dsn)
-    await connection.execute("DROP SCHEMA fliq CASCADE")
-    await connection.close()
+    await fetch(filled_dsn, "DROP SCHEMA fliq CASCADE")
     answer = await fliq("log", "dump", "--job", job)
     assert [each["position"] for each in answer.lines] == records_of(job)
     assert "its partition is read" in answer.errors
@@ -105,9 +103,7 @@ async def test_filters_go_together(fliq: Fliq) -> None:
 
 async def test_times_are_those_of_the_log(fliq: Fliq, filled_dsn: str) -> None:
     """--since and --until take exactly the records that the log took then, as instants or as times ago."""
-    connection = await asyncpg.connect(filled_dsn)
-    await connection.execute("UPDATE fliq_log.log_events SET at = 1767225600000 + off * 60000")  # a record a minute
-    await connection.close()
+    await fetch(filled_dsn, "UPDATE fliq_log.log_events SET at = 1767225600000 + off * 60000")  # a record a minute
     shown = await fliq(
         "log", "dump", "--since", "2026-01-01T01:00:00Z", "--until", "2026-01-01T03:00:00+01:00", "--partition", "0"
     )
@@ -206,10 +202,8 @@ async def test_tail_follows(fliq: Fliq, filled_dsn: str, monkeypatch: pytest.Mon
 
 async def test_nothing_is_claimed_or_changed(fliq: Fliq, filled_dsn: str) -> None:
     """The log is as long as before, and no lease was taken."""
-    connection = await asyncpg.connect(filled_dsn)
     query = "SELECT (SELECT sum(next_off) FROM fliq_log.log_heads), (SELECT count(*) FROM fliq.members), lease_epoch"
-    before = await connection.fetch(f"{query} FROM fliq.progress ORDER BY part")
+    before = await fetch(filled_dsn, f"{query} FROM fliq.progress ORDER BY part")
     for words in (("log", "dump"), ("log", "stats"), ("log", "tail", "--once"), ("verify",)):
         await fliq(*words)
-    assert await connection.fetch(f"{query} FROM fliq.progress ORDER BY part") == before
-    await connection.close()
+    assert await fetch(filled_dsn, f"{query} FROM fliq.progress ORDER BY part") == before

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -97,3 +98,12 @@ def pg_dsn(pg_dsn_of: Databases) -> Iterator[str]:
     dsn = pg_dsn_of.create()
     yield dsn
     pg_dsn_of.drop(dsn)
+
+
+async def fetch(dsn: str, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+    """Run one statement on a connection of its own, and return its rows."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return [tuple(row) for row in await connection.fetch(query, *arguments)]
+    finally:
+        await connection.close()

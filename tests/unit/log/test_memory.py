@@ -8,39 +8,7 @@ import pytest
 from libs.events import Envelope
 from libs.log.memory import LATE, LOST, REPLY_LOST, Fate, Faults, MemoryLog
 from libs.log.port import AppendFailed, LogUnavailable
-
-
-class StepClock:
-    """A clock that a test moves; sleepers wake in order of time."""
-
-    def __init__(self) -> None:
-        self.at = 0
-        self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
-
-    def now(self) -> int:
-        return self.at
-
-    async def sleep_until(self, at_ms: int, /) -> None:
-        if at_ms <= self.at:
-            return
-        sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleepers.append((at_ms, sleeper))
-        await sleeper
-
-    async def advance(self, ms: int) -> None:
-        """Move on, and let everything run that this made ready."""
-        await _settle()
-        self.at += ms
-        for at_ms, sleeper in sorted(self._sleepers, key=lambda pair: pair[0]):
-            if at_ms <= self.at and not sleeper.done():
-                sleeper.set_result(None)
-                await _settle()
-        self._sleepers = [pair for pair in self._sleepers if not pair[1].done()]
-
-
-async def _settle() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
+from libs.runtime.clock import ManualClock
 
 
 def envelope(text: str) -> Envelope:
@@ -52,12 +20,12 @@ async def values(log: MemoryLog, partition: int = 0) -> list[str]:
 
 
 @pytest.fixture
-def clock() -> StepClock:
-    return StepClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-async def log(clock: StepClock) -> AsyncIterator[MemoryLog]:
+async def log(clock: ManualClock) -> AsyncIterator[MemoryLog]:
     log = MemoryLog(partitions=2, clock=clock, faults=Faults())
     await log.start()
     yield log
@@ -110,7 +78,7 @@ async def test_fates_can_be_meant_for_one_partition(log: MemoryLog) -> None:
         await log.append(1, [envelope("b")])
 
 
-async def test_delay_holds_up_those_behind(log: MemoryLog, clock: StepClock) -> None:
+async def test_delay_holds_up_those_behind(log: MemoryLog, clock: ManualClock) -> None:
     """G2: appends behind a delayed one are written behind it, in their order."""
     log.faults.plan(Fate(delay_ms=50))
     appends = [asyncio.create_task(log.append(0, [envelope(text)])) for text in "abc"]
@@ -121,7 +89,7 @@ async def test_delay_holds_up_those_behind(log: MemoryLog, clock: StepClock) -> 
     assert await values(log) == ["a", "b", "c"]
 
 
-async def test_delay_beyond_timeout_is_unknown_and_lands(log: MemoryLog, clock: StepClock) -> None:
+async def test_delay_beyond_timeout_is_unknown_and_lands(log: MemoryLog, clock: ManualClock) -> None:
     """G6: an append that is given up on may still land."""
     log.faults.plan(Fate(delay_ms=100))
     append = asyncio.create_task(log.append(0, [envelope("a")], timeout_s=0.05))
@@ -132,7 +100,7 @@ async def test_delay_beyond_timeout_is_unknown_and_lands(log: MemoryLog, clock: 
     assert await values(log) == ["a"]
 
 
-async def test_stop_ends_delayed_appends(log: MemoryLog, clock: StepClock) -> None:
+async def test_stop_ends_delayed_appends(log: MemoryLog, clock: ManualClock) -> None:
     """G7: an append under way ends as failed when the log is stopped; nothing hangs."""
     log.faults.plan(Fate(delay_ms=1_000_000))
     append = asyncio.create_task(log.append(0, [envelope("a")], timeout_s=1e6))
