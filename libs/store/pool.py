@@ -1,11 +1,12 @@
 """
-open_pool: connections to the tables, with every wait bounded.
+Connections to the tables, with every wait bounded: `open_pool` for services, `connected` for one errand of a start or a command.
 
 The server gives a statement up after `STATEMENT_TIMEOUT_MS`, and we give it up a little later: the timer of a frozen server is
 frozen, too, and no caller may wait for it. Reads and writes of one statement need no transaction block around them.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -25,6 +26,22 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg carries 
     def get_reset_query(self) -> str:
         """Return no query: the driver's default costs a round trip on every release."""
         return ""
+
+
+@asynccontextmanager
+async def connected(dsn: str, name: str, *, timeout_s: float = CONNECT_TIMEOUT_S) -> AsyncIterator[Any]:
+    """Enter with a connection whose statements may take *timeout_s*; raises `StoreUnavailable`, also out of the block."""
+    with translated():
+        connection = await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=timeout_s,
+            server_settings={"application_name": f"fliq {name}", "search_path": SCHEMA},
+        )
+        try:
+            yield connection
+        finally:
+            await connection.close(timeout=CONNECT_TIMEOUT_S)
 
 
 async def open_pool(
@@ -48,7 +65,7 @@ async def open_pool(
         StoreUnavailable: the server cannot be reached.
     """
 
-    async def connected(_: Any) -> None:
+    async def told(_: Any) -> None:
         if on_connect is not None:
             on_connect()
 
@@ -61,7 +78,7 @@ async def open_pool(
             command_timeout=COMMAND_TIMEOUT_S,
             max_inactive_connection_lifetime=IDLE_LIFETIME_S,
             connection_class=_Connection,
-            init=connected,
+            init=told,
             server_settings={
                 "application_name": f"fliq {name}"[:63],
                 "search_path": SCHEMA,

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from libs.following.ports import LeaseHolder
+from libs.runtime.clock import Clock
 from libs.store.leases.lease_keeper import HAND_BACK_S, LeaseKeeper
 from services.scheduler.service import SchedulerService
 
 
 def owner_keeper(
-    leases: Any, *, partitions: int, stands_aside: Callable[[], object]
+    leases: Any, *, partitions: int, stands_aside: Callable[[], object], clock: Clock
 ) -> Callable[[SchedulerService], LeaseKeeper]:
     """Return what makes the keeper of a scheduler's *leases*; the arguments are those of `LeaseKeeper`."""
     return lambda service: LeaseKeeper(
@@ -22,11 +23,12 @@ def owner_keeper(
         before_release=service.hand_off,
         is_fenced=True,
         stands_aside=stands_aside,
+        clock=clock,
     )
 
 
 def follower_keeper(
-    leases: Any, *, partitions: int, stands_aside: Callable[[], object], hand_back_s: float = HAND_BACK_S
+    leases: Any, *, partitions: int, stands_aside: Callable[[], object], clock: Clock, hand_back_s: float = HAND_BACK_S
 ) -> Callable[[LeaseHolder], LeaseKeeper]:
     """Return what makes the keeper of a follower's *leases*; the arguments are those of `LeaseKeeper`."""
     return lambda service: LeaseKeeper(
@@ -36,5 +38,6 @@ def follower_keeper(
         on_lost=service.on_lost,
         may_release=service.may_release,
         stands_aside=stands_aside,
+        clock=clock,
         hand_back_s=hand_back_s,
     )

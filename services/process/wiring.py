@@ -76,6 +76,7 @@ def scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:
             OwnerLeases(resources.control_pool, resources.node, partitions=resources.partitions, version=VERSION),
             partitions=resources.partitions,
             stands_aside=resources.clock_check.reason,
+            clock=resources.clock,
         ),
         resigned=metrics.resigned,
     )
@@ -124,6 +125,7 @@ def dispatcher(resources: Resources) -> DispatcherService:
             _leases(resources, "dispatcher"),
             partitions=resources.partitions,
             stands_aside=resources.clock_check.reason,
+            clock=resources.clock,
         ),
         concurrency=resources.settings.dispatch_concurrency,
         per_host=resources.settings.dispatch_per_host,
@@ -146,6 +148,7 @@ def webhooks(resources: Resources) -> WebhooksService:
             partitions=resources.partitions,
             stands_aside=resources.clock_check.reason,
             hand_back_s=WEBHOOK_DRAIN_S,
+            clock=resources.clock,
         ),
     )
     meter.observe_held(lambda: service.held_count)

@@ -3,22 +3,24 @@
 import asyncio
 from collections.abc import Sequence
 
+from libs.runtime.clock import SystemClock
 from libs.store.errors import StoreUnavailable
 from libs.store.leases.lease_keeper import LeaseKeeper
 from libs.store.leases.lease_table import Lease
 
 
-class ManualMonotonic:
+class ManualMonotonic(SystemClock):
     """Monotonic time under the test's hand; sleeping ends when the test ends it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.at_s = 1000.0
         self._rounds = asyncio.Event()
 
-    def monotonic_s(self) -> float:
-        return self.at_s
+    def steady(self) -> int:
+        return round(self.at_s * 1000)
 
-    async def sleep(self, seconds: float) -> None:
+    async def pause(self, ms: int) -> None:
         """Wait for the next `wake`, however long that is."""
         await self._rounds.wait()
         self._rounds.clear()

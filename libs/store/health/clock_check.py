@@ -14,10 +14,11 @@ Not detected: a wrong clock of the database. Then the processes with right clock
 """
 
 import asyncio
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
+from libs.runtime.clock import SteadyClock
 from libs.store.errors import StoreUnavailable, translated
 
 EVERY_S: Final = 1.0
@@ -28,26 +29,10 @@ _DATABASE_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8"
 _log = structlog.get_logger("clock")
 
 
-class SteppedClock(Protocol):
-    """A clock that runs steadily even if the machine's clock is set."""
-
-    def now(self) -> int:
-        """Return ms since 1970."""
-
-    def steady(self) -> int:
-        """Return ms since an arbitrary instant."""
-
-    def step_ms(self) -> int:
-        """Return by how many ms the machine's clock is ahead of this one."""
-
-    def adopt(self) -> None:
-        """Follow the machine's clock from now on."""
-
-
 class ClockCheck:
     """Compares *clock* with the database's clock."""
 
-    def __init__(self, pool: Any, clock: SteppedClock) -> None:
+    def __init__(self, pool: Any, clock: SteadyClock) -> None:
         """Ask through *pool*."""
         self._pool = pool
         self._clock = clock

@@ -15,9 +15,8 @@ from libs.store.errors import store_call
 from libs.store.projection.job_rows import JOBS
 from libs.store.projection.state_table import one_of
 
-STUCK_AFTER_MS = (
-    120_000  # beyond its own timeout; by then a dispatcher has ended the call, or another has taken it over
-)
+# Beyond its own timeout; by then a dispatcher has ended the call, or another has taken it over.
+STUCK_AFTER_MS = 120_000
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,36 +70,26 @@ class DatabaseReport:
     @store_call
     async def server(self) -> Server:
         """Return the state of the server."""
-        row = await self._pool.fetchrow(_SERVER)
-        return Server(
-            version=row["version"],
-            version_text=row["version_text"],
-            at=row["at"],
-            is_replica=row["is_replica"],
-            unsafe=list(row["unsafe"] or ()),
-            connections=row["connections"],
-            connections_max=row["connections_max"],
-        )
+        return Server(**await self._pool.fetchrow(_SERVER))
 
     @store_call
     async def work(self, now: int) -> Work:
         """Return the work that waits for longer than it should at *now* (ms since 1970 UTC)."""
-        row = await self._pool.fetchrow(_WORK, now - STUCK_AFTER_MS)
-        return Work(oldest_due_at=row["oldest_due_at"], stuck_count=row["stuck_count"])
+        return Work(**await self._pool.fetchrow(_WORK, now - STUCK_AFTER_MS))
 
     @store_call
     async def sizes(self) -> tuple[int, list[Size]]:
         """Return the bytes of the whole database, and its five largest tables, those of the log included."""
         rows = await self._pool.fetch(_SIZES)
         total = await self._pool.fetchval("SELECT pg_database_size(current_database())")
-        return total, [Size(table=row["name"], bytes=row["bytes"], dead=row["dead"]) for row in rows]
+        return total, [Size(**row) for row in rows]
 
 
 _SERVER = """
 SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS version_text,
     (extract(epoch FROM clock_timestamp()) * 1000)::int8 AS at,
     pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS is_replica,
-    (SELECT array_agg(name) FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off') AS unsafe,
+    ARRAY(SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off') AS unsafe,
     (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
     current_setting('max_connections')::int AS connections_max
 """
@@ -116,7 +105,7 @@ SELECT
 """  # noqa: S608 - our own names
 
 _SIZES = """
-SELECT n.nspname || '.' || c.relname AS name, pg_total_relation_size(c.oid) AS bytes,
+SELECT n.nspname || '.' || c.relname AS "table", pg_total_relation_size(c.oid) AS bytes,
     coalesce(s.n_dead_tup::float8 / nullif(s.n_live_tup + s.n_dead_tup, 0), 0) AS dead
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
 WHERE c.relkind = 'r' AND n.nspname IN ('fliq', 'fliq_log') ORDER BY bytes DESC LIMIT 5

@@ -22,14 +22,15 @@ The callbacks must be quick: while one runs, nothing is renewed. If a callback r
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 import structlog
 
+from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable, within
 from libs.store.leases.held_leases import DRAIN_S, HeldLeases
-from libs.store.leases.lease_table import Lease
+from libs.store.leases.lease_table import Lease, LeaseTable
 from libs.store.leases.shares import share
 
 INTERVAL_S: Final = 1.0
@@ -47,61 +48,12 @@ _log = structlog.get_logger("leases")
 R = TypeVar("R")
 
 
-class Leases(Protocol):
-    """The lease table: `OwnerLeases` or `RoleLeases`."""
-
-    role: str
-    ttl_s: float
-    is_draining: bool  # as of the last `members`
-    known_by_others: tuple[int, ...]  # likewise: how many partitions each of the other members knows
-
-    async def acquire(self, limit: int, *, avoid: Sequence[int] = ()) -> list[Lease]:
-        """Take up to *limit* free leases."""
-
-    async def renew(self, leases: Sequence[Lease]) -> set[int]:
-        """Extend *leases*; return the partitions of those that were lost."""
-
-    async def release(self, leases: Sequence[Lease]) -> None:
-        """Give *leases* back."""
-
-    async def members(self) -> int:
-        """Return how many live nodes share the partitions, this one included; update the attributes above."""
-
-    async def free(self) -> tuple[int, int]:
-        """Return how many leases are free, and what `members` would return; write nothing."""
-
-    async def leave(self) -> None:
-        """Stop being counted as a member."""
-
-
-class KeeperClock(Protocol):
-    """Monotonic time: setting the wall clock must neither keep nor cost a lease."""
-
-    def monotonic_s(self) -> float:
-        """Return seconds that never go back."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after *seconds*."""
-
-
-class LoopClock:
-    """The event loop's monotonic clock."""
-
-    def monotonic_s(self) -> float:
-        """Return the loop's time."""
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after *seconds*."""
-        await asyncio.sleep(seconds)
-
-
 class LeaseKeeper:
     """Keeps leases for one role of one process."""
 
     def __init__(
         self,
-        leases: Leases,
+        leases: LeaseTable,
         *,
         partitions: int,
         on_gained: Callable[[Lease], Awaitable[None]],
@@ -111,7 +63,7 @@ class LeaseKeeper:
         hand_back_s: float = HAND_BACK_S,
         is_fenced: bool = False,
         stands_aside: Callable[[], object] = lambda: None,
-        clock: KeeperClock | None = None,
+        clock: Clock,
     ) -> None:
         """
         Keep a share of *partitions* leases. The module docstring says when the callbacks come, and what *is_fenced* means.
@@ -122,12 +74,13 @@ class LeaseKeeper:
             before_release: awaited just before a lease is handed back: it does what shortens the gap until the next holder
                 serves the partition.
             stands_aside: while it returns a reason, nothing is taken or held, and this node is not counted.
+            clock: only its monotonic time is used.
         """
         self._leases = leases
         self._partitions = partitions
         self._on_gained = on_gained
         self._on_lost = on_lost
-        self._clock = clock or LoopClock()
+        self._clock = clock
         self._held = HeldLeases(leases.ttl_s)
         self._may_release = may_release or (lambda _: True)
         self._before_release = before_release
@@ -153,7 +106,14 @@ class LeaseKeeper:
 
     def holds(self, partition: int) -> bool:
         """Whether the lease of *partition* is certain now, by the monotonic clock: False after a long stall."""
-        return self._held.is_certain(partition, self._clock.monotonic_s())
+        return self._held.is_certain(partition, self._now_s())
+
+    def _now_s(self) -> float:
+        """Return monotonic time: setting the wall clock must neither keep nor cost a lease."""
+        return self._clock.steady() / 1000
+
+    async def _pause(self, pause_s: float) -> None:
+        await self._clock.pause(round(pause_s * 1000))
 
     async def start(self) -> None:
         """Begin to take and renew leases in the background; return at once."""
@@ -172,8 +132,8 @@ class LeaseKeeper:
         self._is_ending = True
         async with self._busy:
             await self._bounded(self._leases.leave())
-        ends_at = self._clock.monotonic_s() + timeout_s
-        while self._held and self._clock.monotonic_s() < ends_at:
+        ends_at = self._now_s() + timeout_s
+        while self._held and self._now_s() < ends_at:
             async with self._busy:
                 done = [lease for lease in self._held.by_partition.values() if self._may_release(lease.partition)]
                 for lease in done:
@@ -181,7 +141,7 @@ class LeaseKeeper:
                 if done:
                     await self._bounded(self._leases.release(done))
             if self._held:
-                await self._clock.sleep(ENDING_EVERY_S)
+                await self._pause(ENDING_EVERY_S)
 
     async def stop(self) -> None:
         """Lose and release everything. May be called before `start`, and twice."""
@@ -202,7 +162,7 @@ class LeaseKeeper:
 
         For a holder that cannot go on: it has stopped already, so `on_lost` is not called.
         """
-        self._held.pause(partition, self._clock.monotonic_s() + pause_s)
+        self._held.pause(partition, self._now_s() + pause_s)
         lease = self._held.remove(partition)
         if lease is not None:
             await self._bounded(self._leases.release([lease]))
@@ -213,17 +173,14 @@ class LeaseKeeper:
                 await self.tick()
             except StoreUnavailable as error:
                 _log.warning("leases_not_renewed", role=self._leases.role, reason=str(error))
-            except Exception:  # noqa: BLE001 - it is logged
+            except Exception:  # noqa: BLE001 - as said below
                 # A defect must not end this loop: all leases would run out without a log line.
                 _log.exception("lease_keeping_failed", role=self._leases.role)
-            next_at = self._clock.monotonic_s() + INTERVAL_S
-            while (
-                self._clock.monotonic_s() + (pause_s := ENDING_EVERY_S if self._held.is_handing_back else CHECK_S)
-                < next_at
-            ):
-                await self._clock.sleep(pause_s)
+            next_at = self._now_s() + INTERVAL_S
+            while self._now_s() + (pause_s := ENDING_EVERY_S if self._held.is_handing_back else CHECK_S) < next_at:
+                await self._pause(pause_s)
                 await self._check_between_rounds()
-            await self._clock.sleep(max(next_at - self._clock.monotonic_s(), 0.0))
+            await self._pause(max(next_at - self._now_s(), 0.0))
 
     async def _check_between_rounds(self) -> None:
         """Hand back the leases whose holder is done; if there are none to hand back, take free leases up to our share."""
@@ -239,7 +196,7 @@ class LeaseKeeper:
                     await self._take()
         except StoreUnavailable:
             return  # the next round logs it
-        except Exception:  # noqa: BLE001 - it is logged
+        except Exception:  # noqa: BLE001 - as in `_run`
             _log.exception("lease_keeping_failed", role=self._leases.role)
 
     async def tick(self) -> None:
@@ -262,7 +219,7 @@ class LeaseKeeper:
         leases = list(self._held.by_partition.values())
         if not leases:
             return
-        sent_at = self._clock.monotonic_s()
+        sent_at = self._now_s()
         lost = await self._answer(self._leases.renew(leases))
         for lease in leases:
             if lease.partition not in lost:
@@ -273,7 +230,7 @@ class LeaseKeeper:
     async def _drop_uncertain(self) -> None:
         if self._is_fenced:
             return
-        for lease in self._held.uncertain(self._clock.monotonic_s()):
+        for lease in self._held.uncertain(self._now_s()):
             if not self._held.is_held(lease):
                 continue  # its holder gave it up while another one was dropped
             await self._lose(lease.partition)
@@ -292,7 +249,7 @@ class LeaseKeeper:
             await self._step_aside()
             return
         self._members = await self._answer(self._leases.members())
-        now = self._clock.monotonic_s()
+        now = self._now_s()
         was_away = self._answered_at > -math.inf and now > self._answered_at + self._leases.ttl_s
         self._answered_at = now
         self._held.forget_gone()
@@ -303,7 +260,7 @@ class LeaseKeeper:
                 known_by_others=self._leases.known_by_others,
                 share=self._share,
                 is_draining=self._leases.is_draining,
-                until=self._clock.monotonic_s() + (DRAIN_S if self._leases.is_draining else self._hand_back_s),
+                until=self._now_s() + (DRAIN_S if self._leases.is_draining else self._hand_back_s),
             )
         if self._held.is_handing_back:
             await self._hand_back()
@@ -321,7 +278,7 @@ class LeaseKeeper:
 
     async def _take(self) -> None:
         """Take free leases, up to our share."""
-        now = self._clock.monotonic_s()
+        now = self._now_s()
         wanted = self._share - len(self._held)
         for lease in await self._answer(self._leases.acquire(wanted, avoid=self._held.paused(now))):
             self._held.add(lease, now)
@@ -330,13 +287,13 @@ class LeaseKeeper:
 
     async def _return(self, lease: Lease) -> None:
         """Give back a lease whose `on_gained` failed, and try again later. If we kept it, its partition would not be served."""
-        self._held.pause(lease.partition, self._clock.monotonic_s() + NOT_TAKEN_PAUSE_S)
+        self._held.pause(lease.partition, self._now_s() + NOT_TAKEN_PAUSE_S)
         await self._lose(lease.partition)
         await self._bounded(self._leases.release([lease]))
 
     async def _hand_back(self) -> None:
         """Give those chosen leases back whose holder is done with them, or whose time is over."""
-        done = self._held.take_done(self._may_release, self._clock.monotonic_s())
+        done = self._held.take_done(self._may_release, self._now_s())
         given = await asyncio.gather(*[self._give(lease) for lease in done], return_exceptions=True)
         # All have ended before an error is raised: the next round must find no other task at work on the leases.
         for error in filter(None, given):
@@ -355,7 +312,7 @@ class LeaseKeeper:
         """Wait for the database only while our leases are certain: if it hangs, we must still drop them in time."""
         # A fenced holder drops nothing. If it waited less, it could never renew on a slow database.
         certain_s = math.inf if self._is_fenced else self._held.all_certain_until()
-        certain_s -= self._clock.monotonic_s()
+        certain_s -= self._now_s()
         try:
             return await within(min(max(certain_s, PATIENCE_MIN_S), PATIENCE_MAX_S), question)
         except TimeoutError as error:
@@ -375,7 +332,7 @@ class LeaseKeeper:
         try:
             async with asyncio.timeout(CALLBACK_TIMEOUT_S):
                 await callback
-        except Exception:  # noqa: BLE001 - it is logged
+        except Exception:  # noqa: BLE001 - the holder's defect must not end the keeper
             _log.exception("lease_callback_failed", role=self._leases.role)
             return False
         return True

@@ -71,32 +71,12 @@ class LeaseReport:
     @store_call
     async def leases(self) -> list[HeldLease]:
         """Return the lease of every role on every partition, ordered by partition."""
-        return [
-            HeldLease(
-                role=row["role"],
-                partition=row["part"],
-                node=row["node"],
-                left_s=row["left_s"],
-                epoch=row["epoch"],
-                position=row["position"],
-            )
-            for row in await self._pool.fetch(_LEASES)
-        ]
+        return [HeldLease(**row) for row in await self._pool.fetch(_LEASES)]
 
     @store_call
     async def members(self) -> list[Member]:
         """Return every process that was seen within the last hour, by node and role."""
-        return [
-            Member(
-                node=row["node"],
-                role=row["role"],
-                seen_s=row["seen_s"],
-                is_draining=row["draining"],
-                partitions=row["partitions"],
-                version=row["version"],
-            )
-            for row in await self._pool.fetch(_MEMBERS)
-        ]
+        return [Member(**row) for row in await self._pool.fetch(_MEMBERS)]
 
     @store_call
     async def drain(self, node: str, *, undo: bool = False) -> list[str]:
@@ -106,15 +86,15 @@ class LeaseReport:
 
 
 _LEASES = """
-SELECT 'scheduler' AS role, part, lease_node AS node, lease_epoch AS epoch, position,
+SELECT 'scheduler' AS role, part AS partition, lease_node AS node, lease_epoch AS epoch, position,
     extract(epoch FROM lease_until - now())::float8 AS left_s
 FROM progress
 UNION ALL
 SELECT role, part, node, epoch, position, extract(epoch FROM lease_until - now())::float8 FROM role_lease
-ORDER BY part, role
+ORDER BY partition, role
 """
 
 _MEMBERS = """
-SELECT node, role, extract(epoch FROM now() - seen_at)::float8 AS seen_s, draining, partitions, version
+SELECT node, role, extract(epoch FROM now() - seen_at)::float8 AS seen_s, draining AS is_draining, partitions, version
 FROM members ORDER BY node, role
 """

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from libs.events import Claim
 from libs.store.errors import store_call
-from libs.store.projection.rows import claim_of
+from libs.store.projection.rows import claim_columns, claim_of
 
 TTL_S = 4.0
 ALL_PARTITIONS = 1 << 30
@@ -33,8 +33,14 @@ class Lease(NamedTuple):
     epoch: int
 
 
-class _Leases:
-    """The common part of `OwnerLeases` and `RoleLeases`, which differ in the table."""
+class LeaseTable:
+    """
+    The common part of `OwnerLeases` and `RoleLeases`, which differ in the table.
+
+    Attributes:
+        is_draining: as of the last `members`: whether this node was asked to hand over all its partitions.
+        known_by_others: likewise: how many partitions each of the other members knows.
+    """
 
     def __init__(
         self, pool: Any, role: str, node: str, ttl_s: float, sql: "_Sql", partitions: int, version: str
@@ -96,8 +102,7 @@ class _Leases:
         """
         Report that this node lives, and return how many members of its role share the partitions: itself and those not draining.
 
-        Set `is_draining`: whether this node was asked to hand over all its partitions (a request to an earlier process of this name
-        no longer counts). Set `known_by_others`: how many partitions each of the other members knows.
+        Set `is_draining` (a request to an earlier process of this name no longer counts) and `known_by_others`.
         """
         row = await self._pool.fetchrow(
             _MEMBERS,
@@ -125,7 +130,7 @@ class _Leases:
         await self._pool.execute("DELETE FROM members WHERE role = $1 AND node = $2", self.role, self.node)
 
 
-class OwnerLeases(_Leases):
+class OwnerLeases(LeaseTable):
     """The schedulers' leases. They fence flushes; their epochs and nonces are used for the claims in the log."""
 
     def __init__(
@@ -141,7 +146,7 @@ class OwnerLeases(_Leases):
         super().__init__(pool, "scheduler", node, ttl_s, _OWNER, partitions, version)
 
 
-class RoleLeases(_Leases):
+class RoleLeases(LeaseTable):
     """The leases of a role that only reads the log, each with the position up to which everything is done."""
 
     def __init__(
@@ -177,8 +182,7 @@ class RoleLeases(_Leases):
             lease.partition,
             lease.nonce,
             position,
-            claim.epoch if claim else None,
-            claim.nonce if claim else None,
+            *claim_columns(claim),
         )
         return bool(done == "UPDATE 1")
 

@@ -11,7 +11,6 @@ within the same flush is sent whole. If a row was there before, only its key and
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
 from functools import cache
 from itertools import chain
 from operator import itemgetter
@@ -24,7 +23,6 @@ from libs.store.projection.changes import ExecutionRow, Flush
 from libs.store.projection.table_registry import STATE_TABLES
 
 _EXECUTION_VALUES: Final = tuple(name for name in rows.EXECUTION_COLUMNS if name not in ("job_id", "attempt"))
-_EPOCH: Final = date(1970, 1, 1)
 
 
 def _typed(names: Iterable[str], types: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -149,14 +147,11 @@ def prepare(flushes: Sequence[Flush]) -> tuple[str, list[Any]]:
 
 
 def _fence(flushes: Sequence[Flush]) -> list[Any]:
-    return [
-        [flush.partition for flush in flushes],
-        [flush.lease_nonce for flush in flushes],
-        [flush.from_position for flush in flushes],
-        [flush.to_position for flush in flushes],
-        [flush.claim.epoch if flush.claim else None for flush in flushes],
-        [flush.claim.nonce if flush.claim else None for flush in flushes],
+    fenced = [
+        (each.partition, each.lease_nonce, each.from_position, each.to_position, *rows.claim_columns(each.claim))
+        for each in flushes
     ]
+    return [list(column) for column in zip(*fenced, strict=True)]
 
 
 def _rows(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
@@ -195,12 +190,5 @@ def _specs(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
 
 
 def _usage(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
-    counts = [(flush.partition, *day, count) for flush in flushes for day, count in flush.changes.usage.items()]
-    return {
-        "counted": [
-            [part for part, _, _, _ in counts],
-            [account for _, account, _, _ in counts],
-            [_EPOCH + timedelta(days=day) for _, _, day, _ in counts],
-            [count for _, _, _, count in counts],
-        ]
-    }
+    counted = [row for flush in flushes for row in rows.usage_of(flush.changes)]
+    return {"counted": [[row[index] for row in counted] for index in range(4)]}

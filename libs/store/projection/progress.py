@@ -95,14 +95,9 @@ class ProgressWatch:
             return True
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll(), name="progress-poll")
-        _, late = await self._wait_bounded(futures, timeout_s)
-        return not late
-
-    async def _wait_bounded(
-        self, futures: list["asyncio.Future[None]"], timeout_s: float
-    ) -> tuple[set["asyncio.Future[None]"], set["asyncio.Future[None]"]]:
         try:
-            return await asyncio.wait(futures, timeout=max(timeout_s, 0))
+            _, late = await asyncio.wait(futures, timeout=max(timeout_s, 0))
+            return not late
         finally:
             for future in futures:
                 future.cancel()  # the wait is over: the next publish, or poll, drops it

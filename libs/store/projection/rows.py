@@ -7,6 +7,7 @@ in an `int8[]`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, timedelta
 from struct import Struct
 from typing import Any
 
@@ -15,12 +16,13 @@ from asyncpg.pgproto.pgproto import UUID
 from libs.domain.job import MAX_OFFSETS
 from libs.events import Claim
 from libs.events.ids import from_int, to_int
-from libs.store.projection.changes import ExecutionRow
+from libs.store.projection.changes import ExecutionRow, PartitionChanges
 
 Row = Any  # asyncpg.Record: mapping and sequence at once
 
 MAX_ID = UUID(b"\xff" * 16)  # above every id: they begin with 48 bits of milliseconds
 
+_EPOCH = date(1970, 1, 1)
 _STRUCTS = [Struct(f">{count}q") for count in range(MAX_OFFSETS + 1)]
 _PACKERS: tuple[Callable[..., bytes], ...] = tuple(struct.pack for struct in _STRUCTS)
 _UNPACKERS: tuple[Callable[[bytes], tuple[int, ...]], ...] = tuple(struct.unpack for struct in _STRUCTS)
@@ -51,6 +53,11 @@ def claim_of(row: Row) -> Claim | None:
     return None if row["claim_epoch"] is None else Claim(row["claim_epoch"], row["claim_nonce"])
 
 
+def claim_columns(claim: Claim | None) -> tuple[int | None, str | None]:
+    """Return the values of the columns `claim_epoch` and `claim_nonce`; the inverse of `claim_of`."""
+    return (None, None) if claim is None else (claim.epoch, claim.nonce)
+
+
 def pack_offsets(offsets: Sequence[int]) -> bytes:
     """Return the column value for a job's positions."""
     return _PACKERS[len(offsets)](*offsets)
@@ -77,6 +84,14 @@ _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "uuid": optional_uuids_of,
     "bytea": lambda column: [pack_offsets(offsets) for offsets in column],
 }
+
+
+def usage_of(changes: PartitionChanges) -> list[tuple[int, str, date, int]]:
+    """Return the rows of `usage_daily` in *changes*: partition, account, day and count."""
+    return [
+        (changes.partition, account, _EPOCH + timedelta(days=day), count)
+        for (account, day), count in changes.usage.items()
+    ]
 
 
 def columns_of(rows: Sequence[Sequence[Any]], types: Mapping[str, str], wanted: Iterable[str]) -> list[Any]:

@@ -12,24 +12,26 @@ import msgspec
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.state_kind import StateKind
-from libs.domain.state_registry import S, State, States, id_of
+from libs.domain.state_registry import S, State
 from libs.events import AttemptDue, Claim, Spec
-from libs.events.ids import execution_id, from_int, to_int
-from libs.store.errors import store_call, translated
+from libs.events.ids import execution_id
+from libs.store.errors import store_call
+from libs.store.pool import SCHEMA
 from libs.store.projection import rows
-from libs.store.projection.changes import ExecutionRow
 from libs.store.projection.job_rows import JOBS
 from libs.store.projection.state_table import StateTable, one_of
 from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES, TABLE_OF_ID, TABLE_OF_STATE
 
 # Rows that are made into states in one go: about 2 ms, so that a large load does not delay jobs that are due meanwhile.
 CHUNK: Final = 500
-VERIFY_TIMEOUT_S: Final = 600.0  # reading whole tables takes its time
 
 # The first statement of every transaction that keeps a snapshot. A rebuild (side_tables.py) replaces these tables. A snapshot
 # that was taken before, and then waited for the rebuild, would not see the newest rows; this statement waits without a
 # snapshot.
 LOCK_BEFORE_SNAPSHOT: Final = f"LOCK TABLE progress, {', '.join(FOLD_TABLES)} IN ACCESS SHARE MODE"
+
+TablePosition = tuple[int, Claim | None]  # the last position folded, and the claim admitted there
+NOTHING_FOLDED: Final[TablePosition] = (-1, None)
 
 _RUNNING: Final = one_of("status", {JobStatus.RUNNING})
 
@@ -44,17 +46,6 @@ class Snapshot(NamedTuple):
     running: list[AttemptDue]
 
 
-class AllRows(NamedTuple):
-    """All rows of a partition as of *position*."""
-
-    position: int
-    claim: Claim | None
-    states: States
-    specs: dict[str, bytes]
-    executions: dict[tuple[str, int], ExecutionRow]
-    usage: dict[tuple[str, int], int]
-
-
 class Tables:
     """Reads by partition. Every method raises `StoreUnavailable` when the database does not answer in time."""
 
@@ -63,7 +54,7 @@ class Tables:
         self._pool = pool
 
     @store_call
-    async def progress(self, partition: int) -> tuple[int, Claim | None]:
+    async def progress(self, partition: int) -> TablePosition:
         """Return the position of the tables, and the claim admitted there; -1 and None before the first record."""
         return await _progress(self._pool, partition)
 
@@ -142,45 +133,6 @@ class Tables:
         found = await self._pool.fetch("SELECT spec_id, spec FROM specs WHERE spec_id = ANY ($1::uuid[])", list(wanted))
         return {wanted[row["spec_id"]]: _decode_spec(row["spec"]) for row in found}
 
-    async def all_rows(self, partition: int) -> AllRows:
-        """Return all rows of *partition* in one consistent snapshot. Expensive: for verification only."""
-        with translated():
-            async with asyncio.timeout(VERIFY_TIMEOUT_S):
-                return await self._all_rows(partition)
-
-    async def _all_rows(self, partition: int) -> AllRows:
-        async with (
-            self._pool.acquire() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            await connection.execute(LOCK_BEFORE_SNAPSHOT)
-            await connection.execute(f"SET LOCAL statement_timeout = '{VERIFY_TIMEOUT_S:.0f}s'")
-
-            async def everything(query: str) -> Sequence[Any]:
-                found: Sequence[Any] = await connection.fetch(query, partition, timeout=VERIFY_TIMEOUT_S)
-                return found
-
-            position, claim = await _progress(connection, partition)
-            state_rows = {table: await everything(f"{table.select} WHERE part = $1") for table in STATE_TABLES}
-            specs = await everything("SELECT spec_id, spec FROM specs WHERE part = $1")
-            executions = await everything("SELECT * FROM executions WHERE part = $1")
-            usage = await everything(
-                "SELECT account, day - DATE '1970-01-01' AS day, executions FROM usage_daily WHERE part = $1"
-            )
-        states = States()
-        for table, found in state_rows.items():
-            states.update((id_of(state), state) for state in await _states(table, found))
-        id_by_number = {to_int(any_id): any_id for any_id in states}
-        execution_rows = [rows.execution_of(row) for row in executions]
-        return AllRows(
-            position,
-            claim,
-            states,
-            {id_by_number.get(row["spec_id"].int) or from_int("job", row["spec_id"].int): row["spec"] for row in specs},
-            {(row.job_id, row.attempt): row for row in execution_rows},
-            {(row["account"], row["day"]): row["executions"] for row in usage},
-        )
-
 
 async def _states(table: StateTable[S], found: Sequence[Any]) -> list[S]:
     """Return the states in *found*, letting other tasks run in between."""
@@ -191,11 +143,18 @@ async def _states(table: StateTable[S], found: Sequence[Any]) -> list[S]:
     return states
 
 
-async def _progress(connection: Any, partition: int) -> tuple[int, Claim | None]:
-    row = await connection.fetchrow(
-        "SELECT position, claim_epoch, claim_nonce FROM progress WHERE part = $1", partition
-    )
-    return (-1, None) if row is None else (row["position"], rows.claim_of(row))
+async def positions(connection: Any, partitions: Iterable[int] | None = None) -> dict[int, TablePosition]:
+    """Return how far the tables in use are, by partition: of *partitions*, or of all. A partition without a row is left out."""
+    query = f"SELECT part, position, claim_epoch, claim_nonce FROM {SCHEMA}.progress"  # noqa: S608 - our own names
+    if partitions is None:
+        found = await connection.fetch(query)
+    else:
+        found = await connection.fetch(f"{query} WHERE part = ANY ($1::int4[])", list(partitions))
+    return {row["part"]: (row["position"], rows.claim_of(row)) for row in found}
+
+
+async def _progress(connection: Any, partition: int) -> TablePosition:
+    return (await positions(connection, [partition])).get(partition, NOTHING_FOLDED)
 
 
 def due_of(job: JobState) -> AttemptDue:

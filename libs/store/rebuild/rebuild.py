@@ -27,7 +27,7 @@ tables.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -37,15 +37,15 @@ import structlog
 
 from libs.log.ends import all_ends
 from libs.log.port import Log
-from libs.store.errors import StoreUnavailable, translated
+from libs.store.errors import translated
 from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
 from libs.store.projection.table_registry import FOLD_TABLES
-from libs.store.reads.partition_tables import Tables
+from libs.store.reads.partition_tables import TablePosition, Tables, positions
 from libs.store.rebuild import row_hash, side_rows, side_tables
 from libs.store.rebuild.difference import Differences
-from libs.store.rebuild.rebuild_session import LOCK, WRITER, connect, old_claims, old_positions
+from libs.store.rebuild.rebuild_session import LOCK, WRITER, connect, old_positions
 from libs.store.rebuild.replay import Replay
-from libs.store.rebuild.side_tables import SIDE, TablePosition, TablesLocked
+from libs.store.rebuild.side_tables import SIDE, TablesLocked
 
 WORKERS: Final = 2  # while one waits for the database, the other folds
 ROWS_MAX: Final = 20_000  # changed rows gathered before they are written
@@ -262,7 +262,7 @@ class Rebuild:
             old, new = await asyncio.gather(row_hash.hashes(reader, SCHEMA), row_hash.hashes(control, SIDE))
             self._on_progress("comparing", 1, 2)
             found = await row_hash.differences(reader, control, (SCHEMA, SIDE), old, new)
-            for partition, (position, claim) in (await old_claims(reader)).items():
+            for partition, (position, claim) in (await positions(reader)).items():
                 folded = self._replays[partition].ledger.claim
                 if claim != folded and position == self._replays[partition].position:
                     stored = None if claim is None else str(claim)
@@ -307,7 +307,7 @@ class Rebuild:
             await asyncio.sleep(SWITCH_PAUSE_S)
         raise TablesLocked(f"{reason}: end that, or try again later; the old tables still serve")
 
-    async def _last_records(self, control: Any) -> Sequence[TablePosition]:
+    async def _last_records(self, control: Any) -> dict[int, TablePosition]:
         """Fold into the new tables up to the position of the old ones, which are locked; return the positions."""
         if await side_tables.schema_steps(control) != self._steps:
             raise RebuildRefused("the tables were migrated meanwhile: begin again")
@@ -321,13 +321,7 @@ class Rebuild:
             if len(replay.changes):
                 # The changes are kept: if the transaction fails, the next try writes them again.
                 await side_rows.write(control, replay.changes)
-        return [self._stand(replay) for replay in self._replays.values()]
-
-    def _stand(self, replay: Replay) -> TablePosition:
-        claim = replay.ledger.claim
-        if claim is None:
-            return replay.partition, replay.position, None, None
-        return replay.partition, replay.position, claim.epoch, claim.nonce
+        return {partition: (replay.position, replay.ledger.claim) for partition, replay in self._replays.items()}
 
     async def _tidy(self, control: Any) -> None:
         """Leave nothing behind; the next rebuild drops what cannot be dropped now."""
@@ -349,7 +343,7 @@ class _LastRecords:
         self._began_s = 0.0
         self._waiting: asyncio.Task[float] | None = None
 
-    async def __call__(self) -> Sequence[TablePosition]:
+    async def __call__(self) -> dict[int, TablePosition]:
         self._began_s = asyncio.get_running_loop().time()
         # A query that waits as all others do. The commit itself returns later: it removes the files of the old tables.
         self._waiting = asyncio.create_task(self._wait(), name="wait for the switch")
@@ -380,6 +374,3 @@ class _LastRecords:
 
 def _states(replay: Replay) -> int:
     return len(replay.ledger.states)
-
-
-__all__ = ["Rebuild", "RebuildRefused", "Rebuilt", "StoreUnavailable", "TablesLocked"]

@@ -1,4 +1,4 @@
-"""Rebuild sessions: the connections of a rebuild, and what they ask the tables that are in use."""
+"""Rebuild sessions: the connections of a rebuild, and where the tables in use stand."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -6,9 +6,8 @@ from typing import Any, Final
 
 import asyncpg
 
-from libs.events import Claim
-from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
-from libs.store.projection.rows import claim_of
+from libs.store.pool import CONNECT_TIMEOUT_S
+from libs.store.reads.partition_tables import positions
 from libs.store.rebuild.side_tables import SIDE
 
 STATEMENT_S: Final = 6 * 3_600.0  # an index over hundreds of millions of rows
@@ -46,13 +45,7 @@ async def connect(stack: AsyncExitStack, dsn: str, name: str, settings: Mapping[
 
 async def old_positions(connection: Any) -> dict[int, int]:
     """Return the positions of the tables in use, by partition."""
-    return {part: position for part, (position, _) in (await old_claims(connection)).items()}
-
-
-async def old_claims(connection: Any) -> dict[int, tuple[int, Claim | None]]:
-    """Return the same, each with the claim admitted there."""
-    found = await connection.fetch(f"SELECT part, position, claim_epoch, claim_nonce FROM {SCHEMA}.progress")  # noqa: S608
-    return {row["part"]: (row["position"], claim_of(row)) for row in found}
+    return {part: position for part, (position, _) in (await positions(connection)).items()}
 
 
 async def _close(connection: Any) -> None:

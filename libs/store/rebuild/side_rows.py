@@ -6,7 +6,6 @@ that a later batch changes is updated by its key. The connection's schema is the
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
 from itertools import repeat
 from typing import Any, Final
 
@@ -17,7 +16,6 @@ from libs.store.projection import rows
 from libs.store.projection.changes import PartitionChanges
 from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES
 
-_EPOCH: Final = date(1970, 1, 1)
 _EXECUTIONS: Final = ("part", *rows.EXECUTION_COLUMNS)
 _SPECS: Final = ("part", "spec_id", "spec")
 _USAGE: Final = ("part", "account", "day", "executions")
@@ -50,7 +48,8 @@ async def write(connection: Any, changes: PartitionChanges) -> None:
     """Write *changes*, all or nothing."""
     part = changes.partition
     async with connection.transaction():
-        await _copy(connection, "specs", _SPECS, _spec_rows(changes))
+        specs = zip(repeat(part), rows.uuids_of(changes.specs), changes.specs.values(), strict=False)
+        await _copy(connection, "specs", _SPECS, list(specs))
         for table in STATE_TABLES:
             columns = ("part", *table.columns)
             states: dict[str, State] = changes.states.of(table.kind.state)
@@ -62,14 +61,7 @@ async def write(connection: Any, changes: PartitionChanges) -> None:
         ended = [row for key, row in changes.executions.items() if key not in changes.new_executions]
         await _copy(connection, "executions", _EXECUTIONS, _records(part, made, rows.EXECUTION_TYPES))
         await _merge(connection, "executions", _EXECUTIONS, _records(part, ended, rows.EXECUTION_TYPES))
-        usage = [
-            (part, account, _EPOCH + timedelta(days=day), count) for (account, day), count in changes.usage.items()
-        ]
-        await _merge(connection, "usage_daily", _USAGE, usage)
-
-
-def _spec_rows(changes: PartitionChanges) -> list[tuple[Any, ...]]:
-    return list(zip(repeat(changes.partition), rows.uuids_of(changes.specs), changes.specs.values(), strict=False))
+        await _merge(connection, "usage_daily", _USAGE, rows.usage_of(changes))
 
 
 def _records(part: int, found: Sequence[Sequence[Any]], types: Mapping[str, str]) -> list[tuple[Any, ...]]:

@@ -28,7 +28,9 @@ from typing import Any, Final
 import asyncpg
 
 from libs.store.pool import SCHEMA
+from libs.store.projection.rows import claim_columns
 from libs.store.projection.table_registry import FOLD_TABLES
+from libs.store.reads.partition_tables import TablePosition
 
 SIDE: Final = "fliq_rebuild"
 TABLES: Final = tuple(FOLD_TABLES)
@@ -66,8 +68,6 @@ UPDATE fliq.progress p SET position = f.position, claim_epoch = f.claim_epoch, c
 FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::text[]) AS f (part, position, claim_epoch, claim_nonce)
 WHERE p.part = f.part
 """
-
-TablePosition = tuple[int, int, int | None, str | None]  # partition, position, and the claim's epoch and nonce
 
 
 class TablesLocked(Exception):
@@ -150,7 +150,7 @@ async def drop(connection: Any) -> None:
 @asynccontextmanager
 async def switching(
     connection: Any,
-) -> AsyncIterator[Callable[[Callable[[], Awaitable[Sequence[TablePosition]]]], Awaitable[None]]]:
+) -> AsyncIterator[Callable[[Callable[[], Awaitable[dict[int, TablePosition]]]], Awaitable[None]]]:
     """
     Yield the function that makes the switch, within one transaction that ends with this context.
 
@@ -166,7 +166,7 @@ async def switching(
         except asyncpg.LockNotAvailableError as error:
             raise TablesLocked(await _holders(connection)) from error
 
-        async def switch(last: Callable[[], Awaitable[Sequence[TablePosition]]]) -> None:
+        async def switch(last: Callable[[], Awaitable[dict[int, TablePosition]]]) -> None:
             try:
                 async with connection.transaction():  # a savepoint: if it fails, its locks are released
                     await connection.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
@@ -178,8 +178,8 @@ async def switching(
                     for table in vacuumed:
                         await connection.execute(f"ALTER TABLE {SCHEMA}.{table} RESET (autovacuum_enabled)")
                     await connection.execute(f"DROP SCHEMA {SIDE}")
-                    columns = [list(column) for column in zip(*stands, strict=True)]
-                    await connection.execute(_LEASES_END, *columns)
+                    ended = [(part, position, *claim_columns(claim)) for part, (position, claim) in stands.items()]
+                    await connection.execute(_LEASES_END, *map(list, zip(*ended, strict=True)))
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
                 raise TablesLocked(await _holders(connection)) from error
 

@@ -10,10 +10,10 @@ snapshot is kept only while rows are read. Memory: the fold of one group, `GROUP
 more; a table is read once for each group.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -26,7 +26,7 @@ from libs.store.errors import translated
 from libs.store.projection import rows
 from libs.store.projection.state_table import StateTable
 from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES
-from libs.store.reads.partition_tables import LOCK_BEFORE_SNAPSHOT
+from libs.store.reads.partition_tables import LOCK_BEFORE_SNAPSHOT, NOTHING_FOLDED, positions
 from libs.store.rebuild.difference import Differences, columns_apart
 from libs.store.rebuild.replay import Replay
 
@@ -91,34 +91,34 @@ class _Verification:
 
     async def run(self, partitions: Sequence[int]) -> Report:
         with translated():
-            positions = await _positions(self._pool, partitions)
+            known = dict.fromkeys(partitions, NOTHING_FOLDED) | await positions(self._pool, partitions)
         begins = {each: await self._log.begin(each) for each in partitions}
-        sizes = {each: max(0, positions.get(each, (-1, None))[0] + 1 - begins[each]) for each in partitions}
+        sizes = {each: max(0, known[each][0] + 1 - begins[each]) for each in partitions}
         self._expected = sum(sizes.values())
         for group in _groups(sizes):
             for tries in range(TRIES):
                 replays = {each: _DigestingReplay(self._log, each, begin=begins[each]) for each in group}
                 try:
-                    await self._group(replays, {each: positions.get(each, (-1, None))[0] for each in group})
+                    await self._group(replays, {each: known[each][0] for each in group})
                     break
                 except _TablesWentBack:
                     if tries == TRIES - 1:
                         raise
                     with translated():
-                        positions |= await _positions(self._pool, group)
+                        known |= await positions(self._pool, group)
         return Report(partitions=len(partitions), records=self._records, rows=self._rows, differences=self._found)
 
-    async def _group(self, replays: "dict[int, _DigestingReplay]", positions: dict[int, int]) -> None:
+    async def _group(self, replays: "dict[int, _DigestingReplay]", known: dict[int, int]) -> None:
         ends = await all_ends(self._log, replays)
         for each, replay in replays.items():
-            await self._fold(replay, min(positions[each], ends[each] - 1))
+            await self._fold(replay, min(known[each], ends[each] - 1))
         async with self._snapshot() as connection:
-            standing = await _positions(connection, list(replays))
+            standing = dict.fromkeys(replays, NOTHING_FOLDED) | await positions(connection, replays)
             for each in replays:
-                if standing.get(each, (-1, None))[0] < positions[each]:
-                    raise _TablesWentBack(f"partition {each} went back from {positions[each]}")
+                if standing[each][0] < known[each]:
+                    raise _TablesWentBack(f"partition {each} went back from {known[each]}")
             for each in list(replays):
-                position, claim = standing.get(each, (-1, None))
+                position, claim = standing[each]
                 if position >= await self._log.end(each):
                     # Its rows come from another log, or from records that this log lost: they cannot be compared.
                     apart: dict[str, tuple[Any, Any]] = {"position": (position, f"an end at {ends[each]}")}
@@ -165,6 +165,10 @@ class _DigestingReplay(Replay):
         self.changes.spec_bytes = 0
 
 
+class _Usage(NamedTuple):
+    executions: int
+
+
 class _Comparison:
     """Compares the rows of a snapshot one by one with what *replays* folded, and removes each from there."""
 
@@ -180,22 +184,33 @@ class _Comparison:
         for table in STATE_TABLES:
             await self._states(table)
         await self._specs()
-        await self._executions()
-        await self._usage()
+        executions = {part: replay.changes.executions for part, replay in self._replays.items()}
+        async for row in self._each("executions", "*"):
+            stored = rows.execution_of(row)
+            by_log = executions[row["part"]].pop((stored.job_id, stored.attempt), None)
+            self._compare(
+                row, "executions", f"{stored.job_id} {stored.attempt}", stored, by_log, rows.EXECUTION_COLUMNS
+            )
+        self._report_missing("executions", executions)
+        usage = {part: replay.changes.usage for part, replay in self._replays.items()}
+        async for row in self._each("usage_daily", "part, account, day - DATE '1970-01-01' AS day, executions"):
+            count = usage[row["part"]].pop((row["account"], row["day"]), None)
+            counted = None if count is None else _Usage(count)
+            name = f"{row['account']} {row['day']}"
+            self._compare(row, "usage_daily", name, _Usage(row["executions"]), counted, _Usage._fields)
+        self._report_missing("usage_daily", usage)
 
     async def _states(self, table: StateTable[Any]) -> None:
         expected = {part: replay.ledger.states for part, replay in self._replays.items()}
-        query = f"SELECT part, {table.listed} FROM {table.name}"  # noqa: S608 - our own names
-        async for row in self._each(table.name, query):
+        async for row in self._each(table.name, f"part, {table.listed}"):
             stored = table.state_of(row[1:])
             state_id = id_of(stored)
-            by_log = expected[row["part"]].pop(state_id, None)
-            self._compare(row["part"], table.name, (state_id,), stored, by_log, table.columns)
+            self._compare(row, table.name, state_id, stored, expected[row["part"]].pop(state_id, None), table.columns)
         self._report_missing(table.name, {part: states.of(table.kind.state) for part, states in expected.items()})
 
     async def _specs(self) -> None:
         expected = {part: replay.digests for part, replay in self._replays.items()}
-        async for row in self._each("specs", "SELECT s.part, s.spec_id, s.spec FROM specs s"):
+        async for row in self._each("specs", "part, spec_id, spec"):
             part, number = row["part"], row["spec_id"].int
             key = from_int("sched", number)
             if key not in expected[part]:
@@ -207,53 +222,25 @@ class _Comparison:
                 self._found.add(part, "specs", key, "changed", {"spec": (None, None)})
         self._report_missing("specs", expected)
 
-    async def _executions(self) -> None:
-        expected = {part: replay.changes.executions for part, replay in self._replays.items()}
-        async for row in self._each("executions", "SELECT e.* FROM executions e"):
-            stored = rows.execution_of(row)
-            key = (stored.job_id, stored.attempt)
-            by_log = expected[row["part"]].pop(key, None)
-            self._compare(row["part"], "executions", key, stored, by_log, rows.EXECUTION_COLUMNS)
-        self._report_missing("executions", expected)
-
-    async def _usage(self) -> None:
-        expected = {part: replay.changes.usage for part, replay in self._replays.items()}
-        query = "SELECT u.part, u.account, u.day - DATE '1970-01-01' AS day, u.executions FROM usage_daily u"
-        async for row in self._each("usage_daily", query):
-            key, count = (row["account"], row["day"]), row["executions"]
-            by_log = expected[row["part"]].pop(key, None)
-            if by_log is None:
-                self._found.add(row["part"], "usage_daily", _name(key), "only in the tables")
-            elif count != by_log:
-                self._found.add(row["part"], "usage_daily", _name(key), "changed", {"executions": (count, by_log)})
-        self._report_missing("usage_daily", expected)
-
-    async def _each(self, table: str, query: str) -> AsyncIterator[Any]:
-        cursor = await self._connection.cursor(f"{query} WHERE part = ANY ($1::int4[])", list(self._replays))
+    async def _each(self, table: str, columns: str) -> AsyncIterator[Any]:
+        query = f"SELECT {columns} FROM {table} WHERE part = ANY ($1::int4[])"  # noqa: S608 - our own names
+        cursor = await self._connection.cursor(query, list(self._replays))
         while found := await cursor.fetch(ROWS, timeout=TIMEOUT_S):
             self._counts[table] += len(found)
             for row in found:
                 yield row
 
-    def _compare(
-        self, part: int, table: str, key: tuple[Any, ...], stored: Any, by_log: Any, names: tuple[str, ...]
-    ) -> None:
+    def _compare(self, row: Any, table: str, key: str, stored: Any, by_log: Any, names: tuple[str, ...]) -> None:
         if by_log is None:
-            self._found.add(part, table, _name(key), "only in the tables")
+            self._found.add(row["part"], table, key, "only in the tables")
         elif stored != by_log:
-            self._found.add(part, table, _name(key), "changed", columns_apart(names, stored, by_log))
+            self._found.add(row["part"], table, key, "changed", columns_apart(names, stored, by_log))
 
-    def _report_missing(self, table: str, expected: dict[int, dict[Any, Any]]) -> None:
+    def _report_missing(self, table: str, expected: Mapping[int, Mapping[Any, Any]]) -> None:
         for part, left in expected.items():
             for key in left:
-                self._found.add(part, table, _name(key), "only in the log")
-
-
-async def _positions(connection: Any, partitions: Sequence[int]) -> dict[int, tuple[int, Claim | None]]:
-    found = await connection.fetch(
-        "SELECT part, position, claim_epoch, claim_nonce FROM progress WHERE part = ANY ($1::int4[])", list(partitions)
-    )
-    return {row["part"]: (row["position"], rows.claim_of(row)) for row in found}
+                name = key if isinstance(key, str) else " ".join(map(str, key))
+                self._found.add(part, table, name, "only in the log")
 
 
 def _groups(sizes: dict[int, int]) -> Iterator[list[int]]:
@@ -274,9 +261,3 @@ def _digest(spec: bytes) -> bytes:
 
 def _text_of(claim: Claim | None) -> str | None:
     return None if claim is None else str(claim)
-
-
-def _name(key: Any) -> str:
-    if not isinstance(key, tuple):
-        return str(key)
-    return " ".join(str(part) for part in key)

@@ -2,8 +2,7 @@
 
 import asyncpg
 
-from libs.store.errors import translated
-from libs.store.pool import CONNECT_TIMEOUT_S
+from libs.store.pool import connected
 
 _CREATE_S = 30.0
 
@@ -21,14 +20,11 @@ async def ensure_database(dsn: str, name: str) -> None:
     """
     if not (name.isascii() and name.isidentifier() and name == name.lower()):
         raise ValueError(f"{name!r} is no name for a database")
-    with translated():
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=_CREATE_S)
+    async with connected(dsn, "databases", timeout_s=_CREATE_S) as connection:
         try:
             await connection.execute(f"CREATE DATABASE {name}")
         except asyncpg.DuplicateDatabaseError:
             pass  # from an earlier start
-        finally:
-            await connection.close()
 
 
 async def has_database(dsn: str, name: str) -> bool:
@@ -38,9 +34,5 @@ async def has_database(dsn: str, name: str) -> bool:
     Raises:
         StoreUnavailable: the server cannot be reached.
     """
-    with translated():
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=_CREATE_S)
-        try:
-            return bool(await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name))
-        finally:
-            await connection.close()
+    async with connected(dsn, "databases", timeout_s=_CREATE_S) as connection:
+        return bool(await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name))

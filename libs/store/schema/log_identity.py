@@ -5,14 +5,7 @@ Positions of one log mean nothing in another. The first process that starts on a
 there. From then on a start with another log is refused.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
-import asyncpg
-
-from libs.store.errors import translated
-from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
+from libs.store.pool import SCHEMA, connected
 
 _NAME = "log"
 _FIRST = "postgres"  # the only log that existed before databases stored the identity
@@ -20,22 +13,6 @@ _FIRST = "postgres"  # the only log that existed before databases stored the ide
 
 class WrongLog(Exception):
     """The tables belong to another log; the message is one line for the operator."""
-
-
-@asynccontextmanager
-async def _connection(dsn: str) -> AsyncIterator[Any]:
-    """Enter with a connection to the tables; raises `StoreUnavailable`."""
-    with translated():
-        connection = await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=CONNECT_TIMEOUT_S,
-            server_settings={"application_name": "fliq log identity", "search_path": SCHEMA},
-        )
-        try:
-            yield connection
-        finally:
-            await connection.close(timeout=CONNECT_TIMEOUT_S)
 
 
 async def check_log(dsn: str, identity: str) -> None:
@@ -48,7 +25,7 @@ async def check_log(dsn: str, identity: str) -> None:
         WrongLog: they belong to another log.
         StoreUnavailable: the server cannot be reached.
     """
-    async with _connection(dsn) as connection:
+    async with connected(dsn, "log identity") as connection:
         if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.instance") is None:
             return
         # One statement: if processes start together, one stores it and the others find it.
@@ -75,12 +52,12 @@ async def database_name(dsn: str) -> str:
     Raises:
         StoreUnavailable: the server cannot be reached.
     """
-    async with _connection(dsn) as connection:
+    async with connected(dsn, "log identity") as connection:
         await connection.execute(
-            f"INSERT INTO {SCHEMA}.instance (name, value)"  # noqa: S608 - our own name
+            "INSERT INTO instance (name, value)"
             " VALUES ('database', convert_to(gen_random_uuid()::text, 'UTF8')) ON CONFLICT DO NOTHING"
         )
-        value: bytes = await connection.fetchval(f"SELECT value FROM {SCHEMA}.instance WHERE name = 'database'")  # noqa: S608
+        value: bytes = await connection.fetchval("SELECT value FROM instance WHERE name = 'database'")
     return value.decode()
 
 
@@ -91,8 +68,8 @@ async def known_log(dsn: str) -> str | None:
     Raises:
         StoreUnavailable: the server cannot be reached.
     """
-    async with _connection(dsn) as connection:
+    async with connected(dsn, "log identity") as connection:
         if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.instance") is None:
             return None
-        value = await connection.fetchval(f"SELECT value FROM {SCHEMA}.instance WHERE name = $1", _NAME)  # noqa: S608
+        value = await connection.fetchval("SELECT value FROM instance WHERE name = $1", _NAME)
     return None if value is None else value.decode(errors="replace")

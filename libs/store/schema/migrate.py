@@ -30,8 +30,8 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from libs.runtime.roles import FOLLOWERS
-from libs.store.errors import StoreUnavailable, translated
-from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
+from libs.store.errors import StoreUnavailable
+from libs.store.pool import SCHEMA, connected
 
 _LOCK_KEY = 0x666C6971  # 'fliq'
 _TIMEOUT_S = 120.0  # a migration may rewrite a table
@@ -130,8 +130,7 @@ async def migrate(
     """
     known = steps() if known is None else known
     done: list[Step] = []
-    with translated():
-        connection = await _connect(dsn)
+    async with connected(dsn, "migrate", timeout_s=_TIMEOUT_S) as connection:
         try:
             for _ in range(len(known) + 1):
                 schema = await _read_schema(connection, known)
@@ -148,8 +147,6 @@ async def migrate(
                 f"the schema has to be brought up to this build's, and this role may not: {error};"
                 " run `fliq migrate` as one that may"
             ) from error
-        finally:
-            await connection.close(timeout=CONNECT_TIMEOUT_S)
     return done
 
 
@@ -160,21 +157,8 @@ async def inspect_schema(dsn: str, *, known: list[Step] | None = None) -> Schema
     Raises:
         StoreUnavailable: the server cannot be reached.
     """
-    with translated():
-        connection = await _connect(dsn)
-        try:
-            return await _read_schema(connection, steps() if known is None else known)
-        finally:
-            await connection.close(timeout=CONNECT_TIMEOUT_S)
-
-
-async def _connect(dsn: str) -> Connection:
-    return await asyncpg.connect(
-        dsn,
-        timeout=CONNECT_TIMEOUT_S,
-        command_timeout=_TIMEOUT_S,
-        server_settings={"application_name": "fliq migrate", "search_path": SCHEMA},
-    )
+    async with connected(dsn, "migrate", timeout_s=_TIMEOUT_S) as connection:
+        return await _read_schema(connection, steps() if known is None else known)
 
 
 async def _read_schema(connection: Connection, known: list[Step]) -> Schema:
@@ -263,16 +247,3 @@ async def _add_partitions(connection: Connection, partitions: int) -> None:
         partitions,
         list(FOLLOWERS),
     )
-
-
-__all__ = [
-    "Schema",
-    "SchemaChanged",
-    "SchemaError",
-    "SchemaTooNew",
-    "Step",
-    "StoreUnavailable",
-    "inspect_schema",
-    "migrate",
-    "steps",
-]

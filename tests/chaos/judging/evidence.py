@@ -17,10 +17,10 @@ from typing import Any, Final
 from libs.domain.job import JobState
 from libs.events.ids import execution_id
 from libs.log.port import Log
-from libs.store.reads.partition_tables import AllRows, Tables
 from tests.chaos.judging import record
 from tests.chaos.judging.history import Execution, Fault, History, JobRead
 from tests.chaos.load import Load
+from tests.fakes.running.all_rows import AllRows, all_rows
 from tests.fakes.running.topologies import Client
 
 SAMPLE: Final = 500
@@ -90,9 +90,8 @@ async def collect(
 ) -> History:
     """Return the history; *more* are its parameters."""
     jobs: dict[str, JobRead] = {}
-    tables = Tables(pool)
     for partition in range(await log.partitions()):
-        rows = await tables.all_rows(partition)
+        rows = await all_rows(pool, partition)
         jobs |= {job.id: job for job in jobs_of(rows, await dump(log, partition))}
     unread = await _disagreements(client, jobs)
     try:

@@ -18,10 +18,10 @@ from libs.events import (
 from libs.events.ids import new_job_id, new_schedule_id, tick_job_id
 from libs.store.projection import flush_sql
 from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
-from tests.conformance.store.conftest import NONCE, Harness
+from tests.conformance.store.conftest import NONCE, NOW, Harness
 from tests.fakes import events
+from tests.fakes.running.all_rows import all_rows
 
-NOW = 1_790_000_000_000
 SPEC = Spec(url="https://example.com/", headers={"x": "y"}, body="é", webhook_url="https://example.com/hook")
 
 
@@ -51,7 +51,7 @@ async def test_a_job_goes_through_its_life_flush_by_flush(harness: Harness) -> N
         await harness.write(0, event)
         assert await harness.tables.load(0, [first.job_id]) == [harness.ledgers[0].states[first.job_id]]
         assert await harness.tables.progress(0) == (position, Claim(1, "claimclaim"))
-    rows = await harness.tables.all_rows(0)
+    rows = await all_rows(harness.pool, 0)
     assert rows.executions == {(first.job_id, 1): ExecutionRow(first.job_id, 1, NOW + 1001, True, 200, None, 143)}
     assert rows.usage == {("acme", (NOW + 1000) // 86_400_000): 1}
     assert await harness.tables.specs([first.job_id]) == {first.job_id: SPEC}
@@ -61,7 +61,7 @@ async def test_a_life_within_one_flush_is_one_row(harness: Harness) -> None:
     """Created, fired and finished between two flushes, a job is written once, as it ended."""
     first = scheduled(1)
     await harness.write(1, first, due(first), finished(first))
-    rows = await harness.tables.all_rows(1)
+    rows = await all_rows(harness.pool, 1)
     assert list(rows.states.values()) == [harness.ledgers[1].states[first.job_id]]
     assert rows.executions[first.job_id, 1].ok is True
 
@@ -70,7 +70,7 @@ async def test_an_attempt_under_way_has_a_row_without_outcome(harness: Harness) 
     """An execution exists from the admitted due on, also when its outcome is never learned."""
     first = scheduled(0)
     await harness.write(0, first, due(first))
-    rows = await harness.tables.all_rows(0)
+    rows = await all_rows(harness.pool, 0)
     assert rows.executions == {(first.job_id, 1): ExecutionRow(first.job_id, 1, first.fire_at)}
 
 
@@ -87,7 +87,7 @@ async def test_schedules_and_their_jobs(harness: Harness) -> None:
     )
     await harness.write(2, created)
     await harness.write(2, tick)
-    rows = await harness.tables.all_rows(2)
+    rows = await all_rows(harness.pool, 2)
     assert rows.states == harness.ledgers[2].states
     assert set(rows.specs) == {schedule_id}
     loaded = await harness.tables.load(2, [schedule_id, tick.job_id])
@@ -99,7 +99,7 @@ async def test_usage_adds_up_over_flushes(harness: Harness) -> None:
     for number in range(1, 4):
         job = scheduled(0, number)
         await harness.write(0, job, due(job))
-    assert (await harness.tables.all_rows(0)).usage == {("acme", (NOW + 1000) // 86_400_000): 3}
+    assert (await all_rows(harness.pool, 0)).usage == {("acme", (NOW + 1000) // 86_400_000): 3}
 
 
 @pytest.mark.parametrize("spoil", ["lease", "position"])
@@ -111,7 +111,7 @@ async def test_a_lost_fence_writes_nothing_and_stops_nobody_else(harness: Harnes
     else:
         await harness.pool.execute("UPDATE progress SET position = 7 WHERE part = 0")
     assert await harness.projector.flush(flushes) == {0}
-    lost, kept = await harness.tables.all_rows(0), await harness.tables.all_rows(1)
+    lost, kept = await all_rows(harness.pool, 0), await all_rows(harness.pool, 1)
     assert (lost.states, lost.specs, lost.position) == ({}, {}, 7 if spoil == "position" else -1)
     assert (set(kept.states), kept.position) == ({job_id(1)}, 0)
     assert (harness.watch.known(0), harness.watch.known(1)) == (7 if spoil == "position" else -1, 0)
@@ -123,7 +123,7 @@ async def test_a_repeated_flush_is_done_not_refused(harness: Harness) -> None:
     flush = harness.fold(0, job, due(job))
     assert await harness.projector.flush([flush]) == set()
     assert await harness.projector.flush([flush]) == set()
-    assert list((await harness.tables.all_rows(0)).usage.values()) == [1]
+    assert list((await all_rows(harness.pool, 0)).usage.values()) == [1]
 
 
 async def test_a_killed_backend_does_not_lose_or_double_a_flush(harness: Harness, store_dsn: str) -> None:
@@ -137,7 +137,7 @@ async def test_a_killed_backend_does_not_lose_or_double_a_flush(harness: Harness
     await killer.close()
     job = scheduled(0, 2)
     await harness.write(0, job, due(job))
-    rows = await harness.tables.all_rows(0)
+    rows = await all_rows(harness.pool, 0)
     assert (len(rows.states), list(rows.usage.values())) == (2, [1])
 
 

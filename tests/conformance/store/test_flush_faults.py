@@ -13,6 +13,7 @@ from libs.store.errors import StoreUnavailable
 from libs.store.projection.projector import Projector
 from tests.conformance.store.conftest import Harness
 from tests.conformance.store.test_flush import due, scheduled
+from tests.fakes.running.all_rows import all_rows
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ async def backend_of(harness: Harness) -> int:
 
 
 async def usage(harness: Harness) -> list[int]:
-    return list((await harness.tables.all_rows(0)).usage.values())
+    return list((await all_rows(harness.pool, 0)).usage.values())
 
 
 async def test_a_backend_killed_in_the_middle(harness: Harness, other: Any) -> None:

@@ -11,10 +11,23 @@ from tests.conformance.store.conftest import PARTITIONS, Harness
 from tests.fakes.leases import ManualMonotonic
 
 KINDS = ("scheduler", "dispatcher", "webhooks")
+Node = OwnerLeases | RoleLeases
 
 
-def leases_of(harness: Harness, kind: str, node: str) -> OwnerLeases | RoleLeases:
+def leases_of(harness: Harness, kind: str, node: str) -> Node:
     return OwnerLeases(harness.pool, node) if kind == "scheduler" else RoleLeases(harness.pool, kind, node)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of lease in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def pair(harness: Harness, kind: str) -> tuple[Node, Node]:
+    """Two nodes."""
+    return leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
 
 
 async def expire(harness: Harness, kind: str) -> None:
@@ -23,10 +36,9 @@ async def expire(harness: Harness, kind: str) -> None:
     await harness.pool.execute(f"UPDATE {table} SET lease_until = now() - interval '1 ms'")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_two_nodes_never_hold_the_same_partition(harness: Harness, kind: str) -> None:
+async def test_two_nodes_never_hold_the_same_partition(pair: tuple[Node, Node]) -> None:
     """Whoever comes second finds what is left; asked at once, they share without waiting for each other."""
-    first, second = leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
+    first, second = pair
     taken = await asyncio.gather(first.acquire(3), second.acquire(3))
     parts = [lease.partition for leases in taken for lease in leases]
     parts += [lease.partition for lease in await second.acquire(PARTITIONS)]
@@ -36,10 +48,11 @@ async def test_two_nodes_never_hold_the_same_partition(harness: Harness, kind: s
     assert all(len(nonce) == 32 and nonce.isalnum() for nonce in nonces)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_an_expired_lease_is_taken_with_a_higher_epoch(harness: Harness, kind: str) -> None:
+async def test_an_expired_lease_is_taken_with_a_higher_epoch(
+    harness: Harness, kind: str, pair: tuple[Node, Node]
+) -> None:
     """After the term another node takes over, and the old holder learns of it when it renews."""
-    first, second = leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
+    first, second = pair
     old = await first.acquire(2)
     assert await second.acquire(PARTITIONS, avoid=[2, 3]) == []
     await expire(harness, kind)
@@ -49,17 +62,17 @@ async def test_an_expired_lease_is_taken_with_a_higher_epoch(harness: Harness, k
     assert await first.renew(old) == {0}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_an_expired_lease_that_nobody_took_can_be_renewed(harness: Harness, kind: str) -> None:
+async def test_an_expired_lease_that_nobody_took_can_be_renewed(
+    harness: Harness, kind: str, pair: tuple[Node, Node]
+) -> None:
     """The nonce decides, not the time: a late renewal of what is still ours holds."""
-    first, second = leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
+    first, second = pair
     held = await first.acquire(PARTITIONS)
     await expire(harness, kind)
     assert await first.renew(held) == set()
     assert await second.acquire(PARTITIONS) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
 async def test_a_node_takes_back_at_once_what_its_earlier_life_held(harness: Harness, kind: str) -> None:
     """After a crash the same name need not wait for the term; what this life holds is not taken twice."""
     earlier, later = leases_of(harness, kind, "a"), leases_of(harness, kind, "a")
@@ -71,10 +84,9 @@ async def test_a_node_takes_back_at_once_what_its_earlier_life_held(harness: Har
     assert await later.renew(new) == set()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_released_leases_are_free_and_others_are_left_alone(harness: Harness, kind: str) -> None:
+async def test_released_leases_are_free_and_others_are_left_alone(pair: tuple[Node, Node]) -> None:
     """Giving back what is not ours any more changes nothing."""
-    first, second = leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
+    first, second = pair
     held = await first.acquire(2)
     await first.release(held)
     taken = await second.acquire(2)
@@ -128,7 +140,6 @@ async def test_a_roles_position_is_saved_under_its_lease_only(harness: Harness) 
     assert await RoleLeases(harness.pool, "dispatcher", "a").position(0) == (-1, None)
 
 
-@pytest.mark.parametrize("kind", KINDS)
 async def test_keepers_settle_and_take_over(harness: Harness, kind: str) -> None:
     """On real rows: one keeper holds all, two hold half each, and after one stopped the other holds all again."""
     await harness.pool.execute("UPDATE progress SET lease_nonce = NULL")
@@ -165,10 +176,11 @@ async def test_keepers_settle_and_take_over(harness: Harness, kind: str) -> None
     assert set(first.held) == set(range(PARTITIONS))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_drained_node_is_not_counted_until_its_next_life(harness: Harness, kind: str) -> None:
+async def test_a_drained_node_is_not_counted_until_its_next_life(
+    harness: Harness, kind: str, pair: tuple[Node, Node]
+) -> None:
     """A mark in `members` is read with the next beat; the process that comes after it, under the same name, is not bound by it."""
-    first, second = leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
+    first, second = pair
     assert [await first.members(), await second.members()] == [1, 2]
     await harness.pool.execute("UPDATE members SET draining = true WHERE node = 'a'")
     assert [await second.members(), await first.members()] == [1, 2]
@@ -192,12 +204,11 @@ async def test_partitions_that_came_later_are_left_to_who_knows_them(harness: Ha
     assert await harness.pool.fetchrow("SELECT partitions, version FROM members WHERE node = 'old'") == (2, "1.0")
 
 
-@pytest.mark.parametrize("kind", KINDS)
 async def test_a_database_clock_that_went_back_keeps_no_partition_from_being_served(
-    harness: Harness, kind: str
+    harness: Harness, kind: str, pair: tuple[Node, Node]
 ) -> None:
     """A lease held beyond any term, and a member seen in the future, are of somebody who died before the clock was set back."""
-    dead, alive = leases_of(harness, kind, "a"), leases_of(harness, kind, "b")
+    dead, alive = pair
     table = "progress" if kind == "scheduler" else "role_lease"
     await dead.members()
     await dead.acquire(PARTITIONS)

@@ -2,22 +2,13 @@
 
 import asyncio
 
-import asyncpg
 import pytest
 
 from libs.store.schema.log_identity import WrongLog, check_log, database_name
 from libs.store.schema.migrate import migrate
-from tests.fakes.running.postgres import Databases
+from tests.fakes.running.postgres import Databases, fetch
 
 HERE, THERE = "kafka abc/1", "kafka abc/2"
-
-
-async def execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def test_the_first_log_stays(pg_dsn: str) -> None:
@@ -56,7 +47,7 @@ async def test_of_two_that_start_at_once_one_is_refused(pg_dsn: str) -> None:
 async def test_tables_from_before_belong_to_the_log_in_postgresql(pg_dsn: str) -> None:
     """A database that has positions and remembers no log was made when there was no other."""
     await migrate(pg_dsn, 2)
-    await execute(pg_dsn, "UPDATE fliq.progress SET position = 0 WHERE part = 1")
+    await fetch(pg_dsn, "UPDATE fliq.progress SET position = 0 WHERE part = 1")
     with pytest.raises(WrongLog):
         await check_log(pg_dsn, HERE)
     await check_log(pg_dsn, "postgres")

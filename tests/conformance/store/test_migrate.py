@@ -13,26 +13,19 @@ import pytest
 from libs.store.errors import StoreUnavailable
 from libs.store.pool import open_pool
 from libs.store.schema.migrate import SchemaChanged, SchemaError, SchemaTooNew, Step, inspect_schema, migrate, steps
+from tests.fakes.running.postgres import fetch
 
 ROOT = Path(__file__).parents[3]
 RELEASED = ROOT / "tests" / "golden" / "migrations.sha256"
-
-
-async def _fetch(dsn: str, query: str) -> list[tuple[object, ...]]:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return [tuple(row) for row in await connection.fetch(query)]
-    finally:
-        await connection.close()
 
 
 async def test_twice_and_five_at_once_is_once(pg_dsn: str) -> None:
     """Concurrent starters wait for each other; each step is applied once, each partition has its rows once."""
     await asyncio.gather(*(migrate(pg_dsn, 4) for _ in range(5)))
     await migrate(pg_dsn, 4)
-    assert await _fetch(pg_dsn, "SELECT version FROM fliq.migrations") == [(step.number,) for step in steps()]
-    assert await _fetch(pg_dsn, "SELECT part, position FROM fliq.progress ORDER BY part") == [(p, -1) for p in range(4)]
-    assert await _fetch(pg_dsn, "SELECT role, count(*) FROM fliq.role_lease GROUP BY role ORDER BY role") == [
+    assert await fetch(pg_dsn, "SELECT version FROM fliq.migrations") == [(step.number,) for step in steps()]
+    assert await fetch(pg_dsn, "SELECT part, position FROM fliq.progress ORDER BY part") == [(p, -1) for p in range(4)]
+    assert await fetch(pg_dsn, "SELECT role, count(*) FROM fliq.role_lease GROUP BY role ORDER BY role") == [
         ("dispatcher", 4),
         ("webhooks", 4),
     ]
@@ -41,16 +34,16 @@ async def test_twice_and_five_at_once_is_once(pg_dsn: str) -> None:
 async def test_more_partitions_are_added_and_none_is_touched(pg_dsn: str) -> None:
     """Growing the log adds rows; the positions of the others stay."""
     await migrate(pg_dsn, 2)
-    await _fetch(pg_dsn, "UPDATE fliq.progress SET position = 41 WHERE part = 1 RETURNING 1")
+    await fetch(pg_dsn, "UPDATE fliq.progress SET position = 41 WHERE part = 1")
     await migrate(pg_dsn, 3)
     await migrate(pg_dsn, 1)
-    assert await _fetch(pg_dsn, "SELECT part, position FROM fliq.progress ORDER BY part") == [(0, -1), (1, 41), (2, -1)]
+    assert await fetch(pg_dsn, "SELECT part, position FROM fliq.progress ORDER BY part") == [(0, -1), (1, 41), (2, -1)]
 
 
 async def test_a_newer_schema_is_left_alone(pg_dsn: str) -> None:
     """An older build does not work on tables that it does not know."""
     await migrate(pg_dsn, 1)
-    await _fetch(pg_dsn, "INSERT INTO fliq.migrations (version, name) VALUES (9000, 'future') RETURNING 1")
+    await fetch(pg_dsn, "INSERT INTO fliq.migrations (version, name) VALUES (9000, 'future')")
     with pytest.raises(SchemaTooNew, match="9000"):
         await migrate(pg_dsn, 1)
 
@@ -101,16 +94,16 @@ async def test_a_migrator_killed_half_way_leaves_nothing_of_the_step(pg_dsn: str
     migrator = await asyncio.create_subprocess_exec(sys.executable, "-c", MIGRATOR, pg_dsn, SLOW_STEP.sql, cwd=ROOT)
     sleeping = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
     async with asyncio.timeout(20):
-        while not (pids := await _fetch(pg_dsn, sleeping)):
+        while not (pids := await fetch(pg_dsn, sleeping)):
             assert migrator.returncode is None
     os.kill(migrator.pid, signal.SIGKILL)
     await migrator.wait()
     # The server notices a client that is gone when it next writes to it; here it is told.
-    await _fetch(pg_dsn, f"SELECT pg_terminate_backend({pids[0][0]}, 10000)")
-    assert [number for (number,) in await _fetch(pg_dsn, "SELECT version FROM fliq.migrations ORDER BY 1")] == [
+    await fetch(pg_dsn, f"SELECT pg_terminate_backend({pids[0][0]}, 10000)")
+    assert [number for (number,) in await fetch(pg_dsn, "SELECT version FROM fliq.migrations ORDER BY 1")] == [
         step.number for step in steps()
     ]
-    assert await _fetch(pg_dsn, "SELECT to_regclass('fliq.half_way')") == [(None,)]
+    assert await fetch(pg_dsn, "SELECT to_regclass('fliq.half_way')") == [(None,)]
     quick = SLOW_STEP._replace(sql=SLOW_STEP.sql.replace("pg_sleep(60)", "pg_sleep(0)"))
     assert await migrate(pg_dsn, 2, known=[*steps(), quick]) == [quick]
     assert (await inspect_schema(pg_dsn)).partitions == 2
@@ -122,7 +115,7 @@ async def test_two_that_race_apply_a_step_once(pg_dsn: str) -> None:
     step = SLOW_STEP._replace(sql=SLOW_STEP.sql.replace("pg_sleep(60)", "pg_sleep(0.2)"))
     done = await asyncio.gather(*(migrate(pg_dsn, 3, known=[*steps(), step]) for _ in range(5)))
     assert sorted(map(len, done)) == [0, 0, 0, 0, 1]
-    assert await _fetch(pg_dsn, "SELECT count(*) FROM fliq.half_way") == [(1,)]
+    assert await fetch(pg_dsn, "SELECT count(*) FROM fliq.half_way") == [(1,)]
 
 
 async def test_a_step_lets_the_services_pass_while_it_waits(pg_dsn: str) -> None:
@@ -136,10 +129,10 @@ async def test_a_step_lets_the_services_pass_while_it_waits(pg_dsn: str) -> None
     migrating = asyncio.create_task(migrate(pg_dsn, 1, known=[*steps(), step]))
     waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     async with asyncio.timeout(20):
-        while not await _fetch(pg_dsn, waiting):
+        while not await fetch(pg_dsn, waiting):
             assert not migrating.done()
     async with asyncio.timeout(20):
-        await _fetch(pg_dsn, "SELECT count(*) FROM fliq.jobs")
+        await fetch(pg_dsn, "SELECT count(*) FROM fliq.jobs")
     assert not migrating.done()
     await held.rollback()
     await holder.close()

@@ -1,7 +1,6 @@
 """What callers see: their own rows only, newest first, page by page without gaps or repeats."""
 
 from datetime import UTC, datetime
-from itertools import count
 
 import msgspec
 import pytest
@@ -10,57 +9,27 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.state_registry import id_of
 from libs.events import Spec
-from libs.events.ids import new_job_id, new_schedule_id
+from libs.events.ids import new_schedule_id
 from libs.store.projection import rows
-from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
+from libs.store.projection.changes import ExecutionRow
 from libs.store.reads.account_queries import AccountQueries, JobRow, ScheduleRow, _list_of
-from tests.conformance.store.conftest import NONCE, PARTITIONS, Harness
+from tests.conformance.store.conftest import NOW, Harness, schedule, state
 
-NOW = 1_790_000_000_000
 SPEC = Spec(url="https://example.com/", headers={"a": "b"}, body="x")
-_positions = count()
-
-
-def state(number: int, status: JobStatus = JobStatus.SCHEDULED, **fields: object) -> JobState:
-    base = JobState(
-        job_id=new_job_id(NOW + number, number % PARTITIONS, number.to_bytes(8, "big")),
-        account="acme",
-        status=status,
-        scheduled_at=NOW,
-        fire_at=NOW,
-        created_at=NOW,
-    )
-    return msgspec.structs.replace(base, **fields)
-
-
-def schedule(number: int, **fields: object) -> ScheduleState:
-    base = ScheduleState(
-        schedule_id=new_schedule_id(NOW + number, 0, number.to_bytes(8, "big")),
-        account="acme",
-        cron="* * * * *",
-        created_at=NOW,
-        next_run_at=NOW,
-        changed_at=1,
-    )
-    return msgspec.structs.replace(base, **fields)
 
 
 async def fill(
     harness: Harness, *states: JobState | ScheduleState, executions: tuple[ExecutionRow, ...] = ()
 ) -> AccountQueries:
     """Write rows of any partition under the fence of partition 0."""
-    changes = PartitionChanges(0)
-    changes.states.update((id_of(each), each) for each in states)
-    changes.new = set(changes.states)
-    changes.specs = {
-        id_of(each): msgspec.json.encode(SPEC)
-        for each in states
-        if isinstance(each, ScheduleState) or each.schedule_id is None
-    }
-    changes.executions = {(row.job_id, row.attempt): row for row in executions}
-    changes.new_executions = set(changes.executions)
-    position = await harness.pool.fetchval("SELECT position FROM progress WHERE part = 0")
-    assert await harness.projector.flush([Flush(0, NONCE, position, position + 1, None, changes)]) == set()
+    spawned = [each for each in states if isinstance(each, JobState) and each.schedule_id is not None]
+    rows_by_key = {(row.job_id, row.attempt): row for row in executions}
+    await harness.put(
+        *states,
+        specs={id_of(each): msgspec.json.encode(SPEC) for each in states if each not in spawned},
+        executions=rows_by_key,
+        new_executions=set(rows_by_key),
+    )
     return AccountQueries(harness.pool)
 
 

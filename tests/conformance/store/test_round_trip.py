@@ -11,6 +11,7 @@ from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import id_of
 from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
 from tests.conformance.store.conftest import NONCE, Harness
+from tests.fakes.running.all_rows import all_rows
 from tests.fakes.store_states import accounts, execution_rows, job_states, schedule_states
 
 _property = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -44,7 +45,7 @@ async def test_every_field_of_every_row_comes_back(
     await harness.pool.execute("TRUNCATE jobs, schedules, executions, specs, usage_daily")
     await harness.pool.execute("UPDATE progress SET position = -1 WHERE part = 0")
     assert await harness.projector.flush([Flush(0, NONCE, -1, 0, None, changes)]) == set()
-    rows = await harness.tables.all_rows(0)
+    rows = await all_rows(harness.pool, 0)
     assert rows.states == changes.states
     assert rows.executions == changes.executions
     assert rows.usage == usage
@@ -88,6 +89,6 @@ async def test_what_changes_is_updated(
     await harness.pool.execute("UPDATE progress SET position = -1 WHERE part = 0")
     assert await harness.projector.flush([Flush(0, NONCE, -1, 0, None, first)]) == set()
     assert await harness.projector.flush([Flush(0, NONCE, 0, 1, None, second)]) == set()
-    rows = await harness.tables.all_rows(0)
+    rows = await all_rows(harness.pool, 0)
     assert rows.states == second.states
     assert rows.executions == second.executions

@@ -1,46 +1,18 @@
 """What owners and dispatchers read back."""
 
-import msgspec
-
 from libs.domain import job
 from libs.domain import schedule as schedules
-from libs.domain.job import JobState, JobStatus
-from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.domain.state_registry import id_of
-from libs.events import Claim
-from libs.events.ids import new_job_id, new_schedule_id
-from libs.store.projection.changes import Flush, PartitionChanges
+from libs.domain.job import JobStatus
+from libs.domain.schedule import ScheduleStatus
+from libs.events.ids import new_schedule_id
 from libs.store.reads.partition_tables import CHUNK
-from tests.conformance.store.conftest import NONCE, Harness
+from tests.conformance.store.conftest import CLAIM, NOW, Harness, schedule, state
 from tests.fakes import events
-
-NOW = 1_790_000_000_000
-
-
-def state(number: int, status: JobStatus = JobStatus.SCHEDULED, **fields: object) -> JobState:
-    base = JobState(
-        job_id=new_job_id(NOW, 0, number.to_bytes(8, "big")),
-        account="acme",
-        status=status,
-        attempt=1,
-        scheduled_at=NOW,
-        fire_at=NOW,
-        created_at=NOW,
-    )
-    return msgspec.structs.replace(base, **fields)
-
-
-async def fill(harness: Harness, *states: JobState | ScheduleState) -> None:
-    changes = PartitionChanges(0)
-    changes.states.update((id_of(each), each) for each in states)
-    changes.new = set(changes.states)
-    assert await harness.projector.flush([Flush(0, NONCE, -1, 9, Claim(3, "claimclaim"), changes)]) == set()
 
 
 async def test_due_jobs_come_in_the_order_of_their_instants_up_to_the_limit(harness: Harness) -> None:
     """Only waiting jobs that are not held, only before the bound, earliest first."""
-    await fill(
-        harness,
+    await harness.put(
         *[state(n, fire_at=NOW + (n * 37) % 100) for n in range(50)],
         state(60, JobStatus.RETRYING, fire_at=NOW - 1),
         state(61, held=True, fire_at=NOW - 2),
@@ -59,7 +31,7 @@ async def test_due_jobs_come_in_the_order_of_their_instants_up_to_the_limit(harn
 
 async def test_one_accounts_jobs_can_be_left_out_or_taken_alone(harness: Harness) -> None:
     """What is loaded without an account and what is loaded of it make up the whole; the bounds are the same."""
-    await fill(harness, *[state(n, fire_at=NOW + n, account="hog" if n % 3 else "other") for n in range(30)])
+    await harness.put(*[state(n, fire_at=NOW + n, account="hog" if n % 3 else "other") for n in range(30)])
     everything = await harness.tables.load_due(job.KIND, 0, NOW + 20, 1000)
     others = await harness.tables.load_due(job.KIND, 0, NOW + 20, 1000, avoid=["hog", "nobody"])
     hogs = await harness.tables.load_backlog(0, "hog", NOW + 20, 1000)
@@ -71,7 +43,7 @@ async def test_one_accounts_jobs_can_be_left_out_or_taken_alone(harness: Harness
 
 async def test_a_large_load_lets_others_run_in_between(harness: Harness) -> None:
     """States are made in chunks; all of them come, in order."""
-    await fill(harness, *[state(n, fire_at=NOW + n) for n in range(2 * CHUNK + 1)])
+    await harness.put(*[state(n, fire_at=NOW + n) for n in range(2 * CHUNK + 1)])
     due = await harness.tables.load_due(job.KIND, 0, NOW * 2, 10_000)
     assert [job.fire_at - NOW for job in due] == list(range(2 * CHUNK + 1))
 
@@ -83,7 +55,7 @@ async def test_open_jobs_are_what_a_new_owner_must_know(harness: Harness) -> Non
         state(2, JobStatus.FINISHING, held=True),
         state(3, cancel_requested=True),
     ]
-    await fill(harness, *jobs, state(4), state(5, JobStatus.RETRYING), state(6, JobStatus.FAILED))
+    await harness.put(*jobs, state(4), state(5, JobStatus.RETRYING), state(6, JobStatus.FAILED))
     assert {job.job_id: job for job in await harness.tables.load_open(0)} == {job.job_id: job for job in jobs}
 
 
@@ -91,10 +63,10 @@ async def test_running_attempts_come_with_position_and_claim(harness: Harness) -
     """The snapshot holds the due events of the running jobs, and what position that is the truth of."""
     schedule_id = new_schedule_id(NOW, 0, bytes(8))
     running = state(1, JobStatus.RUNNING, attempt=3, fire_at=NOW + 5, schedule_id=schedule_id, timeout_ms=77)
-    await fill(harness, running, state(2, JobStatus.FINISHING), state(3, JobStatus.RUNNING, held=True), state(4))
+    await harness.put(running, state(2, JobStatus.FINISHING), state(3, JobStatus.RUNNING, held=True), state(4))
     assert await harness.tables.running(0) == (
-        9,
-        Claim(3, "claimclaim"),
+        0,
+        CLAIM,
         [
             events.due(
                 running.job_id,
@@ -111,21 +83,8 @@ async def test_running_attempts_come_with_position_and_claim(harness: Harness) -
 
 async def test_schedules_that_tick_before_an_instant(harness: Harness) -> None:
     """Only active ones that are not held and run again, earliest first."""
-
-    def schedule(number: int, **fields: object) -> ScheduleState:
-        base = ScheduleState(
-            schedule_id=new_schedule_id(NOW, 0, number.to_bytes(8, "big")),
-            account="acme",
-            cron="* * * * *",
-            created_at=NOW,
-            next_run_at=NOW + number,
-            changed_at=1,
-        )
-        return msgspec.structs.replace(base, **fields)
-
     wanted = [schedule(n) for n in (3, 4, 5)]
-    await fill(
-        harness,
+    await harness.put(
         *reversed(wanted),
         schedule(1, status=ScheduleStatus.PAUSED),
         schedule(2, held=True),
@@ -140,7 +99,7 @@ async def test_schedules_that_tick_before_an_instant(harness: Harness) -> None:
 async def test_what_does_not_exist_is_left_out(harness: Harness) -> None:
     """Loading unknown ids gives nothing, and so do ids of another partition."""
     job = state(1)
-    await fill(harness, job)
+    await harness.put(job)
     assert await harness.tables.load(0, [job.job_id, new_schedule_id(NOW, 0, bytes(8))]) == [job]
     assert await harness.tables.load(1, [job.job_id]) == []
     assert await harness.tables.load(0, []) == []

@@ -3,7 +3,6 @@
 import pytest
 
 from libs.events import (
-    Claim,
     Event,
     JobCancelRequested,
     JobScheduled,
@@ -16,10 +15,9 @@ from libs.events.ids import new_schedule_id, tick_job_id
 from libs.log.memory import MemoryLog
 from libs.store.projection.changes import Flush, PartitionChanges
 from libs.store.rebuild.verify import differences
-from tests.conformance.store.conftest import NONCE, PARTITIONS, Harness
+from tests.conformance.store.conftest import CLAIM, NONCE, PARTITIONS, Harness
 from tests.conformance.store.test_flush import NOW, SPEC, due, finished, scheduled
 
-CLAIM = Claim(1, "claimclaim")
 SCHEDULE = new_schedule_id(NOW, 1, bytes(8))
 DECISIONS = ("AttemptDue", "ScheduleTicked")
 

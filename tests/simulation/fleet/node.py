@@ -280,6 +280,7 @@ class Node:
                 LinkedLeases(store, "scheduler", self.name),
                 partitions=sizes.partitions,
                 stands_aside=self.clock_check.reason,
+                clock=clock,
             ),
             resigned=metrics.resigned,
         )
@@ -307,6 +308,7 @@ class Node:
                 LinkedLeases(store, "dispatcher", self.name),
                 partitions=sizes.partitions,
                 stands_aside=self.clock_check.reason,
+                clock=ports.clock,
             ),
             concurrency=sizes.concurrency,
             per_host=sizes.per_host,
@@ -327,6 +329,7 @@ class Node:
                 partitions=self.harness.sizes.partitions,
                 stands_aside=self.clock_check.reason,
                 hand_back_s=WEBHOOK_DRAIN_S,
+                clock=ports.clock,
             ),
         )
         service.on_crash = self._crashed

@@ -4,14 +4,16 @@ from typing import Any
 
 import pytest
 
+from libs.runtime.clock import SteadyClock
 from libs.store.errors import StoreUnavailable
 from libs.store.health.clock_check import ClockCheck
 
 
-class Clock:
+class Clock(SteadyClock):
     """A clock, and the machine's beside it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.at = 1_000_000
         self.step = 0
         self.monotonic = 0

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from libs.store.reads.partition_tables import TablePosition
 from libs.store.rebuild import rebuild, side_tables
 from libs.store.rebuild.rebuild import Rebuild
-from libs.store.rebuild.side_tables import TablePosition
 
 
 class Writer:
@@ -53,8 +53,8 @@ class Switched(Rebuild):
     async def _follow(self) -> None:
         pass
 
-    async def _last_records(self, control: Any) -> Sequence[TablePosition]:
-        return []
+    async def _last_records(self, control: Any) -> dict[int, TablePosition]:
+        return {}
 
 
 async def test_the_pause_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
