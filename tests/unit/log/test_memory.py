@@ -8,7 +8,7 @@ import pytest
 from libs.events import Envelope
 from libs.log.memory import LATE, LOST, REPLY_LOST, Fate, Faults, MemoryLog
 from libs.log.port import AppendFailed, LogUnavailable
-from libs.runtime.clock import ManualClock
+from tests.simulation.manual_clock import ManualClock
 
 
 def envelope(text: str) -> Envelope:
