@@ -5,8 +5,9 @@ The server gives a statement up after `STATEMENT_TIMEOUT_MS`, and we give it up 
 frozen, too, and no caller may wait for it. Reads and writes of one statement need no transaction block around them.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -49,7 +50,7 @@ async def open_pool(
     *,
     name: str,
     size: int,
-    asynchronous_commit: bool = False,
+    settings: Mapping[str, str] = MappingProxyType({}),
     on_connect: Callable[[], None] | None = None,
 ) -> "asyncpg.Pool[Any]":
     """
@@ -57,7 +58,7 @@ async def open_pool(
 
     Args:
         name: shown in pg_stat_activity.
-        asynchronous_commit: do not wait for the disk on commit; only for rows that can be made again from the log.
+        settings: of the session, besides those of every pool.
         on_connect: called for every new connection. After a crash of the server all older connections are lost, so this is
             called before the first answer after the crash.
 
@@ -85,8 +86,9 @@ async def open_pool(
                 "statement_timeout": str(STATEMENT_TIMEOUT_MS),
                 "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_MS),
                 "lock_timeout": str(STATEMENT_TIMEOUT_MS),
-                "synchronous_commit": "off" if asynchronous_commit else "on",
+                "synchronous_commit": "on",
                 "jit": "off",  # for short statements compiling costs more than running
                 "timezone": "UTC",
+                **settings,
             },
         )

@@ -15,9 +15,12 @@ import msgspec
 
 from libs.log.log_report import LogReport, name_partitions
 from libs.runtime.roles import READERS
+from libs.runtime.roles import ROLES as SERVICES
 from libs.store.health.database_report import Server, Work
 from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, SchemaError
+from services.process.log_adapter import LOG_CONNECTIONS
+from services.process.pools import connections_max
 
 State = Literal["ok", "warning", "wrong"]
 NAMES: Final = {role: "webhooks service" if role == "webhooks" else role for role in READERS}  # of the roles, in words
@@ -27,6 +30,7 @@ SKEW_WRONG_MS: Final = 1_000
 OVERDUE_WARNING_MS: Final = 5_000
 OVERDUE_WRONG_MS: Final = 60_000
 CONNECTIONS_SHARE: Final = 0.8
+CONNECTIONS_MAX: Final = connections_max(SERVICES) + LOG_CONNECTIONS  # of `fliq all` with the log in PostgreSQL
 DISK_SHARE: Final = 0.1  # of the disk that should be free
 
 
@@ -80,7 +84,9 @@ def of_server(server: Server) -> list[Finding]:
         )
     if server.connections > CONNECTIONS_SHARE * server.connections_max:
         text = f"{server.connections} of {server.connections_max} connections are taken"
-        found.append(warning("database", text, "raise max_connections: a process of Fliq takes up to 24"))
+        found.append(
+            warning("database", text, f"raise max_connections: a process of Fliq takes up to {CONNECTIONS_MAX}")
+        )
     if not found:
         text = f"PostgreSQL {server.version_text}, {server.connections} of {server.connections_max} connections taken"
         found.append(ok("database", text))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import Final
 
 import structlog
 
@@ -17,11 +18,14 @@ from libs.log.kafka.inspect import inspect_topic, problems
 from libs.log.log_report import LogReport, Problem
 from libs.log.port import Log, LogError
 from libs.log.postgres import PostgresLog
+from libs.log.postgres.connection import CONNECTIONS_MAX
 from libs.log.postgres.inspect import partition_count
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.store.schema.log_identity import check_log
 from libs.store.schema.migrate import Step, migrate
 from services.process.start_error import StartError, log_place
+
+LOG_CONNECTIONS: Final = CONNECTIONS_MAX  # of a process to a log in PostgreSQL
 
 _log = structlog.get_logger("process")
 

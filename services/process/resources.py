@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -37,12 +37,9 @@ from libs.store.projection.progress import ProgressWatch
 from libs.store.schema.log_identity import database_name
 from services import VERSION
 from services.process.log_adapter import open_log, prepare_tables
-from services.process.pools import enter_pool
+from services.process.pools import Pools, enter_pools
 from services.process.start_error import StartError, start_errors
 
-FLUSH_CONNECTIONS: Final = 2
-READ_CONNECTIONS: Final = 8
-CONTROL_CONNECTIONS: Final = 6
 TRACES_SENT_S: Final = 3.0  # for the last spans, when the process ends
 
 _log = structlog.get_logger("process")
@@ -58,8 +55,7 @@ class Resources:
         node: this process's name among the others.
         database_name: the name that tells this database from every other.
         partitions: how many the log has.
-        tables_pool, control_pool, flush_pool: connections to the same database, for the folded tables, for what people change
-            and for leases, and for flushes, which do not wait for the disk.
+        pools: the connections to the database.
         watch: knows how far the tables are.
     """
 
@@ -75,16 +71,14 @@ class Resources:
     database_name: str
     log: MeasuredLog
     partitions: int
-    tables_pool: Any
-    control_pool: Any
-    flush_pool: Any
+    pools: Pools
     watch: ProgressWatch
     clock_check: ClockCheck
 
     async def database_reason(self) -> str | None:
         """Return None if the database answers, else why not; asked by `/readyz`, which bounds the wait."""
         try:
-            await self.control_pool.fetchval("SELECT 1")
+            await self.pools.vital.fetchval("SELECT 1")
         except Exception as error:  # noqa: BLE001 - every error means that it does not answer
             return f"the database does not answer: {type(error).__name__}"
         return None
@@ -114,12 +108,9 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
         await prepare_tables(log, dsn)
         name = await database_name(dsn)
         await _be_alone(log, settings, name, clock)
-        tables_pool, watch = await _open_tables(dsn, stack)
-        control_pool = await enter_pool(stack, dsn, name="control", size=CONTROL_CONNECTIONS)
-        flush_pool = await enter_pool(stack, dsn, name="flush", size=FLUSH_CONNECTIONS, asynchronous_commit=True)
-        clock_check = ClockCheck(control_pool, clock)
+        pools, watch = await enter_pools(stack, dsn, roles)
+        clock_check = ClockCheck(pools.vital, clock)
         await clock_check.compare()
-    stack.push_async_callback(watch.stop)
     tracing = _open_tracing(roles, stack)
     egress = EgressClient(policy=policy, now=clock.now, ssl_context=tls)
     await egress.start()
@@ -137,9 +128,7 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
         database_name=name,
         log=log,
         partitions=partitions,
-        tables_pool=tables_pool,
-        control_pool=control_pool,
-        flush_pool=flush_pool,
+        pools=pools,
         watch=watch,
         clock_check=clock_check,
     )
@@ -182,19 +171,6 @@ async def _be_alone(log: Log, settings: Settings, name: str, clock: SteadyClock)
             f"FLIQ_KAFKA_TOPIC: another Fliq, with another database, works on the topic {settings.kafka_topic}"
             " at this moment: give each a topic of its own, or stop the other one"
         )
-
-
-async def _open_tables(dsn: str, stack: AsyncExitStack) -> tuple[Any, ProgressWatch]:
-    """Return the pool for the folded tables, and the watch over them, which forgets what it knows at every new connection."""
-    watches: list[ProgressWatch] = []  # empty while the first connection is made
-
-    def connected() -> None:
-        for watch in watches:
-            watch.forget()
-
-    pool = await enter_pool(stack, dsn, name="tables", size=READ_CONNECTIONS, on_connect=connected)
-    watches.append(ProgressWatch(pool))
-    return pool, watches[0]
 
 
 def _open_tracing(roles: Sequence[str], stack: AsyncExitStack) -> Tracing:

@@ -133,7 +133,7 @@ async def _add_services(resources: Resources, roles: Sequence[str], stack: Async
 def _vitals(resources: Resources, readers: Sequence[Role], probes: Probes) -> Vitals:
     vitals = Vitals(
         log=resources.log,
-        status=StatusReader(resources.control_pool),
+        status=StatusReader(resources.pools.vital),
         partitions=resources.partitions,
         roles=readers,
         clock=resources.clock,

@@ -47,9 +47,9 @@ CONCURRENCY: Final = 2_000  # attempts of one partition that may be under way at
 def scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:
     """Return the scheduler; *stack* gives back the connection that it writes the tables with."""
     metrics = SchedulerMetrics(resources.metrics)
-    projector = Projector(resources.flush_pool, resources.watch)
+    projector = Projector(resources.pools.flush, resources.watch)
     stack.push_async_callback(projector.close)
-    tables = Tables(resources.tables_pool)
+    tables = Tables(resources.pools.tables)
 
     def make_owner(lease: Lease, wake: Any) -> PartitionOwner:
         return PartitionOwner(
@@ -73,7 +73,7 @@ def scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:
             projector, owners, resources.clock, metrics, is_awaited=resources.watch.is_awaited
         ),
         make_keeper=owner_keeper(
-            OwnerLeases(resources.control_pool, resources.node, partitions=resources.partitions, version=VERSION),
+            OwnerLeases(resources.pools.vital, resources.node, partitions=resources.partitions, version=VERSION),
             partitions=resources.partitions,
             stands_aside=resources.clock_check.reason,
             clock=resources.clock,
@@ -100,7 +100,7 @@ def _following_ports(resources: Resources, *, gather_ms: int) -> FollowingPorts:
     return FollowingPorts(
         event_log=resources.log,
         progress=resources.watch,
-        secrets=Accounts(resources.control_pool),
+        secrets=Accounts(resources.pools.tables),
         egress=resources.egress,
         clock=resources.clock,
         version=VERSION,
@@ -119,7 +119,7 @@ def dispatcher(resources: Resources) -> DispatcherService:
             secrets=HeartbeatSecrets(ports.secrets),
             egress=HeartbeatTarget(ports.egress, resources.clock, resources.metrics.heartbeat_timestamp_seconds.set),
         ),
-        tables=Tables(resources.tables_pool),
+        tables=Tables(resources.pools.tables),
         meter=meter,
         make_keeper=follower_keeper(
             _leases(resources, "dispatcher"),
@@ -141,7 +141,7 @@ def webhooks(resources: Resources) -> WebhooksService:
     service = WebhooksService(
         _following_ports(resources, gather_ms=WEBHOOKS_GATHER_MS),
         positions=leases,
-        tables=Tables(resources.tables_pool),
+        tables=Tables(resources.pools.tables),
         meter=meter,
         make_keeper=follower_keeper(
             leases,
@@ -156,7 +156,7 @@ def webhooks(resources: Resources) -> WebhooksService:
 
 
 def _leases(resources: Resources, role: str) -> RoleLeases:
-    return RoleLeases(resources.control_pool, role, resources.node, partitions=resources.partitions, version=VERSION)
+    return RoleLeases(resources.pools.vital, role, resources.node, partitions=resources.partitions, version=VERSION)
 
 
 async def api(resources: Resources) -> tuple[ApiService, str | None]:
@@ -166,7 +166,7 @@ async def api(resources: Resources) -> tuple[ApiService, str | None]:
     Raises:
         StartError: the database does not answer.
     """
-    accounts = Accounts(resources.control_pool)
+    accounts = Accounts(resources.pools.callers)
     settings = resources.settings
     try:
         secret = await installation_key(settings.secret_key, accounts)
@@ -178,8 +178,8 @@ async def api(resources: Resources) -> tuple[ApiService, str | None]:
     service = ApiService(
         Ports(
             log=resources.log,
-            queries=AccountQueries(resources.tables_pool),
-            keys=IdempotencyKeys(resources.control_pool),
+            queries=AccountQueries(resources.pools.callers),
+            keys=IdempotencyKeys(resources.pools.callers),
             accounts=accounts,
             progress=resources.watch,
             clock=resources.clock,

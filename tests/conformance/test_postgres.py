@@ -16,6 +16,7 @@ import pytest
 
 from libs.log.port import AppendFailed, LogError, LogUnavailable
 from libs.log.postgres import PostgresLog, sql
+from libs.log.postgres.connection import LogQueries
 from libs.log.postgres.partition_bounds import POLL_SLOW_S, PartitionBounds
 from libs.log.postgres.writer import Writer
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
@@ -276,15 +277,19 @@ async def test_fresh_records_cost_no_query(pg_dsn: str) -> None:
     async with running(pg_dsn) as log:
         await log.append(0, [envelope("a")])
         assert log._running is not None
-        queries = log._running.queries
         asked: list[str] = []
-        run = queries.run
 
-        async def counted(statement: str, *args: object) -> list[object]:
-            asked.append(statement)
-            return await run(statement, *args)
+        def count(queries: LogQueries) -> None:
+            run = queries.run
 
-        queries.run = counted  # type: ignore[method-assign]
+            async def counted(statement: str, *args: object) -> list[object]:
+                asked.append(statement)
+                return await run(statement, *args)
+
+            queries.run = counted  # type: ignore[method-assign]
+
+        count(log._running.queries)
+        count(log._running._heads)
         began_s = time.monotonic()
         for position in range(50):
             assert len(await log.read(0, position, wait_s=60)) == 1

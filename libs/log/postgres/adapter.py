@@ -81,8 +81,9 @@ class _Running(Running):
         self._dsn = dsn
         self._timeout_s = timeout_s
         self.queries = LogQueries(dsn, timeout_s)
+        self._heads = LogQueries(dsn, timeout_s, size=1)  # apart from reads: however many there are, the ends are known
         self.queue = AppendQueue(max_records=QUEUE_RECORDS_MAX, max_bytes=QUEUE_BYTES_MAX)
-        self.bounds = PartitionBounds(self.queries, self.recents, lambda: self.queue.is_taken)
+        self.bounds = PartitionBounds(self._heads, self.recents, lambda: self.queue.is_taken)
 
     async def start(self) -> None:
         """
@@ -114,6 +115,7 @@ class _Running(Running):
                 )
             self.recents[part].see(begin, end)
         await self.queries.start()
+        await self._heads.start()
         writer = Writer(
             dsn=self._dsn,
             timeout_s=self._timeout_s,
@@ -127,6 +129,7 @@ class _Running(Running):
     async def stop(self) -> None:
         await self._end_tasks([self.queue])
         await self.queries.stop()
+        await self._heads.stop()
         await self.bounds.stop()
 
     def watch(self, partition: int) -> None:

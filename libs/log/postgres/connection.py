@@ -11,7 +11,8 @@ from libs.log.error_line import line
 from libs.log.port import LogError, LogUnavailable
 from libs.log.retry_pauses import retry_pauses
 
-_READERS_MAX: Final = 4  # connections
+READERS_MAX: Final = 3
+CONNECTIONS_MAX: Final = READERS_MAX + 2  # one more asks for the ends, one writes
 _CLOSE_S: Final = 2.0
 
 # The connection was lost, or the server cannot be used at the moment: try again on a new connection.
@@ -96,11 +97,13 @@ class LogQueries:
     Args:
         dsn: the database.
         timeout_s: bound on one call, retries included.
+        size: how many connections.
     """
 
-    def __init__(self, dsn: str, timeout_s: float) -> None:
+    def __init__(self, dsn: str, timeout_s: float, size: int = READERS_MAX) -> None:
         self._dsn = dsn
         self._timeout_s = timeout_s
+        self._size = size
         self._pool: asyncpg.Pool | None = None
 
     async def start(self) -> None:
@@ -111,7 +114,7 @@ class LogQueries:
 
         # No minimum size: while the server is away asyncpg would reconnect in the background, with a traceback for each try.
         self._pool = await asyncpg.create_pool(
-            self._dsn, min_size=0, max_size=_READERS_MAX, reset=leave, **options(self._timeout_s)
+            self._dsn, min_size=0, max_size=self._size, reset=leave, **options(self._timeout_s)
         )
 
     async def stop(self) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from libs.log.shared_request import SharedRequest
 from libs.store.errors import StoreUnavailable, answer_call, translated
 
 POLL_S = 0.005
@@ -24,6 +25,7 @@ class ProgressWatch:
         """Watch `progress` through *pool*."""
         self._pool = pool
         self._poll_s = poll_s
+        self._asked = SharedRequest(self._fetch)
         self._known: dict[int, int] = {}
         self._waiters: dict[int, list[tuple[int, asyncio.Future[None]]]] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -69,15 +71,21 @@ class ProgressWatch:
         """
         self._known.clear()
 
+    async def _fetch(self) -> dict[int, int]:
+        with translated():
+            return {row["part"]: row["position"] for row in await self._pool.fetch(_POSITIONS)}
+
     @answer_call
     async def has(self, partition: int) -> bool:
         """
-        Whether the tables know *partition*, even if nothing of it is folded yet; the database is asked each time.
+        Whether the tables know *partition*, even if nothing of it is folded yet.
+
+        The database is asked each time, by one question for all callers of one moment.
 
         Raises:
             StoreUnavailable: the database does not answer.
         """
-        return any(row["part"] == partition for row in await self._pool.fetch(_POSITIONS))
+        return partition in await self._asked.ask()
 
     async def wait(self, partition: int, position: int, timeout_s: float) -> bool:
         """Wait until the tables hold *position*; return False if they do not within *timeout_s*."""
@@ -110,14 +118,13 @@ class ProgressWatch:
             if not self._still_awaited():
                 return
             try:
-                with translated():
-                    rows = await self._pool.fetch(_POSITIONS)
+                positions = await self._fetch()
             except StoreUnavailable:
                 # Every waiting request has its own timeout; the next poll may find the database again.
                 await asyncio.sleep(_POLL_FAILED_S)
                 continue
-            for row in rows:
-                self.correct(row["part"], row["position"])
+            for partition, position in positions.items():
+                self.correct(partition, position)
 
     def _still_awaited(self) -> bool:
         for partition, waiting in list(self._waiters.items()):
@@ -134,3 +141,4 @@ class ProgressWatch:
         if poller is not None:
             poller.cancel()
             await asyncio.gather(poller, return_exceptions=True)
+        await self._asked.stop()

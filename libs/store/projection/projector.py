@@ -22,7 +22,7 @@ and if the first try was written after all, a larger flush from the old position
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -36,14 +36,13 @@ TRIES: Final = 3
 TIMEOUT_S: Final = 5.0  # of one try; 2,000 rows take a tenth of a second
 _RETRY_AFTER_S: Final = 0.05  # doubled each time
 
-_SESSION: Final = (
-    "SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan;"
-    "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off"
-)
-_UNDO_SESSION: Final = (
-    "RESET synchronous_commit; RESET plan_cache_mode;"
-    "RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_seqscan"
-)
+SESSION: Final[Mapping[str, str]] = {  # of the pool's connections
+    "synchronous_commit": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+}
 _WRITTEN: Final = (
     "SELECT p.part, p.position, p.position = f.to_position AND p.lease_nonce = f.nonce AS written"
     " FROM progress p JOIN unnest($1::int4[], $2::text[], $3::int8[]) AS f(part, nonce, to_position) USING (part)"
@@ -51,10 +50,10 @@ _WRITTEN: Final = (
 
 
 class Projector:
-    """The one writer of the fold's tables in a process. It keeps one connection of the pool for itself."""
+    """The one writer of the fold's tables in a process. It keeps one connection of a pool that nobody else uses."""
 
     def __init__(self, pool: Any, watch: ProgressWatch, *, timeout_s: float = TIMEOUT_S) -> None:
-        """Write through *pool* and publish new positions to *watch*; *timeout_s* bounds each try of a flush."""
+        """Write through *pool*, whose sessions are as `SESSION` says, and publish to *watch*; *timeout_s* bounds each try."""
         self._timeout_s = timeout_s
         self._pool = pool
         self._watch = watch
@@ -125,7 +124,6 @@ class Projector:
         if self._connection is None or self._connection.is_closed():
             self._abandon()
             self._connection = await self._pool.acquire()
-            await self._connection.execute(_SESSION)
         return self._connection
 
     def _abandon(self) -> None:
@@ -141,11 +139,6 @@ class Projector:
         async with self._one_at_a_time:
             connection, self._connection = self._connection, None
             if connection is not None:
-                try:
-                    with translated():
-                        await connection.execute(_UNDO_SESSION)
-                except StoreUnavailable:
-                    _terminate(connection)
                 await self._pool.release(connection)
 
 

@@ -16,7 +16,7 @@ from libs.events.ids import new_job_id, new_schedule_id
 from libs.store.pool import open_pool
 from libs.store.projection.changes import Flush, PartitionChanges
 from libs.store.projection.progress import ProgressWatch
-from libs.store.projection.projector import Projector
+from libs.store.projection.projector import SESSION, Projector
 from libs.store.reads.partition_tables import Tables
 from libs.store.schema.migrate import migrate
 from tests.fakes.running.postgres import Databases, database_of
@@ -30,10 +30,11 @@ CLAIM = Claim(1, "claimclaim")
 class Harness:
     """The store of one test, with leases on all partitions."""
 
-    def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
+    def __init__(self, pool: "asyncpg.Pool[Any]", flush_pool: "asyncpg.Pool[Any]") -> None:
         self.pool = pool
+        self.flush_pool = flush_pool
         self.watch = ProgressWatch(pool)
-        self.projector = Projector(pool, self.watch)
+        self.projector = Projector(flush_pool, self.watch)
         self.tables = Tables(pool)
         self.ledgers = {part: Ledger(part, claim=CLAIM) for part in range(PARTITIONS)}
 
@@ -107,8 +108,10 @@ async def harness(store_dsn: str) -> AsyncIterator[Harness]:
     """A harness on a fresh database."""
     pool = await open_pool(store_dsn, name="test", size=6)
     await pool.execute("UPDATE progress SET lease_nonce = $1", NONCE)
-    made = Harness(pool)
+    flush_pool = await open_pool(store_dsn, name="test flush", size=3, settings=SESSION)
+    made = Harness(pool, flush_pool)
     yield made
     await made.watch.stop()
     await made.projector.close()
+    await flush_pool.close()
     await pool.close()

@@ -132,7 +132,7 @@ async def test_a_killed_backend_does_not_lose_or_double_a_flush(harness: Harness
     killer = await asyncpg.connect(store_dsn)
     await killer.fetch(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND application_name = 'fliq test'"
+        " WHERE datname = current_database() AND application_name LIKE 'fliq test%'"
     )
     await killer.close()
     job = scheduled(0, 2)

@@ -27,7 +27,7 @@ async def other(store_dsn: str) -> AsyncIterator[Any]:
 @pytest.fixture
 async def hasty(harness: Harness) -> AsyncIterator[Projector]:
     """A projector that gives a try up after 0.3 s."""
-    projector = Projector(harness.pool, harness.watch, timeout_s=0.3)
+    projector = Projector(harness.flush_pool, harness.watch, timeout_s=0.3)
     assert await projector.flush([harness.fold(3, scheduled(3))]) == set()
     yield projector
     await projector.close()
@@ -39,7 +39,7 @@ async def backend_of(harness: Harness) -> int:
         while True:
             pid = await harness.pool.fetchval(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-                " AND application_name = 'fliq test' AND wait_event_type = 'Lock' AND query LIKE '%flush AS MATERIALIZED%'"
+                " AND application_name LIKE 'fliq test%' AND wait_event_type = 'Lock' AND query LIKE '%flush AS MATERIALIZED%'"
             )
             if pid is not None:
                 return int(pid)
@@ -105,7 +105,7 @@ async def test_a_cancelled_flush_can_be_repeated(harness: Harness, other: Any) -
 
 async def test_overlapping_projectors_never_deadlock(harness: Harness) -> None:
     """Two that flush the same partitions, given in opposite orders, wait for each other; each position moves once."""
-    rival = Projector(harness.pool, harness.watch)
+    rival = Projector(harness.flush_pool, harness.watch)
     moved = {0: 0, 1: 0}
     for number in range(10):
         flushes = [harness.fold(part, scheduled(part, number)) for part in (0, 1)]

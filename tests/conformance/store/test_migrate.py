@@ -169,7 +169,7 @@ async def test_a_wrong_address_is_one_clear_error() -> None:
 
 async def test_every_wait_of_a_pool_is_bounded(store_dsn: str) -> None:
     """Sessions carry timeouts, a name, our schema, and the commit that was asked for."""
-    pool = await open_pool(store_dsn, name="bounded", size=1, asynchronous_commit=True)
+    pool = await open_pool(store_dsn, name="bounded", size=1, settings={"synchronous_commit": "off"})
     shown = {
         name: await pool.fetchval(f"SHOW {name}")
         for name in ("statement_timeout", "lock_timeout", "synchronous_commit", "search_path", "application_name")
