@@ -7,7 +7,9 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from libs.runtime.settings.settings import Settings
+from libs.store.schema.log_identity import database_name
 from libs.store.schema.migrate import Schema, inspect_schema
+from libs.store.schema.service_roles import make_roles
 from services.commands.access import opened
 from services.commands.output import answer, answer_json, progress
 from services.process.log_adapter import log_partitions, open_log, prepare_tables
@@ -22,6 +24,10 @@ Every service does this at its start. Run it by itself if services may not chang
 step is a transaction, and the next run goes on where this one ended. If older builds cannot work with a step, its first line
 says so ("contract"); they refuse to start afterwards, in one line.
 
+--roles makes a role for each service that has no more rights than the service uses, and gives these rights anew. The roles
+cannot log in: grant each to the login of its service (`GRANT fliq_api TO ...`). It needs a role that owns the tables and may
+make roles (CREATEROLE).
+
 exit codes: 0 nothing left to do, 1 failed, 2 wrong usage or settings, 3 --check found that something is to be done
 """
 NEEDED: Final = 3
@@ -31,6 +37,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
         "--check", action="store_true", help="only say what there is to do; exit 3 when there is something"
+    )
+    parser.add_argument(
+        "--roles",
+        action="store_true",
+        help="also make a role of the database for each service (fliq_api, fliq_scheduler, fliq_dispatcher, fliq_webhooks)"
+        " with the rights it needs and no login",
     )
     parser.add_argument("--json", action="store_true", help="answer as one JSON document")
 
@@ -44,10 +56,16 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
         partitions = await log.partitions()
         done = await prepare_tables(log, access.dsn, lambda step: progress(f"applied {step.name}"))
         schema = await inspect_schema(access.dsn)
+        roles = []
+        if args.roles:
+            await database_name(access.dsn)  # made here, because the services' roles may only read it
+            roles = await make_roles(access.dsn)
     if args.json:
-        answer_json(_facts(schema, partitions) | {"applied": [step.name for step in done]})
+        answer_json(_facts(schema, partitions) | {"applied": [step.name for step in done], "roles": roles})
     else:
         answer(f"the tables are at schema {schema.version}, the log has {partitions} partitions")
+        if roles:
+            answer(f"roles with the rights of their services: {', '.join(roles)}")
     return 0
 
 

@@ -136,3 +136,31 @@ def test_a_checked_certificate_of_postgresql_is_a_line_away(name: str, tmp_path:
         if document["kind"] in WORKLOADS:
             mounts = {each["name"]: each["mountPath"] for each in next(containers(document))["volumeMounts"]}
             assert asked[1] == f"{mounts['postgres-ca']}/ca.crt", name_of(document)
+
+
+def test_a_login_for_each_service_is_a_line_away(tmp_path: Path) -> None:
+    """With the commented component each service has its own address of the database; the owner's is the migration's alone."""
+    if renderer() is None:
+        pytest.skip("rendering needs kubectl or kustomize")
+    place = tmp_path / "k8s"
+    shutil.copytree(PLACE, place)
+    file = place / "overlays" / "cluster" / "kustomization.yaml"
+    text = file.read_text("utf-8")
+    assert "# - ../../components/database-roles #" in text
+    file.write_text(
+        text.replace("# - ../../components/database-roles #", "- ../../components/database-roles #"), "utf-8"
+    )
+
+    keys = {}
+    for document in rendered("cluster", place):
+        check(document)
+        if document["kind"] in WORKLOADS:
+            container = next(containers(document))
+            variables = {
+                each["name"]: each["valueFrom"]["secretKeyRef"]["key"]
+                for each in container["env"]
+                if "secret" in str(each)
+            }
+            keys[" ".join(container["args"])] = variables["FLIQ_DATABASE_URL"]
+    services = {role: f"url-{role}" for role in ("api", "scheduler", "dispatcher", "webhooks")}
+    assert keys == {"migrate --roles": "url", **services}

@@ -20,15 +20,15 @@ from libs.store.pool import SCHEMA
 from libs.store.projection import rows
 from libs.store.projection.job_rows import JOBS
 from libs.store.projection.state_table import StateTable, one_of
-from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES, TABLE_OF_ID, TABLE_OF_STATE
+from libs.store.projection.table_registry import STATE_TABLES, TABLE_OF_ID, TABLE_OF_STATE
 
 # Rows that are made into states in one go: about 2 ms, so that a large load does not delay jobs that are due meanwhile.
 CHUNK: Final = 500
 
-# The first statement of every transaction that keeps a snapshot. A rebuild (side_tables.py) replaces these tables. A snapshot
-# that was taken before, and then waited for the rebuild, would not see the newest rows; this statement waits without a
-# snapshot.
-LOCK_BEFORE_SNAPSHOT: Final = f"LOCK TABLE progress, {', '.join(FOLD_TABLES)} IN ACCESS SHARE MODE"
+# The first statement of every transaction that keeps a snapshot. A rebuild (side_tables.py) replaces the tables of the fold, and
+# locks `progress` before them. A snapshot that was taken before, and then waited for the rebuild, would not see the newest rows;
+# this statement waits without a snapshot.
+LOCK_BEFORE_SNAPSHOT: Final = "LOCK TABLE progress IN ACCESS SHARE MODE"
 
 TablePosition = tuple[int, Claim | None]  # the last position folded, and the claim admitted there
 NOTHING_FOLDED: Final[TablePosition] = (-1, None)

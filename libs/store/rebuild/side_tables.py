@@ -54,8 +54,13 @@ WHERE i.indrelid = $1::regclass AND NOT EXISTS (SELECT 1 FROM pg_constraint c WH
 ORDER BY i.indexrelid
 """
 _GRANTS: Final = """
-SELECT CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS grantee, g.privilege_type
-FROM pg_class c, aclexplode(c.relacl) g WHERE c.oid = $1::regclass AND g.grantee <> c.relowner
+SELECT CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS grantee, g.privilege
+FROM pg_class c, LATERAL (
+    SELECT grantee, privilege_type AS privilege FROM aclexplode(c.relacl)
+    UNION ALL
+    SELECT x.grantee, x.privilege_type || ' (' || quote_ident(a.attname) || ')'
+    FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = c.oid AND NOT a.attisdropped
+) g WHERE c.oid = $1::regclass AND g.grantee <> c.relowner
 """
 _OWNERS: Final = """
 SELECT quote_ident(pg_get_userbyid(o.relowner)) FROM pg_class o JOIN pg_class n ON n.oid = $2::regclass

@@ -5,9 +5,12 @@ Positions of one log mean nothing in another. The first process that starts on a
 there. From then on a start with another log is refused.
 """
 
+from typing import Any
+
 from libs.store.pool import SCHEMA, connected
 
 _NAME = "log"
+_DATABASE = "database"
 _FIRST = "postgres"  # the only log that existed before databases stored the identity
 
 
@@ -28,16 +31,17 @@ async def check_log(dsn: str, identity: str) -> None:
     async with connected(dsn, "log identity") as connection:
         if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.instance") is None:
             return
-        # One statement: if processes start together, one stores it and the others find it.
-        await connection.execute(
-            "INSERT INTO instance (name, value) SELECT $1::text, convert_to(CASE WHEN EXISTS"
-            " (SELECT FROM progress WHERE position >= 0) THEN $3::text ELSE $2::text END, 'UTF8') ON CONFLICT DO NOTHING",
-            _NAME,
-            identity,
-            _FIRST,
-        )
-        value: bytes = await connection.fetchval("SELECT value FROM instance WHERE name = $1", _NAME)
-    known = value.decode(errors="replace")
+        known = await _read(connection, _NAME)
+        if known is None:
+            # One statement: if processes start together, one stores it and the others find it.
+            await connection.execute(
+                "INSERT INTO instance (name, value) SELECT $1::text, convert_to(CASE WHEN EXISTS"
+                " (SELECT FROM progress WHERE position >= 0) THEN $3::text ELSE $2::text END, 'UTF8') ON CONFLICT DO NOTHING",
+                _NAME,
+                identity,
+                _FIRST,
+            )
+            known = await _read(connection, _NAME)
     if known != identity:
         raise WrongLog(
             f"the tables in this database were made from another log ({known}) than the one that is set ({identity}):"
@@ -53,12 +57,13 @@ async def database_name(dsn: str) -> str:
         StoreUnavailable: the server cannot be reached.
     """
     async with connected(dsn, "log identity") as connection:
-        await connection.execute(
-            "INSERT INTO instance (name, value)"
-            " VALUES ('database', convert_to(gen_random_uuid()::text, 'UTF8')) ON CONFLICT DO NOTHING"
-        )
-        value: bytes = await connection.fetchval("SELECT value FROM instance WHERE name = 'database'")
-    return value.decode()
+        if await _read(connection, _DATABASE) is None:
+            await connection.execute(
+                "INSERT INTO instance (name, value)"
+                " VALUES ($1, convert_to(gen_random_uuid()::text, 'UTF8')) ON CONFLICT DO NOTHING",
+                _DATABASE,
+            )
+        return str(await _read(connection, _DATABASE))
 
 
 async def known_log(dsn: str) -> str | None:
@@ -71,5 +76,9 @@ async def known_log(dsn: str) -> str | None:
     async with connected(dsn, "log identity") as connection:
         if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.instance") is None:
             return None
-        value = await connection.fetchval("SELECT value FROM instance WHERE name = $1", _NAME)
+        return await _read(connection, _NAME)
+
+
+async def _read(connection: Any, name: str) -> str | None:
+    value = await connection.fetchval("SELECT value FROM instance WHERE name = $1", name)
     return None if value is None else value.decode(errors="replace")

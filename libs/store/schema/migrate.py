@@ -14,7 +14,7 @@ Theory of operation
                 removed by a contract step of the release after it.
 
     While a step waits for a lock on a table, all later statements on that table wait behind it. So a step waits only for
-    `_TABLE_WAIT_MS`, lets the others go first, and tries again.
+    `TABLE_WAIT_MS`, lets the others go first, and tries again.
 
     If there is nothing to do, nothing is locked or changed: a role that may not create anything can start the services.
 
@@ -33,9 +33,9 @@ from libs.runtime.roles import FOLLOWERS
 from libs.store.errors import StoreUnavailable
 from libs.store.pool import SCHEMA, connected
 
-_LOCK_KEY = 0x666C6971  # 'fliq'
-_TIMEOUT_S = 120.0  # a migration may rewrite a table
-_TABLE_WAIT_MS: Final = 1_000  # for a lock on a table, while other statements wait behind us
+LOCK_KEY = 0x666C6971  # 'fliq'
+TIMEOUT_S = 120.0  # a migration may rewrite a table
+TABLE_WAIT_MS: Final = 1_000  # for a lock on a table, while other statements wait behind us
 _TABLE_TRIES: Final = 30
 _TABLE_PAUSE_S: Final = 0.5
 
@@ -130,7 +130,7 @@ async def migrate(
     """
     known = steps() if known is None else known
     done: list[Step] = []
-    async with connected(dsn, "migrate", timeout_s=_TIMEOUT_S) as connection:
+    async with connected(dsn, "migrate", timeout_s=TIMEOUT_S) as connection:
         try:
             for _ in range(len(known) + 1):
                 schema = await _read_schema(connection, known)
@@ -157,7 +157,7 @@ async def inspect_schema(dsn: str, *, known: list[Step] | None = None) -> Schema
     Raises:
         StoreUnavailable: the server cannot be reached.
     """
-    async with connected(dsn, "migrate", timeout_s=_TIMEOUT_S) as connection:
+    async with connected(dsn, "migrate", timeout_s=TIMEOUT_S) as connection:
         return await _read_schema(connection, steps() if known is None else known)
 
 
@@ -184,8 +184,8 @@ async def _advance(connection: Connection, known: list[Step], partitions: int) -
         try:
             async with connection.transaction():
                 # Locked before the schema is read: of two that start at once, only one may find an empty database.
-                await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_KEY)
-                await connection.execute(f"SET LOCAL lock_timeout = {_TABLE_WAIT_MS}")
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY)
+                await connection.execute(f"SET LOCAL lock_timeout = {TABLE_WAIT_MS}")
                 return await _apply(connection, known, partitions)
         except asyncpg.LockNotAvailableError as error:
             if not tries_left:
