@@ -136,6 +136,8 @@ def _parse_extended(text: str) -> Cron:
         raise CronError(_why_no_shorthand(parts[0]))
     if len(parts) != len(_FIELDS):
         hint = "" if len(parts) < len(_FIELDS) else "; seconds and years have no field, every counts seconds"
+        if parts and "=" in parts[0]:
+            hint = "; a time zone is written before them as CRON_TZ=Zone, or in timezone"
         raise CronError(
             f"a cron expression has five fields (minute hour day-of-month month day-of-week), not {len(parts)}{hint}"
         )

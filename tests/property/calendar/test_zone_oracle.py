@@ -21,7 +21,7 @@ from tests.property.calendar.zone_files import distinct_names, library_zone, tra
 
 RULES = 200
 SLICES = 16  # of the zones, at night
-WALK_COUNT_MAX = 40  # ticks; of a cron with more in a window only those near the change are compared
+WALK_COUNT_MAX = 12  # ticks; of a cron with more in a window only those near the change are compared
 AROUND_S = 60 * AROUND_MINUTES - 26 * 3_600  # compared on both sides; the oracle looks a day farther
 
 MINUTES = ["0", "30", "59", "1", "0,30", "15-45/15", "*", "*/5", "*/30", "7,37", "0-59/20"]
@@ -91,7 +91,7 @@ def test_a_sample_ticks_as_the_oracle_says() -> None:
     for name, index in rng.sample(changes, 60):
         for text in rng.sample(rules(), 20):
             compared += compare(zone(name), index, text, windows.expected(zone(name), index, text))
-    assert compared > 50_000
+    assert compared > 30_000
 
 
 @pytest.mark.nightly
