@@ -17,6 +17,7 @@ import pytest
 from tests.simulation.fleet.campaign import ROOT, Campaign
 from tests.simulation.fleet.loop import RealIo, SimLoop, Stalled
 from tests.simulation.fleet.mutations import MUTATIONS, RARE
+from tests.simulation.invariants import INVARIANTS
 
 FIRST = int(os.environ.get("FLIQ_TEST_FLEET_FROM", "0"))
 COUNT = 500
@@ -63,11 +64,11 @@ def test_a_seed_decides_everything() -> None:
     assert len(set(one.digests.values())) == 6
 
 
-def planted(names: list[str], *, within: int) -> dict[str, int | None]:
-    """Return the seed that finds each of *names*."""
+def planted(names: list[str], *, within: int) -> dict[str, list[str]]:
+    """Return the violations by which each of *names* is found; none if it is not."""
     command = [sys.executable, "-m", "tests.simulation.fleet", "--seeds", str(within), "--planted", *names]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return {said["mutation"]: said["seed"] for said in map(json.loads, done.stdout.splitlines())}
+    return {said["mutation"]: said["violations"] for said in map(json.loads, done.stdout.splitlines())}
 
 
 @pytest.mark.timeout(900)
@@ -76,8 +77,11 @@ def test_planted_defects_are_found() -> None:
     quick = [name for name in MUTATIONS if name not in RARE]
     found = planted(quick, within=WITHIN)
 
-    assert [name for name in quick if found[name] is None] == []
+    assert [name for name in quick if not found[name]] == []
     assert len(quick) >= 12
+    for each in INVARIANTS.values():
+        if each.by == "fleet":
+            assert each.violation in {violation.split()[0] for violation in found[each.name]}
 
 
 @pytest.mark.nightly
@@ -85,7 +89,7 @@ def test_planted_defects_are_found() -> None:
 @pytest.mark.parametrize("name", RARE)
 def test_a_rare_defect_is_found(name: str) -> None:
     """The same, for what takes a rare coincidence."""
-    assert planted([name], within=RARE_WITHIN)[name] is not None
+    assert planted([name], within=RARE_WITHIN)[name]
 
 
 def test_time_jumps_to_the_next_timer() -> None:

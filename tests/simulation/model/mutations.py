@@ -2,20 +2,21 @@
 Mutations: the protocol with one of its rules taken out. Each must be caught, or the rule, or the model, is not worth its place.
 
 A mutation replaces a player of the cast by a subclass that breaks one rule. The oracle and the checker stay as they are, and the
-product knows nothing of any of this. The API's rules (a cancel waits for the owner, a key is reserved) are taken out of the real
-API in tests/simulation/fleet/mutations.py.
+product knows nothing of any of this. tests/simulation/invariants.py says which mutation, of these and of the fleet's, is caught
+by which invariant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from libs.domain import job as job_fold
 from libs.domain.job import JobState
 from libs.domain.ledger import Applied, Ledger, Verdict
+from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import State
 from libs.events import (
     Claim,
@@ -199,6 +200,13 @@ class OwnerForgetting(Owner):
     decider_type = DeciderForgetting
 
 
+class OwnerKeepingAll(Owner):
+    """What the tables hold, and what is far ahead, stays in memory."""
+
+    def evict(self) -> None:
+        pass
+
+
 class OwnerEvictingWhileLoading(Owner):
     """An answer of the tables that was asked for before a flush arrives after it, and brings back what was."""
 
@@ -267,6 +275,21 @@ class OwnerTickingAhead(Owner):
     decider_type = DeciderTickingAhead
 
 
+# After an outage every missed tick is made up for, not the latest alone.
+
+
+class DeciderMakingUpForAll(Decider):
+    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event:
+        if not isinstance(state, ScheduleState):
+            return super()._commit(owner_id, state, now, jitter)
+        decision = super()._commit(owner_id, state, min(now, state.next_run_at or now), jitter)
+        return msgspec.structs.replace(decision, at=now)
+
+
+class OwnerMakingUpForAll(Owner):
+    decider_type = DeciderMakingUpForAll
+
+
 # A tick overtaken by a pause and a resume counted as a breach.
 
 
@@ -284,23 +307,32 @@ class OwnerCountingOvertakenTicks(Owner):
     ledger_type = CountsOvertakenTicks
 
 
-MUTATIONS: Final[Mapping[str, Cast]] = {
-    "no admission": Cast(owner=OwnerWithoutAdmission, dispatcher=DispatcherWithoutAdmission),
-    "no admission in the dispatcher": Cast(dispatcher=DispatcherWithoutAdmission),
-    "no barrier": Cast(owner=OwnerWithoutBarrier),
-    "no overlay": Cast(owner=OwnerWithoutOverlay),
-    "no store fence": Cast(tables=TablesWithoutFence),
-    "reads not fenced": Cast(owner=OwnerReadingUnfenced),
-    "epoch without nonce": Cast(owner=OwnerByEpoch, dispatcher=DispatcherByEpoch),
-    "facts fenced": Cast(owner=OwnerFencingFacts, dispatcher=DispatcherStampingFacts),
-    "decides ahead of the log": Cast(owner=OwnerAheadOfLog),
-    "tables saved without position": Cast(owner=OwnerSavingInTwoSteps),
-    "evicts what is not saved": Cast(owner=OwnerForgetting),
-    "evicts while loading": Cast(owner=OwnerEvictingWhileLoading),
-    "forgets memory at the horizon": Cast(owner=OwnerForgettingTheHorizon),
-    "dispatcher does not wait": Cast(dispatcher=DispatcherWithoutWaiting),
-    "last wins": Cast(owner=OwnerLastWins),
-    "tick does not move on": Cast(owner=OwnerTickingInPlace),
-    "ticks far ahead": Cast(owner=OwnerTickingAhead),
-    "overtaken tick is a breach": Cast(owner=OwnerCountingOvertakenTicks),
+class Mutation(NamedTuple):
+    """A rule taken out, and the invariant that is then broken (the numbers are those of the checker)."""
+
+    breaks: str
+    cast: Cast
+
+
+MUTATIONS: Final[Mapping[str, Mutation]] = {
+    "no admission": Mutation("I13", Cast(owner=OwnerWithoutAdmission, dispatcher=DispatcherWithoutAdmission)),
+    "no admission in the dispatcher": Mutation("I6", Cast(dispatcher=DispatcherWithoutAdmission)),
+    "no barrier": Mutation("I3", Cast(owner=OwnerWithoutBarrier)),
+    "no overlay": Mutation("I1", Cast(owner=OwnerWithoutOverlay)),
+    "no store fence": Mutation("I4", Cast(tables=TablesWithoutFence)),
+    "reads not fenced": Mutation("I7", Cast(owner=OwnerReadingUnfenced)),
+    "epoch without nonce": Mutation("I6", Cast(owner=OwnerByEpoch, dispatcher=DispatcherByEpoch)),
+    "facts fenced": Mutation("I5", Cast(owner=OwnerFencingFacts, dispatcher=DispatcherStampingFacts)),
+    "decides ahead of the log": Mutation("I7", Cast(owner=OwnerAheadOfLog)),
+    "tables saved without position": Mutation("I9", Cast(owner=OwnerSavingInTwoSteps)),
+    "evicts what is not saved": Mutation("I4", Cast(owner=OwnerForgetting)),
+    "evicts while loading": Mutation("I7", Cast(owner=OwnerEvictingWhileLoading)),
+    "evicts nothing": Mutation("I14", Cast(owner=OwnerKeepingAll)),
+    "forgets memory at the horizon": Mutation("I3", Cast(owner=OwnerForgettingTheHorizon)),
+    "dispatcher does not wait": Mutation("I5", Cast(dispatcher=DispatcherWithoutWaiting)),
+    "last wins": Mutation("I4", Cast(owner=OwnerLastWins)),
+    "tick does not move on": Mutation("I7", Cast(owner=OwnerTickingInPlace)),
+    "ticks every missed tick": Mutation("I8", Cast(owner=OwnerMakingUpForAll)),
+    "ticks far ahead": Mutation("I15", Cast(owner=OwnerTickingAhead)),
+    "overtaken tick is a breach": Mutation("I7", Cast(owner=OwnerCountingOvertakenTicks)),
 }

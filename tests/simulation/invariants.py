@@ -1,0 +1,45 @@
+"""
+The invariants of the protocol, and what shows that a breach of each is noticed.
+
+    model   a mutation of tests/simulation/model/mutations.py, caught by the invariant of this number
+    fleet   a mutation of tests/simulation/fleet/mutations.py, and the name of the violation that the judge finds
+    test    the test that breaks the invariant itself
+
+Each is checked where it is: a mutation that is not caught, or caught by something else, fails its own test.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+
+class Invariant(NamedTuple):
+    """What must hold, and who notices if it does not."""
+
+    says: str
+    by: Literal["model", "fleet", "test"]
+    name: str
+    violation: str = ""
+
+
+INVARIANTS: Final = {
+    "I1": Invariant("an attempt is due at most once; attempts are 1..n without gaps", "model", "no overlay"),
+    "I2": Invariant(
+        "204 means that it never fires, 409 that it did", "fleet", "cancel_acked_early", "fired_after_cancel"
+    ),
+    "I3": Invariant("every accepted job reaches an end", "model", "forgets memory at the horizon"),
+    "I4": Invariant("the tables at a position are the fold up to there", "model", "no store fence"),
+    "I5": Invariant("every admitted due is called; once, if no dispatcher died", "model", "dispatcher does not wait"),
+    "I6": Invariant("no call without an admitted due, none early", "model", "no admission in the dispatcher"),
+    "I7": Invariant("admitted decisions are legal", "model", "overtaken tick is a breach"),
+    "I8": Invariant("one job per tick; of missed ticks the latest alone", "model", "ticks every missed tick"),
+    "I9": Invariant("usage is the count of dues", "model", "tables saved without position"),
+    "I10": Invariant("a GET after 201 shows the job", "fleet", "reads_do_not_wait", "unread_write"),
+    "I11": Invariant(
+        "positions are contiguous", "test", "tests/unit/domain/test_ledger.py::test_positions_are_contiguous"
+    ),
+    "I12": Invariant("one key, one job", "fleet", "reservation_forgotten", "key_split"),
+    "I13": Invariant("no accepted fact is dropped", "model", "no admission"),
+    "I14": Invariant("memory holds what is near, and nothing else", "model", "evicts nothing"),
+    "I15": Invariant("a pause before a tick may be decided stops its call", "model", "ticks far ahead"),
+}
