@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
+from libs.domain.state_registry import STATE_KINDS
 from libs.events import fields
 from libs.events.codec import KINDS, Kind
 from libs.events.job import Spec
@@ -28,15 +29,15 @@ and an upcaster turns old records into it when they are read. Old bytes of every
 
 * A **fact** may be appended by any process and may be repeated; the first one counts.
 * A **decision** is appended only by the partition's owner and carries its claim. It counts only if that claim is admitted.
-* A **control** record belongs to the partition, not to a job or schedule.
+* A **control** record belongs to the partition, not to a {states}.
 
 [ARCHITECTURE.md](../ARCHITECTURE.md#one-job-from-post-to-webhook) shows such records in the log. [glossary.md](glossary.md)
 explains the words.
 
 Besides its value (JSON) every record has five headers: `type`, `version`, `must_understand` (a reader that does not know the type
-stops instead of skipping it), `claim` (`epoch.nonce`, decisions only) and `key` (the job or schedule). Instants are whole
+stops instead of skipping it), `claim` (`epoch.nonce`, decisions only) and `key` (the {states}). Instants are whole
 milliseconds since 1970-01-01 UTC. A field with its default value is left out.
-"""
+""".format(states=" or ".join(kind.name for kind in STATE_KINDS))
 
 _TYPES = {
     "Instant": "instant",
@@ -46,9 +47,6 @@ _TYPES = {
     "StatusCode": "number",
     "Text": "text",
     "Account": "text",
-    "JobId": "`job_…`",
-    "ScheduleId": "`sched_…`",
-    "ExecutionId": "`exec_…`",
 }
 _PLAIN = {str: "text", int: "number", bool: "true or false", type(None): "nothing", Spec: "`Spec`"}
 
@@ -91,9 +89,8 @@ def _versions(kind: Kind) -> str:
 
 def _spec() -> str:
     text = inspect.cleandoc(Spec.__doc__ or "").partition("Args:")[0].strip()
-    return (
-        f"## `Spec`\n\nNo event of its own: part of `job.scheduled` and `schedule.created`.\n\n{text}\n\n{_table(Spec)}"
-    )
+    users = [f"`{kind.name}`" for kind in KINDS if Spec in get_type_hints(kind.event).values()]
+    return f"## `Spec`\n\nNo event of its own: part of {' and '.join(users)}.\n\n{text}\n\n{_table(Spec)}"
 
 
 def _table(event: type) -> str:
@@ -117,7 +114,10 @@ def _type(hint: Any) -> str:
         if hint == getattr(fields, name):
             return words
     if get_origin(hint) is Annotated:
-        hint = get_args(hint)[0]
+        hint, meta = get_args(hint)
+        an_id = re.match(r"\\A([a-z]+_)\[", meta.pattern or "")
+        if an_id:
+            return f"`{an_id[1]}…`"
     return _PLAIN[hint]
 
 

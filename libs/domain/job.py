@@ -353,4 +353,8 @@ KIND: Final = StateKind(
     owed_at=owed_at,
     decide=decide,
     timer="fire_at",
+    notes=(
+        "Waiting are scheduled, retrying; terminal, never left again, are completed, failed, cancelled.",
+        "An execution is `success` or `failed`, and `null` until its outcome is known.",
+    ),
 )

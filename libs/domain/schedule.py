@@ -226,5 +226,9 @@ KIND: Final = StateKind(
     owed_at=owed_at,
     decide=decide,
     timer="next_run_at",
+    notes=(
+        "A tick (`schedule.ticked`) spawns the job and moves `next_run_at` on in one event. After an outage only the latest",
+        "missed tick is made up for.",
+    ),
     is_overtaken=is_overtaken,
 )

@@ -36,6 +36,7 @@ class StateKind(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         owed_at: (state, lead in ms) -> the instant from which a decision is owed, or None.
         decide: (state, now, jitter, retry_base_s) -> the decision that is owed.
         timer: the field with the instant that the state waits for; the decision is owed the owner's lead before it.
+        notes: lines that the documentation adds.
         is_overtaken: (decision that does not apply, all states) -> whether its owner could not know better when it decided.
     """
 
@@ -52,4 +53,5 @@ class StateKind(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     owed_at: Callable[[Any, int], int | None]
     decide: Callable[[Any, int, float, float], Any]
     timer: str
+    notes: tuple[str, ...]
     is_overtaken: Callable[[Any, Mapping[str, Any]], bool] = lambda decision, states: False
