@@ -17,23 +17,19 @@ from libs.events import (
     Claim,
     Envelope,
     Event,
-    JobCancelled,
     JobCancelRequested,
     JobFinished,
-    JobRetryScheduled,
     JobScheduled,
     LogBarrier,
-    OwnerClaimed,
     ScheduleDeleted,
     SchedulePaused,
     ScheduleResumed,
-    ScheduleTicked,
     Spec,
     WebhookFinished,
     encode,
 )
 from libs.events.codec import kind_of
-from libs.events.ids import new_job_id, new_schedule_id, tick_job_id
+from libs.events.ids import new_job_id, new_schedule_id
 from tests.fakes import events
 
 NOW = 1_790_000_000_000
@@ -47,7 +43,7 @@ def history(partition: int, *, lives: int, seed: int = 1) -> Iterator[Envelope]:
     """Yield the records of *partition* in which *lives* jobs and schedules came and, most of them, went."""
     chance = random.Random(f"{seed} {partition}")
     claim = Claim(1, f"{'a' * 15}{partition % 10}")
-    yield encode(OwnerClaimed(epoch=1, nonce=claim.nonce, node="n1", at=NOW))
+    yield encode(events.claimed(claim, NOW, node="n1"))
     yield encode(LogBarrier(min_version=1, at=NOW))
     started, count = 0, 2
     running: list[Iterator[Event | Envelope]] = []
@@ -69,8 +65,8 @@ def history(partition: int, *, lives: int, seed: int = 1) -> Iterator[Envelope]:
             count += 1
         if count % NEW_OWNER_EVERY == 0:
             old, claim = claim, Claim(claim.epoch + 1, f"{claim.epoch + 1:016d}")
-            yield encode(OwnerClaimed(epoch=claim.epoch, nonce=claim.nonce, node="n2", at=NOW))
-            yield encode(OwnerClaimed(epoch=old.epoch, nonce="late000000000000", node="n3", at=NOW))
+            yield encode(events.claimed(claim, NOW, node="n2"))
+            yield encode(events.claimed(Claim(old.epoch, "late000000000000"), NOW, node="n3"))
             if envelope.claim is not None:
                 yield envelope  # what the owner before had on its way
             yield Envelope("job.teleported", 1, False, None, envelope.key, b"{}")
@@ -117,7 +113,7 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
         return
     if kind == "cancelled":
         yield JobCancelRequested(job_id=job_id, at=at + 5)
-        yield JobCancelled(job_id=job_id, account=account, at=at + 9, has_webhook=webhook, spec_id=job_id)
+        yield events.cancelled(job_id, at + 9, account=account, has_webhook=webhook, spec_id=job_id)
     else:
         tries = chance.choices((1, 2, 3), (85, 10, 5))[0]
         for attempt in range(1, tries + 1):
@@ -130,7 +126,7 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
             ok = attempt == tries and number % 9 != 0
             yield _finished(job_id, attempt, fire_at, ok=ok)
             if attempt < tries:
-                yield JobRetryScheduled(job_id=job_id, at=fire_at + 150, attempt=attempt + 1, fire_at=fire_at + 30_000)
+                yield events.retried(job_id, fire_at + 150, attempt + 1, fire_at=fire_at + 30_000)
                 fire_at += 30_000
         yield _end(job_id, account, tries, fire_at, ok=number % 9 != 0, webhook=webhook)
     if webhook:
@@ -142,15 +138,8 @@ def _schedule(partition: int, number: int, at: int, chance: random.Random) -> It
     account, tick_at = f"account{number % 7}", at - at % 60_000 + 60_000
     yield events.created(schedule_id, at, account=account, spec=_spec(number, False), next_run_at=tick_at)
     for tick in range(chance.randrange(1, 6)):
-        job_id = tick_job_id(schedule_id, tick_at)
-        yield ScheduleTicked(
-            schedule_id=schedule_id,
-            at=tick_at - 2_000,
-            tick_at=tick_at,
-            job_id=job_id,
-            next_run_at=tick_at + 60_000,
-            missed_count=tick % 2,
-        )
+        yield (ticked := events.ticked(schedule_id, tick_at, at=tick_at - 2_000, missed_count=tick % 2))
+        job_id = ticked.job_id
         yield _due(job_id, account, 1, tick_at)
         yield _finished(job_id, 1, tick_at, ok=True)
         yield _end(job_id, account, 1, tick_at, ok=True, webhook=False)
@@ -180,12 +169,12 @@ def _finished(job_id: str, attempt: int, fire_at: int, *, ok: bool) -> AttemptFi
 
 
 def _end(job_id: str, account: str, attempt: int, fire_at: int, *, ok: bool, webhook: bool) -> JobFinished:
-    return JobFinished(
-        job_id=job_id,
+    return events.ended(
+        job_id,
+        fire_at + 150,
+        attempt,
         account=account,
-        at=fire_at + 150,
         status="completed" if ok else "failed",
-        attempt=attempt,
         status_code=200 if ok else 500,
         last_error=None if ok else LAST_ERROR,
         has_webhook=webhook,

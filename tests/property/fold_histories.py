@@ -15,12 +15,8 @@ from libs.events import (
     Claim,
     Envelope,
     Event,
-    JobCancelled,
     JobCancelRequested,
-    JobFinished,
-    JobRetryScheduled,
     JobScheduled,
-    OwnerClaimed,
     ScheduleCreated,
     ScheduleDeleted,
     SchedulePaused,
@@ -53,13 +49,8 @@ def finished(job_id: str, attempt: int, ok: bool) -> AttemptFinished:
 
 
 def tick(minute: int, step: int) -> ScheduleTicked:
-    return ScheduleTicked(
-        schedule_id=SCHEDULE,
-        at=NOW,
-        tick_at=NOW + minute * MINUTE,
-        job_id=tick_job_id(SCHEDULE, NOW + minute * MINUTE),
-        next_run_at=NOW + (minute + step) * MINUTE if step else None,
-    )
+    next_run_at = NOW + (minute + step) * MINUTE if step else None
+    return events.ticked(SCHEDULE, NOW + minute * MINUTE, at=NOW, next_run_at=next_run_at)
 
 
 def scheduled(job_id: str, at: int, retries: int) -> JobScheduled:
@@ -83,17 +74,17 @@ facts: st.SearchStrategy[Event] = st.one_of(
 )
 decisions: st.SearchStrategy[Event] = st.one_of(
     st.builds(due, jobs, attempts),
-    st.builds(lambda job_id, n: JobRetryScheduled(job_id=job_id, at=NOW, attempt=n + 1, fire_at=NOW), jobs, attempts),
-    st.builds(lambda job_id: JobCancelled(job_id=job_id, account="acme", at=NOW), jobs),
+    st.builds(lambda job_id, attempt: events.retried(job_id, NOW, attempt + 1), jobs, attempts),
+    st.builds(lambda job_id: events.cancelled(job_id, NOW), jobs),
     st.builds(
-        lambda job_id, status, n: JobFinished(job_id=job_id, account="acme", at=NOW, status=status, attempt=n),
+        lambda job_id, status, attempt: events.ended(job_id, NOW, attempt, status=status),
         jobs,
         st.sampled_from(["completed", "failed"]),
         attempts,
     ),
     st.builds(tick, st.integers(1, 4), st.integers(0, 2)),
 )
-claims = st.sampled_from(CLAIMS).map(lambda c: OwnerClaimed(epoch=c.epoch, nonce=c.nonce, node="n", at=NOW))
+claims = st.sampled_from(CLAIMS).map(lambda claim: events.claimed(claim, NOW))
 sealed: st.SearchStrategy[Envelope] = st.one_of(
     facts.map(encode),
     st.builds(encode, decisions, st.sampled_from([CLAIMS[0], CLAIMS[0], CLAIMS[0], CLAIMS[2]])),
@@ -104,5 +95,5 @@ strange: st.SearchStrategy[Envelope] = st.one_of(
     sealed.map(lambda each: each._replace(type="quota.granted", must_understand=False)),
 )
 histories = st.lists(st.one_of(sealed, sealed, sealed, sealed, strange), max_size=40).map(
-    lambda rest: [encode(OwnerClaimed(epoch=1, nonce=CLAIMS[0].nonce, node="n", at=NOW)), *rest]
+    lambda rest: [encode(events.claimed(CLAIMS[0], NOW)), *rest]
 )

@@ -21,11 +21,7 @@ from libs.events import (
     Claim,
     Envelope,
     Event,
-    JobCancelled,
     JobCancelRequested,
-    JobFinished,
-    JobRetryScheduled,
-    OwnerClaimed,
     Unknown,
     Unreadable,
     WebhookFinished,
@@ -34,6 +30,7 @@ from libs.events import (
 )
 from libs.events.codec import KINDS, kind_of
 from libs.store.projection.changes import PartitionChanges
+from tests.fakes import events
 from tests.property.fold_histories import (
     CLAIMS,
     JOBS,
@@ -339,11 +336,11 @@ def test_a_status_and_an_event_that_are_not_in_the_table_change_nothing(status: 
     everything: list[Event] = [
         scheduled(JOBS[0], NOW, 0),
         JobCancelRequested(job_id=JOBS[0], at=NOW),
-        JobCancelled(job_id=JOBS[0], account="acme", at=NOW),
+        events.cancelled(JOBS[0], NOW),
         due(JOBS[0], 2),
         finished(JOBS[0], 1, ok=True),
-        JobRetryScheduled(job_id=JOBS[0], at=NOW, attempt=2, fire_at=NOW),
-        JobFinished(job_id=JOBS[0], account="acme", at=NOW, status="completed", attempt=1),
+        events.retried(JOBS[0], NOW),
+        events.ended(JOBS[0], NOW),
         WebhookFinished(job_id=JOBS[0], at=NOW, ok=True, duration_ms=1),
         tick(1, 1),
     ]
@@ -355,14 +352,10 @@ def test_a_status_and_an_event_that_are_not_in_the_table_change_nothing(status: 
 def test_a_timeline_remembers_so_many_positions() -> None:
     """Positions beyond the limit are left out; the job itself goes on."""
     ledger = Ledger(0)
-    fold(
-        [encode(OwnerClaimed(epoch=1, nonce=CLAIMS[0].nonce, node="n", at=NOW)), encode(scheduled(JOBS[0], NOW, 999))],
-        ledger,
-    )
+    fold([encode(events.claimed(CLAIMS[0], NOW)), encode(scheduled(JOBS[0], NOW, 999))], ledger)
     for attempt in range(1, 40):
         fold([encode(due(JOBS[0], attempt), CLAIMS[0]), encode(finished(JOBS[0], attempt, ok=False))], ledger)
-        again = JobRetryScheduled(job_id=JOBS[0], at=NOW, attempt=attempt + 1, fire_at=NOW)
-        fold([encode(again, CLAIMS[0])], ledger)
+        fold([encode(events.retried(JOBS[0], NOW, attempt + 1), CLAIMS[0])], ledger)
 
     job = ledger.states[JOBS[0]]
     assert (len(job.offsets), job.attempt) == (job_fold.MAX_OFFSETS, 39)

@@ -78,8 +78,7 @@ class Owner:
             horizon_at=0,
         )
         self.decider.load(tables.load_open())
-        claimed = OwnerClaimed(epoch=self.claim.epoch, nonce=self.nonce, node="model", at=self.now)
-        part.send(self, [encode(claimed)], failed=self.resign)
+        part.send(self, [encode(events.claimed(self.claim, self.now))], failed=self.resign)
 
     @property
     def now(self) -> int:

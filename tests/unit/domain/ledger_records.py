@@ -12,7 +12,6 @@ from libs.events import (
     JobFinished,
     JobRetryScheduled,
     JobScheduled,
-    OwnerClaimed,
     ScheduleCreated,
     ScheduleDeleted,
     SchedulePaused,
@@ -23,7 +22,7 @@ from libs.events import (
     Unreadable,
 )
 from libs.events.codec import kind_of
-from libs.events.ids import new_job_id, new_schedule_id, tick_job_id
+from libs.events.ids import new_job_id, new_schedule_id
 from tests.fakes import events
 
 NOW = 1_800_000_000_000
@@ -39,7 +38,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.ledger = Ledger(0)
-        self.read(OwnerClaimed(epoch=1, nonce=CLAIM.nonce, node="n", at=NOW))
+        self.read(events.claimed(CLAIM, NOW))
 
     def read(self, item: Event | Unknown | Unreadable, claim: Claim | None = CLAIM) -> Applied:
         """Read one more record."""
@@ -68,17 +67,17 @@ def finished(attempt: int = 1, *, ok: bool = True) -> AttemptFinished:
 
 def ended(status: str = "completed", attempt: int = 1) -> JobFinished:
     """Return the decision that the job reached its end."""
-    return JobFinished(job_id=JOB, account="acme", at=NOW, status=status, attempt=attempt)  # type: ignore[arg-type]
+    return events.ended(JOB, NOW, attempt, status=status)
 
 
 def retried(attempt: int) -> JobRetryScheduled:
     """Return the decision to try again."""
-    return JobRetryScheduled(job_id=JOB, at=NOW, attempt=attempt, fire_at=NOW + 2 * MINUTE)
+    return events.retried(JOB, NOW, attempt, fire_at=NOW + 2 * MINUTE)
 
 
 def cancelled() -> JobCancelled:
     """Return the decision that the job never fires."""
-    return JobCancelled(job_id=JOB, account="acme", at=NOW)
+    return events.cancelled(JOB, NOW)
 
 
 def created() -> ScheduleCreated:
@@ -90,14 +89,8 @@ def created() -> ScheduleCreated:
 
 def ticked(minute: int, next_minute: int | None = None) -> ScheduleTicked:
     """Return the tick of a minute after *NOW*."""
-    tick_at = NOW + minute * MINUTE
-    return ScheduleTicked(
-        schedule_id=SCHEDULE,
-        at=tick_at,
-        tick_at=tick_at,
-        job_id=tick_job_id(SCHEDULE, tick_at),
-        next_run_at=NOW + (next_minute if next_minute is not None else minute + 1) * MINUTE,
-    )
+    next_run_at = NOW + (next_minute if next_minute is not None else minute + 1) * MINUTE
+    return events.ticked(SCHEDULE, NOW + minute * MINUTE, next_run_at=next_run_at)
 
 
 PAUSED = SchedulePaused(schedule_id=SCHEDULE, at=NOW)
