@@ -4,9 +4,8 @@ Domain: what Fliq decides. Pure functions of state, event and time: now, jitter 
     admission       which records count: facts always, decisions only under the last admitted claim
     job, schedule   the kinds of state: a transitions table, `evolve(state, event) -> state`, and what the owner owes it
     state_kind      what a kind of state declares
-    state_registry  all kinds of state, and which of them each event changes
+    state_registry  all kinds of state, which of them each event changes, and what the owner owes a state next, and when
     ledger          the fold of one partition: admission and evolve together, and what each record did
-    obligations     what the owner owes next, and when; recovery is nothing but recomputing it
     retry           when a job is tried again
     calendar/       when a schedule ticks: crons, time zones, intervals
     reader_fold     what a reader that decides nothing sees of a partition

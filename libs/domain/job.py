@@ -259,7 +259,7 @@ def owed_at(state: JobState, lead_ms: int) -> int | None:
 
 def decide(state: JobState, now: int, jitter: float, retry_base_s: float) -> Event:
     """
-    Return the decision that is owed for *state*; see `libs.domain.obligations.decide`.
+    Return the decision that is owed for *state*; see `libs.domain.state_registry.decide`.
 
     Raises:
         ValueError: nothing is owed.

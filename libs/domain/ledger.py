@@ -66,14 +66,39 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
 _SKIPPED = Applied(Verdict.SKIPPED)
 
 
-class Ledger:
+class PartitionFold:
+    """How far a reader of one partition has read, up to and including `position`, and the claim admitted there."""
+
+    def __init__(self, partition: int, *, position: int = -1, claim: Claim | None = None) -> None:
+        """Go on after *position*, under *claim*."""
+        self.partition = partition
+        self.position = position
+        self.claim = claim
+
+    def check_next(self, position: int) -> None:
+        """Raise `GapInLog` unless the record after those that were read stands at *position*."""
+        if position != self.position + 1:
+            raise GapInLog(f"partition {self.partition}: after position {self.position} came {position}")
+
+    def check_known(self, position: int, item: Event | Unknown | Unreadable) -> None:
+        """Raise `MustUnderstand` if *item* is of an unknown type that may not be skipped."""
+        if isinstance(item, Unknown) and item.must_understand:
+            raise MustUnderstand(f"partition {self.partition}, position {position}: {item.type} v{item.version}")
+
+    def admit_claim(self, claimed: OwnerClaimed) -> bool:
+        """Say whether *claimed* counts; from then on it is the claim under which decisions do."""
+        is_admitted = admits_claim(self.claim, claimed)
+        if is_admitted:
+            self.claim = Claim(claimed.epoch, claimed.nonce)
+        return is_admitted
+
+
+class Ledger(PartitionFold):
     """The states of one partition as of `position`, jobs and schedules by id, and the claim admitted there."""
 
     def __init__(self, partition: int, *, position: int = -1, claim: Claim | None = None) -> None:
         """Start a fold of *partition* that has read up to and including *position*, under *claim*."""
-        self.partition = partition
-        self.position = position
-        self.claim = claim
+        super().__init__(partition, position=position, claim=claim)
         self.states = States()
 
     def apply(self, position: int, item: Event | Unknown | Unreadable, stamp: str | None) -> Applied:
@@ -86,21 +111,15 @@ class Ledger:
             GapInLog: *position* is not the next one.
             MustUnderstand: the record is of an unknown type that may not be skipped.
         """
-        if position != self.position + 1:
-            raise GapInLog(f"partition {self.partition}: after position {self.position} came {position}")
-        if isinstance(item, Unknown):
-            if item.must_understand:
-                raise MustUnderstand(f"partition {self.partition}, position {position}: {item.type} v{item.version}")
-            self.position = position
-            return _SKIPPED
+        self.check_next(position)
+        self.check_known(position, item)
         self.position = position
+        if isinstance(item, Unknown):
+            return _SKIPPED
         if isinstance(item, Unreadable):
             return self._hold(item)
         if isinstance(item, OwnerClaimed):
-            if not admits_claim(self.claim, item):
-                return Applied(Verdict.VOID, item)
-            self.claim = Claim(item.epoch, item.nonce)
-            return Applied(Verdict.APPLIED, item)
+            return Applied(Verdict.APPLIED if self.admit_claim(item) else Verdict.VOID, item)
         decision = kind_of(item).role == "decision"
         if decision and not admits_decision(self.claim, stamp):
             return Applied(Verdict.VOID, item)

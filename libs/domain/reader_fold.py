@@ -16,8 +16,8 @@ Source: ARCHITECTURE.md, "Facts and decisions".
 
 from typing import Final
 
-from libs.domain.admission import admits_claim
-from libs.domain.ledger import GapInLog, MustUnderstand
+from libs.domain.admission import admits_decision
+from libs.domain.ledger import PartitionFold
 from libs.events import Claim, Envelope, Event, OwnerClaimed, Unknown, Unreadable, read
 from libs.events.codec import KINDS
 
@@ -26,20 +26,17 @@ _DECISIONS: Final = frozenset(kind.name for kind in KINDS if kind.role == "decis
 _CLAIMED: Final = "owner.claimed"
 
 
-class ReaderFold:
-    """A reader of one partition that has read up to and including `position`, under `claim`."""
+class ReaderFold(PartitionFold):
+    """A reader of one partition that picks the admitted events of a few types."""
 
     def __init__(
         self, partition: int, *, wanted: frozenset[str], position: int = -1, claim: Claim | None = None
     ) -> None:
         """Go on after *position*, under *claim*; *wanted* are the stored names of the events to pick."""
-        self.partition = partition
-        self.position = position
-        self.claim = claim
+        super().__init__(partition, position=position, claim=claim)
         self.void_count = 0
         self.poison_count = 0
         self._wanted = wanted
-        self._stamp = None if claim is None else str(claim)
 
     def take(self, position: int, envelope: Envelope) -> Event | None:
         """
@@ -49,32 +46,27 @@ class ReaderFold:
             GapInLog: *position* is not the next one.
             MustUnderstand: the record is of an unknown type that may not be skipped; this reader stays before it.
         """
-        if position != self.position + 1:
-            raise GapInLog(f"partition {self.partition}: after position {self.position} came {position}")
+        self.check_next(position)
         name = envelope.type
         if envelope.version <= _VERSIONS.get(name, 0):
             if name not in self._wanted and name != _CLAIMED:
                 self.position = position
                 return None
-            if name in _DECISIONS and (self._stamp is None or envelope.claim != self._stamp):
+            if name in _DECISIONS and not admits_decision(self.claim, envelope.claim):
                 self.position = position
                 self.void_count += 1
                 return None
         item = read(self.partition, envelope)
-        if isinstance(item, Unknown):
-            if item.must_understand:
-                raise MustUnderstand(f"partition {self.partition}, position {position}: {item.type} v{item.version}")
-            self.position = position
-            return None
+        self.check_known(position, item)
         self.position = position
-        if isinstance(item, Unreadable):
-            self.poison_count += 1
-            return None
-        if isinstance(item, OwnerClaimed):
-            if admits_claim(self.claim, item):
-                self.claim = Claim(item.epoch, item.nonce)
-                self._stamp = str(self.claim)
-            else:
-                self.void_count += 1
-            return None
-        return item
+        match item:
+            case Unknown():
+                return None
+            case Unreadable():
+                self.poison_count += 1
+                return None
+            case OwnerClaimed():
+                self.void_count += not self.admit_claim(item)
+                return None
+            case _:
+                return item

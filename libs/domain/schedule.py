@@ -147,7 +147,7 @@ def owed_at(state: ScheduleState, lead_ms: int) -> int | None:
 
 def decide(schedule: ScheduleState, now: int, jitter: float, retry_base_s: float) -> ScheduleTicked:
     """
-    Return the tick that is owed for *schedule*; see `libs.domain.obligations.decide`.
+    Return the tick that is owed for *schedule*; see `libs.domain.state_registry.decide`.
 
     Raises:
         ValueError: nothing is owed.

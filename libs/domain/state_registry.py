@@ -1,5 +1,7 @@
 """
-Registry: all kinds of state, and which of them each event changes.
+Registry: all kinds of state, which of them each event changes, and what a partition's owner owes a state of any kind.
+
+Nothing else drives Fliq. So recovery is: load the states, ask what is owed (`owed_at`, `decide`), go on.
 
 A new kind is a module of its own (as job.py), its entry in `STATE_KINDS` and its class in `State`; the other half, how its
 states stand in a table, is in libs/store/projection/table_registry.py.
@@ -12,6 +14,7 @@ from libs.domain import job, schedule
 from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
+from libs.events import Event
 from libs.events.codec import KINDS
 
 State = JobState | ScheduleState
@@ -37,6 +40,32 @@ class States(dict[str, State]):
     def of(self, state: type[S]) -> dict[str, S]:
         """Return those of the one kind whose class is *state*; O(all of them)."""
         return {any_id: each for any_id, each in self.items() if isinstance(each, state)}
+
+
+def owed_at(state: State, *, lead_ms: int) -> int | None:
+    """
+    Return the instant from which a decision is owed for *state*, due events and ticks *lead_ms* early; None if none is.
+
+    What is owed stays owed until a decision is folded.
+    """
+    return KIND_OF_STATE[type(state)].owed_at(state, lead_ms)
+
+
+def decide(state: State, now: int, *, jitter: float, retry_base_s: float) -> Event:
+    """
+    Return the decision owed for *state*.
+
+    Args:
+        state: one for which `owed_at` is not None and has come.
+        now: ms since 1970.
+        jitter: fraction in [0, 1).
+        retry_base_s: delay before the first retry.
+
+    Raises:
+        ValueError: nothing is owed.
+    """
+    decision: Event = KIND_OF_STATE[type(state)].decide(state, now, jitter, retry_base_s)
+    return decision
 
 
 def id_of(state: State) -> str:

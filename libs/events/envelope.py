@@ -24,14 +24,6 @@ class Claim(msgspec.Struct, frozen=True, order=False, gc=False):
         return f"{self.epoch}.{self.nonce}"
 
 
-def parse_claim(text: str) -> Claim | None:
-    """Return the claim written as `epoch.nonce`, or None when *text* is not one."""
-    epoch, dot, nonce = text.partition(".")
-    if not dot or not nonce or not epoch.isascii() or not epoch.isdigit() or len(epoch) > 15:
-        return None
-    return Claim(int(epoch), nonce)
-
-
 class Envelope(NamedTuple):
     """
     One event as it stands in the log.

@@ -29,9 +29,8 @@ from typing import Final
 
 from libs.domain.job import UNDER_WAY, JobState, JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict, names
-from libs.domain.obligations import decide, owed_at
 from libs.domain.state_kind import AT_ONCE
-from libs.domain.state_registry import State, id_of
+from libs.domain.state_registry import State, decide, id_of, owed_at
 from libs.events import AttemptDue, Claim, Event, OwnerClaimed, Unknown, Unreadable
 from libs.events.codec import kind_of
 from services.scheduler.concurrency import Concurrency

@@ -12,8 +12,8 @@ and writes nothing and would never notice, while callers do not find what they w
 Source: the protocol model (tests/simulation), mutation "reads not fenced".
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from libs.domain.job import JobState
 from libs.domain.state_kind import StateKind
@@ -24,6 +24,8 @@ from libs.store.errors import StoreUnavailable
 from services.scheduler.ports import TableReader
 
 WATCH_EVERY_MS: Final = 1_000
+
+Rows = TypeVar("Rows")
 
 
 class TablesMoved(Exception):
@@ -54,31 +56,28 @@ class FencedTables:
 
     async def load(self, partition: int, ids: list[str]) -> list[State]:
         """Return the states of those of *ids* that exist."""
-        saved, _ = self._positions()
-        found = await self._tables.load(partition, ids)
-        await self._check(partition, saved)
-        return found
+        return await self._fenced(partition, self._tables.load(partition, ids))
 
     async def load_open(self, partition: int) -> list[State]:
         """Return the jobs under way, and those with an unanswered cancel."""
-        saved, _ = self._positions()
-        found = await self._tables.load_open(partition)
-        await self._check(partition, saved)
-        return found
+        return await self._fenced(partition, self._tables.load_open(partition))
 
     async def load_due(
         self, kind: StateKind, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
     ) -> list[State]:
         """Return waiting states with since <= timer < before, the earliest first, without the accounts in *avoid*."""
-        saved, _ = self._positions()
-        found = await self._tables.load_due(kind, partition, before, limit, since=since, avoid=avoid)
-        await self._check(partition, saved)
-        return found
+        return await self._fenced(
+            partition, self._tables.load_due(kind, partition, before, limit, since=since, avoid=avoid)
+        )
 
     async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
         """Return waiting jobs of one account with fire_at < before, the earliest first."""
+        return await self._fenced(partition, self._tables.load_backlog(partition, account, before, limit))
+
+    async def _fenced(self, partition: int, rows: Awaitable[Rows]) -> Rows:
+        """Return *rows* if the tables are this owner's own before and after they are read."""
         saved, _ = self._positions()
-        found = await self._tables.load_backlog(partition, account, before, limit)
+        found = await rows
         await self._check(partition, saved)
         return found
 

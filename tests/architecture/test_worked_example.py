@@ -8,7 +8,7 @@ import msgspec
 
 from libs.domain.job import TERMINAL, JobState
 from libs.domain.ledger import Ledger, Verdict
-from libs.domain.obligations import decide
+from libs.domain.state_registry import decide
 from libs.events import AttemptFinished, Claim, Event, JobScheduled, OwnerClaimed, Spec, WebhookFinished
 from libs.events.codec import KINDS, kind_of
 from libs.events.ids import execution_id, new_job_id

@@ -16,8 +16,8 @@ from typing import Any
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Ledger
-from libs.domain.obligations import decide
 from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.state_registry import decide
 from libs.egress.url_rules import EgressPolicy
 from libs.events import (
     AttemptDue,

@@ -13,9 +13,8 @@ from libs.domain import job as job_fold
 from libs.domain import schedule as schedule_fold
 from libs.domain.job import TERMINAL, JobState, JobStatus
 from libs.domain.ledger import Ledger, Verdict
-from libs.domain.obligations import decide, owed_at
 from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.domain.state_registry import State
+from libs.domain.state_registry import State, decide, owed_at
 from libs.events import (
     AttemptDue,
     Claim,
@@ -196,7 +195,7 @@ def test_attempts_count_up_and_each_is_due_once(history: list[Envelope]) -> None
 @LAW
 @given(histories)
 def test_a_decision_that_is_owed_is_legal(history: list[Envelope]) -> None:
-    """Whatever the history, what obligations ask for applies; and once it is folded something else is owed, or nothing."""
+    """Whatever the history, what is owed applies; and once it is folded something else is owed, or nothing."""
     ledger = Ledger(0)
     fold(history, ledger)
     claim = ledger.claim

@@ -265,7 +265,7 @@ def void_dues_called() -> AbstractContextManager[None]:
 
     def admit(self: ReaderFold, position: int, envelope: Envelope) -> Event | None:
         if envelope.type == "attempt.due":
-            self._stamp = envelope.claim
+            envelope = envelope._replace(claim=str(self.claim))
         return take(self, position, envelope)
 
     return patched((ReaderFold, "take", admit))

@@ -26,8 +26,8 @@ from collections import Counter
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Verdict
-from libs.domain.obligations import owed_at
 from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.state_registry import owed_at
 from libs.events import AttemptDue, JobCancelRequested, ScheduleResumed, ScheduleTicked
 from libs.store.projection.changes import PartitionChanges
 from tests.simulation.model.actors import HAND_OFF_EARLY_MS, SKEW_MS, Owner

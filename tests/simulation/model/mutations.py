@@ -30,7 +30,6 @@ from libs.events import (
     encode,
 )
 from libs.events.codec import kind_of
-from libs.events.envelope import parse_claim
 from libs.store.projection.changes import PartitionChanges
 from services.scheduler.decider import Decider
 from tests.simulation.model.actors import Dispatcher, Flushing, Owner
@@ -112,10 +111,13 @@ class OwnerReadingUnfenced(Owner):
 # Epoch without nonce: two owners that drew the same epoch take each other's decisions for their own.
 
 
+def _is_of_epoch(stamp: str | None, claim: Claim | None) -> bool:
+    return stamp is not None and claim is not None and stamp.startswith(f"{claim.epoch}.")
+
+
 class AdmitsByEpoch(Ledger):
     def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
-        claim = parse_claim(stamp) if stamp is not None else None
-        if claim is not None and self.claim is not None and claim.epoch == self.claim.epoch:
+        if _is_of_epoch(stamp, self.claim):
             stamp = str(self.claim)
         return super().apply(position, item, stamp)
 
@@ -135,8 +137,7 @@ class OwnerByEpoch(Owner):
 
 class DispatcherByEpoch(Dispatcher):
     def admits(self, envelope: Envelope) -> bool:
-        claim = parse_claim(envelope.claim or "")
-        return claim is not None and self.claim is not None and claim.epoch == self.claim.epoch
+        return _is_of_epoch(envelope.claim, self.claim)
 
 
 # Facts fenced: results bear the claim that the dispatcher knew, and count only under it.

@@ -8,10 +8,9 @@ import msgspec
 import pytest
 
 from libs.domain.job import JobState, JobStatus
-from libs.domain.obligations import decide, owed_at
 from libs.domain.schedule import MISSED_COUNT_MAX, ScheduleState, ScheduleStatus
 from libs.domain.state_kind import AT_ONCE
-from libs.domain.state_registry import State
+from libs.domain.state_registry import State, decide, owed_at
 from libs.events import AttemptDue, JobCancelled, JobFinished, JobRetryScheduled, ScheduleTicked
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
 
