@@ -131,6 +131,7 @@ def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, positi
     Return one entry of a job's timeline.
 
     Args:
+        position: the entry's number in this timeline. The record's place in the log would tell how much others do.
         at: when the log took the record; shown for records that cannot be read.
     """
     entry: dict[str, Any] = {"type": "", "at": rfc3339(at), "position": position, "partition": partition}

@@ -119,12 +119,12 @@ class Jobs:
         partition = partition_of(job_id)
         begin = await self._c.log.begin(partition)
         # Trimmed records are gone from the timeline; the job object keeps the result.
-        positions = [position for position in state.offsets if position >= begin]
+        numbers = {position: number for number, position in enumerate(state.offsets) if position >= begin}
         events = [
             present.timeline_entry(
-                read(partition, record.envelope), partition=partition, position=record.position, at=record.at
+                read(partition, record.envelope), partition=partition, position=numbers[record.position], at=record.at
             )
-            for record in await records_at(self._c.log, partition, positions)
+            for record in await records_at(self._c.log, partition, numbers)
         ]
         return json_reply(200, {"events": events})
 

@@ -41,7 +41,8 @@ Show the records of the log, one line of JSON each: where it stands, its headers
 
 It opens the log only, and changes nothing; it runs beside the services. Times are those at which the log took a record.
 A dump goes partition by partition, each in its own order. A record that cannot be read is shown with the reason and its
-bytes in base64. Values of headers, bodies, and the queries of addresses are shown as *** unless --show-secrets is given.
+bytes in base64. Values of headers and bodies are shown as ***, and addresses without path and query, unless
+--show-secrets is given.
 """
 PARTITION_FACTS: Final = (
     *("partition", "begin", "end", "records", "bytes", "first_at", "last_at"),
@@ -67,7 +68,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scan", action="store_true", help="dump --job: read the partition, not only what the job's row names"
     )
-    parser.add_argument("--show-secrets", action="store_true", help="show values of headers, bodies, and queries")
+    parser.add_argument(
+        "--show-secrets", action="store_true", help="show values of headers, bodies, and whole addresses"
+    )
     parser.add_argument("--json", action="store_true", help="stats: answer as one JSON document")
 
 

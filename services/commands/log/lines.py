@@ -1,16 +1,19 @@
-"""Lines: a record as a line of JSON. Header values, bodies and queries of URLs are hidden unless asked for. Pure."""
+"""Lines: a record as a line of JSON. Bodies, values of headers, and paths of URLs are hidden unless asked for. Pure."""
 
 import base64
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import fields as fields_of
 
 from libs.domain.instants import rfc3339
 from libs.events import Unknown, Unreadable, read
+from libs.events.codec import KINDS
 from libs.log.port import Record
+from libs.runtime.telemetry.redaction import reduce_url
 
 HIDDEN: Final = "***"
-_WITH_SPEC: Final = frozenset({"job.scheduled", "schedule.created"})
+_WITH_SPEC: Final = frozenset(kind.name for kind in KINDS if any(each.name == "spec" for each in fields_of(kind.event)))
 _encode = msgspec.json.Encoder().encode
 
 
@@ -53,12 +56,15 @@ def instant(at: int) -> str | None:
 
 
 def without_secrets(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return a spec with bodies, header values and queries hidden; the length of a body is shown."""
+    """
+    Return a spec with bodies and values of headers hidden, and addresses as log lines have them: paths hold tokens, too.
+
+    The length of a body is shown.
+    """
     shown = dict(spec)
     for name in ("url", "webhook_url"):
-        address, mark, _ = (shown.get(name) or "").partition("?")
-        if mark:
-            shown[name] = f"{address}?{HIDDEN}"
+        if shown.get(name):
+            shown[name] = reduce_url(shown[name])
     for name in ("headers", "webhook_headers"):
         if shown.get(name):
             shown[name] = dict.fromkeys(shown[name], HIDDEN)

@@ -15,9 +15,9 @@ from services.commands.log.stats import PartitionStats, facts
 @pytest.mark.parametrize(
     ("name", "value", "shown"),
     [
-        ("url", "https://a.example/p?token=canary&x=1", "https://a.example/p?***"),
-        ("webhook_url", "https://a.example/?canary", "https://a.example/?***"),
-        ("url", "https://a.example/p", "https://a.example/p"),
+        ("url", "https://a.example/p?token=canary&x=1", "https://a.example/~412c8d8e"),
+        ("webhook_url", "https://hooks.example:8443/services/canary", "https://hooks.example:8443/~73b2a7a6"),
+        ("url", "https://a.example/", "https://a.example/"),
         ("headers", {"X-Key": "canary"}, {"X-Key": "***"}),
         ("webhook_headers", {"X-Key": "canary"}, {"X-Key": "***"}),
         ("body", "canary", "*** (6 bytes)"),
@@ -25,7 +25,7 @@ from services.commands.log.stats import PartitionStats, facts
     ],
 )
 def test_secrets_are_hidden(name: str, value: Any, shown: Any) -> None:
-    """Queries, bodies and values of headers are not shown; what identifies the target is."""
+    """Paths, queries, bodies and values of headers are not shown; the host is, and digits by which one target is known again."""
     assert without_secrets({name: value}) == {name: shown}
 
 

@@ -50,7 +50,8 @@ class TimelineEvent(Answered, frozen=True, kw_only=True):
     Args:
         type: such as `attempt.finished`.
         at: when it was written.
-        position, partition: where it stands in the log.
+        position: its number in the job's life, from 0 on.
+        partition: the part of the log that the job is in.
         fields: everything else that the record says.
     """
 
