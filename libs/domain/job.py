@@ -111,6 +111,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         created_at, started_at, completed_at: instants of the request, the first due and the end.
         last_ok, last_status_code, last_error, retry_after_ms: how the last finished try ended.
         idempotency_key, replay_of: as the caller gave them.
+        shared_spec_id: the id under which the spec is kept, if another job or a schedule brought it.
         webhook_at: when the webhook's outcome was recorded.
         offsets: positions of this job's events, oldest first, at most `MAX_OFFSETS`.
     """
@@ -136,13 +137,14 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     retry_after_ms: int | None = None
     idempotency_key: str | None = None
     replay_of: str | None = None
+    shared_spec_id: str | None = None
     webhook_at: int | None = None
     offsets: tuple[int, ...] = ()
 
     @property
     def spec_id(self) -> str:
-        """The id under which the spec is kept: the jobs of a schedule share the schedule's spec."""
-        return self.schedule_id or self.job_id
+        """The id under which the spec is kept: the jobs of a schedule share its spec, and the copies of a job that job's."""
+        return self.shared_spec_id or self.schedule_id or self.job_id
 
     @property
     def is_terminal(self) -> bool:
@@ -168,6 +170,7 @@ def create(event: JobScheduled, position: int) -> JobState:
         created_at=event.at,
         idempotency_key=event.idempotency_key,
         replay_of=event.replay_of,
+        shared_spec_id=event.spec_id,
         offsets=(position,),
     )
 

@@ -74,7 +74,14 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 KINDS: Final[tuple[Kind, ...]] = (
     Kind(name="owner.claimed", event=owner.OwnerClaimed, role="control", key=""),
     Kind(name="log.barrier", event=owner.LogBarrier, role="control", key=""),
-    Kind(name="job.scheduled", event=job.JobScheduled, role="fact", key="job_id"),
+    Kind(
+        name="job.scheduled",
+        event=job.JobScheduled,
+        version=2,
+        added=(("spec_id",),),
+        role="fact",
+        key="job_id",
+    ),
     Kind(name="job.cancel_requested", event=job.JobCancelRequested, role="fact", key="job_id"),
     Kind(name="attempt.due", event=job.AttemptDue, role="decision", key="job_id"),
     Kind(

@@ -55,6 +55,8 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     Args:
         idempotency_key: the key under which the caller may repeat the request.
         replay_of: the failed job of which this one is a copy.
+        spec_id: the id under which the whole spec is kept already (version 2): the copies of a job share its spec, and *spec* is
+            without body and headers. Specs are kept by the 128 bits of an id; that of a schedule stands here as a job's.
     """
 
     job_id: JobId
@@ -65,6 +67,7 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     max_retries: Retries = 0
     idempotency_key: Text | None = None
     replay_of: JobId | None = None
+    spec_id: JobId | None = None
 
 
 class JobCancelRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

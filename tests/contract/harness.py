@@ -354,7 +354,7 @@ class Harness:
             else:
                 tables.schedules[state_id] = state
         if isinstance(item, JobScheduled) and applied.changed:
-            tables.specs[item.job_id] = item.spec
+            tables.specs.setdefault(item.spec_id or item.job_id, item.spec)  # a copy brings none of its own
         if isinstance(item, ScheduleCreated) and applied.changed:
             tables.specs[item.schedule_id] = item.spec
         if isinstance(item, AttemptDue) and applied.changed:

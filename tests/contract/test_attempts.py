@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from libs.events.ids import partition_of
 from tests.contract.harness import Harness
 from tests.fakes.running.topologies import Client
 
@@ -115,6 +116,20 @@ async def test_replay(api: Client, harness: Harness) -> None:
         "PUT",
         "scheduled",
     )
+
+
+async def test_a_replay_takes_no_room_for_what_it_sends(api: Client, harness: Harness) -> None:
+    """Its record names the spec of the first job, in whose partition it stands; so does the replay of a replay."""
+    first = job = await api.create(URL, 60, headers={"A": "1"}, body="b" * 100_000)
+    for _ in range(2):
+        await harness.fire(job["id"])
+        await harness.finish(job["id"], ok=False, status_code=500)
+        _, job, _ = await api.call("POST", f"/v1/jobs/{job['id']}/replay")
+        records = await harness.log.read(partition_of(first["id"]), 0)
+        (record,) = [each for each in records if each.envelope.key == job["id"]]
+        assert len(record.envelope.value) < 1_000
+        shown = await api.job(job["id"])
+        assert (shown["headers"], shown["body"]) == ({"A": "1"}, "b" * 100_000)
 
 
 async def test_replay_of_what_has_not_failed(api: Client, harness: Harness) -> None:

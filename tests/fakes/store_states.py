@@ -50,6 +50,7 @@ def job_states(partition: int) -> st.SearchStrategy[JobState]:
         retry_after_ms=st.none() | durations,
         idempotency_key=st.none() | texts,
         replay_of=st.none() | job_ids(partition),
+        shared_spec_id=st.none() | job_ids(partition),
         webhook_at=st.none() | instants,
         offsets=st.lists(positions, max_size=MAX_OFFSETS).map(tuple),
     )

@@ -65,6 +65,9 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         replay_of=OLDER_JOB,
     ),
     "job.scheduled plain": JobScheduled(job_id=JOB, account="acme", at=AT, spec=PLAIN, fire_at=AT),
+    "job.scheduled shared": JobScheduled(
+        job_id=JOB, account="acme", at=AT, spec=PLAIN, fire_at=AT, replay_of=OLDER_JOB, spec_id=OLDER_JOB
+    ),
     "job.cancel_requested": JobCancelRequested(job_id=JOB, at=AT),
     "attempt.due full": AttemptDue(
         job_id=JOB,

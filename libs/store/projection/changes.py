@@ -76,7 +76,7 @@ class PartitionChanges:
         event = applied.event
         if new_id is not None:
             self.new.add(new_id)
-            if isinstance(event, _WITH_SPEC):
+            if isinstance(event, _WITH_SPEC) and getattr(event, "spec_id", None) is None:
                 self._spec(new_id, event.spec)
         elif isinstance(event, AttemptDue):
             self._due(event)

@@ -35,6 +35,7 @@ JOBS: Final[StateTable[JobState]] = StateTable(
         "retry_after_ms": "int8",
         "idempotency_key": "text",
         "replay_of": "uuid",
+        "shared_spec_id": "uuid",
         "webhook_at": "int8",
         "offsets": "bytea",
     },

@@ -17,7 +17,7 @@ from libs.store.projection.rows import Row, unpack_offsets
 
 _NOTHING: Final[Mapping[str, int | None]] = MappingProxyType({})
 # Columns with ids -> the kind of id; a column that holds the id of a state has the name of that kind's key.
-_ID_KINDS: Final = {"replay_of": "job", **{kind.key: kind.id_kind for kind in STATE_KINDS}}
+_ID_KINDS: Final = {"replay_of": "job", "shared_spec_id": "job", **{kind.key: kind.id_kind for kind in STATE_KINDS}}
 
 
 class StateTable(Generic[S]):

@@ -21,7 +21,9 @@ from libs.store.projection.changes import ExecutionRow
 from libs.store.projection.job_rows import JOBS
 from libs.store.projection.schedule_rows import SCHEDULES
 
-_JOB: Final = f"SELECT {JOBS.listed}, spec FROM jobs LEFT JOIN specs ON spec_id = coalesce(schedule_id, job_id)"  # noqa: S608
+_JOB: Final = (
+    f"SELECT {JOBS.listed}, spec FROM jobs LEFT JOIN specs ON spec_id = coalesce(shared_spec_id, schedule_id, job_id)"  # noqa: S608
+)
 _SCHEDULE: Final = f"SELECT {SCHEDULES.listed}, spec FROM schedules LEFT JOIN specs ON spec_id = schedule_id"  # noqa: S608
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
@@ -142,7 +144,7 @@ def _list_of(status_count: int, *, of_schedule: bool = False) -> str:
     )
     return (
         f"SELECT j.*, spec FROM (SELECT * FROM ({scans}) merged ORDER BY job_id DESC LIMIT $3) j"  # noqa: S608
-        " LEFT JOIN specs ON spec_id = coalesce(j.schedule_id, j.job_id) ORDER BY j.job_id DESC"
+        " LEFT JOIN specs ON spec_id = coalesce(j.shared_spec_id, j.schedule_id, j.job_id) ORDER BY j.job_id DESC"
     )
 
 

@@ -22,7 +22,7 @@ from aiohttp.web import BaseRequest
 
 from libs.domain.job import JobStatus
 from libs.events import Envelope, JobScheduled, Spec, encode
-from libs.events.ids import partition_of
+from libs.events.ids import from_int, partition_of, to_int
 from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from libs.store.control.idempotency import Reservation
@@ -103,20 +103,22 @@ class JobCreation:
             raise ApiError(409, "job_not_failed", f"the job is {present.PUBLIC_STATUS[state.status]}, not failed")
         self._c.limits.check_load()
         clone = JobRequest(spec, self._c.clock.now(), state.max_retries, key)
-        return await self._make(clone, account, replay_of=job_id)
+        return await self._make(clone, account, replay_of=job_id, spec_id=from_int("job", to_int(state.spec_id)))
 
-    async def _make(self, job: JobRequest, account: str, *, replay_of: str | None = None) -> Reply:
+    async def _make(
+        self, job: JobRequest, account: str, *, replay_of: str | None = None, spec_id: str | None = None
+    ) -> Reply:
         """Append *job* and answer with it; if its key stands for the same request, answer with the first job."""
         now = self._c.clock.now()
         if job.idempotency_key is None:
             await self._check_new(job, now, account, replay_of)
-            new_id = self._c.mint.job_id(now, self._c.mint.partition(now))
+            new_id = self._new_id(now, self._c.mint.partition(now), replay_of)
             held = Reservation(new_id, b"", now, is_new=True)
         else:
             held = await self._reserve(job, now, account, replay_of)
         if replay_of is not None:  # due at once, which for the repeat of a replay is when it was first asked for
             job = msgspec.structs.replace(job, fire_at=held.created_at)
-        envelope = _scheduled(job, held.job_id, account, held.created_at, replay_of=replay_of)
+        envelope = _scheduled(job, held.job_id, account, held.created_at, replay_of=replay_of, spec_id=spec_id)
         partition = partition_of(held.job_id)
         if held.is_new:
             await self._c.append(partition, [envelope])
@@ -142,9 +144,13 @@ class JobCreation:
             key=job.idempotency_key or "",  # only jobs with a key come here
             request_hash=validation.request_hash(job) if replay_of is None else validation.replay_hash(replay_of),
             now=now,
-            make_id=self._c.mint.job_id,
+            make_id=lambda at, partition: self._new_id(at, partition, replay_of),
             check_new=lambda: self._check_new(job, now, account, replay_of),
         )
+
+    def _new_id(self, now: int, partition: int, replay_of: str | None) -> str:
+        """Return a new id: of a copy in the partition of the first job, where the spec that they share stands before it."""
+        return self._c.mint.job_id(now, partition if replay_of is None else partition_of(replay_of))
 
     async def _is_known(self, job_id: str) -> bool:
         found = await self._c.read_index.find(partition_of(job_id), lambda: self._c.queries.job_status(job_id))
@@ -203,9 +209,17 @@ def _body(job: JobRequest, job_id: str, created_at: int) -> dict[str, Any]:
 
 
 def _scheduled(
-    job: JobRequest, job_id: str, account: str, created_at: int, *, replay_of: str | None = None
+    job: JobRequest,
+    job_id: str,
+    account: str,
+    created_at: int,
+    *,
+    replay_of: str | None = None,
+    spec_id: str | None = None,
 ) -> Envelope:
     spec: Spec = job.spec
+    if spec_id is not None:  # what may be large stands in the log once
+        spec = msgspec.structs.replace(spec, body=None, headers=None, webhook_headers=None)
     return encode(
         JobScheduled(
             job_id=job_id,
@@ -216,5 +230,6 @@ def _scheduled(
             max_retries=job.max_retries,
             idempotency_key=job.idempotency_key,
             replay_of=replay_of,
+            spec_id=spec_id,
         )
     )

@@ -61,7 +61,7 @@ def jobs_of(rows: AllRows, records: Sequence[tuple[str, int]]) -> list[JobRead]:
     return [
         JobRead(
             id=job.job_id,
-            name=_body(rows.specs[job.schedule_id or job.job_id]),
+            name=_body(rows.specs[job.spec_id]),
             status=_STATUS.get(job.status.name, job.status.name.lower()),
             execution_count=len(executions.get(job.job_id, ())),
             executions=tuple(executions.get(job.job_id, ())),

@@ -9,7 +9,7 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.state_registry import id_of
 from libs.events import Spec
-from libs.events.ids import new_schedule_id
+from libs.events.ids import from_int, new_schedule_id, to_int
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
 from libs.store.reads.account_queries import AccountQueries, JobRow, ScheduleRow, _list_of
@@ -93,6 +93,21 @@ async def test_the_jobs_of_a_schedule(harness: Harness) -> None:
     older = await queries.list_jobs("acme", schedule_id=owner.schedule_id, limit=100, before=jobs[2].job_id)
     assert [row.job for row in older] == [jobs[1], jobs[0]]
     assert await queries.list_jobs("other", schedule_id=owner.schedule_id, limit=100) == []
+
+
+async def test_a_copy_has_the_spec_of_the_first_job_or_of_the_schedule(harness: Harness) -> None:
+    """It has none of its own, and is read and listed with the one that it names."""
+    owner, first = schedule(1), state(2)
+    of_schedule = state(3, shared_spec_id=from_int("job", to_int(owner.schedule_id)))
+    copies = [state(4, shared_spec_id=first.job_id), of_schedule]
+    queries = await fill(harness, owner, first, *copies)
+    await harness.pool.execute(
+        "DELETE FROM specs WHERE spec_id = ANY ($1)", rows.uuids_of(job.job_id for job in copies)
+    )
+    for job in copies:
+        assert await queries.get_job("acme", job.job_id) == JobRow(job, SPEC)
+        assert await harness.tables.specs([job.spec_id]) == {job.spec_id: SPEC}
+    assert [row.spec for row in await queries.list_jobs("acme", limit=9)] == [SPEC] * 3
 
 
 async def test_schedules_are_listed_until_they_are_deleted(harness: Harness) -> None:

@@ -72,7 +72,7 @@ async def test_what_changes_is_updated(
         "scheduled_at",
         "created_at",
     )
-    fixed += ("idempotency_key", "replay_of")
+    fixed += ("idempotency_key", "replay_of", "shared_spec_id")
     moved = [
         msgspec.structs.replace(new, **{name: getattr(old, name) for name in fixed})
         for old, new in zip(before, after, strict=True)

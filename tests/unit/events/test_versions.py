@@ -1,7 +1,7 @@
 """
 Versions: an event is written in the lowest version that holds its fields.
 
-A made-up newer build knows two more versions of `job.scheduled`: version 2 adds a field, version 3 adds one to the spec.
+A made-up newer build knows two more versions of `job.scheduled`: the first adds a field, the second adds one to the spec.
 The real codec and the real fold play the older build.
 """
 
@@ -32,8 +32,15 @@ class NewerJob(JobScheduled, frozen=True, kw_only=True, omit_defaults=True, gc=F
     flow: str | None = None
 
 
+OURS = codec._BY_CLASS[JobScheduled]
+LATEST = OURS.version
 NEWER = Kind(
-    name="job.scheduled", event=NewerJob, version=3, added=(("flow",), ("spec.capture",)), role="fact", key="job_id"
+    name="job.scheduled",
+    event=NewerJob,
+    version=LATEST + 2,
+    added=(*OURS.added, ("flow",), ("spec.capture",)),
+    role="fact",
+    key="job_id",
 )
 
 
@@ -51,7 +58,8 @@ def written(event: NewerJob) -> Envelope:
 
 
 @pytest.mark.parametrize(
-    ("event", "version"), [(job(), 1), (job("stripe"), 2), (job(capture=64), 3), (job("stripe", capture=64), 3)]
+    ("event", "version"),
+    [(job(), 1), (job("stripe"), LATEST + 1), (job(capture=64), LATEST + 2), (job("stripe", capture=64), LATEST + 2)],
 )
 def test_the_lowest_version_that_holds_the_event_is_written(event: NewerJob, version: int) -> None:
     """A field that keeps its default needs no version that knows it, wherever the field stands."""
@@ -75,16 +83,16 @@ def test_a_newer_build_reads_every_version_that_it_writes(event: NewerJob, monke
     assert decode(envelope) == event
 
 
-def test_an_older_build_goes_on_at_version_1_and_stops_at_version_2() -> None:
+def test_an_older_build_goes_on_at_its_versions_and_stops_at_the_next_one() -> None:
     """During a rolling upgrade the older build keeps the partitions in which nobody uses what is new."""
     plain, newer = written(job()), written(job("stripe"))
     ledger, reader = Ledger(0), ReaderFold(0, wanted=frozenset({"job.scheduled"}))
 
     assert ledger.apply(0, read(0, plain), None).verdict is Verdict.APPLIED
     assert reader.take(0, plain) is not None
-    with pytest.raises(MustUnderstand, match=r"job\.scheduled v2"):
+    with pytest.raises(MustUnderstand, match=rf"job\.scheduled v{LATEST + 1}"):
         ledger.apply(1, read(0, newer), None)
-    with pytest.raises(MustUnderstand, match=r"job\.scheduled v2"):
+    with pytest.raises(MustUnderstand, match=rf"job\.scheduled v{LATEST + 1}"):
         reader.take(1, newer)
     assert (ledger.position, reader.position) == (0, 0)
 
