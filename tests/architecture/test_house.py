@@ -13,6 +13,7 @@ from libs.runtime.telemetry.redaction import ALLOWED
 
 ROOT = Path(__file__).parents[2]
 FILE_LINES_MAX = 400
+GENERATED = "clients/python/src/fliq_client/contract/"  # as long as the API's tables; nobody edits it
 FOLDER_MODULES_MAX = 14
 FUNCTION_LINES_MAX = 70
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "base", "misc"}
@@ -64,7 +65,7 @@ def test_no_file_is_too_long() -> None:
     paths = modules("clients", "libs", "services", "tests")
     sizes = {place(path): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
 
-    assert {name: size for name, size in sizes.items() if size > FILE_LINES_MAX} == {}
+    assert {n: size for n, size in sizes.items() if size > FILE_LINES_MAX and not n.startswith(GENERATED)} == {}
 
 
 def test_no_folder_is_too_full() -> None:
