@@ -21,10 +21,24 @@ from libs.store.projection.changes import ExecutionRow
 from libs.store.projection.job_rows import JOBS
 from libs.store.projection.schedule_rows import SCHEDULES
 
+LARGE_SPEC: Final = 2048  # bytes; a shorter spec is sent whole
+
 _JOB: Final = (
     f"SELECT {JOBS.listed}, spec FROM jobs LEFT JOIN specs ON spec_id = coalesce(shared_spec_id, schedule_id, job_id)"  # noqa: S608
 )
-_SCHEDULE: Final = f"SELECT {SCHEDULES.listed}, spec FROM schedules LEFT JOIN specs ON spec_id = schedule_id"  # noqa: S608
+_SCHEDULE: Final = f"SELECT {SCHEDULES.listed}, {{spec}} FROM schedules LEFT JOIN specs ON spec_id = schedule_id"  # noqa: S608
+
+# What lists show of a spec: all but its body, which may be 256 KiB and would be sent and decoded a hundred times a page. Raw quotes
+# stand in JSON only around its own names and texts, and msgspec writes the fields in the order of `Spec`: up to `body`, then from
+# `webhook_url` on. The innermost SELECT decompresses a spec once.
+_LISTED_SPEC: Final = f"""CASE WHEN octet_length(spec) <= {LARGE_SPEC} THEN spec ELSE (
+    SELECT CASE WHEN body = 0 THEN whole
+        ELSE substring(whole FROM 1 FOR body - 1) || CASE WHEN hook = 0 THEN '}}' ELSE substring(whole FROM hook) END END
+    FROM (
+        SELECT whole, position(',"body":"'::bytea IN whole) AS body, position(',"webhook_url":"'::bytea IN whole) AS hook
+        FROM (SELECT spec || ''::bytea AS whole OFFSET 0) AS plain OFFSET 0
+    ) AS found
+) END AS spec"""  # noqa: S608 - our own names
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
@@ -75,7 +89,7 @@ class AccountQueries:
         before: str | None = None,
     ) -> list[JobRow]:
         """
-        Return up to *limit* jobs with ids below *before*, newest first.
+        Return up to *limit* jobs with ids below *before*, newest first; the body of a large spec is left out.
 
         Args:
             statuses: only jobs in one of these; None: in any.
@@ -105,7 +119,7 @@ class AccountQueries:
     async def get_schedule(self, account: str, schedule_id: str) -> ScheduleRow | None:
         """Return a schedule of *account*, even a deleted one; None if there is none, or if it belongs to another account."""
         row = await self._pool.fetchrow(
-            f"{_SCHEDULE} WHERE schedules.schedule_id = $1 AND schedules.account = $2",
+            f"{_SCHEDULE.format(spec='spec')} WHERE schedules.schedule_id = $1 AND schedules.account = $2",
             rows.uuid_of(schedule_id),
             account,
         )
@@ -113,10 +127,10 @@ class AccountQueries:
 
     @answer_call
     async def list_schedules(self, account: str, *, limit: int, before: str | None = None) -> list[ScheduleRow]:
-        """Return up to *limit* schedules that are not deleted, with ids below *before*, newest first."""
+        """Return up to *limit* schedules that are not deleted, newest first, without the body of a large spec."""
         found = await self._pool.fetch(
-            f"{_SCHEDULE} WHERE account = $1 AND status <> {ScheduleStatus.DELETED:d} AND schedule_id < $2"
-            " ORDER BY schedule_id DESC LIMIT $3",
+            f"{_SCHEDULE.format(spec=_LISTED_SPEC)} WHERE account = $1 AND status <> {ScheduleStatus.DELETED:d}"
+            " AND schedule_id < $2 ORDER BY schedule_id DESC LIMIT $3",
             account,
             rows.MAX_ID if before is None else rows.uuid_of(before),
             limit,
@@ -143,7 +157,7 @@ def _list_of(status_count: int, *, of_schedule: bool = False) -> str:
         for index in range(status_count)
     )
     return (
-        f"SELECT j.*, spec FROM (SELECT * FROM ({scans}) merged ORDER BY job_id DESC LIMIT $3) j"  # noqa: S608
+        f"SELECT j.*, {_LISTED_SPEC} FROM (SELECT * FROM ({scans}) merged ORDER BY job_id DESC LIMIT $3) j"  # noqa: S608
         " LEFT JOIN specs ON spec_id = coalesce(j.shared_spec_id, j.schedule_id, j.job_id) ORDER BY j.job_id DESC"
     )
 

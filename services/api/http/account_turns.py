@@ -13,7 +13,7 @@ from typing import Final
 
 from services.api.contract.api_error import unavailable
 
-AT_ONCE: Final = 8
+AT_ONCE: Final = 4
 WAIT_S: Final = 10.0
 
 

@@ -138,6 +138,7 @@ class Connection(RequestHandler):
         try:
             await self._drained
         finally:
+            self._drained = None
             budget.unread.free(self)
         self.deadline = math.inf
         budget.idle(self)
@@ -149,8 +150,9 @@ class Connection(RequestHandler):
             self._drained.set_result(None)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Let `drain` fail."""
+        """Let `drain` fail; hold on to nothing, since the transport holds on to this connection until garbage is collected."""
         self.owner.budget.lost(self)
+        self._pipe = self._latest = None
         super().connection_lost(exc)
         if self._drained is not None and not self._drained.done():
             self._drained.set_exception(ConnectionResetError("the peer closed the connection"))

@@ -52,6 +52,7 @@ class Reply:
         protocol: Any = request.protocol
         self.keep_alive = request.keep_alive and not self._is_last
         protocol.write(self._bytes(request, protocol.date_line))
+        self.body = b""  # what the peer does not read is held once, by the transport
         if protocol.writing_paused:
             await protocol.drain()
 

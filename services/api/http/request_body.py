@@ -92,8 +92,11 @@ async def _read_slowly(request: BaseRequest, timeout_s: float) -> bytes:
                 if size > BODY_MAX:
                     raise _too_large()
                 pieces.append(piece)
-    except TimeoutError:
-        raise LastError(408, "request_timeout", f"the body did not arrive within {timeout_s:g} s") from None
+    except BaseException as error:
+        pieces.clear()  # the error's traceback holds this frame, and so the pieces, until garbage is collected
+        if isinstance(error, TimeoutError):
+            raise LastError(408, "request_timeout", f"the body did not arrive within {timeout_s:g} s") from None
+        raise
     return b"".join(pieces)
 
 

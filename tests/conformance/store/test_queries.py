@@ -12,21 +12,21 @@ from libs.events import Spec
 from libs.events.ids import from_int, new_schedule_id, to_int
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
-from libs.store.reads.account_queries import AccountQueries, JobRow, ScheduleRow, _list_of
+from libs.store.reads.account_queries import LARGE_SPEC, AccountQueries, JobRow, ScheduleRow, _list_of
 from tests.conformance.store.conftest import NOW, Harness, schedule, state
 
 SPEC = Spec(url="https://example.com/", headers={"a": "b"}, body="x")
 
 
 async def fill(
-    harness: Harness, *states: JobState | ScheduleState, executions: tuple[ExecutionRow, ...] = ()
+    harness: Harness, *states: JobState | ScheduleState, executions: tuple[ExecutionRow, ...] = (), spec: Spec = SPEC
 ) -> AccountQueries:
     """Write rows of any partition under the fence of partition 0."""
     spawned = [each for each in states if isinstance(each, JobState) and each.schedule_id is not None]
     rows_by_key = {(row.job_id, row.attempt): row for row in executions}
     await harness.put(
         *states,
-        specs={id_of(each): msgspec.json.encode(SPEC) for each in states if each not in spawned},
+        specs={id_of(each): msgspec.json.encode(spec) for each in states if each not in spawned},
         executions=rows_by_key,
         new_executions=set(rows_by_key),
     )
@@ -62,6 +62,32 @@ async def test_the_filter_takes_any_set_of_statuses(harness: Harness, statuses: 
     assert [row.job for row in found] == expected
     assert all(row.spec == SPEC for row in found)
     assert [row.job for row in await queries.list_jobs("acme", statuses=statuses, limit=2)] == expected[:2]
+
+
+@pytest.mark.parametrize("webhook_url", [None, "https://example.com/done"])
+@pytest.mark.parametrize("headers", [None, {"A": ',"body":"', "B": ',"webhook_url":"'}])
+@pytest.mark.parametrize("body", [None, "short", '\0",é"body":"\\","webhook_url":"no"}' * 9_000])
+async def test_lists_leave_large_bodies_in_the_database(
+    harness: Harness, body: str | None, headers: dict[str, str] | None, webhook_url: str | None
+) -> None:
+    """What a list shows is there, whatever body and headers hold; of a large spec neither body nor secrets come."""
+    spec = Spec(
+        url="https://example.com/",
+        method="PUT",
+        headers=headers,
+        body=body,
+        timeout_ms=1_000,
+        webhook_url=webhook_url,
+        traceparent="t",
+    )
+    queries = await fill(harness, state(1), schedule(2), spec=spec)
+    (job,), (listed,) = await queries.list_jobs("acme", limit=9), await queries.list_schedules("acme", limit=9)
+
+    is_large = body is not None and len(body) > LARGE_SPEC
+    for shown in (job.spec, listed.spec):
+        assert (shown.url, shown.method, shown.webhook_url) == ("https://example.com/", "PUT", webhook_url)
+        assert shown.body == (None if is_large else body)
+    assert (await queries.get_job("acme", job.job.job_id) or job).spec == spec
 
 
 async def test_pages_over_inserts_and_changes_have_no_gaps_and_no_repeats(harness: Harness) -> None:
