@@ -88,3 +88,14 @@ async def test_what_is_forgotten_is_asked_of_the_database_again() -> None:
     rows.positions = {0: 9}
     assert await watch.wait(0, 9, 5)
     await watch.stop()
+
+
+async def test_callers_who_ask_at_once_share_a_question() -> None:
+    """However many ask about partitions that nobody knows, few statements are sent, and one connection is enough."""
+    rows = Rows()
+    rows.positions = {0: 4}
+    watch = ProgressWatch(rows)
+    answers = await asyncio.gather(*(watch.has(partition) for partition in range(50)))
+    assert answers == [partition == 0 for partition in range(50)]
+    assert rows.polls <= 2
+    await watch.stop()
