@@ -197,13 +197,13 @@ def read(partition: int, envelope: Envelope) -> Event | Unknown | Unreadable:
     """
     Return what *envelope* holds as seen by a reader of *partition*.
 
-    The record must also be at home: its id must carry this partition and equal its key. A record that is not at home
-    is `Unreadable` with an empty key: this partition must not stop a job or schedule of another one.
+    The record must also belong to the partition: its id must name this partition and equal the record's key. A record that does
+    not belong here is `Unreadable` with an empty key, so that it stops no job or schedule of another partition.
     """
     item = decode(envelope)
     kind = _BY_CLASS.get(type(item))
     if kind is None:
-        if isinstance(item, Unreadable) and not _at_home(partition, item.key):
+        if isinstance(item, Unreadable) and not _belongs_to(partition, item.key):
             return Unreadable(item.type, "", item.reason)
         return item
     if kind.key and (getattr(item, kind.key) != envelope.key or partition_of(envelope.key) != partition):
@@ -213,5 +213,5 @@ def read(partition: int, envelope: Envelope) -> Event | Unknown | Unreadable:
     return item
 
 
-def _at_home(partition: int, key: str) -> bool:
+def _belongs_to(partition: int, key: str) -> bool:
     return any(is_id(key, kind) for kind in STATE_IDS) and partition_of(key) == partition

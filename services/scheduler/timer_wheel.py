@@ -3,42 +3,40 @@ Timer wheel: which keys are due now, and when to look again.
 
 Theory of operation
 -------------------
-Terms.  A *timer* is a key and an instant *at*, in ms since the epoch. A *slot* is a run of 8 ms: slot n covers the
-instants 8n ... 8n + 7, and a timer's *offset* is its place in there, 0-7. A slot is *live* while it holds a timer. A
-heap entry is *stale* when its slot is no longer live.
+Terms.  A *timer* is a key and an instant *at*, in ms since 1970. A *slot* covers 8 ms: slot n has the instants 8n to 8n + 7. A
+timer's *offset* is its place in the slot, 0 to 7. A slot is *live* while it holds a timer. A heap entry is *stale* when its slot
+is not live any more.
 
-Shape.  ``_slots`` maps the number of each live slot to a dict key -> offset, in the order of scheduling. ``_heap`` is a
-heap of slot numbers, not of timers: thousands of timers share one entry. ``_slot_of`` maps each key to its slot number,
-so that a key alone is enough to cancel. Nothing here reads a clock or sleeps: `advance` is told the time and says when
-to come back, and the driver's only job is to wait.
+Structure.  `_slots` maps the number of each live slot to a dict key -> offset, in the order of scheduling. `_heap` is a heap of
+slot numbers, so that thousands of timers share one entry. `_slot_of` maps each key to its slot number, so that a timer can be
+cancelled by its key. The wheel reads no clock and does not sleep: the caller passes the time to `advance`, and waits until the
+instant that it returns.
 
 Invariants, after every public call.
-  W1  A key has at most one timer: it is in ``_slot_of`` and in exactly one slot, or in neither.
-  W2  Never early: `advance` returns a key only if at <= now, exactly, also when its slot is only partly due.
+  W1  A key has at most one timer: it is in `_slot_of` and in one slot, or in neither.
+  W2  Never early: `advance` returns a key only if at <= now, also when only a part of its slot is due.
   W3  Never forgotten: after `advance(now)` no timer with at <= now is left.
-  W4  Due keys come in order of (at, scheduling); scheduling a key again counts anew, also at the same instant.
-  W5  Every live slot has a heap entry, and len(_heap) <= 2 * live slots + 64: stale entries are compacted away.
-  W6  ``next_at`` is the exact least instant, None when there is no timer.
+  W4  Due keys come in the order of (at, scheduling). A key that is scheduled again counts as scheduled last.
+  W5  Every live slot has a heap entry, and len(_heap) <= 2 * live slots + 64: beyond that, stale entries are removed.
+  W6  `next_at` is the least instant of all timers, None when there is no timer.
 
-Cost.  n timers, s live slots, b timers in the first live slot, m returned.
-  schedule   O(1), O(log s) when it opens a slot       cancel, at_of, in, len   O(1); cancel amortised over compaction
+Cost.  n timers, s live slots, b timers in the first live slot, m keys returned.
+  schedule   O(1); O(log s) when it opens a slot       cancel, at_of, in, len   O(1); cancel amortised over compaction
   advance    O(m log b + log s) and O(b); O(1) if nothing is due               evict_after   O(s log s + m log b)
-  next_at    O(1) while known, O(b) after the first timer was taken or cancelled
-Measured with 1 M timers over 120 s (str keys, Python 3.11, 2 cores): 64 B per timer besides the key, 1.0 us to schedule,
-1.2 us to cancel, 0.7 us to drain. Two choices make that size: offsets are 0-7, which CPython keeps as ready objects, and
-``_numbers`` lends every timer of a slot one shared int; an own int per timer would be 107 B. Slots are plain dicts of
-atoms, which the garbage collector does not walk. Spread thinly (2.5 timers per slot) a timer costs 167 B.
+  next_at    O(1) while it is known; O(b) after the first timer was taken or cancelled
+Measured with 1 M timers over 120 s (keys of text, Python 3.11, 2 cores): 64 B per timer besides the key, 1.0 us to schedule,
+1.2 us to cancel, 0.7 us to take out. With 2.5 timers in a slot a timer costs 167 B. Memory is saved in two places: Python keeps
+the numbers 0 to 7 only once, and all timers of a slot share one int for its number (`_numbers`; otherwise 107 B per timer).
 
-Example.  a at 1003, b at 1001, c at 1012 lie in slots 125, 125, 126.
+Example.  a at 1003, b at 1001, c at 1012 are in the slots 125, 125, 126.
   advance(1000) -> [], 1001        advance(1002) -> [b], 1003        advance(1020) -> [a, c], None
 
-Not safe.  Not for use from several threads. `advance` returns everything due at once: a driver that loads a backlog
-bounds it first (100,000 keys take 70 ms). The wheel has no limit of its own: `evict_after` is how its owner keeps one, and
-must remember the instant, since what lies behind it is then known to the tables only. Instants in the past are taken, and
-due at the next `advance`; a clock that steps back delays timers and loses none.
+Limits.  Not for use from several threads. `advance` returns everything that is due: the caller bounds how much it loads (100,000
+keys take 70 ms). The wheel itself has no limit: its owner calls `evict_after`, and remembers the instant, because later timers
+are only in the tables then. A timer in the past is due at the next `advance`. If the clock is set back, timers are late, but
+none is lost.
 
-Source: architecture "Timer structure"; Varghese and Lauck, Hashed and Hierarchical Timing Wheels, 1987; the heap of
-buckets is the DelayQueue of Kafka's TimingWheel.
+Source: Varghese and Lauck, Hashed and Hierarchical Timing Wheels, 1987; the heap of slots is as in Kafka's TimingWheel.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def test_limits_hold_and_only_limits_hold_back(
     """
     After each step no limit is broken, and every call that waits is held back by one.
 
-    Whoever waits does so because all slots are taken, its host is full, or its account is over its share while slots are
+    An attempt waits only because all slots are taken, its host is full, or its account is over its share while slots are
     scarce; lanes are first in, first out; in the end everything that was submitted was taken exactly once.
     """
     turns: FairQueue[Call] = FairQueue(total=total, per_host=per_host)

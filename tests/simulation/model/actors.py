@@ -86,7 +86,7 @@ class Owner:
         return self.harness.now + self.skew_ms
 
     def resign(self) -> None:
-        """Stop for good; whoever wants to decide again starts from the tables."""
+        """Stop for good. To decide again, a new owner starts from the tables."""
         self.dead = True
 
     def step(self) -> None:

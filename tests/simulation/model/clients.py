@@ -1,5 +1,5 @@
 """
-Callers and the API replicas that serve them, and the gremlin that puts into the log what nobody should.
+Callers and the API replicas that serve them, and the writer of records that no process of Fliq would write.
 
 Every method of `Api` is one request; what is awaited is a callback or is looked at again by `poll`. A replica may die anywhere.
 """
@@ -223,7 +223,7 @@ class Gremlin:
         self.known = known
 
     def repeat(self) -> None:
-        """Repeat a fact of the log: the same bytes, or the same thing said again by somebody else, later and otherwise."""
+        """Repeat a fact of the log: the same bytes, or another process's record of it, written later with other values."""
         harness, rng = self.harness, self.harness.rng
         part = rng.choice(harness.partitions)
         if not part.records:

@@ -94,7 +94,7 @@ class Tables:
         )
 
     def acquire(self, nonce: str) -> int:
-        """Take the lease, from whomever, and return its epoch. Whether it had expired does not matter to safety."""
+        """Take the lease and return its epoch. Safety does not depend on whether the lease had expired."""
         self.lease_epoch = max(self.lease_epoch, self.claim.epoch if self.claim else 0) + 1
         self.lease_nonce = nonce
         return self.lease_epoch

@@ -43,7 +43,7 @@ def _is_decision(item: Item) -> bool:
     return not isinstance(item, Unknown | Unreadable) and kind_of(item).role == "decision"
 
 
-# No admission: every decision counts, whoever made it.
+# No admission: every decision counts, under any claim.
 
 
 class AdmitsAll(Ledger):
@@ -84,7 +84,7 @@ class OwnerWithoutOverlay(Owner):
     decider_type = DeciderWithoutOverlay
 
 
-# No store fence: whoever flushes is believed.
+# No store fence: the tables take every flush.
 
 
 class TablesWithoutFence(Tables):

@@ -1,7 +1,7 @@
 """
 The script of one run: chaos for a while, then calm until nothing is owed, then the checker.
 
-The seed decides everything. `Cast` says who plays; the mutations replace one player each.
+The seed decides everything. `Cast` names the classes of owners, dispatchers and tables; each mutation replaces some of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CALM_TURNS = 1_500  # a run that is not quiet by then is stuck
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
-    """Who plays which part."""
+    """The classes of the actors and of the tables."""
 
     owner: type[Owner] = Owner
     dispatcher: type[Dispatcher] = Dispatcher
@@ -132,7 +132,7 @@ class Run:
                 self.step(self.owners)
 
     def step(self, actors: list[Owner] | list[Dispatcher]) -> None:
-        """Let some living actor do one thing; whom an error or a newer claim stopped may come back."""
+        """Let some living actor do one thing. If an error or a newer claim stopped it, it may come back."""
         alive = [actor for actor in actors if not actor.dead]
         if not alive:
             return

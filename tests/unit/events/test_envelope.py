@@ -1,4 +1,4 @@
-"""Claims as they stand in a header, and whom they admit."""
+"""Claims: how they are written in a header, and which claims and decisions count."""
 
 from __future__ import annotations
 

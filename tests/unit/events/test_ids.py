@@ -57,7 +57,7 @@ def test_known_ids() -> None:
 
 @given(moments, partitions, tails, st.integers(1, 1000))
 def test_ids_made_from_the_log_are_made_again_alike(ms: int, partition: int, tail: int, number: int) -> None:
-    """Whoever decides again decides the same id, in the same partition, and a different one for everything else."""
+    """If a decision is made twice, both times it has the same id, in the same partition; every other decision has another id."""
     schedule_id = ids.new_schedule_id(ms, partition, tail.to_bytes(8, "big"))
     job_id = ids.tick_job_id(schedule_id, number * 60_000)
 

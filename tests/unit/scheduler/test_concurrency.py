@@ -59,7 +59,7 @@ def test_above_its_share_an_account_waits_for_plenty() -> None:
 
 
 def test_the_limit_holds_over_all_accounts() -> None:
-    """Eight slots are eight attempts under way, whoever asks."""
+    """Eight slots are eight attempts under way, whichever accounts ask."""
     concurrency = Concurrency(8)
     account_of = queue(concurrency, a=3, b=3, c=3, d=3, e=3)
 

@@ -1,4 +1,4 @@
-"""What a decider keeps in memory, whom it lets wait, and what it leaves alone."""
+"""What a decider keeps in memory, which jobs it lets wait, and which it leaves in the tables."""
 
 from __future__ import annotations
 
