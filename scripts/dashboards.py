@@ -146,13 +146,7 @@ JOBS: Final = (
 )
 
 OPERATION: Final = (
-    Panel(
-        "Processes",
-        "How many of each role answer.",
-        {"{{role}}": "role:fliq_up:sum"},
-        kind="stat",
-        width=8,
-    ),
+    Panel("Processes", "How many of each role answer.", {"{{role}}": "role:fliq_up:sum"}, kind="stat", width=8),
     Panel(
         "Unserved and halted partitions",
         "Both should be 0.",
@@ -191,30 +185,15 @@ OPERATION: Final = (
         unit="s",
         width=6,
     ),
-    Panel(
-        "Partitions by process",
-        "Who serves how many.",
-        {"{{role}} {{instance}}": "fliq_leases_held"},
-        width=6,
-    ),
+    Panel("Partitions by process", "Who serves how many.", {"{{role}} {{instance}}": "fliq_leases_held"}, width=6),
     Panel(
         "From deciding to sending",
         "A due event is written ahead of its instant (FLIQ_FIRE_LEAD_MS); more than that is late.",
         _quantiles("fliq_dispatch_lead_seconds"),
         unit="s",
     ),
-    Panel(
-        "Appends to the log",
-        "Until they are durable.",
-        _quantiles("fliq_log_append_seconds"),
-        unit="s",
-    ),
-    Panel(
-        "Flushes of the tables",
-        "",
-        _quantiles("fliq_flush_seconds"),
-        unit="s",
-    ),
+    Panel("Appends to the log", "Until they are durable.", _quantiles("fliq_log_append_seconds"), unit="s"),
+    Panel("Flushes of the tables", "", _quantiles("fliq_flush_seconds"), unit="s"),
     Panel(
         "Appends a second",
         "And those that failed.",
@@ -242,11 +221,7 @@ OPERATION: Final = (
     Panel(
         "In memory",
         "Timers, attempts held, webhooks held.",
-        {
-            "timers": "sum(fliq_wheel_size)",
-            "attempts": "sum(fliq_in_flight)",
-            "webhooks": "sum(fliq_webhooks_held)",
-        },
+        {"timers": "sum(fliq_wheel_size)", "attempts": "sum(fliq_in_flight)", "webhooks": "sum(fliq_webhooks_held)"},
     ),
     Panel(
         "Waiting by limit",
@@ -300,10 +275,7 @@ OPERATION: Final = (
         unit="percentunit",
     ),
     Panel(
-        "Clocks",
-        "This machine's minus the database's.",
-        {"{{job}} {{instance}}": "fliq_clock_skew_seconds"},
-        unit="s",
+        "Clocks", "This machine's minus the database's.", {"{{job}} {{instance}}": "fliq_clock_skew_seconds"}, unit="s"
     ),
     Panel(
         "Versions",
@@ -314,10 +286,7 @@ OPERATION: Final = (
     ),
 )
 
-DASHBOARDS: Final = {
-    "fliq-jobs": ("Fliq: jobs", JOBS),
-    "fliq-operation": ("Fliq: operation", OPERATION),
-}
+DASHBOARDS: Final = {"fliq-jobs": ("Fliq: jobs", JOBS), "fliq-operation": ("Fliq: operation", OPERATION)}
 
 
 def page(uid: str) -> str:

@@ -57,7 +57,7 @@ HEALTHY |= {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Case:
     """
     One alert's case.
@@ -96,102 +96,85 @@ def at_all(name: str, value: str) -> dict[str, str]:
 LATE = {f'fliq_dispatch_lateness_seconds_bucket{{{DISPATCHER},le="1.0"}}': "+150"}
 SECOND = 'job="fliq-dispatcher",instance="other:9090"'
 CASES = [
-    Case(alert="FliqDown", bad=gone(*JOBS), slight=gone()),
-    Case(alert="FliqApiDown", bad=gone("fliq-api")),
-    Case(alert="FliqSchedulerDown", bad=gone("fliq-scheduler") | at_all("fliq_oldest_due_age_seconds", "300")),
+    Case("FliqDown", gone(*JOBS), gone()),
+    Case("FliqApiDown", gone("fliq-api")),
+    Case("FliqSchedulerDown", gone("fliq-scheduler") | at_all("fliq_oldest_due_age_seconds", "300")),
     Case(
-        alert="FliqDispatcherDown",
-        bad=gone("fliq-dispatcher") | {f'fliq_partitions_unassigned{{{API},role="dispatcher"}}': "4"},
+        "FliqDispatcherDown", gone("fliq-dispatcher") | {f'fliq_partitions_unassigned{{{API},role="dispatcher"}}': "4"}
     ),
-    Case(alert="FliqWebhooksDown", bad=gone("fliq-webhooks")),
-    Case(alert="FliqProcessDown", bad={f"up{{{SECOND}}}": "0"}, slight={f"up{{{SECOND}}}": "1"}),
+    Case("FliqWebhooksDown", gone("fliq-webhooks")),
+    Case("FliqProcessDown", {f"up{{{SECOND}}}": "0"}, {f"up{{{SECOND}}}": "1"}),
     Case(
-        alert="FliqDatabaseUnreachable",
-        bad=at_all("fliq_database_up", "0") | at_all("fliq_log_up", "0") | at_all("fliq_projection_lag_seconds", "400"),
+        "FliqDatabaseUnreachable",
+        at_all("fliq_database_up", "0") | at_all("fliq_log_up", "0") | at_all("fliq_projection_lag_seconds", "400"),
     ),
-    Case(alert="FliqLogUnreachable", bad=at_all("fliq_log_up", "0") | at_all("fliq_oldest_due_age_seconds", "100")),
+    Case("FliqLogUnreachable", at_all("fliq_log_up", "0") | at_all("fliq_oldest_due_age_seconds", "100")),
     Case(
-        alert="FliqDispatchLate",
-        bad=LATE,
-        slight={f'fliq_dispatch_lateness_seconds_bucket{{{DISPATCHER},le="1.0"}}': "+298"},
+        "FliqDispatchLate",
+        LATE,
+        {f'fliq_dispatch_lateness_seconds_bucket{{{DISPATCHER},le="1.0"}}': "+298"},
         calm_s=1200,
     ),
     Case(
-        alert="FliqDispatchLateSlowly",
-        bad={f'fliq_dispatch_lateness_seconds_bucket{{{DISPATCHER},le="1.0"}}': "+297"},
-        slight={f'fliq_dispatch_lateness_seconds_bucket{{{DISPATCHER},le="1.0"}}': "+299.9"},
+        "FliqDispatchLateSlowly",
+        {f'fliq_dispatch_lateness_seconds_bucket{{{DISPATCHER},le="1.0"}}': "+297"},
+        {f'fliq_dispatch_lateness_seconds_bucket{{{DISPATCHER},le="1.0"}}': "+299.9"},
         bad_steps=30,
         calm_s=2400,
         after_steps=45,
     ),
     Case(
-        alert="FliqHeartbeatStale",
-        bad={f"fliq_heartbeat_timestamp_seconds{{{DISPATCHER}}}": "stands"},
-        slight={
+        "FliqHeartbeatStale",
+        {f"fliq_heartbeat_timestamp_seconds{{{DISPATCHER}}}": "stands"},
+        {
             f"fliq_heartbeat_timestamp_seconds{{{DISPATCHER}}}": "stands",
             f"fliq_heartbeat_period_seconds{{{DISPATCHER}}}": "0",
         },
     ),
+    Case("FliqJobsOverdue", at_all("fliq_oldest_due_age_seconds", "90"), at_all("fliq_oldest_due_age_seconds", "30")),
     Case(
-        alert="FliqJobsOverdue",
-        bad=at_all("fliq_oldest_due_age_seconds", "90"),
-        slight=at_all("fliq_oldest_due_age_seconds", "30"),
+        "FliqProjectionLagging",
+        at_all("fliq_projection_lag_seconds", "45"),
+        at_all("fliq_projection_lag_seconds", "10"),
     ),
     Case(
-        alert="FliqProjectionLagging",
-        bad=at_all("fliq_projection_lag_seconds", "45"),
-        slight=at_all("fliq_projection_lag_seconds", "10"),
+        "FliqPartitionsUnassigned",
+        {series: "1" for series in at_all("fliq_partitions_unassigned", "1") if 'role="dispatcher"' in series},
+        {f'fliq_partitions_unassigned{{{API},role="dispatcher"}}': "1"},
+    ),
+    Case("FliqPartitionHalted", at_all("fliq_partitions_halted", "1")),
+    Case("FliqIllegalDecisions", at_all("fliq_illegal_decisions_total", "+1")),
+    Case("FliqPoisonRecords", at_all("fliq_poison_records_total", "+1")),
+    Case("FliqAttemptsOverdue", at_all("fliq_attempts_overdue_total", "+1")),
+    Case(
+        "FliqLogAppendsFailing",
+        at_all("fliq_log_append_errors_total", "+3"),
+        {f'fliq_log_append_errors_total{{{API},kind="refused"}}': "+30"},
+    ),
+    Case("FliqOwnersResigning", at_all("fliq_resignations_total", "+2"), at_all("fliq_resignations_total", "+0.2")),
+    Case(
+        "FliqWebhookBacklog",
+        {f"fliq_webhooks_held{{{WEBHOOKS}}}": "3000"},
+        {f"fliq_webhooks_held{{{WEBHOOKS}}}": "300"},
+    ),
+    Case("FliqSchedulesMissed", at_all("fliq_schedule_missed_total", "+1")),
+    Case(
+        "FliqApiErrors",
+        {f'fliq_http_requests_total{{{API},method="POST",route="/v1/jobs",status="503"}}': "+100"},
+        {f'fliq_http_requests_total{{{API},method="POST",route="/v1/jobs",status="503"}}': "+5"},
     ),
     Case(
-        alert="FliqPartitionsUnassigned",
-        bad={series: "1" for series in at_all("fliq_partitions_unassigned", "1") if 'role="dispatcher"' in series},
-        slight={f'fliq_partitions_unassigned{{{API},role="dispatcher"}}': "1"},
-    ),
-    Case(alert="FliqPartitionHalted", bad=at_all("fliq_partitions_halted", "1")),
-    Case(alert="FliqIllegalDecisions", bad=at_all("fliq_illegal_decisions_total", "+1")),
-    Case(alert="FliqPoisonRecords", bad=at_all("fliq_poison_records_total", "+1")),
-    Case(alert="FliqAttemptsOverdue", bad=at_all("fliq_attempts_overdue_total", "+1")),
-    Case(
-        alert="FliqLogAppendsFailing",
-        bad=at_all("fliq_log_append_errors_total", "+3"),
-        slight={f'fliq_log_append_errors_total{{{API},kind="refused"}}': "+30"},
-    ),
-    Case(
-        alert="FliqOwnersResigning",
-        bad=at_all("fliq_resignations_total", "+2"),
-        slight=at_all("fliq_resignations_total", "+0.2"),
-    ),
-    Case(
-        alert="FliqWebhookBacklog",
-        bad={f"fliq_webhooks_held{{{WEBHOOKS}}}": "3000"},
-        slight={f"fliq_webhooks_held{{{WEBHOOKS}}}": "300"},
-    ),
-    Case(alert="FliqSchedulesMissed", bad=at_all("fliq_schedule_missed_total", "+1")),
-    Case(
-        alert="FliqApiErrors",
-        bad={f'fliq_http_requests_total{{{API},method="POST",route="/v1/jobs",status="503"}}': "+100"},
-        slight={f'fliq_http_requests_total{{{API},method="POST",route="/v1/jobs",status="503"}}': "+5"},
-    ),
-    Case(
-        alert="FliqLoopSlow",
-        bad={f'fliq_loop_delay_seconds_bucket{{{API},le="0.01"}}': "+100"},
-        slight={f'fliq_loop_delay_seconds_bucket{{{API},le="0.01"}}': "+119"},
+        "FliqLoopSlow",
+        {f'fliq_loop_delay_seconds_bucket{{{API},le="0.01"}}': "+100"},
+        {f'fliq_loop_delay_seconds_bucket{{{API},le="0.01"}}': "+119"},
         bad_steps=20,
     ),
     Case(
-        alert="FliqClockSkewed",
-        bad={f"fliq_clock_skew_seconds{{{DISPATCHER}}}": "-2"}
+        "FliqClockSkewed",
+        {f"fliq_clock_skew_seconds{{{DISPATCHER}}}": "-2"}
         | {series: "4" for series in HEALTHY if "unassigned" in series and 'role="dispatcher"' in series},
-        slight={f"fliq_clock_skew_seconds{{{API}}}": "0.15"},
+        {f"fliq_clock_skew_seconds{{{API}}}": "0.15"},
     ),
-    Case(
-        alert="FliqDiskFilling",
-        bad={f"fliq_data_dir_free_bytes{{{API}}}": "4"},
-        slight={f"fliq_data_dir_free_bytes{{{API}}}": "15"},
-    ),
-    Case(
-        alert="FliqFilesRunningOut",
-        bad={f"process_open_fds{{{API}}}": "950"},
-        slight={f"process_open_fds{{{API}}}": "700"},
-    ),
+    Case("FliqDiskFilling", {f"fliq_data_dir_free_bytes{{{API}}}": "4"}, {f"fliq_data_dir_free_bytes{{{API}}}": "15"}),
+    Case("FliqFilesRunningOut", {f"process_open_fds{{{API}}}": "950"}, {f"process_open_fds{{{API}}}": "700"}),
 ]
