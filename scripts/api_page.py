@@ -17,6 +17,7 @@ from libs.egress.url_rules import INSIDE_ENDINGS
 from services.api.contract.error_codes import CODES
 from services.api.contract.request_fields import JOB, SCHEDULE, TOKEN
 from services.api.contract.routes import ROUTES
+from services.api.contract.token_text import SCOPES
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs/api.md"
 _BLOCK: Final = re.compile(r"(<!-- table: ([a-z ]+), written by `make docs` -->\n).*?(\n<!-- end -->)", re.DOTALL)
@@ -33,6 +34,11 @@ def _routes() -> str:
         does = f"[{route.summary}](#{route.section.lower().replace(' ', '-')})" if route.section else route.summary
         rows.append(f"| `{route.method} {route.path}` | {route.scope or 'none'} | {does} |")
     return "\n".join(rows)
+
+
+def _scopes() -> str:
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in SCOPES.items()]
+    return "\n".join(["| scope | allows to |", "|---|---|", *rows])
 
 
 def _codes() -> str:
@@ -68,6 +74,7 @@ _TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "fields of a job": JOB.page_table,
     "fields of a schedule": partial(SCHEDULE.page_table, besides=JOB.rows),
     "fields of a token": TOKEN.page_table,
+    "scopes of a token": _scopes,
     "error codes": _codes,
     "causes of a refusal": _denials,
     "refused addresses": _refused_addresses,

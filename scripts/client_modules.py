@@ -176,8 +176,11 @@ def _struct_fields(name: str, schema: Schema) -> Iterator[str]:
             kind += " | None"
         plain = _plain(field)
         words = plain.get("enum") or plain.get("items", {}).get("enum")
-        known = f"  # {', '.join(map(str, words))}" if words else ""
-        yield f"    {key}: {kind}{' = None' if 'None' in kind else ''}{known}"
+        line, known = f"    {key}: {kind}{' = None' if 'None' in kind else ''}", ", ".join(map(str, words or ()))
+        if len(f"{line}  # {known}") > LINE:
+            yield from textwrap.wrap(known, LINE, initial_indent="    # ", subsequent_indent="    # ")
+            known = ""
+        yield f"{line}  # {known}" if known else line
 
 
 def _dict_fields(properties: Mapping[str, Schema], required: Collection[str] = ()) -> Iterator[str]:
@@ -185,7 +188,14 @@ def _dict_fields(properties: Mapping[str, Schema], required: Collection[str] = (
         said = _plain(field).get("description", "")
         yield from textwrap.wrap(said, LINE, initial_indent="    # ", subsequent_indent="    # ")
         kind = _type(field, parent="", key=key, is_request=True)
-        yield f"    {key}: {f'Required[{kind}]' if key in required else kind}"
+        line = f"    {key}: {f'Required[{kind}]' if key in required else kind}"
+        before, brackets, words = line.partition("Sequence[Literal[")
+        if len(line) <= LINE or not brackets:
+            yield line
+        else:  # as ruff writes it
+            yield from (f"{before}Sequence[", "        Literal[")
+            yield from (f"            {word}," for word in words.removesuffix("]]").split(", "))
+            yield from ("        ]", "    ]")
 
 
 def _plain(field: Schema) -> Schema:

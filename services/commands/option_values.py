@@ -7,9 +7,9 @@ import math
 from typing import Final
 
 from libs.runtime.settings.values import account_name
+from services.api.contract.token_text import SCOPES
 
 WAIT_MAX_S: Final = 86_400.0
-SCOPES: Final = frozenset({"read", "write"})
 
 
 def account(text: str) -> str:
@@ -23,8 +23,8 @@ def account(text: str) -> str:
 def scopes(text: str) -> frozenset[str]:
     """Read a comma list of scopes; raises argparse's error for what is none."""
     found = frozenset(each.strip() for each in text.split(","))
-    if not found <= SCOPES:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a comma list of {', '.join(sorted(SCOPES))}")
+    if not found <= SCOPES.keys():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a comma list of {', '.join(SCOPES)}")
     return found
 
 

@@ -36,7 +36,7 @@ from libs.events import (
 from libs.events.ids import partition_of
 from libs.log.memory import Faults, MemoryLog
 from libs.runtime.clock import SystemClock
-from libs.store.control.accounts import SECRETS_MAX, TOKENS_MAX, Token
+from libs.store.control.accounts import SECRETS_MAX, TOKENS_MAX, LastToken, ParentGone, Token
 from libs.store.control.idempotency import Reservation
 from libs.store.errors import StoreUnavailable
 from libs.store.projection.changes import ExecutionRow
@@ -146,6 +146,9 @@ class Tables:
 
     async def add_token(self, token: Token, token_hash: bytes) -> bool:
         self._check()
+        parent = next((each for each in self.tokens_by_hash.values() if each.token_id == token.parent), None)
+        if token.parent is not None and parent is None:
+            raise ParentGone
         if len(await self.tokens(token.account)) >= TOKENS_MAX:
             return False
         self.tokens_by_hash[token_hash] = token
@@ -155,13 +158,22 @@ class Tables:
         self._check()
         return [token for token in reversed(self.tokens_by_hash.values()) if token.account == account]
 
-    async def revoke(self, account: str, token_id: str) -> bool:
+    async def revoke(self, account: str, token_id: str, *, keeping: Collection[str] = ()) -> tuple[str, ...]:
         self._check()
-        for key, token in self.tokens_by_hash.items():
-            if (token.account, token.token_id) == (account, token_id):
-                del self.tokens_by_hash[key]
-                return True
-        return False
+        own = [token for token in await self.tokens(account) if token.token_id == token_id]
+        revoked = {token.token_id for token in own}
+        for token in self.tokens_by_hash.values():  # a parent comes before what it made
+            revoked |= {token.token_id} if token.parent in revoked else set()
+        kept = {key: token for key, token in self.tokens_by_hash.items() if token.token_id not in revoked}
+        now = self.harness.clock.now()
+        is_kept = any(
+            token.account == account and token.scopes & {*keeping} and (token.expires_at or now + 1) > now
+            for token in kept.values()
+        )
+        if revoked and keeping and not is_kept:
+            raise LastToken
+        self.tokens_by_hash = kept
+        return tuple(revoked)
 
     async def ensure_account(self, account: str, signing_secret: str) -> None:
         self._check()

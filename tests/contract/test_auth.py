@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from services.api.contract.token_text import new_token
+from libs.domain.instants import rfc3339
+from services.api.contract.token_text import SCOPES, new_token
 from services.api.http import auth
 from services.api.service import ApiService
 from tests.contract.harness import Harness
@@ -96,6 +97,59 @@ async def test_scopes(harness: Harness, service: ApiService) -> None:
             assert (status, body["error"]["code"]) == (403, "forbidden")
 
 
+NARROW = [
+    ("read:jobs", "GET", "/v1/jobs"),
+    ("read:jobs", "GET", "/v1/schedules"),
+    ("read:secrets", "GET", "/v1/signing-secret"),
+    ("read:tokens", "GET", "/v1/tokens"),
+    ("write:jobs", "POST", "/v1/jobs"),
+    ("write:jobs", "POST", "/v1/schedules"),
+    ("write:secrets", "POST", "/v1/signing-secret/rotate"),
+    ("write:tokens", "POST", "/v1/tokens"),
+]
+
+
+@pytest.mark.parametrize("scope", [each for each in SCOPES if ":" in each])
+async def test_a_narrow_scope_opens_its_own_routes_only(harness: Harness, service: ApiService, scope: str) -> None:
+    """`read:jobs` does not see secrets or tokens, and so on; the refusal names the scope that is missing."""
+    async with Client(f"http://127.0.0.1:{service.port}", harness.token(scopes=(scope,))) as client:
+        for needed, method, path in NARROW:
+            status, body, _ = await client.call(method, path, {"scopes": [scope]} if path == "/v1/tokens" else {})
+            if needed == scope:
+                assert status in (200, 201, 400), (needed, path, body)
+            else:
+                assert (status, body["error"]["code"]) == (403, "forbidden"), (needed, path)
+                assert f"`{needed}`" in body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "method", "shows"),
+    [
+        (("read",), "GET", True),
+        (("read:jobs", "read:payloads"), "GET", True),
+        (("read:jobs",), "GET", False),
+        (("write",), "POST", True),
+        (("write:jobs", "write:payloads"), "POST", True),
+        (("write:jobs", "read:payloads"), "POST", False),
+    ],
+)
+async def test_payloads_are_shown_by_their_scope(
+    harness: Harness, api: Client, service: ApiService, scopes: tuple[str, ...], method: str, shows: bool
+) -> None:
+    """Without `payloads` a job or schedule is shown as in lists: no headers, no body, no webhook_headers."""
+    wanted = {"url": URL, "headers": {"X-Key": "hush"}, "body": "hush", "webhook_headers": {"X-Key": "hush"}}
+    job = await api.create(URL, 60, **{name: value for name, value in wanted.items() if name != "url"})
+    _, schedule, _ = await api.call("POST", "/v1/schedules", wanted | {"cron": "0 8 * * *"})
+    paths = [f"/v1/schedules/{schedule['id']}"]
+    paths = [f"/v1/jobs/{job['id']}", *paths] if method == "GET" else [f"{paths[0]}/pause", f"{paths[0]}/resume"]
+    async with Client(f"http://127.0.0.1:{service.port}", harness.token(scopes=scopes)) as client:
+        for path in paths:
+            status, body, _ = await client.call(method, path)
+            assert status == 200, body
+            assert ({"headers", "body", "webhook_headers"} <= body.keys()) is shows
+            assert ("hush" in json.dumps(body)) is shows
+
+
 async def test_another_accounts_ids(api: Client, other: Client) -> None:
     """Another account's job, schedule or token is like a missing one: same status, same bytes (T1)."""
     job = await api.create(URL, 60)
@@ -139,7 +193,7 @@ async def test_token_life(harness: Harness, api: Client, service: ApiService) ->
     """A token's secret is shown once, it works at once, and revoking it ends it here at once."""
     status, made, headers = await api.call("POST", "/v1/tokens", {"name": "ci", "scopes": ["read"]})
     assert status == 201
-    assert set(made) == {"id", "name", "scopes", "last_four", "created_at", "expires_at", "token"}
+    assert set(made) == {"id", "name", "scopes", "last_four", "created_at", "expires_at", "parent", "token"}
     assert made["scopes"] == ["read"]
     assert made["token"].endswith(made["last_four"])
     assert headers["Cache-Control"] == "no-store"
@@ -189,6 +243,73 @@ async def test_a_token_cannot_outgrow_itself(harness: Harness, service: ApiServi
         assert (await writer.call("POST", "/v1/tokens", {"scopes": ["write"]}))[0] == 201
         status, body, _ = await writer.call("POST", "/v1/tokens", {})
         assert (status, body["error"]["code"]) == (403, "forbidden")
+
+
+async def test_a_token_cannot_widen_a_scope(harness: Harness, service: ApiService) -> None:
+    """One part of `write` does not make a token with another part, or with all of it."""
+    async with Client(f"http://127.0.0.1:{service.port}", harness.token(scopes=("write:tokens",))) as client:
+        assert (await client.call("POST", "/v1/tokens", {"scopes": ["write:tokens"]}))[0] == 201
+        for scopes in (["write"], ["write:tokens", "write:jobs"], ["read:tokens"]):
+            status, body, _ = await client.call("POST", "/v1/tokens", {"scopes": scopes})
+            assert (status, body["error"]["code"]) == (403, "forbidden")
+    async with Client(f"http://127.0.0.1:{service.port}", harness.token(scopes=("write",))) as client:
+        assert (await client.call("POST", "/v1/tokens", {"scopes": ["write:jobs", "write:payloads"]}))[0] == 201
+
+
+async def test_a_token_lives_no_longer_than_the_one_that_made_it(harness: Harness, service: ApiService) -> None:
+    """Without an end of its own it gets its parent's; a later one is refused."""
+    ends_at = harness.clock.now() + 3_600_000
+    async with Client(f"http://127.0.0.1:{service.port}", harness.token(expires_at=ends_at)) as client:
+        _, made, _ = await client.call("POST", "/v1/tokens", {})
+        assert made["expires_at"] == rfc3339(ends_at)
+        _, early, _ = await client.call("POST", "/v1/tokens", {"expires_at": rfc3339(ends_at - 60_000)})
+        assert early["expires_at"] == rfc3339(ends_at - 60_000)
+        status, body, _ = await client.call("POST", "/v1/tokens", {"expires_at": rfc3339(ends_at + 1)})
+        assert (status, body["error"]["code"]) == (400, "invalid_expires_at")
+        assert rfc3339(ends_at) in body["error"]["message"]
+
+
+async def test_a_token_dies_with_the_one_that_made_it(harness: Harness, api: Client, service: ApiService) -> None:
+    """And so do those that it made itself, at once on the replica that answers."""
+    url = f"http://127.0.0.1:{service.port}"
+    _, child, _ = await api.call("POST", "/v1/tokens", {"name": "child"})
+    async with Client(url, child["token"]) as by_child:
+        _, grandchild, _ = await by_child.call("POST", "/v1/tokens", {"name": "grandchild"})
+        assert grandchild["parent"] == child["id"]
+        async with Client(url, grandchild["token"]) as by_grandchild:
+            assert (await by_grandchild.call("GET", "/v1/jobs"))[0] == 200
+            assert (await api.call("DELETE", f"/v1/tokens/{child['id']}"))[0] == 204
+            assert (await by_child.call("GET", "/v1/jobs"))[0] == 401
+            assert (await by_grandchild.call("GET", "/v1/jobs"))[0] == 401
+
+
+async def test_a_token_that_was_revoked_elsewhere_makes_none(harness: Harness, api: Client) -> None:
+    """A replica that still remembers it as valid answers 401 instead of making a token that would outlive it."""
+    replica = await harness.replica()
+    _, made, _ = await api.call("POST", "/v1/tokens", {})
+    async with Client(f"http://127.0.0.1:{replica.port}", made["token"]) as client:
+        assert (await client.call("GET", "/v1/jobs"))[0] == 200
+        await api.call("DELETE", f"/v1/tokens/{made['id']}")
+        status, body, _ = await client.call("POST", "/v1/tokens", {})
+        assert (status, body["error"]["code"]) == (401, "unauthorized")
+
+
+async def test_the_last_token_that_manages_tokens_stays(harness: Harness, service: ApiService) -> None:
+    """It cannot revoke itself, nor the parent that it would die with; with another one beside it, it can."""
+    async with Client(f"http://127.0.0.1:{service.port}", harness.token("lone")) as client:
+        [own] = (await client.call("GET", "/v1/tokens"))[1]["tokens"]
+        await client.call("POST", "/v1/tokens", {"scopes": ["read", "write:jobs"]})
+        _, child, _ = await client.call("POST", "/v1/tokens", {})
+        async with Client(f"http://127.0.0.1:{service.port}", child["token"]) as by_child:
+            for asking in (client, by_child):
+                status, body, _ = await asking.call("DELETE", f"/v1/tokens/{own['id']}")
+                assert (status, body["error"]["code"]) == (409, "last_token")
+                assert "fliq tokens" in body["error"]["message"]
+        harness.token("lone", scopes=("write:tokens",), expires_at=harness.clock.now() - 1)
+        assert (await client.call("DELETE", f"/v1/tokens/{own['id']}"))[0] == 409
+        harness.token("lone", scopes=("write:tokens",))
+        assert (await client.call("DELETE", f"/v1/tokens/{own['id']}"))[0] == 204
+        assert (await client.call("GET", "/v1/jobs"))[0] == 401
 
 
 async def test_tokens_are_remembered(api: Client, harness: Harness) -> None:

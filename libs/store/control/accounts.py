@@ -20,13 +20,35 @@ _FIRST_TOKEN_LOCK: Final = 0x666C6972
 _INSTANTS: Final = ", ".join(
     f"(extract(epoch FROM {name}) * 1000)::int8 AS {name}" for name in ("created_at", "expires_at", "revoked_at")
 )
-_SELECT: Final = f"SELECT token_id, account, name, scopes, last_four, {_INSTANTS} FROM api_tokens"  # noqa: S608 - our own names
+_SELECT: Final = f"SELECT token_id, account, name, scopes, last_four, {_INSTANTS}, parent FROM api_tokens"  # noqa: S608 - our own names
 _SELECT_HASHED: Final = _SELECT.replace("SELECT ", "SELECT token_hash, ", 1)
 _COUNT_KEPT: Final = "SELECT count(*) FROM api_tokens WHERE account = $1 AND revoked_at IS NULL"
 _INSERT: Final = (
-    "INSERT INTO api_tokens (token_id, account, name, token_hash, scopes, last_four, created_at, expires_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7::float8 / 1000), to_timestamp($8::float8 / 1000))"
+    "INSERT INTO api_tokens (token_id, account, name, token_hash, scopes, last_four, created_at, expires_at, parent)"
+    " VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7::float8 / 1000), to_timestamp($8::float8 / 1000), $9)"
 )
+_VALID: Final = (
+    "SELECT EXISTS (SELECT FROM api_tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+)
+_HAS_PARENT: Final = f"{_VALID} AND token_id = $1)"
+_HAS_SCOPE: Final = f"{_VALID} AND account = $1 AND scopes && $2::text[])"
+# A descendant is also found below a token that is revoked already: an older build revokes a token alone.
+_REVOKE: Final = """
+WITH RECURSIVE family AS (
+    SELECT token_id FROM api_tokens WHERE account = $1 AND token_id = $2 AND revoked_at IS NULL
+    UNION SELECT api_tokens.token_id FROM api_tokens JOIN family ON api_tokens.parent = family.token_id
+)
+UPDATE api_tokens SET revoked_at = now()
+FROM family WHERE api_tokens.token_id = family.token_id AND revoked_at IS NULL RETURNING api_tokens.token_id
+"""
+
+
+class ParentGone(Exception):
+    """The token that makes another one is not valid any more."""
+
+
+class LastToken(Exception):
+    """No valid token with the scopes asked for would be left."""
 
 
 class Token(NamedTuple):
@@ -37,6 +59,7 @@ class Token(NamedTuple):
         last_four: the secret's last characters, so that a person recognises it in a list.
         expires_at: from when it is refused; None if it does not expire.
         revoked_at: since when it is refused; None if it is not revoked.
+        parent: the token that made it and that it is revoked with; None if an operator made it.
     """
 
     token_id: str
@@ -47,6 +70,7 @@ class Token(NamedTuple):
     created_at: int
     expires_at: int | None = None
     revoked_at: int | None = None
+    parent: str | None = None
 
 
 class Account(NamedTuple):
@@ -108,10 +132,15 @@ class Accounts:
         Store a new token of an account that exists.
 
         If the account has `TOKENS_MAX` tokens, revoke its expired ones. If that makes no room, store nothing and return False.
+
+        Raises:
+            ParentGone: its parent is revoked or has expired; nothing is stored.
         """
         async with self._pool.acquire() as connection, connection.transaction():
             # This lock orders concurrent calls for one account.
             await connection.execute("SELECT FROM accounts WHERE account = $1 FOR UPDATE", token.account)
+            if token.parent is not None and not await connection.fetchval(_HAS_PARENT, token.parent):
+                raise ParentGone
             if await connection.fetchval(_COUNT_KEPT, token.account) >= TOKENS_MAX:
                 await connection.execute(
                     "UPDATE api_tokens SET revoked_at = now()"
@@ -138,7 +167,7 @@ class Accounts:
             )
             await connection.execute(
                 f"{_INSERT} ON CONFLICT (token_hash) DO UPDATE SET account = excluded.account, scopes = excluded.scopes,"
-                " expires_at = excluded.expires_at, revoked_at = NULL",
+                " expires_at = excluded.expires_at, parent = excluded.parent, revoked_at = NULL",
                 *_values(token, token_hash),
             )
 
@@ -162,14 +191,23 @@ class Accounts:
         return [_token(row) for row in found]
 
     @answer_call
-    async def revoke(self, account: str, token_id: str) -> bool:
-        """Refuse a token of *account* from now on; return False when there is none with this id that was valid."""
-        done = await self._pool.execute(
-            "UPDATE api_tokens SET revoked_at = now() WHERE account = $1 AND token_id = $2 AND revoked_at IS NULL",
-            account,
-            token_id,
-        )
-        return bool(done == "UPDATE 1")
+    async def revoke(self, account: str, token_id: str, *, keeping: Collection[str] = ()) -> tuple[str, ...]:
+        """
+        Refuse a token of *account*, and all that it made, from now on. Return their ids; none if it is no token or was revoked.
+
+        Args:
+            keeping: scopes, one of which a valid token of the account must have afterwards; none if that does not matter.
+
+        Raises:
+            LastToken: no valid token would have one of these scopes; nothing is revoked.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            # This lock orders concurrent calls for one account: of two last tokens that revoke each other, one stays.
+            await connection.execute("SELECT FROM accounts WHERE account = $1 FOR UPDATE", account)
+            revoked = tuple(row["token_id"] for row in await connection.fetch(_REVOKE, account, token_id))
+            if revoked and keeping and not await connection.fetchval(_HAS_SCOPE, account, list(keeping)):
+                raise LastToken
+        return revoked
 
     # --- signing secrets --------------------------------------------------------------------------------------------------
 
@@ -232,6 +270,7 @@ def _values(token: Token, token_hash: bytes) -> Sequence[Any]:
         token.last_four,
         token.created_at,
         token.expires_at,
+        token.parent,
     )
 
 

@@ -34,6 +34,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "job_already_fired": (409, "The job's first attempt was admitted as due: it cannot be cancelled any more."),
     "job_not_failed": (409, "Only a failed job can be replayed."),
     "schedule_never_fires": (409, "The schedule's rule has no instant within the next five years."),
+    "last_token": (409, "No token of the account could create or revoke tokens any more."),
     "too_many_tokens": (409, "The account has 1,000 tokens that are neither revoked nor expired."),
     "too_many_signing_secrets": (
         409,

@@ -52,9 +52,9 @@ def created_job(job_id: str, spec: Spec, *, fire_at: int, max_retries: int, crea
     }
 
 
-def job(state: JobState, spec: Spec, now: int) -> dict[str, Any]:
-    """Return the job object of `GET /v1/jobs/{job_id}`, as of *now* in ms since 1970."""
-    return job_item(state, spec, now) | _not_in_lists(spec)
+def job(state: JobState, spec: Spec, now: int, *, with_payload: bool) -> dict[str, Any]:
+    """Return the job object of `GET /v1/jobs/{job_id}`, as of *now* in ms since 1970; without its payload it is as in lists."""
+    return job_item(state, spec, now) | (_payload(spec) if with_payload else {})
 
 
 def job_item(state: JobState, spec: Spec, now: int) -> dict[str, Any]:
@@ -93,9 +93,9 @@ def created_schedule(state: ScheduleState, spec: Spec) -> dict[str, Any]:
     }
 
 
-def schedule(state: ScheduleState, spec: Spec) -> dict[str, Any]:
-    """Return the schedule object of `GET /v1/schedules/{schedule_id}`."""
-    return schedule_item(state, spec) | _not_in_lists(spec)
+def schedule(state: ScheduleState, spec: Spec, *, with_payload: bool) -> dict[str, Any]:
+    """Return the schedule object of `GET /v1/schedules/{schedule_id}`; without its payload it is as in lists."""
+    return schedule_item(state, spec) | (_payload(spec) if with_payload else {})
 
 
 def schedule_item(state: ScheduleState, spec: Spec) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, positi
     return entry
 
 
-def _not_in_lists(spec: Spec) -> dict[str, Any]:
+def _payload(spec: Spec) -> dict[str, Any]:
     return {"headers": spec.headers, "body": spec.body, "webhook_headers": spec.webhook_headers}
 
 

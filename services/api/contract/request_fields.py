@@ -16,6 +16,7 @@ from services.api.contract import header_rules
 from services.api.contract.api_error import bad, refuse
 from services.api.contract.field_table import Field, Fields, Rules, Schema, integer, url
 from services.api.contract.instants import parse_instant, ten_years_after, why_no_instant
+from services.api.contract.token_text import ALL_SCOPES, SCOPES
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 BODILESS: Final = frozenset({"GET", "HEAD"})
@@ -23,10 +24,10 @@ BODY_MAX: Final = 262_144  # bytes of UTF-8
 KEY_MAX: Final = 255  # characters
 BATCH_MAX: Final = 1000
 NAME_MAX: Final = 100  # characters of a token's name
-SCOPES: Final = ("read", "write")
 
 _METHODS: Final = frozenset(METHODS)
 INSTANT: Final[Schema] = {"type": "string", "format": "date-time"}
+_SCOPES_RULE: Final = "scopes must be a list of one or more of " + ", ".join(f"`{name}`" for name in SCOPES)
 
 
 def check_key(key: Any) -> str:
@@ -97,8 +98,8 @@ def _read_name(value: Any, _found: dict[str, Any], _rules: Rules) -> str:
 
 
 def _read_scopes(value: Any, _found: dict[str, Any], _rules: Rules) -> list[str]:
-    if type(value) is not list or not value or any(scope not in SCOPES for scope in value):
-        refuse("invalid_scopes", "scopes must be a list of `read` and `write`")
+    if type(value) is not list or not value or any(scope not in [*SCOPES] for scope in value):
+        refuse("invalid_scopes", _SCOPES_RULE)
     return value
 
 
@@ -208,16 +209,16 @@ TOKEN: Final = Fields(
         name="scopes",
         read=_read_scopes,
         schema={"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(SCOPES)}},
-        rule="some of these; a token cannot give what it lacks",
+        rule="some of the scopes; a token cannot give what it lacks",
         code="invalid_scopes",
-        means="scopes is not a list of `read` and `write`.",
-        default=list(SCOPES),
+        means="scopes is not a list of one or more scopes.",
+        default=list(ALL_SCOPES),
     ),
     Field(
         name="expires_at",
         read=_read_expires_at,
         schema=INSTANT,
-        rule="an instant in the future, at most ten years ahead; a token without one never expires",
+        rule="an instant in the future, at most ten years ahead, not after the end of the token that asks, which is the default",
         code="invalid_expires_at",
         means="expires_at is not an instant in the future.",
         default=None,

@@ -1,12 +1,12 @@
 """
-Token text: how an API token is spelled and hashed. Pure.
+Token text: how an API token is spelled and hashed, and what its scopes are called. Pure.
 
 A token is `fliq_sk_`, 30 random base62 characters, and 6 base62 characters: the CRC32 of those 30 as a number. The checksum
 refuses junk without a look at the tables. The tables hold only a keyed hash.
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from zlib import crc32
 
@@ -16,6 +16,28 @@ _LETTERS: Final = frozenset(_ALPHABET)
 _RANDOM_LENGTH: Final = 30
 _SUM_LENGTH: Final = 6
 _TOKEN_LENGTH: Final = len(PREFIX) + _RANDOM_LENGTH + _SUM_LENGTH
+
+# Each scope, and what a token with it may do. `read` and `write` stand for all scopes below them, also for later ones.
+SCOPES: Final[Mapping[str, str]] = {
+    "read": "do all that the scopes `read:…` allow",
+    "read:jobs": "see jobs, schedules, executions and timelines",
+    "read:payloads": "see headers and bodies of jobs and schedules in answers to `GET`",
+    "read:secrets": "see the signing secret",
+    "read:tokens": "list tokens",
+    "write": "do all that the scopes `write:…` allow",
+    "write:jobs": "create, cancel and replay jobs; create, pause, resume and delete schedules",
+    "write:payloads": "see headers and bodies of schedules in answers to changes",
+    "write:secrets": "replace the signing secret, and see the new one",
+    "write:tokens": "create and revoke tokens",
+}
+ALL_SCOPES: Final = ("read", "write")
+MANAGING_SCOPES: Final = ("write", "write:tokens")  # of tokens that can make and revoke others
+
+
+def covered(scopes: Iterable[str]) -> frozenset[str]:
+    """Return *scopes* and all that are below them."""
+    given = tuple(scopes)
+    return frozenset(name for name in SCOPES if name in given or name.partition(":")[0] in given)
 
 
 def new_token(entropy: Callable[[int], bytes]) -> str:

@@ -15,7 +15,8 @@ from libs.events import Spec
 from services.api.contract.api_error import refuse
 from services.api.contract.field_table import CheckUrl, Rules
 from services.api.contract.instants import LATEST
-from services.api.contract.request_fields import BATCH, JOB, NOTHING, SCHEDULE, SCOPES, TOKEN
+from services.api.contract.request_fields import BATCH, JOB, NOTHING, SCHEDULE, TOKEN
+from services.api.contract.token_text import SCOPES
 
 _NO_URLS: Final = Rules(str)  # for requests without a field that is a URL
 

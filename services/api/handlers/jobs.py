@@ -66,7 +66,8 @@ class Jobs:
             if row is None:
                 raise
             state, spec = row
-        return json_reply(200, present.job(state, spec, self._c.clock.now()), FRESH if is_fresh else STALE)
+        shown = present.job(state, spec, self._c.clock.now(), with_payload="read:payloads" in identity.scopes)
+        return json_reply(200, shown, FRESH if is_fresh else STALE)
 
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/jobs."""

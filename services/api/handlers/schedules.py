@@ -98,7 +98,9 @@ class Schedules:
         )
         if found.row is None or found.row[0].status == ScheduleStatus.DELETED:
             raise not_found("schedule")
-        return json_reply(200, present.schedule(*await self._as_of_now(*found.row)), FRESH if found.is_fresh else STALE)
+        state, spec = await self._as_of_now(*found.row)
+        shown = present.schedule(state, spec, with_payload="read:payloads" in identity.scopes)
+        return json_reply(200, shown, FRESH if found.is_fresh else STALE)
 
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/schedules."""
@@ -132,7 +134,8 @@ class Schedules:
         if state.status == ScheduleStatus.ACTIVE:
             await self._change(SchedulePaused(schedule_id=schedule_id, at=self._c.clock.now()), schedule_id)
             state, spec = await self._find(identity.account, schedule_id)
-        return json_reply(200, present.schedule(*await self._as_of_now(state, spec)))
+        state, spec = await self._as_of_now(state, spec)
+        return json_reply(200, present.schedule(state, spec, with_payload="write:payloads" in identity.scopes))
 
     async def resume(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """POST /v1/schedules/{schedule_id}/resume; it goes on from now, and ticks missed meanwhile are not made up for."""
@@ -145,7 +148,8 @@ class Schedules:
                 raise ApiError(409, "schedule_never_fires", "cron has no instant within the next 5 years")
             await self._change(ScheduleResumed(schedule_id=schedule_id, at=now, next_run_at=next_run_at), schedule_id)
             state, spec = await self._find(identity.account, schedule_id)
-        return json_reply(200, present.schedule(*await self._as_of_now(state, spec)))
+        state, spec = await self._as_of_now(state, spec)
+        return json_reply(200, present.schedule(state, spec, with_payload="write:payloads" in identity.scopes))
 
     async def _as_of_now(self, state: ScheduleState, spec: Spec) -> Row:
         """

@@ -8,20 +8,21 @@ revoked token: less than the 5 s of the contract.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
 from services.api.contract.api_error import ApiError
-from services.api.contract.token_text import is_well_formed, token_hash
+from services.api.contract.token_text import covered, is_well_formed, token_hash
 from services.api.http.token_lookups import Find, TokenLookups
 
 SCHEME: Final = "bearer"
+REFUSED: Final = "the API token is unknown, expired or revoked"
 CACHE_TTL_S: Final = 4.0
 CACHE_MAX: Final = 10_000  # tokens remembered; about 600 bytes each
 
 
 class Identity(NamedTuple):
-    """The caller: *token_id* of *account*, with *scopes*; *expires_at* in ms since 1970, None for never."""
+    """The caller: *token_id* of *account*, with *scopes* and all below them; *expires_at* in ms since 1970, None for never."""
 
     token_id: str
     account: str
@@ -74,8 +75,8 @@ class Authenticator:
         found = await self._lookups.find(token_hash(self._pepper, token), address)
         if found is None or (found.expires_at is not None and found.expires_at <= self._now()):
             self._cache.pop(header, None)
-            raise unauthorized("the API token is unknown, expired or revoked")
-        identity = Identity(found.token_id, found.account, found.scopes, found.expires_at)
+            raise unauthorized(REFUSED)
+        identity = Identity(found.token_id, found.account, covered(found.scopes), found.expires_at)
         if len(self._cache) >= CACHE_MAX:
             # Every entry is at most four seconds old: to start anew costs one look-up for each token in use.
             self._cache.clear()
@@ -83,9 +84,9 @@ class Authenticator:
         self._cache[header] = (asked_at + CACHE_TTL_S, identity)
         return identity
 
-    def forget(self, token_id: str) -> None:
-        """Forget a token that was revoked here."""
-        for header in [h for h, (_, identity) in self._cache.items() if identity.token_id == token_id]:
+    def forget(self, token_ids: Collection[str]) -> None:
+        """Forget tokens that were revoked here."""
+        for header in [h for h, (_, identity) in self._cache.items() if identity.token_id in token_ids]:
             del self._cache[header]
 
 

@@ -90,8 +90,7 @@ def _operation(route: Route) -> dict[str, Any]:
         described["requestBody"] = _body(route.request)
         if route.request in ("Nothing", "TokenRequest"):
             described["requestBody"]["required"] = False
-    if not route.scope:
-        described["security"] = []
+    described["security"] = [{"token": [route.scope]}] if route.scope else []
     return described
 
 

@@ -7,7 +7,8 @@ from typing import Final
 from services.api.contract.error_codes import CODES
 from services.api.contract.field_table import Schema
 from services.api.contract.present import STATUSES_OF
-from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, SCHEDULE, SCOPES, TOKEN
+from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, SCHEDULE, TOKEN
+from services.api.contract.token_text import SCOPES
 
 
 def ref(name: str) -> Schema:
@@ -60,7 +61,8 @@ _JOB_ITEM: Final = _CREATED_JOB | {
     "last_status_code": nullable(INTEGER),
     "last_error": nullable(TEXT),
 }
-_NOT_IN_LISTS: Final[dict[str, Schema]] = {
+# Not in lists, and only shown to tokens whose scopes cover `read:payloads`, or `write:payloads` in answers to changes.
+_PAYLOAD: Final[dict[str, Schema]] = {
     "headers": HEADERS_OUT,
     "body": nullable(TEXT),
     "webhook_headers": HEADERS_OUT,
@@ -87,6 +89,7 @@ _TOKEN: Final[dict[str, Schema]] = {
     "last_four": TEXT,
     "created_at": INSTANT,
     "expires_at": nullable(INSTANT),
+    "parent": nullable(TOKEN_ID),
 }
 
 SCHEMAS: Final[dict[str, Schema]] = {
@@ -96,7 +99,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "JobRequest": JOB.schema(),
     "CreatedJob": closed(_CREATED_JOB),
     "ReplayedJob": closed(_CREATED_JOB | {"replay_of": JOB_ID}),
-    "Job": closed(_JOB_ITEM | _NOT_IN_LISTS),
+    "Job": closed(_JOB_ITEM | _PAYLOAD, optional=tuple(_PAYLOAD)),
     "JobList": closed({"jobs": {"type": "array", "items": closed(_JOB_ITEM)}, "next_cursor": CURSOR}),
     "Batch": BATCH.schema(),
     "BatchResults": closed(
@@ -141,7 +144,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "ScheduleRequest": SCHEDULE.schema(),
     "CreatedSchedule": closed(_CREATED_SCHEDULE),
-    "Schedule": closed(_SCHEDULE_ITEM | _NOT_IN_LISTS),
+    "Schedule": closed(_SCHEDULE_ITEM | _PAYLOAD, optional=tuple(_PAYLOAD)),
     "ScheduleList": closed(
         {"schedules": {"type": "array", "items": closed(_SCHEDULE_ITEM)}, "next_cursor": CURSOR},
     ),

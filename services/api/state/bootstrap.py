@@ -15,10 +15,9 @@ from typing import Final, TextIO
 from libs.egress.signing import new_secret
 from libs.runtime.clock import Clock, Entropy
 from libs.store.control.accounts import Accounts, Token
-from services.api.contract.token_text import new_token, token_hash
+from services.api.contract.token_text import ALL_SCOPES, new_token, token_hash
 
 DEFAULT_ACCOUNT: Final = "default"
-ALL_SCOPES: Final = frozenset({"read", "write"})
 
 
 async def bootstrap(
@@ -63,4 +62,4 @@ def show(text: str, out: TextIO | None = None) -> None:
 
 
 def _row(token_id: str, account: str, token: str, name: str, clock: Clock) -> Token:
-    return Token(token_id, account, name, ALL_SCOPES, token[-4:], clock.now())
+    return Token(token_id, account, name, frozenset(ALL_SCOPES), token[-4:], clock.now())

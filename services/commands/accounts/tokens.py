@@ -8,8 +8,8 @@ from typing import Final
 from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.runtime.settings.settings import Settings
 from libs.store.control.accounts import TOKENS_MAX, Accounts, Token
-from services.api.contract.token_text import new_token, token_hash
-from services.api.state.bootstrap import ALL_SCOPES, DEFAULT_ACCOUNT, installation_key
+from services.api.contract.token_text import ALL_SCOPES, SCOPES, new_token, token_hash
+from services.api.state.bootstrap import DEFAULT_ACCOUNT, installation_key
 from services.commands.access import opened
 from services.commands.log.lines import instant
 from services.commands.option_values import account, scopes
@@ -18,13 +18,16 @@ from services.process.start_error import StartError
 
 NAME: Final = "tokens"
 MEANING: Final = "make, list and revoke API tokens, also when the only one is lost"
-TEXT: Final = """\
+TEXT: Final = f"""\
 Make, list and revoke the API tokens of an account. A token is shown once, when it is made: the tables keep a hash of it.
 
     fliq tokens create --account default                    a new token that may read and write
     fliq tokens create --account default --scopes read      one that may only look
+    fliq tokens create --scopes read:jobs,write:jobs        one that works with jobs, and sees no header, body or secret
     fliq tokens list --account default                      ids, names, scopes and the last four characters
-    fliq tokens revoke --account default tok_0123456789     refuse it from now on, on every replica within 5 s
+    fliq tokens revoke --account default tok_0123456789     refuse it, and the tokens that it made, within 5 s on every replica
+
+{chr(10).join(f"    {name:<16}{meaning}" for name, meaning in SCOPES.items())}
 
 This needs the database, not a token. Services that run need no restart.
 
@@ -44,7 +47,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--name", default="operator", metavar="TEXT", help="what it is for, as lists show it [operator]"
     )
     create.add_argument(
-        "--scopes", type=scopes, default=ALL_SCOPES, metavar="LIST", help="read, write or both [read,write]"
+        "--scopes",
+        type=scopes,
+        default=frozenset(ALL_SCOPES),
+        metavar="LIST",
+        help="a comma list of the scopes above [read,write]",
     )
     for each in (create, listing):
         each.add_argument("--json", action="store_true", help="answer as one JSON document")
@@ -69,9 +76,13 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
                 rows = [_shown(token) for token in await accounts.tokens(args.account)]
                 answer_rows(rows, ("id", "name", "scopes", "last four", "created"), as_json=args.json)
             case _:
-                if not await accounts.revoke(args.account, args.token_id):
+                revoked = await accounts.revoke(args.account, args.token_id)
+                if args.token_id not in revoked:
                     raise StartError(f"the account {args.account} has no valid token {args.token_id}")
-                answer(f"revoked {args.token_id}")
+                also = sorted({*revoked} - {args.token_id})
+                answer(
+                    f"revoked {args.token_id}" + (f" and the tokens that it made: {', '.join(also)}" if also else "")
+                )
         return 0
 
 
@@ -102,4 +113,5 @@ def _shown(token: Token) -> dict[str, object]:
         "last_four": token.last_four,
         "created_at": instant(token.created_at),
         "expires_at": None if token.expires_at is None else instant(token.expires_at),
+        "parent": token.parent,
     }

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from libs.events.ids import new_job_id
-from libs.store.control.accounts import Accounts, Token
+from libs.store.control.accounts import Accounts, LastToken, ParentGone, Token
 from libs.store.control.idempotency import IdempotencyKeys, Reservation
 from tests.conformance.store.conftest import Harness
 
@@ -32,11 +32,50 @@ async def test_a_token_is_found_by_its_hash(accounts: Accounts) -> None:
 async def test_a_revoked_token_is_not_found(accounts: Accounts) -> None:
     """Only its own account revokes it, once; it is gone from look-up and list."""
     await accounts.add_token(TOKEN, b"h" * 32)
-    assert not await accounts.revoke("other", "tok_1")
-    assert await accounts.revoke("acme", "tok_1")
-    assert not await accounts.revoke("acme", "tok_1")
+    assert await accounts.revoke("other", "tok_1") == ()
+    assert await accounts.revoke("acme", "tok_1") == ("tok_1",)
+    assert await accounts.revoke("acme", "tok_1") == ()
     assert await accounts.find_tokens([b"h" * 32]) == {}
     assert await accounts.tokens("acme") == []
+
+
+async def test_a_token_dies_with_the_one_that_made_it(accounts: Accounts, harness: Harness) -> None:
+    """However far down, and also below one that an older build revoked alone; others of the account stay."""
+    for number, parent in enumerate((None, "t0", "t1", "t1", None)):
+        assert await accounts.add_token(
+            TOKEN._replace(token_id=f"t{number}", parent=parent, expires_at=None), bytes([number]) * 32
+        )
+    await harness.pool.execute("UPDATE api_tokens SET revoked_at = now() WHERE token_id = 't1'")
+    assert set(await accounts.revoke("acme", "t0")) == {"t0", "t2", "t3"}
+    assert [token.token_id for token in await accounts.tokens("acme")] == ["t4"]
+    assert await accounts.revoke("acme", "t1") == ()
+
+
+async def test_a_token_that_is_not_valid_makes_none(accounts: Accounts) -> None:
+    """Revoked or expired: what it made would outlive it."""
+    await accounts.add_token(TOKEN._replace(token_id="gone", expires_at=None), b"g" * 32)
+    await accounts.add_token(TOKEN._replace(token_id="old", expires_at=1_000_000_000_000), b"o" * 32)
+    await accounts.revoke("acme", "gone")
+    for parent in ("gone", "old", "never was"):
+        with pytest.raises(ParentGone):
+            await accounts.add_token(TOKEN._replace(parent=parent), b"h" * 32)
+    assert await accounts.find_tokens([b"h" * 32]) == {}
+
+
+async def test_of_two_last_tokens_that_revoke_themselves_at_once_one_stays(accounts: Accounts) -> None:
+    """The account keeps a valid token with one of the scopes asked for; without such a wish both go."""
+    for name in ("a", "b"):
+        await accounts.add_token(TOKEN._replace(token_id=name, expires_at=None), name.encode() * 32)
+    await accounts.add_token(TOKEN._replace(token_id="c", scopes=frozenset({"read"}), expires_at=None), b"c" * 32)
+    await accounts.add_token(TOKEN._replace(token_id="old", expires_at=1_000_000_000_000), b"o" * 32)
+
+    tries = [accounts.revoke("acme", name, keeping={"write", "write:tokens"}) for name in ("a", "b")]
+    done = await asyncio.gather(*tries, return_exceptions=True)
+
+    assert sorted(type(each) for each in done if not isinstance(each, tuple)) == [LastToken]
+    assert len([each for each in done if isinstance(each, tuple)]) == 1
+    left = next(token.token_id for token in await accounts.tokens("acme") if token.token_id in "ab")
+    assert await accounts.revoke("acme", left) == (left,)
 
 
 async def test_an_account_has_no_more_tokens_than_a_list_can_show(

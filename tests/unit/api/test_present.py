@@ -31,10 +31,15 @@ def test_next_attempt() -> None:
     """next_attempt_at is shown while the job waits, for its first try or a retry, and not while it is held."""
     state = JobState(job_id=JOB, account="a", scheduled_at=1_000, fire_at=2_000, created_at=0)
     for status in JobStatus:
-        shown = present.job(msgspec.structs.replace(state, status=status), SPEC, 5_000)["next_attempt_at"]
+        shown = present.job(msgspec.structs.replace(state, status=status), SPEC, 5_000, with_payload=True)[
+            "next_attempt_at"
+        ]
         waits = status in (JobStatus.SCHEDULED, JobStatus.RETRYING)
         assert shown == ("1970-01-01T00:00:02Z" if waits else None)
-    assert present.job(msgspec.structs.replace(state, held=True), SPEC, 5_000)["next_attempt_at"] is None
+    assert (
+        present.job(msgspec.structs.replace(state, held=True), SPEC, 5_000, with_payload=True)["next_attempt_at"]
+        is None
+    )
 
 
 def test_case_14_a_start_to_come_is_not_shown() -> None:
@@ -49,8 +54,8 @@ def test_case_14_a_start_to_come_is_not_shown() -> None:
         started_at=2_000,
     )
 
-    assert present.job(state, SPEC, 1_999)["started_at"] is None
-    assert present.job(state, SPEC, 2_000)["started_at"] == "1970-01-01T00:00:02Z"
+    assert present.job(state, SPEC, 1_999, with_payload=True)["started_at"] is None
+    assert present.job(state, SPEC, 2_000, with_payload=True)["started_at"] == "1970-01-01T00:00:02Z"
 
 
 def test_timeline_has_no_secrets() -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "InvalidUrl",
     "JobAlreadyFired",
     "JobNotFailed",
+    "LastToken",
     "MethodNotAllowed",
     "NotFound",
     "OutcomeUnknown",
@@ -209,7 +210,7 @@ class InvalidName(BadRequest):
 
 
 class InvalidScopes(BadRequest):
-    """400 `invalid_scopes`. scopes is not a list of `read` and `write`."""
+    """400 `invalid_scopes`. scopes is not a list of one or more scopes."""
 
     status = 400
     code = "invalid_scopes"
@@ -276,6 +277,13 @@ class ScheduleNeverFires(Conflict):
 
     status = 409
     code = "schedule_never_fires"
+
+
+class LastToken(Conflict):
+    """409 `last_token`. No token of the account could create or revoke tokens any more."""
+
+    status = 409
+    code = "last_token"
 
 
 class TooManyTokens(Conflict):
@@ -383,6 +391,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "job_already_fired": JobAlreadyFired,
     "job_not_failed": JobNotFailed,
     "schedule_never_fires": ScheduleNeverFires,
+    "last_token": LastToken,
     "too_many_tokens": TooManyTokens,
     "too_many_signing_secrets": TooManySigningSecrets,
     "idempotency_key_reused": IdempotencyKeyReused,

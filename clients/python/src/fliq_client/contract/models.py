@@ -209,10 +209,13 @@ class NewToken(Answered, frozen=True, kw_only=True):
 
     id: str
     name: str
-    scopes: list[str]  # read, write
+    # read, read:jobs, read:payloads, read:secrets, read:tokens, write, write:jobs, write:payloads, write:secrets,
+    # write:tokens
+    scopes: list[str]
     last_four: str
     created_at: datetime
     expires_at: datetime | None = None
+    parent: str | None = None
     token: str
 
 
@@ -221,10 +224,13 @@ class Token(Answered, frozen=True, kw_only=True):
 
     id: str
     name: str
-    scopes: list[str]  # read, write
+    # read, read:jobs, read:payloads, read:secrets, read:tokens, write, write:jobs, write:payloads, write:secrets,
+    # write:tokens
+    scopes: list[str]
     last_four: str
     created_at: datetime
     expires_at: datetime | None = None
+    parent: str | None = None
 
 
 class TokenList(Answered, frozen=True, kw_only=True):

@@ -80,7 +80,20 @@ class TokenFields(TypedDict, total=False):
 
     # 1–100 printable characters
     name: str
-    # some of these; a token cannot give what it lacks
-    scopes: Sequence[Literal["read", "write"]]
-    # an instant in the future, at most ten years ahead; a token without one never expires
+    # some of the scopes; a token cannot give what it lacks
+    scopes: Sequence[
+        Literal[
+            "read",
+            "read:jobs",
+            "read:payloads",
+            "read:secrets",
+            "read:tokens",
+            "write",
+            "write:jobs",
+            "write:payloads",
+            "write:secrets",
+            "write:tokens",
+        ]
+    ]
+    # an instant in the future, at most ten years ahead, not after the end of the token that asks, which is the default
     expires_at: datetime | None
