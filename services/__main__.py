@@ -113,12 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         open_standard_files()
         args = build_parser().parse_args(arguments)
-        settings = Settings.from_env(os.environ, is_token=is_well_formed)
-        for command in COMMANDS:
-            if args.command == command.NAME:
-                return uvloop.run(command.run(args, settings))
-        roles = ROLES if args.command == "all" else (args.command,)
-        return uvloop.run(run_services(settings, roles))
+        roles = ROLES if args.command == "all" else (args.command,) if args.command in ROLES else None
+        settings = Settings.from_env(os.environ, is_token=is_well_formed, roles=roles)
+        if roles is not None:
+            return uvloop.run(run_services(settings, roles))
+        command = next(each for each in COMMANDS if args.command == each.NAME)
+        return uvloop.run(command.run(args, settings))
     except SettingsError as error:
         sys.stderr.write(f"fliq: {error}\n")
         return 2

@@ -21,7 +21,7 @@ from libs.runtime import garbage
 from libs.runtime.crashpoint import arm
 from libs.runtime.lifecycle import Loop, Service
 from libs.runtime.probes import Probes
-from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names
+from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names, unread_names
 from libs.runtime.telemetry import logging
 from libs.store.health.installation_status import StatusReader
 from libs.store.leases.keeper_port import Keeper
@@ -58,7 +58,7 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
     """
     lines = logging.configure(settings.log_level, settings.log_format)
     _end_on_sigterm()
-    warn_of(os.environ)
+    warn_of(os.environ, roles)
     if settings.crash_at is not None:
         try:
             arm(*settings.crash_at)
@@ -157,8 +157,11 @@ def _greeting(resources: Resources, first_token: str | None) -> str:
     )
 
 
-def warn_of(environ: Mapping[str, str]) -> None:
-    """Log what is set in *environ* and does nothing."""
+def warn_of(environ: Mapping[str, str], roles: Sequence[str]) -> None:
+    """Log what is set in *environ* and does nothing in a process with *roles*."""
+    for name in unread_names(environ, roles):
+        reason = "no role of this process reads it; do not give it a secret that it does not need"
+        _log.warning("setting_not_read", name=name, reason=reason)
     for name in unknown_names(environ):
         _log.warning("unknown_setting_ignored", name=name)
     if idle := idle_names(environ):

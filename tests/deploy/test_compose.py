@@ -142,6 +142,15 @@ def test_the_settings_exist_and_are_understood(config: dict[str, Any]) -> None:
         assert f"//fliq:{FILLED_IN}@postgres:5432/fliq" in given["FLIQ_DATABASE_URL"]
 
 
+def test_a_role_gets_no_secret_that_it_does_not_read(config: dict[str, Any]) -> None:
+    """The API alone gets the key of the tokens and the first tokens."""
+    limited = {row.name: {*row.roles} for row in TABLE if row.roles}
+    for name, each in ours(config).items():
+        assert each["environment"].keys() & limited.keys() == {
+            key for key, roles in limited.items() if name in roles
+        }, name
+
+
 def test_there_is_time_to_drain(config: dict[str, Any]) -> None:
     """Compose waits longer than the longest drain before it kills."""
     for name, each in ours(config).items():

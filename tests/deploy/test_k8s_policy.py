@@ -237,6 +237,17 @@ def test_secrets_are_referred_to_and_never_written(overlay: str) -> None:
     assert re.search(r"://[^/\s]+:[^/\s]+@|fliq_sk_|BEGIN [A-Z ]*PRIVATE KEY", text) is None
 
 
+def test_a_role_gets_no_secret_that_it_does_not_read(overlay: str) -> None:
+    """The API alone gets the key of the tokens and the first tokens; a role that reads a secret gets it."""
+    limited = {row.name: {*row.roles} for row in TABLE if row.roles}
+    for each in workloads(overlay):
+        for container in containers(each):
+            [word] = container["args"]
+            roles = {*ROLES} if word == "all" else {word}
+            given = {variable["name"] for variable in container["env"]} & limited.keys()
+            assert given == {name for name, readers in limited.items() if readers & roles}, name_of(each)
+
+
 def test_everything_has_the_common_labels(overlay: str) -> None:
     """The recommended labels, from the files or from the overlay's `labels`; the version is Fliq's."""
     added = kustomization(f"overlays/{overlay}")["labels"][0]

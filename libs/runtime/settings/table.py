@@ -26,6 +26,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     meaning: str
     unset: str  # what being unset means, where there is no default value
     is_secret: bool
+    roles: tuple[str, ...]  # the only roles that read it, empty for all
 
 
 class Unset(str):
@@ -41,7 +42,8 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
     """
     What was asked for, checked: a field for each variable, None if it is unset and has no default.
 
-    Each says its default as one would write it, or what being unset means, then its parser, its meaning, and whether it is secret.
+    Each says its default as one would write it, or what being unset means, then its parser and its meaning; then, if so, that it is
+    secret, and the only roles that read it.
     """
 
     host: Annotated[str, "127.0.0.1", values.host, "address the API listens on"]
@@ -92,6 +94,7 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         values.account_tokens,
         "comma list of `account=token`: accounts and tokens that are created at the start",
         SECRET,
+        "api",
     ]
     egress_allow: Annotated[
         str | None,
@@ -167,8 +170,9 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Unset("one is made and kept in the database"),
         values.secret,
-        "key under which tokens and secrets are stored; the same in every process",
+        "key under which tokens are stored; the same in every process of the API",
         SECRET,
+        "api",
     ]
     log_level: Annotated[
         str,
@@ -190,7 +194,7 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-def _row(field: str, default: str, parse: Callable[[str], Any], meaning: str, secret: str = "") -> Setting:
+def _row(field: str, default: str, parse: Callable[[str], Any], meaning: str, *marks: str) -> Setting:
     has_default = not isinstance(default, Unset)
     return Setting(
         name=re.sub("_S$", "_SECONDS", f"FLIQ_{field.upper()}"),
@@ -199,7 +203,8 @@ def _row(field: str, default: str, parse: Callable[[str], Any], meaning: str, se
         parse=parse,
         meaning=meaning,
         unset="" if has_default else default,
-        is_secret=secret == SECRET,
+        is_secret=SECRET in marks,
+        roles=tuple(mark for mark in marks if mark != SECRET),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import aiohttp
 
+from libs.runtime.settings.settings import unread_names
 from services.dev.up.plan import Child
 
 POLL_S: Final = 0.1
@@ -38,7 +39,9 @@ class KeptChild:
         self.planned = planned
         self.was_ready = asyncio.Event()  # set for good when a life got ready
         self.printed = bytearray()  # standard output of its first life: the API greets there
-        self._environ = {**environ, **planned.settings}
+        given = {**environ, **planned.settings}
+        unread = unread_names(given, (planned.role,))
+        self._environ = {name: value for name, value in given.items() if name not in unread}
         self._say = say
         self.status: int | None = None  # how its last life ended
         self._process: asyncio.subprocess.Process | None = None

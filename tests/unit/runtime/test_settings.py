@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from libs.runtime.roles import READERS, ROLES
 from libs.runtime.settings.settings import (
     TABLE,
     Settings,
@@ -13,6 +14,7 @@ from libs.runtime.settings.settings import (
     help_text,
     page,
     unknown_names,
+    unread_names,
     without_password,
 )
 
@@ -184,6 +186,27 @@ def test_bootstrap_tokens_are_pairs_and_their_checksum_is_asked_for() -> None:
     assert settings.bootstrap_tokens == (("a", TOKEN + "1"), ("a", TOKEN + "2"), ("b.c", TOKEN + "3"))
     with pytest.raises(SettingsError, match=r"FLIQ_BOOTSTRAP_TOKENS: the token of account a \(item 1\) is malformed"):
         Settings.from_env(environ, is_token=lambda _: False)
+
+
+@pytest.mark.parametrize("name", ["FLIQ_SECRET_KEY", "FLIQ_BOOTSTRAP_TOKENS"])
+def test_a_role_reads_no_secret_of_another(name: str) -> None:
+    """Only the API reads the key and the first tokens: elsewhere even a malformed one counts as unset, and is told."""
+    field = next(row.field for row in TABLE if row.name == name)
+    environ = {name: "malformed"}
+
+    for role in READERS:
+        assert getattr(Settings.from_env(environ, roles=(role,)), field) is None
+        assert unread_names(environ, (role,)) == [name]
+    for roles in (("api",), ROLES, None):
+        with pytest.raises(SettingsError, match=name):
+            Settings.from_env(environ, roles=roles)
+    assert unread_names(environ, ROLES) == []
+
+
+def test_only_secrets_are_kept_from_roles() -> None:
+    """Every role of the table is one, and what is no secret may stand in a file that all processes share."""
+    assert {role for row in TABLE for role in row.roles} <= {*ROLES}
+    assert [row.name for row in TABLE if row.roles and not row.is_secret] == []
 
 
 def test_nothing_secret_is_shown() -> None:

@@ -19,12 +19,13 @@ from services.process.run import warn_of
         ({"FLIQ_KAFKA_TLS": "on", "FLIQ_KAFKA_BOOTSTRAP": "a:9092"}, []),
         ({"FLIQ_TOKEN": "canary"}, [("name", "FLIQ_TOKEN")]),
         ({"FLIQ_PORT": "1"}, []),
+        ({"FLIQ_SECRET_KEY": "canary", "FLIQ_BOOTSTRAP_TOKENS": " "}, [("name", "FLIQ_SECRET_KEY")]),
     ],
 )
 def test_variables_that_do_nothing_are_named(environ: dict[str, str], told: list[tuple[str, str]]) -> None:
-    """One line for Kafka's settings without its brokers, one for each name that is no setting; never a value."""
+    """One line for Kafka's settings without its brokers, one for each name that is no setting or not this role's; never a value."""
     with capture_logs() as lines:
-        warn_of(environ)
+        warn_of(environ, ["dispatcher"])
 
     assert [(key, line[key]) for line in lines for key in ("name", "settings") if key in line] == told
     assert "canary" not in str(lines)
