@@ -7,7 +7,7 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run up demo test check fmt lint type bench chaos simulate nightly kafka-up kafka-down lock golden docs clean
+.PHONY: help install run up demo test check fmt lint type bench chaos simulate nightly kafka-up kafka-down lock sbom advisories image golden docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +74,19 @@ kafka-down: install ## stop what kafka-up started; the data stays
 
 lock: ## resolve pyproject.toml into the two locks (needs a package index; ARGS=--upgrade takes newer versions)
 	@python=$$(PYTHON3="$(PYTHON3)" scripts/find-python) && scripts/lock "$$python" $(ARGS)
+
+sbom: install ## list the image's packages (CycloneDX) in build/
+	@$(PYTHON) -m scripts.sbom $(ARGS)
+
+advisories: install ## compare both locks with the known advisories, without a network
+	@$(PYTHON) -m scripts.advisories
+
+image: install ## build the image and push it, and have the Kubernetes overlays use its digest (IMAGE=registry.example/fliq)
+	@test -n "$(IMAGE)" || { echo "fliq: say where to: make image IMAGE=registry.example/fliq" >&2; exit 2; }
+	@mkdir -p build
+	docker buildx build --file deploy/Dockerfile --build-arg REVISION="$$(git rev-parse HEAD)" --metadata-file build/image.json \
+		--tag "$(IMAGE):$$($(PYTHON) -c 'from services import VERSION; print(VERSION)')" --push .
+	@$(PYTHON) -m scripts.pin_image build/image.json $(ARGS)
 
 golden: install ## store the log of this release for ever (ARGS=--again: replace it before the release)
 	@$(PYTHON) -m tests.golden.kept_logs $(ARGS)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from libs.runtime.telemetry.redaction import ALLOWED
+from scripts.docs import PAGES
 
 ROOT = Path(__file__).parents[2]
 FILE_LINES_MAX = 400
@@ -61,8 +62,8 @@ def test_a_service_has_its_loop(name: str) -> None:
 
 
 def test_no_file_is_too_long() -> None:
-    """A file beyond this length holds more than one idea."""
-    paths = modules("clients", "libs", "services", "tests")
+    """A file beyond this length holds more than one idea; but one that `make docs` writes is as long as its table."""
+    paths = [path for path in modules("clients", "libs", "services", "tests") if place(path) not in PAGES]
     sizes = {place(path): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
 
     assert {n: size for n, size in sizes.items() if size > FILE_LINES_MAX and not n.startswith(GENERATED)} == {}
