@@ -39,8 +39,10 @@ async def test_brokers_come_and_go(cluster: Brokers) -> None:
     first = leader_of(log, cluster)
     await asyncio.to_thread(cluster.order, first, "kill")
     await callers.more(50)
-    second = leader_of(log, cluster)
-    assert second is not first
+    while (second := leader_of(log, cluster)) is first:
+        await callers.more(
+            1
+        )  # appends learn of the new leader by themselves; the connection that we ask may learn later
     await asyncio.to_thread(cluster.order, second, "kill")
     with pytest.raises(LogError):
         await log.append(1, [envelope("x")], timeout_s=3)
