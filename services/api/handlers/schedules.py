@@ -108,7 +108,8 @@ class Schedules:
 
         async def query(limit: int, before: str | None) -> list[Row]:
             rows = await self._c.queries.list_schedules(account, limit=limit, before=before)
-            return await asyncio.gather(*[self._as_of_now(*row) for row in rows])
+            # One after the other: a list must not take all connections to the database at once.
+            return [await self._as_of_now(*row) for row in rows]
 
         return await page(
             self._c,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
+
+import pytest
 
 from services.api.service import ApiService
 from tests.contract.harness import Harness
 from tests.contract.raw import RawConnection, exchange
-from tests.fakes.running.topologies import in_seconds
+from tests.fakes.running.topologies import Client, in_seconds
 
 MIB = 1 << 20
 
@@ -93,3 +96,25 @@ async def test_answers_that_nobody_reads(harness: Harness) -> None:
     await harness.no_connections(service)
 
     assert held(service) == (0, 0)
+
+
+async def test_a_list_reads_with_one_query_at_a_time(
+    api: Client, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when each of its schedules has a tick that is written ahead, and needs a look at the run before."""
+    for _ in range(3):
+        _, made, _ = await api.call("POST", "/v1/schedules", {"url": "https://example.com/", "cron": "0 0 1 1 *"})
+        await harness.tick(made["id"])
+    list_jobs, under_way, most = harness.tables.list_jobs, 0, 0
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return await list_jobs(*args, **options)
+
+    monkeypatch.setattr(harness.tables, "list_jobs", counted)
+    assert len((await api.call("GET", "/v1/schedules"))[1]["schedules"]) == 3
+    assert most == 1
