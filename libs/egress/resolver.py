@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 from libs.egress.fair_queue import FairQueue
 
-THREADS = 32  # getaddrinfo blocks; a silent DNS server holds one thread for as long as resolv.conf says
+THREADS = 64  # getaddrinfo blocks; a silent DNS server holds one thread for as long as resolv.conf says
 WAITING_LIMIT = 2048  # look-ups that callers wait for; beyond that a look-up fails at once
 
 

@@ -1,102 +1,138 @@
 """
-Calls: the HTTP calls that wait for a slot, those under way, and their outcomes on the way into the log.
+Calls: one service's calls from the moment they are held until their outcomes are in the log.
+
+    held_calls  what is held, and which account may hold more
+    loader      fetches specs and secrets
+    fair queue  decides whose call starts next
 
 If a lease is not certain (the process stood still for seconds), no call of its partition starts. The call waits until the lease
 is renewed, or is dropped when it is lost.
+
+A spec that was not fetched ahead is fetched when the call has its slot. If its host is not known yet, the call waits under the name
+of its account, and takes its slot along to the host once the spec was read; if the host is full, it queues again.
 """
 
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple
 
 from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.fair_queue import FairQueue
 from libs.egress.outcome import Outcome
-from libs.events import Event, encode
-from libs.following.ports import FollowingPorts
+from libs.events import Event, Spec, encode
+from libs.following.held_calls import C, HeldCalls, Stage
+from libs.following.loader import SPEC_MISSING, Loader
+from libs.following.ports import FollowingPorts, SpecTables
 from libs.log.fact_appender import FactAppender
 from libs.runtime.clock import Timer
 from libs.runtime.telemetry.tracing import Span
+from libs.store.reads.partition_tables import decode_spec
 
 LEASE_RECHECK_MS: Final = 50
-
-# Errors of a call that is not made.
-SPEC_MISSING: Final = "spec_missing"  # the tables are folded past the event and do not have the job
-SECRET_MISSING: Final = "signing_secret_missing"  # noqa: S105 - an error's name; the account cannot sign, and unsigned calls are not made
+BLOCKED_MS: Final = 30_000  # after this a process that starts no call says that it is not ready
 
 
-class Call(Protocol):
-    """One call to be made."""
+class CallLimits(NamedTuple):
+    """
+    What all accounts share; one account alone has at most half of places and slots.
 
-    host: str
+    Args:
+        places: calls held, each with a small spec.
+        slots: calls under way at once.
+        per_host: calls under way to one host.
+    """
 
-    @property
-    def partition(self) -> int:
-        """Where its job lives."""
-
-    @property
-    def account(self) -> str:
-        """Whose call it is."""
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether it is to be made: false once it was dropped."""
+    places: int
+    slots: int
+    per_host: int
 
 
-C = TypeVar("C", bound=Call)
+class CallContext(NamedTuple):
+    """
+    What a service's calls need of it.
+
+    Args:
+        role: the service's name: that of its logger.
+        may_start: whether the lease of a partition is certain.
+        on_recorded: called whenever an outcome is in the log.
+    """
+
+    role: str
+    ports: FollowingPorts
+    limits: CallLimits
+    may_start: Callable[[int], bool]
+    on_recorded: Callable[[], None]
 
 
 class Calls(ABC, Generic[C]):
     """All calls of one service in one process. A subclass says how a call is made, and what its outcome is in the log."""
 
-    def __init__(
-        self,
-        ports: FollowingPorts,
-        *,
-        fair_queue: FairQueue[C],
-        may_start: Callable[[int], bool],
-        on_recorded: Callable[[], None],
-    ) -> None:
-        """Start nothing of a partition for which *may_start* is false; call *on_recorded* when an outcome is in the log."""
+    def __init__(self, context: CallContext, tables: SpecTables) -> None:
+        """Hold nothing; specs are read from *tables*."""
+        ports, limits = context.ports, context.limits
+        self.held: HeldCalls[C] = HeldCalls(limits.places)
+        self.loader = Loader(
+            context.role,
+            ports,
+            tables=tables,
+            held_calls=self.held,
+            host_of=self.host_of,
+            on_ready=self.put,
+            on_failed=self.fail,
+        )
         self._ports = ports
         self._clock = ports.clock
-        self._fair_queue = fair_queue
-        self._may_start = may_start
-        self._on_recorded = on_recorded
+        self._fair_queue: FairQueue[C] = FairQueue(total=limits.slots, per_host=limits.per_host)
+        self._may_start = context.may_start
+        self._on_recorded = context.on_recorded
         self._user_agent = f"Fliq/{ports.version}"
         self._unsure: list[C] = []
         self._recheck_timer: Timer | None = None
-        self._calling: dict[asyncio.Task[None], tuple[C, int]] = {}
+        self._blocked_since: int | None = None
+        self._calling: dict[asyncio.Task[None], C] = {}
         self._appenders: dict[int, FactAppender] = {}
 
     @abstractmethod
-    def on_started(self, call: C) -> None:
-        """The call is under way from here on."""
+    def host_of(self, spec: bytes) -> str | None:
+        """Return the host that a stored spec names; None if it names none. Raise if the spec cannot be read."""
 
     @abstractmethod
-    async def make(self, call: C) -> Event:
+    async def make(self, call: C, spec: Spec) -> Event:
         """Make the call and return its outcome, for the log."""
 
     @abstractmethod
-    def ended_by_cancel(self, call: C) -> Event | None:
-        """Return the outcome of a call whose task was cancelled; None if the service is breaking off what is under way."""
+    def not_made(self, call: C, error: str) -> Event:
+        """Count a call that ended without an answer, and return the outcome."""
 
     @abstractmethod
-    def ended_by_defect(self, call: C) -> Event:
-        """Say in the log of the process what `make` raised, and return the outcome. A defect costs one call, not the partition."""
-
-    def on_outcome(self, call: C) -> None:
-        """The outcome is on its way into the log."""
+    def log_defect(self, call: C) -> None:
+        """Say in the log of the process what `make` raised. A defect costs one call, not the partition."""
 
     @abstractmethod
     def on_appended(self, call: C, position: int) -> None:
         """The outcome is in the log at *position*."""
 
+    def decode(self, spec: bytes) -> Spec:
+        """Return a stored spec, as far as it is needed while the call is under way."""
+        return decode_spec(spec)
+
+    def weight_of(self, call: C) -> int:
+        """Return how many slots the call takes."""
+        return 1
+
+    def ended_by_cancel(self, call: C) -> Event | None:
+        """Return the outcome of a call whose task was cancelled; None if the service is breaking off what is under way."""
+        return None
+
     @property
-    def failing_partitions(self) -> Sequence[int]:
-        """The partitions whose outcomes cannot be appended at the moment."""
-        return [partition for partition, appender in self._appenders.items() if appender.failing]
+    def trouble(self) -> str | None:
+        """Why due calls cannot leave at the moment; None if they can."""
+        if failing := [partition for partition, appender in self._appenders.items() if appender.failing]:
+            return f"partition {failing[0]}: outcomes cannot be appended"
+        if self._blocked_since is not None and self._clock.steady() - self._blocked_since >= BLOCKED_MS:
+            return f"no call has left for {BLOCKED_MS // 1000} s, and calls are due"
+        return self.loader.trouble
 
     @property
     def active_count(self) -> int:
@@ -108,34 +144,37 @@ class Calls(ABC, Generic[C]):
         """How many calls wait for a slot."""
         return self._fair_queue.waiting_count
 
+    def put(self, calls: Sequence[C]) -> None:
+        """Start these calls, which are loaded, as slots become free."""
+        for call in calls:
+            self.submit(call)
+        self.start_waiting()
+
+    def fail(self, call: C, error: str) -> None:
+        """Record that a call ended without being made."""
+        self._record(call, self.not_made(call, error))
+
     def submit(self, call: C) -> None:
         """Queue a call; `start_waiting` starts it in its turn."""
-        self._fair_queue.submit(call, account=call.account, host=call.host)
+        call.stage = Stage.QUEUED
+        self._fair_queue.submit(call, account=call.account, host=_queued_at(call), weight=self.weight_of(call))
 
     def start_waiting(self) -> None:
         """Start the calls that may start."""
         while (call := self._fair_queue.take()) is not None:
-            if call.is_waiting and self._may_start(call.partition):
-                self.on_started(call)
+            if call.stage is Stage.QUEUED and self._may_start(call.partition):
+                self._blocked_since = None
                 task = asyncio.create_task(self._run(call))
-                self._calling[task] = call, self._clock.now()
+                self._calling[task] = call
                 task.add_done_callback(self._calling.pop)
                 continue
-            self._fair_queue.release(account=call.account, host=call.host)
-            if call.is_waiting:
-                self._unsure.append(call)
-        if self._unsure and self._recheck_timer is None:
-            self._recheck_timer = self._clock.call_at(self._clock.now() + LEASE_RECHECK_MS, self._recheck)
-
-    def record(self, call: C, outcome: Event) -> None:
-        """Append *outcome* until it is in the log."""
-        self.on_outcome(call)
-        appender = self._appenders.get(call.partition)
-        if appender is None:
-            appender = self._appenders[call.partition] = FactAppender(
-                self._ports.event_log, call.partition, clock=self._clock, gather_ms=self._ports.gather_ms
-            )
-        appender.put(encode(outcome), lambda position: self._appended(call, position))
+            self._fair_queue.release(account=call.account, host=_queued_at(call), weight=self.weight_of(call))
+            if call.stage is Stage.QUEUED:
+                self._wait_for_lease(call)
+        if not self._unsure and not self._fair_queue.is_starving():
+            self._blocked_since = None
+        elif self._blocked_since is None:
+            self._blocked_since = self._clock.steady()
 
     async def wait_idle(self) -> None:
         """Return once no call is under way and every outcome is in the log; the caller bounds the wait."""
@@ -146,6 +185,7 @@ class Calls(ABC, Generic[C]):
 
     async def stop(self) -> None:
         """Break off what is under way: the next holder of the lease finds it again."""
+        await self.loader.stop()
         if self._recheck_timer is not None:
             self._recheck_timer.cancel()
             self._recheck_timer = None
@@ -158,32 +198,70 @@ class Calls(ABC, Generic[C]):
         for appender in self._appenders.values():
             await appender.stop()
 
+    def _wait_for_lease(self, call: C) -> None:
+        self._unsure.append(call)
+        if self._recheck_timer is None:
+            self._recheck_timer = self._clock.call_at(self._clock.now() + LEASE_RECHECK_MS, self._recheck)
+
     def _recheck(self) -> None:
         self._recheck_timer = None
         unsure, self._unsure = self._unsure, []
         for call in unsure:
-            if call.is_waiting:
+            if call.stage is Stage.QUEUED:
                 self.submit(call)
         self.start_waiting()
 
     async def _run(self, call: C) -> None:
-        outcome: Event | None
+        host, weight = _queued_at(call), self.weight_of(call)
+        outcome: Event | None = None
         try:
-            outcome = await self.make(call)
+            spec = await self.loader.read(call)
+            if call.stage is not Stage.QUEUED:
+                pass  # dropped meanwhile
+            elif not self._may_start(call.partition):
+                self._wait_for_lease(call)
+            elif spec is None or call.host is None:
+                outcome = self.not_made(call, SPEC_MISSING)
+            elif host != call.host and not self._fair_queue.move(from_host=host, to_host=call.host):
+                self.submit(call)
+            else:
+                host = call.host
+                call.stage = Stage.CALLING
+                call.started_at = self._clock.now()
+                making = self.make(call, self.decode(spec))
+                del spec  # a large one must not be kept for as long as the call takes
+                outcome = await making
         except asyncio.CancelledError:
             outcome = self.ended_by_cancel(call)
             if outcome is None:
                 raise
         except Exception:  # noqa: BLE001 - the subclass logs it
-            outcome = self.ended_by_defect(call)
+            self.log_defect(call)
+            outcome = self.not_made(call, INTERNAL_ERROR)
         finally:
-            self._fair_queue.release(account=call.account, host=call.host)
-        self.record(call, outcome)
+            self._fair_queue.release(account=call.account, host=host, weight=weight)
+        if outcome is not None:
+            self._record(call, outcome)
         self.start_waiting()
 
+    def _record(self, call: C, outcome: Event) -> None:
+        call.stage = Stage.RECORDING
+        appender = self._appenders.get(call.partition)
+        if appender is None:
+            appender = self._appenders[call.partition] = FactAppender(
+                self._ports.event_log, call.partition, clock=self._clock, gather_ms=self._ports.gather_ms
+            )
+        appender.put(encode(outcome), lambda position: self._appended(call, position))
+
     def _appended(self, call: C, position: int) -> None:
+        self.held.recorded(call, position)
         self.on_appended(call, position)
         self._on_recorded()
+
+
+def _queued_at(call: C) -> str:
+    """Return the host at which a call is counted: a name of its account's own as long as its host is not known."""
+    return call.host or f"unread {call.account}"
 
 
 async def traced(span: Span, calling: Coroutine[None, None, Outcome]) -> Outcome:

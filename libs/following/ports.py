@@ -5,11 +5,11 @@ from typing import NamedTuple, Protocol
 
 from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
-from libs.events import Spec
 from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from libs.store.leases.lease_table import Lease
+from libs.store.reads.partition_tables import StoredSpec
 
 
 class LeaseHolder(Protocol):
@@ -28,8 +28,8 @@ class LeaseHolder(Protocol):
 class SpecTables(Protocol):
     """What is read from the tables."""
 
-    async def specs(self, ids: Sequence[str]) -> Mapping[str, Spec]:
-        """Return the specs that exist among *ids*."""
+    async def stored_specs(self, ids: Sequence[str], *, size_max: int | None) -> Mapping[str, StoredSpec]:
+        """Return the specs that exist among *ids*; of those larger than *size_max* bytes only the size."""
 
 
 class Progress(Protocol):

@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
-from libs.following.calls import Calls
+from libs.following.calls import CallContext, CallLimits, Calls
 from libs.following.capacity import Capacity
 from libs.following.left_partitions import LEAVE_S, LeftPartitions
 from libs.following.partition_reader import PartitionReader, ReaderContext
@@ -30,13 +30,14 @@ from libs.store.leases.lease_table import Lease
 
 LEAVE_CHECK_MS: Final = 500
 
+NOT_MADE_MAX: Final = 5_000  # calls beyond the shared places that are only recorded, and not made; then reading waits
+
 R = TypeVar("R", bound=PartitionReader)
+K = TypeVar("K", bound=Calls[Any])
 
 
-class FollowingService(StartStop, Generic[R]):
-    """The partitions of one service in one process. A subclass says how to read them and what to do with the events."""
-
-    _calls: Calls[Any]
+class FollowingService(StartStop, Generic[R, K]):
+    """The partitions of one service in one process. A subclass says how to read them and how to make the calls."""
 
     def __init__(
         self,
@@ -45,10 +46,11 @@ class FollowingService(StartStop, Generic[R]):
         *,
         meter: PoisonMeter,
         make_keeper: Callable[[LeaseHolder], Keeper],
+        limits: CallLimits,
         drain_s: float,
     ) -> None:
         """
-        Prepare to serve; nothing happens before `start`. The subclass calls `assemble` at the end of its own constructor.
+        Prepare to serve; nothing happens before `start`.
 
         Args:
             role: the service's name: that of its logger and its tasks.
@@ -60,18 +62,29 @@ class FollowingService(StartStop, Generic[R]):
         self._role = role
         self._ports = ports
         self._clock = ports.clock
+        self._limits = limits
         self._drain_s = drain_s
         self._is_taking = False
         self._readers: dict[int, tuple[R, asyncio.Task[None]]] = {}
-        self._capacity = Capacity(self.has_room)
+        self._capacity = Capacity(self._has_room)
         self._reader_context = ReaderContext(role, ports.event_log, ports.clock, meter, self._capacity, ports.gather_ms)
+        self._call_context = CallContext(role, ports, limits, self.keeper.holds, self._capacity.freed)
         self._left = LeftPartitions(ports.clock)
         self._logger = structlog.get_logger(role)
+        self._calls = self.make_calls()
+
+    @abstractmethod
+    def make_calls(self) -> K:
+        """Return what makes the calls from one start of the service to its stop."""
+
+    @abstractmethod
+    def make_reader(self, lease: Lease) -> R:
+        """Return the reader for the partition of *lease*."""
 
     @property
-    @abstractmethod
     def held_count(self) -> int:
-        """How much is held whose outcome is not in the log."""
+        """How many calls are held whose outcome is not in the log."""
+        return self._calls.held.open_count
 
     @property
     def active_count(self) -> int:
@@ -83,38 +96,16 @@ class FollowingService(StartStop, Generic[R]):
         """How many calls wait for a slot."""
         return self._calls.waiting_count
 
-    @abstractmethod
-    def assemble(self) -> None:
-        """Make what lives from one start of the service to its stop: `_calls`, and what the subclass needs besides."""
-
-    @abstractmethod
-    def has_room(self) -> bool:
-        """Whether more may be held. The subclass calls `_capacity.freed` when less is held than before."""
-
-    @abstractmethod
-    def make_reader(self, lease: Lease) -> R:
-        """Return the reader for the partition of *lease*."""
-
-    @abstractmethod
-    def drop_unstarted(self, partition: int) -> int:
-        """Drop what has not started of *partition*, and return how much; the next holder of its lease finds it again."""
-
-    @abstractmethod
-    def open_count_of(self, partition: int) -> int:
-        """Return how much of *partition* is held whose outcome is not in the log."""
-
-    @abstractmethod
     async def on_ended(self, reader: R, dropped: int) -> None:
-        """The partition of *reader* is read no more, and *dropped* pieces of work were dropped."""
-
-    async def break_off(self) -> None:
-        """End what is under way, at once."""
-        await self._calls.stop()
+        """The partition of *reader* is read no more, and *dropped* calls were dropped."""
+        if self._is_taking:  # at a stop all are given back, and "stopped" says so
+            self._logger.info("partition_lost", partition=reader.partition, dropped=dropped)
 
     async def on_start(self) -> None:
         """Take leases and begin."""
-        self.assemble()
+        self._calls = self.make_calls()
         self._is_taking = True
+        self.spawn(self._calls.loader.run(), name=f"{self._role} loader")
         self.spawn(self._leave_forever(), name=f"{self._role} halts")
         await self.keeper.start()
 
@@ -130,7 +121,7 @@ class FollowingService(StartStop, Generic[R]):
                 self.may_release(partition)
             await asyncio.gather(self.keeper.end(self._drain_s), self._drain())
         finally:
-            await self.break_off()
+            await self._calls.stop()
             await asyncio.gather(*[self.on_lost(partition) for partition in self._readers])
             await self.keeper.stop()
             self._logger.debug("drained", in_flight=self.held_count)
@@ -142,13 +133,11 @@ class FollowingService(StartStop, Generic[R]):
         for partition, (reader, _) in sorted(self._readers.items()):
             if reader.trouble is not None:
                 return f"partition {partition}: {reader.trouble.text}"
-        if failing := self._calls.failing_partitions:
-            return f"partition {failing[0]}: outcomes cannot be appended"
-        return self._left.reason(self._readers)
+        return self._left.reason(self._readers) or self._calls.trouble
 
     def positions(self) -> dict[int, int]:
         """Return the last position read, by partition; nothing while the service holds so much that its readers wait."""
-        if not self.has_room():
+        if not self._has_room():
             return {}
         return {partition: reader.position for partition, (reader, _) in self._readers.items()}
 
@@ -177,9 +166,9 @@ class FollowingService(StartStop, Generic[R]):
             return
         reader, reading = found
         reading.cancel()
-        dropped = self.drop_unstarted(partition)
+        dropped = self._calls.held.drop_unstarted(partition)
         await asyncio.wait([reading])
-        dropped += self.drop_unstarted(partition)
+        dropped += self._calls.held.drop_unstarted(partition)
         self._capacity.freed()
         await self.on_ended(reader, dropped)
 
@@ -193,8 +182,11 @@ class FollowingService(StartStop, Generic[R]):
         found = self._readers.get(partition)
         if found is not None:
             found[1].cancel()
-        self.drop_unstarted(partition)
-        return self.open_count_of(partition) == 0
+        self._calls.held.drop_unstarted(partition)
+        return self._calls.held.open_count_of(partition) == 0
+
+    def _has_room(self) -> bool:
+        return self._calls.held.open_count < self._limits.places + NOT_MADE_MAX
 
     async def _leave_forever(self) -> None:
         """Leave each partition that only a newer build can read on, once nothing of it is under way."""

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED, Outcome
-from libs.following.calls import SECRET_MISSING, SPEC_MISSING
+from libs.following.loader import SECRET_MISSING, SPEC_MISSING
 from libs.runtime.telemetry.metrics import Metrics, status_class
 
 # What the label `reason` may say: a target chooses its status, and must not choose our labels.

@@ -24,6 +24,7 @@ from services.api.service import ApiService, Ports
 from services.api.state.bootstrap import bootstrap, installation_key
 from services.dispatcher.heartbeat import HeartbeatSecrets, HeartbeatTarget
 from services.dispatcher.metrics import DispatcherMetrics
+from services.dispatcher.service import LIMITS as DISPATCHER_LIMITS
 from services.dispatcher.service import DispatcherService
 from services.process.keepers import follower_keeper, owner_keeper
 from services.process.resources import Resources
@@ -41,7 +42,7 @@ from services.webhooks.service import WebhooksService
 DUE_GATHER_MS: Final = 16  # due events; out of their lead
 DISPATCHER_GATHER_MS: Final = 5  # due events are read within their lead; outcomes may wait this long to be written
 WEBHOOKS_GATHER_MS: Final = 20  # a webhook need not leave to the millisecond
-CONCURRENCY: Final = 2_000  # attempts of one partition that may be under way at once
+CONCURRENCY: Final = 3_000  # attempts of one partition that may be under way at once; half of them of one account
 
 
 def scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:
@@ -127,8 +128,9 @@ def dispatcher(resources: Resources) -> DispatcherService:
             stands_aside=resources.clock_check.reason,
             clock=resources.clock,
         ),
-        concurrency=resources.settings.dispatch_concurrency,
-        per_host=resources.settings.dispatch_per_host,
+        limits=DISPATCHER_LIMITS._replace(
+            slots=resources.settings.dispatch_concurrency, per_host=resources.settings.dispatch_per_host
+        ),
     )
     meter.observe_calls(active=lambda: service.active_count, waiting=lambda: service.waiting_count)
     return service

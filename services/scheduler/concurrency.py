@@ -1,16 +1,17 @@
 """
 Concurrency: how many attempts of one partition may be under way at once, shared fairly among accounts.
 
-A due job that finds no free slot waits in its account's queue. When a slot becomes free, the accounts take turns. An account
-that holds less than its share, a quarter of all slots, may take any free slot. Above its share it takes one only while more
-than a quarter of all slots is free. So one account alone can use three quarters of the slots, and an account whose targets all
-hang cannot keep the jobs of others from firing.
+A due job that finds no free slot waits in its account's queue. When a slot becomes free, the accounts take turns. An account may
+take one if it then holds no more than was free before (libs/domain/fair_shares.py). So one account alone uses half of the slots,
+and accounts whose targets all hang cannot keep the jobs of others from firing.
 
-    invariants   taken <= limit; an account above its share left a quarter free when it took; a job holds at most one slot
+    invariants   taken <= limit; an account left as many slots free as it holds when it took; a job holds at most one slot
     cost         O(1) per call
 """
 
 from collections import deque
+
+from libs.domain.fair_shares import FairShares
 
 
 class Concurrency:
@@ -18,11 +19,8 @@ class Concurrency:
 
     def __init__(self, limit: int) -> None:
         """Allow *limit* attempts under way at once."""
-        self._limit = limit
-        self._share = max(1, limit // 4)
-        self._scarce = limit - limit // 4
+        self._shares = FairShares(limit)
         self._holders: dict[str, str] = {}
-        self._taken: dict[str, int] = {}
         self._waiting: dict[str, deque[str]] = {}
         self._queued: set[str] = set()
 
@@ -48,18 +46,14 @@ class Concurrency:
         """Note that *job_id* is under way, even above the limit: at take-over, more jobs may run than the limit allows."""
         if job_id not in self._holders:
             self._holders[job_id] = account
-            self._taken[account] = self._taken.get(account, 0) + 1
+            self._shares.take(account)
 
     def give_back(self, job_id: str) -> bool:
         """Note that *job_id* is not under way any more; return whether jobs wait for the slot that this may have freed."""
         account = self._holders.pop(job_id, None)
         if account is None:
             return False
-        left = self._taken[account] - 1
-        if left:
-            self._taken[account] = left
-        else:
-            del self._taken[account]
+        self._shares.give_back(account)
         return bool(self._queued)
 
     def wait(self, job_id: str, account: str) -> None:
@@ -74,13 +68,13 @@ class Concurrency:
 
     def next_ready(self) -> str | None:
         """Take the next job that may have a slot out of its queue and return it; None if there is none."""
-        if len(self._holders) >= self._limit:
+        if self._shares.free < 1:
             return None
         for account in list(self._waiting):
             queue = self._waiting[account]
             while queue and queue[0] not in self._queued:
                 queue.popleft()
-            if queue and len(self._holders) >= self._scarce and self._taken.get(account, 0) >= self._share:
+            if queue and not self._shares.may_take(account):
                 continue
             del self._waiting[account]
             if not queue:

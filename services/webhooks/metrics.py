@@ -5,7 +5,7 @@ from typing import Final
 
 from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED
-from libs.following.calls import SECRET_MISSING, SPEC_MISSING
+from libs.following.loader import SECRET_MISSING, SPEC_MISSING
 from libs.runtime.telemetry.metrics import Metrics
 from services.webhooks.webhook_calls import OVERLOADED
 

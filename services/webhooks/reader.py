@@ -2,41 +2,32 @@
 Ended jobs reader: finds the jobs of one partition that have ended, from the saved position on.
 
     begin   take position and claim from role_lease; look ahead for outcomes in the log: those jobs get no second POST
-    take    for each admitted job.finished and job.cancelled with a webhook: load its spec, hand over a webhook call
+    take    for each admitted job.finished and job.cancelled with a webhook: hand over a webhook call
     save    each second, save the position below which everything is done: a crash repeats no more than what follows it
 
 Source: ARCHITECTURE.md, "A job's life", "What happens when something dies".
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Final, TypeVar
 
 import structlog
 
-from libs.events import Claim, JobCancelled, JobFinished, Spec
-from libs.following.calls import SECRET_MISSING, SPEC_MISSING
-from libs.following.partition_reader import RETRY_FIRST_MS, RETRY_MAX_MS, PartitionReader, ReaderContext, Wanted
-from libs.following.partition_trouble import trouble_of
-from libs.following.ports import Progress, SigningSecrets, SpecTables
+from libs.events import Claim, JobCancelled, JobFinished
+from libs.following.partition_reader import PartitionReader, ReaderContext, Wanted
 from libs.runtime.crashpoint import crash_at
 from libs.store.leases.lease_table import Lease
 from services.webhooks.look_ahead import LookAhead
-from services.webhooks.payload import TerminalEvent
 from services.webhooks.ports import Positions
 from services.webhooks.watermark import Watermark
 from services.webhooks.webhook_calls import WebhookCall, WebhookCalls
-
-PROGRESS_WAIT_S: Final = 5.0
-
-R = TypeVar("R")
 
 _log = structlog.get_logger("webhooks")
 
 
 class EndedJobsReader(PartitionReader):
-    """Reads one partition and hands the ends of jobs to the webhook calls."""
+    """Reads one partition and hands over a webhook call for each job that ended."""
 
     def __init__(
         self,
@@ -44,18 +35,12 @@ class EndedJobsReader(PartitionReader):
         context: ReaderContext,
         *,
         positions: Positions,
-        tables: SpecTables,
-        progress: Progress,
-        secrets: SigningSecrets,
         calls: WebhookCalls,
     ) -> None:
         """Prepare to read the partition of *lease*; nothing happens before `run`."""
         super().__init__(lease.partition, context, wanted=frozenset({"job.finished", "job.cancelled"}))
         self._lease = lease
         self._positions = positions
-        self._tables = tables
-        self._progress = progress
-        self._secrets = secrets
         self._calls = calls
         self._look_ahead = LookAhead(self._log, self.partition)
         self._watermark: Watermark | None = None
@@ -75,7 +60,7 @@ class EndedJobsReader(PartitionReader):
         """Hand over the jobs whose POST is to be made, and look ahead of *position*."""
         watermark = self._watermark
         assert watermark is not None  # noqa: S101 - set by begin
-        ends: list[tuple[int, TerminalEvent]] = []
+        calls = []
         for at, event, event_claim in wanted:
             if (
                 not isinstance(event, JobFinished | JobCancelled)
@@ -85,14 +70,9 @@ class EndedJobsReader(PartitionReader):
                 continue
             watermark.read(at - 1, event_claim, is_pending=False)
             watermark.read(at, event_claim, is_pending=True)
-            if self._calls.is_held(event.job_id):
-                # It began under a lease that was lost in between: it is not made twice, and is done once it is recorded.
-                self._calls.join(event.job_id, partial(watermark.done, at))
-            else:
-                ends.append((at, event))
+            calls.append(WebhookCall(self.partition, event, at, partial(watermark.done, at)))
         watermark.read(position, claim, is_pending=False)
-        if ends:
-            await self._deliver(watermark, ends)
+        self._calls.take(calls)
         await self._look_ahead.move(position)
 
     async def save(self) -> None:
@@ -111,45 +91,3 @@ class EndedJobsReader(PartitionReader):
             else:
                 crash_at("webhooks.after_save")
                 self._saved = mark
-
-    async def _deliver(self, watermark: Watermark, ends: list[tuple[int, TerminalEvent]]) -> None:
-        spec_ids = [event.spec_id for _, event in ends]
-        specs = await self._keep_asking(lambda: self._tables.specs(spec_ids))
-        late = [position for position, event in ends if event.spec_id not in specs]
-        if late:
-            while not await self._keep_asking(lambda: self._progress.wait(self.partition, late[-1], PROGRESS_WAIT_S)):
-                _log.info("waiting_for_tables", partition=self.partition, position=late[-1])
-            specs = await self._keep_asking(lambda: self._tables.specs(spec_ids))
-        accounts = sorted({event.account for _, event in ends})
-        secrets = await self._keep_asking(lambda: self._secrets.signing_secrets(accounts))
-        for position, event in ends:
-            self._hand_over(position, event, specs.get(event.spec_id), secrets, partial(watermark.done, position))
-
-    def _hand_over(
-        self,
-        position: int,
-        event: TerminalEvent,
-        spec: Spec | None,
-        secrets: Mapping[str, Sequence[str]],
-        on_done: Callable[[], None],
-    ) -> None:
-        valid = tuple(secrets.get(event.account, ()))
-        if spec is None or spec.webhook_url is None:
-            _log.error("spec_missing", job_id=event.job_id, partition=self.partition, position=position)
-            self._calls.give_up(WebhookCall(self.partition, event, on_done), SPEC_MISSING)
-        elif not valid:
-            self._calls.give_up(WebhookCall(self.partition, event, on_done), SECRET_MISSING)
-        else:
-            self._calls.put(WebhookCall(self.partition, event, on_done, spec, valid))
-
-    async def _keep_asking(self, ask: Callable[[], Awaitable[R]]) -> R:
-        """Return what the store answers, and ask until it does: an error must not lose what was read."""
-        retry_ms = RETRY_FIRST_MS
-        while True:
-            try:
-                return await ask()
-            except Exception as error:  # noqa: BLE001 - whatever the store raises, it is asked again
-                self.trouble = trouble_of(error)
-                _log.warning("tables_unreachable", partition=self.partition, reason=str(error))
-            await self._clock.pause(retry_ms)
-            retry_ms = min(retry_ms * 2, RETRY_MAX_MS)

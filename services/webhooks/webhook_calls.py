@@ -1,25 +1,25 @@
 """
-Webhook calls: the POSTs that wait for a slot, those under way, and their outcomes on the way into the log.
+Webhook calls: a POST from the moment the end of its job is read until its outcome is in the log.
 
-Each POST is made once, as a best effort. If very many POSTs of one account wait for one host, the newer ones are given up, so
-that a host that never answers neither fills the memory nor holds up the others.
+Each POST is made once, as a best effort. If an account holds as many as it may, or very many of its POSTs wait for one host, its
+newer ones are given up, so that a host that never answers neither fills the memory nor holds up the others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from logging import DEBUG
-from typing import Final, NamedTuple
+from typing import Final
 
+import msgspec
 import structlog
 
 from libs.egress.caller_headers import INTERNAL_ERROR, host_of
-from libs.egress.fair_queue import FairQueue
 from libs.egress.outcome import Outcome
 from libs.events import Spec, WebhookFinished
-from libs.events.ids import partition_of
-from libs.following.calls import Calls, traced
-from libs.following.ports import FollowingPorts
+from libs.following.calls import CallContext, Calls, traced
+from libs.following.held_calls import Call
+from libs.following.ports import SpecTables
 from libs.runtime.crashpoint import crash_at
-from libs.runtime.telemetry.trace_context import trace_id
+from libs.store.reads.partition_tables import decode_spec
 from services.webhooks.payload import TerminalEvent, finished, not_made, outgoing
 from services.webhooks.ports import Meter
 
@@ -29,130 +29,73 @@ OVERLOADED: Final = "too_many_waiting"
 _log = structlog.get_logger("webhooks")
 
 
-class Limits(NamedTuple):
-    """
-    How many POSTs there may be.
+class WebhookCall(Call):
+    """One POST, for the end of a job that stands at *position*; *on_done* is called once its outcome is in the log."""
 
-    Args:
-        total: under way at once.
-        per_host: under way to one host.
-        waiting: of one account, waiting for one host.
-    """
+    __slots__ = ("event", "on_done")
 
-    total: int = 200
-    per_host: int = 20
-    waiting: int = 1_000
-
-
-LIMITS: Final = Limits()
-
-
-class WebhookCall:
-    """One POST to be made, for the end of a job."""
-
-    __slots__ = ("event", "host", "is_waiting", "on_done", "partition", "secrets", "spec")
-
-    def __init__(
-        self,
-        partition: int,
-        event: TerminalEvent,
-        on_done: Callable[[], None],
-        spec: Spec | None = None,
-        secrets: tuple[str, ...] = (),
-    ) -> None:
-        """Call *on_done* once the outcome is in the log."""
-        self.partition = partition
+    def __init__(self, partition: int, event: TerminalEvent, position: int, on_done: Callable[[], None]) -> None:
+        super().__init__(
+            partition,
+            event.job_id,
+            job_id=event.job_id,
+            account=event.account,
+            spec_id=event.spec_id,
+            position=position,
+        )
         self.event = event
-        self.spec = spec
-        self.secrets = secrets
         self.on_done = on_done
-        self.host = host_of((spec and spec.webhook_url) or "")
-        self.is_waiting = True
-
-    @property
-    def account(self) -> str:
-        """Whose job it is."""
-        return self.event.account
 
 
 class WebhookCalls(Calls[WebhookCall]):
     """All POSTs of this process."""
 
-    def __init__(
-        self,
-        ports: FollowingPorts,
-        *,
-        meter: Meter,
-        may_start: Callable[[int], bool],
-        on_recorded: Callable[[], None],
-        limits: Limits = LIMITS,
-    ) -> None:
-        """Start nothing of a partition for which *may_start* is false; call *on_recorded* when an outcome is in the log."""
-        super().__init__(
-            ports,
-            fair_queue=FairQueue(total=limits.total, per_host=limits.per_host),
-            may_start=may_start,
-            on_recorded=on_recorded,
-        )
+    def __init__(self, context: CallContext, tables: SpecTables, *, meter: Meter, waiting_max: int) -> None:
+        """Hold nothing; at most *waiting_max* POSTs of one account wait for one host."""
+        super().__init__(context, tables)
         self._meter = meter
-        self._waiting_max = limits.waiting
+        self._waiting_max = waiting_max
         self._logs_each_call = _log.is_enabled_for(DEBUG)  # preparing a line that is not written costs something, too
-        self._waiting: dict[str, WebhookCall] = {}
-        self._started: set[str] = set()
         self._joined: dict[str, list[Callable[[], None]]] = {}
 
-    @property
-    def held_count(self) -> int:
-        """How many jobs' POSTs are waiting, under way or being recorded."""
-        return len(self._waiting) + len(self._started)
+    def take(self, calls: Sequence[WebhookCall]) -> None:
+        """Make these POSTs; one that is held already, from a lease that was lost meanwhile, is not made twice."""
+        taken = []
+        for call in calls:
+            if self.held.knows(call.partition, call.key):
+                self._joined.setdefault(call.key, []).append(call.on_done)
+            elif self.held.has_room(call.account):
+                self.held.add(call)
+                taken.append(call)
+            else:
+                self.held.add(call, places=0)
+                self.fail(call, OVERLOADED)
+        if taken:
+            self.loader.put(taken)
 
-    def is_held(self, job_id: str) -> bool:
-        """Whether the job's POST is waiting, under way or being recorded."""
-        return job_id in self._waiting or job_id in self._started
-
-    def join(self, job_id: str, on_done: Callable[[], None]) -> None:
-        """Also call *on_done* once the outcome of a POST that is held already is in the log."""
-        self._joined.setdefault(job_id, []).append(on_done)
-
-    def put(self, call: WebhookCall) -> None:
-        """Make this POST as soon as a slot is free for it."""
-        if self._fair_queue.backlog_length(account=call.account, host=call.host) >= self._waiting_max:
-            self.give_up(call, OVERLOADED)
-            return
-        self._waiting[call.event.job_id] = call
-        self.submit(call)
+    def put(self, calls: Sequence[WebhookCall]) -> None:
+        """Make these POSTs, which are loaded, as soon as slots are free for them."""
+        for call in calls:
+            waiting_count = self._fair_queue.backlog_length(account=call.account, host=call.host or "")
+            if waiting_count >= self._waiting_max:
+                self.fail(call, OVERLOADED)
+            else:
+                self.submit(call)
         self.start_waiting()
 
-    def give_up(self, call: WebhookCall, error: str) -> None:
-        """Record that no POST is made."""
-        self._meter.webhook_ended(error)
-        self._started.add(call.event.job_id)
-        self.record(call, not_made(call.event, error, at=self._clock.now()))
+    def host_of(self, spec: bytes) -> str | None:
+        """Return the host that is told."""
+        url = decode_spec(spec).webhook_url
+        return None if url is None else host_of(url)
 
-    def drop_unstarted(self, partition: int) -> int:
-        """Drop the POSTs of *partition* that wait, and return how many; the next holder of its lease finds them in the log."""
-        dropped = [call for call in self._waiting.values() if call.partition == partition]
-        for call in dropped:
-            call.is_waiting = False
-            del self._waiting[call.event.job_id]
-        return len(dropped)
+    def decode(self, spec: bytes) -> Spec:
+        """Return a stored spec without the job's own body and headers."""
+        return msgspec.structs.replace(decode_spec(spec), body=None, headers=None)
 
-    def open_count_of(self, partition: int) -> int:
-        """Return how many POSTs of *partition* are under way or being recorded. O(POSTs under way)."""
-        return sum(partition_of(job_id) == partition for job_id in self._started)
-
-    def on_started(self, call: WebhookCall) -> None:
-        """The POST is under way."""
-        del self._waiting[call.event.job_id]
-        self._started.add(call.event.job_id)
-
-    async def make(self, call: WebhookCall) -> WebhookFinished:
+    async def make(self, call: WebhookCall, spec: Spec) -> WebhookFinished:
         """Make the POST and return its outcome."""
-        event, spec = call.event, call.spec
-        if spec is None:
-            raise RuntimeError("a webhook was started without its spec")
-        tracing = self._ports.tracing
-        host = call.host.partition("://")[2]
+        event, tracing = call.event, self._ports.tracing
+        host = (call.host or "").partition("://")[2]
         attributes = {"server.address": host, "fliq.job_id": event.job_id} if tracing.is_on else {}
         span = tracing.start(
             "webhook", "client", parent=spec.traceparent, seed=f"{event.job_id}#webhook", attributes=attributes
@@ -170,24 +113,21 @@ class WebhookCalls(Calls[WebhookCall]):
         self._meter.webhook_ended("ok" if outcome.ok else outcome.error or INTERNAL_ERROR, outcome.duration_ms)
         return finished(event, outcome, at=self._clock.now())
 
-    def ended_by_cancel(self, call: WebhookCall) -> None:
-        """No outcome: the POST is made again."""
-        self._started.discard(call.event.job_id)
+    def not_made(self, call: WebhookCall, error: str) -> WebhookFinished:
+        """Count a POST that ended without an answer, and return the outcome."""
+        self._meter.webhook_ended(error)
+        return not_made(call.event, error, at=self._clock.now())
 
-    def ended_by_defect(self, call: WebhookCall) -> WebhookFinished:
-        """Return an internal error."""
-        traceparent = None if call.spec is None else call.spec.traceparent
-        _log.error("webhook_broken", job_id=call.event.job_id, trace_id=trace_id(traceparent), exc_info=True)
-        self._meter.webhook_ended(INTERNAL_ERROR)
-        return not_made(call.event, INTERNAL_ERROR, at=self._clock.now())
+    def log_defect(self, call: WebhookCall) -> None:
+        """Say what `make` raised."""
+        _log.error("webhook_broken", job_id=call.job_id, exc_info=True)
 
     def on_appended(self, call: WebhookCall, position: int) -> None:
         """The outcome is in the log."""
         crash_at("webhooks.after_append")
-        job_id = call.event.job_id
-        self._started.discard(job_id)
+        self.held.passed(call.partition, position)
         call.on_done()
-        for joined in self._joined.pop(job_id, ()):
+        for joined in self._joined.pop(call.key, ()):
             joined()
 
     async def _send(self, call: WebhookCall, spec: Spec, traceparent: str | None) -> Outcome:

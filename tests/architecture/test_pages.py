@@ -12,7 +12,7 @@ from libs.egress import outcome
 from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.client import CONNECT_S
 from libs.events.codec import KINDS
-from libs.following import calls
+from libs.following import loader
 from scripts.event_page import meanings
 from services.__main__ import MEANINGS
 from services.api.contract import header_rules
@@ -164,5 +164,5 @@ def test_the_api_page_has_every_error_of_an_execution() -> None:
     """The words that `error` may hold are explained."""
     rows = read("docs/api.md").partition("| `error` | means |")[2].split("\n\n")[0]
     words = {value for name, value in vars(outcome).items() if name.isupper() and isinstance(value, str)}
-    words |= {calls.SPEC_MISSING, calls.SECRET_MISSING, INTERNAL_ERROR}
+    words |= {loader.SPEC_MISSING, loader.SECRET_MISSING, INTERNAL_ERROR}
     assert set(re.findall(r"`([a-z_]+)`", rows)) - {"timeout_seconds", "error_detail"} == words

@@ -24,7 +24,7 @@ from libs.store.control.accounts import Token
 from libs.store.control.idempotency import Reservation
 from libs.store.leases.lease_table import Lease
 from libs.store.projection.changes import ExecutionRow, Flush
-from libs.store.reads.partition_tables import Snapshot, due_of
+from libs.store.reads.partition_tables import Snapshot, StoredSpec, due_of
 
 _ABSENT: Any = object()
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -182,8 +182,12 @@ class Database:
         jobs = [job for job in self._jobs(partition) if job.status is JobStatus.RUNNING and not job.held]
         return Snapshot(position, claim, [due_of(job) for job in jobs])
 
-    def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
-        return {known: _spec_of(self.specs_by_id[known]) for known in ids if known in self.specs_by_id}
+    def stored_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
+        found = {known: self.specs_by_id[known] for known in ids if known in self.specs_by_id}
+        return {
+            known: StoredSpec(len(spec), spec if size_max is None or len(spec) <= size_max else None)
+            for known, spec in found.items()
+        }
 
     def rows(self, partition: int) -> Rows:
         """Return everything of *partition*."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Ledger
 from libs.events import (
@@ -26,7 +28,7 @@ from libs.events import (
 )
 from libs.events.ids import new_job_id
 from libs.log.port import Log
-from libs.store.reads.partition_tables import Snapshot
+from libs.store.reads.partition_tables import Snapshot, StoredSpec
 from tests.fakes import events
 
 SECRET = "whsec_" + "A" * 32
@@ -185,13 +187,13 @@ class FoldedTables:
         ]
         return Snapshot(ledger.position, ledger.claim, attempts)
 
-    async def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
+    async def stored_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
         wanted = list(ids)
         self.spec_queries.append(wanted)
         self._check()
         for partition in self._ledgers:
             await self.fold(partition)
-        return {spec_id: self._specs[spec_id] for spec_id in wanted if spec_id in self._specs}
+        return {spec_id: stored_spec(self._specs[spec_id], size_max) for spec_id in wanted if spec_id in self._specs}
 
     async def signing_secrets(self, accounts: Sequence[str]) -> Mapping[str, Sequence[str]]:
         self._check()
@@ -200,6 +202,12 @@ class FoldedTables:
     def _check(self) -> None:
         if self.fails is not None:
             raise self.fails
+
+
+def stored_spec(spec: Spec, size_max: int | None) -> StoredSpec:
+    """Return *spec* as the tables give it out."""
+    data = msgspec.json.encode(spec)
+    return StoredSpec(len(data), data if size_max is None or len(data) <= size_max else None)
 
 
 async def events_of(log: Log, partition: int, kind: type[Event]) -> list[Event]:

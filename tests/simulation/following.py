@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 from libs.events import Event
+from libs.following.calls import CallLimits
 from libs.following.ports import FollowingPorts
 from libs.following.service import FollowingService
 from libs.log.memory import MemoryLog
@@ -15,21 +16,25 @@ from tests.fakes.partition import FoldedTables, Owner, events_of
 from tests.fakes.targets import HandKeeper, ScriptedEgress, Tally
 from tests.simulation.manual_clock import ManualClock
 
-S = TypeVar("S", bound=FollowingService[Any])
+S = TypeVar("S", bound=FollowingService[Any, Any])
 E = TypeVar("E", bound=Event)
 
 
 class Harness(ABC, Generic[S]):
     """One service, one owner of partition 0, one target."""
 
-    def __init__(self, log: MemoryLog, clock: ManualClock, **limits: Any) -> None:
+    limits: CallLimits
+
+    def __init__(self, log: MemoryLog, clock: ManualClock, **settings: Any) -> None:
+        """*settings* are the service's; those that are fields of its limits change these."""
         self.log = log
         self.clock = clock
         self.tables = FoldedTables(log)
         self.egress = ScriptedEgress(clock)
         self.tally = Tally()
         self.owner = Owner(log)
-        self.limits = limits
+        changed = {name: settings.pop(name) for name in CallLimits._fields if name in settings}
+        self.settings = {"limits": self.limits._replace(**changed), **settings}
         self.service = self.new_service()
 
     @abstractmethod
@@ -77,12 +82,12 @@ H = TypeVar("H", bound=Harness[Any])
 
 
 @asynccontextmanager
-async def running(kind: type[H], **limits: Any) -> AsyncIterator[H]:
+async def running(kind: type[H], **settings: Any) -> AsyncIterator[H]:
     """Make a harness whose log is started and whose owner has claimed; stop everything at the end."""
     clock = ManualClock()
     log = MemoryLog(partitions=1, clock=clock)
     await log.start()
-    made = kind(log, clock, **limits)
+    made = kind(log, clock, **settings)
     await made.owner.take_over()
     try:
         yield made

@@ -140,7 +140,10 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         "memory of one API for answers that their callers have not read; the oldest gives way",
     ]
     dispatch_concurrency: Annotated[
-        int, "1000", values.integer(1, 100_000), "calls under way at the same time in one dispatcher"
+        int,
+        "1500",
+        values.integer(1, 100_000),
+        "calls under way at the same time in one dispatcher; one account alone has half of them at most",
     ]
     dispatch_per_host: Annotated[
         int,

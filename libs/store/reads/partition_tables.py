@@ -35,7 +35,21 @@ NOTHING_FOLDED: Final[TablePosition] = (-1, None)
 
 _RUNNING: Final = one_of("status", {JobStatus.RUNNING})
 
-_decode_spec = msgspec.json.Decoder(Spec).decode
+_SPEC_BYTES_MAX: Final = 2**31 - 1
+# A size is read without the bytes.
+_STORED_SPECS: Final = (
+    "SELECT spec_id, octet_length(spec) AS size, CASE WHEN octet_length(spec) <= $2 THEN spec END AS spec FROM specs"
+    " WHERE spec_id = ANY ($1::uuid[])"
+)
+
+decode_spec: Final = msgspec.json.Decoder(Spec).decode
+
+
+class StoredSpec(NamedTuple):
+    """A spec as it is stored, and its size in bytes; None instead of it if only the size was asked for."""
+
+    size: int
+    spec: bytes | None
 
 
 class Snapshot(NamedTuple):
@@ -127,11 +141,15 @@ class Tables:
         return Snapshot(position, claim, [due_of(job) for job in await _states(JOBS, found)])
 
     @store_call
-    async def specs(self, ids: Iterable[str]) -> dict[str, Spec]:
-        """Return the specs of those of *ids* (`spec_id`s: ids of jobs or schedules) that the tables hold."""
+    async def stored_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
+        """
+        Return the specs of those of *ids* (`spec_id`s: ids of jobs or schedules) that the tables hold.
+
+        Of those larger than *size_max* bytes only the size is read.
+        """
         wanted = {rows.uuid_of(any_id): any_id for any_id in ids}
-        found = await self._pool.fetch("SELECT spec_id, spec FROM specs WHERE spec_id = ANY ($1::uuid[])", list(wanted))
-        return {wanted[row["spec_id"]]: _decode_spec(row["spec"]) for row in found}
+        found = await self._pool.fetch(_STORED_SPECS, list(wanted), _SPEC_BYTES_MAX if size_max is None else size_max)
+        return {wanted[row["spec_id"]]: StoredSpec(row["size"], row["spec"]) for row in found}
 
 
 async def _states(table: StateTable[S], found: Sequence[Any]) -> list[S]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from libs.domain.state_registry import id_of
@@ -18,11 +19,13 @@ from libs.events import (
 from libs.events.ids import new_job_id, new_schedule_id, tick_job_id
 from libs.store.projection import flush_sql
 from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
+from libs.store.reads.partition_tables import StoredSpec
 from tests.conformance.store.conftest import NONCE, NOW, Harness
 from tests.fakes import events
 from tests.fakes.running.all_rows import all_rows
 
 SPEC = Spec(url="https://example.com/", headers={"x": "y"}, body="é", webhook_url="https://example.com/hook")
+STORED = msgspec.json.encode(SPEC)
 
 
 def job_id(partition: int, number: int = 1) -> str:
@@ -54,7 +57,12 @@ async def test_a_job_goes_through_its_life_flush_by_flush(harness: Harness) -> N
     rows = await all_rows(harness.pool, 0)
     assert rows.executions == {(first.job_id, 1): ExecutionRow(first.job_id, 1, NOW + 1001, True, 200, None, 143)}
     assert rows.usage == {("acme", (NOW + 1000) // 86_400_000): 1}
-    assert await harness.tables.specs([first.job_id]) == {first.job_id: SPEC}
+    assert await harness.tables.stored_specs([first.job_id], size_max=None) == {
+        first.job_id: StoredSpec(len(STORED), STORED)
+    }
+    assert await harness.tables.stored_specs([first.job_id], size_max=len(STORED) - 1) == {
+        first.job_id: StoredSpec(len(STORED), None)
+    }
 
 
 async def test_a_life_within_one_flush_is_one_row(harness: Harness) -> None:

@@ -103,5 +103,5 @@ async def test_what_does_not_exist_is_left_out(harness: Harness) -> None:
     assert await harness.tables.load(0, [job.job_id, new_schedule_id(NOW, 0, bytes(8))]) == [job]
     assert await harness.tables.load(1, [job.job_id]) == []
     assert await harness.tables.load(0, []) == []
-    assert await harness.tables.specs([job.job_id]) == {}
+    assert await harness.tables.stored_specs([job.job_id], size_max=None) == {}
     assert await harness.tables.progress(77) == (-1, None)

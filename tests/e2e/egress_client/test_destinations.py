@@ -329,8 +329,9 @@ async def test_cancelling_at_any_step_leaves_nothing_open() -> None:
     assert ended > 0
 
 
-async def test_one_accounts_silent_name_servers_leave_threads_for_the_others() -> None:
-    """An account asks for more names that nobody answers for than there are threads; another's name is looked up at once."""
+@pytest.mark.parametrize("hostile", [1, 2, 5])
+async def test_silent_name_servers_of_some_accounts_leave_threads_for_another(hostile: int) -> None:
+    """Each asks for more names that nobody answers for than there are threads; another's name is looked up at once."""
     silence = threading.Event()
 
     def look_up(name: str) -> list[str]:
@@ -338,8 +339,11 @@ async def test_one_accounts_silent_name_servers_leave_threads_for_the_others() -
             silence.wait(10)
         return [name]
 
-    resolver = SystemResolver(threads=8, look_up=look_up)
-    silent = [asyncio.create_task(resolver.resolve(f"silent{n}.example", account="a")) for n in range(20)]
+    resolver = SystemResolver(look_up=look_up)
+    silent = [
+        asyncio.create_task(resolver.resolve(f"silent{n}.example", account=f"a{n % hostile}"))
+        for n in range(100 * hostile)
+    ]
     await asyncio.sleep(0)
     try:
         async with asyncio.timeout(5):

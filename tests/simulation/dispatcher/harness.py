@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from libs.events import AttemptDue, AttemptFinished
-from services.dispatcher.service import DispatcherService
+from services.dispatcher.service import LIMITS, DispatcherService
 from tests.simulation import following
 
 HOST = "http://target.example"
@@ -14,9 +14,11 @@ HOST = "http://target.example"
 class Harness(following.Harness[DispatcherService]):
     """One dispatcher, one owner of partition 0, one target."""
 
+    limits = LIMITS
+
     def new_service(self) -> DispatcherService:
         return DispatcherService(
-            self.ports, tables=self.tables, meter=self.tally, make_keeper=self.new_keeper, **self.limits
+            self.ports, tables=self.tables, meter=self.tally, make_keeper=self.new_keeper, **self.settings
         )
 
     async def due(self, in_ms: int = 0, **spec: object) -> AttemptDue:

@@ -260,7 +260,7 @@ async def test_the_watchdog_takes_up_what_runs_in_the_tables_and_is_known_to_nob
         job = await here.owner.schedule(here.clock.now())
         due = await here.owner.due(job)
         await asyncio.sleep(0)
-        here.service._held_attempts.drop_unstarted(0)  # forgotten, by some defect
+        here.service._calls.held.drop_unstarted(0)  # forgotten, by some defect
         await here.clock.advance(60_000)
         assert here.egress.calls == []
 
@@ -282,21 +282,22 @@ async def test_a_call_that_never_ends_is_broken_off_two_minutes_after_its_deadli
         assert here.service.held_count == 0
 
 
-async def test_beyond_its_window_the_dispatcher_stops_reading() -> None:
-    """It holds no more than the window and one read beyond, and goes on as calls end."""
-    async with harness(window=10, concurrency=5) as here:
+async def test_beyond_its_share_the_dispatcher_leaves_attempts_in_the_tables() -> None:
+    """It holds no more of one account than half of the window, and takes up the others, in order, as calls end."""
+    async with harness(places=200, slots=5) as here:
         await here.begin()
         here.egress.hang(HOST)
-        jobs = [await here.owner.schedule(here.clock.now()) for _ in range(1_200)]
+        jobs = [await here.owner.schedule(here.clock.now() - 1_200 + number) for number in range(1_200)]
         for start in range(0, 1_200, 100):
             await here.log.append(0, [encode(due_of(job), here.owner.claim) for job in jobs[start : start + 100]])
             await here.settle()
-        assert here.service.held_count <= 10 + 500
+        assert here.service.held_count == 100
 
         here.egress.answer(HOST)
-        for _ in range(400):
-            await here.settle()
+        for _ in range(40):
+            await here.clock.advance(1_000)
 
+        assert [call.header("X-Fliq-Job-Id") for call in here.egress.calls] == [job.job_id for job in jobs]
         assert len(await here.finished()) == 1_200
 
 

@@ -17,6 +17,7 @@ from libs.domain.schedule import ScheduleState
 from libs.events import OwnerClaimed, ScheduleTicked, read
 from libs.events.ids import execution_id
 from libs.store.projection.changes import PartitionChanges
+from libs.store.reads.partition_tables import decode_spec
 from services.api.contract.present import PUBLIC_STATUS
 from services.scheduler.partition_owner import HAND_OFF_EARLY_MS
 from tests.chaos.judging.checker import check
@@ -90,7 +91,7 @@ def _history(evidence: Evidence) -> History:
 
 
 def _name(harness: Harness, job: JobState) -> str:
-    return harness.store.database.specs([job.spec_id])[job.spec_id].body or ""
+    return decode_spec(harness.store.database.specs_by_id[job.spec_id]).body or ""
 
 
 def _read(harness: Harness, job: JobState) -> JobRead:

@@ -23,6 +23,8 @@ from libs.domain.reader_fold import ReaderFold
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import State
 from libs.events import Claim, Envelope, Event
+from libs.following.calls import Calls
+from libs.following.held_calls import HeldCalls
 from libs.log.fact_appender import FactAppender
 from libs.log.port import AppendFailed, LogError
 from libs.store.control.idempotency import Reservation
@@ -31,7 +33,6 @@ from services.api.handlers.job_creation import JobCreation
 from services.api.handlers.jobs import Jobs
 from services.api.state.consistency import ReadIndex
 from services.dispatcher.attempt_calls import AttemptCalls
-from services.dispatcher.held_attempts import HeldAttempts
 from services.dispatcher.reader import DueReader
 from services.scheduler import decider
 from services.scheduler.fenced_tables import FencedTables
@@ -69,12 +70,7 @@ def cancel_acked_early() -> AbstractContextManager[None]:
 def fires_when_told() -> AbstractContextManager[None]:
     """The dispatcher calls when it hears of an attempt, ahead of its instant by the lead."""
 
-    def put(self: AttemptCalls, held_attempts: Sequence[Any]) -> None:
-        for held_attempt in held_attempts:
-            self.submit(held_attempt)
-        self.start_waiting()
-
-    return patched((AttemptCalls, "put", put))
+    return patched((AttemptCalls, "put", Calls.put))
 
 
 def forgets_in_flight() -> AbstractContextManager[None]:
@@ -273,13 +269,13 @@ def void_dues_called() -> AbstractContextManager[None]:
 
 def attempts_not_remembered() -> AbstractContextManager[None]:
     """A recorded attempt is forgotten at once, before the reader has passed its outcome."""
-    recorded = HeldAttempts.recorded
+    recorded = HeldCalls.recorded
 
-    def forget(self: HeldAttempts, held_attempt: Any, position: int) -> None:
-        recorded(self, held_attempt, position)
-        self.passed(held_attempt.partition, position)
+    def forget(self: HeldCalls[Any], call: Any, position: int) -> None:
+        recorded(self, call, position)
+        self.passed(call.partition, position)
 
-    return patched((HeldAttempts, "recorded", forget))
+    return patched((HeldCalls, "recorded", forget))
 
 
 def reads_do_not_wait() -> AbstractContextManager[None]:

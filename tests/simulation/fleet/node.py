@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from multidict import CIMultiDict, MultiDict
 
+from libs.following.calls import CallLimits
 from libs.following.ports import FollowingPorts
 from libs.store.errors import StoreUnavailable
 from libs.store.health.clock_check import ClockCheck
@@ -310,9 +311,7 @@ class Node:
                 stands_aside=self.clock_check.reason,
                 clock=ports.clock,
             ),
-            concurrency=sizes.concurrency,
-            per_host=sizes.per_host,
-            window=sizes.window,
+            limits=CallLimits(places=sizes.window, slots=sizes.concurrency, per_host=sizes.per_host),
         )
         service.on_crash = self._crashed
         return service

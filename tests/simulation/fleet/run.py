@@ -58,9 +58,9 @@ LIMITS: Final[tuple[tuple[tuple[str, str, tuple[int, ...]], ...], ...]] = (
     ((_OWNER, "READ_MAX", (1, 2, 7)),),
     ((_OWNER, "UNSAVED_MAX", (1, 3)),),
     (("libs.following.partition_reader", "READ_MAX", (1, 3)),),
-    (("services.dispatcher.loader", "BATCH_MAX", (1, 2)),),
+    (("libs.following.loader", "BATCH_MAX", (1, 2)),),
+    (("libs.following.loader", "SPEC_MAX", (0, 100)),),
     (("services.dispatcher.reader", "READ_MAX", (1, 3)),),
-    (("services.webhooks.service", "PENDING_MAX", (1, 2)),),
     (("libs.log.fact_appender", "GROUP_MAX", (1, 2)),),
 )
 # Looks that come several times a second would be half of what a run costs.

@@ -8,7 +8,7 @@ from typing import Any
 from libs.events import Claim, JobScheduled, WebhookFinished
 from libs.log.memory import MemoryLog
 from libs.store.leases.lease_table import Lease
-from services.webhooks.service import WebhooksService
+from services.webhooks.service import LIMITS, WebhooksService
 from tests.simulation import following
 from tests.simulation.manual_clock import ManualClock
 
@@ -39,9 +39,11 @@ class SavedPositions:
 class Harness(following.Harness[WebhooksService]):
     """One webhooks service, one owner of partition 0, one receiver."""
 
-    def __init__(self, log: MemoryLog, clock: ManualClock, **limits: Any) -> None:
+    limits = LIMITS
+
+    def __init__(self, log: MemoryLog, clock: ManualClock, **settings: Any) -> None:
         self.positions = SavedPositions()
-        super().__init__(log, clock, **limits)
+        super().__init__(log, clock, **settings)
 
     def new_service(self) -> WebhooksService:
         return WebhooksService(
@@ -50,7 +52,7 @@ class Harness(following.Harness[WebhooksService]):
             tables=self.tables,
             meter=self.tally,
             make_keeper=self.new_keeper,
-            **self.limits,
+            **self.settings,
         )
 
     async def die(self) -> None:

@@ -8,7 +8,6 @@ from libs.egress.outcome import Outcome
 from libs.events import Envelope
 from libs.log.memory import LOST
 from libs.store.errors import StoreUnavailable
-from services.webhooks.webhook_calls import Limits
 from tests.fakes.partition import Owner
 from tests.simulation.webhooks.harness import HOST, harness
 
@@ -194,7 +193,7 @@ async def test_a_receiver_that_hangs_does_not_delay_another() -> None:
 
 async def test_more_than_may_wait_for_one_host_is_given_up_and_recorded() -> None:
     """Best effort has a bound: memory does not grow with a receiver that never answers."""
-    async with harness(limits=Limits(per_host=1, waiting=5)) as here:
+    async with harness(per_host=1, waiting_max=5) as here:
         await here.begin()
         here.egress.hang(HOST)
         for _ in range(10):
@@ -215,7 +214,7 @@ async def test_ends_wait_for_tables_that_are_away_or_behind() -> None:
         here.tables.fails = StoreUnavailable("away")
         job = await here.ended_job()
         await here.clock.advance(1_000)
-        assert here.service.ready() == "partition 0: StoreUnavailable: away"
+        assert here.service.ready() == "tables: away"
         here.tables.freeze()
         here.tables.fails = None
         await here.clock.advance(5_000)

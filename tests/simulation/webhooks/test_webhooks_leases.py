@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from services.webhooks import service
-from services.webhooks.webhook_calls import Limits
 from tests.fakes.startstop import stress
 from tests.simulation.webhooks.harness import HOST, harness
 
@@ -31,7 +30,7 @@ async def test_stopping_lets_posts_end_saves_the_position_and_then_gives_the_lea
 
 async def test_a_lost_lease_drops_what_waits_and_a_regained_one_takes_it_up() -> None:
     """What was under way meanwhile is not sent again by the same process."""
-    async with harness(limits=Limits(per_host=1)) as here:
+    async with harness(per_host=1) as here:
         await here.begin()
         here.egress.hang(HOST)
         jobs = [await here.job() for _ in range(3)]

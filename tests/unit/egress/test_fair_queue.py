@@ -1,5 +1,7 @@
 """Who may call next, case by case."""
 
+from collections import Counter
+
 import pytest
 
 from libs.egress.fair_queue import FairQueue
@@ -44,12 +46,12 @@ def test_a_host_that_never_answers_does_not_hold_up_another_of_the_same_account(
     assert drain(turns) == [("a", "healthy", 0)]
 
 
-def test_an_account_alone_may_use_three_quarters() -> None:
-    """Nobody else waits, so its share is no bound; a quarter stays free for newcomers."""
+def test_an_account_alone_may_use_half() -> None:
+    """As much as it holds stays free for newcomers."""
     turns: FairQueue[Call] = FairQueue(total=100, per_host=1_000)
     submit(turns, "a", "h", 500)
 
-    assert len(drain(turns)) == 75
+    assert len(drain(turns)) == 50
 
 
 def test_a_newcomer_finds_room_at_once_beside_an_account_that_took_all_it_could() -> None:
@@ -61,6 +63,81 @@ def test_a_newcomer_finds_room_at_once_beside_an_account_that_took_all_it_could(
     submit(turns, "b", "x", 5)
 
     assert [account for account, _, _ in drain(turns)] == ["b"] * 5
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 9])
+def test_accounts_that_want_all_have_equal_shares_and_leave_one_more(count: int) -> None:
+    """k accounts hold 1/(k+1) each once their first calls have ended, whoever came first; a newcomer finds as much free."""
+    turns: FairQueue[Call] = FairQueue(total=120, per_host=1_000)
+    taken: list[Call] = []
+    for number in range(count):
+        submit(turns, f"a{number}", "h", 5_000)
+        taken += drain(turns)
+    for _ in range(2_000):
+        end(turns, taken.pop(0))
+        taken += drain(turns)
+
+    share = 120 / (count + 1)
+    held = Counter(account for account, _, _ in taken)
+    assert all(abs(held[f"a{number}"] - share) <= 1 for number in range(count))
+    submit(turns, "newcomer", "h", 200)
+    assert len(drain(turns)) >= share / 2 - 1
+
+
+def test_a_call_that_weighs_more_takes_more_slots() -> None:
+    """Its account may have fewer of them; what others find free is the same."""
+    turns: FairQueue[Call] = FairQueue(total=100, per_host=1_000)
+    for number in range(50):
+        turns.submit(("a", "h", number), account="a", host="h", weight=10)
+    taken = drain(turns)
+    submit(turns, "b", "h", 100)
+
+    assert len(taken) == 5
+    assert len(drain(turns)) == 25
+    for call in taken:
+        turns.release(account=call[0], host=call[1], weight=10)
+    assert [account for account, _, _ in drain(turns)].count("a") == 4
+
+
+def test_a_call_that_weighs_more_than_half_of_all_slots_starts_all_the_same() -> None:
+    """It counts as half of them, else it would wait for ever."""
+    turns: FairQueue[Call] = FairQueue(total=4, per_host=4)
+    turns.submit(("a", "h", 0), account="a", host="h", weight=99)
+    submit(turns, "b", "h", 9)
+    (heavy, *light) = drain(turns)
+
+    assert (heavy[0], len(light)) == ("a", 1)
+    turns.release(account="a", host="h", weight=99)
+    assert len(drain(turns)) == 1
+
+
+def test_a_call_moves_to_the_host_that_it_turns_out_to_be_for() -> None:
+    """It keeps its slot, and counts there; a host that is full takes none."""
+    turns: FairQueue[Call] = FairQueue(total=100, per_host=1)
+    submit(turns, "a", "unread", 1)
+    submit(turns, "b", "unread", 1)
+    assert len(drain(turns)) == 1
+    assert turns.move(from_host="unread", to_host="h")
+    assert len(drain(turns)) == 1
+    assert not turns.move(from_host="unread", to_host="h")
+    end(turns, ("a", "h", 0))
+    end(turns, ("b", "unread", 0))
+
+    assert not turns._accounts
+    assert not turns._hosts
+
+
+def test_an_account_without_a_slot_starves_only_if_none_is_free() -> None:
+    """An account that is held back by its own share does not."""
+    turns: FairQueue[Call] = FairQueue(total=2, per_host=9)
+    submit(turns, "a", "h", 5)
+    drain(turns)
+    assert not turns.is_starving()
+    submit(turns, "b", "h", 5)
+    submit(turns, "c", "h", 1)
+    drain(turns)
+
+    assert turns.is_starving()
 
 
 def test_accounts_take_turns() -> None:
@@ -98,6 +175,7 @@ def test_an_account_that_is_held_back_does_not_leave_a_shared_host_idle() -> Non
     assert len(taken) == 1
     assert taken[0][1] == "shared"
     end(turns, taken[0])
+    end(turns, ("b", "x", 0))  # from here on b holds less than is free
     assert len(drain(turns)) == 1
 
 

@@ -36,32 +36,34 @@ def test_accounts_take_turns() -> None:
     assert drain(concurrency, queue(concurrency, a=4, b=2, c=1)) == ["a0", "b0", "c0", "a1", "b1", "a2", "a3"]
 
 
-def test_one_account_alone_leaves_a_quarter_free() -> None:
+def test_one_account_alone_leaves_half_free() -> None:
     """An account whose targets all hang cannot take what a newcomer needs."""
     concurrency = Concurrency(8)
     account_of = queue(concurrency, a=9)
 
-    assert drain(concurrency, account_of) == ["a0", "a1", "a2", "a3", "a4", "a5"]
-    assert (concurrency.taken_count, concurrency.waiting_count) == (6, 3)
+    assert drain(concurrency, account_of) == ["a0", "a1", "a2", "a3"]
+    assert (concurrency.taken_count, concurrency.waiting_count) == (4, 5)
 
     account_of |= queue(concurrency, b=3)
     assert drain(concurrency, account_of) == ["b0", "b1"]
 
 
-def test_above_its_share_an_account_waits_for_plenty() -> None:
-    """While concurrency is scarce, only accounts below their share go on."""
+def test_above_its_share_an_account_waits_until_more_is_free() -> None:
+    """It takes a slot once it then holds no more than was free, whoever gave one back."""
     concurrency = Concurrency(8)
     account_of = queue(concurrency, a=9, b=1)
-    assert drain(concurrency, account_of) == ["a0", "b0", "a1", "a2", "a3", "a4"]
+    assert drain(concurrency, account_of) == ["a0", "b0", "a1", "a2", "a3"]
 
+    concurrency.give_back("b0")
+    assert drain(concurrency, account_of) == []
     concurrency.give_back("a0")
-    assert drain(concurrency, account_of) == ["a5"]
+    assert drain(concurrency, account_of) == ["a4"]
 
 
 def test_the_limit_holds_over_all_accounts() -> None:
     """Eight slots are eight attempts under way, whichever accounts ask."""
     concurrency = Concurrency(8)
-    account_of = queue(concurrency, a=3, b=3, c=3, d=3, e=3)
+    account_of = queue(concurrency, a=3, b=3, c=3, d=3, e=3, f=3, g=3, h=3)
 
     assert len(drain(concurrency, account_of)) == 8
     assert concurrency.taken_count == 8

@@ -1,0 +1,287 @@
+"""
+Loader: fetches what a call needs before its instant, in batches: its spec, and the secrets that sign it.
+
+One query serves the calls that arrived while the last query was under way; if they are too many for it, the accounts take turns. If
+the tables do not have a spec yet (a job that is due at once may be read here before its row is written), a task of its own waits
+for it, so that no other call waits. If the tables are folded past the event and still do not have it, it is missing for good.
+
+A spec of more than `SPEC_MAX` bytes is not fetched ahead, only its size: a batch of bodies would fill the memory. `read` fetches it
+when the call leaves, as it does with a spec that found no place among the held calls.
+
+Specs of schedules are cached, because all jobs of a schedule share one; the least recently used one leaves first. Secrets are
+kept for a few seconds.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Generic
+
+import structlog
+
+from libs.following.held_calls import C, HeldCalls, Stage
+from libs.following.ports import FollowingPorts, SpecTables
+from libs.store.errors import StoreUnavailable
+from libs.store.reads.partition_tables import StoredSpec
+
+SPEC_MAX: Final = 16_384  # bytes of a spec that is fetched ahead; a batch has at most 8 MB
+BATCH_MAX: Final = 500  # calls in one query
+SCHEDULE_PREFIX: Final = "sched_"  # of a spec_id whose spec all jobs of a schedule share
+SPECS_KEPT_MAX: Final = 4_096
+SPECS_KEPT_BYTES_MAX: Final = 32_000_000
+SECRETS_FRESH_MS: Final = 5_000  # a rotation is seen within this; the old secret is valid for a day
+SECRETS_KEPT_MAX: Final = 10_000
+PROGRESS_WAIT_S: Final = 5.0
+RETRY_FIRST_MS: Final = 50
+RETRY_MAX_MS: Final = 2_000
+
+# Errors of a call that is not made.
+SPEC_MISSING: Final = "spec_missing"  # the tables are folded past the event and do not have the job
+SECRET_MISSING: Final = "signing_secret_missing"  # noqa: S105 - an error's name; the account cannot sign, and unsigned calls are not made
+
+
+class SpecCache:
+    """The specs of schedules, bounded by their number and their bytes."""
+
+    def __init__(self, *, count_max: int = SPECS_KEPT_MAX, bytes_max: int = SPECS_KEPT_BYTES_MAX) -> None:
+        """Keep at most *count_max* specs of *bytes_max* in all."""
+        self._count_max = count_max
+        self._bytes_max = bytes_max
+        self._specs: OrderedDict[str, StoredSpec] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        """How many specs are kept."""
+        return len(self._specs)
+
+    def get(self, spec_id: str) -> StoredSpec | None:
+        """Return the spec if it is kept."""
+        stored = self._specs.get(spec_id)
+        if stored is not None:
+            self._specs.move_to_end(spec_id)
+        return stored
+
+    def put(self, spec_id: str, stored: StoredSpec) -> None:
+        """Keep *stored*; specs never change, so the first one stays."""
+        if spec_id in self._specs:
+            return
+        self._specs[spec_id] = stored
+        self._bytes += len(stored.spec or b"")
+        while self._specs and (len(self._specs) > self._count_max or self._bytes > self._bytes_max):
+            _, oldest = self._specs.popitem(last=False)
+            self._bytes -= len(oldest.spec or b"")
+
+
+class Loader(Generic[C]):
+    """Brings calls from `loading` to ready."""
+
+    def __init__(
+        self,
+        role: str,
+        ports: FollowingPorts,
+        *,
+        tables: SpecTables,
+        held_calls: HeldCalls[C],
+        host_of: Callable[[bytes], str | None],
+        on_ready: Callable[[Sequence[C]], None],
+        on_failed: Callable[[C, str], None],
+    ) -> None:
+        """
+        Prepare to load; nothing happens before `run`.
+
+        Args:
+            role: the name of the service's logger.
+            host_of: returns the host that a stored spec names, or None if it names none.
+            on_ready: gets the calls that are loaded.
+            on_failed: gets those that lack a spec or a secret for good, and which of the two.
+        """
+        self._tables = tables
+        self._progress = ports.progress
+        self._secrets = ports.secrets
+        self._clock = ports.clock
+        self._held_calls = held_calls
+        self._host_of = host_of
+        self._on_ready = on_ready
+        self._on_failed = on_failed
+        self._arrived: dict[str, deque[C]] = {}  # by account
+        self._has_arrived = asyncio.Event()
+        self._cache = SpecCache()
+        self._kept_secrets: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._logger = structlog.get_logger(role)
+        self.trouble: str | None = None
+
+    def put(self, calls: Sequence[C]) -> None:
+        """Load what *calls* need."""
+        for call in calls:
+            self._arrived.setdefault(call.account, deque()).append(call)
+        self._has_arrived.set()
+
+    async def read(self, call: C) -> bytes | None:
+        """
+        Return the spec of a call whose turn has come, asking until the tables answer; None if they do not have it.
+
+        Note its host, too. If the call is dropped meanwhile, what is returned says nothing.
+        """
+        retry_ms = RETRY_FIRST_MS
+        spec = call.spec
+        while spec is None and call.stage is Stage.QUEUED:
+            try:
+                stored = (await self._tables.stored_specs([call.spec_id], size_max=None)).get(call.spec_id)
+            except Exception as error:  # noqa: BLE001 - whatever the store raises, the call stays and is tried again
+                self._note_trouble(error)
+                await self._clock.pause(retry_ms)
+                retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
+                continue
+            self.trouble = None
+            if stored is None or stored.spec is None:
+                return None
+            spec = stored.spec
+            call.host = call.host or self._host_of(spec)
+        return spec
+
+    async def stop(self) -> None:
+        """Stop waiting for late specs; calls that are not loaded stay as they are."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def run(self) -> None:
+        """Load until cancelled."""
+        while True:
+            await self._has_arrived.wait()
+            self._has_arrived.clear()
+            while self._arrived:
+                await self._load_on_time(self._next_batch())
+
+    def _next_batch(self) -> list[C]:
+        batch: list[C] = []
+        while self._arrived and len(batch) < BATCH_MAX:
+            account, waiting = next(iter(self._arrived.items()))
+            batch.append(waiting.popleft())
+            del self._arrived[account]
+            if waiting:
+                self._arrived[account] = waiting  # goes to the back
+        return batch
+
+    def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _load_on_time(self, batch: Sequence[C]) -> None:
+        """Load *batch*; tasks of their own wait for what is not in the tables yet."""
+        missing = await self._load(batch)
+        # By partition: one whose tables do not move on must not keep the calls of the others.
+        for partition in {call.partition for call in missing}:
+            self._spawn(self._load_late(partition, [call for call in missing if call.partition == partition]))
+
+    async def _load(self, batch: Sequence[C]) -> list[C]:
+        """Load *batch*, trying until the tables answer; return the calls whose spec is not in the tables."""
+        retry_ms = RETRY_FIRST_MS
+        while True:
+            batch = [call for call in batch if call.stage is Stage.LOADING]
+            try:
+                specs = await self._fetch_specs(batch)
+                hosts = {known: self._host_of(found.spec) for known, found in specs.items() if found.spec is not None}
+                secrets = await self._fetch_secrets({call.account for call in batch})
+                break
+            except Exception as error:  # noqa: BLE001 - whatever the store raises, the calls stay and are tried again
+                self._note_trouble(error)
+                if len(batch) > 1 and not isinstance(error, StoreUnavailable):
+                    # Perhaps one spec cannot be read: load each call alone, so that it holds up no other.
+                    for call in batch:
+                        self._spawn(self._load_on_time([call]))
+                    return []
+                await self._clock.pause(retry_ms)
+                retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
+        self.trouble = None
+        return self._equip(batch, specs, hosts, secrets)
+
+    def _equip(
+        self,
+        batch: Sequence[C],
+        specs: Mapping[str, StoredSpec],
+        hosts: Mapping[str, str | None],
+        secrets: Mapping[str, tuple[str, ...]],
+    ) -> list[C]:
+        ready: list[C] = []
+        missing: list[C] = []
+        for call in batch:
+            if call.stage is not Stage.LOADING:  # dropped while the query was under way
+                continue
+            stored = specs.get(call.spec_id)
+            if stored is None:
+                missing.append(call)
+            elif not secrets[call.account]:
+                self._on_failed(call, SECRET_MISSING)
+            else:
+                call.secrets = secrets[call.account]
+                call.host = hosts.get(call.spec_id)
+                self._held_calls.loaded(call, stored)
+                ready.append(call)
+        if ready:
+            self._on_ready(ready)
+        return missing
+
+    async def _fetch_specs(self, batch: Sequence[C]) -> dict[str, StoredSpec]:
+        specs: dict[str, StoredSpec] = {}
+        wanted: set[str] = set()
+        for call in batch:
+            kept = self._cache.get(call.spec_id)
+            if kept is None:
+                wanted.add(call.spec_id)
+            else:
+                specs[call.spec_id] = kept
+        if wanted:
+            specs.update(await self._tables.stored_specs(sorted(wanted), size_max=SPEC_MAX))
+            for spec_id in wanted:
+                if spec_id.startswith(SCHEDULE_PREFIX) and spec_id in specs:
+                    self._cache.put(spec_id, specs[spec_id])
+        return specs
+
+    async def _fetch_secrets(self, accounts: set[str]) -> dict[str, tuple[str, ...]]:
+        # By the steady clock: if the wall clock is put back, secrets must not stay fresh for longer.
+        now = self._clock.steady()
+        found: dict[str, tuple[str, ...]] = {}
+        stale: list[str] = []
+        for account in accounts:
+            kept = self._kept_secrets.get(account)
+            if kept is None or now - kept[0] > SECRETS_FRESH_MS:
+                stale.append(account)
+            else:
+                found[account] = kept[1]
+        if stale:
+            fetched = await self._secrets.signing_secrets(stale)
+            if len(self._kept_secrets) + len(stale) > SECRETS_KEPT_MAX:
+                self._kept_secrets.clear()
+            for account in stale:
+                found[account] = tuple(fetched.get(account, ()))
+                if found[account]:
+                    self._kept_secrets[account] = (now, found[account])
+        return found
+
+    async def _load_late(self, partition: int, calls: list[C]) -> None:
+        """Load *calls*, all of *partition*, once the tables are folded far enough."""
+        position = max(call.position for call in calls)
+        while not await self._is_folded(partition, position):
+            if all(call.stage is not Stage.LOADING for call in calls):
+                return
+        for call in await self._load(calls):
+            self._logger.error("spec_missing", job_id=call.job_id, partition=partition, position=call.position)
+            self._on_failed(call, SPEC_MISSING)
+
+    async def _is_folded(self, partition: int, position: int) -> bool:
+        try:
+            return await self._progress.wait(partition, position, PROGRESS_WAIT_S)
+        except Exception as error:  # noqa: BLE001 - as above: the calls wait for the store to come back
+            self._note_trouble(error)
+            await self._clock.pause(RETRY_MAX_MS)
+            return False
+
+    def _note_trouble(self, error: Exception) -> None:
+        if self.trouble is None:
+            self._logger.warning("tables_unreachable", reason=str(error))
+        self.trouble = f"tables: {error}"

@@ -1,0 +1,181 @@
+"""The loader: what is not in the tables yet is waited for on the side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+import pytest
+
+from libs.egress.caller_headers import host_of
+from libs.events import Spec
+from libs.events.ids import new_job_id
+from libs.following.held_calls import Call, HeldCalls, Stage
+from libs.following.loader import SPEC_MAX, Loader
+from libs.following.ports import FollowingPorts
+from libs.log.memory import MemoryLog
+from libs.store.reads.partition_tables import StoredSpec, decode_spec
+from tests.fakes.partition import stored_spec
+from tests.fakes.targets import ScriptedEgress
+from tests.simulation.manual_clock import ManualClock
+
+
+class Store:
+    """Tables that know nothing until they are folded, of which partition 0 never is."""
+
+    def __init__(self) -> None:
+        self.folded: set[int] = set()
+        self.partition_of: dict[str, int] = {}
+        self.unreadable: set[str] = set()
+        self.secret = "whsec_x"
+        self.spec = Spec(url="http://a.example/")
+
+    async def stored_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
+        ids = list(ids)
+        if self.unreadable & set(ids):
+            raise ValueError("a spec that this build cannot read")
+        return {each: stored_spec(self.spec, size_max) for each in ids if self.partition_of[each] in self.folded}
+
+    async def signing_secrets(self, accounts: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return dict.fromkeys(accounts, (self.secret,))
+
+    async def wait(self, partition: int, position: int, timeout_s: float) -> bool:
+        if partition == 0:
+            await asyncio.Event().wait()
+        self.folded.add(partition)
+        return True
+
+
+def call_of(held_calls: HeldCalls[Call], store: Store, partition: int, number: int = 0, *, account: str = "a") -> Call:
+    """Take up a call of a job in *partition*."""
+    job_id = new_job_id(1_000, partition, number.to_bytes(8, "big"))
+    store.partition_of[job_id] = partition
+    call = Call(partition, job_id, job_id=job_id, account=account, spec_id=job_id, position=5)
+    held_calls.add(call)
+    return call
+
+
+def loader_of(
+    store: Store, held_calls: HeldCalls[Call], ready: asyncio.Queue[Call], clock: ManualClock
+) -> Loader[Call]:
+    return Loader(
+        "test",
+        FollowingPorts(MemoryLog(), store, store, ScriptedEgress(clock), clock, version="1"),
+        tables=store,
+        held_calls=held_calls,
+        host_of=lambda spec: host_of(decode_spec(spec).url),
+        on_ready=lambda found: [ready.put_nowait(each) for each in found] and None,
+        on_failed=lambda call, error: None,
+    )
+
+
+class ClockPutBack(ManualClock):
+    """A clock that was a day ahead when it is put right."""
+
+    ahead_ms = 86_400_000
+
+    def now(self) -> int:
+        return super().now() + self.ahead_ms
+
+
+async def test_a_rotation_is_seen_after_the_clock_was_put_back() -> None:
+    """How old the secrets are is told by real time: what was fetched "tomorrow" is not fresh for a day."""
+    store, held_calls, ready, clock = Store(), HeldCalls[Call](100), asyncio.Queue[Call](), ClockPutBack()
+    store.folded = {1}
+    loader = loader_of(store, held_calls, ready, clock)
+    running = asyncio.create_task(loader.run())
+    try:
+        loader.put([call_of(held_calls, store, 1, 1)])
+        assert (await asyncio.wait_for(ready.get(), 5)).secrets == ("whsec_x",)
+        store.secret, clock.ahead_ms = "whsec_y", 0
+        await clock.advance(6_000)
+        loader.put([call_of(held_calls, store, 1, 2)])
+        assert (await asyncio.wait_for(ready.get(), 5)).secrets == ("whsec_y",)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await loader.stop()
+
+
+async def test_a_partition_whose_tables_stand_still_holds_up_no_other() -> None:
+    """Two attempts of one batch are not in the tables yet; one's partition is halted, the other is ready all the same."""
+    store, held_calls, ready = Store(), HeldCalls[Call](100), asyncio.Queue[Call]()
+    loader = loader_of(store, held_calls, ready, ManualClock())
+    running = asyncio.create_task(loader.run())
+    try:
+        loader.put([call_of(held_calls, store, partition) for partition in (0, 1)])
+        assert (await asyncio.wait_for(ready.get(), 5)).partition == 1
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await loader.stop()
+
+
+async def test_a_spec_that_cannot_be_read_holds_up_no_other() -> None:
+    """It is tried again by itself for as long as its attempt is held; those that came with it, and after it, are ready at once."""
+    store, held_calls, ready, clock = Store(), HeldCalls[Call](100), asyncio.Queue[Call](), ManualClock()
+    store.folded = {0, 1}
+    loader = loader_of(store, held_calls, ready, clock)
+    batch = [call_of(held_calls, store, number % 2, number) for number in range(4)]
+    store.unreadable = {batch[2].spec_id}
+    running = asyncio.create_task(loader.run())
+    try:
+        loader.put(batch)
+        await clock.advance(100)
+        assert {ready.get_nowait() for _ in range(ready.qsize())} == {batch[0], batch[1], batch[3]}
+        assert loader.trouble is not None
+        later = call_of(held_calls, store, 1, 9)
+        loader.put([later])
+        await clock.advance(100)
+        assert ready.get_nowait() is later
+        store.unreadable.clear()
+        await clock.advance(5_000)
+        assert ready.get_nowait() is batch[2]
+        assert loader.trouble is None
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await loader.stop()
+
+
+async def test_accounts_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that arrives behind very many of another account is in the next batch, and those of one account keep their order."""
+    monkeypatch.setattr("libs.following.loader.BATCH_MAX", 3)
+    store, held_calls, ready, clock = Store(), HeldCalls[Call](100), asyncio.Queue[Call](), ManualClock()
+    store.folded = {1}
+    loader = loader_of(store, held_calls, ready, clock)
+    many = [call_of(held_calls, store, 1, number) for number in range(10)]
+    last = call_of(held_calls, store, 1, 10, account="b")
+    loader.put([*many, last])
+    running = asyncio.create_task(loader.run())
+    try:
+        came = [await asyncio.wait_for(ready.get(), 5) for _ in range(11)]
+        assert came == [many[0], last, *many[1:]]
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await loader.stop()
+
+
+async def test_a_large_spec_is_read_when_its_call_leaves() -> None:
+    """Ahead of that only its size is known; a call that is dropped meanwhile reads nothing."""
+    store, held_calls, ready, clock = Store(), HeldCalls[Call](100), asyncio.Queue[Call](), ManualClock()
+    store.folded = {1}
+    store.spec = Spec(url="http://a.example/", body="x" * SPEC_MAX)
+    loader = loader_of(store, held_calls, ready, clock)
+    running = asyncio.create_task(loader.run())
+    try:
+        loader.put([call_of(held_calls, store, 1)])
+        call = await asyncio.wait_for(ready.get(), 5)
+        assert (call.spec, call.host, call.spec_bytes > SPEC_MAX) == (None, None, True)
+        call.stage = Stage.QUEUED
+        spec = await loader.read(call)
+        assert spec is not None
+        assert decode_spec(spec) == store.spec
+        assert (call.spec, call.host) == (None, "http://a.example")
+        call.stage = Stage.DROPPED
+        assert await loader.read(call) is None
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await loader.stop()
