@@ -99,7 +99,7 @@ class HeldCalls(Generic[C]):
         return self._shares.may_take(account)
 
     def add(self, call: C, *, places: int = 1) -> None:
-        """Hold a call that is not held yet."""
+        """Hold a call that is not held yet; one without a *place* is only recorded, and not made."""
         self._held.setdefault(call.partition, {})[call.key] = call
         self.open_count += 1
         self._take(call, places)
@@ -161,10 +161,12 @@ class HeldCalls(Generic[C]):
         return key in self._held.get(partition, ())
 
     def _take(self, call: C, places: int) -> None:
-        call.places += places
-        self._shares.take(call.account, places)
+        if places:
+            call.places += places
+            self._shares.take(call.account, places)
 
     def _close(self, call: C) -> None:
         self.open_count -= 1
         call.spec = None
-        self._shares.give_back(call.account, call.places)
+        if call.places:
+            self._shares.give_back(call.account, call.places)

@@ -89,6 +89,19 @@ def test_an_account_holds_at_most_half_of_the_places() -> None:
     assert not held_calls.may_recall(0)
 
 
+def test_a_call_without_a_place_takes_none_and_gives_none_back() -> None:
+    """Also if it is recorded after all others of its account."""
+    held_calls: HeldCalls[Call] = HeldCalls(10)
+    made = held(held_calls, 1)
+    given_up = Call(0, "exec_2", job_id="job", account="a", spec_id="job", position=8)
+    held_calls.add(given_up, places=0)
+    assert (held_calls.open_count, free_of(held_calls)) == (2, 9)
+    held_calls.recorded(made, 1)
+    held_calls.recorded(given_up, 2)
+
+    assert (held_calls.open_count, free_of(held_calls)) == (0, 10)
+
+
 def test_a_dropped_call_may_be_taken_up_again() -> None:
     """The lease came back: it is found running."""
     held_calls: HeldCalls[Call] = HeldCalls(10)
