@@ -349,6 +349,7 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
 }
 # Found about once in thirty seeds or more rarely: for the nights.
 RARE: Final = (
+    "starts_on_old_tables",
     "flush_not_fenced",
     "reads_not_fenced",
     "owner_lives_on",
