@@ -111,7 +111,7 @@ class App:
             identity = await self._identify(request, scope) if scope else NOBODY
             if request.query_string:
                 check_parameters(request.query, bound.route.query)
-            if scope == "read":
+            if scope and bound.route.method == "GET":
                 await self._reads.take(identity.account)
                 try:
                     reply = await bound.handler(request, identity, item_id)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.api.http.account_turns import AT_ONCE
 from services.api.service import ApiService
 from tests.contract.harness import Harness
 from tests.contract.raw import RawConnection, exchange
@@ -118,3 +119,24 @@ async def test_a_list_reads_with_one_query_at_a_time(
     monkeypatch.setattr(harness.tables, "list_jobs", counted)
     assert len((await api.call("GET", "/v1/schedules"))[1]["schedules"]) == 3
     assert most == 1
+
+
+async def test_every_read_of_an_account_takes_its_turn(
+    harness: Harness, service: ApiService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever scope it needs: however many callers ask, a few reads of one account are under way at once."""
+    token, tokens = harness.token(), harness.tables.tokens
+    under_way, most = 0, 0
+
+    async def counted(account: str) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return await tokens(account)
+
+    monkeypatch.setattr(harness.tables, "tokens", counted)
+    answers = await asyncio.gather(*[exchange(service.port, get("/v1/tokens", token)) for _ in range(20)])
+    assert {answer.status for answer in answers} == {200}
+    assert most == AT_ONCE
