@@ -24,7 +24,7 @@ long time while very many accounts take single ones.
 Cost.  O(1).
 
 Source: dynamic threshold of Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", 1998, with
-alpha = 1; docs/adr/0024.
+alpha = 1; docs/adr/0019.
 """
 
 

@@ -26,7 +26,7 @@ first kind start, then the healthy one. Account B's first call starts at once.
 Not safe.  The queue is not bounded: the caller must bound it by `waiting_count`. A call that need not be made any more is taken
 in its turn like the others, and the caller must release it at once.
 
-Source: deficit round robin (Shreedhar and Varghese) with a quantum of one call; docs/adr/0024.
+Source: deficit round robin (Shreedhar and Varghese) with a quantum of one call; docs/adr/0019.
 """
 
 from __future__ import annotations
