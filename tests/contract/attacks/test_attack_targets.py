@@ -297,7 +297,7 @@ async def test_idempotent_methods_are_not_sent_again(fenced: Fenced, client: Cli
         ("500", "10", 0, 1),
     ],
 )
-async def test_retry_after(
+async def test_cases_8_and_9_retry_after(
     fenced: Fenced, client: Client, stalls: Stalls, status: str, value: str, low_s: float, high_s: float
 ) -> None:
     """V7: Retry-After of a 429 or 503 is honoured up to an hour; anything else is as if it were not there."""

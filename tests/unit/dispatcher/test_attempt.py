@@ -13,6 +13,7 @@ from libs.events import AttemptDue, Spec, encode, read
 from libs.events.ids import execution_id, new_job_id, new_schedule_id
 from services.dispatcher.attempt import finished, not_made, outgoing
 from tests.fakes import events
+from tests.fakes.pages import ROOT
 
 T = 1_775_034_000_000  # 2026-04-01T09:00:00Z
 JOB = new_job_id(T, 3, b"12345678")
@@ -54,6 +55,15 @@ def test_a_call_carries_every_header_of_the_contract() -> None:
     }
     assert len({key.lower() for key, _ in request.headers}) == len(request.headers)
     assert (request.method, request.url, request.body) == ("POST", "https://target.example/hook?a=1", b'{"a":1}')
+
+
+def test_case_20_a_body_gets_no_content_type_of_ours() -> None:
+    """Fliq does not know what the body is. docs/api.md says so, beside an example that sets the type."""
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+    assert header(request_of(due(), body='{"a":1}'), "Content-Type") == []
+    assert "Fliq sends no `Content-Type` of its own" in page
+    assert '"headers": {"Content-Type": "application/json"}, "body"' in page
 
 
 def test_the_signature_is_over_the_bytes_that_are_sent() -> None:

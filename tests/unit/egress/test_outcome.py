@@ -67,7 +67,7 @@ def test_failure(status: int, error: str) -> None:
         (None, None),
     ],
 )
-def test_retry_after(value: str | None, wait_ms: int | None) -> None:
+def test_cases_8_and_9_retry_after(value: str | None, wait_ms: int | None) -> None:
     """V7, cases 8 and 9: seconds and dates are read and capped at one hour; zero, the past and garbage count as absent."""
     assert retry_after_ms(429, value, now=NOW) == wait_ms
     assert retry_after_ms(503, value, now=NOW) == wait_ms
