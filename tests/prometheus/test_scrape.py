@@ -111,7 +111,7 @@ async def dashboards_have_data(prometheus: Prometheus) -> None:
 
 
 async def rules_have_data(prometheus: Prometheus) -> None:
-    """Every rule and alert is evaluated without an error; every recorded series is there."""
+    """Every rule and alert is evaluated without an error; every recorded series is there once its rule saw two scrapes."""
     groups = (await prometheus.get("rules"))["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     shipped = [
@@ -122,8 +122,16 @@ async def rules_have_data(prometheus: Prometheus) -> None:
     ]
     assert len(rules) == len(shipped)
     assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
-    for name in {rule["record"] for rule in shipped if "record" in rule} - ABSENT_RULES:
-        assert await prometheus.query(name), name
+    recorded = {rule["record"] for rule in shipped if "record" in rule} - ABSENT_RULES
+
+    missing: set[str] = set()
+
+    async def none_missing() -> bool:
+        missing.clear()
+        missing.update([name for name in recorded if not await prometheus.query(name)])
+        return not missing
+
+    await until(none_missing, every_s=0.5, saying=lambda: missing)
 
 
 async def metrics_are_those_of_the_table(prometheus: Prometheus) -> None:
