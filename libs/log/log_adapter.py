@@ -1,6 +1,7 @@
 """LogAdapter: what the adapters with a server have in common: reading from `RecentRecords` first, and the end of a run."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
@@ -14,7 +15,7 @@ RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
 FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
 
 
-class Running:
+class Running(ABC):
     """What an adapter has between `start` and `stop`: the newest records of each partition, and tasks that write and look."""
 
     def __init__(self, partitions: int) -> None:
@@ -23,21 +24,21 @@ class Running:
         self._writing: list[asyncio.Task[None]] = []
         self._looking: list[asyncio.Task[None]] = []
 
+    @abstractmethod
     async def stop(self) -> None:
         """Write what waits, for a few seconds; then end everything."""
-        raise NotImplementedError
 
+    @abstractmethod
     def watch(self, partition: int) -> None:
         """Look for records of other processes while a reader waits."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer_count(self, partition: int) -> int:
         """Return how often the server has answered where *partition* ends."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def read(self, partition: int, position: int, max_records: int) -> list[Record]:
         """Read from the server."""
-        raise NotImplementedError
 
     async def _end_tasks(self, queues: Sequence[AppendQueue]) -> None:
         """Take no more appends, write what waits in *queues* for at most `FLUSH_S`, then end all tasks and all waits."""

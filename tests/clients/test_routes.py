@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +23,7 @@ from fliq_client import (
     job_request,
 )
 from tests.fakes.running.topologies import OTHER_TOKEN, TOKEN, RunningFliq, make_token
+from tests.fakes.until import until_blocking
 
 TARGET = "http://127.0.0.1:9"  # nobody listens there: a call fails at once
 
@@ -46,11 +46,12 @@ def failed_job(fliq: Any) -> Any:
 
 def wait_for(fliq: Any, job_id: str, status: str) -> Any:
     """Return the job when it has *status*."""
-    ends_at = time.monotonic() + 30
-    while (job := fliq.jobs.get(job_id)).status != status:
-        assert time.monotonic() < ends_at, job
-        time.sleep(0.05)
-    return job
+
+    def ended() -> Any:
+        job = fliq.jobs.get(job_id)
+        return job if job.status == status else None
+
+    return until_blocking(ended, within_s=30, every_s=0.05, saying=lambda: fliq.jobs.get(job_id))
 
 
 def test_a_job_is_created_read_and_cancelled(client_of: Callable[..., Any]) -> None:
