@@ -1,8 +1,8 @@
 """
 App: from a request to its handler and back.
 
-A route of `contract/routes.py` is found by one or two dictionary look-ups on the raw path. Nothing is decoded, so every path has
-one spelling.
+A route of `contract/routes.py` is found by a few dictionary look-ups on the raw path. Nothing is decoded, so every path has one
+spelling.
 
 A request is judged in this order: route (404), method (405), token (401), scope (403), then the handler. An exception of a
 handler becomes an answer in the contract's shape: an `ApiError` as it says, an outage of the log or the tables as 503,
@@ -33,6 +33,10 @@ from services.api.http.trace import note_span, trace_of
 _log = structlog.get_logger("api")
 
 _VERSIONS: Final = ((1, 1), (1, 0))
+_ROOT: Final = "/v1/"
+_ID: Final = "{}"  # stands for the id in the parts of a path; no path of a request that is found has it, as it is percent-encoded
+_PARTS_MAX: Final = 6  # parts of the longest path behind the root, and one for what is longer
+_ID_AT_MAX: Final = 2  # where an id stands at the latest, counted from 0
 
 Handler = Callable[[BaseRequest, Identity, str], Awaitable[Reply]]
 # Called with every answer: the route's path template, the method, the status and the seconds it took.
@@ -63,17 +67,16 @@ class App:
         self._observe = observe
         self._now_s = now_s
         self._reads = AccountTurns()
-        # "/v1/jobs" -> methods, and ("jobs", "executions") -> methods for paths with an id between the two.
+        # "/v1/jobs" -> methods, and for paths with an id: ("jobs", ID, "executions") -> methods.
         self._fixed: dict[str, dict[str, _Bound]] = {}
-        self._by_id: dict[tuple[str, str], dict[str, _Bound]] = {}
+        self._by_id: dict[tuple[str, ...], dict[str, _Bound]] = {}
         for route in ROUTES:
             bound = _Bound(route, handlers[route.handler])
-            before, brace, after = route.path.partition("/{")
-            if not brace:
+            if "{" not in route.path:
                 methods = self._fixed.setdefault(route.path, {})
             else:
-                action = after.partition("}")[2].removeprefix("/")
-                methods = self._by_id.setdefault((before.removeprefix("/v1/"), action), {})
+                parts = route.path.removeprefix(_ROOT).split("/")
+                methods = self._by_id.setdefault(tuple(_ID if part.startswith("{") else part for part in parts), {})
             methods[route.method] = bound
             if route.method == "GET":
                 methods["HEAD"] = bound
@@ -157,18 +160,13 @@ class App:
         return bound, item_id
 
     def _find(self, path: str) -> tuple[dict[str, _Bound], str]:
-        if not path.startswith("/v1/"):
-            raise not_found("route")
-        parts = path[4:].split("/", 3)
-        if len(parts) == 2 and parts[1]:
-            methods = self._by_id.get((parts[0], ""))
-        elif len(parts) == 3 and parts[1] and parts[2]:
-            methods = self._by_id.get((parts[0], parts[2]))
-        else:
-            methods = None
-        if methods is None:
-            raise not_found("route")
-        return methods, parts[1]
+        if path.startswith(_ROOT):
+            parts = path[len(_ROOT) :].split("/", _PARTS_MAX)
+            for at in range(1, min(len(parts), _ID_AT_MAX + 1)):
+                methods = self._by_id.get((*parts[:at], _ID, *parts[at + 1 :]))
+                if methods is not None and parts[at]:
+                    return methods, parts[at]
+        raise not_found("route")
 
     async def _identify(self, request: BaseRequest, scope: str) -> Identity:
         values = request.headers.getall("Authorization", _NONE)

@@ -1,0 +1,92 @@
+"""Endpoint: a URL of an account, which events it asks for, and whether it is told of one."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from libs.domain.endpoints.webhook_event import ALL, WebhookEvent
+
+ENDPOINTS_MAX: Final = 100  # of an account
+FILTER_MAX: Final = 20  # values in each list of a filter
+
+Format = Literal["flat", "standard", "cloudevents"]
+Ordering = Literal["job", "none"]
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Which jobs an endpoint is told of: every list that is not empty must have the job's value.
+
+    Args:
+        schedule_ids: schedules that the job belongs to.
+        hosts: hosts that the job calls, in lower case, without a port.
+        status_codes: statuses of the answer.
+    """
+
+    schedule_ids: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    status_codes: tuple[int, ...] = ()
+
+
+class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    What an account asks for; it is stored as JSON, so a field that is added needs a default that means what was before.
+
+    Args:
+        url: where events are sent; normalised, and allowed by the egress policy.
+        events: names of `EVENTS`, or `ALL`.
+        filter: narrows the events that are about jobs; None for all of them.
+        format: see body.py.
+        headers: the caller's own headers.
+        ordering: `job` sends the events of one job one after the other, in their order; `none` does not wait.
+        description: the caller's own words.
+    """
+
+    url: str
+    events: tuple[str, ...]
+    filter: Filter | None = None
+    format: Format = "standard"
+    headers: Mapping[str, str] | None = None
+    ordering: Ordering = "job"
+    description: str = ""
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    An endpoint as it stands.
+
+    Args:
+        disabled_reason: `requested` by its account, or `GONE` or `FAILING`; None while it is told of events.
+        version: grows by one with every change.
+        created_at, changed_at: ms since 1970.
+    """
+
+    endpoint_id: str
+    account: str
+    config: EndpointConfig
+    version: int
+    created_at: int
+    changed_at: int
+    disabled_reason: str | None = None
+
+
+def name_for(config: EndpointConfig, event: WebhookEvent) -> str | None:
+    """
+    Return the name under which an endpoint is told of *event*; None if it does not ask for it.
+
+    A filter speaks of jobs, so it does not hold back an event that is about none.
+    """
+    asked = config.events
+    name = next((name for name in event.names if name in asked or ALL in asked), None)
+    if name is None or config.filter is None or event.job_id is None:
+        return name
+    return name if _passes(config.filter, event) else None
+
+
+def _passes(wanted: Filter, event: WebhookEvent) -> bool:
+    return (
+        (not wanted.schedule_ids or event.schedule_id in wanted.schedule_ids)
+        and (not wanted.hosts or event.host in wanted.hosts)
+        and (not wanted.status_codes or event.status_code in wanted.status_codes)
+    )

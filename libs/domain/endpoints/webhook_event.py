@@ -1,0 +1,113 @@
+"""
+Webhook event: something of an account that its endpoints may be told of, made from a record of the log.
+
+A record makes one event. An attempt that failed has two names, `attempt.failed` and `attempt.finished`: an endpoint that asks for
+both is told once, under the first of them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from libs.domain.instants import rfc3339
+from libs.events import AttemptFinished, JobCancelled, JobFinished
+
+EVENTS: Final[Mapping[str, str]] = {
+    "job.completed": "a job ended well",
+    "job.failed": "a job failed, and is not tried again",
+    "job.cancelled": "a job was cancelled",
+    "attempt.failed": "an attempt of a job failed; the job may be tried again",
+    "attempt.finished": "an attempt of a job ended, well or not",
+    "endpoint.disabled": "Fliq has disabled another endpoint of the account",
+}
+ALL: Final = "*"  # asks for every event, also for those of later versions
+TEST: Final = "endpoint.test"  # sent when it is asked for, whatever the endpoint's events are
+
+GONE: Final = "gone"  # the endpoint answered 410
+FAILING: Final = "failing"  # it took nothing for days (health.py)
+
+
+class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    What is said of an event, and what a filter judges it by.
+
+    Args:
+        names: the event's names in `EVENTS`, the most exact one first.
+        at: when it happened, ms since 1970.
+        data: what a receiver is told, in the order in which it is sent.
+        job_id: the job that it is about; None if it is about an endpoint.
+        attempt: the attempt that it is about; 0 if it is about none.
+        schedule_id: the schedule that the job belongs to.
+        host: the host that the job calls, in lower case, without the port.
+        status_code: the status of the answer, if there was one.
+    """
+
+    names: tuple[str, ...]
+    at: int
+    data: Mapping[str, Any]
+    job_id: str | None = None
+    attempt: int = 0
+    schedule_id: str | None = None
+    host: str | None = None
+    status_code: int | None = None
+
+
+def of_end(event: JobFinished | JobCancelled, *, schedule_id: str | None, host: str | None) -> WebhookEvent:
+    """Return what is said of the end of a job."""
+    if isinstance(event, JobCancelled):
+        status, status_code, last_error, attempt = "cancelled", None, None, 0
+    else:
+        status, status_code, last_error, attempt = event.status, event.status_code, event.last_error, event.attempt
+    data = {
+        "job_id": event.job_id,
+        "status": status,
+        "status_code": status_code,
+        "last_error": last_error,
+        "completed_at": rfc3339(event.at),
+        "attempt_num": attempt,
+    }
+    return WebhookEvent(
+        names=(f"job.{status}",),
+        at=event.at,
+        data=data,
+        job_id=event.job_id,
+        schedule_id=schedule_id,
+        host=host,
+        status_code=status_code,
+    )
+
+
+def of_attempt(event: AttemptFinished, *, schedule_id: str | None, host: str | None) -> WebhookEvent:
+    """Return what is said of an attempt that ended."""
+    data = {
+        "job_id": event.job_id,
+        "execution_id": event.execution_id,
+        "attempt_num": event.attempt,
+        "status": "success" if event.ok else "failed",
+        "status_code": event.status_code,
+        "error": event.error,
+        "duration_ms": event.duration_ms,
+        "executed_at": rfc3339(event.started_at),
+    }
+    return WebhookEvent(
+        names=("attempt.finished",) if event.ok else ("attempt.failed", "attempt.finished"),
+        at=event.at,
+        data=data,
+        job_id=event.job_id,
+        attempt=event.attempt,
+        schedule_id=schedule_id,
+        host=host,
+        status_code=event.status_code,
+    )
+
+
+def of_disabling(endpoint_id: str, url: str, reason: str, at: int) -> WebhookEvent:
+    """Return what the other endpoints of an account are told when Fliq disables one; *reason* is `GONE` or `FAILING`."""
+    data = {"endpoint_id": endpoint_id, "url": url, "reason": reason, "disabled_at": rfc3339(at)}
+    return WebhookEvent(names=("endpoint.disabled",), at=at, data=data)
+
+
+def of_test(endpoint_id: str, at: int) -> WebhookEvent:
+    """Return the event that an endpoint is sent for a test."""
+    return WebhookEvent(names=(TEST,), at=at, data={"endpoint_id": endpoint_id, "sent_at": rfc3339(at)})

@@ -1,0 +1,164 @@
+"""Which event of an account goes to which endpoint: 60 events, 20 endpoints, and what each gets, in words of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import msgspec
+import pytest
+
+from libs.domain.endpoints.endpoint import EndpointConfig, Filter, name_for
+from libs.domain.endpoints.webhook_event import (
+    ALL,
+    EVENTS,
+    FAILING,
+    TEST,
+    WebhookEvent,
+    of_attempt,
+    of_disabling,
+    of_end,
+    of_test,
+)
+from libs.events import AttemptFinished, JobCancelled, JobFinished
+from libs.events.ids import execution_id, new_job_id, new_schedule_id
+
+JOB = new_job_id(1_000, 3, b"12345678")
+A, B = new_schedule_id(1, 3, b"aaaaaaaa"), new_schedule_id(1, 3, b"bbbbbbbb")
+AT = 1_000_000
+URL = "https://example.com/hook"
+
+
+def ended(status: str) -> JobFinished | JobCancelled:
+    """Return the end of the job with *status*."""
+    if status == "cancelled":
+        return JobCancelled(job_id=JOB, account="acme", at=AT)
+    is_failed = status == "failed"
+    return JobFinished(
+        job_id=JOB,
+        account="acme",
+        at=AT,
+        status="failed" if is_failed else "completed",
+        attempt=2,
+        status_code=503 if is_failed else 200,
+        last_error="HTTP 503" if is_failed else None,
+    )
+
+
+def tried(*, ok: bool) -> AttemptFinished:
+    """Return the end of the job's second attempt."""
+    return AttemptFinished(
+        job_id=JOB,
+        at=AT,
+        attempt=2,
+        execution_id=execution_id(JOB, 2),
+        ok=ok,
+        started_at=AT - 20,
+        duration_ms=20,
+        status_code=200 if ok else 503,
+        error=None if ok else "HTTP 503",
+    )
+
+
+def sixty() -> list[tuple[str, str | None, str, WebhookEvent]]:
+    """Return (what happened, schedule, host, event) for five happenings of twelve jobs."""
+    events = []
+    for schedule, host in product((None, A, B), ("a.example", "b.example", "c.example", "[::1]")):
+        for status in ("completed", "failed", "cancelled"):
+            events.append((status, schedule, host, of_end(ended(status), schedule_id=schedule, host=host)))
+        for word, ok in (("tried badly", False), ("tried well", True)):
+            events.append((word, schedule, host, of_attempt(tried(ok=ok), schedule_id=schedule, host=host)))
+    return events
+
+
+Expected = Callable[[str, str | None, str], bool]
+ENDS = ("completed", "failed", "cancelled")
+# (events, filter, which of the sixty it gets)
+ENDPOINTS: list[tuple[tuple[str, ...], Filter | None, Expected]] = [
+    (("job.failed",), None, lambda what, _s, _h: what == "failed"),
+    (("job.completed",), None, lambda what, _s, _h: what == "completed"),
+    (("job.cancelled",), None, lambda what, _s, _h: what == "cancelled"),
+    (("attempt.failed",), None, lambda what, _s, _h: what == "tried badly"),
+    (("attempt.finished",), None, lambda what, _s, _h: what.startswith("tried")),
+    (("attempt.failed", "attempt.finished"), None, lambda what, _s, _h: what.startswith("tried")),
+    (("job.completed", "job.failed"), None, lambda what, _s, _h: what in ("completed", "failed")),
+    (("endpoint.disabled",), None, lambda _w, _s, _h: False),
+    ((ALL,), None, lambda _w, _s, _h: True),
+    ((ALL, "job.failed"), None, lambda _w, _s, _h: True),
+    ((ALL,), Filter(), lambda _w, _s, _h: True),
+    ((ALL,), Filter(schedule_ids=(A,)), lambda _w, schedule, _h: schedule == A),
+    ((ALL,), Filter(schedule_ids=(A, B)), lambda _w, schedule, _h: schedule is not None),
+    ((ALL,), Filter(hosts=("a.example",)), lambda _w, _s, host: host == "a.example"),
+    ((ALL,), Filter(hosts=("b.example", "[::1]")), lambda _w, _s, host: host in ("b.example", "[::1]")),
+    ((ALL,), Filter(status_codes=(503,)), lambda what, _s, _h: what in ("failed", "tried badly")),
+    ((ALL,), Filter(status_codes=(200, 503)), lambda what, _s, _h: what != "cancelled"),
+    (("job.failed",), Filter(status_codes=(500,)), lambda _w, _s, _h: False),
+    (
+        ("job.failed", "job.cancelled"),
+        Filter(schedule_ids=(B,), hosts=("c.example",)),
+        lambda what, schedule, host: what in ("failed", "cancelled") and schedule == B and host == "c.example",
+    ),
+    (
+        (ALL,),
+        Filter(schedule_ids=(A,), hosts=("a.example",), status_codes=(200,)),
+        lambda what, schedule, host: what in ("completed", "tried well") and schedule == A and host == "a.example",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", range(len(ENDPOINTS)))
+def test_an_endpoint_gets_what_it_asks_for(row: int) -> None:
+    """Of sixty events each of twenty endpoints gets exactly those that its events name and its filter lets through."""
+    events, wanted, expected = ENDPOINTS[row]
+    config = EndpointConfig(url=URL, events=events, filter=wanted)
+
+    got = [name_for(config, event) is not None for *_, event in sixty()]
+
+    assert got == [expected(what, schedule, host) for what, schedule, host, _ in sixty()]
+
+
+def test_the_table_has_its_size() -> None:
+    """Twenty endpoints and sixty events are compared."""
+    assert (len(ENDPOINTS), len(sixty())) == (20, 60)
+
+
+def test_an_attempt_that_failed_is_told_once() -> None:
+    """It is called `attempt.failed` where that is asked for, else `attempt.finished`."""
+    event = of_attempt(tried(ok=False), schedule_id=None, host=None)
+
+    names = [
+        name_for(EndpointConfig(url=URL, events=events), event)
+        for events in (("attempt.finished",), ("attempt.finished", "attempt.failed"), (ALL,))
+    ]
+
+    assert names == ["attempt.finished", "attempt.failed", "attempt.failed"]
+
+
+def test_a_filter_holds_back_no_event_that_is_about_no_job() -> None:
+    """An endpoint that asks for one schedule's jobs is told all the same that another endpoint was disabled."""
+    config = EndpointConfig(
+        url=URL, events=("endpoint.disabled",), filter=Filter(schedule_ids=(A,), status_codes=(200,))
+    )
+
+    assert name_for(config, of_disabling("whe_1", URL, FAILING, AT)) == "endpoint.disabled"
+
+
+def test_no_endpoint_asks_for_tests() -> None:
+    """A test is sent when it is asked for; its name is none of the events."""
+    assert TEST not in EVENTS
+    assert of_test("whe_1", AT).names == (TEST,)
+
+
+def test_every_event_can_be_made() -> None:
+    """The names of `EVENTS` are those of the events that records give."""
+    made = {name for *_, event in sixty() for name in event.names} | set(of_disabling("whe_1", URL, FAILING, AT).names)
+
+    assert made == set(EVENTS)
+
+
+def test_a_stored_endpoint_without_newer_fields_is_read() -> None:
+    """What stands in the tables has only the fields that were set; the others have their defaults."""
+    stored = msgspec.json.decode(b'{"url":"https://example.com/hook","events":["job.failed"]}', type=EndpointConfig)
+
+    assert stored == EndpointConfig(url=URL, events=("job.failed",))
+    assert msgspec.json.encode(stored) == b'{"url":"https://example.com/hook","events":["job.failed"]}'
