@@ -36,8 +36,9 @@ from libs.events import (
 from libs.events.ids import partition_of
 from libs.log.memory import Faults, MemoryLog
 from libs.runtime.clock import SystemClock
-from libs.store.control.accounts import SECRETS_MAX, TOKENS_MAX, LastToken, ParentGone, Token
+from libs.store.control.accounts import TOKENS_MAX, LastToken, ParentGone, Token
 from libs.store.control.idempotency import Reservation
+from libs.store.control.signing_secrets import SECRETS_MAX
 from libs.store.errors import StoreUnavailable
 from libs.store.projection.changes import ExecutionRow
 from libs.store.projection.progress import ProgressWatch

@@ -8,12 +8,10 @@ the installation's own secrets, which the database generates. Instants are ms si
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
+from libs.store.control.signing_secrets import OF_ACCOUNTS, rotate_secret, valid_secrets
 from libs.store.errors import answer_call
 
 ROTATION_OVERLAP_S: Final = 86_400.0  # docs/api.md, "Signatures": old and new both sign for 24 h
-SECRETS_MAX: Final = (
-    10  # of an account that sign at once: each costs two digests of every body, and a part of two headers
-)
 TOKENS_MAX: Final = 1_000  # of an account, without revoked ones: all of them are listed in one answer
 _FIRST_TOKEN_LOCK: Final = 0x666C6972
 
@@ -214,37 +212,12 @@ class Accounts:
     @answer_call
     async def signing_secrets(self, accounts: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Return, for those of *accounts* that have any, the secrets that sign now, the current one first."""
-        found = await self._pool.fetch(
-            "SELECT account, array_agg(secret ORDER BY expires_at DESC NULLS FIRST) AS secrets FROM signing_secrets"
-            " WHERE account = ANY ($1::text[]) AND (expires_at IS NULL OR expires_at > now()) GROUP BY account",
-            list(accounts),
-        )
-        return {row["account"]: tuple(row["secrets"]) for row in found}
+        return await valid_secrets(self._pool, OF_ACCOUNTS, accounts)
 
     @answer_call
     async def rotate_signing_secret(self, account: str, secret: str, *, overlap_s: float = ROTATION_OVERLAP_S) -> bool:
-        """
-        Make *secret* the current one of *account*; the one before it goes on signing for *overlap_s*.
-
-        Return False, and change nothing, while `SECRETS_MAX` sign already: none of those was promised less than its time.
-        """
-        async with self._pool.acquire() as connection, connection.transaction():
-            # Two rotations at once follow each other.
-            await connection.execute("SELECT FROM accounts WHERE account = $1 FOR UPDATE", account)
-            count = await connection.fetchval(
-                "SELECT count(*) FROM signing_secrets WHERE account = $1 AND (expires_at IS NULL OR expires_at > now())",
-                account,
-            )
-            if count >= SECRETS_MAX:
-                return False
-            await connection.execute(
-                "UPDATE signing_secrets SET expires_at = now() + make_interval(secs => $2::float8)"
-                " WHERE account = $1 AND expires_at IS NULL",
-                account,
-                overlap_s,
-            )
-            await connection.execute("INSERT INTO signing_secrets (account, secret) VALUES ($1, $2)", account, secret)
-        return True
+        """Make *secret* the current one of *account*; see `signing_secrets.rotate_secret`."""
+        return await rotate_secret(self._pool, OF_ACCOUNTS, account, secret, overlap_s=overlap_s)
 
     # --- the installation ---------------------------------------------------------------------------------------------------
 

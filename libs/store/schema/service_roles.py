@@ -4,10 +4,11 @@ Service roles: a role of the database for each service, with no more rights than
 The roles cannot log in. The operator grants each to the login that the service uses, so no password is made or kept here. Whoever
 owns the tables, and migrates them, needs none of these roles.
 
-    api         reads the fold; reads and writes what exists nowhere else: tokens, secrets, idempotency keys
+    api         reads the fold; reads and writes what exists nowhere else: tokens, secrets, idempotency keys, endpoints
     scheduler   writes the fold, but reads no spec: what a job sends is not its business
     dispatcher  reads jobs, specs and signing secrets; writes its leases
-    webhooks    reads specs and signing secrets, of jobs only what the state of the installation needs; writes its leases
+    webhooks    reads specs, endpoints and secrets, of jobs only what the state of the installation needs; writes its leases and
+                the health of endpoints
 
 All of them append to the log, if it is in PostgreSQL, and none deletes from it. Which record counts is decided by its readers.
 """
@@ -38,6 +39,10 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         "accounts": _WRITE,
         "signing_secrets": _WRITE,
         "api_tokens": f"{_WRITE}, DELETE",
+        "webhook_endpoints": f"{_WRITE}, DELETE",
+        "endpoint_secrets": _WRITE,
+        "endpoint_changes": "SELECT, UPDATE",
+        "endpoint_health": "SELECT, DELETE",
     },
     "scheduler": {
         **_COMMON,
@@ -47,7 +52,16 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         "specs": "INSERT, SELECT (spec_id)",  # the key is read to see whether the spec is there
     },
     "dispatcher": {**_COMMON, **_MEMBER, **_FOLLOWER, "jobs": "SELECT"},
-    "webhooks": {**_COMMON, **_MEMBER, **_FOLLOWER, "jobs": _STATE},
+    "webhooks": {
+        **_COMMON,
+        **_MEMBER,
+        **_FOLLOWER,
+        "jobs": _STATE,
+        "webhook_endpoints": "SELECT, UPDATE (disabled_reason, version, changed_at)",
+        "endpoint_secrets": "SELECT",
+        "endpoint_changes": "SELECT, UPDATE",
+        "endpoint_health": f"{_WRITE}, DELETE",
+    },
 }
 LOG_GRANTS: Final = {"log_heads": "SELECT, UPDATE", "log_events": "SELECT, INSERT"}
 
