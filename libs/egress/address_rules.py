@@ -84,6 +84,7 @@ class Denial(Enum):
     OWN_PORT = "is a port of this Fliq itself"
     PORT = "is a port of another protocol than HTTP"
     PRIVATE = "is not a public address"
+    OWN_ADDRESS = "is an address of this machine"
     DENIED = "is on the list FLIQ_EGRESS_DENY"
 
 
@@ -172,6 +173,7 @@ def denial_of(
     allow: AllowList,
     deny: tuple[Network, ...] = (),
     own_ports: frozenset[int] = frozenset(),
+    own_addresses: frozenset[Address] = frozenset(),
     is_named: bool = False,
     is_here: bool = False,
 ) -> Denial | None:
@@ -184,11 +186,13 @@ def denial_of(
 
     Args:
         own_ports: the ports that this Fliq listens on.
+        own_addresses: the addresses of this machine, as far as they are known.
         is_named: the allow-list has the name that *address* was found under.
-        is_here: the address is known to be this machine's, other than by being loopback.
+        is_here: the address is known to be this machine's in another way.
     """
     if isinstance(address, IPv6Address) and (address in IPV4_MAPPED or address.scope_id is not None):
         return Denial.SPELLING
+    is_here = is_here or address in own_addresses
     guard = tuple(network for network in GUARDED if address in network)
     is_own = port in own_ports and (is_here or any(address in network for network in (*_HERE, *_UNSPECIFIED)))
     entries = [entry for entry in allow.networks if entry.covers(address, port)]
@@ -200,7 +204,16 @@ def denial_of(
     is_listed = bool(entries) or (is_named and not guard and not is_own)
     if is_listed and isinstance(address, IPv6Address) and address in NAT64:
         inner = IPv4Address(int(address) & 0xFFFFFFFF)
-        return denial_of(inner, port, allow=allow, deny=deny, own_ports=own_ports, is_named=is_named, is_here=is_here)
+        return denial_of(
+            inner,
+            port,
+            allow=allow,
+            deny=deny,
+            own_ports=own_ports,
+            own_addresses=own_addresses,
+            is_named=is_named,
+            is_here=is_here,
+        )
     if is_listed:
         return None
     if guard:
@@ -209,6 +222,8 @@ def denial_of(
         return Denial.OWN_PORT
     if not is_public(address):
         return Denial.PRIVATE
+    if is_here:
+        return Denial.OWN_ADDRESS
     if any(address in network for network in deny):
         return Denial.DENIED
     return Denial.PORT if port in DENIED_PORTS else None
@@ -220,6 +235,11 @@ def parse_address(text: str) -> Address | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+def address_of_bytes(packed: bytes) -> Address:
+    """Return the address that is *packed* in 4 or 16 bytes; raises ValueError."""
+    return ip_address(packed)
 
 
 def _allowed(item: str) -> AllowedNetwork | AllowedName:

@@ -120,9 +120,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EgressPolicy:
-    """Which destinations may be called. Immutable, apart from bounded caches of results that cannot change."""
+    """Which destinations may be called. Only the machine's own addresses change; bounded caches keep results until they do."""
 
-    __slots__ = ("_allow", "_authority_cached", "_denial_cached", "_deny", "_own_ports")
+    __slots__ = ("_allow", "_authority_cached", "_denial_cached", "_deny", "_own_addresses", "_own_ports")
 
     def __init__(
         self,
@@ -134,8 +134,18 @@ class EgressPolicy:
         self._allow = allow
         self._deny = deny
         self._own_ports = own_ports
+        self._own_addresses: frozenset[Address] = frozenset()
+        self._forget()
+
+    def _forget(self) -> None:
         self._authority_cached: Callable[[str], Authority] = lru_cache(CACHE_SIZE)(self._authority)
         self._denial_cached: Callable[[str, int, bool, bool], Denial | None] = lru_cache(CACHE_SIZE)(self._denial)
+
+    def note_own_addresses(self, addresses: frozenset[Address]) -> None:
+        """Refuse *addresses*, which are this machine's, from now on, unless the allow-list has them."""
+        if addresses != self._own_addresses:
+            self._own_addresses = addresses
+            self._forget()
 
     @classmethod
     def parse(
@@ -215,6 +225,7 @@ class EgressPolicy:
             allow=self._allow,
             deny=self._deny,
             own_ports=self._own_ports,
+            own_addresses=self._own_addresses,
             is_named=is_named,
             is_here=is_here,
         )

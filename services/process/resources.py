@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from libs.egress.client import EgressClient, default_ssl_context
+from libs.egress.own_addresses import read_own_addresses
 from libs.egress.url_rules import EgressPolicy
 from libs.log.measured import MeasuredLog
 from libs.log.port import Log
@@ -138,9 +139,11 @@ def egress_policy(settings: Settings) -> EgressPolicy:
     """Return who may be called; raises `SettingsError` for an item that is wrong."""
     own_ports = frozenset({settings.port, settings.admin_port})
     try:
-        return EgressPolicy.parse(settings.egress_allow, deny=settings.egress_deny, own_ports=own_ports)
+        policy = EgressPolicy.parse(settings.egress_allow, deny=settings.egress_deny, own_ports=own_ports)
     except ValueError as error:
         raise SettingsError(f"FLIQ_EGRESS_ALLOW: {error}") from None
+    policy.note_own_addresses(read_own_addresses() or frozenset())
+    return policy
 
 
 def _egress_tls(settings: Settings) -> ssl.SSLContext:

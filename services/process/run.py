@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from libs.egress.own_addresses import watch_own_addresses
 from libs.log.reported_positions import ReportedPositions
 from libs.runtime import garbage
 from libs.runtime.crashpoint import arm
@@ -96,6 +97,8 @@ async def _add_services(resources: Resources, roles: Sequence[str], stack: Async
     probes.add_check("database", resources.database_reason)
     probes.add_check("clock", resources.clock_check.reason)
     supervisor.add("clock", Loop("clock", resources.clock_check.run))
+    policy = resources.policy
+    supervisor.add("own addresses", Loop("own addresses", lambda: watch_own_addresses(policy.note_own_addresses)))
     readers: list[Role] = []
 
     def add_reader(role: str, service: ReadingService) -> None:

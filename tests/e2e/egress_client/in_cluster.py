@@ -1,8 +1,8 @@
 """
 A cluster in small: `unshare --net --mount python -m tests.e2e.egress_client.in_cluster` prints what calls by name come to, as JSON.
 
-In namespaces of its own it has a name server of ours on 127.0.0.1:53, a service on a private address, and somebody who listens on
-a metadata address. Nothing leaves the machine.
+In namespaces of its own it has a name server of ours on 127.0.0.1:53, a service on a private address, somebody who listens on a
+metadata address, and public addresses of the machine's own. Nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ from pathlib import Path
 from typing import Final
 
 from libs.egress.client import EgressClient
+from libs.egress.own_addresses import read_own_addresses
 from libs.egress.request import OutgoingRequest
 from libs.egress.url_rules import EgressPolicy, UrlRefused
 
 SERVICE: Final = "10.96.0.5"
 METADATA: Final = "169.254.169.254"
+OWN: Final = "52.94.76.5"
+OWN_IPV6: Final = "2600:1f18::5"
 PORT: Final = 8000
 OWN_PORT: Final = 9090
 NAMES: Final = {
     "web.default.svc.cluster.local": SERVICE,
     "metadata.default.svc.cluster.local": METADATA,
     "here.default.svc.cluster.local": "127.0.0.1",
+    "own.example": OWN,
 }
 SEARCH: Final = "default.svc.cluster.local svc.cluster.local cluster.local"
 RESOLV_CONF: Final = f"nameserver 127.0.0.1\nsearch {SEARCH}\noptions ndots:5 timeout:1\n"
@@ -45,8 +49,25 @@ CALLS: Final = [
     ("0.0.0.0/0,::/0", "metadata.default.svc.cluster.local", PORT, "destination_not_allowed"),
     (".svc.cluster.local", "metadata.default.svc.cluster.local", PORT, "destination_not_allowed"),
     ("0.0.0.0/0,::/0,.svc.cluster.local", "here.default.svc.cluster.local", OWN_PORT, "destination_not_allowed"),
-    ("0.0.0.0/0,::/0", SERVICE, OWN_PORT, "destination_not_allowed"),
+    ("0.0.0.0/0,::/0", SERVICE, OWN_PORT, "url_not_allowed"),
     ("0.0.0.0/0,::/0", METADATA, PORT, "url_not_allowed"),
+    ("", OWN, PORT, "url_not_allowed"),
+    ("", f"[{OWN_IPV6}]", PORT, "url_not_allowed"),
+    ("", "own.example", PORT, "destination_not_allowed"),
+    ("52.94.76.0/24", OWN, PORT, "ok"),
+    ("2600:1f18::/64", f"[{OWN_IPV6}]", PORT, "ok"),
+    ("52.94.76.0/24", "own.example", PORT, "ok"),
+    ("own.example", "own.example", PORT, "ok"),
+    ("52.94.76.0/24", OWN, OWN_PORT, "url_not_allowed"),
+    ("own.example", "own.example", OWN_PORT, "destination_not_allowed"),
+]
+# The same before the addresses are known: the socket says that it is connected to this machine.
+NOT_YET_KNOWN: Final = [
+    ("0.0.0.0/0,::/0", SERVICE, OWN_PORT, "destination_not_allowed"),
+    ("", OWN, PORT, "destination_not_allowed"),
+    ("", f"[{OWN_IPV6}]", PORT, "destination_not_allowed"),
+    ("", "own.example", PORT, "destination_not_allowed"),
+    ("own.example", "own.example", PORT, "ok"),
 ]
 
 
@@ -80,6 +101,8 @@ def prepare() -> None:
         ["ip", "link", "set", "lo", "up"],
         ["ip", "address", "add", f"{SERVICE}/32", "dev", "lo"],
         ["ip", "address", "add", f"{METADATA}/32", "dev", "lo"],
+        ["ip", "address", "add", f"{OWN}/32", "dev", "lo"],
+        ["ip", "address", "add", f"{OWN_IPV6}/128", "dev", "lo"],
     ):
         subprocess.run(command, check=True)
     conf = Path(tempfile.mkdtemp()) / "resolv.conf"
@@ -100,11 +123,16 @@ async def main() -> None:
         await writer.drain()
         writer.close()
 
-    for host, port in ((SERVICE, PORT), (METADATA, PORT), ("127.0.0.1", OWN_PORT), (SERVICE, OWN_PORT)):
-        await asyncio.start_server(serve, host, port)
+    for host in (SERVICE, METADATA, "127.0.0.1", OWN, OWN_IPV6):
+        for port in (PORT, OWN_PORT):
+            await asyncio.start_server(serve, host, port)
+    known = read_own_addresses()
+    assert known is not None
     outcomes: list[str] = []
-    for allow, host, port, _ in CALLS:
+    for index, (allow, host, port, _) in enumerate(CALLS + NOT_YET_KNOWN):
         policy = EgressPolicy.parse(allow, own_ports=frozenset({OWN_PORT}))
+        if index < len(CALLS):
+            policy.note_own_addresses(known)
         url = f"http://{host}:{port}/"
         try:
             policy.check_url(url)
