@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from services.api.contract.error_codes import CODES
-from services.api.contract.field_table import Schema
+from services.api.contract.field import Schema
 from services.api.contract.routes import ROUTES
 from services.api.openapi.schemas import SCHEMAS
 

@@ -11,7 +11,7 @@ Never:   connects to an address that the policy has not checked; follows a redir
     caller_headers             which of a job's own headers are sent (pure)
     request                    the bytes of a request (pure)
     signing                    the headers by which a target verifies that a call comes from Fliq (pure)
-    fair_queue                 which call may start next (pure)
+    fair_queue                 which account's call or look-up may start next (pure)
     outcome                    the result of a call, in stable error texts (pure)
     resolver                   a name to its addresses
     odd_heads                  the head of an answer in a form that the parser takes (pure)

@@ -5,11 +5,11 @@ Log: the one ordered, partitioned log, behind a narrow port.
     memory              the reference adapter: an exact log in this process, with fault injection
     postgres            the embedded log: two tables, gap-free offsets, group commit
     kafka               the log of a cluster: one topic of Apache Kafka
-    log_adapter         shared by the adapters: reading recent records first, and the end of a run
+    server_log          shared by the adapters: a log on a server: recent records are read first; the end of a run
     appends             shared by the adapters: appends that wait for their writer
     recent_records      shared by the adapters: the newest records of a partition, and the readers that wait for more
     shared_request      shared by the adapters: one request for all callers that ask at about the same time
-    retry_pauses        shared by the adapters: the pauses between the tries of one thing
+    growing_pauses      shared by the adapters: the pauses between the tries of one thing
     error_line          how an error is written in one line
     ends                where many partitions end, asked together
     fact_appender       appends outcomes again and again until they are in the log

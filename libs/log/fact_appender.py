@@ -17,8 +17,8 @@ from typing import Final
 import structlog
 
 from libs.events import Envelope
+from libs.log.growing_pauses import growing_pauses
 from libs.log.port import MAX_VALUE_BYTES, Log, LogError
-from libs.log.retry_pauses import retry_pauses
 from libs.runtime.clock import Clock
 from libs.runtime.pace import Pace
 
@@ -79,7 +79,7 @@ class FactAppender:
 
     async def _append(self) -> None:
         pending = self._pending
-        pauses = retry_pauses(BACKOFF_FIRST_S, BACKOFF_MAX_S)
+        pauses = growing_pauses(BACKOFF_FIRST_S, BACKOFF_MAX_S)
         while pending:
             if len(pending) >= GROUP_MAX:
                 self._pace.skip()
@@ -100,7 +100,7 @@ class FactAppender:
                 await self._clock.pause(int(next(pauses) * 1000))
                 continue
             self.failing = False
-            pauses = retry_pauses(BACKOFF_FIRST_S, BACKOFF_MAX_S)
+            pauses = growing_pauses(BACKOFF_FIRST_S, BACKOFF_MAX_S)
             for index, (_, on_written) in enumerate(group):
                 pending.popleft()
                 try:

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-FOLLOWERS: Final = ("dispatcher", "webhooks")  # act on what the scheduler decides
-READERS: Final = ("scheduler", *FOLLOWERS)  # follow the log; the processes of one role share its partitions
-POSITIONED: Final = ("scheduler", "webhooks")  # note in the tables how far they have read
+OWNER: Final = "scheduler"  # decides
+FOLLOWERS: Final = ("dispatcher", "webhooks")  # act on what the owner decides
+READERS: Final = (OWNER, *FOLLOWERS)  # follow the log; the processes of one role share its partitions
+POSITIONED: Final = (OWNER, "webhooks")  # note in the tables how far they have read
 ROLES: Final = (*READERS, "api")  # started in this order, stopped in the reverse

@@ -18,7 +18,7 @@ from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
 from services.api.contract.cursor import Cursors
-from services.api.contract.field_table import CheckUrl
+from services.api.contract.field import CheckUrl
 from services.api.contract.routes import ROUTES
 from services.api.handlers.context import Context
 from services.api.handlers.job_creation import JobCreation

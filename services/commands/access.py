@@ -25,8 +25,8 @@ from libs.runtime.telemetry import logging
 from libs.store.schema.databases import has_database
 from libs.store.schema.migrate import inspect_schema
 from services.commands.output import progress
-from services.process.log_adapter import open_log
 from services.process.log_place import LogPlace, in_database
+from services.process.open_log import open_log
 from services.process.pools import enter_pool
 from services.process.start_error import StartError, start_errors
 

@@ -29,7 +29,7 @@ from services.commands.access import Access, opened
 from services.commands.findings import Finding, ok, warning, wrong
 from services.commands.output import answer, answer_json
 from services.commands.url_check import check_url
-from services.process.log_adapter import log_report
+from services.process.open_log import log_report
 from services.process.resources import egress_policy
 from services.process.start_error import StartError, is_log_apart, start_errors
 

@@ -19,7 +19,7 @@ from libs.runtime.roles import ROLES as SERVICES
 from libs.store.health.database_report import Server, Work
 from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, SchemaError
-from services.process.log_adapter import LOG_CONNECTIONS
+from services.process.open_log import LOG_CONNECTIONS
 from services.process.pools import connections_max
 
 State = Literal["ok", "warning", "wrong"]

@@ -12,7 +12,7 @@ from libs.store.schema.migrate import Schema, inspect_schema
 from libs.store.schema.service_roles import make_roles
 from services.commands.access import opened
 from services.commands.output import answer, answer_json, progress
-from services.process.log_adapter import log_partitions, open_log, prepare_tables
+from services.process.open_log import log_partitions, open_log, prepare_tables
 
 NAME: Final = "migrate"
 MEANING: Final = "make or extend the log and the tables for this build; --check only says whether that is needed"

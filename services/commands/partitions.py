@@ -14,7 +14,7 @@ from libs.store.leases.lease_report import HeldLease, LeaseReport, Member
 from services.commands.access import opened
 from services.commands.option_values import whole
 from services.commands.output import answer, answer_json, columns
-from services.process.log_adapter import log_partitions, open_log, prepare_tables
+from services.process.open_log import log_partitions, open_log, prepare_tables
 from services.process.start_error import StartError
 
 NAME: Final = "partitions"

@@ -37,7 +37,7 @@ from libs.store.health.clock_check import ClockCheck
 from libs.store.projection.progress import ProgressWatch
 from libs.store.schema.log_identity import database_name
 from services import VERSION
-from services.process.log_adapter import open_log, prepare_tables
+from services.process.open_log import open_log, prepare_tables
 from services.process.pools import Pools, enter_pools
 from services.process.start_error import StartError, start_errors
 

@@ -21,11 +21,11 @@ from libs.store.reads.partition_tables import Tables
 from services import VERSION
 from services.api.metrics import ApiMetrics
 from services.api.service import ApiService, Ports
-from services.api.state.bootstrap import bootstrap, installation_key
 from services.dispatcher.heartbeat import HeartbeatSecrets, HeartbeatTarget
 from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.service import LIMITS as DISPATCHER_LIMITS
 from services.dispatcher.service import DispatcherService
+from services.process.bootstrap_tokens import bootstrap, installation_key
 from services.process.keepers import follower_keeper, owner_keeper
 from services.process.resources import Resources
 from services.process.start_error import StartError

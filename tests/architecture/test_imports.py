@@ -115,9 +115,7 @@ def test_only_wiring_picks_an_adapter() -> None:
         (name, module)
         for name, tree in TREES.items()
         for module, _ in imports(tree)
-        if module.startswith(ADAPTERS)
-        and name != "services/process/log_adapter.py"
-        and not name.startswith("libs/log/")
+        if module.startswith(ADAPTERS) and name != "services/process/open_log.py" and not name.startswith("libs/log/")
     ]
 
     assert strangers == []
@@ -127,9 +125,7 @@ def test_nobody_asks_whether_it_is_kafka() -> None:
     """No branch on the kind of log outside of wiring: `if kafka` is a port that says too little."""
     found = []
     for name, tree in TREES.items():
-        if name.startswith(
-            ("services/process/log_adapter.py", "services/__main__.py", "libs/runtime/", "libs/log/kafka")
-        ):
+        if name.startswith(("services/process/open_log.py", "services/__main__.py", "libs/runtime/", "libs/log/kafka")):
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.If | ast.IfExp | ast.While | ast.Match):

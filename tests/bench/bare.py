@@ -16,8 +16,8 @@ import orjson
 from aiohttp import web
 
 from libs.egress.url_rules import EgressPolicy
-from services.api.contract import validation
-from services.api.contract.field_table import Rules
+from services.api.contract import requests
+from services.api.contract.field import Rules
 from services.api.contract.json_body import parse
 from tests.bench.child import serve
 
@@ -25,9 +25,9 @@ _rules = Rules(EgressPolicy.parse("127.0.0.0/8").check_url)
 
 
 async def _create(request: web.Request) -> web.Response:
-    wanted = validation.job_request(parse(await request.read()), _rules)
+    wanted = requests.job_request(parse(await request.read()), _rules)
     now = int(time.time() * 1000)
-    validation.check_schedulable(wanted.fire_at, now)
+    requests.check_schedulable(wanted.fire_at, now)
     body = {
         "id": "job_00000000000000000000000000",
         "url": wanted.spec.url,

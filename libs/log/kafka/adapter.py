@@ -20,8 +20,8 @@ from libs.log.kafka.partition_writer import PartitionWriter
 from libs.log.kafka.producers import Producers
 from libs.log.kafka.records import BATCH_BYTES, RECORD_BYTES
 from libs.log.kafka.reported_offsets import ReportedOffsets
-from libs.log.log_adapter import QUEUE_RECORDS_MAX, LogAdapter, Running
 from libs.log.port import LogDamaged, LogError, LogUnavailable, PositionReports, Record, RecordTooLarge, measure
+from libs.log.server_log import QUEUE_RECORDS_MAX, Running, ServerLog
 
 TOPIC: Final = "fliq.log"
 QUEUE_BYTES_MAX: Final = 128_000_000  # over all writers
@@ -32,7 +32,7 @@ SHORT_LOG_PAUSE_S: Final = 0.3
 _log = structlog.get_logger("log")
 
 
-class KafkaLog(LogAdapter["_Running"]):
+class KafkaLog(ServerLog["_Running"]):
     """
     The log in a Kafka topic. May be started again after it was stopped.
 

@@ -12,9 +12,9 @@ from aiokafka.errors import KafkaError, NoError, for_code
 from aiokafka.structs import TopicPartition
 
 from libs.log.error_line import line
+from libs.log.growing_pauses import growing_pauses
 from libs.log.kafka.access import KafkaAccess
 from libs.log.port import LogUnavailable
-from libs.log.retry_pauses import retry_pauses
 
 CLOSE_S: Final = 2.0
 CLOSE_TRIES: Final = 3
@@ -239,7 +239,7 @@ class Connection:
         """
         bound_s = self.timeout_s if timeout_s is None else timeout_s
         trouble: Exception = TimeoutError()
-        pauses = retry_pauses()
+        pauses = growing_pauses()
         try:
             async with asyncio.timeout(bound_s):
                 while True:

@@ -14,10 +14,10 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 
+from libs.log.growing_pauses import growing_pauses
 from libs.log.kafka.access import KafkaAccess
 from libs.log.kafka.connection import BROKER_ERRORS, CLOSE_S, CLOSE_TRIES, Reachability
 from libs.log.port import LogUnavailable
-from libs.log.retry_pauses import retry_pauses
 
 RECYCLE_S: Final = 86_400.0
 PRODUCE_S: Final = 10.0  # how long a batch may take, with all its retries
@@ -119,7 +119,7 @@ class Producers:
 
     async def _start(self) -> _Life:
         """Start a producer, however long it takes: waiting appends end at their own deadlines."""
-        pauses = retry_pauses()
+        pauses = growing_pauses()
         loop = asyncio.get_running_loop()
         try:
             while not self._is_stopped:

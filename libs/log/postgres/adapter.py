@@ -6,19 +6,19 @@ from typing import Final
 
 from libs.events import Envelope
 from libs.log.appends import AppendQueue
-from libs.log.log_adapter import QUEUE_RECORDS_MAX, LogAdapter, Running
 from libs.log.port import LogDamaged, LogError, Record, measure
 from libs.log.postgres import sql
 from libs.log.postgres.connection import LogQueries, one_connection
 from libs.log.postgres.partition_bounds import PartitionBounds
 from libs.log.postgres.writer import Writer
+from libs.log.server_log import QUEUE_RECORDS_MAX, Running, ServerLog
 
 QUEUE_BYTES_MAX: Final = 64_000_000
 READ_BYTES_MAX: Final = 8_000_000
 TRIM_STEP: Final = 2_000  # records per transaction, so that a row of log_heads is not locked for long
 
 
-class PostgresLog(LogAdapter["_Running"]):
+class PostgresLog(ServerLog["_Running"]):
     """
     The log in a PostgreSQL database. May be started again after it was stopped.
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import asyncpg
 
 from libs.log.error_line import line
+from libs.log.growing_pauses import growing_pauses
 from libs.log.port import LogError, LogUnavailable
-from libs.log.retry_pauses import retry_pauses
 
 READERS_MAX: Final = 3
 CONNECTIONS_MAX: Final = READERS_MAX + 2  # one more asks for the ends, one writes
@@ -136,7 +136,7 @@ class LogQueries:
         """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._timeout_s
-        pauses = retry_pauses()
+        pauses = growing_pauses()
         while True:
             if self._pool is None:
                 raise LogUnavailable("the log is not running")

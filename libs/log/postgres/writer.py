@@ -11,11 +11,11 @@ import structlog
 from libs.events import Envelope
 from libs.log.appends import Append, AppendQueue
 from libs.log.error_line import line
+from libs.log.growing_pauses import LAST_S, growing_pauses
 from libs.log.port import AppendFailed, LogUnavailable, Record
 from libs.log.postgres import sql
 from libs.log.postgres.connection import CONNECTION_LOST, close, connect
 from libs.log.recent_records import RecentRecords
-from libs.log.retry_pauses import LAST_S, retry_pauses
 from libs.runtime.crashpoint import crash_at
 
 GROUP_RECORDS_MAX: Final = 2_000  # measured: larger groups gain nothing and take longer than 10 ms
@@ -87,7 +87,7 @@ class Writer:
     async def _reconnect(self) -> None:
         """Connect, however long it takes: waiting appends end at their own deadlines. Return if the queue is closed and empty."""
         self._drop()
-        pauses = retry_pauses()
+        pauses = growing_pauses()
         while not self._queue.is_over:
             try:
                 await self._connect()

@@ -4,6 +4,7 @@ InstallationStatus: the state of the whole installation by its tables, over all 
 
 from typing import Any, NamedTuple
 
+from libs.runtime.roles import FOLLOWERS, OWNER
 from libs.store.errors import store_call
 from libs.store.projection.job_rows import JOBS
 
@@ -38,11 +39,9 @@ class StatusReader:
         return InstallationStatus(
             at=row["at"],
             positions=dict(zip(row["parts"], row["positions"], strict=True)),
-            unassigned={
-                "scheduler": row["unowned"],
-                "dispatcher": row["dispatcher"],
-                "webhooks": row["webhooks"],
-            },
+            unassigned={OWNER: row["unowned"]}
+            | dict.fromkeys(FOLLOWERS, 0)
+            | dict(zip(row["roles"], row["free"], strict=True)),
             oldest_due_at=row["oldest_due_at"],
         )
 
@@ -59,8 +58,8 @@ SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8 AS at,
     coalesce((SELECT array_agg(part ORDER BY part) FROM p), '{{}}') AS parts,
     coalesce((SELECT array_agg(position ORDER BY part) FROM p), '{{}}') AS positions,
     (SELECT count(*)::int4 FROM p WHERE is_free) AS unowned,
-    coalesce((SELECT free FROM r WHERE role = 'dispatcher'), 0) AS dispatcher,
-    coalesce((SELECT free FROM r WHERE role = 'webhooks'), 0) AS webhooks,
+    coalesce((SELECT array_agg(role ORDER BY role) FROM r), '{{}}') AS roles,
+    coalesce((SELECT array_agg(free ORDER BY role) FROM r), '{{}}') AS free,
     (SELECT min(first.fire_at) FROM p CROSS JOIN LATERAL (
         SELECT fire_at FROM jobs WHERE jobs.part = p.part AND {JOBS.waits} ORDER BY fire_at LIMIT 1
     ) AS first) AS oldest_due_at

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from libs.events import Claim
+from libs.runtime.roles import OWNER
 from libs.store.errors import store_call
 from libs.store.projection.rows import claim_columns, claim_of
 
@@ -143,7 +144,7 @@ class OwnerLeases(LeaseTable):
             partitions: how many this process knows; it leaves later ones to others.
             version: of this build, for operators.
         """
-        super().__init__(pool, "scheduler", node, ttl_s, _OWNER, partitions, version)
+        super().__init__(pool, OWNER, node, ttl_s, _OWNER, partitions, version)
 
 
 class RoleLeases(LeaseTable):
@@ -256,5 +257,5 @@ SELECT (SELECT count(*) FROM {table} l WHERE {role} AND l.part < $4 AND ({is_ove
     )
 
 
-_OWNER = _statements("progress", "lease_", "$1::text = 'scheduler'")
+_OWNER = _statements("progress", "lease_", f"$1::text = '{OWNER}'")
 _ROLE = _statements("role_lease", "", "l.role = $1::text")

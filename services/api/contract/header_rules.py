@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from libs.egress.request import FRAMING_HEADERS
 from services.api.contract.api_error import refuse
-from services.api.contract.field_table import Field, Rules
+from services.api.contract.field import Field, Rules
 from services.api.contract.json_body import Duplicated
 
 HEADERS_MAX: Final = 50

@@ -1,7 +1,7 @@
 """
 Request fields: the tables of what each request of the API may carry. Pure.
 
-To add a field to a job, add a row to `JOB` (to `_CALL`, if schedules have it as well) and use its value in `validation.py`. The
+To add a field to a job, add a row to `JOB` (to `_CALL`, if schedules have it as well) and use its value in `requests.py`. The
 OpenAPI schema, the error code and docs/api.md (`make docs`) follow from the row.
 
 Null is taken where `GET` may show null (headers, body, idempotency_key, webhook_url, webhook_headers); elsewhere it is refused.
@@ -14,7 +14,7 @@ from libs.domain.calendar import cron, cron_text
 from libs.egress.url_rules import URL_LIMIT
 from services.api.contract import header_rules
 from services.api.contract.api_error import bad, refuse
-from services.api.contract.field_table import Field, Fields, Rules, Schema, integer, url
+from services.api.contract.field import Field, Fields, Rules, Schema, integer, url
 from services.api.contract.instants import parse_instant, ten_years_after, why_no_instant
 from services.api.contract.token_text import ALL_SCOPES, SCOPES
 

@@ -15,7 +15,7 @@ from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
 from services.api.contract.api_error import ApiError, outcome_unknown, unavailable
 from services.api.contract.cursor import Cursors
-from services.api.contract.field_table import CheckUrl
+from services.api.contract.field import CheckUrl
 from services.api.state.consistency import ReadIndex
 from services.api.state.creation_limits import CreationLimits
 from services.api.state.minting import Mint

@@ -26,10 +26,10 @@ from libs.events.ids import from_int, partition_of, to_int
 from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from libs.store.control.idempotency import Reservation
-from services.api.contract import present, validation
+from services.api.contract import present, requests
 from services.api.contract.api_error import ApiError, refuse
-from services.api.contract.field_table import Rules
-from services.api.contract.validation import JobRequest
+from services.api.contract.field import Rules
+from services.api.contract.requests import JobRequest
 from services.api.handlers.context import CHANGE_S, Context
 from services.api.handlers.jobs import find_current
 from services.api.handlers.reserving import REPLAYED, checked_key, key_header, reserve
@@ -52,13 +52,13 @@ class JobCreation:
         """POST /v1/jobs."""
         data = await read_json(request)
         rules = Rules(self._c.check_url, key_header=key_header(request))
-        job = validation.job_request(data, rules, traceparent=traceparent_of(request))
+        job = requests.job_request(data, rules, traceparent=traceparent_of(request))
         self._c.limits.check_load()
         return await self._make(job, identity.account)
 
     async def create_batch(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/jobs/batch."""
-        items = validation.batch_items(await read_json(request))
+        items = requests.batch_items(await read_json(request))
         if key_header(request) is not None:
             refuse("invalid_idempotency_key", "a batch has no Idempotency-Key header: give each job its own key")
         self._c.limits.check_load()
@@ -73,12 +73,12 @@ class JobCreation:
             if index % JUDGED_AT_ONCE == JUDGED_AT_ONCE - 1:
                 await asyncio.sleep(0)  # a thousand jobs take 30 ms, and calls are due meanwhile
             try:
-                job = validation.job_request(item, rules, traceparent=traceparent)
+                job = requests.job_request(item, rules, traceparent=traceparent)
                 if job.idempotency_key is not None:
                     keyed[index] = job
                     results.append({})
                     continue
-                validation.check_schedulable(job.fire_at, now)
+                requests.check_schedulable(job.fire_at, now)
             except ApiError as error:
                 results.append(error_body(error))
                 continue
@@ -93,7 +93,7 @@ class JobCreation:
 
     async def replay(self, request: BaseRequest, identity: Identity, job_id: str) -> Reply:
         """POST /v1/jobs/{job_id}/replay."""
-        validation.empty_request(await read_json(request, is_optional=True))
+        requests.empty_request(await read_json(request, is_optional=True))
         key = checked_key(request)
         account = identity.account
         state, spec, is_fresh = await find_current(self._c, account, job_id)
@@ -133,7 +133,7 @@ class JobCreation:
 
     async def _check_new(self, job: JobRequest, now: int, account: str, replay_of: str | None = None) -> None:
         if replay_of is None:
-            validation.check_schedulable(job.fire_at, now)
+            requests.check_schedulable(job.fire_at, now)
         await self._c.limits.check_daily(account)
 
     async def _reserve(self, job: JobRequest, now: int, account: str, replay_of: str | None = None) -> Reservation:
@@ -142,7 +142,7 @@ class JobCreation:
             self._c,
             account=account,
             key=job.idempotency_key or "",  # only jobs with a key come here
-            request_hash=validation.request_hash(job) if replay_of is None else validation.replay_hash(replay_of),
+            request_hash=requests.request_hash(job) if replay_of is None else requests.replay_hash(replay_of),
             now=now,
             make_id=lambda at, partition: self._new_id(at, partition, replay_of),
             check_new=lambda: self._check_new(job, now, account, replay_of),

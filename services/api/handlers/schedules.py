@@ -27,9 +27,9 @@ from libs.events import (
 from libs.events.ids import is_id, partition_of
 from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
-from services.api.contract import present, validation
+from services.api.contract import present, requests
 from services.api.contract.api_error import ApiError, not_found, outcome_unknown
-from services.api.contract.validation import ScheduleRequest
+from services.api.contract.requests import ScheduleRequest
 from services.api.handlers.context import CHANGE_S, Context
 from services.api.handlers.listing import page
 from services.api.handlers.reserving import REPLAYED, checked_key, reserve, schedule_id_of
@@ -53,7 +53,7 @@ class Schedules:
         data = await read_json(request)
         key = checked_key(request)
         now, account = self._c.clock.now(), identity.account
-        wanted = validation.schedule_request(data, self._c.check_url, now, traceparent=traceparent_of(request))
+        wanted = requests.schedule_request(data, self._c.check_url, now, traceparent=traceparent_of(request))
         self._c.limits.check_load()
         if key is None:
             await self._c.limits.check_daily(account)
@@ -64,7 +64,7 @@ class Schedules:
             self._c,
             account=account,
             key=key,
-            request_hash=validation.schedule_hash(wanted),
+            request_hash=requests.schedule_hash(wanted),
             now=now,
             make_id=self._c.mint.schedule_id,
             check_new=lambda: self._c.limits.check_daily(account),
@@ -130,7 +130,7 @@ class Schedules:
 
     async def pause(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """POST /v1/schedules/{schedule_id}/pause; pausing a paused schedule changes nothing."""
-        validation.empty_request(await read_json(request, is_optional=True))
+        requests.empty_request(await read_json(request, is_optional=True))
         state, spec = await self._find(identity.account, schedule_id, fresh=True)
         if state.status == ScheduleStatus.ACTIVE:
             await self._change(SchedulePaused(schedule_id=schedule_id, at=self._c.clock.now()), schedule_id)
@@ -140,7 +140,7 @@ class Schedules:
 
     async def resume(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """POST /v1/schedules/{schedule_id}/resume; it goes on from now, and ticks missed meanwhile are not made up for."""
-        validation.empty_request(await read_json(request, is_optional=True))
+        requests.empty_request(await read_json(request, is_optional=True))
         state, spec = await self._find(identity.account, schedule_id, fresh=True)
         if state.status == ScheduleStatus.PAUSED:
             now = self._c.clock.now()

@@ -9,7 +9,7 @@ from aiohttp.web import BaseRequest
 
 from libs.egress.signing import new_secret
 from libs.store.control.accounts import Accounts
-from services.api.contract import validation
+from services.api.contract import requests
 from services.api.contract.api_error import ApiError, unavailable
 from services.api.handlers.context import Context
 from services.api.http.auth import Identity
@@ -36,7 +36,7 @@ class SigningSecret:
 
     async def rotate(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/signing-secret/rotate: for 24 h the old one signs as well."""
-        validation.empty_request(await read_json(request, is_optional=True))
+        requests.empty_request(await read_json(request, is_optional=True))
         if not await self._accounts.rotate_signing_secret(identity.account, self._new()):
             message = "every secret of the last 24 h still signs, and there are as many as can be; try again later"
             raise ApiError(409, "too_many_signing_secrets", message)

@@ -14,8 +14,8 @@ from aiohttp.web import BaseRequest
 from libs.domain.instants import rfc3339
 from libs.store.control.accounts import Accounts, LastToken, ParentGone, Token
 from services.api.contract.api_error import ApiError, bad, not_found
+from services.api.contract.requests import token_request
 from services.api.contract.token_text import MANAGING_SCOPES, new_token, token_hash
-from services.api.contract.validation import token_request
 from services.api.handlers.context import Context
 from services.api.http.auth import REFUSED, Authenticator, Identity, unauthorized
 from services.api.http.reply import Reply, json_reply, no_content

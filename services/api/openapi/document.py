@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from services.api.contract.error_codes import CODES
-from services.api.contract.field_table import Schema
+from services.api.contract.field import Schema
 from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.contract.routes import ROUTES, Route
 from services.api.openapi.schemas import JOB_ID, JOB_STATUS, KEY, SCHEDULE_ID, SCHEMAS, TOKEN_ID, ref

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from services.api.contract.error_codes import CODES
-from services.api.contract.field_table import Schema
+from services.api.contract.field import Schema
 from services.api.contract.present import STATUSES_OF
 from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, SCHEDULE, TOKEN
 from services.api.contract.token_text import SCOPES

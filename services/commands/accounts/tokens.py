@@ -9,11 +9,11 @@ from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.runtime.settings.settings import Settings
 from libs.store.control.accounts import TOKENS_MAX, Accounts, Token
 from services.api.contract.token_text import ALL_SCOPES, SCOPES, new_token, token_hash
-from services.api.state.bootstrap import DEFAULT_ACCOUNT, installation_key
 from services.commands.access import opened
 from services.commands.log.lines import instant
 from services.commands.option_values import account, scopes
 from services.commands.output import answer, answer_json, answer_rows
+from services.process.bootstrap_tokens import DEFAULT_ACCOUNT, installation_key
 from services.process.start_error import StartError
 
 NAME: Final = "tokens"

@@ -26,7 +26,7 @@ from urllib.error import URLError
 
 from libs.log.port import Log
 from libs.runtime.settings.settings import Settings
-from services.process.log_adapter import open_log
+from services.process.open_log import open_log
 from tests.fakes.running.client import OTHER_TOKEN, TOKEN
 from tests.fakes.until import until_blocking
 

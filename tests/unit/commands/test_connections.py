@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from libs.runtime.roles import ROLES
-from services.process.log_adapter import LOG_CONNECTIONS
+from services.process.open_log import LOG_CONNECTIONS
 from services.process.pools import connections_max
 
 PAGE = Path(__file__).parents[3] / "docs" / "operations.md"

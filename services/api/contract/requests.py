@@ -1,5 +1,5 @@
 """
-Validation: parsed JSON to requests. `request_fields.py` has the rules of the fields. Pure.
+Requests: parsed JSON to what it asks for. `request_fields.py` has the rules of the fields, `field.py` says what a field is. Pure.
 
 `check_schedulable` says whether `scheduled_at` lies in the past. It is a question of its own, because the repeat of an accepted
 request with its idempotency key is answered after that instant too.
@@ -13,7 +13,7 @@ import orjson
 
 from libs.events import Spec
 from services.api.contract.api_error import refuse
-from services.api.contract.field_table import CheckUrl, Rules
+from services.api.contract.field import CheckUrl, Rules
 from services.api.contract.instants import LATEST
 from services.api.contract.request_fields import BATCH, JOB, NOTHING, SCHEDULE, TOKEN
 from services.api.contract.token_text import SCOPES

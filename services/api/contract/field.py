@@ -1,5 +1,5 @@
 """
-Fields: how one field of a request is described, and how a whole request is read by its description. Pure.
+Field: how one field of a request is described, and how a whole request is read by its description. Pure.
 
 A `Field` is one row: its name, its default, how its value is read, its error code, its JSON Schema and its rule in words. A
 `Fields` is the table of one request. Validation, the OpenAPI schemas, the meanings of the error codes and the tables of

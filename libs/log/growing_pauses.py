@@ -7,7 +7,7 @@ FIRST_S: Final = 0.02
 LAST_S: Final = 0.5
 
 
-def retry_pauses(first_s: float = FIRST_S, last_s: float = LAST_S) -> Iterator[float]:
+def growing_pauses(first_s: float = FIRST_S, last_s: float = LAST_S) -> Iterator[float]:
     """Yield the pauses, in seconds, for ever."""
     while True:
         yield first_s

@@ -1,5 +1,5 @@
 """
-Log adapter: the log that the settings name, in Kafka or in PostgreSQL: opened, described, and its tables prepared.
+Opens the log that the settings name, in Kafka or in PostgreSQL; describes it, and prepares its tables.
 
 Here, and nowhere else, the adapter of the log is picked. What an adapter can do besides the port's methods, it declares.
 """

@@ -1,4 +1,4 @@
-"""LogAdapter: what the adapters with a server have in common: reading from `RecentRecords` first, and the end of a run."""
+"""ServerLog: a log that is kept on a server. The adapters share: reading from `RecentRecords` first, and the end of a run."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -59,8 +59,8 @@ class Running(ABC):
 R = TypeVar("R", bound=Running)
 
 
-class LogAdapter(Generic[R]):
-    """A log with *partitions* partitions that runs from `start` to `stop`, and may be started again."""
+class ServerLog(Generic[R]):
+    """A log on a server, with *partitions* partitions that runs from `start` to `stop`, and may be started again."""
 
     def __init__(self, partitions: int) -> None:
         self._count = partitions

@@ -1,5 +1,5 @@
 """
-Bootstrap: the accounts and tokens that exist after a start.
+Bootstrap tokens: the accounts and tokens that exist after a start.
 
 Tokens that the operator names (`FLIQ_BOOTSTRAP_TOKENS`) are made and kept valid. If none is named and there is no token at all,
 one is made for the account `default` and shown once, on standard output: it is written nowhere else.

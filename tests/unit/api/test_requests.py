@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from libs.egress.url_rules import EgressPolicy
-from services.api.contract import validation
+from services.api.contract import requests
 from services.api.contract.api_error import ApiError
 from services.api.contract.error_codes import CODES
-from services.api.contract.field_table import Rules
+from services.api.contract.field import Rules
 from services.api.contract.instants import parse_instant
 from services.api.contract.json_body import Duplicated
 from services.api.contract.request_fields import METHODS
@@ -21,8 +21,8 @@ JOB: dict[str, Any] = {"url": "https://example.com/x", "scheduled_at": "2030-01-
 NOW = parse_instant("2026-01-01T00:00:00Z") or 0
 
 
-def job(key_header: str | None = None, **fields: Any) -> validation.JobRequest:
-    return validation.job_request(JOB | fields, Rules(CHECK, key_header=key_header))
+def job(key_header: str | None = None, **fields: Any) -> requests.JobRequest:
+    return requests.job_request(JOB | fields, Rules(CHECK, key_header=key_header))
 
 
 def refusal(**fields: Any) -> str:
@@ -60,7 +60,7 @@ def test_null_is_refused(field: str) -> None:
 def test_not_an_object(data: Any) -> None:
     """A job request is an object."""
     with pytest.raises(ApiError, match="object") as refused:
-        validation.job_request(data, Rules(CHECK))
+        requests.job_request(data, Rules(CHECK))
     assert refused.value.code == "invalid_json"
 
 
@@ -70,14 +70,14 @@ def test_unknown_and_repeated_fields() -> None:
     assert refusal(cron="* * * * *") == "unknown_field"
     assert refusal(headers=Duplicated("A")) == "duplicate_field"
     with pytest.raises(ApiError, match="'url'"):
-        validation.job_request(Duplicated("url"), Rules(CHECK))
+        requests.job_request(Duplicated("url"), Rules(CHECK))
 
 
 @pytest.mark.parametrize("missing", ["url", "scheduled_at"])
 def test_required(missing: str) -> None:
     """The two required fields are asked for by name."""
     with pytest.raises(ApiError, match=f"{missing} is required") as refused:
-        validation.job_request({name: value for name, value in JOB.items() if name != missing}, Rules(CHECK))
+        requests.job_request({name: value for name, value in JOB.items() if name != missing}, Rules(CHECK))
     assert refused.value.code == f"invalid_{missing}"
 
 
@@ -234,8 +234,8 @@ def test_scheduled_at(text: Any) -> None:
 def test_schedulable() -> None:
     """scheduled_at is after now and at most the last instant of the year 9999 (B10, B12)."""
     limit = parse_instant("9999-12-31T23:59:59.999Z") or 0
-    validation.check_schedulable(NOW + 1, NOW)
-    validation.check_schedulable(limit, NOW)
+    requests.check_schedulable(NOW + 1, NOW)
+    requests.check_schedulable(limit, NOW)
 
     for at in (
         NOW,
@@ -246,7 +246,7 @@ def test_schedulable() -> None:
         parse_instant("0001-01-01T00:00:00+01:00"),
     ):
         with pytest.raises(ApiError) as refused:
-            validation.check_schedulable(at or 0, NOW)
+            requests.check_schedulable(at or 0, NOW)
         assert refused.value.code == "invalid_scheduled_at"
 
 
@@ -261,12 +261,12 @@ def test_case_16_a_whole_number_is_an_integer(retries: float) -> None:
 
 def test_hash_is_of_the_meaning() -> None:
     """Requests that mean the same have one hash, others another."""
-    plain = validation.request_hash(job(headers={"A": "1", "B": "2"}))
+    plain = requests.request_hash(job(headers={"A": "1", "B": "2"}))
 
-    assert plain == validation.request_hash(
+    assert plain == requests.request_hash(
         job(headers={"b": "2", "a": "1"}, http_method="post", max_retries=0, scheduled_at="2030-01-01T01:00:00+01:00")
     )
-    assert plain == validation.request_hash(job(headers={"A": "1", "B": "2"}, idempotency_key="k"))
+    assert plain == requests.request_hash(job(headers={"A": "1", "B": "2"}, idempotency_key="k"))
     for change in (
         {"url": "https://example.com/y"},
         {"http_method": "PUT"},
@@ -278,20 +278,20 @@ def test_hash_is_of_the_meaning() -> None:
         {"webhook_url": "https://example.com/w"},
         {"webhook_headers": {"A": "1"}},
     ):
-        assert validation.request_hash(job(**({"headers": {"A": "1", "B": "2"}} | change))) != plain
+        assert requests.request_hash(job(**({"headers": {"A": "1", "B": "2"}} | change))) != plain
 
 
 @pytest.mark.parametrize("jobs", [None, {}, "x", [], [{}] * 1001])
 def test_batch(jobs: Any) -> None:
     """A batch is a list of 1 to 1,000 items."""
     with pytest.raises(ApiError) as refused:
-        validation.batch_items({"jobs": jobs})
+        requests.batch_items({"jobs": jobs})
     assert refused.value.code == "invalid_jobs"
-    assert len(validation.batch_items({"jobs": [{}] * 1000})) == 1000
+    assert len(requests.batch_items({"jobs": [{}] * 1000})) == 1000
 
 
-def schedule(**fields: Any) -> validation.ScheduleRequest:
-    return validation.schedule_request({"url": JOB["url"], "cron": "0 8 * * 1-5"} | fields, CHECK, NOW)
+def schedule(**fields: Any) -> requests.ScheduleRequest:
+    return requests.schedule_request({"url": JOB["url"], "cron": "0 8 * * 1-5"} | fields, CHECK, NOW)
 
 
 def test_schedule() -> None:
@@ -356,13 +356,13 @@ def test_schedule_fields() -> None:
 def test_bad_tokens(fields: dict[str, Any], code: str) -> None:
     """A token has a printable name, known scopes, and ends in the future."""
     with pytest.raises(ApiError) as refused:
-        validation.token_request(fields, NOW)
+        requests.token_request(fields, NOW)
     assert refused.value.code == code
 
 
 def test_token() -> None:
     """Scopes are kept once each."""
-    request = validation.token_request({"scopes": ["write", "read", "read"]}, NOW)
+    request = requests.token_request({"scopes": ["write", "read", "read"]}, NOW)
 
     assert request.scopes == ("read", "write")
     assert request.expires_at is None
