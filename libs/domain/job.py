@@ -29,7 +29,7 @@ from typing import Final
 
 import msgspec
 
-from libs.domain.retry import next_attempt_at
+from libs.domain.retry_policy import delay_ms
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import AT_ONCE, StateKind
 from libs.events import (
@@ -302,10 +302,8 @@ def _due(job: JobState, now: int) -> AttemptDue:
 
 def _after_attempt(job: JobState, now: int, jitter: float, retry_base_s: float) -> Event:
     if not job.last_ok and job.attempt <= job.max_retries:
-        fire_at = next_attempt_at(
-            now, job.attempt, base_s=retry_base_s, jitter=jitter, retry_after_ms=job.retry_after_ms
-        )
-        return JobRetryScheduled(job_id=job.job_id, at=now, attempt=job.attempt + 1, fire_at=fire_at)
+        wait_ms = delay_ms(None, charged=job.attempt, base_s=retry_base_s, jitter=jitter, asked_ms=job.retry_after_ms)
+        return JobRetryScheduled(job_id=job.job_id, at=now, attempt=job.attempt + 1, fire_at=now + wait_ms)
     return JobFinished(
         job_id=job.job_id,
         account=job.account,

@@ -1,0 +1,1 @@
+"""Request fields that are objects with fields of their own, each in a module."""
