@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from libs.store.leases.lease_report import LeaseReport
 from libs.store.pool import open_pool
+from tests.fakes.running.fork_server import Forked
 from tests.fakes.running.processes import ROOT, RunningFliq
 from tests.fakes.until import until
 
@@ -46,16 +48,15 @@ async def begin(
 
 async def command(fliq: RunningFliq, *words: str, timeout_s: float = 60.0, **settings: str) -> Answer:
     """Run `fliq` *words* with the settings of *fliq*, and more of them."""
-    process = await begin(fliq, *words, **settings)
-    try:
-        async with asyncio.timeout(timeout_s):
-            out, err = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise
-    assert process.returncode is not None
-    return Answer(process.returncode, out.decode(), err.decode())
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = Forked(words, cwd=str(ROOT), env=fliq.environment(**settings), stdout=out, stderr=err)
+        try:
+            code = await asyncio.to_thread(process.wait, timeout_s)
+        finally:
+            process.kill()
+        out.seek(0)
+        err.seek(0)
+        return Answer(code, out.read().decode(), err.read().decode())
 
 
 Held = dict[str, list[str | None]]

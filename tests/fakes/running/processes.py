@@ -1,5 +1,5 @@
 """
-A running Fliq: real processes, started as an operator would start them.
+A running Fliq: real processes, which begin where the imports of `fliq` end (tests/fakes/running/fork_server.py).
 
     topology `embedded`   one process with every role, the log in PostgreSQL
     topology `split`      processes of one role each, the log in PostgreSQL
@@ -28,6 +28,7 @@ from libs.log.port import Log
 from libs.runtime.settings.settings import Settings
 from services.process.open_log import open_log
 from tests.fakes.running.client import OTHER_TOKEN, TOKEN
+from tests.fakes.running.fork_server import IS_HERE, Forked
 from tests.fakes.until import until_blocking
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -76,7 +77,11 @@ class FliqProcess:
         self.output = directory / f"{role}-{self.admin_port}.log"
         self._environment = environment
         self._is_asked_to_stop = False
+        self.process: subprocess.Popen[bytes] | Forked
         with self.output.open("ab") as sink:
+            if IS_HERE and module == "services" and "LD_PRELOAD" not in environment:
+                self.process = Forked([role], cwd=str(ROOT), env=environment, stdout=sink, stderr=sink)
+                return
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module, role],
                 cwd=ROOT,
