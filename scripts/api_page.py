@@ -15,8 +15,9 @@ from typing import Final
 from libs.egress.address_rules import DENIED_PORTS, GUARDED, IPV4_DENIED, IPV4_MAPPED, IPV6_ALLOWED, IPV6_DENIED, Denial
 from libs.egress.url_rules import INSIDE_ENDINGS
 from services.api.contract.error_codes import CODES
-from services.api.contract.request_fields import JOB, SCHEDULE, TOKEN
+from services.api.contract.request_fields import JOB, TOKEN
 from services.api.contract.routes import ROUTES
+from services.api.contract.schedules.fields import PREVIEW, RULE, SCHEDULE
 from services.api.contract.token_text import SCOPES
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs/api.md"
@@ -73,6 +74,7 @@ _TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "routes": _routes,
     "fields of a job": JOB.page_table,
     "fields of a schedule": partial(SCHEDULE.page_table, besides=JOB.rows),
+    "fields of a preview": partial(PREVIEW.page_table, besides=RULE),
     "fields of a token": TOKEN.page_table,
     "scopes of a token": _scopes,
     "error codes": _codes,

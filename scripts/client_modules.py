@@ -24,7 +24,13 @@ REQUESTS: Final = {route.request for route in ROUTES if route.request} - {"Batch
 # What `answers.py` reads by hand, because it becomes something else than an object with these fields.
 _BY_HAND: Final = {"Error", "BatchResults", "Timeline", "Batch", "Nothing"}
 # What an object inside of a list is called; another is named after the list.
-_ITEMS: Final = {"jobs": "JobItem", "schedules": "ScheduleItem", "executions": "Execution", "tokens": "Token"}
+_ITEMS: Final = {
+    "jobs": "JobItem",
+    "schedules": "ScheduleItem",
+    "executions": "Execution",
+    "tokens": "Token",
+    "runs": "ComingRun",
+}
 # What the client's methods take under a name of their own; all other fields are keyword arguments as the API has them.
 _NAMED: Final = {"url", "scheduled_at", "idempotency_key"}
 _SCALARS: Final = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}

@@ -18,6 +18,7 @@ from libs.domain.state_registry import STATE_KINDS
 from libs.events import fields
 from libs.events.codec import KINDS, Kind
 from libs.events.job import Spec
+from libs.events.schedule import ScheduleRule
 
 _HEAD = """\
 # Events
@@ -48,7 +49,8 @@ _TYPES = {
     "Text": "text",
     "Account": "text",
 }
-_PLAIN = {str: "text", int: "number", bool: "true or false", type(None): "nothing", Spec: "`Spec`"}
+_PLAIN = {str: "text", int: "number", bool: "true or false", type(None): "nothing"}
+_PARTS = (Spec, ScheduleRule)  # what is no event of its own
 
 
 def page() -> str:
@@ -56,7 +58,7 @@ def page() -> str:
     rows = [f"| [`{kind.name}`](#{_anchor(kind.name)}) | {kind.role} | {_summary(kind.event)} |" for kind in KINDS]
     overview = "| event | role | says |\n|---|---|---|\n" + "\n".join(rows)
     sections = [_section(kind) for kind in KINDS]
-    return "\n\n".join([_HEAD + "\n" + overview, *sections, _spec()]) + "\n"
+    return "\n\n".join([_HEAD + "\n" + overview, *sections, *map(_part, _PARTS)]) + "\n"
 
 
 def meanings(event: type) -> dict[str, str]:
@@ -87,10 +89,10 @@ def _versions(kind: Kind) -> str:
     return f"written in the lowest of the versions {kind.oldest_written} to {kind.version} that holds it ({added})"
 
 
-def _spec() -> str:
-    text = inspect.cleandoc(Spec.__doc__ or "").partition("Args:")[0].strip()
-    users = [f"`{kind.name}`" for kind in KINDS if Spec in get_type_hints(kind.event).values()]
-    return f"## `Spec`\n\nNo event of its own: part of {' and '.join(users)}.\n\n{text}\n\n{_table(Spec)}"
+def _part(part: type) -> str:
+    text = inspect.cleandoc(part.__doc__ or "").partition("Args:")[0].strip()
+    users = [f"`{kind.name}`" for kind in KINDS if part in get_type_hints(kind.event).values()]
+    return f"## `{part.__name__}`\n\nNo event of its own: part of {' and '.join(users)}.\n\n{text}\n\n{_table(part)}"
 
 
 def _table(event: type) -> str:
@@ -110,6 +112,10 @@ def _type(hint: Any) -> str:
         return " or ".join(f"`{word}`" for word in get_args(hint))
     if get_origin(hint) is dict:
         return "map of text"
+    if get_origin(hint) is tuple:
+        return f"list of {_type(get_args(hint)[0])}"
+    if hint in _PARTS:
+        return f"`{hint.__name__}`"
     for name, words in _TYPES.items():
         if hint == getattr(fields, name):
             return words
@@ -118,6 +124,8 @@ def _type(hint: Any) -> str:
         an_id = re.match(r"\\A([a-z]+_)\[", meta.pattern or "")
         if an_id:
             return f"`{an_id[1]}…`"
+        if meta.ge is not None:
+            return "number"
     return _PLAIN[hint]
 
 

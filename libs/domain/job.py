@@ -185,7 +185,7 @@ def spawn(event: ScheduleTicked, position: int, schedule: ScheduleState) -> JobS
         timeout_ms=schedule.timeout_ms,
         has_webhook=schedule.has_webhook,
         scheduled_at=event.tick_at,
-        fire_at=event.tick_at,
+        fire_at=event.tick_at if event.fire_at is None else event.fire_at,
         created_at=event.at,
         offsets=(position,),
     )
@@ -260,7 +260,7 @@ def owed_at(state: JobState, lead_ms: int) -> int | None:
     return None
 
 
-def decide(state: JobState, now: int, jitter: float, retry_base_s: float) -> Event:
+def decide(state: JobState, now: int, jitter: float, retry_base_s: float, _: object = None) -> Event:
     """
     Return the decision that is owed for *state*; see `libs.domain.state_registry.decide`.
 

@@ -1,15 +1,19 @@
 """
-Schedule: a cron rule that spawns jobs, as a fold of its events, and what its partition's owner owes it.
+Schedule: a rule that spawns jobs, as a fold of its events, and what its partition's owner owes it.
 
     active <--resumed/paused--> paused
     active | paused --deleted--> deleted
 
 A tick is a decision: it spawns the job and moves `next_run_at` on, in one event. The next run is always read from the log,
-never recomputed from history, so that a change of the cron evaluator cannot rewrite the past.
+never recomputed from history, so that neither a change of the evaluator nor one of the zone data can rewrite the past. The fold
+needs no zone data at all.
+
+A rule of five fields in UTC, as the first builds know it, stands in `cron`. Every other rule stands in `more`, and `cron` is empty:
+an older build cannot read that, so it never ticks such a schedule by another rule than its own.
 
 What is owed (`owed_at`, `decide`): an active schedule's tick, at its next run - lead, as the due event of a job is. That of the
 spawned job follows at once. So a pause or deletion that is answered before the lead stops the call (ADR 0015). Nothing is owed
-for a schedule that is paused, deleted or held.
+for a schedule that is paused, deleted or held. Which tick it is says libs/domain/schedule_ticks.py.
 """
 
 from collections.abc import Mapping
@@ -18,22 +22,20 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.domain.calendar.cron import Cron, latest_at_or_before, next_after
-from libs.domain.calendar.cron_text import CronError, parse
+from libs.domain.schedule_ticks import tick
 from libs.domain.state_kind import AT_ONCE, StateKind
 from libs.events import (
     Event,
     ScheduleCreated,
+    ScheduleDefined,
     ScheduleDeleted,
     SchedulePaused,
     ScheduleResumed,
+    ScheduleRule,
     ScheduleTicked,
     Unreadable,
 )
 from libs.events.codec import kind_of
-from libs.events.ids import tick_job_id
-
-MISSED_COUNT_MAX: Final = 100  # missed ticks are counted up to here, so that an outage of years does not cost seconds
 
 
 class ScheduleStatus(IntEnum):
@@ -60,16 +62,42 @@ TRANSITIONS: Final[Mapping[tuple[ScheduleStatus, str], tuple[ScheduleStatus, ...
 }
 
 
+class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    What is known of a schedule besides, if `schedule.created` could not describe it.
+
+    Only events that older builds do not read change it, so that no row of theirs is other than the fold: ticks and resumes of such
+    a schedule name its version, which is never 0.
+
+    Args:
+        rule: when it ticks.
+        version: 1, and one more with each change.
+        next_tick_at: the next tick, if its call is made later than it; None: at `next_run_at`.
+        zone_data: version of the zone data by which the next tick was computed.
+        max_runs: it ends with this many ticks.
+        run_count, missed_count: ticks that spawned a job, and those that were left out after an outage.
+    """
+
+    rule: ScheduleRule
+    version: int = 1
+    next_tick_at: int | None = None
+    zone_data: str = ""
+    max_runs: int | None = None
+    run_count: int = 0
+    missed_count: int = 0
+
+
 class ScheduleState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     What is known of a schedule.
 
     Args:
-        cron: the rule, five fields, UTC.
-        next_run_at: instant of the next tick; None when the rule never fires again.
+        cron: the rule, five fields, UTC; empty if it stands in *more*.
+        next_run_at: when the next call is made; None while it is paused, and after the last tick.
         last_run_at: instant of the last tick that spawned a job.
         changed_at: position of the last event that changed it.
         held: a record of this schedule could not be read; it spawns nothing until it can.
+        more: what else was asked for; None for a schedule of `schedule.created`.
     """
 
     schedule_id: str
@@ -84,19 +112,38 @@ class ScheduleState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     next_run_at: int | None
     last_run_at: int | None = None
     changed_at: int
+    more: ScheduleMore | None = None
 
     @property
     def is_active(self) -> bool:
         """Whether it spawns jobs."""
         return self.status == ScheduleStatus.ACTIVE
 
+    @property
+    def version(self) -> int:
+        """1, and one more with each change; 0 for a schedule of `schedule.created` that was never changed."""
+        return 0 if self.more is None else self.more.version
 
-def create(event: ScheduleCreated, position: int) -> ScheduleState:
+    @property
+    def next_tick_at(self) -> int | None:
+        """The next tick: that of `next_run_at`, and earlier than it if the calls are spread."""
+        if self.next_run_at is None or self.more is None or self.more.next_tick_at is None:
+            return self.next_run_at
+        return self.more.next_tick_at
+
+
+def create(event: ScheduleCreated | ScheduleDefined, position: int) -> ScheduleState:
     """Return the first state of a schedule."""
+    more = None
+    if isinstance(event, ScheduleDefined):
+        more = ScheduleMore(
+            rule=event.rule, next_tick_at=event.next_tick_at, zone_data=event.zone_data, max_runs=event.max_runs
+        )
     return ScheduleState(
         schedule_id=event.schedule_id,
         account=event.account,
-        cron=event.cron,
+        cron=event.cron if isinstance(event, ScheduleCreated) else "",
+        more=more,
         max_retries=event.max_retries,
         timeout_ms=event.spec.timeout_ms,
         has_webhook=event.spec.webhook_url is not None,
@@ -118,13 +165,18 @@ def evolve(state: ScheduleState, event: Event, position: int) -> ScheduleState:
     status = leads_to[0]
     match event:
         case ScheduleTicked():
-            if state.next_run_at is None or event.tick_at < state.next_run_at:
+            expected = state.next_tick_at
+            if expected is None or event.tick_at < expected or event.version != state.version:
                 return state
             if event.next_run_at is not None and event.next_run_at <= event.tick_at:
                 return state
-            return _with(state, position, next_run_at=event.next_run_at, last_run_at=event.tick_at)
+            more = _ticked(state.more, event)
+            return _with(state, position, next_run_at=event.next_run_at, last_run_at=event.tick_at, more=more)
         case ScheduleResumed():
-            return _with(state, position, status=status, next_run_at=event.next_run_at)
+            if event.version != state.version:
+                return state
+            more = _moved(state.more, event)
+            return _with(state, position, status=status, next_run_at=event.next_run_at, more=more)
         case SchedulePaused() | ScheduleDeleted():
             return _with(state, position, status=status, next_run_at=None)
         case _:  # pragma: no cover - TRANSITIONS names no other event
@@ -140,55 +192,9 @@ def hold(state: ScheduleState, _: Unreadable) -> ScheduleState:
 
 def owed_at(state: ScheduleState, lead_ms: int) -> int | None:
     """Return the instant from which the next tick is owed, *lead_ms* early; None when none is."""
-    if state.held or not state.is_active or state.next_run_at is None or _cron_of(state) is None:
+    if state.held or not state.is_active or state.next_run_at is None:
         return None
     return max(state.next_run_at - lead_ms, AT_ONCE)
-
-
-def decide(schedule: ScheduleState, now: int, jitter: float, retry_base_s: float) -> ScheduleTicked:
-    """
-    Return the tick that is owed for *schedule*; see `libs.domain.state_registry.decide`.
-
-    Raises:
-        ValueError: nothing is owed.
-    """
-    cron = _cron_of(schedule)
-    if cron is None or schedule.next_run_at is None:
-        raise ValueError(f"nothing is owed for {schedule.schedule_id}")
-    tick_at = schedule.next_run_at
-    missed = 0
-    if tick_at < now:
-        # After an outage only the latest missed tick fires; the others are counted and left out.
-        latest = latest_at_or_before(cron, now, tick_at)
-        if latest is not None and latest > tick_at:
-            missed = _count_ticks(cron, tick_at, latest)
-            tick_at = latest
-    return ScheduleTicked(
-        schedule_id=schedule.schedule_id,
-        at=now,
-        tick_at=tick_at,
-        job_id=tick_job_id(schedule.schedule_id, tick_at),
-        next_run_at=next_after(cron, tick_at),
-        missed_count=missed,
-    )
-
-
-def _count_ticks(cron: Cron, first_at: int, end_at: int) -> int:
-    """Return how many ticks there are from *first_at*, itself one, up to but not at *end_at*."""
-    count = 0
-    at: int | None = first_at
-    while at is not None and at < end_at and count < MISSED_COUNT_MAX:
-        count += 1
-        at = next_after(cron, at)
-    return count
-
-
-def _cron_of(schedule: ScheduleState) -> Cron | None:
-    """Return the parsed rule; None if this build cannot read it: such a schedule must not stop its partition."""
-    try:
-        return parse(schedule.cron)
-    except CronError:
-        return None
 
 
 def is_overtaken(tick: ScheduleTicked, states: Mapping[str, Any]) -> bool:
@@ -205,7 +211,21 @@ def is_overtaken(tick: ScheduleTicked, states: Mapping[str, Any]) -> bool:
 
 
 def _first_state(event: Event, position: int, _: object) -> ScheduleState | None:
-    return create(event, position) if isinstance(event, ScheduleCreated) else None
+    return create(event, position) if isinstance(event, ScheduleCreated | ScheduleDefined) else None
+
+
+def _moved(more: ScheduleMore | None, event: ScheduleTicked | ScheduleResumed) -> ScheduleMore | None:
+    if more is None:
+        return None
+    return msgspec.structs.replace(more, next_tick_at=event.next_tick_at, zone_data=event.zone_data)
+
+
+def _ticked(more: ScheduleMore | None, event: ScheduleTicked) -> ScheduleMore | None:
+    if (moved := _moved(more, event)) is None:
+        return None
+    return msgspec.structs.replace(
+        moved, run_count=moved.run_count + 1, missed_count=moved.missed_count + event.missed_count
+    )
 
 
 def _with(state: ScheduleState, position: int, **changes: object) -> ScheduleState:
@@ -219,12 +239,12 @@ KIND: Final = StateKind(
     transitions=TRANSITIONS,
     key="schedule_id",
     id_kind="sched",
-    events=(ScheduleCreated, SchedulePaused, ScheduleResumed, ScheduleDeleted, ScheduleTicked),
+    events=(ScheduleCreated, ScheduleDefined, SchedulePaused, ScheduleResumed, ScheduleDeleted, ScheduleTicked),
     create=_first_state,
     evolve=evolve,
     hold=hold,
     owed_at=owed_at,
-    decide=decide,
+    decide=tick,
     timer="next_run_at",
     notes=(
         "A tick (`schedule.ticked`) spawns the job and moves `next_run_at` on in one event. After an outage only the latest",

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from libs.domain.calendar.recorded_rule import ZoneLookup
 from libs.events import Event
 
 AT_ONCE: Final = 0  # an instant that is always in the past: the decision is owed now
@@ -34,7 +35,7 @@ class StateKind(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         evolve: (state, event, position) -> the next state; the same object when *event* does not apply.
         hold: (state, record that could not be read) -> the state, stopped; the same object when it is stopped or at its end.
         owed_at: (state, lead in ms) -> the instant from which a decision is owed, or None.
-        decide: (state, now, jitter, retry_base_s) -> the decision that is owed.
+        decide: (state, now, jitter, retry_base_s, zones) -> the decision that is owed; None if this build cannot take it.
         timer: the field with the instant that the state waits for; the decision is owed the owner's lead before it.
         notes: lines that the documentation adds.
         is_overtaken: (decision that does not apply, all states) -> whether its owner could not know better when it decided.
@@ -51,7 +52,7 @@ class StateKind(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     evolve: Callable[[Any, Any, int], Any]
     hold: Callable[[Any, Any], Any]
     owed_at: Callable[[Any, int], int | None]
-    decide: Callable[[Any, int, float, float], Any]
+    decide: Callable[[Any, int, float, float, ZoneLookup], Any]
     timer: str
     notes: tuple[str, ...]
     is_overtaken: Callable[[Any, Mapping[str, Any]], bool] = lambda decision, states: False

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from libs.domain import job, schedule
+from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc
 from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
@@ -51,20 +52,21 @@ def owed_at(state: State, *, lead_ms: int) -> int | None:
     return KIND_OF_STATE[type(state)].owed_at(state, lead_ms)
 
 
-def decide(state: State, now: int, *, jitter: float, retry_base_s: float) -> Event:
+def decide(state: State, now: int, *, jitter: float, retry_base_s: float, zones: ZoneLookup = only_utc) -> Event | None:
     """
-    Return the decision owed for *state*.
+    Return the decision owed for *state*; None if this build cannot take it, because it does not know a rule or a time zone.
 
     Args:
         state: one for which `owed_at` is not None and has come.
         now: ms since 1970.
         jitter: fraction in [0, 1).
         retry_base_s: delay before the first retry.
+        zones: the time zones that rules may name.
 
     Raises:
         ValueError: nothing is owed.
     """
-    decision: Event = KIND_OF_STATE[type(state)].decide(state, now, jitter, retry_base_s)
+    decision: Event | None = KIND_OF_STATE[type(state)].decide(state, now, jitter, retry_base_s, zones)
     return decision
 
 

@@ -20,9 +20,11 @@ from libs.events.job import (
 from libs.events.owner import LogBarrier, OwnerClaimed
 from libs.events.schedule import (
     ScheduleCreated,
+    ScheduleDefined,
     ScheduleDeleted,
     SchedulePaused,
     ScheduleResumed,
+    ScheduleRule,
     ScheduleTicked,
 )
 from libs.events.webhook import WebhookFinished
@@ -41,9 +43,11 @@ __all__ = [
     "LogBarrier",
     "OwnerClaimed",
     "ScheduleCreated",
+    "ScheduleDefined",
     "ScheduleDeleted",
     "SchedulePaused",
     "ScheduleResumed",
+    "ScheduleRule",
     "ScheduleTicked",
     "Spec",
     "Unknown",

@@ -35,6 +35,7 @@ Event = (
     | job.JobCancelled
     | job.JobFinished
     | schedule.ScheduleCreated
+    | schedule.ScheduleDefined
     | schedule.SchedulePaused
     | schedule.ScheduleResumed
     | schedule.ScheduleDeleted
@@ -96,10 +97,25 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(name="job.cancelled", event=job.JobCancelled, role="decision", key="job_id"),
     Kind(name="job.finished", event=job.JobFinished, role="decision", key="job_id"),
     Kind(name="schedule.created", event=schedule.ScheduleCreated, role="fact", key="schedule_id"),
+    Kind(name="schedule.defined", event=schedule.ScheduleDefined, role="fact", key="schedule_id"),
     Kind(name="schedule.paused", event=schedule.SchedulePaused, role="fact", key="schedule_id"),
-    Kind(name="schedule.resumed", event=schedule.ScheduleResumed, role="fact", key="schedule_id"),
+    Kind(
+        name="schedule.resumed",
+        event=schedule.ScheduleResumed,
+        version=2,
+        added=(("next_tick_at", "zone_data", "version"),),
+        role="fact",
+        key="schedule_id",
+    ),
     Kind(name="schedule.deleted", event=schedule.ScheduleDeleted, role="fact", key="schedule_id"),
-    Kind(name="schedule.ticked", event=schedule.ScheduleTicked, role="decision", key="schedule_id"),
+    Kind(
+        name="schedule.ticked",
+        event=schedule.ScheduleTicked,
+        version=2,
+        added=(("fire_at", "next_tick_at", "zone_data", "version"),),
+        role="decision",
+        key="schedule_id",
+    ),
     Kind(name="webhook.finished", event=webhook.WebhookFinished, role="fact", key="job_id"),
 )
 

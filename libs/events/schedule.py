@@ -1,9 +1,51 @@
-"""The events of a schedule: created, paused, resumed, deleted by its caller; ticked by its partition's owner."""
+"""
+The events of a schedule: created or defined, paused, resumed, deleted by its caller; ticked by its partition's owner.
+
+`schedule.created` says all there is to say of a five-field rule in UTC. Any other schedule is written as `schedule.defined`, which
+an older build must not pass over: it would tick by another rule.
+"""
+
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from libs.events.fields import Account, Instant, JobId, Retries, ScheduleId, Text
 from libs.events.job import Spec
+
+Seconds = Annotated[int, Meta(ge=1, le=31_536_000)]
+Count = Annotated[int, Meta(ge=0, le=10**12)]
+
+
+class ScheduleRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    When a schedule ticks, as it was asked for: a cron in a time zone, or an interval.
+
+    Args:
+        cron: five fields, of the larger grammar; None if it is an interval.
+        every_s: seconds between two ticks; None if it is a cron.
+        anchor_at: one of the ticks of the interval.
+        zone: whose wall clock the cron speaks of.
+        gap: whether a fixed-time cron ticks when a gap ends in which its minute lies.
+        fold: whether it ticks the first or both times that clocks show its minute.
+        starts_at: first instant at which it may tick.
+        ends_at: last instant at which it may tick.
+        exclude: dates without ticks, each `2026-12-24` or `2026-12-24/2026-12-26`; on the wall clock, of an interval in UTC.
+        spread_s: calls are later than their ticks by less than this.
+        spread_by: the same delay at each tick (`schedule`), or another one (`run`).
+    """
+
+    cron: Text | None = None
+    every_s: Seconds | None = None
+    anchor_at: Instant = 0
+    zone: Text = "UTC"
+    gap: Literal["shift", "skip"] = "shift"
+    fold: Literal["first", "both"] = "first"
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+    exclude: tuple[Text, ...] = ()
+    spread_s: Seconds | None = None
+    spread_by: Literal["schedule", "run"] = "schedule"
 
 
 class ScheduleCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -23,6 +65,30 @@ class ScheduleCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     max_retries: Retries = 0
 
 
+class ScheduleDefined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Fact: a schedule was asked for that `schedule.created` cannot describe. First wins by *schedule_id*.
+
+    Args:
+        rule: when it ticks.
+        next_run_at: when the first call is made.
+        next_tick_at: the first tick, if the call is made later than it.
+        zone_data: version of the zone data by which these two were computed.
+        max_runs: it ends with this many ticks.
+    """
+
+    schedule_id: ScheduleId
+    account: Account
+    at: Instant
+    spec: Spec
+    rule: ScheduleRule
+    next_run_at: Instant
+    next_tick_at: Instant | None = None
+    zone_data: Text = ""
+    max_runs: Count | None = None
+    max_retries: Retries = 0
+
+
 class SchedulePaused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Fact: the schedule does not tick from here on. Ticks after this record are void."""
 
@@ -31,11 +97,22 @@ class SchedulePaused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class ScheduleResumed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Fact: the schedule ticks again, next at *next_run_at*. Ticks that were missed while it was paused are not made up for."""
+    """
+    Fact: the schedule ticks again, next at *next_run_at*. Ticks that were missed while it was paused are not made up for.
+
+    Args:
+        next_tick_at: the next tick, if the call is made later than it (version 2).
+        zone_data: version of the zone data by which these two were computed (version 2).
+        version: of the schedule by whose rule they were computed (version 2); 0 is that of `schedule.created`. Void if the schedule
+            was changed meanwhile.
+    """
 
     schedule_id: ScheduleId
     at: Instant
     next_run_at: Instant
+    next_tick_at: Instant | None = None
+    zone_data: Text = ""
+    version: Count = 0
 
 
 class ScheduleDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -56,6 +133,11 @@ class ScheduleTicked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         tick_at: the instant of the tick, which is the job's.
         job_id: the job that it spawns. It is computed from schedule and instant, so a tick that is repeated means the same job.
         missed_count: how many ticks were skipped; of several missed ticks only the latest is made up for.
+        fire_at: when the call is made, if it is later than the tick (version 2).
+        next_tick_at: the next tick, if its call is made later than it (version 2).
+        zone_data: version of the zone data by which the next tick was computed (version 2).
+        version: of the schedule by which this was decided (version 2); 0 is that of `schedule.created`. Void if the schedule was
+            changed meanwhile.
     """
 
     schedule_id: ScheduleId
@@ -64,3 +146,7 @@ class ScheduleTicked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     job_id: JobId
     next_run_at: Instant | None = None
     missed_count: int = 0
+    fire_at: Instant | None = None
+    next_tick_at: Instant | None = None
+    zone_data: Text = ""
+    version: Count = 0

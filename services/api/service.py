@@ -20,10 +20,12 @@ from libs.store.reads.account_queries import AccountQueries
 from services.api.contract.cursor import Cursors
 from services.api.contract.field import CheckUrl
 from services.api.contract.routes import ROUTES
+from services.api.contract.schedules.requests import Zones
 from services.api.handlers.context import Context
 from services.api.handlers.job_creation import JobCreation
 from services.api.handlers.jobs import Jobs
 from services.api.handlers.openapi import OpenApi
+from services.api.handlers.schedule_preview import SchedulePreview
 from services.api.handlers.schedules import Schedules
 from services.api.handlers.signing_secret import SigningSecret
 from services.api.handlers.tokens import Tokens
@@ -54,6 +56,7 @@ class Ports:
 
     Args:
         check_url: `EgressPolicy.check_url`.
+        zones: the time zones that rules of schedules may name.
         pepper: keys the hashes of tokens; the same in every process, and never changed.
         cursor_key: keys the cursors; the same in every process.
     """
@@ -66,6 +69,7 @@ class Ports:
     clock: Clock
     entropy: Entropy
     check_url: CheckUrl
+    zones: Zones
     pepper: bytes
     cursor_key: bytes
 
@@ -191,6 +195,7 @@ class ApiService:
             clock=ports.clock,
             cursors=Cursors(ports.cursor_key),
             check_url=ports.check_url,
+            zones=ports.zones,
         )
         authenticator = Authenticator(ports.accounts.find_tokens, pepper=ports.pepper, now=ports.clock.now)
         handlers = _handlers(context, ports, authenticator, self._version)
@@ -204,6 +209,7 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
         "creation": JobCreation(context),
         "jobs": Jobs(context),
         "schedules": Schedules(context),
+        "preview": SchedulePreview(context),
         "tokens": Tokens(context, ports.accounts, authenticator, pepper=ports.pepper),
         "signing_secret": SigningSecret(context, ports.accounts),
         "openapi": OpenApi(version),

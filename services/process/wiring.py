@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from libs.following.ports import FollowingPorts
 from libs.runtime.lifecycle import Loop
+from libs.runtime.zone_data import VERSION as VERSION_OF_ZONES
+from libs.runtime.zone_data import zone_names
 from libs.store.control.accounts import Accounts
 from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.errors import StoreUnavailable
@@ -19,6 +21,7 @@ from libs.store.projection.projector import Projector
 from libs.store.reads.account_queries import AccountQueries
 from libs.store.reads.partition_tables import Tables
 from services import VERSION
+from services.api.contract.schedules.requests import Zones
 from services.api.metrics import ApiMetrics
 from services.api.service import ApiService, Ports
 from services.dispatcher.heartbeat import HeartbeatSecrets, HeartbeatTarget
@@ -29,6 +32,7 @@ from services.process.bootstrap_tokens import bootstrap, installation_key
 from services.process.keepers import follower_keeper, owner_keeper
 from services.process.resources import Resources
 from services.process.start_error import StartError
+from services.process.zones import zone
 from services.scheduler.flusher import Flusher
 from services.scheduler.heartbeats import Heartbeats
 from services.scheduler.metrics import SchedulerMetrics
@@ -65,6 +69,7 @@ def scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:
             retry_base_s=resources.settings.retry_base_s,
             concurrency=CONCURRENCY,
             gather_ms=DUE_GATHER_MS,
+            zones=zone,
             wake_flusher=wake,
         )
 
@@ -187,6 +192,7 @@ async def api(resources: Resources) -> tuple[ApiService, str | None]:
             clock=resources.clock,
             entropy=resources.entropy,
             check_url=resources.policy.check_url,
+            zones=Zones(zone_names(), zone, VERSION_OF_ZONES, settings.min_interval_s),
             pepper=secret,
             cursor_key=secret,
         ),

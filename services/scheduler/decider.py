@@ -27,6 +27,7 @@ from collections.abc import Callable, Container, Iterable
 from itertools import islice
 from typing import Final
 
+from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc
 from libs.domain.job import UNDER_WAY, JobState, JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict, names
 from libs.domain.state_kind import AT_ONCE
@@ -57,6 +58,7 @@ class Decider:
         concurrency: int,
         horizon_at: int,
         gather_ms: int = 1,
+        zones: ZoneLookup = only_utc,
     ) -> None:
         """
         Start deciding on *ledger*, which stands at the tables' position, under *claim*, which is not yet read back.
@@ -67,6 +69,7 @@ class Decider:
             concurrency: attempts of this partition that may be under way at once.
             horizon_at: states owed before this instant are kept in memory.
             gather_ms: timers ring at multiples of so many ms, so that they ring together; at most a quarter of the lead.
+            zones: the time zones that rules of schedules may name.
         """
         self.ledger = ledger
         self.claim = claim
@@ -79,6 +82,8 @@ class Decider:
         self._lead_ms = lead_ms
         self._gather_ms = max(1, min(gather_ms, lead_ms // 4))
         self._retry_base_s = retry_base_s
+        self._zones = zones
+        self.not_understood: list[str] = []  # states that this build cannot decide for; the caller empties it
         self._wheel: TimerWheel[str] = TimerWheel()
         self._overlay: set[str] = set()
         self._urgent: dict[str, None] = {}
@@ -154,7 +159,9 @@ class Decider:
             elif isinstance(state, JobState) and state.is_waiting and not state.cancel_requested:
                 self._queue(owner_id, state.account)
             else:
-                decisions.append(self._commit(owner_id, state, now, jitter()))
+                decided = self._commit(owner_id, state, now, jitter())
+                if decided is not None:
+                    decisions.append(decided)
         while len(decisions) < DECISIONS_MAX:
             ready = self.concurrency.next_ready()
             if ready is None:
@@ -162,7 +169,8 @@ class Decider:
             state = self.ledger.states.get(ready)
             if not isinstance(state, JobState) or not state.is_waiting or ready in self._overlay or state.held:
                 continue
-            decisions.append(self._commit(ready, state, now, jitter()))
+            if (decided := self._commit(ready, state, now, jitter())) is not None:
+                decisions.append(decided)
         self._again = len(decisions) >= DECISIONS_MAX
         return decisions
 
@@ -261,8 +269,11 @@ class Decider:
         else:
             self._wheel.cancel(owner_id)
 
-    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event:
-        decision = decide(state, now, jitter=jitter, retry_base_s=self._retry_base_s)
+    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event | None:
+        decision = decide(state, now, jitter=jitter, retry_base_s=self._retry_base_s, zones=self._zones)
+        if decision is None:
+            self.not_understood.append(owner_id)
+            return None
         self._overlay.add(owner_id)
         if isinstance(decision, AttemptDue):
             self.concurrency.take(owner_id, decision.account)

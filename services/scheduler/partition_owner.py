@@ -17,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc
 from libs.domain.ledger import Applied, GapInLog, Ledger, MustUnderstand, Verdict, names
 from libs.events import Claim, Envelope, OwnerClaimed, ScheduleTicked, encode, read
 from libs.log.port import AppendFailed, Log, LogDamaged, LogError
@@ -120,6 +121,7 @@ class PartitionOwner:
         retry_base_s: float,
         concurrency: int,
         gather_ms: int = 1,
+        zones: ZoneLookup = only_utc,
         wake_flusher: Callable[[], None],
     ) -> None:
         """Prepare to own *lease*'s partition; nothing happens before `run`."""
@@ -143,6 +145,7 @@ class PartitionOwner:
             concurrency=concurrency,
             horizon_at=0,
             gather_ms=gather_ms,
+            zones=zones,
         )
         self._saved_position = -1
         self._unsaved = PartitionChanges(lease.partition)
@@ -348,10 +351,18 @@ class PartitionOwner:
     def _decide(self) -> None:
         now = self._clock.now()
         decisions = self._decider.decide(now, self._entropy.jitter, early_ms=self._early_ms)
+        if self._decider.not_understood:
+            self._note_not_understood()
         if decisions:
             self._outbox.extend([encode(each, self._claim) for each in decisions])
             self._outbox_filled.set()
         self._timer.set(self._decider.next_decision_at())
+
+    def _note_not_understood(self) -> None:
+        """Log the schedules that wait for a build which knows their rule or their time zone; all others go on."""
+        ids = self._decider.not_understood
+        _log.warning("rule_not_understood", partition=self.partition, count=len(ids), first=ids[0])
+        ids.clear()
 
     def _count(self, position: int, applied: Applied) -> None:
         match applied.verdict:

@@ -26,6 +26,8 @@ METHODS: dict[str, tuple[str, ...]] = {
     "replayJob": ("Jobs.replay",),
     "createSchedule": ("Schedules.create",),
     "listSchedules": ("Schedules.list", "Schedules.page"),
+    "previewRule": ("Schedules.preview_rule",),
+    "previewSchedule": ("Schedules.preview",),
     "getSchedule": ("Schedules.get",),
     "deleteSchedule": ("Schedules.delete",),
     "pauseSchedule": ("Schedules.pause",),

@@ -27,6 +27,7 @@ from libs.events import (
     JobScheduled,
     OwnerClaimed,
     ScheduleCreated,
+    ScheduleDefined,
     ScheduleTicked,
     Spec,
     Unreadable,
@@ -46,6 +47,7 @@ from services.api.contract.token_text import new_token, token_hash
 from services.api.service import ApiService, Ports
 from tests.fakes import events
 from tests.fakes.until import until
+from tests.property.calendar.made_zones import ZONES
 from tests.simulation.manual_clock import SeededEntropy
 
 PARTITIONS = 3
@@ -254,6 +256,7 @@ class Harness:
             clock=self.clock,
             entropy=self.entropy,
             check_url=EgressPolicy.parse("127.0.0.0/8:9000").check_url,
+            zones=ZONES,
             pepper=PEPPER,
             cursor_key=b"cursor key",
         )
@@ -320,12 +323,16 @@ class Harness:
             job_id, self.clock.now(), state.attempt, ok=ok, duration_ms=143, status_code=status_code, error=error
         )
         await self._settle(partition, await self.log.append(partition, [encode(finished)]))
-        await self.decide(decide(self.tables.jobs[job_id], self.clock.now(), jitter=0.5, retry_base_s=30))
+        await self.decide(
+            decide(self.tables.jobs[job_id], self.clock.now(), jitter=0.5, retry_base_s=30, zones=ZONES.find)
+        )
 
     async def tick(self, schedule_id: str) -> str:
         """Let the schedule spawn its next job; return the job's id."""
         await self.caught_up()
-        event = decide(self.tables.schedules[schedule_id], self.clock.now(), jitter=0.5, retry_base_s=30)
+        event = decide(
+            self.tables.schedules[schedule_id], self.clock.now(), jitter=0.5, retry_base_s=30, zones=ZONES.find
+        )
         assert isinstance(event, ScheduleTicked)
         await self.decide(event)
         return event.job_id
@@ -368,7 +375,7 @@ class Harness:
                 tables.schedules[state_id] = state
         if isinstance(item, JobScheduled) and applied.changed:
             tables.specs.setdefault(item.spec_id or item.job_id, item.spec)  # a copy brings none of its own
-        if isinstance(item, ScheduleCreated) and applied.changed:
+        if isinstance(item, ScheduleCreated | ScheduleDefined) and applied.changed:
             tables.specs[item.schedule_id] = item.spec
         if isinstance(item, AttemptDue) and applied.changed:
             tables.attempts.setdefault(item.job_id, {})[item.attempt] = ExecutionRow(
@@ -388,5 +395,5 @@ class Harness:
 
     async def _answer_cancels(self, ledger: Ledger) -> None:
         for state in [state for state in ledger.states.of(JobState).values() if state.cancel_requested]:
-            event = decide(state, self.clock.now(), jitter=0.5, retry_base_s=30)
+            event = decide(state, self.clock.now(), jitter=0.5, retry_base_s=30, zones=ZONES.find)
             await self.log.append(ledger.partition, [encode(event, self.claims[ledger.partition])])

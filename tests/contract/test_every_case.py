@@ -111,7 +111,7 @@ SHOWN = {
     ),
     "Delay 30 s × 2^(n−1), ±25 % jitter, cap 1 h": "unit/domain/test_retry.py::test_delay_doubles_up_to_an_hour",
     "Retry-After on 429 and 503 is honoured up to 1 h": "contract/attacks/test_attack_targets.py::test_cases_8_and_9_retry_after",
-    "30 s in all (timeout_seconds 1–3600 may be given)": "unit/api/test_validation.py::test_timeout",
+    "30 s in all (timeout_seconds 1–3600 may be given)": "unit/api/test_requests.py::test_timeout",
     "One POST per terminal job": "e2e/test_webhooks.py::test_a_job_that_ends_reports_it_once",
     "Accepted jobs are never failed because of it": "contract/test_sentences.py::test_daily_limit",
     "fliq_sk_ + 30 random base62 characters + 6": "contract/test_sentences.py::test_tokens_have_a_checksum",

@@ -16,7 +16,19 @@ MINUTE_MS = 60_000
 SIX = ["id", "url", "cron", "status", "created_at", "next_run_at"]
 GET_ADDS = [
     *("http_method", "headers", "body", "max_retries", "timeout_seconds", "webhook_url", "webhook_headers"),
-    "last_run_at",
+    *(
+        "last_run_at",
+        "every",
+        "timezone",
+        "dst",
+        "starts_at",
+        "ends_at",
+        "exclude",
+        "spread",
+        "max_runs",
+        "next_tick_at",
+    ),
+    *("run_count", "missed_count", "zone_data"),
 ]
 
 
@@ -62,7 +74,7 @@ async def test_get_and_list(api: Client) -> None:
 
 async def test_bad_cron(api: Client) -> None:
     """A rule outside the grammar, or that never fires, is 400 invalid_cron."""
-    for cron in ("* * * * * *", "0 0 30 2 *", "@daily"):
+    for cron in ("* * * * * *", "0 0 30 2 *", "@reboot"):
         status, body, _ = await api.call("POST", "/v1/schedules", {"url": URL, "cron": cron})
         assert (status, body["error"]["code"]) == (400, "invalid_cron")
 

@@ -18,6 +18,8 @@ from libs.events import (
     JobScheduled,
     OwnerClaimed,
     ScheduleCreated,
+    ScheduleDefined,
+    ScheduleRule,
     ScheduleTicked,
     Spec,
 )
@@ -64,6 +66,13 @@ def created(schedule_id: str, at: int, /, **changes: Any) -> ScheduleCreated:
     """Return the request for a schedule that runs every minute, the first time a minute after *at*."""
     fields = {"schedule_id": schedule_id, "account": "acme", "at": at, "next_run_at": at + MINUTE_MS}
     return ScheduleCreated(**(fields | {"spec": Spec(url="https://example.com/"), "cron": "* * * * *"} | changes))
+
+
+def defined(schedule_id: str, at: int, /, **changes: Any) -> ScheduleDefined:
+    """Return the request for a schedule that runs every 90 s, the first time 90 s after *at*."""
+    fields = {"schedule_id": schedule_id, "account": "acme", "at": at, "next_run_at": at + 90_000}
+    rule = ScheduleRule(every_s=90, anchor_at=at)
+    return ScheduleDefined(**(fields | {"spec": Spec(url="https://example.com/"), "rule": rule} | changes))
 
 
 def ticked(schedule_id: str, tick_at: int, /, **changes: Any) -> ScheduleTicked:

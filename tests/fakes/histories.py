@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 from libs.events import (
     AttemptDue,
@@ -24,6 +25,7 @@ from libs.events import (
     ScheduleDeleted,
     SchedulePaused,
     ScheduleResumed,
+    ScheduleRule,
     Spec,
     WebhookFinished,
     encode,
@@ -136,9 +138,26 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
 def _schedule(partition: int, number: int, at: int, chance: random.Random) -> Iterator[Event]:
     schedule_id = new_schedule_id(at, partition, chance.randbytes(8))
     account, tick_at = f"account{number % 7}", at - at % 60_000 + 60_000
-    yield events.created(schedule_id, at, account=account, spec=_spec(number, False), next_run_at=tick_at)
+    later: dict[str, Any] = {}
+    if chance.random() < 0.5:
+        rule = ScheduleRule(cron="* * * * *", zone="Asia/Kolkata", exclude=("2026-12-24",), spread_s=20)
+        yield events.defined(
+            schedule_id,
+            at,
+            account=account,
+            spec=_spec(number, False),
+            rule=rule,
+            next_run_at=tick_at + 7_000,
+            next_tick_at=tick_at,
+            zone_data="2026f",
+        )
+        later = {"zone_data": "2026f", "version": 1}
+    else:
+        yield events.created(schedule_id, at, account=account, spec=_spec(number, False), next_run_at=tick_at)
     for tick in range(chance.randrange(1, 6)):
-        yield (ticked := events.ticked(schedule_id, tick_at, at=tick_at - 2_000, missed_count=tick % 2))
+        if later:
+            later |= {"fire_at": tick_at + 7_000, "next_run_at": tick_at + 67_000, "next_tick_at": tick_at + 60_000}
+        yield (ticked := events.ticked(schedule_id, tick_at, at=tick_at - 2_000, missed_count=tick % 2, **later))
         job_id = ticked.job_id
         yield _due(job_id, account, 1, tick_at)
         yield _finished(job_id, 1, tick_at, ok=True)
@@ -146,7 +165,8 @@ def _schedule(partition: int, number: int, at: int, chance: random.Random) -> It
         tick_at += 60_000
     yield SchedulePaused(schedule_id=schedule_id, at=tick_at)
     if chance.random() < 0.7:
-        yield ScheduleResumed(schedule_id=schedule_id, at=tick_at + 9, next_run_at=tick_at + 120_000)
+        version = 1 if later else 0
+        yield ScheduleResumed(schedule_id=schedule_id, at=tick_at + 9, next_run_at=tick_at + 120_000, version=version)
     if chance.random() < 0.5:
         yield ScheduleDeleted(schedule_id=schedule_id, at=tick_at + 10)
 

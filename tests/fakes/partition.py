@@ -22,6 +22,7 @@ from libs.events import (
     JobScheduled,
     OwnerClaimed,
     ScheduleCreated,
+    ScheduleDefined,
     Spec,
     encode,
     read,
@@ -160,7 +161,7 @@ class FoldedTables:
                         continue
                     if isinstance(event, JobScheduled):
                         self._specs.setdefault(event.job_id, event.spec)
-                    elif isinstance(event, ScheduleCreated):
+                    elif isinstance(event, ScheduleCreated | ScheduleDefined):
                         self._specs.setdefault(event.schedule_id, event.spec)
         return ledger
 

@@ -3,7 +3,8 @@
 from hypothesis import strategies as st
 
 from libs.domain.job import MAX_OFFSETS, JobState, JobStatus
-from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
+from libs.events import ScheduleRule
 from libs.events.fields import MAX_INSTANT
 from libs.events.ids import new_job_id, new_schedule_id
 from libs.store.projection.changes import ExecutionRow
@@ -56,6 +57,27 @@ def job_states(partition: int) -> st.SearchStrategy[JobState]:
     )
 
 
+rules = st.builds(
+    ScheduleRule,
+    cron=st.none() | texts,
+    every_s=st.none() | st.integers(1, 31_536_000),
+    anchor_at=instants,
+    zone=st.sampled_from(["UTC", "Europe/Berlin"]),
+    exclude=st.lists(st.just("2026-12-24/2026-12-26"), max_size=2).map(tuple),
+    spread_s=st.none() | st.integers(1, 86_400),
+)
+mores = st.builds(
+    ScheduleMore,
+    rule=rules,
+    version=st.integers(1, 10**12),
+    next_tick_at=st.none() | instants,
+    zone_data=texts,
+    max_runs=st.none() | st.integers(1, 10**9),
+    run_count=st.integers(0, 10**12),
+    missed_count=st.integers(0, 10**12),
+)
+
+
 def schedule_states(partition: int) -> st.SearchStrategy[ScheduleState]:
     """Schedule states with every field drawn freely within its bounds."""
     return st.builds(
@@ -72,6 +94,7 @@ def schedule_states(partition: int) -> st.SearchStrategy[ScheduleState]:
         next_run_at=st.none() | instants,
         last_run_at=st.none() | instants,
         changed_at=positions,
+        more=st.none() | mores,
     )
 
 

@@ -18,6 +18,7 @@ from libs.events import (
     JobCancelRequested,
     JobScheduled,
     ScheduleCreated,
+    ScheduleDefined,
     ScheduleDeleted,
     SchedulePaused,
     ScheduleResumed,
@@ -48,9 +49,16 @@ def finished(job_id: str, attempt: int, ok: bool) -> AttemptFinished:
     return events.finished(job_id, NOW, attempt, ok=ok)
 
 
-def tick(minute: int, step: int) -> ScheduleTicked:
+def tick(minute: int, step: int, version: int, spread: int) -> ScheduleTicked:
     next_run_at = NOW + (minute + step) * MINUTE if step else None
-    return events.ticked(SCHEDULE, NOW + minute * MINUTE, at=NOW, next_run_at=next_run_at)
+    changes = {"next_run_at": next_run_at, "version": version}
+    if spread and next_run_at:
+        changes |= {
+            "next_run_at": next_run_at + spread,
+            "next_tick_at": next_run_at,
+            "fire_at": NOW + minute * MINUTE + spread,
+        }
+    return events.ticked(SCHEDULE, NOW + minute * MINUTE, at=NOW, **changes)
 
 
 def scheduled(job_id: str, at: int, retries: int) -> JobScheduled:
@@ -62,14 +70,24 @@ def created(at: int) -> ScheduleCreated:
     return events.created(SCHEDULE, at, next_run_at=NOW + MINUTE)
 
 
+def defined(at: int, spread: int) -> ScheduleDefined:
+    next_tick_at = NOW + MINUTE if spread else None
+    return events.defined(SCHEDULE, at, next_run_at=NOW + MINUTE + spread, next_tick_at=next_tick_at, max_runs=3)
+
+
 facts: st.SearchStrategy[Event] = st.one_of(
     st.builds(scheduled, st.sampled_from(JOBS), instants, st.integers(0, 2)),
     st.builds(lambda job_id, at: JobCancelRequested(job_id=job_id, at=at), jobs, instants),
     st.builds(finished, jobs, attempts, st.booleans()),
     st.builds(lambda job_id, ok: WebhookFinished(job_id=job_id, at=NOW, ok=ok, duration_ms=1), jobs, st.booleans()),
     st.builds(created, instants),
+    st.builds(defined, instants, st.sampled_from([0, 500])),
     st.just(SchedulePaused(schedule_id=SCHEDULE, at=NOW)),
-    st.builds(lambda at: ScheduleResumed(schedule_id=SCHEDULE, at=NOW, next_run_at=at), instants),
+    st.builds(
+        lambda at, version: ScheduleResumed(schedule_id=SCHEDULE, at=NOW, next_run_at=at, version=version),
+        instants,
+        st.sampled_from([0, 1, 1, 2]),
+    ),
     st.just(ScheduleDeleted(schedule_id=SCHEDULE, at=NOW)),
 )
 decisions: st.SearchStrategy[Event] = st.one_of(
@@ -82,7 +100,7 @@ decisions: st.SearchStrategy[Event] = st.one_of(
         st.sampled_from(["completed", "failed"]),
         attempts,
     ),
-    st.builds(tick, st.integers(1, 4), st.integers(0, 2)),
+    st.builds(tick, st.integers(1, 4), st.integers(0, 2), st.sampled_from([0, 1, 1, 2]), st.sampled_from([0, 500])),
 )
 claims = st.sampled_from(CLAIMS).map(lambda claim: events.claimed(claim, NOW))
 sealed: st.SearchStrategy[Envelope] = st.one_of(

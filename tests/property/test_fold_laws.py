@@ -320,7 +320,10 @@ def test_the_tables_name_every_event_of_their_kind_and_nothing_else() -> None:
     for_schedules = {name for _, name in schedule_fold.TRANSITIONS}
 
     assert for_jobs == {kind.name for kind in KINDS if kind.key == "job_id"} - {"job.scheduled"}
-    assert for_schedules == {kind.name for kind in KINDS if kind.key == "schedule_id"} - {"schedule.created"}
+    assert for_schedules == {kind.name for kind in KINDS if kind.key == "schedule_id"} - {
+        "schedule.created",
+        "schedule.defined",
+    }
     assert set(names.values()) == {1}
 
 
@@ -341,7 +344,7 @@ def test_a_status_and_an_event_that_are_not_in_the_table_change_nothing(status: 
         events.retried(JOBS[0], NOW),
         events.ended(JOBS[0], NOW),
         WebhookFinished(job_id=JOBS[0], at=NOW, ok=True, duration_ms=1),
-        tick(1, 1),
+        tick(1, 1, 1, 0),
     ]
     for event in everything:
         applies = (status, kind_of(event).name) in job_fold.TRANSITIONS

@@ -1,12 +1,12 @@
 """
 Cron text: reads a cron expression into a `Cron`.
 
-Two grammars.  `parse` reads what the `cron` of `POST /v1/schedules` takes (docs/api.md, "Schedules"): ``minute hour
+Two grammars.  `parse` reads the `cron` of the first contract, which every build knows (`schedule.created`): ``minute hour
 day-of-month month day-of-week``, separated by white space. A field is a comma list of ``*``, ``a``, ``a-b``, ``*/n`` and
 ``a-b/n``, with a <= b and n >= 1; month and day names are three letters in any case; 0 and 7 are Sunday. ``a/n``, ``@daily``,
 ``?``, ``L``, ``W``, ``#``, ``H``, ``R``, seconds and years are outside it and refused.
 
-`parse_extended` reads more, for rules with a time zone. In the list of a day field there may also be:
+`parse_extended` reads more, for all other rules (`schedule.defined`). In the list of a day field there may also be:
 
     L      last day of the month              nL     last weekday n of the month, such as 5L or friL
     nW     weekday (Mon-Fri) nearest to the   n#k    k-th weekday n of the month, k from 1 to 5, such as mon#1

@@ -124,6 +124,12 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         values.integer(0, 10_000, "a number of milliseconds"),
         "how early a due event is written ahead of its time; calls never leave early",
     ]
+    min_interval_s: Annotated[
+        int,
+        "1",
+        values.integer(1, 31_536_000, "a number of seconds"),
+        "the shortest interval that a schedule's `every` may have",
+    ]
     daily_execution_limit: Annotated[
         int, "0", values.integer(0, 1_000_000_000), "executions per account and UTC day; 0 is no limit"
     ]

@@ -11,10 +11,10 @@ import msgspec
 
 from libs.domain.ledger import Applied
 from libs.domain.state_registry import States
-from libs.events import AttemptDue, AttemptFinished, Claim, JobScheduled, ScheduleCreated, Spec
+from libs.events import AttemptDue, AttemptFinished, Claim, JobScheduled, ScheduleCreated, ScheduleDefined, Spec
 
 DAY_MS = 86_400_000
-_WITH_SPEC = (JobScheduled, ScheduleCreated)
+_WITH_SPEC = (JobScheduled, ScheduleCreated, ScheduleDefined)
 
 _encode = msgspec.json.Encoder().encode
 

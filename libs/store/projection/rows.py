@@ -3,7 +3,7 @@ Rows: how values are written in columns, and read back. For whole states see job
 
 Ids are `uuid` columns that hold the ULID's 128 bits; the driver writes its own UUID class by copying 16 bytes. Offsets are a
 `bytea` of big-endian 8-byte positions: `unnest` would flatten an array of arrays, and one position takes 9 bytes this way, 32
-in an `int8[]`.
+in an `int8[]`. A struct is the `bytea` of its JSON.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from struct import Struct
 from typing import Any
 
+import msgspec
 from asyncpg.pgproto.pgproto import UUID
 
 from libs.domain.job import MAX_OFFSETS
@@ -22,7 +23,10 @@ Row = Any  # asyncpg.Record: mapping and sequence at once
 
 MAX_ID = UUID(b"\xff" * 16)  # above every id: they begin with 48 bits of milliseconds
 
+Offsets = tuple[int, ...]  # of a field whose column holds positions
+
 _EPOCH = date(1970, 1, 1)
+_encode_struct = msgspec.json.Encoder().encode
 _STRUCTS = [Struct(f">{count}q") for count in range(MAX_OFFSETS + 1)]
 _PACKERS: tuple[Callable[..., bytes], ...] = tuple(struct.pack for struct in _STRUCTS)
 _UNPACKERS: tuple[Callable[[bytes], tuple[int, ...]], ...] = tuple(struct.unpack for struct in _STRUCTS)
@@ -68,6 +72,17 @@ def unpack_offsets(packed: bytes) -> tuple[int, ...]:
     return _UNPACKERS[len(packed) // 8](packed)
 
 
+def struct_reader(kind: Any) -> Callable[[bytes], Any]:
+    """Return what reads a column with structs of *kind*, which may be a union with None."""
+    return msgspec.json.Decoder(kind).decode
+
+
+def _packed(value: Any) -> bytes | None:
+    if type(value) is tuple:
+        return _PACKERS[len(value)](*value)
+    return None if value is None else _encode_struct(value)
+
+
 EXECUTION_COLUMNS: tuple[str, ...] = ExecutionRow._fields
 EXECUTION_TYPES: dict[str, str] = {
     "job_id": "uuid",
@@ -82,7 +97,7 @@ EXECUTION_TYPES: dict[str, str] = {
 
 _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "uuid": optional_uuids_of,
-    "bytea": lambda column: [pack_offsets(offsets) for offsets in column],
+    "bytea": lambda column: [_packed(value) for value in column],
 }
 
 

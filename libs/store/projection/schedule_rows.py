@@ -22,7 +22,8 @@ SCHEDULES: Final[StateTable[ScheduleState]] = StateTable(
         "next_run_at": "int8",
         "last_run_at": "int8",
         "changed_at": "int8",
+        "more": "bytea",
     },
-    changing=("status", "held", "next_run_at", "last_run_at", "changed_at"),
+    changing=("status", "held", "next_run_at", "last_run_at", "changed_at", "more"),
     waits=f"{one_of('status', {ScheduleStatus.ACTIVE})} AND NOT held AND next_run_at IS NOT NULL",
 )

@@ -2,7 +2,7 @@
 State table: how the states of one kind stand in a table. Each kind has one, in a module of its own (job_rows.py, schedule_rows.py).
 
 A column has the name of a field of the state. Its SQL type says how its values are written: `uuid` columns hold ids, `bytea`
-columns hold positions, all others hold the value as it is.
+columns hold positions or a struct (as JSON, for what no query asks about), all others hold the value as it is.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,10 +10,12 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Final, Generic
 
+import msgspec
+
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import STATE_KINDS, S
 from libs.events.ids import from_int
-from libs.store.projection.rows import Row, unpack_offsets
+from libs.store.projection.rows import Offsets, Row, struct_reader, unpack_offsets
 
 _NOTHING: Final[Mapping[str, int | None]] = MappingProxyType({})
 # Columns with ids -> the kind of id; a column that holds the id of a state has the name of that kind's key.
@@ -59,11 +61,14 @@ class StateTable(Generic[S]):
         self.select = f"SELECT {self.listed} FROM {name}"  # noqa: S608 - our own names
         statuses = tuple(kind.statuses)  # by number: they count from 0
         self._decoders: list[tuple[str, Callable[[Any], Any]]] = [("status", statuses.__getitem__)]
+        fields = {field.name: field.type for field in msgspec.structs.fields(kind.state)}
         for column, type_ in types.items():
             if type_ == "uuid":
                 self._decoders.append((column, _id_reader(_ID_KINDS[column])))
             elif type_ == "bytea":
-                self._decoders.append((column, unpack_offsets))
+                self._decoders.append(
+                    (column, unpack_offsets if fields[column] == Offsets else struct_reader(fields[column]))
+                )
 
     def state_of(self, row: Row) -> S:
         """Return the state in a row that begins with the columns of the table, in their order."""

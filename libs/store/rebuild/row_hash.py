@@ -114,6 +114,8 @@ def _name(table: str, key: tuple[Any, ...]) -> str:
 
 def _shown(value: Any) -> Any:
     """Return a column's value as JSON can carry it."""
+    if isinstance(value, bytes) and value[:1] == b"{":
+        return value.decode()  # a struct; positions begin with other bytes
     if isinstance(value, bytes):
         return list(rows.unpack_offsets(value)) if len(value) % 8 == 0 else value.hex()
     return value if value is None or isinstance(value, bool | int | str) else str(value)

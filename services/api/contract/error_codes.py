@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.api.contract.query import LIMIT_MAX
-from services.api.contract.request_fields import BATCH, JOB, SCHEDULE, TOKEN
+from services.api.contract.request_fields import BATCH, JOB, TOKEN
+from services.api.contract.schedules.fields import PREVIEW, SCHEDULE
 
 CODES: Final[Mapping[str, tuple[int, str]]] = {
     "invalid_request": (
@@ -23,9 +24,10 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "invalid_limit": (400, f"limit is not a number from 1 to {LIMIT_MAX}."),
     "invalid_status": (400, "status is none of the five job statuses."),
     "invalid_cursor": (400, "cursor is not one that this list handed out."),
+    "interval_too_short": (400, "every.seconds is less than the operator allows (`FLIQ_MIN_INTERVAL_SECONDS`)."),
     "url_not_allowed": (400, "url or webhook_url points where Fliq does not go."),
     "reserved_header": (400, "A header that Fliq or the HTTP connection sets itself."),
-    **{row.code: (400, row.means) for table in (JOB, SCHEDULE, BATCH, TOKEN) for row in table.rows},
+    **{row.code: (400, row.means) for table in (JOB, SCHEDULE, PREVIEW, BATCH, TOKEN) for row in table.rows},
     "unauthorized": (401, "The API token is missing, malformed, unknown, expired or revoked."),
     "forbidden": (403, "The token's scopes do not cover this request."),
     "not_found": (404, "There is no such resource in this account, or no such route."),
@@ -34,6 +36,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "job_already_fired": (409, "The job's first attempt was admitted as due: it cannot be cancelled any more."),
     "job_not_failed": (409, "Only a failed job can be replayed."),
     "schedule_never_fires": (409, "The schedule's rule has no instant within the next five years."),
+    "rule_not_known": (409, "This process does not know the schedule's rule or time zone; a newer one does."),
     "last_token": (409, "No token of the account could create or revoke tokens any more."),
     "too_many_tokens": (409, "The account has 1,000 tokens that are neither revoked nor expired."),
     "too_many_signing_secrets": (

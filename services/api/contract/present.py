@@ -1,5 +1,5 @@
 """
-Present: states to the JSON that the contract documents. Pure.
+Present: states to the JSON that the contract documents. Pure. Schedules are in schedules/shown.py.
 
 `PUBLIC_STATUS` is the one table of the API that translates the internal status; the list filter reads it backwards.
 """
@@ -11,7 +11,6 @@ import msgspec
 
 from libs.domain.instants import rfc3339
 from libs.domain.job import JobState, JobStatus
-from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import Event, ScheduleTicked, Spec, Unknown, Unreadable
 from libs.events.codec import kind_of
 from libs.events.ids import execution_id
@@ -30,12 +29,12 @@ STATUSES_OF: Final[Mapping[str, tuple[JobStatus, ...]]] = {
     word: tuple(status for status, public in PUBLIC_STATUS.items() if public == word)
     for word in dict.fromkeys(PUBLIC_STATUS.values())
 }
-_SCHEDULE_STATUS: Final = {ScheduleStatus.ACTIVE: "active", ScheduleStatus.PAUSED: "paused"}
 _FINISHED_STATUS: Final = {
     "completed": PUBLIC_STATUS[JobStatus.COMPLETED],
     "failed": PUBLIC_STATUS[JobStatus.FAILED],
 }
 # A timeline leaves out fields that every entry would repeat, and fields that may hold secrets (GET on the job shows them).
+_OF_SCHEDULE: Final = ("next_run_at", "missed_count", "next_tick_at", "zone_data", "version")
 _NOT_IN_TIMELINE: Final = frozenset({"job_id", "account", "at", "spec", "spec_id", "idempotency_key"})
 
 
@@ -81,34 +80,6 @@ def job_item(state: JobState, spec: Spec, now: int) -> dict[str, Any]:
     }
 
 
-def created_schedule(state: ScheduleState, spec: Spec) -> dict[str, Any]:
-    """Return the 201's six fields."""
-    return {
-        "id": state.schedule_id,
-        "url": spec.url,
-        "cron": state.cron,
-        "status": _SCHEDULE_STATUS[state.status],
-        "created_at": rfc3339(state.created_at),
-        "next_run_at": _instant(state.next_run_at),
-    }
-
-
-def schedule(state: ScheduleState, spec: Spec, *, with_payload: bool) -> dict[str, Any]:
-    """Return the schedule object of `GET /v1/schedules/{schedule_id}`; without its payload it is as in lists."""
-    return schedule_item(state, spec) | (_payload(spec) if with_payload else {})
-
-
-def schedule_item(state: ScheduleState, spec: Spec) -> dict[str, Any]:
-    """Return the same without headers, body and webhook_headers, as lists show it."""
-    return created_schedule(state, spec) | {
-        "http_method": spec.method,
-        "max_retries": state.max_retries,
-        "timeout_seconds": state.timeout_ms // 1000,
-        "webhook_url": spec.webhook_url,
-        "last_run_at": _instant(state.last_run_at),
-    }
-
-
 def executions(job_id: str, rows: Iterable[ExecutionRow]) -> list[dict[str, Any]]:
     """Return the execution objects of a job's attempts; the fields of an outcome that is not known yet are null."""
     return [
@@ -142,7 +113,7 @@ def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, positi
     entry["type"] = kind_of(item).name
     entry["at"] = rfc3339(item.at)
     for name, value in msgspec.structs.asdict(item).items():
-        if name in _NOT_IN_TIMELINE:
+        if name in _NOT_IN_TIMELINE or (name == "fire_at" and value is None):
             continue
         if name.endswith("_at") or name in ("not_before",):
             entry[name] = _instant(value)
@@ -151,7 +122,8 @@ def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, positi
         else:
             entry[name] = value
     if isinstance(item, ScheduleTicked):
-        del entry["next_run_at"], entry["missed_count"]  # the schedule's business, not this job's
+        for name in _OF_SCHEDULE:  # the schedule's business, not this job's
+            del entry[name]
     return entry
 
 

@@ -1,7 +1,7 @@
 """
-Request fields: the tables of what each request of the API may carry. Pure.
+Request fields: the tables of what each request of the API may carry. Pure. Those of schedules are in schedules/fields.py.
 
-To add a field to a job, add a row to `JOB` (to `_CALL`, if schedules have it as well) and use its value in `requests.py`. The
+To add a field to a job, add a row to `JOB` (to `CALL`, if schedules have it as well) and use its value in `requests.py`. The
 OpenAPI schema, the error code and docs/api.md (`make docs`) follow from the row.
 
 Null is taken where `GET` may show null (headers, body, idempotency_key, webhook_url, webhook_headers); elsewhere it is refused.
@@ -10,10 +10,9 @@ A `GET` or `HEAD` job with a body is refused: proxies drop or reject such bodies
 
 from typing import Any, Final
 
-from libs.domain.calendar import cron, cron_text
 from libs.egress.url_rules import URL_LIMIT
 from services.api.contract import header_rules
-from services.api.contract.api_error import bad, refuse
+from services.api.contract.api_error import refuse
 from services.api.contract.field import Field, Fields, Rules, Schema, integer, url
 from services.api.contract.instants import parse_instant, ten_years_after, why_no_instant
 from services.api.contract.token_text import ALL_SCOPES, SCOPES
@@ -42,7 +41,8 @@ def check_key(key: Any) -> str:
     return key
 
 
-def _instant(value: Any) -> int | None:
+def instant_of(value: Any) -> int | None:
+    """Return the ms since 1970 of a text in RFC 3339; None for anything else."""
     return parse_instant(value) if type(value) is str else None
 
 
@@ -67,7 +67,7 @@ def _read_body(value: Any, found: dict[str, Any], _rules: Rules) -> str:
 
 
 def _read_fire_at(value: Any, _found: dict[str, Any], _rules: Rules) -> int:
-    at = _instant(value)
+    at = instant_of(value)
     if at is None:
         refuse("invalid_scheduled_at", f"scheduled_at {why_no_instant(value)}")
     return at
@@ -77,18 +77,6 @@ def _read_key(value: Any, _found: dict[str, Any], rules: Rules) -> str:
     if rules.key_header is not None and value != rules.key_header:
         refuse("invalid_idempotency_key", "idempotency_key and the Idempotency-Key header name two different keys")
     return check_key(value)
-
-
-def _read_cron(value: Any, _found: dict[str, Any], rules: Rules) -> tuple[str, int]:
-    if type(value) is not str:
-        refuse("invalid_cron", "cron must be a string of five fields")
-    try:
-        first_run_at = cron.next_after(cron_text.parse(value), rules.now)
-    except cron_text.CronError as error:
-        raise bad("invalid_cron", f"cron: {error}") from None
-    if first_run_at is None:
-        refuse("invalid_cron", "cron never fires within 5 years")
-    return value, first_run_at
 
 
 def _read_name(value: Any, _found: dict[str, Any], _rules: Rules) -> str:
@@ -104,7 +92,7 @@ def _read_scopes(value: Any, _found: dict[str, Any], _rules: Rules) -> list[str]
 
 
 def _read_expires_at(value: Any, _found: dict[str, Any], rules: Rules) -> int:
-    at = _instant(value)
+    at = instant_of(value)
     if at is None or at <= rules.now or at > ten_years_after(rules.now):
         refuse("invalid_expires_at", "expires_at must be RFC 3339, in the future and within ten years")
     return at
@@ -116,7 +104,7 @@ def _read_jobs(value: Any, _found: dict[str, Any], _rules: Rules) -> list[Any]:
     return value
 
 
-_CALL: Final = (
+CALL: Final = (
     url(
         "url",
         characters_max=URL_LIMIT,
@@ -157,7 +145,7 @@ _CALL: Final = (
     ),
     header_rules.field("webhook_headers", rule="as `headers`"),
 )
-_MAX_RETRIES: Final = integer(
+MAX_RETRIES: Final = integer(
     "max_retries", 0, 20, default=0, rule="; a job has at most `max_retries + 1` attempts, see [retries](#retries)"
 )
 _KEY: Final = Field(
@@ -171,7 +159,7 @@ _KEY: Final = Field(
     takes_null=True,
 )
 JOB: Final = Fields(
-    *_CALL,
+    *CALL,
     Field(
         name="scheduled_at",
         read=_read_fire_at,
@@ -181,19 +169,7 @@ JOB: Final = Fields(
         means="scheduled_at is not an instant between now and the end of the year 9999.",
     ),
     _KEY,
-    _MAX_RETRIES,
-)
-SCHEDULE: Final = Fields(
-    *_CALL,
-    Field(
-        name="cron",
-        read=_read_cron,
-        schema={"type": "string", "minLength": 9, "maxLength": 128},
-        rule="five fields in UTC: minute, hour, day of month, month, day of week",
-        code="invalid_cron",
-        means="cron is not a five-field expression that fires within five years.",
-    ),
-    _MAX_RETRIES,
+    MAX_RETRIES,
 )
 TOKEN: Final = Fields(
     Field(

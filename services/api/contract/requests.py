@@ -1,5 +1,5 @@
 """
-Requests: parsed JSON to what it asks for. `request_fields.py` has the rules of the fields, `field.py` says what a field is. Pure.
+Validation: parsed JSON to requests. `request_fields.py` has the rules of the fields. Pure. For schedules see schedules/requests.py.
 
 `check_schedulable` says whether `scheduled_at` lies in the past. It is a question of its own, because the repeat of an accepted
 request with its idempotency key is answered after that instant too.
@@ -13,9 +13,9 @@ import orjson
 
 from libs.events import Spec
 from services.api.contract.api_error import refuse
-from services.api.contract.field import CheckUrl, Rules
+from services.api.contract.field import Rules
 from services.api.contract.instants import LATEST
-from services.api.contract.request_fields import BATCH, JOB, NOTHING, SCHEDULE, TOKEN
+from services.api.contract.request_fields import BATCH, JOB, NOTHING, TOKEN
 from services.api.contract.token_text import SCOPES
 
 _NO_URLS: Final = Rules(str)  # for requests without a field that is a URL
@@ -28,15 +28,6 @@ class JobRequest(msgspec.Struct, frozen=True, gc=False):
     fire_at: int
     max_retries: int
     idempotency_key: str | None
-
-
-class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A schedule as asked for, normalised; *first_run_at* in ms since 1970."""
-
-    spec: Spec
-    cron: str
-    first_run_at: int
-    max_retries: int
 
 
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -58,7 +49,9 @@ def job_request(data: Any, rules: Rules, *, traceparent: str | None = None) -> J
     if header is not None and type(data) is dict and data.get("idempotency_key") is None:
         data = data | {"idempotency_key": header}
     found = JOB.read(data, rules)
-    return JobRequest(_spec(found, traceparent), found["scheduled_at"], found["max_retries"], found["idempotency_key"])
+    return JobRequest(
+        spec_of(found, traceparent), found["scheduled_at"], found["max_retries"], found["idempotency_key"]
+    )
 
 
 def batch_items(data: Any) -> list[Any]:
@@ -72,21 +65,8 @@ def batch_items(data: Any) -> list[Any]:
     return items
 
 
-def schedule_request(data: Any, check_url: CheckUrl, now: int, *, traceparent: str | None = None) -> ScheduleRequest:
-    """
-    Return the schedule that *data* asks for, with the first instant after *now* at which it runs.
-
-    Raises:
-        ApiError: 400 with the code of the first rule that is broken.
-    """
-    found = SCHEDULE.read(data, Rules(check_url, now))
-    text, first_run_at = found["cron"]
-    return ScheduleRequest(
-        spec=_spec(found, traceparent), cron=text, first_run_at=first_run_at, max_retries=found["max_retries"]
-    )
-
-
-def _spec(found: dict[str, Any], traceparent: str | None) -> Spec:
+def spec_of(found: dict[str, Any], traceparent: str | None) -> Spec:
+    """Return what the fields *found* say about the call."""
     return Spec(
         url=found["url"],
         method=found["http_method"],
@@ -131,20 +111,16 @@ def check_schedulable(fire_at: int, now: int) -> None:
 
 def request_hash(request: JobRequest) -> bytes:
     """Return 16 bytes that are equal for requests which ask for the same, however they were spelled."""
-    return _digest(_asked_for(request, request.fire_at))
-
-
-def schedule_hash(request: ScheduleRequest) -> bytes:
-    """Return the same for a schedule, which no job has."""
-    return _digest(["schedule", *_asked_for(request, request.cron)])
+    return digest(asked_for(request, request.fire_at))
 
 
 def replay_hash(job_id: str) -> bytes:
     """Return the same for the request to replay *job_id*."""
-    return _digest(["replay", job_id])
+    return digest(["replay", job_id])
 
 
-def _asked_for(request: JobRequest | ScheduleRequest, when: int | str) -> list[Any]:
+def asked_for(request: Any, when: int | str) -> list[Any]:
+    """Return what the request for a job or a schedule says, in one spelling."""
     spec = request.spec
     return [
         *(spec.url, spec.method, when, _sorted_headers(spec.headers), spec.body),
@@ -152,7 +128,8 @@ def _asked_for(request: JobRequest | ScheduleRequest, when: int | str) -> list[A
     ]
 
 
-def _digest(parts: list[Any]) -> bytes:
+def digest(parts: list[Any]) -> bytes:
+    """Return 16 bytes that stand for *parts*."""
     return blake2b(orjson.dumps(parts), digest_size=16).digest()
 
 

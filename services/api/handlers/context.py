@@ -16,6 +16,7 @@ from libs.store.reads.account_queries import AccountQueries
 from services.api.contract.api_error import ApiError, outcome_unknown, unavailable
 from services.api.contract.cursor import Cursors
 from services.api.contract.field import CheckUrl
+from services.api.contract.schedules.requests import Zones
 from services.api.state.consistency import ReadIndex
 from services.api.state.creation_limits import CreationLimits
 from services.api.state.minting import Mint
@@ -38,6 +39,7 @@ class Context:
     clock: Clock
     cursors: Cursors
     check_url: CheckUrl
+    zones: Zones
 
     async def append(self, partition: int, envelopes: list[Envelope], *, ends_at: float | None = None) -> int:
         """

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from libs.domain.calendar.preview import PREVIEW_COUNT_MAX
 from services.api.contract.error_codes import CODES
 from services.api.contract.field import Schema
 from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
+from services.api.contract.request_fields import INSTANT
 from services.api.contract.routes import ROUTES, Route
+from services.api.contract.schedules.fields import PREVIEW_COUNT
 from services.api.openapi.schemas import JOB_ID, JOB_STATUS, KEY, SCHEDULE_ID, SCHEMAS, TOKEN_ID, ref
 
 _PARAMETERS: Final[dict[str, Schema]] = {
@@ -29,6 +32,18 @@ _PARAMETERS: Final[dict[str, Schema]] = {
         "schema": {"type": "string"},
     },
     "status": {"name": "status", "in": "query", "description": "Only jobs with this status.", "schema": JOB_STATUS},
+    "count": {
+        "name": "count",
+        "in": "query",
+        "description": "Runs to show.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": PREVIEW_COUNT_MAX, "default": PREVIEW_COUNT},
+    },
+    "after": {
+        "name": "after",
+        "in": "query",
+        "description": "Show the runs after this instant; by default now.",
+        "schema": INSTANT,
+    },
     "key": {
         "name": "Idempotency-Key",
         "in": "header",

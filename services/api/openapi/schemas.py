@@ -7,7 +7,9 @@ from typing import Final
 from services.api.contract.error_codes import CODES
 from services.api.contract.field import Schema
 from services.api.contract.present import STATUSES_OF
-from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, SCHEDULE, TOKEN
+from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, TOKEN
+from services.api.contract.schedules.fields import PREVIEW, SCHEDULE
+from services.api.contract.schedules.shown import STATUSES
 from services.api.contract.token_text import SCOPES
 
 
@@ -70,8 +72,8 @@ _PAYLOAD: Final[dict[str, Schema]] = {
 _CREATED_SCHEDULE: Final[dict[str, Schema]] = {
     "id": SCHEDULE_ID,
     "url": TEXT,
-    "cron": TEXT,
-    "status": {"type": "string", "enum": ["active", "paused"]},
+    "cron": nullable(TEXT),
+    "status": {"type": "string", "enum": list(STATUSES)},
     "created_at": INSTANT,
     "next_run_at": nullable(INSTANT),
 }
@@ -81,6 +83,18 @@ _SCHEDULE_ITEM: Final = _CREATED_SCHEDULE | {
     "timeout_seconds": INTEGER,
     "webhook_url": nullable(TEXT),
     "last_run_at": nullable(INSTANT),
+    "every": nullable(closed({"seconds": INTEGER, "anchor": INSTANT})),
+    "timezone": nullable(TEXT),
+    "dst": nullable(closed({"gap": TEXT, "fold": TEXT})),
+    "starts_at": nullable(INSTANT),
+    "ends_at": nullable(INSTANT),
+    "exclude": {"type": "array", "items": TEXT},
+    "spread": nullable(closed({"seconds": INTEGER, "by": TEXT})),
+    "max_runs": nullable(INTEGER),
+    "next_tick_at": nullable(INSTANT),
+    "run_count": nullable(INTEGER),
+    "missed_count": nullable(INTEGER),
+    "zone_data": nullable(TEXT),
 }
 _TOKEN: Final[dict[str, Schema]] = {
     "id": TOKEN_ID,
@@ -147,6 +161,25 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Schedule": closed(_SCHEDULE_ITEM | _PAYLOAD, optional=tuple(_PAYLOAD)),
     "ScheduleList": closed(
         {"schedules": {"type": "array", "items": closed(_SCHEDULE_ITEM)}, "next_cursor": CURSOR},
+    ),
+    "PreviewRequest": PREVIEW.schema(),
+    "Preview": closed(
+        {
+            "runs": {
+                "type": "array",
+                "items": closed(
+                    {
+                        "at": INSTANT,
+                        "tick_at": INSTANT,
+                        "local": TEXT,
+                        "nominal_local": TEXT,
+                        "note": nullable({"type": "string", "enum": ["gap", "fold"]}),
+                    }
+                ),
+            },
+            "zone_data": nullable(TEXT),
+            "warnings": {"type": "array", "items": TEXT},
+        }
     ),
     "TokenRequest": TOKEN.schema(),
     "NewToken": closed(_TOKEN | {"token": {"type": "string", "description": "The secret, shown this once."}}),

@@ -22,6 +22,7 @@ from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import TOKEN, Client, RunningFliq
 
 PAGE = ROOT / "docs/api.md"
+SCHEDULES_PAGE = ROOT / "docs/schedules.md"
 URL, TARGET = "http://127.0.0.1:8080", "http://127.0.0.1:9000"
 BOUNDARY = "\x1e"
 
@@ -68,6 +69,19 @@ async def signed_calls(url: str, sink: Sink) -> tuple[str, list[Any]]:
         )
         await sink.wait_for(lambda: sink.at("/signed") and sink.at("/told"))
     return secret["secret"], [*sink.at("/signed"), *sink.at("/told")]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the examples are curl commands")
+async def test_every_example_about_schedules_answers_as_the_page_says(pg_dsn: str) -> None:
+    """Each answer of docs/schedules.md comes to the letter: its examples say from which instant on they look."""
+    page = SCHEDULES_PAGE.read_text(encoding="utf-8")
+    with RunningFliq(database_url=pg_dsn) as fliq:
+        script = f"\nprintf '{BOUNDARY}'\n".join(block.text for block, _ in examples(page))
+        printed = await run(script.replace(URL, fliq.url).replace("TOKEN=fliq_sk_...", f"TOKEN={TOKEN}"))
+    if os.environ.get("FLIQ_TEST_WRITE_PAGE"):
+        SCHEDULES_PAGE.write_text(filled(page, printed), encoding="utf-8")
+    else:
+        assert filled(page, printed) == page
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the examples are curl commands")

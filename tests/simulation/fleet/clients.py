@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ import orjson
 
 from libs.domain.instants import rfc3339
 from tests.chaos.judging.history import Operation, Plan
+from tests.property.calendar.made_zones import HALF
 from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.loop import SimLoop
 from tests.simulation.fleet.node import Node
@@ -35,6 +36,15 @@ FATES: Final = {
     "bad": 2,
     "batch": 4,
 }
+RULES: Final[tuple[Mapping[str, Any], ...]] = (
+    {"cron": "* * * * *"},
+    {"cron": "* * * * *"},
+    {"cron": "*/2 * * * *"},
+    {"cron": "*/3 * * * *"},
+    {"cron": "* * * * *", "timezone": HALF.name},
+    {"cron": "*/2 * * * *", "timezone": HALF.name},
+    {"every": {"seconds": 45, "anchor": "2020-01-01T00:00:07Z"}},
+)
 
 
 @dataclass(kw_only=True)
@@ -52,7 +62,7 @@ class ScheduleStory:
     """A schedule as its user wanted it."""
 
     name: str
-    cron: str
+    rule: Mapping[str, Any]  # the fields of the request that say when it ticks
     ops: list[ScheduleOp] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
 
@@ -216,9 +226,9 @@ class Clients:
     # --- schedules --------------------------------------------------------------------------------------------------------
 
     async def _schedule(self, name: str, draw: random.Random) -> None:
-        cron = draw.choice(("* * * * *", "* * * * *", "* * * * *", "*/2 * * * *", "*/3 * * * *"))
-        story = self.schedules[name] = ScheduleStory(name=name, cron=cron)
-        body = {"url": f"http://t1.example/ok/{name}", "cron": cron, "body": name}
+        rule = draw.choice(RULES)
+        story = self.schedules[name] = ScheduleStory(name=name, rule=rule)
+        body = {"url": f"http://t1.example/ok/{name}", "body": name, **rule}
         if draw.random() < 0.4:
             body["webhook_url"] = f"http://t3.example/hook/{name}"
         made = await self._change(story, "create", "POST", "/v1/schedules", body, draw)

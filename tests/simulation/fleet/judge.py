@@ -18,11 +18,13 @@ from libs.events import OwnerClaimed, ScheduleTicked, read
 from libs.events.ids import execution_id
 from libs.store.projection.changes import PartitionChanges
 from libs.store.reads.partition_tables import decode_spec
+from services.api.contract.instants import parse_instant
 from services.api.contract.present import PUBLIC_STATUS
 from services.scheduler.partition_owner import HAND_OFF_EARLY_MS
 from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Call, Execution, Fault, History, Hook, JobRead, SchedulePlan
 from tests.chaos.judging.view import View
+from tests.property.calendar.made_zones import HALF
 from tests.property.cron_oracle import Oracle, instant
 from tests.simulation.fleet.chronicle import BEGAN_AT
 from tests.simulation.fleet.clients import Clients, ScheduleStory
@@ -198,18 +200,24 @@ def _ticks(evidence: Evidence, history: History, *, skew_ms: float) -> Iterator[
         reference = _reference(story, evidence.ended_at)
         for tick_at in sorted(jobs):
             if tick_at not in reference:
-                yield f"tick_alien: {story.name}: {tick_at:.0f} is no instant of {story.cron}"
+                yield f"tick_alien: {story.name}: {tick_at:.0f} is no instant of {story.rule}"
             elif _is_idle_at(story, tick_at, skew_ms, early_ms + HAND_OFF_EARLY_MS * bool(jobs[tick_at] & ahead)):
                 yield f"tick_alien: {story.name}: {tick_at:.0f}, while it was paused or deleted"
         yield from _missing(view, story, reference, set(jobs), skew_ms)
 
 
 def _reference(story: ScheduleStory, ended_at: float) -> list[float]:
+    since, until = int(story.ops[0].invoked_at), int(ended_at + 120_000)
+    if "every" in story.rule:
+        period_ms, anchor_at = story.rule["every"]["seconds"] * 1_000, parse_instant(story.rule["every"]["anchor"]) or 0
+        first = since + (anchor_at - since) % period_ms
+        return [float(tick_at) for tick_at in range(first, until, period_ms)]
+    ahead_ms = HALF.offset[0] * 1_000 if "timezone" in story.rule else 0
     found = []
-    for tick_at in Oracle(story.cron).walk(instant(int(story.ops[0].invoked_at)), 1):
-        if tick_at > ended_at + 120_000:
-            return found
-        found.append(float(tick_at))
+    for wall_at in Oracle(story.rule["cron"]).walk(instant(since + ahead_ms), 1):
+        if wall_at - ahead_ms > until:
+            break
+        found.append(float(wall_at - ahead_ms))
     return found
 
 

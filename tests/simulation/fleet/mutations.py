@@ -17,7 +17,8 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.domain import job, schedule
+from libs.domain import job, schedule_ticks
+from libs.domain.calendar.zones import UTC
 from libs.domain.job import JobState, JobStatus
 from libs.domain.reader_fold import ReaderFold
 from libs.domain.schedule import ScheduleState
@@ -289,13 +290,23 @@ def reads_do_not_wait() -> AbstractContextManager[None]:
 
 def tick_skipped() -> AbstractContextManager[None]:
     """A schedule's next run is the one after the next."""
-    after = schedule.next_after
+    after = schedule_ticks.next_run
 
-    def skip(cron: Any, at: int) -> int | None:
-        following = after(cron, at)
-        return None if following is None else after(cron, following)
+    def skip(rule: Any, schedule_id: str, at: int) -> schedule_ticks.NextRun:
+        following = rule.next_after(at)
+        return after(rule, schedule_id, at if following is None else following)
 
-    return patched((schedule, "next_after", skip))
+    return patched((schedule_ticks, "next_run", skip))
+
+
+def ticks_in_utc() -> AbstractContextManager[None]:
+    """An owner passes over the time zone of a rule, as a build would that does not know of it."""
+    begin = decider.Decider.__init__
+
+    def blind(self: decider.Decider, *args: Any, **options: Any) -> None:
+        begin(self, *args, **(options | {"zones": lambda _: UTC}))
+
+    return patched((decider.Decider, "__init__", blind))
 
 
 def ticks_far_ahead() -> AbstractContextManager[None]:
@@ -343,6 +354,7 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         attempts_not_remembered,
         reads_do_not_wait,
         tick_skipped,
+        ticks_in_utc,
         ticks_far_ahead,
         flush_left_behind,
     )

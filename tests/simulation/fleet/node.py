@@ -30,6 +30,7 @@ from services.scheduler.service import SchedulerService
 from services.webhooks.service import DRAIN_S as WEBHOOK_DRAIN_S
 from services.webhooks.service import WebhooksService
 from tests.fakes.targets import Tally
+from tests.property.calendar.made_zones import ZONES
 from tests.simulation.fleet.chronicle import Chronicle, SimClock
 from tests.simulation.fleet.log_link import LogLink, LogServer
 from tests.simulation.fleet.loop import Process, SimLoop
@@ -270,6 +271,7 @@ class Node:
                 retry_base_s=sizes.retry_base_s,
                 concurrency=sizes.slots,
                 gather_ms=sizes.gather_ms,
+                zones=ZONES.find,
                 wake_flusher=wake,
             )
 
@@ -349,6 +351,7 @@ class Node:
                 clock=clock,
                 entropy=SeededEntropy(_number(f"{self.harness.seed} {self.name} {self.lives} api")),
                 check_url=lambda url: url,
+                zones=ZONES,
                 pepper=PEPPER,
                 cursor_key=b"cursor key",
             ),

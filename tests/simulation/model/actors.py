@@ -32,6 +32,7 @@ from libs.events.fields import MAX_INSTANT
 from libs.store.projection.changes import PartitionChanges
 from services.scheduler.decider import Decider
 from tests.fakes import events
+from tests.property.calendar import made_zones
 from tests.simulation.model.harness import Call, Harness, Partition, Stored
 
 RETRY_BASE_S = 1.0
@@ -76,6 +77,7 @@ class Owner:
             retry_base_s=RETRY_BASE_S,
             concurrency=harness.settings.slots,
             horizon_at=0,
+            zones=made_zones.find,
         )
         self.decider.load(tables.load_open())
         part.send(self, [encode(events.claimed(self.claim, self.now))], failed=self.resign)

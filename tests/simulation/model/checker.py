@@ -31,8 +31,9 @@ from libs.domain.state_registry import owed_at
 from libs.events import AttemptDue, JobCancelRequested, ScheduleResumed, ScheduleTicked
 from libs.store.projection.changes import PartitionChanges
 from tests.simulation.model.actors import HAND_OFF_EARLY_MS, SKEW_MS, Owner
-from tests.simulation.model.clients import CRONS, Known
+from tests.simulation.model.clients import Known
 from tests.simulation.model.harness import OPEN, Harness, Partition, Stored
+from tests.simulation.model.rules import rule_of_state
 
 
 def check(harness: Harness, known: Known, owners: list[Owner]) -> list[str]:
@@ -150,7 +151,7 @@ def _promises(harness: Harness, known: Known) -> list[str]:
 
 def _ticks(harness: Harness, part: Partition, known: Known) -> list[str]:
     """
-    I8 and I15, by arithmetic of its own: the rules used are "every n minutes", so ticks are the multiples of n minutes.
+    I8 and I15, by arithmetic of its own: the ticks of every rule are a fixed time apart (rules.py).
 
     A tick is the one that the schedule recorded as next or, when that one was missed, the latest that was missed.
     """
@@ -167,27 +168,30 @@ def _ticks(harness: Harness, part: Partition, known: Known) -> list[str]:
         if isinstance(item, ScheduleResumed):
             is_resumed.add(schedule_id)
         if isinstance(item, ScheduleTicked):
-            period = CRONS[state.cron]
+            rule = rule_of_state(state)
             expected = next_run[schedule_id]
             if expected < item.at:
-                expected = max(expected, item.at // period * period)
+                expected = max(expected, rule.latest_due(schedule_id, item.at))
             if schedule_id in is_resumed:
                 expected = max(item.tick_at, next_run[schedule_id])  # decided before the resume, perhaps
             if item.tick_at != expected:
                 found.append(f"I8 {schedule_id} ticked at {item.tick_at}, expected was {expected}")
-            if item.tick_at % period or item.next_run_at != item.tick_at + period:
+            fire_at = rule.fire_at(schedule_id, item.tick_at)
+            if rule.latest(item.tick_at) != item.tick_at or state.next_tick_at != item.tick_at + rule.period_ms:
+                found.append(f"I8 {schedule_id} left its rule: {item}")
+            if (item.fire_at or item.tick_at) != fire_at:
                 found.append(f"I8 {schedule_id} left its rule: {item}")
             lead_ms = harness.settings.lead_ms
             if stored.envelope.claim in harness.handed_over:
                 lead_ms += HAND_OFF_EARLY_MS
-            if item.at < item.tick_at - lead_ms:
+            if item.at < fire_at - lead_ms:
                 found.append(f"I8 {schedule_id} ticked too early: {item}")
             found += _ignored_stops(part, known, stored, lead_ms + SKEW_MS)
             is_resumed.discard(schedule_id)
             if item.job_id in stored.applied.changed:
                 jobs[schedule_id, item.tick_at] += 1
         if state.next_run_at is not None:
-            next_run[schedule_id] = state.next_run_at
+            next_run[schedule_id] = state.next_tick_at or 0
     found += [f"I8 {tick} spawned {count} jobs" for tick, count in jobs.items() if count > 1]
     return found
 
@@ -200,10 +204,11 @@ def _ignored_stops(part: Partition, known: Known, stored: Stored, early_ms: int)
         stop
         for stop in known.stops
         if stop.schedule_id == tick.schedule_id
-        and stop.at < tick.tick_at - early_ms
+        and stop.at < (tick.fire_at or tick.tick_at) - early_ms
         and stop.position > stored.position
         and not any(
-            isinstance(later.item, ScheduleResumed) and later.item.next_run_at == tick.tick_at
+            isinstance(later.item, ScheduleResumed)
+            and (later.item.next_tick_at or later.item.next_run_at) == tick.tick_at
             for later in part.records[stop.position :]
         )
     ]

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from libs.domain.calendar.cron import next_after
-from libs.domain.calendar.cron_text import parse
 from libs.domain.job import JobState, JobStatus
+from libs.domain.schedule_ticks import next_run
 from libs.events import (
     AttemptFinished,
     Envelope,
@@ -19,6 +18,7 @@ from libs.events import (
     JobCancelRequested,
     JobScheduled,
     ScheduleCreated,
+    ScheduleDefined,
     ScheduleDeleted,
     SchedulePaused,
     ScheduleResumed,
@@ -29,8 +29,7 @@ from libs.events import (
 from libs.events.ids import new_job_id, new_schedule_id, partition_of
 from tests.fakes import events
 from tests.simulation.model.harness import Harness, Partition
-
-CRONS = {"* * * * *": 60_000, "*/2 * * * *": 120_000, "*/5 * * * *": 300_000}
+from tests.simulation.model.rules import RULES, ModelRule
 
 
 @dataclass(slots=True)
@@ -55,7 +54,7 @@ class Known:
 
     jobs: dict[str, str] = field(default_factory=dict)  # id -> url of every job answered with 201
     keys: dict[str, set[str]] = field(default_factory=dict)  # idempotency key -> ids answered with 201
-    schedules: dict[str, str] = field(default_factory=dict)  # id -> cron of every schedule answered with 201
+    schedules: dict[str, ModelRule] = field(default_factory=dict)  # id -> rule of every schedule answered with 201
     stops: list[Stop] = field(default_factory=list)  # pauses and deletions of schedules
     cancelled: set[str] = field(default_factory=set)  # DELETE answered with 204
     fired: set[str] = field(default_factory=set)  # DELETE answered with 409
@@ -174,29 +173,60 @@ class Api:
         if self.schedule_count < harness.settings.schedules and rng.random() < 0.5:
             self.schedule_count += 1
             schedule_id = new_schedule_id(harness.now, rng.randrange(len(harness.partitions)), harness.entropy())
-            text = rng.choice(list(CRONS))
-            event = ScheduleCreated(
-                schedule_id=schedule_id,
-                account="acme",
-                at=harness.now,
-                spec=Spec(url=f"https://example.com/{schedule_id}"),
-                cron=text,
-                next_run_at=next_after(parse(text), harness.now) or 0,
-                max_retries=rng.randint(0, 1),
-            )
-            self.append(encode(event), lambda _: self.known.schedules.__setitem__(schedule_id, text))
+            rule = rng.choice(RULES)
+            event = self.asked(rule, schedule_id, rng.randint(0, 1))
+            self.append(encode(event), lambda _: self.known.schedules.__setitem__(schedule_id, rule))
             return
         if not self.known.schedules:
             return
-        schedule_id, text = rng.choice(list(self.known.schedules.items()))
+        schedule_id, rule = rng.choice(list(self.known.schedules.items()))
         chance = rng.random()
         if chance < 0.04:
             self.stop(ScheduleDeleted(schedule_id=schedule_id, at=harness.now))
         if chance < 0.3:
             self.stop(SchedulePaused(schedule_id=schedule_id, at=harness.now))
         if chance > 0.15:
-            next_run_at = next_after(parse(text), harness.now) or 0
-            self.append(encode(ScheduleResumed(schedule_id=schedule_id, at=harness.now, next_run_at=next_run_at)))
+            self.append(encode(self.resumed(rule, schedule_id)))
+
+    def asked(self, rule: ModelRule, schedule_id: str, retries: int) -> ScheduleCreated | ScheduleDefined:
+        """Return the fact that a schedule was asked for."""
+        now, spec = self.harness.now, Spec(url=f"https://example.com/{schedule_id}")
+        first = next_run(rule.rule, schedule_id, now)
+        assert first.run_at is not None
+        if rule.is_plain:
+            return ScheduleCreated(
+                schedule_id=schedule_id,
+                account="acme",
+                at=now,
+                spec=spec,
+                cron=rule.record.cron or "",
+                next_run_at=first.run_at,
+                max_retries=retries,
+            )
+        return ScheduleDefined(
+            schedule_id=schedule_id,
+            account="acme",
+            at=now,
+            spec=spec,
+            rule=rule.record,
+            next_run_at=first.run_at,
+            next_tick_at=first.tick_at,
+            zone_data=first.zone_data,
+            max_retries=retries,
+        )
+
+    def resumed(self, rule: ModelRule, schedule_id: str) -> ScheduleResumed:
+        """Return the fact that a schedule goes on."""
+        following = next_run(rule.rule, schedule_id, self.harness.now)
+        assert following.run_at is not None
+        return ScheduleResumed(
+            schedule_id=schedule_id,
+            at=self.harness.now,
+            next_run_at=following.run_at,
+            next_tick_at=following.tick_at,
+            zone_data=following.zone_data,
+            version=0 if rule.is_plain else 1,
+        )
 
     def pause(self) -> None:
         """Pause a schedule."""
@@ -235,7 +265,7 @@ class Gremlin:
                 envelope = encode(JobScheduled(**{**_fields(item), "at": harness.now}))
             case AttemptFinished():
                 envelope = encode(AttemptFinished(**{**_fields(item), "ok": not item.ok, "status_code": None}))
-            case JobCancelRequested() | ScheduleCreated() | WebhookFinished():
+            case JobCancelRequested() | ScheduleCreated() | ScheduleDefined() | WebhookFinished():
                 pass
             case _:
                 return

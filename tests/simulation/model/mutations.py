@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from libs.domain import job as job_fold
+from libs.domain.calendar.zones import UTC
 from libs.domain.job import JobState
 from libs.domain.ledger import Applied, Ledger, Verdict
 from libs.domain.schedule import ScheduleState
@@ -276,6 +277,18 @@ class OwnerTickingAhead(Owner):
     decider_type = DeciderTickingAhead
 
 
+# A time zone that is passed over, as an older build would that took the record for one that it knows.
+
+
+class DeciderInUtc(Decider):
+    def __init__(self, *args: Any, zones: object, **options: Any) -> None:
+        super().__init__(*args, zones=lambda _: UTC, **options)
+
+
+class OwnerInUtc(Owner):
+    decider_type = DeciderInUtc
+
+
 # After an outage every missed tick is made up for, not the latest alone.
 
 
@@ -335,5 +348,6 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "tick does not move on": Mutation("I7", Cast(owner=OwnerTickingInPlace)),
     "ticks every missed tick": Mutation("I8", Cast(owner=OwnerMakingUpForAll)),
     "ticks far ahead": Mutation("I15", Cast(owner=OwnerTickingAhead)),
+    "ticks in UTC": Mutation("I8", Cast(owner=OwnerInUtc)),
     "overtaken tick is a breach": Mutation("I7", Cast(owner=OwnerCountingOvertakenTicks)),
 }

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from libs.egress.url_rules import EgressPolicy
+from libs.events import ScheduleRule
 from services.api.contract import requests
 from services.api.contract.api_error import ApiError
 from services.api.contract.error_codes import CODES
@@ -15,6 +16,8 @@ from services.api.contract.field import Rules
 from services.api.contract.instants import parse_instant
 from services.api.contract.json_body import Duplicated
 from services.api.contract.request_fields import METHODS
+from services.api.contract.schedules.requests import ScheduleRequest, schedule_request
+from tests.property.calendar.made_zones import ZONES
 
 CHECK = EgressPolicy.parse(None).check_url
 JOB: dict[str, Any] = {"url": "https://example.com/x", "scheduled_at": "2030-01-01T00:00:00Z"}
@@ -290,24 +293,24 @@ def test_batch(jobs: Any) -> None:
     assert len(requests.batch_items({"jobs": [{}] * 1000})) == 1000
 
 
-def schedule(**fields: Any) -> requests.ScheduleRequest:
-    return requests.schedule_request({"url": JOB["url"], "cron": "0 8 * * 1-5"} | fields, CHECK, NOW)
+def schedule(**fields: Any) -> ScheduleRequest:
+    return schedule_request({"url": JOB["url"], "cron": "0 8 * * 1-5"} | fields, CHECK, NOW, ZONES)
 
 
 def test_schedule() -> None:
-    """A schedule's first run is the first instant of its rule after now."""
+    """A schedule of five fields in UTC is the one of the first contract."""
     request = schedule(max_retries=2)
 
-    assert request.first_run_at == parse_instant("2026-01-01T08:00:00Z")
-    assert request.cron == "0 8 * * 1-5"
+    assert request.is_plain
+    assert request.rule == ScheduleRule(cron="0 8 * * 1-5")
     assert request.max_retries == 2
 
 
 @pytest.mark.parametrize(
     "cron",
     [
-        *("* * * * * *", "* * * * * * 2099", "@daily", "@reboot", "R * * * *", "H * * * *", "L * * * *"),
-        *("0 0 15W * *", "0 0 * * 5#3", "0\x000 * * *", "0 0 30 2 *", "5-1 * * * *", "60 * * * *"),
+        *("* * * * * *", "* * * * * * 2099", "@every 5m", "@reboot", "R * * * *", "H * * * *", "L * * * *"),
+        *("0 0 32W * *", "0 0 * * 5#6", "0\x000 * * *", "0 0 30 2 *", "5-1 * * * *", "60 * * * *"),
         *("", None, 5, "* * * *", "* * * * ?"),
     ],
 )

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from libs.domain.job import JobState, JobStatus
-from libs.domain.schedule import MISSED_COUNT_MAX, ScheduleState, ScheduleStatus
+from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
+from libs.domain.schedule_ticks import MISSED_COUNT_MAX
 from libs.domain.state_kind import AT_ONCE
 from libs.domain.state_registry import State, decide, owed_at
-from libs.events import AttemptDue, JobCancelled, JobFinished, JobRetryScheduled, ScheduleTicked
+from libs.events import AttemptDue, JobCancelled, JobFinished, JobRetryScheduled, ScheduleRule, ScheduleTicked
 from libs.events.ids import execution_id, new_job_id, new_schedule_id, tick_job_id
 
 NOW = 1_800_000_000_000
@@ -59,7 +60,6 @@ TABLE: list[tuple[State, int | None]] = [
     (schedule(status=ScheduleStatus.PAUSED), NOTHING),
     (schedule(status=ScheduleStatus.DELETED), NOTHING),
     (schedule(held=True), NOTHING),
-    (schedule(cron="@daily"), NOTHING),
 ]
 
 
@@ -77,7 +77,7 @@ def choose(state: State, now: int = NOW) -> object:
 @pytest.mark.parametrize(
     "state",
     [state for state, at in TABLE if at is None and not state.held and not isinstance(state, ScheduleState)]
-    + [schedule(next_run_at=None), schedule(cron="@daily")],
+    + [schedule(next_run_at=None)],
 )
 def test_where_nothing_is_owed_nothing_is_decided(state: State) -> None:
     """Asking all the same is a defect of the caller."""
@@ -189,6 +189,14 @@ def test_the_recorded_instant_is_made_even_if_the_rule_does_not_name_it() -> Non
 
     assert isinstance(decision, ScheduleTicked)
     assert (decision.tick_at, decision.next_run_at, decision.missed_count) == (NOW + 30_000, NOW + MINUTE, 0)
+
+
+def test_a_rule_that_cannot_be_read_here_gets_no_decision() -> None:
+    """A cron, or a time zone, of a newer build: its schedule waits, and the partition goes on."""
+    elsewhere = ScheduleMore(rule=ScheduleRule(cron="* * * * *", zone="Mars/Olympus"))
+
+    assert choose(schedule(cron="@daily"), NOW + MINUTE) is None
+    assert choose(schedule(cron="", more=elsewhere), NOW + MINUTE) is None
 
 
 def test_a_rule_that_never_fires_again_ends() -> None:

@@ -8,7 +8,7 @@ Every create carries a key, the caller's or one of its own, so that sending it a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Unpack
 
 from msgspec import UNSET
@@ -17,7 +17,7 @@ from fliq_client import answers
 from fliq_client.answers import Page, TimelineEvent
 from fliq_client.call import Call, Request, document, key_header, path, query
 from fliq_client.contract import models
-from fliq_client.contract.request_fields import JobFields, JobRequest, ScheduleFields, TokenFields
+from fliq_client.contract.request_fields import JobFields, JobRequest, PreviewFields, ScheduleFields, TokenFields
 from fliq_client.errors import ApiError
 from fliq_client.job_request import job_request, with_json
 from fliq_client.pages import Listing
@@ -33,6 +33,7 @@ _EXECUTIONS: Final = answers.items(models.Executions, lambda found: found.execut
 _CREATED_SCHEDULE: Final = answers.one(models.CreatedSchedule)
 _SCHEDULE: Final = answers.one(models.Schedule)
 _SCHEDULES: Final = answers.page(models.ScheduleList, lambda found: (found.schedules, found.next_cursor))
+_PREVIEW: Final = answers.one(models.Preview)
 _NEW_TOKEN: Final = answers.one(models.NewToken)
 _TOKENS: Final = answers.items(models.TokenList, lambda found: found.tokens)
 _SECRET: Final = answers.one(models.SigningSecret)
@@ -129,12 +130,27 @@ class Schedules(Group[E]):
         Args:
             url: what is called.
             json, key: as of a job.
-            fields: `cron` (minute, hour, day of month, month, day of week) and every other field of the API, by its name there.
+            fields: `cron` or `every`, `timezone` and every other field of the API, by its name there.
         """
         made: dict[str, Any] = {"url": url, **with_json(dict(fields), json)}
         headers = key_header(self._new_key() if key is None else key)
         request = Request(method="POST", path=path("schedules"), headers=headers, content=document(made))
         return Call(request=request, read=_CREATED_SCHEDULE)
+
+    @call
+    def preview_rule(self, **fields: Unpack[PreviewFields]) -> Call[models.Preview]:
+        """Get the coming runs of a rule that is not saved; it takes the fields of a schedule that say when it runs."""
+        request = Request(method="POST", path=path("schedules", "preview"), content=document(fields))
+        return Call(request=request, read=_PREVIEW)
+
+    @call
+    def preview(
+        self, schedule_id: str, *, count: int | None = None, after: datetime | None = None
+    ) -> Call[models.Preview]:
+        """Get the coming runs of a schedule, *count* of them after the instant *after*."""
+        asked = query(count=count, after=None if after is None else _instant(after))
+        request = Request(method="GET", path=path("schedules", schedule_id, "preview"), query=asked)
+        return Call(request=request, read=_PREVIEW)
 
     @call
     def get(self, schedule_id: str) -> Call[models.Schedule]:
@@ -219,6 +235,13 @@ class SigningSecrets(Group[E]):
         """Replace the secret; the old one signs as well for 24 h. It is not sent again if its answer is lost."""
         request = Request(method="POST", path=path("signing-secret", "rotate"))
         return Call(request=request, read=_SECRET, is_repeatable=False)
+
+
+def _instant(at: datetime) -> str:
+    """Return *at* as a query carries it; raises ValueError if it has no time zone."""
+    if at.tzinfo is None:
+        raise ValueError("after has no time zone: pass an aware datetime, such as datetime.now(UTC)")
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _page_of_jobs(where: str, status: str | None, limit: int | None, cursor: str | None) -> Call[Page[models.JobItem]]:

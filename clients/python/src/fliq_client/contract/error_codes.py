@@ -13,10 +13,16 @@ __all__ = [
     "HeadersTooLarge",
     "IdempotencyKeyReused",
     "InternalError",
+    "IntervalTooShort",
+    "InvalidAfter",
     "InvalidBody",
     "InvalidContentType",
+    "InvalidCount",
     "InvalidCron",
     "InvalidCursor",
+    "InvalidDst",
+    "InvalidEvery",
+    "InvalidExclude",
     "InvalidExpiresAt",
     "InvalidHeaders",
     "InvalidHttpMethod",
@@ -25,14 +31,18 @@ __all__ = [
     "InvalidJson",
     "InvalidLimit",
     "InvalidMaxRetries",
+    "InvalidMaxRuns",
     "InvalidName",
     "InvalidParameter",
     "InvalidRequest",
     "InvalidScheduledAt",
     "InvalidScopes",
+    "InvalidSpread",
     "InvalidStatus",
     "InvalidTimeoutSeconds",
+    "InvalidTimezone",
     "InvalidUrl",
+    "InvalidWindow",
     "JobAlreadyFired",
     "JobNotFailed",
     "LastToken",
@@ -42,6 +52,7 @@ __all__ = [
     "PayloadTooLarge",
     "RequestTimeout",
     "ReservedHeader",
+    "RuleNotKnown",
     "ScheduleNeverFires",
     "TooManySigningSecrets",
     "TooManyTokens",
@@ -118,6 +129,13 @@ class InvalidCursor(BadRequest):
     code = "invalid_cursor"
 
 
+class IntervalTooShort(BadRequest):
+    """400 `interval_too_short`. every.seconds is less than the operator allows (`FLIQ_MIN_INTERVAL_SECONDS`)."""
+
+    status = 400
+    code = "interval_too_short"
+
+
 class UrlNotAllowed(BadRequest):
     """400 `url_not_allowed`. url or webhook_url points where Fliq does not go."""
 
@@ -189,10 +207,79 @@ class InvalidMaxRetries(BadRequest):
 
 
 class InvalidCron(BadRequest):
-    """400 `invalid_cron`. cron is not a five-field expression that fires within five years."""
+    """
+    400 `invalid_cron`. cron is not an expression of five fields that fires within five years, or both cron and every
+    are missing.
+    """
 
     status = 400
     code = "invalid_cron"
+
+
+class InvalidEvery(BadRequest):
+    """400 `invalid_every`. every is not an object with seconds and maybe anchor, or stands beside cron."""
+
+    status = 400
+    code = "invalid_every"
+
+
+class InvalidTimezone(BadRequest):
+    """400 `invalid_timezone`. timezone is no name of the zone data, spelled as there, or stands beside every."""
+
+    status = 400
+    code = "invalid_timezone"
+
+
+class InvalidDst(BadRequest):
+    """400 `invalid_dst`. dst is not an object with gap (shift, skip) and fold (first, both), or stands beside every."""
+
+    status = 400
+    code = "invalid_dst"
+
+
+class InvalidWindow(BadRequest):
+    """
+    400 `invalid_window`. starts_at or ends_at is no instant, ends_at is not after starts_at and now, or no tick lies
+    between them.
+    """
+
+    status = 400
+    code = "invalid_window"
+
+
+class InvalidExclude(BadRequest):
+    """400 `invalid_exclude`. exclude is not a list of at most 366 dates or spans of dates that leaves a tick."""
+
+    status = 400
+    code = "invalid_exclude"
+
+
+class InvalidSpread(BadRequest):
+    """400 `invalid_spread`. spread is not an object with seconds (1 to 86,400) and maybe by (schedule, run)."""
+
+    status = 400
+    code = "invalid_spread"
+
+
+class InvalidMaxRuns(BadRequest):
+    """400 `invalid_max_runs`. max_runs is not an integer from 1 to 1,000,000,000."""
+
+    status = 400
+    code = "invalid_max_runs"
+
+
+class InvalidCount(BadRequest):
+    """400 `invalid_count`. count is not a number from 1 to 100."""
+
+    status = 400
+    code = "invalid_count"
+
+
+class InvalidAfter(BadRequest):
+    """400 `invalid_after`. after is not an instant from 1970 to 2199."""
+
+    status = 400
+    code = "invalid_after"
 
 
 class InvalidJobs(BadRequest):
@@ -277,6 +364,13 @@ class ScheduleNeverFires(Conflict):
 
     status = 409
     code = "schedule_never_fires"
+
+
+class RuleNotKnown(Conflict):
+    """409 `rule_not_known`. This process does not know the schedule's rule or time zone; a newer one does."""
+
+    status = 409
+    code = "rule_not_known"
 
 
 class LastToken(Conflict):
@@ -368,6 +462,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_limit": InvalidLimit,
     "invalid_status": InvalidStatus,
     "invalid_cursor": InvalidCursor,
+    "interval_too_short": IntervalTooShort,
     "url_not_allowed": UrlNotAllowed,
     "reserved_header": ReservedHeader,
     "invalid_url": InvalidUrl,
@@ -379,6 +474,15 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_idempotency_key": InvalidIdempotencyKey,
     "invalid_max_retries": InvalidMaxRetries,
     "invalid_cron": InvalidCron,
+    "invalid_every": InvalidEvery,
+    "invalid_timezone": InvalidTimezone,
+    "invalid_dst": InvalidDst,
+    "invalid_window": InvalidWindow,
+    "invalid_exclude": InvalidExclude,
+    "invalid_spread": InvalidSpread,
+    "invalid_max_runs": InvalidMaxRuns,
+    "invalid_count": InvalidCount,
+    "invalid_after": InvalidAfter,
     "invalid_jobs": InvalidJobs,
     "invalid_name": InvalidName,
     "invalid_scopes": InvalidScopes,
@@ -391,6 +495,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "job_already_fired": JobAlreadyFired,
     "job_not_failed": JobNotFailed,
     "schedule_never_fires": ScheduleNeverFires,
+    "rule_not_known": RuleNotKnown,
     "last_token": LastToken,
     "too_many_tokens": TooManyTokens,
     "too_many_signing_secrets": TooManySigningSecrets,

@@ -12,6 +12,7 @@ import msgspec
 
 __all__ = [
     "Answered",
+    "ComingRun",
     "CreatedJob",
     "CreatedSchedule",
     "Execution",
@@ -20,10 +21,17 @@ __all__ = [
     "JobItem",
     "JobList",
     "NewToken",
+    "Preview",
     "ReplayedJob",
     "Schedule",
+    "ScheduleDst",
+    "ScheduleEvery",
     "ScheduleItem",
+    "ScheduleItemDst",
+    "ScheduleItemEvery",
+    "ScheduleItemSpread",
     "ScheduleList",
+    "ScheduleSpread",
     "SigningSecret",
     "Token",
     "TokenList",
@@ -156,10 +164,31 @@ class CreatedSchedule(Answered, frozen=True, kw_only=True):
 
     id: str
     url: str
-    cron: str
-    status: str  # active, paused
+    cron: str | None = None
+    status: str  # active, paused, finished
     created_at: datetime
     next_run_at: datetime | None = None
+
+
+class ScheduleEvery(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleEvery`."""
+
+    seconds: int
+    anchor: datetime
+
+
+class ScheduleDst(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleDst`."""
+
+    gap: str
+    fold: str
+
+
+class ScheduleSpread(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleSpread`."""
+
+    seconds: int
+    by: str
 
 
 class Schedule(Answered, frozen=True, kw_only=True):
@@ -167,8 +196,8 @@ class Schedule(Answered, frozen=True, kw_only=True):
 
     id: str
     url: str
-    cron: str
-    status: str  # active, paused
+    cron: str | None = None
+    status: str  # active, paused, finished
     created_at: datetime
     next_run_at: datetime | None = None
     http_method: str
@@ -176,9 +205,42 @@ class Schedule(Answered, frozen=True, kw_only=True):
     timeout_seconds: int
     webhook_url: str | None = None
     last_run_at: datetime | None = None
+    every: ScheduleEvery | None = None
+    timezone: str | None = None
+    dst: ScheduleDst | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    exclude: list[str]
+    spread: ScheduleSpread | None = None
+    max_runs: int | None = None
+    next_tick_at: datetime | None = None
+    run_count: int | None = None
+    missed_count: int | None = None
+    zone_data: str | None = None
     headers: dict[str, str] | None = None
     body: str | None = None
     webhook_headers: dict[str, str] | None = None
+
+
+class ScheduleItemEvery(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleItemEvery`."""
+
+    seconds: int
+    anchor: datetime
+
+
+class ScheduleItemDst(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleItemDst`."""
+
+    gap: str
+    fold: str
+
+
+class ScheduleItemSpread(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleItemSpread`."""
+
+    seconds: int
+    by: str
 
 
 class ScheduleItem(Answered, frozen=True, kw_only=True):
@@ -186,8 +248,8 @@ class ScheduleItem(Answered, frozen=True, kw_only=True):
 
     id: str
     url: str
-    cron: str
-    status: str  # active, paused
+    cron: str | None = None
+    status: str  # active, paused, finished
     created_at: datetime
     next_run_at: datetime | None = None
     http_method: str
@@ -195,6 +257,18 @@ class ScheduleItem(Answered, frozen=True, kw_only=True):
     timeout_seconds: int
     webhook_url: str | None = None
     last_run_at: datetime | None = None
+    every: ScheduleItemEvery | None = None
+    timezone: str | None = None
+    dst: ScheduleItemDst | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    exclude: list[str]
+    spread: ScheduleItemSpread | None = None
+    max_runs: int | None = None
+    next_tick_at: datetime | None = None
+    run_count: int | None = None
+    missed_count: int | None = None
+    zone_data: str | None = None
 
 
 class ScheduleList(Answered, frozen=True, kw_only=True):
@@ -202,6 +276,24 @@ class ScheduleList(Answered, frozen=True, kw_only=True):
 
     schedules: list[ScheduleItem]
     next_cursor: str | None = None
+
+
+class ComingRun(Answered, frozen=True, kw_only=True):
+    """The API's `ComingRun`."""
+
+    at: datetime
+    tick_at: datetime
+    local: str
+    nominal_local: str
+    note: str | None = None  # gap, fold
+
+
+class Preview(Answered, frozen=True, kw_only=True):
+    """The API's `Preview`."""
+
+    runs: list[ComingRun]
+    zone_data: str | None = None
+    warnings: list[str]
 
 
 class NewToken(Answered, frozen=True, kw_only=True):

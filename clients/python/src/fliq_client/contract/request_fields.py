@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, Required, TypedDict
+from typing import Any, Literal, Required, TypedDict
 
 __all__ = [
     "JobFields",
     "JobRequest",
+    "PreviewFields",
     "ScheduleFields",
     "ScheduleRequest",
     "TokenFields",
@@ -45,6 +46,35 @@ class JobRequest(JobFields, total=False):
     idempotency_key: str | None
 
 
+class PreviewFields(TypedDict, total=False):
+    """What PreviewRequest may have."""
+
+    # five fields: minute, hour, day of month, month, day of week; or a shorthand such as `@daily`; `CRON_TZ=Zone ` may
+    # stand before them. Either `cron` or `every` is required
+    cron: str | None
+    # instead of `cron`: `{"seconds": 300, "anchor": instant}`, 1–31,536,000 s of elapsed time; the anchor is one of the
+    # ticks, by default the second in which the schedule is created
+    every: Mapping[str, Any] | None
+    # whose wall clock `cron` speaks of: a name of the IANA time zones, such as `Europe/Berlin`; by default UTC
+    timezone: str | None
+    # what a cron at fixed times does when clocks change: `{"gap": "shift" or "skip", "fold": "first" or "both"}`; by
+    # default `shift` and `first`; see clock changes
+    dst: Mapping[str, Any] | None
+    # no tick before this instant
+    starts_at: datetime | None
+    # no tick after this instant, which is in the future
+    ends_at: datetime | None
+    # at most 366 dates without ticks, `2026-12-24` or `2026-12-24/2026-12-26`, in the time zone
+    exclude: Sequence[str] | None
+    # calls are made up to so much later than their ticks: `{"seconds": 1–86,400, "by": "schedule"}` by the same delay
+    # at each tick, `run` by another one; at the latest a second before the next tick
+    spread: Mapping[str, Any] | None
+    # how many runs to show, 1–100
+    count: int
+    # show the runs after this instant; by default now
+    after: datetime | None
+
+
 class ScheduleFields(TypedDict, total=False):
     """What ScheduleRequest may have."""
 
@@ -61,8 +91,28 @@ class ScheduleFields(TypedDict, total=False):
     webhook_url: str | None
     # as `headers`
     webhook_headers: Mapping[str, str] | None
-    # five fields in UTC: minute, hour, day of month, month, day of week
-    cron: Required[str]
+    # five fields: minute, hour, day of month, month, day of week; or a shorthand such as `@daily`; `CRON_TZ=Zone ` may
+    # stand before them. Either `cron` or `every` is required
+    cron: str | None
+    # instead of `cron`: `{"seconds": 300, "anchor": instant}`, 1–31,536,000 s of elapsed time; the anchor is one of the
+    # ticks, by default the second in which the schedule is created
+    every: Mapping[str, Any] | None
+    # whose wall clock `cron` speaks of: a name of the IANA time zones, such as `Europe/Berlin`; by default UTC
+    timezone: str | None
+    # what a cron at fixed times does when clocks change: `{"gap": "shift" or "skip", "fold": "first" or "both"}`; by
+    # default `shift` and `first`; see clock changes
+    dst: Mapping[str, Any] | None
+    # no tick before this instant
+    starts_at: datetime | None
+    # no tick after this instant, which is in the future
+    ends_at: datetime | None
+    # at most 366 dates without ticks, `2026-12-24` or `2026-12-24/2026-12-26`, in the time zone
+    exclude: Sequence[str] | None
+    # calls are made up to so much later than their ticks: `{"seconds": 1–86,400, "by": "schedule"}` by the same delay
+    # at each tick, `run` by another one; at the latest a second before the next tick
+    spread: Mapping[str, Any] | None
+    # integer 1–1,000,000,000; the schedule is finished with this many ticks
+    max_runs: int | None
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
     max_retries: int
 

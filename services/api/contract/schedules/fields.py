@@ -1,0 +1,176 @@
+"""
+Fields of requests about schedules: the tables. Pure.
+
+The fields of a rule are judged together (`requests.read_rule`), because most of them depend on each other; their rows here describe
+them.
+"""
+
+from typing import Any, Final
+
+from libs.domain.calendar import cron, cron_text, rule_fields
+from libs.domain.calendar.preview import PREVIEW_COUNT_MAX
+from services.api.contract.api_error import refuse
+from services.api.contract.field import Field, Fields, Rules, Schema
+from services.api.contract.json_body import Duplicated
+from services.api.contract.request_fields import CALL, INSTANT, MAX_RETRIES, instant_of
+
+PREVIEW_COUNT: Final = 10  # runs shown unless asked otherwise
+RUNS_MAX: Final = 1_000_000_000
+
+
+def _as_it_is(value: Any, _found: dict[str, Any], _rules: Rules) -> Any:
+    if type(value) is Duplicated:
+        refuse("duplicate_field", f"the field {value.name[:40]!r} stands twice in one object")
+    return value
+
+
+def _of_rule(name: str, schema: Schema, *, rule: str, code: str, means: str) -> Field:
+    return Field(
+        name=name, read=_as_it_is, schema=schema, rule=rule, code=code, means=means, default=None, takes_null=True
+    )
+
+
+RULE: Final = (
+    _of_rule(
+        "cron",
+        {"type": "string", "minLength": 6, "maxLength": cron_text.CRON_LENGTH_MAX + 80},
+        rule="five fields: minute, hour, day of month, month, day of week; or a shorthand such as `@daily`; `CRON_TZ=Zone `"
+        " may stand before them. Either `cron` or `every` is required",
+        code="invalid_cron",
+        means="cron is not an expression of five fields that fires within five years, or both cron and every are missing.",
+    ),
+    _of_rule(
+        "every",
+        {
+            "type": "object",
+            "properties": {
+                "seconds": {"type": "integer", "minimum": 1, "maximum": rule_fields.EVERY_MAX_S},
+                "anchor": {"anyOf": [INSTANT, {"type": "null"}]},
+            },
+            "required": ["seconds"],
+            "additionalProperties": False,
+        },
+        rule='instead of `cron`: `{"seconds": 300, "anchor": instant}`, 1–31,536,000 s of elapsed time; the anchor is one of the'
+        " ticks, by default the second in which the schedule is created",
+        code="invalid_every",
+        means="every is not an object with seconds and maybe anchor, or stands beside cron.",
+    ),
+    _of_rule(
+        "timezone",
+        {"type": "string", "maxLength": rule_fields.ZONE_LENGTH_MAX, "examples": ["Europe/Berlin"]},
+        rule="whose wall clock `cron` speaks of: a name of the IANA time zones, such as `Europe/Berlin`; by default UTC",
+        code="invalid_timezone",
+        means="timezone is no name of the zone data, spelled as there, or stands beside every.",
+    ),
+    _of_rule(
+        "dst",
+        {
+            "type": "object",
+            "properties": {
+                "gap": {"type": "string", "enum": ["shift", "skip"]},
+                "fold": {"type": "string", "enum": ["first", "both"]},
+            },
+            "additionalProperties": False,
+        },
+        rule='what a cron at fixed times does when clocks change: `{"gap": "shift" or "skip", "fold": "first" or "both"}`; by'
+        " default `shift` and `first`; see [clock changes](schedules.md)",
+        code="invalid_dst",
+        means="dst is not an object with gap (shift, skip) and fold (first, both), or stands beside every.",
+    ),
+    _of_rule(
+        "starts_at",
+        INSTANT,
+        rule="no tick before this instant",
+        code="invalid_window",
+        means="starts_at or ends_at is no instant, ends_at is not after starts_at and now, or no tick lies between them.",
+    ),
+    _of_rule(
+        "ends_at",
+        INSTANT,
+        rule="no tick after this instant, which is in the future",
+        code="invalid_window",
+        means="starts_at or ends_at is no instant, ends_at is not after starts_at and now, or no tick lies between them.",
+    ),
+    _of_rule(
+        "exclude",
+        {"type": "array", "maxItems": rule_fields.EXCLUDE_COUNT_MAX, "items": {"type": "string"}},
+        rule=f"at most {rule_fields.EXCLUDE_COUNT_MAX} dates without ticks, `2026-12-24` or `2026-12-24/2026-12-26`, in the time"
+        " zone",
+        code="invalid_exclude",
+        means=f"exclude is not a list of at most {rule_fields.EXCLUDE_COUNT_MAX} dates or spans of dates that leaves a tick.",
+    ),
+    _of_rule(
+        "spread",
+        {
+            "type": "object",
+            "properties": {
+                "seconds": {"type": "integer", "minimum": 1, "maximum": rule_fields.SPREAD_MAX_S},
+                "by": {"type": "string", "enum": ["schedule", "run"]},
+            },
+            "required": ["seconds"],
+            "additionalProperties": False,
+        },
+        rule='calls are made up to so much later than their ticks: `{"seconds": 1–86,400, "by": "schedule"}` by the same delay at'
+        " each tick, `run` by another one; at the latest a second before the next tick",
+        code="invalid_spread",
+        means="spread is not an object with seconds (1 to 86,400) and maybe by (schedule, run).",
+    ),
+)
+
+
+def _read_max_runs(value: Any, _found: dict[str, Any], _rules: Rules) -> int:
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is not int or not 1 <= value <= RUNS_MAX:
+        refuse("invalid_max_runs", f"max_runs must be an integer from 1 to {RUNS_MAX:,}")
+    return value
+
+
+def _read_count(value: Any, _found: dict[str, Any], _rules: Rules) -> int:
+    if type(value) is str and value.isascii() and value.isdecimal() and len(value) <= 3:
+        value = int(value)  # as it stands in a query
+    if type(value) is not int or not 1 <= value <= PREVIEW_COUNT_MAX:
+        refuse("invalid_count", f"count must be a number from 1 to {PREVIEW_COUNT_MAX}")
+    return value
+
+
+def _read_after(value: Any, _found: dict[str, Any], _rules: Rules) -> int:
+    at = instant_of(value)
+    if at is None or not 0 <= at < cron.INSTANT_MAX:
+        refuse("invalid_after", "after must be an instant from 1970 to 2199, such as 2026-04-01T09:00:00Z")
+    return at
+
+
+_MAX_RUNS: Final = Field(
+    name="max_runs",
+    read=_read_max_runs,
+    schema={"type": "integer", "minimum": 1, "maximum": RUNS_MAX},
+    rule=f"integer 1–{RUNS_MAX:,}; the schedule is finished with this many ticks",
+    code="invalid_max_runs",
+    means=f"max_runs is not an integer from 1 to {RUNS_MAX:,}.",
+    default=None,
+    takes_null=True,
+)
+SCHEDULE: Final = Fields(*CALL, *RULE, _MAX_RUNS, MAX_RETRIES)
+PREVIEW: Final = Fields(
+    *RULE,
+    Field(
+        name="count",
+        read=_read_count,
+        schema={"type": "integer", "minimum": 1, "maximum": PREVIEW_COUNT_MAX, "default": PREVIEW_COUNT},
+        rule=f"how many runs to show, 1–{PREVIEW_COUNT_MAX}",
+        code="invalid_count",
+        means=f"count is not a number from 1 to {PREVIEW_COUNT_MAX}.",
+        default=PREVIEW_COUNT,
+    ),
+    Field(
+        name="after",
+        read=_read_after,
+        schema=INSTANT,
+        rule="show the runs after this instant; by default now",
+        code="invalid_after",
+        means="after is not an instant from 1970 to 2199.",
+        default=None,
+        takes_null=True,
+    ),
+)

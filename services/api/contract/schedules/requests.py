@@ -1,0 +1,154 @@
+"""
+Requests about schedules: parsed JSON to what is asked for. Pure.
+
+A rule is kept as it was asked for (`ScheduleRule`), and the tables of time zones are passed in.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from libs.domain.calendar import rule_fields
+from libs.domain.calendar.recorded_rule import ZoneLookup, is_plain, record_of
+from libs.domain.calendar.rule import Rule
+from libs.domain.calendar.rule_fields import RuleContext, RuleError
+from libs.domain.calendar.zones import Zone
+from libs.events import ScheduleRule, Spec
+from services.api.contract.api_error import bad
+from services.api.contract.field import CheckUrl, Rules
+from services.api.contract.instants import parse_instant
+from services.api.contract.requests import asked_for, digest, spec_of
+from services.api.contract.schedules.fields import PREVIEW, SCHEDULE
+
+_NO_URLS: Final = Rules(str)
+
+
+class Zones(NamedTuple):
+    """
+    The time zones at hand.
+
+    Args:
+        names: of all of them.
+        find: a zone by its name.
+        version: of the zone data.
+        interval_min_s: the shortest interval that the operator allows.
+    """
+
+    names: frozenset[str]
+    find: ZoneLookup
+    version: str
+    interval_min_s: int = 1
+
+    def zone(self, name: str) -> Zone:
+        """Return the zone of a name that is one of *names*."""
+        found = self.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+
+class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    A schedule as asked for, normalised.
+
+    Args:
+        rule: when it ticks; an interval without an anchor of its own has that of the request.
+        has_anchor: the request named the anchor.
+    """
+
+    spec: Spec
+    rule: ScheduleRule
+    has_anchor: bool
+    max_runs: int | None
+    max_retries: int
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether `schedule.created` can describe it."""
+        return self.max_runs is None and is_plain(self.rule)
+
+    def rule_at(self, created_at: int) -> ScheduleRule:
+        """Return the rule of a schedule that is created at *created_at*."""
+        if self.rule.every_s is None or self.has_anchor:
+            return self.rule
+        return msgspec.structs.replace(self.rule, anchor_at=created_at // 1_000 * 1_000)
+
+
+class PreviewRequest(NamedTuple):
+    """The runs to show: of *rule*, if one was asked for, *run_count* after *after* (None: from now on)."""
+
+    rule: Rule
+    run_count: int
+    after: int | None
+
+
+def schedule_request(
+    data: Any, check_url: CheckUrl, now: int, zones: Zones, *, traceparent: str | None = None
+) -> ScheduleRequest:
+    """
+    Return the schedule that *data* asks for.
+
+    Raises:
+        ApiError: 400 with the code of the first rule that is broken.
+    """
+    found = SCHEDULE.read(data, Rules(check_url, now))
+    return ScheduleRequest(
+        spec=spec_of(found, traceparent),
+        rule=record_of(read_rule(found, now, zones)),
+        has_anchor=found["every"] is not None and found["every"].get("anchor") is not None,
+        max_runs=found["max_runs"],
+        max_retries=found["max_retries"],
+    )
+
+
+def preview_request(data: Any, now: int, zones: Zones) -> PreviewRequest:
+    """
+    Return what *data* asks to be shown of a rule that is not saved.
+
+    Raises:
+        ApiError: 400 with the code of the first rule that is broken.
+    """
+    found = PREVIEW.read(data, _NO_URLS)
+    return PreviewRequest(read_rule(found, now, zones), found["count"], found["after"])
+
+
+def preview_query(query: Mapping[str, str]) -> tuple[int, int | None]:
+    """
+    Return how many runs a query asks for, and after which instant (None: from now on).
+
+    Raises:
+        ApiError: 400 `invalid_count`, `invalid_after`.
+    """
+    found = PREVIEW.read(dict(query), _NO_URLS)
+    return found["count"], found["after"]
+
+
+def read_rule(found: Mapping[str, Any], now: int, zones: Zones) -> Rule:
+    """
+    Return the rule that the fields *found* describe.
+
+    Raises:
+        ApiError: 400 with the code of the first field that is wrong.
+    """
+    read_instant: Callable[[str], int | None] = parse_instant
+    context = RuleContext(
+        now=now,
+        zone_names=zones.names,
+        zone=zones.zone,
+        read_instant=read_instant,
+        interval_min_s=zones.interval_min_s,
+    )
+    try:
+        return rule_fields.read_rule(found, context)
+    except RuleError as error:
+        raise bad(error.code, error.message) from None
+
+
+def schedule_hash(request: ScheduleRequest) -> bytes:
+    """Return 16 bytes that are equal for requests which ask for the same, however they were spelled; no job has them."""
+    if request.is_plain:
+        return digest(["schedule", *asked_for(request, request.rule.cron or "")])
+    rule = request.rule if request.has_anchor else msgspec.structs.replace(request.rule, anchor_at=0)
+    asked = msgspec.json.encode(rule).decode()
+    return digest(["schedule", *asked_for(request, asked), request.max_runs])

@@ -1,0 +1,99 @@
+"""
+Shown: what the API answers about schedules: the objects of a schedule and of a preview. Pure.
+
+A schedule of `schedule.created` is shown with the same fields as every other, at their defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from libs.domain.calendar.preview import ComingTick
+from libs.domain.instants import rfc3339
+from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.events import ScheduleRule, Spec
+
+STATUSES: Final = ("active", "paused", "finished")
+
+
+class PreviewRow(NamedTuple):
+    """A coming tick, and when its call is made."""
+
+    tick: ComingTick
+    run_at: int
+
+
+def created(state: ScheduleState, spec: Spec) -> dict[str, Any]:
+    """Return the 201's six fields."""
+    return {
+        "id": state.schedule_id,
+        "url": spec.url,
+        "cron": _rule(state).cron,
+        "status": _status(state),
+        "created_at": rfc3339(state.created_at),
+        "next_run_at": _instant(state.next_run_at),
+    }
+
+
+def schedule(state: ScheduleState, spec: Spec, *, with_payload: bool) -> dict[str, Any]:
+    """Return the schedule object of `GET /v1/schedules/{schedule_id}`; without its payload it is as in lists."""
+    payload = {"headers": spec.headers, "body": spec.body, "webhook_headers": spec.webhook_headers}
+    return item(state, spec) | (payload if with_payload else {})
+
+
+def item(state: ScheduleState, spec: Spec) -> dict[str, Any]:
+    """Return the same without headers, body and webhook_headers, as lists show it."""
+    rule, more = _rule(state), state.more
+    is_cron = rule.every_s is None
+    return created(state, spec) | {
+        "http_method": spec.method,
+        "max_retries": state.max_retries,
+        "timeout_seconds": state.timeout_ms // 1000,
+        "webhook_url": spec.webhook_url,
+        "last_run_at": _instant(state.last_run_at),
+        "every": None if is_cron else {"seconds": rule.every_s, "anchor": rfc3339(rule.anchor_at)},
+        "timezone": rule.zone if is_cron else None,
+        "dst": {"gap": rule.gap, "fold": rule.fold} if is_cron else None,
+        "starts_at": _instant(rule.starts_at),
+        "ends_at": _instant(rule.ends_at),
+        "exclude": list(rule.exclude),
+        "spread": None if rule.spread_s is None else {"seconds": rule.spread_s, "by": rule.spread_by},
+        "max_runs": None if more is None else more.max_runs,
+        "next_tick_at": _instant(state.next_tick_at),
+        "run_count": None if more is None else more.run_count,
+        "missed_count": None if more is None else more.missed_count,
+        "zone_data": (more.zone_data or None) if more is not None else None,
+    }
+
+
+def preview(rows: Sequence[PreviewRow], *, zone_data: str, warnings: Sequence[str]) -> dict[str, Any]:
+    """Return the object of a preview; *zone_data* is empty for an interval."""
+    return {
+        "runs": [
+            {
+                "at": rfc3339(row.run_at),
+                "tick_at": rfc3339(row.tick.at),
+                "local": row.tick.local,
+                "nominal_local": row.tick.nominal_local,
+                "note": row.tick.note,
+            }
+            for row in rows
+        ],
+        "zone_data": zone_data or None,
+        "warnings": list(warnings),
+    }
+
+
+def _rule(state: ScheduleState) -> ScheduleRule:
+    return ScheduleRule(cron=state.cron) if state.more is None else state.more.rule
+
+
+def _status(state: ScheduleState) -> str:
+    if state.status == ScheduleStatus.PAUSED:
+        return "paused"
+    return "finished" if state.next_run_at is None else "active"
+
+
+def _instant(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)

@@ -1,0 +1,128 @@
+"""
+Schedule preview: the coming runs of a saved or unsaved rule, and what a person should know about them.
+
+croniter gives a second opinion: many tools evaluate a cron with it, and it reads some expressions differently. It is asked here
+and nowhere else: an owner must not depend on a library that may change its meaning with a release.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from aiohttp.web import BaseRequest
+from croniter import croniter
+
+from libs.domain.calendar.preview import ComingTick, preview
+from libs.domain.calendar.rule import Rule
+from libs.domain.calendar.ticks import WallClock
+from libs.domain.instants import rfc3339
+from libs.domain.schedule import ScheduleStatus
+from libs.domain.schedule_ticks import rule_of_schedule
+from libs.events.ids import is_id, partition_of
+from services.api.contract.api_error import ApiError, not_found
+from services.api.contract.schedules import shown
+from services.api.contract.schedules.requests import preview_query, preview_request
+from services.api.contract.schedules.shown import PreviewRow
+from services.api.handlers.context import Context
+from services.api.http.auth import Identity
+from services.api.http.reply import Reply, json_reply
+from services.api.http.request_body import read_json
+
+COMPARED_MAX: Final = 10  # runs that croniter is asked for: 0.2 ms each
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SchedulePreview:
+    """The handlers for previews."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+
+    async def of_request(self, request: BaseRequest, _: Identity, __: str) -> Reply:
+        """POST /v1/schedules/preview."""
+        now = self._c.clock.now()
+        asked = preview_request(await read_json(request), now, self._c.zones)
+        return await self._answer(asked.rule, "", asked.run_count, now if asked.after is None else asked.after)
+
+    async def of_schedule(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
+        """GET /v1/schedules/{schedule_id}/preview."""
+        count, after = preview_query(request.query)
+        if not is_id(schedule_id, "sched"):
+            raise not_found("schedule")
+        queries = self._c.queries
+        row = await self._c.read_index.find(
+            partition_of(schedule_id), lambda: queries.get_schedule(identity.account, schedule_id)
+        )
+        if row is None or row[0].status == ScheduleStatus.DELETED:
+            raise not_found("schedule")
+        rule = rule_of_schedule(row[0], self._c.zones.find)
+        if rule is None:
+            raise rule_not_known()
+        return await self._answer(rule, schedule_id, count, self._c.clock.now() if after is None else after)
+
+    async def _answer(self, rule: Rule, schedule_id: str, count: int, after: int) -> Reply:
+        ticks: list[ComingTick] = []
+        while len(ticks) < count and (found := preview(rule, ticks[-1].at if ticks else after, 1)):
+            ticks += found
+            await asyncio.sleep(0)  # a run may take 0.4 ms to find, and calls are due meanwhile
+        warnings = warnings_about(rule, ticks, await asyncio.to_thread(others_read, rule, after, COMPARED_MAX))
+        rows = [PreviewRow(tick, rule.fire_at(schedule_id, tick.at) if schedule_id else tick.at) for tick in ticks]
+        zone_data = rule.when.zone.version if isinstance(rule.when, WallClock) else ""
+        return json_reply(200, shown.preview(rows, zone_data=zone_data, warnings=warnings))
+
+
+def rule_not_known() -> ApiError:
+    """Return the 409 for a schedule whose rule or zone this process cannot read."""
+    return ApiError(409, "rule_not_known", "this process does not know the schedule's rule or time zone: upgrade it")
+
+
+def warnings_about(rule: Rule, ticks: Sequence[ComingTick], others: Sequence[int] | None) -> list[str]:
+    """
+    Return, one sentence each, what a person should know.
+
+    Args:
+        ticks: the coming ticks.
+        others: the coming ticks as croniter sees them; None if it was not asked.
+    """
+    found = []
+    when = rule.when
+    if isinstance(when, WallClock) and when.cron.is_either_day:
+        found.append("cron restricts day of month and day of week: a day that matches either of them counts")
+    for tick in ticks:
+        if tick.note == "gap":
+            found.append(f"clocks skip {tick.nominal_local}: the tick is at {tick.local}; dst.gap skip leaves it out")
+        elif tick.note == "fold":
+            found.append(f"clocks show {tick.nominal_local} twice: one of its ticks is at {tick.local}; see dst.fold")
+    for ours, theirs in zip([tick.at for tick in ticks], others or (), strict=False):
+        if ours != theirs:
+            found.append(
+                f"croniter, which Airflow and others use, reads cron differently: {rfc3339(theirs)} where Fliq has {rfc3339(ours)}"
+            )
+            break
+    return found
+
+
+def others_read(rule: Rule, after: int, count: int) -> list[int] | None:
+    """Return the ticks after *after* as croniter sees them, at most *count*; None if it cannot say (excluded dates, a window)."""
+    when = rule.when
+    if not isinstance(when, WallClock) or when.excluded.first or rule.starts_at is not None:
+        return None
+    zone = when.zone
+    second = after // 1_000
+    wall = _EPOCH + timedelta(seconds=second + zone.offset_at(second))
+    try:
+        walk = croniter(when.cron.text, wall, max_years_between_matches=5)
+        walls = [walk.get_next(datetime) for _ in range(count)]
+    except (ValueError, OverflowError):  # it does not take the expression, or finds nothing within five years
+        return None
+    found = []
+    for each in walls:
+        instants = zone.instants(round((each - _EPOCH).total_seconds()))
+        if len(instants) != 1:
+            break  # clocks change here: what happens then is ours to say
+        found.append(instants[0] * 1_000)
+    return found

@@ -1,0 +1,69 @@
+"""
+The rules of the model's schedules: what each says, and the arithmetic by which the checker knows its ticks.
+
+Every rule ticks at the instants `phase_ms` beyond the multiples of `period_ms`, so no evaluator is needed to judge one.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from libs.domain.calendar.recorded_rule import rule_of
+from libs.domain.calendar.rule import Rule, Spread
+from libs.domain.schedule import ScheduleState
+from libs.events import ScheduleRule
+from tests.property.calendar.made_zones import HALF, find
+
+
+class ModelRule(NamedTuple):
+    """
+    A rule of the model.
+
+    Args:
+        record: the rule as `schedule.defined` says it.
+        is_plain: `schedule.created` says it.
+    """
+
+    period_ms: int
+    phase_ms: int
+    record: ScheduleRule
+    is_plain: bool = False
+
+    @property
+    def rule(self) -> Rule:
+        """What the API evaluates."""
+        rule = rule_of(self.record, find)
+        assert rule is not None
+        return rule
+
+    def latest(self, at: int) -> int:
+        """Return the last tick at or before *at*."""
+        return at - (at - self.phase_ms) % self.period_ms
+
+    def fire_at(self, schedule_id: str, tick_at: int) -> int:
+        """Return when the call of a tick is made."""
+        if self.record.spread_s is None:
+            return tick_at
+        return tick_at + Spread(seconds=self.record.spread_s).delay_ms(schedule_id, tick_at)
+
+    def latest_due(self, schedule_id: str, at: int) -> int:
+        """Return the last tick whose call is due at *at*."""
+        tick_at = self.latest(at)
+        return tick_at if self.fire_at(schedule_id, tick_at) <= at else tick_at - self.period_ms
+
+
+RULES: Final = (
+    ModelRule(60_000, 0, ScheduleRule(cron="* * * * *"), is_plain=True),
+    ModelRule(120_000, 0, ScheduleRule(cron="*/2 * * * *"), is_plain=True),
+    ModelRule(300_000, 0, ScheduleRule(cron="*/5 * * * *"), is_plain=True),
+    ModelRule(60_000, 30_000, ScheduleRule(cron="* * * * *", zone=HALF.name)),
+    ModelRule(90_000, 0, ScheduleRule(every_s=90)),
+    ModelRule(120_000, 90_000, ScheduleRule(cron="*/2 * * * *", zone=HALF.name, spread_s=40)),
+)
+_BY_RECORD: Final = {rule.record: rule for rule in RULES if not rule.is_plain}
+_BY_CRON: Final = {rule.record.cron: rule for rule in RULES if rule.is_plain}
+
+
+def rule_of_state(state: ScheduleState) -> ModelRule:
+    """Return the rule by which *state* ticks."""
+    return _BY_CRON[state.cron] if state.more is None else _BY_RECORD[state.more.rule]
