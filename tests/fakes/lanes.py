@@ -20,14 +20,14 @@ PATIENT = (
     "chaos/test_link.py",
     "chaos/test_crash_points.py",  # the harness notes when the machine stood still
     "chaos/test_report.py",
-    "clients/pure/",
-    "clients/test_installed.py",
+    "clients/",
     "conformance/",
     "contract/test_",  # of these only what runs in the test's own process
     "deploy/",
     "e2e/egress_client/",
     "e2e/embedded_postgres/",
-    "e2e/operating/test_upgrade.py",
+    "e2e/operating/",
+    "e2e/outages/test_restart.py",
     "e2e/process/",
     "golden/",
     "prometheus/test_alerts.py",
@@ -36,22 +36,30 @@ PATIENT = (
     "simulation/",
     "unit/",
 )
+SHARING = ("tests/clients/test_", "tests/e2e/")
 _HERE = re.compile(r"[\[-]here[\]-]")
 _is_lane = "PYTEST_XDIST_WORKER" in os.environ
 
 
 def is_patient(nodeid: str) -> bool:
-    """Whether the test may be slow; what needs a broker may not, because one broker has to do, nor what shares a running Fliq."""
+    """Whether the test may be slow; not if it needs the broker, of which there is one, or the Fliq of the contract's tests."""
     if not nodeid.startswith(tuple(f"tests/{room}" for room in PATIENT)) or "kafka" in nodeid.lower():
         return False
-    return "/contract/" not in nodeid or ("test_protocol" not in nodeid and _HERE.search(nodeid) is not None)
+    if not nodeid.startswith("tests/contract/test_"):
+        return True
+    return "test_protocol" not in nodeid and _HERE.search(nodeid) is not None
 
 
 class Lanes(LoadScopeScheduling):
-    """All that lives in real time is one scope, which one lane takes as a whole, first; every other test is one of its own."""
+    """
+    All that lives in real time is one scope, which one lane takes as a whole, first. Of the others those of a file that share what
+    they started are one, too, and the rest are one each.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid if is_patient(nodeid) else "real time"
+        if not is_patient(nodeid):
+            return "real time"
+        return nodeid.partition("::")[0] if nodeid.startswith(SHARING) else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -20,7 +20,7 @@ from tests.simulation.fleet.mutations import MUTATIONS, RARE
 from tests.simulation.invariants import INVARIANTS
 
 FIRST = int(os.environ.get("FLIQ_TEST_FLEET_FROM", "0"))
-COUNT = 500
+COUNT = 150
 NIGHTLY_COUNT = 10_000
 WITHIN = 150  # seeds; the slowest of the quick ones takes a tenth of that
 RARE_WITHIN = 4_000
