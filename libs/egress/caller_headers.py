@@ -40,6 +40,11 @@ def host_of(url: str) -> str:
     return url if slash < 0 else url[:slash]
 
 
+def endpoint_of(url: str) -> str:
+    """Return origin and path of a normalised URL, without its query: what one receiver is."""
+    return sent_url(url.partition("?")[0])
+
+
 def sent_url(url: str) -> str:
     """Return a normalised URL as it is sent, and therefore signed: a URL without a path is called at `/`."""
     return f"{url}/" if host_of(url) == url else url

@@ -8,8 +8,8 @@ Calls: one service's calls from the moment they are held until their outcomes ar
 If a lease is not certain (the process stood still for seconds), no call of its partition starts. The call waits until the lease
 is renewed, or is dropped when it is lost.
 
-A spec that was not fetched ahead is fetched when the call has its slot. If its host is not known yet, the call waits under the name
-of its account, and takes its slot along to the host once the spec was read; if the host is full, it queues again.
+A spec that was not fetched ahead is fetched when the call has its slot. If its lane is not known yet, the call waits under the name
+of its account, and takes its slot along to the lane once the spec was read; if the lane is full, it queues again.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from libs.egress.outcome import Outcome
 from libs.events import Event, Spec, encode
 from libs.following.held_calls import C, HeldCalls, Stage
 from libs.following.loader import SPEC_MISSING, Loader
-from libs.following.ports import FollowingPorts, SpecTables
+from libs.following.ports import FollowingPorts, ReadSpecs
 from libs.log.fact_appender import FactAppender
 from libs.runtime.clock import Timer
 from libs.runtime.telemetry.tracing import Span
@@ -40,12 +40,12 @@ class CallLimits(NamedTuple):
     Args:
         places: calls held, each with a small spec.
         slots: calls under way at once.
-        per_host: calls under way to one host.
+        per_lane: calls under way of one lane (see `Call`).
     """
 
     places: int
     slots: int
-    per_host: int
+    per_lane: int
 
 
 class CallContext(NamedTuple):
@@ -55,37 +55,34 @@ class CallContext(NamedTuple):
     Args:
         role: the service's name: that of its logger.
         may_start: whether the lease of a partition is certain.
-        on_recorded: called whenever an outcome is in the log.
     """
 
     role: str
     ports: FollowingPorts
     limits: CallLimits
     may_start: Callable[[int], bool]
-    on_recorded: Callable[[], None]
 
 
 class Calls(ABC, Generic[C]):
     """All calls of one service in one process. A subclass says how a call is made, and what its outcome is in the log."""
 
-    def __init__(self, context: CallContext, tables: SpecTables) -> None:
-        """Hold nothing; specs are read from *tables*."""
+    def __init__(self, context: CallContext, read_specs: ReadSpecs) -> None:
+        """Hold nothing; specs are read with *read_specs*."""
         ports, limits = context.ports, context.limits
         self.held: HeldCalls[C] = HeldCalls(limits.places)
         self.loader = Loader(
             context.role,
             ports,
-            tables=tables,
+            read_specs=read_specs,
             held_calls=self.held,
-            host_of=self.host_of,
+            lane_of=self.lane_of,
             on_ready=self.put,
             on_failed=self.fail,
         )
         self._ports = ports
         self._clock = ports.clock
-        self._fair_queue: FairQueue[C] = FairQueue(total=limits.slots, per_host=limits.per_host)
+        self._fair_queue: FairQueue[C] = FairQueue(total=limits.slots, per_host=limits.per_lane)
         self._may_start = context.may_start
-        self._on_recorded = context.on_recorded
         self._user_agent = f"Fliq/{ports.version}"
         self._unsure: list[C] = []
         self._recheck_timer: Timer | None = None
@@ -94,8 +91,8 @@ class Calls(ABC, Generic[C]):
         self._appenders: dict[int, FactAppender] = {}
 
     @abstractmethod
-    def host_of(self, spec: bytes) -> str | None:
-        """Return the host that a stored spec names; None if it names none. Raise if the spec cannot be read."""
+    def lane_of(self, spec: bytes) -> str | None:
+        """Return the lane of calls with this stored spec; None if it names no URL. Raise if the spec cannot be read."""
 
     @abstractmethod
     async def make(self, call: C, spec: Spec) -> Event:
@@ -212,7 +209,7 @@ class Calls(ABC, Generic[C]):
         self.start_waiting()
 
     async def _run(self, call: C) -> None:
-        host, weight = _queued_at(call), self.weight_of(call)
+        lane, weight = _queued_at(call), self.weight_of(call)
         outcome: Event | None = None
         try:
             spec = await self.loader.read(call)
@@ -220,12 +217,12 @@ class Calls(ABC, Generic[C]):
                 pass  # dropped meanwhile
             elif not self._may_start(call.partition):
                 self._wait_for_lease(call)
-            elif spec is None or call.host is None:
+            elif spec is None or call.lane is None:
                 outcome = self.not_made(call, SPEC_MISSING)
-            elif host != call.host and not self._fair_queue.move(from_host=host, to_host=call.host):
+            elif lane != call.lane and not self._fair_queue.move(from_host=lane, to_host=call.lane):
                 self.submit(call)
             else:
-                host = call.host
+                lane = call.lane
                 call.stage = Stage.CALLING
                 call.started_at = self._clock.now()
                 making = self.make(call, self.decode(spec))
@@ -239,7 +236,7 @@ class Calls(ABC, Generic[C]):
             self.log_defect(call)
             outcome = self.not_made(call, INTERNAL_ERROR)
         finally:
-            self._fair_queue.release(account=call.account, host=host, weight=weight)
+            self._fair_queue.release(account=call.account, host=lane, weight=weight)
         if outcome is not None:
             self._record(call, outcome)
         self.start_waiting()
@@ -256,12 +253,11 @@ class Calls(ABC, Generic[C]):
     def _appended(self, call: C, position: int) -> None:
         self.held.recorded(call, position)
         self.on_appended(call, position)
-        self._on_recorded()
 
 
 def _queued_at(call: C) -> str:
-    """Return the host at which a call is counted: a name of its account's own as long as its host is not known."""
-    return call.host or f"unread {call.account}"
+    """Return the lane in which a call is counted: one of its account's own as long as its lane is not known."""
+    return call.lane or f"unread {call.account}"
 
 
 async def traced(span: Span, calling: Coroutine[None, None, Outcome]) -> Outcome:

@@ -16,15 +16,19 @@ A call that has not started (loading, waiting, queued) may be dropped at any tim
 of the partition's lease finds it there.
 
 Accounts share the places fairly (libs/domain/fair_shares.py). A call takes one place, and more for a spec that is kept for it. If
-its account's share is full, the call is not held: it is *left* where it stands. As long as calls of an account are left in a
-partition, its newer ones there are left, too, so that the oldest is recalled first.
+its account's share is full, the call is not held: it is *left* where it stands (left_calls.py).
+
+The lanes of an account share its places by the same rule, if the service asks for it (`enter_lane`): a lane may hold no more than
+what is left for its account. So one lane alone holds at most a third of all places, and a new lane finds room. A call that is still
+loaded counts in no lane.
 """
 
-from collections import deque
+from collections import Counter, deque
 from enum import IntEnum
 from typing import Final, Generic, TypeVar
 
 from libs.domain.fair_shares import FairShares
+from libs.following.left_calls import LeftCalls
 from libs.store.reads.partition_tables import StoredSpec
 
 PLACE_BYTES: Final = 4_096  # of a stored spec; a place holds the rest of a call, about 2 kB, besides
@@ -56,11 +60,12 @@ class Call:
     Attributes:
         spec: what to call, as it is stored; None if it is fetched when the call leaves.
         spec_bytes: its size.
-        host: scheme, host and port of the target; None until the spec was read once.
+        lane: the calls of one lane share a limit of calls under way. Of attempts this is the origin of the target, of webhooks
+            origin and path. None until the spec was read once.
     """
 
     __slots__ = (
-        *("account", "host", "job_id", "key", "partition", "places", "position"),
+        *("account", "is_in_lane", "job_id", "key", "lane", "partition", "places", "position"),
         *("secrets", "spec", "spec_bytes", "spec_id", "stage", "started_at"),
     )
 
@@ -74,7 +79,8 @@ class Call:
         self.stage = Stage.LOADING
         self.spec: bytes | None = None
         self.spec_bytes = 0
-        self.host: str | None = None
+        self.lane: str | None = None
+        self.is_in_lane = False  # counted in its lane
         self.secrets: tuple[str, ...] = ()
         self.places = 0
         self.started_at = 0  # when its request began to be sent
@@ -91,35 +97,47 @@ class HeldCalls(Generic[C]):
         self._shares = FairShares(places)
         self._held: dict[int, dict[str, C]] = {}
         self._recorded: dict[int, deque[tuple[int, str]]] = {}
-        self._left: dict[int, set[str]] = {}
+        self._in_lanes = FairShares(places)  # those of the calls that entered a lane
+        self._in_lane: Counter[tuple[str, str]] = Counter()
+        self.left = LeftCalls()
         self.open_count = 0
 
     def has_room(self, account: str) -> bool:
         """Whether one more call of *account* may be held."""
         return self._shares.may_take(account)
 
-    def add(self, call: C, *, places: int = 1) -> None:
-        """Hold a call that is not held yet; one without a *place* is only recorded, and not made."""
+    def room_of(self, account: str) -> int:
+        """Return how many more calls of *account* may be held, if the others hold what they hold now."""
+        return max(0, (self._shares.free - self._shares.held_by(account) + 1) // 2)
+
+    def has_room_in_lane(self, account: str, lane: str, *, amount: int = 1) -> bool:
+        """Whether so many more calls of *account* may enter *lane*."""
+        in_lanes = self._in_lanes
+        return self._in_lane[account, lane] + amount <= in_lanes.free - in_lanes.held_by(account)
+
+    def add(self, call: C) -> None:
+        """Hold a call that is not held yet."""
         self._held.setdefault(call.partition, {})[call.key] = call
         self.open_count += 1
-        self._take(call, places)
+        self._take(call, 1)
 
-    def leave(self, partition: int, account: str) -> None:
-        """Note that calls of *account* are left in the tables of *partition*."""
-        self._left.setdefault(partition, set()).add(account)
-
-    def has_left(self, partition: int, account: str) -> bool:
-        """Whether calls of *account* are left in the tables of *partition*."""
-        return account in self._left.get(partition, ())
+    def enter_lane(self, call: C) -> None:
+        """Count a held call, whose lane is known, in its lane."""
+        assert call.lane is not None  # noqa: S101 - the caller has asked whether there is room in it
+        call.is_in_lane = True
+        self._in_lanes.take(call.account)
+        self._in_lane[call.account, call.lane] += 1
 
     def may_recall(self, partition: int) -> bool:
         """Whether calls are left in *partition* of an account that holds at most half of its share."""
         shares = self._shares
-        return any(shares.may_take(account, shares.held_by(account) or 1) for account in self._left.get(partition, ()))
+        return any(shares.may_take(account, shares.held_by(account) or 1) for account in self.left.accounts(partition))
 
-    def recall(self, partition: int) -> None:
-        """Note that all calls of *partition* are about to be found again."""
-        self._left.pop(partition, None)
+    def may_recall_lane(self, account: str, lane: str | None) -> bool:
+        """Whether *lane* holds at most half of its share; None: whether one more call of *account* may be held at all."""
+        if lane is None:
+            return self.has_room(account)
+        return self.has_room_in_lane(account, lane, amount=self._in_lane[account, lane] or 1)
 
     def loaded(self, call: C, stored: StoredSpec) -> None:
         """Note the spec of a call, and keep it if its account's share has room for it."""
@@ -147,10 +165,14 @@ class HeldCalls(Generic[C]):
         """Drop the calls that have not started, and return how many there were."""
         unstarted = [call for call in self._held.get(partition, {}).values() if call.stage < Stage.CALLING]
         for call in unstarted:
-            call.stage = Stage.DROPPED
-            self._close(call)
-            del self._held[partition][call.key]
+            self.drop(call)
         return len(unstarted)
+
+    def drop(self, call: C) -> None:
+        """Drop a call that has not started."""
+        call.stage = Stage.DROPPED
+        self._close(call)
+        del self._held[call.partition][call.key]
 
     def open_count_of(self, partition: int) -> int:
         """Return how many calls of *partition* are held whose outcome is not in the log. O(calls held)."""
@@ -161,12 +183,16 @@ class HeldCalls(Generic[C]):
         return key in self._held.get(partition, ())
 
     def _take(self, call: C, places: int) -> None:
-        if places:
-            call.places += places
-            self._shares.take(call.account, places)
+        call.places += places
+        self._shares.take(call.account, places)
 
     def _close(self, call: C) -> None:
         self.open_count -= 1
         call.spec = None
-        if call.places:
-            self._shares.give_back(call.account, call.places)
+        self._shares.give_back(call.account, call.places)
+        if call.is_in_lane and call.lane is not None:
+            self._in_lanes.give_back(call.account)
+            key = call.account, call.lane
+            self._in_lane[key] -= 1
+            if not self._in_lane[key]:
+                del self._in_lane[key]

@@ -20,7 +20,7 @@ from typing import Final, Generic
 import structlog
 
 from libs.following.held_calls import C, HeldCalls, Stage
-from libs.following.ports import FollowingPorts, SpecTables
+from libs.following.ports import FollowingPorts, ReadSpecs
 from libs.store.errors import StoreUnavailable
 from libs.store.reads.partition_tables import StoredSpec
 
@@ -80,9 +80,9 @@ class Loader(Generic[C]):
         role: str,
         ports: FollowingPorts,
         *,
-        tables: SpecTables,
+        read_specs: ReadSpecs,
         held_calls: HeldCalls[C],
-        host_of: Callable[[bytes], str | None],
+        lane_of: Callable[[bytes], str | None],
         on_ready: Callable[[Sequence[C]], None],
         on_failed: Callable[[C, str], None],
     ) -> None:
@@ -91,20 +91,22 @@ class Loader(Generic[C]):
 
         Args:
             role: the name of the service's logger.
-            host_of: returns the host that a stored spec names, or None if it names none.
+            lane_of: returns the lane of calls with this stored spec, or None if it names no URL.
             on_ready: gets the calls that are loaded.
             on_failed: gets those that lack a spec or a secret for good, and which of the two.
         """
-        self._tables = tables
+        self._read_specs = read_specs
         self._progress = ports.progress
         self._secrets = ports.secrets
         self._clock = ports.clock
         self._held_calls = held_calls
-        self._host_of = host_of
+        self._lane_of = lane_of
         self._on_ready = on_ready
         self._on_failed = on_failed
         self._arrived: dict[str, deque[C]] = {}  # by account
         self._has_arrived = asyncio.Event()
+        self._is_idle = True
+        self._batch_ended = asyncio.Event()  # another one for each batch
         self._cache = SpecCache()
         self._kept_secrets: dict[str, tuple[int, tuple[str, ...]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,19 +117,20 @@ class Loader(Generic[C]):
         """Load what *calls* need."""
         for call in calls:
             self._arrived.setdefault(call.account, deque()).append(call)
+        self._is_idle = False
         self._has_arrived.set()
 
     async def read(self, call: C) -> bytes | None:
         """
         Return the spec of a call whose turn has come, asking until the tables answer; None if they do not have it.
 
-        Note its host, too. If the call is dropped meanwhile, what is returned says nothing.
+        Note its lane, too. If the call is dropped meanwhile, what is returned says nothing.
         """
         retry_ms = RETRY_FIRST_MS
         spec = call.spec
         while spec is None and call.stage is Stage.QUEUED:
             try:
-                stored = (await self._tables.stored_specs([call.spec_id], size_max=None)).get(call.spec_id)
+                stored = (await self._read_specs([call.spec_id], size_max=None)).get(call.spec_id)
             except Exception as error:  # noqa: BLE001 - whatever the store raises, the call stays and is tried again
                 self._note_trouble(error)
                 await self._clock.pause(retry_ms)
@@ -137,8 +140,13 @@ class Loader(Generic[C]):
             if stored is None or stored.spec is None:
                 return None
             spec = stored.spec
-            call.host = call.host or self._host_of(spec)
+            call.lane = call.lane or self._lane_of(spec)
         return spec
+
+    async def wait_batch(self) -> None:
+        """Wait until the next batch of calls is loaded; not at all if there is nothing to load."""
+        if not self._is_idle:
+            await self._batch_ended.wait()
 
     async def stop(self) -> None:
         """Stop waiting for late specs; calls that are not loaded stay as they are."""
@@ -155,6 +163,9 @@ class Loader(Generic[C]):
             self._has_arrived.clear()
             while self._arrived:
                 await self._load_on_time(self._next_batch())
+                self._is_idle = not self._arrived
+                self._batch_ended.set()
+                self._batch_ended = asyncio.Event()
 
     def _next_batch(self) -> list[C]:
         batch: list[C] = []
@@ -185,7 +196,7 @@ class Loader(Generic[C]):
             batch = [call for call in batch if call.stage is Stage.LOADING]
             try:
                 specs = await self._fetch_specs(batch)
-                hosts = {known: self._host_of(found.spec) for known, found in specs.items() if found.spec is not None}
+                lanes = {known: self._lane_of(found.spec) for known, found in specs.items() if found.spec is not None}
                 secrets = await self._fetch_secrets({call.account for call in batch})
                 break
             except Exception as error:  # noqa: BLE001 - whatever the store raises, the calls stay and are tried again
@@ -198,13 +209,13 @@ class Loader(Generic[C]):
                 await self._clock.pause(retry_ms)
                 retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
         self.trouble = None
-        return self._equip(batch, specs, hosts, secrets)
+        return self._equip(batch, specs, lanes, secrets)
 
     def _equip(
         self,
         batch: Sequence[C],
         specs: Mapping[str, StoredSpec],
-        hosts: Mapping[str, str | None],
+        lanes: Mapping[str, str | None],
         secrets: Mapping[str, tuple[str, ...]],
     ) -> list[C]:
         ready: list[C] = []
@@ -219,7 +230,7 @@ class Loader(Generic[C]):
                 self._on_failed(call, SECRET_MISSING)
             else:
                 call.secrets = secrets[call.account]
-                call.host = hosts.get(call.spec_id)
+                call.lane = lanes.get(call.spec_id)
                 self._held_calls.loaded(call, stored)
                 ready.append(call)
         if ready:
@@ -236,7 +247,7 @@ class Loader(Generic[C]):
             else:
                 specs[call.spec_id] = kept
         if wanted:
-            specs.update(await self._tables.stored_specs(sorted(wanted), size_max=SPEC_MAX))
+            specs.update(await self._read_specs(sorted(wanted), size_max=SPEC_MAX))
             for spec_id in wanted:
                 if spec_id.startswith(SCHEDULE_PREFIX) and spec_id in specs:
                     self._cache.put(spec_id, specs[spec_id])

@@ -17,7 +17,6 @@ import structlog
 
 from libs.domain.reader_fold import ReaderFold
 from libs.events import Claim, Event
-from libs.following.capacity import Capacity
 from libs.following.partition_trouble import STARTING, PartitionTrouble, trouble_of
 from libs.following.ports import PoisonMeter
 from libs.log.port import Log
@@ -44,7 +43,6 @@ class ReaderContext(NamedTuple):
 
     Args:
         role: the name of the service's logger.
-        capacity: the readers read nothing while the service holds as much as it may.
         gather_ms: the least time between two reads of a partition.
     """
 
@@ -52,7 +50,6 @@ class ReaderContext(NamedTuple):
     event_log: Log
     clock: Clock
     meter: PoisonMeter
-    capacity: Capacity
     gather_ms: int
 
 
@@ -68,11 +65,11 @@ class PartitionReader(ABC):
         self.partition = partition
         self.position = -1  # the last position read
         self.trouble: PartitionTrouble | None = STARTING
+        self.read_wait_s = READ_WAIT_S  # how long a read waits for a record
         self._furthest = -1
         self._wanted = wanted
         self._log = context.event_log
         self._clock = context.clock
-        self._capacity = context.capacity
         self._gather_ms = context.gather_ms
         self._count_poison = context.meter.poison
         self._logger = structlog.get_logger(context.role)
@@ -119,9 +116,10 @@ class PartitionReader(ABC):
     async def _read_on(self, fold: ReaderFold) -> None:
         pace = Pace(self._clock, self._gather_ms)
         while True:
-            await self._capacity.wait()
             await pace.turn()
-            records = await self._log.read(self.partition, fold.position + 1, max_records=READ_MAX, wait_s=READ_WAIT_S)
+            records = await self._log.read(
+                self.partition, fold.position + 1, max_records=READ_MAX, wait_s=self.read_wait_s
+            )
             if len(records) == READ_MAX:
                 pace.skip()
             wanted: list[Wanted] = []

@@ -25,10 +25,10 @@ class LeaseHolder(Protocol):
         """Take nothing new of *partition*, and say whether its lease may go to another process now."""
 
 
-class SpecTables(Protocol):
-    """What is read from the tables."""
+class ReadSpecs(Protocol):
+    """How specs are read from the tables."""
 
-    async def stored_specs(self, ids: Sequence[str], *, size_max: int | None) -> Mapping[str, StoredSpec]:
+    async def __call__(self, ids: Sequence[str], *, size_max: int | None) -> Mapping[str, StoredSpec]:
         """Return the specs that exist among *ids*; of those larger than *size_max* bytes only the size."""
 
 

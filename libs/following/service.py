@@ -19,7 +19,6 @@ from typing import Any, Final, Generic, TypeVar
 import structlog
 
 from libs.following.calls import CallContext, CallLimits, Calls
-from libs.following.capacity import Capacity
 from libs.following.left_partitions import LEAVE_S, LeftPartitions
 from libs.following.partition_reader import PartitionReader, ReaderContext
 from libs.following.partition_trouble import TroubleKind
@@ -29,8 +28,6 @@ from libs.store.leases.keeper_port import Keeper
 from libs.store.leases.lease_table import Lease
 
 LEAVE_CHECK_MS: Final = 500
-
-NOT_MADE_MAX: Final = 5_000  # calls beyond the shared places that are only recorded, and not made; then reading waits
 
 R = TypeVar("R", bound=PartitionReader)
 K = TypeVar("K", bound=Calls[Any])
@@ -62,13 +59,11 @@ class FollowingService(StartStop, Generic[R, K]):
         self._role = role
         self._ports = ports
         self._clock = ports.clock
-        self._limits = limits
         self._drain_s = drain_s
         self._is_taking = False
         self._readers: dict[int, tuple[R, asyncio.Task[None]]] = {}
-        self._capacity = Capacity(self._has_room)
-        self._reader_context = ReaderContext(role, ports.event_log, ports.clock, meter, self._capacity, ports.gather_ms)
-        self._call_context = CallContext(role, ports, limits, self.keeper.holds, self._capacity.freed)
+        self._reader_context = ReaderContext(role, ports.event_log, ports.clock, meter, ports.gather_ms)
+        self._call_context = CallContext(role, ports, limits, self.keeper.holds)
         self._left = LeftPartitions(ports.clock)
         self._logger = structlog.get_logger(role)
         self._calls = self.make_calls()
@@ -136,9 +131,7 @@ class FollowingService(StartStop, Generic[R, K]):
         return self._left.reason(self._readers) or self._calls.trouble
 
     def positions(self) -> dict[int, int]:
-        """Return the last position read, by partition; nothing while the service holds so much that its readers wait."""
-        if not self._has_room():
-            return {}
+        """Return the last position read, by partition."""
         return {partition: reader.position for partition, (reader, _) in self._readers.items()}
 
     def halted_count(self) -> int:
@@ -169,7 +162,6 @@ class FollowingService(StartStop, Generic[R, K]):
         dropped = self._calls.held.drop_unstarted(partition)
         await asyncio.wait([reading])
         dropped += self._calls.held.drop_unstarted(partition)
-        self._capacity.freed()
         await self.on_ended(reader, dropped)
 
     def may_release(self, partition: int) -> bool:
@@ -184,9 +176,6 @@ class FollowingService(StartStop, Generic[R, K]):
             found[1].cancel()
         self._calls.held.drop_unstarted(partition)
         return self._calls.held.open_count_of(partition) == 0
-
-    def _has_room(self) -> bool:
-        return self._calls.held.open_count < self._limits.places + NOT_MADE_MAX
 
     async def _leave_forever(self) -> None:
         """Leave each partition that only a newer build can read on, once nothing of it is under way."""

@@ -5,5 +5,4 @@ from typing import Final
 OWNER: Final = "scheduler"  # decides
 FOLLOWERS: Final = ("dispatcher", "webhooks")  # act on what the owner decides
 READERS: Final = (OWNER, *FOLLOWERS)  # follow the log; the processes of one role share its partitions
-POSITIONED: Final = (OWNER, "webhooks")  # note in the tables how far they have read
 ROLES: Final = (*READERS, "api")  # started in this order, stopped in the reverse

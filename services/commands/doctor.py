@@ -15,7 +15,6 @@ from libs.log.ends import all_ends
 from libs.log.port import Log, LogError
 from libs.runtime.clock import SystemClock
 from libs.runtime.embedded_postgres import address as embedded_address
-from libs.runtime.roles import POSITIONED
 from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names
 from libs.runtime.settings.table import TABLE
 from libs.runtime.telemetry import logging
@@ -213,11 +212,10 @@ class Doctor:
         ends = await all_ends(log)
         await asyncio.sleep(BETWEEN_S)
         after = await lease_report.leases()
-        for role in POSITIONED:
-            mine = {lease.partition: lease for lease in before if lease.role == role}
-            now = [lease for lease in after if lease.role == role and lease.partition in mine]
-            found += judge.of_lag(mine, now, ends)
-            found += await self._of_halted(log, role, mine, now, ends)
+        mine = {lease.partition: lease for lease in before if lease.role == "scheduler"}
+        now = [lease for lease in after if lease.role == "scheduler" and lease.partition in mine]
+        found += judge.of_lag(mine, now, ends)
+        found += await self._of_halted(log, mine, now, ends)
         return found
 
     async def _of_records(self, log: Log, ends: dict[int, int]) -> list[Finding]:
@@ -236,7 +234,7 @@ class Doctor:
         return [ok("clocks", f"the log's newest record is {judge.seconds(max(0, age_ms))} old")]
 
     async def _of_halted(
-        self, log: Log, role: str, before: dict[int, HeldLease], after: Sequence[HeldLease], ends: dict[int, int]
+        self, log: Log, before: dict[int, HeldLease], after: Sequence[HeldLease], ends: dict[int, int]
     ) -> list[Finding]:
         """Look at the record before which a partition stands: may nobody here read it?"""
         found = []
@@ -245,9 +243,7 @@ class Doctor:
             if position != before[partition].position or position >= ends.get(partition, 0) - 1:
                 continue
             if (begin := await log.begin(partition)) > position + 1:
-                text = (
-                    f"partition {partition}: {role} is at {position}, and the log begins at {begin}: records are gone"
-                )
+                text = f"partition {partition}: the tables are at {position}, and the log begins at {begin}: records are gone"
                 found.append(wrong("halted", text, 'docs/operations.md, "The log lost records"'))
                 continue
             for record in await log.read(partition, position + 1, max_records=1):

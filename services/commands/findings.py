@@ -183,6 +183,11 @@ def of_work(work: Work, now: int) -> list[Finding]:
             "look above for a scheduler that is missing or behind; else the account's or partition's share is used up"
         )
         found.append(wrong("work", text, advice) if late_ms >= OVERDUE_WRONG_MS else warning("work", text, advice))
+    waits_ms = 0 if work.oldest_webhook_at is None else now - work.oldest_webhook_at
+    if waits_ms >= OVERDUE_WRONG_MS:
+        text = f"{work.webhook_count} webhooks are pending, the oldest for {seconds(waits_ms)}"
+        advice = 'look above for a webhooks service that is missing; docs/operations.md, "FliqWebhookBacklog"'
+        found.append(warning("work", text, advice))
     if work.stuck_count:
         text = f"{work.stuck_count} calls are under way for longer than they may be"
         found.append(wrong("work", text, "look above for a dispatcher that is missing; else restart the dispatchers"))
@@ -191,27 +196,25 @@ def of_work(work: Work, now: int) -> list[Finding]:
 
 def of_lag(before: Mapping[int, HeldLease], after: Sequence[HeldLease], ends: Mapping[int, int]) -> list[Finding]:
     """
-    Judge how far the tables, or the webhooks, are behind the log.
+    Judge how far the tables are behind the log.
 
     Args:
-        before: the leases of one role some time ago, by partition.
+        before: the leases of the schedulers some time ago, by partition.
         after: the same leases now.
         ends: the log's ends, taken at the time of *before*.
     """
     found = []
-    role = after[0].role if after else "scheduler"
     lags = {lease.partition: ends.get(lease.partition, 0) - 1 - lease.position for lease in after}
     ahead = [part for part, lag in lags.items() if lag < 0 and before[part].position >= ends.get(part, 0)]
     stands = [part for part, lag in lags.items() if lag > 0 and before[part].position == _at(after, part)]
-    what = "the tables" if role == "scheduler" else "the webhooks"
     if ahead:
-        text = f"{name_partitions(ahead)}: {what} are ahead of the log, which lost records or is another one"
+        text = f"{name_partitions(ahead)}: the tables are ahead of the log, which lost records or is another one"
         found.append(wrong("lag", text, 'stop the services; docs/operations.md, "The log lost records"'))
     if stands:
-        text = f"{name_partitions(stands)}: {what} stand still behind the log ({max(lags[part] for part in stands)} records)"
-        found.append(wrong("lag", text, f"is a {NAMES[role]} alive and ready? what does its /readyz say?"))
+        text = f"{name_partitions(stands)}: the tables stand still behind the log ({max(lags[part] for part in stands)} records)"
+        found.append(wrong("lag", text, "is a scheduler alive and ready? what does its /readyz say?"))
     total = sum(lag for lag in lags.values() if lag > 0)
-    return found or [ok("lag", f"{what} {'follow the log' if total == 0 else f'catch up: {total} records behind'}")]
+    return found or [ok("lag", f"the tables {'follow the log' if total == 0 else f'catch up: {total} records behind'}")]
 
 
 def _at(leases: Sequence[HeldLease], partition: int) -> int:

@@ -54,12 +54,12 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.json:
         answer_json(rows)
         return 0
-    heads = ("partition", "owner", "epoch", "position", "end", "lag", "dispatcher", "webhooks", "webhooks lag")
+    heads = ("partition", "owner", "epoch", "position", "end", "lag", "dispatcher", "webhooks")
     cells = [
         (
             *(row["partition"], _holder(row["scheduler"]), row["scheduler"]["epoch"]),
             *(row["position"], row["end"], row["lag"]),
-            *(_holder(row["dispatcher"]), _holder(row["webhooks"]), row["webhooks"]["lag"]),
+            *(_holder(row["dispatcher"]), _holder(row["webhooks"])),
         )
         for row in rows
     ]
@@ -80,12 +80,9 @@ def _row(partition: int, end: int, leases: Sequence[HeldLease]) -> dict[str, Any
             "held": lease is not None and lease.is_held,
             "left_s": None if lease is None or lease.left_s is None else round(lease.left_s, 3),
             "epoch": None if lease is None else lease.epoch,
-            "lag": None,
         }
     if (owner := found.get("scheduler")) is not None:
         row["position"], row["lag"] = owner.position, max(0, end - 1 - owner.position)
-    if (webhooks := found.get("webhooks")) is not None:
-        row["webhooks"]["lag"] = max(0, end - 1 - webhooks.position)
     return row
 
 

@@ -54,7 +54,7 @@ class AttemptCalls(Calls[AttemptCall]):
 
     def __init__(self, context: CallContext, *, tables: DueTables, meter: Meter) -> None:
         """Hold nothing."""
-        super().__init__(context, tables)
+        super().__init__(context, tables.stored_specs)
         self._meter = meter
         # Preparing a line that is not written costs one per cent of an attempt.
         self._logs_each_call = _log.is_enabled_for(DEBUG)
@@ -73,8 +73,8 @@ class AttemptCalls(Calls[AttemptCall]):
         for position, event in due:
             if held.knows(partition, event.execution_id):
                 continue
-            if held.has_left(partition, event.account) or not held.has_room(event.account):
-                held.leave(partition, event.account)
+            if held.left.has_left(partition, event.account) or not held.has_room(event.account):
+                held.left.leave(partition, event.account)
                 continue
             call = AttemptCall(partition, event, position)
             held.add(call)
@@ -125,14 +125,14 @@ class AttemptCalls(Calls[AttemptCall]):
         """Return how many slots the call takes."""
         return 1 + call.spec_bytes // SLOT_BYTES
 
-    def host_of(self, spec: bytes) -> str:
+    def lane_of(self, spec: bytes) -> str:
         """Return the host that is called."""
         return host_of(decode_spec(spec).url)
 
     async def make(self, call: AttemptCall, spec: Spec) -> AttemptFinished:
         """Make the call and return its outcome."""
         due, tracing = call.due, self._ports.tracing
-        attributes = span_attributes(due, spec, call.host or "") if tracing.is_on else {}
+        attributes = span_attributes(due, spec, call.lane or "") if tracing.is_on else {}
         span = tracing.start("attempt", "client", parent=spec.traceparent, seed=due.execution_id, attributes=attributes)
         call.trace_id = span.trace_id
         sending = self._send(call, spec, span.traceparent)

@@ -1,17 +1,21 @@
 """What only the dispatcher needs of others (libs/following/ports.py has the rest): met by libs/store, and by fakes in tests."""
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from libs.egress.outcome import Outcome
-from libs.following.ports import PoisonMeter, SpecTables
-from libs.store.reads.partition_tables import Snapshot
+from libs.following.ports import PoisonMeter
+from libs.store.reads.partition_tables import Snapshot, StoredSpec
 
 
-class DueTables(SpecTables, Protocol):
+class DueTables(Protocol):
     """What is read from the tables."""
 
     async def running(self, partition: int) -> Snapshot:
         """Return a consistent snapshot of *partition*: its position, the claim admitted there, and the running attempts."""
+
+    async def stored_specs(self, ids: Sequence[str], *, size_max: int | None) -> Mapping[str, StoredSpec]:
+        """Return the specs that exist among *ids*; of those larger than *size_max* bytes only the size."""
 
 
 class Meter(PoisonMeter, Protocol):

@@ -20,7 +20,7 @@ from services.dispatcher.attempt_calls import AttemptCalls
 from services.dispatcher.ports import DueTables, Meter
 from services.dispatcher.reader import DueReader
 
-LIMITS: Final = CallLimits(places=20_000, slots=1_500, per_host=50)
+LIMITS: Final = CallLimits(places=20_000, slots=1_500, per_lane=50)
 DRAIN_S: Final = 30.0
 STUCK_EVERY_MS: Final = 10_000
 

@@ -20,6 +20,7 @@ from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
 from libs.store.projection.projector import Projector
 from libs.store.reads.account_queries import AccountQueries
 from libs.store.reads.partition_tables import Tables
+from libs.store.reads.pending_webhooks import PendingWebhooks
 from services import VERSION
 from services.api.contract.schedules.requests import Zones
 from services.api.metrics import ApiMetrics
@@ -134,7 +135,7 @@ def dispatcher(resources: Resources) -> DispatcherService:
             clock=resources.clock,
         ),
         limits=DISPATCHER_LIMITS._replace(
-            slots=resources.settings.dispatch_concurrency, per_host=resources.settings.dispatch_per_host
+            slots=resources.settings.dispatch_concurrency, per_lane=resources.settings.dispatch_per_host
         ),
     )
     meter.observe_calls(active=lambda: service.active_count, waiting=lambda: service.waiting_count)
@@ -147,8 +148,7 @@ def webhooks(resources: Resources) -> WebhooksService:
     meter = WebhooksMetrics(resources.metrics)
     service = WebhooksService(
         _following_ports(resources, gather_ms=WEBHOOKS_GATHER_MS),
-        positions=leases,
-        tables=Tables(resources.pools.tables),
+        tables=PendingWebhooks(resources.pools.tables),
         meter=meter,
         make_keeper=follower_keeper(
             leases,
@@ -158,7 +158,11 @@ def webhooks(resources: Resources) -> WebhooksService:
             clock=resources.clock,
         ),
     )
-    meter.observe_held(lambda: service.held_count)
+    meter.observe(
+        held=lambda: service.held_count,
+        pending=lambda: service.pending_count,
+        oldest_s=lambda: service.oldest_pending_s,
+    )
     return service
 
 

@@ -7,9 +7,8 @@ from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED
 from libs.following.loader import SECRET_MISSING, SPEC_MISSING
 from libs.runtime.telemetry.metrics import Metrics
-from services.webhooks.webhook_calls import OVERLOADED
 
-OUTCOMES: Final = NO_ANSWER | {"ok", REDIRECT_NOT_FOLLOWED, INTERNAL_ERROR, OVERLOADED, SECRET_MISSING, SPEC_MISSING}
+OUTCOMES: Final = NO_ANSWER | {"ok", REDIRECT_NOT_FOLLOWED, INTERNAL_ERROR, SECRET_MISSING, SPEC_MISSING}
 
 
 class WebhooksMetrics:
@@ -21,11 +20,20 @@ class WebhooksMetrics:
         self._attempts.labels("ok")  # shown from the start
         self._poison = metrics.poison_records
         self._duration = metrics.webhook_duration_seconds
+        self._overdue = metrics.webhooks_overdue
         self._held = metrics.webhooks_held
+        self._pending = metrics.webhooks_pending
+        self._oldest = metrics.webhooks_pending_oldest_seconds
 
-    def observe_held(self, held: Callable[[], int]) -> None:
-        """Have the gauge of held webhooks read whenever the metrics are scraped."""
+    def observe(self, *, held: Callable[[], int], pending: Callable[[], int], oldest_s: Callable[[], float]) -> None:
+        """Have the gauges of webhooks held and pending read whenever the metrics are scraped."""
         self._held.set_function(held)
+        self._pending.set_function(pending)
+        self._oldest.set_function(oldest_s)
+
+    def overdue(self, count: int) -> None:
+        """Count webhooks that were found pending long after their time."""
+        self._overdue.inc(count)
 
     def webhook_ended(self, outcome: str, duration_ms: int | None = None) -> None:
         """Count one webhook: `ok`, or the word for how it failed; *duration_ms* where there was a call."""

@@ -14,9 +14,8 @@ from libs.egress.caller_headers import clean_error, own_headers, sent_url
 from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
-from libs.events import JobCancelled, JobFinished, Spec, WebhookFinished
-
-TerminalEvent = JobFinished | JobCancelled
+from libs.events import JobCancelled, Spec, WebhookFinished
+from libs.store.reads.pending_webhooks import TerminalEvent
 
 # The one table that turns the log's words into the webhook's.
 STATUS_WORDS: Final = {"completed": "completed", "failed": "failed", "job.cancelled": "cancelled"}

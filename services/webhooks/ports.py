@@ -1,20 +1,25 @@
 """What only webhooks needs of others (libs/following/ports.py has the rest): met by libs/store, and by fakes in tests."""
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from libs.events import Claim
+from libs.following.left_calls import Place
 from libs.following.ports import PoisonMeter
-from libs.store.leases.lease_table import Lease
+from libs.store.reads.partition_tables import StoredSpec
+from libs.store.reads.pending_webhooks import PendingSnapshot, TerminalEvent
 
 
-class Positions(Protocol):
-    """The position of each partition's reader, kept with its lease."""
+class PendingTables(Protocol):
+    """What is read from the tables."""
 
-    async def position(self, partition: int) -> tuple[int, Claim | None]:
-        """Return the position up to which everything is done, and the claim admitted there."""
+    async def pending(self, partition: int) -> PendingSnapshot:
+        """Return what is pending in *partition*, as of the position that is returned with it."""
 
-    async def save_position(self, lease: Lease, position: int, claim: Claim | None) -> object:
-        """Keep a new position; if another process holds the lease by now, nothing happens."""
+    async def pending_page(self, partition: int, account: str, place: Place, limit: int) -> Sequence[TerminalEvent]:
+        """Return ends of jobs whose webhook is pending, from *place* in *account* on, by account, then as they became due."""
+
+    async def webhook_specs(self, ids: Sequence[str], *, size_max: int | None) -> Mapping[str, StoredSpec]:
+        """Return the specs that exist among *ids*, without bodies; of those larger than *size_max* bytes only the size."""
 
 
 class Meter(PoisonMeter, Protocol):
@@ -22,3 +27,6 @@ class Meter(PoisonMeter, Protocol):
 
     def webhook_ended(self, outcome: str, duration_ms: int | None = None) -> None:
         """One webhook ended: `ok`, or the word for how it failed; *duration_ms* if there was a call."""
+
+    def overdue(self, count: int) -> None:
+        """The tables have pending webhooks, long past their time, that this process neither holds nor left there."""

@@ -2,30 +2,24 @@
 The webhooks service's loop: leases in, ends of jobs through, outcomes out.
 
     keeper --lease--> reader --end of a job--> webhook calls --outcome--> log
-                         position, saved each second
 
-When the service stops, POSTs under way may end, and their outcomes and the positions are saved before the leases are given
-back.
+When the service stops, POSTs under way may end, and their outcomes are appended before the leases are given back.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
 from libs.following.calls import CallLimits
-from libs.following.ports import FollowingPorts, LeaseHolder, SpecTables
+from libs.following.ports import FollowingPorts, LeaseHolder
 from libs.following.service import FollowingService
 from libs.store.leases.keeper_port import Keeper
 from libs.store.leases.lease_table import Lease
-from services.webhooks.ports import Meter, Positions
+from services.webhooks.ports import Meter, PendingTables
 from services.webhooks.reader import EndedJobsReader
 from services.webhooks.webhook_calls import WebhookCalls
 
-LIMITS: Final = CallLimits(places=20_000, slots=300, per_host=20)
-WAITING_MAX: Final = 5_000  # POSTs of one account that may wait for one host: half of what it may hold
+LIMITS: Final = CallLimits(places=20_000, slots=300, per_lane=20)
 DRAIN_S: Final = 12.0  # a POST takes at most 10 s; the rest is for its outcome
-SAVE_EVERY_MS: Final = 1_000
-LAST_SAVE_S: Final = 1.0  # for the position of a partition that was lost
 
 
 class WebhooksService(FollowingService[EndedJobsReader, WebhookCalls]):
@@ -35,12 +29,10 @@ class WebhooksService(FollowingService[EndedJobsReader, WebhookCalls]):
         self,
         ports: FollowingPorts,
         *,
-        positions: Positions,
-        tables: SpecTables,
+        tables: PendingTables,
         meter: Meter,
         make_keeper: Callable[[LeaseHolder], Keeper],
         limits: CallLimits = LIMITS,
-        waiting_max: int = WAITING_MAX,
         drain_s: float = DRAIN_S,
     ) -> None:
         """
@@ -48,46 +40,39 @@ class WebhooksService(FollowingService[EndedJobsReader, WebhookCalls]):
 
         Args:
             make_keeper: makes the keeper of this service's leases.
-            waiting_max: POSTs of one account that may wait for one host.
             drain_s: how long POSTs under way may take to end when the service stops.
         """
-        self._positions = positions
         self._tables = tables
         self._meter = meter
-        self._waiting_max = waiting_max
         super().__init__("webhooks", ports, meter=meter, make_keeper=make_keeper, limits=limits, drain_s=drain_s)
+
+    @property
+    def pending_count(self) -> int:
+        """How many webhooks of its partitions were pending when the tables were last asked, at most half a minute ago."""
+        return sum(reader.pending.pending_count for reader, _ in self._readers.values() if reader.pending is not None)
+
+    @property
+    def oldest_pending_s(self) -> float:
+        """For how many seconds the oldest of them has waited by now; 0 if there was none."""
+        oldest = [
+            at
+            for reader, _ in self._readers.values()
+            if reader.pending is not None
+            for at, _ in reader.pending.oldest.values()
+        ]
+        return max(0.0, (self._clock.now() - min(oldest)) / 1000) if oldest else 0.0
 
     def make_calls(self) -> WebhookCalls:
         """Return what makes the POSTs from one start of the service to its stop."""
-        return WebhookCalls(self._call_context, self._tables, meter=self._meter, waiting_max=self._waiting_max)
-
-    async def on_start(self) -> None:
-        """Take leases and begin."""
-        await super().on_start()
-        self.spawn(self._save_forever(), name="webhooks positions")
+        return WebhookCalls(self._call_context, self._tables, meter=self._meter)
 
     def make_reader(self, lease: Lease) -> EndedJobsReader:
         """Return the reader of the ended jobs of the partition of *lease*."""
         return EndedJobsReader(
-            lease,
+            lease.partition,
             self._reader_context,
-            positions=self._positions,
+            tables=self._tables,
+            progress=self._ports.progress,
             calls=self._calls,
+            meter=self._meter,
         )
-
-    async def on_ended(self, reader: EndedJobsReader, dropped: int) -> None:
-        """Save the position for the last time."""
-        # So that the next holder does not repeat what is done. The wait is short: the keeper renews nothing meanwhile, and the
-        # tables may be the reason why the lease was lost.
-        try:
-            async with asyncio.timeout(LAST_SAVE_S):
-                await reader.save()
-        except TimeoutError:
-            self._logger.warning("position_not_saved", partition=reader.partition, reason="no answer in time")
-        await super().on_ended(reader, dropped)
-
-    async def _save_forever(self) -> None:
-        """Save the positions each second."""
-        while True:
-            await self._clock.pause(SAVE_EVERY_MS)
-            await asyncio.gather(*[reader.save() for reader, _ in self._readers.values()])

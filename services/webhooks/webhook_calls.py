@@ -1,40 +1,40 @@
 """
 Webhook calls: a POST from the moment the end of its job is read until its outcome is in the log.
 
-Each POST is made once, as a best effort. If an account holds as many as it may, or very many of its POSTs wait for one host, its
-newer ones are given up, so that a host that never answers neither fills the memory nor holds up the others.
+Each POST is made once: a failure is recorded, and not repeated. The POSTs of an account take turns by endpoint: origin and path. If
+an account holds as many as it may, or one of its endpoints does, the others are left in the tables until there is room.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from logging import DEBUG
 from typing import Final
 
 import msgspec
 import structlog
 
-from libs.egress.caller_headers import INTERNAL_ERROR, host_of
+from libs.egress.caller_headers import INTERNAL_ERROR, endpoint_of, host_of
 from libs.egress.outcome import Outcome
 from libs.events import Spec, WebhookFinished
 from libs.following.calls import CallContext, Calls, traced
 from libs.following.held_calls import Call
-from libs.following.ports import SpecTables
+from libs.following.left_calls import Place
 from libs.runtime.crashpoint import crash_at
 from libs.store.reads.partition_tables import decode_spec
-from services.webhooks.payload import TerminalEvent, finished, not_made, outgoing
-from services.webhooks.ports import Meter
+from libs.store.reads.pending_webhooks import TerminalEvent
+from services.webhooks.payload import finished, not_made, outgoing
+from services.webhooks.ports import Meter, PendingTables
 
 TIMEOUT_S: Final = 10.0  # docs/api.md, "Webhooks"
-OVERLOADED: Final = "too_many_waiting"
 
 _log = structlog.get_logger("webhooks")
 
 
 class WebhookCall(Call):
-    """One POST, for the end of a job that stands at *position*; *on_done* is called once its outcome is in the log."""
+    """One POST, for the end of a job that the tables have once they are folded up to *position*."""
 
-    __slots__ = ("event", "on_done")
+    __slots__ = ("event",)
 
-    def __init__(self, partition: int, event: TerminalEvent, position: int, on_done: Callable[[], None]) -> None:
+    def __init__(self, partition: int, event: TerminalEvent, position: int) -> None:
         super().__init__(
             partition,
             event.job_id,
@@ -44,49 +44,55 @@ class WebhookCall(Call):
             position=position,
         )
         self.event = event
-        self.on_done = on_done
+
+    @property
+    def place(self) -> Place:
+        """Its place among the webhooks of its account."""
+        return self.event.at, self.event.job_id
 
 
 class WebhookCalls(Calls[WebhookCall]):
     """All POSTs of this process."""
 
-    def __init__(self, context: CallContext, tables: SpecTables, *, meter: Meter, waiting_max: int) -> None:
-        """Hold nothing; at most *waiting_max* POSTs of one account wait for one host."""
-        super().__init__(context, tables)
+    def __init__(self, context: CallContext, tables: PendingTables, *, meter: Meter) -> None:
+        """Hold nothing."""
+        super().__init__(context, tables.webhook_specs)
         self._meter = meter
-        self._waiting_max = waiting_max
         self._logs_each_call = _log.is_enabled_for(DEBUG)  # preparing a line that is not written costs something, too
-        self._joined: dict[str, list[Callable[[], None]]] = {}
 
     def take(self, calls: Sequence[WebhookCall]) -> None:
-        """Make these POSTs; one that is held already, from a lease that was lost meanwhile, is not made twice."""
-        taken = []
+        """Hold these POSTs and load what they need, but for those that are held already, and those for which there is no room."""
+        held, taken = self.held, []
         for call in calls:
-            if self.held.knows(call.partition, call.key):
-                self._joined.setdefault(call.key, []).append(call.on_done)
-            elif self.held.has_room(call.account):
-                self.held.add(call)
-                taken.append(call)
-            else:
-                self.held.add(call, places=0)
-                self.fail(call, OVERLOADED)
+            if held.knows(call.partition, call.key):
+                continue
+            if held.left.has_left(call.partition, call.account, None, call.place) or not held.has_room(call.account):
+                held.left.leave(call.partition, call.account, None, call.place)
+                continue
+            held.add(call)
+            taken.append(call)
         if taken:
             self.loader.put(taken)
 
     def put(self, calls: Sequence[WebhookCall]) -> None:
-        """Make these POSTs, which are loaded, as soon as slots are free for them."""
+        """Make these POSTs, which are loaded, as soon as slots are free for them; leave those whose endpoint holds its share."""
+        held = self.held
         for call in calls:
-            waiting_count = self._fair_queue.backlog_length(account=call.account, host=call.host or "")
-            if waiting_count >= self._waiting_max:
-                self.fail(call, OVERLOADED)
-            else:
-                self.submit(call)
+            if (lane := call.lane) is not None:
+                if held.left.has_left(call.partition, call.account, lane, call.place) or not held.has_room_in_lane(
+                    call.account, lane
+                ):
+                    held.drop(call)
+                    held.left.leave(call.partition, call.account, lane, call.place)
+                    continue
+                held.enter_lane(call)
+            self.submit(call)
         self.start_waiting()
 
-    def host_of(self, spec: bytes) -> str | None:
-        """Return the host that is told."""
+    def lane_of(self, spec: bytes) -> str | None:
+        """Return the endpoint that is told."""
         url = decode_spec(spec).webhook_url
-        return None if url is None else host_of(url)
+        return None if url is None else endpoint_of(url)
 
     def decode(self, spec: bytes) -> Spec:
         """Return a stored spec without the job's own body and headers."""
@@ -95,7 +101,7 @@ class WebhookCalls(Calls[WebhookCall]):
     async def make(self, call: WebhookCall, spec: Spec) -> WebhookFinished:
         """Make the POST and return its outcome."""
         event, tracing = call.event, self._ports.tracing
-        host = (call.host or "").partition("://")[2]
+        host = host_of(spec.webhook_url or "").partition("://")[2]
         attributes = {"server.address": host, "fliq.job_id": event.job_id} if tracing.is_on else {}
         span = tracing.start(
             "webhook", "client", parent=spec.traceparent, seed=f"{event.job_id}#webhook", attributes=attributes
@@ -125,10 +131,6 @@ class WebhookCalls(Calls[WebhookCall]):
     def on_appended(self, call: WebhookCall, position: int) -> None:
         """The outcome is in the log."""
         crash_at("webhooks.after_append")
-        self.held.passed(call.partition, position)
-        call.on_done()
-        for joined in self._joined.pop(call.key, ()):
-            joined()
 
     async def _send(self, call: WebhookCall, spec: Spec, traceparent: str | None) -> Outcome:
         request = outgoing(

@@ -20,11 +20,14 @@ from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import State, id_of
 from libs.events import Claim, Spec
+from libs.following.left_calls import Place
 from libs.store.control.accounts import Token
 from libs.store.control.idempotency import Reservation
 from libs.store.leases.lease_table import Lease
 from libs.store.projection.changes import ExecutionRow, Flush
 from libs.store.reads.partition_tables import Snapshot, StoredSpec, due_of
+from libs.store.reads.pending_webhooks import PendingSnapshot, TerminalEvent
+from tests.fakes.partition import pending_of, pending_page_of
 
 _ABSENT: Any = object()
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -74,7 +77,6 @@ class Database:
         self.usage_by_day: dict[tuple[str, int], int] = {}
         self.usage_of: dict[tuple[int, str, int], int] = {}
         self.lease_rows: dict[tuple[str, int], LeaseRow] = {}
-        self.role_positions: dict[tuple[str, int], tuple[int, Claim | None]] = {}
         self.seen: dict[tuple[str, str], int] = {}
         self.draining: set[tuple[str, str]] = set()
         self.keys: dict[tuple[str, str], Reservation] = {}
@@ -181,6 +183,15 @@ class Database:
         position, claim = self.progress(partition)
         jobs = [job for job in self._jobs(partition) if job.status is JobStatus.RUNNING and not job.held]
         return Snapshot(position, claim, [due_of(job) for job in jobs])
+
+    def pending(self, partition: int) -> PendingSnapshot:
+        return pending_of(*self.progress(partition), self._jobs(partition))
+
+    def pending_page(self, partition: int, account: str, place: Place, limit: int) -> list[TerminalEvent]:
+        return pending_page_of(self._jobs(partition), account, place, limit)
+
+    def webhook_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
+        return self.stored_specs(ids, size_max=size_max)
 
     def stored_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
         found = {known: self.specs_by_id[known] for known in ids if known in self.specs_by_id}
@@ -291,11 +302,7 @@ class Database:
                 continue
             self._nonces_made += 1
             nonce = f"{self._nonces_made:016x}"
-            claim = (
-                self.progress(partition)[1]
-                if role == "scheduler"
-                else self.role_positions.get((role, partition), (-1, None))[1]
-            )
+            claim = self.progress(partition)[1] if role == "scheduler" else None
             epoch = max(row.epoch, claim.epoch if claim else 0) + 1
             self._set_lease(role, partition, LeaseRow(epoch, nonce, node, self.now() + int(ttl_s * 1000)))
             taken.append(Lease(partition, nonce, epoch))
@@ -359,13 +366,3 @@ class Database:
     def leave(self, role: str, node: str) -> None:
         self.seen.pop((role, node), None)
         self.draining.discard((role, node))
-
-    def role_position(self, role: str, partition: int) -> tuple[int, Claim | None]:
-        return self.role_positions.get((role, partition), (-1, None))
-
-    def save_role_position(self, role: str, lease: Lease, position: int, claim: Claim | None) -> bool:
-        if self.lease_rows[role, lease.partition].nonce != lease.nonce:
-            return False
-        self._write(self.role_positions, (role, lease.partition), (position, claim))
-        self._commit(is_durable=True)
-        return True

@@ -28,8 +28,10 @@ from libs.events import (
     read,
 )
 from libs.events.ids import new_job_id
+from libs.following.left_calls import Place
 from libs.log.port import Log
 from libs.store.reads.partition_tables import Snapshot, StoredSpec
+from libs.store.reads.pending_webhooks import PendingSnapshot, TerminalEvent, end_of
 from tests.fakes import events
 
 SECRET = "whsec_" + "A" * 32
@@ -188,6 +190,25 @@ class FoldedTables:
         ]
         return Snapshot(ledger.position, ledger.claim, attempts)
 
+    async def pending(self, partition: int) -> PendingSnapshot:
+        self._check()
+        ledger = await self.fold(partition)
+        return pending_of(ledger.position, ledger.claim, ledger.states.of(JobState).values())
+
+    async def pending_page(self, partition: int, account: str, place: Place, limit: int) -> list[TerminalEvent]:
+        self._check()
+        jobs = (await self.fold(partition)).states.of(JobState).values()
+        return pending_page_of(jobs, account, place, limit)
+
+    async def webhook_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
+        wanted = list(ids)
+        self.spec_queries.append(wanted)
+        self._check()
+        for partition in self._ledgers:
+            await self.fold(partition)
+        specs = {spec_id: self._specs[spec_id] for spec_id in wanted if spec_id in self._specs}
+        return {known: stored_spec(msgspec.structs.replace(spec, body=None), size_max) for known, spec in specs.items()}
+
     async def stored_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
         wanted = list(ids)
         self.spec_queries.append(wanted)
@@ -203,6 +224,25 @@ class FoldedTables:
     def _check(self) -> None:
         if self.fails is not None:
             raise self.fails
+
+
+def pending_of(position: int, claim: Claim | None, jobs: Iterable[JobState]) -> PendingSnapshot:
+    """Return what is pending among *jobs*, as the tables give it out."""
+    pending = [end for job in jobs if (end := _pending_end(job)) is not None]
+    oldest: dict[str, Place] = {}
+    for end in pending:
+        oldest[end.account] = min(oldest.get(end.account, (end.at, end.job_id)), (end.at, end.job_id))
+    return PendingSnapshot(position, claim, len(pending), dict(sorted(oldest.items())))
+
+
+def pending_page_of(jobs: Iterable[JobState], account: str, place: Place, limit: int) -> list[TerminalEvent]:
+    """Return a page of the pending webhooks among *jobs*, as the tables give it out."""
+    pending = {(end.account, end.at, end.job_id): end for job in jobs if (end := _pending_end(job)) is not None}
+    return [pending[key] for key in sorted(pending) if key >= (account, *place)][:limit]
+
+
+def _pending_end(job: JobState) -> TerminalEvent | None:
+    return end_of(job) if job.has_webhook and job.is_terminal and job.webhook_at is None else None
 
 
 def stored_spec(spec: Spec, size_max: int | None) -> StoredSpec:

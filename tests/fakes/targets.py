@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from libs.egress.caller_headers import host_of
+from libs.egress.caller_headers import endpoint_of, host_of
 from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
 from libs.runtime.clock import Clock
@@ -26,18 +26,19 @@ class Call(NamedTuple):
 
 
 class ScriptedEgress:
-    """Answers 200 at once, unless the host is told to hang, to answer otherwise, or to break."""
+    """Answers 200 at once, unless the host or the endpoint is told to take its time, to hang, to answer otherwise, or to break."""
 
     def __init__(self, clock: Clock) -> None:
         self.calls: list[Call] = []
         self.active: Counter[str] = Counter()
         self.most_active: Counter[str] = Counter()
         self.answers: dict[str, Outcome | Exception] = {}
+        self.takes_ms: dict[str, int] = {}
         self._clock = clock
         self._held: dict[str, asyncio.Event] = {}
 
     def hang(self, host: str) -> None:
-        """Answer no call to *host* until `answer`."""
+        """Answer no call to *host*, or to the endpoint of that name, until `answer`."""
         self._held.setdefault(host, asyncio.Event())
 
     def answer(self, host: str) -> None:
@@ -51,9 +52,11 @@ class ScriptedEgress:
         self.active[host] += 1
         self.most_active[host] = max(self.most_active[host], self.active[host])
         try:
-            held = self._held.get(host)
+            held = self._held.get(host) or self._held.get(endpoint_of(request.url))
             if held is not None:
                 await held.wait()
+            if host in self.takes_ms:
+                await self._clock.pause(self.takes_ms[host])
         finally:
             self.active[host] -= 1
         answer = self.answers.get(host)

@@ -68,6 +68,13 @@ class MetricFields:
     webhook_attempts: Annotated[Counter, "webhooks", "webhook calls made or given up", "outcome"]
     webhook_duration_seconds: Annotated[Histogram, "webhooks", "from sending a webhook to the end of its answer", _CALL]
     webhooks_held: Annotated[Gauge, "webhooks", "webhooks waiting, under way or being recorded"]
+    webhooks_pending: Annotated[
+        Gauge, "webhooks", "ended jobs whose webhook has no outcome yet, in the tables half a minute ago at the most"
+    ]
+    webhooks_pending_oldest_seconds: Annotated[Gauge, "webhooks", "for how long the oldest of them has waited"]
+    webhooks_overdue: Annotated[
+        Counter, "webhooks", "webhooks that were pending for long and that nobody knew of; each means a defect"
+    ]
     # Deciding.
     claims: Annotated[Counter, "scheduler", "claims appended: partitions taken over by this process"]
     resignations: Annotated[Counter, "scheduler", "partitions given up by this process", "reason"]

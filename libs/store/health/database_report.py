@@ -12,7 +12,7 @@ import msgspec
 
 from libs.domain.job import UNDER_WAY
 from libs.store.errors import store_call
-from libs.store.projection.job_rows import JOBS
+from libs.store.projection.job_rows import JOBS, PENDING_WEBHOOK
 from libs.store.projection.state_table import one_of
 
 # Beyond its own timeout; by then a dispatcher has ended the call, or another has taken it over.
@@ -47,10 +47,14 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         oldest_due_at: the earliest `fire_at` of a job that has not fired; None if there is none.
         stuck_count: how many calls are under way for longer than they may be.
+        webhook_count: how many webhooks of ended jobs are pending, at most 100,000.
+        oldest_webhook_at: the earliest end among their jobs; None if there is none.
     """
 
     oldest_due_at: int | None
     stuck_count: int
+    webhook_count: int
+    oldest_webhook_at: int | None
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +105,12 @@ SELECT
         SELECT fire_at FROM jobs j WHERE j.part = p.part AND {JOBS.waits} ORDER BY fire_at LIMIT 1
     ) AS first) AS oldest_due_at,
     (SELECT count(*)::int FROM jobs
-        WHERE {one_of("status", UNDER_WAY)} AND NOT held AND greatest(fire_at, started_at) + timeout_ms < $1) AS stuck_count
+        WHERE {one_of("status", UNDER_WAY)} AND NOT held AND greatest(fire_at, started_at) + timeout_ms < $1) AS stuck_count,
+    webhooks.*
+FROM (
+    SELECT count(*)::int AS webhook_count, min(completed_at) AS oldest_webhook_at
+    FROM (SELECT completed_at FROM jobs WHERE {PENDING_WEBHOOK} LIMIT 100000) AS pending
+) AS webhooks
 """  # noqa: S608 - our own names
 
 _SIZES = """

@@ -22,7 +22,7 @@ class HeldLease(msgspec.Struct, frozen=True, kw_only=True):
         node: the node that holds it, or held it last; None if it was given back.
         left_s: seconds until it runs out; negative if it has run out; None if it was given back.
         epoch: the epoch of the newest lease.
-        position: the last position folded (`scheduler`) or done (`webhooks`); -1 if there is none.
+        position: the last position folded (`scheduler`); -1 if there is none.
     """
 
     role: str
@@ -90,7 +90,7 @@ SELECT 'scheduler' AS role, part AS partition, lease_node AS node, lease_epoch A
     extract(epoch FROM lease_until - now())::float8 AS left_s
 FROM progress
 UNION ALL
-SELECT role, part, node, epoch, position, extract(epoch FROM lease_until - now())::float8 FROM role_lease
+SELECT role, part, node, epoch, -1, extract(epoch FROM lease_until - now())::float8 FROM role_lease
 ORDER BY partition, role
 """
 

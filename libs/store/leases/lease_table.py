@@ -17,10 +17,8 @@ the log grew does not know the newer partitions. Those are taken first, because 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from libs.events import Claim
 from libs.runtime.roles import OWNER
 from libs.store.errors import store_call
-from libs.store.projection.rows import claim_columns, claim_of
 
 TTL_S = 4.0
 ALL_PARTITIONS = 1 << 30
@@ -148,7 +146,7 @@ class OwnerLeases(LeaseTable):
 
 
 class RoleLeases(LeaseTable):
-    """The leases of a role that only reads the log, each with the position up to which everything is done."""
+    """The leases of a role that only reads the log."""
 
     def __init__(
         self,
@@ -162,30 +160,6 @@ class RoleLeases(LeaseTable):
     ) -> None:
         """Take leases of *role* (`dispatcher` or `webhooks`); the other arguments as for `OwnerLeases`."""
         super().__init__(pool, role, node, ttl_s, _ROLE, partitions, version)
-
-    @store_call
-    async def position(self, partition: int) -> tuple[int, Claim | None]:
-        """Return the last saved position, and the claim admitted there; -1 and None if none was saved."""
-        row = await self._pool.fetchrow(
-            "SELECT position, claim_epoch, claim_nonce FROM role_lease WHERE role = $1 AND part = $2",
-            self.role,
-            partition,
-        )
-        return (-1, None) if row is None else (row["position"], claim_of(row))
-
-    @store_call
-    async def save_position(self, lease: Lease, position: int, claim: Claim | None) -> bool:
-        """Save that everything up to *position* is done. If the lease is lost, save nothing and return False."""
-        done = await self._pool.execute(
-            "UPDATE role_lease SET position = $4, claim_epoch = $5, claim_nonce = $6"
-            " WHERE role = $1 AND part = $2 AND nonce = $3",
-            self.role,
-            lease.partition,
-            lease.nonce,
-            position,
-            *claim_columns(claim),
-        )
-        return bool(done == "UPDATE 1")
 
 
 def _keys(leases: Sequence[Lease]) -> tuple[list[int], list[str]]:

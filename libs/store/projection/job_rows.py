@@ -3,7 +3,7 @@
 from typing import Final
 
 from libs.domain import job
-from libs.domain.job import UNDER_WAY, WAITING, JobState, JobStatus
+from libs.domain.job import TERMINAL, UNDER_WAY, WAITING, JobState, JobStatus
 from libs.store.projection.state_table import StateTable, one_of
 
 _NULL_AT_FIRST: Final = dict.fromkeys(
@@ -44,3 +44,6 @@ JOBS: Final[StateTable[JobState]] = StateTable(
     waits=f"{one_of('status', WAITING)} AND NOT held",
     is_open=f"({one_of('status', UNDER_WAY)} OR cancel_requested)",
 )
+
+# The SQL condition for jobs at their end whose webhook has no outcome yet: exactly that of the partial index jobs_webhook.
+PENDING_WEBHOOK: Final = f"has_webhook AND webhook_at IS NULL AND {one_of('status', TERMINAL)}"

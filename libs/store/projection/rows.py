@@ -22,6 +22,7 @@ from libs.store.projection.changes import ExecutionRow, PartitionChanges
 Row = Any  # asyncpg.Record: mapping and sequence at once
 
 MAX_ID = UUID(b"\xff" * 16)  # above every id: they begin with 48 bits of milliseconds
+MIN_ID = UUID(bytes(16))
 
 Offsets = tuple[int, ...]  # of a field whose column holds positions
 

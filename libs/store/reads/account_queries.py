@@ -20,25 +20,14 @@ from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
 from libs.store.projection.job_rows import JOBS
 from libs.store.projection.schedule_rows import SCHEDULES
-
-LARGE_SPEC: Final = 2048  # bytes; a shorter spec is sent whole
+from libs.store.reads.bodiless_spec import BODILESS_SPEC
 
 _JOB: Final = (
     f"SELECT {JOBS.listed}, spec FROM jobs LEFT JOIN specs ON spec_id = coalesce(shared_spec_id, schedule_id, job_id)"  # noqa: S608
 )
 _SCHEDULE: Final = f"SELECT {SCHEDULES.listed}, {{spec}} FROM schedules LEFT JOIN specs ON spec_id = schedule_id"  # noqa: S608
 
-# What lists show of a spec: all but its body, which may be 256 KiB and would be sent and decoded a hundred times a page. Raw quotes
-# stand in JSON only around its own names and texts, and msgspec writes the fields in the order of `Spec`: up to `body`, then from
-# `webhook_url` on. The innermost SELECT decompresses a spec once.
-_LISTED_SPEC: Final = f"""CASE WHEN octet_length(spec) <= {LARGE_SPEC} THEN spec ELSE (
-    SELECT CASE WHEN body = 0 THEN whole
-        ELSE substring(whole FROM 1 FOR body - 1) || CASE WHEN hook = 0 THEN '}}' ELSE substring(whole FROM hook) END END
-    FROM (
-        SELECT whole, position(',"body":"'::bytea IN whole) AS body, position(',"webhook_url":"'::bytea IN whole) AS hook
-        FROM (SELECT spec || ''::bytea AS whole OFFSET 0) AS plain OFFSET 0
-    ) AS found
-) END AS spec"""  # noqa: S608 - our own names
+_LISTED_SPEC: Final = f"{BODILESS_SPEC} AS spec"
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
 

@@ -5,7 +5,8 @@ All rows are the fold of the log up to `progress.position`. A reader that needs 
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -70,7 +71,7 @@ class Tables:
     @store_call
     async def progress(self, partition: int) -> TablePosition:
         """Return the position of the tables, and the claim admitted there; -1 and None before the first record."""
-        return await _progress(self._pool, partition)
+        return await progress_of(self._pool, partition)
 
     @store_call
     async def load(self, partition: int, ids: Iterable[str]) -> list[State]:
@@ -82,7 +83,7 @@ class Tables:
         for table, of_table in wanted.items():
             if of_table:
                 query = f"{table.select} WHERE {table.key} = ANY ($1::uuid[]) AND part = $2"
-                states += await _states(table, await self._pool.fetch(query, rows.uuids_of(of_table), partition))
+                states += await states_of(table, await self._pool.fetch(query, rows.uuids_of(of_table), partition))
         return states
 
     @store_call
@@ -92,7 +93,7 @@ class Tables:
         for table in STATE_TABLES:
             if table.is_open is not None:
                 found = await self._pool.fetch(f"{table.select} WHERE part = $1 AND {table.is_open}", partition)
-                states += await _states(table, found)
+                states += await states_of(table, found)
         return states
 
     @store_call
@@ -110,7 +111,7 @@ class Tables:
         if avoid:
             query += " AND account <> ALL ($5::text[])"
             arguments.append(list(avoid))
-        return await _states(table, await self._pool.fetch(f"{query} ORDER BY {timer} LIMIT $3", *arguments))
+        return await states_of(table, await self._pool.fetch(f"{query} ORDER BY {timer} LIMIT $3", *arguments))
 
     @store_call
     async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
@@ -122,7 +123,7 @@ class Tables:
             limit,
             account,
         )
-        return await _states(JOBS, found)
+        return await states_of(JOBS, found)
 
     @store_call
     async def running(self, partition: int) -> Snapshot:
@@ -131,14 +132,10 @@ class Tables:
 
         Jobs that are held are left out: the record that could not be read may have been their result.
         """
-        async with (
-            self._pool.acquire() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            await connection.execute(LOCK_BEFORE_SNAPSHOT)
-            position, claim = await _progress(connection, partition)
+        async with consistent(self._pool) as connection:
+            position, claim = await progress_of(connection, partition)
             found = await connection.fetch(f"{JOBS.select} WHERE part = $1 AND {_RUNNING} AND NOT held", partition)
-        return Snapshot(position, claim, [due_of(job) for job in await _states(JOBS, found)])
+        return Snapshot(position, claim, [due_of(job) for job in await states_of(JOBS, found)])
 
     @store_call
     async def stored_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
@@ -147,12 +144,25 @@ class Tables:
 
         Of those larger than *size_max* bytes only the size is read.
         """
-        wanted = {rows.uuid_of(any_id): any_id for any_id in ids}
-        found = await self._pool.fetch(_STORED_SPECS, list(wanted), _SPEC_BYTES_MAX if size_max is None else size_max)
-        return {wanted[row["spec_id"]]: StoredSpec(row["size"], row["spec"]) for row in found}
+        return await fetch_specs(self._pool, _STORED_SPECS, ids, size_max)
 
 
-async def _states(table: StateTable[S], found: Sequence[Any]) -> list[S]:
+@asynccontextmanager
+async def consistent(pool: Any) -> AsyncIterator[Any]:
+    """Give out a connection of *pool* whose queries all see the same state of the tables."""
+    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(LOCK_BEFORE_SNAPSHOT)
+        yield connection
+
+
+async def fetch_specs(pool: Any, query: str, ids: Iterable[str], size_max: int | None) -> dict[str, StoredSpec]:
+    """Return what *query* finds: `spec_id`, `size` and `spec` for ids ($1), the spec up to a size ($2)."""
+    wanted = {rows.uuid_of(any_id): any_id for any_id in ids}
+    found = await pool.fetch(query, list(wanted), _SPEC_BYTES_MAX if size_max is None else size_max)
+    return {wanted[row["spec_id"]]: StoredSpec(row["size"], row["spec"]) for row in found}
+
+
+async def states_of(table: StateTable[S], found: Sequence[Any]) -> list[S]:
     """Return the states in *found*, letting other tasks run in between."""
     states = [table.state_of(row) for row in found[:CHUNK]]
     for start in range(CHUNK, len(found), CHUNK):
@@ -171,7 +181,7 @@ async def positions(connection: Any, partitions: Iterable[int] | None = None) ->
     return {row["part"]: (row["position"], rows.claim_of(row)) for row in found}
 
 
-async def _progress(connection: Any, partition: int) -> TablePosition:
+async def progress_of(connection: Any, partition: int) -> TablePosition:
     return (await positions(connection, [partition])).get(partition, NOTHING_FOLDED)
 
 

@@ -7,8 +7,7 @@ owns the tables, and migrates them, needs none of these roles.
     api         reads the fold; reads and writes what exists nowhere else: tokens, secrets, idempotency keys, endpoints
     scheduler   writes the fold, but reads no spec: what a job sends is not its business
     dispatcher  reads jobs, specs and signing secrets; writes its leases
-    webhooks    reads specs, endpoints and secrets, of jobs only what the state of the installation needs; writes its leases and
-                the health of endpoints
+    webhooks    reads jobs, specs, endpoints and secrets; writes its leases and the health of endpoints
 
 All of them append to the log, if it is in PostgreSQL, and none deletes from it. Which record counts is decided by its readers.
 """
@@ -27,7 +26,6 @@ _WRITE: Final = "SELECT, INSERT, UPDATE"
 _COMMON: Final = {"migrations": "SELECT", "instance": "SELECT", "progress": "SELECT", "role_lease": "SELECT"}
 _MEMBER: Final = {"members": "SELECT, INSERT, UPDATE, DELETE"}
 _FOLLOWER: Final = {"role_lease": "SELECT, UPDATE", "specs": "SELECT", "signing_secrets": "SELECT"}
-_STATE: Final = "SELECT (part, fire_at, status, held)"  # of jobs: what libs/store/health/installation_status.py reads
 
 # Service -> table -> its rights.
 GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -56,7 +54,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         **_COMMON,
         **_MEMBER,
         **_FOLLOWER,
-        "jobs": _STATE,
+        "jobs": "SELECT",
         "webhook_endpoints": "SELECT, UPDATE (disabled_reason, version, changed_at)",
         "endpoint_secrets": "SELECT",
         "endpoint_changes": "SELECT, UPDATE",

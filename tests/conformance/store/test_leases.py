@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from libs.events import Claim
 from libs.store.leases.lease_keeper import LeaseKeeper
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
 from tests.conformance.store.conftest import PARTITIONS, Harness
@@ -126,18 +125,6 @@ async def test_members_are_counted_by_role_while_they_beat(harness: Harness) -> 
     await second.members()
     await second.leave()
     assert await first.members() == 1
-
-
-async def test_a_roles_position_is_saved_under_its_lease_only(harness: Harness) -> None:
-    """The position and its claim come back; who lost the lease saves nothing."""
-    leases = RoleLeases(harness.pool, "webhooks", "a")
-    assert await leases.position(0) == (-1, None)
-    held = (await leases.acquire(1))[0]
-    assert await leases.save_position(held, 12, Claim(4, "claimclaim"))
-    assert await leases.position(0) == (12, Claim(4, "claimclaim"))
-    assert not await leases.save_position(Lease(0, "another", 9), 13, None)
-    assert await leases.position(0) == (12, Claim(4, "claimclaim"))
-    assert await RoleLeases(harness.pool, "dispatcher", "a").position(0) == (-1, None)
 
 
 async def test_keepers_settle_and_take_over(harness: Harness, kind: str) -> None:

@@ -12,7 +12,8 @@ from libs.events import Spec
 from libs.events.ids import from_int, new_schedule_id, to_int
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
-from libs.store.reads.account_queries import LARGE_SPEC, AccountQueries, JobRow, ScheduleRow, _list_of
+from libs.store.reads.account_queries import AccountQueries, JobRow, ScheduleRow, _list_of
+from libs.store.reads.bodiless_spec import LARGE_SPEC
 from libs.store.reads.partition_tables import decode_spec
 from tests.conformance.store.conftest import NOW, Harness, schedule, state
 

@@ -18,7 +18,7 @@ async def flood(here: Harness, count: int, *, account: str) -> None:
 
 async def test_a_black_hole_does_not_delay_a_healthy_host_of_the_same_account() -> None:
     """With two thousand calls hanging or waiting, the next call to another host leaves at its instant."""
-    async with harness(slots=100, per_host=10) as here:
+    async with harness(slots=100, per_lane=10) as here:
         await here.begin()
         here.egress.hang(BLACK_HOLE)
         await flood(here, 2_000, account="default")
@@ -33,7 +33,7 @@ async def test_a_black_hole_does_not_delay_a_healthy_host_of_the_same_account() 
 
 async def test_an_account_whose_targets_all_hang_does_not_delay_another_account() -> None:
     """It may take half of the slots; the other's call finds one at its instant."""
-    async with harness(slots=20, per_host=20) as here:
+    async with harness(slots=20, per_lane=20) as here:
         await here.begin()
         here.egress.hang(BLACK_HOLE)
         await flood(here, 500, account="default")
@@ -48,7 +48,7 @@ async def test_an_account_whose_targets_all_hang_does_not_delay_another_account(
 
 async def test_what_waited_for_a_slot_goes_out_as_slots_become_free() -> None:
     """Every attempt is made exactly once, never more at a time than allowed."""
-    async with harness(slots=8, per_host=4) as here:
+    async with harness(slots=8, per_lane=4) as here:
         await here.begin()
         here.egress.hang(BLACK_HOLE)
         await flood(here, 300, account="default")

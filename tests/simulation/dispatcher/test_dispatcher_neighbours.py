@@ -82,7 +82,7 @@ async def test_large_bodies_fill_the_memory_of_nobody(hostile: int, body: str, h
 @pytest.mark.parametrize("hostile", [1, 5])
 async def test_accounts_that_hold_all_they_may_leave_places_for_another(hostile: int) -> None:
     """Their attempts beyond that stay in the tables, in the order of their instants, and are called once there is room."""
-    async with harness(slots=SLOTS, places=PLACES, per_host=5) as here:
+    async with harness(slots=SLOTS, places=PLACES, per_lane=5) as here:
         know(here.tables)
         await here.begin()
         (hole,) = black_holes(here.egress, 1)
@@ -115,7 +115,7 @@ async def test_an_account_that_came_first_shrinks_as_others_come() -> None:
 
 async def test_a_large_body_waits_for_its_hosts_slot_like_any_other() -> None:
     """Its host is known once it was read; then it queues there, and is read again when its turn has come."""
-    async with harness(slots=SLOTS, per_host=1) as here:
+    async with harness(slots=SLOTS, per_lane=1) as here:
         await here.begin()
         here.egress.hang(HEALTHY)
         for _ in range(3):

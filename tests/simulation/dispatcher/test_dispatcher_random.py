@@ -38,7 +38,7 @@ async def hand_over(here: Harness, to: DispatcherService, *, crash: bool) -> Non
 async def test_every_due_attempt_is_made(seed: int, changes_hands: bool) -> None:
     """At least once always; exactly once where nobody crashed and nothing changed hands."""
     chance = random.Random(seed)
-    async with harness(slots=10, per_host=4) as here:
+    async with harness(slots=10, per_lane=4) as here:
         dispatchers = [here.service]
         await here.begin()
         instants: dict[str, int] = {}

@@ -3,9 +3,8 @@ Mutations: the product with one of its rules taken out, by a patch of the runnin
 rule, or the simulation, is not worth its place.
 
 Each is found by one seed in ten or more often, but for those in `RARE`. The decider's rules (the barrier, the overlay) are taken
-out in tests/simulation/model, which plays the same decider. Two rules guard what no fleet lives through, tables that are restored
-to an older point and a log that is read again: claims with a nonce (tests/simulation/model) and the webhooks' look ahead
-(tests/simulation/webhooks/test_webhooks.py).
+out in tests/simulation/model, which plays the same decider. One rule guards what no fleet lives through, tables that are restored
+to an older point: claims with a nonce (tests/simulation/model).
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from libs.log.fact_appender import FactAppender
 from libs.log.port import AppendFailed, LogError
 from libs.store.control.idempotency import Reservation
 from libs.store.projection.changes import Flush
+from libs.store.reads.pending_webhooks import PendingSnapshot
 from services.api.handlers.job_creation import JobCreation
 from services.api.handlers.jobs import Jobs
 from services.api.state.consistency import ReadIndex
@@ -40,7 +40,7 @@ from services.scheduler.fenced_tables import FencedTables
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.timer_wheel import TimerWheel
-from services.webhooks.watermark import Watermark
+from services.webhooks.reader import EndedJobsReader
 from tests.fakes.database import Database
 
 nothing = contextlib.nullcontext
@@ -157,9 +157,13 @@ def horizon_skips_a_row() -> AbstractContextManager[None]:
     return patched((FencedTables, "load_due", skip))
 
 
-def webhooks_saved_before_sent() -> AbstractContextManager[None]:
-    """The webhooks' position is that of the reader, whatever is still under way."""
-    return patched((Watermark, "mark", lambda self: (self._read, self._claims[-1][1])))
+def pending_webhooks_forgotten() -> AbstractContextManager[None]:
+    """A webhooks service that starts sends what ends from then on, and not what is pending in the tables."""
+
+    async def nothing_pending(self: EndedJobsReader, snapshot: PendingSnapshot) -> bool:
+        return False
+
+    return patched((EndedJobsReader, "take_snapshot", nothing_pending))
 
 
 def reservation_forgotten() -> AbstractContextManager[None]:
@@ -343,7 +347,7 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         reads_not_fenced,
         wheel_drops_a_slot,
         horizon_skips_a_row,
-        webhooks_saved_before_sent,
+        pending_webhooks_forgotten,
         reservation_forgotten,
         retries_a_success,
         retries_at_once,

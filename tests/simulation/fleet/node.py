@@ -313,20 +313,18 @@ class Node:
                 stands_aside=self.clock_check.reason,
                 clock=ports.clock,
             ),
-            limits=CallLimits(places=sizes.window, slots=sizes.concurrency, per_host=sizes.per_host),
+            limits=CallLimits(places=sizes.window, slots=sizes.concurrency, per_lane=sizes.per_host),
         )
         service.on_crash = self._crashed
         return service
 
     def _webhooks(self, ports: FollowingPorts, store: StoreLink) -> WebhooksService:
-        leases = LinkedLeases(store, "webhooks", self.name)
         service = WebhooksService(
             ports,
-            positions=leases,
             tables=Remote(store),  # type: ignore[arg-type]
             meter=Tally(),
             make_keeper=follower_keeper(
-                leases,
+                LinkedLeases(store, "webhooks", self.name),
                 partitions=self.harness.sizes.partitions,
                 stands_aside=self.clock_check.reason,
                 hand_back_s=WEBHOOK_DRAIN_S,

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from libs.events import Claim
 from libs.store.errors import ANSWER_TIMEOUT_S, CALL_TIMEOUT_S, StoreUnavailable
 from libs.store.leases.lease_table import TTL_S, Lease
 from libs.store.projection.changes import Flush
@@ -114,7 +113,7 @@ class StoreLink:
             _fail(future, "the connection is gone")
             return
         answer = work()
-        if name in ("flush", "acquire", "release", "reserve", "save_role_position"):
+        if name in ("flush", "acquire", "release", "reserve"):
             shown = answer.is_new if name == "reserve" else answer
             server.chronicle.note(f"store {self._process} {name} {shown!s:.120}")
         if end == "untold":
@@ -163,7 +162,7 @@ def answering(link: StoreLink) -> Remote:
 
 
 class LinkedLeases:
-    """Meets `Leases` and `Positions` as `OwnerLeases` and `RoleLeases` do."""
+    """Meets `Leases` as `OwnerLeases` and `RoleLeases` do."""
 
     ttl_s = TTL_S
 
@@ -210,14 +209,6 @@ class LinkedLeases:
 
     async def leave(self) -> None:
         await self._remote.leave(self.role, self._node)
-
-    async def position(self, partition: int) -> tuple[int, Claim | None]:
-        found: tuple[int, Claim | None] = await self._remote.role_position(self.role, partition)
-        return found
-
-    async def save_position(self, lease: Lease, position: int, claim: Claim | None) -> bool:
-        saved: bool = await self._remote.save_role_position(self.role, lease, position, claim)
-        return saved
 
 
 class LinkedProjector:

@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from libs.egress.outcome import Outcome
 from libs.events import Envelope
 from libs.log.memory import LOST
@@ -72,41 +70,8 @@ async def test_decisions_that_are_not_admitted_are_not_told() -> None:
         assert here.posted == [second.job_id]
 
 
-async def test_the_position_is_saved_each_second_below_what_is_under_way() -> None:
-    """A POST that hangs holds the position back; when it is recorded the position moves on."""
-    async with harness() as here:
-        await here.begin()
-        await here.ended_job()
-        await here.clock.advance(1_000)
-        end = await here.log.end(0)
-        assert here.positions.saved[0] == (end - 1, here.owner.claim)
-
-        here.egress.hang(HOST)
-        await here.ended_job()
-        decided = await here.log.end(0) - 1
-        await here.ended_job(webhook_url=None)
-        await here.clock.advance(5_000)
-        assert here.positions.saved[0] == (decided - 1, here.owner.claim)
-
-        here.egress.answer(HOST)
-        await here.clock.advance(1_000)
-        assert here.positions.saved[0] == (await here.log.end(0) - 1, here.owner.claim)
-
-
-async def test_an_idle_service_saves_nothing() -> None:
-    """A position that did not move is not written again."""
-    async with harness() as here:
-        await here.begin()
-        await here.ended_job()
-        await here.clock.advance(3_000)
-        saves = here.positions.saves
-        await here.clock.advance(20_000)
-
-        assert here.positions.saves == saves
-
-
 async def test_a_crash_does_not_repeat_what_is_recorded() -> None:
-    """The outcomes stand in the log behind the saved position: the next life looks ahead and skips them."""
+    """The tables know the outcomes, and the next life waits until they know all that stand in the log."""
     async with harness() as here:
         await here.begin()
         done = [await here.job() for _ in range(3)]
@@ -114,36 +79,12 @@ async def test_a_crash_does_not_repeat_what_is_recorded() -> None:
             await here.owner.finish(job)
         await here.settle()
         await here.die()
-        assert here.positions.saved == {}
 
         await here.begin_anew()
         fresh = await here.ended_job()
         await here.settle()
 
         assert here.posted == [*(job.job_id for job in done), fresh.job_id]
-
-
-async def test_tables_made_again_from_an_old_log_tell_no_end_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With no position saved all of the log is followed again; what was told is known however far behind its outcome lies."""
-    monkeypatch.setattr("services.webhooks.look_ahead.STRETCH", 20)
-    monkeypatch.setattr("services.webhooks.look_ahead.READ_MAX", 3)
-    monkeypatch.setattr("libs.following.partition_reader.READ_MAX", 5)
-    async with harness() as here:
-        await here.begin()
-        for _ in range(30):
-            await here.ended_job()
-            await here.settle()
-        await here.clock.advance(2_000)
-        assert len(set(here.posted)) == len(here.posted) == len(await here.told()) == 30
-        await here.service.stop()
-
-        here.positions.saved.clear()
-        await here.begin_anew()
-        await here.clock.advance(5_000)
-        fresh = await here.ended_job()
-        await here.clock.advance(2_000)
-
-        assert here.posted[30:] == [fresh.job_id]
 
 
 async def test_a_crash_repeats_what_was_not_recorded() -> None:
@@ -163,7 +104,7 @@ async def test_a_crash_repeats_what_was_not_recorded() -> None:
 
 
 async def test_a_restart_admits_what_the_life_before_would_have_admitted() -> None:
-    """The claim is saved with the position: behind it no new claim need stand."""
+    """The claim comes with the snapshot: behind it no new claim need stand."""
     async with harness() as here:
         await here.begin()
         await here.ended_job()
@@ -189,22 +130,6 @@ async def test_a_receiver_that_hangs_does_not_delay_another() -> None:
         assert here.egress.most_active[HOST] == 20
         assert here.posted[-1] == other.job_id
         here.egress.answer(HOST)
-
-
-async def test_more_than_may_wait_for_one_host_is_given_up_and_recorded() -> None:
-    """Best effort has a bound: memory does not grow with a receiver that never answers."""
-    async with harness(per_host=1, waiting_max=5) as here:
-        await here.begin()
-        here.egress.hang(HOST)
-        for _ in range(10):
-            await here.ended_job()
-            await here.settle()
-
-        assert [event.error for event in await here.told()] == ["too_many_waiting"] * 4
-        assert here.service.held_count == 6
-        here.egress.answer(HOST)
-        await here.settle()
-        assert len(here.posted) == 6
 
 
 async def test_ends_wait_for_tables_that_are_away_or_behind() -> None:
@@ -249,7 +174,7 @@ async def test_an_account_without_a_secret_is_not_told_unsigned() -> None:
 
 
 async def test_outcomes_are_appended_until_they_are_in() -> None:
-    """And the position waits for them."""
+    """However often the log refuses."""
     async with harness() as here:
         await here.begin()
         job = await here.job()
@@ -266,20 +191,18 @@ async def test_outcomes_are_appended_until_they_are_in() -> None:
 
 
 async def test_a_record_that_must_be_understood_stops_the_partition_in_front_of_it() -> None:
-    """What stands before it is told; the position stays below; readiness says why."""
+    """What stands before it is told; readiness says why."""
     async with harness() as here:
         await here.begin()
         before, behind = await here.job(), await here.job()
         await here.owner.finish(before)
         await here.log.append(0, [Envelope("job.teleported", 1, True, None, before.job_id, b"{}")])
-        stop_at = await here.log.end(0) - 1
         here.tables._specs[before.job_id] = before.spec
         here.tables.freeze()
         await here.owner.finish(behind)
         await here.clock.advance(20_000)
 
         assert here.posted == [before.job_id]
-        assert here.positions.saved[0][0] == stop_at - 1
         assert "job.teleported" in str(here.service.ready())
 
 
@@ -294,23 +217,3 @@ async def test_an_end_that_cannot_be_read_is_passed_over_and_counted() -> None:
 
         assert here.posted == [job.job_id]
         assert here.tally.counts["poison"] == 1
-
-
-async def test_positions_that_cannot_be_read_or_saved_are_tried_again() -> None:
-    """The database being away stops nothing for good."""
-    async with harness() as here:
-        here.positions.fails = StoreUnavailable("away")
-        await here.begin()
-        job = await here.ended_job()
-        await here.settle()
-        assert here.posted == []
-        here.positions.fails = None
-        await here.clock.advance(5_000)
-        assert here.posted == [job.job_id]
-        here.positions.fails = StoreUnavailable("away")
-        await here.ended_job()
-        await here.clock.advance(3_000)
-        here.positions.fails = None
-        await here.clock.advance(2_000)
-
-        assert here.positions.saved[0][0] == await here.log.end(0) - 1

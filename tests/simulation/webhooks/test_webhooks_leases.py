@@ -1,15 +1,12 @@
-"""What the webhooks service does with its posts and its position when a lease comes, goes or is handed over."""
+"""What the webhooks service does with its posts when a lease comes, goes or is handed over."""
 
 import asyncio
 
-import pytest
-
-from services.webhooks import service
 from tests.fakes.startstop import stress
 from tests.simulation.webhooks.harness import HOST, harness
 
 
-async def test_stopping_lets_posts_end_saves_the_position_and_then_gives_the_lease_back() -> None:
+async def test_stopping_lets_posts_end_and_then_gives_the_lease_back() -> None:
     """Nothing is repeated by the next life."""
     async with harness() as here:
         await here.begin()
@@ -25,12 +22,11 @@ async def test_stopping_lets_posts_end_saves_the_position_and_then_gives_the_lea
 
         assert keeper.released_at_stop == {0}
         assert len(await here.told()) == 1
-        assert here.positions.saved[0][0] == await here.log.end(0) - 2  # all but the outcome itself, which nobody read
 
 
 async def test_a_lost_lease_drops_what_waits_and_a_regained_one_takes_it_up() -> None:
     """What was under way meanwhile is not sent again by the same process."""
-    async with harness(per_host=1) as here:
+    async with harness(per_lane=1) as here:
         await here.begin()
         here.egress.hang(HOST)
         jobs = [await here.job() for _ in range(3)]
@@ -67,46 +63,6 @@ async def test_a_partition_is_handed_over_without_telling_an_end_twice() -> None
         await here.clock.advance(100)
         assert here.posted == [slow.job_id, later.job_id]
         assert [event.job_id for event in await here.told()] == [slow.job_id, later.job_id]
-
-
-async def test_what_is_under_way_from_an_earlier_lease_is_not_done_before_it_is_recorded() -> None:
-    """A crash after the lease was regained must find the end of the job behind the position saved."""
-    async with harness() as here:
-        await here.begin()
-        here.egress.hang(HOST)
-        job = await here.ended_job()
-        await here.settle()
-        await here.keeper.take_away()
-        await here.keeper.give()
-        await here.clock.advance(2_000)
-        end = await here.log.end(0)
-        assert here.positions.saved.get(0, (-1, None))[0] < end - 1
-
-        here.egress.answer(HOST)
-        await here.clock.advance(2_000)
-        assert here.posted == [job.job_id]
-        assert here.positions.saved[0][0] == await here.log.end(0) - 1
-
-
-async def test_tables_that_hang_do_not_hold_up_whoever_takes_a_lease_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the keeper waits it renews no lease, and would lose the others, too."""
-    monkeypatch.setattr(service, "LAST_SAVE_S", 0.01)
-    async with harness() as here:
-        await here.begin()
-        await here.ended_job()
-        await here.settle()
-        answered = asyncio.Event()
-
-        async def hang(*_: object) -> bool:
-            await answered.wait()
-            return True
-
-        here.positions.save_position, kept = hang, here.positions.save_position  # type: ignore[method-assign]
-        async with asyncio.timeout(60):
-            await here.keeper.take_away()
-        here.positions.save_position = kept  # type: ignore[method-assign]
-
-        assert here.positions.saved == {}
 
 
 async def test_nothing_is_sent_under_a_lease_that_may_be_anothers() -> None:

@@ -158,19 +158,27 @@ def test_positions_that_passed_the_end_meanwhile_are_no_loss() -> None:
     assert states(judge.of_lag({0: lease(0, 9)}, [lease(0, 12)], {0: 10})) == ["ok"]
 
 
+def work(oldest_due_at: int | None = None, stuck_count: int = 0, oldest_webhook_at: int | None = None) -> Work:
+    return Work(
+        oldest_due_at=oldest_due_at, stuck_count=stuck_count, webhook_count=1, oldest_webhook_at=oldest_webhook_at
+    )
+
+
 @pytest.mark.parametrize(
-    ("oldest_due_at", "stuck_count", "expected"),
+    ("found", "expected"),
     [
-        (None, 0, ["ok"]),
-        (100_000, 0, ["ok"]),
-        (94_000, 0, ["warning"]),
-        (1_000, 0, ["wrong"]),
-        (None, 2, ["wrong"]),
+        (work(None, 0), ["ok"]),
+        (work(100_000, 0), ["ok"]),
+        (work(94_000, 0), ["warning"]),
+        (work(1_000, 0), ["wrong"]),
+        (work(None, 2), ["wrong"]),
+        (work(oldest_webhook_at=1_000), ["warning"]),
+        (work(oldest_webhook_at=98_000), ["ok"]),
     ],
 )
-def test_work(oldest_due_at: int | None, stuck_count: int, expected: list[str]) -> None:
+def test_work(found: Work, expected: list[str]) -> None:
     """What is overdue by seconds is worth a look, by a minute it is wrong; so is a call that never ends."""
-    assert states(judge.of_work(Work(oldest_due_at=oldest_due_at, stuck_count=stuck_count), 99_000)) == expected
+    assert states(judge.of_work(found, 99_000)) == expected
 
 
 def test_a_disk() -> None:
@@ -181,6 +189,9 @@ def test_a_disk() -> None:
 
 def test_every_finding_says_what_to_do() -> None:
     """Whatever is not ok comes with advice, and durations read as people say them."""
-    found = [*judge.of_members([], 4), *judge.of_work(Work(oldest_due_at=0, stuck_count=1), 99_000)]
+    found = [
+        *judge.of_members([], 4),
+        *judge.of_work(work(0, 1), 99_000),
+    ]
     assert all(each.advice for each in found)
     assert [judge.seconds(ms) for ms in (4, 1_500, 600_000, 9_000_000)] == ["4 ms", "1.5 s", "10 min", "2 h"]

@@ -78,28 +78,37 @@ def test_an_account_holds_at_most_half_of_the_places() -> None:
     calls = [held(held_calls, number) for number in range(6)]
     assert not held_calls.has_room("a")
     assert held_calls.has_room("b")
-    held_calls.leave(0, "a")
-    assert held_calls.has_left(0, "a")
+    held_calls.left.leave(0, "a")
+    assert held_calls.left.has_left(0, "a")
     for call in calls[:2]:
         held_calls.recorded(call, 1)
         assert held_calls.may_recall(0) is (call is calls[1])
-    held_calls.recall(0)
+    held_calls.left.forget(0)
 
-    assert not held_calls.has_left(0, "a")
+    assert not held_calls.left.has_left(0, "a")
     assert not held_calls.may_recall(0)
 
 
-def test_a_call_without_a_place_takes_none_and_gives_none_back() -> None:
-    """Also if it is recorded after all others of its account."""
-    held_calls: HeldCalls[Call] = HeldCalls(10)
-    made = held(held_calls, 1)
-    given_up = Call(0, "exec_2", job_id="job", account="a", spec_id="job", position=8)
-    held_calls.add(given_up, places=0)
-    assert (held_calls.open_count, free_of(held_calls)) == (2, 9)
-    held_calls.recorded(made, 1)
-    held_calls.recorded(given_up, 2)
+def test_a_lane_holds_no_more_than_what_is_left_for_its_account() -> None:
+    """One lane alone holds a third of all places, and a new lane finds room; what a call took, it gives back."""
+    held_calls: HeldCalls[Call] = HeldCalls(30)
 
-    assert (held_calls.open_count, free_of(held_calls)) == (0, 10)
+    def enter(lane: str, number: int) -> bool:
+        call = held(held_calls, number)
+        call.lane = lane
+        if not held_calls.has_room_in_lane("a", lane):
+            held_calls.drop(call)
+            return False
+        held_calls.enter_lane(call)
+        return True
+
+    assert [enter("slow", number) for number in range(12)].count(True) == 10
+    assert enter("other", 20)
+    assert not held_calls.may_recall_lane("a", "slow")
+    assert held_calls.may_recall_lane("a", "other")
+    assert held_calls.drop_unstarted(0) == 11
+    assert free_of(held_calls) == 30
+    assert not held_calls._in_lane
 
 
 def test_a_dropped_call_may_be_taken_up_again() -> None:

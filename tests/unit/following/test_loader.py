@@ -61,9 +61,9 @@ def loader_of(
     return Loader(
         "test",
         FollowingPorts(MemoryLog(), store, store, ScriptedEgress(clock), clock, version="1"),
-        tables=store,
+        read_specs=store.stored_specs,
         held_calls=held_calls,
-        host_of=lambda spec: host_of(decode_spec(spec).url),
+        lane_of=lambda spec: host_of(decode_spec(spec).url),
         on_ready=lambda found: [ready.put_nowait(each) for each in found] and None,
         on_failed=lambda call, error: None,
     )
@@ -167,12 +167,12 @@ async def test_a_large_spec_is_read_when_its_call_leaves() -> None:
     try:
         loader.put([call_of(held_calls, store, 1)])
         call = await asyncio.wait_for(ready.get(), 5)
-        assert (call.spec, call.host, call.spec_bytes > SPEC_MAX) == (None, None, True)
+        assert (call.spec, call.lane, call.spec_bytes > SPEC_MAX) == (None, None, True)
         call.stage = Stage.QUEUED
         spec = await loader.read(call)
         assert spec is not None
         assert decode_spec(spec) == store.spec
-        assert (call.spec, call.host) == (None, "http://a.example")
+        assert (call.spec, call.lane) == (None, "http://a.example")
         call.stage = Stage.DROPPED
         assert await loader.read(call) is None
     finally:

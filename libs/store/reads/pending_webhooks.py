@@ -1,0 +1,112 @@
+"""
+Pending webhooks: the jobs of a partition that reached their end and whose webhook has no outcome yet.
+
+They are the rows of a partial index, ordered by account, end and id. A job enters it at its end, if it has a webhook, and leaves it
+when the outcome of its webhook is folded; all other jobs never enter it. No query reads more rows than it returns, but for the
+count, which stops at `COUNT_MAX`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from libs.domain.job import JobState, JobStatus
+from libs.events import Claim, JobCancelled, JobFinished
+from libs.store.errors import store_call
+from libs.store.projection import rows
+from libs.store.projection.job_rows import JOBS
+from libs.store.projection.job_rows import PENDING_WEBHOOK as _PENDING
+from libs.store.reads.bodiless_spec import BODILESS_SPEC
+from libs.store.reads.partition_tables import StoredSpec, consistent, fetch_specs, progress_of, states_of
+
+COUNT_MAX: Final = 100_000
+
+TerminalEvent = JobFinished | JobCancelled
+
+_ORDER: Final = "account, completed_at, job_id"
+# One probe of the index for each account.
+_OLDEST: Final = f"""WITH RECURSIVE oldest AS (
+    (SELECT {_ORDER} FROM jobs WHERE part = $1 AND {_PENDING} ORDER BY {_ORDER} LIMIT 1)
+    UNION ALL
+    SELECT following.* FROM oldest, LATERAL (
+        SELECT {_ORDER} FROM jobs WHERE part = $1 AND {_PENDING} AND jobs.account > oldest.account ORDER BY {_ORDER} LIMIT 1
+    ) AS following
+) SELECT {_ORDER} FROM oldest"""  # noqa: S608 - our own names
+_COUNT: Final = f"SELECT count(*) FROM (SELECT FROM jobs WHERE part = $1 AND {_PENDING} LIMIT {COUNT_MAX}) AS pending"  # noqa: S608
+_PAGE: Final = (
+    f"{JOBS.select} WHERE part = $1 AND {_PENDING} AND (account, completed_at, job_id) >= ($2, $3, $4)"
+    f" ORDER BY {_ORDER} LIMIT $5"
+)
+_SPECS: Final = f"""SELECT spec_id, octet_length(spec) AS size, CASE WHEN octet_length(spec) <= $2 THEN spec END AS spec
+    FROM (SELECT spec_id, {BODILESS_SPEC} AS spec FROM specs WHERE spec_id = ANY ($1::uuid[]) OFFSET 0) AS cut"""  # noqa: S608
+
+
+class PendingSnapshot(NamedTuple):
+    """
+    What is pending in a partition as of *position*, where *claim* is admitted.
+
+    Args:
+        pending_count: how many webhooks, at most `COUNT_MAX`.
+        oldest: account -> end and id of the job whose webhook has waited longest.
+    """
+
+    position: int
+    claim: Claim | None
+    pending_count: int
+    oldest: Mapping[str, tuple[int, str]]
+
+
+class PendingWebhooks:
+    """Reads by partition. Every method raises `StoreUnavailable` when the database does not answer in time."""
+
+    def __init__(self, pool: Any) -> None:
+        """Read through *pool*."""
+        self._pool = pool
+
+    @store_call
+    async def pending(self, partition: int) -> PendingSnapshot:
+        """Return what is pending as of the position that is returned with it."""
+        async with consistent(self._pool) as connection:
+            position, claim = await progress_of(connection, partition)
+            count = await connection.fetchval(_COUNT, partition)
+            found = await connection.fetch(_OLDEST, partition) if count else []
+        oldest = {row["account"]: (row["completed_at"], rows.job_id_of(row["job_id"])) for row in found}
+        return PendingSnapshot(position, claim, count, oldest)
+
+    @store_call
+    async def pending_page(
+        self, partition: int, account: str, place: tuple[int, str], limit: int
+    ) -> list[TerminalEvent]:
+        """
+        Return the ends of up to *limit* jobs whose webhook is pending, from *place* in *account* on.
+
+        They are ordered by account, then as they became due.
+        """
+        at, job_id = place
+        first_id = rows.uuid_of(job_id) if job_id else rows.MIN_ID
+        found = await self._pool.fetch(_PAGE, partition, account, at, first_id, limit)
+        return [end_of(job) for job in await states_of(JOBS, found)]
+
+    @store_call
+    async def webhook_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
+        """Return the specs of those of *ids* that the tables hold, without bodies; if larger than *size_max*, the size."""
+        return await fetch_specs(self._pool, _SPECS, ids, size_max)
+
+
+def end_of(job: JobState) -> TerminalEvent:
+    """Return the event that ended *job*, as far as its readers need it."""
+    at = job.fire_at if job.completed_at is None else job.completed_at
+    if job.status is JobStatus.CANCELLED:
+        return JobCancelled(
+            job_id=job.job_id, account=job.account, at=at, has_webhook=job.has_webhook, spec_id=job.spec_id
+        )
+    return JobFinished(
+        job_id=job.job_id,
+        account=job.account,
+        at=at,
+        status="completed" if job.status is JobStatus.COMPLETED else "failed",
+        attempt=job.attempt,
+        status_code=job.last_status_code,
+        last_error=job.last_error,
+        has_webhook=job.has_webhook,
+        spec_id=job.spec_id,
+    )
