@@ -224,6 +224,14 @@ OPERATION: Final = (
         {"timers": "sum(fliq_wheel_size)", "attempts": "sum(fliq_in_flight)", "webhooks": "sum(fliq_webhooks_held)"},
     ),
     Panel(
+        "Webhooks pending",
+        "Ended jobs whose webhook has no outcome yet, and for how long the oldest has waited.",
+        {
+            "pending": "sum(fliq_webhooks_pending)",
+            "oldest, in seconds": "max(fliq_webhooks_pending_oldest_seconds)",
+        },
+    ),
+    Panel(
         "Waiting by limit",
         "Due jobs for a slot of their partition; due calls for a slot of their host or of all.",
         {
@@ -249,6 +257,7 @@ OPERATION: Final = (
             "unreadable": "sum(increase(fliq_poison_records_total[$__rate_interval]))",
             "of a newer build": "sum(increase(fliq_skipped_records_total[$__rate_interval]))",
             "overdue": "sum(increase(fliq_attempts_overdue_total[$__rate_interval]))",
+            "webhooks overdue": "sum(increase(fliq_webhooks_overdue_total[$__rate_interval]))",
         },
     ),
     Panel(

@@ -15,6 +15,7 @@ from libs.log.ends import all_ends
 from libs.log.port import Log, LogError
 from libs.runtime.clock import SystemClock
 from libs.runtime.embedded_postgres import address as embedded_address
+from libs.runtime.roles import OWNER
 from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names
 from libs.runtime.settings.table import TABLE
 from libs.runtime.telemetry import logging
@@ -212,8 +213,8 @@ class Doctor:
         ends = await all_ends(log)
         await asyncio.sleep(BETWEEN_S)
         after = await lease_report.leases()
-        mine = {lease.partition: lease for lease in before if lease.role == "scheduler"}
-        now = [lease for lease in after if lease.role == "scheduler" and lease.partition in mine]
+        mine = {lease.partition: lease for lease in before if lease.role == OWNER}
+        now = [lease for lease in after if lease.role == OWNER and lease.partition in mine]
         found += judge.of_lag(mine, now, ends)
         found += await self._of_halted(log, mine, now, ends)
         return found

@@ -50,7 +50,9 @@ HEALTHY |= {
     f"fliq_illegal_decisions_total{{{SCHEDULER}}}": "+0",
     f"fliq_schedule_missed_total{{{SCHEDULER}}}": "+0",
     f'fliq_resignations_total{{{SCHEDULER},reason="log"}}': "+0",
-    f"fliq_webhooks_held{{{WEBHOOKS}}}": "0",
+    f"fliq_webhooks_pending{{{WEBHOOKS}}}": "0",
+    f"fliq_webhooks_pending_oldest_seconds{{{WEBHOOKS}}}": "0",
+    f"fliq_webhooks_overdue_total{{{WEBHOOKS}}}": "+0",
     f'fliq_log_lag_records{{{WEBHOOKS},role="webhooks"}}': "0",
     f'fliq_http_requests_total{{{API},method="POST",route="/v1/jobs",status="201"}}': "+300",
     f'fliq_http_requests_total{{{API},method="POST",route="/v1/jobs",status="503"}}': "+0",
@@ -154,9 +156,10 @@ CASES = [
     Case("FliqOwnersResigning", at_all("fliq_resignations_total", "+2"), at_all("fliq_resignations_total", "+0.2")),
     Case(
         "FliqWebhookBacklog",
-        {f"fliq_webhooks_held{{{WEBHOOKS}}}": "3000"},
-        {f"fliq_webhooks_held{{{WEBHOOKS}}}": "300"},
+        {f"fliq_webhooks_pending{{{WEBHOOKS}}}": "3000"},
+        {f"fliq_webhooks_pending{{{WEBHOOKS}}}": "300", f"fliq_webhooks_pending_oldest_seconds{{{WEBHOOKS}}}": "600"},
     ),
+    Case("FliqWebhooksOverdue", at_all("fliq_webhooks_overdue_total", "+1")),
     Case("FliqSchedulesMissed", at_all("fliq_schedule_missed_total", "+1")),
     Case(
         "FliqApiErrors",

@@ -59,8 +59,7 @@ POINTS: Final[Mapping[str, Point]] = {
     "webhooks.before_send": _SELDOM,
     "webhooks.after_send": _SELDOM,
     "webhooks.after_append": _SELDOM,
-    "webhooks.before_save": _SELDOM,
-    "webhooks.after_save": _SELDOM,
+    "webhooks.after_snapshot": _START,
 }
 
 # One database and one chain of lives each: every life recovers from the crash before it and dies at a point of its own.

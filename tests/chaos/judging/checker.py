@@ -7,7 +7,7 @@ An operation whose outcome the client could not learn (`info`) may have happened
 whatever else the history shows must fit it. A call is matched with its job by the name in its body and by its headers, so nothing
 has to be guessed. A fault excuses exactly two things: lateness while it lasted, and a repetition, under the same execution id, of
 an attempt whose outcome was not recorded when the fault struck; a graceful one excuses lateness only. A webhook may be repeated
-around a fault, not otherwise, and of ten thousand one may be missing after faults, as webhooks are best effort.
+around a fault, not otherwise, and none may be missing.
 
 A name of INVARIANTS (invariants.py) that is missing from the answer held. planted.py shows for each that it can fail.
 
@@ -28,7 +28,6 @@ from tests.chaos.judging.view import View, Violation
 _RANK: Final = {"scheduled": 0, "running": 1, "success": 2, "failed": 2, "cancelled": 2}
 _WEBHOOK_WORD: Final = {"completed": "success", "failed": "failed", "cancelled": "cancelled"}
 _TICK_GRACE_MS: Final = 5_000.0
-_WEBHOOKS_LOST_MAX: Final = 1e-4  # of those expected, where there were faults
 
 
 def check(history: History, *, late_ms: float = 1_000.0) -> list[Violation]:
@@ -210,9 +209,8 @@ def _hooks(view: View) -> Iterator[Violation]:
                 yield Violation("webhook_duplicate", job_id, f"at {one.at:.0f} and {two.at:.0f}")
     plans = {job_id: view.plan_of(job_id) for job_id in view.history.jobs}
     expected = [job_id for job_id, plan in plans.items() if plan is not None and plan.has_webhook]
-    lost = [job_id for job_id in expected if job_id not in by_job]
-    if len(lost) > (len(expected) * _WEBHOOKS_LOST_MAX if view.faults else 0):
-        for job_id in lost:
+    for job_id in expected:
+        if job_id not in by_job:
             yield Violation("webhook_lost", job_id, f"{view.history.jobs[job_id].status}, and no report came")
 
 
