@@ -1,8 +1,9 @@
 """
-Two lanes for a machine of two cores, `pytest -n 2`, as `make test` runs.
+Three lanes for a machine of two cores, `pytest -n 3`, as `make test` runs.
 
 What lives in real time (a Fliq, a broker, their clocks) goes through one lane, one test after the other, so that nothing of ours
-disturbs it. What is patient goes through the other, and gives way: it computes, or waits for what comes when it comes.
+disturbs it. What is patient goes through the others, and gives way: it computes, or waits for what comes when it comes. There are
+two of these, because more of them wait than compute.
 """
 
 from __future__ import annotations
@@ -16,10 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 PATIENT = (
     "architecture/",
-    "chaos/test_checker.py",
-    "chaos/test_link.py",
-    "chaos/test_crash_points.py",  # the harness notes when the machine stood still
-    "chaos/test_report.py",
+    "chaos/",  # the harness notes when the machine stood still
     "clients/",
     "conformance/",
     "contract/test_",  # of these only what runs in the test's own process
@@ -36,14 +34,16 @@ PATIENT = (
     "simulation/",
     "unit/",
 )
-SHARING = ("tests/clients/test_", "tests/e2e/")
+SHARING = ("tests/clients/test_", "tests/deploy/", "tests/e2e/")
 _HERE = re.compile(r"[\[-]here[\]-]")
 _is_lane = "PYTEST_XDIST_WORKER" in os.environ
 
 
 def is_patient(nodeid: str) -> bool:
     """Whether the test may be slow; not if it needs the broker, of which there is one, or the Fliq of the contract's tests."""
-    if not nodeid.startswith(tuple(f"tests/{room}" for room in PATIENT)) or "kafka" in nodeid.lower():
+    if not nodeid.startswith(tuple(f"tests/{room}" for room in PATIENT)):
+        return False
+    if "kafka" in nodeid.lower() and not nodeid.startswith("tests/chaos/"):  # which has brokers of its own
         return False
     if not nodeid.startswith("tests/contract/test_"):
         return True
