@@ -105,7 +105,7 @@ class _Server:
             )
 
     def close(self) -> None:
-        """End it; what it started goes on."""
+        """End it, and whatever it started that still runs."""
         self._socket.close()
         self._process.wait(10)
 
@@ -141,6 +141,9 @@ def _serve(control: socket.socket) -> int:
                 continue
             head, files, _, _ = socket.recv_fds(control, _NUMBER.size, 3)
             if not head:
+                for other in watched.get_map().values():
+                    if other.data is not None:
+                        os.kill(other.data[0], signal.SIGKILL)  # the tests were killed, and could not end it
                 return 0
             asked = json.loads(control.recv(_NUMBER.unpack(head)[0], socket.MSG_WAITALL))
             told, stdout, stderr = socket.socket(fileno=files[0]), *files[1:]
