@@ -1,7 +1,7 @@
 """
-API page: the tables of docs/api.md that come from the code: routes, request fields, error codes, refused targets.
+API pages: the tables of docs/api.md and docs/retries.md that come from the code: routes, request fields, error codes, targets.
 
-The rest of the page is written by hand. Each table stands between two markers.
+The rest of the pages is written by hand. Each table stands between two markers.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ from typing import Final
 from libs.egress.address_rules import DENIED_PORTS, GUARDED, IPV4_DENIED, IPV4_MAPPED, IPV6_ALLOWED, IPV6_DENIED, Denial
 from libs.egress.url_rules import INSIDE_ENDINGS
 from services.api.contract.error_codes import CODES
+from services.api.contract.fields.retry_fields import retry_after_table, retry_table
 from services.api.contract.request_fields import JOB, TOKEN
 from services.api.contract.routes import ROUTES
 from services.api.contract.schedules.fields import PREVIEW, RULE, SCHEDULE
 from services.api.contract.token_text import SCOPES
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs/api.md"
-_BLOCK: Final = re.compile(r"(<!-- table: ([a-z ]+), written by `make docs` -->\n).*?(\n<!-- end -->)", re.DOTALL)
+RETRIES: Final = PAGE.with_name("retries.md")
+_BLOCK: Final = re.compile(r"(<!-- table: ([a-z_ ]+), written by `make docs` -->\n).*?(\n<!-- end -->)", re.DOTALL)
 
 
-def page() -> str:
-    """Return the page with its tables written anew; raises KeyError if a marker names no table."""
-    return _BLOCK.sub(lambda block: block[1] + _TABLES[block[2]]() + block[3], PAGE.read_text(encoding="utf-8"))
+def page(path: Path = PAGE) -> str:
+    """Return the page *path* with its tables written anew; raises KeyError if a marker names no table."""
+    return _BLOCK.sub(lambda block: block[1] + _TABLES[block[2]]() + block[3], path.read_text(encoding="utf-8"))
 
 
 def _routes() -> str:
@@ -76,6 +78,8 @@ _TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "fields of a schedule": partial(SCHEDULE.page_table, besides=JOB.rows),
     "fields of a preview": partial(PREVIEW.page_table, besides=RULE),
     "fields of a token": TOKEN.page_table,
+    "fields of retry": retry_table().page_table,
+    "fields of retry_after": retry_after_table().page_table,
     "scopes of a token": _scopes,
     "error codes": _codes,
     "causes of a refusal": _denials,

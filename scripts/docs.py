@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/api.md": api_page.page,
+    "docs/retries.md": partial(api_page.page, api_page.RETRIES),
     "docs/settings.md": config.page,
     "docs/metrics.md": metric_table.page,
     "docs/events.md": event_page.page,

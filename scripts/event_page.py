@@ -18,6 +18,7 @@ from libs.domain.state_registry import STATE_KINDS
 from libs.events import fields
 from libs.events.codec import KINDS, Kind
 from libs.events.job import Spec
+from libs.events.retry_policy import RetryPolicy, StatusClasses, TryClass
 from libs.events.schedule import ScheduleRule
 
 _HEAD = """\
@@ -44,13 +45,14 @@ _TYPES = {
     "Instant": "instant",
     "DurationMs": "milliseconds",
     "AttemptNum": "number, from 1",
+    "AttemptCount": "number",
     "Retries": "number",
     "StatusCode": "number",
     "Text": "text",
     "Account": "text",
 }
 _PLAIN = {str: "text", int: "number", bool: "true or false", type(None): "nothing"}
-_PARTS = (Spec, ScheduleRule)  # what is no event of its own
+_PARTS = (Spec, RetryPolicy, ScheduleRule)  # what is no event of its own
 
 
 def page() -> str:
@@ -91,7 +93,11 @@ def _versions(kind: Kind) -> str:
 
 def _part(part: type) -> str:
     text = inspect.cleandoc(part.__doc__ or "").partition("Args:")[0].strip()
-    users = [f"`{kind.name}`" for kind in KINDS if part in get_type_hints(kind.event).values()]
+    users = [
+        f"`{kind.name}`"
+        for kind in KINDS
+        if any(part is hint or part in get_args(hint) for hint in get_type_hints(kind.event).values())
+    ]
     return f"## `{part.__name__}`\n\nNo event of its own: part of {' and '.join(users)}.\n\n{text}\n\n{_table(part)}"
 
 
@@ -114,17 +120,21 @@ def _type(hint: Any) -> str:
         return "map of text"
     if get_origin(hint) is tuple:
         return f"list of {_type(get_args(hint)[0])}"
+    if hint in (StatusClasses, TryClass):
+        return "list of classes and statuses" if hint == StatusClasses else "class or status"
     if hint in _PARTS:
         return f"`{hint.__name__}`"
     for name, words in _TYPES.items():
         if hint == getattr(fields, name):
             return words
     if get_origin(hint) is Annotated:
-        hint, meta = get_args(hint)
+        hint, meta = get_args(hint)[:2]
+        if get_origin(hint) is tuple:
+            return f"list of {_type(get_args(hint)[0])}"
         an_id = re.match(r"\\A([a-z]+_)\[", meta.pattern or "")
         if an_id:
             return f"`{an_id[1]}…`"
-        if meta.ge is not None:
+        if hint in (int, float):
             return "number"
     return _PLAIN[hint]
 

@@ -1,37 +1,31 @@
 """
 Job: one HTTP call to be made at an instant, as a fold of its events, and what its partition's owner owes it.
 
-Everything that decides a job's status stands in this file. `TRANSITIONS` is the whole state machine; the lifecycle picture, the
-property tests and the documentation read it.
+`TRANSITIONS` (libs/domain/jobs/status.py) is the whole state machine; the lifecycle picture, the property tests and the
+documentation read it.
 
     scheduled --due--> running --finished--> finishing --terminal--> completed | failed
         |                 ^                      |
         |                 +---due--- retrying <--retry
         +--cancelled--> cancelled
+    scheduled | retrying --too late for a try--> failed
 
 `evolve` is total: an event that does not apply leaves the state as it is, the same object, and the caller can count it.
 
-What is owed, and from when (`owed_at`, `decide`):
-
-    scheduled and asked to cancel      -> job.cancelled        at once
-    scheduled | retrying               -> attempt.due          at fire_at - lead
-    finishing, succeeded or used up    -> job.finished         at once
-    finishing, tries left              -> job.retry_scheduled  at once
-    running, terminal                  -> nothing
-    held                               -> nothing; but a held job that is scheduled can be cancelled
+What is owed, and from when: libs/domain/jobs/decisions.py.
 
 Source: ARCHITECTURE.md, "Facts and decisions", "A job's life"; docs/job-lifecycle.md is drawn from the table below.
 """
 
-from collections.abc import Mapping
-from enum import IntEnum
 from typing import Final
 
 import msgspec
 
-from libs.domain.retry_policy import delay_ms
+from libs.domain.jobs.decisions import decide, due, owed_at
+from libs.domain.jobs.more import JobMore, after_try, asked_for
+from libs.domain.jobs.status import ENDED_BY, MEANINGS, TERMINAL, TRANSITIONS, UNDER_WAY, WAITING, JobStatus
 from libs.domain.schedule import ScheduleState
-from libs.domain.state_kind import AT_ONCE, StateKind
+from libs.domain.state_kind import StateKind
 from libs.events import (
     AttemptDue,
     AttemptFinished,
@@ -46,50 +40,29 @@ from libs.events import (
     WebhookFinished,
 )
 from libs.events.codec import kind_of
-from libs.events.ids import execution_id
+from libs.events.retry_policy import EndedBy, Outcome
+
+__all__ = [
+    "KIND",
+    "MAX_OFFSETS",
+    "MEANINGS",
+    "TERMINAL",
+    "TRANSITIONS",
+    "UNDER_WAY",
+    "WAITING",
+    "JobState",
+    "JobStatus",
+    "create",
+    "decide",
+    "due",
+    "evolve",
+    "hold",
+    "owed_at",
+    "spawn",
+]
 
 # Positions kept for a job's timeline: 21 attempts of three events each, its request, a cancel that came too late, its ends.
 MAX_OFFSETS: Final = 72
-
-
-class JobStatus(IntEnum):
-    """The one internal status; the numbers are stored in the tables and never change."""
-
-    SCHEDULED = 0
-    RUNNING = 1
-    FINISHING = 2
-    RETRYING = 3
-    COMPLETED = 4
-    FAILED = 5
-    CANCELLED = 6
-
-
-MEANINGS: Final[Mapping[JobStatus, str]] = {
-    JobStatus.SCHEDULED: "accepted, waits for its instant; may still be cancelled",
-    JobStatus.RUNNING: "an attempt is due: the call is under way, or about to leave",
-    JobStatus.FINISHING: "the attempt's outcome is known, what follows is not decided yet (milliseconds)",
-    JobStatus.RETRYING: "waits for its next attempt",
-    JobStatus.COMPLETED: "an attempt was answered with 200-299",
-    JobStatus.FAILED: "the last attempt failed",
-    JobStatus.CANCELLED: "cancelled before its first attempt; it never fires",
-}
-WAITING: Final = frozenset({JobStatus.SCHEDULED, JobStatus.RETRYING})
-UNDER_WAY: Final = frozenset({JobStatus.RUNNING, JobStatus.FINISHING})
-TERMINAL: Final = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
-
-# (status, stored name of the event) -> statuses it may lead to. What is not here does not apply.
-TRANSITIONS: Final[Mapping[tuple[JobStatus, str], tuple[JobStatus, ...]]] = {
-    (JobStatus.SCHEDULED, "job.cancel_requested"): (JobStatus.SCHEDULED,),
-    (JobStatus.SCHEDULED, "job.cancelled"): (JobStatus.CANCELLED,),
-    (JobStatus.SCHEDULED, "attempt.due"): (JobStatus.RUNNING,),
-    (JobStatus.RUNNING, "attempt.finished"): (JobStatus.FINISHING,),
-    (JobStatus.FINISHING, "job.retry_scheduled"): (JobStatus.RETRYING,),
-    (JobStatus.FINISHING, "job.finished"): (JobStatus.COMPLETED, JobStatus.FAILED),
-    (JobStatus.RETRYING, "attempt.due"): (JobStatus.RUNNING,),
-    (JobStatus.COMPLETED, "webhook.finished"): (JobStatus.COMPLETED,),
-    (JobStatus.FAILED, "webhook.finished"): (JobStatus.FAILED,),
-    (JobStatus.CANCELLED, "webhook.finished"): (JobStatus.CANCELLED,),
-}
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -101,7 +74,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         schedule_id: the schedule that spawned the job; None if a caller created it.
         status: see `JobStatus`.
         attempt: how many tries are due or done so far; 0 before the first.
-        max_retries: how many tries may follow the first.
+        max_retries: how many charged failures may be followed by another try.
         timeout_ms: the longest that one try may take.
         has_webhook: a webhook is to be sent at the end.
         cancel_requested: a caller asked to cancel the job, and the owner has not answered yet.
@@ -114,6 +87,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         shared_spec_id: the id under which the spec is kept, if another job or a schedule brought it.
         webhook_at: when the webhook's outcome was recorded.
         offsets: positions of this job's events, oldest first, at most `MAX_OFFSETS`.
+        more: what a plain job does not have; see `JobMore`.
     """
 
     job_id: str
@@ -140,6 +114,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     shared_spec_id: str | None = None
     webhook_at: int | None = None
     offsets: tuple[int, ...] = ()
+    more: JobMore | None = None
 
     @property
     def spec_id(self) -> str:
@@ -155,6 +130,30 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def is_waiting(self) -> bool:
         """Whether the job waits for the instant `fire_at`."""
         return self.status in WAITING
+
+    @property
+    def charged(self) -> int:
+        """How many tries used up a retry, or the first try; the one under way is among them."""
+        return self.attempt if self.more is None else self.attempt - self.more.uncharged_count
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the result of the last finished try means."""
+        if self.more is not None and self.more.outcome is not None:
+            return self.more.outcome
+        return "success" if self.last_ok else "failure"
+
+    @property
+    def too_late_at(self) -> int | None:
+        """The instant at or after which no try may start; None if there is none."""
+        return None if self.more is None else self.more.too_late_at(self.started_at)
+
+    @property
+    def ended_by(self) -> EndedBy | None:
+        """Why the job ended; None if it did not, or was cancelled."""
+        if self.more is not None and self.more.ended_by is not None:
+            return self.more.ended_by
+        return ENDED_BY.get(self.status)
 
 
 def create(event: JobScheduled, position: int) -> JobState:
@@ -172,6 +171,7 @@ def create(event: JobScheduled, position: int) -> JobState:
         replay_of=event.replay_of,
         shared_spec_id=event.spec_id,
         offsets=(position,),
+        more=asked_for(event.retry, event.success_on, event.expires_at),
     )
 
 
@@ -215,14 +215,16 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
         case AttemptFinished():
             if event.attempt != state.attempt:
                 return state
+            more, error = after_try(state.more, event.outcome, event.error)
             return _with(
                 state,
                 position,
                 status=JobStatus.FINISHING,
                 last_ok=event.ok,
                 last_status_code=event.status_code,
-                last_error=event.error,
+                last_error=error,
                 retry_after_ms=event.retry_after_ms,
+                more=more,
             )
         case JobRetryScheduled():
             if event.attempt != state.attempt + 1:
@@ -230,7 +232,20 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
             return _with(state, position, status=JobStatus.RETRYING, fire_at=event.fire_at)
         case JobFinished():
             status = JobStatus.COMPLETED if event.status == "completed" else JobStatus.FAILED
-            return _with(state, position, status=status, completed_at=event.at)
+            if status not in TRANSITIONS[state.status, "job.finished"]:
+                return state
+            more = state.more
+            if event.ended_by is not None:
+                more = msgspec.structs.replace(more or JobMore(), ended_by=event.ended_by)
+            return _with(
+                state,
+                position,
+                status=status,
+                cancel_requested=False,
+                completed_at=event.at,
+                last_error=event.last_error,
+                more=more,
+            )
         case JobCancelRequested():
             return state if state.cancel_requested else _with(state, position, cancel_requested=True)
         case JobCancelled():
@@ -244,77 +259,6 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
 def hold(state: JobState, _: Unreadable) -> JobState:
     """Return the state after a record of this job that could not be read: the job stops, unless it is at its end."""
     return state if state.held or state.is_terminal else msgspec.structs.replace(state, held=True)
-
-
-def owed_at(state: JobState, lead_ms: int) -> int | None:
-    """Return the instant from which a decision is owed for *state*, due events *lead_ms* early; None when nothing is."""
-    status = state.status
-    if status == JobStatus.SCHEDULED and state.cancel_requested:
-        return AT_ONCE
-    if state.held:
-        return None
-    if status == JobStatus.FINISHING:
-        return AT_ONCE
-    if status == JobStatus.SCHEDULED or status == JobStatus.RETRYING:
-        return max(state.fire_at - lead_ms, AT_ONCE)
-    return None
-
-
-def decide(state: JobState, now: int, jitter: float, retry_base_s: float, _: object = None) -> Event:
-    """
-    Return the decision that is owed for *state*; see `libs.domain.state_registry.decide`.
-
-    Raises:
-        ValueError: nothing is owed.
-    """
-    match state.status:
-        case JobStatus.SCHEDULED if state.cancel_requested:
-            return JobCancelled(
-                job_id=state.job_id,
-                account=state.account,
-                at=now,
-                has_webhook=state.has_webhook,
-                spec_id=state.spec_id,
-            )
-        case JobStatus.SCHEDULED | JobStatus.RETRYING:
-            return _due(state, now)
-        case JobStatus.FINISHING:
-            return _after_attempt(state, now, jitter, retry_base_s)
-        case _:
-            raise ValueError(f"nothing is owed for {state.job_id} in {state.status.name}")
-
-
-def _due(job: JobState, now: int) -> AttemptDue:
-    attempt = job.attempt + 1
-    return AttemptDue(
-        job_id=job.job_id,
-        account=job.account,
-        at=now,
-        attempt=attempt,
-        execution_id=execution_id(job.job_id, attempt),
-        not_before=job.fire_at,
-        scheduled_at=job.scheduled_at,
-        timeout_ms=job.timeout_ms,
-        spec_id=job.spec_id,
-        schedule_id=job.schedule_id,
-    )
-
-
-def _after_attempt(job: JobState, now: int, jitter: float, retry_base_s: float) -> Event:
-    if not job.last_ok and job.attempt <= job.max_retries:
-        wait_ms = delay_ms(None, charged=job.attempt, base_s=retry_base_s, jitter=jitter, asked_ms=job.retry_after_ms)
-        return JobRetryScheduled(job_id=job.job_id, at=now, attempt=job.attempt + 1, fire_at=now + wait_ms)
-    return JobFinished(
-        job_id=job.job_id,
-        account=job.account,
-        at=now,
-        status="completed" if job.last_ok else "failed",
-        attempt=job.attempt,
-        status_code=job.last_status_code,
-        last_error=job.last_error,
-        has_webhook=job.has_webhook,
-        spec_id=job.spec_id,
-    )
 
 
 def _first_state(event: Event, position: int, cause: ScheduleState | None) -> JobState | None:

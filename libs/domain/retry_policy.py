@@ -24,19 +24,15 @@ Source: docs/retries.md.
 from __future__ import annotations
 
 import math
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
-from libs.events.retry_policy import HOUR_MS, Outcome, RetryPolicy
+from libs.events.retry_policy import HOUR_MS, EndedBy, Outcome, RetryPolicy
 
 DELAY_MAX_MS: Final = HOUR_MS  # of a job without a policy, for back-off and Retry-After alike; docs/api.md, "Retries"
 JITTER_SHARE: Final = 0.25  # ±, of the back-off; the same
 SNOOZES_MAX: Final = 100  # later ones are failures: a target that only snoozes must not keep a job for ever
 FREE_MAX: Final = 1_000  # later ones are charged, for the same reason
 SNOOZED_TOO_OFTEN: Final = "snoozed_too_often"  # the error of such a failure
-
-EndedBy = Literal[
-    "success", "exhausted", "not_retryable", "stopped_by_target", "expired", "max_elapsed", "stopped", "replaced"
-]
 
 _EXPONENT_MAX: Final = 250  # 10^250 is a float still; a policy has at most 100 retries
 _ASKS: Final = (429, 503)
@@ -184,7 +180,7 @@ def window_ms(policy: RetryPolicy | None, *, charged: int, base_s: float) -> tup
             return backoff_ms * (1 - JITTER_SHARE), min(backoff_ms * (1 + JITTER_SHARE), longest_ms)
 
 
-def starts_before(policy: RetryPolicy | None, *, first_at: int | None, expires_at: int | None) -> int | None:
+def too_late_at(policy: RetryPolicy | None, *, first_at: int | None, expires_at: int | None) -> int | None:
     """
     Return the instant at or after which no try may start; None if there is none.
 

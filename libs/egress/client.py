@@ -35,7 +35,9 @@ from libs.egress.outcome import (
     TLS_ERROR,
     Outcome,
     error_of_status,
+    is_final,
     retry_after_ms,
+    snooze_ms,
 )
 from libs.egress.request import OutgoingRequest, RequestRefused, serialise
 from libs.egress.resolver import ResolveError, Resolver, SystemResolver
@@ -162,15 +164,18 @@ class EgressClient:
         error = reply.error
         if error is None and status is not None:
             error = error_of_status(status)
+        signals, now = reply.signals, self._now()
         return Outcome(
             ok=error is None,
             status_code=status,
             error=error,
             duration_ms=round(duration_s * 1000),
-            retry_after_ms=None if status is None else retry_after_ms(status, reply.retry_after, now=self._now()),
+            retry_after_ms=None if status is None else retry_after_ms(status, signals, now=now),
             sent_at=began_at if reply.sent_at is None else reply.sent_at,
             is_truncated=reply.is_truncated,
             error_detail=reply.error_detail,
+            snooze_ms=snooze_ms(signals, now=now) if signals else None,
+            is_final=status is not None and bool(signals) and is_final(status, signals),
         )
 
     async def _addresses(self, authority: Authority, account: str) -> tuple[str, ...]:
@@ -260,4 +265,4 @@ def default_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
 
 
 def _failed(error: str) -> Reply:
-    return Reply(status_code=None, error=error, retry_after=None, sent_at=None)
+    return Reply(status_code=None, error=error, sent_at=None)

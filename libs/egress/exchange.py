@@ -15,7 +15,7 @@ feeds the answer to llhttp (the parser of Node.js, strict mode). The first of th
 
 A head that llhttp refuses is read once more by `odd_heads.py`, which knows what real servers do.
 
-The result is set exactly once. Nothing of the answer is kept but its status and `Retry-After`, so a hostile body costs at
+The result is set exactly once. Nothing of the answer is kept but its status and six short headers, so a hostile body costs at
 most one read buffer of memory, and nothing it echoes can reach a log.
 
 *Lingering.* After (1) we wait for the peer to close first, as `Connection: close` asked it to. If we closed first, every call would
@@ -35,7 +35,16 @@ import httptools
 import msgspec
 
 from libs.egress.odd_heads import END, HeadRefused, strict
-from libs.egress.outcome import CONNECTION_ERROR, DESTINATION_NOT_ALLOWED, INCOMPLETE_ANSWER, PROTOCOL_ERROR
+from libs.egress.outcome import (
+    CONNECTION_ERROR,
+    DESTINATION_NOT_ALLOWED,
+    INCOMPLETE_ANSWER,
+    NO_SIGNALS,
+    PROTOCOL_ERROR,
+    SIGNAL_SIZES,
+    SIGNALS,
+    Signals,
+)
 
 HEAD_LIMIT = 64 * 1024  # bytes up to the end of the final head, informational answers (1xx) included
 HEADER_COUNT_LIMIT = 1_000  # in one head; real servers send up to some hundred
@@ -54,15 +63,16 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         status_code: None if no complete head arrived.
         error: how the exchange failed, also after its head; None if it did not.
-        error_detail: what was wrong with the answer, in a few words of ours or of the parser's.
         sent_at: None if nothing was sent.
+        signals: headers that say what is to come (`SIGNALS`), by name; the first 64 bytes of each.
+        error_detail: what was wrong with the answer, in a few words of ours or of the parser's.
         is_truncated: the answer passed a byte budget; its status decides.
     """
 
     status_code: int | None
     error: str | None
-    retry_after: str | None
     sent_at: int | None
+    signals: Signals = NO_SIGNALS
     error_detail: str | None = None
     is_truncated: bool = False
 
@@ -155,7 +165,7 @@ class Exchange(asyncio.Protocol):
         self._header_count = 0
         self._raw_bytes = 0
         self._body_bytes = 0
-        self._retry_after: str | None = None
+        self._signals: dict[bytes, str] = {}
 
     def failed(self, error: str) -> Reply:
         """Return the reply of an exchange that the caller ends with *error*; the status that was read is kept."""
@@ -256,7 +266,7 @@ class Exchange(asyncio.Protocol):
         if answer is None:
             return
         self._header_count = 0
-        self._retry_after = None
+        self._signals = {}
         self._has_end = False
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(
@@ -283,15 +293,15 @@ class Exchange(asyncio.Protocol):
     # The parser's callbacks ----------------------------------------------------------------------------------------
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note the three headers that matter."""
+        """Note the few headers that matter."""
         self._header_count += 1
         if self._header_count > HEADER_COUNT_LIMIT:
             self._finish(error=PROTOCOL_ERROR, detail=f"the head has more than {HEADER_COUNT_LIMIT:,} headers")
         if self._is_head_complete:
             return  # a trailer
         size = len(name)
-        if size == 11 and name.lower() == b"retry-after":
-            self._retry_after = value[:64].decode("latin-1")
+        if size in SIGNAL_SIZES and (lower := name.lower()) in SIGNALS:
+            self._signals[lower] = value[:64].decode("latin-1")
         elif (size == 14 and name.lower() == b"content-length") or (
             size == 17 and name.lower() == b"transfer-encoding"
         ):
@@ -305,7 +315,7 @@ class Exchange(asyncio.Protocol):
         status = parser.get_status_code()
         if 102 <= status <= 199 or status == 100:
             self._header_count = 0
-            self._retry_after = None
+            self._signals = {}
             self._has_end = False
             return  # informational: the final answer follows
         if not 100 <= status <= 999 or parser.get_http_version() not in _VERSIONS:
@@ -349,8 +359,8 @@ class Exchange(asyncio.Protocol):
         return Reply(
             status_code=self._status if self._is_head_complete else None,
             error=error,
-            retry_after=self._retry_after if self._is_head_complete else None,
             sent_at=self.sent_at,
+            signals=self._signals if self._is_head_complete else NO_SIGNALS,
             error_detail=detail,
             is_truncated=is_truncated,
         )

@@ -8,8 +8,10 @@ address, a host name, the state of a port or text from the target, and every den
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -33,9 +35,23 @@ NO_ANSWER: Final = frozenset(
     }
 )
 
-RETRY_AFTER_MIN_MS = 1_000  # a target that asks for less would be called in a tight loop
-RETRY_AFTER_CAP_MS = 3_600_000  # one hour; docs/api.md, "Retries"
-_RETRY_AFTER_STATUS = (429, 503)
+WAIT_MIN_MS: Final = 1_000  # a target that asks for less would be called in a tight loop
+WAIT_MAX_MS: Final = 366 * 86_400_000  # a year; what a job heeds of it says its retry policy
+# Headers of an answer that say what is to come, in lower case; nothing else of a head is kept but its status.
+SIGNALS: Final = frozenset(
+    {
+        *(b"retry-after", b"ratelimit-reset", b"x-ratelimit-reset"),
+        *(b"fliq-retry", b"fliq-snooze", b"upstash-nonretryable-error"),
+    }
+)
+SIGNAL_SIZES: Final = frozenset(map(len, SIGNALS))
+Signals = Mapping[bytes, str]
+NO_SIGNALS: Final[Signals] = MappingProxyType({})
+
+_RETRY_AFTER_STATUS: Final = (429, 503)
+_TOO_MANY: Final = 429
+_NOT_RETRYABLE: Final = 489  # a status of QStash's, which counts together with its header
+_EPOCH_FROM: Final = 10**9  # a reset is in seconds from now below this, and in seconds since 1970 from here on
 _SECONDS = re.compile(r"0*([0-9]*)")
 
 
@@ -49,10 +65,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             out in its body; None when no complete head arrived.
         error: None exactly when *ok*; else one of this module's words, or `HTTP <status>`.
         duration_ms: from the beginning of the call, name resolution included, to its end.
-        retry_after_ms: what a 429 or 503 asked for, a second to an hour; None when it asked for nothing that can be understood.
+        retry_after_ms: the wait that a 429 or 503 asked for, a second to a year; None when it asked for nothing that can be
+            understood.
         sent_at: when the request was handed to the socket; when it never was, when the call began.
         is_truncated: the answer passed the byte budget. The status decides all the same.
         error_detail: why an answer is a `protocol_error`: one short line without anything that the target sent.
+        snooze_ms: the wait that `Fliq-Snooze` asked for, a second to a year.
+        is_final: the answer said that it must not be repeated.
     """
 
     ok: bool
@@ -63,6 +82,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: int
     is_truncated: bool = False
     error_detail: str | None = None
+    snooze_ms: int | None = None
+    is_final: bool = False
 
 
 def error_of_status(status: int) -> str | None:
@@ -74,23 +95,53 @@ def error_of_status(status: int) -> str | None:
     return f"HTTP {status:03d}"
 
 
-def retry_after_ms(status: int, value: str | None, *, now: int) -> int | None:
+def retry_after_ms(status: int, signals: Signals, *, now: int) -> int | None:
     """
-    Return how long the target asks us to wait, in milliseconds, from one second to one hour.
+    Return how long an answer asks us to wait, in milliseconds, from one second to a year; None if it does not ask.
 
     Args:
-        status: only 429 and 503 are listened to.
-        value: the header `Retry-After`, seconds in any number of digits or an HTTP date. Zero, a date that is not in the future,
-            and anything else count as absent, so that the back-off applies.
+        status: only 429 and 503 are listened to; for 429 a reset of a rate limit is as good as `Retry-After`.
         now: milliseconds since the epoch, for dates.
     """
-    if value is None or status not in _RETRY_AFTER_STATUS:
+    if status not in _RETRY_AFTER_STATUS or not signals:
+        return None
+    wait_ms = _wait_ms(signals.get(b"retry-after"), now)
+    if wait_ms is None and status == _TOO_MANY:
+        reset = signals.get(b"ratelimit-reset") or signals.get(b"x-ratelimit-reset")
+        wait_ms = _wait_ms(reset, now, is_reset=True)
+    return wait_ms
+
+
+def snooze_ms(signals: Signals, *, now: int) -> int | None:
+    """Return the wait that `Fliq-Snooze` asks for, in milliseconds, from one second to a year."""
+    return _wait_ms(signals.get(b"fliq-snooze"), now)
+
+
+def is_final(status: int, signals: Signals) -> bool:
+    """Say whether the answer forbids another call: `Fliq-Retry: no`, or QStash's way to say it."""
+    if signals.get(b"fliq-retry", "").strip().lower() == "no":
+        return True
+    return status == _NOT_RETRYABLE and signals.get(b"upstash-nonretryable-error", "").strip().lower() == "true"
+
+
+def _wait_ms(value: str | None, now: int, *, is_reset: bool = False) -> int | None:
+    """
+    Return the wait in *value*: seconds in any number of digits, or an HTTP date.
+
+    Zero, an instant that is not in the future, and anything else count as absent, so that the back-off applies.
+
+    Args:
+        is_reset: a large number of seconds is an instant.
+    """
+    if value is None:
         return None
     text = value.strip()
     seconds = _SECONDS.fullmatch(text)
     if text and seconds is not None:
         digits = seconds[1]
-        wait_ms = RETRY_AFTER_CAP_MS if len(digits) > 7 else int(digits or 0) * 1000
+        wait_ms = WAIT_MAX_MS if len(digits) > 12 else int(digits or 0) * 1000
+        if is_reset and wait_ms >= _EPOCH_FROM * 1000:
+            wait_ms -= now
     else:
         try:
             at = parsedate_to_datetime(text)
@@ -99,4 +150,4 @@ def retry_after_ms(status: int, value: str | None, *, now: int) -> int | None:
             return None
     if wait_ms <= 0:
         return None
-    return min(max(wait_ms, RETRY_AFTER_MIN_MS), RETRY_AFTER_CAP_MS)
+    return min(max(wait_ms, WAIT_MIN_MS), WAIT_MAX_MS)

@@ -13,10 +13,12 @@ Fields that mean the same in every event (docs/events.md is made from this list 
     execution_id: the try's id. It is computed from job and attempt, so a call that is repeated carries the same id.
     fire_at: the instant at which the job is to be called.
     max_retries: tries after the first.
-    ok: the receiver answered 200-299.
+    ok: the answer counts as success: 200-299, unless the job says otherwise (`success_on`).
     status_code: the HTTP status that the receiver answered with; none if no answer arrived.
     error: a short, stable text; none on success.
     duration_ms: from the beginning of the call to its end.
+    retry: when and how often what failed is tried again; see `RetryPolicy`.
+    success_on: classes and statuses of answers that count as success; none means 2xx.
     has_webhook: a webhook is to be sent when the job ends.
     spec: what to call, and where to send the webhook; see `Spec`.
     spec_id: the id under which the spec is kept.
@@ -32,7 +34,10 @@ MAX_INSTANT = 253_402_300_799_999
 
 Instant = Annotated[int, Meta(ge=0, le=MAX_INSTANT)]
 DurationMs = Annotated[int, Meta(ge=0, le=10 * 366 * 86_400_000)]
-AttemptNum = Annotated[int, Meta(ge=1, le=1000)]
+# 101 charged tries, 1,000 free ones and 100 snoozes; the column holds no more than 32,767.
+ATTEMPT_MAX = 9_999
+AttemptNum = Annotated[int, Meta(ge=1, le=ATTEMPT_MAX)]
+AttemptCount = Annotated[int, Meta(ge=0, le=ATTEMPT_MAX)]
 Retries = Annotated[int, Meta(ge=0, le=999)]
 StatusCode = Annotated[int, Meta(ge=0, le=99_999)]
 # PostgreSQL's text holds no NUL, so a record that carries one is refused when it is read.

@@ -11,6 +11,7 @@ import msgspec
 
 from libs.events.fields import (
     Account,
+    AttemptCount,
     AttemptNum,
     DurationMs,
     ExecutionId,
@@ -21,6 +22,7 @@ from libs.events.fields import (
     StatusCode,
     Text,
 )
+from libs.events.retry_policy import EndedBy, Outcome, RetryPolicy, StatusClasses
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -57,6 +59,9 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         replay_of: the failed job of which this one is a copy.
         spec_id: the id under which the whole spec is kept already (version 2): the copies of a job share its spec, and *spec* is
             without body and headers. Specs are kept by the 128 bits of an id; that of a schedule stands here as a job's.
+        retry: (version 3).
+        success_on: (version 3).
+        expires_at: no try starts at or after this instant (version 3).
     """
 
     job_id: JobId
@@ -68,6 +73,9 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     idempotency_key: Text | None = None
     replay_of: JobId | None = None
     spec_id: JobId | None = None
+    retry: RetryPolicy | None = None
+    success_on: StatusClasses | None = None
+    expires_at: Instant | None = None
 
 
 class JobCancelRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -88,6 +96,11 @@ class AttemptDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
         not_before: the call leaves at this instant, never earlier.
         scheduled_at: the instant that was asked for; sent along as `X-Fliq-Scheduled-At`.
         timeout_ms: the longest that the try may take.
+        retry: by which the outcome is judged (version 2).
+        success_on: by which the outcome is judged (version 2).
+        too_late_at: the try must start before this instant, or not at all (version 2).
+        previous_status_code: what the try before was answered with (version 2).
+        max_attempts: how many tries the job has at most, those that are not charged left out (version 2).
     """
 
     job_id: JobId
@@ -100,6 +113,11 @@ class AttemptDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     timeout_ms: DurationMs
     spec_id: str
     schedule_id: ScheduleId | None = None
+    retry: RetryPolicy | None = None
+    success_on: StatusClasses | None = None
+    too_late_at: Instant | None = None
+    previous_status_code: StatusCode | None = None
+    max_attempts: AttemptNum | None = None
 
 
 class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -108,8 +126,10 @@ class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     Args:
         started_at: when the request was handed to the socket; if it never was, when the try began.
-        retry_after_ms: the delay that an answer of 429 or 503 asked for.
+        retry_after_ms: the delay that the answer asked for.
         error_detail: why an answer could not be read (version 2).
+        outcome: what the result means, if it is neither success nor an ordinary failure (version 3): `free` and `snoozed` use up
+            no retry; after `stopped`, `not_retryable` and `too_late` no try follows.
     """
 
     job_id: JobId
@@ -123,6 +143,7 @@ class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     error: Text | None = None
     retry_after_ms: DurationMs | None = None
     error_detail: Text | None = None
+    outcome: Outcome | None = None
 
 
 class JobRetryScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -151,19 +172,21 @@ class JobCancelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 class JobFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
-    Decision: the job reached its end after *attempt* tries.
+    Decision: the job reached its end after *attempt* tries, maybe none.
 
     Args:
         status: how it ended.
         last_error: the last try's error; none on success.
+        ended_by: why it ended (version 2); none if the status says it: `completed` by success, `failed` by its last try's failure.
     """
 
     job_id: JobId
     account: Account
     at: Instant
     status: Literal["completed", "failed"]
-    attempt: AttemptNum
+    attempt: AttemptCount
     status_code: StatusCode | None = None
     last_error: Text | None = None
     has_webhook: bool = False
     spec_id: str = ""
+    ended_by: EndedBy | None = None

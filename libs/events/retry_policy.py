@@ -14,6 +14,9 @@ from libs.events.fields import DurationMs, Retries
 Backoff = Literal["fixed", "linear", "exponential", "list"]
 Jitter = Literal["none", "proportional", "full", "equal"]
 Outcome = Literal["success", "failure", "free", "snoozed", "stopped", "not_retryable", "too_late"]
+EndedBy = Literal[
+    "success", "exhausted", "not_retryable", "stopped_by_target", "expired", "max_elapsed", "stopped", "replaced"
+]
 
 HOUR_MS: Final = 3_600_000
 TRY_CLASSES: Final = ("network", "timeout", "dns", "tls", "2xx", "3xx", "4xx", "5xx")
@@ -21,6 +24,8 @@ STATUS_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
 
 # A class of TRY_CLASSES or a status of three digits.
 TryClass = Annotated[str, Meta(pattern=r"\A(network|timeout|dns|tls|[2-5]xx|[1-9][0-9]{2})\Z")]
+StatusClass = Annotated[str, Meta(pattern=r"\A([2-5]xx|[1-9][0-9]{2})\Z")]
+StatusClasses = Annotated[tuple[StatusClass, ...], Meta(min_length=1, max_length=20)]
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

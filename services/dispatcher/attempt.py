@@ -7,13 +7,19 @@ Source: docs/api.md, "What a target receives", "Signatures".
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from libs.domain.instants import rfc3339
+from libs.domain.retry_policy import Classified, Result, classify
 from libs.egress.caller_headers import clean_error, own_headers, sent_url
-from libs.egress.outcome import Outcome
+from libs.egress.outcome import NO_ANSWER, Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
 from libs.events import AttemptDue, AttemptFinished, Spec
+from libs.events.retry_policy import Outcome as OutcomeWord
+
+SNOOZED: Final = "snoozed"  # the error of a try that the target put off
+TOO_LATE: Final = "too_late"  # the error of a try that could not start in time
 
 
 def outgoing(
@@ -46,6 +52,12 @@ def outgoing(
     )
     if due.schedule_id is not None:
         headers.append(("X-Fliq-Schedule-Id", due.schedule_id))
+    if due.max_attempts is not None:
+        headers.append(("X-Fliq-Max-Attempts", str(due.max_attempts)))
+    if due.previous_status_code is not None:
+        headers.append(("X-Fliq-Previous-Status", str(due.previous_status_code)))
+    if due.too_late_at is not None:
+        headers.append(("X-Fliq-Expires-At", rfc3339(due.too_late_at)))
     if "idempotency-key" not in own_names:
         headers.append(("Idempotency-Key", execution_id))
     if "user-agent" not in own_names:
@@ -75,24 +87,38 @@ def span_attributes(due: AttemptDue, spec: Spec, host: str) -> dict[str, str | i
     }
 
 
+def classified(due: AttemptDue, outcome: Outcome) -> Classified:
+    """Return what *outcome* means by the policy of the job."""
+    result = Result(
+        status=outcome.status_code,
+        no_answer=outcome.error if outcome.error in NO_ANSWER else None,
+        asked_ms=outcome.retry_after_ms,
+        snooze_ms=outcome.snooze_ms,
+        is_final=outcome.is_final,
+    )
+    return classify(due.retry, due.success_on, result)
+
+
 def finished(due: AttemptDue, outcome: Outcome, *, at: int) -> AttemptFinished:
     """Return the fact that the attempt ended at *at* with *outcome*."""
+    word, asked_ms = classified(due, outcome)
     return AttemptFinished(
         job_id=due.job_id,
         at=at,
         attempt=due.attempt,
         execution_id=due.execution_id,
-        ok=outcome.ok,
+        ok=word == "success",
         started_at=outcome.sent_at,
         duration_ms=max(0, outcome.duration_ms),
         status_code=outcome.status_code,
-        error=None if outcome.ok else clean_error(outcome.error),
-        retry_after_ms=outcome.retry_after_ms,
+        error=_error(word, outcome),
+        retry_after_ms=asked_ms,
         error_detail=outcome.error_detail,
+        outcome=None if word in ("success", "failure") else word,
     )
 
 
-def not_made(due: AttemptDue, error: str, *, at: int) -> AttemptFinished:
+def not_made(due: AttemptDue, error: str, *, at: int, outcome: OutcomeWord | None = None) -> AttemptFinished:
     """Return the fact that the attempt failed without an answer, for a reason of ours."""
     return AttemptFinished(
         job_id=due.job_id,
@@ -103,4 +129,20 @@ def not_made(due: AttemptDue, error: str, *, at: int) -> AttemptFinished:
         started_at=max(at, due.not_before),
         duration_ms=0,
         error=clean_error(error),
+        outcome=outcome,
     )
+
+
+def too_late(due: AttemptDue, *, at: int) -> AttemptFinished:
+    """Return the fact that the attempt was not made, because none may start any more."""
+    return not_made(due, TOO_LATE, at=at, outcome="too_late")
+
+
+def _error(word: OutcomeWord, outcome: Outcome) -> str | None:
+    if word == "success":
+        return None
+    if word == "snoozed":
+        return SNOOZED
+    if outcome.error is None:  # a 2xx that is not in the job's `success_on`
+        return f"HTTP {outcome.status_code:03d}"
+    return clean_error(outcome.error)

@@ -22,7 +22,7 @@ from libs.following.held_calls import Call, Stage
 from libs.runtime.clock import Timer
 from libs.runtime.crashpoint import crash_at
 from libs.store.reads.partition_tables import decode_spec
-from services.dispatcher.attempt import finished, not_made, outgoing, span_attributes
+from services.dispatcher.attempt import TOO_LATE, finished, not_made, outgoing, span_attributes, too_late
 from services.dispatcher.ports import DueTables, Meter
 
 SLOT_BYTES: Final = 32_768
@@ -132,6 +132,9 @@ class AttemptCalls(Calls[AttemptCall]):
     async def make(self, call: AttemptCall, spec: Spec) -> AttemptFinished:
         """Make the call and return its outcome."""
         due, tracing = call.due, self._ports.tracing
+        if due.too_late_at is not None and (now := self._clock.now()) >= due.too_late_at:
+            self._meter.call_not_made(TOO_LATE)
+            return too_late(due, at=now)
         attributes = span_attributes(due, spec, call.lane or "") if tracing.is_on else {}
         span = tracing.start("attempt", "client", parent=spec.traceparent, seed=due.execution_id, attributes=attributes)
         call.trace_id = span.trace_id

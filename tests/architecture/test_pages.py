@@ -21,6 +21,7 @@ from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.http import request_body
 from services.api.state import consistency
 from services.commands import COMMANDS
+from services.dispatcher import attempt
 from services.webhooks.payload import STATUS_WORDS
 from tests.fakes.pages import ROOT, anchors, commands, links, read
 
@@ -164,5 +165,5 @@ def test_the_api_page_has_every_error_of_an_execution() -> None:
     """The words that `error` may hold are explained."""
     rows = read("docs/api.md").partition("| `error` | means |")[2].split("\n\n")[0]
     words = {value for name, value in vars(outcome).items() if name.isupper() and isinstance(value, str)}
-    words |= {loader.SPEC_MISSING, loader.SECRET_MISSING, INTERNAL_ERROR}
+    words |= {loader.SPEC_MISSING, loader.SECRET_MISSING, INTERNAL_ERROR, attempt.SNOOZED, attempt.TOO_LATE}
     assert set(re.findall(r"`([a-z_]+)`", rows)) - {"timeout_seconds", "error_detail"} == words

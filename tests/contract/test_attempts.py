@@ -8,6 +8,7 @@ import pytest
 
 from libs.events.ids import partition_of
 from tests.contract.harness import Harness
+from tests.contract.test_jobs import SEVEN
 from tests.fakes.running.topologies import Client
 
 pytestmark = pytest.mark.everywhere("kafka")
@@ -155,3 +156,17 @@ async def test_replay_with_a_key(api: Client, harness: Harness) -> None:
     assert first[:2] == again[:2]
     assert again[2]["Idempotent-Replayed"] == "true"
     assert (status, body["error"]["code"]) == (409, "idempotency_key_reused")
+
+
+async def test_a_policy_decides_and_says_why(api: Client) -> None:
+    """A job with a retry object is tried as that says, shows it, and ends with its reason; a plain job shows no more than ever."""
+    wanted = {"max_retries": 2, "backoff": "fixed", "delay_seconds": 0.1, "jitter": "none", "retry_on": ["5xx"]}
+    status, created, _ = await api.call("POST", "/v1/jobs", {"url": URL, "delay_seconds": 3600, "retry": wanted})
+    assert (status, set(created)) == (201, {*SEVEN})
+    assert created["max_retries"] == 2
+
+    job = await api.job(created["id"])
+
+    assert {name: job["retry"][name] for name in wanted} == wanted
+    assert (job["success_on"], job["expires_at"]) == (["2xx"], None)
+    assert "ended_by" not in job

@@ -3,10 +3,12 @@
 from hypothesis import strategies as st
 
 from libs.domain.job import MAX_OFFSETS, JobState, JobStatus
+from libs.domain.jobs.more import JobMore
 from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
 from libs.events import ScheduleRule
 from libs.events.fields import MAX_INSTANT
 from libs.events.ids import new_job_id, new_schedule_id
+from libs.events.retry_policy import RetryPolicy
 from libs.store.projection.changes import ExecutionRow
 
 instants = st.integers(0, MAX_INSTANT)
@@ -24,6 +26,19 @@ def job_ids(partition: int) -> st.SearchStrategy[str]:
 def schedule_ids(partition: int) -> st.SearchStrategy[str]:
     """Ids of schedules that live in *partition*."""
     return st.builds(new_schedule_id, instants, st.just(partition), st.binary(min_size=8, max_size=8))
+
+
+job_mores = st.builds(
+    JobMore,
+    retry=st.none()
+    | st.builds(RetryPolicy, delay_ms=st.none() | durations, retry_on=st.none() | st.just(("5xx", "429"))),
+    success_on=st.none() | st.just(("2xx", "404")),
+    expires_at=st.none() | instants,
+    free_count=st.integers(0, 1_000),
+    snooze_count=st.integers(0, 100),
+    outcome=st.none() | st.sampled_from(["free", "snoozed", "stopped"]),
+    ended_by=st.none() | st.sampled_from(["expired", "stopped_by_target"]),
+)
 
 
 def job_states(partition: int) -> st.SearchStrategy[JobState]:
@@ -54,6 +69,7 @@ def job_states(partition: int) -> st.SearchStrategy[JobState]:
         shared_spec_id=st.none() | job_ids(partition),
         webhook_at=st.none() | instants,
         offsets=st.lists(positions, max_size=MAX_OFFSETS).map(tuple),
+        more=st.none() | job_mores,
     )
 
 

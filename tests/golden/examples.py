@@ -32,6 +32,7 @@ from libs.events import (
     Spec,
     WebhookFinished,
 )
+from libs.events.retry_policy import RetryPolicy
 
 PARTITION: Final = 3
 CLAIM: Final = Claim(42, "0123456789abcdef")
@@ -70,6 +71,30 @@ EXAMPLES: Final[Mapping[str, Event]] = {
     "job.scheduled shared": JobScheduled(
         job_id=JOB, account="acme", at=AT, spec=PLAIN, fire_at=AT, replay_of=OLDER_JOB, spec_id=OLDER_JOB
     ),
+    "job.scheduled with a policy": JobScheduled(
+        job_id=JOB,
+        account="acme",
+        at=AT,
+        spec=PLAIN,
+        fire_at=AT,
+        max_retries=5,
+        retry=RetryPolicy(
+            max_retries=5,
+            backoff="list",
+            delay_ms=1_000,
+            factor=1.5,
+            delays_ms=(0, 2_500),
+            max_delay_ms=60_000,
+            jitter="equal",
+            max_elapsed_ms=3_600_000,
+            retry_on=("5xx", "network", "429"),
+            heeds_retry_after=False,
+            retry_after_max_ms=30_000,
+            retry_after_is_free=False,
+        ),
+        success_on=("2xx", "404"),
+        expires_at=AT + 7_200_000,
+    ),
     "job.cancel_requested": JobCancelRequested(job_id=JOB, at=AT),
     "attempt.due full": AttemptDue(
         job_id=JOB,
@@ -82,6 +107,22 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         timeout_ms=45_000,
         spec_id=SCHEDULE,
         schedule_id=SCHEDULE,
+    ),
+    "attempt.due with a policy": AttemptDue(
+        job_id=JOB,
+        account="acme",
+        at=AT,
+        attempt=2,
+        execution_id=EXECUTION,
+        not_before=AT,
+        scheduled_at=AT,
+        timeout_ms=30_000,
+        spec_id=JOB,
+        retry=RetryPolicy(max_retries=5),
+        success_on=("404",),
+        too_late_at=AT + 7_200_000,
+        previous_status_code=503,
+        max_attempts=6,
     ),
     "attempt.due plain": AttemptDue(
         job_id=JOB,
@@ -117,6 +158,19 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         error="protocol_error",
         error_detail="a header line has no colon",
     ),
+    "attempt.finished snoozed": AttemptFinished(
+        job_id=JOB,
+        at=AT,
+        attempt=1_201,
+        execution_id=EXECUTION,
+        ok=False,
+        started_at=AT,
+        duration_ms=9,
+        status_code=202,
+        error="snoozed",
+        retry_after_ms=86_400_000,
+        outcome="snoozed",
+    ),
     "attempt.finished plain": AttemptFinished(
         job_id=JOB, at=AT, attempt=1, execution_id=EXECUTION, ok=True, started_at=AT, duration_ms=0
     ),
@@ -133,6 +187,9 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         last_error="500 Internal Server Error",
         has_webhook=True,
         spec_id=SCHEDULE,
+    ),
+    "job.finished expired": JobFinished(
+        job_id=JOB, account="acme", at=AT, status="failed", attempt=0, last_error="expired", ended_by="expired"
     ),
     "job.finished plain": JobFinished(job_id=JOB, account="acme", at=AT, status="completed", attempt=1),
     "schedule.created full": ScheduleCreated(

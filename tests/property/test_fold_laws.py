@@ -342,7 +342,7 @@ def test_a_status_and_an_event_that_are_not_in_the_table_change_nothing(status: 
         due(JOBS[0], 2),
         finished(JOBS[0], 1, ok=True),
         events.retried(JOBS[0], NOW),
-        events.ended(JOBS[0], NOW),
+        events.ended(JOBS[0], NOW, status="failed"),
         WebhookFinished(job_id=JOBS[0], at=NOW, ok=True, duration_ms=1),
         tick(1, 1, 1, 0),
     ]

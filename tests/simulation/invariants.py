@@ -42,4 +42,5 @@ INVARIANTS: Final = {
     "I13": Invariant("no accepted fact is dropped", "model", "no admission"),
     "I14": Invariant("memory holds what is near, and nothing else", "model", "evicts nothing"),
     "I15": Invariant("a pause before a tick may be decided stops its call", "model", "ticks far ahead"),
+    "I16": Invariant("a job is called, judged and ended as its policy says", "model", "policy ignored"),
 }

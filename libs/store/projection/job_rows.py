@@ -7,7 +7,7 @@ from libs.domain.job import TERMINAL, UNDER_WAY, WAITING, JobState, JobStatus
 from libs.store.projection.state_table import StateTable, one_of
 
 _NULL_AT_FIRST: Final = dict.fromkeys(
-    ("started_at", "completed_at", "last_ok", "last_status_code", "last_error", "retry_after_ms", "webhook_at")
+    ("started_at", "completed_at", "last_ok", "last_status_code", "last_error", "retry_after_ms", "webhook_at", "more")
 )
 
 JOBS: Final[StateTable[JobState]] = StateTable(
@@ -38,6 +38,7 @@ JOBS: Final[StateTable[JobState]] = StateTable(
         "shared_spec_id": "uuid",
         "webhook_at": "int8",
         "offsets": "bytea",
+        "more": "bytea",
     },
     newborn={"status": JobStatus.SCHEDULED, "attempt": 0, "cancel_requested": False, "held": False, **_NULL_AT_FIRST},
     changing=("fire_at", "offsets"),

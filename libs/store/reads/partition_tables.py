@@ -11,11 +11,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from libs.domain.job import JobState, JobStatus
+from libs.domain.job import JobState, JobStatus, due
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import S, State
 from libs.events import AttemptDue, Claim, Spec
-from libs.events.ids import execution_id
 from libs.store.errors import store_call
 from libs.store.pool import SCHEMA
 from libs.store.projection import rows
@@ -187,15 +186,4 @@ async def progress_of(connection: Any, partition: int) -> TablePosition:
 
 def due_of(job: JobState) -> AttemptDue:
     """Return the event that made *job* run, as far as its readers need it."""
-    return AttemptDue(
-        job_id=job.job_id,
-        account=job.account,
-        at=job.fire_at,
-        attempt=job.attempt,
-        execution_id=execution_id(job.job_id, job.attempt),
-        not_before=job.fire_at,
-        scheduled_at=job.scheduled_at,
-        timeout_ms=job.timeout_ms,
-        spec_id=job.spec_id,
-        schedule_id=job.schedule_id,
-    )
+    return due(job, job.attempt, job.fire_at)

@@ -34,6 +34,10 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "method_not_allowed": (405, "The route does not know this method; Allow lists those it knows."),
     "request_timeout": (408, "The body did not arrive in time."),
     "job_already_fired": (409, "The job's first attempt was admitted as due: it cannot be cancelled any more."),
+    "job_expired": (
+        409,
+        "The job's expiry came before its first attempt: it never fires, and is not cancelled either.",
+    ),
     "job_not_failed": (409, "Only a failed job can be replayed."),
     "schedule_never_fires": (409, "The schedule's rule has no instant within the next five years."),
     "rule_not_known": (409, "This process does not know the schedule's rule or time zone; a newer one does."),

@@ -96,10 +96,15 @@ class Field:
 
 
 class Fields:
-    """The table of one request: its rows in the order in which they are judged."""
+    """
+    The table of one request: its rows in the order in which they are judged.
 
-    def __init__(self, *rows: Field) -> None:
+    Exactly one of the fields *one_of* must be given; a broken rule has the code of the first of them.
+    """
+
+    def __init__(self, *rows: Field, one_of: tuple[str, ...] = ()) -> None:
         self.rows: Final = rows
+        self._one_of = one_of
         self._defaults = {row.name: row.default for row in rows if row.default is not REQUIRED}
         self._plan = lru_cache(_PLANS_MAX)(self._plan_for)
 
@@ -127,6 +132,13 @@ class Fields:
         for name in names:
             if all(name != row.name for row in self.rows):
                 refuse("unknown_field", f"unknown field {name[:40]!r}")
+        one_of = self._one_of
+        if one_of and sum(name in names for name in one_of) != 1:
+            code = next(row.code for row in self.rows if row.name == one_of[0])
+            first, others = one_of[0], " or ".join(one_of[1:])
+            if not any(name in names for name in one_of):
+                refuse(code, f"{first} is required, or {others} instead")
+            refuse(code, f"give {first} or {others}, not both")
         return [
             (row.name, row.read if row.name in names else row.refuse_missing, row.takes_null)
             for row in self.rows
@@ -141,7 +153,11 @@ class Fields:
             "properties": {row.name: row.full_schema() for row in self.rows},
             "additionalProperties": False,
         }
-        return schema | {"required": required} if required else schema
+        if required:
+            schema["required"] = required
+        if self._one_of:
+            schema["oneOf"] = [{"required": [name]} for name in self._one_of]
+        return schema
 
     def page_table(self, *, besides: tuple[Field, ...] = ()) -> str:
         """Return the table of docs/api.md, required fields first; the page shows the rows *besides* in another table."""

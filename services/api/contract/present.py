@@ -11,10 +11,11 @@ import msgspec
 
 from libs.domain.instants import rfc3339
 from libs.domain.job import JobState, JobStatus
-from libs.events import Event, ScheduleTicked, Spec, Unknown, Unreadable
+from libs.events import AttemptFinished, Event, ScheduleTicked, Spec, Unknown, Unreadable
 from libs.events.codec import kind_of
 from libs.events.ids import execution_id
 from libs.store.projection.changes import ExecutionRow
+from services.api.contract.fields.retry_fields import shown_policy
 
 PUBLIC_STATUS: Final[Mapping[JobStatus, str]] = {
     JobStatus.SCHEDULED: "scheduled",
@@ -35,6 +36,20 @@ _FINISHED_STATUS: Final = {
 }
 # A timeline leaves out fields that every entry would repeat, and fields that may hold secrets (GET on the job shows them).
 _OF_SCHEDULE: Final = ("next_run_at", "missed_count", "next_tick_at", "zone_data", "version")
+_ONLY_IF_GIVEN: Final = frozenset(
+    {
+        *("retry", "success_on", "expires_at", "too_late_at", "previous_status_code", "max_attempts"),
+        *("outcome", "ended_by", "fire_at"),
+    }
+)
+# What the outcome of a try means for the job, in words.
+_NOTES: Final[Mapping[str, str]] = {
+    "free": "not charged: the target asked to wait",
+    "snoozed": "not charged: the target put the job off",
+    "stopped": "the target said that no other attempt may follow",
+    "not_retryable": "retry_on does not list this failure",
+    "too_late": "not called: no attempt may start any more",
+}
 _NOT_IN_TIMELINE: Final = frozenset({"job_id", "account", "at", "spec", "spec_id", "idempotency_key"})
 
 
@@ -77,7 +92,20 @@ def job_item(state: JobState, spec: Spec, now: int) -> dict[str, Any]:
         "completed_at": _instant(state.completed_at),
         "last_status_code": state.last_status_code,
         "last_error": state.last_error,
-    }
+    } | _more_of(state)
+
+
+def _more_of(state: JobState) -> dict[str, Any]:
+    """Return the fields of a job that a plain one does not have, and why it ended."""
+    shown: dict[str, Any] = {}
+    more = state.more
+    if more is not None and (more.retry, more.success_on, more.expires_at) != (None, None, None):
+        shown["retry"] = shown_policy(more.retry)
+        shown["success_on"] = list(more.success_on or ("2xx",))
+        shown["expires_at"] = _instant(more.expires_at)
+    if state.ended_by is not None:
+        shown["ended_by"] = state.ended_by
+    return shown
 
 
 def executions(job_id: str, rows: Iterable[ExecutionRow]) -> list[dict[str, Any]]:
@@ -113,14 +141,18 @@ def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, positi
     entry["type"] = kind_of(item).name
     entry["at"] = rfc3339(item.at)
     for name, value in msgspec.structs.asdict(item).items():
-        if name in _NOT_IN_TIMELINE or (name == "fire_at" and value is None):
+        if name in _NOT_IN_TIMELINE or (value is None and name in _ONLY_IF_GIVEN):
             continue
-        if name.endswith("_at") or name in ("not_before",):
+        if name == "retry":
+            entry[name] = shown_policy(value)
+        elif name.endswith("_at") or name in ("not_before",):
             entry[name] = _instant(value)
         elif name == "status":
             entry[name] = _FINISHED_STATUS[value]
         else:
             entry[name] = value
+    if isinstance(item, AttemptFinished) and item.outcome is not None:
+        entry["note"] = _NOTES.get(item.outcome, item.outcome)
     if isinstance(item, ScheduleTicked):
         for name in _OF_SCHEDULE:  # the schedule's business, not this job's
             del entry[name]

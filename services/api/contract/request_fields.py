@@ -14,6 +14,8 @@ from libs.egress.url_rules import URL_LIMIT
 from services.api.contract import header_rules
 from services.api.contract.api_error import refuse
 from services.api.contract.field import Field, Fields, Rules, Schema, integer, url
+from services.api.contract.fields.delay_fields import delay_field, expiry_fields
+from services.api.contract.fields.retry_fields import retry_field, success_field
 from services.api.contract.instants import parse_instant, ten_years_after, why_no_instant
 from services.api.contract.token_text import ALL_SCOPES, SCOPES
 
@@ -148,6 +150,13 @@ CALL: Final = (
 MAX_RETRIES: Final = integer(
     "max_retries", 0, 20, default=0, rule="; a job has at most `max_retries + 1` attempts, see [retries](#retries)"
 )
+# Of jobs, and of schedules, whose jobs inherit them.
+RETRY_ROWS: Final = (
+    retry_field(
+        rule="object that says when and how often a failed attempt is tried again, see [retry policy](retries.md)"
+    ),
+    success_field(),
+)
 _KEY: Final = Field(
     name="idempotency_key",
     read=_read_key,
@@ -164,12 +173,18 @@ JOB: Final = Fields(
         name="scheduled_at",
         read=_read_fire_at,
         schema=INSTANT,
-        rule="an instant in the future, up to the end of the year 9999; finer than a millisecond it is rounded up",
+        rule="an instant in the future, up to the end of the year 9999; finer than a millisecond it is rounded up;"
+        " or give `delay_seconds`",
         code="invalid_scheduled_at",
-        means="scheduled_at is not an instant between now and the end of the year 9999.",
+        means="scheduled_at is not an instant between now and the end of the year 9999, or delay_seconds is given, too.",
+        default=None,
     ),
+    delay_field(),
     _KEY,
     MAX_RETRIES,
+    *RETRY_ROWS,
+    *expiry_fields(),
+    one_of=("scheduled_at", "delay_seconds"),
 )
 TOKEN: Final = Fields(
     Field(
@@ -196,7 +211,7 @@ TOKEN: Final = Fields(
         schema=INSTANT,
         rule="an instant in the future, at most ten years ahead, not after the end of the token that asks, which is the default",
         code="invalid_expires_at",
-        means="expires_at is not an instant in the future.",
+        means=expiry_fields()[0].means,
         default=None,
         takes_null=True,
     ),

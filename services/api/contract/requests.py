@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from libs.events import Spec
+from libs.events.retry_policy import RetryPolicy
 from services.api.contract.api_error import refuse
 from services.api.contract.field import Rules
 from services.api.contract.instants import LATEST
@@ -22,12 +23,26 @@ _NO_URLS: Final = Rules(str)  # for requests without a field that is a URL
 
 
 class JobRequest(msgspec.Struct, frozen=True, gc=False):
-    """A job as asked for, normalised; *fire_at* in ms since 1970."""
+    """
+    A job as asked for, normalised.
+
+    Args:
+        fire_at: ms since 1970; 0 as long as *delay_ms* is not resolved (see `resolved`).
+        delay_ms: from the instant of the request to *fire_at*; None if *fire_at* was given.
+        retry, success_on: None if left out, or the default.
+        expires_at: ms since 1970.
+        expires_in_ms: from *fire_at* to *expires_at*; None if resolved, or not given.
+    """
 
     spec: Spec
     fire_at: int
     max_retries: int
     idempotency_key: str | None
+    delay_ms: int | None = None
+    retry: RetryPolicy | None = None
+    success_on: tuple[str, ...] | None = None
+    expires_at: int | None = None
+    expires_in_ms: int | None = None
 
 
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -50,8 +65,44 @@ def job_request(data: Any, rules: Rules, *, traceparent: str | None = None) -> J
         data = data | {"idempotency_key": header}
     found = JOB.read(data, rules)
     return JobRequest(
-        spec_of(found, traceparent), found["scheduled_at"], found["max_retries"], found["idempotency_key"]
+        spec_of(found, traceparent),
+        found["scheduled_at"] or 0,
+        _max_retries(data, found),
+        found["idempotency_key"],
+        found["delay_seconds"],
+        found["retry"],
+        found["success_on"],
+        *_expiry(found),
     )
+
+
+def resolved(job: JobRequest, created_at: int) -> JobRequest:
+    """Return *job* with its instants, as it was taken at *created_at*: what was given as a delay becomes an instant."""
+    if job.delay_ms is None and job.expires_in_ms is None:
+        return job
+    fire_at = job.fire_at if job.delay_ms is None else min(created_at + job.delay_ms, LATEST)
+    expires_at = job.expires_at if job.expires_in_ms is None else min(fire_at + job.expires_in_ms, LATEST)
+    return msgspec.structs.replace(job, fire_at=fire_at, expires_at=expires_at)
+
+
+def _max_retries(data: dict[str, Any], found: dict[str, Any]) -> int:
+    """Return how often the job may be tried again; `max_retries` and `retry.max_retries` must not contradict each other."""
+    policy: RetryPolicy | None = found["retry"]
+    count: int = found["max_retries"]
+    if policy is None:
+        return count
+    if "max_retries" in data and count != policy.max_retries:
+        refuse("invalid_retry", "max_retries and retry.max_retries must be equal: leave one of them out")
+    return policy.max_retries
+
+
+def _expiry(found: dict[str, Any]) -> tuple[int | None, int | None]:
+    at, in_ms, fire_at = found["expires_at"], found["expires_in_seconds"], found["scheduled_at"]
+    if at is not None and in_ms is not None:
+        refuse("invalid_expires_at", "give expires_at or expires_in_seconds, not both")
+    if at is not None and fire_at is not None and at <= fire_at:
+        refuse("invalid_expires_at", "expires_at must be after scheduled_at")
+    return at, in_ms
 
 
 def batch_items(data: Any) -> list[Any]:
@@ -96,22 +147,32 @@ def empty_request(data: Any) -> None:
     NOTHING.read(data, _NO_URLS)
 
 
-def check_schedulable(fire_at: int, now: int) -> None:
+def check_schedulable(job: JobRequest, now: int) -> None:
     """
-    Refuse instants that are not between *now* and the end of the year 9999.
+    Refuse jobs whose instant does not lie between *now* and the end of the year 9999, or that would expire before it.
 
     Raises:
-        ApiError: 400 `invalid_scheduled_at`.
+        ApiError: 400 `invalid_scheduled_at` or `invalid_expires_at`.
     """
-    if fire_at <= now:
-        refuse("invalid_scheduled_at", "scheduled_at must be in the future")
-    if fire_at > LATEST:
-        refuse("invalid_scheduled_at", "scheduled_at must be at most 9999-12-31T23:59:59.999Z")
+    if job.delay_ms is None:
+        if job.fire_at <= now:
+            refuse("invalid_scheduled_at", "scheduled_at must be in the future")
+        if job.fire_at > LATEST:
+            refuse("invalid_scheduled_at", "scheduled_at must be at most 9999-12-31T23:59:59.999Z")
+    elif job.expires_at is not None and job.expires_at <= now + job.delay_ms:
+        refuse("invalid_expires_at", "expires_at must be after the instant that delay_seconds gives")
 
 
 def request_hash(request: JobRequest) -> bytes:
     """Return 16 bytes that are equal for requests which ask for the same, however they were spelled."""
-    return digest(asked_for(request, request.fire_at))
+    when = request.fire_at if request.delay_ms is None else f"in {request.delay_ms} ms"
+    return digest(asked_for(request, when) + asked_besides(request))
+
+
+def asked_besides(request: JobRequest) -> list[Any]:
+    """Return what a plain request does not ask for; nothing for a plain one, whose hash must stay what it was."""
+    given = (request.retry, request.success_on, request.expires_at, request.expires_in_ms)
+    return [] if given == (None, None, None, None) else [msgspec.json.encode(given).decode()]
 
 
 def replay_hash(job_id: str) -> bytes:

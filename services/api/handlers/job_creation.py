@@ -21,6 +21,7 @@ import orjson
 from aiohttp.web import BaseRequest
 
 from libs.domain.job import JobStatus
+from libs.domain.jobs.more import JobMore
 from libs.events import Envelope, JobScheduled, Spec, encode
 from libs.events.ids import from_int, partition_of, to_int
 from libs.log.port import LogUnavailable
@@ -78,10 +79,11 @@ class JobCreation:
                     keyed[index] = job
                     results.append({})
                     continue
-                requests.check_schedulable(job.fire_at, now)
+                requests.check_schedulable(job, now)
             except ApiError as error:
                 results.append(error_body(error))
                 continue
+            job = requests.resolved(job, now)
             job_id = self._c.mint.job_id(now, partition)
             envelopes.append(_scheduled(job, job_id, identity.account, now))
             results.append({"job": _body(job, job_id, now)})
@@ -102,7 +104,10 @@ class JobCreation:
         if state.status != JobStatus.FAILED:
             raise ApiError(409, "job_not_failed", f"the job is {present.PUBLIC_STATUS[state.status]}, not failed")
         self._c.limits.check_load()
-        clone = JobRequest(spec, self._c.clock.now(), state.max_retries, key)
+        more = state.more or JobMore()
+        clone = JobRequest(
+            spec, self._c.clock.now(), state.max_retries, key, retry=more.retry, success_on=more.success_on
+        )
         return await self._make(clone, account, replay_of=job_id, spec_id=from_int("job", to_int(state.spec_id)))
 
     async def _make(
@@ -118,6 +123,7 @@ class JobCreation:
             held = await self._reserve(job, now, account, replay_of)
         if replay_of is not None:  # due at once, which for the repeat of a replay is when it was first asked for
             job = msgspec.structs.replace(job, fire_at=held.created_at)
+        job = requests.resolved(job, held.created_at)
         envelope = _scheduled(job, held.job_id, account, held.created_at, replay_of=replay_of, spec_id=spec_id)
         partition = partition_of(held.job_id)
         if held.is_new:
@@ -133,7 +139,7 @@ class JobCreation:
 
     async def _check_new(self, job: JobRequest, now: int, account: str, replay_of: str | None = None) -> None:
         if replay_of is None:
-            requests.check_schedulable(job.fire_at, now)
+            requests.check_schedulable(job, now)
         await self._c.limits.check_daily(account)
 
     async def _reserve(self, job: JobRequest, now: int, account: str, replay_of: str | None = None) -> Reservation:
@@ -177,6 +183,7 @@ class JobCreation:
                     except ApiError as error:
                         results[index] = error_body(error)
                         continue
+                    job = requests.resolved(job, held.created_at)
                     results[index] = {"job": _body(job, held.job_id, held.created_at)}
                     if held.job_id not in made and (held.is_new or not await self._is_known(held.job_id)):
                         envelopes.append(_scheduled(job, held.job_id, account, held.created_at))
@@ -231,5 +238,8 @@ def _scheduled(
             idempotency_key=job.idempotency_key,
             replay_of=replay_of,
             spec_id=spec_id,
+            retry=job.retry,
+            success_on=job.success_on,
+            expires_at=job.expires_at,
         )
     )

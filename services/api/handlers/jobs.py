@@ -100,6 +100,8 @@ class Jobs:
             crash_at("api.after_cancel_decision")
         if status == JobStatus.CANCELLED:
             return no_content()
+        if status == JobStatus.FAILED and not (await self._find(identity.account, job_id))[0].attempt:
+            raise ApiError(409, "job_expired", "the job expired before its first attempt")
         raise ApiError(409, "job_already_fired", "the job's first attempt is under way or done")
 
     async def executions(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
+from libs.events.retry_policy import EndedBy
 from services.api.contract.error_codes import CODES
 from services.api.contract.field import Schema
+from services.api.contract.fields.retry_fields import shown_schema
 from services.api.contract.present import STATUSES_OF
 from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, TOKEN
 from services.api.contract.schedules.fields import PREVIEW, SCHEDULE
@@ -52,17 +54,28 @@ _CREATED_JOB: Final[dict[str, Schema]] = {
     "status": JOB_STATUS,
     "created_at": INSTANT,
 }
-_JOB_ITEM: Final = _CREATED_JOB | {
-    "execution_count": INTEGER,
-    "idempotency_key": nullable(TEXT),
-    "webhook_url": nullable(TEXT),
-    "schedule_id": nullable(SCHEDULE_ID),
-    "next_attempt_at": nullable(INSTANT),
-    "started_at": nullable(INSTANT),
-    "completed_at": nullable(INSTANT),
-    "last_status_code": nullable(INTEGER),
-    "last_error": nullable(TEXT),
+# Shown where they say something: of jobs that were given them, and of jobs at their end.
+_MORE: Final[dict[str, Schema]] = {
+    "retry": nullable(shown_schema()),
+    "success_on": {"type": "array", "items": TEXT},
+    "expires_at": nullable(INSTANT),
+    "ended_by": {"type": "string", "enum": list(get_args(EndedBy))},
 }
+_JOB_ITEM: Final = (
+    _CREATED_JOB
+    | {
+        "execution_count": INTEGER,
+        "idempotency_key": nullable(TEXT),
+        "webhook_url": nullable(TEXT),
+        "schedule_id": nullable(SCHEDULE_ID),
+        "next_attempt_at": nullable(INSTANT),
+        "started_at": nullable(INSTANT),
+        "completed_at": nullable(INSTANT),
+        "last_status_code": nullable(INTEGER),
+        "last_error": nullable(TEXT),
+    }
+    | _MORE
+)
 # Not in lists, and only shown to tokens whose scopes cover `read:payloads`, or `write:payloads` in answers to changes.
 _PAYLOAD: Final[dict[str, Schema]] = {
     "headers": HEADERS_OUT,
@@ -113,8 +126,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "JobRequest": JOB.schema(),
     "CreatedJob": closed(_CREATED_JOB),
     "ReplayedJob": closed(_CREATED_JOB | {"replay_of": JOB_ID}),
-    "Job": closed(_JOB_ITEM | _PAYLOAD, optional=tuple(_PAYLOAD)),
-    "JobList": closed({"jobs": {"type": "array", "items": closed(_JOB_ITEM)}, "next_cursor": CURSOR}),
+    "Job": closed(_JOB_ITEM | _PAYLOAD, optional=(*_PAYLOAD, *_MORE)),
+    "JobList": closed(
+        {"jobs": {"type": "array", "items": closed(_JOB_ITEM, optional=tuple(_MORE))}, "next_cursor": CURSOR}
+    ),
     "Batch": BATCH.schema(),
     "BatchResults": closed(
         {

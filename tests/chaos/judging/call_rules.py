@@ -30,10 +30,12 @@ def check_calls(view: View) -> Iterator[Violation]:
             if call.at < call.scheduled_at or (plan is not None and call.at < int(plan.fire_at)):
                 early = call.scheduled_at - call.at
                 yield Violation("early", job_id, f"attempt {call.attempt} came {early:.1f} ms early")
-        yield from _attempts(view, job_id, calls)
+        yield from _attempts(view, job_id, calls, is_free=plan is not None and plan.has_policy)
 
 
-def _attempts(view: View, job_id: str, calls: Sequence[Call]) -> Iterator[Violation]:
+def _attempts(view: View, job_id: str, calls: Sequence[Call], *, is_free: bool) -> Iterator[Violation]:
+    """If *is_free*, an attempt that was answered with 429 is not charged: the back-off after it does not grow."""
+    charged = 0
     by_attempt: dict[int, list[Call]] = defaultdict(list)
     for call in calls:
         by_attempt[call.attempt].append(call)
@@ -49,12 +51,13 @@ def _attempts(view: View, job_id: str, calls: Sequence[Call]) -> Iterator[Violat
             yield Violation(
                 "repeated_after_record", job_id, f"recorded as of {row.executed_at:.0f}, again at {same[-1].at:.0f}"
             )
+        charged += not (is_free and same[-1].answer == 429)
         following = by_attempt.get(attempt + 1)
         if following and row is not None and row.status == "success":
             yield Violation("attempt_after_success", job_id, f"attempt {attempt} succeeded, then came another")
         if following:
             gap = following[0].at - same[-1].at
-            least = view.history.retry_base_ms * 2 ** (attempt - 1) * _JITTER_LEAST
+            least = view.history.retry_base_ms * 2 ** (max(charged, 1) - 1) * _JITTER_LEAST
             if gap < 0:
                 yield Violation("repeated_after_record", job_id, f"attempt {attempt} came after {attempt + 1}")
             elif gap < least:

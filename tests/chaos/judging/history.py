@@ -23,6 +23,7 @@ class Plan:
     failure_count: int = 0
     key: str | None = None
     has_webhook: bool = False
+    has_policy: bool = False  # a `retry` object: an answer of 429 that asks to wait is not charged
 
 
 @dataclass(frozen=True, kw_only=True)

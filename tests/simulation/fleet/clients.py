@@ -166,6 +166,7 @@ class Clients:
             failure_count=failures,
             key=f"key-{name}" if fate == "keyed" else None,
             has_webhook=draw.random() < 0.5,
+            has_policy=retries > 0 and draw.random() < 0.5,
         )
         self.plans[name] = plan
         path = {
@@ -182,6 +183,10 @@ class Clients:
         }
         if fate == "hang":
             body["timeout_seconds"] = 1
+        if plan.has_policy:
+            body["retry"] = {"max_retries": retries, "max_elapsed_seconds": 86_400}
+        elif draw.random() < 0.1:
+            body["expires_in_seconds"] = 86_400
         if plan.has_webhook:
             body["webhook_url"] = f"http://t3.example/hook/{name}"
         if plan.key is not None:

@@ -16,7 +16,9 @@ import msgspec
 
 from libs.domain.admission import admits_claim, admits_decision
 from libs.domain.job import JobStatus
+from libs.domain.job import due as due_of
 from libs.domain.ledger import Applied, Ledger, Verdict, names
+from libs.domain.retry_policy import Result, classify
 from libs.domain.state_registry import State
 from libs.events import (
     AttemptDue,
@@ -256,15 +258,6 @@ class Owner:
         self.decider.extend(horizon_at)
 
 
-class Due(NamedTuple):
-    """An attempt that a dispatcher is to make."""
-
-    job_id: str
-    attempt: int
-    not_before: int
-    spec_id: str
-
-
 class Dispatcher:
     """Makes the HTTP calls of one partition. Many may be alive at once."""
 
@@ -276,7 +269,7 @@ class Dispatcher:
         self.ready = False
         self.position = -1
         self.claim: Claim | None = None
-        self.todo: list[Due] = []
+        self.todo: list[AttemptDue] = []
         harness.dispatcher_count += 1
 
     def step(self) -> None:
@@ -304,7 +297,7 @@ class Dispatcher:
         self.position, self.claim = tables.position, tables.claim
         for job in tables.jobs.values():
             if job.status == JobStatus.RUNNING and not job.held:
-                self.todo.append(Due(job.job_id, job.attempt, job.fire_at, job.spec_id))
+                self.todo.append(due_of(job, job.attempt, job.fire_at))
         self.ready = True
 
     def admits(self, envelope: Envelope) -> bool:
@@ -320,7 +313,7 @@ class Dispatcher:
                 if admits_claim(self.claim, item):
                     self.claim = Claim(item.epoch, item.nonce)
             elif isinstance(item, AttemptDue) and self.admits(stored.envelope):
-                self.todo.append(Due(item.job_id, item.attempt, item.not_before, item.spec_id))
+                self.todo.append(item)
 
     def fire(self, *, crash_share: float) -> None:
         """Make one call whose time has come, and report how it went."""
@@ -333,6 +326,10 @@ class Dispatcher:
             self.todo.append(due)
         else:
             return
+        if self.is_too_late(due):
+            late = events.finished(due.job_id, harness.now, due.attempt, ok=False, error="too_late", outcome="too_late")
+            self.report(late)
+            return
         first_result = self.part.finished.get((due.job_id, due.attempt))
         was_finished = first_result is not None and first_result <= self.barrier
         spec = msgspec.json.decode(specs[due.spec_id], type=Spec)
@@ -341,17 +338,26 @@ class Dispatcher:
             self.dead = True  # between the call and its report
             harness.dispatcher_count += 1
             return
-        ok = rng.random() < 0.5
+        status = 200 if rng.random() < 0.5 else rng.choice((503, 503, 500, 410, 404))
+        asked_ms = 2_000 if status == 503 and rng.random() < 0.4 else None
+        snooze_ms = rng.choice((1_000, 20_000)) if rng.random() < 0.05 else None
+        result = Result(status, asked_ms=asked_ms, snooze_ms=snooze_ms, is_final=rng.random() < 0.05)
+        word, wait_ms = classify(due.retry, due.success_on, result)
         self.report(
             events.finished(
                 due.job_id,
                 harness.now,
                 due.attempt,
-                ok=ok,
-                status_code=200 if ok else 503,
-                retry_after_ms=2_000 if not ok and rng.random() < 0.2 else None,
+                ok=word == "success",
+                status_code=status,
+                retry_after_ms=wait_ms,
+                outcome=None if word in ("success", "failure") else word,
             )
         )
+
+    def is_too_late(self, due: AttemptDue) -> bool:
+        """Say whether the try may not start any more."""
+        return due.too_late_at is not None and self.harness.now >= due.too_late_at
 
     def seal(self, fact: Event) -> Envelope:
         """Return the record of a fact: facts bear no claim."""

@@ -15,6 +15,7 @@ What must be true of a run that has calmed down: the invariants of the protocol,
     I13  no accepted fact is dropped
     I14  memory holds what is near, and nothing else
     I15  a pause or deletion of a schedule that stands in the log before a tick may be decided stops that tick's call
+    I16  a job is called, judged and ended as its policy says (policy_rules.py)
 
 I11, contiguous positions, is asserted by the ledger itself. Held jobs and schedules are excused from I3 and I5, and must have
 been poisoned.
@@ -33,6 +34,7 @@ from libs.store.projection.changes import PartitionChanges
 from tests.simulation.model.actors import HAND_OFF_EARLY_MS, SKEW_MS, Owner
 from tests.simulation.model.clients import Known
 from tests.simulation.model.harness import OPEN, Harness, Partition, Stored
+from tests.simulation.model.policy_rules import broken_policies, facts_of
 from tests.simulation.model.rules import rule_of_state
 
 
@@ -41,6 +43,7 @@ def check(harness: Harness, known: Known, owners: list[Owner]) -> list[str]:
     found = list(harness.violations)
     for part in harness.partitions:
         found += _dues(part) + _ends(part, known) + _tables(part) + _ticks(harness, part, known)
+        found += broken_policies(harness, part)
         found += [f"I7 illegal decision in the log: {stored.item}" for stored in part.illegal]
     found += _calls(harness) + _promises(harness, known)
     for owner in owners:
@@ -59,7 +62,7 @@ def _dues(part: Partition) -> list[str]:
         attempts = [attempt for job_id, attempt in admitted if job_id == job.job_id]
         if attempts != list(range(1, job.attempt + 1)):
             found.append(f"I1 {job.job_id} made the attempts {attempts}, and says {job.attempt}")
-        if job.attempt > job.max_retries + 1:
+        if job.charged > job.max_retries + 1:
             found.append(f"I1 {job.job_id} made more attempts than it may")
     return found
 
@@ -80,7 +83,7 @@ def _ends(part: Partition, known: Known) -> list[str]:
     for stored in part.records:
         if isinstance(stored.item, JobCancelRequested) and stored.applied.verdict is Verdict.APPLIED:
             job = part.oracle.states[stored.item.job_id]
-            if not (job.held or job.status == JobStatus.CANCELLED or job.attempt):
+            if not (job.held or job.status == JobStatus.CANCELLED or job.attempt or job.ended_by == "expired"):
                 found.append(f"I13 the cancel of {job.job_id} was dropped")
     return found
 
@@ -109,7 +112,14 @@ def _calls(harness: Harness) -> list[str]:
     due = {key: at for part in harness.partitions for key, at in part.due.items()}
     calls = Counter((call.job_id, call.attempt) for call in harness.calls)
     held = {job.job_id for part in harness.partitions for job in part.oracle.states.of(JobState).values() if job.held}
-    found += [f"I5 {key} was due and never called" for key in due if key not in calls and key[0] not in held]
+    late = {
+        (item.job_id, item.attempt)
+        for part in harness.partitions
+        for item in facts_of(part)
+        if item.outcome == "too_late"
+    }
+    excused = late | {key for key in due if key[0] in held}
+    found += [f"I5 {key} was due and never called" for key in due if key not in calls and key not in excused]
     if harness.dispatcher_count == len(harness.partitions):
         found += [f"I5 {key} was called {count} times" for key, count in calls.items() if count > 1]
     for call in harness.calls:
@@ -130,6 +140,9 @@ def _promises(harness: Harness, known: Known) -> list[str]:
     for job_id in known.cancelled:
         if jobs[job_id].attempt:
             found.append(f"I2 {job_id}: 204, and it fired")
+    for job_id in known.expired:
+        if jobs[job_id].attempt or jobs[job_id].ended_by != "expired":
+            found.append(f"I2 {job_id}: 409 because it expired, and it did not")
     for job_id in known.fired:
         if not jobs[job_id].attempt:
             found.append(f"I2 {job_id}: 409, and it never fired")

@@ -7,7 +7,7 @@ Every method of `Api` is one request; what is awaited is a callback or is looked
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule_ticks import next_run
@@ -27,6 +27,7 @@ from libs.events import (
     encode,
 )
 from libs.events.ids import new_job_id, new_schedule_id, partition_of
+from libs.events.retry_policy import RetryPolicy
 from tests.fakes import events
 from tests.simulation.model.harness import Harness, Partition
 from tests.simulation.model.rules import RULES, ModelRule
@@ -57,7 +58,8 @@ class Known:
     schedules: dict[str, ModelRule] = field(default_factory=dict)  # id -> rule of every schedule answered with 201
     stops: list[Stop] = field(default_factory=list)  # pauses and deletions of schedules
     cancelled: set[str] = field(default_factory=set)  # DELETE answered with 204
-    fired: set[str] = field(default_factory=set)  # DELETE answered with 409
+    fired: set[str] = field(default_factory=set)  # DELETE answered with 409 `job_already_fired`
+    expired: set[str] = field(default_factory=set)  # DELETE answered with 409 `job_expired`
     poisoned: set[str] = field(default_factory=set)  # ids under which an unreadable record stands
 
 
@@ -113,8 +115,26 @@ class Api:
             fire_at=fire_at,
             max_retries=retries,
             idempotency_key=key,
+            **self.policy(fire_at, retries),
         )
         self.append(encode(event), lambda _: self.accept(job_id, key, url))
+
+    def policy(self, fire_at: int, retries: int) -> dict[str, Any]:
+        """Return what a third of all jobs ask for besides: a retry policy, another success, an end."""
+        rng = self.harness.rng
+        if rng.random() < 0.65:
+            return {}
+        retry = RetryPolicy(
+            max_retries=retries,
+            delay_ms=rng.choice((500, 3_000)),
+            max_elapsed_ms=rng.choice((None, 1_000, 10_000)),
+            retry_on=rng.choice((None, None, ("5xx", "network"))),
+        )
+        return {
+            "retry": rng.choice((None, retry, retry)),
+            "success_on": rng.choice((None, None, ("404",))),
+            "expires_at": rng.choice((None, fire_at + 1, fire_at + 5_000)),
+        }
 
     def reserve(self, key: str | None, job_id: str) -> str:
         """Return the job id that *key* stands for."""
@@ -146,8 +166,12 @@ class Api:
 
     def answer(self, row: JobState) -> None:
         """Answer a DELETE as the row says."""
-        told = self.known.cancelled if row.status == JobStatus.CANCELLED else self.known.fired
-        told.add(row.job_id)
+        if row.status == JobStatus.CANCELLED:
+            self.known.cancelled.add(row.job_id)
+        elif row.attempt:
+            self.known.fired.add(row.job_id)
+        else:
+            self.known.expired.add(row.job_id)
 
     def poll(self) -> None:
         """Look at the tables on behalf of all who wait."""

@@ -20,6 +20,7 @@ from libs.domain.ledger import Applied, Ledger, Verdict
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import State
 from libs.events import (
+    AttemptDue,
     Claim,
     Envelope,
     Event,
@@ -321,6 +322,26 @@ class OwnerCountingOvertakenTicks(Owner):
     ledger_type = CountsOvertakenTicks
 
 
+# A policy ignored: an older build that read the request as if nothing had been added to it.
+
+
+class DeciderIgnoringPolicies(Decider):
+    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event:
+        plain = msgspec.structs.replace(state, more=None) if isinstance(state, JobState) else state
+        return super()._commit(owner_id, plain, now, jitter)
+
+
+class OwnerIgnoringPolicies(Owner):
+    decider_type = DeciderIgnoringPolicies
+
+
+class DispatcherIgnoringExpiry(Dispatcher):
+    """A call leaves however late it is."""
+
+    def is_too_late(self, due: AttemptDue) -> bool:
+        return False
+
+
 class Mutation(NamedTuple):
     """A rule taken out, and the invariant that is then broken (the numbers are those of the checker)."""
 
@@ -349,5 +370,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "ticks every missed tick": Mutation("I8", Cast(owner=OwnerMakingUpForAll)),
     "ticks far ahead": Mutation("I15", Cast(owner=OwnerTickingAhead)),
     "ticks in UTC": Mutation("I8", Cast(owner=OwnerInUtc)),
+    "policy ignored": Mutation("I16", Cast(owner=OwnerIgnoringPolicies)),
+    "expiry ignored": Mutation("I16", Cast(dispatcher=DispatcherIgnoringExpiry)),
     "overtaken tick is a breach": Mutation("I7", Cast(owner=OwnerCountingOvertakenTicks)),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from libs.egress.url_rules import EgressPolicy
@@ -237,8 +238,9 @@ def test_scheduled_at(text: Any) -> None:
 def test_schedulable() -> None:
     """scheduled_at is after now and at most the last instant of the year 9999 (B10, B12)."""
     limit = parse_instant("9999-12-31T23:59:59.999Z") or 0
-    requests.check_schedulable(NOW + 1, NOW)
-    requests.check_schedulable(limit, NOW)
+    asked = job()
+    requests.check_schedulable(msgspec.structs.replace(asked, fire_at=NOW + 1), NOW)
+    requests.check_schedulable(msgspec.structs.replace(asked, fire_at=limit), NOW)
 
     for at in (
         NOW,
@@ -249,7 +251,7 @@ def test_schedulable() -> None:
         parse_instant("0001-01-01T00:00:00+01:00"),
     ):
         with pytest.raises(ApiError) as refused:
-            requests.check_schedulable(at or 0, NOW)
+            requests.check_schedulable(msgspec.structs.replace(asked, fire_at=at or 0), NOW)
         assert refused.value.code == "invalid_scheduled_at"
 
 
@@ -280,6 +282,10 @@ def test_hash_is_of_the_meaning() -> None:
         {"timeout_seconds": 31},
         {"webhook_url": "https://example.com/w"},
         {"webhook_headers": {"A": "1"}},
+        {"retry": {}},
+        {"success_on": ["404"]},
+        {"expires_at": "2031-01-01T00:00:00Z"},
+        {"expires_in_seconds": 60},
     ):
         assert requests.request_hash(job(**({"headers": {"A": "1", "B": "2"}} | change))) != plain
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from libs.domain.retry_policy import Classified, Result, classify, counted, delay_ms, ended_by, starts_before, window_ms
+from libs.domain.retry_policy import Classified, Result, classify, counted, delay_ms, ended_by, too_late_at, window_ms
 from libs.egress import outcome as words
 from libs.events.retry_policy import Jitter, RetryPolicy
 
@@ -181,8 +181,8 @@ def test_free_tries_and_snoozes_are_bounded() -> None:
 def test_no_try_starts_after_the_earlier_bound() -> None:
     """A try may start max_elapsed after the first one, not later, and before expires_at."""
     bounded = RetryPolicy(max_elapsed_ms=10)
-    assert starts_before(None, first_at=5, expires_at=None) is None
-    assert starts_before(bounded, first_at=None, expires_at=7) == 7
-    assert starts_before(bounded, first_at=5, expires_at=None) == 16
-    assert starts_before(bounded, first_at=5, expires_at=12) == 12
-    assert starts_before(bounded, first_at=5, expires_at=20) == 16
+    assert too_late_at(None, first_at=5, expires_at=None) is None
+    assert too_late_at(bounded, first_at=None, expires_at=7) == 7
+    assert too_late_at(bounded, first_at=5, expires_at=None) == 16
+    assert too_late_at(bounded, first_at=5, expires_at=12) == 12
+    assert too_late_at(bounded, first_at=5, expires_at=20) == 16

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from libs.egress.outcome import error_of_status, retry_after_ms
+from libs.egress.outcome import error_of_status, is_final, retry_after_ms, snooze_ms
 
 NOW = 1_775_034_000_000  # 2026-04-01T09:00:00Z
+YEAR_MS = 366 * 86_400_000
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
@@ -42,17 +43,17 @@ def test_failure(status: int, error: str) -> None:
         ("1", 1_000),
         ("0000000010", 10_000),
         ("3600", 3_600_000),
-        ("3601", 3_600_000),
-        ("99999999", 3_600_000),
-        ("999999999999", 3_600_000),
+        ("3601", 3_601_000),
+        ("99999999", YEAR_MS),
+        ("999999999999", YEAR_MS),
         ("Wed, 01 Apr 2026 09:00:30 GMT", 30_000),
         ("Wed, 01 Apr 2026 11:00:30 +0200", 30_000),
         ("Wednesday, 01-Apr-26 09:00:30 GMT", 30_000),
         ("Wed Apr  1 09:00:30 2026", 30_000),
         ("Wed, 01 Apr 2026 08:00:00 GMT", None),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", 3_600_000),
-        ("9" * 64, 3_600_000),  # case 8
-        ("1795964470494", 3_600_000),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", YEAR_MS),
+        ("9" * 64, YEAR_MS),  # case 8
+        ("1795964470494", YEAR_MS),
         ("Wed, 01 Apr 2026 09:00:00 GMT", None),
         ("Wed, 01 Apr 2026 09:00:00.5 GMT", None),
         ("-1", None),
@@ -68,12 +69,55 @@ def test_failure(status: int, error: str) -> None:
     ],
 )
 def test_cases_8_and_9_retry_after(value: str | None, wait_ms: int | None) -> None:
-    """V7, cases 8 and 9: seconds and dates are read and capped at one hour; zero, the past and garbage count as absent."""
-    assert retry_after_ms(429, value, now=NOW) == wait_ms
-    assert retry_after_ms(503, value, now=NOW) == wait_ms
+    """V7, cases 8 and 9: seconds and dates are read and capped at a year; zero, the past and garbage count as absent."""
+    signals = {} if value is None else {b"retry-after": value}
+    assert retry_after_ms(429, signals, now=NOW) == wait_ms
+    assert retry_after_ms(503, signals, now=NOW) == wait_ms
+    assert snooze_ms({} if value is None else {b"fliq-snooze": value}, now=NOW) == wait_ms
 
 
 @pytest.mark.parametrize("status", [200, 301, 404, 500, 502])
 def test_other_statuses_are_not_listened_to(status: int) -> None:
     """Only 429 and 503 may ask for a wait."""
-    assert retry_after_ms(status, "10", now=NOW) is None
+    assert retry_after_ms(status, {b"retry-after": "10"}, now=NOW) is None
+
+
+@pytest.mark.parametrize("name", [b"ratelimit-reset", b"x-ratelimit-reset"])
+@pytest.mark.parametrize(
+    ("value", "wait_ms"),
+    [
+        ("30", 30_000),
+        ("999999999", YEAR_MS),
+        ("1775034060", 60_000),
+        ("1775034000", None),
+        ("1000000000", None),
+        ("x", None),
+    ],
+)
+def test_a_reset_is_seconds_from_now_or_an_instant(name: bytes, value: str, wait_ms: int | None) -> None:
+    """Below 10^9 a 429's reset counts from now, else from 1970; a 503 is not listened to for it."""
+    assert retry_after_ms(429, {name: value}, now=NOW) == wait_ms
+    assert retry_after_ms(503, {name: value}, now=NOW) is None
+
+
+def test_retry_after_comes_before_a_reset() -> None:
+    """The header that means exactly this counts, if it can be read."""
+    assert retry_after_ms(429, {b"retry-after": "5", b"ratelimit-reset": "9"}, now=NOW) == 5_000
+    assert retry_after_ms(429, {b"retry-after": "x", b"ratelimit-reset": "9"}, now=NOW) == 9_000
+
+
+@pytest.mark.parametrize(
+    ("status", "signals", "expected"),
+    [
+        (500, {b"fliq-retry": "no"}, True),
+        (200, {b"fliq-retry": " NO "}, True),
+        (500, {b"fliq-retry": "yes"}, False),
+        (489, {b"upstash-nonretryable-error": "true"}, True),
+        (489, {}, False),
+        (500, {b"upstash-nonretryable-error": "true"}, False),
+        (489, {b"upstash-nonretryable-error": "false"}, False),
+    ],
+)
+def test_an_answer_may_forbid_another_call(status: int, signals: dict[bytes, str], expected: bool) -> None:
+    """By Fliq's own header with any status, or as QStash's targets do."""
+    assert is_final(status, signals) == expected

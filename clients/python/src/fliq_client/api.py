@@ -44,14 +44,20 @@ class Jobs(Group[E]):
 
     @call
     def create(
-        self, url: str, *, at: datetime, json: object = UNSET, key: str | None = None, **fields: Unpack[JobFields]
+        self,
+        url: str,
+        *,
+        at: datetime | None = None,
+        json: object = UNSET,
+        key: str | None = None,
+        **fields: Unpack[JobFields],
     ) -> Call[models.CreatedJob]:
         """
         Create a job; when this returns, it is durable.
 
         Args:
             url: what is called.
-            at: when, with a time zone.
+            at: when, with a time zone; or give `delay_seconds`.
             json: becomes the body, with its Content-Type; instead of `body`.
             key: an idempotency key of your own. The same key and the same request give the same job, `is_replayed`; without one
                 the client takes a new one for each call of this method.

@@ -11,7 +11,12 @@ from fliq_client.contract.request_fields import JobFields, JobRequest
 
 
 def job_request(
-    url: str, *, at: datetime, json: object = msgspec.UNSET, key: str | None = None, **fields: Unpack[JobFields]
+    url: str,
+    *,
+    at: datetime | None = None,
+    json: object = msgspec.UNSET,
+    key: str | None = None,
+    **fields: Unpack[JobFields],
 ) -> JobRequest:
     """
     Return a request for `jobs.create_many`; arguments as in `jobs.create`.
@@ -20,7 +25,9 @@ def job_request(
         ValueError: *json* and `body` are both given.
         TypeError: *json* has no form in JSON.
     """
-    made: Any = {"url": url, "scheduled_at": at, **with_json(dict(fields), json)}
+    made: Any = {"url": url, **with_json(dict(fields), json)}
+    if at is not None:
+        made["scheduled_at"] = at
     if key is not None:
         made["idempotency_key"] = key
     request: JobRequest = made

@@ -73,7 +73,7 @@ def retry_table(name: str = "retry", maxima: Maxima = JOB_MAXIMA) -> Fields:
         ),
         make.inner(
             "retry_after",
-            _retry_after_table(name),
+            retry_after_table(name),
             "how `Retry-After` counts; left out, it is"
             ' `{"honour": true, "max_seconds": 3600, "free": true}`:'
             " an attempt answered with 429 or 503 and a `Retry-After` uses up no retry",
@@ -112,7 +112,7 @@ class _Rows:
     def seconds(self, field: str, low: float, high: int, rule: str) -> Field:
         def read(value: Any, _found: dict[str, Any], _rules: Rules) -> int:
             why = f"{self._name}.{field} must be a number from {low:g} to {high:,}"
-            return _ms(value, low, high, self._code, why)
+            return milliseconds(value, low, high, self._code, why)
 
         return self.row(field, read, {"type": "number", "minimum": low, "maximum": high}, f"{low:g}–{high:,}; {rule}")
 
@@ -152,7 +152,7 @@ class _Rows:
         why = f"{name} must be a list of 1 to {DELAYS_MAX} numbers from 0 to {DELAY_MAX_S:,}"
         if type(value) is not list or not 1 <= len(value) <= DELAYS_MAX:
             refuse(self._code, why)
-        return tuple(_ms(each, 0, DELAY_MAX_S, self._code, why) for each in value)
+        return tuple(milliseconds(each, 0, DELAY_MAX_S, self._code, why) for each in value)
 
     def read_listed(self, value: Any, _found: dict[str, Any], _rules: Rules) -> tuple[str, ...]:
         return _listed(f"{self._name}.retry_on", value, TRY_CLASSES, self._code)
@@ -223,6 +223,21 @@ def shown_policy(policy: RetryPolicy | None) -> dict[str, Any] | None:
     }
 
 
+def shown_schema() -> Schema:
+    """Return the JSON Schema of what `shown_policy` returns."""
+    return _shown(retry_table(), {"retry_after": _shown(retry_after_table(), {})})
+
+
+def _shown(table: Fields, inner: dict[str, Schema]) -> Schema:
+    properties: dict[str, Schema] = {}
+    for row in table.rows:
+        schema = inner.get(row.name, row.schema)
+        properties[row.name] = (
+            {"anyOf": [schema, {"type": "null"}]} if row.takes_null and row.name not in inner else schema
+        )
+    return {"type": "object", "properties": properties, "additionalProperties": False, "required": list(properties)}
+
+
 def _policy(name: str, asked: dict[str, Any], code: str) -> RetryPolicy:
     backoff, delays, factor = asked["backoff"], asked["delays_seconds"], asked["factor"]
     if (backoff == "list") != (delays is not None):
@@ -248,7 +263,8 @@ def _policy(name: str, asked: dict[str, Any], code: str) -> RetryPolicy:
     )
 
 
-def _retry_after_table(name: str) -> Fields:
+def retry_after_table(name: str = "retry") -> Fields:
+    """Return the table of the object `retry_after` in the object *name*."""
     make = _Rows(f"{name}.retry_after", f"invalid_{name}")
     return Fields(
         make.flag("honour", "whether the header counts"),
@@ -261,7 +277,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _ms(value: Any, low: float, high: int, code: str, why: str) -> int:
+def milliseconds(value: Any, low: float, high: int, code: str, why: str) -> int:
     """Return seconds as milliseconds, parts of one rounded up."""
     if not _is_number(value) or not low <= value <= high:
         refuse(code, why)

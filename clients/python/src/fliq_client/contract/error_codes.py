@@ -20,6 +20,7 @@ __all__ = [
     "InvalidCount",
     "InvalidCron",
     "InvalidCursor",
+    "InvalidDelaySeconds",
     "InvalidDst",
     "InvalidEvery",
     "InvalidExclude",
@@ -35,15 +36,18 @@ __all__ = [
     "InvalidName",
     "InvalidParameter",
     "InvalidRequest",
+    "InvalidRetry",
     "InvalidScheduledAt",
     "InvalidScopes",
     "InvalidSpread",
     "InvalidStatus",
+    "InvalidSuccessOn",
     "InvalidTimeoutSeconds",
     "InvalidTimezone",
     "InvalidUrl",
     "InvalidWindow",
     "JobAlreadyFired",
+    "JobExpired",
     "JobNotFailed",
     "LastToken",
     "MethodNotAllowed",
@@ -186,10 +190,20 @@ class InvalidTimeoutSeconds(BadRequest):
 
 
 class InvalidScheduledAt(BadRequest):
-    """400 `invalid_scheduled_at`. scheduled_at is not an instant between now and the end of the year 9999."""
+    """
+    400 `invalid_scheduled_at`. scheduled_at is not an instant between now and the end of the year 9999, or
+    delay_seconds is given, too.
+    """
 
     status = 400
     code = "invalid_scheduled_at"
+
+
+class InvalidDelaySeconds(BadRequest):
+    """400 `invalid_delay_seconds`. delay_seconds is not a number from 0.001 to ten years."""
+
+    status = 400
+    code = "invalid_delay_seconds"
 
 
 class InvalidIdempotencyKey(BadRequest):
@@ -204,6 +218,27 @@ class InvalidMaxRetries(BadRequest):
 
     status = 400
     code = "invalid_max_retries"
+
+
+class InvalidRetry(BadRequest):
+    """400 `invalid_retry`. retry is not a retry policy within its limits, or contradicts max_retries."""
+
+    status = 400
+    code = "invalid_retry"
+
+
+class InvalidSuccessOn(BadRequest):
+    """400 `invalid_success_on`. success_on is not a list of 1 to 20 classes and statuses."""
+
+    status = 400
+    code = "invalid_success_on"
+
+
+class InvalidExpiresAt(BadRequest):
+    """400 `invalid_expires_at`. expires_at or expires_in_seconds is not within its limits, or both are given."""
+
+    status = 400
+    code = "invalid_expires_at"
 
 
 class InvalidCron(BadRequest):
@@ -303,13 +338,6 @@ class InvalidScopes(BadRequest):
     code = "invalid_scopes"
 
 
-class InvalidExpiresAt(BadRequest):
-    """400 `invalid_expires_at`. expires_at is not an instant in the future."""
-
-    status = 400
-    code = "invalid_expires_at"
-
-
 class Unauthorized(ApiError):
     """401 `unauthorized`. The API token is missing, malformed, unknown, expired or revoked."""
 
@@ -350,6 +378,15 @@ class JobAlreadyFired(Conflict):
 
     status = 409
     code = "job_already_fired"
+
+
+class JobExpired(Conflict):
+    """
+    409 `job_expired`. The job's expiry came before its first attempt: it never fires, and is not cancelled either.
+    """
+
+    status = 409
+    code = "job_expired"
 
 
 class JobNotFailed(Conflict):
@@ -471,8 +508,12 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_body": InvalidBody,
     "invalid_timeout_seconds": InvalidTimeoutSeconds,
     "invalid_scheduled_at": InvalidScheduledAt,
+    "invalid_delay_seconds": InvalidDelaySeconds,
     "invalid_idempotency_key": InvalidIdempotencyKey,
     "invalid_max_retries": InvalidMaxRetries,
+    "invalid_retry": InvalidRetry,
+    "invalid_success_on": InvalidSuccessOn,
+    "invalid_expires_at": InvalidExpiresAt,
     "invalid_cron": InvalidCron,
     "invalid_every": InvalidEvery,
     "invalid_timezone": InvalidTimezone,
@@ -486,13 +527,13 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_jobs": InvalidJobs,
     "invalid_name": InvalidName,
     "invalid_scopes": InvalidScopes,
-    "invalid_expires_at": InvalidExpiresAt,
     "unauthorized": Unauthorized,
     "forbidden": Forbidden,
     "not_found": NotFound,
     "method_not_allowed": MethodNotAllowed,
     "request_timeout": RequestTimeout,
     "job_already_fired": JobAlreadyFired,
+    "job_expired": JobExpired,
     "job_not_failed": JobNotFailed,
     "schedule_never_fires": ScheduleNeverFires,
     "rule_not_known": RuleNotKnown,

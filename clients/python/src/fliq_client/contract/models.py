@@ -19,7 +19,11 @@ __all__ = [
     "Executions",
     "Job",
     "JobItem",
+    "JobItemRetry",
+    "JobItemRetryRetryAfter",
     "JobList",
+    "JobRetry",
+    "JobRetryRetryAfter",
     "NewToken",
     "Preview",
     "ReplayedJob",
@@ -88,6 +92,29 @@ class ReplayedJob(Answered, frozen=True, kw_only=True):
     replay_of: str
 
 
+class JobRetryRetryAfter(Answered, frozen=True, kw_only=True):
+    """The API's `JobRetryRetryAfter`."""
+
+    honour: bool
+    max_seconds: float | None = None
+    free: bool
+
+
+class JobRetry(Answered, frozen=True, kw_only=True):
+    """The API's `JobRetry`."""
+
+    max_retries: int | None = None
+    backoff: str  # exponential, fixed, linear, list
+    delay_seconds: float | None = None
+    factor: float | None = None
+    delays_seconds: list[float] | None = None
+    max_delay_seconds: float | None = None
+    jitter: str  # proportional, none, full, equal
+    max_elapsed_seconds: float | None = None
+    retry_on: list[str | int] | None = None
+    retry_after: JobRetryRetryAfter
+
+
 class Job(Answered, frozen=True, kw_only=True):
     """The API's `Job`."""
 
@@ -107,9 +134,37 @@ class Job(Answered, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     last_status_code: int | None = None
     last_error: str | None = None
+    retry: JobRetry | None = None
+    success_on: list[str] | None = None
+    expires_at: datetime | None = None
+    # success, exhausted, not_retryable, stopped_by_target, expired, max_elapsed, stopped, replaced
+    ended_by: str | None = None
     headers: dict[str, str] | None = None
     body: str | None = None
     webhook_headers: dict[str, str] | None = None
+
+
+class JobItemRetryRetryAfter(Answered, frozen=True, kw_only=True):
+    """The API's `JobItemRetryRetryAfter`."""
+
+    honour: bool
+    max_seconds: float | None = None
+    free: bool
+
+
+class JobItemRetry(Answered, frozen=True, kw_only=True):
+    """The API's `JobItemRetry`."""
+
+    max_retries: int | None = None
+    backoff: str  # exponential, fixed, linear, list
+    delay_seconds: float | None = None
+    factor: float | None = None
+    delays_seconds: list[float] | None = None
+    max_delay_seconds: float | None = None
+    jitter: str  # proportional, none, full, equal
+    max_elapsed_seconds: float | None = None
+    retry_on: list[str | int] | None = None
+    retry_after: JobItemRetryRetryAfter
 
 
 class JobItem(Answered, frozen=True, kw_only=True):
@@ -131,6 +186,11 @@ class JobItem(Answered, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     last_status_code: int | None = None
     last_error: str | None = None
+    retry: JobItemRetry | None = None
+    success_on: list[str] | None = None
+    expires_at: datetime | None = None
+    # success, exhausted, not_retryable, stopped_by_target, expired, max_elapsed, stopped, replaced
+    ended_by: str | None = None
 
 
 class JobList(Answered, frozen=True, kw_only=True):

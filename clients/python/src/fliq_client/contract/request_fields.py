@@ -30,8 +30,19 @@ class JobFields(TypedDict, total=False):
     webhook_url: str | None
     # as `headers`
     webhook_headers: Mapping[str, str] | None
+    # 0.001–315,576,000; instead of `scheduled_at`, counted from the instant at which the API took the request
+    delay_seconds: float
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
     max_retries: int
+    # object that says when and how often a failed attempt is tried again, see retry policy
+    retry: Mapping[str, Any] | None
+    # 1–20 of `2xx`, `3xx`, `4xx`, `5xx` and statuses of three digits; the answers that count as success, `["2xx"]` if
+    # left out; all others are failures
+    success_on: Sequence[Literal["2xx", "3xx", "4xx", "5xx"] | int | str] | None
+    # an instant after `scheduled_at`: no attempt starts at or after it, see expiry
+    expires_at: datetime | None
+    # 1–31,536,000; the same, counted from the job's instant
+    expires_in_seconds: float | None
 
 
 class JobRequest(JobFields, total=False):
@@ -40,8 +51,9 @@ class JobRequest(JobFields, total=False):
     # absolute `http` or `https` URL of at most 2,048 characters, without user info or fragment; its host must be
     # public, unless the operator allows others (`FLIQ_EGRESS_ALLOW`); judged again when it is called; stored normalised
     url: Required[str]
-    # an instant in the future, up to the end of the year 9999; finer than a millisecond it is rounded up
-    scheduled_at: Required[datetime]
+    # an instant in the future, up to the end of the year 9999; finer than a millisecond it is rounded up; or give
+    # `delay_seconds`
+    scheduled_at: datetime
     # 1–255 printable characters, see idempotency
     idempotency_key: str | None
 

@@ -1,0 +1,113 @@
+"""
+I16: a job is called, judged and ended as the policy says that its request carries. By arithmetic of its own, from records alone.
+
+* Each due carries the request's policy. No call leaves at or after `expires_at`, nor later than `max_elapsed` after the first.
+* After a result that ends a job no try follows. Before the last one the budget was not used up.
+* The end's reason is the one of the last result, or a bound that was reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from libs.domain.ledger import Verdict
+from libs.events import AttemptDue, AttemptFinished, JobFinished, JobScheduled
+from tests.simulation.model.harness import Harness, Partition
+
+ENDS = {"stopped": "stopped_by_target", "not_retryable": "not_retryable"}
+PLAIN_ENDS = {"completed": "success", "failed": "exhausted"}
+
+
+def facts_of(part: Partition) -> Iterator[AttemptFinished]:
+    """Yield the results that count, in the order of the log."""
+    for stored in part.records:
+        if isinstance(stored.item, AttemptFinished) and stored.applied.verdict is Verdict.APPLIED:
+            yield stored.item
+
+
+def broken_policies(harness: Harness, part: Partition) -> list[str]:
+    """Return the breaches of I16 in *part*."""
+    asked: dict[str, JobScheduled] = {}
+    dues: dict[str, list[AttemptDue]] = {}
+    results: dict[str, list[AttemptFinished]] = {}
+    ends: dict[str, JobFinished] = {}
+    for stored in part.records:
+        if stored.applied.verdict is not Verdict.APPLIED:
+            continue
+        match stored.item:
+            case JobScheduled():
+                asked[stored.item.job_id] = stored.item
+            case AttemptDue():
+                dues.setdefault(stored.item.job_id, []).append(stored.item)
+            case AttemptFinished():
+                results.setdefault(stored.item.job_id, []).append(stored.item)
+            case JobFinished():
+                ends[stored.item.job_id] = stored.item
+    found = []
+    for job_id, job in asked.items():
+        mine = dues.get(job_id, [])
+        found += _dues(job, mine) + _calls(harness, job, mine)
+        found += _results(job, results.get(job_id, []))
+        if job_id in ends:
+            found += _end(job, ends[job_id], mine, results.get(job_id, []))
+    return found
+
+
+def _dues(job: JobScheduled, dues: list[AttemptDue]) -> list[str]:
+    return [
+        f"I16 the due {due} lost the policy of {job}"
+        for due in dues
+        if (due.retry, due.success_on) != (job.retry, job.success_on)
+    ]
+
+
+def _bounds(job: JobScheduled, dues: list[AttemptDue]) -> dict[str, int]:
+    bounds = {} if job.expires_at is None else {"expired": job.expires_at}
+    if dues and job.retry is not None and job.retry.max_elapsed_ms is not None:
+        bounds["max_elapsed"] = max(dues[0].at, dues[0].not_before) + job.retry.max_elapsed_ms + 1
+    return bounds
+
+
+def _calls(harness: Harness, job: JobScheduled, dues: list[AttemptDue]) -> list[str]:
+    bounds = _bounds(job, dues)
+    # A call of the first try is bound by the job's expiry alone: `max_elapsed` counts from it.
+    return [
+        f"I16 {job.job_id} was called at {call.at}, and {why} at {at}"
+        for call in harness.calls
+        if call.job_id == job.job_id
+        for why, at in bounds.items()
+        if call.at >= at and (why == "expired" or call.attempt > 1)
+    ]
+
+
+def _results(job: JobScheduled, results: list[AttemptFinished]) -> list[str]:
+    found = []
+    charged = 0
+    for number, result in enumerate(results, 1):
+        is_last = number == len(results)
+        charged += result.outcome not in ("free", "snoozed")
+        ends_it = result.ok or result.outcome in ("stopped", "not_retryable", "too_late")
+        if not is_last and (ends_it or charged > job.max_retries):
+            found.append(f"I16 {job.job_id} was tried again after {result}")
+    return found
+
+
+def _end(job: JobScheduled, end: JobFinished, dues: list[AttemptDue], results: list[AttemptFinished]) -> list[str]:
+    reason = end.ended_by or PLAIN_ENDS[end.status]
+    last = results[-1] if results else None
+    charged = sum(each.outcome not in ("free", "snoozed") for each in results)
+    if reason in ("expired", "max_elapsed"):
+        is_right = reason in _bounds(job, dues)
+    elif last is None:
+        is_right = False
+    elif reason == "success":
+        is_right = last.ok
+    elif reason == "exhausted":
+        is_right = not last.ok and last.outcome is None and charged == job.max_retries + 1
+    else:
+        is_right = ENDS.get(last.outcome or "") == reason
+    return (
+        []
+        if is_right
+        else [f"I16 {job.job_id} ended by {reason} after {last}, {charged} charged of {job.max_retries + 1}"]
+    )
