@@ -236,6 +236,7 @@ OPERATION: Final = (
         "Due jobs for a slot of their partition; due calls for a slot of their host or of all.",
         {
             "slot of the partition": "sum(fliq_jobs_due)",
+            "accounts, for the next day": "max(fliq_accounts_over_daily_limit)",
             "slots": "sum(fliq_calls_waiting)",
             "under way": "sum(fliq_calls_active)",
         },

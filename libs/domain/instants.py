@@ -3,7 +3,18 @@
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+DAY_MS = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def day_of(at: int) -> int:
+    """Return the UTC day of *at*, counted from 1970-01-01."""
+    return at // DAY_MS
+
+
+def next_midnight(at: int) -> int:
+    """Return the UTC midnight after *at*."""
+    return (at // DAY_MS + 1) * DAY_MS
 
 
 def rfc3339(at: int) -> str:

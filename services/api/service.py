@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,7 +88,7 @@ class ApiService:
         *,
         host: str,
         port: int,
-        daily_limit: int = 0,
+        daily_limit: Callable[[str], int] = lambda _account: 0,
         observe: Observe = _unobserved,
         version: str = "0",
         lag_max: int = LAG_MAX,
@@ -101,7 +102,7 @@ class ApiService:
 
         Args:
             host, port: where to listen; port 0 takes any, see `port` after `start`.
-            daily_limit: executions per account and UTC day, 0 for no limit.
+            daily_limit: executions of an account per UTC day, 0 for no limit.
             observe: called with every answer, for the metrics.
             version: shown in the OpenAPI document.
             lag_max: if more records than these are in the log and not yet in the tables, new jobs are refused for the moment.

@@ -163,7 +163,8 @@ class Doctor:
 
     async def _of_work(self, database: DatabaseReport) -> list[Finding]:
         now = self._clock.now()
-        return judge.of_work(await database.work(now), now)
+        work = await database.work(now, daily_limit=self._settings.daily_execution_limit)
+        return judge.of_work(work, now)
 
     async def _of_disk(self, database: DatabaseReport) -> list[Finding]:
         total, sizes = await database.sizes()

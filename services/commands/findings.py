@@ -173,6 +173,9 @@ def of_leases(leases: Sequence[HeldLease]) -> list[Finding]:
     return found or [ok("leases", f"every partition has its {', '.join(NAMES.values())}")]
 
 
+SHOWN: Final = 5  # names in one finding
+
+
 def of_work(work: Work, now: int) -> list[Finding]:
     """Judge which jobs and calls wait longer than they should."""
     found = []
@@ -187,6 +190,11 @@ def of_work(work: Work, now: int) -> list[Finding]:
     if waits_ms >= OVERDUE_WRONG_MS:
         text = f"{work.webhook_count} webhooks are pending, the oldest for {seconds(waits_ms)}"
         advice = 'look above for a webhooks service that is missing; docs/operations.md, "FliqWebhookBacklog"'
+        found.append(warning("work", text, advice))
+    if work.over_day:
+        names = ", ".join(work.over_day[:SHOWN]) + (", …" if len(work.over_day) > SHOWN else "")
+        text = f"{len(work.over_day)} accounts have used up their executions of this UTC day ({names}): their due jobs wait"
+        advice = "`fliq accounts limits NAME --executions-per-day N` gives one of them more"
         found.append(warning("work", text, advice))
     if work.stuck_count:
         text = f"{work.stuck_count} calls are under way for longer than they may be"

@@ -10,6 +10,8 @@ from libs.runtime.settings.values import account_name
 from services.api.contract.token_text import SCOPES
 
 WAIT_MAX_S: Final = 86_400.0
+LIMIT_MAX: Final = 10**15
+DEFAULT: Final = -1  # a limit that is as the settings say
 
 
 def account(text: str) -> str:
@@ -32,6 +34,15 @@ def whole(text: str) -> int:
     """Read a whole number from 0 on; raises argparse's error for anything else."""
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def limit(text: str) -> int:
+    """Read a limit: a number from 1 on, `off` as 0, `default` as `DEFAULT`; raises argparse's error for anything else."""
+    if text in ("off", "default"):
+        return 0 if text == "off" else DEFAULT
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= LIMIT_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {LIMIT_MAX:,}, `off` or `default`")
     return int(text)
 
 

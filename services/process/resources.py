@@ -33,6 +33,7 @@ from libs.runtime.roles import READERS, ROLES
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.runtime.telemetry.metrics import Metrics
 from libs.runtime.telemetry.tracing import Tracing, open_tracing
+from libs.store.control.account_limits import AccountLimits, Limits, LimitsTable
 from libs.store.health.clock_check import ClockCheck
 from libs.store.projection.progress import ProgressWatch
 from libs.store.schema.log_identity import database_name
@@ -52,6 +53,7 @@ class Resources:
     What the services of one process share.
 
     Args:
+        limits: what each account may use.
         policy: which addresses calls may go to; `egress` keeps to it.
         node: this process's name among the others.
         database_name: the name that tells this database from every other.
@@ -66,6 +68,7 @@ class Resources:
     metrics: Metrics
     tracing: Tracing
     supervisor: Supervisor
+    limits: AccountLimits
     policy: EgressPolicy
     egress: EgressClient
     node: str
@@ -112,6 +115,8 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
         pools, watch = await enter_pools(stack, dsn, roles)
         clock_check = ClockCheck(pools.vital, clock)
         await clock_check.compare()
+        limits = AccountLimits(limits_of_all(settings), LimitsTable(pools.vital), clock)
+        await limits.look()
     tracing = _open_tracing(roles, stack)
     egress = EgressClient(policy=policy, now=clock.now, ssl_context=tls)
     await egress.start()
@@ -123,6 +128,7 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
         metrics=metrics,
         tracing=tracing,
         supervisor=supervisor,
+        limits=limits,
         policy=policy,
         egress=egress,
         node=node.name,
@@ -144,6 +150,11 @@ def egress_policy(settings: Settings) -> EgressPolicy:
         raise SettingsError(f"FLIQ_EGRESS_ALLOW: {error}") from None
     policy.note_own_addresses(read_own_addresses() or frozenset())
     return policy
+
+
+def limits_of_all(settings: Settings) -> Limits:
+    """Return the limits of accounts that have none of their own."""
+    return Limits(executions_per_day=settings.daily_execution_limit)
 
 
 def _egress_tls(settings: Settings) -> ssl.SSLContext:

@@ -97,6 +97,7 @@ async def _add_services(resources: Resources, roles: Sequence[str], stack: Async
     probes.add_check("database", resources.database_reason)
     probes.add_check("clock", resources.clock_check.reason)
     supervisor.add("clock", Loop("clock", resources.clock_check.run))
+    supervisor.add("limits", Loop("limits", resources.limits.look_forever))
     policy = resources.policy
     supervisor.add("own addresses", Loop("own addresses", lambda: watch_own_addresses(policy.note_own_addresses)))
     readers: list[Role] = []

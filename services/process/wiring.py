@@ -14,6 +14,7 @@ from libs.runtime.lifecycle import Loop
 from libs.runtime.zone_data import VERSION as VERSION_OF_ZONES
 from libs.runtime.zone_data import zone_names
 from libs.store.control.accounts import Accounts
+from libs.store.control.daily_grants import DailyGrants
 from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.errors import StoreUnavailable
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
@@ -35,6 +36,7 @@ from services.process.resources import Resources
 from services.process.start_error import StartError
 from services.process.zones import zone
 from services.scheduler.flusher import Flusher
+from services.scheduler.grant_asker import GrantAsker
 from services.scheduler.heartbeats import Heartbeats
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
@@ -57,7 +59,10 @@ def scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:
     stack.push_async_callback(projector.close)
     tables = Tables(resources.pools.tables)
 
-    def make_owner(lease: Lease, wake: Any) -> PartitionOwner:
+    limits = resources.limits
+    grants = DailyGrants(resources.pools.tables)
+
+    def make_owner(lease: Lease, wake_flusher: Any, wake_asker: Any) -> PartitionOwner:
         return PartitionOwner(
             lease,
             node=resources.node,
@@ -71,7 +76,9 @@ def scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:
             concurrency=CONCURRENCY,
             gather_ms=DUE_GATHER_MS,
             zones=zone,
-            wake_flusher=wake,
+            wake_flusher=wake_flusher,
+            daily_limit=limits.executions_per_day,
+            wake_asker=wake_asker,
         )
 
     service = SchedulerService(
@@ -79,6 +86,7 @@ def scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:
         make_flusher=lambda owners: Flusher(
             projector, owners, resources.clock, metrics, is_awaited=resources.watch.is_awaited
         ),
+        make_asker=lambda owners: GrantAsker(grants, owners, resources.clock),
         make_keeper=owner_keeper(
             OwnerLeases(resources.pools.vital, resources.node, partitions=resources.partitions, version=VERSION),
             partitions=resources.partitions,
@@ -88,6 +96,7 @@ def scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:
         resigned=metrics.resigned,
     )
     metrics.observe_owners(service.owners.values())
+    metrics.observe_refused(lambda: service.asker.refused_count)
     return service
 
 
@@ -202,7 +211,7 @@ async def api(resources: Resources) -> tuple[ApiService, str | None]:
         ),
         host=settings.host,
         port=settings.port,
-        daily_limit=settings.daily_execution_limit,
+        daily_limit=resources.limits.executions_per_day,
         received_max=settings.api_requests_mib << 20,
         unread_max=settings.api_answers_mib << 20,
         observe=ApiMetrics(resources.metrics),

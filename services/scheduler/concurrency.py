@@ -10,6 +10,7 @@ and accounts whose targets all hang cannot keep the jobs of others from firing.
 """
 
 from collections import deque
+from collections.abc import Callable
 
 from libs.domain.fair_shares import FairShares
 
@@ -66,15 +67,30 @@ class Concurrency:
         """Take a job out of the queue: it is not due any more."""
         self._queued.discard(job_id)
 
-    def next_ready(self) -> str | None:
-        """Take the next job that may have a slot out of its queue and return it; None if there is none."""
+    def shed(self, account: str, *, keep: int) -> list[str]:
+        """Take all but the first *keep* due jobs of *account* out of its queue, and return them."""
+        queue = self._waiting.get(account)
+        shed: list[str] = []
+        while queue is not None and len(queue) > keep:
+            job_id = queue.pop()
+            if job_id in self._queued:
+                self._queued.discard(job_id)
+                shed.append(job_id)
+        return shed
+
+    def next_ready(self, may_start: Callable[[str, str], bool] = lambda _job_id, _account: True) -> str | None:
+        """
+        Take the next job that may have a slot out of its queue and return it; None if there is none.
+
+        *may_start* is asked of a job and its account once there is a slot for it. If it says no, its account waits.
+        """
         if self._shares.free < 1:
             return None
         for account in list(self._waiting):
             queue = self._waiting[account]
             while queue and queue[0] not in self._queued:
                 queue.popleft()
-            if queue and not self._shares.may_take(account):
+            if queue and not (self._shares.may_take(account) and may_start(queue[0], account)):
                 continue
             del self._waiting[account]
             if not queue:

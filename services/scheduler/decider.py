@@ -6,7 +6,8 @@ Theory of operation
     claim      the decider's right to decide; it decides only after it has read its own claim back, admitted
     ledger     the fold of the partition, of the jobs and schedules that are due soon, under way or just changed
     overlay    decisions made and not yet read back, at most one per job or schedule
-    backlog    accounts with so many due jobs waiting for a slot that the rest of their jobs stays in the tables
+    permits    executions that may still be decided today, for accounts with a daily limit
+    backlog    accounts with so many due jobs waiting for a slot or a permit that the rest of their jobs stays in the tables
     horizon    states whose next decision is owed before this instant are in memory; the rest lies in the tables
 
     read a record -> fold it -> what is owed now? -> decide -> (append) -> read it back -> fold it -> ...
@@ -27,7 +28,10 @@ from collections.abc import Callable, Container, Iterable
 from itertools import islice
 from typing import Final
 
+import msgspec
+
 from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc
+from libs.domain.instants import day_of
 from libs.domain.job import UNDER_WAY, JobState, JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict, names
 from libs.domain.state_kind import AT_ONCE
@@ -35,6 +39,7 @@ from libs.domain.state_registry import State, decide, id_of, owed_at
 from libs.events import AttemptDue, Claim, Event, OwnerClaimed, Unknown, Unreadable
 from libs.events.codec import kind_of
 from services.scheduler.concurrency import Concurrency
+from services.scheduler.daily_permits import DailyPermits, PermitAsk
 from services.scheduler.timer_wheel import TimerWheel
 
 EXAMINED_MAX: Final = 2_000  # states examined in one go, most of which may only be queued for a slot
@@ -43,6 +48,7 @@ QUEUES_MAX: Final = 10_000  # due jobs waiting in memory; beyond, an account tha
 QUEUE_LEAST: Final = (
     2_000  # due jobs that every account may have waiting in memory: what one concurrency limit takes at once
 )
+REFUSED_LEAST: Final = 10  # the same for an account whose day is used up: it may wait for hours
 
 
 class Decider:
@@ -59,6 +65,7 @@ class Decider:
         horizon_at: int,
         gather_ms: int = 1,
         zones: ZoneLookup = only_utc,
+        permits: DailyPermits | None = None,
     ) -> None:
         """
         Start deciding on *ledger*, which stands at the tables' position, under *claim*, which is not yet read back.
@@ -70,6 +77,7 @@ class Decider:
             horizon_at: states owed before this instant are kept in memory.
             gather_ms: timers ring at multiples of so many ms, so that they ring together; at most a quarter of the lead.
             zones: the time zones that rules of schedules may name.
+            permits: of accounts with a daily limit; none has one if it is None.
         """
         self.ledger = ledger
         self.claim = claim
@@ -77,6 +85,7 @@ class Decider:
         self.superseded = False
         self.horizon_at = horizon_at
         self.concurrency = Concurrency(concurrency)
+        self.permits = permits or DailyPermits()
         self.backlog: set[str] = set()
         self._stamp = str(claim)
         self._lead_ms = lead_ms
@@ -126,6 +135,8 @@ class Decider:
             return applied
         if stamp == self._stamp:
             self._read_back(item)
+        elif isinstance(item, AttemptDue) and applied.changed:
+            self.permits.count(item.account, day_of(max(item.at, item.not_before)))
         for owner_id, state in applied.changed.items():
             self._arm(owner_id, state)
         return applied
@@ -163,7 +174,7 @@ class Decider:
                 if decided is not None:
                     decisions.append(decided)
         while len(decisions) < DECISIONS_MAX:
-            ready = self.concurrency.next_ready()
+            ready = self.concurrency.next_ready(lambda job_id, account: self._has_permit(job_id, account, now))
             if ready is None:
                 break
             state = self.ledger.states.get(ready)
@@ -183,9 +194,26 @@ class Decider:
         self.backlog.discard(account)
         self.extend(self.horizon_at)
 
+    def asks(self, now: int, *, also_refused: bool) -> list[PermitAsk]:
+        """Return what to ask for of accounts' days (see `DailyPermits.asks`)."""
+        return self.permits.asks(now, self.concurrency.waiting_of, also_refused=also_refused)
+
     def needs_recall(self) -> list[str]:
         """Return the accounts of the backlog that have room for more of their due jobs."""
-        return [account for account in sorted(self.backlog) if self.concurrency.waiting_of(account) <= QUEUE_LEAST // 2]
+        return [
+            account
+            for account in sorted(self.backlog)
+            if self.concurrency.waiting_of(account) <= QUEUE_LEAST // 2 and account not in self.permits.refused
+        ]
+
+    def granted(self, ask: PermitAsk, number: int) -> None:
+        """Take what was granted of an account's day; of an account that is refused only a few due jobs stay in memory."""
+        self.permits.granted(ask, number)
+        if ask.account in self.permits.refused:
+            shed = self.concurrency.shed(ask.account, keep=REFUSED_LEAST)
+            if shed:
+                self.backlog.add(ask.account)
+                self._touched.update(dict.fromkeys(shed))
 
     def next_decision_at(self) -> int | None:
         """Return the instant at which `decide` should be called next; `AT_ONCE` for now, None if there is nothing to wait for."""
@@ -276,13 +304,28 @@ class Decider:
             return None
         self._overlay.add(owner_id)
         if isinstance(decision, AttemptDue):
-            self.concurrency.take(owner_id, decision.account)
+            account = decision.account
+            self.concurrency.take(owner_id, account)
+            self.permits.count(account, day_of(max(now, decision.not_before)))
+            if self.permits.was_delayed(account, is_last=not self._has_more(account)):
+                # The wait was the limit's: it must not look as if Fliq was late.
+                decision = msgspec.structs.replace(decision, not_before=max(now, decision.not_before))
         return decision
+
+    def _has_permit(self, job_id: str, account: str, now: int) -> bool:
+        state = self.ledger.states.get(job_id)
+        if not isinstance(state, JobState) or not state.is_waiting:
+            return True  # it is passed over
+        return self.permits.may_decide(account, day_of(max(now, state.fire_at)))
+
+    def _has_more(self, account: str) -> bool:
+        return account in self.backlog or self.concurrency.waiting_of(account) > 0
 
     def _queue(self, job_id: str, account: str) -> None:
         """Let a due job wait for a slot, or leave it in the tables: the due jobs of one account must not fill the memory."""
         concurrency = self.concurrency
-        if concurrency.waiting_count >= QUEUES_MAX and concurrency.waiting_of(account) >= QUEUE_LEAST:
+        is_full = concurrency.waiting_count >= QUEUES_MAX and concurrency.waiting_of(account) >= QUEUE_LEAST
+        if is_full or (account in self.permits.refused and concurrency.waiting_of(account) >= REFUSED_LEAST):
             self.backlog.add(account)
             self._touched[job_id] = None
         else:

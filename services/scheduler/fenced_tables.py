@@ -70,6 +70,10 @@ class FencedTables:
             partition, self._tables.load_due(kind, partition, before, limit, since=since, avoid=avoid)
         )
 
+    async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
+        """Return how many attempts became due, by account and UTC day, from *since_day* on."""
+        return await self._fenced(partition, self._tables.daily_usage(partition, since_day))
+
     async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
         """Return waiting jobs of one account with fire_at < before, the earliest first."""
         return await self._fenced(partition, self._tables.load_backlog(partition, account, before, limit))

@@ -1,6 +1,6 @@
 """The scheduler's measurements, on the metrics of the process."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Protocol
 
@@ -50,6 +50,7 @@ class SchedulerMetrics:
             self._resignations.labels(reason)  # shown from the start
         self._wheel_size = metrics.wheel_size
         self._jobs_due = metrics.jobs_due
+        self._refused = metrics.accounts_over_daily_limit
 
     def resigned(self, reason: Reason) -> None:
         """Count an owner that gave up."""
@@ -59,3 +60,7 @@ class SchedulerMetrics:
         """Have the gauges read from *owners* whenever the metrics are scraped."""
         self._wheel_size.set_function(lambda: sum(owner.timer_count for owner in owners))
         self._jobs_due.set_function(lambda: sum(owner.waiting_count for owner in owners))
+
+    def observe_refused(self, count: Callable[[], int]) -> None:
+        """Have the gauge of accounts that wait for the next day read from *count*."""
+        self._refused.set_function(count)

@@ -18,6 +18,7 @@ from typing import Final
 import structlog
 
 from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc
+from libs.domain.instants import day_of
 from libs.domain.ledger import Applied, GapInLog, Ledger, MustUnderstand, Verdict, names
 from libs.events import Claim, Envelope, OwnerClaimed, ScheduleTicked, encode, read
 from libs.log.port import AppendFailed, Log, LogDamaged, LogError
@@ -28,6 +29,7 @@ from libs.runtime.pace import Pace
 from libs.store.errors import StoreUnavailable
 from libs.store.leases.lease_table import Lease
 from libs.store.projection.changes import Flush, PartitionChanges
+from services.scheduler.daily_permits import DailyPermits, no_limit
 from services.scheduler.decider import Decider
 from services.scheduler.fenced_tables import FencedTables, TablesMoved
 from services.scheduler.horizon import Horizon
@@ -123,8 +125,10 @@ class PartitionOwner:
         gather_ms: int = 1,
         zones: ZoneLookup = only_utc,
         wake_flusher: Callable[[], None],
+        daily_limit: Callable[[str], int] = no_limit,
+        wake_asker: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare to own *lease*'s partition; nothing happens before `run`."""
+        """Prepare to own *lease*'s partition; *daily_limit* returns an account's executions per day, 0 for no limit."""
         self.partition = lease.partition
         self.deciding = asyncio.Event()
         self._lease = lease
@@ -136,6 +140,7 @@ class PartitionOwner:
         self._metrics = metrics
         self._lead_ms = lead_ms
         self._wake_flusher = wake_flusher
+        self._wake_asker = wake_asker
         self._claim = Claim(lease.epoch, lease.nonce)
         self._decider = Decider(
             Ledger(lease.partition),
@@ -146,6 +151,7 @@ class PartitionOwner:
             horizon_at=0,
             gather_ms=gather_ms,
             zones=zones,
+            permits=DailyPermits(daily_limit),
         )
         self._saved_position = -1
         self._unsaved = PartitionChanges(lease.partition)
@@ -157,7 +163,7 @@ class PartitionOwner:
         self._loading = 0
         self._early_ms = 0
         self._end: asyncio.Future[None]
-        self._timer = Alarm(clock, self._on_timer)
+        self._timer = Alarm(clock, self.look_again)
         self._horizon = Horizon(
             lease.partition, self._decider, self._tables, clock, lead_ms=lead_ms, on_moved=self._decide, tidy=self._tidy
         )
@@ -231,6 +237,11 @@ class PartitionOwner:
         """Note that the tables refused the flush: another process has the lease."""
         self._give_up(Resigned(Reason.FENCED, "the tables belong to another lease"))
 
+    @property
+    def decider(self) -> Decider:
+        """What decides here; `look_again` after it was told something."""
+        return self._decider
+
     def __contains__(self, owner_id: object) -> bool:
         """Whether the state of *owner_id* is not in the tables yet (see `Decider.evict`)."""
         return owner_id in self._unsaved or (self._saving is not None and owner_id in self._saving.changes)
@@ -248,6 +259,8 @@ class PartitionOwner:
         self._saved_position = position
         self._decider.ledger.position = position
         self._decider.ledger.claim = claim
+        yesterday = day_of(self._clock.now()) - 1
+        self._decider.permits.load(await self._tables.daily_usage(self.partition, yesterday))
         self._decider.load(await self._tables.load_open(self.partition))
         await self._horizon.load()
         crash_at("scheduler.before_claim")
@@ -342,7 +355,8 @@ class PartitionOwner:
         if not self._end.done():
             self._end.set_exception(reason)
 
-    def _on_timer(self) -> None:
+    def look_again(self) -> None:
+        """Decide what may be decided now."""
         try:
             self._decide()
         except Exception as error:  # noqa: BLE001 - a timer has no caller: the owner ends with the error
@@ -356,6 +370,8 @@ class PartitionOwner:
         if decisions:
             self._outbox.extend([encode(each, self._claim) for each in decisions])
             self._outbox_filled.set()
+        if self._decider.permits.wanted:
+            self._wake_asker()
         self._timer.set(self._decider.next_decision_at())
 
     def _note_not_understood(self) -> None:

@@ -26,5 +26,8 @@ class TableReader(Protocol):
     ) -> list[State]:
         """Return waiting states with since <= timer < before, the earliest first, without the accounts in *avoid*."""
 
+    async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
+        """Return how many attempts became due, by account and UTC day, from *since_day* on (days since 1970-01-01)."""
+
     async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
         """Return waiting jobs of one account with fire_at < before, the earliest first."""

@@ -13,6 +13,7 @@ from libs.runtime.crashpoint import crash_at
 from libs.store.leases.keeper_port import Keeper
 from libs.store.leases.lease_table import Lease
 from services.scheduler.flusher import Flusher
+from services.scheduler.grant_asker import GrantAsker
 from services.scheduler.metrics import Reason
 from services.scheduler.partition_owner import PartitionOwner, Resigned
 
@@ -31,8 +32,9 @@ class SchedulerService:
     def __init__(
         self,
         *,
-        make_owner: Callable[[Lease, Callable[[], None]], PartitionOwner],
+        make_owner: Callable[[Lease, Callable[[], None], Callable[[], None]], PartitionOwner],
         make_flusher: Callable[[dict[int, PartitionOwner]], Flusher],
+        make_asker: Callable[[dict[int, PartitionOwner]], GrantAsker],
         make_keeper: Callable[["SchedulerService"], Keeper],
         resigned: Callable[[Reason], None],
     ) -> None:
@@ -40,8 +42,9 @@ class SchedulerService:
         Prepare the service.
 
         Args:
-            make_owner: builds the owner for a lease, given what wakes the flusher.
+            make_owner: builds the owner for a lease, given what wakes the flusher and what wakes the asker.
             make_flusher: builds the flusher over the owners.
+            make_asker: builds what asks for executions of accounts with a daily limit, for all owners.
             make_keeper: makes the keeper of this service's leases, which calls its `on_gained`, `on_lost` and `hand_off`.
             resigned: called with the reason whenever an owner gives up (metrics).
         """
@@ -49,7 +52,9 @@ class SchedulerService:
         self._owners: dict[int, PartitionOwner] = {}
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._flusher = make_flusher(self._owners)
+        self.asker = make_asker(self._owners)
         self._flushing: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._resigned = resigned
         self._stopping = False
         self._halted: dict[int, str] = {}
@@ -95,11 +100,12 @@ class SchedulerService:
     async def start(self) -> None:
         """Start owning partitions."""
         self._flushing = asyncio.create_task(self._flusher.run(), name="scheduler flusher")
+        self._asking = asyncio.create_task(self.asker.run(), name="scheduler grant asker")
         await self.keeper.start()
 
     async def stop(self) -> None:
         """Hand every partition over: write the due events and ticks of the next 1.5 s early, save, give the leases back."""
-        if self._flushing is None or self._stopping:
+        if self._flushing is None or self._asking is None or self._stopping:
             return
         self._stopping = True
         with contextlib.suppress(TimeoutError):
@@ -111,7 +117,8 @@ class SchedulerService:
             await self.on_lost(partition)
         await self.keeper.stop()
         self._flushing.cancel()
-        await asyncio.gather(self._flushing, return_exceptions=True)
+        self._asking.cancel()
+        await asyncio.gather(self._flushing, self._asking, return_exceptions=True)
 
     async def hand_off(self, partition: int) -> None:
         """Prepare a partition that goes to another process: write the due events and ticks of the next 1.5 s, save the folds."""
@@ -124,7 +131,7 @@ class SchedulerService:
     async def on_gained(self, lease: Lease) -> None:
         """Take over the partition of a lease that was just acquired."""
         await self.on_lost(lease.partition)
-        owner = self._make_owner(lease, self._flusher.wake)
+        owner = self._make_owner(lease, self._flusher.wake, self.asker.wake)
         self._owners[lease.partition] = owner
         self._runs[lease.partition] = asyncio.create_task(
             self._run(owner), name=f"scheduler partition {lease.partition}"

@@ -1,8 +1,8 @@
 """
 What the API needs behind it: the memory log, the real fold, and tables in dictionaries, all in one process.
 
-The harness plays the scheduler: it folds what stands in the log into its tables, and decides cancellations as an owner would.
-Attempts are made by the test (`fire`, `finish`). `hold` stops the fold, so that tables fall behind; `release` lets it go on.
+The harness plays the scheduler: it folds the log into its tables, and decides cancellations as an owner would. Attempts are made by
+the test (`fire`, `finish`). `hold` stops the fold, so that tables fall behind; `release` lets it go on.
 """
 
 from __future__ import annotations
@@ -129,6 +129,8 @@ class Tables:
     async def usage(self, account: str, day: date) -> int:
         self._check()
         return self.used.get((account, day), 0)
+
+    charged = usage
 
     async def reserve(self, account: str, key: str, request_hash: bytes, job_id: str, created_at: int) -> Reservation:
         self._check()
@@ -378,9 +380,8 @@ class Harness:
         if isinstance(item, ScheduleCreated | ScheduleDefined) and applied.changed:
             tables.specs[item.schedule_id] = item.spec
         if isinstance(item, AttemptDue) and applied.changed:
-            tables.attempts.setdefault(item.job_id, {})[item.attempt] = ExecutionRow(
-                item.job_id, item.attempt, item.not_before
-            )
+            due = ExecutionRow(item.job_id, item.attempt, item.not_before)
+            tables.attempts.setdefault(item.job_id, {})[item.attempt] = due
         if isinstance(item, AttemptFinished) and applied.changed:
             tables.attempts[item.job_id][item.attempt] = ExecutionRow(
                 item.job_id,

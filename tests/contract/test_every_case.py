@@ -113,7 +113,7 @@ SHOWN = {
     "Retry-After on 429 and 503 is honoured up to 1 h": "contract/attacks/test_attack_targets.py::test_cases_8_and_9_retry_after",
     "30 s in all (timeout_seconds 1–3600 may be given)": "unit/api/test_requests.py::test_timeout",
     "One POST per terminal job": "e2e/test_webhooks.py::test_a_job_that_ends_reports_it_once",
-    "Accepted jobs are never failed because of it": "contract/test_sentences.py::test_daily_limit",
+    "Accepted jobs are never failed because of it": "e2e/test_limits.py::test_over_its_day_an_account_waits",
     "fliq_sk_ + 30 random base62 characters + 6": "contract/test_sentences.py::test_tokens_have_a_checksum",
     "A wrong checksum is 401 without a database read": "contract/test_auth.py::test_malformed",
     "Only a keyed hash is stored": "unit/api/test_tokens.py::",

@@ -351,7 +351,7 @@ async def midnight_is_far() -> None:
 
 
 async def test_daily_limit(limited: Client, sink: Sink) -> None:
-    """`every attempt counts, webhooks do not`: `429 daily_limit_reached` until midnight UTC; accepted jobs go on."""
+    """`every attempt counts, webhooks do not`: `429 daily_limit_reached` until midnight UTC; accepted jobs stay."""
     await midnight_is_far()
     waiting = await limited.create(f"{sink.url}/ok/late", 3600)
     retried = await limited.create(

@@ -22,6 +22,7 @@ from libs.domain.state_registry import State, id_of
 from libs.events import Claim, Spec
 from libs.following.left_calls import Place
 from libs.store.control.accounts import Token
+from libs.store.control.daily_grants import GrantAsk, share_out
 from libs.store.control.idempotency import Reservation
 from libs.store.leases.lease_table import Lease
 from libs.store.projection.changes import ExecutionRow, Flush
@@ -82,6 +83,7 @@ class Database:
         self.keys: dict[tuple[str, str], Reservation] = {}
         self.tokens_by_hash: dict[bytes, Token] = {}
         self.secrets: dict[str, tuple[str, ...]] = {}
+        self.grants: dict[tuple[str, int, int], tuple[int, int]] = {}
         self.journal: list[Commit] = []
         self.flush_count = 0
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
@@ -144,6 +146,29 @@ class Database:
     def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[State]:
         found = self.load_due(job.KIND, partition, before, len(self.jobs))
         return [state for state in found if state.account == account][:limit]
+
+    def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
+        return {key: n for key, n in self.rows(partition).usage.items() if key[1] >= since_day}
+
+    def ask(self, asks: Sequence[GrantAsk]) -> list[int | None]:
+        """Grant executions of a day, as libs/store/control/daily_grants.py does."""
+        charged: dict[tuple[str, int], dict[int, tuple[int, int]]] = {}
+        for (part, account, day), count in self.usage_of.items():
+            charged.setdefault((account, day), {})[part] = 0, count
+        for (account, day, part), (epoch, granted) in self.grants.items():
+            of_day = charged.setdefault((account, day), {})
+            of_day[part] = epoch, max(granted, of_day.get(part, (0, 0))[1])
+        answers = share_out(charged, asks)
+        for ask, number in zip(asks, answers, strict=True):
+            if number is not None:
+                self._write(self.grants, (ask.account, ask.day, ask.partition), (ask.epoch, number))
+        self._commit(is_durable=True)
+        return answers
+
+    def forget_before(self, day: int) -> None:
+        for key in [key for key in self.grants if key[1] < day]:
+            self._write(self.grants, key, _ABSENT)
+        self._commit(is_durable=True)
 
     def flush(self, flushes: Sequence[Flush]) -> set[int]:
         missed: set[int] = set()
@@ -268,6 +293,9 @@ class Database:
 
     def usage(self, account: str, day: date) -> int:
         return self.usage_by_day.get((account, day.toordinal() - _EPOCH_DAY), 0)
+
+    def charged(self, account: str, day: date) -> int:
+        return self.usage(account, day)
 
     def reserve(self, account: str, key: str, request_hash: bytes, job_id: str, created_at: int) -> Reservation:
         held = self.keys.get((account, key))

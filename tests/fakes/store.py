@@ -13,6 +13,7 @@ from libs.domain.job import JobState
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import State
 from libs.events import Claim
+from libs.store.control.daily_grants import GrantAsk
 from libs.store.errors import StoreUnavailable
 from libs.store.projection.changes import Flush
 from tests.fakes.database import Database
@@ -43,6 +44,16 @@ class MemoryStore:
 
     async def load_open(self, partition: int) -> list[State]:
         return self._answer().load_open(partition)
+
+    async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
+        found: dict[tuple[str, int], int] = self._answer().daily_usage(partition, since_day)
+        return found
+
+    async def ask(self, asks: Sequence[GrantAsk]) -> list[int | None]:
+        return self._answer().ask(asks)
+
+    async def forget_before(self, day: int) -> None:
+        self._answer().forget_before(day)
 
     async def load_backlog(self, partition: int, account: str, before: int, limit: int) -> list[JobState]:
         return self._answer().load_backlog(partition, account, before, limit)

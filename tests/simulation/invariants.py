@@ -43,4 +43,7 @@ INVARIANTS: Final = {
     "I14": Invariant("memory holds what is near, and nothing else", "model", "evicts nothing"),
     "I15": Invariant("a pause before a tick may be decided stops its call", "model", "ticks far ahead"),
     "I16": Invariant("a job is called, judged and ended as its policy says", "model", "policy ignored"),
+    "I19": Invariant(
+        "no account has more attempts due on a day than its limit", "fleet", "due_without_permit", "over_the_day"
+    ),
 }

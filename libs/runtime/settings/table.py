@@ -131,7 +131,10 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         "the shortest interval that a schedule's `every` may have",
     ]
     daily_execution_limit: Annotated[
-        int, "0", values.integer(0, 1_000_000_000), "executions per account and UTC day; 0 is no limit"
+        int,
+        "0",
+        values.integer(0, 1_000_000_000),
+        "executions of one account in a UTC day; more wait for the next day; 0 is no limit",
     ]
     api_requests_mib: Annotated[
         int,

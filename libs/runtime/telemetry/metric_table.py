@@ -92,6 +92,11 @@ class MetricFields:
     poison_records: Annotated[Counter, "", "records that could not be read; they are kept and change nothing"]
     wheel_size: Annotated[Gauge, "scheduler", "timers in memory"]
     jobs_due: Annotated[Gauge, "scheduler", "due jobs that wait for a free slot of their partition"]
+    accounts_over_daily_limit: Annotated[
+        Gauge,
+        "scheduler",
+        "accounts whose executions of this UTC day are used up, and whose due jobs wait for it to end",
+    ]
     oldest_due_age_seconds: Annotated[
         Gauge, "", "for how long the oldest job that has not fired has been due; 0 if there is none"
     ]

@@ -49,12 +49,14 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         stuck_count: how many calls are under way for longer than they may be.
         webhook_count: how many webhooks of ended jobs are pending, at most 100,000.
         oldest_webhook_at: the earliest end among their jobs; None if there is none.
+        over_day: accounts whose executions of this UTC day are used up; their due jobs wait for the next one.
     """
 
     oldest_due_at: int | None
     stuck_count: int
     webhook_count: int
     oldest_webhook_at: int | None
+    over_day: list[str] = []
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,9 +79,13 @@ class DatabaseReport:
         return Server(**await self._pool.fetchrow(_SERVER))
 
     @store_call
-    async def work(self, now: int) -> Work:
-        """Return the work that waits for longer than it should at *now* (ms since 1970 UTC)."""
-        return Work(**await self._pool.fetchrow(_WORK, now - STUCK_AFTER_MS))
+    async def work(self, now: int, *, daily_limit: int) -> Work:
+        """
+        Return the work that waits for longer than it should at *now* (ms since 1970 UTC).
+
+        *daily_limit* is that of accounts without one of their own, 0 for none.
+        """
+        return Work(**await self._pool.fetchrow(_WORK, now - STUCK_AFTER_MS, daily_limit))
 
     @store_call
     async def sizes(self) -> tuple[int, list[Size]]:
@@ -106,6 +112,12 @@ SELECT
     ) AS first) AS oldest_due_at,
     (SELECT count(*)::int FROM jobs
         WHERE {one_of("status", UNDER_WAY)} AND NOT held AND greatest(fire_at, started_at) + timeout_ms < $1) AS stuck_count,
+    ARRAY(SELECT account FROM (
+        SELECT account, sum(executions) AS used FROM progress
+        JOIN usage_daily USING (part) WHERE day = (now() AT TIME ZONE 'UTC')::date GROUP BY account
+    ) AS u LEFT JOIN account_limits USING (account)
+    WHERE coalesce(executions_per_day, $2::int8) > 0 AND used >= coalesce(executions_per_day, $2) ORDER BY account
+    ) AS over_day,
     webhooks.*
 FROM (
     SELECT count(*)::int AS webhook_count, min(completed_at) AS oldest_webhook_at

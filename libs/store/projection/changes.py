@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from libs.domain.instants import day_of
 from libs.domain.ledger import Applied
 from libs.domain.state_registry import States
 from libs.events import AttemptDue, AttemptFinished, Claim, JobScheduled, ScheduleCreated, ScheduleDefined, Spec
 
-DAY_MS = 86_400_000
 _WITH_SPEC = (JobScheduled, ScheduleCreated, ScheduleDefined)
 
 _encode = msgspec.json.Encoder().encode
@@ -93,7 +93,7 @@ class PartitionChanges:
         self.executions[key] = ExecutionRow(event.job_id, event.attempt, event.not_before)
         self.new_executions.add(key)
         # The attempt counts on the day on which it is made. It may have been asked for, and even decided, the day before.
-        day = (event.account, max(event.at, event.not_before) // DAY_MS)
+        day = (event.account, day_of(max(event.at, event.not_before)))
         self.usage[day] = self.usage.get(day, 0) + 1
 
     def _finished(self, event: AttemptFinished) -> None:

@@ -29,6 +29,12 @@ _SCHEDULE: Final = f"SELECT {SCHEDULES.listed}, {{spec}} FROM schedules LEFT JOI
 
 _LISTED_SPEC: Final = f"{BODILESS_SPEC} AS spec"
 
+_CHARGED: Final = """
+SELECT coalesce(sum(greatest(granted, executions)), 0)::int8
+FROM (SELECT part, granted FROM daily_grants WHERE account = $1 AND day = $2) AS g
+FULL JOIN (SELECT part, executions FROM usage_daily WHERE account = $1 AND day = $2) AS u USING (part)
+"""
+
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
 
@@ -132,6 +138,12 @@ class AccountQueries:
         count: int = await self._pool.fetchval(
             "SELECT coalesce(sum(executions), 0)::int8 FROM usage_daily WHERE account = $1 AND day = $2", account, day
         )
+        return count
+
+    @answer_call
+    async def charged(self, account: str, day: date) -> int:
+        """Return how many executions of *account* on *day* (UTC) count against its limit: due, or granted to an owner."""
+        count: int = await self._pool.fetchval(_CHARGED, account, day)
         return count
 
 

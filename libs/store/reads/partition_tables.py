@@ -125,6 +125,17 @@ class Tables:
         return await states_of(JOBS, found)
 
     @store_call
+    async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
+        """Return how many attempts became due, by account and UTC day, from *since_day* on (days since 1970-01-01)."""
+        found = await self._pool.fetch(
+            "SELECT account, day - DATE '1970-01-01' AS day, executions FROM usage_daily"
+            " WHERE part = $1 AND day >= DATE '1970-01-01' + $2::int4",
+            partition,
+            since_day,
+        )
+        return {(row["account"], row["day"]): row["executions"] for row in found}
+
+    @store_call
     async def running(self, partition: int) -> Snapshot:
         """
         Return the attempts under way as of the position that is returned with them.

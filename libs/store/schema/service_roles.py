@@ -23,7 +23,7 @@ from libs.store.schema.migrate import LOCK_KEY, TABLE_WAIT_MS, TIMEOUT_S, Schema
 
 LOG_SCHEMA: Final = "fliq_log"
 _WRITE: Final = "SELECT, INSERT, UPDATE"
-_COMMON: Final = {"migrations": "SELECT", "instance": "SELECT", "progress": "SELECT", "role_lease": "SELECT"}
+_COMMON: Final = dict.fromkeys(("migrations", "instance", "progress", "role_lease", "account_limits"), "SELECT")
 _MEMBER: Final = {"members": "SELECT, INSERT, UPDATE, DELETE"}
 _FOLLOWER: Final = {"role_lease": "SELECT, UPDATE", "specs": "SELECT", "signing_secrets": "SELECT"}
 
@@ -31,7 +31,7 @@ _FOLLOWER: Final = {"role_lease": "SELECT, UPDATE", "specs": "SELECT", "signing_
 GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
     "api": {
         **_COMMON,
-        **dict.fromkeys(("jobs", "specs", "schedules", "executions", "usage_daily"), "SELECT"),
+        **dict.fromkeys(("jobs", "specs", "schedules", "executions", "usage_daily", "daily_grants"), "SELECT"),
         "instance": "SELECT, INSERT",
         "idempotency": "SELECT, INSERT",
         "accounts": _WRITE,
@@ -46,6 +46,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         **_COMMON,
         **_MEMBER,
         **dict.fromkeys(("jobs", "schedules", "executions", "usage_daily"), _WRITE),
+        "daily_grants": f"{_WRITE}, DELETE",
         "progress": "SELECT, UPDATE",
         "specs": "INSERT, SELECT (spec_id)",  # the key is read to see whether the spec is there
     },

@@ -54,11 +54,6 @@ def ten_years_after(now: int) -> int:
         return now + (at.replace(year=at.year + 10, day=28) - at) // timedelta(milliseconds=1)
 
 
-def next_midnight(now: int) -> int:
-    """Return the UTC midnight after *now*."""
-    return (now // 86_400_000 + 1) * 86_400_000
-
-
 def utc_day(now: int) -> date:
     """Return the UTC day of *now*."""
     return (_EPOCH + timedelta(milliseconds=now)).date()

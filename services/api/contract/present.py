@@ -66,9 +66,18 @@ def created_job(job_id: str, spec: Spec, *, fire_at: int, max_retries: int, crea
     }
 
 
-def job(state: JobState, spec: Spec, now: int, *, with_payload: bool) -> dict[str, Any]:
-    """Return the job object of `GET /v1/jobs/{job_id}`, as of *now* in ms since 1970; without its payload it is as in lists."""
-    return job_item(state, spec, now) | (_payload(spec) if with_payload else {})
+def job(state: JobState, spec: Spec, now: int, *, with_payload: bool, waits_until: int | None = None) -> dict[str, Any]:
+    """
+    Return the job object of `GET /v1/jobs/{job_id}`, as of *now* in ms since 1970.
+
+    Args:
+        with_payload: show headers and bodies, too.
+        waits_until: the midnight until which it waits because the account's day is used up; None if it does not.
+    """
+    shown = job_item(state, spec, now)
+    if waits_until is not None:
+        shown["waiting_for"] = {"blocked_on": "daily_limit", "not_before": rfc3339(waits_until)}
+    return shown | (_payload(spec) if with_payload else {})
 
 
 def job_item(state: JobState, spec: Spec, now: int) -> dict[str, Any]:

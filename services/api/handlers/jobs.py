@@ -66,7 +66,13 @@ class Jobs:
             if row is None:
                 raise
             state, spec = row
-        shown = present.job(state, spec, self._c.clock.now(), with_payload="read:payloads" in identity.scopes)
+        shown = present.job(
+            state,
+            spec,
+            self._c.clock.now(),
+            with_payload="read:payloads" in identity.scopes,
+            waits_until=await self._c.limits.waits_until(state),
+        )
         return json_reply(200, shown, FRESH if is_fresh else STALE)
 
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:

@@ -76,6 +76,7 @@ _JOB_ITEM: Final = (
     }
     | _MORE
 )
+_WAITING_FOR: Final = closed({"blocked_on": {"type": "string", "enum": ["daily_limit"]}, "not_before": INSTANT})
 # Not in lists, and only shown to tokens whose scopes cover `read:payloads`, or `write:payloads` in answers to changes.
 _PAYLOAD: Final[dict[str, Schema]] = {
     "headers": HEADERS_OUT,
@@ -126,7 +127,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "JobRequest": JOB.schema(),
     "CreatedJob": closed(_CREATED_JOB),
     "ReplayedJob": closed(_CREATED_JOB | {"replay_of": JOB_ID}),
-    "Job": closed(_JOB_ITEM | _PAYLOAD, optional=(*_PAYLOAD, *_MORE)),
+    "Job": closed(_JOB_ITEM | {"waiting_for": _WAITING_FOR} | _PAYLOAD, optional=(*_PAYLOAD, *_MORE, "waiting_for")),
     "JobList": closed(
         {"jobs": {"type": "array", "items": closed(_JOB_ITEM, optional=tuple(_MORE))}, "next_cursor": CURSOR}
     ),

@@ -2,7 +2,7 @@
 Creation limits: when a well-formed request for new work is refused.
 
 There are two reasons. The tables are far behind the log in every partition: a new job could not be listed, cancelled or fired in
-time, so the answer is 503. Or the account has used up its executions of the day (429); jobs accepted before are not affected.
+time, so the answer is 503. Or the account has used up its executions of the day (429); jobs accepted before wait for the next day.
 
 If only some partitions are behind (one is halted, has no owner, or no broker leads it), new work goes to the others.
 """
@@ -10,10 +10,13 @@ If only some partitions are behind (one is halted, has no owner, or no broker le
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
+from libs.domain.instants import next_midnight
+from libs.domain.job import JobState
 from libs.log.ends import ends_of
 from libs.log.port import Log
 from libs.runtime.clock import Clock
@@ -21,7 +24,7 @@ from libs.store.errors import StoreUnavailable
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
 from services.api.contract.api_error import ApiError, unavailable
-from services.api.contract.instants import next_midnight, utc_day
+from services.api.contract.instants import utc_day
 
 LAG_MAX: Final = 200_000  # records in the log and not yet in the tables, over all partitions
 LOOK_S: Final = 0.25
@@ -33,7 +36,7 @@ _log = structlog.get_logger("api")
 
 
 class CreationLimits:
-    """Says whether new jobs and schedules are taken. *daily_limit* 0 means none."""
+    """Says whether new jobs and schedules are taken. *daily_limit* is that of an account, 0 for none."""
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class CreationLimits:
         progress: ProgressWatch,
         queries: AccountQueries,
         clock: Clock,
-        daily_limit: int,
+        daily_limit: Callable[[str], int],
         partition_count: int,
         lag_max: int = LAG_MAX,
     ) -> None:
@@ -54,7 +57,7 @@ class CreationLimits:
         self.avoided: frozenset[int] = frozenset()  # partitions in which new work would wait
         self._lag_max = lag_max // partition_count
         self._used: dict[str, tuple[int, int]] = {}  # account -> (looked at, executions then)
-        self.daily_limit = daily_limit
+        self._daily_limit = daily_limit
         self.is_overloaded = False
 
     def check_load(self) -> None:
@@ -64,19 +67,27 @@ class CreationLimits:
 
     async def check_daily(self, account: str) -> None:
         """Raise 429 if *account* has used up its day."""
-        if not self.daily_limit:
+        limit = self._daily_limit(account)
+        if not limit:
             return
         now = self._clock.now()
-        if await self._executions(account, now) >= self.daily_limit:
+        if await self._executions(account, now, limit) >= limit:
             retry_after_s = -(-(next_midnight(now) - now) // 1000)
-            message = f"the account's {self.daily_limit:,} executions of this UTC day are used up"
+            message = f"the account's {limit:,} executions of this UTC day are used up"
             raise ApiError(429, "daily_limit_reached", message, {"Retry-After": str(retry_after_s)})
 
-    async def _executions(self, account: str, now: int) -> int:
-        looked_at, used = self._used.get(account, (0, self.daily_limit))
+    async def waits_until(self, job: JobState) -> int | None:
+        """Return the midnight until which a due *job* waits because its account's day is used up; None if it does not."""
+        limit, now = self._daily_limit(job.account), self._clock.now()
+        if not limit or not job.is_waiting or job.held or job.fire_at > now:
+            return None
+        return next_midnight(now) if await self._queries.charged(job.account, utc_day(now)) >= limit else None
+
+    async def _executions(self, account: str, now: int, limit: int) -> int:
+        looked_at, used = self._used.get(account, (0, limit))
         # Far from the limit a number that is a second old is good enough. A new day, or a clock put back, needs a new look.
         is_fresh = 0 <= now - looked_at < _REMEMBER_MS and utc_day(looked_at) == utc_day(now)
-        if is_fresh and self.daily_limit - used > _NEAR:
+        if is_fresh and limit - used > _NEAR:
             return used
         used = await self._queries.usage(account, utc_day(now))
         if len(self._used) >= _ACCOUNTS_MAX:

@@ -8,43 +8,62 @@ from typing import Final
 from libs.egress.signing import new_secret
 from libs.runtime.clock import SystemEntropy
 from libs.runtime.settings.settings import Settings
+from libs.store.control.account_limits import LimitsTable, merged
 from libs.store.control.accounts import Accounts
 from services.commands.access import opened
 from services.commands.log.lines import instant
-from services.commands.option_values import account
+from services.commands.option_values import DEFAULT, account, limit
 from services.commands.output import answer, answer_rows
+from services.process.resources import limits_of_all
 from services.process.start_error import StartError
 
 NAME: Final = "accounts"
-MEANING: Final = "list the accounts; `create NAME` makes one"
+MEANING: Final = "list the accounts; make one; say what it may use"
 TEXT: Final = """\
 An account owns jobs, schedules, tokens and signing secrets, and sees nothing of any other account.
 
     fliq accounts list            each account, since when, and how many tokens it has
     fliq accounts create billing  make the account `billing`, with a signing secret of its own
 
-A new account has no token yet: `fliq tokens create --account billing` makes one. Services that run need no restart.
+    fliq accounts limits billing                             what it may use
+    fliq accounts limits billing --executions-per-day 5000   change that; `off`: no limit, `default`: as the settings say
+
+A new account has no token yet: `fliq tokens create --account billing` makes one. Services that run need no restart: a limit holds
+within five seconds.
 
 exit codes: 0 done, 1 failed, or the account is there already, 2 wrong usage or settings
 """
 
+# Limits of an account that an operator can set, by the names of `Limits`.
+LIMITS: Final = {"executions_per_day": "executions in a UTC day; more wait for the next day"}
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    does = parser.add_subparsers(dest="does", required=True, metavar="list | create")
+    does = parser.add_subparsers(dest="does", required=True, metavar="list | create | limits")
     listing = does.add_parser("list", help="list the accounts")
     listing.add_argument("--json", action="store_true", help="answer as one JSON document")
     create = does.add_parser("create", help="make an account")
     create.add_argument(
         "name", type=account, metavar="NAME", help="1 to 64 letters, digits, dots, hyphens, underscores"
     )
+    limits = does.add_parser("limits", help="show what an account may use, and change it")
+    limits.add_argument("name", type=account, metavar="NAME", help="whose")
+    for name, meaning in LIMITS.items():
+        option = f"--{name.replace('_', '-')}"
+        limits.add_argument(option, dest=name, type=limit, metavar="N", help=f"{meaning}; or `off`, or `default`")
+    limits.add_argument("--json", action="store_true", help="answer as one JSON document")
 
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
-    """List the accounts, or make one."""
+    """List the accounts, make one, or show and change what one may use."""
     async with opened(settings) as access:
         await access.check_schema()
-        accounts = Accounts(await access.tables())
+        pool = await access.tables()
+        accounts = Accounts(pool)
+        if args.does == "limits":
+            await _limits(args, settings, accounts, LimitsTable(pool))
+            return 0
         if args.does == "create":
             if not await accounts.ensure_account(args.name, new_secret(SystemEntropy().entropy(32))):
                 raise StartError(f"the account {args.name} is there already")
@@ -56,3 +75,24 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
         ]
         answer_rows(rows, ("account", "since", "tokens"), as_json=args.json)
         return 0
+
+
+async def _limits(args: argparse.Namespace, settings: Settings, accounts: Accounts, table: LimitsTable) -> None:
+    known = [each.name for each in await accounts.all()]
+    if args.name not in known:
+        raise StartError(f"there is no account {args.name} (there are: {', '.join(known) or 'none'})")
+    own = await table.of(args.name)
+    changed = {name: value for name in LIMITS if (value := getattr(args, name)) is not None}
+    if changed:
+        own |= {name: None if value == DEFAULT else value for name, value in changed.items()}
+        await table.put(args.name, own)
+    in_force = merged(limits_of_all(settings), own)
+    rows = [
+        {
+            "limit": name.replace("_", " "),
+            "value": getattr(in_force, name) or None,
+            "from": "settings" if own[name] is None else "account",
+        }
+        for name in LIMITS
+    ]
+    answer_rows(rows, ("limit", "value", "set by"), as_json=args.json)

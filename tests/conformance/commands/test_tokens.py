@@ -47,11 +47,29 @@ async def test_accounts_are_listed(fliq: Fliq) -> None:
     assert "billing" in (await fliq("accounts", "list")).text
 
 
+async def test_limits_of_an_account(fliq: Fliq) -> None:
+    """They are as the settings say until they are changed; `off` is no limit, `default` goes back."""
+    await fliq("accounts", "create", "billing")
+
+    async def per_day(*words: str) -> tuple[object, str]:
+        rows = (await fliq("accounts", "limits", "billing", *words, "--json")).json
+        row = next(each for each in rows if each["limit"] == "executions per day")
+        return row["value"], row["from"]
+
+    assert await per_day() == (None, "settings")
+    assert await per_day("--executions-per-day", "5000") == (5000, "account")
+    assert await per_day() == (5000, "account")
+    assert await per_day("--executions-per-day", "off") == (None, "account")
+    assert await per_day("--executions-per-day", "default") == (None, "settings")
+    assert "executions per day" in (await fliq("accounts", "limits", "billing")).text
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         (("tokens", "create", "--account", "nobody"), "there is no account nobody"),
         (("tokens", "revoke", "--account", "billing", "tok_0"), "no valid token tok_0"),
+        (("accounts", "limits", "nobody"), "there is no account nobody"),
         (("accounts", "create", "billing"), "the account billing is there already"),
     ],
 )
@@ -66,7 +84,13 @@ async def test_a_mistake_is_one_line(fliq: Fliq, words: tuple[str, ...], reason:
 
 
 @pytest.mark.parametrize(
-    "words", [("tokens", "create", "--scopes", "admin"), ("accounts", "create", "a b"), ("accounts", "create", "_fliq")]
+    "words",
+    [
+        ("tokens", "create", "--scopes", "admin"),
+        ("accounts", "create", "a b"),
+        ("accounts", "create", "_fliq"),
+        ("accounts", "limits", "billing", "--executions-per-day", "0"),
+    ],
 )
 async def test_wrong_usage(fliq: Fliq, words: tuple[str, ...]) -> None:
     """It is exit code 2."""

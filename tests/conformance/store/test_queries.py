@@ -175,6 +175,12 @@ async def test_usage_is_the_sum_over_partitions(harness: Harness) -> None:
     queries = AccountQueries(harness.pool)
     assert await queries.usage("acme", day) == 12
     assert await queries.usage("other", day) == 0
+    await harness.pool.executemany(
+        "INSERT INTO daily_grants (account, day, part, epoch, granted) VALUES ('acme', $1, $2, 1, $3)",
+        [(day, 1, 9), (day, 2, 4)],
+    )
+    assert await queries.charged("acme", day) == 5 + 9 + 4
+    assert await queries.charged("other", day) == 0
 
 
 @pytest.mark.parametrize(("index", "of_schedule"), [("jobs_list", False), ("jobs_schedule", True)])

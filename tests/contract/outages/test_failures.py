@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from libs.domain.instants import next_midnight
 from libs.log.memory import LOST, REPLY_LOST
-from services.api.contract.instants import next_midnight, utc_day
+from services.api.contract.instants import utc_day
 from services.api.handlers import context, jobs
 from services.api.state import creation_limits
 from tests.contract.harness import PARTITIONS, Harness
@@ -164,7 +165,7 @@ async def test_back_pressure(harness: Harness) -> None:
 
 async def test_daily_limit(harness: Harness) -> None:
     """Over the day's executions creates are 429 until midnight UTC; reads, cancels and repeats go on."""
-    service = await harness.replica(daily_limit=3)
+    service = await harness.replica(daily_limit=lambda _: 3)
     async with (
         Client(f"http://127.0.0.1:{service.port}", harness.token()) as client,
         Client(f"http://127.0.0.1:{service.port}", harness.token("other")) as other,
@@ -185,7 +186,11 @@ async def test_daily_limit(harness: Harness) -> None:
             assert abs(int(headers["Retry-After"]) - (next_midnight(now) - now) / 1000) < 5
         assert (await client.call("POST", "/v1/jobs", keyed))[:2] == (201, first)
         assert (await other.call("POST", "/v1/jobs", JOB))[0] == 201
+        assert "waiting_for" not in await client.job(job["id"])
+        harness.clock.ahead_ms = 61_000
+        assert (await client.job(job["id"]))["waiting_for"]["blocked_on"] == "daily_limit"
         assert (await client.call("DELETE", f"/v1/jobs/{job['id']}"))[0] == 204
+        assert "waiting_for" not in await client.job(job["id"])
         harness.clock.ahead_ms = 86_400_000
         assert (await client.call("POST", "/v1/jobs", JOB))[0] == 201
 
@@ -193,7 +198,7 @@ async def test_daily_limit(harness: Harness) -> None:
 async def test_usage_is_remembered_only_far_from_the_limit(harness: Harness) -> None:
     """Near its limit an account's usage is looked at for every create; far from it a second-old number does."""
     assert creation_limits._NEAR == 1000
-    service = await harness.replica(daily_limit=5000)
+    service = await harness.replica(daily_limit=lambda _: 5000)
     day = utc_day(harness.clock.now())
     async with Client(f"http://127.0.0.1:{service.port}", harness.token()) as client:
         harness.tables.used["default", day] = 4500

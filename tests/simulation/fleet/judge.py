@@ -5,7 +5,7 @@ can see: the log itself, the tables row for row, which process called, and wheth
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -65,6 +65,7 @@ def judge(evidence: Evidence) -> list[str]:
     for node in evidence.nodes:
         found += [f"{name}: {node.name}: {count} times" for name, count in node.counts.items() if name in _NEVER]
     found += _tables(evidence.harness)
+    found += _over_the_day(evidence.harness)
     return found
 
 
@@ -290,6 +291,17 @@ def _tables(harness: Harness) -> Iterator[str]:
             for key in sorted({*ours, *theirs}, key=str):
                 if ours.get(key) != theirs.get(key):
                     yield f"tables: {table}: {key} is {ours.get(key)}, and the log says {theirs.get(key)}"
+
+
+def _over_the_day(harness: Harness) -> Iterator[str]:
+    """No account has more attempts due on one day than its limit, over all partitions."""
+    limit = harness.sizes.daily_limit
+    due: Counter[tuple[str, int]] = Counter()
+    for partition in range(harness.sizes.partitions):
+        due.update(harness.store.database.rows(partition).usage)
+    for (account, day), count in sorted(due.items()):
+        if limit and count > limit:
+            yield f"over_the_day: {account}: {count} attempts on day {day}, of {limit}"
 
 
 def unfinished(harness: Harness, nodes: Sequence[Node], poisoned: set[str]) -> list[str]:

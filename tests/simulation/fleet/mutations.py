@@ -36,6 +36,7 @@ from services.api.state.consistency import ReadIndex
 from services.dispatcher.attempt_calls import AttemptCalls
 from services.dispatcher.reader import DueReader
 from services.scheduler import decider
+from services.scheduler.daily_permits import DailyPermits
 from services.scheduler.fenced_tables import FencedTables
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner
@@ -336,6 +337,16 @@ def flush_left_behind() -> AbstractContextManager[None]:
     return patched((Flusher, "_flush", forget))
 
 
+def due_without_permit() -> AbstractContextManager[None]:
+    """An owner decides what is due without a permit of the account's day."""
+    return patched((DailyPermits, "may_decide", lambda *_: True))
+
+
+def used_is_forgotten() -> AbstractContextManager[None]:
+    """An owner that takes a partition over does not know what was decided there today."""
+    return patched((DailyPermits, "load", lambda *_: None))
+
+
 MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
     each.__name__: each
     for each in (
@@ -361,6 +372,8 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         ticks_in_utc,
         ticks_far_ahead,
         flush_left_behind,
+        due_without_permit,
+        used_is_forgotten,
     )
 }
 # Found about once in thirty seeds or more rarely: for the nights.

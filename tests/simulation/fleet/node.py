@@ -25,6 +25,7 @@ from services.api.service import ApiService, Ports
 from services.dispatcher.service import DispatcherService
 from services.process.keepers import follower_keeper, owner_keeper
 from services.scheduler.flusher import Flusher
+from services.scheduler.grant_asker import GrantAsker
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
 from services.webhooks.service import DRAIN_S as WEBHOOK_DRAIN_S
@@ -62,6 +63,7 @@ class Sizes:
     per_host: int
     window: int
     gather_ms: int
+    daily_limit: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +260,9 @@ class Node:
         tables = Remote(store)
         entropy = SeededEntropy(_number(f"{harness.seed} {process}"))
 
-        def make_owner(lease: Lease, wake: Callable[[], None]) -> PartitionOwner:
+        def make_owner(
+            lease: Lease, wake_flusher: Callable[[], None], wake_asker: Callable[[], None]
+        ) -> PartitionOwner:
             return PartitionOwner(
                 lease,
                 node=self.name,
@@ -272,13 +276,16 @@ class Node:
                 concurrency=sizes.slots,
                 gather_ms=sizes.gather_ms,
                 zones=ZONES.find,
-                wake_flusher=wake,
+                wake_flusher=wake_flusher,
+                daily_limit=lambda _: sizes.daily_limit,
+                wake_asker=wake_asker,
             )
 
         projector = LinkedProjector(store, watch)
         return SchedulerService(
             make_owner=make_owner,
             make_flusher=lambda owners: Flusher(projector, owners, clock, metrics, is_awaited=watch.is_awaited),
+            make_asker=lambda owners: GrantAsker(tables, owners, clock),  # type: ignore[arg-type]
             make_keeper=owner_keeper(
                 LinkedLeases(store, "scheduler", self.name),
                 partitions=sizes.partitions,

@@ -14,7 +14,7 @@ import random
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ from tests.simulation.manual_clock import SeededEntropy
 
 ACCOUNTS: Final = ("default", "other")
 QUIET_WITHIN_S: Final = 60.0  # after the last story and the last instant asked for
+LIMITED_WITHIN_S: Final = 300.0  # the same if jobs wait for days of ten seconds
 ALONE: Final = tuple((role,) for role in ROLES)
 LAYOUTS: Final = (
     (ROLES, ROLES),
@@ -110,6 +111,7 @@ def draw_scenario(seed: str) -> Scenario:
         per_host=draw.choice((1, 2)) if is_tight else 50,
         window=draw.choice((3, 6)) if is_tight else 20_000,
         gather_ms=draw.choice((1, 5, 16)),
+        daily_limit=0,
     )
     limits = [
         (module, name, draw.choice(values))
@@ -117,7 +119,7 @@ def draw_scenario(seed: str) -> Scenario:
         if draw.random() < 0.3 and is_tight
         for module, name, values in group
     ]
-    return Scenario(
+    scenario = Scenario(
         sizes=sizes,
         layout=draw.choice(LAYOUTS),
         limits=tuple(limits),
@@ -126,6 +128,15 @@ def draw_scenario(seed: str) -> Scenario:
         schedule_count=schedule_count,
         late_ms=60_000.0 if is_tight else 1_000.0,
     )
+    if draw.random() < 0.15 and not schedule_count:
+        # Days of ten seconds, so that jobs wait for the next one: late, and not for a fault.
+        return replace(
+            scenario,
+            sizes=replace(sizes, daily_limit=draw.choice((2, 4, 8))),
+            limits=(*scenario.limits, ("libs.domain.instants", "DAY_MS", 10_000)),
+            late_ms=300_000.0,
+        )
+    return scenario
 
 
 @contextlib.contextmanager
@@ -260,7 +271,8 @@ class Run:
     async def _quiet(self) -> list[str]:
         """Wait until nothing is left to be done; return what is when that takes too long."""
         last_at = max((job.fire_at for job in self.harness.store.database.jobs.values()), default=0)
-        until_s = max(self.loop.time(), self.loop.time() + (last_at - self.chronicle.now()) / 1000) + QUIET_WITHIN_S
+        within_s = LIMITED_WITHIN_S if self.scenario.sizes.daily_limit else QUIET_WITHIN_S
+        until_s = max(self.loop.time(), self.loop.time() + (last_at - self.chronicle.now()) / 1000) + within_s
         while self.loop.time() < until_s:
             left = unfinished(self.harness, self.nodes, self.nemesis.poisoned)
             if not left:

@@ -54,8 +54,8 @@ class StoreServer:
         """
         Go down, and come back as a replica that lagged by *lag_s*: everything since is lost.
 
-        But not what is no fold of the log (reservations): who replaces a database by an older one loses those, and the promise
-        that hangs on them; nothing in Fliq can bring them back.
+        But not what is no fold of the log (reservations, grants): who replaces a database by an older one loses those, and the
+        promise that hangs on them; nothing in Fliq can bring them back.
         """
         since = self.chronicle.now() - lag_s * 1000
         lost = 0
@@ -66,7 +66,7 @@ class StoreServer:
         self._go_down(lost)
 
     def _go_down(self, lost: int) -> None:
-        self.database.take_back(lost, keep=[id(self.database.keys)])
+        self.database.take_back(lost, keep=[id(self.database.keys), id(self.database.grants)])
         self.is_down = True
         self.generation += 1
         self.chronicle.note(f"store down, {lost} commits lost")

@@ -25,6 +25,7 @@ from libs.log.memory import LOST, REPLY_LOST, Fate, Faults, MemoryLog
 from libs.runtime.telemetry.metrics import Metrics
 from libs.store.leases.lease_table import Lease
 from services.scheduler.flusher import Flusher
+from services.scheduler.grant_asker import GrantAsker
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
@@ -67,16 +68,19 @@ class Keeper:
 class Harness:
     """A scheduler, its log, its tables and its clock."""
 
-    def __init__(self, *, store: MemoryStore | None = None, log: MemoryLog | None = None) -> None:
-        self.clock = ManualClock(1_800_000_000_000)
+    def __init__(
+        self, *, store: MemoryStore | None = None, log: MemoryLog | None = None, now: int = 1_800_000_000_000
+    ) -> None:
+        self.clock = ManualClock(now)
         self.faults = Faults()
         self.log = log or MemoryLog(partitions=1, clock=self.clock, faults=self.faults)
         self.store = store or MemoryStore()
         self.metrics = SchedulerMetrics(Metrics(version="test"))
         self.reasons: list[str] = []
+        self.daily_limit = 0
         self.keeper = Keeper(self)
         self.service = SchedulerService(
-            make_owner=lambda lease, wake: PartitionOwner(
+            make_owner=lambda lease, wake_flusher, wake_asker: PartitionOwner(
                 lease,
                 node="test",
                 event_log=self.log,
@@ -87,9 +91,12 @@ class Harness:
                 lead_ms=75,
                 retry_base_s=30.0,
                 concurrency=100,
-                wake_flusher=wake,
+                wake_flusher=wake_flusher,
+                daily_limit=lambda account: self.daily_limit,
+                wake_asker=wake_asker,
             ),
             make_flusher=lambda owners: Flusher(self.store, owners, self.clock, self.metrics),
+            make_asker=lambda owners: GrantAsker(self.store, owners, self.clock),
             make_keeper=lambda _: self.keeper,
             resigned=self.reasons.append,
         )

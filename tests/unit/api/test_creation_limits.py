@@ -51,7 +51,7 @@ async def test_what_was_used_is_looked_up_again_after_the_clock_was_put_back() -
     around = Surroundings()
     log = MemoryLog(partitions=1)
     limits = CreationLimits(
-        log=log, progress=around, queries=around, clock=around, daily_limit=2_000, partition_count=1
+        log=log, progress=around, queries=around, clock=around, daily_limit=lambda _: 2_000, partition_count=1
     )  # type: ignore[arg-type]
     around.at = 3_600_000
     await limits.check_daily("a")
@@ -65,7 +65,9 @@ async def test_a_defect_does_not_end_the_looks(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(creation_limits, "LOOK_S", 0.001)
     log, around = BrokenLog(), Surroundings()
     await log.start()
-    limits = CreationLimits(log=log, progress=around, queries=around, clock=around, daily_limit=0, partition_count=1)  # type: ignore[arg-type]
+    limits = CreationLimits(
+        log=log, progress=around, queries=around, clock=around, daily_limit=lambda _: 0, partition_count=1
+    )  # type: ignore[arg-type]
     looking = asyncio.create_task(limits.look_forever())
     async with asyncio.timeout(5):
         await log.answered.wait()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.domain.instants import rfc3339
-from services.api.contract.instants import next_midnight, parse_instant, ten_years_after, utc_day, why_no_instant
+from libs.domain.instants import next_midnight, rfc3339
+from services.api.contract.instants import parse_instant, ten_years_after, utc_day, why_no_instant
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from libs.log.kafka.inspect import PartitionReport, TopicReport, problems
@@ -191,7 +192,7 @@ def test_every_finding_says_what_to_do() -> None:
     """Whatever is not ok comes with advice, and durations read as people say them."""
     found = [
         *judge.of_members([], 4),
-        *judge.of_work(work(0, 1), 99_000),
+        *judge.of_work(msgspec.structs.replace(work(0, 1), over_day=[f"a{number}" for number in range(9)]), 99_000),
     ]
     assert all(each.advice for each in found)
     assert [judge.seconds(ms) for ms in (4, 1_500, 600_000, 9_000_000)] == ["4 ms", "1.5 s", "10 min", "2 h"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.domain.instants import rfc3339
+from libs.domain.instants import DAY_MS, day_of, next_midnight, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,9 @@ from libs.domain.instants import rfc3339
 def test_milliseconds_are_shown_only_where_they_are_not_zero(at: int, text: str) -> None:
     """UTC with Z."""
     assert rfc3339(at) == text
+
+
+def test_a_day_is_a_utc_day() -> None:
+    """It ends with its last millisecond; midnight is that of the next one."""
+    assert [day_of(at) for at in (0, DAY_MS - 1, DAY_MS)] == [0, 0, 1]
+    assert [next_midnight(at) for at in (0, DAY_MS - 1, DAY_MS)] == [DAY_MS, DAY_MS, 2 * DAY_MS]

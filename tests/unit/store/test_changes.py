@@ -4,12 +4,13 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.domain.instants import DAY_MS
 from libs.domain.job import MAX_OFFSETS
 from libs.domain.ledger import Ledger
 from libs.events import AttemptDue, Claim, JobScheduled, ScheduleTicked, Spec
 from libs.events.ids import from_int, new_job_id, new_schedule_id, tick_job_id
 from libs.store.projection import rows
-from libs.store.projection.changes import DAY_MS, ExecutionRow, PartitionChanges
+from libs.store.projection.changes import ExecutionRow, PartitionChanges
 from tests.fakes import events
 from tests.fakes.store_states import job_ids, positions, schedule_ids
 

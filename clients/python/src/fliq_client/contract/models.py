@@ -24,6 +24,7 @@ __all__ = [
     "JobList",
     "JobRetry",
     "JobRetryRetryAfter",
+    "JobWaitingFor",
     "NewToken",
     "Preview",
     "ReplayedJob",
@@ -115,6 +116,13 @@ class JobRetry(Answered, frozen=True, kw_only=True):
     retry_after: JobRetryRetryAfter
 
 
+class JobWaitingFor(Answered, frozen=True, kw_only=True):
+    """The API's `JobWaitingFor`."""
+
+    blocked_on: str  # daily_limit
+    not_before: datetime
+
+
 class Job(Answered, frozen=True, kw_only=True):
     """The API's `Job`."""
 
@@ -139,6 +147,7 @@ class Job(Answered, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     # success, exhausted, not_retryable, stopped_by_target, expired, max_elapsed, stopped, replaced
     ended_by: str | None = None
+    waiting_for: JobWaitingFor | None = None
     headers: dict[str, str] | None = None
     body: str | None = None
     webhook_headers: dict[str, str] | None = None
