@@ -184,6 +184,7 @@ def spawn(event: ScheduleTicked, position: int, schedule: ScheduleState) -> JobS
         max_retries=schedule.max_retries,
         timeout_ms=schedule.timeout_ms,
         has_webhook=schedule.has_webhook,
+        shared_spec_id=schedule.changed_spec_id,
         scheduled_at=event.tick_at,
         fire_at=event.tick_at if event.fire_at is None else event.fire_at,
         created_at=event.at,

@@ -2,6 +2,7 @@
 Schedule: a rule that spawns jobs, as a fold of its events, and what its partition's owner owes it.
 
     active <--resumed/paused--> paused
+    active --changed--> active, paused --changed--> paused
     active | paused --deleted--> deleted
 
 A tick is a decision: it spawns the job and moves `next_run_at` on, in one event. The next run is always read from the log,
@@ -10,6 +11,12 @@ needs no zone data at all.
 
 A rule of five fields in UTC, as the first builds know it, stands in `cron`. Every other rule stands in `more`, and `cron` is empty:
 an older build cannot read that, so it never ticks such a schedule by another rule than its own.
+
+A pause with an end moves `next_run_at` to the first run from that end on, and the schedule stays active: so it goes on by itself,
+and nobody has to wake it.
+
+A change makes the next version (`ScheduleChanged`). A tick, a resume and a pause with an end that were decided by another version
+are void: of a change and a tick that cross, the one that stands first in the log counts.
 
 What is owed (`owed_at`, `decide`): an active schedule's tick, at its next run - lead, as the due event of a job is. That of the
 spawned job follows at once. So a pause or deletion that is answered before the lead stops the call (ADR 0015). Nothing is owed
@@ -26,6 +33,7 @@ from libs.domain.schedule_ticks import tick
 from libs.domain.state_kind import AT_ONCE, StateKind
 from libs.events import (
     Event,
+    ScheduleChanged,
     ScheduleCreated,
     ScheduleDefined,
     ScheduleDeleted,
@@ -36,6 +44,9 @@ from libs.events import (
     Unreadable,
 )
 from libs.events.codec import kind_of
+from libs.events.ids import changed_spec_id
+
+CHANGES_KEPT: Final = 8  # ids of the last changes, by which their writers see that they counted
 
 
 class ScheduleStatus(IntEnum):
@@ -55,8 +66,12 @@ MEANINGS: Final[Mapping[ScheduleStatus, str]] = {
 # (status, stored name of the event) -> statuses it may lead to. What is not here does not apply.
 TRANSITIONS: Final[Mapping[tuple[ScheduleStatus, str], tuple[ScheduleStatus, ...]]] = {
     (ScheduleStatus.ACTIVE, "schedule.ticked"): (ScheduleStatus.ACTIVE,),
-    (ScheduleStatus.ACTIVE, "schedule.paused"): (ScheduleStatus.PAUSED,),
+    (ScheduleStatus.ACTIVE, "schedule.changed"): (ScheduleStatus.ACTIVE,),
+    (ScheduleStatus.ACTIVE, "schedule.paused"): (ScheduleStatus.PAUSED, ScheduleStatus.ACTIVE),
+    (ScheduleStatus.ACTIVE, "schedule.resumed"): (ScheduleStatus.ACTIVE,),
     (ScheduleStatus.ACTIVE, "schedule.deleted"): (ScheduleStatus.DELETED,),
+    (ScheduleStatus.PAUSED, "schedule.changed"): (ScheduleStatus.PAUSED,),
+    (ScheduleStatus.PAUSED, "schedule.paused"): (ScheduleStatus.PAUSED, ScheduleStatus.ACTIVE),
     (ScheduleStatus.PAUSED, "schedule.resumed"): (ScheduleStatus.ACTIVE,),
     (ScheduleStatus.PAUSED, "schedule.deleted"): (ScheduleStatus.DELETED,),
 }
@@ -76,6 +91,10 @@ class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         zone_data: version of the zone data by which the next tick was computed.
         max_runs: it ends with this many ticks.
         run_count, missed_count: ticks that spawned a job, and those that were left out after an outage.
+        change_ids: of the last changes, the newest last, at most `CHANGES_KEPT`.
+        paused_until: the schedule goes on by itself at this instant, with `next_run_at`; None once it has gone on.
+        note: why it was paused.
+        key: a name of the caller's own.
     """
 
     rule: ScheduleRule
@@ -85,6 +104,10 @@ class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     max_runs: int | None = None
     run_count: int = 0
     missed_count: int = 0
+    change_ids: tuple[str, ...] = ()
+    paused_until: int | None = None
+    note: str | None = None
+    key: str | None = None
 
 
 class ScheduleState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -98,6 +121,7 @@ class ScheduleState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         changed_at: position of the last event that changed it.
         held: a record of this schedule could not be read; it spawns nothing until it can.
         more: what else was asked for; None for a schedule of `schedule.created`.
+        changed_spec_id: the id under which the spec of its next jobs is kept, if a change brought it.
     """
 
     schedule_id: str
@@ -113,6 +137,22 @@ class ScheduleState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     last_run_at: int | None = None
     changed_at: int
     more: ScheduleMore | None = None
+    changed_spec_id: str | None = None
+
+    @property
+    def rule(self) -> ScheduleRule:
+        """When it ticks."""
+        return ScheduleRule(cron=self.cron) if self.more is None else self.more.rule
+
+    @property
+    def spec_id(self) -> str:
+        """The id under which the spec of its next jobs is kept."""
+        return self.changed_spec_id or self.schedule_id
+
+    def is_paused_at(self, now: int) -> bool:
+        """Whether it spawns nothing until it is resumed, or until an instant after *now*."""
+        until = None if self.more is None else self.more.paused_until
+        return self.status == ScheduleStatus.PAUSED or (self.is_active and until is not None and until > now)
 
     @property
     def is_active(self) -> bool:
@@ -137,7 +177,11 @@ def create(event: ScheduleCreated | ScheduleDefined, position: int) -> ScheduleS
     more = None
     if isinstance(event, ScheduleDefined):
         more = ScheduleMore(
-            rule=event.rule, next_tick_at=event.next_tick_at, zone_data=event.zone_data, max_runs=event.max_runs
+            rule=event.rule,
+            next_tick_at=event.next_tick_at,
+            zone_data=event.zone_data,
+            max_runs=event.max_runs,
+            key=event.key,
         )
     return ScheduleState(
         schedule_id=event.schedule_id,
@@ -173,11 +217,17 @@ def evolve(state: ScheduleState, event: Event, position: int) -> ScheduleState:
             more = _ticked(state.more, event)
             return _with(state, position, next_run_at=event.next_run_at, last_run_at=event.tick_at, more=more)
         case ScheduleResumed():
-            if event.version != state.version:
+            more = state.more
+            is_paused = state.status == ScheduleStatus.PAUSED or (more is not None and more.paused_until is not None)
+            if event.version != state.version or not is_paused:
                 return state
-            more = _moved(state.more, event)
+            more = _moved(more, event)
             return _with(state, position, status=status, next_run_at=event.next_run_at, more=more)
-        case SchedulePaused() | ScheduleDeleted():
+        case SchedulePaused():
+            return _paused(state, event, position)
+        case ScheduleChanged():
+            return _changed(state, event, position)
+        case ScheduleDeleted():
             return _with(state, position, status=status, next_run_at=None)
         case _:  # pragma: no cover - TRANSITIONS names no other event
             return state
@@ -217,7 +267,57 @@ def _first_state(event: Event, position: int, _: object) -> ScheduleState | None
 def _moved(more: ScheduleMore | None, event: ScheduleTicked | ScheduleResumed) -> ScheduleMore | None:
     if more is None:
         return None
-    return msgspec.structs.replace(more, next_tick_at=event.next_tick_at, zone_data=event.zone_data)
+    return msgspec.structs.replace(
+        more, next_tick_at=event.next_tick_at, zone_data=event.zone_data, paused_until=None, note=None
+    )
+
+
+def _more_of(state: ScheduleState) -> ScheduleMore:
+    """Return what is known besides; of a schedule of `schedule.created` it begins with this event, which makes version 1."""
+    return state.more or ScheduleMore(rule=state.rule)
+
+
+def _paused(state: ScheduleState, event: SchedulePaused, position: int) -> ScheduleState:
+    is_plain = event == SchedulePaused(schedule_id=event.schedule_id, at=event.at)  # as older builds write and read it
+    if is_plain:
+        if state.status == ScheduleStatus.PAUSED:
+            return state
+        return _with(state, position, status=ScheduleStatus.PAUSED, next_run_at=None)
+    more = msgspec.structs.replace(_more_of(state), note=event.note, paused_until=event.until)
+    if event.until is None:
+        if state.status == ScheduleStatus.PAUSED and more == state.more:
+            return state
+        return _with(state, position, status=ScheduleStatus.PAUSED, next_run_at=None, more=more, cron="")
+    expected = state.last_run_at or 0
+    tick_at = event.next_tick_at or event.next_run_at
+    if event.version != state.version or tick_at is None or tick_at <= expected:
+        return state
+    more = msgspec.structs.replace(more, next_tick_at=event.next_tick_at, zone_data=event.zone_data)
+    return _with(state, position, status=ScheduleStatus.ACTIVE, next_run_at=event.next_run_at, more=more, cron="")
+
+
+def _changed(state: ScheduleState, event: ScheduleChanged, position: int) -> ScheduleState:
+    if event.version != state.version + 1:
+        return state
+    if event.after_at is not None and (state.last_run_at or 0) > event.after_at:
+        return state  # a tick was made meanwhile: the next run that the event names may be that tick once more
+    more = _more_of(state)
+    more = msgspec.structs.replace(
+        more,
+        rule=event.rule,
+        version=event.version,
+        max_runs=event.max_runs,
+        change_ids=(*more.change_ids, event.change_id)[-CHANGES_KEPT:],
+    )
+    changes: dict[str, object] = {"cron": "", "max_retries": event.max_retries}
+    if event.after_at is not None:
+        more = msgspec.structs.replace(more, next_tick_at=event.next_tick_at, zone_data=event.zone_data)
+        changes["next_run_at"] = None if state.status == ScheduleStatus.PAUSED else event.next_run_at
+    if event.spec is not None:
+        changes["timeout_ms"] = event.spec.timeout_ms
+        changes["has_webhook"] = event.spec.webhook_url is not None
+        changes["changed_spec_id"] = changed_spec_id(state.schedule_id, event.version)
+    return _with(state, position, more=more, **changes)
 
 
 def _ticked(more: ScheduleMore | None, event: ScheduleTicked) -> ScheduleMore | None:
@@ -239,7 +339,15 @@ KIND: Final = StateKind(
     transitions=TRANSITIONS,
     key="schedule_id",
     id_kind="sched",
-    events=(ScheduleCreated, ScheduleDefined, SchedulePaused, ScheduleResumed, ScheduleDeleted, ScheduleTicked),
+    events=(
+        ScheduleCreated,
+        ScheduleDefined,
+        ScheduleChanged,
+        SchedulePaused,
+        ScheduleResumed,
+        ScheduleDeleted,
+        ScheduleTicked,
+    ),
     create=_first_state,
     evolve=evolve,
     hold=hold,

@@ -19,6 +19,7 @@ from libs.events.job import (
 )
 from libs.events.owner import LogBarrier, OwnerClaimed
 from libs.events.schedule import (
+    ScheduleChanged,
     ScheduleCreated,
     ScheduleDefined,
     ScheduleDeleted,
@@ -42,6 +43,7 @@ __all__ = [
     "JobScheduled",
     "LogBarrier",
     "OwnerClaimed",
+    "ScheduleChanged",
     "ScheduleCreated",
     "ScheduleDefined",
     "ScheduleDeleted",

@@ -36,6 +36,7 @@ Event = (
     | job.JobFinished
     | schedule.ScheduleCreated
     | schedule.ScheduleDefined
+    | schedule.ScheduleChanged
     | schedule.SchedulePaused
     | schedule.ScheduleResumed
     | schedule.ScheduleDeleted
@@ -111,8 +112,23 @@ KINDS: Final[tuple[Kind, ...]] = (
         key="job_id",
     ),
     Kind(name="schedule.created", event=schedule.ScheduleCreated, role="fact", key="schedule_id"),
-    Kind(name="schedule.defined", event=schedule.ScheduleDefined, role="fact", key="schedule_id"),
-    Kind(name="schedule.paused", event=schedule.SchedulePaused, role="fact", key="schedule_id"),
+    Kind(
+        name="schedule.defined",
+        event=schedule.ScheduleDefined,
+        version=2,
+        added=(("key",),),
+        role="fact",
+        key="schedule_id",
+    ),
+    Kind(name="schedule.changed", event=schedule.ScheduleChanged, role="fact", key="schedule_id"),
+    Kind(
+        name="schedule.paused",
+        event=schedule.SchedulePaused,
+        version=2,
+        added=(("note", "until", "next_run_at", "next_tick_at", "zone_data", "version"),),
+        role="fact",
+        key="schedule_id",
+    ),
     Kind(
         name="schedule.resumed",
         event=schedule.ScheduleResumed,

@@ -55,6 +55,11 @@ def tick_job_id(schedule_id: str, tick_at: int) -> str:
     return "job_" + ulid(tick_at, partition_of(schedule_id), _hash(f"{schedule_id}@{tick_at}"))
 
 
+def changed_spec_id(schedule_id: str, version: int) -> str:
+    """Return the id under which the spec is kept that a change of *schedule_id* to *version* brought."""
+    return "job_" + ulid(instant_of(schedule_id), partition_of(schedule_id), _hash(f"{schedule_id}~{version}"))
+
+
 def heartbeat_job_id(slot_at: int, partition: int) -> str:
     """Return the one job id that the heartbeat of *partition* at *slot_at* can have (libs/domain/heartbeat.py)."""
     return "job_" + ulid(slot_at, partition, _hash(f"heartbeat@{slot_at}"))

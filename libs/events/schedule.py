@@ -1,5 +1,5 @@
 """
-The events of a schedule: created or defined, paused, resumed, deleted by its caller; ticked by its partition's owner.
+The events of a schedule: created or defined, changed, paused, resumed, deleted by its caller; ticked by its partition's owner.
 
 `schedule.created` says all there is to say of a five-field rule in UTC. Any other schedule is written as `schedule.defined`, which
 an older build must not pass over: it would tick by another rule.
@@ -75,6 +75,7 @@ class ScheduleDefined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         next_tick_at: the first tick, if the call is made later than it.
         zone_data: version of the zone data by which these two were computed.
         max_runs: it ends with this many ticks.
+        key: a name of the caller's own, of which one schedule lives at a time (version 2).
     """
 
     schedule_id: ScheduleId
@@ -87,13 +88,30 @@ class ScheduleDefined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     zone_data: Text = ""
     max_runs: Count | None = None
     max_retries: Retries = 0
+    key: Text | None = None
 
 
 class SchedulePaused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Fact: the schedule does not tick from here on. Ticks after this record are void."""
+    """
+    Fact: the schedule does not tick from here on, or not until an instant. Ticks of before are void.
+
+    Args:
+        note: why, for people (version 2).
+        until: it goes on by itself at this instant (version 2). Then the following three say how.
+        next_run_at: when the first call from *until* on is made (version 2).
+        next_tick_at: the first tick from *until* on, if the call is made later than it (version 2).
+        zone_data: version of the zone data by which these two were computed (version 2).
+        version: of the schedule by which they were computed (version 2). With *until*, void if the schedule was changed meanwhile.
+    """
 
     schedule_id: ScheduleId
     at: Instant
+    note: Text | None = None
+    until: Instant | None = None
+    next_run_at: Instant | None = None
+    next_tick_at: Instant | None = None
+    zone_data: Text = ""
+    version: Count = 0
 
 
 class ScheduleResumed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -113,6 +131,39 @@ class ScheduleResumed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     next_tick_at: Instant | None = None
     zone_data: Text = ""
     version: Count = 0
+
+
+class ScheduleChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Fact: the schedule is another one from here on. It counts only if it makes the next version, so of two the first counts.
+
+    Jobs that were spawned before keep what they were spawned with.
+
+    Args:
+        version: that it makes: one more than that of the schedule before.
+        change_id: random, so that its writer sees whether it counted.
+        rule: when the schedule ticks from here on.
+        max_runs: it ends with this many ticks.
+        spec: what to call from here on; none: as before.
+        after_at: the rule or *max_runs* is another one, and the next run is the first whose tick is after this instant. Void if a
+            later tick was made meanwhile. None: the next run stays.
+        next_run_at: when that call is made; None if there is none.
+        next_tick_at: its tick, if the call is made later than it.
+        zone_data: version of the zone data by which these two were computed.
+    """
+
+    schedule_id: ScheduleId
+    at: Instant
+    version: Count
+    change_id: Text
+    rule: ScheduleRule
+    max_runs: Count | None = None
+    max_retries: Retries = 0
+    spec: Spec | None = None
+    after_at: Instant | None = None
+    next_run_at: Instant | None = None
+    next_tick_at: Instant | None = None
+    zone_data: Text = ""
 
 
 class ScheduleDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -16,6 +16,7 @@ from libs.runtime.listening import bind_failure
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from libs.store.control.accounts import Accounts
 from libs.store.control.idempotency import IdempotencyKeys
+from libs.store.control.names import Names
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
 from services.api.contract.cursor import Cursors
@@ -26,8 +27,11 @@ from services.api.handlers.context import Context
 from services.api.handlers.job_creation import JobCreation
 from services.api.handlers.jobs import Jobs
 from services.api.handlers.openapi import OpenApi
-from services.api.handlers.schedule_preview import SchedulePreview
-from services.api.handlers.schedules import Schedules
+from services.api.handlers.schedules.schedule_changes import ScheduleChanges
+from services.api.handlers.schedules.schedule_creation import ScheduleCreation
+from services.api.handlers.schedules.schedule_keys import ScheduleKeys
+from services.api.handlers.schedules.schedule_preview import SchedulePreview
+from services.api.handlers.schedules.schedule_rows import ScheduleRows
 from services.api.handlers.signing_secret import SigningSecret
 from services.api.handlers.tokens import Tokens
 from services.api.http.app import App, Handler, Observe
@@ -65,6 +69,7 @@ class Ports:
     log: Log
     queries: AccountQueries
     keys: IdempotencyKeys
+    names: Names
     accounts: Accounts
     progress: ProgressWatch
     clock: Clock
@@ -189,6 +194,7 @@ class ApiService:
             log=ports.log,
             queries=ports.queries,
             keys=ports.keys,
+            names=ports.names,
             progress=ports.progress,
             read_index=ReadIndex(ports.log, ports.progress, partition_count=partition_count),
             limits=limits,
@@ -206,11 +212,15 @@ class ApiService:
 
 
 def _handlers(context: Context, ports: Ports, authenticator: Authenticator, version: str) -> dict[str, Handler]:
+    rows = ScheduleRows(context)
+    changes = ScheduleChanges(context, rows)
     groups: dict[str, object] = {
         "creation": JobCreation(context),
         "jobs": Jobs(context),
-        "schedules": Schedules(context),
-        "preview": SchedulePreview(context),
+        "schedule_creation": ScheduleCreation(context, rows),
+        "schedule_changes": changes,
+        "schedule_keys": ScheduleKeys(context, rows, changes),
+        "preview": SchedulePreview(context, rows),
         "tokens": Tokens(context, ports.accounts, authenticator, pepper=ports.pepper),
         "signing_secret": SigningSecret(context, ports.accounts),
         "openapi": OpenApi(version),

@@ -16,6 +16,7 @@ from libs.runtime.zone_data import zone_names
 from libs.store.control.accounts import Accounts
 from libs.store.control.daily_grants import DailyGrants
 from libs.store.control.idempotency import IdempotencyKeys
+from libs.store.control.names import Names
 from libs.store.errors import StoreUnavailable
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
 from libs.store.projection.projector import Projector
@@ -200,6 +201,7 @@ async def api(resources: Resources) -> tuple[ApiService, str | None]:
             log=resources.log,
             queries=AccountQueries(resources.pools.callers),
             keys=IdempotencyKeys(resources.pools.callers),
+            names=Names(resources.pools.callers),
             accounts=accounts,
             progress=resources.watch,
             clock=resources.clock,

@@ -89,6 +89,6 @@ def test_verify_is_seen_to_find_a_wrong_row(kind: StateKind) -> None:
 @of_each_kind
 def test_a_broken_fold_is_caught_by_the_model(kind: StateKind) -> None:
     """At least one mutation of the protocol model is about one of its events or its states."""
-    mutations = text("tests/simulation/model/mutations.py")
+    mutations = text("tests/simulation/model/*mutations.py")
 
     assert any(each.__name__ in mutations for each in (kind.state, *kind.events))

@@ -20,14 +20,9 @@ from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.state_registry import decide
 from libs.egress.url_rules import EgressPolicy
 from libs.events import (
-    AttemptDue,
-    AttemptFinished,
     Claim,
     Event,
-    JobScheduled,
     OwnerClaimed,
-    ScheduleCreated,
-    ScheduleDefined,
     ScheduleTicked,
     Spec,
     Unreadable,
@@ -41,8 +36,9 @@ from libs.store.control.accounts import TOKENS_MAX, LastToken, ParentGone, Token
 from libs.store.control.idempotency import Reservation
 from libs.store.control.signing_secrets import SECRETS_MAX
 from libs.store.errors import StoreUnavailable
-from libs.store.projection.changes import ExecutionRow
+from libs.store.projection.changes import ExecutionRow, PartitionChanges
 from libs.store.projection.progress import ProgressWatch
+from libs.store.reads.partition_tables import decode_spec
 from services.api.contract.token_text import new_token, token_hash
 from services.api.service import ApiService, Ports
 from tests.fakes import events
@@ -65,6 +61,7 @@ class Tables:
         self.attempts: dict[str, dict[int, ExecutionRow]] = {}
         self.used: dict[tuple[str, date], int] = {}
         self.keys: dict[tuple[str, str], Reservation] = {}
+        self.names: dict[tuple[str, str, str], str] = {}
         self.tokens_by_hash: dict[bytes, Token] = {}
         self.secrets: dict[str, list[str]] = {}
         self.is_down = False
@@ -111,14 +108,14 @@ class Tables:
     async def get_schedule(self, account: str, schedule_id: str) -> tuple[ScheduleState, Spec] | None:
         self._check()
         state = self.schedules.get(schedule_id)
-        return None if state is None or state.account != account else (state, self.specs[schedule_id])
+        return None if state is None or state.account != account else (state, self.specs[state.spec_id])
 
     async def list_schedules(
         self, account: str, *, limit: int, before: str | None = None
     ) -> Sequence[tuple[ScheduleState, Spec]]:
         self._check()
         found = [
-            (state, self.specs[state.schedule_id])
+            (state, self.specs[state.spec_id])
             for state in sorted(self.schedules.values(), key=lambda state: state.schedule_id, reverse=True)
             if state.account == account
             and state.status != ScheduleStatus.DELETED
@@ -143,6 +140,21 @@ class Tables:
         self._check()
         held = self.keys.get((account, key))
         return None if held is None else held._replace(is_new=False)
+
+    async def name_holder(self, account: str, kind: str, name: str, _: str) -> str | None:
+        self._check()
+        return self.names.get((account, kind, name))
+
+    async def take_name(self, account: str, kind: str, name: str, new_id: str) -> str:
+        self._check()
+        await asyncio.sleep(0)
+        return self.names.setdefault((account, kind, name), new_id)
+
+    async def pass_name_on(self, account: str, kind: str, name: str, old_id: str, new_id: str) -> str:
+        self._check()
+        if self.names.get((account, kind, name)) == old_id:
+            self.names[account, kind, name] = new_id
+        return self.names[account, kind, name]
 
     async def find_tokens(self, token_hashes: Collection[bytes]) -> dict[bytes, Token]:
         self._check()
@@ -253,6 +265,7 @@ class Harness:
             log=self.log,
             queries=tables,
             keys=tables,
+            names=tables,
             accounts=tables,
             progress=watch,
             clock=self.clock,
@@ -370,29 +383,14 @@ class Harness:
         tables = self.tables
         if isinstance(item, Unreadable):
             return
-        for state_id, state in applied.changed.items():
-            if isinstance(state, JobState):
-                tables.jobs[state_id] = state
-            else:
-                tables.schedules[state_id] = state
-        if isinstance(item, JobScheduled) and applied.changed:
-            tables.specs.setdefault(item.spec_id or item.job_id, item.spec)  # a copy brings none of its own
-        if isinstance(item, ScheduleCreated | ScheduleDefined) and applied.changed:
-            tables.specs[item.schedule_id] = item.spec
-        if isinstance(item, AttemptDue) and applied.changed:
-            due = ExecutionRow(item.job_id, item.attempt, item.not_before)
-            tables.attempts.setdefault(item.job_id, {})[item.attempt] = due
-        if isinstance(item, AttemptFinished) and applied.changed:
-            tables.attempts[item.job_id][item.attempt] = ExecutionRow(
-                item.job_id,
-                item.attempt,
-                item.started_at,
-                item.ok,
-                item.status_code,
-                item.error,
-                item.duration_ms,
-                item.error_detail,
-            )
+        changes = PartitionChanges(ledger.partition)
+        changes.add(applied)
+        tables.jobs.update(changes.states.of(JobState))
+        tables.schedules.update(changes.states.of(ScheduleState))
+        for spec_id, spec in changes.specs.items():
+            tables.specs.setdefault(spec_id, decode_spec(spec))
+        for (job_id, attempt), row in changes.executions.items():
+            tables.attempts.setdefault(job_id, {})[attempt] = row
 
     async def _answer_cancels(self, ledger: Ledger) -> None:
         for state in [state for state in ledger.states.of(JobState).values() if state.cancel_requested]:

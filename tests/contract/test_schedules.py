@@ -28,7 +28,7 @@ GET_ADDS = [
         "max_runs",
         "next_tick_at",
     ),
-    *("run_count", "missed_count", "zone_data"),
+    *("run_count", "missed_count", "zone_data", "version", "key", "paused_until", "note"),
 ]
 
 

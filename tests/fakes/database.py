@@ -28,20 +28,12 @@ from libs.store.leases.lease_table import Lease
 from libs.store.projection.changes import ExecutionRow, Flush
 from libs.store.reads.partition_tables import Snapshot, StoredSpec, due_of
 from libs.store.reads.pending_webhooks import PendingSnapshot, TerminalEvent
+from tests.fakes.leases import LeaseRow
 from tests.fakes.partition import pending_of, pending_page_of
 
 _ABSENT: Any = object()
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _spec_of = msgspec.json.Decoder(Spec).decode
-
-
-class LeaseRow(NamedTuple):
-    """Who holds a partition in a role: *until* in ms by the database's clock, None when nobody does."""
-
-    epoch: int = 0
-    nonce: str | None = None
-    node: str | None = None
-    until: int | None = None
 
 
 class Rows(NamedTuple):
@@ -81,6 +73,7 @@ class Database:
         self.seen: dict[tuple[str, str], int] = {}
         self.draining: set[tuple[str, str]] = set()
         self.keys: dict[tuple[str, str], Reservation] = {}
+        self.names: dict[tuple[str, str, str], str] = {}
         self.tokens_by_hash: dict[bytes, Token] = {}
         self.secrets: dict[str, tuple[str, ...]] = {}
         self.grants: dict[tuple[str, int, int], tuple[int, int]] = {}
@@ -190,6 +183,7 @@ class Database:
             self._write(self.partition_of, state_id, partition)
         for spec_id, spec in changes.specs.items():
             self._write(self.specs_by_id, spec_id, spec)
+            self._write(self.partition_of, spec_id, partition)
         for key, row in changes.executions.items():
             self._write(self.execution_rows, key, row)
         for (account, day), count in changes.usage.items():
@@ -199,10 +193,8 @@ class Database:
 
     def was_written(self, flush: Flush) -> bool:
         """Whether *flush*, refused by the fence, had been written before."""
-        return (
-            self.progress(flush.partition)[0] == flush.to_position
-            and self.nonces.get(flush.partition) == flush.lease_nonce
-        )
+        is_there = self.progress(flush.partition)[0] == flush.to_position
+        return is_there and self.nonces.get(flush.partition) == flush.lease_nonce
 
     def running(self, partition: int) -> Snapshot:
         position, claim = self.progress(partition)
@@ -245,8 +237,7 @@ class Database:
         return None if job is None or job.account != account else (job, _spec_of(self.specs_by_id[job.spec_id]))
 
     def job_status(self, job_id: str) -> JobStatus | None:
-        job = self.jobs.get(job_id)
-        return None if job is None else job.status
+        return self.jobs[job_id].status if job_id in self.jobs else None
 
     def list_jobs(
         self,
@@ -266,7 +257,7 @@ class Database:
             and (before is None or job_id < before)
         ]
         newest = [self.jobs[job_id] for job_id in sorted(found, reverse=True)[:limit]]
-        return [(job, _spec_of(self.specs_by_id[job.spec_id])) for job in newest]
+        return [(job, self._spec(job)) for job in newest]
 
     def executions(self, account: str, job_id: str) -> list[ExecutionRow]:
         job = self.jobs.get(job_id)
@@ -276,20 +267,19 @@ class Database:
 
     def get_schedule(self, account: str, schedule_id: str) -> tuple[ScheduleState, Spec] | None:
         state = self.schedules.get(schedule_id)
-        if state is None or state.account != account:
-            return None
-        return state, _spec_of(self.specs_by_id[schedule_id])
+        return None if state is None or state.account != account else (state, self._spec(state))
 
     def list_schedules(
         self, account: str, *, limit: int, before: str | None = None
     ) -> list[tuple[ScheduleState, Spec]]:
-        found = [
-            known
-            for known, each in self.schedules.items()
-            if each.account == account and each.status != ScheduleStatus.DELETED and (before is None or known < before)
+        newest = [
+            self.schedules[known] for known in sorted(self.schedules, reverse=True) if before is None or known < before
         ]
-        newest = sorted(found, reverse=True)[:limit]
-        return [(self.schedules[known], _spec_of(self.specs_by_id[known])) for known in newest]
+        mine = [each for each in newest if each.account == account and each.status != ScheduleStatus.DELETED]
+        return [(each, self._spec(each)) for each in mine[:limit]]
+
+    def _spec(self, state: JobState | ScheduleState) -> Spec:
+        return _spec_of(self.specs_by_id[state.spec_id])
 
     def usage(self, account: str, day: date) -> int:
         return self.usage_by_day.get((account, day.toordinal() - _EPOCH_DAY), 0)
@@ -307,8 +297,19 @@ class Database:
         return made
 
     def reservation(self, account: str, key: str) -> Reservation | None:
-        held = self.keys.get((account, key))
-        return None if held is None else held._replace(is_new=False)
+        return self.keys[account, key]._replace(is_new=False) if (account, key) in self.keys else None
+
+    def name_holder(self, account: str, kind: str, name: str, _: str) -> str | None:
+        return self.names.get((account, kind, name))
+
+    def take_name(self, account: str, kind: str, name: str, new_id: str) -> str:
+        return self.pass_name_on(account, kind, name, None, new_id)
+
+    def pass_name_on(self, account: str, kind: str, name: str, old_id: str | None, new_id: str) -> str:
+        if self.names.get((account, kind, name)) == old_id:
+            self._write(self.names, (account, kind, name), new_id)
+            self._commit(is_durable=True)
+        return self.names[account, kind, name]
 
     def find_tokens(self, token_hashes: Collection[bytes]) -> dict[bytes, Token]:
         return {each: self.tokens_by_hash[each] for each in token_hashes if each in self.tokens_by_hash}

@@ -22,6 +22,7 @@ from libs.events import (
     JobFinished,
     JobScheduled,
     LogBarrier,
+    ScheduleChanged,
     ScheduleDeleted,
     SchedulePaused,
     ScheduleResumed,
@@ -163,9 +164,23 @@ def _schedule(partition: int, number: int, at: int, chance: random.Random) -> It
         yield _finished(job_id, 1, tick_at, ok=True)
         yield _end(job_id, account, 1, tick_at, ok=True, webhook=False)
         tick_at += 60_000
+    if later:
+        yield ScheduleChanged(
+            schedule_id=schedule_id,
+            at=tick_at,
+            version=2,
+            change_id=f"{number:016x}",
+            rule=ScheduleRule(every_s=600),
+            spec=_spec(number + 1, True),
+            after_at=tick_at,
+            next_run_at=tick_at + 600_000,
+        )
+        yield SchedulePaused(
+            schedule_id=schedule_id, at=tick_at, note="later", until=tick_at, next_run_at=tick_at + 1_200_000, version=2
+        )
     yield SchedulePaused(schedule_id=schedule_id, at=tick_at)
     if chance.random() < 0.7:
-        version = 1 if later else 0
+        version = 2 if later else 0
         yield ScheduleResumed(schedule_id=schedule_id, at=tick_at + 9, next_run_at=tick_at + 120_000, version=version)
     if chance.random() < 0.5:
         yield ScheduleDeleted(schedule_id=schedule_id, at=tick_at + 10)

@@ -2,11 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from libs.runtime.clock import SystemClock
 from libs.store.errors import StoreUnavailable
 from libs.store.leases.lease_keeper import LeaseKeeper
 from libs.store.leases.lease_table import Lease
+
+
+class LeaseRow(NamedTuple):
+    """Who holds a partition in a role: *until* in ms by the database's clock, None when nobody does."""
+
+    epoch: int = 0
+    nonce: str | None = None
+    node: str | None = None
+    until: int | None = None
 
 
 class ManualMonotonic(SystemClock):

@@ -91,6 +91,10 @@ mores = st.builds(
     max_runs=st.none() | st.integers(1, 10**9),
     run_count=st.integers(0, 10**12),
     missed_count=st.integers(0, 10**12),
+    change_ids=st.lists(texts, max_size=8).map(tuple),
+    paused_until=st.none() | instants,
+    note=st.none() | texts,
+    key=st.none() | texts,
 )
 
 
@@ -111,6 +115,7 @@ def schedule_states(partition: int) -> st.SearchStrategy[ScheduleState]:
         last_run_at=st.none() | instants,
         changed_at=positions,
         more=st.none() | mores,
+        changed_spec_id=st.none() | job_ids(partition),
     )
 
 

@@ -17,11 +17,13 @@ from libs.events import (
     Event,
     JobCancelRequested,
     JobScheduled,
+    ScheduleChanged,
     ScheduleCreated,
     ScheduleDefined,
     ScheduleDeleted,
     SchedulePaused,
     ScheduleResumed,
+    ScheduleRule,
     ScheduleTicked,
     Spec,
     WebhookFinished,
@@ -70,6 +72,25 @@ def created(at: int) -> ScheduleCreated:
     return events.created(SCHEDULE, at, next_run_at=NOW + MINUTE)
 
 
+def changed(version: int, after: int, moves: bool, spec: bool) -> ScheduleChanged:
+    after_at = NOW + after * MINUTE if moves else None
+    return ScheduleChanged(
+        schedule_id=SCHEDULE,
+        at=NOW,
+        version=version,
+        change_id=f"{version}{after}",
+        rule=ScheduleRule(every_s=60),
+        spec=Spec(url="https://example.com/changed") if spec else None,
+        after_at=after_at,
+        next_run_at=NOW + (after + 1) * MINUTE if moves else None,
+    )
+
+
+def paused_until(minute: int, version: int) -> SchedulePaused:
+    at = NOW + minute * MINUTE
+    return SchedulePaused(schedule_id=SCHEDULE, at=NOW, note="n", until=at, next_run_at=at, version=version)
+
+
 def defined(at: int, spread: int) -> ScheduleDefined:
     next_tick_at = NOW + MINUTE if spread else None
     return events.defined(SCHEDULE, at, next_run_at=NOW + MINUTE + spread, next_tick_at=next_tick_at, max_runs=3)
@@ -83,6 +104,9 @@ facts: st.SearchStrategy[Event] = st.one_of(
     st.builds(created, instants),
     st.builds(defined, instants, st.sampled_from([0, 500])),
     st.just(SchedulePaused(schedule_id=SCHEDULE, at=NOW)),
+    st.just(SchedulePaused(schedule_id=SCHEDULE, at=NOW, note="closed", version=1)),
+    st.builds(paused_until, st.integers(1, 4), st.integers(0, 2)),
+    st.builds(changed, st.integers(1, 3), st.integers(0, 3), st.booleans(), st.booleans()),
     st.builds(
         lambda at, version: ScheduleResumed(schedule_id=SCHEDULE, at=NOW, next_run_at=at, version=version),
         instants,

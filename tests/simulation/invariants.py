@@ -43,6 +43,8 @@ INVARIANTS: Final = {
     "I14": Invariant("memory holds what is near, and nothing else", "model", "evicts nothing"),
     "I15": Invariant("a pause before a tick may be decided stops its call", "model", "ticks far ahead"),
     "I16": Invariant("a job is called, judged and ended as its policy says", "model", "policy ignored"),
+    "I17": Invariant("a change of a schedule that was answered counted", "model", "change lost"),
+    "I18": Invariant("the job of a tick calls what its schedule said then", "model", "changed spec forgotten"),
     "I19": Invariant(
         "no account has more attempts due on a day than its limit", "fleet", "due_without_permit", "over_the_day"
     ),

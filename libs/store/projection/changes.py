@@ -12,7 +12,17 @@ import msgspec
 from libs.domain.instants import day_of
 from libs.domain.ledger import Applied
 from libs.domain.state_registry import States
-from libs.events import AttemptDue, AttemptFinished, Claim, JobScheduled, ScheduleCreated, ScheduleDefined, Spec
+from libs.events import (
+    AttemptDue,
+    AttemptFinished,
+    Claim,
+    JobScheduled,
+    ScheduleChanged,
+    ScheduleCreated,
+    ScheduleDefined,
+    Spec,
+)
+from libs.events.ids import changed_spec_id
 
 _WITH_SPEC = (JobScheduled, ScheduleCreated, ScheduleDefined)
 
@@ -78,6 +88,9 @@ class PartitionChanges:
             self.new.add(new_id)
             if isinstance(event, _WITH_SPEC) and getattr(event, "spec_id", None) is None:
                 self._spec(new_id, event.spec)
+        elif isinstance(event, ScheduleChanged):
+            if event.spec is not None:
+                self._spec(changed_spec_id(event.schedule_id, event.version), event.spec)
         elif isinstance(event, AttemptDue):
             self._due(event)
         elif isinstance(event, AttemptFinished):

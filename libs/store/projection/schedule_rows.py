@@ -23,7 +23,11 @@ SCHEDULES: Final[StateTable[ScheduleState]] = StateTable(
         "last_run_at": "int8",
         "changed_at": "int8",
         "more": "bytea",
+        "changed_spec_id": "uuid",
     },
-    changing=("status", "held", "next_run_at", "last_run_at", "changed_at", "more"),
+    changing=(
+        *("status", "cron", "max_retries", "timeout_ms", "has_webhook", "held"),
+        *("next_run_at", "last_run_at", "changed_at", "more", "changed_spec_id"),
+    ),
     waits=f"{one_of('status', {ScheduleStatus.ACTIVE})} AND NOT held AND next_run_at IS NOT NULL",
 )

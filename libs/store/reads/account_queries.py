@@ -25,7 +25,10 @@ from libs.store.reads.bodiless_spec import BODILESS_SPEC
 _JOB: Final = (
     f"SELECT {JOBS.listed}, spec FROM jobs LEFT JOIN specs ON spec_id = coalesce(shared_spec_id, schedule_id, job_id)"  # noqa: S608
 )
-_SCHEDULE: Final = f"SELECT {SCHEDULES.listed}, {{spec}} FROM schedules LEFT JOIN specs ON spec_id = schedule_id"  # noqa: S608
+_SCHEDULE: Final = (
+    f"SELECT {SCHEDULES.listed}, {{spec}} FROM schedules"  # noqa: S608
+    " LEFT JOIN specs ON spec_id = coalesce(changed_spec_id, schedule_id)"
+)
 
 _LISTED_SPEC: Final = f"{BODILESS_SPEC} AS spec"
 

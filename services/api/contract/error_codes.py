@@ -9,7 +9,7 @@ from typing import Final
 
 from services.api.contract.query import LIMIT_MAX
 from services.api.contract.request_fields import BATCH, JOB, TOKEN
-from services.api.contract.schedules.fields import PREVIEW, SCHEDULE
+from services.api.contract.schedules.fields import PAUSE, PREVIEW, SCHEDULE
 
 CODES: Final[Mapping[str, tuple[int, str]]] = {
     "invalid_request": (
@@ -24,10 +24,12 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "invalid_limit": (400, f"limit is not a number from 1 to {LIMIT_MAX}."),
     "invalid_status": (400, "status is none of the five job statuses."),
     "invalid_cursor": (400, "cursor is not one that this list handed out."),
+    "invalid_key": (400, "The key of a schedule is not 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -."),
+    "invalid_if_match": (400, "If-Match is not one entity tag as ETag gives it, or *."),
     "interval_too_short": (400, "every.seconds is less than the operator allows (`FLIQ_MIN_INTERVAL_SECONDS`)."),
     "url_not_allowed": (400, "url or webhook_url points where Fliq does not go."),
     "reserved_header": (400, "A header that Fliq or the HTTP connection sets itself."),
-    **{row.code: (400, row.means) for table in (JOB, SCHEDULE, PREVIEW, BATCH, TOKEN) for row in table.rows},
+    **{row.code: (400, row.means) for table in (JOB, SCHEDULE, PREVIEW, PAUSE, BATCH, TOKEN) for row in table.rows},
     "unauthorized": (401, "The API token is missing, malformed, unknown, expired or revoked."),
     "forbidden": (403, "The token's scopes do not cover this request."),
     "not_found": (404, "There is no such resource in this account, or no such route."),
@@ -48,6 +50,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
         "The signing secret was replaced so often that ten sign at once; try again later.",
     ),
     "idempotency_key_reused": (409, "The idempotency key stands for another request."),
+    "version_conflict": (412, "The schedule is at another version than If-Match asks for, or is there already."),
     "payload_too_large": (413, "The body is longer than 1 MiB, or the job too large for one record."),
     "uri_too_long": (414, "The request line is too long."),
     "daily_limit_reached": (429, "The account's daily executions are used up."),

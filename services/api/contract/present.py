@@ -154,7 +154,7 @@ def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, positi
             continue
         if name == "retry":
             entry[name] = shown_policy(value)
-        elif name.endswith("_at") or name in ("not_before",):
+        elif name.endswith("_at") or name in ("not_before", "until"):
             entry[name] = _instant(value)
         elif name == "status":
             entry[name] = _FINISHED_STATUS[value]

@@ -26,6 +26,7 @@ class Route(NamedTuple):
         request: the body's schema, empty for none.
         refusals: statuses besides those that every route may answer.
         parameters: query and header parameters, as the OpenAPI document names them.
+        may_create: it answers 201 if it made something new.
         may_be_stale: the read goes on while the log is away, with a header that says so.
     """
 
@@ -42,13 +43,15 @@ class Route(NamedTuple):
     refusals: tuple[int, ...] = ()
     parameters: tuple[str, ...] = ()
     may_be_stale: bool = False
+    may_create: bool = False
 
     @property
     def query(self) -> tuple[str, ...]:
-        """The parameters that stand behind the path; `key` is a header."""
-        return tuple(name for name in self.parameters if name != "key")
+        """The parameters that stand behind the path, not in a header."""
+        return tuple(name for name in self.parameters if name not in _HEADERS)
 
 
+_HEADERS: Final = frozenset({"key", "if_match"})
 _LIST: Final = ("limit", "cursor")
 _JOBS: Final = (*_LIST, "status")
 _JOB: Final = "/v1/jobs/{job_id}"
@@ -72,22 +75,29 @@ ROUTES: Final[tuple[Route, ...]] = (
           "Executions and timeline", 200, "Timeline"),
     Route("POST", f"{_JOB}/replay", "write:jobs", "creation.replay", "replayJob", "Clone a failed job, due at once", "Replay",
           201, "ReplayedJob", request="Nothing", refusals=(409, 429), parameters=("key",)),
-    Route("POST", "/v1/schedules", "write:jobs", "schedules.create", "createSchedule", "Create a schedule", "Schedules",
+    Route("POST", "/v1/schedules", "write:jobs", "schedule_creation.create", "createSchedule", "Create a schedule", "Schedules",
           201, "CreatedSchedule", request="ScheduleRequest", refusals=(409, 429), parameters=("key",)),
-    Route("GET", "/v1/schedules", "read:jobs", "schedules.list", "listSchedules", "List schedules", "Lists",
+    Route("GET", "/v1/schedules", "read:jobs", "schedule_creation.list", "listSchedules", "List schedules", "Lists",
           200, "ScheduleList", parameters=_LIST, may_be_stale=True),
     Route("POST", "/v1/schedules/preview", "read:jobs", "preview.of_request", "previewRule",
           "The coming runs of a rule that is not saved", "Preview", 200, "Preview", request="PreviewRequest"),
-    Route("GET", _SCHEDULE, "read:jobs", "schedules.get", "getSchedule", "Get a schedule", "Schedules",
+    Route("GET", _SCHEDULE, "read:jobs", "schedule_creation.get", "getSchedule", "Get a schedule", "Schedules",
           200, "Schedule"),
-    Route("DELETE", _SCHEDULE, "write:jobs", "schedules.delete", "deleteSchedule", "Delete a schedule", "Schedules",
+    Route("PATCH", _SCHEDULE, "write:jobs", "schedule_changes.patch", "patchSchedule", "Change a schedule", "Changes",
+          200, "Schedule", request="SchedulePatch", refusals=(409, 412), parameters=("if_match",)),
+    Route("GET", "/v1/schedules/by-key/{schedule_key}", "read:jobs", "schedule_keys.get", "getScheduleByKey",
+          "Get the schedule of a key", "Keys", 200, "Schedule"),
+    Route("PUT", "/v1/schedules/by-key/{schedule_key}", "write:jobs", "schedule_keys.put", "putSchedule",
+          "Make the schedule of a key, or replace it", "Keys",
+          200, "Schedule", request="ScheduleRequest", refusals=(409, 412, 429), parameters=("if_match",), may_create=True),
+    Route("DELETE", _SCHEDULE, "write:jobs", "schedule_changes.delete", "deleteSchedule", "Delete a schedule", "Schedules",
           204, ""),
     Route("GET", f"{_SCHEDULE}/preview", "read:jobs", "preview.of_schedule", "previewSchedule",
           "The coming runs of a schedule", "Preview", 200, "Preview", refusals=(409,), parameters=("count", "after")),
-    Route("POST", f"{_SCHEDULE}/pause", "write:jobs", "schedules.pause", "pauseSchedule", "Pause a schedule", "Schedules",
-          200, "Schedule", request="Nothing"),
-    Route("POST", f"{_SCHEDULE}/resume", "write:jobs", "schedules.resume", "resumeSchedule", "Resume a schedule from now on",
-          "Schedules", 200, "Schedule", request="Nothing", refusals=(409,)),
+    Route("POST", f"{_SCHEDULE}/pause", "write:jobs", "schedule_changes.pause", "pauseSchedule", "Pause a schedule", "Schedules",
+          200, "Schedule", request="PauseRequest", refusals=(409, 412)),
+    Route("POST", f"{_SCHEDULE}/resume", "write:jobs", "schedule_changes.resume", "resumeSchedule", "Resume a schedule from now on",
+          "Schedules", 200, "Schedule", request="Nothing", refusals=(409, 412)),
     Route("GET", f"{_SCHEDULE}/jobs", "read:jobs", "jobs.list_of_schedule", "listScheduleJobs",
           "List the jobs that a schedule spawned", "Lists", 200, "JobList", parameters=_JOBS, may_be_stale=True),
     Route("POST", "/v1/tokens", "write:tokens", "tokens.create", "createToken", "Create an API token", "Tokens",

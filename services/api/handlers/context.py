@@ -11,6 +11,7 @@ from libs.log.port import MAX_VALUE_BYTES, AppendFailed, Log, LogError, RecordTo
 from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
 from libs.store.control.idempotency import IdempotencyKeys
+from libs.store.control.names import Names
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
 from services.api.contract.api_error import ApiError, outcome_unknown, unavailable
@@ -32,6 +33,7 @@ class Context:
     log: Log
     queries: AccountQueries
     keys: IdempotencyKeys
+    names: Names
     progress: ProgressWatch
     read_index: ReadIndex
     limits: CreationLimits

@@ -162,7 +162,8 @@ class App:
     def _find(self, path: str) -> tuple[dict[str, _Bound], str]:
         if path.startswith(_ROOT):
             parts = path[len(_ROOT) :].split("/", _PARTS_MAX)
-            for at in range(1, min(len(parts), _ID_AT_MAX + 1)):
+            # The deepest id first: a key of a schedule may be the word that stands behind another id.
+            for at in range(min(len(parts), _ID_AT_MAX + 1) - 1, 0, -1):
                 methods = self._by_id.get((*parts[:at], _ID, *parts[at + 1 :]))
                 if methods is not None and parts[at]:
                     return methods, parts[at]

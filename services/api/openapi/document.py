@@ -50,6 +50,18 @@ _PARAMETERS: Final[dict[str, Schema]] = {
         "description": "Repeating the request with the same key makes no second job.",
         "schema": KEY,
     },
+    "if_match": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "The ETag of the version to change; another version is refused with 412.",
+        "schema": {"type": "string"},
+    },
+    "schedule_key": {
+        "name": "schedule_key",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._~-]{1,128}$"},
+    },
     "job_id": {"name": "job_id", "in": "path", "required": True, "schema": JOB_ID},
     "schedule_id": {"name": "schedule_id", "in": "path", "required": True, "schema": SCHEDULE_ID},
     "token_id": {"name": "token_id", "in": "path", "required": True, "schema": TOKEN_ID},
@@ -103,7 +115,7 @@ def _operation(route: Route) -> dict[str, Any]:
         described["parameters"] = [_PARAMETERS[name] for name in names]
     if route.request:
         described["requestBody"] = _body(route.request)
-        if route.request in ("Nothing", "TokenRequest"):
+        if route.request in ("Nothing", "TokenRequest", "PauseRequest"):
             described["requestBody"]["required"] = False
     described["security"] = [{"token": [route.scope]}] if route.scope else []
     return described
@@ -124,6 +136,8 @@ def _responses(route: Route, *, has_id: bool) -> dict[str, Any]:
         }
         success.setdefault("headers", {})["Fliq-Stale"] = header
     responses = {str(route.status): success}
+    if route.may_create:
+        responses["201"] = success
     for status in sorted({*_ALWAYS, *route.refusals, *((404,) if has_id else ())}):
         codes = ", ".join(f"`{code}`" for code, (code_status, _) in CODES.items() if code_status == status)
         refusal: dict[str, Any] = {

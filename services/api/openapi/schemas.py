@@ -10,7 +10,7 @@ from services.api.contract.field import Schema
 from services.api.contract.fields.retry_fields import shown_schema
 from services.api.contract.present import STATUSES_OF
 from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, TOKEN
-from services.api.contract.schedules.fields import PREVIEW, SCHEDULE
+from services.api.contract.schedules.fields import PAUSE, PREVIEW, SCHEDULE
 from services.api.contract.schedules.shown import STATUSES
 from services.api.contract.token_text import SCOPES
 
@@ -109,6 +109,10 @@ _SCHEDULE_ITEM: Final = _CREATED_SCHEDULE | {
     "run_count": nullable(INTEGER),
     "missed_count": nullable(INTEGER),
     "zone_data": nullable(TEXT),
+    "version": INTEGER,
+    "key": nullable(TEXT),
+    "paused_until": nullable(INSTANT),
+    "note": nullable(TEXT),
 }
 _TOKEN: Final[dict[str, Schema]] = {
     "id": TOKEN_ID,
@@ -119,6 +123,8 @@ _TOKEN: Final[dict[str, Schema]] = {
     "expires_at": nullable(INSTANT),
     "parent": nullable(TOKEN_ID),
 }
+
+PATCH_SCHEMA: Final = {name: each for name, each in SCHEDULE.schema().items() if name != "required"}
 
 SCHEMAS: Final[dict[str, Schema]] = {
     "Error": closed(
@@ -178,6 +184,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "ScheduleList": closed(
         {"schedules": {"type": "array", "items": closed(_SCHEDULE_ITEM)}, "next_cursor": CURSOR},
     ),
+    "SchedulePatch": PATCH_SCHEMA,
+    "PauseRequest": PAUSE.schema(),
     "PreviewRequest": PREVIEW.schema(),
     "Preview": closed(
         {

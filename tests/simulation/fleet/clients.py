@@ -65,6 +65,7 @@ class ScheduleStory:
     rule: Mapping[str, Any]  # the fields of the request that say when it ticks
     ops: list[ScheduleOp] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    max_retries: int = 0  # as the last PATCH that was answered with 200 has it
 
 
 class Clients:
@@ -247,6 +248,11 @@ class Clients:
             await self._surely(story, "pause", "POST", f"{path}/pause", draw)
             await asyncio.sleep(draw.uniform(0.5, 15))
             await self._surely(story, "resume", "POST", f"{path}/resume", draw)
+        while draw.random() < 0.5 and self._loop.time() < self.ends_at:
+            await asyncio.sleep(draw.uniform(0.5, 20) if draw.random() < 0.5 else self._just_before_a_tick_s(draw))
+            retries = draw.randint(0, 20)
+            await self._surely(story, "patch", "PATCH", path, draw, {"max_retries": retries})
+            story.max_retries = retries
         await asyncio.sleep(max(self.ends_at - self._loop.time(), 0) * draw.choice((0.5, 1.0, 1.0)))
         await self._surely(story, "delete", "DELETE", path, draw)
 
@@ -254,9 +260,17 @@ class Clients:
         """Return how long it is until a moment just before a full minute."""
         return (60.0 - draw.uniform(0.1, 2.0) - self._chronicle.now_exact() / 1000) % 60.0
 
-    async def _surely(self, story: ScheduleStory, kind: str, method: str, path: str, draw: random.Random) -> None:
+    async def _surely(
+        self,
+        story: ScheduleStory,
+        kind: str,
+        method: str,
+        path: str,
+        draw: random.Random,
+        body: dict[str, Any] | None = None,
+    ) -> None:
         async def change() -> bool:
-            return await self._change(story, kind, method, path, None, draw) is not None
+            return await self._change(story, kind, method, path, body, draw) is not None
 
         await self._until_answered(f"{story.name}: {kind}", change, draw)
 

@@ -64,6 +64,7 @@ def judge(evidence: Evidence) -> list[str]:
     found += [f"crashed: {each}" for each in evidence.harness.loop.errors]
     for node in evidence.nodes:
         found += [f"{name}: {node.name}: {count} times" for name, count in node.counts.items() if name in _NEVER]
+    found += _changes(evidence)
     found += _tables(evidence.harness)
     found += _over_the_day(evidence.harness)
     return found
@@ -266,6 +267,15 @@ def _missing(
             free_at = view.free_from(tick_at, TICK_GRACE_MS)
             if tick_at not in ticks and free_at <= until and next_at > free_at:
                 yield f"tick_missing: {story.name}: {tick_at:.0f}"
+
+
+def _changes(evidence: Evidence) -> Iterator[str]:
+    """A change of a schedule that was answered stays, whatever lands behind it that was asked for before."""
+    schedules = evidence.harness.store.database.schedules
+    for story in evidence.clients.schedules.values():
+        for schedule_id in story.ids:
+            if schedules[schedule_id].max_retries != story.max_retries:
+                yield f"change_lost: {story.name}: {story.max_retries} retries were answered, {schedules[schedule_id]}"
 
 
 # --- the tables -----------------------------------------------------------------------------------------------------------

@@ -351,6 +351,7 @@ class Node:
                 log=log,
                 queries=requests,
                 keys=requests,
+                names=requests,
                 accounts=requests,
                 progress=watch,
                 clock=clock,

@@ -66,7 +66,7 @@ class StoreServer:
         self._go_down(lost)
 
     def _go_down(self, lost: int) -> None:
-        self.database.take_back(lost, keep=[id(self.database.keys), id(self.database.grants)])
+        self.database.take_back(lost, keep=[id(self.database.keys), id(self.database.names), id(self.database.grants)])
         self.is_down = True
         self.generation += 1
         self.chronicle.note(f"store down, {lost} commits lost")

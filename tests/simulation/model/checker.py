@@ -16,6 +16,8 @@ What must be true of a run that has calmed down: the invariants of the protocol,
     I14  memory holds what is near, and nothing else
     I15  a pause or deletion of a schedule that stands in the log before a tick may be decided stops that tick's call
     I16  a job is called, judged and ended as its policy says (policy_rules.py)
+    I17  of changes of a schedule each that was answered with 200 counted, and made its version
+    I18  the job of a tick calls what its schedule said at that tick
 
 I11, contiguous positions, is asserted by the ledger itself. Held jobs and schedules are excused from I3 and I5, and must have
 been poisoned.
@@ -29,7 +31,15 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Verdict
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.state_registry import owed_at
-from libs.events import AttemptDue, JobCancelRequested, ScheduleResumed, ScheduleTicked
+from libs.events import (
+    AttemptDue,
+    JobCancelRequested,
+    ScheduleChanged,
+    ScheduleCreated,
+    ScheduleDefined,
+    ScheduleResumed,
+    ScheduleTicked,
+)
 from libs.store.projection.changes import PartitionChanges
 from tests.simulation.model.actors import HAND_OFF_EARLY_MS, SKEW_MS, Owner
 from tests.simulation.model.clients import Known
@@ -46,6 +56,7 @@ def check(harness: Harness, known: Known, owners: list[Owner]) -> list[str]:
         found += broken_policies(harness, part)
         found += [f"I7 illegal decision in the log: {stored.item}" for stored in part.illegal]
     found += _calls(harness) + _promises(harness, known)
+    found += _lost_changes(harness, known) + _specs_of_ticks(harness)
     for owner in owners:
         found += _memory(owner)
     return found
@@ -207,6 +218,41 @@ def _ticks(harness: Harness, part: Partition, known: Known) -> list[str]:
             next_run[schedule_id] = state.next_tick_at or 0
     found += [f"I8 {tick} spawned {count} jobs" for tick, count in jobs.items() if count > 1]
     return found
+
+
+def _lost_changes(harness: Harness, known: Known) -> list[str]:
+    """I17, by the order of the log: what was answered as done is what made its version."""
+    made = {
+        (stored.item.schedule_id, stored.item.version): stored.item.change_id
+        for part in harness.partitions
+        for stored in part.records
+        if isinstance(stored.item, ScheduleChanged) and stored.applied.verdict is Verdict.APPLIED
+    }
+    return [
+        f"I17 {change} was answered with 200, and {made.get((change.schedule_id, change.version))} counted"
+        for change in known.changes
+        if made.get((change.schedule_id, change.version)) != change.change_id
+    ]
+
+
+def _specs_of_ticks(harness: Harness) -> list[str]:
+    """I18, by the order of the log."""
+    urls: dict[str, str] = {}
+    of_job: dict[str, str] = {}
+    for part in harness.partitions:
+        for stored in part.records:
+            item = stored.item
+            if stored.applied.verdict is not Verdict.APPLIED:
+                continue
+            if isinstance(item, ScheduleCreated | ScheduleDefined | ScheduleChanged) and item.spec is not None:
+                urls[item.schedule_id] = item.spec.url
+            elif isinstance(item, ScheduleTicked):
+                of_job.setdefault(item.job_id, urls[item.schedule_id])
+    return [
+        f"I18 {call.job_id} called {call.url}, at its tick it was {of_job[call.job_id]}"
+        for call in harness.calls
+        if call.job_id in of_job and call.url != of_job[call.job_id]
+    ]
 
 
 def _ignored_stops(part: Partition, known: Known, stored: Stored, early_ms: int) -> list[str]:

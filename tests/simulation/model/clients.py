@@ -7,30 +7,28 @@ Every method of `Api` is one request; what is awaited is a callback or is looked
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from libs.domain.job import JobState, JobStatus
-from libs.domain.schedule_ticks import next_run
 from libs.events import (
     AttemptFinished,
     Envelope,
     Event,
     JobCancelRequested,
     JobScheduled,
+    ScheduleChanged,
     ScheduleCreated,
     ScheduleDefined,
-    ScheduleDeleted,
-    SchedulePaused,
-    ScheduleResumed,
     Spec,
     WebhookFinished,
     encode,
 )
-from libs.events.ids import new_job_id, new_schedule_id, partition_of
+from libs.events.ids import new_job_id, partition_of
 from libs.events.retry_policy import RetryPolicy
 from tests.fakes import events
 from tests.simulation.model.harness import Harness, Partition
-from tests.simulation.model.rules import RULES, ModelRule
+from tests.simulation.model.rules import ModelRule
+from tests.simulation.model.schedule_clients import Change, ScheduleApi, Stop
 
 
 @dataclass(slots=True)
@@ -41,14 +39,6 @@ class Cancel:
     logged_at: int | None = None  # position of the request, once it is durable
 
 
-class Stop(NamedTuple):
-    """A pause or a deletion of a schedule that stands in the log. It is answered later, when the tables hold it."""
-
-    schedule_id: str
-    position: int
-    at: int
-
-
 @dataclass(slots=True)
 class Known:
     """What callers were told; all of it must stay true."""
@@ -57,13 +47,14 @@ class Known:
     keys: dict[str, set[str]] = field(default_factory=dict)  # idempotency key -> ids answered with 201
     schedules: dict[str, ModelRule] = field(default_factory=dict)  # id -> rule of every schedule answered with 201
     stops: list[Stop] = field(default_factory=list)  # pauses and deletions of schedules
+    changes: list[Change] = field(default_factory=list)  # changes of schedules answered with 200
     cancelled: set[str] = field(default_factory=set)  # DELETE answered with 204
     fired: set[str] = field(default_factory=set)  # DELETE answered with 409 `job_already_fired`
     expired: set[str] = field(default_factory=set)  # DELETE answered with 409 `job_expired`
     poisoned: set[str] = field(default_factory=set)  # ids under which an unreadable record stands
 
 
-class Api:
+class Api(ScheduleApi):
     """All replicas of the API, and their callers."""
 
     def __init__(self, harness: Harness) -> None:
@@ -74,6 +65,7 @@ class Api:
         self.requests: dict[str, tuple[str, int, int]] = {}  # idempotency key -> url, fire_at, retries
         self.cancels: list[Cancel] = []
         self.gets: list[tuple[str, int]] = []
+        self.changes: list[Change] = []  # that wait for their answer
 
     def partition(self, any_id: str) -> Partition:
         """Return where an id lives."""
@@ -183,6 +175,7 @@ class Api:
             else:
                 waiting.append(cancel)
         self.cancels = waiting
+        self.changes = [change for change in self.changes if not self.answer_change(change)]
         unseen: list[tuple[str, int]] = []
         for job_id, end in self.gets:
             if self.partition(job_id).tables.position < end - 1:
@@ -190,83 +183,6 @@ class Api:
             elif self.row(job_id) is None:
                 self.harness.violate(f"I10 {job_id} was answered with 201, and GET does not find it")
         self.gets = unseen
-
-    def schedule(self) -> None:
-        """POST a schedule, or pause, resume or delete one."""
-        harness, rng = self.harness, self.harness.rng
-        if self.schedule_count < harness.settings.schedules and rng.random() < 0.5:
-            self.schedule_count += 1
-            schedule_id = new_schedule_id(harness.now, rng.randrange(len(harness.partitions)), harness.entropy())
-            rule = rng.choice(RULES)
-            event = self.asked(rule, schedule_id, rng.randint(0, 1))
-            self.append(encode(event), lambda _: self.known.schedules.__setitem__(schedule_id, rule))
-            return
-        if not self.known.schedules:
-            return
-        schedule_id, rule = rng.choice(list(self.known.schedules.items()))
-        chance = rng.random()
-        if chance < 0.04:
-            self.stop(ScheduleDeleted(schedule_id=schedule_id, at=harness.now))
-        if chance < 0.3:
-            self.stop(SchedulePaused(schedule_id=schedule_id, at=harness.now))
-        if chance > 0.15:
-            self.append(encode(self.resumed(rule, schedule_id)))
-
-    def asked(self, rule: ModelRule, schedule_id: str, retries: int) -> ScheduleCreated | ScheduleDefined:
-        """Return the fact that a schedule was asked for."""
-        now, spec = self.harness.now, Spec(url=f"https://example.com/{schedule_id}")
-        first = next_run(rule.rule, schedule_id, now)
-        assert first.run_at is not None
-        if rule.is_plain:
-            return ScheduleCreated(
-                schedule_id=schedule_id,
-                account="acme",
-                at=now,
-                spec=spec,
-                cron=rule.record.cron or "",
-                next_run_at=first.run_at,
-                max_retries=retries,
-            )
-        return ScheduleDefined(
-            schedule_id=schedule_id,
-            account="acme",
-            at=now,
-            spec=spec,
-            rule=rule.record,
-            next_run_at=first.run_at,
-            next_tick_at=first.tick_at,
-            zone_data=first.zone_data,
-            max_retries=retries,
-        )
-
-    def resumed(self, rule: ModelRule, schedule_id: str) -> ScheduleResumed:
-        """Return the fact that a schedule goes on."""
-        following = next_run(rule.rule, schedule_id, self.harness.now)
-        assert following.run_at is not None
-        return ScheduleResumed(
-            schedule_id=schedule_id,
-            at=self.harness.now,
-            next_run_at=following.run_at,
-            next_tick_at=following.tick_at,
-            zone_data=following.zone_data,
-            version=0 if rule.is_plain else 1,
-        )
-
-    def pause(self) -> None:
-        """Pause a schedule."""
-        if self.known.schedules:
-            schedule_id = self.harness.rng.choice(list(self.known.schedules))
-            self.stop(SchedulePaused(schedule_id=schedule_id, at=self.harness.now))
-
-    def stop(self, event: SchedulePaused | ScheduleDeleted) -> None:
-        """Pause or delete a schedule."""
-        stops = self.known.stops
-        self.append(encode(event), lambda at: stops.append(Stop(event.schedule_id, at, self.harness.now)))
-
-    def delete_schedules(self) -> None:
-        """Delete every schedule."""
-        for schedule_id in self.known.schedules:
-            self.stop(ScheduleDeleted(schedule_id=schedule_id, at=self.harness.now))
 
 
 class Gremlin:
@@ -289,7 +205,7 @@ class Gremlin:
                 envelope = encode(JobScheduled(**{**_fields(item), "at": harness.now}))
             case AttemptFinished():
                 envelope = encode(AttemptFinished(**{**_fields(item), "ok": not item.ok, "status_code": None}))
-            case JobCancelRequested() | ScheduleCreated() | ScheduleDefined() | WebhookFinished():
+            case JobCancelRequested() | ScheduleCreated() | ScheduleDefined() | ScheduleChanged() | WebhookFinished():
                 pass
             case _:
                 return

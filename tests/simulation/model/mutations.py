@@ -9,15 +9,13 @@ by which invariant.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from libs.domain import job as job_fold
-from libs.domain.calendar.zones import UTC
 from libs.domain.job import JobState
 from libs.domain.ledger import Applied, Ledger, Verdict
-from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import State
 from libs.events import (
     AttemptDue,
@@ -26,7 +24,6 @@ from libs.events import (
     Event,
     JobScheduled,
     OwnerClaimed,
-    ScheduleTicked,
     Unknown,
     Unreadable,
     encode,
@@ -37,6 +34,16 @@ from services.scheduler.decider import Decider
 from tests.simulation.model.actors import Dispatcher, Flushing, Owner
 from tests.simulation.model.harness import Harness, Partition, Tables
 from tests.simulation.model.run import Cast
+from tests.simulation.model.schedule_mutations import (
+    OwnerChangingLastWins,
+    OwnerCountingOvertakenTicks,
+    OwnerInUtc,
+    OwnerMakingUpForAll,
+    OwnerTickingAhead,
+    OwnerTickingByAnyVersion,
+    OwnerTickingInPlace,
+    OwnerTickingWithFirstSpec,
+)
 
 Item = Event | Unknown | Unreadable
 
@@ -248,80 +255,6 @@ class OwnerLastWins(Owner):
     ledger_type = LastWins
 
 
-# A tick that does not move the schedule on.
-
-
-class TicksInPlace(Ledger):
-    def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
-        before = self.states.get(item.schedule_id) if isinstance(item, ScheduleTicked) else None
-        applied = super().apply(position, item, stamp)
-        if before is not None and before.schedule_id in applied.changed:
-            stuck = msgspec.structs.replace(applied.changed[before.schedule_id], next_run_at=before.next_run_at)
-            self.states[before.schedule_id] = stuck
-            return msgspec.structs.replace(applied, changed={**applied.changed, before.schedule_id: stuck})
-        return applied
-
-
-class OwnerTickingInPlace(Owner):
-    ledger_type = TicksInPlace
-
-
-# A tick decided two seconds ahead of the lead, as if it were not the call that it leads to.
-
-
-class DeciderTickingAhead(Decider):
-    def __init__(self, *args: Any, lead_ms: int, **options: Any) -> None:
-        super().__init__(*args, lead_ms=lead_ms + 2_000, **options)
-
-
-class OwnerTickingAhead(Owner):
-    decider_type = DeciderTickingAhead
-
-
-# A time zone that is passed over, as an older build would that took the record for one that it knows.
-
-
-class DeciderInUtc(Decider):
-    def __init__(self, *args: Any, zones: object, **options: Any) -> None:
-        super().__init__(*args, zones=lambda _: UTC, **options)
-
-
-class OwnerInUtc(Owner):
-    decider_type = DeciderInUtc
-
-
-# After an outage every missed tick is made up for, not the latest alone.
-
-
-class DeciderMakingUpForAll(Decider):
-    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event:
-        if not isinstance(state, ScheduleState):
-            return super()._commit(owner_id, state, now, jitter)
-        decision = super()._commit(owner_id, state, min(now, state.next_run_at or now), jitter)
-        return msgspec.structs.replace(decision, at=now)
-
-
-class OwnerMakingUpForAll(Owner):
-    decider_type = DeciderMakingUpForAll
-
-
-# A tick overtaken by a pause and a resume counted as a breach.
-
-
-class CountsOvertakenTicks(Ledger):
-    def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
-        applied = super().apply(position, item, stamp)
-        if isinstance(item, ScheduleTicked) and applied.verdict is Verdict.REPEATED:
-            schedule = self.states.get(item.schedule_id)
-            if schedule is not None and schedule.is_active:
-                return Applied(Verdict.ILLEGAL, item)
-        return applied
-
-
-class OwnerCountingOvertakenTicks(Owner):
-    ledger_type = CountsOvertakenTicks
-
-
 # A policy ignored: an older build that read the request as if nothing had been added to it.
 
 
@@ -369,6 +302,9 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "tick does not move on": Mutation("I7", Cast(owner=OwnerTickingInPlace)),
     "ticks every missed tick": Mutation("I8", Cast(owner=OwnerMakingUpForAll)),
     "ticks far ahead": Mutation("I15", Cast(owner=OwnerTickingAhead)),
+    "change lost": Mutation("I17", Cast(owner=OwnerChangingLastWins)),
+    "tick decided before a change": Mutation("I4", Cast(owner=OwnerTickingByAnyVersion)),
+    "changed spec forgotten": Mutation("I18", Cast(owner=OwnerTickingWithFirstSpec)),
     "ticks in UTC": Mutation("I8", Cast(owner=OwnerInUtc)),
     "policy ignored": Mutation("I16", Cast(owner=OwnerIgnoringPolicies)),
     "expiry ignored": Mutation("I16", Cast(dispatcher=DispatcherIgnoringExpiry)),

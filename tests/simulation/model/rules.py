@@ -60,7 +60,7 @@ RULES: Final = (
     ModelRule(90_000, 0, ScheduleRule(every_s=90)),
     ModelRule(120_000, 90_000, ScheduleRule(cron="*/2 * * * *", zone=HALF.name, spread_s=40)),
 )
-_BY_RECORD: Final = {rule.record: rule for rule in RULES if not rule.is_plain}
+_BY_RECORD: Final = {rule.record: rule for rule in RULES}
 _BY_CRON: Final = {rule.record.cron: rule for rule in RULES if rule.is_plain}
 
 

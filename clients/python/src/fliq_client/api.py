@@ -17,7 +17,15 @@ from fliq_client import answers
 from fliq_client.answers import Page, TimelineEvent
 from fliq_client.call import Call, Request, document, key_header, path, query
 from fliq_client.contract import models
-from fliq_client.contract.request_fields import JobFields, JobRequest, PreviewFields, ScheduleFields, TokenFields
+from fliq_client.contract.request_fields import (
+    JobFields,
+    JobRequest,
+    PauseFields,
+    PreviewFields,
+    ScheduleFields,
+    SchedulePatchFields,
+    TokenFields,
+)
 from fliq_client.errors import ApiError
 from fliq_client.job_request import job_request, with_json
 from fliq_client.pages import Listing
@@ -180,9 +188,64 @@ class Schedules(Group[E]):
         return Call(request=request, read=answers.nothing, gone_is_done=True)
 
     @call
-    def pause(self, schedule_id: str) -> Call[models.Schedule]:
-        """Stop making jobs until `resume`; may be repeated."""
-        return Call(request=Request(method="POST", path=path("schedules", schedule_id, "pause")), read=_SCHEDULE)
+    def update(
+        self,
+        schedule_id: str,
+        *,
+        json: object = UNSET,
+        if_match: str | None = None,
+        **fields: Unpack[SchedulePatchFields],
+    ) -> Call[models.Schedule]:
+        """
+        Change a schedule. A field that is None takes its default; one that is left out stays.
+
+        Args:
+            json: becomes the body, as of a job.
+            if_match: `"v7"` of version 7. Another version raises VersionConflict; without it the change is made on the newest one.
+            fields: every field of the API, by its name there.
+        """
+        request = Request(
+            method="PATCH",
+            path=path("schedules", schedule_id),
+            headers=_if_match(if_match),
+            content=document(with_json(dict(fields), json)),
+        )
+        return Call(request=request, read=_SCHEDULE, is_repeatable=if_match is None)
+
+    @call
+    def put(
+        self,
+        schedule_key: str,
+        url: str,
+        *,
+        json: object = UNSET,
+        if_match: str | None = None,
+        **fields: Unpack[ScheduleFields],
+    ) -> Call[models.Schedule]:
+        """
+        Make the schedule of a key of your own, or have it be exactly as said here: what is left out takes its default.
+
+        A deployment may do this again and again: if nothing is different, nothing happens.
+
+        Args:
+            json, if_match, fields: as in `create` and `update`.
+        """
+        made: dict[str, Any] = {"url": url, **with_json(dict(fields), json)}
+        where = path("schedules", "by-key", schedule_key)
+        request = Request(method="PUT", path=where, headers=_if_match(if_match), content=document(made))
+        return Call(request=request, read=_SCHEDULE, is_repeatable=if_match is None)
+
+    @call
+    def get_by_key(self, schedule_key: str) -> Call[models.Schedule]:
+        """Get the schedule of a key."""
+        return Call(request=Request(method="GET", path=path("schedules", "by-key", schedule_key)), read=_SCHEDULE)
+
+    @call
+    def pause(self, schedule_id: str, **fields: Unpack[PauseFields]) -> Call[models.Schedule]:
+        """Stop making jobs until `resume`, or until the instant `until`, with a `note` why; may be repeated."""
+        content = document(fields) if fields else None
+        request = Request(method="POST", path=path("schedules", schedule_id, "pause"), content=content)
+        return Call(request=request, read=_SCHEDULE)
 
     @call
     def resume(self, schedule_id: str) -> Call[models.Schedule]:
@@ -241,6 +304,10 @@ class SigningSecrets(Group[E]):
         """Replace the secret; the old one signs as well for 24 h. It is not sent again if its answer is lost."""
         request = Request(method="POST", path=path("signing-secret", "rotate"))
         return Call(request=request, read=_SECRET, is_repeatable=False)
+
+
+def _if_match(tag: str | None) -> tuple[tuple[str, bytes], ...]:
+    return () if tag is None else (("If-Match", tag.encode()),)
 
 
 def _instant(at: datetime) -> str:

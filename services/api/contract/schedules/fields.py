@@ -5,17 +5,22 @@ The fields of a rule are judged together (`requests.read_rule`), because most of
 them.
 """
 
+import re
 from typing import Any, Final
 
 from libs.domain.calendar import cron, cron_text, rule_fields
 from libs.domain.calendar.preview import PREVIEW_COUNT_MAX
 from services.api.contract.api_error import refuse
 from services.api.contract.field import Field, Fields, Rules, Schema
+from services.api.contract.instants import ten_years_after
 from services.api.contract.json_body import Duplicated
 from services.api.contract.request_fields import CALL, INSTANT, MAX_RETRIES, instant_of
 
 PREVIEW_COUNT: Final = 10  # runs shown unless asked otherwise
 RUNS_MAX: Final = 1_000_000_000
+NOTE_MAX: Final = 500  # characters
+
+_KEY: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
 
 
 def _as_it_is(value: Any, _found: dict[str, Any], _rules: Rules) -> Any:
@@ -141,6 +146,31 @@ def _read_after(value: Any, _found: dict[str, Any], _rules: Rules) -> int:
     return at
 
 
+def _read_note(value: Any, _found: dict[str, Any], _rules: Rules) -> str:
+    if type(value) is not str or not 1 <= len(value) <= NOTE_MAX or "\x00" in value:
+        refuse("invalid_note", f"note must be a text of 1 to {NOTE_MAX} characters")
+    return value
+
+
+def _read_until(value: Any, _found: dict[str, Any], rules: Rules) -> int:
+    at = instant_of(value)
+    if at is None or not rules.now < at <= ten_years_after(rules.now):
+        refuse("invalid_until", "until must be RFC 3339, in the future and within ten years")
+    return at
+
+
+def check_schedule_key(key: str) -> str:
+    """
+    Return *key* if it is a key of a schedule.
+
+    Raises:
+        ApiError: 400 `invalid_key`.
+    """
+    if _KEY.fullmatch(key) is None:
+        refuse("invalid_key", "the key of a schedule is 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -")
+    return key
+
+
 _MAX_RUNS: Final = Field(
     name="max_runs",
     read=_read_max_runs,
@@ -152,6 +182,28 @@ _MAX_RUNS: Final = Field(
     takes_null=True,
 )
 SCHEDULE: Final = Fields(*CALL, *RULE, _MAX_RUNS, MAX_RETRIES)
+PAUSE: Final = Fields(
+    Field(
+        name="note",
+        read=_read_note,
+        schema={"type": "string", "minLength": 1, "maxLength": NOTE_MAX},
+        rule=f"1–{NOTE_MAX} characters, for people: why",
+        code="invalid_note",
+        means=f"note is not a text of 1 to {NOTE_MAX} characters.",
+        default=None,
+        takes_null=True,
+    ),
+    Field(
+        name="until",
+        read=_read_until,
+        schema=INSTANT,
+        rule="the schedule goes on by itself at this instant, which is in the future and within ten years",
+        code="invalid_until",
+        means="until is not an instant in the future, within ten years.",
+        default=None,
+        takes_null=True,
+    ),
+)
 PREVIEW: Final = Fields(
     *RULE,
     Field(

@@ -19,7 +19,7 @@ from services.api.contract.api_error import bad
 from services.api.contract.field import CheckUrl, Rules
 from services.api.contract.instants import parse_instant
 from services.api.contract.requests import asked_for, digest, spec_of
-from services.api.contract.schedules.fields import PREVIEW, SCHEDULE
+from services.api.contract.schedules.fields import PAUSE, PREVIEW, SCHEDULE
 
 _NO_URLS: Final = Rules(str)
 
@@ -75,6 +75,13 @@ class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return msgspec.structs.replace(self.rule, anchor_at=created_at // 1_000 * 1_000)
 
 
+class PauseRequest(NamedTuple):
+    """Why a schedule is paused, and until when; None: nothing is said, and until it is resumed."""
+
+    note: str | None
+    until: int | None
+
+
 class PreviewRequest(NamedTuple):
     """The runs to show: of *rule*, if one was asked for, *run_count* after *after* (None: from now on)."""
 
@@ -100,6 +107,16 @@ def schedule_request(
         max_runs=found["max_runs"],
         max_retries=found["max_retries"],
     )
+
+
+def pause_request(data: Any, now: int) -> PauseRequest:
+    """
+    Return what *data* says about a pause that is asked for at *now*.
+
+    Raises:
+        ApiError: 400 with the code of the first rule that is broken.
+    """
+    return PauseRequest(**PAUSE.read(data, _NO_URLS._replace(now=now)))
 
 
 def preview_request(data: Any, now: int, zones: Zones) -> PreviewRequest:

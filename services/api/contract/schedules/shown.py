@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from libs.domain.calendar.preview import ComingTick
 from libs.domain.instants import rfc3339
-from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.events import ScheduleRule, Spec
+from libs.domain.schedule import ScheduleState
+from libs.events import Spec
 
 STATUSES: Final = ("active", "paused", "finished")
 
@@ -24,29 +24,30 @@ class PreviewRow(NamedTuple):
     run_at: int
 
 
-def created(state: ScheduleState, spec: Spec) -> dict[str, Any]:
-    """Return the 201's six fields."""
+def created(state: ScheduleState, spec: Spec, now: int) -> dict[str, Any]:
+    """Return the 201's six fields, as of *now*."""
     return {
         "id": state.schedule_id,
         "url": spec.url,
-        "cron": _rule(state).cron,
-        "status": _status(state),
+        "cron": state.rule.cron,
+        "status": _status(state, now),
         "created_at": rfc3339(state.created_at),
         "next_run_at": _instant(state.next_run_at),
     }
 
 
-def schedule(state: ScheduleState, spec: Spec, *, with_payload: bool) -> dict[str, Any]:
+def schedule(state: ScheduleState, spec: Spec, now: int, *, with_payload: bool) -> dict[str, Any]:
     """Return the schedule object of `GET /v1/schedules/{schedule_id}`; without its payload it is as in lists."""
     payload = {"headers": spec.headers, "body": spec.body, "webhook_headers": spec.webhook_headers}
-    return item(state, spec) | (payload if with_payload else {})
+    return item(state, spec, now) | (payload if with_payload else {})
 
 
-def item(state: ScheduleState, spec: Spec) -> dict[str, Any]:
+def item(state: ScheduleState, spec: Spec, now: int) -> dict[str, Any]:
     """Return the same without headers, body and webhook_headers, as lists show it."""
-    rule, more = _rule(state), state.more
+    rule, more = state.rule, state.more
+    is_paused = state.is_paused_at(now)
     is_cron = rule.every_s is None
-    return created(state, spec) | {
+    return created(state, spec, now) | {
         "http_method": spec.method,
         "max_retries": state.max_retries,
         "timeout_seconds": state.timeout_ms // 1000,
@@ -64,6 +65,10 @@ def item(state: ScheduleState, spec: Spec) -> dict[str, Any]:
         "run_count": None if more is None else more.run_count,
         "missed_count": None if more is None else more.missed_count,
         "zone_data": (more.zone_data or None) if more is not None else None,
+        "version": state.version,
+        "key": None if more is None else more.key,
+        "paused_until": _instant(more.paused_until) if more is not None and is_paused and state.is_active else None,
+        "note": more.note if more is not None and is_paused else None,
     }
 
 
@@ -85,12 +90,8 @@ def preview(rows: Sequence[PreviewRow], *, zone_data: str, warnings: Sequence[st
     }
 
 
-def _rule(state: ScheduleState) -> ScheduleRule:
-    return ScheduleRule(cron=state.cron) if state.more is None else state.more.rule
-
-
-def _status(state: ScheduleState) -> str:
-    if state.status == ScheduleStatus.PAUSED:
+def _status(state: ScheduleState, now: int) -> str:
+    if state.is_paused_at(now):
         return "paused"
     return "finished" if state.next_run_at is None else "active"
 

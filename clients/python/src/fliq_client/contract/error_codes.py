@@ -28,12 +28,15 @@ __all__ = [
     "InvalidHeaders",
     "InvalidHttpMethod",
     "InvalidIdempotencyKey",
+    "InvalidIfMatch",
     "InvalidJobs",
     "InvalidJson",
+    "InvalidKey",
     "InvalidLimit",
     "InvalidMaxRetries",
     "InvalidMaxRuns",
     "InvalidName",
+    "InvalidNote",
     "InvalidParameter",
     "InvalidRequest",
     "InvalidRetry",
@@ -44,6 +47,7 @@ __all__ = [
     "InvalidSuccessOn",
     "InvalidTimeoutSeconds",
     "InvalidTimezone",
+    "InvalidUntil",
     "InvalidUrl",
     "InvalidWindow",
     "JobAlreadyFired",
@@ -65,6 +69,7 @@ __all__ = [
     "UnknownField",
     "UriTooLong",
     "UrlNotAllowed",
+    "VersionConflict",
 ]
 
 
@@ -131,6 +136,20 @@ class InvalidCursor(BadRequest):
 
     status = 400
     code = "invalid_cursor"
+
+
+class InvalidKey(BadRequest):
+    """400 `invalid_key`. The key of a schedule is not 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -."""
+
+    status = 400
+    code = "invalid_key"
+
+
+class InvalidIfMatch(BadRequest):
+    """400 `invalid_if_match`. If-Match is not one entity tag as ETag gives it, or *."""
+
+    status = 400
+    code = "invalid_if_match"
 
 
 class IntervalTooShort(BadRequest):
@@ -317,6 +336,20 @@ class InvalidAfter(BadRequest):
     code = "invalid_after"
 
 
+class InvalidNote(BadRequest):
+    """400 `invalid_note`. note is not a text of 1 to 500 characters."""
+
+    status = 400
+    code = "invalid_note"
+
+
+class InvalidUntil(BadRequest):
+    """400 `invalid_until`. until is not an instant in the future, within ten years."""
+
+    status = 400
+    code = "invalid_until"
+
+
 class InvalidJobs(BadRequest):
     """400 `invalid_jobs`. jobs is not a list of 1 to 1,000 job requests."""
 
@@ -440,6 +473,13 @@ class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
 
 
+class VersionConflict(ApiError):
+    """412 `version_conflict`. The schedule is at another version than If-Match asks for, or is there already."""
+
+    status = 412
+    code = "version_conflict"
+
+
 class PayloadTooLarge(ApiError):
     """413 `payload_too_large`. The body is longer than 1 MiB, or the job too large for one record."""
 
@@ -499,6 +539,8 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_limit": InvalidLimit,
     "invalid_status": InvalidStatus,
     "invalid_cursor": InvalidCursor,
+    "invalid_key": InvalidKey,
+    "invalid_if_match": InvalidIfMatch,
     "interval_too_short": IntervalTooShort,
     "url_not_allowed": UrlNotAllowed,
     "reserved_header": ReservedHeader,
@@ -524,6 +566,8 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_max_runs": InvalidMaxRuns,
     "invalid_count": InvalidCount,
     "invalid_after": InvalidAfter,
+    "invalid_note": InvalidNote,
+    "invalid_until": InvalidUntil,
     "invalid_jobs": InvalidJobs,
     "invalid_name": InvalidName,
     "invalid_scopes": InvalidScopes,
@@ -541,6 +585,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "too_many_tokens": TooManyTokens,
     "too_many_signing_secrets": TooManySigningSecrets,
     "idempotency_key_reused": IdempotencyKeyReused,
+    "version_conflict": VersionConflict,
     "payload_too_large": PayloadTooLarge,
     "uri_too_long": UriTooLong,
     "daily_limit_reached": DailyLimitReached,

@@ -286,6 +286,10 @@ class Schedule(Answered, frozen=True, kw_only=True):
     run_count: int | None = None
     missed_count: int | None = None
     zone_data: str | None = None
+    version: int
+    key: str | None = None
+    paused_until: datetime | None = None
+    note: str | None = None
     headers: dict[str, str] | None = None
     body: str | None = None
     webhook_headers: dict[str, str] | None = None
@@ -338,6 +342,10 @@ class ScheduleItem(Answered, frozen=True, kw_only=True):
     run_count: int | None = None
     missed_count: int | None = None
     zone_data: str | None = None
+    version: int
+    key: str | None = None
+    paused_until: datetime | None = None
+    note: str | None = None
 
 
 class ScheduleList(Answered, frozen=True, kw_only=True):

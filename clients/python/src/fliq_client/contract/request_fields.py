@@ -7,8 +7,11 @@ from typing import Any, Literal, Required, TypedDict
 __all__ = [
     "JobFields",
     "JobRequest",
+    "PauseFields",
     "PreviewFields",
     "ScheduleFields",
+    "SchedulePatch",
+    "SchedulePatchFields",
     "ScheduleRequest",
     "TokenFields",
 ]
@@ -58,6 +61,15 @@ class JobRequest(JobFields, total=False):
     idempotency_key: str | None
 
 
+class PauseFields(TypedDict, total=False):
+    """What PauseRequest may have."""
+
+    # 1–500 characters, for people: why
+    note: str | None
+    # the schedule goes on by itself at this instant, which is in the future and within ten years
+    until: datetime | None
+
+
 class PreviewFields(TypedDict, total=False):
     """What PreviewRequest may have."""
 
@@ -85,6 +97,56 @@ class PreviewFields(TypedDict, total=False):
     count: int
     # show the runs after this instant; by default now
     after: datetime | None
+
+
+class SchedulePatchFields(TypedDict, total=False):
+    """What SchedulePatch may have."""
+
+    # `GET` `POST` `PUT` `PATCH` `DELETE` `HEAD` `OPTIONS`, in any letter case
+    http_method: Literal["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
+    # object of strings: at most 50, names to 128 bytes, values to 4,096, 16,384 in all, printable ASCII; `X-Fliq-*`,
+    # `webhook-*` and those of the connection are reserved
+    headers: Mapping[str, str] | None
+    # string, sent as UTF-8, at most 256 KiB; not with `GET` and `HEAD`
+    body: str | None
+    # integer 1–3600, for one attempt in all
+    timeout_seconds: int
+    # as `url`; called once when the job ends, see webhooks
+    webhook_url: str | None
+    # as `headers`
+    webhook_headers: Mapping[str, str] | None
+    # five fields: minute, hour, day of month, month, day of week; or a shorthand such as `@daily`; `CRON_TZ=Zone ` may
+    # stand before them. Either `cron` or `every` is required
+    cron: str | None
+    # instead of `cron`: `{"seconds": 300, "anchor": instant}`, 1–31,536,000 s of elapsed time; the anchor is one of the
+    # ticks, by default the second in which the schedule is created
+    every: Mapping[str, Any] | None
+    # whose wall clock `cron` speaks of: a name of the IANA time zones, such as `Europe/Berlin`; by default UTC
+    timezone: str | None
+    # what a cron at fixed times does when clocks change: `{"gap": "shift" or "skip", "fold": "first" or "both"}`; by
+    # default `shift` and `first`; see clock changes
+    dst: Mapping[str, Any] | None
+    # no tick before this instant
+    starts_at: datetime | None
+    # no tick after this instant, which is in the future
+    ends_at: datetime | None
+    # at most 366 dates without ticks, `2026-12-24` or `2026-12-24/2026-12-26`, in the time zone
+    exclude: Sequence[str] | None
+    # calls are made up to so much later than their ticks: `{"seconds": 1–86,400, "by": "schedule"}` by the same delay
+    # at each tick, `run` by another one; at the latest a second before the next tick
+    spread: Mapping[str, Any] | None
+    # integer 1–1,000,000,000; the schedule is finished with this many ticks
+    max_runs: int | None
+    # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
+    max_retries: int
+
+
+class SchedulePatch(SchedulePatchFields, total=False):
+    """The whole of SchedulePatch."""
+
+    # absolute `http` or `https` URL of at most 2,048 characters, without user info or fragment; its host must be
+    # public, unless the operator allows others (`FLIQ_EGRESS_ALLOW`); judged again when it is called; stored normalised
+    url: str
 
 
 class ScheduleFields(TypedDict, total=False):

@@ -19,14 +19,11 @@ from libs.domain.calendar.preview import ComingTick, preview
 from libs.domain.calendar.rule import Rule
 from libs.domain.calendar.ticks import WallClock
 from libs.domain.instants import rfc3339
-from libs.domain.schedule import ScheduleStatus
-from libs.domain.schedule_ticks import rule_of_schedule
-from libs.events.ids import is_id, partition_of
-from services.api.contract.api_error import ApiError, not_found
 from services.api.contract.schedules import shown
 from services.api.contract.schedules.requests import preview_query, preview_request
 from services.api.contract.schedules.shown import PreviewRow
 from services.api.handlers.context import Context
+from services.api.handlers.schedules.schedule_rows import ScheduleRows
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply
 from services.api.http.request_body import read_json
@@ -39,8 +36,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class SchedulePreview:
     """The handlers for previews."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, rows: ScheduleRows) -> None:
         self._c = context
+        self._rows = rows
 
     async def of_request(self, request: BaseRequest, _: Identity, __: str) -> Reply:
         """POST /v1/schedules/preview."""
@@ -51,17 +49,8 @@ class SchedulePreview:
     async def of_schedule(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """GET /v1/schedules/{schedule_id}/preview."""
         count, after = preview_query(request.query)
-        if not is_id(schedule_id, "sched"):
-            raise not_found("schedule")
-        queries = self._c.queries
-        row = await self._c.read_index.find(
-            partition_of(schedule_id), lambda: queries.get_schedule(identity.account, schedule_id)
-        )
-        if row is None or row[0].status == ScheduleStatus.DELETED:
-            raise not_found("schedule")
-        rule = rule_of_schedule(row[0], self._c.zones.find)
-        if rule is None:
-            raise rule_not_known()
+        state = (await self._rows.find(identity.account, schedule_id)).state
+        rule = self._rows.rule(state)
         return await self._answer(rule, schedule_id, count, self._c.clock.now() if after is None else after)
 
     async def _answer(self, rule: Rule, schedule_id: str, count: int, after: int) -> Reply:
@@ -73,11 +62,6 @@ class SchedulePreview:
         rows = [PreviewRow(tick, rule.fire_at(schedule_id, tick.at) if schedule_id else tick.at) for tick in ticks]
         zone_data = rule.when.zone.version if isinstance(rule.when, WallClock) else ""
         return json_reply(200, shown.preview(rows, zone_data=zone_data, warnings=warnings))
-
-
-def rule_not_known() -> ApiError:
-    """Return the 409 for a schedule whose rule or zone this process cannot read."""
-    return ApiError(409, "rule_not_known", "this process does not know the schedule's rule or time zone: upgrade it")
 
 
 def warnings_about(rule: Rule, ticks: Sequence[ComingTick], others: Sequence[int] | None) -> list[str]:

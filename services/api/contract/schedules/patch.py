@@ -1,0 +1,98 @@
+"""
+Patch: a change of a schedule, as a JSON merge patch (RFC 7396). Pure.
+
+A patch is laid over the fields that the schedule has, and the whole is read as a request for a schedule: a field that is null takes
+its default, one that is left out stays. So a change is judged by the rules of a creation, and there are no others.
+"""
+
+from typing import Any, Final
+
+from libs.domain.instants import rfc3339
+from libs.domain.schedule import ScheduleState
+from libs.events import Spec
+from services.api.contract.api_error import ApiError, refuse
+from services.api.contract.json_body import Duplicated
+from services.api.contract.schedules.fields import SCHEDULE
+
+_NAMES: Final = frozenset(row.name for row in SCHEDULE.rows)
+_DEPTH_MAX: Final = 4  # objects inside objects; the fields of a schedule have two
+
+
+def fields_of(state: ScheduleState, spec: Spec) -> dict[str, Any]:
+    """Return the request that would make the schedule as it is; fields at their defaults may be null."""
+    rule, more = state.rule, state.more
+    spread = None if rule.spread_s is None else {"seconds": rule.spread_s, "by": rule.spread_by}
+    when: dict[str, Any] = {"every": {"seconds": rule.every_s, "anchor": rfc3339(rule.anchor_at)}}
+    if rule.every_s is None:
+        zone = None if rule.zone == "UTC" else rule.zone  # so that a cron may bring one as its prefix
+        when = {"cron": rule.cron, "timezone": zone, "dst": {"gap": rule.gap, "fold": rule.fold}}
+    return when | {
+        "url": spec.url,
+        "http_method": spec.method,
+        "headers": spec.headers,
+        "body": spec.body,
+        "timeout_seconds": state.timeout_ms // 1000,
+        "webhook_url": spec.webhook_url,
+        "webhook_headers": spec.webhook_headers,
+        "starts_at": None if rule.starts_at is None else rfc3339(rule.starts_at),
+        "ends_at": None if rule.ends_at is None else rfc3339(rule.ends_at),
+        "exclude": list(rule.exclude),
+        "spread": spread,
+        "max_runs": None if more is None else more.max_runs,
+        "max_retries": state.max_retries,
+    }
+
+
+def merged(fields: dict[str, Any], patch: Any) -> dict[str, Any]:
+    """
+    Return *fields* with *patch*, a parsed JSON document, laid over them.
+
+    Raises:
+        ApiError: 400 if it is no object, or names a field that a schedule does not have.
+    """
+    if type(patch) is Duplicated:
+        refuse("duplicate_field", f"the field {patch.name[:40]!r} stands twice in one object")
+    if type(patch) is not dict:
+        refuse("invalid_json", "a JSON object is expected here")
+    for name in patch:
+        if name not in _NAMES:
+            refuse("unknown_field", f"unknown field {name[:40]!r}")
+    return _merged(fields, patch, _DEPTH_MAX)
+
+
+def _merged(target: dict[str, Any], patch: dict[str, Any], depth: int) -> dict[str, Any]:
+    found = target.copy()
+    for name, value in patch.items():
+        if value is None:
+            found.pop(name, None)
+        elif type(value) is dict and depth:
+            below = found.get(name)
+            found[name] = _merged(below if type(below) is dict else {}, value, depth - 1)
+        else:
+            found[name] = value
+    return found
+
+
+def wanted_version(header: str | None) -> int | None:
+    """
+    Return the version that an `If-Match` header asks for; None if it asks for none (`*`, or no header).
+
+    Raises:
+        ApiError: 400 `invalid_if_match` if it is no entity tag of a schedule.
+    """
+    if header is None or header.strip() == "*":
+        return None
+    text = header.strip()
+    number = text[2:-1]
+    if not (
+        text.startswith('"v') and text.endswith('"') and number.isascii() and number.isdecimal() and len(number) <= 15
+    ):
+        refuse("invalid_if_match", 'If-Match must be one entity tag as ETag gives it, such as "v7", or *')
+    return int(number)
+
+
+def version_conflict(version: int) -> ApiError:
+    """Return the 412 for a schedule that is at another *version* than was asked for, or that others keep changing."""
+    return ApiError(
+        412, "version_conflict", f"the schedule is at version {version}: read it again, and repeat your change on it"
+    )
