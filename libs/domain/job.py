@@ -9,6 +9,7 @@ documentation read it.
         |                 +---due--- retrying <--retry
         +--cancelled--> cancelled
     scheduled | retrying --too late for a try--> failed
+    running | finishing | retrying --stopped--> failed
 
 `evolve` is total: an event that does not apply leaves the state as it is, the same object, and the caller can count it.
 
@@ -22,7 +23,7 @@ from typing import Final
 import msgspec
 
 from libs.domain.jobs.decisions import decide, due, owed_at
-from libs.domain.jobs.more import JobMore, after_try, asked_for
+from libs.domain.jobs.more import JobMore, after_try, asked_for, at_the_end, stop_asked
 from libs.domain.jobs.status import ENDED_BY, MEANINGS, TERMINAL, TRANSITIONS, UNDER_WAY, WAITING, JobStatus
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
@@ -35,6 +36,7 @@ from libs.events import (
     JobFinished,
     JobRetryScheduled,
     JobScheduled,
+    JobStopRequested,
     ScheduleTicked,
     Unreadable,
     WebhookFinished,
@@ -77,7 +79,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         max_retries: how many charged failures may be followed by another try.
         timeout_ms: the longest that one try may take.
         has_webhook: a webhook is to be sent at the end.
-        cancel_requested: a caller asked to cancel the job, and the owner has not answered yet.
+        cancel_requested: a caller asked to cancel the job, or somebody to stop it, and the owner has not answered yet.
         held: a record of this job could not be read; nothing is decided for it until it can.
         scheduled_at: the instant asked for.
         fire_at: the instant of the pending try while waiting, of the current try while running.
@@ -209,24 +211,14 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
                 position,
                 status=JobStatus.RUNNING,
                 attempt=event.attempt,
-                cancel_requested=False,
+                cancel_requested=state.more is not None and state.more.stop is not None,
                 fire_at=event.not_before,
                 started_at=max(event.at, event.not_before) if state.started_at is None else state.started_at,
             )
         case AttemptFinished():
             if event.attempt != state.attempt:
                 return state
-            more, error = after_try(state.more, event.outcome, event.error)
-            return _with(
-                state,
-                position,
-                status=JobStatus.FINISHING,
-                last_ok=event.ok,
-                last_status_code=event.status_code,
-                last_error=error,
-                retry_after_ms=event.retry_after_ms,
-                more=more,
-            )
+            return _after_try(state, event, position)
         case JobRetryScheduled():
             if event.attempt != state.attempt + 1:
                 return state
@@ -235,26 +227,48 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
             status = JobStatus.COMPLETED if event.status == "completed" else JobStatus.FAILED
             if status not in TRANSITIONS[state.status, "job.finished"]:
                 return state
-            more = state.more
-            if event.ended_by is not None:
-                more = msgspec.structs.replace(more or JobMore(), ended_by=event.ended_by)
             return _with(
                 state,
                 position,
                 status=status,
                 cancel_requested=False,
                 completed_at=event.at,
+                last_status_code=event.status_code,
                 last_error=event.last_error,
-                more=more,
+                more=at_the_end(state.more, event.ended_by),
             )
         case JobCancelRequested():
             return state if state.cancel_requested else _with(state, position, cancel_requested=True)
+        case JobStopRequested():
+            more = stop_asked(state.more, event.reason)
+            return state if more is state.more else _with(state, position, cancel_requested=True, more=more)
         case JobCancelled():
-            return _with(state, position, status=JobStatus.CANCELLED, cancel_requested=False, completed_at=event.at)
+            return _with(
+                state,
+                position,
+                status=JobStatus.CANCELLED,
+                cancel_requested=False,
+                completed_at=event.at,
+                more=at_the_end(state.more, None),
+            )
         case WebhookFinished():
             return state if state.webhook_at is not None else _with(state, position, webhook_at=event.at)
         case _:  # pragma: no cover - TRANSITIONS names no other event
             return state
+
+
+def _after_try(state: JobState, event: AttemptFinished, position: int) -> JobState:
+    more, error = after_try(state.more, event.outcome, event.error)
+    return _with(
+        state,
+        position,
+        status=JobStatus.FINISHING,
+        last_ok=event.ok,
+        last_status_code=event.status_code,
+        last_error=error,
+        retry_after_ms=event.retry_after_ms,
+        more=more,
+    )
 
 
 def hold(state: JobState, _: Unreadable) -> JobState:
@@ -286,6 +300,7 @@ KIND: Final = StateKind(
         JobScheduled,
         ScheduleTicked,
         JobCancelRequested,
+        JobStopRequested,
         AttemptDue,
         AttemptFinished,
         JobRetryScheduled,

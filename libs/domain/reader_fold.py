@@ -14,6 +14,8 @@ Invariants
 Source: ARCHITECTURE.md, "Facts and decisions".
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from libs.domain.admission import admits_decision
@@ -24,19 +26,33 @@ from libs.events.codec import KINDS
 _VERSIONS: Final = {kind.name: kind.version for kind in KINDS}
 _DECISIONS: Final = frozenset(kind.name for kind in KINDS if kind.role == "decision")
 _CLAIMED: Final = "owner.claimed"
+_NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class ReaderFold(PartitionFold):
     """A reader of one partition that picks the admitted events of a few types."""
 
     def __init__(
-        self, partition: int, *, wanted: frozenset[str], position: int = -1, claim: Claim | None = None
+        self,
+        partition: int,
+        *,
+        wanted: frozenset[str],
+        wanted_from: Mapping[str, int] = _NOTHING,
+        position: int = -1,
+        claim: Claim | None = None,
     ) -> None:
-        """Go on after *position*, under *claim*; *wanted* are the stored names of the events to pick."""
+        """
+        Go on after *position*, under *claim*.
+
+        Args:
+            wanted: the stored names of the events to pick.
+            wanted_from: name -> the lowest version to pick; lower ones hold nothing that this reader looks for.
+        """
         super().__init__(partition, position=position, claim=claim)
         self.void_count = 0
         self.poison_count = 0
         self._wanted = wanted
+        self._wanted_from = wanted_from
 
     def take(self, position: int, envelope: Envelope) -> Event | None:
         """
@@ -49,7 +65,8 @@ class ReaderFold(PartitionFold):
         self.check_next(position)
         name = envelope.type
         if envelope.version <= _VERSIONS.get(name, 0):
-            if name not in self._wanted and name != _CLAIMED:
+            is_wanted = name in self._wanted and envelope.version >= self._wanted_from.get(name, 0)
+            if not is_wanted and name != _CLAIMED:
                 self.position = position
                 return None
             if name in _DECISIONS and not admits_decision(self.claim, envelope.claim):

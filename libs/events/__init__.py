@@ -15,6 +15,7 @@ from libs.events.job import (
     JobFinished,
     JobRetryScheduled,
     JobScheduled,
+    JobStopRequested,
     Spec,
 )
 from libs.events.owner import LogBarrier, OwnerClaimed
@@ -41,6 +42,7 @@ __all__ = [
     "JobFinished",
     "JobRetryScheduled",
     "JobScheduled",
+    "JobStopRequested",
     "LogBarrier",
     "OwnerClaimed",
     "ScheduleChanged",

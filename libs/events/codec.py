@@ -29,6 +29,7 @@ Event = (
     | owner.LogBarrier
     | job.JobScheduled
     | job.JobCancelRequested
+    | job.JobStopRequested
     | job.AttemptDue
     | job.AttemptFinished
     | job.JobRetryScheduled
@@ -85,6 +86,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         key="job_id",
     ),
     Kind(name="job.cancel_requested", event=job.JobCancelRequested, role="fact", key="job_id"),
+    Kind(name="job.stop_requested", event=job.JobStopRequested, role="fact", key="job_id"),
     Kind(
         name="attempt.due",
         event=job.AttemptDue,

@@ -3,6 +3,7 @@ The events of a job: from being asked for to its end.
 
     job.scheduled -> attempt.due -> attempt.finished -> job.retry_scheduled -> attempt.due -> ... -> job.finished
     job.scheduled -> job.cancel_requested -> job.cancelled
+    ... -> job.stop_requested -> job.finished, or job.cancelled before the first attempt
 """
 
 from typing import Literal
@@ -22,7 +23,7 @@ from libs.events.fields import (
     StatusCode,
     Text,
 )
-from libs.events.retry_policy import EndedBy, Outcome, RetryPolicy, StatusClasses
+from libs.events.retry_policy import EndedBy, Outcome, RetryPolicy, StatusClasses, StopReason
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -83,6 +84,20 @@ class JobCancelRequested(msgspec.Struct, frozen=True, kw_only=True, omit_default
 
     job_id: JobId
     at: Instant
+
+
+class JobStopRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Fact: the job is to end, in whatever it does. Only the owner's decision ends it: `job.finished`, or `job.cancelled` if the
+    first attempt is not due yet. First wins.
+
+    Args:
+        reason: a caller stops it, or its schedule replaces it by the next run.
+    """
+
+    job_id: JobId
+    at: Instant
+    reason: StopReason = "stopped"
 
 
 class AttemptDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -17,6 +17,7 @@ Outcome = Literal["success", "failure", "free", "snoozed", "stopped", "not_retry
 EndedBy = Literal[
     "success", "exhausted", "not_retryable", "stopped_by_target", "expired", "max_elapsed", "stopped", "replaced"
 ]
+StopReason = Literal["stopped", "replaced"]
 
 HOUR_MS: Final = 3_600_000
 TRY_CLASSES: Final = ("network", "timeout", "dns", "tls", "2xx", "3xx", "4xx", "5xx")

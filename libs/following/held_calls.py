@@ -178,6 +178,10 @@ class HeldCalls(Generic[C]):
         """Return how many calls of *partition* are held whose outcome is not in the log. O(calls held)."""
         return sum(call.stage is not Stage.RECORDED for call in self._held.get(partition, {}).values())
 
+    def find(self, partition: int, key: str) -> C | None:
+        """Return the call if it is held, in any stage."""
+        return self._held.get(partition, {}).get(key)
+
     def knows(self, partition: int, key: str) -> bool:
         """Whether the call is held, in any stage."""
         return key in self._held.get(partition, ())

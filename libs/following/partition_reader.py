@@ -10,7 +10,8 @@ again and never skips it. In the last case FollowingService gives the lease up, 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import structlog
@@ -60,6 +61,8 @@ class BeginAgain(Exception):
 class PartitionReader(ABC):
     """Reads one partition; a service says in a subclass how to begin and what to do with the events."""
 
+    wanted_from: Mapping[str, int] = MappingProxyType({})  # see ReaderFold
+
     def __init__(self, partition: int, context: ReaderContext, *, wanted: frozenset[str]) -> None:
         """Prepare to read *partition*; *wanted* are the stored names of the events that the service wants."""
         self.partition = partition
@@ -102,7 +105,13 @@ class PartitionReader(ABC):
                 if self.trouble is STARTING:
                     self.trouble = None
                 await self._read_on(
-                    ReaderFold(self.partition, wanted=self._wanted, position=self.position, claim=claim)
+                    ReaderFold(
+                        self.partition,
+                        wanted=self._wanted,
+                        wanted_from=self.wanted_from,
+                        position=self.position,
+                        claim=claim,
+                    )
                 )
             except BeginAgain:
                 continue

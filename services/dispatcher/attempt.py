@@ -19,6 +19,7 @@ from libs.events import AttemptDue, AttemptFinished, Spec
 from libs.events.retry_policy import Outcome as OutcomeWord
 
 SNOOZED: Final = "snoozed"  # the error of a try that the target put off
+STOPPED: Final = "stopped"  # the error of a try that was cut off, because its job was stopped
 TOO_LATE: Final = "too_late"  # the error of a try that could not start in time
 
 

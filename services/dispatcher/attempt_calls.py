@@ -22,7 +22,7 @@ from libs.following.held_calls import Call, Stage
 from libs.runtime.clock import Timer
 from libs.runtime.crashpoint import crash_at
 from libs.store.reads.partition_tables import decode_spec
-from services.dispatcher.attempt import TOO_LATE, finished, not_made, outgoing, span_attributes, too_late
+from services.dispatcher.attempt import STOPPED, TOO_LATE, finished, not_made, outgoing, span_attributes, too_late
 from services.dispatcher.ports import DueTables, Meter
 
 SLOT_BYTES: Final = 32_768
@@ -61,6 +61,7 @@ class AttemptCalls(Calls[AttemptCall]):
         self._due_at: dict[int, list[AttemptCall]] = {}
         self._timers: dict[int, Timer] = {}
         self._stuck: set[AttemptCall] = set()
+        self._cut_off: set[AttemptCall] = set()
 
     def take(self, partition: int, due: Sequence[tuple[int, AttemptDue]]) -> None:
         """
@@ -121,6 +122,19 @@ class AttemptCalls(Calls[AttemptCall]):
                 count += 1
         return count
 
+    def cut_off(self, partition: int, execution_id: str) -> None:
+        """Drop the attempt of a job that was stopped; if its call is under way, close the connection."""
+        call = self.held.find(partition, execution_id)
+        if call is None:
+            return
+        if call.stage < Stage.CALLING:
+            self.held.drop(call)
+            return
+        for task, calling in self._calling.items():
+            if calling is call and call.stage is Stage.CALLING:
+                self._cut_off.add(call)
+                task.cancel()
+
     def weight_of(self, call: AttemptCall) -> int:
         """Return how many slots the call takes."""
         return 1 + call.spec_bytes // SLOT_BYTES
@@ -160,7 +174,10 @@ class AttemptCalls(Calls[AttemptCall]):
         return not_made(call.due, error, at=self._clock.now())
 
     def ended_by_cancel(self, call: AttemptCall) -> AttemptFinished | None:
-        """Return a timeout if the call was stuck."""
+        """Return a timeout if the call was stuck, and that its job was stopped if it was cut off."""
+        if call in self._cut_off:
+            self._cut_off.discard(call)
+            return self.not_made(call, STOPPED)
         if call not in self._stuck:
             return None
         self._stuck.discard(call)

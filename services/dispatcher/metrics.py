@@ -7,10 +7,10 @@ from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED, Outcome
 from libs.following.loader import SECRET_MISSING, SPEC_MISSING
 from libs.runtime.telemetry.metrics import Metrics, status_class
-from services.dispatcher.attempt import TOO_LATE
+from services.dispatcher.attempt import STOPPED, TOO_LATE
 
 # What the label `reason` may say: a target chooses its status, and must not choose our labels.
-REASONS: Final = NO_ANSWER | {REDIRECT_NOT_FOLLOWED, INTERNAL_ERROR, SPEC_MISSING, SECRET_MISSING, TOO_LATE}
+REASONS: Final = NO_ANSWER | {REDIRECT_NOT_FOLLOWED, INTERNAL_ERROR, SPEC_MISSING, SECRET_MISSING, STOPPED, TOO_LATE}
 
 
 def reason_of(error: str | None) -> str:

@@ -2,16 +2,18 @@
 Due reader: finds the attempts of one partition that are due.
 
     snapshot  position, claim, and the running attempts
-    tail      the admitted due events
+    tail      the admitted due events, and the ends of jobs that were stopped
     recall    begin again with a snapshot once an account of which attempts were left holds at most half of its share
 """
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Final
 
 import structlog
 
-from libs.events import AttemptDue
+from libs.events import AttemptDue, JobFinished
+from libs.events.ids import execution_id
 from libs.following.partition_reader import READ_MAX, BeginAgain, ReaderContext, Wanted
 from libs.following.ports import Progress
 from libs.following.snapshot_reader import OVERDUE_MS, SnapshotReader
@@ -26,7 +28,9 @@ _log = structlog.get_logger("dispatcher")
 
 
 class DueReader(SnapshotReader[Snapshot, AttemptCall]):
-    """Reads one partition and hands over the attempts found due."""
+    """Reads one partition and hands over the attempts found due; those of jobs that were stopped are cut off."""
+
+    wanted_from = MappingProxyType({"job.finished": 2})  # only these say why a job ended
 
     def __init__(
         self,
@@ -42,7 +46,7 @@ class DueReader(SnapshotReader[Snapshot, AttemptCall]):
         super().__init__(
             partition,
             context,
-            wanted=frozenset({"attempt.due"}),
+            wanted=frozenset({"attempt.due", "job.finished"}),
             progress=progress,
             calls=calls,
             recall_every_ms=RECALL_EVERY_MS,
@@ -65,10 +69,14 @@ class DueReader(SnapshotReader[Snapshot, AttemptCall]):
         return False
 
     def take_wanted(self, wanted: Sequence[Wanted]) -> None:
-        """Hand over the attempts that are due."""
+        """Hand over the attempts that are due, and cut off those of jobs that were stopped."""
         self._calls.take(
             self.partition, [(each.position, each.event) for each in wanted if isinstance(each.event, AttemptDue)]
         )
+        for each in wanted:
+            event = each.event
+            if isinstance(event, JobFinished) and event.ended_by in ("stopped", "replaced") and event.attempt:
+                self._calls.cut_off(self.partition, execution_id(event.job_id, event.attempt))
 
     def may_recall(self) -> bool:
         """Whether attempts were left of an account that holds at most half of its share."""

@@ -21,6 +21,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "createJobs": ("Jobs.create_many",),
     "getJob": ("Jobs.get",),
     "cancelJob": ("Jobs.cancel",),
+    "stopJob": ("Jobs.stop",),
     "listExecutions": ("Jobs.executions",),
     "listEvents": ("Jobs.events",),
     "replayJob": ("Jobs.replay",),

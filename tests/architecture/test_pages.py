@@ -165,5 +165,12 @@ def test_the_api_page_has_every_error_of_an_execution() -> None:
     """The words that `error` may hold are explained."""
     rows = read("docs/api.md").partition("| `error` | means |")[2].split("\n\n")[0]
     words = {value for name, value in vars(outcome).items() if name.isupper() and isinstance(value, str)}
-    words |= {loader.SPEC_MISSING, loader.SECRET_MISSING, INTERNAL_ERROR, attempt.SNOOZED, attempt.TOO_LATE}
+    words |= {
+        loader.SPEC_MISSING,
+        loader.SECRET_MISSING,
+        INTERNAL_ERROR,
+        attempt.SNOOZED,
+        attempt.STOPPED,
+        attempt.TOO_LATE,
+    }
     assert set(re.findall(r"`([a-z_]+)`", rows)) - {"timeout_seconds", "error_detail"} == words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 
 import pytest
@@ -46,3 +47,30 @@ async def test_retry_after_is_honoured(client: Client, sink: Sink) -> None:
     one, two = sink.of(job["id"])
     assert ended["status"] == "success"
     assert two.at - one.at >= 1_000
+
+
+async def test_a_stopped_job_lets_go_of_its_target(client: Client) -> None:
+    """A stop ends a job whose target never answers: the connection is closed within a second, and the job says why it ended."""
+    called, closed = asyncio.Event(), asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        called.set()
+        await reader.read()
+        closed.set()
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        job = await client.create(f"http://127.0.0.1:{port}/", 0.2, max_retries=5)
+        async with asyncio.timeout(10):
+            await called.wait()
+        status, ended, _ = await client.call("POST", f"/v1/jobs/{job['id']}/stop")
+        async with asyncio.timeout(1):
+            await closed.wait()
+
+    assert status == 200
+    assert (ended["status"], ended["ended_by"], ended["last_error"]) == ("failed", "stopped", "stopped")
+    assert (ended["execution_count"], ended["next_attempt_at"]) == (1, None)
+    again = await client.call("POST", f"/v1/jobs/{job['id']}/stop")
+    assert again[:2] == (200, ended)

@@ -21,6 +21,7 @@ from libs.events import (
     JobCancelRequested,
     JobFinished,
     JobScheduled,
+    JobStopRequested,
     LogBarrier,
     ScheduleChanged,
     ScheduleDeleted,
@@ -33,6 +34,7 @@ from libs.events import (
 )
 from libs.events.codec import kind_of
 from libs.events.ids import new_job_id, new_schedule_id
+from libs.events.retry_policy import RetryPolicy
 from tests.fakes import events
 
 NOW = 1_790_000_000_000
@@ -102,7 +104,8 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
     account = f"account{number % 7}"
     webhook = chance.random() < 0.2
     fire_at = at + chance.randrange(1_000, 3_600_000)
-    kind = chance.choices(("done", "far", "cancelled", "torn", "open"), (80, 8, 6, 1, 5))[0]
+    kind = chance.choices(("done", "far", "cancelled", "torn", "open", "stopped"), (76, 8, 6, 1, 5, 4))[0]
+    policy = {"retry": RetryPolicy(max_retries=3), "expires_at": at + DAY_MS} if kind == "stopped" else {}
     yield JobScheduled(
         job_id=job_id,
         account=account,
@@ -111,6 +114,7 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
         fire_at=fire_at if kind != "far" else at + 30 * DAY_MS,
         max_retries=3,
         idempotency_key=f"key {number}" if number % 5 == 0 else None,
+        **policy,
     )
     if kind == "far":
         return
@@ -122,6 +126,18 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
         for attempt in range(1, tries + 1):
             yield _due(job_id, account, attempt, fire_at)
             if kind == "open":
+                return
+            if kind == "stopped":
+                yield JobStopRequested(job_id=job_id, at=fire_at + 20)
+                yield events.ended(
+                    job_id,
+                    fire_at + 25,
+                    account=account,
+                    status="failed",
+                    last_error="stopped",
+                    spec_id=job_id,
+                    ended_by="stopped",
+                )
                 return
             if kind == "torn":
                 yield Envelope("attempt.finished", 1, True, None, job_id, b'{"job_id":"job_01')

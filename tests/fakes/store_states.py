@@ -37,6 +37,7 @@ job_mores = st.builds(
     free_count=st.integers(0, 1_000),
     snooze_count=st.integers(0, 100),
     outcome=st.none() | st.sampled_from(["free", "snoozed", "stopped"]),
+    stop=st.none() | st.just("stopped"),
     ended_by=st.none() | st.sampled_from(["expired", "stopped_by_target"]),
 )
 

@@ -20,6 +20,7 @@ from libs.events import (
     JobFinished,
     JobRetryScheduled,
     JobScheduled,
+    JobStopRequested,
     LogBarrier,
     OwnerClaimed,
     ScheduleChanged,
@@ -97,6 +98,8 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         expires_at=AT + 7_200_000,
     ),
     "job.cancel_requested": JobCancelRequested(job_id=JOB, at=AT),
+    "job.stop_requested": JobStopRequested(job_id=JOB, at=AT),
+    "job.stop_requested by its schedule": JobStopRequested(job_id=JOB, at=AT, reason="replaced"),
     "attempt.due full": AttemptDue(
         job_id=JOB,
         account="acme",

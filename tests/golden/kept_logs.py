@@ -34,8 +34,8 @@ from tests.fakes.histories import history
 FOLDER = Path(__file__).with_name("logs")
 SUMS = FOLDER / "SHA256SUMS"
 PARTITIONS = (0, 3)
-LIVES = 80
-SEED = 10
+LIVES = 95
+SEED = 11
 
 Records = list[tuple[int, int, Envelope]]
 

@@ -17,6 +17,7 @@ from libs.events import (
     Event,
     JobCancelRequested,
     JobScheduled,
+    JobStopRequested,
     ScheduleChanged,
     ScheduleCreated,
     ScheduleDefined,
@@ -99,6 +100,7 @@ def defined(at: int, spread: int) -> ScheduleDefined:
 facts: st.SearchStrategy[Event] = st.one_of(
     st.builds(scheduled, st.sampled_from(JOBS), instants, st.integers(0, 2)),
     st.builds(lambda job_id, at: JobCancelRequested(job_id=job_id, at=at), jobs, instants),
+    st.builds(lambda job_id, at: JobStopRequested(job_id=job_id, at=at), jobs, instants),
     st.builds(finished, jobs, attempts, st.booleans()),
     st.builds(lambda job_id, ok: WebhookFinished(job_id=job_id, at=NOW, ok=ok, duration_ms=1), jobs, st.booleans()),
     st.builds(created, instants),

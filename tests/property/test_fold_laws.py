@@ -21,6 +21,7 @@ from libs.events import (
     Envelope,
     Event,
     JobCancelRequested,
+    JobStopRequested,
     Unknown,
     Unreadable,
     WebhookFinished,
@@ -338,6 +339,7 @@ def test_a_status_and_an_event_that_are_not_in_the_table_change_nothing(status: 
     everything: list[Event] = [
         scheduled(JOBS[0], NOW, 0),
         JobCancelRequested(job_id=JOBS[0], at=NOW),
+        JobStopRequested(job_id=JOBS[0], at=NOW),
         events.cancelled(JOBS[0], NOW),
         due(JOBS[0], 2),
         finished(JOBS[0], 1, ok=True),

@@ -48,4 +48,5 @@ INVARIANTS: Final = {
     "I19": Invariant(
         "no account has more attempts due on a day than its limit", "fleet", "due_without_permit", "over_the_day"
     ),
+    "I20": Invariant("a stop that stands in the log ends its job", "model", "stop forgotten"),
 }

@@ -4,11 +4,12 @@ Job decisions: what its partition's owner owes a job, from when, and which decis
 What is owed, and from when (`owed_at`, `decide`):
 
     scheduled and asked to cancel      -> job.cancelled        at once
+    under way or retrying, asked to stop -> job.finished       at once, unless the last try succeeded
     scheduled | retrying               -> attempt.due          at fire_at - lead; job.finished, if no try may start any more
     finishing, nothing may follow      -> job.finished         at once
     finishing, another try may follow  -> job.retry_scheduled  at once
     running, terminal                  -> nothing
-    held                               -> nothing; but a held job that is scheduled can be cancelled
+    held                               -> nothing; but a held job can be cancelled and stopped
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 def owed_at(state: JobState, lead_ms: int) -> int | None:
     """Return the instant from which a decision is owed for *state*, due events *lead_ms* early; None when nothing is."""
     status = state.status
-    if status == JobStatus.SCHEDULED and state.cancel_requested:
+    if state.cancel_requested and not state.is_terminal:
         return AT_ONCE
     if state.held:
         return None
@@ -59,6 +60,8 @@ def decide(state: JobState, now: int, jitter: float, retry_base_s: float, _: obj
                 has_webhook=state.has_webhook,
                 spec_id=state.spec_id,
             )
+        case JobStatus.RUNNING | JobStatus.RETRYING if state.cancel_requested:
+            return _stopped(state, now)
         case JobStatus.SCHEDULED | JobStatus.RETRYING:
             if state.more is not None and _is_too_late(state, max(now, state.fire_at)):
                 return _ended(state, now, state.more.late_reason(state.started_at))
@@ -103,6 +106,8 @@ def _after_attempt(job: JobState, now: int, jitter: float, retry_base_s: float) 
     reason = ended_by(outcome, charged=job.charged, max_retries=job.max_retries)
     if reason is not None:
         return _ended(job, now, reason)
+    if job.cancel_requested:
+        return _stopped(job, now)
     wait_ms = delay_ms(
         None if more is None else more.retry,
         charged=job.charged,
@@ -115,6 +120,16 @@ def _after_attempt(job: JobState, now: int, jitter: float, retry_base_s: float) 
     if more is not None and _is_too_late(job, fire_at):
         return _ended(job, now, more.late_reason(job.started_at))
     return JobRetryScheduled(job_id=job.job_id, at=now, attempt=job.attempt + 1, fire_at=fire_at)
+
+
+def _stopped(job: JobState, now: int) -> JobFinished:
+    """Return the decision that *job* ends because somebody asked for it."""
+    reason: EndedBy = "stopped" if job.more is None or job.more.stop is None else job.more.stop
+    ended = _ended(job, now, reason)
+    if job.status != JobStatus.RUNNING:
+        return ended
+    # What is known is of the try before.
+    return msgspec.structs.replace(ended, status_code=None, last_error=reason)
 
 
 def _is_too_late(job: JobState, at: int) -> bool:

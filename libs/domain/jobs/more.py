@@ -11,7 +11,7 @@ import msgspec
 
 from libs.domain.retry_policy import SNOOZED_TOO_OFTEN, counted, too_late_at
 from libs.events.fields import Instant
-from libs.events.retry_policy import EndedBy, Outcome, RetryPolicy, StatusClasses
+from libs.events.retry_policy import EndedBy, Outcome, RetryPolicy, StatusClasses, StopReason
 
 
 class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -25,6 +25,7 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
         free_count, snooze_count: tries that were not charged, by kind.
         outcome: of the last finished try, if it is neither success nor an ordinary failure.
         ended_by: why the job ended, if the status does not say it.
+        stop: somebody wants the job to end, and the owner has not answered yet.
     """
 
     retry: RetryPolicy | None = None
@@ -34,6 +35,7 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     snooze_count: int = 0
     outcome: Outcome | None = None
     ended_by: EndedBy | None = None
+    stop: StopReason | None = None
 
     @property
     def uncharged_count(self) -> int:
@@ -71,6 +73,19 @@ def after_try(more: JobMore | None, outcome: Outcome | None, error: str | None) 
         free_count=more.free_count + (outcome == "free"),
         snooze_count=more.snooze_count + (outcome == "snoozed"),
     ), error
+
+
+def stop_asked(more: JobMore | None, reason: StopReason) -> JobMore:
+    """Return what is known after a request to stop; the first one counts."""
+    more = more or NOTHING
+    return more if more.stop is not None else msgspec.structs.replace(more, stop=reason)
+
+
+def at_the_end(more: JobMore | None, ended_by: EndedBy | None) -> JobMore | None:
+    """Return what is known of a job that has ended."""
+    if more is None and ended_by is None:
+        return None
+    return _replace(more or NOTHING, ended_by=ended_by, stop=None)
 
 
 def asked_for(retry: RetryPolicy | None, success_on: tuple[str, ...] | None, expires_at: int | None) -> JobMore | None:

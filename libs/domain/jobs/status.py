@@ -35,13 +35,18 @@ TERMINAL: Final = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CA
 # (status, stored name of the event) -> statuses it may lead to. What is not here does not apply.
 TRANSITIONS: Final[Mapping[tuple[JobStatus, str], tuple[JobStatus, ...]]] = {
     (JobStatus.SCHEDULED, "job.cancel_requested"): (JobStatus.SCHEDULED,),
+    (JobStatus.SCHEDULED, "job.stop_requested"): (JobStatus.SCHEDULED,),
     (JobStatus.SCHEDULED, "job.cancelled"): (JobStatus.CANCELLED,),
     (JobStatus.SCHEDULED, "attempt.due"): (JobStatus.RUNNING,),
     (JobStatus.SCHEDULED, "job.finished"): (JobStatus.FAILED,),
     (JobStatus.RUNNING, "attempt.finished"): (JobStatus.FINISHING,),
+    (JobStatus.RUNNING, "job.stop_requested"): (JobStatus.RUNNING,),
+    (JobStatus.RUNNING, "job.finished"): (JobStatus.FAILED,),
+    (JobStatus.FINISHING, "job.stop_requested"): (JobStatus.FINISHING,),
     (JobStatus.FINISHING, "job.retry_scheduled"): (JobStatus.RETRYING,),
     (JobStatus.FINISHING, "job.finished"): (JobStatus.COMPLETED, JobStatus.FAILED),
     (JobStatus.RETRYING, "attempt.due"): (JobStatus.RUNNING,),
+    (JobStatus.RETRYING, "job.stop_requested"): (JobStatus.RETRYING,),
     (JobStatus.RETRYING, "job.finished"): (JobStatus.FAILED,),
     (JobStatus.COMPLETED, "webhook.finished"): (JobStatus.COMPLETED,),
     (JobStatus.FAILED, "webhook.finished"): (JobStatus.FAILED,),

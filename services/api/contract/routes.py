@@ -69,6 +69,8 @@ ROUTES: Final[tuple[Route, ...]] = (
           200, "Job", may_be_stale=True),
     Route("DELETE", _JOB, "write:jobs", "jobs.cancel", "cancelJob", "Cancel a job", "Jobs",
           204, "", refusals=(409,)),
+    Route("POST", f"{_JOB}/stop", "write:jobs", "jobs.stop", "stopJob", "Stop a job, also one under way", "Jobs",
+          200, "Job", request="Nothing"),
     Route("GET", f"{_JOB}/executions", "read:jobs", "jobs.executions", "listExecutions", "List a job's executions",
           "Executions and timeline", 200, "Executions", may_be_stale=True),
     Route("GET", f"{_JOB}/events", "read:jobs", "jobs.events", "listEvents", "A job's timeline from the log",

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Final
 
 import structlog
 from aiohttp.web import BaseRequest
 
-from libs.domain.job import JobState, JobStatus
-from libs.events import JobCancelRequested, Spec, encode, read
+from libs.domain.job import TERMINAL, JobState, JobStatus
+from libs.events import JobCancelRequested, JobStopRequested, Spec, encode, read
 from libs.events.ids import is_id, partition_of
 from libs.log.port import LogError, LogUnavailable
 from libs.runtime.crashpoint import crash_at
-from services.api.contract import present
+from services.api.contract import present, requests
 from services.api.contract.api_error import ApiError, bad, not_found, outcome_unknown
 from services.api.handlers.context import CHANGE_S, Context
 from services.api.handlers.listing import page
 from services.api.handlers.timeline import records_at
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply, no_content
+from services.api.http.request_body import read_json
 from services.api.state.consistency import FRESH, STALE
 
+HAS_FIRED: Final = frozenset(JobStatus) - {JobStatus.SCHEDULED}  # or never will
 CANCEL_S: Final = 3.0  # bound on the owner's decision; it usually takes some 10 ms
 _STEP_S: Final = 0.1  # the row is read this often even if no progress is seen
 
@@ -102,13 +105,29 @@ class Jobs:
             crash_at("api.before_cancel_append")
             position = await self._c.append_change(partition, envelope, what="the cancellation")
             crash_at("api.after_cancel_append")
-            status = await self._decided(job_id, partition, position, ends_at)
+            status = await self._decided(job_id, partition, position, ends_at, HAS_FIRED, what="cancellation")
             crash_at("api.after_cancel_decision")
         if status == JobStatus.CANCELLED:
             return no_content()
         if status == JobStatus.FAILED and not (await self._find(identity.account, job_id))[0].attempt:
             raise ApiError(409, "job_expired", "the job expired before its first attempt")
         raise ApiError(409, "job_already_fired", "the job's first attempt is under way or done")
+
+    async def stop(self, request: BaseRequest, identity: Identity, job_id: str) -> Reply:
+        """POST /v1/jobs/{job_id}/stop: the job at its end; one that had ended already stays as it is."""
+        requests.empty_request(await read_json(request, is_optional=True))
+        ends_at = asyncio.get_running_loop().time() + CHANGE_S
+        account = identity.account
+        state = (await self._find(account, job_id))[0]
+        if not state.is_terminal:
+            partition = partition_of(job_id)
+            envelope = encode(JobStopRequested(job_id=job_id, at=self._c.clock.now()))
+            crash_at("api.before_stop_append")
+            position = await self._c.append_change(partition, envelope, what="the stop")
+            await self._decided(job_id, partition, position, ends_at, TERMINAL, what="stop")
+        state, spec, _ = await self._find(account, job_id)
+        shown = present.job(state, spec, self._c.clock.now(), with_payload="write:payloads" in identity.scopes)
+        return json_reply(200, shown)
 
     async def executions(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
         """GET /v1/jobs/{job_id}/executions."""
@@ -176,11 +195,21 @@ class Jobs:
             shown=lambda state, spec: present.job_item(state, spec, self._c.clock.now()),
         )
 
-    async def _decided(self, job_id: str, partition: int, position: int, ends_at: float) -> JobStatus:
+    async def _decided(
+        self,
+        job_id: str,
+        partition: int,
+        position: int,
+        ends_at: float,
+        answers: Collection[JobStatus],
+        *,
+        what: str,
+    ) -> JobStatus:
         """
-        Return the job's status once the owner has decided about the cancellation at *position*, by *ends_at* of the loop's clock.
+        Return the job's status once it is one of *answers*, by *ends_at* of the loop's clock.
 
-        The decision follows the request in the log, so the row is read again whenever the tables have advanced.
+        The owner's decision about *what* follows the request, which stands at *position*, in the log. So the row is read again
+        whenever the tables have advanced.
         """
         progress = self._c.progress
         try:
@@ -190,9 +219,9 @@ class Jobs:
                     seen = progress.known(partition)
                     status = await self._c.queries.job_status(job_id)
                     # If the row is missing for a moment (the database crashed, the owner folds again), nothing is decided yet.
-                    if status is not None and status != JobStatus.SCHEDULED:
+                    if status is not None and status in answers:
                         return status
                     await progress.wait(partition, max(seen, position) + 1, _STEP_S)
         except TimeoutError:
             _log.warning("cancel_undecided", partition=partition)
-            raise outcome_unknown("the cancellation stands but is not decided yet; repeat the request") from None
+            raise outcome_unknown(f"the {what} stands but is not decided yet; repeat the request") from None

@@ -18,6 +18,7 @@ What must be true of a run that has calmed down: the invariants of the protocol,
     I16  a job is called, judged and ended as its policy says (policy_rules.py)
     I17  of changes of a schedule each that was answered with 200 counted, and made its version
     I18  the job of a tick calls what its schedule said at that tick
+    I20  a stop that stands in the log ends its job: after it at most one decision more
 
 I11, contiguous positions, is asserted by the ledger itself. Held jobs and schedules are excused from I3 and I5, and must have
 been poisoned.
@@ -44,7 +45,7 @@ from libs.store.projection.changes import PartitionChanges
 from tests.simulation.model.actors import HAND_OFF_EARLY_MS, SKEW_MS, Owner
 from tests.simulation.model.clients import Known
 from tests.simulation.model.harness import OPEN, Harness, Partition, Stored
-from tests.simulation.model.policy_rules import broken_policies, facts_of
+from tests.simulation.model.policy_rules import broken_policies, facts_of, ignored_stops
 from tests.simulation.model.rules import rule_of_state
 
 
@@ -53,9 +54,9 @@ def check(harness: Harness, known: Known, owners: list[Owner]) -> list[str]:
     found = list(harness.violations)
     for part in harness.partitions:
         found += _dues(part) + _ends(part, known) + _tables(part) + _ticks(harness, part, known)
-        found += broken_policies(harness, part)
+        found += broken_policies(harness, part) + ignored_stops(part, known.stopped)
         found += [f"I7 illegal decision in the log: {stored.item}" for stored in part.illegal]
-    found += _calls(harness) + _promises(harness, known)
+    found += _calls(harness, known) + _promises(harness, known)
     found += _lost_changes(harness, known) + _specs_of_ticks(harness)
     for owner in owners:
         found += _memory(owner)
@@ -86,7 +87,7 @@ def _ends(part: Partition, known: Known) -> list[str]:
                 found.append(f"I3 {job.job_id} is held, and no record of it was unreadable")
         elif not job.is_terminal:
             found.append(f"I3 {job.job_id} is stuck: {job}")
-        elif (job.status == JobStatus.COMPLETED) != bool(job.last_ok):
+        elif (job.status == JobStatus.COMPLETED) != bool(job.last_ok) and job.ended_by != "stopped":
             found.append(f"I3 {job.job_id} ended as {job.status.name} with last_ok {job.last_ok}")
     for schedule in part.oracle.states.of(ScheduleState).values():
         if schedule.held and schedule.schedule_id not in known.poisoned:
@@ -118,7 +119,7 @@ def _tables(part: Partition) -> list[str]:
     return found
 
 
-def _calls(harness: Harness) -> list[str]:
+def _calls(harness: Harness, known: Known) -> list[str]:
     found = []
     due = {key: at for part in harness.partitions for key, at in part.due.items()}
     calls = Counter((call.job_id, call.attempt) for call in harness.calls)
@@ -129,7 +130,7 @@ def _calls(harness: Harness) -> list[str]:
         for item in facts_of(part)
         if item.outcome == "too_late"
     }
-    excused = late | {key for key in due if key[0] in held}
+    excused = late | {key for key in due if key[0] in held or key[0] in known.stopped}
     found += [f"I5 {key} was due and never called" for key in due if key not in calls and key not in excused]
     if harness.dispatcher_count == len(harness.partitions):
         found += [f"I5 {key} was called {count} times" for key, count in calls.items() if count > 1]

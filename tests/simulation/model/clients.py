@@ -16,6 +16,7 @@ from libs.events import (
     Event,
     JobCancelRequested,
     JobScheduled,
+    JobStopRequested,
     ScheduleChanged,
     ScheduleCreated,
     ScheduleDefined,
@@ -50,6 +51,7 @@ class Known:
     changes: list[Change] = field(default_factory=list)  # changes of schedules answered with 200
     cancelled: set[str] = field(default_factory=set)  # DELETE answered with 204
     fired: set[str] = field(default_factory=set)  # DELETE answered with 409 `job_already_fired`
+    stopped: dict[str, int] = field(default_factory=dict)  # id -> position of the first stop in the log
     expired: set[str] = field(default_factory=set)  # DELETE answered with 409 `job_expired`
     poisoned: set[str] = field(default_factory=set)  # ids under which an unreadable record stands
 
@@ -156,6 +158,15 @@ class Api(ScheduleApi):
         request = encode(JobCancelRequested(job_id=job_id, at=self.harness.now))
         self.append(request, lambda position: setattr(cancel, "logged_at", position))
 
+    def stop_job(self) -> None:
+        """POST .../stop of a job that somebody knows of; it is answered when the row has an end."""
+        ids = list(self.known.jobs)
+        if not ids:
+            return
+        job_id = self.harness.rng.choice(ids)
+        request = JobStopRequested(job_id=job_id, at=self.harness.now)
+        self.append(encode(request), lambda position: self.known.stopped.setdefault(job_id, position))
+
     def answer(self, row: JobState) -> None:
         """Answer a DELETE as the row says."""
         if row.status == JobStatus.CANCELLED:
@@ -205,7 +216,9 @@ class Gremlin:
                 envelope = encode(JobScheduled(**{**_fields(item), "at": harness.now}))
             case AttemptFinished():
                 envelope = encode(AttemptFinished(**{**_fields(item), "ok": not item.ok, "status_code": None}))
-            case JobCancelRequested() | ScheduleCreated() | ScheduleDefined() | ScheduleChanged() | WebhookFinished():
+            case JobCancelRequested() | JobStopRequested() | WebhookFinished():
+                pass
+            case ScheduleCreated() | ScheduleDefined() | ScheduleChanged():
                 pass
             case _:
                 return

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from libs.domain import job as job_fold
-from libs.domain.job import JobState
+from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict
 from libs.domain.state_registry import State
 from libs.events import (
@@ -268,6 +268,19 @@ class OwnerIgnoringPolicies(Owner):
     decider_type = DeciderIgnoringPolicies
 
 
+class DeciderForgettingStops(Decider):
+    """A stop counts only before the first attempt: what is under way goes on."""
+
+    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event | None:
+        if isinstance(state, JobState) and state.status in (JobStatus.FINISHING, JobStatus.RETRYING):
+            state = msgspec.structs.replace(state, cancel_requested=False)
+        return super()._commit(owner_id, state, now, jitter)
+
+
+class OwnerForgettingStops(Owner):
+    decider_type = DeciderForgettingStops
+
+
 class DispatcherIgnoringExpiry(Dispatcher):
     """A call leaves however late it is."""
 
@@ -307,6 +320,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "changed spec forgotten": Mutation("I18", Cast(owner=OwnerTickingWithFirstSpec)),
     "ticks in UTC": Mutation("I8", Cast(owner=OwnerInUtc)),
     "policy ignored": Mutation("I16", Cast(owner=OwnerIgnoringPolicies)),
+    "stop forgotten": Mutation("I20", Cast(owner=OwnerForgettingStops)),
     "expiry ignored": Mutation("I16", Cast(dispatcher=DispatcherIgnoringExpiry)),
     "overtaken tick is a breach": Mutation("I7", Cast(owner=OwnerCountingOvertakenTicks)),
 }

@@ -1,5 +1,7 @@
 """
-I16: a job is called, judged and ended as the policy says that its request carries. By arithmetic of its own, from records alone.
+I16 and I20, by arithmetic of their own, from records alone. I20 is about stopped jobs.
+
+I16: a job is called, judged and ended as the policy says that its request carries.
 
 * Each due carries the request's policy. No call leaves at or after `expires_at`, nor later than `max_elapsed` after the first.
 * After a result that ends a job no try follows. Before the last one the budget was not used up.
@@ -8,10 +10,10 @@ I16: a job is called, judged and ended as the policy says that its request carri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from libs.domain.ledger import Verdict
-from libs.events import AttemptDue, AttemptFinished, JobFinished, JobScheduled
+from libs.events import AttemptDue, AttemptFinished, JobFinished, JobRetryScheduled, JobScheduled
 from tests.simulation.model.harness import Harness, Partition
 
 ENDS = {"stopped": "stopped_by_target", "not_retryable": "not_retryable"}
@@ -96,7 +98,9 @@ def _end(job: JobScheduled, end: JobFinished, dues: list[AttemptDue], results: l
     reason = end.ended_by or PLAIN_ENDS[end.status]
     last = results[-1] if results else None
     charged = sum(each.outcome not in ("free", "snoozed") for each in results)
-    if reason in ("expired", "max_elapsed"):
+    if reason == "stopped":
+        is_right = True  # I20 has the rest
+    elif reason in ("expired", "max_elapsed"):
         is_right = reason in _bounds(job, dues)
     elif last is None:
         is_right = False
@@ -111,3 +115,23 @@ def _end(job: JobScheduled, end: JobFinished, dues: list[AttemptDue], results: l
         if is_right
         else [f"I16 {job.job_id} ended by {reason} after {last}, {charged} charged of {job.max_retries + 1}"]
     )
+
+
+def ignored_stops(part: Partition, stops: Mapping[str, int]) -> list[str]:
+    """
+    I20: say which jobs went on after a stop.
+
+    An owner may have decided once before it read the stop. What it decides after that is the end.
+    """
+    found = []
+    after: dict[str, list[str]] = {}
+    for stored in part.records:
+        item = stored.item
+        if stored.applied.verdict is not Verdict.APPLIED or not isinstance(item, AttemptDue | JobRetryScheduled):
+            continue
+        if item.job_id in stops and stored.position > stops[item.job_id]:
+            after.setdefault(item.job_id, []).append(type(item).__name__)
+    for job_id, decisions in after.items():
+        if len(decisions) > 1:
+            found.append(f"I20 {job_id} was stopped at {stops[job_id]}, and then came {decisions}")
+    return found

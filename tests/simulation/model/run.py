@@ -92,6 +92,8 @@ class Run:
             self.api.post()
         elif chance < 0.135:
             self.api.cancel()
+            if rng.random() < 0.4:
+                self.api.stop_job()
         elif chance < 0.17:
             self.api.schedule()
         elif chance < 0.19:

@@ -12,9 +12,9 @@ from libs.domain import job as job_fold
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.more import JobMore
 from libs.domain.retry_policy import Result, classify
-from libs.events import AttemptDue, JobFinished, JobRetryScheduled
+from libs.events import AttemptDue, JobCancelRequested, JobFinished, JobRetryScheduled, JobStopRequested
 from libs.events.ids import new_job_id
-from libs.events.retry_policy import RetryPolicy
+from libs.events.retry_policy import RetryPolicy, StopReason
 from tests.fakes import events
 from tests.unit.domain.retry_reference import life
 
@@ -255,6 +255,62 @@ def test_what_is_not_known_any_more_leaves_nothing() -> None:
     assert (ended.ended_by, ended.status) == ("stopped_by_target", JobStatus.FAILED)
     late = msgspec.structs.replace(state, more=JobMore(outcome="free"))
     assert job_fold.evolve(late, events.finished(JOB, START), 2).more is None
+
+
+def stop(state: JobState, reason: StopReason = "stopped") -> JobState:
+    return job_fold.evolve(state, JobStopRequested(job_id=JOB, at=START, reason=reason), 7)
+
+
+def running(asked: dict[str, Any]) -> JobState:
+    return job_fold.evolve(new_job(asked), events.due(JOB, START), 1)
+
+
+def ended(state: JobState) -> JobState:
+    assert job_fold.owed_at(state, 0) == 0
+    return job_fold.evolve(state, job_fold.decide(state, START, 0.5, 30.0), 9)
+
+
+def test_a_stop_ends_whatever_the_job_does() -> None:
+    """Before the first attempt it is a cancel; under way and between attempts the job fails, and says why."""
+    assert ended(stop(new_job({}))).status == JobStatus.CANCELLED
+    for reason in ("stopped", "replaced"):
+        found = ended(stop(running({"max_retries": 3}), reason))
+        assert (found.status, found.ended_by, found.last_error) == (JobStatus.FAILED, reason, reason)
+        assert (found.cancel_requested, found.more) == (False, JobMore(ended_by=reason))
+    failed = job_fold.evolve(running({"max_retries": 3}), events.finished(JOB, START, ok=False, error="timeout"), 2)
+    assert (ended(stop(failed)).ended_by, ended(stop(failed)).last_error) == ("stopped", "timeout")
+    waiting = job_fold.evolve(failed, job_fold.decide(failed, START, 0.5, 30.0), 3)
+    assert (ended(stop(waiting)).ended_by, ended(stop(waiting)).last_error) == ("stopped", "timeout")
+
+
+def test_a_stop_does_not_undo_a_success() -> None:
+    """A try that has succeeded ends its job as it would have, and so does the last failure."""
+    for ok, reason in ((True, "success"), (False, "exhausted")):
+        state = job_fold.evolve(running({}), events.finished(JOB, START, ok=ok), 2)
+        assert ended(stop(state)).ended_by == reason
+
+
+def test_a_stop_outlives_a_due_that_was_on_its_way() -> None:
+    """The owner decided the due before it read the stop: the job then ends as one under way."""
+    state = job_fold.evolve(stop(new_job({"max_retries": 3})), events.due(JOB, START), 8)
+    assert (ended(state).status, ended(state).ended_by) == (JobStatus.FAILED, "stopped")
+    cancelled = job_fold.evolve(new_job({}), JobCancelRequested(job_id=JOB, at=START), 1)
+    assert job_fold.owed_at(job_fold.evolve(cancelled, events.due(JOB, START), 2), 0) is None
+
+
+def test_the_first_stop_counts() -> None:
+    """A second one changes nothing, and none is taken at the end; a held job can be stopped."""
+    state = stop(running({}))
+    assert stop(state, "replaced") is state
+    assert stop(ended(state)) == ended(state)
+    held = msgspec.structs.replace(state, held=True)
+    assert ended(held).ended_by == "stopped"
+
+
+def test_the_result_of_a_stopped_job_comes_too_late() -> None:
+    """What the dispatcher reports of the call that it cut off changes nothing."""
+    state = ended(stop(running({})))
+    assert job_fold.evolve(state, events.finished(JOB, START), 10) is state
 
 
 def test_a_job_never_succeeds_without_a_try() -> None:

@@ -106,6 +106,11 @@ class Jobs(Group[E]):
         return Call(request=Request(method="DELETE", path=path("jobs", job_id)), read=answers.nothing)
 
     @call
+    def stop(self, job_id: str) -> Call[models.Job]:
+        """Stop a job: get it at its end. A call under way is cut off; what its target has begun goes on."""
+        return Call(request=Request(method="POST", path=path("jobs", job_id, "stop")), read=_JOB)
+
+    @call
     def executions(self, job_id: str) -> Call[Sequence[models.Execution]]:
         """Get the attempts of a job, oldest first."""
         return Call(request=Request(method="GET", path=path("jobs", job_id, "executions")), read=_EXECUTIONS)
