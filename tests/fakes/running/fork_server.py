@@ -27,24 +27,31 @@ from threading import Lock
 from typing import IO, Any, Final
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
-IS_HERE: Final = hasattr(os, "pidfd_open")
 _NUMBER: Final = struct.Struct("!i")
 _LOOK_S: Final = 0.05  # between looks of a waiting thread: another one may have been told of the end
+
+
+def start(
+    words: Sequence[str], *, module: str = "services", env: dict[str, str], stdout: IO[Any], stderr: IO[Any]
+) -> Forked | subprocess.Popen[bytes]:
+    """Start `fliq` *words*; of another build, *module*, or with other libraries it begins with the interpreter."""
+    if module == "services" and "LD_PRELOAD" not in env and hasattr(os, "pidfd_open"):
+        return Forked(words, env=env, stdout=stdout, stderr=stderr)
+    command = [sys.executable, "-m", module, *words]
+    return subprocess.Popen(command, cwd=_ROOT, env=env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
 
 
 class Forked:
     """As much of `subprocess.Popen` as the tests use."""
 
-    def __init__(
-        self, words: Sequence[str], *, cwd: str, env: dict[str, str], stdout: IO[Any], stderr: IO[Any]
-    ) -> None:
+    def __init__(self, words: Sequence[str], *, env: dict[str, str], stdout: IO[Any], stderr: IO[Any]) -> None:
         """Start `fliq` *words*; its standard input is empty."""
         self.args = words
         self.returncode: int | None = None
         self._lock = Lock()
         self._socket, theirs = socket.socketpair()
         with theirs:
-            asked = {"words": words, "cwd": cwd, "env": env, "nice": os.nice(0)}
+            asked = {"words": words, "env": env, "nice": os.nice(0)}
             _server().start(asked, theirs, stdout, stderr)
         self.pid: int = _NUMBER.unpack(self._socket.recv(_NUMBER.size, socket.MSG_WAITALL))[0]
 
@@ -100,8 +107,7 @@ class _Server:
                 pass_fds=(theirs.fileno(),),
                 cwd=_ROOT,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the tests, which end what they started
+                stdout=subprocess.DEVNULL,  # in our session: the system shares out the processor by sessions
             )
 
     def close(self) -> None:
@@ -129,6 +135,7 @@ def _serve(control: socket.socket) -> int:
     """Start what is asked for until *control* is closed; returns, in each process that was started, its exit code."""
     from services.__main__ import main
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which end what they started
     gc.collect()
     gc.freeze()  # pages that no collection touches stay shared
     watched = selectors.DefaultSelector()
@@ -186,8 +193,8 @@ def _forget(watched: selectors.BaseSelector) -> None:
 
 def _become(asked: Any) -> list[str]:
     """Give this process the environment that is *asked* for; return the words of its command line."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.nice(max(0, asked["nice"] - os.nice(0)))
-    os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
     words: list[str] = asked["words"]

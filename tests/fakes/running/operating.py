@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from libs.store.leases.lease_report import LeaseReport
 from libs.store.pool import open_pool
-from tests.fakes.running.fork_server import Forked
+from tests.fakes.running.fork_server import start
 from tests.fakes.running.processes import ROOT, RunningFliq
 from tests.fakes.until import until
 
@@ -49,7 +49,7 @@ async def begin(
 async def command(fliq: RunningFliq, *words: str, timeout_s: float = 60.0, **settings: str) -> Answer:
     """Run `fliq` *words* with the settings of *fliq*, and more of them."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = Forked(words, cwd=str(ROOT), env=fliq.environment(**settings), stdout=out, stderr=err)
+        process = start(words, env=fliq.environment(**settings), stdout=out, stderr=err)
         try:
             code = await asyncio.to_thread(process.wait, timeout_s)
         finally:

@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
@@ -28,7 +27,7 @@ from libs.log.port import Log
 from libs.runtime.settings.settings import Settings
 from services.process.open_log import open_log
 from tests.fakes.running.client import OTHER_TOKEN, TOKEN
-from tests.fakes.running.fork_server import IS_HERE, Forked
+from tests.fakes.running.fork_server import start
 from tests.fakes.until import until_blocking
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -77,19 +76,8 @@ class FliqProcess:
         self.output = directory / f"{role}-{self.admin_port}.log"
         self._environment = environment
         self._is_asked_to_stop = False
-        self.process: subprocess.Popen[bytes] | Forked
         with self.output.open("ab") as sink:
-            if IS_HERE and module == "services" and "LD_PRELOAD" not in environment:
-                self.process = Forked([role], cwd=str(ROOT), env=environment, stdout=sink, stderr=sink)
-                return
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module, role],
-                cwd=ROOT,
-                env=environment,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-            )
+            self.process = start([role], module=module, env=environment, stdout=sink, stderr=sink)
 
     def again(self) -> FliqProcess:
         """Start it once more, as it was started before: at the same ports, with the same settings."""
