@@ -19,7 +19,7 @@ from libs.events import fields
 from libs.events.codec import KINDS, Kind
 from libs.events.job import Spec
 from libs.events.retry_policy import RetryPolicy, StatusClasses, TryClass
-from libs.events.schedule import ScheduleRule
+from libs.events.schedule import SchedulePolicy, ScheduleRule
 
 _HEAD = """\
 # Events
@@ -52,7 +52,7 @@ _TYPES = {
     "Account": "text",
 }
 _PLAIN = {str: "text", int: "number", bool: "true or false", type(None): "nothing"}
-_PARTS = (Spec, RetryPolicy, ScheduleRule)  # what is no event of its own
+_PARTS = (Spec, RetryPolicy, ScheduleRule, SchedulePolicy)  # what is no event of its own
 
 
 def page() -> str:

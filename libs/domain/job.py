@@ -279,7 +279,9 @@ def hold(state: JobState, _: Unreadable) -> JobState:
 def _first_state(event: Event, position: int, cause: ScheduleState | None) -> JobState | None:
     if isinstance(event, JobScheduled):
         return create(event, position)
-    return spawn(event, position, cause) if isinstance(event, ScheduleTicked) and cause is not None else None
+    if not isinstance(event, ScheduleTicked) or event.action == "skipped" or cause is None:
+        return None
+    return spawn(event, position, cause)
 
 
 def _with(state: JobState, position: int, **changes: object) -> JobState:

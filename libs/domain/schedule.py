@@ -38,6 +38,7 @@ from libs.events import (
     ScheduleDefined,
     ScheduleDeleted,
     SchedulePaused,
+    SchedulePolicy,
     ScheduleResumed,
     ScheduleRule,
     ScheduleTicked,
@@ -95,6 +96,8 @@ class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         paused_until: the schedule goes on by itself at this instant, with `next_run_at`; None once it has gone on.
         note: why it was paused.
         key: a name of the caller's own.
+        policy: what becomes of late ticks, if not only the latest is made up for.
+        is_catching_up: the ticks of an outage are being made up for, one after the other.
     """
 
     rule: ScheduleRule
@@ -108,6 +111,8 @@ class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     paused_until: int | None = None
     note: str | None = None
     key: str | None = None
+    policy: SchedulePolicy | None = None
+    is_catching_up: bool = False
 
 
 class ScheduleState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -182,6 +187,7 @@ def create(event: ScheduleCreated | ScheduleDefined, position: int) -> ScheduleS
             zone_data=event.zone_data,
             max_runs=event.max_runs,
             key=event.key,
+            policy=event.policy,
         )
     return ScheduleState(
         schedule_id=event.schedule_id,
@@ -215,7 +221,8 @@ def evolve(state: ScheduleState, event: Event, position: int) -> ScheduleState:
             if event.next_run_at is not None and event.next_run_at <= event.tick_at:
                 return state
             more = _ticked(state.more, event)
-            return _with(state, position, next_run_at=event.next_run_at, last_run_at=event.tick_at, more=more)
+            last_run_at = event.tick_at if event.action == "spawned" else state.last_run_at
+            return _with(state, position, next_run_at=event.next_run_at, last_run_at=last_run_at, more=more)
         case ScheduleResumed():
             more = state.more
             is_paused = state.status == ScheduleStatus.PAUSED or (more is not None and more.paused_until is not None)
@@ -307,6 +314,7 @@ def _changed(state: ScheduleState, event: ScheduleChanged, position: int) -> Sch
         rule=event.rule,
         version=event.version,
         max_runs=event.max_runs,
+        policy=event.policy,
         change_ids=(*more.change_ids, event.change_id)[-CHANGES_KEPT:],
     )
     changes: dict[str, object] = {"cron": "", "max_retries": event.max_retries}
@@ -324,7 +332,10 @@ def _ticked(more: ScheduleMore | None, event: ScheduleTicked) -> ScheduleMore | 
     if (moved := _moved(more, event)) is None:
         return None
     return msgspec.structs.replace(
-        moved, run_count=moved.run_count + 1, missed_count=moved.missed_count + event.missed_count
+        moved,
+        run_count=moved.run_count + (event.action == "spawned"),
+        missed_count=moved.missed_count + event.missed_count,
+        is_catching_up=event.trigger == "catchup" and event.next_run_at is not None and event.next_run_at <= event.at,
     )
 
 

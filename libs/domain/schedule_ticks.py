@@ -2,10 +2,12 @@
 Schedule ticks: which tick the owner owes a schedule, and what it decides about it. Pure.
 
 A *tick* is an instant that the rule names; it names the slot, and so the job's id. The call is made at the tick, or later by the
-rule's spread. After an outage only the latest tick whose call is due spawns a job; the others are missed, and counted.
+rule's spread. Of several ticks whose calls are due the policy says which are made up for: the latest alone, unless it says
+otherwise. The others are missed: they stand in the event, and are counted.
 
 Cost.  A tick costs the search for the next one, at most 0.4 ms for the dearest rule that can be asked for (ADR 0017), and the
-count of missed ticks: the search goes over the time of the outage once, and stops after `MISSED_COUNT_MAX` ticks.
+search for missed ticks: it goes over the time of the outage once, and stops after `MISSED_COUNT_MAX` ticks; at the beginning of a
+catch-up it goes back over at most `catchup_max` ticks.
 """
 
 from __future__ import annotations
@@ -13,14 +15,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libs.domain.calendar.recorded_rule import ZoneLookup, rule_of, rule_of_cron
-from libs.domain.calendar.rule import Interval, Rule
-from libs.events import ScheduleTicked
+from libs.domain.calendar.rule import Interval, Rule, Spread
+from libs.events import SchedulePolicy, ScheduleTicked
 from libs.events.ids import tick_job_id
 
 if TYPE_CHECKING:
     from libs.domain.schedule import ScheduleState
 
 MISSED_COUNT_MAX: Final = 100  # missed ticks are counted up to here, so that an outage of years does not cost seconds
+LATE_MS: Final = 60_000  # a tick that is decided later than this is made up for, by its policy
+# Calls that are made up for are spread over half a minute, each schedule's by the same delay, so that its own stay in their order:
+# after an outage a thousand schedules must not call at the same moment. A plain schedule calls at once, as it always did.
+CATCHUP_SPREAD: Final = Spread(seconds=30)
+_FIRE_ONCE: Final = SchedulePolicy()
 
 
 class NextRun(NamedTuple):
@@ -75,25 +82,72 @@ def tick(
     rule = rule_of_schedule(schedule, zones)
     if rule is None:
         return None
-    latest_at = _latest_due(rule, schedule.schedule_id, now, tick_at)
-    missed_count = _count_ticks(rule, tick_at, latest_at)
+    plan = _plan(rule, schedule, now, tick_at)
     more = schedule.more
-    following = next_run(rule, schedule.schedule_id, latest_at)
-    if more is not None and more.max_runs is not None and more.run_count + 1 >= more.max_runs:
+    following = next_run(rule, schedule.schedule_id, plan.tick_at)
+    if more is not None and more.max_runs is not None and more.run_count + plan.is_made >= more.max_runs:
         following = NextRun(None, None, following.zone_data)
-    fire_at = rule.fire_at(schedule.schedule_id, latest_at)
+    fire_at = rule.fire_at(schedule.schedule_id, plan.tick_at)
+    # The last of a catch-up waits like the others, so that it does not overtake them.
+    is_late = more is not None and (more.is_catching_up or now - fire_at > LATE_MS)
+    if is_late:
+        fire_at = now + CATCHUP_SPREAD.delay_ms(schedule.schedule_id, 0)
     return ScheduleTicked(
         schedule_id=schedule.schedule_id,
         at=now,
-        tick_at=latest_at,
-        job_id=tick_job_id(schedule.schedule_id, latest_at),
+        tick_at=plan.tick_at,
+        job_id=tick_job_id(schedule.schedule_id, plan.tick_at),
         next_run_at=following.run_at,
-        missed_count=missed_count,
-        fire_at=None if fire_at == latest_at else fire_at,
+        missed_count=len(plan.missed),
+        fire_at=fire_at if plan.is_made and fire_at != plan.tick_at else None,
         next_tick_at=following.tick_at,
         zone_data=following.zone_data,
         version=schedule.version,
+        action="spawned" if plan.is_made else "skipped",
+        trigger="catchup" if is_late and plan.is_made else "schedule",
+        missed=plan.missed
+        if more is not None
+        else (),  # those of a plain schedule are only counted, as they always were
     )
+
+
+class _Plan(NamedTuple):
+    """The tick to decide, whether it spawns its job, and the ticks that are missed (of a skipped one: itself, too)."""
+
+    tick_at: int
+    is_made: bool
+    missed: tuple[int, ...]
+
+
+def _plan(rule: Rule, schedule: ScheduleState, now: int, tick_at: int) -> _Plan:
+    """Say which tick of those that are due at *now* is decided, by the schedule's policy; *tick_at* is the oldest."""
+    schedule_id = schedule.schedule_id
+    policy = (schedule.more.policy if schedule.more is not None else None) or _FIRE_ONCE
+    latest_at = _latest_due(rule, schedule_id, now, tick_at)
+    since = tick_at if policy.window_s is None else now - policy.window_s * 1_000
+    if policy.misfire == "fire_all":
+        first_at = tick_at
+        if since > tick_at:
+            first_at = min(rule.next_after(since - 1) or latest_at, latest_at)
+        if schedule.more is not None and not schedule.more.is_catching_up:
+            first_at = _newest(rule, first_at, latest_at, policy.catchup_max)
+        return _Plan(first_at, True, _ticks(rule, tick_at, first_at))
+    is_made = latest_at >= since
+    if policy.misfire == "skip":
+        is_made = now - rule.fire_at(schedule_id, latest_at) <= LATE_MS
+    missed = _ticks(rule, tick_at, latest_at)
+    return _Plan(latest_at, is_made, missed if is_made else (*missed, latest_at)[-MISSED_COUNT_MAX:])
+
+
+def _newest(rule: Rule, first_at: int, latest_at: int, count: int) -> int:
+    """Return the first of the *count* newest ticks in [*first_at*, *latest_at*], both of which are ticks."""
+    found_at = latest_at
+    for _ in range(count - 1):
+        before_at = rule.latest_at_or_before(found_at - 1, first_at) if found_at > first_at else None
+        if before_at is None:
+            return found_at
+        found_at = before_at
+    return found_at
 
 
 def _latest_due(rule: Rule, schedule_id: str, now: int, tick_at: int) -> int:
@@ -106,11 +160,11 @@ def _latest_due(rule: Rule, schedule_id: str, now: int, tick_at: int) -> int:
     return tick_at if latest_at is None else max(latest_at, tick_at)
 
 
-def _count_ticks(rule: Rule, first_at: int, end_at: int) -> int:
-    """Return how many ticks there are from *first_at*, itself one, up to but not at *end_at*; `MISSED_COUNT_MAX` at most."""
-    count = 0
+def _ticks(rule: Rule, first_at: int, end_at: int) -> tuple[int, ...]:
+    """Return the ticks from *first_at*, itself one, up to but not at *end_at*; the oldest `MISSED_COUNT_MAX` at most."""
+    found: list[int] = []
     at: int | None = first_at
-    while at is not None and at < end_at and count < MISSED_COUNT_MAX:
-        count += 1
+    while at is not None and at < end_at and len(found) < MISSED_COUNT_MAX:
+        found.append(at)
         at = rule.next_after(at)
-    return count
+    return tuple(found)

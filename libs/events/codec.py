@@ -117,12 +117,19 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="schedule.defined",
         event=schedule.ScheduleDefined,
-        version=2,
-        added=(("key",),),
+        version=3,
+        added=(("key",), ("policy",)),
         role="fact",
         key="schedule_id",
     ),
-    Kind(name="schedule.changed", event=schedule.ScheduleChanged, role="fact", key="schedule_id"),
+    Kind(
+        name="schedule.changed",
+        event=schedule.ScheduleChanged,
+        version=2,
+        added=(("policy",),),
+        role="fact",
+        key="schedule_id",
+    ),
     Kind(
         name="schedule.paused",
         event=schedule.SchedulePaused,
@@ -143,8 +150,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="schedule.ticked",
         event=schedule.ScheduleTicked,
-        version=2,
-        added=(("fire_at", "next_tick_at", "zone_data", "version"),),
+        version=3,
+        added=(("fire_at", "next_tick_at", "zone_data", "version"), ("action", "trigger", "missed")),
         role="decision",
         key="schedule_id",
     ),

@@ -48,6 +48,21 @@ class ScheduleRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     spread_by: Literal["schedule", "run"] = "schedule"
 
 
+class SchedulePolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    What becomes of ticks that are decided more than a minute late, as after an outage.
+
+    Args:
+        misfire: the latest is made up for (`fire_once`), none (`skip`), or all (`fire_all`).
+        window_s: ticks older than this are not made up for.
+        catchup_max: of ticks that are all made up for, only so many of the newest.
+    """
+
+    misfire: Literal["skip", "fire_once", "fire_all"] = "fire_once"
+    window_s: Seconds | None = None
+    catchup_max: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
 class ScheduleCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     Fact: a cron rule was asked for. First wins by *schedule_id*. The first run is recorded, never recomputed.
@@ -76,6 +91,7 @@ class ScheduleDefined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         zone_data: version of the zone data by which these two were computed.
         max_runs: it ends with this many ticks.
         key: a name of the caller's own, of which one schedule lives at a time (version 2).
+        policy: what becomes of late ticks, if not only the latest is made up for (version 3).
     """
 
     schedule_id: ScheduleId
@@ -89,6 +105,7 @@ class ScheduleDefined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     max_runs: Count | None = None
     max_retries: Retries = 0
     key: Text | None = None
+    policy: SchedulePolicy | None = None
 
 
 class SchedulePaused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -144,6 +161,7 @@ class ScheduleChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         change_id: random, so that its writer sees whether it counted.
         rule: when the schedule ticks from here on.
         max_runs: it ends with this many ticks.
+        policy: what becomes of late ticks from here on, if not only the latest is made up for (version 2).
         spec: what to call from here on; none: as before.
         after_at: the rule or *max_runs* is another one, and the next run is the first whose tick is after this instant. Void if a
             later tick was made meanwhile. None: the next run stays.
@@ -164,6 +182,7 @@ class ScheduleChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     next_run_at: Instant | None = None
     next_tick_at: Instant | None = None
     zone_data: Text = ""
+    policy: SchedulePolicy | None = None
 
 
 class ScheduleDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -189,6 +208,9 @@ class ScheduleTicked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         zone_data: version of the zone data by which the next tick was computed (version 2).
         version: of the schedule by which this was decided (version 2); 0 is that of `schedule.created`. Void if the schedule was
             changed meanwhile.
+        action: the tick spawns the job, or is skipped as too late (version 3). Then it is the last of those that were missed.
+        trigger: the tick is made in time (`schedule`), or more than a minute late (`catchup`) (version 3).
+        missed: the ticks that were missed, the oldest first, at most 100 of them (version 3).
     """
 
     schedule_id: ScheduleId
@@ -201,3 +223,6 @@ class ScheduleTicked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     next_tick_at: Instant | None = None
     zone_data: Text = ""
     version: Count = 0
+    action: Literal["spawned", "skipped"] = "spawned"
+    trigger: Literal["schedule", "catchup"] = "schedule"
+    missed: tuple[Instant, ...] = ()

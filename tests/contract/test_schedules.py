@@ -29,6 +29,7 @@ GET_ADDS = [
         "next_tick_at",
     ),
     *("run_count", "missed_count", "zone_data", "version", "key", "paused_until", "note"),
+    *("misfire", "catchup_window_seconds", "catchup_max"),
 ]
 
 

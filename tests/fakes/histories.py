@@ -174,6 +174,10 @@ def _schedule(partition: int, number: int, at: int, chance: random.Random) -> It
     for tick in range(chance.randrange(1, 6)):
         if later:
             later |= {"fire_at": tick_at + 7_000, "next_run_at": tick_at + 67_000, "next_tick_at": tick_at + 60_000}
+        if later and tick == 3:
+            yield events.ticked(schedule_id, tick_at, action="skipped", missed=(tick_at,), missed_count=1, **later)
+            tick_at += 60_000
+            continue
         yield (ticked := events.ticked(schedule_id, tick_at, at=tick_at - 2_000, missed_count=tick % 2, **later))
         job_id = ticked.job_id
         yield _due(job_id, account, 1, tick_at)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from libs.domain.job import MAX_OFFSETS, JobState, JobStatus
 from libs.domain.jobs.more import JobMore
 from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
-from libs.events import ScheduleRule
+from libs.events import SchedulePolicy, ScheduleRule
 from libs.events.fields import MAX_INSTANT
 from libs.events.ids import new_job_id, new_schedule_id
 from libs.events.retry_policy import RetryPolicy
@@ -96,6 +96,8 @@ mores = st.builds(
     paused_until=st.none() | instants,
     note=st.none() | texts,
     key=st.none() | texts,
+    policy=st.none() | st.builds(SchedulePolicy, misfire=st.sampled_from(["skip", "fire_all"])),
+    is_catching_up=st.booleans(),
 )
 
 

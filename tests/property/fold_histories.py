@@ -61,6 +61,8 @@ def tick(minute: int, step: int, version: int, spread: int) -> ScheduleTicked:
             "next_tick_at": next_run_at,
             "fire_at": NOW + minute * MINUTE + spread,
         }
+    if spread and step == 2:
+        changes |= {"action": "skipped", "fire_at": None, "missed": (NOW + minute * MINUTE,), "missed_count": 1}
     return events.ticked(SCHEDULE, NOW + minute * MINUTE, at=NOW, **changes)
 
 

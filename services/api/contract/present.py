@@ -35,7 +35,16 @@ _FINISHED_STATUS: Final = {
     "failed": PUBLIC_STATUS[JobStatus.FAILED],
 }
 # A timeline leaves out fields that every entry would repeat, and fields that may hold secrets (GET on the job shows them).
-_OF_SCHEDULE: Final = ("next_run_at", "missed_count", "next_tick_at", "zone_data", "version")
+_OF_SCHEDULE: Final = (
+    "next_run_at",
+    "missed_count",
+    "next_tick_at",
+    "zone_data",
+    "version",
+    "action",
+    "trigger",
+    "missed",
+)
 _ONLY_IF_GIVEN: Final = frozenset(
     {
         *("retry", "success_on", "expires_at", "too_late_at", "previous_status_code", "max_attempts"),

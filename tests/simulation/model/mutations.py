@@ -35,6 +35,7 @@ from tests.simulation.model.actors import Dispatcher, Flushing, Owner
 from tests.simulation.model.harness import Harness, Partition, Tables
 from tests.simulation.model.run import Cast
 from tests.simulation.model.schedule_mutations import (
+    OwnerCatchingUpForever,
     OwnerChangingLastWins,
     OwnerCountingOvertakenTicks,
     OwnerInUtc,
@@ -318,6 +319,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "change lost": Mutation("I17", Cast(owner=OwnerChangingLastWins)),
     "tick decided before a change": Mutation("I4", Cast(owner=OwnerTickingByAnyVersion)),
     "changed spec forgotten": Mutation("I18", Cast(owner=OwnerTickingWithFirstSpec)),
+    "catches up without a bound": Mutation("I8", Cast(owner=OwnerCatchingUpForever)),
     "ticks in UTC": Mutation("I8", Cast(owner=OwnerInUtc)),
     "policy ignored": Mutation("I16", Cast(owner=OwnerIgnoringPolicies)),
     "stop forgotten": Mutation("I20", Cast(owner=OwnerForgettingStops)),

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from libs.domain.calendar.recorded_rule import rule_of
 from libs.domain.calendar.rule import Rule, Spread
 from libs.domain.schedule import ScheduleState
-from libs.events import ScheduleRule
+from libs.domain.schedule_ticks import LATE_MS
+from libs.events import SchedulePolicy, ScheduleRule
 from tests.property.calendar.made_zones import HALF, find
 
 
@@ -22,12 +23,14 @@ class ModelRule(NamedTuple):
     Args:
         record: the rule as `schedule.defined` says it.
         is_plain: `schedule.created` says it.
+        policy: what becomes of late ticks.
     """
 
     period_ms: int
     phase_ms: int
     record: ScheduleRule
     is_plain: bool = False
+    policy: SchedulePolicy | None = None
 
     @property
     def rule(self) -> Rule:
@@ -51,6 +54,16 @@ class ModelRule(NamedTuple):
         tick_at = self.latest(at)
         return tick_at if self.fire_at(schedule_id, tick_at) <= at else tick_at - self.period_ms
 
+    def decided(self, schedule_id: str, oldest: int, at: int, *, is_catching_up: bool) -> tuple[int, bool]:
+        """Return which tick is decided at *at*, of those due since *oldest*, and whether it spawns its job."""
+        latest = max(oldest, self.latest_due(schedule_id, at)) if oldest < at else oldest
+        if self.policy is not None and self.policy.misfire == "fire_all":
+            return oldest if is_catching_up else max(
+                oldest, latest - (self.policy.catchup_max - 1) * self.period_ms
+            ), True
+        is_made = self.policy is None or at - self.fire_at(schedule_id, latest) <= LATE_MS
+        return latest, is_made
+
 
 RULES: Final = (
     ModelRule(60_000, 0, ScheduleRule(cron="* * * * *"), is_plain=True),
@@ -59,6 +72,8 @@ RULES: Final = (
     ModelRule(60_000, 30_000, ScheduleRule(cron="* * * * *", zone=HALF.name)),
     ModelRule(90_000, 0, ScheduleRule(every_s=90)),
     ModelRule(120_000, 90_000, ScheduleRule(cron="*/2 * * * *", zone=HALF.name, spread_s=40)),
+    ModelRule(30_000, 0, ScheduleRule(every_s=30), policy=SchedulePolicy(misfire="skip")),
+    ModelRule(60_000, 0, ScheduleRule(every_s=60), policy=SchedulePolicy(misfire="fire_all", catchup_max=3)),
 )
 _BY_RECORD: Final = {rule.record: rule for rule in RULES}
 _BY_CRON: Final = {rule.record.cron: rule for rule in RULES if rule.is_plain}

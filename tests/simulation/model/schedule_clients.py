@@ -96,6 +96,7 @@ class ScheduleApi:
             next_tick_at=first.tick_at,
             zone_data=first.zone_data,
             max_retries=retries,
+            policy=rule.policy,
         )
 
     def schedule_row(self, schedule_id: str) -> ScheduleState | None:
@@ -150,6 +151,7 @@ class ScheduleApi:
             version=version,
             change_id=f"{rng.getrandbits(64):016x}",
             rule=row.rule if rule is None else rule.record,
+            policy=rule_of_state(row).policy if rule is None else rule.policy,
             spec=Spec(url=f"https://example.com/{schedule_id}/{rng.getrandbits(32)}") if rng.random() < 0.6 else None,
             after_at=after if is_moved else None,
             next_run_at=following.run_at,

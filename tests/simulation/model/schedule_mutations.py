@@ -122,6 +122,20 @@ class OwnerMakingUpForAll(Owner):
     decider_type = DeciderMakingUpForAll
 
 
+# What is made up for after an outage has no bound.
+
+
+class DeciderCatchingUpForever(Decider):
+    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event | None:
+        if isinstance(state, ScheduleState) and state.more is not None:
+            state = msgspec.structs.replace(state, more=msgspec.structs.replace(state.more, is_catching_up=True))
+        return super()._commit(owner_id, state, now, jitter)
+
+
+class OwnerCatchingUpForever(Owner):
+    decider_type = DeciderCatchingUpForever
+
+
 # A tick overtaken by a pause and a resume counted as a breach.
 
 

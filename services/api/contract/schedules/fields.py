@@ -18,6 +18,11 @@ from services.api.contract.request_fields import CALL, INSTANT, MAX_RETRIES, ins
 
 PREVIEW_COUNT: Final = 10  # runs shown unless asked otherwise
 RUNS_MAX: Final = 1_000_000_000
+MISFIRES: Final = ("skip", "fire_once", "fire_all")
+WINDOW_S: Final = 86_400  # of fire_all
+WINDOW_MIN_S: Final = 60
+WINDOW_MAX_S: Final = 31_536_000
+CATCHUP_MAX: Final = 500
 NOTE_MAX: Final = 500  # characters
 
 _KEY: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
@@ -181,7 +186,45 @@ _MAX_RUNS: Final = Field(
     default=None,
     takes_null=True,
 )
-SCHEDULE: Final = Fields(*CALL, *RULE, _MAX_RUNS, MAX_RETRIES)
+_MISFIRE_MEANS: Final = (
+    "misfire is not skip, fire_once or fire_all, or catchup_window_seconds or catchup_max is out of range or does not go"
+    " with it."
+)
+
+
+def _of_misfire(name: str, schema: Schema, *, rule: str) -> Field:
+    return Field(
+        name=name,
+        read=_as_it_is,
+        schema=schema,
+        rule=rule,
+        code="invalid_misfire",
+        means=_MISFIRE_MEANS,
+        default=None,
+        takes_null=True,
+    )
+
+
+MISFIRE: Final = (
+    _of_misfire(
+        "misfire",
+        {"type": "string", "enum": list(MISFIRES)},
+        rule="what becomes of ticks that are more than a minute late, as after an outage: `fire_once` makes up for the latest,"
+        " `skip` for none, `fire_all` for all of them; by default `fire_once`",
+    ),
+    _of_misfire(
+        "catchup_window_seconds",
+        {"type": "integer", "minimum": WINDOW_MIN_S, "maximum": WINDOW_MAX_S},
+        rule=f"ticks older than this are not made up for, {WINDOW_MIN_S}–{WINDOW_MAX_S:,}; not with `skip`; by default no limit"
+        f" with `fire_once`, {WINDOW_S:,} with `fire_all`",
+    ),
+    _of_misfire(
+        "catchup_max",
+        {"type": "integer", "minimum": 1, "maximum": CATCHUP_MAX},
+        rule=f"of ticks older than that at most so many, the newest, 1–{CATCHUP_MAX}; only with `fire_all`; by default 100",
+    ),
+)
+SCHEDULE: Final = Fields(*CALL, *RULE, _MAX_RUNS, *MISFIRE, MAX_RETRIES)
 PAUSE: Final = Fields(
     Field(
         name="note",

@@ -13,6 +13,7 @@ from libs.events import Spec
 from services.api.contract.api_error import ApiError, refuse
 from services.api.contract.json_body import Duplicated
 from services.api.contract.schedules.fields import SCHEDULE
+from services.api.contract.schedules.shown import policy_fields
 
 _NAMES: Final = frozenset(row.name for row in SCHEDULE.rows)
 _DEPTH_MAX: Final = 4  # objects inside objects; the fields of a schedule have two
@@ -40,6 +41,7 @@ def fields_of(state: ScheduleState, spec: Spec) -> dict[str, Any]:
         "spread": spread,
         "max_runs": None if more is None else more.max_runs,
         "max_retries": state.max_retries,
+        **policy_fields(None if more is None else more.policy),
     }
 
 

@@ -14,12 +14,23 @@ from libs.domain.calendar.recorded_rule import ZoneLookup, is_plain, record_of
 from libs.domain.calendar.rule import Rule
 from libs.domain.calendar.rule_fields import RuleContext, RuleError
 from libs.domain.calendar.zones import Zone
-from libs.events import ScheduleRule, Spec
-from services.api.contract.api_error import bad
+from libs.events import SchedulePolicy, ScheduleRule, Spec
+from services.api.contract.api_error import bad, refuse
 from services.api.contract.field import CheckUrl, Rules
 from services.api.contract.instants import parse_instant
 from services.api.contract.requests import asked_for, digest, spec_of
-from services.api.contract.schedules.fields import PAUSE, PREVIEW, SCHEDULE
+from services.api.contract.schedules.fields import (
+    CATCHUP_MAX,
+    MISFIRES,
+    PAUSE,
+    PREVIEW,
+    SCHEDULE,
+    WINDOW_MAX_S,
+    WINDOW_MIN_S,
+    WINDOW_S,
+)
+
+DEFAULT_POLICY: Final = SchedulePolicy()
 
 _NO_URLS: Final = Rules(str)
 
@@ -55,18 +66,20 @@ class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Args:
         rule: when it ticks; an interval without an anchor of its own has that of the request.
         has_anchor: the request named the anchor.
+        policy: what becomes of late ticks; None: the latest is made up for.
     """
 
     spec: Spec
     rule: ScheduleRule
     has_anchor: bool
     max_runs: int | None
+    policy: SchedulePolicy | None
     max_retries: int
 
     @property
     def is_plain(self) -> bool:
         """Whether `schedule.created` can describe it."""
-        return self.max_runs is None and is_plain(self.rule)
+        return self.max_runs is None and self.policy is None and is_plain(self.rule)
 
     def rule_at(self, created_at: int) -> ScheduleRule:
         """Return the rule of a schedule that is created at *created_at*."""
@@ -105,6 +118,7 @@ def schedule_request(
         rule=record_of(read_rule(found, now, zones)),
         has_anchor=found["every"] is not None and found["every"].get("anchor") is not None,
         max_runs=found["max_runs"],
+        policy=read_policy(found),
         max_retries=found["max_retries"],
     )
 
@@ -162,10 +176,43 @@ def read_rule(found: Mapping[str, Any], now: int, zones: Zones) -> Rule:
         raise bad(error.code, error.message) from None
 
 
+def read_policy(found: Mapping[str, Any]) -> SchedulePolicy | None:
+    """
+    Return what the fields *found* say about late ticks; None for what is so by default.
+
+    Raises:
+        ApiError: 400 `invalid_misfire`.
+    """
+    misfire: Any = "fire_once" if found["misfire"] is None else found["misfire"]
+    if misfire not in MISFIRES:
+        refuse("invalid_misfire", f"misfire must be one of {', '.join(MISFIRES)}")
+    window_s = _whole(found["catchup_window_seconds"], WINDOW_MIN_S, WINDOW_MAX_S, "catchup_window_seconds")
+    catchup_max = _whole(found["catchup_max"], 1, CATCHUP_MAX, "catchup_max")
+    if misfire == "skip" and window_s is not None:
+        refuse(
+            "invalid_misfire", "catchup_window_seconds says what is made up for, and misfire skip makes up for nothing"
+        )
+    if misfire != "fire_all" and catchup_max is not None:
+        refuse("invalid_misfire", "catchup_max belongs to misfire fire_all: leave it out")
+    if misfire == "fire_all":
+        window_s = WINDOW_S if window_s is None else window_s
+    policy = SchedulePolicy(misfire=misfire, window_s=window_s, catchup_max=catchup_max or DEFAULT_POLICY.catchup_max)
+    return None if policy == DEFAULT_POLICY else policy
+
+
+def _whole(value: Any, low: int, high: int, field: str) -> int | None:
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if value is not None and (type(value) is not int or not low <= value <= high):
+        refuse("invalid_misfire", f"{field} must be a whole number from {low} to {high:,}")
+    return value
+
+
 def schedule_hash(request: ScheduleRequest) -> bytes:
     """Return 16 bytes that are equal for requests which ask for the same, however they were spelled; no job has them."""
     if request.is_plain:
         return digest(["schedule", *asked_for(request, request.rule.cron or "")])
     rule = request.rule if request.has_anchor else msgspec.structs.replace(request.rule, anchor_at=0)
     asked = msgspec.json.encode(rule).decode()
-    return digest(["schedule", *asked_for(request, asked), request.max_runs])
+    policy = None if request.policy is None else msgspec.json.encode(request.policy).decode()
+    return digest(["schedule", *asked_for(request, asked), request.max_runs, policy])

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from libs.domain.calendar.preview import ComingTick
 from libs.domain.instants import rfc3339
 from libs.domain.schedule import ScheduleState
-from libs.events import Spec
+from libs.events import SchedulePolicy, Spec
 
 STATUSES: Final = ("active", "paused", "finished")
 
@@ -61,6 +61,7 @@ def item(state: ScheduleState, spec: Spec, now: int) -> dict[str, Any]:
         "exclude": list(rule.exclude),
         "spread": None if rule.spread_s is None else {"seconds": rule.spread_s, "by": rule.spread_by},
         "max_runs": None if more is None else more.max_runs,
+        **policy_fields(None if more is None else more.policy),
         "next_tick_at": _instant(state.next_tick_at),
         "run_count": None if more is None else more.run_count,
         "missed_count": None if more is None else more.missed_count,
@@ -69,6 +70,16 @@ def item(state: ScheduleState, spec: Spec, now: int) -> dict[str, Any]:
         "key": None if more is None else more.key,
         "paused_until": _instant(more.paused_until) if more is not None and is_paused and state.is_active else None,
         "note": more.note if more is not None and is_paused else None,
+    }
+
+
+def policy_fields(policy: SchedulePolicy | None) -> dict[str, Any]:
+    """Return the fields of a request that say *policy*."""
+    policy = policy or SchedulePolicy()
+    return {
+        "misfire": policy.misfire,
+        "catchup_window_seconds": policy.window_s,
+        "catchup_max": policy.catchup_max if policy.misfire == "fire_all" else None,
     }
 
 

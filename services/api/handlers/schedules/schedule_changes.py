@@ -108,7 +108,9 @@ class ScheduleChanges:
         spec = msgspec.structs.replace(wanted.spec, traceparent=row.spec.traceparent)
         had_max_runs = None if state.more is None else state.more.max_runs
         is_new_rule = rule != state.rule or wanted.max_runs != had_max_runs
-        if not is_new_rule and spec == row.spec and wanted.max_retries == state.max_retries:
+        had_policy = None if state.more is None else state.more.policy
+        is_as_before = (spec, wanted.max_retries, wanted.policy) == (row.spec, state.max_retries, had_policy)
+        if not is_new_rule and is_as_before:
             return None
         following, after = NextRun(None, None, ""), None
         if is_new_rule:
@@ -121,6 +123,7 @@ class ScheduleChanges:
             change_id=self._c.mint.secret(8).hex(),
             rule=rule,
             max_runs=wanted.max_runs,
+            policy=wanted.policy,
             max_retries=wanted.max_retries,
             spec=None if spec == row.spec else spec,
             after_at=after,

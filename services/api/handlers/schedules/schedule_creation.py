@@ -147,6 +147,7 @@ def created_event(
         next_tick_at=first.tick_at,
         zone_data=first.zone_data,
         max_runs=wanted.max_runs,
+        policy=wanted.policy,
         max_retries=wanted.max_retries,
         key=key,
     )

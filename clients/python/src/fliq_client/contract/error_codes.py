@@ -35,6 +35,7 @@ __all__ = [
     "InvalidLimit",
     "InvalidMaxRetries",
     "InvalidMaxRuns",
+    "InvalidMisfire",
     "InvalidName",
     "InvalidNote",
     "InvalidParameter",
@@ -322,6 +323,16 @@ class InvalidMaxRuns(BadRequest):
     code = "invalid_max_runs"
 
 
+class InvalidMisfire(BadRequest):
+    """
+    400 `invalid_misfire`. misfire is not skip, fire_once or fire_all, or catchup_window_seconds or catchup_max is out
+    of range or does not go with it.
+    """
+
+    status = 400
+    code = "invalid_misfire"
+
+
 class InvalidCount(BadRequest):
     """400 `invalid_count`. count is not a number from 1 to 100."""
 
@@ -564,6 +575,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_exclude": InvalidExclude,
     "invalid_spread": InvalidSpread,
     "invalid_max_runs": InvalidMaxRuns,
+    "invalid_misfire": InvalidMisfire,
     "invalid_count": InvalidCount,
     "invalid_after": InvalidAfter,
     "invalid_note": InvalidNote,

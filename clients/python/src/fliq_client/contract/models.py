@@ -282,6 +282,9 @@ class Schedule(Answered, frozen=True, kw_only=True):
     exclude: list[str]
     spread: ScheduleSpread | None = None
     max_runs: int | None = None
+    misfire: str
+    catchup_window_seconds: int | None = None
+    catchup_max: int | None = None
     next_tick_at: datetime | None = None
     run_count: int | None = None
     missed_count: int | None = None
@@ -338,6 +341,9 @@ class ScheduleItem(Answered, frozen=True, kw_only=True):
     exclude: list[str]
     spread: ScheduleItemSpread | None = None
     max_runs: int | None = None
+    misfire: str
+    catchup_window_seconds: int | None = None
+    catchup_max: int | None = None
     next_tick_at: datetime | None = None
     run_count: int | None = None
     missed_count: int | None = None

@@ -137,6 +137,14 @@ class SchedulePatchFields(TypedDict, total=False):
     spread: Mapping[str, Any] | None
     # integer 1–1,000,000,000; the schedule is finished with this many ticks
     max_runs: int | None
+    # what becomes of ticks that are more than a minute late, as after an outage: `fire_once` makes up for the latest,
+    # `skip` for none, `fire_all` for all of them; by default `fire_once`
+    misfire: Literal["skip", "fire_once", "fire_all"] | None
+    # ticks older than this are not made up for, 60–31,536,000; not with `skip`; by default no limit with `fire_once`,
+    # 86,400 with `fire_all`
+    catchup_window_seconds: int | None
+    # of ticks older than that at most so many, the newest, 1–500; only with `fire_all`; by default 100
+    catchup_max: int | None
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
     max_retries: int
 
@@ -187,6 +195,14 @@ class ScheduleFields(TypedDict, total=False):
     spread: Mapping[str, Any] | None
     # integer 1–1,000,000,000; the schedule is finished with this many ticks
     max_runs: int | None
+    # what becomes of ticks that are more than a minute late, as after an outage: `fire_once` makes up for the latest,
+    # `skip` for none, `fire_all` for all of them; by default `fire_once`
+    misfire: Literal["skip", "fire_once", "fire_all"] | None
+    # ticks older than this are not made up for, 60–31,536,000; not with `skip`; by default no limit with `fire_once`,
+    # 86,400 with `fire_all`
+    catchup_window_seconds: int | None
+    # of ticks older than that at most so many, the newest, 1–500; only with `fire_all`; by default 100
+    catchup_max: int | None
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
     max_retries: int
 
