@@ -12,8 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from libs.domain.endpoints.webhook_event import EVENTS
 from libs.egress.address_rules import DENIED_PORTS, GUARDED, IPV4_DENIED, IPV4_MAPPED, IPV6_ALLOWED, IPV6_DENIED, Denial
 from libs.egress.url_rules import INSIDE_ENDINGS
+from services.api.contract.endpoints.fields import ENDPOINT
 from services.api.contract.error_codes import CODES
 from services.api.contract.fields.retry_fields import retry_after_table, retry_table
 from services.api.contract.request_fields import JOB, TOKEN
@@ -42,6 +44,11 @@ def _routes() -> str:
 def _scopes() -> str:
     rows = [f"| `{name}` | {meaning} |" for name, meaning in SCOPES.items()]
     return "\n".join(["| scope | allows to |", "|---|---|", *rows])
+
+
+def _events() -> str:
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in EVENTS.items()]
+    return "\n".join(["| event | sent when |", "|---|---|", *rows])
 
 
 def _codes() -> str:
@@ -78,6 +85,8 @@ _TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "fields of a schedule": partial(SCHEDULE.page_table, besides=JOB.rows),
     "fields of a pause": PAUSE.page_table,
     "fields of a preview": partial(PREVIEW.page_table, besides=RULE),
+    "fields of a webhook endpoint": ENDPOINT.page_table,
+    "events of a webhook endpoint": _events,
     "fields of a token": TOKEN.page_table,
     "fields of retry": retry_table().page_table,
     "fields of retry_after": retry_after_table().page_table,

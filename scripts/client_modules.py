@@ -30,6 +30,7 @@ _ITEMS: Final = {
     "executions": "Execution",
     "tokens": "Token",
     "runs": "ComingRun",
+    "endpoints": "EndpointItem",
 }
 # What the client's methods take under a name of their own; all other fields are keyword arguments as the API has them.
 _NAMED: Final = {"url", "scheduled_at", "idempotency_key"}
@@ -199,9 +200,10 @@ def _dict_fields(properties: Mapping[str, Schema], required: Collection[str] = (
         if len(line) <= LINE or not brackets:
             yield line
         else:  # as ruff writes it
+            words, _, or_null = words.partition("]]")
             yield from (f"{before}Sequence[", "        Literal[")
-            yield from (f"            {word}," for word in words.removesuffix("]]").split(", "))
-            yield from ("        ]", "    ]")
+            yield from (f"            {word}," for word in words.split(", "))
+            yield from ("        ]", f"    ]{or_null}")
 
 
 def _plain(field: Schema) -> Schema:

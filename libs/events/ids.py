@@ -4,7 +4,7 @@ Ids: 128-bit ULIDs that carry their partition.
     bits   127..80          79..64       63..0
            milliseconds     partition    random, or a hash
 
-Written in lower-case Crockford base 32 (26 characters) behind a prefix that names the kind: `job_`, `sched_`, `exec_`. The
+Written in lower-case Crockford base 32 (26 characters) behind a prefix that names the kind: `job_`, `sched_`, `exec_`, `whe_`. The
 partition is part of the id, so an id keeps its partition when partitions are added. Ids that follow from the log (a tick's job,
 an execution) are hashes: if a decision is made twice, both times it has the same id.
 
@@ -19,7 +19,7 @@ _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 _SHIFTS = tuple(range(120, -1, -10))  # of the 13 pairs of letters in 128 bits, the highest first
 _TO_BASE32HEX = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _VALUE_OF = {letter: index for index, letter in enumerate(_ALPHABET)}
-_ID = re.compile(r"(?:job|sched|exec)_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
+_ID = re.compile(r"(?:job|sched|exec|whe)_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 
 MAX_PARTITIONS = 1 << 16
 STATE_IDS = ("job", "sched")  # the kinds of ids under whose key a record may stand: what has a state of its own
@@ -50,6 +50,36 @@ def new_schedule_id(now: int, partition: int, entropy: bytes) -> str:
     return "sched_" + ulid(now, partition, int.from_bytes(entropy, "big"))
 
 
+def new_endpoint_id(now: int, partition: int, account: str, entropy: bytes) -> str:
+    """
+    Return a fresh id of a webhook endpoint of *account*; *entropy* is 4 random bytes drawn by the caller.
+
+    Half of the tail is a hash of the account, so that `share_of` finds what belongs together.
+    """
+    return "whe_" + ulid(now, partition, (_hash(account) >> 32) << 32 | int.from_bytes(entropy, "big"))
+
+
+def share_of(account: str) -> str:
+    """
+    Return the name under which *account* shares with others what all share.
+
+    The jobs that tell a webhook endpoint have the endpoint as their account; the endpoints of an account share as one.
+    """
+    if not account.startswith("whe_") or not is_id(account, "whe"):
+        return account
+    return f"whe_{to_int(account) >> 32 & 0xFFFFFFFF:08x}"
+
+
+def delivery_job_id(at: int, partition: int, about: str) -> str:
+    """Return the one id that the job can have which tells an endpoint of an event at *at*; *about* says of what, and whom."""
+    return "job_" + ulid(at, partition, _hash(about))
+
+
+def delivery_id(job_id: str) -> str:
+    """Return the id of the delivery that a job makes: what its receiver sees as `webhook-id`, the same for each try."""
+    return "whd_" + job_id[-26:]
+
+
 def tick_job_id(schedule_id: str, tick_at: int) -> str:
     """Return the one job id that the tick of *schedule_id* at *tick_at* can have."""
     return "job_" + ulid(tick_at, partition_of(schedule_id), _hash(f"{schedule_id}@{tick_at}"))
@@ -71,7 +101,7 @@ def execution_id(job_id: str, attempt: int) -> str:
 
 
 def is_id(text: str, kind: str) -> bool:
-    """Say whether *text* is a well-formed id of *kind* (`job`, `sched` or `exec`)."""
+    """Say whether *text* is a well-formed id of *kind* (`job`, `sched`, `exec` or `whe`)."""
     return text.startswith(kind + "_") and _ID.fullmatch(text) is not None
 
 

@@ -53,7 +53,8 @@ class Call:
     Args:
         partition: where its job lives.
         key: names the call among all calls of its partition.
-        account: whose call it is.
+        account: whose call it is: with whose calls it shares.
+        signer: whose secrets sign it, if they are not the account's.
         spec_id: names what to call in the tables.
         position: the tables know the spec once they are folded up to here.
 
@@ -66,14 +67,25 @@ class Call:
 
     __slots__ = (
         *("account", "is_in_lane", "job_id", "key", "lane", "partition", "places", "position"),
-        *("secrets", "spec", "spec_bytes", "spec_id", "stage", "started_at"),
+        *("secrets", "signer", "spec", "spec_bytes", "spec_id", "stage", "started_at"),
     )
 
-    def __init__(self, partition: int, key: str, *, job_id: str, account: str, spec_id: str, position: int) -> None:
+    def __init__(
+        self,
+        partition: int,
+        key: str,
+        *,
+        job_id: str,
+        account: str,
+        spec_id: str,
+        position: int,
+        signer: str | None = None,
+    ) -> None:
         self.partition = partition
         self.key = key
         self.job_id = job_id
         self.account = account
+        self.signer = signer or account
         self.spec_id = spec_id
         self.position = position
         self.stage = Stage.LOADING

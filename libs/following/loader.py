@@ -197,7 +197,7 @@ class Loader(Generic[C]):
             try:
                 specs = await self._fetch_specs(batch)
                 lanes = {known: self._lane_of(found.spec) for known, found in specs.items() if found.spec is not None}
-                secrets = await self._fetch_secrets({call.account for call in batch})
+                secrets = await self._fetch_secrets({call.signer for call in batch})
                 break
             except Exception as error:  # noqa: BLE001 - whatever the store raises, the calls stay and are tried again
                 self._note_trouble(error)
@@ -226,10 +226,10 @@ class Loader(Generic[C]):
             stored = specs.get(call.spec_id)
             if stored is None:
                 missing.append(call)
-            elif not secrets[call.account]:
+            elif not secrets[call.signer]:
                 self._on_failed(call, SECRET_MISSING)
             else:
-                call.secrets = secrets[call.account]
+                call.secrets = secrets[call.signer]
                 call.lane = lanes.get(call.spec_id)
                 self._held_calls.loaded(call, stored)
                 ready.append(call)

@@ -15,6 +15,7 @@ from libs.runtime.clock import Clock, Entropy
 from libs.runtime.listening import bind_failure
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from libs.store.control.accounts import Accounts
+from libs.store.control.endpoints import Endpoints as StoredEndpoints
 from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.control.names import Names
 from libs.store.projection.progress import ProgressWatch
@@ -24,6 +25,7 @@ from services.api.contract.field import CheckUrl
 from services.api.contract.routes import ROUTES
 from services.api.contract.schedules.requests import Zones
 from services.api.handlers.context import Context
+from services.api.handlers.endpoints import Endpoints
 from services.api.handlers.job_creation import JobCreation
 from services.api.handlers.jobs import Jobs
 from services.api.handlers.openapi import OpenApi
@@ -57,7 +59,7 @@ class BindFailed(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """
-    What the API needs from outside. If the tables do not answer, each of the four raises `StoreUnavailable`: the API answers 503.
+    What the API needs from outside. If the tables do not answer, each of the five raises `StoreUnavailable`: the API answers 503.
 
     Args:
         check_url: `EgressPolicy.check_url`.
@@ -71,6 +73,7 @@ class Ports:
     keys: IdempotencyKeys
     names: Names
     accounts: Accounts
+    endpoints: StoredEndpoints
     progress: ProgressWatch
     clock: Clock
     entropy: Entropy
@@ -222,6 +225,7 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
         "schedule_keys": ScheduleKeys(context, rows, changes),
         "preview": SchedulePreview(context, rows),
         "tokens": Tokens(context, ports.accounts, authenticator, pepper=ports.pepper),
+        "endpoints": Endpoints(context, ports.endpoints),
         "signing_secret": SigningSecret(context, ports.accounts),
         "openapi": OpenApi(version),
     }

@@ -1,7 +1,8 @@
 """
 Attempt: one due event and its spec as an HTTP request, and what became of it as a fact. Pure.
 
-The caller's own headers come first, then Fliq's.
+The caller's own headers come first, then Fliq's. A job whose account is a webhook endpoint tells it of an event: what its receiver
+sees is the delivery, with the same id each time, and nothing of the job.
 
 Source: docs/api.md, "What a target receives", "Signatures".
 """
@@ -9,6 +10,7 @@ Source: docs/api.md, "What a target receives", "Signatures".
 from collections.abc import Sequence
 from typing import Final
 
+from libs.domain.endpoints.delivery import EVENT_HEADER
 from libs.domain.instants import rfc3339
 from libs.domain.retry_policy import Classified, Result, classify
 from libs.egress.caller_headers import clean_error, own_headers, sent_url
@@ -16,6 +18,7 @@ from libs.egress.outcome import NO_ANSWER, Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
 from libs.events import AttemptDue, AttemptFinished, Spec
+from libs.events.ids import delivery_id, is_id, share_of
 from libs.events.retry_policy import Outcome as OutcomeWord
 
 SNOOZED: Final = "snoozed"  # the error of a try that the target put off
@@ -43,14 +46,35 @@ def outgoing(
         user_agent: `Fliq/<version>`; used unless the job sets its own.
         traceparent: the trace that the call belongs to, and its span; sent unless the job sets its own.
     """
-    execution_id = due.execution_id
     headers, own_names = own_headers(spec.headers)
-    headers += (
+    ours, message_id = _of_delivery(due, spec) if is_id(due.account, "whe") else _of_job(due)
+    headers += ours
+    if "idempotency-key" not in own_names:
+        headers.append(("Idempotency-Key", message_id))
+    if "user-agent" not in own_names:
+        headers.append(("User-Agent", user_agent))
+    if traceparent is not None and "traceparent" not in own_names:
+        headers.append(("traceparent", traceparent))
+    body = None if spec.body is None else spec.body.encode()
+    headers += signature_headers(
+        secrets,
+        message_id=message_id,
+        timestamp_s=timestamp_s,
+        method=spec.method,
+        url=sent_url(spec.url),
+        body=body or b"",
+    )
+    return OutgoingRequest(method=spec.method, url=spec.url, headers=headers, body=body, account=share_of(due.account))
+
+
+def _of_job(due: AttemptDue) -> tuple[list[tuple[str, str]], str]:
+    """Return what the target of a job is told besides, and the id of the message."""
+    headers = [
         ("X-Fliq-Job-Id", due.job_id),
-        ("X-Fliq-Execution-Id", execution_id),
+        ("X-Fliq-Execution-Id", due.execution_id),
         ("X-Fliq-Attempt", str(due.attempt)),
         ("X-Fliq-Scheduled-At", rfc3339(due.scheduled_at)),
-    )
+    ]
     if due.schedule_id is not None:
         headers.append(("X-Fliq-Schedule-Id", due.schedule_id))
     if due.max_attempts is not None:
@@ -59,22 +83,13 @@ def outgoing(
         headers.append(("X-Fliq-Previous-Status", str(due.previous_status_code)))
     if due.too_late_at is not None:
         headers.append(("X-Fliq-Expires-At", rfc3339(due.too_late_at)))
-    if "idempotency-key" not in own_names:
-        headers.append(("Idempotency-Key", execution_id))
-    if "user-agent" not in own_names:
-        headers.append(("User-Agent", user_agent))
-    if traceparent is not None and "traceparent" not in own_names:
-        headers.append(("traceparent", traceparent))
-    body = None if spec.body is None else spec.body.encode()
-    headers += signature_headers(
-        secrets,
-        message_id=execution_id,
-        timestamp_s=timestamp_s,
-        method=spec.method,
-        url=sent_url(spec.url),
-        body=body or b"",
-    )
-    return OutgoingRequest(method=spec.method, url=spec.url, headers=headers, body=body, account=due.account)
+    return headers, due.execution_id
+
+
+def _of_delivery(due: AttemptDue, spec: Spec) -> tuple[list[tuple[str, str]], str]:
+    """Return the same for a webhook endpoint: the id of a delivery is the same for each try."""
+    event = (spec.headers or {}).get(EVENT_HEADER, "")
+    return [(EVENT_HEADER, event), ("X-Fliq-Attempt", str(due.attempt))], delivery_id(due.job_id)
 
 
 def span_attributes(due: AttemptDue, spec: Spec, host: str) -> dict[str, str | int]:

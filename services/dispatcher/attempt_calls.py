@@ -17,12 +17,14 @@ import structlog
 from libs.egress.caller_headers import host_of
 from libs.egress.outcome import TIMEOUT, Outcome
 from libs.events import AttemptDue, AttemptFinished, Spec
+from libs.events.ids import share_of
 from libs.following.calls import CallContext, Calls, traced
 from libs.following.held_calls import Call, Stage
 from libs.runtime.clock import Timer
 from libs.runtime.crashpoint import crash_at
 from libs.store.reads.partition_tables import decode_spec
 from services.dispatcher.attempt import STOPPED, TOO_LATE, finished, not_made, outgoing, span_attributes, too_late
+from services.dispatcher.endpoints import EndpointHealth
 from services.dispatcher.ports import DueTables, Meter
 
 SLOT_BYTES: Final = 32_768
@@ -41,9 +43,10 @@ class AttemptCall(Call):
             partition,
             due.execution_id,
             job_id=due.job_id,
-            account=due.account,
+            account=share_of(due.account),
             spec_id=due.spec_id,
             position=position,
+            signer=due.account,
         )
         self.due = due
         self.trace_id: str | None = None
@@ -52,10 +55,11 @@ class AttemptCall(Call):
 class AttemptCalls(Calls[AttemptCall]):
     """All attempts of this process."""
 
-    def __init__(self, context: CallContext, *, tables: DueTables, meter: Meter) -> None:
-        """Hold nothing."""
+    def __init__(self, context: CallContext, *, tables: DueTables, meter: Meter, health: EndpointHealth) -> None:
+        """Hold nothing; *health* is told how calls of webhook endpoints end."""
         super().__init__(context, tables.stored_specs)
         self._meter = meter
+        self._health = health
         # Preparing a line that is not written costs one per cent of an attempt.
         self._logs_each_call = _log.is_enabled_for(DEBUG)
         self._due_at: dict[int, list[AttemptCall]] = {}
@@ -74,10 +78,10 @@ class AttemptCalls(Calls[AttemptCall]):
         for position, event in due:
             if held.knows(partition, event.execution_id):
                 continue
-            if held.left.has_left(partition, event.account) or not held.has_room(event.account):
-                held.left.leave(partition, event.account)
-                continue
             call = AttemptCall(partition, event, position)
+            if held.left.has_left(partition, call.account) or not held.has_room(call.account):
+                held.left.leave(partition, call.account)
+                continue
             held.add(call)
             taken.append(call)
         if taken:
@@ -155,6 +159,8 @@ class AttemptCalls(Calls[AttemptCall]):
         sending = self._send(call, spec, span.traceparent)
         del spec  # its body is in the request
         outcome = await traced(span, sending)
+        if call.signer != call.account:
+            self._health.note(call.signer, outcome)
         lateness_ms = outcome.sent_at - due.not_before
         self._meter.call_ended(lateness_ms=lateness_ms, lead_ms=outcome.sent_at - due.at, outcome=outcome)
         if self._logs_each_call:

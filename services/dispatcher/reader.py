@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from libs.events import AttemptDue, JobFinished
-from libs.events.ids import execution_id
+from libs.events.ids import execution_id, share_of
 from libs.following.partition_reader import READ_MAX, BeginAgain, ReaderContext, Wanted
 from libs.following.ports import Progress
 from libs.following.snapshot_reader import OVERDUE_MS, SnapshotReader
@@ -94,7 +94,7 @@ class DueReader(SnapshotReader[Snapshot, AttemptCall]):
             for due in snapshot.running
             if due.not_before + due.timeout_ms + OVERDUE_MS < now
             and not self.held.knows(self.partition, due.execution_id)
-            and not self.held.left.has_left(self.partition, due.account)
+            and not self.held.left.has_left(self.partition, share_of(due.account))
         ]
         if overdue:
             self._meter.overdue(len(overdue))

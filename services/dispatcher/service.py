@@ -17,6 +17,7 @@ from libs.following.service import FollowingService
 from libs.store.leases.keeper_port import Keeper
 from libs.store.leases.lease_table import Lease
 from services.dispatcher.attempt_calls import AttemptCalls
+from services.dispatcher.endpoints import EndpointHealth, HealthTable
 from services.dispatcher.ports import DueTables, Meter
 from services.dispatcher.reader import DueReader
 
@@ -33,6 +34,7 @@ class DispatcherService(FollowingService[DueReader, AttemptCalls]):
         ports: FollowingPorts,
         *,
         tables: DueTables,
+        endpoint_health: HealthTable,
         meter: Meter,
         make_keeper: Callable[[LeaseHolder], Keeper],
         limits: CallLimits = LIMITS,
@@ -47,16 +49,18 @@ class DispatcherService(FollowingService[DueReader, AttemptCalls]):
         """
         self._tables = tables
         self._meter = meter
+        self._health = EndpointHealth(endpoint_health, ports.clock)
         super().__init__("dispatcher", ports, meter=meter, make_keeper=make_keeper, limits=limits, drain_s=drain_s)
 
     def make_calls(self) -> AttemptCalls:
         """Return what makes the calls from one start of the service to its stop."""
-        return AttemptCalls(self._call_context, tables=self._tables, meter=self._meter)
+        return AttemptCalls(self._call_context, tables=self._tables, meter=self._meter, health=self._health)
 
     async def on_start(self) -> None:
         """Take leases and begin."""
         await super().on_start()
         self.spawn(self._watch_calls(), name="dispatcher watch")
+        self.spawn(self._health.run(), name="dispatcher endpoint health")
 
     def make_reader(self, lease: Lease) -> DueReader:
         """Return the reader of the due attempts of the partition of *lease*."""

@@ -15,18 +15,21 @@ from libs.runtime.zone_data import VERSION as VERSION_OF_ZONES
 from libs.runtime.zone_data import zone_names
 from libs.store.control.accounts import Accounts
 from libs.store.control.daily_grants import DailyGrants
+from libs.store.control.endpoints import Endpoints
 from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.control.names import Names
 from libs.store.errors import StoreUnavailable
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
 from libs.store.projection.projector import Projector
 from libs.store.reads.account_queries import AccountQueries
+from libs.store.reads.fan_out_tables import FanOutPositions, ToldJobs
 from libs.store.reads.partition_tables import Tables
 from libs.store.reads.pending_webhooks import PendingWebhooks
 from services import VERSION
 from services.api.contract.schedules.requests import Zones
 from services.api.metrics import ApiMetrics
 from services.api.service import ApiService, Ports
+from services.dispatcher.endpoints import EndpointSecrets
 from services.dispatcher.heartbeat import HeartbeatSecrets, HeartbeatTarget
 from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.service import LIMITS as DISPATCHER_LIMITS
@@ -42,6 +45,7 @@ from services.scheduler.heartbeats import Heartbeats
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
+from services.webhooks.fan_out.ports import FanOutPorts
 from services.webhooks.metrics import WebhooksMetrics
 from services.webhooks.service import DRAIN_S as WEBHOOK_DRAIN_S
 from services.webhooks.service import WebhooksService
@@ -131,12 +135,14 @@ def dispatcher(resources: Resources) -> DispatcherService:
     meter = DispatcherMetrics(resources.metrics)
     resources.metrics.heartbeat_period_seconds.set(resources.settings.heartbeat_s)
     ports = _following_ports(resources, gather_ms=DISPATCHER_GATHER_MS)
+    endpoints = Endpoints(resources.pools.tables)
     service = DispatcherService(
         ports._replace(
-            secrets=HeartbeatSecrets(ports.secrets),
+            secrets=HeartbeatSecrets(EndpointSecrets(ports.secrets, endpoints)),
             egress=HeartbeatTarget(ports.egress, resources.clock, resources.metrics.heartbeat_timestamp_seconds.set),
         ),
         tables=Tables(resources.pools.tables),
+        endpoint_health=endpoints,
         meter=meter,
         make_keeper=follower_keeper(
             _leases(resources, "dispatcher"),
@@ -159,6 +165,9 @@ def webhooks(resources: Resources) -> WebhooksService:
     service = WebhooksService(
         _following_ports(resources, gather_ms=WEBHOOKS_GATHER_MS),
         tables=PendingWebhooks(resources.pools.tables),
+        fan_out=FanOutPorts(
+            Endpoints(resources.pools.tables), ToldJobs(resources.pools.tables), FanOutPositions(resources.pools.tables)
+        ),
         meter=meter,
         make_keeper=follower_keeper(
             leases,
@@ -203,6 +212,7 @@ async def api(resources: Resources) -> tuple[ApiService, str | None]:
             keys=IdempotencyKeys(resources.pools.callers),
             names=Names(resources.pools.callers),
             accounts=accounts,
+            endpoints=Endpoints(resources.pools.callers),
             progress=resources.watch,
             clock=resources.clock,
             entropy=resources.entropy,

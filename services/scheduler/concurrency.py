@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from libs.domain.fair_shares import FairShares
+from libs.events.ids import share_of
 
 
 class Concurrency:
@@ -46,15 +47,15 @@ class Concurrency:
     def take(self, job_id: str, account: str) -> None:
         """Note that *job_id* is under way, even above the limit: at take-over, more jobs may run than the limit allows."""
         if job_id not in self._holders:
-            self._holders[job_id] = account
-            self._shares.take(account)
+            self._holders[job_id] = share = share_of(account)
+            self._shares.take(share)
 
     def give_back(self, job_id: str) -> bool:
         """Note that *job_id* is not under way any more; return whether jobs wait for the slot that this may have freed."""
-        account = self._holders.pop(job_id, None)
-        if account is None:
+        share = self._holders.pop(job_id, None)
+        if share is None:
             return False
-        self._shares.give_back(account)
+        self._shares.give_back(share)
         return bool(self._queued)
 
     def wait(self, job_id: str, account: str) -> None:
@@ -90,7 +91,7 @@ class Concurrency:
             queue = self._waiting[account]
             while queue and queue[0] not in self._queued:
                 queue.popleft()
-            if queue and not (self._shares.may_take(account) and may_start(queue[0], account)):
+            if queue and not (self._shares.may_take(share_of(account)) and may_start(queue[0], account)):
                 continue
             del self._waiting[account]
             if not queue:

@@ -2,6 +2,7 @@
 The webhooks service's loop: leases in, ends of jobs through, outcomes out.
 
     keeper --lease--> reader --end of a job--> webhook calls --outcome--> log
+                      fan-out reader --jobs that tell endpoints--> log
 
 When the service stops, POSTs under way may end, and their outcomes are appended before the leases are given back.
 """
@@ -14,6 +15,8 @@ from libs.following.ports import FollowingPorts, LeaseHolder
 from libs.following.service import FollowingService
 from libs.store.leases.keeper_port import Keeper
 from libs.store.leases.lease_table import Lease
+from services.webhooks.fan_out.fan_outs import FanOuts
+from services.webhooks.fan_out.ports import FanOutPorts
 from services.webhooks.ports import Meter, PendingTables
 from services.webhooks.reader import EndedJobsReader
 from services.webhooks.webhook_calls import WebhookCalls
@@ -30,6 +33,7 @@ class WebhooksService(FollowingService[EndedJobsReader, WebhookCalls]):
         ports: FollowingPorts,
         *,
         tables: PendingTables,
+        fan_out: FanOutPorts,
         meter: Meter,
         make_keeper: Callable[[LeaseHolder], Keeper],
         limits: CallLimits = LIMITS,
@@ -45,6 +49,7 @@ class WebhooksService(FollowingService[EndedJobsReader, WebhookCalls]):
         self._tables = tables
         self._meter = meter
         super().__init__("webhooks", ports, meter=meter, make_keeper=make_keeper, limits=limits, drain_s=drain_s)
+        self._fan_outs = FanOuts(self._reader_context, fan_out, ports.progress)
 
     @property
     def pending_count(self) -> int:
@@ -61,6 +66,32 @@ class WebhooksService(FollowingService[EndedJobsReader, WebhookCalls]):
             for at, _ in reader.pending.oldest.values()
         ]
         return max(0.0, (self._clock.now() - min(oldest)) / 1000) if oldest else 0.0
+
+    async def on_start(self) -> None:
+        """Take leases and begin."""
+        for name, loop in self._fan_outs.loops().items():
+            self.spawn(loop, name=f"webhooks {name}")
+        await super().on_start()
+
+    def ready(self) -> str | None:
+        """Return None if all is well, else what is not."""
+        return super().ready() or self._fan_outs.ready()
+
+    async def on_gained(self, lease: Lease) -> None:
+        """Serve a partition from here on (called by the keeper)."""
+        await super().on_gained(lease)
+        if lease.partition in self._readers:
+            self._fan_outs.gained(lease.partition)
+
+    async def on_lost(self, partition: int) -> None:
+        """Stop serving a partition (called by the keeper)."""
+        await super().on_lost(partition)
+        await self._fan_outs.lost(partition)
+
+    def may_release(self, partition: int) -> bool:
+        """Stop reading a partition that is to go to another process, and say whether nothing of it is under way any more."""
+        self._fan_outs.pause(partition)
+        return super().may_release(partition)
 
     def make_calls(self) -> WebhookCalls:
         """Return what makes the POSTs from one start of the service to its stop."""

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
-from fliq_client import api
+from fliq_client import api, webhook_endpoints
 from fliq_client.call import Call
 from fliq_client.contract.error_codes import CODES as KNOWN
 from fliq_client.pages import Listing
 from services.api.contract.error_codes import CODES
 from services.api.contract.routes import ROUTES, Route
 
+GROUPS: dict[str, Any] = {
+    group.__name__: group
+    for group in (api.Jobs, api.Schedules, api.Tokens, api.SigningSecrets, webhook_endpoints.WebhookEndpoints)
+}
 # Route -> the methods that call it. A list has two: one walks it, the other gets a page.
 METHODS: dict[str, tuple[str, ...]] = {
     "createJob": ("Jobs.create",),
@@ -37,6 +41,14 @@ METHODS: dict[str, tuple[str, ...]] = {
     "pauseSchedule": ("Schedules.pause",),
     "resumeSchedule": ("Schedules.resume",),
     "listScheduleJobs": ("Schedules.jobs", "Schedules.jobs_page"),
+    "createEndpoint": ("WebhookEndpoints.create",),
+    "listEndpoints": ("WebhookEndpoints.list",),
+    "getEndpoint": ("WebhookEndpoints.get",),
+    "changeEndpoint": ("WebhookEndpoints.change",),
+    "deleteEndpoint": ("WebhookEndpoints.delete",),
+    "testEndpoint": ("WebhookEndpoints.test",),
+    "getEndpointSecret": ("WebhookEndpoints.secret",),
+    "rotateEndpointSecret": ("WebhookEndpoints.rotate_secret",),
     "createToken": ("Tokens.create",),
     "listTokens": ("Tokens.list",),
     "revokeToken": ("Tokens.revoke",),
@@ -52,8 +64,8 @@ ARGUMENTS: dict[str, Any] = {"url": "https://example.com/", "at": None, "request
 def described(name: str) -> tuple[Any, Any]:
     """Return the function that describes method *name*, and what it describes."""
     kind, _, method = name.partition(".")
-    function = vars(getattr(api, kind))[method]._describe
-    group = getattr(api, kind)(None, lambda: "key")
+    function = vars(GROUPS[kind])[method]._describe
+    group = GROUPS[kind](None, lambda: "key")
     needed = [
         ARGUMENTS.get(each.name, "id")
         for each in list(inspect.signature(function).parameters.values())[1:]
@@ -78,7 +90,7 @@ def test_every_method_has_its_route() -> None:
     """Each method of the client is named above."""
     there = {
         f"{group.__name__}.{name}"
-        for group in (api.Jobs, api.Schedules, api.Tokens, api.SigningSecrets)
+        for group in GROUPS.values()
         for name, each in vars(group).items()
         if hasattr(each, "_describe")
     }

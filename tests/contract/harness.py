@@ -42,6 +42,7 @@ from libs.store.reads.partition_tables import decode_spec
 from services.api.contract.token_text import new_token, token_hash
 from services.api.service import ApiService, Ports
 from tests.fakes import events
+from tests.fakes.control.endpoints import FakeEndpoints
 from tests.fakes.until import until
 from tests.property.calendar.made_zones import ZONES
 from tests.simulation.manual_clock import SeededEntropy
@@ -228,6 +229,7 @@ class Harness:
         self.faults = Faults()
         self.log = MemoryLog(partitions=PARTITIONS, faults=self.faults)
         self.tables = Tables(self)
+        self.endpoints = FakeEndpoints()
         self.ledgers = [Ledger(partition) for partition in range(PARTITIONS)]
         self.claims = [Claim(1, f"nonce{partition:04d}") for partition in range(PARTITIONS)]
         self.watches: list[ProgressWatch] = []
@@ -267,6 +269,7 @@ class Harness:
             keys=tables,
             names=tables,
             accounts=tables,
+            endpoints=self.endpoints,  # type: ignore[arg-type]
             progress=watch,
             clock=self.clock,
             entropy=self.entropy,

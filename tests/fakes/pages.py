@@ -20,7 +20,7 @@ SECRETS = (
     (re.compile(r"whsec_[0-9A-Za-z+/=]{40,}"), "whsec_..."),
 )
 _VARYING = (
-    (re.compile(r"\b(job|sched|exec|tok)_[0-9a-z]{20,26}"), r"\1_..."),
+    (re.compile(r"\b(job|sched|exec|tok|whe)_[0-9a-z]{20,26}"), r"\1_..."),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z"), "<instant>"),
     *SECRETS,
     (re.compile(r'("(?:duration_ms|position|partition)": ?)\d+'), r"\g<1>0"),

@@ -12,6 +12,7 @@ from libs.following.calls import CallLimits
 from libs.following.ports import FollowingPorts
 from libs.following.service import FollowingService
 from libs.log.memory import MemoryLog
+from tests.fakes.control.endpoints import FakeEndpoints
 from tests.fakes.partition import FoldedTables, Owner, events_of
 from tests.fakes.targets import HandKeeper, ScriptedEgress, Tally
 from tests.simulation.manual_clock import ManualClock
@@ -33,6 +34,7 @@ class Harness(ABC, Generic[S]):
         self.egress = ScriptedEgress(clock)
         self.tally = Tally()
         self.owner = Owner(log)
+        self.endpoints = FakeEndpoints()
         changed = {name: settings.pop(name) for name in CallLimits._fields if name in settings}
         self.settings = {"limits": self.limits._replace(**changed), **settings}
         self.service = self.new_service()

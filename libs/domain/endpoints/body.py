@@ -36,20 +36,19 @@ def body(
         subject: the job that it is about, if there is one.
         data: what is said of it.
     """
-    match form:
-        case "flat":
-            document: Mapping[str, Any] = data
-        case "standard":
-            document = {"type": name, "timestamp": rfc3339(at), "data": data}
-        case "cloudevents":
-            document = {
-                "specversion": "1.0",
-                "id": delivery_id,
-                "source": f"/fliq/accounts/{account}",
-                "type": name,
-                **({} if subject is None else {"subject": subject}),
-                "time": rfc3339(at),
-                "datacontenttype": "application/json",
-                "data": data,
-            }
-    return msgspec.json.encode(document)
+    if form == "flat":
+        return msgspec.json.encode(data)
+    if form == "standard":
+        return msgspec.json.encode({"type": name, "timestamp": rfc3339(at), "data": data})
+    return msgspec.json.encode(
+        {
+            "specversion": "1.0",
+            "id": delivery_id,
+            "source": f"/fliq/accounts/{account}",
+            "type": name,
+            **({} if subject is None else {"subject": subject}),
+            "time": rfc3339(at),
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+    )

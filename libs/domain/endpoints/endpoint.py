@@ -6,12 +6,12 @@ from typing import Final, Literal
 import msgspec
 
 from libs.domain.endpoints.webhook_event import ALL, WebhookEvent
+from libs.events.retry_policy import RetryPolicy
 
 ENDPOINTS_MAX: Final = 100  # of an account
 FILTER_MAX: Final = 20  # values in each list of a filter
 
 Format = Literal["flat", "standard", "cloudevents"]
-Ordering = Literal["job", "none"]
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -39,7 +39,7 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         filter: narrows the events that are about jobs; None for all of them.
         format: see body.py.
         headers: the caller's own headers.
-        ordering: `job` sends the events of one job one after the other, in their order; `none` does not wait.
+        retry: when and how often an event is sent again that was not taken; None for `RETRY` of delivery.py.
         description: the caller's own words.
     """
 
@@ -48,7 +48,7 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     filter: Filter | None = None
     format: Format = "standard"
     headers: Mapping[str, str] | None = None
-    ordering: Ordering = "job"
+    retry: RetryPolicy | None = None
     description: str = ""
 
 

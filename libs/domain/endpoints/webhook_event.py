@@ -1,17 +1,18 @@
 """
-Webhook event: something of an account that its endpoints may be told of, made from a record of the log.
+Webhook event: something of an account that its endpoints may be told of.
 
-A record makes one event. An attempt that failed has two names, `attempt.failed` and `attempt.finished`: an endpoint that asks for
-both is told once, under the first of them.
+An attempt that failed has two names, `attempt.failed` and `attempt.finished`: an endpoint that asks for both is told once, under
+the first of them.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from libs.domain.instants import rfc3339
-from libs.events import AttemptFinished, JobCancelled, JobFinished
+from libs.events import JobCancelled, JobFinished
+from libs.events.ids import execution_id
 
 EVENTS: Final[Mapping[str, str]] = {
     "job.completed": "a job ended well",
@@ -26,6 +27,18 @@ TEST: Final = "endpoint.test"  # sent when it is asked for, whatever the endpoin
 
 GONE: Final = "gone"  # the endpoint answered 410
 FAILING: Final = "failing"  # it took nothing for days (health.py)
+
+
+class Attempt(NamedTuple):
+    """An attempt that ended: the *number*-th of its job. The first outcome that was recorded counts."""
+
+    job_id: str
+    number: int
+    ok: bool
+    status_code: int | None
+    error: str | None
+    duration_ms: int | None
+    executed_at: int
 
 
 class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -78,27 +91,27 @@ def of_end(event: JobFinished | JobCancelled, *, schedule_id: str | None, host: 
     )
 
 
-def of_attempt(event: AttemptFinished, *, schedule_id: str | None, host: str | None) -> WebhookEvent:
-    """Return what is said of an attempt that ended."""
+def of_attempt(attempt: Attempt, *, at: int, schedule_id: str | None, host: str | None) -> WebhookEvent:
+    """Return what is said of an attempt that ended; *at* is when it was decided what follows."""
     data = {
-        "job_id": event.job_id,
-        "execution_id": event.execution_id,
-        "attempt_num": event.attempt,
-        "status": "success" if event.ok else "failed",
-        "status_code": event.status_code,
-        "error": event.error,
-        "duration_ms": event.duration_ms,
-        "executed_at": rfc3339(event.started_at),
+        "job_id": attempt.job_id,
+        "execution_id": execution_id(attempt.job_id, attempt.number),
+        "attempt_num": attempt.number,
+        "status": "success" if attempt.ok else "failed",
+        "status_code": attempt.status_code,
+        "error": None if attempt.ok else attempt.error,
+        "duration_ms": attempt.duration_ms,
+        "executed_at": rfc3339(attempt.executed_at),
     }
     return WebhookEvent(
-        names=("attempt.finished",) if event.ok else ("attempt.failed", "attempt.finished"),
-        at=event.at,
+        names=("attempt.finished",) if attempt.ok else ("attempt.failed", "attempt.finished"),
+        at=at,
         data=data,
-        job_id=event.job_id,
-        attempt=event.attempt,
+        job_id=attempt.job_id,
+        attempt=attempt.number,
         schedule_id=schedule_id,
         host=host,
-        status_code=event.status_code,
+        status_code=attempt.status_code,
     )
 
 

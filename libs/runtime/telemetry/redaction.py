@@ -23,7 +23,7 @@ _TRACEBACK_MAX = 20_000
 _WORDS = """
 event level at logger pid service node version role withheld
 reason error error_type exception stack detail signal task crash_point
-job job_id trace_id span_id schedule schedule_id execution execution_id account token_id partition partitions first last
+job job_id trace_id span_id endpoint_id schedule schedule_id execution execution_id account token_id partition partitions first last
 position positions from_position to_position epoch claim end lag event_type records poison schema
 attempt attempt_num attempts outcome status status_code method route url webhook_url target host port
 count counts rows bytes limit size members missed_count pending in_flight due queued dropped

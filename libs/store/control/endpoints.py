@@ -79,8 +79,8 @@ class Endpoints:
         """
         async with self._pool.acquire() as connection, connection.transaction():
             done = await connection.execute(
-                "UPDATE webhook_endpoints SET config = $4::json, version = $3, disabled_reason = $5, changed_at = $6"
-                " WHERE account = $1 AND endpoint_id = $2 AND version = $3 - 1",
+                "UPDATE webhook_endpoints SET config = $4::json, version = $3, disabled_reason = $5, changed_at = $6,"
+                " announced = true WHERE account = $1 AND endpoint_id = $2 AND version = $3 - 1",
                 endpoint.account,
                 endpoint.endpoint_id,
                 endpoint.version,
@@ -120,6 +120,15 @@ class Endpoints:
         return await valid_secrets(self._pool, OF_ENDPOINTS, endpoint_ids)
 
     @answer_call
+    async def sending_secrets(self, endpoint_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Return the same for those that are not disabled: to the others nothing is sent."""
+        query = (
+            "SELECT endpoint_id FROM webhook_endpoints WHERE endpoint_id = ANY ($1::text[]) AND disabled_reason IS NULL"
+        )
+        enabled = [row["endpoint_id"] for row in await self._pool.fetch(query, list(endpoint_ids))]
+        return await valid_secrets(self._pool, OF_ENDPOINTS, enabled)
+
+    @answer_call
     async def changes(self) -> int:
         """Return how many changes there were of all endpoints: if the number is the same, so is every endpoint."""
         count: int = await self._pool.fetchval("SELECT count FROM endpoint_changes")
@@ -132,23 +141,18 @@ class Endpoints:
         return [_endpoint(row) for row in found]
 
     @answer_call
-    async def with_ids(self, endpoint_ids: Iterable[str]) -> dict[str, Endpoint]:
-        """Return those of *endpoint_ids* that exist, disabled or not."""
-        found = await self._pool.fetch(f"{_SELECT} WHERE endpoint_id = ANY ($1::text[])", list(endpoint_ids))
-        return {row["endpoint_id"]: _endpoint(row) for row in found}
-
-    @answer_call
-    async def failed(self, endpoint_id: str, status_code: int | None, at: int) -> Endpoint | None:
+    async def failed(self, endpoint_id: str, status_code: int | None, at: int) -> str | None:
         """
-        Count a failure at *at*. If it disables the endpoint (libs/domain/endpoints/health.py), return it as it is then.
+        Count a failure at *at*; if it disables the endpoint, return why (libs/domain/endpoints/health.py).
 
         An endpoint that does not exist any more, or is disabled already, has no failures.
         """
         async with self._pool.acquire() as connection, connection.transaction():
-            row = await connection.fetchrow(
-                f"{_SELECT} WHERE endpoint_id = $1 AND disabled_reason IS NULL FOR UPDATE", endpoint_id
+            is_told = await connection.fetchval(
+                "SELECT true FROM webhook_endpoints WHERE endpoint_id = $1 AND disabled_reason IS NULL FOR UPDATE",
+                endpoint_id,
             )
-            if row is None:
+            if not is_told:
                 return None
             query = "SELECT first_failure_at, last_failure_at FROM endpoint_health WHERE endpoint_id = $1"
             before = await connection.fetchrow(query, endpoint_id)
@@ -161,28 +165,36 @@ class Endpoints:
                 health.last_failure_at,
             )
             reason = disabling_reason(health, status_code)
-            if reason is None:
-                return None
-            await connection.execute(
-                "UPDATE webhook_endpoints SET disabled_reason = $2, version = version + 1, changed_at = $3"
-                " WHERE endpoint_id = $1",
-                endpoint_id,
-                reason,
-                at,
-            )
-            await connection.execute(_COUNT_CHANGE)
-        endpoint = _endpoint(row)
-        return msgspec.structs.replace(endpoint, disabled_reason=reason, version=endpoint.version + 1, changed_at=at)
+            if reason is not None:
+                await connection.execute(
+                    "UPDATE webhook_endpoints SET disabled_reason = $2, version = version + 1, changed_at = $3,"
+                    " announced = false WHERE endpoint_id = $1",
+                    endpoint_id,
+                    reason,
+                    at,
+                )
+                await connection.execute(_COUNT_CHANGE)
+        return reason
+
+    @answer_call
+    async def to_announce(self) -> list[Endpoint]:
+        """Return the endpoints that Fliq has disabled and of which others may not have been told yet."""
+        found = await self._pool.fetch(f"{_SELECT} WHERE NOT announced AND disabled_reason IS NOT NULL")
+        return [_endpoint(row) for row in found]
+
+    @answer_call
+    async def announced(self, endpoint: Endpoint) -> None:
+        """Note that others were told that *endpoint* was disabled."""
+        await self._pool.execute(
+            "UPDATE webhook_endpoints SET announced = true WHERE endpoint_id = $1 AND version = $2",
+            endpoint.endpoint_id,
+            endpoint.version,
+        )
 
     @answer_call
     async def delivered(self, endpoint_ids: Iterable[str]) -> None:
         """End the runs of failures of these endpoints."""
         await self._pool.execute("DELETE FROM endpoint_health WHERE endpoint_id = ANY ($1::text[])", list(endpoint_ids))
-
-    @answer_call
-    async def failing(self) -> set[str]:
-        """Return the ids of the endpoints that have a run of failures."""
-        return {row["endpoint_id"] for row in await self._pool.fetch("SELECT endpoint_id FROM endpoint_health")}
 
 
 def _text(config: EndpointConfig) -> str:

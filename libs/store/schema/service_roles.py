@@ -6,8 +6,8 @@ owns the tables, and migrates them, needs none of these roles.
 
     api         reads the fold; reads and writes what exists nowhere else: tokens, secrets, idempotency keys, endpoints
     scheduler   writes the fold, but reads no spec: what a job sends is not its business
-    dispatcher  reads jobs, specs and signing secrets; writes its leases
-    webhooks    reads jobs, specs, endpoints and secrets; writes its leases and the health of endpoints
+    dispatcher  reads jobs, specs and signing secrets; writes its leases and the health of webhook endpoints
+    webhooks    reads jobs, specs, endpoints and signing secrets; writes its leases and positions
 
 All of them append to the log, if it is in PostgreSQL, and none deletes from it. Which record counts is decided by its readers.
 """
@@ -26,6 +26,7 @@ _WRITE: Final = "SELECT, INSERT, UPDATE"
 _COMMON: Final = dict.fromkeys(("migrations", "instance", "progress", "role_lease", "account_limits"), "SELECT")
 _MEMBER: Final = {"members": "SELECT, INSERT, UPDATE, DELETE"}
 _FOLLOWER: Final = {"role_lease": "SELECT, UPDATE", "specs": "SELECT", "signing_secrets": "SELECT"}
+_DISABLING: Final = "disabled_reason, version, changed_at, announced"
 
 # Service -> table -> its rights.
 GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -50,16 +51,24 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         "progress": "SELECT, UPDATE",
         "specs": "INSERT, SELECT (spec_id)",  # the key is read to see whether the spec is there
     },
-    "dispatcher": {**_COMMON, **_MEMBER, **_FOLLOWER, "jobs": "SELECT"},
-    "webhooks": {
+    "dispatcher": {
         **_COMMON,
         **_MEMBER,
         **_FOLLOWER,
         "jobs": "SELECT",
-        "webhook_endpoints": "SELECT, UPDATE (disabled_reason, version, changed_at)",
+        "webhook_endpoints": f"SELECT (endpoint_id, {_DISABLING}), UPDATE ({_DISABLING})",
         "endpoint_secrets": "SELECT",
         "endpoint_changes": "SELECT, UPDATE",
         "endpoint_health": f"{_WRITE}, DELETE",
+    },
+    "webhooks": {
+        **_COMMON,
+        **_MEMBER,
+        **_FOLLOWER,
+        **dict.fromkeys(("jobs", "executions"), "SELECT"),
+        "fan_out": _WRITE,
+        "webhook_endpoints": "SELECT, UPDATE (announced)",
+        "endpoint_changes": "SELECT",
     },
 }
 LOG_GRANTS: Final = {"log_heads": "SELECT, UPDATE", "log_events": "SELECT, INSERT"}

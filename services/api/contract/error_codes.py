@@ -7,6 +7,7 @@ The codes of single fields come from their rows in `request_fields.py`. The Open
 from collections.abc import Mapping
 from typing import Final
 
+from services.api.contract.endpoints.fields import ENDPOINT, ROTATION
 from services.api.contract.query import LIMIT_MAX
 from services.api.contract.request_fields import BATCH, JOB, TOKEN
 from services.api.contract.schedules.fields import PAUSE, PREVIEW, SCHEDULE
@@ -29,7 +30,11 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "interval_too_short": (400, "every.seconds is less than the operator allows (`FLIQ_MIN_INTERVAL_SECONDS`)."),
     "url_not_allowed": (400, "url or webhook_url points where Fliq does not go."),
     "reserved_header": (400, "A header that Fliq or the HTTP connection sets itself."),
-    **{row.code: (400, row.means) for table in (JOB, SCHEDULE, PREVIEW, PAUSE, BATCH, TOKEN) for row in table.rows},
+    **{
+        row.code: (400, row.means)
+        for table in (JOB, SCHEDULE, PREVIEW, PAUSE, BATCH, TOKEN, ENDPOINT, ROTATION)
+        for row in table.rows
+    },
     "unauthorized": (401, "The API token is missing, malformed, unknown, expired or revoked."),
     "forbidden": (403, "The token's scopes do not cover this request."),
     "not_found": (404, "There is no such resource in this account, or no such route."),
@@ -45,12 +50,17 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "rule_not_known": (409, "This process does not know the schedule's rule or time zone; a newer one does."),
     "last_token": (409, "No token of the account could create or revoke tokens any more."),
     "too_many_tokens": (409, "The account has 1,000 tokens that are neither revoked nor expired."),
+    "endpoint_disabled": (409, "The webhook endpoint is disabled: nothing is sent to it."),
+    "too_many_endpoints": (409, "The account has 100 webhook endpoints."),
     "too_many_signing_secrets": (
         409,
         "The signing secret was replaced so often that ten sign at once; try again later.",
     ),
     "idempotency_key_reused": (409, "The idempotency key stands for another request."),
-    "version_conflict": (412, "The schedule is at another version than If-Match asks for, or is there already."),
+    "version_conflict": (
+        412,
+        "What is to be changed is at another version than If-Match asks for, or is there already.",
+    ),
     "payload_too_large": (413, "The body is longer than 1 MiB, or the job too large for one record."),
     "uri_too_long": (414, "The request line is too long."),
     "daily_limit_reached": (429, "The account's daily executions are used up."),

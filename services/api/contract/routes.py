@@ -56,6 +56,7 @@ _LIST: Final = ("limit", "cursor")
 _JOBS: Final = (*_LIST, "status")
 _JOB: Final = "/v1/jobs/{job_id}"
 _SCHEDULE: Final = "/v1/schedules/{schedule_id}"
+_ENDPOINT: Final = "/v1/webhooks/endpoints/{endpoint_id}"
 
 # fmt: off
 ROUTES: Final[tuple[Route, ...]] = (
@@ -102,6 +103,23 @@ ROUTES: Final[tuple[Route, ...]] = (
           "Schedules", 200, "Schedule", request="Nothing", refusals=(409, 412)),
     Route("GET", f"{_SCHEDULE}/jobs", "read:jobs", "jobs.list_of_schedule", "listScheduleJobs",
           "List the jobs that a schedule spawned", "Lists", 200, "JobList", parameters=_JOBS, may_be_stale=True),
+    Route("POST", "/v1/webhooks/endpoints", "write:webhooks", "endpoints.create", "createEndpoint", "Create a webhook endpoint",
+          "Webhook endpoints", 201, "Endpoint", request="EndpointRequest", refusals=(409,)),
+    Route("GET", "/v1/webhooks/endpoints", "read:webhooks", "endpoints.list", "listEndpoints", "List webhook endpoints",
+          "Webhook endpoints", 200, "EndpointList"),
+    Route("GET", _ENDPOINT, "read:webhooks", "endpoints.get", "getEndpoint", "Get a webhook endpoint", "Webhook endpoints",
+          200, "Endpoint"),
+    Route("PATCH", _ENDPOINT, "write:webhooks", "endpoints.change", "changeEndpoint", "Change a webhook endpoint",
+          "Webhook endpoints", 200, "Endpoint", request="EndpointChange", refusals=(412,), parameters=("if_match",)),
+    Route("DELETE", _ENDPOINT, "write:webhooks", "endpoints.delete", "deleteEndpoint", "Delete a webhook endpoint",
+          "Webhook endpoints", 204, ""),
+    Route("POST", f"{_ENDPOINT}/test", "write:webhooks", "endpoints.test", "testEndpoint", "Send a webhook endpoint a test event",
+          "Webhook endpoints", 202, "SentTest", request="Nothing", refusals=(409,)),
+    Route("GET", f"{_ENDPOINT}/secret", "read:secrets", "endpoints.secret", "getEndpointSecret",
+          "Get the signing secret of a webhook endpoint", "Webhook endpoints", 200, "SigningSecret"),
+    Route("POST", f"{_ENDPOINT}/secret/rotate", "write:secrets", "endpoints.rotate", "rotateEndpointSecret",
+          "Replace the signing secret of a webhook endpoint", "Webhook endpoints", 200, "SigningSecret",
+          request="RotationRequest", refusals=(409,)),
     Route("POST", "/v1/tokens", "write:tokens", "tokens.create", "createToken", "Create an API token", "Tokens",
           201, "NewToken", request="TokenRequest"),
     Route("GET", "/v1/tokens", "read:tokens", "tokens.list", "listTokens", "List API tokens", "Tokens",

@@ -21,14 +21,16 @@ _TOKEN_LENGTH: Final = len(PREFIX) + _RANDOM_LENGTH + _SUM_LENGTH
 SCOPES: Final[Mapping[str, str]] = {
     "read": "do all that the scopes `read:…` allow",
     "read:jobs": "see jobs, schedules, executions and timelines",
-    "read:payloads": "see headers and bodies of jobs and schedules in answers to `GET`",
-    "read:secrets": "see the signing secret",
+    "read:payloads": "see headers and bodies of jobs, schedules and webhook endpoints in answers to `GET`",
+    "read:secrets": "see the signing secrets of the account and its webhook endpoints",
     "read:tokens": "list tokens",
+    "read:webhooks": "see webhook endpoints",
     "write": "do all that the scopes `write:…` allow",
     "write:jobs": "create, cancel and replay jobs; create, pause, resume and delete schedules",
-    "write:payloads": "see headers and bodies of schedules in answers to changes",
-    "write:secrets": "replace the signing secret, and see the new one",
+    "write:payloads": "see headers and bodies of schedules and webhook endpoints in answers to changes",
+    "write:secrets": "replace signing secrets, and see the new ones",
     "write:tokens": "create and revoke tokens",
+    "write:webhooks": "create, change and delete webhook endpoints, together with `read:jobs`",
 }
 ALL_SCOPES: Final = ("read", "write")
 MANAGING_SCOPES: Final = ("write", "write:tokens")  # of tokens that can make and revoke others

@@ -16,7 +16,7 @@ from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.contract.request_fields import INSTANT
 from services.api.contract.routes import ROUTES, Route
 from services.api.contract.schedules.fields import PREVIEW_COUNT
-from services.api.openapi.schemas import JOB_ID, JOB_STATUS, KEY, SCHEDULE_ID, SCHEMAS, TOKEN_ID, ref
+from services.api.openapi.schemas import ENDPOINT_ID, JOB_ID, JOB_STATUS, KEY, SCHEDULE_ID, SCHEMAS, TOKEN_ID, ref
 
 _PARAMETERS: Final[dict[str, Schema]] = {
     "limit": {
@@ -62,6 +62,7 @@ _PARAMETERS: Final[dict[str, Schema]] = {
         "required": True,
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._~-]{1,128}$"},
     },
+    "endpoint_id": {"name": "endpoint_id", "in": "path", "required": True, "schema": ENDPOINT_ID},
     "job_id": {"name": "job_id", "in": "path", "required": True, "schema": JOB_ID},
     "schedule_id": {"name": "schedule_id", "in": "path", "required": True, "schema": SCHEDULE_ID},
     "token_id": {"name": "token_id", "in": "path", "required": True, "schema": TOKEN_ID},
@@ -115,7 +116,7 @@ def _operation(route: Route) -> dict[str, Any]:
         described["parameters"] = [_PARAMETERS[name] for name in names]
     if route.request:
         described["requestBody"] = _body(route.request)
-        if route.request in ("Nothing", "TokenRequest", "PauseRequest"):
+        if route.request in ("Nothing", "TokenRequest", "PauseRequest", "RotationRequest"):
             described["requestBody"]["required"] = False
     described["security"] = [{"token": [route.scope]}] if route.scope else []
     return described

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
+from libs.domain.endpoints.webhook_event import FAILING, GONE
 from libs.events.retry_policy import EndedBy
+from services.api.contract.endpoints.endpoint_requests import REQUESTED
+from services.api.contract.endpoints.fields import ENDPOINT, ROTATION, change_schema
 from services.api.contract.error_codes import CODES
 from services.api.contract.field import Schema
 from services.api.contract.fields.retry_fields import shown_schema
@@ -39,6 +42,7 @@ TEXT: Final[Schema] = {"type": "string"}
 INTEGER: Final[Schema] = {"type": "integer"}
 JOB_ID: Final = _id("job")
 SCHEDULE_ID: Final = _id("sched")
+ENDPOINT_ID: Final = _id("whe")
 TOKEN_ID: Final[Schema] = {"type": "string", "pattern": "^tok_[0-9A-Za-z]+$"}
 JOB_STATUS: Final[Schema] = {"type": "string", "enum": list(STATUSES_OF)}
 CURSOR: Final = nullable({"type": "string", "description": "The next page's cursor; null on the last page."})
@@ -128,6 +132,26 @@ _TOKEN: Final[dict[str, Schema]] = {
 }
 
 PATCH_SCHEMA: Final = {name: each for name, each in SCHEDULE.schema().items() if name != "required"}
+_FILTER: Final[dict[str, Schema]] = {
+    "schedule_ids": {"type": "array", "items": SCHEDULE_ID},
+    "hosts": {"type": "array", "items": TEXT},
+    "status_codes": {"type": "array", "items": INTEGER},
+}
+_ASKED: Final = ENDPOINT.schema()["properties"]
+_ENDPOINT: Final[dict[str, Schema]] = {
+    "id": ENDPOINT_ID,
+    "url": TEXT,
+    "events": {"type": "array", "items": TEXT},
+    "filter": nullable(ref("EndpointFilter")),
+    "format": {"type": "string", "enum": _ASKED["format"]["enum"]},
+    "description": TEXT,
+    "disabled": {"type": "boolean"},
+    "retry": shown_schema(),
+    "disabled_reason": nullable({"type": "string", "enum": [REQUESTED, GONE, FAILING]}),
+    "created_at": INSTANT,
+    "changed_at": INSTANT,
+    "version": INTEGER,
+}
 
 SCHEMAS: Final[dict[str, Schema]] = {
     "Error": closed(
@@ -208,6 +232,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "warnings": {"type": "array", "items": TEXT},
         }
     ),
+    "EndpointRequest": ENDPOINT.schema(),
+    "EndpointChange": change_schema(),
+    "RotationRequest": ROTATION.schema(),
+    "EndpointFilter": closed(_FILTER, optional=tuple(_FILTER)),
+    "Endpoint": closed(_ENDPOINT | {"headers": HEADERS_OUT}, optional=("headers",)),
+    "SentTest": closed({"delivery_id": _id("whd")}),
+    "EndpointList": closed({"endpoints": {"type": "array", "items": closed(_ENDPOINT)}}),
     "TokenRequest": TOKEN.schema(),
     "NewToken": closed(_TOKEN | {"token": {"type": "string", "description": "The secret, shown this once."}}),
     "TokenList": closed({"tokens": {"type": "array", "items": closed(_TOKEN)}}),

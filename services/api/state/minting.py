@@ -12,7 +12,7 @@ first id of a millisecond has a random tail of 63 bits, each further one a rando
 from collections.abc import Callable, Container
 from typing import Final
 
-from libs.events.ids import new_job_id, new_schedule_id
+from libs.events.ids import new_endpoint_id, new_job_id, new_schedule_id
 from libs.runtime.clock import Entropy
 
 TURN_MS: Final = 10
@@ -53,6 +53,10 @@ class Mint:
     def schedule_id(self, now: int, partition: int) -> str:
         """Return a fresh schedule id."""
         return new_schedule_id(now, partition, self._tail(now, partition))
+
+    def endpoint_id(self, now: int, account: str) -> str:
+        """Return a fresh id of a webhook endpoint."""
+        return new_endpoint_id(now, self.partition(now), account, self._eight()[:4])
 
     def secret(self, n: int) -> bytes:
         """Return *n* bytes that nobody can guess and that are used nowhere else."""

@@ -18,7 +18,12 @@ class Harness(following.Harness[DispatcherService]):
 
     def new_service(self) -> DispatcherService:
         return DispatcherService(
-            self.ports, tables=self.tables, meter=self.tally, make_keeper=self.new_keeper, **self.settings
+            self.ports,
+            tables=self.tables,
+            endpoint_health=self.endpoints,
+            meter=self.tally,
+            make_keeper=self.new_keeper,
+            **self.settings,
         )
 
     async def due(self, in_ms: int = 0, **spec: object) -> AttemptDue:

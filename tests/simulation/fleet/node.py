@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from multidict import CIMultiDict, MultiDict
 
+from libs.events.ids import is_id
 from libs.following.calls import CallLimits
 from libs.following.ports import FollowingPorts
 from libs.store.errors import StoreUnavailable
@@ -22,12 +23,14 @@ from libs.store.health.clock_check import ClockCheck
 from libs.store.leases.lease_table import Lease
 from libs.store.projection.progress import ProgressWatch
 from services.api.service import ApiService, Ports
+from services.dispatcher.endpoints import EndpointSecrets
 from services.dispatcher.service import DispatcherService
 from services.process.keepers import follower_keeper, owner_keeper
 from services.scheduler.flusher import Flusher
 from services.scheduler.grant_asker import GrantAsker
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
+from services.webhooks.fan_out.ports import FanOutPorts
 from services.webhooks.service import DRAIN_S as WEBHOOK_DRAIN_S
 from services.webhooks.service import WebhooksService
 from tests.fakes.targets import Tally
@@ -277,7 +280,7 @@ class Node:
                 gather_ms=sizes.gather_ms,
                 zones=ZONES.find,
                 wake_flusher=wake_flusher,
-                daily_limit=lambda _: sizes.daily_limit,
+                daily_limit=lambda account: 0 if is_id(account, "whe") else sizes.daily_limit,
                 wake_asker=wake_asker,
             )
 
@@ -301,7 +304,7 @@ class Node:
         return FollowingPorts(
             event_log=log,
             progress=watch,
-            secrets=answering(store),  # type: ignore[arg-type]
+            secrets=EndpointSecrets(answering(store), answering(store)),  # type: ignore[arg-type]
             egress=SimEgress(self.harness.targets, self.harness.loop, process, clock),
             clock=clock,
             version="0",
@@ -313,6 +316,7 @@ class Node:
         service = DispatcherService(
             ports,
             tables=Remote(store),  # type: ignore[arg-type]
+            endpoint_health=Remote(store),  # type: ignore[arg-type]
             meter=Tally(),
             make_keeper=follower_keeper(
                 LinkedLeases(store, "dispatcher", self.name),
@@ -329,6 +333,7 @@ class Node:
         service = WebhooksService(
             ports,
             tables=Remote(store),  # type: ignore[arg-type]
+            fan_out=FanOutPorts(Remote(store), Remote(store), Remote(store)),  # type: ignore[arg-type]
             meter=Tally(),
             make_keeper=follower_keeper(
                 LinkedLeases(store, "webhooks", self.name),
@@ -353,6 +358,7 @@ class Node:
                 keys=requests,
                 names=requests,
                 accounts=requests,
+                endpoints=requests,
                 progress=watch,
                 clock=clock,
                 entropy=SeededEntropy(_number(f"{self.harness.seed} {self.name} {self.lives} api")),

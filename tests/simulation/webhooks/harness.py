@@ -5,7 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from libs.events import JobScheduled, WebhookFinished
+from services.webhooks.fan_out.ports import FanOutPorts
 from services.webhooks.service import LIMITS, WebhooksService
+from tests.fakes.control.folded_jobs import FoldedJobs
+from tests.fakes.partition import FoldedTables
 from tests.simulation import following
 
 HOST = "http://hooks.example"
@@ -17,9 +20,11 @@ class Harness(following.Harness[WebhooksService]):
     limits = LIMITS
 
     def new_service(self) -> WebhooksService:
+        jobs = FoldedJobs(FoldedTables(self.log))  # folded on their own, so that a test can freeze the others
         return WebhooksService(
             self.ports,
             tables=self.tables,
+            fan_out=FanOutPorts(self.endpoints, jobs, jobs),
             meter=self.tally,
             make_keeper=self.new_keeper,
             **self.settings,

@@ -8,6 +8,7 @@ from typing import Any
 
 import services.api
 from libs.domain.calendar import rule_fields
+from services.api.contract.endpoints.fields import ENDPOINT, ROTATION
 from services.api.contract.error_codes import CODES
 from services.api.contract.request_fields import JOB
 from services.api.contract.routes import ROUTES
@@ -71,7 +72,10 @@ def test_every_code_is_declared_and_used() -> None:
 
     rules = Path(rule_fields.__file__).read_text()
     raised |= {code for code in re.findall(r'"(in[a-z_]+)"', rules) if code in CODES}
-    # The readers of integers raise their rows' own codes; the others come from functions in api_error.py and the egress policy.
-    raised |= {row.code for row in JOB.rows if row.schema["type"] in ("integer", "number", "object", "array")}
+    # The readers of integers and words raise their rows' own codes; the others come from functions in api_error.py and the egress
+    # policy.
+    rows = (*JOB.rows, *ENDPOINT.rows, *ROTATION.rows)
+    raised |= {row.code for row in rows if "enum" in row.schema}
+    raised |= {row.code for row in rows if row.schema["type"] in ("integer", "number", "object", "array")}
     raised |= {"not_found", "unavailable", "outcome_unknown", "url_not_allowed", "invalid_url"}
     assert raised == set(CODES)

@@ -14,6 +14,7 @@ from fliq_client.api import Jobs, Schedules, SigningSecrets, Tokens
 from fliq_client.edges import AsyncEdge, Settings, SyncEdge
 from fliq_client.exchange import Retries
 from fliq_client.version import __version__
+from fliq_client.webhook_endpoints import WebhookEndpoints
 
 TIMEOUT_S: Final = 30.0
 
@@ -50,6 +51,7 @@ class Fliq:
         self.schedules = Schedules(self._edge, keys)
         self.tokens = Tokens(self._edge, keys)
         self.signing_secret = SigningSecrets(self._edge, keys)
+        self.webhook_endpoints = WebhookEndpoints(self._edge, keys)
 
     def close(self) -> None:
         """Close the connections."""
@@ -83,6 +85,7 @@ class AsyncFliq:
         self.schedules = Schedules(self._edge, keys)
         self.tokens = Tokens(self._edge, keys)
         self.signing_secret = SigningSecrets(self._edge, keys)
+        self.webhook_endpoints = WebhookEndpoints(self._edge, keys)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -26,6 +26,7 @@ async def test_an_account_has_its_own_limits_or_those_of_all(harness: Harness) -
     assert limits.of("acme") == OF_ALL._replace(requests_per_second=0, waiting_jobs=5)
     assert limits.of("other") == OF_ALL
     assert limits.of(HEARTBEAT_ACCOUNT) == NO_LIMITS
+    assert limits.of("whe_01m8mfsb6j000hnbjj6f4rh1ft") == NO_LIMITS
     assert (await table.of("acme"))["waiting_jobs"] == 5
     assert (await table.of("acme"))["executions_per_day"] is None
 

@@ -8,7 +8,7 @@ import pytest
 
 from libs.domain.endpoints.body import CONTENT_TYPES, body
 from libs.domain.endpoints.endpoint import Format
-from libs.domain.endpoints.webhook_event import FAILING, WebhookEvent, of_attempt, of_disabling, of_end, of_test
+from libs.domain.endpoints.webhook_event import FAILING, WebhookEvent, of_disabling, of_end, of_test
 from services.webhooks.payload import payload
 from tests.unit.domain.endpoints.test_webhook_events import AT, JOB, URL, ended, tried
 
@@ -29,7 +29,7 @@ TESTED = b'{"endpoint_id":"whe_1","sent_at":"1970-01-01T00:16:40Z"}'
 FAILED_EVENT = of_end(ended("failed"), schedule_id=None, host=None)
 CASES: dict[str, tuple[WebhookEvent, bytes]] = {
     "job.failed": (FAILED_EVENT, FAILED),
-    "attempt.finished": (of_attempt(tried(ok=True), schedule_id=None, host=None), TRIED),
+    "attempt.finished": (tried(ok=True), TRIED),
     "endpoint.disabled": (of_disabling("whe_1", URL, FAILING, AT), DISABLED),
     "endpoint.test": (of_test("whe_1", AT), TESTED),
 }

@@ -14,14 +14,15 @@ from libs.domain.endpoints.webhook_event import (
     EVENTS,
     FAILING,
     TEST,
+    Attempt,
     WebhookEvent,
     of_attempt,
     of_disabling,
     of_end,
     of_test,
 )
-from libs.events import AttemptFinished, JobCancelled, JobFinished
-from libs.events.ids import execution_id, new_job_id, new_schedule_id
+from libs.events import JobCancelled, JobFinished
+from libs.events.ids import new_job_id, new_schedule_id
 
 JOB = new_job_id(1_000, 3, b"12345678")
 A, B = new_schedule_id(1, 3, b"aaaaaaaa"), new_schedule_id(1, 3, b"bbbbbbbb")
@@ -45,19 +46,15 @@ def ended(status: str) -> JobFinished | JobCancelled:
     )
 
 
-def tried(*, ok: bool) -> AttemptFinished:
+def tried(*, ok: bool) -> WebhookEvent:
     """Return the end of the job's second attempt."""
-    return AttemptFinished(
-        job_id=JOB,
-        at=AT,
-        attempt=2,
-        execution_id=execution_id(JOB, 2),
-        ok=ok,
-        started_at=AT - 20,
-        duration_ms=20,
-        status_code=200 if ok else 503,
-        error=None if ok else "HTTP 503",
-    )
+    return judged(ok=ok, schedule_id=None, host=None)
+
+
+def judged(*, ok: bool, schedule_id: str | None, host: str | None) -> WebhookEvent:
+    """Return the end of the second attempt of a job of *schedule_id* that calls *host*."""
+    attempt = Attempt(JOB, 2, ok, 200 if ok else 503, None if ok else "HTTP 503", 20, AT - 20)
+    return of_attempt(attempt, at=AT, schedule_id=schedule_id, host=host)
 
 
 def sixty() -> list[tuple[str, str | None, str, WebhookEvent]]:
@@ -67,7 +64,7 @@ def sixty() -> list[tuple[str, str | None, str, WebhookEvent]]:
         for status in ("completed", "failed", "cancelled"):
             events.append((status, schedule, host, of_end(ended(status), schedule_id=schedule, host=host)))
         for word, ok in (("tried badly", False), ("tried well", True)):
-            events.append((word, schedule, host, of_attempt(tried(ok=ok), schedule_id=schedule, host=host)))
+            events.append((word, schedule, host, judged(ok=ok, schedule_id=schedule, host=host)))
     return events
 
 
@@ -124,7 +121,7 @@ def test_the_table_has_its_size() -> None:
 
 def test_an_attempt_that_failed_is_told_once() -> None:
     """It is called `attempt.failed` where that is asked for, else `attempt.finished`."""
-    event = of_attempt(tried(ok=False), schedule_id=None, host=None)
+    event = tried(ok=False)
 
     names = [
         name_for(EndpointConfig(url=URL, events=events), event)

@@ -9,6 +9,7 @@ from fliq_client.errors import ApiError, BadRequest, Conflict
 __all__ = [
     "DailyLimitReached",
     "DuplicateField",
+    "EndpointDisabled",
     "Forbidden",
     "HeadersTooLarge",
     "IdempotencyKeyReused",
@@ -21,10 +22,15 @@ __all__ = [
     "InvalidCron",
     "InvalidCursor",
     "InvalidDelaySeconds",
+    "InvalidDescription",
+    "InvalidDisabled",
     "InvalidDst",
+    "InvalidEvents",
     "InvalidEvery",
     "InvalidExclude",
     "InvalidExpiresAt",
+    "InvalidFilter",
+    "InvalidFormat",
     "InvalidHeaders",
     "InvalidHttpMethod",
     "InvalidIdempotencyKey",
@@ -38,6 +44,7 @@ __all__ = [
     "InvalidMisfire",
     "InvalidName",
     "InvalidNote",
+    "InvalidOverlapSeconds",
     "InvalidParameter",
     "InvalidRequest",
     "InvalidRetry",
@@ -63,6 +70,7 @@ __all__ = [
     "ReservedHeader",
     "RuleNotKnown",
     "ScheduleNeverFires",
+    "TooManyEndpoints",
     "TooManySigningSecrets",
     "TooManyTokens",
     "Unauthorized",
@@ -382,6 +390,48 @@ class InvalidScopes(BadRequest):
     code = "invalid_scopes"
 
 
+class InvalidEvents(BadRequest):
+    """400 `invalid_events`. events is not a list of one or more of the events that there are."""
+
+    status = 400
+    code = "invalid_events"
+
+
+class InvalidFilter(BadRequest):
+    """400 `invalid_filter`. filter is not an object of lists that narrow the jobs."""
+
+    status = 400
+    code = "invalid_filter"
+
+
+class InvalidFormat(BadRequest):
+    """400 `invalid_format`. format is none of standard, flat, cloudevents."""
+
+    status = 400
+    code = "invalid_format"
+
+
+class InvalidDescription(BadRequest):
+    """400 `invalid_description`. description is not text of at most 200 printable characters."""
+
+    status = 400
+    code = "invalid_description"
+
+
+class InvalidDisabled(BadRequest):
+    """400 `invalid_disabled`. disabled is neither true nor false."""
+
+    status = 400
+    code = "invalid_disabled"
+
+
+class InvalidOverlapSeconds(BadRequest):
+    """400 `invalid_overlap_seconds`. overlap_seconds is not an integer from 0 to 604800."""
+
+    status = 400
+    code = "invalid_overlap_seconds"
+
+
 class Unauthorized(ApiError):
     """401 `unauthorized`. The API token is missing, malformed, unknown, expired or revoked."""
 
@@ -468,6 +518,20 @@ class TooManyTokens(Conflict):
     code = "too_many_tokens"
 
 
+class EndpointDisabled(Conflict):
+    """409 `endpoint_disabled`. The webhook endpoint is disabled: nothing is sent to it."""
+
+    status = 409
+    code = "endpoint_disabled"
+
+
+class TooManyEndpoints(Conflict):
+    """409 `too_many_endpoints`. The account has 100 webhook endpoints."""
+
+    status = 409
+    code = "too_many_endpoints"
+
+
 class TooManySigningSecrets(Conflict):
     """
     409 `too_many_signing_secrets`. The signing secret was replaced so often that ten sign at once; try again later.
@@ -485,7 +549,9 @@ class IdempotencyKeyReused(Conflict):
 
 
 class VersionConflict(ApiError):
-    """412 `version_conflict`. The schedule is at another version than If-Match asks for, or is there already."""
+    """
+    412 `version_conflict`. What is to be changed is at another version than If-Match asks for, or is there already.
+    """
 
     status = 412
     code = "version_conflict"
@@ -583,6 +649,12 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_jobs": InvalidJobs,
     "invalid_name": InvalidName,
     "invalid_scopes": InvalidScopes,
+    "invalid_events": InvalidEvents,
+    "invalid_filter": InvalidFilter,
+    "invalid_format": InvalidFormat,
+    "invalid_description": InvalidDescription,
+    "invalid_disabled": InvalidDisabled,
+    "invalid_overlap_seconds": InvalidOverlapSeconds,
     "unauthorized": Unauthorized,
     "forbidden": Forbidden,
     "not_found": NotFound,
@@ -595,6 +667,8 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "rule_not_known": RuleNotKnown,
     "last_token": LastToken,
     "too_many_tokens": TooManyTokens,
+    "endpoint_disabled": EndpointDisabled,
+    "too_many_endpoints": TooManyEndpoints,
     "too_many_signing_secrets": TooManySigningSecrets,
     "idempotency_key_reused": IdempotencyKeyReused,
     "version_conflict": VersionConflict,

@@ -15,6 +15,14 @@ __all__ = [
     "ComingRun",
     "CreatedJob",
     "CreatedSchedule",
+    "Endpoint",
+    "EndpointFilter",
+    "EndpointItem",
+    "EndpointItemRetry",
+    "EndpointItemRetryRetryAfter",
+    "EndpointList",
+    "EndpointRetry",
+    "EndpointRetryRetryAfter",
     "Execution",
     "Executions",
     "Job",
@@ -37,6 +45,7 @@ __all__ = [
     "ScheduleItemSpread",
     "ScheduleList",
     "ScheduleSpread",
+    "SentTest",
     "SigningSecret",
     "Token",
     "TokenList",
@@ -379,13 +388,114 @@ class Preview(Answered, frozen=True, kw_only=True):
     warnings: list[str]
 
 
+class EndpointFilter(Answered, frozen=True, kw_only=True):
+    """The API's `EndpointFilter`."""
+
+    schedule_ids: list[str] | None = None
+    hosts: list[str] | None = None
+    status_codes: list[int] | None = None
+
+
+class EndpointRetryRetryAfter(Answered, frozen=True, kw_only=True):
+    """The API's `EndpointRetryRetryAfter`."""
+
+    honour: bool
+    max_seconds: float | None = None
+    free: bool
+
+
+class EndpointRetry(Answered, frozen=True, kw_only=True):
+    """The API's `EndpointRetry`."""
+
+    max_retries: int | None = None
+    backoff: str  # exponential, fixed, linear, list
+    delay_seconds: float | None = None
+    factor: float | None = None
+    delays_seconds: list[float] | None = None
+    max_delay_seconds: float | None = None
+    jitter: str  # proportional, none, full, equal
+    max_elapsed_seconds: float | None = None
+    retry_on: list[str | int] | None = None
+    retry_after: EndpointRetryRetryAfter
+
+
+class Endpoint(Answered, frozen=True, kw_only=True):
+    """The API's `Endpoint`."""
+
+    id: str
+    url: str
+    events: list[str]
+    filter: EndpointFilter | None = None
+    format: str  # standard, flat, cloudevents
+    description: str
+    disabled: bool
+    retry: EndpointRetry
+    disabled_reason: str | None = None  # requested, gone, failing
+    created_at: datetime
+    changed_at: datetime
+    version: int
+    headers: dict[str, str] | None = None
+
+
+class SentTest(Answered, frozen=True, kw_only=True):
+    """The API's `SentTest`."""
+
+    delivery_id: str
+
+
+class EndpointItemRetryRetryAfter(Answered, frozen=True, kw_only=True):
+    """The API's `EndpointItemRetryRetryAfter`."""
+
+    honour: bool
+    max_seconds: float | None = None
+    free: bool
+
+
+class EndpointItemRetry(Answered, frozen=True, kw_only=True):
+    """The API's `EndpointItemRetry`."""
+
+    max_retries: int | None = None
+    backoff: str  # exponential, fixed, linear, list
+    delay_seconds: float | None = None
+    factor: float | None = None
+    delays_seconds: list[float] | None = None
+    max_delay_seconds: float | None = None
+    jitter: str  # proportional, none, full, equal
+    max_elapsed_seconds: float | None = None
+    retry_on: list[str | int] | None = None
+    retry_after: EndpointItemRetryRetryAfter
+
+
+class EndpointItem(Answered, frozen=True, kw_only=True):
+    """The API's `EndpointItem`."""
+
+    id: str
+    url: str
+    events: list[str]
+    filter: EndpointFilter | None = None
+    format: str  # standard, flat, cloudevents
+    description: str
+    disabled: bool
+    retry: EndpointItemRetry
+    disabled_reason: str | None = None  # requested, gone, failing
+    created_at: datetime
+    changed_at: datetime
+    version: int
+
+
+class EndpointList(Answered, frozen=True, kw_only=True):
+    """The API's `EndpointList`."""
+
+    endpoints: list[EndpointItem]
+
+
 class NewToken(Answered, frozen=True, kw_only=True):
     """The API's `NewToken`."""
 
     id: str
     name: str
-    # read, read:jobs, read:payloads, read:secrets, read:tokens, write, write:jobs, write:payloads, write:secrets,
-    # write:tokens
+    # read, read:jobs, read:payloads, read:secrets, read:tokens, read:webhooks, write, write:jobs, write:payloads,
+    # write:secrets, write:tokens, write:webhooks
     scopes: list[str]
     last_four: str
     created_at: datetime
@@ -399,8 +509,8 @@ class Token(Answered, frozen=True, kw_only=True):
 
     id: str
     name: str
-    # read, read:jobs, read:payloads, read:secrets, read:tokens, write, write:jobs, write:payloads, write:secrets,
-    # write:tokens
+    # read, read:jobs, read:payloads, read:secrets, read:tokens, read:webhooks, write, write:jobs, write:payloads,
+    # write:secrets, write:tokens, write:webhooks
     scopes: list[str]
     last_four: str
     created_at: datetime

@@ -5,16 +5,99 @@ from datetime import datetime
 from typing import Any, Literal, Required, TypedDict
 
 __all__ = [
+    "EndpointChange",
+    "EndpointChangeFields",
+    "EndpointFields",
+    "EndpointRequest",
     "JobFields",
     "JobRequest",
     "PauseFields",
     "PreviewFields",
+    "RotationFields",
     "ScheduleFields",
     "SchedulePatch",
     "SchedulePatchFields",
     "ScheduleRequest",
     "TokenFields",
 ]
+
+
+class EndpointChangeFields(TypedDict, total=False):
+    """What EndpointChange may have."""
+
+    # a list of one or more of `job.completed`, `job.failed`, `job.cancelled`, `attempt.failed`, `attempt.finished`,
+    # `endpoint.disabled`, `*`
+    events: Sequence[
+        Literal[
+            "job.completed",
+            "job.failed",
+            "job.cancelled",
+            "attempt.failed",
+            "attempt.finished",
+            "endpoint.disabled",
+            "*",
+        ]
+    ] | None
+    # object with some of `schedule_ids`, `hosts` (of the job's `url`, without port) and `status_codes`, each a list of
+    # 1 to 20 values: an event of a job is sent only if each of these lists has the job's value
+    filter: Mapping[str, Any] | None
+    # `standard`, `flat` or `cloudevents`, see below
+    format: Literal["standard", "flat", "cloudevents"] | None
+    # as the `headers` of a job; `Content-Type` is that of the format
+    headers: Mapping[str, str] | None
+    # object that says when and how often an event is sent again that was not taken, as a retry policy of at most 20
+    # retries in 7 days; by default after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h
+    retry: Mapping[str, Any] | None
+    # your own words, at most 200 printable characters
+    description: str | None
+    # `true` sends nothing until it is `false` again; Fliq sets it when the endpoint takes nothing
+    disabled: bool | None
+
+
+class EndpointChange(EndpointChangeFields, total=False):
+    """The whole of EndpointChange."""
+
+    # where events are sent, as the `url` of a job
+    url: str
+
+
+class EndpointFields(TypedDict, total=False):
+    """What EndpointRequest may have."""
+
+    # a list of one or more of `job.completed`, `job.failed`, `job.cancelled`, `attempt.failed`, `attempt.finished`,
+    # `endpoint.disabled`, `*`
+    events: Sequence[
+        Literal[
+            "job.completed",
+            "job.failed",
+            "job.cancelled",
+            "attempt.failed",
+            "attempt.finished",
+            "endpoint.disabled",
+            "*",
+        ]
+    ]
+    # object with some of `schedule_ids`, `hosts` (of the job's `url`, without port) and `status_codes`, each a list of
+    # 1 to 20 values: an event of a job is sent only if each of these lists has the job's value
+    filter: Mapping[str, Any] | None
+    # `standard`, `flat` or `cloudevents`, see below
+    format: Literal["standard", "flat", "cloudevents"]
+    # as the `headers` of a job; `Content-Type` is that of the format
+    headers: Mapping[str, str] | None
+    # object that says when and how often an event is sent again that was not taken, as a retry policy of at most 20
+    # retries in 7 days; by default after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h
+    retry: Mapping[str, Any] | None
+    # your own words, at most 200 printable characters
+    description: str
+    # `true` sends nothing until it is `false` again; Fliq sets it when the endpoint takes nothing
+    disabled: bool
+
+
+class EndpointRequest(EndpointFields, total=False):
+    """The whole of EndpointRequest."""
+
+    # where events are sent, as the `url` of a job
+    url: Required[str]
 
 
 class JobFields(TypedDict, total=False):
@@ -97,6 +180,13 @@ class PreviewFields(TypedDict, total=False):
     count: int
     # show the runs after this instant; by default now
     after: datetime | None
+
+
+class RotationFields(TypedDict, total=False):
+    """What RotationRequest may have."""
+
+    # integer 0–604800: for so long the secret before signs as well
+    overlap_seconds: int
 
 
 class SchedulePatchFields(TypedDict, total=False):
@@ -228,11 +318,13 @@ class TokenFields(TypedDict, total=False):
             "read:payloads",
             "read:secrets",
             "read:tokens",
+            "read:webhooks",
             "write",
             "write:jobs",
             "write:payloads",
             "write:secrets",
             "write:tokens",
+            "write:webhooks",
         ]
     ]
     # an instant in the future, at most ten years ahead, not after the end of the token that asks, which is the default

@@ -19,7 +19,6 @@ CONFIG = EndpointConfig(
     filter=Filter(hosts=("a.example",), status_codes=(503,)),
     format="cloudevents",
     headers={"X-Zed": "1", "A": "2"},
-    ordering="none",
     description="Ünï 'quoted'",
 )
 ENDPOINT = Endpoint(
@@ -49,7 +48,6 @@ async def test_an_endpoint_is_read_as_it_was_stored(endpoints: Endpoints) -> Non
     assert await endpoints.of_account("acme") == [ENDPOINT]
     assert await endpoints.get("other", "whe_1") is None
     assert await endpoints.of_account("other") == []
-    assert list((await endpoints.with_ids(["whe_1", "whe_2"])).values()) == [ENDPOINT]
 
 
 async def test_of_two_changes_of_one_version_one_counts(endpoints: Endpoints) -> None:
@@ -125,28 +123,43 @@ async def test_a_disabled_endpoint_is_told_of_nothing(endpoints: Endpoints) -> N
 
 
 async def test_five_days_of_failures_disable(endpoints: Endpoints) -> None:
-    """The failure that completes them says so, once; until then nothing is disabled."""
+    """The failure that completes them says so, once; until then nothing is disabled. Others are to be told, until they were."""
     for at in range(0, DISABLED_AFTER_MS, 10 * HOUR):
         assert await endpoints.failed("whe_1", None, NOW + at) is None
-    assert await endpoints.failing() == {"whe_1"}
     end = NOW + DISABLED_AFTER_MS
 
-    disabled = await endpoints.failed("whe_1", 500, end)
+    assert await endpoints.failed("whe_1", 500, end) == "failing"
 
-    assert disabled == changed(ENDPOINT, disabled_reason="failing", changed_at=end)
+    disabled = changed(ENDPOINT, disabled_reason="failing", changed_at=end)
     assert await endpoints.get("acme", "whe_1") == disabled
     assert await endpoints.failed("whe_1", 500, end + 1) is None
+    assert await endpoints.to_announce() == [disabled]
+    await endpoints.announced(ENDPOINT)
+    assert await endpoints.to_announce() == [disabled]
+    await endpoints.announced(disabled)
+    assert await endpoints.to_announce() == []
 
 
-async def test_what_is_delivered_begins_anew(endpoints: Endpoints) -> None:
-    """A delivery ends the run of failures; enabling an endpoint does, too."""
+async def test_what_is_delivered_begins_anew(endpoints: Endpoints, harness: Harness) -> None:
+    """A delivery ends the run of failures; enabling an endpoint does, too, and then nobody is told that it was disabled."""
+    count = "SELECT count(*) FROM endpoint_health"
     await endpoints.failed("whe_1", 500, NOW)
+    assert await harness.pool.fetchval(count) == 1
     await endpoints.delivered(["whe_1"])
-    assert await endpoints.failing() == set()
+    assert await harness.pool.fetchval(count) == 0
 
-    gone = await endpoints.failed("whe_1", 410, NOW)
+    assert await endpoints.failed("whe_1", 410, NOW) == "gone"
 
+    gone = await endpoints.get("acme", "whe_1")
     assert gone is not None
-    assert gone.disabled_reason == "gone"
     assert await endpoints.change(changed(gone, disabled_reason=None))
-    assert await endpoints.failing() == set()
+    assert await harness.pool.fetchval(count) == 0
+    assert await endpoints.to_announce() == []
+
+
+async def test_a_disabled_endpoint_signs_nothing(endpoints: Endpoints) -> None:
+    """What sends gets the secrets of enabled endpoints only; its account still sees them."""
+    assert await endpoints.sending_secrets(["whe_1", "whe_2"]) == {"whe_1": ("first",)}
+    await endpoints.change(changed(ENDPOINT, disabled_reason="requested"))
+    assert await endpoints.sending_secrets(["whe_1"]) == {}
+    assert await endpoints.secrets(["whe_1"]) == {"whe_1": ("first",)}

@@ -1,0 +1,85 @@
+"""Webhook endpoints: the methods of the client for URLs that are told of events of all jobs, as in `api.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Unpack
+
+from fliq_client import answers
+from fliq_client.call import Call, Request, document, path
+from fliq_client.contract import models
+from fliq_client.contract.request_fields import EndpointChange, EndpointFields, RotationFields
+from fliq_client.surface import E, Group, call
+
+_ENDPOINT: Final = answers.one(models.Endpoint)
+_ENDPOINTS: Final = answers.items(models.EndpointList, lambda found: found.endpoints)
+_TEST: Final = answers.one(models.SentTest)
+_SECRET: Final = answers.one(models.SigningSecret)
+
+
+class WebhookEndpoints(Group[E]):
+    """URLs that are told of events of all jobs of the account."""
+
+    @call
+    def create(self, url: str, **fields: Unpack[EndpointFields]) -> Call[models.Endpoint]:
+        """
+        Create an endpoint; *url* is told of failed jobs, if `events` does not say otherwise.
+
+        It has no key, so it is not sent again if its answer is lost: NotAnswered says that it `may_have_happened`.
+        """
+        request = Request(method="POST", path=path("webhooks", "endpoints"), content=document({"url": url, **fields}))
+        return Call(request=request, read=_ENDPOINT, is_repeatable=False)
+
+    @call
+    def list(self) -> Call[Sequence[models.EndpointItem]]:
+        """Get all endpoints, newest first, without their headers."""
+        return Call(request=Request(method="GET", path=path("webhooks", "endpoints")), read=_ENDPOINTS)
+
+    @call
+    def get(self, endpoint_id: str) -> Call[models.Endpoint]:
+        """Get an endpoint."""
+        return Call(request=Request(method="GET", path=path("webhooks", "endpoints", endpoint_id)), read=_ENDPOINT)
+
+    @call
+    def change(
+        self, endpoint_id: str, *, if_match: int | None = None, **fields: Unpack[EndpointChange]
+    ) -> Call[models.Endpoint]:
+        """
+        Change the fields that are given; None sets the default.
+
+        Args:
+            endpoint_id: which endpoint.
+            if_match: the `version` that was read: raises VersionConflict if another one is there. With it the call is not sent
+                again if its answer is lost.
+            fields: the fields of `create`, and `url`.
+        """
+        headers = () if if_match is None else (("If-Match", f'"v{if_match}"'.encode()),)
+        where = path("webhooks", "endpoints", endpoint_id)
+        request = Request(method="PATCH", path=where, headers=headers, content=document(fields))
+        return Call(request=request, read=_ENDPOINT, is_repeatable=if_match is None)
+
+    @call
+    def delete(self, endpoint_id: str) -> Call[None]:
+        """Delete an endpoint with its secret: it is told of nothing that happens from about a second later on."""
+        request = Request(method="DELETE", path=path("webhooks", "endpoints", endpoint_id))
+        return Call(request=request, read=answers.nothing, gone_is_done=True)
+
+    @call
+    def test(self, endpoint_id: str) -> Call[models.SentTest]:
+        """Send an endpoint a test event, `endpoint.test`; a repeat sends another one. Raises EndpointDisabled."""
+        where = path("webhooks", "endpoints", endpoint_id, "test")
+        return Call(request=Request(method="POST", path=where), read=_TEST)
+
+    @call
+    def secret(self, endpoint_id: str) -> Call[models.SigningSecret]:
+        """Get the secret of an endpoint, and those before it that still sign."""
+        where = path("webhooks", "endpoints", endpoint_id, "secret")
+        return Call(request=Request(method="GET", path=where), read=_SECRET)
+
+    @call
+    def rotate_secret(self, endpoint_id: str, **fields: Unpack[RotationFields]) -> Call[models.SigningSecret]:
+        """Replace the secret of an endpoint; the old one signs as well for a while. It is not sent again if its answer is lost."""
+        where = path("webhooks", "endpoints", endpoint_id, "secret", "rotate")
+        return Call(
+            request=Request(method="POST", path=where, content=document(fields)), read=_SECRET, is_repeatable=False
+        )

@@ -1,0 +1,116 @@
+"""
+Fan-out tables: what webhook endpoints are told of a job that the owner's decisions do not say, and how far each partition is done.
+
+The positions are in the table `fan_out` only. One that is lost, or older, costs a second reading of the log, and nothing else.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from libs.domain.endpoints.webhook_event import Attempt
+from libs.events import Claim
+from libs.store.errors import store_call
+from libs.store.projection import rows
+from libs.store.projection.job_rows import JOBS
+from libs.store.reads.partition_tables import NOTHING_FOLDED, TablePosition, consistent, progress_of, states_of
+
+JobAttempt = tuple[str, int]  # the id of a job, and the number of one of its attempts; 0 for none
+
+_ATTEMPTS: Final = (
+    "SELECT executions.job_id, executions.attempt, ok, status_code, error, duration_ms, executed_at FROM executions"
+    " JOIN unnest($1::uuid[], $2::int4[]) AS wanted (job_id, attempt)"
+    " ON executions.job_id = wanted.job_id AND executions.attempt = wanted.attempt WHERE ok IS NOT NULL"
+)
+# The URL alone: a spec may have a large body.
+_URLS: Final = (
+    "SELECT spec_id, convert_from(spec, 'UTF8')::json->>'url' AS url FROM specs WHERE spec_id = ANY ($1::uuid[])"
+)
+
+_SAVE: Final = (
+    "INSERT INTO fan_out (part, position, claim_epoch, claim_nonce) VALUES ($1, $2, $3, $4) ON CONFLICT (part) DO UPDATE"
+    " SET position = $2, claim_epoch = $3, claim_nonce = $4 WHERE fan_out.position < $2"
+)
+
+
+class ToldJob(NamedTuple):
+    """A job; *url* if it was asked for, *attempt* if that attempt has ended."""
+
+    account: str
+    schedule_id: str | None
+    url: str | None
+    attempt: Attempt | None
+
+
+class ToldJobs:
+    """Reads by partition. Every method raises `StoreUnavailable` when the database does not answer in time."""
+
+    def __init__(self, pool: Any) -> None:
+        """Read through *pool*."""
+        self._pool = pool
+
+    @store_call
+    async def jobs_of(
+        self, partition: int, wanted: Sequence[JobAttempt], *, with_urls: bool
+    ) -> tuple[int, dict[JobAttempt, ToldJob]]:
+        """
+        Return the jobs of *partition* that exist, each with the attempt that is asked for, and the position as of which.
+
+        The tables may have gone back since somebody last asked for their position.
+        """
+        ids = rows.uuids_of(dict.fromkeys(job_id for job_id, _ in wanted))
+        async with consistent(self._pool) as connection:
+            position, _ = await progress_of(connection, partition)
+            found = await connection.fetch(
+                f"{JOBS.select} WHERE job_id = ANY ($1::uuid[]) AND part = $2", ids, partition
+            )
+            jobs = {job.job_id: job for job in await states_of(JOBS, found)}
+            attempts = await _attempts(connection, [each for each in wanted if each[1]])
+            urls = await _urls(connection, {job.spec_id for job in jobs.values()}) if with_urls else {}
+        return position, {
+            (job.job_id, number): ToldJob(
+                job.account, job.schedule_id, urls.get(job.spec_id), attempts.get((job.job_id, number))
+            )
+            for job_id, number in wanted
+            if (job := jobs.get(job_id)) is not None
+        }
+
+
+async def _attempts(connection: Any, wanted: Sequence[JobAttempt]) -> dict[JobAttempt, Attempt]:
+    if not wanted:
+        return {}
+    ids = rows.uuids_of(job_id for job_id, _ in wanted)
+    attempts: dict[JobAttempt, Attempt] = {}
+    for row in await connection.fetch(_ATTEMPTS, ids, [number for _, number in wanted]):
+        job_id = rows.job_id_of(row["job_id"])
+        attempts[job_id, row["attempt"]] = Attempt(job_id, *list(row.values())[1:])
+    return attempts
+
+
+async def _urls(connection: Any, spec_ids: set[str]) -> dict[str, str]:
+    by_key = {rows.uuid_of(spec_id): spec_id for spec_id in spec_ids}
+    return {by_key[row["spec_id"]]: row["url"] for row in await connection.fetch(_URLS, list(by_key))}
+
+
+class FanOutPositions:
+    """The positions. Every method raises `StoreUnavailable` when the database does not answer in time."""
+
+    def __init__(self, pool: Any) -> None:
+        """Use *pool*."""
+        self._pool = pool
+
+    @store_call
+    async def progress(self, partition: int) -> TablePosition:
+        """Return the position of the tables, and the claim admitted there."""
+        return await progress_of(self._pool, partition)
+
+    @store_call
+    async def fanned_out(self, partition: int) -> TablePosition:
+        """Return the position that was saved last, and the claim admitted there; -1 and None if there is none."""
+        query = "SELECT position, claim_epoch, claim_nonce FROM fan_out WHERE part = $1"
+        row = await self._pool.fetchrow(query, partition)
+        return NOTHING_FOLDED if row is None else (row["position"], rows.claim_of(row))
+
+    @store_call
+    async def save_fan_out(self, partition: int, position: int, claim: Claim | None) -> None:
+        """Save a position; one that is not behind what is saved already changes nothing."""
+        await self._pool.execute(_SAVE, partition, position, *rows.claim_columns(claim))

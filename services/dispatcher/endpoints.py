@@ -1,0 +1,92 @@
+"""
+Endpoints: what the dispatcher needs for jobs that tell webhook endpoints: the secrets that sign them, and the health of endpoints.
+
+Health counts what endpoints take and what they do not, so that one that takes nothing is disabled. It is best effort: what was not
+written when a process dies is not counted. It is written once a second, and only of endpoints that were called.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from libs.egress.outcome import Outcome
+from libs.events.ids import is_id
+from libs.following.ports import SigningSecrets
+from libs.runtime.clock import Clock
+
+WRITE_EVERY_MS: Final = 1_000
+NOTED_MAX: Final = 10_000  # endpoints between two writes; of others nothing is counted
+
+_log = structlog.get_logger("dispatcher")
+
+
+class HealthTable(Protocol):
+    """Where it is counted (libs/store/control/endpoints.py)."""
+
+    async def failed(self, endpoint_id: str, status_code: int | None, at: int) -> str | None:
+        """Count a failure; if it disables the endpoint, return why."""
+
+    async def delivered(self, endpoint_ids: Iterable[str]) -> None:
+        """End the runs of failures of these endpoints."""
+
+
+class SendingSecrets(Protocol):
+    """The secrets of webhook endpoints."""
+
+    async def sending_secrets(self, endpoint_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return, for those that exist and are not disabled, the valid secrets, newest first."""
+
+
+class EndpointSecrets:
+    """The secrets of accounts and of webhook endpoints: meets `SigningSecrets` of libs/following/ports.py."""
+
+    def __init__(self, secrets: SigningSecrets, endpoints: SendingSecrets) -> None:
+        """Ask *endpoints* for those of endpoints, *secrets* for those of all others."""
+        self._secrets = secrets
+        self._endpoints = endpoints
+
+    async def signing_secrets(self, accounts: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return, for those of *accounts* that have any, the valid secrets, newest first."""
+        endpoints = [account for account in accounts if is_id(account, "whe")]
+        if not endpoints:
+            return await self._secrets.signing_secrets(accounts)
+        others = [account for account in accounts if account not in endpoints]
+        found = await self._secrets.signing_secrets(others) if others else {}
+        return {**found, **await self._endpoints.sending_secrets(endpoints)}
+
+
+class EndpointHealth:
+    """What was seen of endpoints and is not written yet."""
+
+    def __init__(self, table: HealthTable, clock: Clock) -> None:
+        """Count in *table*."""
+        self._table = table
+        self._clock = clock
+        self._delivered: set[str] = set()
+        self._failed: dict[str, tuple[int | None, int]] = {}
+
+    def note(self, endpoint_id: str, outcome: Outcome) -> None:
+        """Note how a call of an endpoint ended just now."""
+        if outcome.ok:
+            self._failed.pop(endpoint_id, None)
+            if len(self._delivered) < NOTED_MAX:
+                self._delivered.add(endpoint_id)
+        elif len(self._failed) < NOTED_MAX:
+            self._failed[endpoint_id] = (outcome.status_code, self._clock.now())
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await self._clock.pause(WRITE_EVERY_MS)
+            delivered, self._delivered = self._delivered, set()
+            failed, self._failed = self._failed, {}
+            try:
+                if delivered:
+                    await self._table.delivered(delivered)
+                for endpoint_id, (status_code, at) in failed.items():
+                    reason = await self._table.failed(endpoint_id, status_code, at)
+                    if reason is not None:
+                        _log.warning("endpoint_disabled", endpoint_id=endpoint_id, reason=reason)
+            except Exception as error:  # noqa: BLE001 - whatever the store raises: best effort
+                _log.warning("endpoint_health_not_written", reason=str(error))

@@ -1,0 +1,172 @@
+"""
+Fan-out reader: reads one partition, and appends a job for each event and each endpoint that is told of it.
+
+    begin   wait until there is an endpoint; then read on from the saved position, or from where the tables were when there was none
+    take    look up what the events lack, append the jobs, and wait until all of them are in the log
+    save    each second, the position up to which that is done
+
+After a crash events are fanned out again. The jobs have the same ids then, and of each the first record counts. So no delivery is
+lost and none is made twice. What has happened before an endpoint was made is not told to it, also not by such a repeat.
+
+The jobs that tell endpoints have endpoints as their accounts, and an endpoint has none that is told of it: so nobody is told of
+them.
+
+While no account has an endpoint, nothing of the log is read.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from libs.domain.endpoints.delivery import delivery_job
+from libs.domain.endpoints.fan_out import (
+    JobFacts,
+    Told,
+    attempt_of,
+    needs_facts,
+    told_of,
+)
+from libs.egress.caller_headers import host_of
+from libs.events import Claim, JobCancelled, JobFinished, JobRetryScheduled, encode
+from libs.following.partition_reader import BeginAgain, PartitionReader, ReaderContext, Wanted
+from libs.following.ports import Progress
+from libs.log.fact_appender import FactAppender
+from libs.runtime.crashpoint import crash_at
+from libs.store.reads.fan_out_tables import JobAttempt, ToldJob
+from services.webhooks.fan_out.directory import CHECK_EVERY_MS, EndpointDirectory
+from services.webhooks.fan_out.ports import FanOutPositions, JobTables
+
+FACTS_MAX: Final = 500  # appended before the next are made
+PROGRESS_WAIT_S: Final = 5.0
+WENT_BACK_MS: Final = 100
+IDLE_SAVE_MS: Final = 60_000  # between two looks at the tables' position while there is no endpoint
+
+OwnerDecision = JobFinished | JobCancelled | JobRetryScheduled
+
+
+class FanOutReader(PartitionReader):
+    """Fans out the events of one partition."""
+
+    def __init__(
+        self,
+        partition: int,
+        context: ReaderContext,
+        *,
+        directory: EndpointDirectory,
+        positions: FanOutPositions,
+        tables: JobTables,
+        progress: Progress,
+    ) -> None:
+        """Prepare to read *partition*; nothing happens before `run`."""
+        super().__init__(partition, context, wanted=frozenset({"job.finished", "job.cancelled", "job.retry_scheduled"}))
+        self._directory = directory
+        self._positions = positions
+        self._tables = tables
+        self._progress = progress
+        self._facts = FactAppender(self._log, partition, clock=self._clock)
+        self._reached: tuple[int, Claim | None] | None = None
+        self._saved_position = -1
+
+    async def begin(self) -> tuple[int, Claim | None]:
+        """Wait until there is an endpoint, and return the position behind which its events begin."""
+        await self._directory.wait_newer()
+        if self._directory.is_empty:
+            self.trouble = None
+            self._reached = await self._wait_for_endpoint()
+        elif self._reached is None:
+            self._reached = await self._positions.fanned_out(self.partition)
+            self._saved_position = self._reached[0]
+        return self._reached
+
+    async def take(self, wanted: Sequence[Wanted], position: int, claim: Claim | None) -> None:
+        """Fan out what was read."""
+        decisions = [each.event for each in wanted if isinstance(each.event, OwnerDecision)]
+        if decisions:
+            await self._directory.wait_newer()
+        if self._directory.is_empty:
+            self._reached = position, claim
+            raise BeginAgain
+        rows = await self._rows(decisions, position)
+        count = 0
+        for decision in decisions:
+            for told in self._told_of(decision, rows):
+                self._facts.put(encode(delivery_job(told, self.partition)), _nothing)
+                count += 1
+                if count % FACTS_MAX == 0:
+                    await self._facts.wait_idle()
+        await self._facts.wait_idle()
+        crash_at("fan_out.after_append")
+        self._reached = position, claim
+
+    async def save(self) -> None:
+        """Save the position, if it moved. If that fails, it is saved a second later, and a crash repeats a little more."""
+        reached = self._reached
+        if reached is not None and reached[0] > self._saved_position:
+            crash_at("fan_out.before_save")
+            await self._positions.save_fan_out(self.partition, *reached)
+            self._saved_position = reached[0]
+
+    async def stop(self) -> None:
+        """Append nothing more; may be called twice."""
+        await self._facts.stop()
+
+    async def _wait_for_endpoint(self) -> tuple[int, Claim | None]:
+        """Return a position of the tables from before the first endpoint was made."""
+        while True:
+            folded = await self._positions.progress(self.partition)
+            await self._directory.wait_newer()
+            # There was no endpoint when the tables were there.
+            if self._directory.is_empty and folded[0] > self._saved_position:
+                await self._positions.save_fan_out(self.partition, *folded)
+                self._saved_position = folded[0]
+            looked_at = self._clock.steady()
+            while self._directory.is_empty and self._clock.steady() - looked_at < IDLE_SAVE_MS:
+                await self._clock.pause(CHECK_EVERY_MS)
+            if not self._directory.is_empty:
+                return await self._positions.fanned_out(self.partition)
+
+    async def _rows(self, decisions: Sequence[OwnerDecision], position: int) -> Mapping[JobAttempt, ToldJob]:
+        """Return what the tables know of the jobs of which more must be known than the decisions say."""
+        wanted = [(decision.job_id, attempt_of(decision)) for decision in decisions if self._needs_row(decision)]
+        if not wanted:
+            return {}
+        found, folded = await self._tables_at(position, wanted)
+        for job_id, _ in wanted:
+            if not any(known == job_id for known, _ in found):
+                self._logger.error("job_missing", partition=self.partition, job_id=job_id, position=folded)
+        return found
+
+    async def _tables_at(self, position: int, wanted: Sequence[JobAttempt]) -> tuple[Mapping[JobAttempt, ToldJob], int]:
+        """Return what the tables know once they are folded up to *position*; the caller bounds the wait, by being cancelled."""
+        while True:
+            while not await self._progress.wait(self.partition, position, PROGRESS_WAIT_S):
+                self._logger.info("waiting_for_tables", partition=self.partition, position=position)
+            folded, found = await self._tables.jobs_of(self.partition, wanted, with_urls=self._directory.asks_for_hosts)
+            if folded >= position:
+                return found, folded
+            await self._clock.pause(WENT_BACK_MS)  # the tables lost flushes, which are made again
+
+    def _needs_row(self, decision: OwnerDecision) -> bool:
+        if isinstance(decision, JobRetryScheduled):
+            return self._directory.asks_for_attempts  # of any account: the decision does not say whose job it is
+        return any(needs_facts(endpoint) for endpoint in self._directory.of(decision.account))
+
+    def _told_of(self, decision: OwnerDecision, rows: Mapping[JobAttempt, ToldJob]) -> list[Told]:
+        row = rows.get((decision.job_id, attempt_of(decision)))
+        if row is not None:
+            host = None if row.url is None else bare_host(row.url)
+            facts = JobFacts(row.account, row.schedule_id, host, row.attempt)
+        elif isinstance(decision, JobRetryScheduled):
+            return []
+        else:
+            facts = JobFacts(decision.account)
+        return told_of(decision, facts, self._directory.of(facts.account))
+
+
+def bare_host(url: str) -> str:
+    """Return the host of a normalised URL, in lower case and without the port."""
+    host = host_of(url).partition("://")[2].lower()
+    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+
+
+def _nothing(_position: int) -> None:
+    """The reader waits for all facts together."""

@@ -1,0 +1,83 @@
+"""Webhook endpoints: what happens to jobs reaches them, signed with their own secret, again until it is taken."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from tests.fakes.running.sink import Sink
+from tests.fakes.running.topologies import Client
+
+ENDPOINTS = "/v1/webhooks/endpoints"
+SOON = {"max_retries": 3, "backoff": "fixed", "delay_seconds": 0.1}
+
+
+async def endpoint(client: Client, url: str, **fields: Any) -> dict[str, Any]:
+    """Make an endpoint."""
+    status, made, _ = await client.call("POST", ENDPOINTS, {"url": url, **fields})
+    assert status == 201, made
+    return dict(made)
+
+
+@pytest.mark.everywhere
+async def test_a_failed_job_reaches_the_endpoints_that_ask(client: Client, sink: Sink) -> None:
+    """Each in its format; what is not taken is sent again with the same id, signed with the endpoint's own secret."""
+    standard = await endpoint(client, f"{sink.url}/flaky/1/standard", headers={"X-Mine": "yes"}, retry=SOON)
+    await endpoint(client, f"{sink.url}/flat", events=["attempt.failed", "job.completed"], format="flat")
+    await endpoint(client, f"{sink.url}/other", events=["job.failed"], filter={"hosts": ["elsewhere.example"]})
+
+    job = await client.create(f"{sink.url}/status/500", 0.2)
+    await sink.wait_for(lambda: len(sink.at("/flaky/1/standard")) == 2 and sink.at("/flat"))
+
+    first, second = sink.at("/flaky/1/standard")
+    ended = await client.wait_status(job["id"])
+    assert first.body == second.body
+    assert json.loads(first.body) == {
+        "type": "job.failed",
+        "timestamp": ended["completed_at"],
+        "data": {
+            "job_id": job["id"],
+            "status": "failed",
+            "status_code": 500,
+            "last_error": "HTTP 500",
+            "completed_at": ended["completed_at"],
+            "attempt_num": 1,
+        },
+    }
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert first.headers["webhook-id"].startswith("whd_")
+    assert [each.headers["X-Fliq-Attempt"] for each in (first, second)] == ["1", "2"]
+    assert (first.headers["X-Fliq-Event"], first.headers["X-Mine"]) == ("job.failed", "yes")
+    assert "X-Fliq-Job-Id" not in first.headers
+    _, secret, _ = await client.call("GET", f"{ENDPOINTS}/{standard['id']}/secret")
+    Webhook(secret["secret"]).verify(second.body, second.headers)
+    [flat] = sink.at("/flat")
+    assert json.loads(flat.body)["attempt_num"] == 1
+    assert flat.headers["X-Fliq-Event"] == "attempt.failed"
+    assert sink.at("/other") == []
+    jobs = (await client.call("GET", "/v1/jobs"))[1]["jobs"]
+    assert [each["id"] for each in jobs] == [job["id"]]
+
+
+async def test_an_endpoint_that_is_gone_is_disabled_and_others_are_told(client: Client, sink: Sink) -> None:
+    """An answer of 410 disables an endpoint; a test is sent at once, and to a disabled endpoint it is refused."""
+    gone = await endpoint(client, f"{sink.url}/status/410")
+    await endpoint(client, f"{sink.url}/watch", events=["endpoint.disabled"], format="cloudevents")
+
+    status, sent, _ = await client.call("POST", f"{ENDPOINTS}/{gone['id']}/test")
+    assert status == 202
+    await sink.wait_for(lambda: sink.at("/watch"))
+
+    assert sink.at("/status/410")[0].headers["webhook-id"] == sent["delivery_id"]
+    told = json.loads(sink.at("/watch")[0].body)
+    assert (told["type"], told["data"]["endpoint_id"], told["data"]["reason"]) == (
+        "endpoint.disabled",
+        gone["id"],
+        "gone",
+    )
+    shown = (await client.call("GET", f"{ENDPOINTS}/{gone['id']}"))[1]
+    assert (shown["disabled"], shown["disabled_reason"], shown["version"]) == (True, "gone", 2)
+    assert (await client.call("POST", f"{ENDPOINTS}/{gone['id']}/test"))[0] == 409

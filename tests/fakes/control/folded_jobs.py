@@ -1,0 +1,66 @@
+"""What fan-out reads of jobs, and the positions that it saves, as one fold of a log in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from libs.domain.endpoints.webhook_event import Attempt
+from libs.domain.job import JobState
+from libs.events import AttemptFinished, Claim, JobScheduled
+from libs.store.reads.fan_out_tables import JobAttempt, ToldJob
+from tests.fakes.partition import FoldedTables, events_of
+
+
+class FoldedJobs:
+    """What the tables know of jobs, as a fold of the log, and the positions that are saved."""
+
+    def __init__(self, tables: FoldedTables) -> None:
+        self.tables = tables
+        self.saved: dict[int, tuple[int, Claim | None]] = {}
+        self.questions = 0
+        self.fails: Exception | None = None
+
+    async def jobs_of(
+        self, partition: int, wanted: Sequence[JobAttempt], *, with_urls: bool
+    ) -> tuple[int, Mapping[JobAttempt, ToldJob]]:
+        self.questions += 1
+        if self.fails is not None:
+            raise self.fails
+        states = (await self.tables.fold(partition)).states.of(JobState)
+        urls = {
+            each.job_id: each.spec.url
+            for each in await events_of(self.tables.log, partition, JobScheduled)
+            if isinstance(each, JobScheduled)
+        }
+        attempts: dict[JobAttempt, Attempt] = {}
+        for each in await events_of(self.tables.log, partition, AttemptFinished):
+            assert isinstance(each, AttemptFinished)
+            made = Attempt(
+                each.job_id, each.attempt, each.ok, each.status_code, each.error, each.duration_ms, each.started_at
+            )
+            attempts.setdefault((each.job_id, each.attempt), made)
+        return (await self.tables.fold(partition)).position, {
+            key: ToldJob(
+                states[key[0]].account,
+                states[key[0]].schedule_id,
+                urls[key[0]] if with_urls else None,
+                attempts.get(key),
+            )
+            for key in wanted
+            if key[0] in states
+        }
+
+    async def progress(self, partition: int) -> tuple[int, Claim | None]:
+        ledger = await self.tables.fold(partition)
+        return ledger.position, ledger.claim
+
+    async def fanned_out(self, partition: int) -> tuple[int, Claim | None]:
+        if self.fails is not None:
+            raise self.fails
+        return self.saved.get(partition, (-1, None))
+
+    async def save_fan_out(self, partition: int, position: int, claim: Claim | None) -> None:
+        if self.fails is not None:
+            raise self.fails
+        if position > self.saved.get(partition, (-1, None))[0]:
+            self.saved[partition] = position, claim

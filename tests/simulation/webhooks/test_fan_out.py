@@ -1,0 +1,203 @@
+"""What happens to jobs becomes deliveries: to whom, how often, and what a crash repeats."""
+
+from __future__ import annotations
+
+import msgspec
+
+from libs.domain.endpoints.endpoint import Filter
+from libs.events import JobRetryScheduled, encode
+from libs.events.ids import partition_of
+from libs.store.errors import StoreUnavailable
+from tests.fakes import events
+from tests.simulation.webhooks.fan_out import harness, told_in
+
+
+async def test_each_endpoint_that_asks_is_told() -> None:
+    """A failed job makes a delivery for each endpoint of its account that asks for failed jobs, and for no other."""
+    async with harness() as here:
+        mine = await here.endpoint("job.failed")
+        every = await here.endpoint("*")
+        await here.endpoint("job.completed")
+        await here.endpoint("*", account="other")
+        await here.begin()
+
+        job = await here.ended_job()
+
+        told = [each for each in await here.deliveries() if told_in(each)["type"] == "job.failed"]
+        assert [each.account for each in told] == [mine.endpoint_id, every.endpoint_id]
+        assert {each.account for each in await here.deliveries()} == {mine.endpoint_id, every.endpoint_id}
+        assert {partition_of(each.job_id) for each in told} == {partition_of(job.job_id)}
+        assert [(each.at, each.fire_at) for each in told] == [(job.fire_at + 6,) * 2] * 2
+        assert told_in(told[0])["data"]["last_error"] == "HTTP 500"
+
+
+async def test_without_endpoints_the_log_is_not_read() -> None:
+    """An installation without endpoints costs a look at one row in a second, and no reading of the log."""
+    async with harness() as here:
+        await here.begin()
+        await here.ended_job()
+        before = here.log.reads
+        for _ in range(5):
+            await here.pass_time(1_000)
+
+        assert here.log.reads == before
+        assert await here.told() == []
+
+
+async def test_an_account_without_endpoints_asks_the_tables_nothing() -> None:
+    """Its jobs are looked up in memory, whatever others have."""
+    async with harness() as here:
+        await here.endpoint("*", account="other")
+        await here.begin()
+        await here.ended_job()
+
+        assert here.jobs.questions == 0
+        assert await here.told() == []
+
+
+async def test_the_first_endpoint_is_told_of_what_follows() -> None:
+    """Also of what happens before its making is seen; and of nothing that happened before it."""
+    async with harness() as here:
+        await here.begin()
+        await here.ended_job()
+        await here.pass_time(5_000)
+        await here.ended_job()
+        await here.pass_time(2_000)
+        await here.endpoint("job.failed")
+        job = await here.ended_job()
+        await here.pass_time(2_000)
+
+        assert await here.told() == [("job.failed", job.job_id)]
+
+
+async def test_after_a_crash_nothing_is_lost_and_nothing_is_made_twice() -> None:
+    """Whatever was not saved is fanned out again, to deliveries with the same ids."""
+    async with harness() as here:
+        await here.endpoint("job.failed")
+        await here.begin()
+        jobs = [await here.ended_job() for _ in range(3)]
+        await here.die()
+        jobs += [await here.ended_job() for _ in range(3)]
+        await here.begin()
+
+        assert await here.told() == [("job.failed", job.job_id) for job in jobs]
+        assert len(await here.facts()) == 9
+        assert len({msgspec.json.encode(fact) for fact in await here.facts()}) == 6
+
+
+async def test_what_was_saved_is_not_repeated() -> None:
+    """A second after the facts are in the log, the position is saved."""
+    async with harness() as here:
+        await here.endpoint("job.failed")
+        await here.begin()
+        await here.ended_job()
+        await here.pass_time(1_000)
+        await here.die()
+        await here.begin()
+        await here.pass_time(1_000)
+
+        assert len(await here.facts()) == 1
+
+
+async def test_an_attempt_is_told_once_with_its_first_outcome() -> None:
+    """An attempt whose outcome stands twice in the log counts as the first says, when what follows is decided."""
+    async with harness() as here:
+        await here.endpoint("attempt.finished")
+        await here.begin()
+        job = await here.owner.schedule(here.clock.now())
+        await here.owner.due(job)
+        for ok in (False, True):
+            fact = events.finished(
+                job.job_id,
+                job.fire_at,
+                at=job.fire_at + 5,
+                ok=ok,
+                duration_ms=5,
+                status_code=200 if ok else 503,
+                error=None if ok else "HTTP 503",
+            )
+            await here.log.append(0, [encode(fact)])
+        await here.settle()
+        assert await here.told() == []
+
+        retry = JobRetryScheduled(job_id=job.job_id, at=job.fire_at + 6, attempt=2, fire_at=job.fire_at + 5_000)
+        await here.owner.decide(retry)
+        await here.settle()
+
+        [told] = await here.deliveries()
+        assert told.at == retry.at
+        assert told_in(told)["type"] == "attempt.finished"
+        assert told_in(told)["data"]["attempt_num"] == 1
+        assert told_in(told)["data"]["status_code"] == 503
+
+
+async def test_a_job_is_told_by_schedule_host_and_status() -> None:
+    """A filter's lists are compared with what the tables know of the job."""
+    async with harness() as here:
+        await here.endpoint("job.failed", wanted=Filter(hosts=("target.example",), status_codes=(500,)))
+        await here.begin()
+        job = await here.ended_job(url="http://Target.example:8080/x")
+        await here.ended_job(url="http://elsewhere.example/x")
+        await here.ended_job(status="completed", url="http://target.example/x")
+
+        assert await here.told() == [("job.failed", job.job_id)]
+
+
+async def test_a_change_is_seen_within_a_second() -> None:
+    """A disabled endpoint is told of nothing; enabled again, it is told of what happens from then on."""
+    async with harness() as here:
+        first = await here.endpoint("job.failed")
+        await here.begin()
+        await here.endpoints.change(msgspec.structs.replace(first, version=2, disabled_reason="requested"))
+        await here.pass_time(1_000)
+        await here.ended_job()
+        await here.endpoints.change(msgspec.structs.replace(first, version=3))
+        await here.pass_time(3_000)
+        job = await here.ended_job()
+        await here.pass_time(1_000)
+
+        assert (await here.told())[-1:] == [("job.failed", job.job_id)]
+
+
+async def test_while_the_database_is_away_fan_out_waits() -> None:
+    """A copy of the endpoints that cannot be checked is not gone by; afterwards nothing is missing."""
+    async with harness() as here:
+        await here.endpoint("*")
+        await here.begin()
+        away = StoreUnavailable("down, says the test")
+
+        async def fails() -> int:
+            raise away
+
+        changes, here.endpoints.changes = here.endpoints.changes, fails
+        here.jobs.fails = away
+        await here.pass_time(5_000)
+        job = await here.ended_job()
+        await here.endpoint("job.failed")
+        await here.pass_time(10_000)
+        assert await here.told() == []
+
+        here.endpoints.changes, here.jobs.fails = changes, None
+        await here.pass_time(10_000)
+
+        assert sorted(await here.told()) == [
+            ("attempt.failed", job.job_id),
+            ("job.failed", job.job_id),
+            ("job.failed", job.job_id),
+        ]
+
+
+async def test_a_void_end_is_not_told() -> None:
+    """What an owner decides that is not the owner any more never happened."""
+    async with harness() as here:
+        await here.endpoint("*")
+        await here.begin()
+        job = await here.owner.schedule(here.clock.now())
+        late = here.owner.claim
+        here.owner.claim = type(late)(late.epoch + 1, "another0001")
+        await here.owner.take_over()
+        here.owner.claim = late
+        await here.owner.cancel(job)
+        await here.settle()
+
+        assert await here.told() == []

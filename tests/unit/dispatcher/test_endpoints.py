@@ -1,0 +1,165 @@
+"""Jobs that tell webhook endpoints: what is sent, what signs it, and how health is counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from libs.domain.endpoints.delivery import EVENT_HEADER, RETRY, delivery_job
+from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig
+from libs.domain.endpoints.fan_out import Told
+from libs.domain.endpoints.webhook_event import of_test
+from libs.egress.outcome import Outcome
+from libs.events import JobScheduled
+from libs.events.ids import delivery_id, new_endpoint_id, share_of
+from libs.store.errors import StoreUnavailable
+from services.dispatcher.attempt import outgoing
+from services.dispatcher.endpoints import WRITE_EVERY_MS, EndpointHealth, EndpointSecrets
+from services.scheduler.concurrency import Concurrency
+from tests.fakes import events
+from tests.simulation.manual_clock import ManualClock
+
+T = 1_775_034_000_000
+ENDPOINT_ID = new_endpoint_id(T, 3, "acme", b"1234")
+SECRET = "whsec_" + "A" * 32
+
+
+def delivery(**config: object) -> JobScheduled:
+    """Return the job that sends an endpoint a test."""
+    asked = EndpointConfig(**({"url": "https://example.com/hook", "events": ("*",)} | config))  # type: ignore[arg-type]
+    endpoint = Endpoint(endpoint_id=ENDPOINT_ID, account="acme", config=asked, version=1, created_at=T, changed_at=T)
+    return delivery_job(Told(of_test(ENDPOINT_ID, T), endpoint, "endpoint.test"), 3)
+
+
+def test_a_receiver_sees_the_delivery() -> None:
+    """Its id is the same for each try, and nothing is said of the job that carries it."""
+    job = delivery(headers={"X-Mine": "1", "content-type": "text/plain"})
+    sent = [
+        dict(
+            outgoing(
+                events.due(job.job_id, T, attempt, account=job.account),
+                job.spec,
+                secrets=[SECRET],
+                timestamp_s=T // 1000,
+                user_agent="Fliq/1",
+            ).headers
+        )
+        for attempt in (1, 2)
+    ]
+
+    assert {name: value for name, value in sent[1].items() if "ignature" not in name} == {
+        "X-Mine": "1",
+        "Content-Type": "application/json",
+        "X-Fliq-Event": "endpoint.test",
+        "X-Fliq-Attempt": "2",
+        "Idempotency-Key": delivery_id(job.job_id),
+        "User-Agent": "Fliq/1",
+        "X-Fliq-Timestamp": str(T // 1000),
+        "webhook-id": delivery_id(job.job_id),
+        "webhook-timestamp": str(T // 1000),
+    }
+    assert sent[0] == sent[1] | {"X-Fliq-Attempt": "1"}
+
+
+def test_a_delivery_is_the_same_however_often_it_is_made() -> None:
+    """The id follows from the event and the endpoint; the job belongs to the endpoint."""
+    assert delivery() == delivery()
+    assert delivery().account == ENDPOINT_ID
+    assert delivery().retry == RETRY
+    assert delivery().max_retries == RETRY.max_retries == 7
+    assert (delivery().spec.headers or {})[EVENT_HEADER] == "endpoint.test"
+    assert delivery_id(delivery().job_id) == "whd_" + delivery().job_id.removeprefix("job_")
+
+
+def test_the_endpoints_of_an_account_share_as_one() -> None:
+    """However many endpoints an account has, all of them together hold what one account may."""
+    own = [new_endpoint_id(T + number, number % 4, "acme", bytes([number] * 4)) for number in range(100)]
+    assert len({share_of(each) for each in own}) == 1
+    assert share_of(own[0]) != share_of(new_endpoint_id(T, 0, "other", b"1234"))
+    assert [share_of(each) for each in ("acme", "whe_", "whe_acme")] == ["acme", "whe_", "whe_acme"]
+    concurrency = Concurrency(9)
+    for number, endpoint_id in enumerate(own):
+        concurrency.wait(f"job{number}", endpoint_id)
+    concurrency.wait("of another", "other")
+
+    started = []
+    while (job_id := concurrency.next_ready()) is not None:
+        concurrency.take(job_id, "other" if job_id == "of another" else own[int(job_id[3:])])
+        started.append(job_id)
+
+    assert "of another" in started
+    assert len(started) == 6
+
+
+class Secrets:
+    """The secrets of accounts, or of endpoints."""
+
+    def __init__(self, **known: str) -> None:
+        self.known = known
+        self.asked: list[list[str]] = []
+
+    async def signing_secrets(self, accounts: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        self.asked.append(list(accounts))
+        return {each: (self.known[each],) for each in accounts if each in self.known}
+
+    sending_secrets = signing_secrets
+
+
+async def test_an_endpoint_signs_with_its_own_secret() -> None:
+    """Each is asked for those that it has, and for nothing if there is none."""
+    accounts, endpoints = Secrets(acme="a"), Secrets(**{ENDPOINT_ID: "e"})
+    secrets = EndpointSecrets(accounts, endpoints)
+
+    assert await secrets.signing_secrets(["acme", ENDPOINT_ID]) == {"acme": ("a",), ENDPOINT_ID: ("e",)}
+    assert await secrets.signing_secrets([ENDPOINT_ID]) == {ENDPOINT_ID: ("e",)}
+    assert await secrets.signing_secrets(["acme"]) == {"acme": ("a",)}
+    assert (accounts.asked, endpoints.asked) == ([["acme"], ["acme"]], [[ENDPOINT_ID], [ENDPOINT_ID]])
+
+
+class Table:
+    """Where health is counted."""
+
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+        self.fails = False
+
+    async def failed(self, endpoint_id: str, status_code: int | None, at: int) -> str | None:
+        self.calls.append((endpoint_id, status_code, at))
+        return "gone" if status_code == 410 else None
+
+    async def delivered(self, endpoint_ids: set[str]) -> None:
+        if self.fails:
+            raise StoreUnavailable("down, says the test")
+        self.calls.append(sorted(endpoint_ids))
+
+
+def outcome(status: int) -> Outcome:
+    """Return an answer."""
+    ok = status == 200
+    return Outcome(
+        ok=ok, status_code=status, error=None if ok else "HTTP", duration_ms=1, retry_after_ms=None, sent_at=0
+    )
+
+
+async def test_health_is_written_once_a_second() -> None:
+    """What came last of an endpoint counts; what cannot be written is not counted."""
+    clock, table = ManualClock(T), Table()
+    health = EndpointHealth(table, clock)
+    running = asyncio.create_task(health.run())
+    for endpoint_id, statuses in {"a": (500, 200), "b": (200, 410), "c": (500, 503)}.items():
+        for status in statuses:
+            health.note(endpoint_id, outcome(status))
+    assert table.calls == []
+    await clock.advance(WRITE_EVERY_MS)
+    assert table.calls == [["a", "b"], ("b", 410, T), ("c", 503, T)]
+    await clock.advance(WRITE_EVERY_MS)
+    assert len(table.calls) == 3
+    table.fails = True
+    health.note("a", outcome(200))
+    await clock.advance(WRITE_EVERY_MS)
+    table.fails = False
+    health.note("a", outcome(500))
+    await clock.advance(WRITE_EVERY_MS)
+    running.cancel()
+
+    assert table.calls[3:] == [("a", 500, T + 3 * WRITE_EVERY_MS)]
