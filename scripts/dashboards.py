@@ -114,6 +114,15 @@ JOBS: Final = (
         is_rare=True,
     ),
     Panel(
+        "Webhook endpoints",
+        "Calls of the accounts' endpoints, by how they ended, and endpoints that were disabled because they took nothing.",
+        {
+            "{{outcome}}": "sum by (outcome) (rate(fliq_webhook_deliveries_total[$__rate_interval]))",
+            "disabled: {{reason}}": "sum by (reason) (increase(fliq_webhook_endpoints_disabled_total[$__rate_interval]))",
+        },
+        is_rare=True,
+    ),
+    Panel(
         "How long webhooks take",
         "From sending one to the end of its answer; ten seconds are the most.",
         _quantiles("fliq_webhook_duration_seconds"),

@@ -196,6 +196,10 @@ def of_work(work: Work, now: int) -> list[Finding]:
         text = f"{len(work.over_day)} accounts have used up their executions of this UTC day ({names}): their due jobs wait"
         advice = "`fliq accounts limits NAME --executions-per-day N` gives one of them more"
         found.append(warning("work", text, advice))
+    if work.disabled_endpoints:
+        names = ", ".join(work.disabled_endpoints[:SHOWN]) + (", …" if len(work.disabled_endpoints) > SHOWN else "")
+        text = f"{len(work.disabled_endpoints)} webhook endpoints are disabled, because they took nothing ({names})"
+        found.append(warning("work", text, "their accounts enable them again with PATCH, once they are repaired"))
     if work.stuck_count:
         text = f"{work.stuck_count} calls are under way for longer than they may be"
         found.append(wrong("work", text, "look above for a dispatcher that is missing; else restart the dispatchers"))

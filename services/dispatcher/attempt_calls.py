@@ -159,10 +159,12 @@ class AttemptCalls(Calls[AttemptCall]):
         sending = self._send(call, spec, span.traceparent)
         del spec  # its body is in the request
         outcome = await traced(span, sending)
+        lateness_ms = outcome.sent_at - due.not_before
         if call.signer != call.account:
             self._health.note(call.signer, outcome)
-        lateness_ms = outcome.sent_at - due.not_before
-        self._meter.call_ended(lateness_ms=lateness_ms, lead_ms=outcome.sent_at - due.at, outcome=outcome)
+            self._meter.delivery_ended(outcome)
+        else:
+            self._meter.call_ended(lateness_ms=lateness_ms, lead_ms=outcome.sent_at - due.at, outcome=outcome)
         if self._logs_each_call:
             _log.debug(
                 "attempt_ended",

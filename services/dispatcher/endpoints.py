@@ -31,6 +31,13 @@ class HealthTable(Protocol):
         """End the runs of failures of these endpoints."""
 
 
+class DisablingMeter(Protocol):
+    """What is measured."""
+
+    def endpoint_disabled(self, reason: str) -> None:
+        """A webhook endpoint took nothing, and was disabled."""
+
+
 class SendingSecrets(Protocol):
     """The secrets of webhook endpoints."""
 
@@ -59,8 +66,9 @@ class EndpointSecrets:
 class EndpointHealth:
     """What was seen of endpoints and is not written yet."""
 
-    def __init__(self, table: HealthTable, clock: Clock) -> None:
-        """Count in *table*."""
+    def __init__(self, table: HealthTable, clock: Clock, meter: DisablingMeter) -> None:
+        """Count in *table*, and what was disabled on *meter*."""
+        self._meter = meter
         self._table = table
         self._clock = clock
         self._delivered: set[str] = set()
@@ -87,6 +95,7 @@ class EndpointHealth:
                 for endpoint_id, (status_code, at) in failed.items():
                     reason = await self._table.failed(endpoint_id, status_code, at)
                     if reason is not None:
+                        self._meter.endpoint_disabled(reason)
                         _log.warning("endpoint_disabled", endpoint_id=endpoint_id, reason=reason)
             except Exception as error:  # noqa: BLE001 - whatever the store raises: best effort
                 _log.warning("endpoint_health_not_written", reason=str(error))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from libs.domain.endpoints.webhook_event import FAILING, GONE
 from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED, Outcome
 from libs.following.loader import SECRET_MISSING, SPEC_MISSING
@@ -32,6 +33,8 @@ class DispatcherMetrics:
         self._duration = metrics.attempt_duration_seconds
         self._attempts = metrics.attempts
         self._poison = metrics.poison_records
+        self._deliveries = metrics.webhook_deliveries
+        self._endpoints_disabled = metrics.webhook_endpoints_disabled
         self._overdue = metrics.attempts_overdue
         self._in_flight = metrics.in_flight
         self._calls_active = metrics.calls_active
@@ -39,6 +42,9 @@ class DispatcherMetrics:
         # Shown from the start: a counter that appears with its first event shows no increase for that event.
         self._attempts.labels("success", "2xx", "none")
         self._attempts.labels("failed", "5xx", "http_status")
+        self._deliveries.labels("ok")
+        for reason in (GONE, FAILING):
+            self._endpoints_disabled.labels(reason)
         self._children: dict[tuple[int | None, str | None], Any] = {}
 
     def call_ended(self, *, lateness_ms: int, lead_ms: int, outcome: Outcome) -> None:
@@ -56,6 +62,14 @@ class DispatcherMetrics:
             )
             self._children[kind] = child
         child.inc()
+
+    def delivery_ended(self, outcome: Outcome) -> None:
+        """Count one call of a webhook endpoint: its event is in the past, so it is not late."""
+        self._deliveries.labels("ok" if outcome.ok else reason_of(outcome.error)).inc()
+
+    def endpoint_disabled(self, reason: str) -> None:
+        """Count a webhook endpoint that was disabled."""
+        self._endpoints_disabled.labels(reason).inc()
 
     def call_not_made(self, error: str) -> None:
         """Count an attempt that ended without a call."""

@@ -27,6 +27,12 @@ class Meter(PoisonMeter, Protocol):
     def call_not_made(self, error: str) -> None:
         """An attempt ended without a call."""
 
+    def delivery_ended(self, outcome: Outcome) -> None:
+        """A webhook endpoint was called."""
+
+    def endpoint_disabled(self, reason: str) -> None:
+        """A webhook endpoint took nothing, and was disabled."""
+
     def overdue(self, count: int) -> None:
         """The tables have running attempts, long past their time, that this process does not hold."""
 

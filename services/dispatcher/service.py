@@ -49,7 +49,7 @@ class DispatcherService(FollowingService[DueReader, AttemptCalls]):
         """
         self._tables = tables
         self._meter = meter
-        self._health = EndpointHealth(endpoint_health, ports.clock)
+        self._health = EndpointHealth(endpoint_health, ports.clock, meter)
         super().__init__("dispatcher", ports, meter=meter, make_keeper=make_keeper, limits=limits, drain_s=drain_s)
 
     def make_calls(self) -> AttemptCalls:

@@ -65,8 +65,7 @@ class Tables:
         self.names: dict[tuple[str, str, str], str] = {}
         self.tokens_by_hash: dict[bytes, Token] = {}
         self.secrets: dict[str, list[str]] = {}
-        self.is_down = False
-        self.token_reads = 0
+        self.is_down, self.token_reads = False, 0
         self.reserved = asyncio.Event()
 
     def _check(self) -> None:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from libs.domain import job
-from libs.domain.endpoints.webhook_event import Attempt
 from libs.domain.job import UNDER_WAY, JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.state_kind import StateKind
@@ -27,15 +26,13 @@ from libs.store.control.daily_grants import GrantAsk, share_out
 from libs.store.control.idempotency import Reservation
 from libs.store.leases.lease_table import Lease
 from libs.store.projection.changes import ExecutionRow, Flush
-from libs.store.reads.fan_out_tables import JobAttempt, ToldJob
 from libs.store.reads.partition_tables import Snapshot, StoredSpec, due_of
 from libs.store.reads.pending_webhooks import PendingSnapshot, TerminalEvent
-from tests.fakes.control.endpoints import EndpointTable
+from tests.fakes.control.fan_out_rows import FanOutRows
 from tests.fakes.leases import LeaseRow
 from tests.fakes.partition import pending_of, pending_page_of
 
 _ABSENT: Any = object()
-ENDPOINT_METHODS = ("changes", "all_enabled", "to_announce", "announced", "sending_secrets", "failed", "delivered")
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _spec_of = msgspec.json.Decoder(Spec).decode
 
@@ -58,11 +55,12 @@ class Commit(NamedTuple):
     undo: list[tuple[dict[Any, Any], Any, Any]]
 
 
-class Database:
+class Database(FanOutRows):
     """The tables. *now* is the database's own clock, in ms."""
 
     def __init__(self, *, now: Callable[[], int] = lambda: 0) -> None:
         """Start with nothing in any table."""
+        super().__init__()
         self.now = now
         self.positions: dict[int, tuple[int, Claim | None]] = {}
         self.nonces: dict[int, str] = {}
@@ -80,8 +78,6 @@ class Database:
         self.names: dict[tuple[str, str, str], str] = {}
         self.tokens_by_hash: dict[bytes, Token] = {}
         self.secrets: dict[str, tuple[str, ...]] = {}
-        self.endpoints = EndpointTable()
-        self.fan_out: dict[int, tuple[int, Claim | None]] = {}
         self.grants: dict[tuple[str, int, int], tuple[int, int]] = {}
         self.journal: list[Commit] = []
         self.flush_count = 0
@@ -322,36 +318,6 @@ class Database:
 
     def signing_secrets(self, accounts: Iterable[str]) -> dict[str, tuple[str, ...]]:
         return {account: self.secrets[account] for account in accounts if account in self.secrets}
-
-    # --- webhook endpoints ------------------------------------------------------------------------------------------------
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in ENDPOINT_METHODS:
-            raise AttributeError(name)
-        return getattr(self.endpoints, name)
-
-    def fanned_out(self, partition: int) -> tuple[int, Claim | None]:
-        return self.fan_out.get(partition, (-1, None))
-
-    def save_fan_out(self, partition: int, position: int, claim: Claim | None) -> None:
-        if position > self.fanned_out(partition)[0]:
-            self._write(self.fan_out, partition, (position, claim))
-            self._commit(is_durable=False)
-
-    def jobs_of(
-        self, partition: int, wanted: Sequence[JobAttempt], *, with_urls: bool
-    ) -> tuple[int, dict[JobAttempt, ToldJob]]:
-        found = {}
-        for job_id, number in wanted:
-            if (state := self.jobs.get(job_id)) is None:
-                continue
-            row = self.execution_rows.get((job_id, number))
-            attempt = None
-            if row is not None and row.ok is not None:
-                attempt = Attempt(job_id, number, row.ok, row.status_code, row.error, row.duration_ms, row.executed_at)
-            url = _spec_of(self.specs_by_id[state.spec_id]).url if with_urls else None
-            found[job_id, number] = ToldJob(state.account, state.schedule_id, url, attempt)
-        return self.progress(partition)[0], found
 
     # --- leases -----------------------------------------------------------------------------------------------------------
 

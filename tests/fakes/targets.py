@@ -121,6 +121,12 @@ class Tally:
         self.lateness_ms.append(lateness_ms)
         self.counts["ok" if outcome.ok else str(outcome.error)] += 1
 
+    def delivery_ended(self, outcome: Outcome) -> None:
+        self.counts["delivered" if outcome.ok else "not delivered"] += 1
+
+    def endpoint_disabled(self, reason: str) -> None:
+        self.counts[f"disabled: {reason}"] += 1
+
     def call_not_made(self, error: str) -> None:
         self.counts[error] += 1
 

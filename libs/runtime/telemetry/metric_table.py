@@ -67,6 +67,10 @@ class MetricFields:
     # Webhooks.
     webhook_attempts: Annotated[Counter, "webhooks", "webhook calls made or given up", "outcome"]
     webhook_duration_seconds: Annotated[Histogram, "webhooks", "from sending a webhook to the end of its answer", _CALL]
+    webhook_deliveries: Annotated[Counter, "dispatcher", "calls of webhook endpoints", "outcome"]
+    webhook_endpoints_disabled: Annotated[
+        Counter, "dispatcher", "webhook endpoints that Fliq disabled because they took nothing", "reason"
+    ]
     webhooks_held: Annotated[Gauge, "webhooks", "webhooks waiting, under way or being recorded"]
     webhooks_pending: Annotated[
         Gauge, "webhooks", "ended jobs whose webhook has no outcome yet, in the tables half a minute ago at the most"

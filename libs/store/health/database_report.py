@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from libs.domain.endpoints.webhook_event import FAILING, GONE
 from libs.domain.job import UNDER_WAY
 from libs.store.errors import store_call
 from libs.store.projection.job_rows import JOBS, PENDING_WEBHOOK
@@ -49,6 +50,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         stuck_count: how many calls are under way for longer than they may be.
         webhook_count: how many webhooks of ended jobs are pending, at most 100,000.
         oldest_webhook_at: the earliest end among their jobs; None if there is none.
+        disabled_endpoints: the webhook endpoints that Fliq disabled because they took nothing, the last ones first.
         over_day: accounts whose executions of this UTC day are used up; their due jobs wait for the next one.
     """
 
@@ -57,6 +59,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     webhook_count: int
     oldest_webhook_at: int | None
     over_day: list[str] = []
+    disabled_endpoints: list[str] = []
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +121,8 @@ SELECT
     ) AS u LEFT JOIN account_limits USING (account)
     WHERE coalesce(executions_per_day, $2::int8) > 0 AND used >= coalesce(executions_per_day, $2) ORDER BY account
     ) AS over_day,
+    ARRAY(SELECT endpoint_id FROM webhook_endpoints WHERE disabled_reason IN ('{GONE}', '{FAILING}')
+        ORDER BY changed_at DESC LIMIT 1000) AS disabled_endpoints,
     webhooks.*
 FROM (
     SELECT count(*)::int AS webhook_count, min(completed_at) AS oldest_webhook_at

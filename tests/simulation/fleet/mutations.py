@@ -167,6 +167,11 @@ def pending_webhooks_forgotten() -> AbstractContextManager[None]:
     return patched((EndedJobsReader, "take_snapshot", nothing_pending))
 
 
+def fan_out_begins_at_the_tables() -> AbstractContextManager[None]:
+    """Fan-out that begins goes on from where the tables are, and not from where the facts of the life before were in the log."""
+    return patched((Database, "fanned_out", Database.progress))
+
+
 def reservation_forgotten() -> AbstractContextManager[None]:
     """A key that was taken is given out again."""
     reserve = JobCreation._reserve
@@ -359,6 +364,7 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         wheel_drops_a_slot,
         horizon_skips_a_row,
         pending_webhooks_forgotten,
+        fan_out_begins_at_the_tables,
         reservation_forgotten,
         retries_a_success,
         retries_at_once,
@@ -383,6 +389,7 @@ RARE: Final = (
     "reads_not_fenced",
     "owner_lives_on",
     "append_made_again",
+    "fan_out_begins_at_the_tables",
     "outcome_dropped",
     "void_dues_called",
     "attempts_not_remembered",

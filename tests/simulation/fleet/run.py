@@ -26,6 +26,7 @@ from services.api.contract.token_text import new_token, token_hash
 from tests.fakes.database import LeaseRow
 from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.clients import Clients
+from tests.simulation.fleet.endpoint import has_endpoint, make_endpoint
 from tests.simulation.fleet.judge import Evidence, judge, unfinished
 from tests.simulation.fleet.log_link import LogServer
 from tests.simulation.fleet.loop import SimLoop, Stalled
@@ -196,6 +197,8 @@ class Run:
             scopes = frozenset(("read", "write"))
             database.tokens_by_hash[hashed] = Token(f"tok_{account}", account, "sim", scopes, token[-4:], 0, None)
             database.secrets[account] = ("whsec_" + account[0].upper() * 32,)
+        if has_endpoint(str(self.seed)):
+            make_endpoint(self.harness)
         for partition in range(self.scenario.sizes.partitions):
             for role in ("scheduler", "dispatcher", "webhooks"):
                 database.lease_rows[role, partition] = LeaseRow()
@@ -223,6 +226,7 @@ class Run:
         return {
             "calls": len(self.harness.targets.calls),
             "hooks": len(self.harness.targets.hooks),
+            "deliveries": len(self.harness.targets.deliveries),
             "operations": len(self.clients.operations),
             "records": sum(self.harness.log.place(each).end for each in range(self.scenario.sizes.partitions)),
             "blows": len(self.nemesis.struck),

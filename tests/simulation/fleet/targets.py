@@ -2,6 +2,7 @@
 Targets: whatever is called, and what calls it. A path says how the target answers; what arrives is written down at the true time.
 
     /ok/NAME  /slow/MS/NAME  /flaky/N/NAME (the first N calls fail)  /failing/NAME  /hang/NAME (never answers)  /hook/NAME
+    /endpoint/NAME (a webhook endpoint)
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Targets:
         """Answer as *seed* says."""
         self.calls: list[Call] = []
         self.hooks: list[Hook] = []
+        self.deliveries: list[str] = []
         self.callers: list[str] = []
         self.hook_callers: list[str] = []
         self._loop = loop
@@ -72,6 +74,9 @@ class Targets:
             )
             return answer
         headers = dict(request.headers)
+        if kind == "endpoint":
+            self.deliveries.append(headers["webhook-id"])
+            return answer
         self.callers.append(process.name)
         self.calls.append(
             Call(
@@ -100,6 +105,8 @@ class Targets:
             return Answer(503, quick_s)
         if kind == "hang":
             return Answer(None, 0.0)
+        if kind == "endpoint":
+            return draw.choice((Answer(200, quick_s), Answer(500, quick_s), Answer(RESET, quick_s)))
         if kind == "hook":
             return draw.choice((Answer(200, quick_s), Answer(200, quick_s), Answer(500, quick_s), Answer(None, 0.0)))
         return Answer(200, quick_s)

@@ -175,6 +175,7 @@ def work(oldest_due_at: int | None = None, stuck_count: int = 0, oldest_webhook_
         (work(None, 2), ["wrong"]),
         (work(oldest_webhook_at=1_000), ["warning"]),
         (work(oldest_webhook_at=98_000), ["ok"]),
+        (msgspec.structs.replace(work(), disabled_endpoints=["whe_1", "whe_2", "whe_3", "whe_4"]), ["warning"]),
     ],
 )
 def test_work(found: Work, expected: list[str]) -> None:

@@ -17,6 +17,7 @@ from services.dispatcher.attempt import outgoing
 from services.dispatcher.endpoints import WRITE_EVERY_MS, EndpointHealth, EndpointSecrets
 from services.scheduler.concurrency import Concurrency
 from tests.fakes import events
+from tests.fakes.targets import Tally
 from tests.simulation.manual_clock import ManualClock
 
 T = 1_775_034_000_000
@@ -144,7 +145,8 @@ def outcome(status: int) -> Outcome:
 async def test_health_is_written_once_a_second() -> None:
     """What came last of an endpoint counts; what cannot be written is not counted."""
     clock, table = ManualClock(T), Table()
-    health = EndpointHealth(table, clock)
+    tally = Tally()
+    health = EndpointHealth(table, clock, tally)
     running = asyncio.create_task(health.run())
     for endpoint_id, statuses in {"a": (500, 200), "b": (200, 410), "c": (500, 503)}.items():
         for status in statuses:
@@ -154,6 +156,7 @@ async def test_health_is_written_once_a_second() -> None:
     assert table.calls == [["a", "b"], ("b", 410, T), ("c", 503, T)]
     await clock.advance(WRITE_EVERY_MS)
     assert len(table.calls) == 3
+    assert tally.counts == {"disabled: gone": 1}
     table.fails = True
     health.note("a", outcome(200))
     await clock.advance(WRITE_EVERY_MS)

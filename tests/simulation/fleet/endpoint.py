@@ -1,0 +1,73 @@
+"""
+Endpoint: a webhook endpoint that an installation has from its beginning, and what it must be told according to the log.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from libs.domain.endpoints.delivery import delivery_job
+from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig
+from libs.domain.endpoints.fan_out import OWNER_DECISIONS, JobFacts, attempt_of, told_of
+from libs.domain.reader_fold import ReaderFold
+from libs.events import JobScheduled
+from libs.events.ids import delivery_id, is_id, new_endpoint_id
+from libs.events.retry_policy import RetryPolicy
+from tests.simulation.fleet.node import Harness
+
+ACCOUNT = "default"
+RETRY = RetryPolicy(max_retries=2, backoff="fixed", delay_ms=500)
+WANTED = frozenset({"job.finished", "job.cancelled", "job.retry_scheduled"})
+
+
+def has_endpoint(seed: str) -> bool:
+    """Whether the installation of *seed* has one: half of them."""
+    return random.Random(f"{seed} endpoint").random() < 0.5
+
+
+def make_endpoint(harness: Harness) -> None:
+    """Give the account an endpoint that asks for everything."""
+    made = Endpoint(
+        endpoint_id=new_endpoint_id(1, 0, ACCOUNT, b"only"),
+        account=ACCOUNT,
+        config=EndpointConfig(url="http://endpoint.example/endpoint/all", events=("*",), retry=RETRY),
+        version=1,
+        created_at=1,
+        changed_at=1,
+    )
+    harness.store.database.endpoints.add(made, "whsec_" + "E" * 32)
+
+
+def owed(harness: Harness) -> Iterator[JobScheduled]:
+    """Yield the jobs that must tell the endpoint of what the log says; nothing if there is none."""
+    database = harness.store.database
+    endpoints = list(database.endpoints.by_id.values())
+    if not endpoints:
+        return
+    for partition in range(harness.sizes.partitions):
+        fold = ReaderFold(partition, wanted=WANTED)
+        for record in harness.log.records(partition):
+            event = fold.take(record.position, record.envelope)
+            if not isinstance(event, OWNER_DECISIONS):
+                continue
+            number = attempt_of(event)
+            row = database.jobs_of(partition, [(event.job_id, number)], with_urls=False)[1].get((event.job_id, number))
+            if row is None or row.account != ACCOUNT:
+                continue
+            for told in told_of(event, JobFacts(row.account, row.schedule_id, None, row.attempt), endpoints):
+                yield delivery_job(told, partition)
+
+
+def undelivered(harness: Harness, poisoned: set[str]) -> list[str]:
+    """Say of what the endpoint was not told, and of what it was told that nobody owed it."""
+    owed_jobs = {job.job_id: job for job in owed(harness)}
+    jobs = harness.store.database.jobs
+    told = {job_id for job_id, job in jobs.items() if is_id(job.account, "whe")}
+    found = [f"delivery_lost: {job_id}: {job.spec.body}" for job_id, job in owed_jobs.items() if job_id not in told]
+    found += [f"delivery_alien: {job_id}" for job_id in sorted(told - owed_jobs.keys())]
+    arrived = set(harness.targets.deliveries)
+    for job_id in sorted(told & owed_jobs.keys() - poisoned):
+        if delivery_id(job_id) not in arrived:
+            found.append(f"delivery_not_made: {job_id} is {jobs[job_id].status.name}")
+    return found
