@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from libs.domain.endpoints.delivery import EVENT_HEADER, RETRY, delivery_job
+from libs.domain.endpoints.delivery import delivery_job
 from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig
 from libs.domain.endpoints.fan_out import Told
 from libs.domain.endpoints.webhook_event import of_test
@@ -60,16 +60,6 @@ def test_a_receiver_sees_the_delivery() -> None:
         "webhook-timestamp": str(T // 1000),
     }
     assert sent[0] == sent[1] | {"X-Fliq-Attempt": "1"}
-
-
-def test_a_delivery_is_the_same_however_often_it_is_made() -> None:
-    """The id follows from the event and the endpoint; the job belongs to the endpoint."""
-    assert delivery() == delivery()
-    assert delivery().account == ENDPOINT_ID
-    assert delivery().retry == RETRY
-    assert delivery().max_retries == RETRY.max_retries == 7
-    assert (delivery().spec.headers or {})[EVENT_HEADER] == "endpoint.test"
-    assert delivery_id(delivery().job_id) == "whd_" + delivery().job_id.removeprefix("job_")
 
 
 def test_the_endpoints_of_an_account_share_as_one() -> None:

@@ -52,6 +52,10 @@ def test_known_ids() -> None:
     assert schedule_id == "sched_01mcc5rm3v001zzzzzzzzzzzzz"
     assert ids.new_job_id(1_800_000_000_123, 3, bytes.fromhex("1234567890abcdef")) == "job_01mcc5rm3v001h4d2pf28aqkff"
     assert ids.new_endpoint_id(1_800_000_000_123, 3, "acme", b"\xff" * 4) == "whe_01mcc5rm3v001k09jqpfzzzzzz"
+    assert ids.delivery_job_id(1_800_000_000_123, 3, "of what") == "job_01mcc5rm3v001q9kbx55gzfk66"
+    assert ids.delivery_id("job_01mcc5rm3v001h4d2pf28aqkff") == "whd_01mcc5rm3v001h4d2pf28aqkff"
+    assert ids.share_of("whe_01mcc5rm3v001k09jqpfzzzzzz") == "whe_302657b3"
+    assert [ids.share_of(each) for each in ("acme", "whe_", "whe_acme")] == ["acme", "whe_", "whe_acme"]
     assert ids.execution_id("job_01mcc5rm3v001h4d2pf28aqkff", 1) == "exec_01mcc5rm3v001grnj5hbg6sfrs"
     assert ids.tick_job_id(schedule_id, 1_800_000_060_000) == "job_01mcc5tek0001vkpa0bc88qp0c"
 

@@ -1,0 +1,61 @@
+"""The job that tells an endpoint of an event."""
+
+from __future__ import annotations
+
+from libs.domain.endpoints.delivery import EVENT_HEADER, RETRY, delivery_job
+from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig
+from libs.domain.endpoints.fan_out import Told
+from libs.domain.endpoints.webhook_event import TEST, WebhookEvent, of_disabling, of_end, of_test
+from libs.events import JobScheduled
+from libs.events.ids import delivery_id, new_endpoint_id, partition_of
+from libs.events.retry_policy import RetryPolicy
+from tests.unit.domain.endpoints.test_webhook_events import AT, JOB, URL, ended, tried
+
+ENDPOINT_ID = new_endpoint_id(AT, 3, "acme", b"1234")
+
+
+def delivery(event: WebhookEvent, name: str, endpoint_id: str = ENDPOINT_ID, **config: object) -> JobScheduled:
+    """Return the job that tells an endpoint of *event*."""
+    asked = EndpointConfig(**({"url": URL, "events": ("*",)} | config))  # type: ignore[arg-type]
+    endpoint = Endpoint(endpoint_id=endpoint_id, account="acme", config=asked, version=1, created_at=0, changed_at=0)
+    return delivery_job(Told(event, endpoint, name), 3)
+
+
+def test_a_delivery_is_the_same_however_often_it_is_made() -> None:
+    """The id follows from the event and the endpoint; the job belongs to the endpoint and is due at the event."""
+    event = of_end(ended("failed"), schedule_id=None, host=None)
+    made = delivery(event, "job.failed", headers={"X-Mine": "1", "CONTENT-TYPE": "text/plain"}, format="cloudevents")
+
+    assert made == delivery(event, "job.failed", headers={"X-Mine": "1"}, format="cloudevents")
+    assert (made.account, made.at, made.fire_at, partition_of(made.job_id)) == (ENDPOINT_ID, AT, AT, 3)
+    assert made.spec.headers == {
+        "X-Mine": "1",
+        "Content-Type": "application/cloudevents+json",
+        EVENT_HEADER: "job.failed",
+    }
+    assert f'"id":"{delivery_id(made.job_id)}"' in (made.spec.body or "")
+    assert (made.spec.url, made.spec.method, made.spec.timeout_ms) == (URL, "POST", 10_000)
+
+
+def test_each_event_and_endpoint_has_a_delivery_of_its_own() -> None:
+    """An attempt, the end of its job, a test and a disabled endpoint, told to two endpoints, are eight jobs."""
+    events = [
+        (tried(ok=False), "attempt.failed"),
+        (of_end(ended("failed"), schedule_id=None, host=None), "job.failed"),
+        (of_test(ENDPOINT_ID, AT), TEST),
+        (of_disabling(ENDPOINT_ID, URL, "gone", AT), "endpoint.disabled"),
+    ]
+    other = new_endpoint_id(AT, 3, "acme", b"4321")
+    ids = {delivery(event, name, each).job_id for event, name in events for each in (ENDPOINT_ID, other)}
+
+    assert len(ids) == 8
+    assert JOB not in ids
+
+
+def test_a_delivery_is_repeated_as_its_endpoint_asks() -> None:
+    """For a little more than a day if it asks for nothing."""
+    event = of_test(ENDPOINT_ID, AT)
+    mine = RetryPolicy(max_retries=2)
+
+    assert (delivery(event, TEST).retry, delivery(event, TEST).max_retries) == (RETRY, 7)
+    assert (delivery(event, TEST, retry=mine).retry, delivery(event, TEST, retry=mine).max_retries) == (mine, 2)
