@@ -31,6 +31,7 @@ _ITEMS: Final = {
     "tokens": "Token",
     "runs": "ComingRun",
     "endpoints": "EndpointItem",
+    "deliveries": "Delivery",
 }
 # What the client's methods take under a name of their own; all other fields are keyword arguments as the API has them.
 _NAMED: Final = {"url", "scheduled_at", "idempotency_key"}

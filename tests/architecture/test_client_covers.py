@@ -46,6 +46,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "getEndpoint": ("WebhookEndpoints.get",),
     "changeEndpoint": ("WebhookEndpoints.change",),
     "deleteEndpoint": ("WebhookEndpoints.delete",),
+    "listDeliveries": ("WebhookEndpoints.deliveries", "WebhookEndpoints.deliveries_page"),
     "testEndpoint": ("WebhookEndpoints.test",),
     "getEndpointSecret": ("WebhookEndpoints.secret",),
     "rotateEndpointSecret": ("WebhookEndpoints.rotate_secret",),

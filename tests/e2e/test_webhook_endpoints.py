@@ -10,6 +10,7 @@ from standardwebhooks import Webhook
 
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import Client
+from tests.fakes.until import until
 
 ENDPOINTS = "/v1/webhooks/endpoints"
 SOON = {"max_retries": 3, "backoff": "fixed", "delay_seconds": 0.1}
@@ -20,6 +21,11 @@ async def endpoint(client: Client, url: str, **fields: Any) -> dict[str, Any]:
     status, made, _ = await client.call("POST", ENDPOINTS, {"url": url, **fields})
     assert status == 201, made
     return dict(made)
+
+
+async def _listed(client: Client, endpoint_id: str, status: str) -> bool:
+    found = (await client.call("GET", f"{ENDPOINTS}/{endpoint_id}/deliveries"))[1]["deliveries"]
+    return [each["status"] for each in found] == [status]
 
 
 @pytest.mark.everywhere
@@ -58,6 +64,14 @@ async def test_a_failed_job_reaches_the_endpoints_that_ask(client: Client, sink:
     assert json.loads(flat.body)["attempt_num"] == 1
     assert flat.headers["X-Fliq-Event"] == "attempt.failed"
     assert sink.at("/other") == []
+    await until(lambda: _listed(client, standard["id"], "delivered"))
+    [listed] = (await client.call("GET", f"{ENDPOINTS}/{standard['id']}/deliveries"))[1]["deliveries"]
+    assert (listed["id"], listed["job_id"], listed["event"]) == (
+        first.headers["webhook-id"],
+        job["id"],
+        "job.failed",
+    )
+    assert (listed["attempt_count"], listed["last_status_code"], listed["next_attempt_at"]) == (2, 200, None)
     jobs = (await client.call("GET", "/v1/jobs"))[1]["jobs"]
     assert [each["id"] for each in jobs] == [job["id"]]
 

@@ -23,6 +23,7 @@ RETRY: Final = RetryPolicy(
     max_delay_ms=max(_DELAYS_S) * 1000,
 )
 EVENT_HEADER: Final = "X-Fliq-Event"
+SUBJECT_HEADER: Final = "X-Fliq-Subject"  # the job that the event is about: kept for the account, and not sent
 
 
 def delivery_job(told: Told, partition: int) -> JobScheduled:
@@ -32,6 +33,7 @@ def delivery_job(told: Told, partition: int) -> JobScheduled:
     about = event.job_id or f"{told.name} {event.data['endpoint_id']}"
     job_id = delivery_job_id(event.at, partition, f"{about}#{event.attempt}#{endpoint.endpoint_id}")
     headers = {name: value for name, value in (config.headers or {}).items() if name.lower() != "content-type"}
+    about_job = {} if event.job_id is None else {SUBJECT_HEADER: event.job_id}
     retry = config.retry or RETRY
     content = body(
         config.format,
@@ -48,7 +50,7 @@ def delivery_job(told: Told, partition: int) -> JobScheduled:
         at=event.at,
         spec=Spec(
             url=config.url,
-            headers={**headers, "Content-Type": CONTENT_TYPES[config.format], EVENT_HEADER: told.name},
+            headers={**headers, "Content-Type": CONTENT_TYPES[config.format], EVENT_HEADER: told.name, **about_job},
             body=content.decode(),
             timeout_ms=TIMEOUT_MS,
         ),

@@ -113,6 +113,8 @@ ROUTES: Final[tuple[Route, ...]] = (
           "Webhook endpoints", 200, "Endpoint", request="EndpointChange", refusals=(412,), parameters=("if_match",)),
     Route("DELETE", _ENDPOINT, "write:webhooks", "endpoints.delete", "deleteEndpoint", "Delete a webhook endpoint",
           "Webhook endpoints", 204, ""),
+    Route("GET", f"{_ENDPOINT}/deliveries", "read:webhooks", "endpoints.deliveries", "listDeliveries",
+          "List what a webhook endpoint is told", "Webhook endpoints", 200, "DeliveryList", parameters=_LIST, may_be_stale=True),
     Route("POST", f"{_ENDPOINT}/test", "write:webhooks", "endpoints.test", "testEndpoint", "Send a webhook endpoint a test event",
           "Webhook endpoints", 202, "SentTest", request="Nothing", refusals=(409,)),
     Route("GET", f"{_ENDPOINT}/secret", "read:secrets", "endpoints.secret", "getEndpointSecret",

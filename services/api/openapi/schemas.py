@@ -6,7 +6,7 @@ from typing import Final, get_args
 
 from libs.domain.endpoints.webhook_event import FAILING, GONE
 from libs.events.retry_policy import EndedBy
-from services.api.contract.endpoints.endpoint_requests import REQUESTED
+from services.api.contract.endpoints.endpoint_requests import DELIVERY_STATUS, PENDING, REQUESTED
 from services.api.contract.endpoints.fields import ENDPOINT, ROTATION, change_schema
 from services.api.contract.error_codes import CODES
 from services.api.contract.field import Schema
@@ -137,6 +137,19 @@ _FILTER: Final[dict[str, Schema]] = {
     "hosts": {"type": "array", "items": TEXT},
     "status_codes": {"type": "array", "items": INTEGER},
 }
+_DELIVERY: Final[dict[str, Schema]] = {
+    "id": _id("whd"),
+    "event": TEXT,
+    "job_id": nullable(JOB_ID),
+    "url": TEXT,
+    "status": {"type": "string", "enum": [PENDING, *dict.fromkeys(DELIVERY_STATUS.values())]},
+    "attempt_count": INTEGER,
+    "last_status_code": nullable(INTEGER),
+    "last_error": nullable(TEXT),
+    "created_at": INSTANT,
+    "next_attempt_at": nullable(INSTANT),
+    "ended_at": nullable(INSTANT),
+}
 _ASKED: Final = ENDPOINT.schema()["properties"]
 _ENDPOINT: Final[dict[str, Schema]] = {
     "id": ENDPOINT_ID,
@@ -237,6 +250,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "RotationRequest": ROTATION.schema(),
     "EndpointFilter": closed(_FILTER, optional=tuple(_FILTER)),
     "Endpoint": closed(_ENDPOINT | {"headers": HEADERS_OUT}, optional=("headers",)),
+    "DeliveryList": closed({"deliveries": {"type": "array", "items": closed(_DELIVERY)}, "next_cursor": CURSOR}),
     "SentTest": closed({"delivery_id": _id("whd")}),
     "EndpointList": closed({"endpoints": {"type": "array", "items": closed(_ENDPOINT)}}),
     "TokenRequest": TOKEN.schema(),

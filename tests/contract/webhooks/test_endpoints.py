@@ -239,6 +239,30 @@ async def test_tested(api: Client) -> None:
     assert await refused(api, "POST", f"{ALL}/{UNKNOWN}/test") == (404, "not_found")
 
 
+async def test_deliveries(api: Client, other: Client) -> None:
+    """What an endpoint is told is listed newest first, page by page, for its account alone; not among the jobs."""
+    path = f"{ALL}/{(await create(api, url='https://example.com/x', retry={'max_retries': 0}))['id']}"
+    sent = [(await api.call("POST", f"{path}/test"))[1]["delivery_id"] for _ in range(3)]
+
+    status, first, _ = await api.call("GET", f"{path}/deliveries?limit=2")
+    assert status == 200
+    _, rest, _ = await api.call("GET", f"{path}/deliveries?limit=2&cursor={first['next_cursor']}")
+    listed = [*first["deliveries"], *rest["deliveries"]]
+    assert rest["next_cursor"] is None
+    assert [each["id"] for each in listed] == sorted(sent, reverse=True)
+    assert {(each["event"], each["job_id"], each["url"]) for each in listed} == {
+        ("endpoint.test", None, "https://example.com/x")
+    }
+    assert {each["status"] for each in listed} <= {"pending", "delivered", "exhausted"}
+    assert list(listed[0])[-6:] == [
+        *("attempt_count", "last_status_code", "last_error", "created_at", "next_attempt_at", "ended_at"),
+    ]
+    other_path = f"{ALL}/{(await create(api))['id']}/deliveries"
+    assert (await api.call("GET", other_path))[1] == {"deliveries": [], "next_cursor": None}
+    assert await refused(api, "GET", f"{other_path}?cursor={first['next_cursor']}") == (400, "invalid_cursor")
+    assert await refused(other, "GET", f"{path}/deliveries") == (404, "not_found")
+
+
 async def test_secrets(api: Client) -> None:
     """Each endpoint has a secret of its own; rotated, the one before signs for the overlap that was asked for."""
     path = f"{ALL}/{(await create(api))['id']}/secret"

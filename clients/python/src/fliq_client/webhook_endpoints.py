@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from typing import Final, Unpack
 
 from fliq_client import answers
-from fliq_client.call import Call, Request, document, path
+from fliq_client.answers import Page
+from fliq_client.call import Call, Request, document, path, query
 from fliq_client.contract import models
 from fliq_client.contract.request_fields import EndpointChange, EndpointFields, RotationFields
-from fliq_client.surface import E, Group, call
+from fliq_client.pages import Listing
+from fliq_client.surface import E, Group, call, listing
 
 _ENDPOINT: Final = answers.one(models.Endpoint)
 _ENDPOINTS: Final = answers.items(models.EndpointList, lambda found: found.endpoints)
+PAGE_SIZE: Final = 100  # the most that Fliq gives at once
+_DELIVERIES: Final = answers.page(models.DeliveryList, lambda found: (found.deliveries, found.next_cursor))
 _TEST: Final = answers.one(models.SentTest)
 _SECRET: Final = answers.one(models.SigningSecret)
 
@@ -64,6 +68,18 @@ class WebhookEndpoints(Group[E]):
         request = Request(method="DELETE", path=path("webhooks", "endpoints", endpoint_id))
         return Call(request=request, read=answers.nothing, gone_is_done=True)
 
+    @listing
+    def deliveries(self, endpoint_id: str) -> Listing[models.Delivery]:
+        """Walk over what an endpoint is and was told, newest first; pages are fetched as they are needed."""
+        return Listing(call_of=lambda cursor: _page_of_deliveries(endpoint_id, PAGE_SIZE, cursor))
+
+    @call
+    def deliveries_page(
+        self, endpoint_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Call[Page[models.Delivery]]:
+        """Get one page of these deliveries, as in `jobs.page`."""
+        return _page_of_deliveries(endpoint_id, limit, cursor)
+
     @call
     def test(self, endpoint_id: str) -> Call[models.SentTest]:
         """Send an endpoint a test event, `endpoint.test`; a repeat sends another one. Raises EndpointDisabled."""
@@ -83,3 +99,8 @@ class WebhookEndpoints(Group[E]):
         return Call(
             request=Request(method="POST", path=where, content=document(fields)), read=_SECRET, is_repeatable=False
         )
+
+
+def _page_of_deliveries(endpoint_id: str, limit: int | None, cursor: str | None) -> Call[Page[models.Delivery]]:
+    where = path("webhooks", "endpoints", endpoint_id, "deliveries")
+    return Call(request=Request(method="GET", path=where, query=query(limit=limit, cursor=cursor)), read=_DELIVERIES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from libs.domain.endpoints.delivery import EVENT_HEADER, RETRY, delivery_job
+from libs.domain.endpoints.delivery import EVENT_HEADER, RETRY, SUBJECT_HEADER, delivery_job
 from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig
 from libs.domain.endpoints.fan_out import Told
 from libs.domain.endpoints.webhook_event import TEST, WebhookEvent, of_disabling, of_end, of_test
@@ -32,6 +32,7 @@ def test_a_delivery_is_the_same_however_often_it_is_made() -> None:
         "X-Mine": "1",
         "Content-Type": "application/cloudevents+json",
         EVENT_HEADER: "job.failed",
+        SUBJECT_HEADER: JOB,
     }
     assert f'"id":"{delivery_id(made.job_id)}"' in (made.spec.body or "")
     assert (made.spec.url, made.spec.method, made.spec.timeout_ms) == (URL, "POST", 10_000)

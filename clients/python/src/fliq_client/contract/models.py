@@ -15,6 +15,8 @@ __all__ = [
     "ComingRun",
     "CreatedJob",
     "CreatedSchedule",
+    "Delivery",
+    "DeliveryList",
     "Endpoint",
     "EndpointFilter",
     "EndpointItem",
@@ -435,6 +437,29 @@ class Endpoint(Answered, frozen=True, kw_only=True):
     changed_at: datetime
     version: int
     headers: dict[str, str] | None = None
+
+
+class Delivery(Answered, frozen=True, kw_only=True):
+    """The API's `Delivery`."""
+
+    id: str
+    event: str
+    job_id: str | None = None
+    url: str
+    status: str  # pending, delivered, exhausted
+    attempt_count: int
+    last_status_code: int | None = None
+    last_error: str | None = None
+    created_at: datetime
+    next_attempt_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class DeliveryList(Answered, frozen=True, kw_only=True):
+    """The API's `DeliveryList`."""
+
+    deliveries: list[Delivery]
+    next_cursor: str | None = None
 
 
 class SentTest(Answered, frozen=True, kw_only=True):
