@@ -45,7 +45,7 @@ from libs.store.projection.changes import PartitionChanges
 from tests.simulation.model.actors import HAND_OFF_EARLY_MS, SKEW_MS, Owner
 from tests.simulation.model.clients import Known
 from tests.simulation.model.harness import OPEN, Harness, Partition, Stored
-from tests.simulation.model.policy_rules import broken_policies, facts_of, ignored_stops
+from tests.simulation.model.policy_rules import broken_policies, facts_of, ignored_stops, stops_of
 from tests.simulation.model.rules import rule_of_state
 
 
@@ -54,9 +54,9 @@ def check(harness: Harness, known: Known, owners: list[Owner]) -> list[str]:
     found = list(harness.violations)
     for part in harness.partitions:
         found += _dues(part) + _ends(part, known) + _tables(part) + _ticks(harness, part, known)
-        found += broken_policies(harness, part) + ignored_stops(part, known.stopped)
+        found += broken_policies(harness, part) + ignored_stops(part)
         found += [f"I7 illegal decision in the log: {stored.item}" for stored in part.illegal]
-    found += _calls(harness, known) + _promises(harness, known)
+    found += _calls(harness) + _promises(harness, known)
     found += _lost_changes(harness, known) + _specs_of_ticks(harness)
     for owner in owners:
         found += _memory(owner)
@@ -119,7 +119,7 @@ def _tables(part: Partition) -> list[str]:
     return found
 
 
-def _calls(harness: Harness, known: Known) -> list[str]:
+def _calls(harness: Harness) -> list[str]:
     found = []
     due = {key: at for part in harness.partitions for key, at in part.due.items()}
     calls = Counter((call.job_id, call.attempt) for call in harness.calls)
@@ -130,7 +130,8 @@ def _calls(harness: Harness, known: Known) -> list[str]:
         for item in facts_of(part)
         if item.outcome == "too_late"
     }
-    excused = late | {key for key in due if key[0] in held or key[0] in known.stopped}
+    stopped = {job_id for part in harness.partitions for job_id in stops_of(part)}
+    excused = late | {key for key in due if key[0] in held or key[0] in stopped}
     found += [f"I5 {key} was due and never called" for key in due if key not in calls and key not in excused]
     if harness.dispatcher_count == len(harness.partitions):
         found += [f"I5 {key} was called {count} times" for key, count in calls.items() if count > 1]

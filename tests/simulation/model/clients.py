@@ -51,7 +51,6 @@ class Known:
     changes: list[Change] = field(default_factory=list)  # changes of schedules answered with 200
     cancelled: set[str] = field(default_factory=set)  # DELETE answered with 204
     fired: set[str] = field(default_factory=set)  # DELETE answered with 409 `job_already_fired`
-    stopped: dict[str, int] = field(default_factory=dict)  # id -> position of the first stop in the log
     expired: set[str] = field(default_factory=set)  # DELETE answered with 409 `job_expired`
     poisoned: set[str] = field(default_factory=set)  # ids under which an unreadable record stands
 
@@ -159,13 +158,13 @@ class Api(ScheduleApi):
         self.append(request, lambda position: setattr(cancel, "logged_at", position))
 
     def stop_job(self) -> None:
-        """POST .../stop of a job that somebody knows of; it is answered when the row has an end."""
+        """POST .../stop of a job that somebody knows of."""
         ids = list(self.known.jobs)
         if not ids:
             return
         job_id = self.harness.rng.choice(ids)
         request = JobStopRequested(job_id=job_id, at=self.harness.now)
-        self.append(encode(request), lambda position: self.known.stopped.setdefault(job_id, position))
+        self.append(encode(request))
 
     def answer(self, row: JobState) -> None:
         """Answer a DELETE as the row says."""

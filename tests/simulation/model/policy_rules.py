@@ -10,10 +10,10 @@ I16: a job is called, judged and ended as the policy says that its request carri
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from libs.domain.ledger import Verdict
-from libs.events import AttemptDue, AttemptFinished, JobFinished, JobRetryScheduled, JobScheduled
+from libs.events import AttemptDue, AttemptFinished, JobFinished, JobRetryScheduled, JobScheduled, JobStopRequested
 from tests.simulation.model.harness import Harness, Partition
 
 ENDS = {"stopped": "stopped_by_target", "not_retryable": "not_retryable"}
@@ -117,13 +117,22 @@ def _end(job: JobScheduled, end: JobFinished, dues: list[AttemptDue], results: l
     )
 
 
-def ignored_stops(part: Partition, stops: Mapping[str, int]) -> list[str]:
+def stops_of(part: Partition) -> dict[str, int]:
+    """Return the position of the first stop that counts, by job."""
+    found: dict[str, int] = {}
+    for stored in part.records:
+        if isinstance(stored.item, JobStopRequested) and stored.applied.verdict is Verdict.APPLIED:
+            found.setdefault(stored.item.job_id, stored.position)
+    return found
+
+
+def ignored_stops(part: Partition) -> list[str]:
     """
     I20: say which jobs went on after a stop.
 
     An owner may have decided once before it read the stop. What it decides after that is the end.
     """
-    found = []
+    stops = stops_of(part)
     after: dict[str, list[str]] = {}
     for stored in part.records:
         item = stored.item
@@ -131,7 +140,8 @@ def ignored_stops(part: Partition, stops: Mapping[str, int]) -> list[str]:
             continue
         if item.job_id in stops and stored.position > stops[item.job_id]:
             after.setdefault(item.job_id, []).append(type(item).__name__)
-    for job_id, decisions in after.items():
-        if len(decisions) > 1:
-            found.append(f"I20 {job_id} was stopped at {stops[job_id]}, and then came {decisions}")
-    return found
+    return [
+        f"I20 {job_id} was stopped at {stops[job_id]}, and then came {decisions}"
+        for job_id, decisions in after.items()
+        if len(decisions) > 1
+    ]
