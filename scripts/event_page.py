@@ -18,7 +18,7 @@ from libs.domain.state_registry import STATE_KINDS
 from libs.events import fields
 from libs.events.codec import KINDS, Kind
 from libs.events.job import Spec
-from libs.events.retry_policy import RetryPolicy, StatusClasses, TryClass
+from libs.events.retry_policy import JobTerms, RetryPolicy, StatusClasses, TryClass
 from libs.events.schedule import SchedulePolicy, ScheduleRule
 
 _HEAD = """\
@@ -52,7 +52,7 @@ _TYPES = {
     "Account": "text",
 }
 _PLAIN = {str: "text", int: "number", bool: "true or false", type(None): "nothing"}
-_PARTS = (Spec, RetryPolicy, ScheduleRule, SchedulePolicy)  # what is no event of its own
+_PARTS = (Spec, RetryPolicy, JobTerms, ScheduleRule, SchedulePolicy)  # what is no event of its own
 
 
 def page() -> str:

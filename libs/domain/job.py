@@ -42,6 +42,7 @@ from libs.events import (
     WebhookFinished,
 )
 from libs.events.codec import kind_of
+from libs.events.fields import MAX_INSTANT
 from libs.events.retry_policy import EndedBy, Outcome
 
 __all__ = [
@@ -179,6 +180,11 @@ def create(event: JobScheduled, position: int) -> JobState:
 
 def spawn(event: ScheduleTicked, position: int, schedule: ScheduleState) -> JobState:
     """Return the first state of the job that a tick of *schedule* created."""
+    more = None
+    terms = None if schedule.more is None else schedule.more.terms
+    if terms is not None:
+        expires_at = None if terms.expires_in_ms is None else min(event.tick_at + terms.expires_in_ms, MAX_INSTANT)
+        more = asked_for(terms.retry, terms.success_on, expires_at)
     return JobState(
         job_id=event.job_id,
         account=schedule.account,
@@ -191,6 +197,7 @@ def spawn(event: ScheduleTicked, position: int, schedule: ScheduleState) -> JobS
         fire_at=event.tick_at if event.fire_at is None else event.fire_at,
         created_at=event.at,
         offsets=(position,),
+        more=more,
     )
 
 

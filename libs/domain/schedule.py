@@ -46,6 +46,7 @@ from libs.events import (
 )
 from libs.events.codec import kind_of
 from libs.events.ids import changed_spec_id
+from libs.events.retry_policy import JobTerms
 
 CHANGES_KEPT: Final = 8  # ids of the last changes, by which their writers see that they counted
 
@@ -98,6 +99,7 @@ class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         key: a name of the caller's own.
         policy: what becomes of late ticks, if not only the latest is made up for.
         is_catching_up: the ticks of an outage are being made up for, one after the other.
+        terms: what its jobs inherit besides its request.
     """
 
     rule: ScheduleRule
@@ -113,6 +115,7 @@ class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     key: str | None = None
     policy: SchedulePolicy | None = None
     is_catching_up: bool = False
+    terms: JobTerms | None = None
 
 
 class ScheduleState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -188,6 +191,7 @@ def create(event: ScheduleCreated | ScheduleDefined, position: int) -> ScheduleS
             max_runs=event.max_runs,
             key=event.key,
             policy=event.policy,
+            terms=event.terms,
         )
     return ScheduleState(
         schedule_id=event.schedule_id,
@@ -315,6 +319,7 @@ def _changed(state: ScheduleState, event: ScheduleChanged, position: int) -> Sch
         version=event.version,
         max_runs=event.max_runs,
         policy=event.policy,
+        terms=event.terms,
         change_ids=(*more.change_ids, event.change_id)[-CHANGES_KEPT:],
     )
     changes: dict[str, object] = {"cron": "", "max_retries": event.max_retries}

@@ -60,3 +60,16 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     heeds_retry_after: bool = True
     retry_after_max_ms: DurationMs = HOUR_MS
     retry_after_is_free: bool = True
+
+
+class JobTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    What the jobs of a schedule inherit besides its request.
+
+    Args:
+        expires_in_ms: from the job's instant to the one at or after which no try starts.
+    """
+
+    retry: RetryPolicy | None = None
+    success_on: StatusClasses | None = None
+    expires_in_ms: DurationMs | None = None

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from libs.events.fields import Account, Instant, JobId, Retries, ScheduleId, Text
 from libs.events.job import Spec
+from libs.events.retry_policy import JobTerms
 
 Seconds = Annotated[int, Meta(ge=1, le=31_536_000)]
 Count = Annotated[int, Meta(ge=0, le=10**12)]
@@ -92,6 +93,7 @@ class ScheduleDefined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         max_runs: it ends with this many ticks.
         key: a name of the caller's own, of which one schedule lives at a time (version 2).
         policy: what becomes of late ticks, if not only the latest is made up for (version 3).
+        terms: what its jobs inherit besides (version 4).
     """
 
     schedule_id: ScheduleId
@@ -106,6 +108,7 @@ class ScheduleDefined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     max_retries: Retries = 0
     key: Text | None = None
     policy: SchedulePolicy | None = None
+    terms: JobTerms | None = None
 
 
 class SchedulePaused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -163,6 +166,7 @@ class ScheduleChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         max_runs: it ends with this many ticks.
         policy: what becomes of late ticks from here on, if not only the latest is made up for (version 2).
         spec: what to call from here on; none: as before.
+        terms: what the jobs inherit from here on (version 3).
         after_at: the rule or *max_runs* is another one, and the next run is the first whose tick is after this instant. Void if a
             later tick was made meanwhile. None: the next run stays.
         next_run_at: when that call is made; None if there is none.
@@ -183,6 +187,7 @@ class ScheduleChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     next_tick_at: Instant | None = None
     zone_data: Text = ""
     policy: SchedulePolicy | None = None
+    terms: JobTerms | None = None
 
 
 class ScheduleDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

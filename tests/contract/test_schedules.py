@@ -30,6 +30,7 @@ GET_ADDS = [
     ),
     *("run_count", "missed_count", "zone_data", "version", "key", "paused_until", "note"),
     *("misfire", "catchup_window_seconds", "catchup_max"),
+    *("retry", "success_on", "expires_in_seconds"),
 ]
 
 

@@ -8,7 +8,7 @@ from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
 from libs.events import SchedulePolicy, ScheduleRule
 from libs.events.fields import MAX_INSTANT
 from libs.events.ids import new_job_id, new_schedule_id
-from libs.events.retry_policy import RetryPolicy
+from libs.events.retry_policy import JobTerms, RetryPolicy
 from libs.store.projection.changes import ExecutionRow
 
 instants = st.integers(0, MAX_INSTANT)
@@ -90,6 +90,7 @@ mores = st.builds(
     next_tick_at=st.none() | instants,
     zone_data=texts,
     max_runs=st.none() | st.integers(1, 10**9),
+    terms=st.none() | st.builds(JobTerms, expires_in_ms=st.none() | durations),
     run_count=st.integers(0, 10**12),
     missed_count=st.integers(0, 10**12),
     change_ids=st.lists(texts, max_size=8).map(tuple),

@@ -35,7 +35,7 @@ from libs.events import (
     Spec,
     WebhookFinished,
 )
-from libs.events.retry_policy import RetryPolicy
+from libs.events.retry_policy import JobTerms, RetryPolicy
 
 PARTITION: Final = 3
 CLAIM: Final = Claim(42, "0123456789abcdef")
@@ -264,6 +264,24 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         change_id="0123456789abcdef",
         rule=ScheduleRule(cron="* * * * *"),
         policy=SchedulePolicy(misfire="skip"),
+    ),
+    "schedule.defined with terms": ScheduleDefined(
+        schedule_id=SCHEDULE,
+        account="acme",
+        at=AT,
+        spec=PLAIN,
+        rule=ScheduleRule(cron="* * * * *"),
+        next_run_at=1_800_000_060_000,
+        max_retries=3,
+        terms=JobTerms(retry=RetryPolicy(max_retries=3, jitter="none"), success_on=("404",), expires_in_ms=60_000),
+    ),
+    "schedule.changed of terms": ScheduleChanged(
+        schedule_id=SCHEDULE,
+        at=AT,
+        version=2,
+        change_id="0123456789abcdef",
+        rule=ScheduleRule(cron="* * * * *"),
+        terms=JobTerms(expires_in_ms=60_000),
     ),
     "schedule.changed full": ScheduleChanged(
         schedule_id=SCHEDULE,

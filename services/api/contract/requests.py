@@ -67,7 +67,7 @@ def job_request(data: Any, rules: Rules, *, traceparent: str | None = None) -> J
     return JobRequest(
         spec_of(found, traceparent),
         found["scheduled_at"] or 0,
-        _max_retries(data, found),
+        retries_of(data, found),
         found["idempotency_key"],
         found["delay_seconds"],
         found["retry"],
@@ -85,8 +85,8 @@ def resolved(job: JobRequest, created_at: int) -> JobRequest:
     return msgspec.structs.replace(job, fire_at=fire_at, expires_at=expires_at)
 
 
-def _max_retries(data: dict[str, Any], found: dict[str, Any]) -> int:
-    """Return how often the job may be tried again; `max_retries` and `retry.max_retries` must not contradict each other."""
+def retries_of(data: dict[str, Any], found: dict[str, Any]) -> int:
+    """Return how often a job may be tried again; `max_retries` and `retry.max_retries` must not contradict each other."""
     policy: RetryPolicy | None = found["retry"]
     count: int = found["max_retries"]
     if policy is None:

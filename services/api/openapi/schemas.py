@@ -120,6 +120,9 @@ _SCHEDULE_ITEM: Final = _CREATED_SCHEDULE | {
     "key": nullable(TEXT),
     "paused_until": nullable(INSTANT),
     "note": nullable(TEXT),
+    "retry": nullable(shown_schema()),
+    "success_on": {"type": "array", "items": TEXT},
+    "expires_in_seconds": nullable({"type": "number"}),
 }
 _TOKEN: Final[dict[str, Schema]] = {
     "id": TOKEN_ID,

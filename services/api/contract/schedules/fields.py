@@ -12,9 +12,10 @@ from libs.domain.calendar import cron, cron_text, rule_fields
 from libs.domain.calendar.preview import PREVIEW_COUNT_MAX
 from services.api.contract.api_error import refuse
 from services.api.contract.field import Field, Fields, Rules, Schema
+from services.api.contract.fields.delay_fields import expiry_fields
 from services.api.contract.instants import ten_years_after
 from services.api.contract.json_body import Duplicated
-from services.api.contract.request_fields import CALL, INSTANT, MAX_RETRIES, instant_of
+from services.api.contract.request_fields import CALL, INSTANT, MAX_RETRIES, RETRY_ROWS, instant_of
 
 PREVIEW_COUNT: Final = 10  # runs shown unless asked otherwise
 RUNS_MAX: Final = 1_000_000_000
@@ -224,7 +225,7 @@ MISFIRE: Final = (
         rule=f"of ticks older than that at most so many, the newest, 1–{CATCHUP_MAX}; only with `fire_all`; by default 100",
     ),
 )
-SCHEDULE: Final = Fields(*CALL, *RULE, _MAX_RUNS, *MISFIRE, MAX_RETRIES)
+SCHEDULE: Final = Fields(*CALL, *RULE, _MAX_RUNS, *MISFIRE, MAX_RETRIES, *RETRY_ROWS, expiry_fields()[1])
 PAUSE: Final = Fields(
     Field(
         name="note",

@@ -13,7 +13,7 @@ from libs.events import Spec
 from services.api.contract.api_error import ApiError, refuse
 from services.api.contract.json_body import Duplicated
 from services.api.contract.schedules.fields import SCHEDULE
-from services.api.contract.schedules.shown import policy_fields
+from services.api.contract.schedules.shown import policy_fields, terms_of
 
 _NAMES: Final = frozenset(row.name for row in SCHEDULE.rows)
 _DEPTH_MAX: Final = 4  # objects inside objects; the fields of a schedule have two
@@ -42,6 +42,7 @@ def fields_of(state: ScheduleState, spec: Spec) -> dict[str, Any]:
         "max_runs": None if more is None else more.max_runs,
         "max_retries": state.max_retries,
         **policy_fields(None if more is None else more.policy),
+        **terms_of(more),
     }
 
 
@@ -59,7 +60,19 @@ def merged(fields: dict[str, Any], patch: Any) -> dict[str, Any]:
     for name in patch:
         if name not in _NAMES:
             refuse("unknown_field", f"unknown field {name[:40]!r}")
-    return _merged(fields, patch, _DEPTH_MAX)
+    found = _merged(fields, patch, _DEPTH_MAX)
+    if type(found.get("retry")) is dict:
+        _agree(found, patch)
+    return found
+
+
+def _agree(found: dict[str, Any], patch: dict[str, Any]) -> None:
+    """A patch that says in one place how often to try again means the other place, too."""
+    asked = patch.get("retry")
+    if "max_retries" not in patch:
+        found.pop("max_retries", None)
+    elif type(asked) is not dict or "max_retries" not in asked:
+        found["retry"] = found["retry"] | {"max_retries": found.get("max_retries", 0)}
 
 
 def _merged(target: dict[str, Any], patch: dict[str, Any], depth: int) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from libs.domain.calendar.rule import Rule
 from libs.domain.calendar.rule_fields import RuleContext, RuleError
 from libs.domain.calendar.zones import Zone
 from libs.events import SchedulePolicy, ScheduleRule, Spec
+from libs.events.retry_policy import JobTerms
 from services.api.contract.api_error import bad, refuse
 from services.api.contract.field import CheckUrl, Rules
 from services.api.contract.instants import parse_instant
-from services.api.contract.requests import asked_for, digest, spec_of
+from services.api.contract.requests import asked_for, digest, retries_of, spec_of
 from services.api.contract.schedules.fields import (
     CATCHUP_MAX,
     MISFIRES,
@@ -67,6 +68,7 @@ class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         rule: when it ticks; an interval without an anchor of its own has that of the request.
         has_anchor: the request named the anchor.
         policy: what becomes of late ticks; None: the latest is made up for.
+        terms: what its jobs inherit besides; None for the defaults.
     """
 
     spec: Spec
@@ -75,11 +77,12 @@ class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     max_runs: int | None
     policy: SchedulePolicy | None
     max_retries: int
+    terms: JobTerms | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether `schedule.created` can describe it."""
-        return self.max_runs is None and self.policy is None and is_plain(self.rule)
+        return self.max_runs is None and self.policy is None and self.terms is None and is_plain(self.rule)
 
     def rule_at(self, created_at: int) -> ScheduleRule:
         """Return the rule of a schedule that is created at *created_at*."""
@@ -119,8 +122,14 @@ def schedule_request(
         has_anchor=found["every"] is not None and found["every"].get("anchor") is not None,
         max_runs=found["max_runs"],
         policy=read_policy(found),
-        max_retries=found["max_retries"],
+        max_retries=retries_of(data, found),
+        terms=_terms(found),
     )
+
+
+def _terms(found: dict[str, Any]) -> JobTerms | None:
+    terms = JobTerms(retry=found["retry"], success_on=found["success_on"], expires_in_ms=found["expires_in_seconds"])
+    return None if terms == JobTerms() else terms
 
 
 def pause_request(data: Any, now: int) -> PauseRequest:
@@ -215,4 +224,5 @@ def schedule_hash(request: ScheduleRequest) -> bytes:
     rule = request.rule if request.has_anchor else msgspec.structs.replace(request.rule, anchor_at=0)
     asked = msgspec.json.encode(rule).decode()
     policy = None if request.policy is None else msgspec.json.encode(request.policy).decode()
-    return digest(["schedule", *asked_for(request, asked), request.max_runs, policy])
+    terms = [] if request.terms is None else [msgspec.json.encode(request.terms).decode()]
+    return digest(["schedule", *asked_for(request, asked), request.max_runs, policy, *terms])

@@ -11,8 +11,10 @@ from typing import Any, Final, NamedTuple
 
 from libs.domain.calendar.preview import ComingTick
 from libs.domain.instants import rfc3339
-from libs.domain.schedule import ScheduleState
+from libs.domain.schedule import ScheduleMore, ScheduleState
 from libs.events import SchedulePolicy, Spec
+from libs.events.retry_policy import JobTerms
+from services.api.contract.fields.retry_fields import shown_policy
 
 STATUSES: Final = ("active", "paused", "finished")
 
@@ -70,6 +72,17 @@ def item(state: ScheduleState, spec: Spec, now: int) -> dict[str, Any]:
         "key": None if more is None else more.key,
         "paused_until": _instant(more.paused_until) if more is not None and is_paused and state.is_active else None,
         "note": more.note if more is not None and is_paused else None,
+        **terms_of(more),
+    }
+
+
+def terms_of(more: ScheduleMore | None) -> dict[str, Any]:
+    """Return what the jobs inherit besides, as a request would give it."""
+    terms = more.terms if more is not None and more.terms is not None else JobTerms()
+    return {
+        "retry": shown_policy(terms.retry),
+        "success_on": list(terms.success_on or ("2xx",)),
+        "expires_in_seconds": None if terms.expires_in_ms is None else terms.expires_in_ms / 1000,
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp.web import BaseRequest
 
-from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
 from libs.domain.schedule_ticks import NextRun, next_run
 from libs.events import ScheduleChanged, ScheduleDeleted, SchedulePaused, ScheduleResumed, ScheduleRule
 from services.api.contract.requests import empty_request
@@ -108,9 +108,9 @@ class ScheduleChanges:
         spec = msgspec.structs.replace(wanted.spec, traceparent=row.spec.traceparent)
         had_max_runs = None if state.more is None else state.more.max_runs
         is_new_rule = rule != state.rule or wanted.max_runs != had_max_runs
-        had_policy = None if state.more is None else state.more.policy
-        is_as_before = (spec, wanted.max_retries, wanted.policy) == (row.spec, state.max_retries, had_policy)
-        if not is_new_rule and is_as_before:
+        more = state.more or ScheduleMore(rule=state.rule)
+        was = (row.spec, state.max_retries, more.policy, more.terms)
+        if not is_new_rule and (spec, wanted.max_retries, wanted.policy, wanted.terms) == was:
             return None
         following, after = NextRun(None, None, ""), None
         if is_new_rule:
@@ -130,6 +130,7 @@ class ScheduleChanges:
             next_run_at=following.run_at,
             next_tick_at=following.tick_at,
             zone_data=following.zone_data,
+            terms=wanted.terms,
         )
 
     def _first_of(self, state: ScheduleState, record: ScheduleRule, max_runs: int | None, after: int) -> NextRun:

@@ -150,6 +150,7 @@ def created_event(
         policy=wanted.policy,
         max_retries=wanted.max_retries,
         key=key,
+        terms=wanted.terms,
     )
 
 

@@ -44,8 +44,12 @@ __all__ = [
     "ScheduleItem",
     "ScheduleItemDst",
     "ScheduleItemEvery",
+    "ScheduleItemRetry",
+    "ScheduleItemRetryRetryAfter",
     "ScheduleItemSpread",
     "ScheduleList",
+    "ScheduleRetry",
+    "ScheduleRetryRetryAfter",
     "ScheduleSpread",
     "SentTest",
     "SigningSecret",
@@ -271,6 +275,29 @@ class ScheduleSpread(Answered, frozen=True, kw_only=True):
     by: str
 
 
+class ScheduleRetryRetryAfter(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleRetryRetryAfter`."""
+
+    honour: bool
+    max_seconds: float | None = None
+    free: bool
+
+
+class ScheduleRetry(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleRetry`."""
+
+    max_retries: int | None = None
+    backoff: str  # exponential, fixed, linear, list
+    delay_seconds: float | None = None
+    factor: float | None = None
+    delays_seconds: list[float] | None = None
+    max_delay_seconds: float | None = None
+    jitter: str  # proportional, none, full, equal
+    max_elapsed_seconds: float | None = None
+    retry_on: list[str | int] | None = None
+    retry_after: ScheduleRetryRetryAfter
+
+
 class Schedule(Answered, frozen=True, kw_only=True):
     """The API's `Schedule`."""
 
@@ -304,6 +331,9 @@ class Schedule(Answered, frozen=True, kw_only=True):
     key: str | None = None
     paused_until: datetime | None = None
     note: str | None = None
+    retry: ScheduleRetry | None = None
+    success_on: list[str]
+    expires_in_seconds: float | None = None
     headers: dict[str, str] | None = None
     body: str | None = None
     webhook_headers: dict[str, str] | None = None
@@ -328,6 +358,29 @@ class ScheduleItemSpread(Answered, frozen=True, kw_only=True):
 
     seconds: int
     by: str
+
+
+class ScheduleItemRetryRetryAfter(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleItemRetryRetryAfter`."""
+
+    honour: bool
+    max_seconds: float | None = None
+    free: bool
+
+
+class ScheduleItemRetry(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleItemRetry`."""
+
+    max_retries: int | None = None
+    backoff: str  # exponential, fixed, linear, list
+    delay_seconds: float | None = None
+    factor: float | None = None
+    delays_seconds: list[float] | None = None
+    max_delay_seconds: float | None = None
+    jitter: str  # proportional, none, full, equal
+    max_elapsed_seconds: float | None = None
+    retry_on: list[str | int] | None = None
+    retry_after: ScheduleItemRetryRetryAfter
 
 
 class ScheduleItem(Answered, frozen=True, kw_only=True):
@@ -363,6 +416,9 @@ class ScheduleItem(Answered, frozen=True, kw_only=True):
     key: str | None = None
     paused_until: datetime | None = None
     note: str | None = None
+    retry: ScheduleItemRetry | None = None
+    success_on: list[str]
+    expires_in_seconds: float | None = None
 
 
 class ScheduleList(Answered, frozen=True, kw_only=True):

@@ -237,6 +237,13 @@ class SchedulePatchFields(TypedDict, total=False):
     catchup_max: int | None
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
     max_retries: int
+    # object that says when and how often a failed attempt is tried again, see retry policy
+    retry: Mapping[str, Any] | None
+    # 1–20 of `2xx`, `3xx`, `4xx`, `5xx` and statuses of three digits; the answers that count as success, `["2xx"]` if
+    # left out; all others are failures
+    success_on: Sequence[Literal["2xx", "3xx", "4xx", "5xx"] | int | str] | None
+    # 1–31,536,000; the same, counted from the job's instant
+    expires_in_seconds: float | None
 
 
 class SchedulePatch(SchedulePatchFields, total=False):
@@ -295,6 +302,13 @@ class ScheduleFields(TypedDict, total=False):
     catchup_max: int | None
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
     max_retries: int
+    # object that says when and how often a failed attempt is tried again, see retry policy
+    retry: Mapping[str, Any] | None
+    # 1–20 of `2xx`, `3xx`, `4xx`, `5xx` and statuses of three digits; the answers that count as success, `["2xx"]` if
+    # left out; all others are failures
+    success_on: Sequence[Literal["2xx", "3xx", "4xx", "5xx"] | int | str] | None
+    # 1–31,536,000; the same, counted from the job's instant
+    expires_in_seconds: float | None
 
 
 class ScheduleRequest(ScheduleFields, total=False):
