@@ -245,6 +245,35 @@ class Harness:
         faults = [*self.faults, *self.stalls]
         return await record.history(self.load, self.sink, self.client, faults, retry_base_ms=RETRY_BASE_MS)
 
+    async def make_endpoint(self) -> None:
+        """Have the end of every job told to a webhook endpoint at which nobody listens."""
+        asked = {
+            "url": "http://127.0.0.1:9/told",
+            "events": ["job.completed", "job.failed", "job.cancelled"],
+            "retry": {"max_retries": 0},
+        }
+        status, made, _ = await self.client.call("POST", "/v1/webhooks/endpoints", asked)
+        assert status == 201, made
+        self.deliveries = f"/v1/webhooks/endpoints/{made['id']}/deliveries"
+
+    async def all_told(self) -> None:
+        """Wait until the endpoint was told of the end of every job, once."""
+
+        async def differ() -> bool:
+            told: list[str] = []
+            cursor = ""
+            while cursor is not None:
+                status, page, _ = await self.client.call("GET", f"{self.deliveries}?limit=100{cursor}")
+                assert status == 200, page
+                told += [each["job_id"] for each in page["deliveries"]]
+                cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+            ended = await record.list_all(self.client, "jobs")
+            left[:] = [*({*ended} ^ {*told}), *(each for each in told if told.count(each) > 1)]
+            return not left
+
+        left: list[str] = []
+        await until(differ, within_s=QUIET_S, saying=lambda: f"not told once: {left}")
+
     @property
     def has_stood_still(self) -> bool:
         """Whether the machine once stood still for so long that a lease was not certain any more."""

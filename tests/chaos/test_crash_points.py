@@ -66,6 +66,8 @@ async def _chain(group: str, dsn: str, seed: int) -> None:
     async with Harness(dsn, seed) as harness:
         # The first life leaves something behind, so that the next one has something to find.
         await harness.start()
+        if group == "webhooks":
+            await harness.make_endpoint()
         await harness.load.storm(per_s=PER_S, seconds=0.5)
         await harness.kill()
         for name in names:
@@ -74,6 +76,8 @@ async def _chain(group: str, dsn: str, seed: int) -> None:
             assert f"dying at {name}" in harness.process.tail(), harness.process.tail()
         await harness.start()
         await harness.verdict()
+        if group == "webhooks":
+            await harness.all_told()
         assert len(harness.faults) >= 1
 
 

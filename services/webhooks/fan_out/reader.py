@@ -94,14 +94,14 @@ class FanOutReader(PartitionReader):
                 if count % FACTS_MAX == 0:
                     await self._facts.wait_idle()
         await self._facts.wait_idle()
-        crash_at("fan_out.after_append")
+        crash_at("webhooks.after_fan_out")
         self._reached = position, claim
 
     async def save(self) -> None:
         """Save the position, if it moved. If that fails, it is saved a second later, and a crash repeats a little more."""
         reached = self._reached
         if reached is not None and reached[0] > self._saved_position:
-            crash_at("fan_out.before_save")
+            crash_at("webhooks.before_fan_out_save")
             await self._positions.save_fan_out(self.partition, *reached)
             self._saved_position = reached[0]
 

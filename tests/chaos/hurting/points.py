@@ -59,6 +59,8 @@ POINTS: Final[Mapping[str, Point]] = {
     "webhooks.before_send": _SELDOM,
     "webhooks.after_send": _SELDOM,
     "webhooks.after_append": _SELDOM,
+    "webhooks.after_fan_out": _SELDOM,
+    "webhooks.before_fan_out_save": _SELDOM,
     "webhooks.after_snapshot": _START,
 }
 
