@@ -242,7 +242,9 @@ async def test_tested(api: Client) -> None:
 async def test_deliveries(api: Client, other: Client) -> None:
     """What an endpoint is told is listed newest first, page by page, for its account alone; not among the jobs."""
     path = f"{ALL}/{(await create(api, url='https://example.com/x', retry={'max_retries': 0}))['id']}"
-    sent = [(await api.call("POST", f"{path}/test"))[1]["delivery_id"] for _ in range(3)]
+    sent: set[str] = set()
+    while len(sent) < 3:  # tests of one millisecond are one delivery
+        sent.add((await api.call("POST", f"{path}/test"))[1]["delivery_id"])
 
     status, first, _ = await api.call("GET", f"{path}/deliveries?limit=2")
     assert status == 200
