@@ -46,6 +46,7 @@ _TYPES = {
     "DurationMs": "milliseconds",
     "AttemptNum": "number, from 1",
     "AttemptCount": "number",
+    "Version": "number",
     "Retries": "number",
     "StatusCode": "number",
     "Text": "text",

@@ -23,7 +23,18 @@ from typing import Final
 import msgspec
 
 from libs.domain.jobs.decisions import decide, due, owed_at
-from libs.domain.jobs.more import JobMore, after_try, asked_for, at_the_end, stop_asked
+from libs.domain.jobs.more import (
+    JobMore,
+    after_try,
+    asked_for,
+    at_the_end,
+    change_asked,
+    change_made,
+    change_refused,
+    inherited,
+    stop_asked,
+    without_changes,
+)
 from libs.domain.jobs.status import ENDED_BY, MEANINGS, TERMINAL, TRANSITIONS, UNDER_WAY, WAITING, JobStatus
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
@@ -33,6 +44,9 @@ from libs.events import (
     Event,
     JobCancelled,
     JobCancelRequested,
+    JobChanged,
+    JobChangeRefused,
+    JobChangeRequested,
     JobFinished,
     JobRetryScheduled,
     JobScheduled,
@@ -42,7 +56,6 @@ from libs.events import (
     WebhookFinished,
 )
 from libs.events.codec import kind_of
-from libs.events.fields import MAX_INSTANT
 from libs.events.retry_policy import EndedBy, Outcome
 
 __all__ = [
@@ -80,7 +93,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         max_retries: how many charged failures may be followed by another try.
         timeout_ms: the longest that one try may take.
         has_webhook: a webhook is to be sent at the end.
-        cancel_requested: a caller asked to cancel the job, or somebody to stop it, and the owner has not answered yet.
+        cancel_requested: somebody asked to cancel, stop or change the job, and the owner has not answered yet.
         held: a record of this job could not be read; nothing is decided for it until it can.
         scheduled_at: the instant asked for.
         fire_at: the instant of the pending try while waiting, of the current try while running.
@@ -135,6 +148,19 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.status in WAITING
 
     @property
+    def wants_cancel(self) -> bool:
+        """Whether the job is to be cancelled if it has not fired."""
+        more = self.more
+        if more is None or not more.changes:
+            return self.cancel_requested
+        return more.is_cancelled_after_changes or more.stop is not None
+
+    @property
+    def version(self) -> int:
+        """How often the job was changed."""
+        return 0 if self.more is None else self.more.version
+
+    @property
     def charged(self) -> int:
         """How many tries used up a retry, or the first try; the one under way is among them."""
         return self.attempt if self.more is None else self.attempt - self.more.uncharged_count
@@ -180,11 +206,6 @@ def create(event: JobScheduled, position: int) -> JobState:
 
 def spawn(event: ScheduleTicked, position: int, schedule: ScheduleState) -> JobState:
     """Return the first state of the job that a tick of *schedule* created."""
-    more = None
-    terms = None if schedule.more is None else schedule.more.terms
-    if terms is not None:
-        expires_at = None if terms.expires_in_ms is None else min(event.tick_at + terms.expires_in_ms, MAX_INSTANT)
-        more = asked_for(terms.retry, terms.success_on, expires_at)
     return JobState(
         job_id=event.job_id,
         account=schedule.account,
@@ -197,7 +218,7 @@ def spawn(event: ScheduleTicked, position: int, schedule: ScheduleState) -> JobS
         fire_at=event.tick_at if event.fire_at is None else event.fire_at,
         created_at=event.at,
         offsets=(position,),
-        more=more,
+        more=None if schedule.more is None else inherited(schedule.more.terms, event.tick_at),
     )
 
 
@@ -221,6 +242,7 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
                 cancel_requested=state.more is not None and state.more.stop is not None,
                 fire_at=event.not_before,
                 started_at=max(event.at, event.not_before) if state.started_at is None else state.started_at,
+                more=without_changes(state.more),
             )
         case AttemptFinished():
             if event.attempt != state.attempt:
@@ -245,7 +267,9 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
                 more=at_the_end(state.more, event.ended_by),
             )
         case JobCancelRequested():
-            return state if state.cancel_requested else _with(state, position, cancel_requested=True)
+            return _cancel_asked(state, position)
+        case JobChangeRequested() | JobChanged() | JobChangeRefused():
+            return _change(state, event, position)
         case JobStopRequested():
             more = stop_asked(state.more, event.reason)
             return state if more is state.more else _with(state, position, cancel_requested=True, more=more)
@@ -262,6 +286,48 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
             return state if state.webhook_at is not None else _with(state, position, webhook_at=event.at)
         case _:  # pragma: no cover - TRANSITIONS names no other event
             return state
+
+
+def _cancel_asked(state: JobState, position: int) -> JobState:
+    if state.wants_cancel:
+        return state
+    more = state.more
+    if more is not None and more.changes:
+        more = msgspec.structs.replace(more, is_cancelled_after_changes=True)
+    return _with(state, position, cancel_requested=True, more=more)
+
+
+def _change(state: JobState, event: JobChangeRequested | JobChanged | JobChangeRefused, position: int) -> JobState:
+    more = state.more
+    if isinstance(event, JobChangeRequested):
+        if state.wants_cancel:
+            return state
+        asked = change_asked(more, event)
+        return state if asked is None else _with(state, position, cancel_requested=True, more=asked)
+    if more is None or not more.changes or more.changes[0].request_id != event.request_id:
+        return state
+    change = more.changes[0]
+    is_left = len(more.changes) > 1 or state.wants_cancel
+    if isinstance(event, JobChangeRefused):
+        refused = change_refused(more, change.request_id)
+        return _with(state, position, cancel_requested=is_left, more=refused)
+    changes: dict[str, object] = {}
+    if change.spec_id is not None:
+        changes = {
+            "shared_spec_id": change.spec_id,
+            "timeout_ms": change.timeout_ms,
+            "has_webhook": change.has_webhook,
+        }
+    return _with(
+        state,
+        position,
+        cancel_requested=is_left,
+        scheduled_at=event.fire_at,
+        fire_at=event.fire_at,
+        max_retries=change.max_retries,
+        more=change_made(more, change),
+        **changes,
+    )
 
 
 def _after_try(state: JobState, event: AttemptFinished, position: int) -> JobState:
@@ -310,6 +376,9 @@ KIND: Final = StateKind(
         ScheduleTicked,
         JobCancelRequested,
         JobStopRequested,
+        JobChangeRequested,
+        JobChanged,
+        JobChangeRefused,
         AttemptDue,
         AttemptFinished,
         JobRetryScheduled,

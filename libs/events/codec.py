@@ -30,6 +30,9 @@ Event = (
     | job.JobScheduled
     | job.JobCancelRequested
     | job.JobStopRequested
+    | job.JobChangeRequested
+    | job.JobChanged
+    | job.JobChangeRefused
     | job.AttemptDue
     | job.AttemptFinished
     | job.JobRetryScheduled
@@ -87,6 +90,9 @@ KINDS: Final[tuple[Kind, ...]] = (
     ),
     Kind(name="job.cancel_requested", event=job.JobCancelRequested, role="fact", key="job_id"),
     Kind(name="job.stop_requested", event=job.JobStopRequested, role="fact", key="job_id"),
+    Kind(name="job.change_requested", event=job.JobChangeRequested, role="fact", key="job_id"),
+    Kind(name="job.changed", event=job.JobChanged, role="decision", key="job_id"),
+    Kind(name="job.change_refused", event=job.JobChangeRefused, role="decision", key="job_id"),
     Kind(
         name="attempt.due",
         event=job.AttemptDue,

@@ -19,6 +19,7 @@ Fields that mean the same in every event (docs/events.md is made from this list 
     duration_ms: from the beginning of the call to its end.
     retry: when and how often what failed is tried again; see `RetryPolicy`.
     success_on: classes and statuses of answers that count as success; none means 2xx.
+    expires_at: no try starts at or after this instant.
     has_webhook: a webhook is to be sent when the job ends.
     spec: what to call, and where to send the webhook; see `Spec`.
     spec_id: the id under which the spec is kept.
@@ -39,6 +40,7 @@ ATTEMPT_MAX = 9_999
 AttemptNum = Annotated[int, Meta(ge=1, le=ATTEMPT_MAX)]
 AttemptCount = Annotated[int, Meta(ge=0, le=ATTEMPT_MAX)]
 Retries = Annotated[int, Meta(ge=0, le=999)]
+Version = Annotated[int, Meta(ge=0, le=10**12)]
 StatusCode = Annotated[int, Meta(ge=0, le=99_999)]
 # PostgreSQL's text holds no NUL, so a record that carries one is refused when it is read.
 Text = Annotated[str, Meta(max_length=4096, pattern=r"\A[^\x00]*\Z")]

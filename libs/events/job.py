@@ -3,6 +3,7 @@ The events of a job: from being asked for to its end.
 
     job.scheduled -> attempt.due -> attempt.finished -> job.retry_scheduled -> attempt.due -> ... -> job.finished
     job.scheduled -> job.cancel_requested -> job.cancelled
+    job.scheduled -> job.change_requested -> job.changed | job.change_refused -> attempt.due
     ... -> job.stop_requested -> job.finished, or job.cancelled before the first attempt
 """
 
@@ -22,6 +23,7 @@ from libs.events.fields import (
     ScheduleId,
     StatusCode,
     Text,
+    Version,
 )
 from libs.events.retry_policy import EndedBy, Outcome, RetryPolicy, StatusClasses, StopReason
 
@@ -98,6 +100,60 @@ class JobStopRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     job_id: JobId
     at: Instant
     reason: StopReason = "stopped"
+
+
+class JobChangeRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Fact: a caller wants the job to be another one. Only `job.changed`, the owner's decision, makes it so. First wins by
+    *request_id*.
+
+    The job is described as a whole, because a change is made on the version that its caller saw.
+
+    Args:
+        request_id: random, so that its writer sees what became of it.
+        version: of the job that is changed.
+        spec: what to call; none: as before.
+        new_spec_id: the id under which *spec* is kept.
+    """
+
+    job_id: JobId
+    at: Instant
+    request_id: Text
+    version: Version
+    fire_at: Instant
+    max_retries: Retries = 0
+    retry: RetryPolicy | None = None
+    success_on: StatusClasses | None = None
+    expires_at: Instant | None = None
+    spec: Spec | None = None
+    new_spec_id: JobId | None = None
+
+
+class JobChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Decision: the job is as the request asked, and is called at *fire_at*.
+
+    Args:
+        request_id: of the request.
+    """
+
+    job_id: JobId
+    at: Instant
+    request_id: Text
+    fire_at: Instant
+
+
+class JobChangeRefused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Decision: the job stays as it is, because it is at another version than the request says.
+
+    Args:
+        request_id: of the request.
+    """
+
+    job_id: JobId
+    at: Instant
+    request_id: Text
 
 
 class AttemptDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

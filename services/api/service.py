@@ -26,6 +26,7 @@ from services.api.contract.routes import ROUTES
 from services.api.contract.schedules.requests import Zones
 from services.api.handlers.context import Context
 from services.api.handlers.endpoints import Endpoints
+from services.api.handlers.job_changes import JobChanges
 from services.api.handlers.job_creation import JobCreation
 from services.api.handlers.jobs import Jobs
 from services.api.handlers.openapi import OpenApi
@@ -219,6 +220,7 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
     changes = ScheduleChanges(context, rows)
     groups: dict[str, object] = {
         "creation": JobCreation(context),
+        "job_changes": JobChanges(context),
         "jobs": Jobs(context),
         "schedule_creation": ScheduleCreation(context, rows),
         "schedule_changes": changes,

@@ -26,6 +26,8 @@ METHODS: dict[str, tuple[str, ...]] = {
     "getJob": ("Jobs.get",),
     "cancelJob": ("Jobs.cancel",),
     "stopJob": ("Jobs.stop",),
+    "updateJob": ("Jobs.update",),
+    "runJob": ("Jobs.run",),
     "listExecutions": ("Jobs.executions",),
     "listEvents": ("Jobs.events",),
     "replayJob": ("Jobs.replay",),

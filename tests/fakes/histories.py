@@ -19,6 +19,9 @@ from libs.events import (
     Envelope,
     Event,
     JobCancelRequested,
+    JobChanged,
+    JobChangeRefused,
+    JobChangeRequested,
     JobFinished,
     JobScheduled,
     JobStopRequested,
@@ -117,6 +120,21 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
         **policy,
     )
     if kind == "far":
+        if number % 2:
+            asked = JobChangeRequested(
+                job_id=job_id,
+                at=at + 3,
+                request_id=f"{number:016x}",
+                version=number % 3,
+                fire_at=at + 31 * DAY_MS,
+                spec=_spec(number, webhook),
+                new_spec_id=new_job_id(at + 3, partition, number.to_bytes(8, "big")),
+            )
+            yield asked
+            if number % 3:
+                yield JobChangeRefused(job_id=job_id, at=at + 4, request_id=asked.request_id)
+            else:
+                yield JobChanged(job_id=job_id, at=at + 4, request_id=asked.request_id, fire_at=asked.fire_at)
         return
     if kind == "cancelled":
         yield JobCancelRequested(job_id=job_id, at=at + 5)

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from libs.domain.job import MAX_OFFSETS, JobState, JobStatus
-from libs.domain.jobs.more import JobMore
+from libs.domain.jobs.more import JobChange, JobMore
 from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
 from libs.events import SchedulePolicy, ScheduleRule
 from libs.events.fields import MAX_INSTANT
@@ -38,6 +38,11 @@ job_mores = st.builds(
     snooze_count=st.integers(0, 100),
     outcome=st.none() | st.sampled_from(["free", "snoozed", "stopped"]),
     stop=st.none() | st.just("stopped"),
+    version=st.integers(0, 10**12),
+    changes=st.lists(
+        st.builds(JobChange, request_id=texts, version=st.integers(0, 9), fire_at=instants), max_size=3
+    ).map(tuple),
+    changed_ids=st.lists(texts, max_size=8).map(tuple),
     ended_by=st.none() | st.sampled_from(["expired", "stopped_by_target"]),
 )
 

@@ -35,7 +35,7 @@ FOLDER = Path(__file__).with_name("logs")
 SUMS = FOLDER / "SHA256SUMS"
 PARTITIONS = (0, 3)
 LIVES = 95
-SEED = 11
+SEED = 13
 
 Records = list[tuple[int, int, Envelope]]
 

@@ -16,6 +16,9 @@ from libs.events import (
     Envelope,
     Event,
     JobCancelRequested,
+    JobChanged,
+    JobChangeRefused,
+    JobChangeRequested,
     JobScheduled,
     JobStopRequested,
     ScheduleChanged,
@@ -99,9 +102,14 @@ def defined(at: int, spread: int) -> ScheduleDefined:
     return events.defined(SCHEDULE, at, next_run_at=NOW + MINUTE + spread, next_tick_at=next_tick_at, max_runs=3)
 
 
+def changing(job_id: str, at: int, version: int, name: str) -> JobChangeRequested:
+    return JobChangeRequested(job_id=job_id, at=NOW, request_id=name, version=version, fire_at=at)
+
+
 facts: st.SearchStrategy[Event] = st.one_of(
     st.builds(scheduled, st.sampled_from(JOBS), instants, st.integers(0, 2)),
     st.builds(lambda job_id, at: JobCancelRequested(job_id=job_id, at=at), jobs, instants),
+    st.builds(changing, jobs, instants, st.integers(0, 2), st.sampled_from("ab")),
     st.builds(lambda job_id, at: JobStopRequested(job_id=job_id, at=at), jobs, instants),
     st.builds(finished, jobs, attempts, st.booleans()),
     st.builds(lambda job_id, ok: WebhookFinished(job_id=job_id, at=NOW, ok=ok, duration_ms=1), jobs, st.booleans()),
@@ -119,6 +127,15 @@ facts: st.SearchStrategy[Event] = st.one_of(
     st.just(ScheduleDeleted(schedule_id=SCHEDULE, at=NOW)),
 )
 decisions: st.SearchStrategy[Event] = st.one_of(
+    st.builds(
+        lambda job_id, at, name: JobChanged(job_id=job_id, at=NOW, request_id=name, fire_at=at),
+        jobs,
+        instants,
+        st.sampled_from("ab"),
+    ),
+    st.builds(
+        lambda job_id, name: JobChangeRefused(job_id=job_id, at=NOW, request_id=name), jobs, st.sampled_from("ab")
+    ),
     st.builds(due, jobs, attempts),
     st.builds(lambda job_id, attempt: events.retried(job_id, NOW, attempt + 1), jobs, attempts),
     st.builds(lambda job_id: events.cancelled(job_id, NOW), jobs),

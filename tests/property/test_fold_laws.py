@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from libs.domain import job as job_fold
 from libs.domain import schedule as schedule_fold
 from libs.domain.job import TERMINAL, JobState, JobStatus
+from libs.domain.jobs.more import change_asked
 from libs.domain.ledger import Ledger, Verdict
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.state_registry import State, decide, owed_at
@@ -21,6 +23,9 @@ from libs.events import (
     Envelope,
     Event,
     JobCancelRequested,
+    JobChanged,
+    JobChangeRefused,
+    JobChangeRequested,
     JobStopRequested,
     Unknown,
     Unreadable,
@@ -336,7 +341,17 @@ def test_a_status_and_an_event_that_are_not_in_the_table_change_nothing(status: 
     )
     assert state.is_terminal == (status in TERMINAL)
     assert state.is_waiting == (status in job_fold.WAITING)
+    change = JobChangeRequested(job_id=JOBS[0], at=NOW, request_id="a", version=0, fire_at=NOW)
+    asked = msgspec.structs.replace(
+        state, more=change_asked(None, change) if status == JobStatus.SCHEDULED else None, cancel_requested=False
+    )
+    for answer in (
+        JobChanged(job_id=JOBS[0], at=NOW, request_id="a", fire_at=NOW),
+        JobChangeRefused(job_id=JOBS[0], at=NOW, request_id="a"),
+    ):
+        assert (job_fold.evolve(asked, answer, 9) is not asked) == (status == JobStatus.SCHEDULED)
     everything: list[Event] = [
+        change,
         scheduled(JOBS[0], NOW, 0),
         JobCancelRequested(job_id=JOBS[0], at=NOW),
         JobStopRequested(job_id=JOBS[0], at=NOW),

@@ -49,4 +49,5 @@ INVARIANTS: Final = {
         "no account has more attempts due on a day than its limit", "fleet", "due_without_permit", "over_the_day"
     ),
     "I20": Invariant("a stop that stands in the log ends its job", "model", "stop forgotten"),
+    "I21": Invariant("a job is called as its last change says", "model", "job's change forgotten"),
 }

@@ -4,6 +4,7 @@ Job decisions: what its partition's owner owes a job, from when, and which decis
 What is owed, and from when (`owed_at`, `decide`):
 
     scheduled and asked to cancel      -> job.cancelled        at once
+    scheduled and asked to change      -> job.changed          at once; job.change_refused, if it is at another version
     under way or retrying, asked to stop -> job.finished       at once, unless the last try succeeded
     scheduled | retrying               -> attempt.due          at fire_at - lead; job.finished, if no try may start any more
     finishing, nothing may follow      -> job.finished         at once
@@ -18,10 +19,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from libs.domain.jobs.more import JobChange
 from libs.domain.jobs.status import ENDED_BY, JobStatus
 from libs.domain.retry_policy import delay_ms, ended_by
 from libs.domain.state_kind import AT_ONCE
-from libs.events import AttemptDue, Event, JobCancelled, JobFinished, JobRetryScheduled
+from libs.events import (
+    AttemptDue,
+    Event,
+    JobCancelled,
+    JobChanged,
+    JobChangeRefused,
+    JobFinished,
+    JobRetryScheduled,
+)
 from libs.events.fields import MAX_INSTANT
 from libs.events.ids import execution_id
 from libs.events.retry_policy import EndedBy
@@ -52,7 +62,7 @@ def decide(state: JobState, now: int, jitter: float, retry_base_s: float, _: obj
         ValueError: nothing is owed.
     """
     match state.status:
-        case JobStatus.SCHEDULED if state.cancel_requested:
+        case JobStatus.SCHEDULED if state.wants_cancel:
             return JobCancelled(
                 job_id=state.job_id,
                 account=state.account,
@@ -60,6 +70,8 @@ def decide(state: JobState, now: int, jitter: float, retry_base_s: float, _: obj
                 has_webhook=state.has_webhook,
                 spec_id=state.spec_id,
             )
+        case JobStatus.SCHEDULED if state.more is not None and state.more.changes:
+            return _change(state, state.more.changes[0], now)
         case JobStatus.RUNNING | JobStatus.RETRYING if state.cancel_requested:
             return _stopped(state, now)
         case JobStatus.SCHEDULED | JobStatus.RETRYING:
@@ -120,6 +132,13 @@ def _after_attempt(job: JobState, now: int, jitter: float, retry_base_s: float) 
     if more is not None and _is_too_late(job, fire_at):
         return _ended(job, now, more.late_reason(job.started_at))
     return JobRetryScheduled(job_id=job.job_id, at=now, attempt=job.attempt + 1, fire_at=fire_at)
+
+
+def _change(job: JobState, change: JobChange, now: int) -> JobChanged | JobChangeRefused:
+    """Return what is decided about a change that waits: it is made if the job is as its caller saw it."""
+    if change.version != job.version:
+        return JobChangeRefused(job_id=job.job_id, at=now, request_id=change.request_id)
+    return JobChanged(job_id=job.job_id, at=now, request_id=change.request_id, fire_at=change.fire_at)
 
 
 def _stopped(job: JobState, now: int) -> JobFinished:

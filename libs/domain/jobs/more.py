@@ -7,11 +7,32 @@ have (a snooze, a stop by the target). So plain jobs pay one null in their row.
 Only events and versions that older builds do not read change it: what an older build folds must not leave it behind.
 """
 
+from typing import Final
+
 import msgspec
 
 from libs.domain.retry_policy import SNOOZED_TOO_OFTEN, counted, too_late_at
-from libs.events.fields import Instant
-from libs.events.retry_policy import EndedBy, Outcome, RetryPolicy, StatusClasses, StopReason
+from libs.events import JobChangeRequested
+from libs.events.fields import MAX_INSTANT, Instant
+from libs.events.retry_policy import EndedBy, JobTerms, Outcome, RetryPolicy, StatusClasses, StopReason
+
+CHANGES_MAX: Final = 16  # changes of one job that may wait for their decision; more are passed over
+ANSWERS_KEPT: Final = 8  # ids of the last answered changes, by which their writers see what became of them
+
+
+class JobChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A change that was asked for and is not decided yet; fields as in `JobChangeRequested`, and of its spec what is folded."""
+
+    request_id: str
+    version: int
+    fire_at: int
+    max_retries: int = 0
+    retry: RetryPolicy | None = None
+    success_on: StatusClasses | None = None
+    expires_at: int | None = None
+    spec_id: str | None = None
+    timeout_ms: int = 0
+    has_webhook: bool = False
 
 
 class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -26,6 +47,10 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
         outcome: of the last finished try, if it is neither success nor an ordinary failure.
         ended_by: why the job ended, if the status does not say it.
         stop: somebody wants the job to end, and the owner has not answered yet.
+        version: how often the job was changed.
+        changes: changes that wait for their decision, in the order of the log.
+        changed_ids, refused_ids: of the last changes that were decided.
+        is_cancelled_after_changes: a caller asked to cancel the job while changes waited.
     """
 
     retry: RetryPolicy | None = None
@@ -36,6 +61,11 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     outcome: Outcome | None = None
     ended_by: EndedBy | None = None
     stop: StopReason | None = None
+    version: int = 0
+    changes: tuple[JobChange, ...] = ()
+    changed_ids: tuple[str, ...] = ()
+    refused_ids: tuple[str, ...] = ()
+    is_cancelled_after_changes: bool = False
 
     @property
     def uncharged_count(self) -> int:
@@ -81,11 +111,59 @@ def stop_asked(more: JobMore | None, reason: StopReason) -> JobMore:
     return more if more.stop is not None else msgspec.structs.replace(more, stop=reason)
 
 
+def change_asked(more: JobMore | None, event: JobChangeRequested) -> JobMore | None:
+    """Return what is known after a request to change the job; None if it is passed over."""
+    more = more or NOTHING
+    known = {*(change.request_id for change in more.changes), *more.changed_ids, *more.refused_ids}
+    if event.request_id in known or len(more.changes) >= CHANGES_MAX:
+        return None
+    spec = event.spec
+    change = JobChange(
+        request_id=event.request_id,
+        version=event.version,
+        fire_at=event.fire_at,
+        max_retries=event.max_retries,
+        retry=event.retry,
+        success_on=event.success_on,
+        expires_at=event.expires_at,
+        spec_id=None if spec is None else event.new_spec_id,
+        timeout_ms=0 if spec is None else spec.timeout_ms,
+        has_webhook=spec is not None and spec.webhook_url is not None,
+    )
+    return msgspec.structs.replace(more, changes=(*more.changes, change))
+
+
+def change_made(more: JobMore, change: JobChange) -> JobMore:
+    """Return what is known after *change*, the first of those that waited, was made."""
+    return msgspec.structs.replace(
+        more,
+        retry=change.retry,
+        success_on=change.success_on,
+        expires_at=change.expires_at,
+        version=more.version + 1,
+        changes=more.changes[1:],
+        changed_ids=(*more.changed_ids, change.request_id)[-ANSWERS_KEPT:],
+    )
+
+
+def change_refused(more: JobMore, request_id: str) -> JobMore:
+    """Return what is known after the first of the changes that waited was refused."""
+    refused_ids = (*more.refused_ids, request_id)[-ANSWERS_KEPT:]
+    return msgspec.structs.replace(more, changes=more.changes[1:], refused_ids=refused_ids)
+
+
+def without_changes(more: JobMore | None) -> JobMore | None:
+    """Return what is known once no change can be made any more: those that waited are none."""
+    if more is None or not more.changes:
+        return more
+    return _replace(more, changes=(), is_cancelled_after_changes=False)
+
+
 def at_the_end(more: JobMore | None, ended_by: EndedBy | None) -> JobMore | None:
     """Return what is known of a job that has ended."""
     if more is None and ended_by is None:
         return None
-    return _replace(more or NOTHING, ended_by=ended_by, stop=None)
+    return _replace(more or NOTHING, ended_by=ended_by, stop=None, changes=(), is_cancelled_after_changes=False)
 
 
 def asked_for(retry: RetryPolicy | None, success_on: tuple[str, ...] | None, expires_at: int | None) -> JobMore | None:
@@ -93,6 +171,14 @@ def asked_for(retry: RetryPolicy | None, success_on: tuple[str, ...] | None, exp
     if retry is None and success_on is None and expires_at is None:
         return None
     return JobMore(retry=retry, success_on=success_on, expires_at=expires_at)
+
+
+def inherited(terms: JobTerms | None, scheduled_at: int) -> JobMore | None:
+    """Return what is known of the job of a schedule with *terms*."""
+    if terms is None:
+        return None
+    expires_at = None if terms.expires_in_ms is None else min(scheduled_at + terms.expires_in_ms, MAX_INSTANT)
+    return asked_for(terms.retry, terms.success_on, expires_at)
 
 
 def _replace(more: JobMore, **changes: object) -> JobMore | None:

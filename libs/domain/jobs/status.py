@@ -35,6 +35,9 @@ TERMINAL: Final = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CA
 # (status, stored name of the event) -> statuses it may lead to. What is not here does not apply.
 TRANSITIONS: Final[Mapping[tuple[JobStatus, str], tuple[JobStatus, ...]]] = {
     (JobStatus.SCHEDULED, "job.cancel_requested"): (JobStatus.SCHEDULED,),
+    (JobStatus.SCHEDULED, "job.change_requested"): (JobStatus.SCHEDULED,),
+    (JobStatus.SCHEDULED, "job.changed"): (JobStatus.SCHEDULED,),
+    (JobStatus.SCHEDULED, "job.change_refused"): (JobStatus.SCHEDULED,),
     (JobStatus.SCHEDULED, "job.stop_requested"): (JobStatus.SCHEDULED,),
     (JobStatus.SCHEDULED, "job.cancelled"): (JobStatus.CANCELLED,),
     (JobStatus.SCHEDULED, "attempt.due"): (JobStatus.RUNNING,),

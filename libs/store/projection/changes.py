@@ -16,6 +16,7 @@ from libs.events import (
     AttemptDue,
     AttemptFinished,
     Claim,
+    JobChangeRequested,
     JobScheduled,
     ScheduleChanged,
     ScheduleCreated,
@@ -91,6 +92,9 @@ class PartitionChanges:
         elif isinstance(event, ScheduleChanged):
             if event.spec is not None:
                 self._spec(changed_spec_id(event.schedule_id, event.version), event.spec)
+        elif isinstance(event, JobChangeRequested):
+            if event.spec is not None and event.new_spec_id is not None:
+                self._spec(event.new_spec_id, event.spec)
         elif isinstance(event, AttemptDue):
             self._due(event)
         elif isinstance(event, AttemptFinished):

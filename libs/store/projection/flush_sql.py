@@ -7,7 +7,8 @@ combinations of tables occur, and each is prepared once.
 
 The rows of a table come in up to three parts. A state that was created and has not changed since is sent without the columns
 that are the same in all such states (most of a burst of new jobs, and half of their columns). A row that was created and changed
-within the same flush is sent whole. If a row was there before, only its key and the columns that can change are sent.
+within the same flush is sent whole. If a row was there before, only its key and the columns that can change are sent; the few
+states of which a caller has changed more (`is_rewritten`) are sent whole.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ import msgspec
 
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow, Flush
-from libs.store.projection.table_registry import STATE_TABLES
+from libs.store.projection.table_registry import STATE_TABLES, is_rewritten
 
 _EXECUTION_VALUES: Final = tuple(name for name in rows.EXECUTION_COLUMNS if name not in ("job_id", "attempt"))
 
@@ -50,12 +51,19 @@ class _Parts:
     ) -> None:
         self.types = types
         self._newborn, self._created, self.changed = (f"{how}_{table}" for how in ("newborn", "created", "changed"))
+        self.rewritten = f"rewritten_{table}"
         self._born_fields = itemgetter(*map(list(types).index, newborn)) if newborn else None
         self._born_values = tuple(newborn.values())
         upsert = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {_assign(changing, 'excluded')}"
         same_row = "".join(f" AND t.{key} = u.{key}" for key in keys)
-        self.columns = {self._created: _typed(types, types), self.changed: _typed((*keys, *changing), types)}
+        others = [name for name in types if name not in keys]
+        self.columns = {
+            self._created: _typed(types, types),
+            self.changed: _typed((*keys, *changing), types),
+            self.rewritten: _typed(types, types),
+        }
         self.writes = {
+            self.rewritten: f"UPDATE {table} t SET {_assign(others, 'u')} {{rows}}{same_row}",  # noqa: S608
             self._created: f"INSERT INTO {table} ({{names}}) SELECT {{names}} {{rows}} {upsert}",
             self.changed: f"UPDATE {table} t SET {_assign(changing, 'u')} {{rows}}{same_row}",  # noqa: S608
         }
@@ -163,7 +171,8 @@ def _rows(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
         for state_id, state in changes.states.items():
             row = msgspec.structs.astuple(state)
             parts = _PARTS[type(state)]
-            partitions, of_part = found[parts.new(row) if state_id in new else parts.changed]
+            part = parts.new(row) if state_id in new else parts.rewritten if is_rewritten(state) else parts.changed
+            partitions, of_part = found[part]
             partitions.append(partition)
             of_part.append(row)
         for key, execution in changes.executions.items():

@@ -45,6 +45,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
         409,
         "The job's expiry came before its first attempt: it never fires, and is not cancelled either.",
     ),
+    "job_not_waiting": (409, "The job ended before its first attempt: it cannot be changed."),
     "job_not_failed": (409, "Only a failed job can be replayed."),
     "schedule_never_fires": (409, "The schedule's rule has no instant within the next five years."),
     "rule_not_known": (409, "This process does not know the schedule's rule or time zone; a newer one does."),

@@ -113,6 +113,11 @@ def job_item(state: JobState, spec: Spec, now: int) -> dict[str, Any]:
     } | _more_of(state)
 
 
+def entity_tag(state: JobState) -> str:
+    """Return the `ETag` of a job: its version."""
+    return f'"v{state.version}"'
+
+
 def _more_of(state: JobState) -> dict[str, Any]:
     """Return the fields of a job that a plain one does not have, and why it ended."""
     shown: dict[str, Any] = {}

@@ -76,7 +76,7 @@ class Jobs:
             with_payload="read:payloads" in identity.scopes,
             waits_until=await self._c.limits.waits_until(state),
         )
-        return json_reply(200, shown, FRESH if is_fresh else STALE)
+        return json_reply(200, shown, {"ETag": present.entity_tag(state), **(FRESH if is_fresh else STALE)})
 
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/jobs."""

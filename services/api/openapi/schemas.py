@@ -10,6 +10,7 @@ from services.api.contract.endpoints.endpoint_requests import DELIVERY_STATUS, P
 from services.api.contract.endpoints.fields import ENDPOINT, ROTATION, change_schema
 from services.api.contract.error_codes import CODES
 from services.api.contract.field import Schema
+from services.api.contract.fields.job_patch import JOB_PATCH_SCHEMA
 from services.api.contract.fields.retry_fields import shown_schema
 from services.api.contract.present import STATUSES_OF
 from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, TOKEN
@@ -174,6 +175,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {"error": closed({"code": {"type": "string", "enum": sorted(CODES)}, "message": TEXT})},
     ),
     "JobRequest": JOB.schema(),
+    "JobPatch": JOB_PATCH_SCHEMA,
     "CreatedJob": closed(_CREATED_JOB),
     "ReplayedJob": closed(_CREATED_JOB | {"replay_of": JOB_ID}),
     "Job": closed(_JOB_ITEM | {"waiting_for": _WAITING_FOR} | _PAYLOAD, optional=(*_PAYLOAD, *_MORE, "waiting_for")),

@@ -15,6 +15,7 @@ from libs.events import (
     Envelope,
     Event,
     JobCancelRequested,
+    JobChangeRequested,
     JobScheduled,
     JobStopRequested,
     ScheduleChanged,
@@ -52,6 +53,7 @@ class Known:
     cancelled: set[str] = field(default_factory=set)  # DELETE answered with 204
     fired: set[str] = field(default_factory=set)  # DELETE answered with 409 `job_already_fired`
     expired: set[str] = field(default_factory=set)  # DELETE answered with 409 `job_expired`
+    changes_of_jobs: list[JobChangeRequested] = field(default_factory=list)  # changes that were sent
     poisoned: set[str] = field(default_factory=set)  # ids under which an unreadable record stands
 
 
@@ -157,6 +159,36 @@ class Api(ScheduleApi):
         request = encode(JobCancelRequested(job_id=job_id, at=self.harness.now))
         self.append(request, lambda position: setattr(cancel, "logged_at", position))
 
+    def change_job(self) -> None:
+        """PATCH a job that a row shows as waiting: another instant, maybe another target. Answered when its decision is read."""
+        harness, rng = self.harness, self.harness.rng
+        rows = [
+            row
+            for part in harness.partitions
+            for row in part.tables.jobs.values()
+            if row.status == JobStatus.SCHEDULED
+            and row.schedule_id is None  # I18 says what the jobs of schedules call
+            and (row.more is None or row.more.expires_at is None)
+        ]
+        if not rows:
+            return
+        row = rng.choice(rows)
+        spec = Spec(url=f"https://example.com/changed/{rng.randrange(10**6)}") if rng.random() < 0.6 else None
+        event = JobChangeRequested(
+            job_id=row.job_id,
+            at=harness.now,
+            request_id=harness.nonce(),
+            version=row.version,
+            fire_at=harness.now + rng.randint(0, 20_000),
+            max_retries=row.max_retries,
+            retry=None if row.more is None else row.more.retry,
+            success_on=None if row.more is None else row.more.success_on,
+            spec=spec,
+            new_spec_id=None if spec is None else new_job_id(harness.now, partition_of(row.job_id), harness.entropy()),
+        )
+        self.append(encode(event))
+        self.known.changes_of_jobs.append(event)
+
     def stop_job(self) -> None:
         """POST .../stop of a job that somebody knows of."""
         ids = list(self.known.jobs)
@@ -215,7 +247,7 @@ class Gremlin:
                 envelope = encode(JobScheduled(**{**_fields(item), "at": harness.now}))
             case AttemptFinished():
                 envelope = encode(AttemptFinished(**{**_fields(item), "ok": not item.ok, "status_code": None}))
-            case JobCancelRequested() | JobStopRequested() | WebhookFinished():
+            case JobCancelRequested() | JobChangeRequested() | JobStopRequested() | WebhookFinished():
                 pass
             case ScheduleCreated() | ScheduleDefined() | ScheduleChanged():
                 pass

@@ -22,6 +22,7 @@ from libs.events import (
     Claim,
     Envelope,
     Event,
+    JobChangeRequested,
     JobScheduled,
     OwnerClaimed,
     Unknown,
@@ -269,6 +270,37 @@ class OwnerIgnoringPolicies(Owner):
     decider_type = DeciderIgnoringPolicies
 
 
+class DeciderForgettingChanges(Decider):
+    """A job that was changed is called as it was asked for at first."""
+
+    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event | None:
+        if isinstance(state, JobState) and state.version and state.schedule_id is None:
+            state = msgspec.structs.replace(state, shared_spec_id=None)
+        return super()._commit(owner_id, state, now, jitter)
+
+
+class OwnerForgettingChanges(Owner):
+    decider_type = DeciderForgettingChanges
+
+
+class ChangesWhatIsUnderWay(Ledger):
+    """A change that was decided is folded whatever became of the job meanwhile."""
+
+    def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
+        applied = super().apply(position, item, stamp)
+        if isinstance(item, JobChangeRequested) and applied.verdict is Verdict.REPEATED:
+            state = self.states.get(item.job_id)
+            if isinstance(state, JobState) and state.status == JobStatus.RUNNING:
+                changed = msgspec.structs.replace(state, fire_at=item.fire_at)
+                self.states[item.job_id] = changed
+                return Applied(Verdict.APPLIED, item, {item.job_id: changed})
+        return applied
+
+
+class OwnerChangingWhatIsUnderWay(Owner):
+    ledger_type = ChangesWhatIsUnderWay
+
+
 class DeciderForgettingStops(Decider):
     """A stop counts only before the first attempt: what is under way goes on."""
 
@@ -322,6 +354,8 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "catches up without a bound": Mutation("I8", Cast(owner=OwnerCatchingUpForever)),
     "ticks in UTC": Mutation("I8", Cast(owner=OwnerInUtc)),
     "policy ignored": Mutation("I16", Cast(owner=OwnerIgnoringPolicies)),
+    "job's change forgotten": Mutation("I21", Cast(owner=OwnerForgettingChanges)),
+    "change folded by a job under way": Mutation("I4", Cast(owner=OwnerChangingWhatIsUnderWay)),
     "stop forgotten": Mutation("I20", Cast(owner=OwnerForgettingStops)),
     "expiry ignored": Mutation("I16", Cast(dispatcher=DispatcherIgnoringExpiry)),
     "overtaken tick is a breach": Mutation("I7", Cast(owner=OwnerCountingOvertakenTicks)),

@@ -13,7 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from libs.domain.ledger import Verdict
-from libs.events import AttemptDue, AttemptFinished, JobFinished, JobRetryScheduled, JobScheduled, JobStopRequested
+from libs.events import (
+    AttemptDue,
+    AttemptFinished,
+    JobChanged,
+    JobChangeRequested,
+    JobFinished,
+    JobRetryScheduled,
+    JobScheduled,
+    JobStopRequested,
+)
 from tests.simulation.model.harness import Harness, Partition
 
 ENDS = {"stopped": "stopped_by_target", "not_retryable": "not_retryable"}
@@ -145,3 +154,32 @@ def ignored_stops(part: Partition) -> list[str]:
         for job_id, decisions in after.items()
         if len(decisions) > 1
     ]
+
+
+def lost_job_changes(harness: Harness, part: Partition) -> list[str]:
+    """I21: say which jobs were called otherwise than their last change before the first due says."""
+    found: list[str] = []
+    asked: dict[str, JobChangeRequested] = {}
+    wanted: dict[str, tuple[int, str]] = {}  # job -> instant and URL of the call
+    for stored in part.records:
+        item = stored.item
+        if stored.applied.verdict is not Verdict.APPLIED:
+            continue
+        match item:
+            case JobScheduled():
+                wanted[item.job_id] = (item.fire_at, item.spec.url)
+            case JobChangeRequested():
+                asked[item.request_id] = item
+            case JobChanged() if item.job_id in wanted:
+                change = asked[item.request_id]
+                url = wanted[item.job_id][1] if change.spec is None else change.spec.url
+                wanted[item.job_id] = (change.fire_at, url)
+            case AttemptDue() if item.attempt == 1 and item.job_id in wanted:
+                if item.not_before != wanted[item.job_id][0]:
+                    found.append(f"I21 {item.job_id} is due at {item.not_before}, and changed to {wanted[item.job_id]}")
+            case _:
+                pass
+    for call in harness.calls:
+        if call.job_id in wanted and call.url != wanted[call.job_id][1]:
+            found.append(f"I21 {call.job_id} called {call.url}, and changed to {wanted[call.job_id]}")
+    return found

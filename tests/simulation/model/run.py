@@ -94,6 +94,8 @@ class Run:
             self.api.cancel()
             if rng.random() < 0.4:
                 self.api.stop_job()
+            elif rng.random() < 0.7:
+                self.api.change_job()
         elif chance < 0.17:
             self.api.schedule()
         elif chance < 0.19:

@@ -19,6 +19,7 @@ from fliq_client.call import Call, Request, document, key_header, path, query
 from fliq_client.contract import models
 from fliq_client.contract.request_fields import (
     JobFields,
+    JobPatchFields,
     JobRequest,
     PauseFields,
     PreviewFields,
@@ -104,6 +105,36 @@ class Jobs(Group[E]):
     def cancel(self, job_id: str) -> Call[None]:
         """Cancel a job: when this returns, it never fires. Raises JobAlreadyFired if its first attempt was due."""
         return Call(request=Request(method="DELETE", path=path("jobs", job_id)), read=answers.nothing)
+
+    @call
+    def update(
+        self,
+        job_id: str,
+        *,
+        at: datetime | None = None,
+        json: object = UNSET,
+        if_match: str | None = None,
+        **fields: Unpack[JobPatchFields],
+    ) -> Call[models.Job]:
+        """
+        Change a job that waits for its first attempt. A field that is None takes its default; one that is left out stays.
+
+        Args:
+            at, json: as in `create`.
+            if_match: `"v2"` of version 2. Another version raises VersionConflict; without it the change is made on the newest one.
+            fields: every field of the API, by its name there.
+        """
+        changes = with_json(dict(fields), json) | ({} if at is None else {"scheduled_at": at})
+        request = Request(
+            method="PATCH", path=path("jobs", job_id), headers=_if_match(if_match), content=document(changes)
+        )
+        return Call(request=request, read=_JOB, is_repeatable=if_match is None)
+
+    @call
+    def run(self, job_id: str, *, if_match: str | None = None) -> Call[models.Job]:
+        """Call a job that waits for its first attempt now; *if_match* as in `update`."""
+        request = Request(method="POST", path=path("jobs", job_id, "run"), headers=_if_match(if_match))
+        return Call(request=request, read=_JOB, is_repeatable=False)
 
     @call
     def stop(self, job_id: str) -> Call[models.Job]:

@@ -5,6 +5,7 @@ A patch is laid over the fields that the schedule has, and the whole is read as 
 its default, one that is left out stays. So a change is judged by the rules of a creation, and there are no others.
 """
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from libs.domain.instants import rfc3339
@@ -46,19 +47,19 @@ def fields_of(state: ScheduleState, spec: Spec) -> dict[str, Any]:
     }
 
 
-def merged(fields: dict[str, Any], patch: Any) -> dict[str, Any]:
+def merged(fields: dict[str, Any], patch: Any, names: Collection[str] = _NAMES) -> dict[str, Any]:
     """
-    Return *fields* with *patch*, a parsed JSON document, laid over them.
+    Return *fields* with *patch*, a parsed JSON document that may say something of *names*, laid over them.
 
     Raises:
-        ApiError: 400 if it is no object, or names a field that a schedule does not have.
+        ApiError: 400 if it is no object, or names another field.
     """
     if type(patch) is Duplicated:
         refuse("duplicate_field", f"the field {patch.name[:40]!r} stands twice in one object")
     if type(patch) is not dict:
         refuse("invalid_json", "a JSON object is expected here")
     for name in patch:
-        if name not in _NAMES:
+        if name not in names:
             refuse("unknown_field", f"unknown field {name[:40]!r}")
     found = _merged(fields, patch, _DEPTH_MAX)
     if type(found.get("retry")) is dict:
@@ -70,7 +71,8 @@ def _agree(found: dict[str, Any], patch: dict[str, Any]) -> None:
     """A patch that says in one place how often to try again means the other place, too."""
     asked = patch.get("retry")
     if "max_retries" not in patch:
-        found.pop("max_retries", None)
+        if found["retry"].get("max_retries") is not None:
+            found.pop("max_retries", None)
     elif type(asked) is not dict or "max_retries" not in asked:
         found["retry"] = found["retry"] | {"max_retries": found.get("max_retries", 0)}
 

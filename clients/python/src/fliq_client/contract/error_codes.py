@@ -61,6 +61,7 @@ __all__ = [
     "JobAlreadyFired",
     "JobExpired",
     "JobNotFailed",
+    "JobNotWaiting",
     "LastToken",
     "MethodNotAllowed",
     "NotFound",
@@ -483,6 +484,13 @@ class JobExpired(Conflict):
     code = "job_expired"
 
 
+class JobNotWaiting(Conflict):
+    """409 `job_not_waiting`. The job ended before its first attempt: it cannot be changed."""
+
+    status = 409
+    code = "job_not_waiting"
+
+
 class JobNotFailed(Conflict):
     """409 `job_not_failed`. Only a failed job can be replayed."""
 
@@ -662,6 +670,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "request_timeout": RequestTimeout,
     "job_already_fired": JobAlreadyFired,
     "job_expired": JobExpired,
+    "job_not_waiting": JobNotWaiting,
     "job_not_failed": JobNotFailed,
     "schedule_never_fires": ScheduleNeverFires,
     "rule_not_known": RuleNotKnown,

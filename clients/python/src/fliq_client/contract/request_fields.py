@@ -10,6 +10,8 @@ __all__ = [
     "EndpointFields",
     "EndpointRequest",
     "JobFields",
+    "JobPatch",
+    "JobPatchFields",
     "JobRequest",
     "PauseFields",
     "PreviewFields",
@@ -98,6 +100,30 @@ class EndpointRequest(EndpointFields, total=False):
 
     # where events are sent, as the `url` of a job
     url: Required[str]
+
+
+class JobPatchFields(TypedDict, total=False):
+    """What JobPatch may have."""
+
+    http_method: Literal["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"] | None
+    headers: Mapping[str, str] | None
+    body: str | None
+    timeout_seconds: int | None
+    webhook_url: str | None
+    webhook_headers: Mapping[str, str] | None
+    delay_seconds: float | None
+    max_retries: int | None
+    retry: Mapping[str, Any] | None
+    success_on: Sequence[Literal["2xx", "3xx", "4xx", "5xx"] | int | str] | None
+    expires_at: datetime | None
+    expires_in_seconds: float | None
+
+
+class JobPatch(JobPatchFields, total=False):
+    """The whole of JobPatch."""
+
+    url: str | None
+    scheduled_at: datetime | None
 
 
 class JobFields(TypedDict, total=False):
