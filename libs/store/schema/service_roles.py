@@ -35,6 +35,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         **dict.fromkeys(("jobs", "specs", "schedules", "executions", "usage_daily", "daily_grants"), "SELECT"),
         "instance": "SELECT, INSERT",
         "idempotency": "SELECT, INSERT",
+        "names": _WRITE,
         "accounts": _WRITE,
         "signing_secrets": _WRITE,
         "api_tokens": f"{_WRITE}, DELETE",
