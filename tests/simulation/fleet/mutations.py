@@ -389,7 +389,6 @@ RARE: Final = (
     "reads_not_fenced",
     "owner_lives_on",
     "append_made_again",
-    "fan_out_begins_at_the_tables",
     "outcome_dropped",
     "void_dues_called",
     "attempts_not_remembered",
