@@ -109,7 +109,7 @@ SHOWN = {
     "max_retries integer 0–20 gives at most max_retries + 1 attempts": (
         "simulation/scheduler/test_scheduler_service.py::test_a_failed_job_is_retried_until_its_tries_are_used_up"
     ),
-    "Delay 30 s × 2^(n−1), ±25 % jitter, cap 1 h": "unit/domain/test_retry.py::test_delay_doubles_up_to_an_hour",
+    "Delay 30 s × 2^(n−1), ±25 % jitter, cap 1 h": "unit/domain/test_retry_policy.py::test_delay_doubles_up_to_an_hour",
     "Retry-After on 429 and 503 is honoured up to 1 h": "contract/attacks/test_attack_targets.py::test_cases_8_and_9_retry_after",
     "30 s in all (timeout_seconds 1–3600 may be given)": "unit/api/test_requests.py::test_timeout",
     "One POST per terminal job": "e2e/test_webhooks.py::test_a_job_that_ends_reports_it_once",

@@ -122,7 +122,6 @@ class Jobs:
         if not state.is_terminal:
             partition = partition_of(job_id)
             envelope = encode(JobStopRequested(job_id=job_id, at=self._c.clock.now()))
-            crash_at("api.before_stop_append")
             position = await self._c.append_change(partition, envelope, what="the stop")
             await self._decided(job_id, partition, position, ends_at, TERMINAL, what="stop")
         state, spec, _ = await self._find(account, job_id)

@@ -69,12 +69,10 @@ def receiver(headers: dict[str, str], body: bytes) -> str:
 # mypy must find a mistake in each line below; with `warn_unused_ignores` a line without one is an error.
 def mistaken(fliq: Fliq, several: AsyncFliq, at: datetime) -> None:
     """What cannot work does not pass the type checker."""
-    fliq.jobs.create("https://example.com/")  # type: ignore[call-arg]
     fliq.jobs.create("https://example.com/", at="2026-04-01T09:00:00Z")  # type: ignore[arg-type]
     fliq.jobs.create("https://example.com/", at=at, retries=3)  # type: ignore[call-arg]
     fliq.jobs.create("https://example.com/", at=at, max_retries="3")  # type: ignore[arg-type]
     fliq.jobs.create("https://example.com/", at=at, http_method="FETCH")  # type: ignore[arg-type]
-    fliq.schedules.create("https://example.com/")  # type: ignore[call-arg]
     fliq.jobs.get(job="job_1")  # type: ignore[call-arg]
     print(fliq.jobs.get("job_1").colour)  # type: ignore[attr-defined]
     print(several.jobs.create("https://example.com/", at=at).id)  # type: ignore[attr-defined]
