@@ -14,7 +14,6 @@ use nothing new, and stops at the first one that does.
 """
 
 from collections.abc import Mapping
-from functools import cache
 from operator import attrgetter
 from typing import Any, Final
 
@@ -212,20 +211,30 @@ def encode(event: Event, claim: Claim | None = None) -> Envelope:
     return Envelope(kind.name, version, True, str(claim) if claim is not None else None, key, _ENCODER.encode(event))
 
 
+# By class, since hashing a `Kind` would take longer than the whole comparison.
+_NEWEST_FIRST: Final[dict[type, "list[tuple[int, attrgetter[Any], Any]]"]] = {}
+
+
 def _lowest_version(kind: Kind, event: Event) -> int:
-    for version, fields in _newest_first(kind):
-        if any(value_of(event) != default for value_of, default in fields):
+    newest_first = _NEWEST_FIRST.get(type(event))
+    if newest_first is None:
+        newest_first = _NEWEST_FIRST[type(event)] = _newest_first(kind)
+    for version, values_of, defaults in newest_first:
+        if values_of(event) != defaults:
             return version
     return kind.oldest_written
 
 
-@cache
-def _newest_first(kind: Kind) -> "list[tuple[int, list[tuple[attrgetter[Any], Any]]]]":
-    """Return the versions that added fields, the newest first, with what reads each field and the field's default."""
-    numbered = enumerate(kind.added, kind.oldest_written + 1)
-    found = [
-        (version, [(attrgetter(path), _default(kind.event, path)) for path in paths]) for version, paths in numbered
-    ]
+def _newest_first(kind: Kind) -> "list[tuple[int, attrgetter[Any], Any]]":
+    """
+    Return the versions that added fields, the newest first, with what reads these fields and their defaults.
+
+    All fields of a version are read and compared in one go: that is done for every record that is written.
+    """
+    found = []
+    for version, paths in enumerate(kind.added, kind.oldest_written + 1):
+        defaults = tuple(_default(kind.event, path) for path in paths)
+        found.append((version, attrgetter(*paths), defaults if len(paths) > 1 else defaults[0]))
     return found[::-1]
 
 
