@@ -246,6 +246,7 @@ OPERATION: Final = (
         {
             "slot of the partition": "sum(fliq_jobs_due)",
             "accounts, for the next day": "max(fliq_accounts_over_daily_limit)",
+            "put off for their address, a second": "sum(rate(fliq_calls_put_off_total[$__rate_interval]))",
             "slots": "sum(fliq_calls_waiting)",
             "under way": "sum(fliq_calls_active)",
         },

@@ -2,8 +2,8 @@
 EgressClient: makes HTTP calls under the egress policy, for jobs and webhooks alike.
 
 One `call` is one attempt: check the URL, resolve its host name once, check every address, connect to one of them, send the request
-once, read the beginning of the answer. Everything that a target does is returned as an `Outcome`. Only cancellation and wrong use
-raise.
+once, read the beginning of the answer. Everything that a target does is returned as an `Outcome`. Only cancellation, wrong use, and
+an address that the account calls too often (`address_pace.py`) raise.
 
 The limits, in the order in which they apply:
 
@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from libs.egress.address_pace import AddressPace
 from libs.egress.exchange import Exchange, OpenExchanges, Reply
 from libs.egress.outcome import (
     CONNECTION_ERROR,
@@ -87,6 +88,7 @@ class EgressClient:
         self._ssl_context = ssl_context
         self._dns_s = dns_s
         self._connect_s = connect_s
+        self.pace: AddressPace | None = None  # of calls to one address
         self._loop: asyncio.AbstractEventLoop | None = None
         self._open: OpenExchanges | None = None
 
@@ -119,6 +121,7 @@ class EgressClient:
             timeout_s: the limit of the whole call, in seconds.
 
         Raises:
+            CallLater: the address gets no more calls of this account at the moment; nothing was sent.
             RuntimeError: the client is not started.
         """
         loop, open_exchanges = self._loop, self._open
@@ -139,7 +142,7 @@ class EgressClient:
                 result=result,
             )
             async with asyncio.timeout(timeout_s):
-                await self._connect(target.authority, exchange, request.account)
+                await self._connect(target.authority, exchange, request)
                 reply = await result
         except TimeoutError:
             reply = _failed(TIMEOUT) if exchange is None else exchange.failed(TIMEOUT)
@@ -178,7 +181,7 @@ class EgressClient:
             is_final=status is not None and bool(signals) and is_final(status, signals),
         )
 
-    async def _addresses(self, authority: Authority, account: str) -> tuple[str, ...]:
+    async def _addresses(self, authority: Authority, account: str) -> Sequence[str]:
         """Return the addresses to try; they are not checked yet."""
         if authority.addresses:
             return authority.addresses
@@ -198,19 +201,24 @@ class EgressClient:
     def _is_peer_allowed(self, is_named: bool, ip: str, port: int, is_here: bool) -> bool:
         return self._policy.address_allowed(ip, port, is_named=is_named, is_here=is_here)
 
-    async def _connect(self, authority: Authority, exchange: Exchange, account: str) -> None:
+    async def _connect(self, authority: Authority, exchange: Exchange, request: OutgoingRequest) -> None:
         """Connect *exchange* to the first address that accepts a connection."""
         loop = self._loop
         assert loop is not None  # noqa: S101 - set by start
+        account, pace = request.account, self.pace
         addresses = await self._addresses(authority, account)
         port = authority.port
         # All of them, before the first packet: a name that also points inside is an attack, not a fallback.
         if not all(self._policy.address_allowed(ip, port, is_named=authority.is_named) for ip in addresses):
             raise _CallFailed(DESTINATION_NOT_ALLOWED)
+        if pace is not None:
+            addresses = pace.admit(account, request.key, addresses, loop.time())
         error = CONNECTION_ERROR
         deadline_s = loop.time() + self._connect_s
         for left in range(len(addresses), 0, -1):
             ip = addresses[-left]
+            if pace is not None and left < len(addresses):
+                pace.also(account, ip, loop.time())
             try:
                 # The addresses share the limit: if the first one does not answer, time must remain for the others.
                 async with asyncio.timeout((deadline_s - loop.time()) / left):

@@ -35,9 +35,14 @@ class OutgoingRequest(msgspec.Struct, frozen=True, kw_only=True):
     """
     One call to make.
 
-    method: one of METHODS, upper case. url: as returned by `EgressPolicy.check_url`. headers: in the order in which they are sent,
-    without framing and hop-by-hop headers. body: None and b"" differ only for GET, HEAD, DELETE and OPTIONS, which get a
-    Content-Length if there is a body, even an empty one. account: the owner of the call, for the fair queue.
+    Args:
+    method: one of METHODS, upper case.
+    url: as returned by `EgressPolicy.check_url`.
+    headers: in the order in which they are sent, without framing and hop-by-hop headers.
+    body: None and b"" differ only for GET, HEAD, DELETE and OPTIONS, which get a Content-Length if there is a body, even an
+        empty one.
+    account: the owner of the call, for fair queue and pace.
+    key: names the call when it comes again after it was put off.
     """
 
     method: str
@@ -45,6 +50,7 @@ class OutgoingRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: list[tuple[str, str]]
     body: bytes | None = None
     account: str = ""
+    key: str = ""
 
 
 class RequestRefused(ValueError):

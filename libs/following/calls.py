@@ -13,10 +13,13 @@ of its account, and takes its slot along to the lane once the spec was read; if 
 """
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Final, Generic, NamedTuple
 
+from libs.egress.address_pace import CallLater
 from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.fair_queue import FairQueue
 from libs.egress.outcome import Outcome
@@ -88,6 +91,7 @@ class Calls(ABC, Generic[C]):
         self._recheck_timer: Timer | None = None
         self._blocked_since: int | None = None
         self._calling: dict[asyncio.Task[None], C] = {}
+        self._put_off: dict[C, Timer] = {}
         self._appenders: dict[int, FactAppender] = {}
 
     @abstractmethod
@@ -187,6 +191,9 @@ class Calls(ABC, Generic[C]):
             self._recheck_timer.cancel()
             self._recheck_timer = None
         self._unsure.clear()
+        for timer in self._put_off.values():
+            timer.cancel()
+        self._put_off.clear()
         tasks = list(self._calling)
         for task in tasks:
             task.cancel()
@@ -207,6 +214,18 @@ class Calls(ABC, Generic[C]):
             if call.stage is Stage.QUEUED:
                 self.submit(call)
         self.start_waiting()
+
+    def _wait_for_address(self, call: C, wait_s: float) -> None:
+        """Give the slot back until the account may call the address again; a call that waits so may be dropped at any time."""
+        call.stage = Stage.WAITING
+        call.put_off_until = at = self._clock.now() + math.ceil(wait_s * 1000)
+        self._put_off[call] = self._clock.call_at(at, partial(self._come_again, call))
+
+    def _come_again(self, call: C) -> None:
+        del self._put_off[call]
+        if call.stage is Stage.WAITING:
+            self.submit(call)
+            self.start_waiting()
 
     async def _run(self, call: C) -> None:
         lane, weight = _queued_at(call), self.weight_of(call)
@@ -232,6 +251,8 @@ class Calls(ABC, Generic[C]):
             outcome = self.ended_by_cancel(call)
             if outcome is None:
                 raise
+        except CallLater as later:
+            self._wait_for_address(call, later.wait_s)
         except Exception:  # noqa: BLE001 - the subclass logs it
             self.log_defect(call)
             outcome = self.not_made(call, INTERNAL_ERROR)
@@ -266,7 +287,7 @@ async def traced(span: Span, calling: Coroutine[None, None, Outcome]) -> Outcome
     try:
         outcome = await calling
     finally:
-        if outcome is None:
+        if outcome is None:  # put off, or broken
             span.end(error=INTERNAL_ERROR)
         else:
             span.end(error=outcome.error, http__response__status_code=outcome.status_code)

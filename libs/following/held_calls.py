@@ -67,7 +67,7 @@ class Call:
 
     __slots__ = (
         *("account", "is_in_lane", "job_id", "key", "lane", "partition", "places", "position"),
-        *("secrets", "signer", "spec", "spec_bytes", "spec_id", "stage", "started_at"),
+        *("secrets", "signer", "spec", "spec_bytes", "spec_id", "stage", "started_at", "put_off_until"),
     )
 
     def __init__(
@@ -96,6 +96,7 @@ class Call:
         self.secrets: tuple[str, ...] = ()
         self.places = 0
         self.started_at = 0  # when its request began to be sent
+        self.put_off_until = 0  # the instant until which its address took no more calls of its account
 
 
 C = TypeVar("C", bound=Call)

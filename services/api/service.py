@@ -17,6 +17,7 @@ from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
 from libs.store.control.accounts import Accounts
 from libs.store.control.endpoints import Endpoints as StoredEndpoints
 from libs.store.control.idempotency import IdempotencyKeys
+from libs.store.control.limits import NO_LIMITS, Limits
 from libs.store.control.names import Names
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
@@ -24,6 +25,7 @@ from services.api.contract.cursor import Cursors
 from services.api.contract.field import CheckUrl
 from services.api.contract.routes import ROUTES
 from services.api.contract.schedules.requests import Zones
+from services.api.handlers.account import Account
 from services.api.handlers.context import Context
 from services.api.handlers.endpoints import Endpoints
 from services.api.handlers.job_changes import JobChanges
@@ -41,6 +43,7 @@ from services.api.http.app import App, Handler, Observe
 from services.api.http.auth import Authenticator
 from services.api.http.connection_budget import ConnectionBudget
 from services.api.http.server import HttpServer, connections_within
+from services.api.state.account_use import AccountUse
 from services.api.state.consistency import ReadIndex
 from services.api.state.creation_limits import LAG_MAX, CreationLimits
 from services.api.state.minting import Mint
@@ -97,7 +100,7 @@ class ApiService:
         *,
         host: str,
         port: int,
-        daily_limit: Callable[[str], int] = lambda _account: 0,
+        limits_of: Callable[[str], Limits] = lambda _account: NO_LIMITS,
         observe: Observe = _unobserved,
         version: str = "0",
         lag_max: int = LAG_MAX,
@@ -111,7 +114,7 @@ class ApiService:
 
         Args:
             host, port: where to listen; port 0 takes any, see `port` after `start`.
-            daily_limit: executions of an account per UTC day, 0 for no limit.
+            limits_of: what an account may use.
             observe: called with every answer, for the metrics.
             version: shown in the OpenAPI document.
             lag_max: if more records than these are in the log and not yet in the tables, new jobs are refused for the moment.
@@ -122,7 +125,7 @@ class ApiService:
         self._ports = ports
         self._host = host
         self._port = port
-        self._daily_limit = daily_limit
+        self._limits_of = limits_of
         self._observe = observe
         self._version = version
         self._lag_max = lag_max
@@ -190,18 +193,21 @@ class ApiService:
             progress=ports.progress,
             queries=ports.queries,
             clock=ports.clock,
-            daily_limit=self._daily_limit,
+            daily_limit=lambda account: self._limits_of(account).executions_per_day,
             partition_count=partition_count,
             lag_max=self._lag_max,
         )
+        read_index = ReadIndex(ports.log, ports.progress, partition_count=partition_count)
         context = Context(
             log=ports.log,
             queries=ports.queries,
             keys=ports.keys,
             names=ports.names,
             progress=ports.progress,
-            read_index=ReadIndex(ports.log, ports.progress, partition_count=partition_count),
+            read_index=read_index,
             limits=limits,
+            limits_of=self._limits_of,
+            use=AccountUse(ports.queries, read_index.everywhere, self._limits_of),
             mint=Mint(ports.entropy, partition_count=partition_count, avoided=lambda: limits.avoided),
             clock=ports.clock,
             cursors=Cursors(ports.cursor_key),
@@ -211,7 +217,12 @@ class ApiService:
         authenticator = Authenticator(ports.accounts.find_tokens, pepper=ports.pepper, now=ports.clock.now)
         handlers = _handlers(context, ports, authenticator, self._version)
         return App(
-            authenticator, handlers, observe=self._observe, now_s=asyncio.get_running_loop().time, tracing=self._tracing
+            authenticator,
+            handlers,
+            observe=self._observe,
+            now_s=asyncio.get_running_loop().time,
+            limits_of=self._limits_of,
+            tracing=self._tracing,
         )
 
 
@@ -226,6 +237,7 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
         "schedule_changes": changes,
         "schedule_keys": ScheduleKeys(context, rows, changes),
         "preview": SchedulePreview(context, rows),
+        "account": Account(context),
         "tokens": Tokens(context, ports.accounts, authenticator, pepper=ports.pepper),
         "endpoints": Endpoints(context, ports.endpoints),
         "signing_secret": SigningSecret(context, ports.accounts),

@@ -64,7 +64,14 @@ def outgoing(
         url=sent_url(spec.url),
         body=body or b"",
     )
-    return OutgoingRequest(method=spec.method, url=spec.url, headers=headers, body=body, account=share_of(due.account))
+    return OutgoingRequest(
+        method=spec.method,
+        url=spec.url,
+        headers=headers,
+        body=body,
+        account=share_of(due.account),
+        key=due.execution_id,
+    )
 
 
 def _of_job(due: AttemptDue) -> tuple[list[tuple[str, str]], str]:

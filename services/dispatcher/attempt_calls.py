@@ -159,7 +159,7 @@ class AttemptCalls(Calls[AttemptCall]):
         sending = self._send(call, spec, span.traceparent)
         del spec  # its body is in the request
         outcome = await traced(span, sending)
-        lateness_ms = outcome.sent_at - due.not_before
+        lateness_ms = outcome.sent_at - max(due.not_before, call.put_off_until)
         if call.signer != call.account:
             self._health.note(call.signer, outcome)
             self._meter.delivery_ended(outcome)

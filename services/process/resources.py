@@ -33,7 +33,8 @@ from libs.runtime.roles import READERS, ROLES
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.runtime.telemetry.metrics import Metrics
 from libs.runtime.telemetry.tracing import Tracing, open_tracing
-from libs.store.control.account_limits import AccountLimits, Limits, LimitsTable
+from libs.store.control.account_limits import AccountLimits, LimitsTable
+from libs.store.control.limits import Limits
 from libs.store.health.clock_check import ClockCheck
 from libs.store.projection.progress import ProgressWatch
 from libs.store.schema.log_identity import database_name
@@ -154,7 +155,14 @@ def egress_policy(settings: Settings) -> EgressPolicy:
 
 def limits_of_all(settings: Settings) -> Limits:
     """Return the limits of accounts that have none of their own."""
-    return Limits(executions_per_day=settings.daily_execution_limit)
+    return Limits(
+        requests_per_second=settings.limit_requests_per_second,
+        connections=settings.limit_connections,
+        waiting_jobs=settings.limit_waiting_jobs,
+        stored_bytes=settings.limit_stored_mib << 20,
+        calls_per_second=settings.limit_calls_per_second,
+        executions_per_day=settings.daily_execution_limit,
+    )
 
 
 def _egress_tls(settings: Settings) -> ssl.SSLContext:

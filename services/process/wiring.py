@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+from libs.egress.address_pace import AddressPace
 from libs.following.ports import FollowingPorts
 from libs.runtime.lifecycle import Loop
 from libs.runtime.zone_data import VERSION as VERSION_OF_ZONES
@@ -154,6 +155,7 @@ def dispatcher(resources: Resources) -> DispatcherService:
             slots=resources.settings.dispatch_concurrency, per_lane=resources.settings.dispatch_per_host
         ),
     )
+    _pace_calls(resources, service)
     meter.observe_calls(active=lambda: service.active_count, waiting=lambda: service.waiting_count)
     return service
 
@@ -182,7 +184,20 @@ def webhooks(resources: Resources) -> WebhooksService:
         pending=lambda: service.pending_count,
         oldest_s=lambda: service.oldest_pending_s,
     )
+    _pace_calls(resources, service)
     return service
+
+
+def _pace_calls(resources: Resources, service: DispatcherService | WebhooksService) -> None:
+    """Have this process keep its part of the accounts' rates of calls: that of the partitions that *service* serves here."""
+    limits, egress = resources.limits, resources.egress
+
+    def rate_of(account: str) -> float:
+        rate = limits.of(account).calls_per_second
+        return rate and rate * max(1, len(service.keeper.held)) / resources.partitions
+
+    if egress.pace is None:  # in a process with both, calls and webhooks share the pace of the dispatcher
+        egress.pace = AddressPace(rate_of, put_off=resources.metrics.calls_put_off.inc)
 
 
 def _leases(resources: Resources, role: str) -> RoleLeases:
@@ -223,7 +238,7 @@ async def api(resources: Resources) -> tuple[ApiService, str | None]:
         ),
         host=settings.host,
         port=settings.port,
-        daily_limit=resources.limits.executions_per_day,
+        limits_of=resources.limits.of,
         received_max=settings.api_requests_mib << 20,
         unread_max=settings.api_answers_mib << 20,
         observe=ApiMetrics(resources.metrics),

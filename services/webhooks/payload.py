@@ -78,7 +78,7 @@ def outgoing(
     headers += signature_headers(
         secrets, message_id=event.job_id, timestamp_s=timestamp_s, method="POST", url=sent_url(url), body=body
     )
-    return OutgoingRequest(method="POST", url=url, headers=headers, body=body, account=event.account)
+    return OutgoingRequest(method="POST", url=url, headers=headers, body=body, account=event.account, key=event.job_id)
 
 
 def finished(event: TerminalEvent, outcome: Outcome, *, at: int) -> WebhookFinished:

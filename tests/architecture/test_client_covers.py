@@ -16,7 +16,14 @@ from services.api.contract.routes import ROUTES, Route
 
 GROUPS: dict[str, Any] = {
     group.__name__: group
-    for group in (api.Jobs, api.Schedules, api.Tokens, api.SigningSecrets, webhook_endpoints.WebhookEndpoints)
+    for group in (
+        api.Jobs,
+        api.Schedules,
+        api.Account,
+        api.Tokens,
+        api.SigningSecrets,
+        webhook_endpoints.WebhookEndpoints,
+    )
 }
 # Route -> the methods that call it. A list has two: one walks it, the other gets a page.
 METHODS: dict[str, tuple[str, ...]] = {
@@ -52,6 +59,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "testEndpoint": ("WebhookEndpoints.test",),
     "getEndpointSecret": ("WebhookEndpoints.secret",),
     "rotateEndpointSecret": ("WebhookEndpoints.rotate_secret",),
+    "getAccount": ("Account.get",),
     "createToken": ("Tokens.create",),
     "listTokens": ("Tokens.list",),
     "revokeToken": ("Tokens.revoke",),

@@ -174,6 +174,13 @@ def test_a_token_lives_and_ends(client_of: Callable[..., Any]) -> None:
         client_of(make_token("nobodyhasthistoken000000000000")).jobs.page()
 
 
+def test_the_account_shows_its_limits(client_of: Callable[..., Any]) -> None:
+    """None where there is none."""
+    account = client_of().account.get()
+    assert (account.account, account.limits.waiting_jobs, account.use.waiting_jobs) == ("default", None, None)
+    assert account.use.executions_today >= 0
+
+
 def test_the_signing_secret_is_replaced(client_of: Callable[..., Any]) -> None:
     """The one before it still signs."""
     fliq = client_of()

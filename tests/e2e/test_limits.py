@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -62,3 +63,38 @@ async def test_over_its_day_an_account_waits(
     for job in jobs:
         assert (await own.wait_status(job["id"]))["status"] == "success"
     assert len(sink.at(f"/ok/{account}")) == 4
+
+
+async def test_calls_to_one_address_are_spaced(fliq: RunningFliq, limited: tuple[str, Client], sink: Sink) -> None:
+    """Two a second: whatever names they are called by, and none fails; what waits for that is not late in the metrics."""
+    account, own = limited
+    await limit(fliq, account, calls_per_second=2)
+    await asyncio.sleep(5)
+    names = (sink.url, sink.url.replace("127.0.0.1", "localhost"))
+    jobs = [await own.create(f"{names[n % 2]}/ok/{account}", 2) for n in range(8)]
+    for job in jobs:
+        assert (await own.wait_status(job["id"], timeout_s=60))["status"] == "success"
+
+    left = sorted(call.at for call in sink.at(f"/ok/{account}"))
+    assert len(left) == 8
+    assert left[-1] - left[0] >= 2_500
+    for first, third in zip(left, left[3:], strict=False):
+        assert (
+            third - first >= 400
+        )  # two at once, then one each half second; a dispatcher of several has its part of that
+
+
+async def test_an_account_sees_its_limits(fliq: RunningFliq, limited: tuple[str, Client]) -> None:
+    """Those that were set for it, within seconds and without a restart, and every answer says what is left."""
+    account, own = limited
+    await limit(fliq, account, requests_per_second=50, waiting_jobs=10)
+
+    async def shown() -> dict[str, int | None]:
+        limits: dict[str, int | None] = (await own.call("GET", "/v1/account"))[1]["limits"]
+        return limits
+
+    async def is_there() -> bool:
+        return (await shown())["waiting_jobs"] == 10
+
+    await until(is_there, within_s=EFFECTIVE_S)
+    assert (await own.call("GET", "/v1/jobs"))[2]["RateLimit-Policy"] == '"requests";q=50;w=1'

@@ -136,6 +136,27 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         values.integer(0, 1_000_000_000),
         "executions of one account in a UTC day; more wait for the next day; 0 is no limit",
     ]
+    limit_requests_per_second: Annotated[
+        int,
+        "0",
+        values.integer(0, 1_000_000),
+        "requests of one account to one API process, a second; 0 is no limit, as of the four below",
+    ]
+    limit_connections: Annotated[
+        int, "0", values.integer(0, 1_000_000), "connections of one account to one API process, at once"
+    ]
+    limit_waiting_jobs: Annotated[
+        int, "0", values.integer(0, 1_000_000_000), "jobs of one account that wait for their instant or for a retry"
+    ]
+    limit_stored_mib: Annotated[
+        int,
+        "0",
+        values.integer(0, 1_000_000_000, "a number of MiB"),
+        "size of what these jobs send: URL, headers and body, as stored",
+    ]
+    limit_calls_per_second: Annotated[
+        int, "0", values.integer(0, 1_000_000), "calls of one account to one IP address, a second; more wait"
+    ]
     api_requests_mib: Annotated[
         int,
         "64",

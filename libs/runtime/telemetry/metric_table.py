@@ -64,6 +64,9 @@ class MetricFields:
         "dispatcher",
         "attempts whose instant has come and that wait for a slot (FLIQ_DISPATCH_CONCURRENCY, FLIQ_DISPATCH_PER_HOST)",
     ]
+    calls_put_off: Annotated[
+        Counter, "", "calls that waited because their account calls their address too often (a limit of the account)"
+    ]
     # Webhooks.
     webhook_attempts: Annotated[Counter, "webhooks", "webhook calls made or given up", "outcome"]
     webhook_duration_seconds: Annotated[Histogram, "webhooks", "from sending a webhook to the end of its answer", _CALL]

@@ -6,13 +6,14 @@ While the database does not answer, what was read last stays.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import structlog
 
 from libs.domain.heartbeat import ACCOUNT as HEARTBEAT_ACCOUNT
 from libs.events.ids import is_id
 from libs.runtime.clock import Clock
+from libs.store.control.limits import NO_LIMITS, Limits
 from libs.store.errors import StoreUnavailable, answer_call, store_call
 
 LOOK_S: Final = 2.0
@@ -21,28 +22,6 @@ _OVERLAP: Final = "interval '30 seconds'"  # a transaction that is still open ha
 _log = structlog.get_logger("limits")
 
 
-class Limits(NamedTuple):
-    """
-    The limits of one account; 0 is no limit.
-
-    Args:
-        requests_per_second: to one process of the API.
-        connections: to one process of the API, at once.
-        waiting_jobs: jobs that wait for their instant or for a retry.
-        stored_bytes: of what these jobs send: URL, headers and body, as stored.
-        calls_per_second: to one IP address, over all dispatchers.
-        executions_per_day: UTC.
-    """
-
-    requests_per_second: int = 0
-    connections: int = 0
-    waiting_jobs: int = 0
-    stored_bytes: int = 0
-    calls_per_second: int = 0
-    executions_per_day: int = 0
-
-
-NO_LIMITS: Final = Limits()
 Own = Mapping[str, int | None]  # limits of one account by their names; None: as for all
 
 _NAMES: Final = ", ".join(Limits._fields)

@@ -30,6 +30,11 @@ _WITH_SPEC = (JobScheduled, ScheduleCreated, ScheduleDefined)
 _encode = msgspec.json.Encoder().encode
 
 
+def stored_size(spec: Spec) -> int:
+    """Return how many bytes *spec* takes as it is stored."""
+    return len(_encode(spec))
+
+
 class ExecutionRow(NamedTuple):
     """
     One attempt as the tables keep it.

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from libs.domain.job import JobState, JobStatus
+from libs.domain.job import WAITING, JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import Spec
 from libs.store.errors import answer_call
@@ -20,6 +20,7 @@ from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
 from libs.store.projection.job_rows import JOBS
 from libs.store.projection.schedule_rows import SCHEDULES
+from libs.store.projection.state_table import one_of
 from libs.store.reads.bodiless_spec import BODILESS_SPEC
 
 _JOB: Final = (
@@ -38,6 +39,13 @@ FROM (SELECT part, granted FROM daily_grants WHERE account = $1 AND day = $2) AS
 FULL JOIN (SELECT part, executions FROM usage_daily WHERE account = $1 AND day = $2) AS u USING (part)
 """
 
+_WAITING: Final = one_of("status", WAITING)
+_WAITING_JOBS: Final = f"SELECT count(*) FROM (SELECT FROM jobs WHERE account = $1 AND {_WAITING} LIMIT $2) AS waiting"  # noqa: S608
+_WAITING_BYTES: Final = (
+    "SELECT coalesce(sum(octet_length(spec)), 0)::int8 FROM specs WHERE spec_id IN"  # noqa: S608 - our own names
+    f" (SELECT coalesce(shared_spec_id, schedule_id, job_id) FROM jobs WHERE account = $1 AND {_WAITING})"
+)
+
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
 
@@ -46,6 +54,13 @@ class JobRow(NamedTuple):
 
     job: JobState
     spec: Spec
+
+
+class WaitingUse(NamedTuple):
+    """Jobs that wait, and the bytes that they will send, as stored; a spec that several of them share counts once."""
+
+    jobs: int
+    stored_bytes: int
 
 
 class ScheduleRow(NamedTuple):
@@ -148,6 +163,19 @@ class AccountQueries:
         """Return how many executions of *account* on *day* (UTC) count against its limit: due, or granted to an owner."""
         count: int = await self._pool.fetchval(_CHARGED, account, day)
         return count
+
+    @answer_call
+    async def waiting_use(self, account: str, *, jobs_max: int | None, with_bytes: bool) -> WaitingUse:
+        """
+        Count what *account* has waiting.
+
+        Args:
+            jobs_max: count no further than this; None: do not count jobs.
+            with_bytes: count bytes, which costs a look-up for each job.
+        """
+        jobs = 0 if jobs_max is None else await self._pool.fetchval(_WAITING_JOBS, account, jobs_max)
+        stored_bytes = await self._pool.fetchval(_WAITING_BYTES, account) if with_bytes else 0
+        return WaitingUse(jobs, stored_bytes)
 
 
 @cache

@@ -64,6 +64,13 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     ),
     "payload_too_large": (413, "The body is longer than 1 MiB, or the job too large for one record."),
     "uri_too_long": (414, "The request line is too long."),
+    "rate_limit_exceeded": (
+        429,
+        "The account made more requests a second than it may; RateLimit says how many are left.",
+    ),
+    "too_many_connections": (429, "The account has as many connections to this server as it may have."),
+    "waiting_jobs_limit_reached": (429, "The account has as many waiting jobs as it may have."),
+    "stored_bytes_limit_reached": (429, "The account's waiting jobs would send more bytes than they may."),
     "daily_limit_reached": (429, "The account's daily executions are used up."),
     "headers_too_large": (431, "The request's headers are too many or too long."),
     "internal_error": (500, "Something went wrong on our end."),

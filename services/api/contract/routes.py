@@ -126,6 +126,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", f"{_ENDPOINT}/secret/rotate", "write:secrets", "endpoints.rotate", "rotateEndpointSecret",
           "Replace the signing secret of a webhook endpoint", "Webhook endpoints", 200, "SigningSecret",
           request="RotationRequest", refusals=(409,)),
+    Route("GET", "/v1/account", "read:jobs", "account.get", "getAccount", "Limits and use of the account", "Limits",
+          200, "Account"),
     Route("POST", "/v1/tokens", "write:tokens", "tokens.create", "createToken", "Create an API token", "Tokens",
           201, "NewToken", request="TokenRequest"),
     Route("GET", "/v1/tokens", "read:tokens", "tokens.list", "listTokens", "List API tokens", "Tokens",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from libs.log.port import MAX_VALUE_BYTES, AppendFailed, Log, LogError, RecordTo
 from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
 from libs.store.control.idempotency import IdempotencyKeys
+from libs.store.control.limits import Limits
 from libs.store.control.names import Names
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
@@ -18,6 +20,7 @@ from services.api.contract.api_error import ApiError, outcome_unknown, unavailab
 from services.api.contract.cursor import Cursors
 from services.api.contract.field import CheckUrl
 from services.api.contract.schedules.requests import Zones
+from services.api.state.account_use import AccountUse
 from services.api.state.consistency import ReadIndex
 from services.api.state.creation_limits import CreationLimits
 from services.api.state.minting import Mint
@@ -37,6 +40,8 @@ class Context:
     progress: ProgressWatch
     read_index: ReadIndex
     limits: CreationLimits
+    limits_of: Callable[[str], Limits]
+    use: AccountUse
     mint: Mint
     clock: Clock
     cursors: Cursors

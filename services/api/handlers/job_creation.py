@@ -38,6 +38,7 @@ from services.api.http.auth import Identity
 from services.api.http.reply import NO_HEADERS, Reply, error_body
 from services.api.http.request_body import read_json
 from services.api.http.trace import traceparent_of
+from services.api.state.account_use import Room
 
 JUDGED_AT_ONCE: Final = 50  # jobs of a batch before other tasks may run: about 1.5 ms
 RESERVE_AT_ONCE: Final = 16  # reservations of one batch under way at once
@@ -64,6 +65,13 @@ class JobCreation:
             refuse("invalid_idempotency_key", "a batch has no Idempotency-Key header: give each job its own key")
         self._c.limits.check_load()
         await self._c.limits.check_daily(identity.account)
+        room = await self._c.use.room(identity.account)
+        try:
+            return await self._make_batch(request, items, identity.account, room)
+        finally:
+            room.done()
+
+    async def _make_batch(self, request: BaseRequest, items: Sequence[Any], account: str, room: Room) -> Reply:
         now = self._c.clock.now()
         partition = self._c.mint.partition(now)
         rules, traceparent = Rules(self._c.check_url), traceparent_of(request)
@@ -80,15 +88,16 @@ class JobCreation:
                     results.append({})
                     continue
                 requests.check_schedulable(job, now)
+                room.take(job.spec)
             except ApiError as error:
                 results.append(error_body(error))
                 continue
             job = requests.resolved(job, now)
             job_id = self._c.mint.job_id(now, partition)
-            envelopes.append(_scheduled(job, job_id, identity.account, now))
+            envelopes.append(_scheduled(job, job_id, account, now))
             results.append({"job": _body(job, job_id, now)})
         if keyed:
-            envelopes += await self._reserve_batch(keyed, results, now, identity.account)
+            envelopes += await self._reserve_batch(keyed, results, now, account, room)
         await self._append_batch(envelopes)
         crash_at("api.before_reply")
         return Reply(200, orjson.dumps({"results": results}))
@@ -114,13 +123,22 @@ class JobCreation:
         self, job: JobRequest, account: str, *, replay_of: str | None = None, spec_id: str | None = None
     ) -> Reply:
         """Append *job* and answer with it; if its key stands for the same request, answer with the first job."""
+        room = await self._c.use.room(account)
+        try:
+            return await self._make_in(room, job, account, replay_of=replay_of, spec_id=spec_id)
+        finally:
+            room.done()
+
+    async def _make_in(
+        self, room: Room, job: JobRequest, account: str, *, replay_of: str | None, spec_id: str | None
+    ) -> Reply:
         now = self._c.clock.now()
         if job.idempotency_key is None:
-            await self._check_new(job, now, account, replay_of)
+            await self._check_new(job, now, account, room, replay_of)
             new_id = self._new_id(now, self._c.mint.partition(now), replay_of)
             held = Reservation(new_id, b"", now, is_new=True)
         else:
-            held = await self._reserve(job, now, account, replay_of)
+            held = await self._reserve(job, now, account, room, replay_of)
         if replay_of is not None:  # due at once, which for the repeat of a replay is when it was first asked for
             job = msgspec.structs.replace(job, fire_at=held.created_at)
         job = requests.resolved(job, held.created_at)
@@ -137,12 +155,17 @@ class JobCreation:
         body = _body(job, held.job_id, held.created_at) | ({} if replay_of is None else {"replay_of": replay_of})
         return Reply(201, orjson.dumps(body), NO_HEADERS if held.is_new else REPLAYED)
 
-    async def _check_new(self, job: JobRequest, now: int, account: str, replay_of: str | None = None) -> None:
+    async def _check_new(
+        self, job: JobRequest, now: int, account: str, room: Room, replay_of: str | None = None
+    ) -> None:
         if replay_of is None:
             requests.check_schedulable(job, now)
         await self._c.limits.check_daily(account)
+        room.take(job.spec if replay_of is None else None)
 
-    async def _reserve(self, job: JobRequest, now: int, account: str, replay_of: str | None = None) -> Reservation:
+    async def _reserve(
+        self, job: JobRequest, now: int, account: str, room: Room, replay_of: str | None = None
+    ) -> Reservation:
         """Return the reservation of the job's key; raises 409 if it stands for another request."""
         return await reserve(
             self._c,
@@ -151,7 +174,7 @@ class JobCreation:
             request_hash=requests.request_hash(job) if replay_of is None else requests.replay_hash(replay_of),
             now=now,
             make_id=lambda at, partition: self._new_id(at, partition, replay_of),
-            check_new=lambda: self._check_new(job, now, account, replay_of),
+            check_new=lambda: self._check_new(job, now, account, room, replay_of),
         )
 
     def _new_id(self, now: int, partition: int, replay_of: str | None) -> str:
@@ -163,7 +186,7 @@ class JobCreation:
         return found is not None
 
     async def _reserve_batch(
-        self, keyed: dict[int, JobRequest], results: list[dict[str, Any]], now: int, account: str
+        self, keyed: dict[int, JobRequest], results: list[dict[str, Any]], now: int, account: str, room: Room
     ) -> list[Envelope]:
         """Fill in the results of the jobs with keys; return the envelopes that must still be appended."""
         by_key: dict[str, list[int]] = {}
@@ -179,7 +202,7 @@ class JobCreation:
                 for index in indices:
                     job = keyed[index]
                     try:
-                        held = await self._reserve(job, now, account)
+                        held = await self._reserve(job, now, account, room)
                     except ApiError as error:
                         results[index] = error_body(error)
                         continue

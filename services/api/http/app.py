@@ -4,7 +4,8 @@ App: from a request to its handler and back.
 A route of `contract/routes.py` is found by a few dictionary look-ups on the raw path. Nothing is decoded, so every path has one
 spelling.
 
-A request is judged in this order: route (404), method (405), token (401), scope (403), then the handler. An exception of a
+A request is judged in this order: route (404), method (405), token (401), limits of the account (429), scope (403), then the
+handler. An exception of a
 handler becomes an answer in the contract's shape: an `ApiError` as it says, an outage of the log or the tables as 503,
 everything else as 500 with one log line.
 """
@@ -20,14 +21,16 @@ from aiohttp.web import BaseRequest
 from libs.log.port import LogError
 from libs.runtime.telemetry.trace_context import accept
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
+from libs.store.control.limits import NO_LIMITS
 from libs.store.errors import StoreUnavailable
 from services.api.contract.api_error import ApiError, not_found, unavailable
 from services.api.contract.query import check_parameters
 from services.api.contract.routes import ROUTES, Route
 from services.api.http.account_turns import AccountTurns
 from services.api.http.auth import Authenticator, Identity, unauthorized
-from services.api.http.reply import Reply, error_reply
+from services.api.http.reply import NO_HEADERS, Reply, error_reply
 from services.api.http.request_body import LastError
+from services.api.http.request_limits import LimitsOf, RequestLimits
 from services.api.http.trace import note_span, trace_of
 
 _log = structlog.get_logger("api")
@@ -60,6 +63,7 @@ class App:
         *,
         observe: Observe,
         now_s: Callable[[], float],
+        limits_of: LimitsOf = lambda _account: NO_LIMITS,
         tracing: Tracing = NO_TRACING,
     ) -> None:
         self._tracing = tracing
@@ -67,6 +71,7 @@ class App:
         self._observe = observe
         self._now_s = now_s
         self._reads = AccountTurns()
+        self._limits = RequestLimits(limits_of, now_s)
         # "/v1/jobs" -> methods, and for paths with an id: ("jobs", ID, "executions") -> methods.
         self._fixed: dict[str, dict[str, _Bound]] = {}
         self._by_id: dict[tuple[str, ...], dict[str, _Bound]] = {}
@@ -106,12 +111,18 @@ class App:
     async def _answer(self, request: BaseRequest) -> tuple[Reply, str]:
         began_at = self._now_s()
         route = "unknown"
+        said = NO_HEADERS
         try:
             if request.version not in _VERSIONS:
                 raise LastError(400, "invalid_request", "the HTTP version is neither 1.1 nor 1.0")
             bound, item_id = self._route(request)
             route, scope = bound.route.path, bound.route.scope
-            identity = await self._identify(request, scope) if scope else NOBODY
+            identity = NOBODY
+            if scope:
+                identity = await self._identify(request)
+                said = self._limits.admit(identity.account, request.protocol)
+                if scope not in identity.scopes:
+                    raise ApiError(403, "forbidden", f"the API token does not have the scope `{scope}`")
             if request.query_string:
                 check_parameters(request.query, bound.route.query)
             if scope and bound.route.method == "GET":
@@ -139,6 +150,8 @@ class App:
             else:
                 _log.error("request_crashed", route=route, trace_id=trace_of(request), exc_info=error)
                 reply = error_reply(ApiError(500, "internal_error", "something went wrong on our end"))
+        if said:
+            reply.headers = {**reply.headers, **said}
         self._observe(route, request.method, reply.status, self._now_s() - began_at)
         return reply, route
 
@@ -169,7 +182,7 @@ class App:
                     return methods, parts[at]
         raise not_found("route")
 
-    async def _identify(self, request: BaseRequest, scope: str) -> Identity:
+    async def _identify(self, request: BaseRequest) -> Identity:
         values = request.headers.getall("Authorization", _NONE)
         if len(values) > 1:
             raise unauthorized("the Authorization header stands there twice")
@@ -178,8 +191,6 @@ class App:
         if identity is None:
             connection: Any = request.protocol
             identity = await self._authenticator.identify(header, connection.address or "")
-        if scope not in identity.scopes:
-            raise ApiError(403, "forbidden", f"the API token does not have the scope `{scope}`")
         return identity
 
 

@@ -46,7 +46,17 @@ _log = structlog.get_logger("api")
 class Connection(RequestHandler):
     """One connection: aiohttp's protocol with deadlines and JSON errors."""
 
-    __slots__ = ("_drained", "_is_answered", "_latest", "_pipe", "_raw_bytes", "address", "deadline", "owner")
+    __slots__ = (
+        "_drained",
+        "_is_answered",
+        "_latest",
+        "_pipe",
+        "_raw_bytes",
+        "address",
+        "counted_as",
+        "deadline",
+        "owner",
+    )
 
     def __init__(self, owner: HttpServer, **options: Any) -> None:
         super().__init__(owner, **options)
@@ -58,6 +68,7 @@ class Connection(RequestHandler):
         self._drained: asyncio.Future[None] | None = None
         self._pipe: asyncio.Transport | None = None  # the transport, also once aiohttp has let go of it
         self.address: str | None = None
+        self.counted_as: str | None = None
 
     @property
     def date_line(self) -> bytes:

@@ -23,6 +23,7 @@ class Budgeted(Protocol):
     """A connection, as the budget knows it."""
 
     address: str | None  # None until it was taken
+    counted_as: str | None  # the account of its latest request, if the number of its connections is limited
 
     def cut_off(self) -> None:
         """Close it now, whatever is under way."""
@@ -66,6 +67,7 @@ class ConnectionBudget:
         self.received: Final = ByteBudget(received_max)
         self.unread: Final = ByteBudget(unread_max)
         self._open: dict[str, int] = {}  # by address
+        self._of_account: dict[str, int] = {}
         self._idle: dict[str, OrderedDict[Budgeted, None]] = {}  # by address, the longest idle first
         self.open_count = 0
 
@@ -77,6 +79,16 @@ class ConnectionBudget:
         self._open[address] = self._open.get(address, 0) + 1
         self.open_count += 1
         self.idle(connection)
+        return True
+
+    def assign(self, connection: Budgeted, account: str, most: int) -> bool:
+        """Count *connection* as one of *account*, which may have *most*; False if it has them."""
+        if connection.counted_as != account:
+            if self._of_account.get(account, 0) >= most:
+                return False
+            self._unassign(connection)
+            connection.counted_as = account
+            self._of_account[account] = self._of_account.get(account, 0) + 1
         return True
 
     def idle(self, connection: Budgeted) -> None:
@@ -97,12 +109,20 @@ class ConnectionBudget:
         self.received.free(connection)
         self.unread.free(connection)
         self.busy(connection)
+        self._unassign(connection)
         address, connection.address = connection.address, None
         if address is not None:
             self.open_count -= 1
             self._open[address] -= 1
             if not self._open[address]:
                 del self._open[address]
+
+    def _unassign(self, connection: Budgeted) -> None:
+        account, connection.counted_as = connection.counted_as, None
+        if account is not None:
+            self._of_account[account] -= 1
+            if not self._of_account[account]:
+                del self._of_account[account]
 
     def _make_room(self) -> bool:
         if not self._idle:

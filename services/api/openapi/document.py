@@ -139,7 +139,8 @@ def _responses(route: Route, *, has_id: bool) -> dict[str, Any]:
     responses = {str(route.status): success}
     if route.may_create:
         responses["201"] = success
-    for status in sorted({*_ALWAYS, *route.refusals, *((404,) if has_id else ())}):
+    limited = (429,) if route.scope else ()
+    for status in sorted({*_ALWAYS, *limited, *route.refusals, *((404,) if has_id else ())}):
         codes = ", ".join(f"`{code}`" for code, (code_status, _) in CODES.items() if code_status == status)
         refusal: dict[str, Any] = {
             "description": f"Refused: {codes}.",

@@ -6,6 +6,7 @@ from typing import Final, get_args
 
 from libs.domain.endpoints.webhook_event import FAILING, GONE
 from libs.events.retry_policy import EndedBy
+from libs.store.control.limits import Limits
 from services.api.contract.endpoints.endpoint_requests import DELIVERY_STATUS, PENDING, REQUESTED
 from services.api.contract.endpoints.fields import ENDPOINT, ROTATION, change_schema
 from services.api.contract.error_codes import CODES
@@ -258,6 +259,19 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "DeliveryList": closed({"deliveries": {"type": "array", "items": closed(_DELIVERY)}, "next_cursor": CURSOR}),
     "SentTest": closed({"delivery_id": _id("whd")}),
     "EndpointList": closed({"endpoints": {"type": "array", "items": closed(_ENDPOINT)}}),
+    "Account": closed(
+        {
+            "account": TEXT,
+            "limits": closed({name: nullable(INTEGER) for name in Limits._fields}),
+            "use": closed(
+                {
+                    "executions_today": INTEGER,
+                    "waiting_jobs": nullable(INTEGER),
+                    "stored_bytes": nullable(INTEGER),
+                }
+            ),
+        }
+    ),
     "TokenRequest": TOKEN.schema(),
     "NewToken": closed(_TOKEN | {"token": {"type": "string", "description": "The secret, shown this once."}}),
     "TokenList": closed({"tokens": {"type": "array", "items": closed(_TOKEN)}}),

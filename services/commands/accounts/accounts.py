@@ -35,7 +35,14 @@ exit codes: 0 done, 1 failed, or the account is there already, 2 wrong usage or 
 """
 
 # Limits of an account that an operator can set, by the names of `Limits`.
-LIMITS: Final = {"executions_per_day": "executions in a UTC day; more wait for the next day"}
+LIMITS: Final = {
+    "requests_per_second": "requests to one API process",
+    "connections": "connections to one API process",
+    "waiting_jobs": "jobs that wait for their instant or for a retry",
+    "stored_bytes": "bytes that these jobs send",
+    "calls_per_second": "calls to one IP address; more wait",
+    "executions_per_day": "executions in a UTC day; more wait for the next day",
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -93,6 +93,9 @@ def test_retry_after_is_heeded() -> None:
     """If Fliq says how long to wait, the wait is not shorter."""
     assert play(call(), [answer(503, "unavailable", retry_after="7"), answer(200)]) == (200, [7])
     assert play(call(), [answer(503, "unavailable", retry_after="0"), answer(200)]) == (200, [1])
+    limited = answer(429, "rate_limit_exceeded", ratelimit='"requests";r=0;t=9')
+    assert play(call(), [limited, answer(200)]) == (200, [9])
+    assert play(call(), [answer(503, "unavailable", ratelimit='"requests";r=0;t=9'), answer(200)]) == (200, [1])
     assert play(call(), [answer(503, "unavailable", retry_after="Sun, 29 Nov 2026 21:00:00 GMT"), answer(200)])[1] == [
         1
     ]

@@ -183,6 +183,25 @@ async def test_usage_is_the_sum_over_partitions(harness: Harness) -> None:
     assert await queries.charged("other", day) == 0
 
 
+async def test_what_waits_is_counted_with_its_bytes(harness: Harness) -> None:
+    """Scheduled and retrying jobs of the account; a spec that several share counts once; no further than asked for."""
+    owner = new_schedule_id(1, 0, bytes(8))
+    queries = await fill(
+        harness,
+        *[state(n) for n in range(3)],
+        state(3, JobStatus.RETRYING),
+        *[state(n, JobStatus.COMPLETED) for n in (4, 5)],
+        *[state(n, schedule_id=owner) for n in (6, 7)],
+        state(8, account="other"),
+    )
+    sizes = {row["spec_id"]: len(row["spec"]) for row in await harness.pool.fetch("SELECT spec_id, spec FROM specs")}
+    wanted = {rows.uuid_of(state(n).job_id) for n in range(4)} | {rows.uuid_of(owner)}
+    use = await queries.waiting_use("acme", jobs_max=100, with_bytes=True)
+    assert use == (6, sum(size for spec_id, size in sizes.items() if spec_id in wanted))
+    assert await queries.waiting_use("acme", jobs_max=4, with_bytes=False) == (4, 0)
+    assert await queries.waiting_use("acme", jobs_max=None, with_bytes=False) == (0, 0)
+
+
 @pytest.mark.parametrize(("index", "of_schedule"), [("jobs_list", False), ("jobs_schedule", True)])
 async def test_lists_use_their_indexes(harness: Harness, index: str, of_schedule: bool) -> None:
     """A page costs one short index scan per status, whatever the table's size: no sequential scan, no sort of all."""

@@ -9,6 +9,7 @@ import pytest
 
 from libs.domain.instants import next_midnight
 from libs.log.memory import LOST, REPLY_LOST
+from libs.store.control.limits import Limits
 from services.api.contract.instants import utc_day
 from services.api.handlers import context, jobs
 from services.api.state import creation_limits
@@ -165,7 +166,7 @@ async def test_back_pressure(harness: Harness) -> None:
 
 async def test_daily_limit(harness: Harness) -> None:
     """Over the day's executions creates are 429 until midnight UTC; reads, cancels and repeats go on."""
-    service = await harness.replica(daily_limit=lambda _: 3)
+    service = await harness.replica(limits_of=lambda _: Limits(executions_per_day=3))
     async with (
         Client(f"http://127.0.0.1:{service.port}", harness.token()) as client,
         Client(f"http://127.0.0.1:{service.port}", harness.token("other")) as other,
@@ -198,7 +199,7 @@ async def test_daily_limit(harness: Harness) -> None:
 async def test_usage_is_remembered_only_far_from_the_limit(harness: Harness) -> None:
     """Near its limit an account's usage is looked at for every create; far from it a second-old number does."""
     assert creation_limits._NEAR == 1000
-    service = await harness.replica(daily_limit=lambda _: 5000)
+    service = await harness.replica(limits_of=lambda _: Limits(executions_per_day=5000))
     day = utc_day(harness.clock.now())
     async with Client(f"http://127.0.0.1:{service.port}", harness.token()) as client:
         harness.tables.used["default", day] = 4500

@@ -32,6 +32,7 @@ from libs.store.projection.changes import Flush
 from libs.store.reads.pending_webhooks import PendingSnapshot
 from services.api.handlers.job_creation import JobCreation
 from services.api.handlers.jobs import Jobs
+from services.api.state.account_use import Room
 from services.api.state.consistency import ReadIndex
 from services.dispatcher.attempt_calls import AttemptCalls
 from services.dispatcher.reader import DueReader
@@ -176,8 +177,10 @@ def reservation_forgotten() -> AbstractContextManager[None]:
     """A key that was taken is given out again."""
     reserve = JobCreation._reserve
 
-    async def anew(self: JobCreation, job: Any, now: int, account: str, replay_of: str | None = None) -> Any:
-        held = await reserve(self, job, now, account, replay_of)
+    async def anew(
+        self: JobCreation, job: Any, now: int, account: str, room: Room, replay_of: str | None = None
+    ) -> Any:
+        held = await reserve(self, job, now, account, room, replay_of)
         partition = self._c.mint.partition(now)
         return Reservation(self._c.mint.job_id(now, partition), held.request_hash, now, True)
 

@@ -7,6 +7,7 @@ its status.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,8 @@ A = TypeVar("A", bound=Answered)
 W = TypeVar("W")
 
 _SHOWN_MAX: Final = 200  # characters of a strange answer
+_TOO_MANY: Final = 429
+_RESETS: Final = re.compile(r";\s*t=([0-9]+)")
 _BY_STATUS: Final = {400: BadRequest, 409: Conflict}
 
 
@@ -154,8 +157,12 @@ def refusal(answer: Answer) -> FliqError:
 
 
 def retry_after_s(answer: Answer) -> float | None:
-    """Return the seconds of Retry-After. Fliq sends no dates; one from a proxy counts as absent."""
+    """Return the seconds of Retry-After; of a 429 without it, those of RateLimit. Fliq sends no dates; one counts as absent."""
     text = answer.headers.get("retry-after", "").strip()
+    if not text and answer.status == _TOO_MANY:
+        # A proxy that knows only the newer field may have made this answer (draft-ietf-httpapi-ratelimit-headers).
+        found = _RESETS.search(answer.headers.get("ratelimit", ""))
+        text = found[1] if found else ""
     return float(text) if text.isdecimal() and text.isascii() and len(text) <= 9 else None
 
 

@@ -43,6 +43,7 @@ _CREATED_SCHEDULE: Final = answers.one(models.CreatedSchedule)
 _SCHEDULE: Final = answers.one(models.Schedule)
 _SCHEDULES: Final = answers.page(models.ScheduleList, lambda found: (found.schedules, found.next_cursor))
 _PREVIEW: Final = answers.one(models.Preview)
+_ACCOUNT: Final = answers.one(models.Account)
 _NEW_TOKEN: Final = answers.one(models.NewToken)
 _TOKENS: Final = answers.items(models.TokenList, lambda found: found.tokens)
 _SECRET: Final = answers.one(models.SigningSecret)
@@ -300,6 +301,15 @@ class Schedules(Group[E]):
     ) -> Call[Page[models.JobItem]]:
         """Get one page of these jobs, as in `jobs.page`."""
         return _page_of_jobs(path("schedules", schedule_id, "jobs"), status, limit, cursor)
+
+
+class Account(Group[E]):
+    """The account that the token belongs to."""
+
+    @call
+    def get(self) -> Call[models.Account]:
+        """Get what the account may use, None for what is not limited, and what it uses."""
+        return Call(request=Request(method="GET", path=path("account")), read=_ACCOUNT)
 
 
 class Tokens(Group[E]):

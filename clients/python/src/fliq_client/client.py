@@ -10,7 +10,7 @@ from typing import Final, Self
 
 import httpx
 
-from fliq_client.api import Jobs, Schedules, SigningSecrets, Tokens
+from fliq_client.api import Account, Jobs, Schedules, SigningSecrets, Tokens
 from fliq_client.edges import AsyncEdge, Settings, SyncEdge
 from fliq_client.exchange import Retries
 from fliq_client.version import __version__
@@ -49,6 +49,7 @@ class Fliq:
         keys = new_key or _new_key
         self.jobs = Jobs(self._edge, keys)
         self.schedules = Schedules(self._edge, keys)
+        self.account = Account(self._edge, keys)
         self.tokens = Tokens(self._edge, keys)
         self.signing_secret = SigningSecrets(self._edge, keys)
         self.webhook_endpoints = WebhookEndpoints(self._edge, keys)
@@ -83,6 +84,7 @@ class AsyncFliq:
         keys = new_key or _new_key
         self.jobs = Jobs(self._edge, keys)
         self.schedules = Schedules(self._edge, keys)
+        self.account = Account(self._edge, keys)
         self.tokens = Tokens(self._edge, keys)
         self.signing_secret = SigningSecrets(self._edge, keys)
         self.webhook_endpoints = WebhookEndpoints(self._edge, keys)

@@ -6,8 +6,9 @@ import pytest
 
 from libs.domain.heartbeat import ACCOUNT as HEARTBEAT_ACCOUNT
 from libs.runtime.clock import SystemClock
-from libs.store.control.account_limits import NO_LIMITS, AccountLimits, Limits, LimitsTable
+from libs.store.control.account_limits import AccountLimits, LimitsTable
 from libs.store.control.accounts import Accounts
+from libs.store.control.limits import NO_LIMITS, Limits
 from tests.conformance.store.conftest import Harness
 
 OF_ALL = Limits(requests_per_second=10, executions_per_day=100)

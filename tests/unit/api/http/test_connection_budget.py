@@ -15,6 +15,7 @@ class Wire:
     def __init__(self, name: str = "") -> None:
         self.name = name
         self.address: str | None = None
+        self.counted_as: str | None = None
 
     def cut_off(self) -> None:
         CUT_OFF.append(self.name)

@@ -67,10 +67,13 @@ __all__ = [
     "NotFound",
     "OutcomeUnknown",
     "PayloadTooLarge",
+    "RateLimitExceeded",
     "RequestTimeout",
     "ReservedHeader",
     "RuleNotKnown",
     "ScheduleNeverFires",
+    "StoredBytesLimitReached",
+    "TooManyConnections",
     "TooManyEndpoints",
     "TooManySigningSecrets",
     "TooManyTokens",
@@ -80,6 +83,7 @@ __all__ = [
     "UriTooLong",
     "UrlNotAllowed",
     "VersionConflict",
+    "WaitingJobsLimitReached",
 ]
 
 
@@ -579,6 +583,36 @@ class UriTooLong(ApiError):
     code = "uri_too_long"
 
 
+class RateLimitExceeded(ApiError):
+    """
+    429 `rate_limit_exceeded`. The account made more requests a second than it may; RateLimit says how many are left.
+    """
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+
+class TooManyConnections(ApiError):
+    """429 `too_many_connections`. The account has as many connections to this server as it may have."""
+
+    status = 429
+    code = "too_many_connections"
+
+
+class WaitingJobsLimitReached(ApiError):
+    """429 `waiting_jobs_limit_reached`. The account has as many waiting jobs as it may have."""
+
+    status = 429
+    code = "waiting_jobs_limit_reached"
+
+
+class StoredBytesLimitReached(ApiError):
+    """429 `stored_bytes_limit_reached`. The account's waiting jobs would send more bytes than they may."""
+
+    status = 429
+    code = "stored_bytes_limit_reached"
+
+
 class DailyLimitReached(ApiError):
     """429 `daily_limit_reached`. The account's daily executions are used up."""
 
@@ -683,6 +717,10 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "version_conflict": VersionConflict,
     "payload_too_large": PayloadTooLarge,
     "uri_too_long": UriTooLong,
+    "rate_limit_exceeded": RateLimitExceeded,
+    "too_many_connections": TooManyConnections,
+    "waiting_jobs_limit_reached": WaitingJobsLimitReached,
+    "stored_bytes_limit_reached": StoredBytesLimitReached,
     "daily_limit_reached": DailyLimitReached,
     "headers_too_large": HeadersTooLarge,
     "internal_error": InternalError,

@@ -11,6 +11,9 @@ from datetime import datetime
 import msgspec
 
 __all__ = [
+    "Account",
+    "AccountLimits",
+    "AccountUse",
     "Answered",
     "ComingRun",
     "CreatedJob",
@@ -568,6 +571,33 @@ class EndpointList(Answered, frozen=True, kw_only=True):
     """The API's `EndpointList`."""
 
     endpoints: list[EndpointItem]
+
+
+class AccountLimits(Answered, frozen=True, kw_only=True):
+    """The API's `AccountLimits`."""
+
+    requests_per_second: int | None = None
+    connections: int | None = None
+    waiting_jobs: int | None = None
+    stored_bytes: int | None = None
+    calls_per_second: int | None = None
+    executions_per_day: int | None = None
+
+
+class AccountUse(Answered, frozen=True, kw_only=True):
+    """The API's `AccountUse`."""
+
+    executions_today: int
+    waiting_jobs: int | None = None
+    stored_bytes: int | None = None
+
+
+class Account(Answered, frozen=True, kw_only=True):
+    """The API's `Account`."""
+
+    account: str
+    limits: AccountLimits
+    use: AccountUse
 
 
 class NewToken(Answered, frozen=True, kw_only=True):
