@@ -13,13 +13,12 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 import orjson
 from aiohttp import web
 
 from libs.runtime.lifecycle import StartStop
-from libs.runtime.listening import bind_failure, dual_stack_socket
+from libs.runtime.listening import Listener, bind_failure, listening_sockets
 from libs.runtime.telemetry.metrics import CONTENT_TYPE, Metrics
 
 Check = Callable[[], "str | Awaitable[str | None] | None"]
@@ -27,6 +26,8 @@ Check = Callable[[], "str | Awaitable[str | None] | None"]
 
 BACKLOG = 128  # connections that wait to be accepted
 CONNECTIONS_MAX = 64
+TAKEN_AT_ONCE = 16
+PAUSE_S = 0.01  # after so many new connections
 IDLE_S = 30.0  # probes come every 10 s, scrapes every 15
 _CHECK_TIMEOUT_S = 2.0
 _SHUTDOWN_TIMEOUT_S = 1.0
@@ -47,12 +48,12 @@ class Probes(StartStop):
         self._metrics = metrics
         self._checks: dict[str, Check] = {}
         self._runner: web.AppRunner | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
 
     @property
     def port(self) -> int:
         """The port that is listened on (after start; asked for 0, the one that was free)."""
-        return self._port if self._listener is None else int(self._listener.sockets[0].getsockname()[1])
+        return self._port if self._listener is None else self._listener.port
 
     def add_check(self, name: str, check: Check) -> None:
         """Have `/readyz` ask *check*; it gets 2 s. A name that is there already is replaced."""
@@ -84,20 +85,18 @@ class Probes(StartStop):
         )
         await runner.setup()
         try:
-            both = dual_stack_socket(self._host, self._port, backlog=BACKLOG)
-            where: dict[str, Any] = {"host": self._host, "port": self._port} if both is None else {"sock": both}
-            loop = asyncio.get_running_loop()
-            self._listener = await loop.create_server(partial(_connection, runner), backlog=BACKLOG, **where)
+            sockets = await listening_sockets(self._host, self._port, backlog=BACKLOG)
         except OSError as error:
             await runner.cleanup()
             raise ProbesError(bind_failure("FLIQ_ADMIN_PORT", self._host, self._port, error)) from error
+        self._listener = Listener(sockets, partial(_connection, runner), at_once=TAKEN_AT_ONCE, pause_s=PAUSE_S)
         self._runner = runner
 
     async def on_stop(self) -> None:
         """Close the port and its connections."""
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.close()
+            await listener.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -115,12 +114,15 @@ class Probes(StartStop):
 
 
 def _connection(runner: web.AppRunner) -> asyncio.Protocol:
-    """Return the protocol of a new connection; close the oldest one if there are too many."""
+    """Return the protocol of a new connection; cut off the oldest ones if there are too many."""
     server = runner.server
     assert server is not None  # noqa: S101 - set up before the port is opened
-    open_ones = server.connections
-    if len(open_ones) >= CONNECTIONS_MAX:
-        open_ones[0].force_close()
+    open_ones = server.connections  # the oldest first; those that were cut off stay in it until the loop's next turn
+    for oldest in open_ones[: max(0, len(open_ones) + 1 - CONNECTIONS_MAX)]:
+        transport = oldest.transport
+        oldest.force_close()
+        if transport is not None:
+            transport.abort()  # without waiting for a peer that does not read
     return server()
 
 

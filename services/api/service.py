@@ -47,6 +47,7 @@ from services.api.state.account_use import AccountUse
 from services.api.state.consistency import ReadIndex
 from services.api.state.creation_limits import LAG_MAX, CreationLimits
 from services.api.state.minting import Mint
+from services.api.state.unfolded_records import UnfoldedRecords
 
 CONNECTIONS_MAX: Final = 4096
 RECEIVED_MAX: Final = 64 << 20  # bytes; with as much for answers, within the memory that deploy/ gives to a process
@@ -208,6 +209,7 @@ class ApiService:
             limits=limits,
             limits_of=self._limits_of,
             use=AccountUse(ports.queries, read_index.everywhere, self._limits_of),
+            unfolded=UnfoldedRecords(ports.progress),
             mint=Mint(ports.entropy, partition_count=partition_count, avoided=lambda: limits.avoided),
             clock=ports.clock,
             cursors=Cursors(ports.cursor_key),

@@ -24,6 +24,7 @@ from services.api.state.account_use import AccountUse
 from services.api.state.consistency import ReadIndex
 from services.api.state.creation_limits import CreationLimits
 from services.api.state.minting import Mint
+from services.api.state.unfolded_records import UnfoldedRecords
 
 APPEND_S: Final = 4.0  # bound on one durable write, so that a caller hears of a failure within 5 s
 CHANGE_S: Final = 4.6  # bound on an append and the wait that follows it, for the same reason
@@ -42,28 +43,33 @@ class Context:
     limits: CreationLimits
     limits_of: Callable[[str], Limits]
     use: AccountUse
+    unfolded: UnfoldedRecords
     mint: Mint
     clock: Clock
     cursors: Cursors
     check_url: CheckUrl
     zones: Zones
 
-    async def append(self, partition: int, envelopes: list[Envelope], *, ends_at: float | None = None) -> int:
+    async def append(
+        self, account: str, partition: int, envelopes: list[Envelope], *, ends_at: float | None = None
+    ) -> int:
         """
-        Append the facts of a request; return the first one's position once all are durable, by *ends_at* of the loop's clock.
+        Append the facts of a request of *account*; return the first one's position once all are durable.
+
+        Args:
+            ends_at: until when that may take, by the loop's clock; it never takes more than `APPEND_S`.
 
         Raises:
             ApiError: 413 if a record is too large, 503 if the log does not take it.
         """
         crash_at("api.before_append")
-        timeout_s = APPEND_S
-        if ends_at is not None:
-            timeout_s = min(APPEND_S, max(ends_at - asyncio.get_running_loop().time(), 0.0))
+        now_s = asyncio.get_running_loop().time()
+        ends_at = now_s + APPEND_S if ends_at is None else min(now_s + APPEND_S, ends_at)
         try:
             if any(len(envelope.value) > MAX_VALUE_BYTES for envelope in envelopes):
                 raise RecordTooLarge
             self._check_served(partition)
-            position = await self.log.append(partition, envelopes, timeout_s=timeout_s)
+            position = await self._append(account, partition, envelopes, ends_at)
         except RecordTooLarge:
             raise ApiError(413, "payload_too_large", "url, headers and body are too large together") from None
         except LogError as error:
@@ -85,6 +91,18 @@ class Context:
             raise outcome_unknown(f"{what} may have been taken; repeat the request") from error
         except LogError as error:
             raise self._refused(error) from error
+
+    async def _append(self, account: str, partition: int, envelopes: list[Envelope], ends_at: float) -> int:
+        count = len(envelopes)
+        await self.unfolded.take(account, count, ends_at)
+        try:
+            timeout_s = max(ends_at - asyncio.get_running_loop().time(), 0.0)
+            position = await self.log.append(partition, envelopes, timeout_s=timeout_s)
+        except BaseException:
+            self.unfolded.failed(account, count)
+            raise
+        self.unfolded.appended(account, partition, position + count - 1, count)
+        return position
 
     def _check_served(self, partition: int) -> None:
         if not self.read_index.serves(partition):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import orjson
@@ -40,7 +40,7 @@ from services.api.http.request_body import read_json
 from services.api.http.trace import traceparent_of
 from services.api.state.account_use import Room
 
-JUDGED_AT_ONCE: Final = 50  # jobs of a batch before other tasks may run: about 1.5 ms
+JUDGED_AT_ONCE: Final = 50  # jobs of a batch in one piece of work: about 1.5 ms
 RESERVE_AT_ONCE: Final = 16  # reservations of one batch under way at once
 
 
@@ -80,7 +80,7 @@ class JobCreation:
         keyed: dict[int, JobRequest] = {}
         for index, item in enumerate(items):
             if index % JUDGED_AT_ONCE == JUDGED_AT_ONCE - 1:
-                await asyncio.sleep(0)  # a thousand jobs take 30 ms, and calls are due meanwhile
+                await cast(Any, request.protocol).pause()  # a thousand jobs take 30 ms
             try:
                 job = requests.job_request(item, rules, traceparent=traceparent)
                 if job.idempotency_key is not None:
@@ -98,7 +98,7 @@ class JobCreation:
             results.append({"job": _body(job, job_id, now)})
         if keyed:
             envelopes += await self._reserve_batch(keyed, results, now, account, room)
-        await self._append_batch(envelopes)
+        await self._append_batch(account, envelopes)
         crash_at("api.before_reply")
         return Reply(200, orjson.dumps({"results": results}))
 
@@ -145,12 +145,12 @@ class JobCreation:
         envelope = _scheduled(job, held.job_id, account, held.created_at, replay_of=replay_of, spec_id=spec_id)
         partition = partition_of(held.job_id)
         if held.is_new:
-            await self._c.append(partition, [envelope])
+            await self._c.append(account, partition, [envelope])
         else:
             # The process that reserved the key may have died before it appended.
             ends_at = asyncio.get_running_loop().time() + CHANGE_S
             if not await self._is_known(held.job_id):
-                await self._c.append(partition, [envelope], ends_at=ends_at)
+                await self._c.append(account, partition, [envelope], ends_at=ends_at)
         crash_at("api.before_reply")
         body = _body(job, held.job_id, held.created_at) | ({} if replay_of is None else {"replay_of": replay_of})
         return Reply(201, orjson.dumps(body), NO_HEADERS if held.is_new else REPLAYED)
@@ -215,11 +215,11 @@ class JobCreation:
         await _all([take(indices) for indices in by_key.values()])
         return envelopes
 
-    async def _append_batch(self, envelopes: list[Envelope]) -> None:
+    async def _append_batch(self, account: str, envelopes: list[Envelope]) -> None:
         by_partition: dict[int, list[Envelope]] = {}
         for envelope in envelopes:
             by_partition.setdefault(partition_of(envelope.key), []).append(envelope)
-        await _all([self._c.append(partition, group) for partition, group in by_partition.items()])
+        await _all([self._c.append(account, partition, group) for partition, group in by_partition.items()])
 
 
 async def _all(calls: Sequence[Awaitable[object]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from aiohttp.web import BaseRequest
 
@@ -46,6 +46,7 @@ async def page(
         before = context.cursors.read(parameters["cursor"], kind=kind, account=account, listing=listing)
     is_fresh = await context.read_index.everywhere()
     rows = await query(limit + 1, before)
+    await cast(Any, request.protocol).pause()
     items = [shown(*row) for row in rows[:limit]]
     next_cursor = None
     if len(rows) > limit:

@@ -13,7 +13,7 @@ everything else as 500 with one log line.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import structlog
 from aiohttp.web import BaseRequest
@@ -28,6 +28,7 @@ from services.api.contract.query import check_parameters
 from services.api.contract.routes import ROUTES, Route
 from services.api.http.account_turns import AccountTurns
 from services.api.http.auth import Authenticator, Identity, unauthorized
+from services.api.http.connection import Connection
 from services.api.http.reply import NO_HEADERS, Reply, error_reply
 from services.api.http.request_body import LastError
 from services.api.http.request_limits import LimitsOf, RequestLimits
@@ -88,16 +89,17 @@ class App:
 
     async def handle(self, request: BaseRequest) -> Reply:
         """Answer *request*; raises nothing but CancelledError."""
-        tracing = self._tracing
+        tracing, connection = self._tracing, cast(Connection, request.protocol)
+        answering = connection.owner.loop_time.measured(self._answer(request, connection), connection)
         if not tracing.is_on:
-            return (await self._answer(request))[0]
+            return (await answering)[0]
         parent = accept(request.headers.getall("traceparent", _NONE))
         span = tracing.start("request", "server", parent=parent, seed="", attributes={})
         note_span(request, span)
         reply: Reply | None = None
         route = "unknown"
         try:
-            reply, route = await self._answer(request)
+            reply, route = await answering
         finally:
             status = 500 if reply is None else reply.status
             span.end(
@@ -108,7 +110,7 @@ class App:
             )
         return reply
 
-    async def _answer(self, request: BaseRequest) -> tuple[Reply, str]:
+    async def _answer(self, request: BaseRequest, connection: Connection) -> tuple[Reply, str]:
         began_at = self._now_s()
         route = "unknown"
         said = NO_HEADERS
@@ -119,10 +121,12 @@ class App:
             route, scope = bound.route.path, bound.route.scope
             identity = NOBODY
             if scope:
-                identity = await self._identify(request)
+                identity = await self._identify(request, connection)
                 said = self._limits.admit(identity.account, request.protocol)
                 if scope not in identity.scopes:
                     raise ApiError(403, "forbidden", f"the API token does not have the scope `{scope}`")
+            else:
+                await connection.owner.loop_time.turn(connection)
             if request.query_string:
                 check_parameters(request.query, bound.route.query)
             if scope and bound.route.method == "GET":
@@ -182,15 +186,21 @@ class App:
                     return methods, parts[at]
         raise not_found("route")
 
-    async def _identify(self, request: BaseRequest) -> Identity:
+    async def _identify(self, request: BaseRequest, connection: Connection) -> Identity:
+        """Return who asks, once it is the turn of the account, or of the address as long as the account is not known."""
+        turn = connection.owner.loop_time.turn
         values = request.headers.getall("Authorization", _NONE)
         if len(values) > 1:
             raise unauthorized("the Authorization header stands there twice")
         header = values[0] if values else None
         identity = self._authenticator.remembered(header) if header is not None else None
         if identity is None:
-            connection: Any = request.protocol
+            await turn(connection)
             identity = await self._authenticator.identify(header, connection.address or "")
+            connection.account = identity.account
+        else:
+            connection.account = identity.account
+            await turn(connection)
         return identity
 
 

@@ -52,10 +52,12 @@ class Connection(RequestHandler):
         "_latest",
         "_pipe",
         "_raw_bytes",
+        "account",
         "address",
         "counted_as",
         "deadline",
         "owner",
+        "turn",
     )
 
     def __init__(self, owner: HttpServer, **options: Any) -> None:
@@ -69,6 +71,8 @@ class Connection(RequestHandler):
         self._pipe: asyncio.Transport | None = None  # the transport, also once aiohttp has let go of it
         self.address: str | None = None
         self.counted_as: str | None = None
+        self.account = ""  # of the latest request; its address until that is known
+        self.turn: asyncio.Future[None] | None = None  # that its work waits for
 
     @property
     def date_line(self) -> bytes:
@@ -111,12 +115,17 @@ class Connection(RequestHandler):
     def begin(self, request: BaseRequest) -> None:
         """Note that the header of *request* is complete and its handler starts."""
         self._latest = request
+        self.account = self.address or ""
         self._is_answered = False
         self._raw_bytes = 0
         self.deadline = math.inf
         self.owner.budget.busy(self)
         if request.content.is_eof():
             self.owner.budget.received.settle(self)
+
+    async def pause(self) -> None:
+        """End a piece of work for the latest request, and wait for the turn of the next one (loop_time.py)."""
+        await self.owner.loop_time.pause(self)
 
     def write(self, answer: bytes) -> None:
         """Write the *answer* to the latest request; raises ConnectionResetError if the peer is gone."""
@@ -165,6 +174,8 @@ class Connection(RequestHandler):
         self.owner.budget.lost(self)
         self._pipe = self._latest = None
         super().connection_lost(exc)
+        if self.turn is not None and not self.turn.done():  # what it holds of a body is given back at once
+            self.turn.set_exception(ConnectionResetError("the connection was closed"))
         if self._drained is not None and not self._drained.done():
             self._drained.set_exception(ConnectionResetError("the peer closed the connection"))
 

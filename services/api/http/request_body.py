@@ -6,7 +6,7 @@ piece against both bounds. Compressed bodies are refused, so the bytes that are 
 """
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp.web import BaseRequest, RequestPayloadError
 
@@ -15,7 +15,7 @@ from services.api.contract.json_body import parsing
 
 BODY_MAX: Final = 1_048_576  # bytes
 BODY_READ_S: Final = 15.0
-PARSED_AT_ONCE: Final = 65_536  # bytes; between the steps of parsing a longer body other tasks run
+PARSED_AT_ONCE: Final = 65_536  # bytes; a longer body is received and parsed in pieces, each in its account's turn
 
 # curl's `-d` announces the form type by itself: such a body is read as JSON too, and refused if it is not JSON.
 _CONTENT_TYPES: Final = frozenset(
@@ -45,7 +45,7 @@ async def read_json(request: BaseRequest, *, is_optional: bool = False) -> Any:
         except StopIteration as end:
             return end.value
         if len(raw) > PARSED_AT_ONCE:
-            await asyncio.sleep(0)
+            await cast(Any, request.protocol).pause()
 
 
 async def read_json_body(request: BaseRequest, *, timeout_s: float = BODY_READ_S) -> bytes:
@@ -92,6 +92,8 @@ async def _read_slowly(request: BaseRequest, timeout_s: float) -> bytes:
                 if size > BODY_MAX:
                     raise _too_large()
                 pieces.append(piece)
+                if size > PARSED_AT_ONCE:
+                    await cast(Any, request.protocol).pause()
     except BaseException as error:
         pieces.clear()  # the error's traceback holds this frame, and so the pieces, until garbage is collected
         if isinstance(error, TimeoutError):

@@ -17,9 +17,10 @@ from aiohttp.web import BaseRequest
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server as AiohttpServer
 
-from libs.runtime.listening import dual_stack_socket
+from libs.runtime.listening import Listener, listening_sockets
 from services.api.http.connection import FIELD_MAX, HEADERS_MAX, LINE_MAX, SWEEP_S, Connection
 from services.api.http.connection_budget import ConnectionBudget
+from services.api.http.loop_time import LoopTime
 from services.api.http.reply import Reply
 
 KEEP_ALIVE_S: Final = 75.0  # a little longer than the 60 s that proxies usually have, so that they close first
@@ -39,10 +40,11 @@ class HttpServer(AiohttpServer):
         self._handle = handle
         self.budget = budget
         self.loop = asyncio.get_running_loop()
+        self.loop_time = LoopTime()
         self._now_s = now_s
         self.date_line = b""
         self._sweeper: asyncio.Task[None] | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._tick()
 
     def __call__(self) -> RequestHandler:
@@ -61,21 +63,17 @@ class HttpServer(AiohttpServer):
 
     async def listen(self, host: str, port: int) -> int:
         """Open the socket and return the port, which is the given one unless that was 0; raises OSError."""
-        both = dual_stack_socket(host, port, backlog=BACKLOG)
-        where: dict[str, Any] = {"host": host, "port": port} if both is None else {"sock": both}
-        self._listener = await self.loop.create_server(self, backlog=BACKLOG, **where)
+        self._listener = Listener(await listening_sockets(host, port, backlog=BACKLOG), self)
         self._sweeper = asyncio.create_task(self._sweep_forever(), name="api-sweep")
-        return int(self._listener.sockets[0].getsockname()[1])
+        return self._listener.port
 
     async def close(self, timeout_s: float) -> None:
         """Take no more connections, let requests under way end within *timeout_s*, close the rest; may be called twice."""
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.close()
+            await listener.close()
         self.pre_shutdown()
         await self.shutdown(timeout_s)
-        if listener is not None:
-            await listener.wait_closed()
         sweeper, self._sweeper = self._sweeper, None
         if sweeper is not None:
             sweeper.cancel()

@@ -16,7 +16,7 @@ from typing import Final
 from libs.store.control.accounts import Token
 from services.api.contract.api_error import unavailable
 
-BATCH_MAX: Final = 500  # hashes in one query
+BATCH_MAX: Final = 100  # hashes in one query: so many requests go on at once when it is answered
 AT_ONCE: Final = 2  # queries under way
 WAITING_MAX: Final = 2_000  # look-ups that may wait for one address
 

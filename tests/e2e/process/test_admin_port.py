@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -87,6 +89,20 @@ async def test_half_requests_hold_neither_the_port_nor_files(probes: Probes) -> 
             assert await reader.read() == b""
     for _, writer in crowd:
         writer.close()
+
+
+async def test_connections_that_come_at_once_are_limited_as_well(probes: Probes) -> None:
+    """Those that are taken within one turn of the loop hold no more files than those that come one by one."""
+    before = len(os.listdir("/proc/self/fd"))
+    crowd = [socket.socket() for _ in range(10 * probes_module.CONNECTIONS_MAX)]
+    for each in crowd:
+        each.setblocking(False)
+        each.connect_ex(("127.0.0.1", probes.port))
+    assert (await get(probes, "/healthz"))[0] == 200  # it comes after them
+    held = len(os.listdir("/proc/self/fd")) - before - len(crowd)
+    for each in crowd:
+        each.close()
+    assert held <= probes_module.CONNECTIONS_MAX + probes_module.BACKLOG
 
 
 async def test_silence_ends_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:

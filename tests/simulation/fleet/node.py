@@ -13,8 +13,6 @@ from hashlib import blake2b
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
-from multidict import CIMultiDict, MultiDict
-
 from libs.events.ids import is_id
 from libs.following.calls import CallLimits
 from libs.following.ports import FollowingPorts
@@ -47,6 +45,7 @@ from tests.simulation.fleet.store_link import (
     answering,
 )
 from tests.simulation.fleet.targets import SimEgress, Targets
+from tests.simulation.fleet_request import Request
 from tests.simulation.manual_clock import SeededEntropy
 
 ROLES: Final = ("scheduler", "dispatcher", "webhooks", "api")
@@ -100,23 +99,6 @@ class Measures:
     def resigned(self, reason: str) -> None:
         """Count an owner that gave up."""
         self.counts[f"resigned {reason}"] += 1
-
-
-class Request(dict[str, Any]):
-    """A request as the API's handlers look at it."""
-
-    def __init__(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
-        """Arrive whole."""
-        super().__init__()
-        self.method = method
-        self.headers = CIMultiDict(headers)
-        self.content = SimpleNamespace(is_eof=lambda: True, read_nowait=lambda: body)
-        self.raw_path = path
-        self.query_string = query = path.partition("?")[2]
-        self.query = MultiDict([tuple(each.split("=", 1)) for each in query.split("&") if each])  # type: ignore[misc]
-        self.transport = self
-        self.version = (1, 1)
-        self.protocol = SimpleNamespace(address="client")
 
 
 class Answer(NamedTuple):

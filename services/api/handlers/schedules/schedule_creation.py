@@ -63,7 +63,7 @@ class ScheduleCreation:
         return Reply(201, _created_body(event), {} if held.is_new else REPLAYED)
 
     async def _append(self, event: Created) -> None:
-        await self._c.append(partition_of(event.schedule_id), [encode(event)])
+        await self._c.append(event.account, partition_of(event.schedule_id), [encode(event)])
         crash_at("api.before_reply")
 
     async def get(self, _: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
