@@ -14,15 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-import msgspec
-
-from libs.domain import job, schedule_ticks
+from libs.domain import schedule_ticks
 from libs.domain.calendar.zones import UTC
 from libs.domain.job import JobState, JobStatus
+from libs.domain.jobs import decisions
 from libs.domain.reader_fold import ReaderFold
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import State
-from libs.events import Claim, Envelope, Event
+from libs.events import Claim, Envelope, Event, JobRetryScheduled
 from libs.following.calls import Calls
 from libs.following.held_calls import HeldCalls
 from libs.log.fact_appender import FactAppender
@@ -82,7 +81,7 @@ def forgets_in_flight() -> AbstractContextManager[None]:
     async def pass_over(self: DueReader, _: Any) -> None:
         return
 
-    return patched((DueReader, "_take_snapshot", pass_over))
+    return patched((DueReader, "take_snapshot", pass_over))
 
 
 def starts_on_old_tables() -> AbstractContextManager[None]:
@@ -189,18 +188,19 @@ def reservation_forgotten() -> AbstractContextManager[None]:
 
 def retries_a_success() -> AbstractContextManager[None]:
     """An attempt that succeeded is followed by another while there are any left."""
-    after = job._after_attempt
+    after = decisions._after_attempt
 
     def again(state: JobState, now: int, jitter: float, retry_base_s: float) -> Event:
-        failed = msgspec.structs.replace(state, last_ok=False) if state.attempt <= state.max_retries else state
-        return after(failed, now, jitter, retry_base_s)
+        if state.last_ok and state.attempt <= state.max_retries:
+            return JobRetryScheduled(job_id=state.job_id, at=now, attempt=state.attempt + 1, fire_at=now)
+        return after(state, now, jitter, retry_base_s)
 
-    return patched((job, "_after_attempt", again))
+    return patched((decisions, "_after_attempt", again))
 
 
 def retries_at_once() -> AbstractContextManager[None]:
     """A retry does not wait."""
-    return patched((job, "next_attempt_at", lambda now, *_, **__: now))
+    return patched((decisions, "delay_ms", lambda *_, **__: 0))
 
 
 def owner_lives_on() -> AbstractContextManager[None]:
