@@ -238,6 +238,7 @@ OPERATION: Final = (
         {
             "pending": "sum(fliq_webhooks_pending)",
             "oldest, in seconds": "max(fliq_webhooks_pending_oldest_seconds)",
+            "waiting for another try": "sum(fliq_webhook_deliveries_waiting)",
         },
     ),
     Panel(

@@ -15,7 +15,7 @@ from services.webhooks.payload import STATUS_WORDS
 
 _EVENTS = {kind.name: kind for kind in KINDS}
 
-_MODULES = ", ".join(f"`libs/domain/{kind.name}.py`" for kind in STATE_KINDS)
+_MODULES = ", ".join(f"`{kind.state.__module__.replace('.', '/')}.py`" for kind in STATE_KINDS)
 
 _HEAD = f"""\
 # The life of a {", and of a ".join(kind.name for kind in STATE_KINDS)}

@@ -1,8 +1,7 @@
 """
 Job: one HTTP call to be made at an instant, as a fold of its events, and what its partition's owner owes it.
 
-`TRANSITIONS` (libs/domain/jobs/status.py) is the whole state machine; the lifecycle picture, the property tests and the
-documentation read it.
+`TRANSITIONS` (libs/domain/jobs/status.py) is the whole state machine; the lifecycle picture and the tests read it.
 
     scheduled --due--> running --finished--> finishing --terminal--> completed | failed
         |                 ^                      |
@@ -12,9 +11,7 @@ documentation read it.
     running | finishing | retrying --stopped--> failed
 
 `evolve` is total: an event that does not apply leaves the state as it is, the same object, and the caller can count it.
-
 What is owed, and from when: libs/domain/jobs/decisions.py.
-
 Source: ARCHITECTURE.md, "Facts and decisions", "A job's life"; docs/job-lifecycle.md is drawn from the table below.
 """
 
@@ -53,6 +50,7 @@ from libs.events import (
     JobStopRequested,
     ScheduleTicked,
     Unreadable,
+    WebhookAttempted,
     WebhookFinished,
 )
 from libs.events.codec import kind_of
@@ -101,7 +99,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         last_ok, last_status_code, last_error, retry_after_ms: how the last finished try ended.
         idempotency_key, replay_of: as the caller gave them.
         shared_spec_id: the id under which the spec is kept, if another job or a schedule brought it.
-        webhook_at: when the webhook's outcome was recorded.
+        webhook_at: when the outcome of the webhook's first try was recorded.
         offsets: positions of this job's events, oldest first, at most `MAX_OFFSETS`.
         more: what a plain job does not have; see `JobMore`.
     """
@@ -284,6 +282,8 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
             )
         case WebhookFinished():
             return state if state.webhook_at is not None else _with(state, position, webhook_at=event.at)
+        case WebhookAttempted():
+            return _with(state, position, webhook_at=state.webhook_at or event.at)
         case _:  # pragma: no cover - TRANSITIONS names no other event
             return state
 
@@ -385,6 +385,7 @@ KIND: Final = StateKind(
         JobCancelled,
         JobFinished,
         WebhookFinished,
+        WebhookAttempted,
     ),
     create=_first_state,
     evolve=evolve,

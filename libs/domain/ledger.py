@@ -164,4 +164,5 @@ def names(item: Event | Unknown | Unreadable) -> tuple[str, ...]:
     """Return the ids of the states that `Ledger.apply` needs for *item*."""
     if isinstance(item, Unreadable):
         return (item.key,) if item.key else ()
-    return tuple([getattr(item, kind.key) for kind in FOLDED_BY.get(type(item), ())])
+    found = [getattr(item, kind.key) for kind in FOLDED_BY.get(type(item), ())]
+    return tuple([any_id for any_id in found if any_id is not None])

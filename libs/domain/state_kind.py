@@ -38,6 +38,7 @@ class StateKind(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         decide: (state, now, jitter, retry_base_s, zones) -> the decision that is owed; None if this build cannot take it.
         timer: the field with the instant that the state waits for; the decision is owed the owner's lead before it.
         notes: lines that the documentation adds.
+        is_owed: whether a partition's owner ever decides something for such a state. If not, it keeps none in memory for long.
         is_overtaken: (decision that does not apply, all states) -> whether its owner could not know better when it decided.
     """
 
@@ -55,4 +56,5 @@ class StateKind(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     decide: Callable[[Any, int, float, float, ZoneLookup], Any]
     timer: str
     notes: tuple[str, ...]
+    is_owed: bool = True
     is_overtaken: Callable[[Any, Mapping[str, Any]], bool] = lambda decision, states: False

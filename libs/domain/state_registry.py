@@ -13,15 +13,18 @@ from typing import Final, TypeVar
 from libs.domain import job, schedule
 from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc
 from libs.domain.job import JobState
+from libs.domain.jobs import delivery
+from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
 from libs.events import Event
 from libs.events.codec import KINDS
 
-State = JobState | ScheduleState
+State = JobState | ScheduleState | DeliveryState
 
-STATE_KINDS: Final[tuple[StateKind, ...]] = (job.KIND, schedule.KIND)
+STATE_KINDS: Final[tuple[StateKind, ...]] = (job.KIND, schedule.KIND, delivery.KIND)
 
+OWED_KINDS: Final = tuple(kind for kind in STATE_KINDS if kind.is_owed)
 KIND_OF_STATE: Final[Mapping[type, StateKind]] = {kind.state: kind for kind in STATE_KINDS}
 # Class of an event -> the kinds of state that it changes. The kind under whose key the record stands comes first: it decides
 # whether the event applies. The others follow only if it does.

@@ -33,7 +33,7 @@ from libs.events.schedule import (
     ScheduleRule,
     ScheduleTicked,
 )
-from libs.events.webhook import WebhookFinished
+from libs.events.webhook import WebhookAttempted, WebhookFinished, WebhookRedeliverRequested
 
 __all__ = [
     "AttemptDue",
@@ -64,7 +64,9 @@ __all__ = [
     "Spec",
     "Unknown",
     "Unreadable",
+    "WebhookAttempted",
     "WebhookFinished",
+    "WebhookRedeliverRequested",
     "decode",
     "encode",
     "read",

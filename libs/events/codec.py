@@ -45,6 +45,8 @@ Event = (
     | schedule.ScheduleDeleted
     | schedule.ScheduleTicked
     | webhook.WebhookFinished
+    | webhook.WebhookAttempted
+    | webhook.WebhookRedeliverRequested
 )
 
 
@@ -82,8 +84,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="job.scheduled",
         event=job.JobScheduled,
-        version=3,
-        added=(("spec_id",), ("retry", "success_on", "expires_at")),
+        version=4,
+        added=(("spec_id",), ("retry", "success_on", "expires_at"), ("spec.webhook_retry",)),
         role="fact",
         key="job_id",
     ),
@@ -118,12 +120,19 @@ KINDS: Final[tuple[Kind, ...]] = (
         role="decision",
         key="job_id",
     ),
-    Kind(name="schedule.created", event=schedule.ScheduleCreated, role="fact", key="schedule_id"),
+    Kind(
+        name="schedule.created",
+        event=schedule.ScheduleCreated,
+        version=2,
+        added=(("spec.webhook_retry",),),
+        role="fact",
+        key="schedule_id",
+    ),
     Kind(
         name="schedule.defined",
         event=schedule.ScheduleDefined,
-        version=4,
-        added=(("key",), ("policy",), ("terms",)),
+        version=5,
+        added=(("key",), ("policy",), ("terms",), ("spec.webhook_retry",)),
         role="fact",
         key="schedule_id",
     ),
@@ -161,6 +170,8 @@ KINDS: Final[tuple[Kind, ...]] = (
         key="schedule_id",
     ),
     Kind(name="webhook.finished", event=webhook.WebhookFinished, role="fact", key="job_id"),
+    Kind(name="webhook.attempted", event=webhook.WebhookAttempted, role="fact", key="delivery_id"),
+    Kind(name="webhook.redeliver_requested", event=webhook.WebhookRedeliverRequested, role="fact", key="delivery_id"),
 )
 
 _BY_CLASS: Final[Mapping[type, Kind]] = {kind.event: kind for kind in KINDS}

@@ -21,6 +21,7 @@ Fields that mean the same in every event (docs/events.md is made from this list 
     success_on: classes and statuses of answers that count as success; none means 2xx.
     expires_at: no try starts at or after this instant.
     has_webhook: a webhook is to be sent when the job ends.
+    delivery_id: the id of a webhook delivery, which is its `webhook-id`. It is the job's, but for its beginning.
     spec: what to call, and where to send the webhook; see `Spec`.
     spec_id: the id under which the spec is kept.
     next_run_at: the instant of the next tick.
@@ -48,3 +49,4 @@ Account = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[A-Za-z0-
 JobId = Annotated[str, Meta(pattern=r"\Ajob_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]
 ScheduleId = Annotated[str, Meta(pattern=r"\Asched_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]
 ExecutionId = Annotated[str, Meta(pattern=r"\Aexec_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]
+DeliveryId = Annotated[str, Meta(pattern=r"\Awhd_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]

@@ -4,9 +4,9 @@ Ids: 128-bit ULIDs that carry their partition.
     bits   127..80          79..64       63..0
            milliseconds     partition    random, or a hash
 
-Written in lower-case Crockford base 32 (26 characters) behind a prefix that names the kind: `job_`, `sched_`, `exec_`, `whe_`. The
-partition is part of the id, so an id keeps its partition when partitions are added. Ids that follow from the log (a tick's job,
-an execution) are hashes: if a decision is made twice, both times it has the same id.
+Written in lower-case Crockford base 32 (26 characters) behind a prefix that names the kind: `job_`, `sched_`, `exec_`, `whd_`,
+`whe_`. The partition is part of the id, so an id keeps its partition when partitions are added. Ids that follow from the log (a
+tick's job, an execution) are hashes: if a decision is made twice, both times it has the same id.
 
 Source: ARCHITECTURE.md, "The log"; the ULID specification for the alphabet and the ordering.
 """
@@ -19,10 +19,10 @@ _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 _SHIFTS = tuple(range(120, -1, -10))  # of the 13 pairs of letters in 128 bits, the highest first
 _TO_BASE32HEX = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _VALUE_OF = {letter: index for index, letter in enumerate(_ALPHABET)}
-_ID = re.compile(r"(?:job|sched|exec|whe)_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
+_ID = re.compile(r"(?:job|sched|exec|whe|whd)_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 
 MAX_PARTITIONS = 1 << 16
-STATE_IDS = ("job", "sched")  # the kinds of ids under whose key a record may stand: what has a state of its own
+STATE_IDS = ("job", "sched", "whd")  # the kinds of ids under whose key a record may stand: what has a state of its own
 _MAX_MS = (1 << 48) - 1
 
 
@@ -101,7 +101,7 @@ def execution_id(job_id: str, attempt: int) -> str:
 
 
 def is_id(text: str, kind: str) -> bool:
-    """Say whether *text* is a well-formed id of *kind* (`job`, `sched`, `exec` or `whe`)."""
+    """Say whether *text* is a well-formed id of *kind* (`job`, `sched`, `exec`, `whd` or `whe`)."""
     return text.startswith(kind + "_") and _ID.fullmatch(text) is not None
 
 

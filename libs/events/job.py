@@ -41,6 +41,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
         webhook_url: gets one POST when the job reaches its end.
         webhook_headers: the caller's own headers for that POST.
         traceparent: W3C trace context of the request that created the job or schedule.
+        webhook_retry: when a webhook that fails is tried again; None: it is not (version 4; of `schedule.created` 2).
     """
 
     url: str
@@ -51,6 +52,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     webhook_url: str | None = None
     webhook_headers: dict[str, str] | None = None
     traceparent: str | None = None
+    webhook_retry: RetryPolicy | None = None
 
 
 class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -20,7 +20,7 @@ _NONE: Final[Mapping[str | None, Place]] = MappingProxyType({})
 
 
 class LeftCalls:
-    """The marks of all partitions."""
+    """The marks of all partitions. A service may have two groups of calls for one account, under names of its own choice."""
 
     def __init__(self) -> None:
         self._marks: dict[int, dict[str, dict[str | None, Place]]] = {}

@@ -127,8 +127,10 @@ class SnapshotReader(PartitionReader, Generic[S, C]):
             # Tables that are behind would hold up the calls of all accounts: another time.
             is_folded = await self._progress.wait(self.partition, position, RECALL_WAIT_S)
             self._recall_soon(is_at_once=is_folded and await self.recall())
+        elif self.read_wait_s == READ_WAIT_S and self.held.left.accounts(self.partition):
+            self.read_wait_s = self._recall_every_ms / 1_000
 
     def _recall_soon(self, *, is_at_once: bool) -> None:
-        wait_ms = 0 if is_at_once else self._recall_every_ms
-        self._recall_at = self._clock.now() + wait_ms
-        self.read_wait_s = min(wait_ms / 1_000, READ_WAIT_S)
+        self._recall_at = self._clock.now() + (0 if is_at_once else self._recall_every_ms)
+        is_left = bool(self.held.left.accounts(self.partition))
+        self.read_wait_s = 0.0 if is_at_once else self._recall_every_ms / 1_000 if is_left else READ_WAIT_S

@@ -170,6 +170,8 @@ def webhooks(resources: Resources) -> WebhooksService:
         fan_out=FanOutPorts(
             Endpoints(resources.pools.tables), ToldJobs(resources.pools.tables), FanOutPositions(resources.pools.tables)
         ),
+        retries=resources.settings.webhook_retries,
+        retry_base_s=resources.settings.retry_base_s,
         meter=meter,
         make_keeper=follower_keeper(
             leases,
@@ -183,6 +185,7 @@ def webhooks(resources: Resources) -> WebhooksService:
         held=lambda: service.held_count,
         pending=lambda: service.pending_count,
         oldest_s=lambda: service.oldest_pending_s,
+        deliveries=lambda: service.waiting_deliveries_count,
     )
     _pace_calls(resources, service)
     return service

@@ -21,7 +21,7 @@ from typing import Final
 import structlog
 
 from libs.domain.job import JobState
-from libs.domain.state_registry import STATE_KINDS
+from libs.domain.state_registry import OWED_KINDS
 from libs.events.fields import MAX_INSTANT
 from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable
@@ -118,7 +118,7 @@ class Horizon:
         try:
             # From here on, states folded from the log stay in memory if they are owed before the target; the rest is loaded.
             decider.extend(target)
-            for kind in STATE_KINDS:
+            for kind in OWED_KINDS:
                 states = await self._tables.load_due(
                     kind,
                     self._partition,

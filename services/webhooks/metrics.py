@@ -24,12 +24,26 @@ class WebhooksMetrics:
         self._held = metrics.webhooks_held
         self._pending = metrics.webhooks_pending
         self._oldest = metrics.webhooks_pending_oldest_seconds
+        self._deliveries = metrics.webhook_deliveries_waiting
+        self._exhausted = metrics.webhook_deliveries_exhausted
 
-    def observe(self, *, held: Callable[[], int], pending: Callable[[], int], oldest_s: Callable[[], float]) -> None:
+    def observe(
+        self,
+        *,
+        held: Callable[[], int],
+        pending: Callable[[], int],
+        oldest_s: Callable[[], float],
+        deliveries: Callable[[], int],
+    ) -> None:
         """Have the gauges of webhooks held and pending read whenever the metrics are scraped."""
+        self._deliveries.set_function(deliveries)
         self._held.set_function(held)
         self._pending.set_function(pending)
         self._oldest.set_function(oldest_s)
+
+    def delivery_exhausted(self) -> None:
+        """Count a delivery whose last try failed."""
+        self._exhausted.inc()
 
     def overdue(self, count: int) -> None:
         """Count webhooks that were found pending long after their time."""

@@ -10,28 +10,35 @@ from typing import Final
 import orjson
 
 from libs.domain.instants import rfc3339
+from libs.domain.retry_policy import Result, classify
 from libs.egress.caller_headers import clean_error, own_headers, sent_url
-from libs.egress.outcome import Outcome
+from libs.egress.outcome import REDIRECT_NOT_FOLLOWED, Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
-from libs.events import JobCancelled, Spec, WebhookFinished
+from libs.events import JobCancelled, Spec, WebhookAttempted, WebhookFinished
+from libs.events.retry_policy import RetryPolicy
 from libs.store.reads.pending_webhooks import TerminalEvent
 
 # The one table that turns the log's words into the webhook's.
 STATUS_WORDS: Final = {"completed": "completed", "failed": "failed", "job.cancelled": "cancelled"}
 
 
+def payload_status(event: TerminalEvent) -> str:
+    """Return the word for how the job ended."""
+    return STATUS_WORDS["job.cancelled" if isinstance(event, JobCancelled) else event.status]
+
+
 def payload(event: TerminalEvent) -> bytes:
     """Return the body of the webhook for *event*, as JSON."""
     if isinstance(event, JobCancelled):
-        status, status_code, last_error, attempt = STATUS_WORDS["job.cancelled"], None, None, 0
+        status_code, last_error, attempt = None, None, 0
     else:
-        status, attempt = STATUS_WORDS[event.status], event.attempt
+        attempt = event.attempt
         status_code, last_error = event.status_code, event.last_error
     return orjson.dumps(
         {
             "job_id": event.job_id,
-            "status": status,
+            "status": payload_status(event),
             "status_code": status_code,
             "last_error": last_error,
             "completed_at": rfc3339(event.at),
@@ -45,6 +52,7 @@ def outgoing(
     spec: Spec,
     *,
     secrets: Sequence[str],
+    message_id: str,
     timestamp_s: int,
     user_agent: str,
     traceparent: str | None = None,
@@ -56,6 +64,7 @@ def outgoing(
         event: the admitted end of the job.
         spec: names the URL and the caller's own headers for it.
         secrets: the account's signing secrets, newest first, at least one.
+        message_id: the same for each try of a delivery.
         timestamp_s: the second in which it is sent; it is signed.
         user_agent: `Fliq/<version>`; used unless the caller sets its own.
         traceparent: the trace that the POST belongs to, and its span; sent unless the caller sets its own.
@@ -76,7 +85,7 @@ def outgoing(
         headers.append(("traceparent", traceparent))
     body = payload(event)
     headers += signature_headers(
-        secrets, message_id=event.job_id, timestamp_s=timestamp_s, method="POST", url=sent_url(url), body=body
+        secrets, message_id=message_id, timestamp_s=timestamp_s, method="POST", url=sent_url(url), body=body
     )
     return OutgoingRequest(method="POST", url=url, headers=headers, body=body, account=event.account, key=event.job_id)
 
@@ -91,6 +100,42 @@ def finished(event: TerminalEvent, outcome: Outcome, *, at: int) -> WebhookFinis
         status_code=outcome.status_code,
         error=None if outcome.ok else clean_error(outcome.error),
     )
+
+
+def attempted(
+    event: TerminalEvent, policy: RetryPolicy, attempt: int, outcome: Outcome, *, delivery_id: str, at: int
+) -> WebhookAttempted:
+    """Return the fact that try *attempt* of a delivery with *policy* ended at *at* with *outcome*."""
+    word = outcome.error or ""
+    has_answer = outcome.ok or word.startswith("HTTP ") or word == REDIRECT_NOT_FOLLOWED
+    found = classify(
+        policy,
+        None,
+        Result(outcome.status_code, no_answer=None if has_answer else word, asked_ms=outcome.retry_after_ms),
+    )
+    return WebhookAttempted(
+        delivery_id=delivery_id,
+        account=event.account,
+        at=at,
+        attempt=attempt,
+        outcome=found.outcome,
+        duration_ms=max(0, outcome.duration_ms),
+        status_code=outcome.status_code,
+        error=None if outcome.ok else clean_error(outcome.error),
+        asked_ms=found.asked_ms,
+        job_id=event.job_id,
+        event=f"job.{payload_status(event)}",
+        retry=policy if attempt == 1 else None,
+        spec_id=event.spec_id if attempt == 1 else None,
+    )
+
+
+def not_attempted(
+    event: TerminalEvent, policy: RetryPolicy, attempt: int, error: str, *, delivery_id: str, at: int
+) -> WebhookAttempted:
+    """Return the fact that try *attempt* of a delivery failed without a POST, for a reason of ours."""
+    nothing = Outcome(ok=False, status_code=None, error=error, duration_ms=0, retry_after_ms=None, sent_at=at)
+    return attempted(event, policy, attempt, nothing, delivery_id=delivery_id, at=at)
 
 
 def not_made(event: TerminalEvent, error: str, *, at: int) -> WebhookFinished:

@@ -3,6 +3,7 @@ Ended jobs reader: finds the jobs of one partition that have ended and whose web
 
     snapshot  position, claim, and of each account with pending webhooks the oldest: all of them are left, and recalled in pages
     tail      each admitted job.finished and job.cancelled with a webhook
+    due       deliveries whose next try is due: left in the same way, and recalled
     recall    up to `PAGES_MAX` pages at a time, each from an account's mark on (libs/following/left_calls.py)
 
 Source: ARCHITECTURE.md, "A job's life", "What happens when something dies".
@@ -14,19 +15,21 @@ from typing import Final
 
 import structlog
 
-from libs.events import JobCancelled, JobFinished
+from libs.events import JobCancelled, JobFinished, WebhookAttempted, WebhookRedeliverRequested
 from libs.following.held_calls import Stage
+from libs.following.left_calls import Place
 from libs.following.partition_reader import ReaderContext, Wanted
 from libs.following.ports import Progress
 from libs.following.snapshot_reader import OVERDUE_MS, SnapshotReader
 from libs.runtime.crashpoint import crash_at
-from libs.store.reads.pending_webhooks import PendingSnapshot
+from libs.store.reads.pending_webhooks import DueDeliveries, PendingSnapshot
 from services.webhooks.ports import Meter, PendingTables
-from services.webhooks.webhook_calls import WebhookCall, WebhookCalls
+from services.webhooks.webhook_calls import WebhookCall, WebhookCalls, deliveries_of
 
 PAGE: Final = 500  # pending webhooks read at a time
 PAGES_MAX: Final = 8  # before the log is read again: about 0.1 s
 RECALL_EVERY_MS: Final = 250
+LOOK_MS: Final = 1_000  # after a try that failed, and between two looks: how late a try may be
 BATCHES_MAX: Final = 20  # of the loader that a page waits for
 
 _log = structlog.get_logger("webhooks")
@@ -49,7 +52,7 @@ class EndedJobsReader(SnapshotReader[PendingSnapshot, WebhookCall]):
         super().__init__(
             partition,
             context,
-            wanted=frozenset({"job.finished", "job.cancelled"}),
+            wanted=frozenset({"job.finished", "job.cancelled", "webhook.attempted", "webhook.redeliver_requested"}),
             progress=progress,
             calls=calls,
             recall_every_ms=RECALL_EVERY_MS,
@@ -58,6 +61,9 @@ class EndedJobsReader(SnapshotReader[PendingSnapshot, WebhookCall]):
         self._calls = calls
         self._meter = meter
         self.pending: PendingSnapshot | None = None  # as it was when it was last looked at
+        self.due: DueDeliveries | None = None  # the same
+        self._look_at: int | None = None  # when a delivery may be due; None: not before one is tried, or asked for
+        self._look_since = 0  # what became due before was left, or handed over
 
     async def read_snapshot(self) -> PendingSnapshot:
         """Read what is pending."""
@@ -69,10 +75,16 @@ class EndedJobsReader(SnapshotReader[PendingSnapshot, WebhookCall]):
         """Leave everything where it stands, and recall the first of it."""
         for account, oldest in snapshot.oldest.items():
             self.held.left.leave(self.partition, account, None, oldest)
+        self._look_at = self._look_since = 0
         return await self.recall()
 
     def take_wanted(self, wanted: Sequence[Wanted]) -> None:
-        """Hand over the jobs that ended and have a webhook."""
+        """Hand over the jobs that ended and have a webhook; note when a delivery may be due."""
+        for _, event, _ in wanted:
+            if isinstance(event, WebhookRedeliverRequested):
+                self._look_within(0, since=event.at)
+            elif isinstance(event, WebhookAttempted) and (event.outcome != "success" or event.attempt > 1):
+                self._look_within(LOOK_MS, since=event.at)
         self._calls.take(
             [
                 WebhookCall(self.partition, event, position)
@@ -97,11 +109,15 @@ class EndedJobsReader(SnapshotReader[PendingSnapshot, WebhookCall]):
         return len(overdue)
 
     def may_recall(self) -> bool:
-        """Whether webhooks are left for which there is room."""
-        return any(self._lanes_with_room(account) for account in self.held.left.accounts(self.partition))
+        """Whether webhooks are left for which there is room, or deliveries may be due."""
+        return self._may_be_due() or any(
+            self._lanes_with_room(account) for account in self.held.left.accounts(self.partition)
+        )
 
     async def recall(self) -> bool:
         """Read pages of pending webhooks, of each account in turn; return whether there is room for more."""
+        if self._may_be_due():
+            await self._look()
         ended: set[str] = set()
         for _ in range(PAGES_MAX):
             waiting = [account for account in self.held.left.accounts(self.partition) if account not in ended]
@@ -112,6 +128,36 @@ class EndedJobsReader(SnapshotReader[PendingSnapshot, WebhookCall]):
                 ended.add(account)
         return True
 
+    def _may_be_due(self) -> bool:
+        return self._look_at is not None and self._look_at <= self._clock.now()
+
+    def _look_within(self, ms: int, *, since: int) -> None:
+        """Look for what becomes due from *since* on, *ms* from now at the latest."""
+        self._look_since = min(self._look_since, since)
+        at = self._clock.now() + ms
+        self._look_at = at if self._look_at is None else min(self._look_at, at)
+
+    async def _look(self) -> None:
+        """Leave the deliveries that are due where they stand; note when the next ones will be due."""
+        now = self._clock.now()
+        self._look_at = None
+        self.due = due = await self._tables.due(self.partition, self._look_since, now)
+        self._look_since = now
+        for account, oldest in due.oldest.items():
+            self.held.left.leave(self.partition, deliveries_of(account), None, oldest)
+        if due.next_at is not None:
+            self._look_within(max(LOOK_MS, due.next_at - now), since=now)
+
+    async def _page_of(self, group: str, place: Place, limit: int) -> list[WebhookCall]:
+        """Return up to *limit* calls of *group*, from *place* on."""
+        partition, position, now = self.partition, self.position, self._clock.now()
+        account, slash, _ = group.partition("/")
+        if slash:
+            found = await self._tables.due_page(partition, account, place, now, limit)
+            return [WebhookCall(partition, each.end, position, each.delivery) for each in found]
+        events = await self._tables.pending_page(partition, account, place, limit)
+        return [WebhookCall(partition, event, position) for event in events]
+
     async def _take_loaded(self, calls: Sequence[WebhookCall]) -> None:
         """Hand over calls and wait until they are loaded: the next page finds room only if those of full endpoints are left."""
         self._calls.take(calls)
@@ -120,22 +166,22 @@ class EndedJobsReader(SnapshotReader[PendingSnapshot, WebhookCall]):
                 break
             await self._calls.loader.wait_batch()
 
-    def _lanes_with_room(self, account: str) -> list[str | None]:
-        """Return the lanes of *account* that have left something here and have room for more."""
-        marks = self.held.left.marks(self.partition, account)
-        return [lane for lane in marks if self.held.may_recall_lane(account, lane)]
+    def _lanes_with_room(self, group: str) -> list[str | None]:
+        """Return the lanes of *group* that have left something here and have room for more."""
+        marks = self.held.left.marks(self.partition, group)
+        return [lane for lane in marks if self.held.may_recall_lane(group.partition("/")[0], lane)]
 
-    async def _recall_page(self, account: str) -> bool:
-        """Hand over one page of *account*, and of those after it; return whether more follows for which there is room."""
+    async def _recall_page(self, group: str) -> bool:
+        """Hand over one page of *group*, and of those after it; return whether more follows for which there is room."""
         left, partition = self.held.left, self.partition
-        lanes = self._lanes_with_room(account)
+        lanes = self._lanes_with_room(group)
         # Before the tables are asked, and not afterwards: meanwhile more may be left.
-        start = left.take(partition, account, lanes)
-        limit = max(1, min(PAGE, self.held.room_of(account)))
-        found = await self._tables.pending_page(partition, account, start, limit + 1)
-        page, rest = found[:limit], {event.account: (event.at, event.job_id) for event in found[limit:]}
-        for name, events in groupby(page, lambda event: event.account):
-            if name != account:
+        start = left.take(partition, group, lanes)
+        limit = max(1, min(PAGE, self.held.room_of(group.partition("/")[0])))
+        found = await self._page_of(group, start, limit + 1)
+        page, rest = found[:limit], {call.group: call.place for call in found[limit:]}
+        for name, calls in groupby(page, lambda call: call.group):
+            if name != group:
                 # The page goes on with the next account. If that is left as a whole, these are its first.
                 if None not in left.marks(partition, name):
                     break
@@ -144,5 +190,5 @@ class EndedJobsReader(SnapshotReader[PendingSnapshot, WebhookCall]):
             if name in rest:
                 for lane in lanes:
                     left.leave(partition, name, lane, rest[name])
-            await self._take_loaded([WebhookCall(partition, event, self.position) for event in events])
-        return account in rest and left.marks(partition, account).get(lanes[0]) == rest[account]
+            await self._take_loaded(list(calls))
+        return group in rest and left.marks(partition, group).get(lanes[0]) == rest[group]

@@ -36,6 +36,8 @@ class WebhooksService(FollowingService[EndedJobsReader, WebhookCalls]):
         fan_out: FanOutPorts,
         meter: Meter,
         make_keeper: Callable[[LeaseHolder], Keeper],
+        retries: int = 0,
+        retry_base_s: float = 30.0,
         limits: CallLimits = LIMITS,
         drain_s: float = DRAIN_S,
     ) -> None:
@@ -44,10 +46,14 @@ class WebhooksService(FollowingService[EndedJobsReader, WebhookCalls]):
 
         Args:
             make_keeper: makes the keeper of this service's leases.
+            retries: how often a webhook that fails is tried again if its job does not say it (`FLIQ_WEBHOOK_RETRIES`).
+            retry_base_s: the delay after its first failure if its job does not say it (`FLIQ_RETRY_BASE_SECONDS`).
             drain_s: how long POSTs under way may take to end when the service stops.
         """
         self._tables = tables
         self._meter = meter
+        self._retries = retries
+        self._retry_base_s = retry_base_s
         super().__init__("webhooks", ports, meter=meter, make_keeper=make_keeper, limits=limits, drain_s=drain_s)
         self._fan_outs = FanOuts(self._reader_context, fan_out, ports.progress)
 
@@ -55,6 +61,11 @@ class WebhooksService(FollowingService[EndedJobsReader, WebhookCalls]):
     def pending_count(self) -> int:
         """How many webhooks of its partitions were pending when the tables were last asked, at most half a minute ago."""
         return sum(reader.pending.pending_count for reader, _ in self._readers.values() if reader.pending is not None)
+
+    @property
+    def waiting_deliveries_count(self) -> int:
+        """How many deliveries of its partitions waited for a try when the tables were last asked."""
+        return sum(reader.due.waiting_count for reader, _ in self._readers.values() if reader.due is not None)
 
     @property
     def oldest_pending_s(self) -> float:
@@ -95,7 +106,13 @@ class WebhooksService(FollowingService[EndedJobsReader, WebhookCalls]):
 
     def make_calls(self) -> WebhookCalls:
         """Return what makes the POSTs from one start of the service to its stop."""
-        return WebhookCalls(self._call_context, self._tables, meter=self._meter)
+        return WebhookCalls(
+            self._call_context,
+            self._tables,
+            meter=self._meter,
+            retries=self._retries,
+            retry_base_s=self._retry_base_s,
+        )
 
     def make_reader(self, lease: Lease) -> EndedJobsReader:
         """Return the reader of the ended jobs of the partition of *lease*."""

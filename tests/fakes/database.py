@@ -16,21 +16,20 @@ import msgspec
 
 from libs.domain import job
 from libs.domain.job import UNDER_WAY, JobState, JobStatus
+from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import State, id_of
 from libs.events import Claim, Spec
-from libs.following.left_calls import Place
 from libs.store.control.accounts import Token
 from libs.store.control.daily_grants import GrantAsk, share_out
 from libs.store.control.idempotency import Reservation
 from libs.store.leases.lease_table import Lease
 from libs.store.projection.changes import ExecutionRow, Flush
 from libs.store.reads.partition_tables import Snapshot, StoredSpec, due_of
-from libs.store.reads.pending_webhooks import PendingSnapshot, TerminalEvent
 from tests.fakes.control.fan_out_rows import FanOutRows
 from tests.fakes.leases import LeaseRow
-from tests.fakes.partition import pending_of, pending_page_of
+from tests.fakes.partition import WebhookReads
 
 _ABSENT: Any = object()
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -42,6 +41,7 @@ class Rows(NamedTuple):
 
     jobs: dict[str, JobState]
     schedules: dict[str, ScheduleState]
+    deliveries: dict[str, DeliveryState]
     specs: dict[str, bytes]
     executions: dict[tuple[str, int], ExecutionRow]
     usage: dict[tuple[str, int], int]
@@ -55,7 +55,7 @@ class Commit(NamedTuple):
     undo: list[tuple[dict[Any, Any], Any, Any]]
 
 
-class Database(FanOutRows):
+class Database(FanOutRows, WebhookReads):
     """The tables. *now* is the database's own clock, in ms."""
 
     def __init__(self, *, now: Callable[[], int] = lambda: 0) -> None:
@@ -66,6 +66,12 @@ class Database(FanOutRows):
         self.nonces: dict[int, str] = {}
         self.jobs: dict[str, JobState] = {}
         self.schedules: dict[str, ScheduleState] = {}
+        self.deliveries: dict[str, DeliveryState] = {}
+        self._states_of: dict[str, dict[str, Any]] = {
+            "job": self.jobs,
+            "sched": self.schedules,
+            "whd": self.deliveries,
+        }
         self.specs_by_id: dict[str, bytes] = {}
         self.execution_rows: dict[tuple[str, int], ExecutionRow] = {}
         self.partition_of: dict[str, int] = {}
@@ -117,7 +123,7 @@ class Database(FanOutRows):
 
     def load(self, partition: int, ids: Iterable[str]) -> list[State]:
         mine = [known for known in ids if self.partition_of.get(known) == partition]
-        return [self.jobs[known] if known in self.jobs else self.schedules[known] for known in mine]
+        return [self._states_of[known.partition("_")[0]][known] for known in mine]
 
     def load_open(self, partition: int) -> list[State]:
         return [job for job in self._jobs(partition) if job.status in UNDER_WAY or job.cancel_requested]
@@ -181,7 +187,7 @@ class Database(FanOutRows):
     def _write_changes(self, flush: Flush) -> None:
         partition, changes = flush.partition, flush.changes
         for state_id, state in changes.states.items():
-            self._write(self.jobs if isinstance(state, JobState) else self.schedules, state_id, state)
+            self._write(self._states_of[state_id.partition("_")[0]], state_id, state)
             self._write(self.partition_of, state_id, partition)
         for spec_id, spec in changes.specs.items():
             self._write(self.specs_by_id, spec_id, spec)
@@ -203,12 +209,6 @@ class Database(FanOutRows):
         jobs = [job for job in self._jobs(partition) if job.status is JobStatus.RUNNING and not job.held]
         return Snapshot(position, claim, [due_of(job) for job in jobs])
 
-    def pending(self, partition: int) -> PendingSnapshot:
-        return pending_of(*self.progress(partition), self._jobs(partition))
-
-    def pending_page(self, partition: int, account: str, place: Place, limit: int) -> list[TerminalEvent]:
-        return pending_page_of(self._jobs(partition), account, place, limit)
-
     def webhook_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
         return self.stored_specs(ids, size_max=size_max)
 
@@ -224,6 +224,7 @@ class Database(FanOutRows):
         return Rows(
             {job.job_id: job for job in self._jobs(partition)},
             {known: each for known, each in self.schedules.items() if self.partition_of[known] == partition},
+            {known: each for known, each in self.deliveries.items() if self.partition_of[known] == partition},
             {known: each for known, each in self.specs_by_id.items() if self.partition_of[known] == partition},
             {key: each for key, each in self.execution_rows.items() if self.partition_of[key[0]] == partition},
             {(account, day): each for (part, account, day), each in self.usage_of.items() if part == partition},

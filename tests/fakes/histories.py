@@ -32,12 +32,14 @@ from libs.events import (
     ScheduleResumed,
     ScheduleRule,
     Spec,
+    WebhookAttempted,
     WebhookFinished,
+    WebhookRedeliverRequested,
     encode,
 )
 from libs.events.codec import kind_of
-from libs.events.ids import new_job_id, new_schedule_id
-from libs.events.retry_policy import RetryPolicy
+from libs.events.ids import delivery_id, new_job_id, new_schedule_id
+from libs.events.retry_policy import Outcome, RetryPolicy
 from tests.fakes import events
 
 NOW = 1_790_000_000_000
@@ -45,6 +47,7 @@ DAY_MS = 86_400_000
 OPEN_MAX = 200  # lives under way at the same time
 NEW_OWNER_EVERY = 400  # records
 LAST_ERROR = "500 Internal Server Error"
+HOOK_RETRIES = RetryPolicy(max_retries=2, delay_ms=5_000)
 
 
 def history(partition: int, *, lives: int, seed: int = 1) -> Iterator[Envelope]:
@@ -92,6 +95,7 @@ def _spec(number: int, webhook: bool) -> Spec:
         body=f'{{"order": {number}, "note": "{"x" * 130}"}}',
         webhook_url="https://example.com/hook" if webhook else None,
         webhook_headers={"X-Key": "hook-secret"} if webhook else None,
+        webhook_retry=HOOK_RETRIES if webhook and number % 2 else None,
     )
 
 
@@ -166,8 +170,38 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
                 yield events.retried(job_id, fire_at + 150, attempt + 1, fire_at=fire_at + 30_000)
                 fire_at += 30_000
         yield _end(job_id, account, tries, fire_at, ok=number % 9 != 0, webhook=webhook)
-    if webhook:
+    if webhook and number % 2:
+        yield from _delivery(job_id, account, fire_at + 400, chance)
+    elif webhook:
         yield WebhookFinished(job_id=job_id, at=fire_at + 400, ok=True, duration_ms=31, status_code=204)
+
+
+def _delivery(job_id: str, account: str, at: int, chance: random.Random) -> Iterator[Event | Envelope]:
+    told = delivery_id(job_id)
+    for attempt in range(1, chance.randrange(2, 5)):
+        outcome: Outcome = chance.choice(("success", "failure", "failure", "free"))
+        yield WebhookAttempted(
+            delivery_id=told,
+            account=account,
+            at=at,
+            attempt=attempt,
+            outcome=outcome,
+            duration_ms=31,
+            status_code=204 if outcome == "success" else 503,
+            error=None if outcome == "success" else "HTTP 503",
+            asked_ms=2_000 if outcome == "free" else None,
+            job_id=job_id,
+            event="job.completed",
+            retry=HOOK_RETRIES if attempt == 1 else None,
+            spec_id=job_id if attempt == 1 else None,
+        )
+        at += 20_000
+        if outcome == "success":
+            break
+    if chance.random() < 0.3:
+        yield WebhookRedeliverRequested(delivery_id=told, at=at, request_id=f"{chance.getrandbits(64):016x}")
+    if chance.random() < 0.1:
+        yield Envelope("webhook.attempted", 1, True, None, told, b'{"delivery_id":"whd_01')
 
 
 def _schedule(partition: int, number: int, at: int, chance: random.Random) -> Iterator[Event]:

@@ -7,11 +7,13 @@ The tables are the real fold (`Ledger`) on demand, so that what the dispatcher a
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from libs.domain.job import JobState, JobStatus
+from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.ledger import Ledger
 from libs.events import (
     AttemptDue,
@@ -31,7 +33,7 @@ from libs.events.ids import new_job_id
 from libs.following.left_calls import Place
 from libs.log.port import Log
 from libs.store.reads.partition_tables import Snapshot, StoredSpec
-from libs.store.reads.pending_webhooks import PendingSnapshot, TerminalEvent, end_of
+from libs.store.reads.pending_webhooks import DueDeliveries, DueDelivery, PendingSnapshot, TerminalEvent, end_of
 from tests.fakes import events
 
 SECRET = "whsec_" + "A" * 32
@@ -200,6 +202,15 @@ class FoldedTables:
         jobs = (await self.fold(partition)).states.of(JobState).values()
         return pending_page_of(jobs, account, place, limit)
 
+    async def due(self, partition: int, since: int, now: int) -> DueDeliveries:
+        self._check()
+        return due_deliveries_of((await self.fold(partition)).states.of(DeliveryState).values(), since, now)
+
+    async def due_page(self, partition: int, account: str, place: Place, now: int, limit: int) -> list[DueDelivery]:
+        self._check()
+        states = (await self.fold(partition)).states
+        return due_page_of(states.of(DeliveryState).values(), states.of(JobState), account, place, now, limit)
+
     async def webhook_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
         wanted = list(ids)
         self.spec_queries.append(wanted)
@@ -226,6 +237,37 @@ class FoldedTables:
             raise self.fails
 
 
+class WebhookReads:
+    """What the webhooks service reads of a database in memory."""
+
+    jobs: dict[str, JobState]
+    deliveries: dict[str, DeliveryState]
+    partition_of: dict[str, int]
+
+    @abstractmethod
+    def progress(self, partition: int) -> tuple[int, Claim | None]:
+        """Return the position of the tables, and the claim admitted there."""
+
+    @abstractmethod
+    def _jobs(self, partition: int) -> list[JobState]:
+        """Return the jobs of *partition*."""
+
+    def pending(self, partition: int) -> PendingSnapshot:
+        return pending_of(*self.progress(partition), self._jobs(partition))
+
+    def pending_page(self, partition: int, account: str, place: Place, limit: int) -> list[TerminalEvent]:
+        return pending_page_of(self._jobs(partition), account, place, limit)
+
+    def due(self, partition: int, since: int, now: int) -> DueDeliveries:
+        return due_deliveries_of(self._deliveries(partition), since, now)
+
+    def due_page(self, partition: int, account: str, place: Place, now: int, limit: int) -> list[DueDelivery]:
+        return due_page_of(self._deliveries(partition), self.jobs, account, place, now, limit)
+
+    def _deliveries(self, partition: int) -> list[DeliveryState]:
+        return [each for known, each in self.deliveries.items() if self.partition_of[known] == partition]
+
+
 def pending_of(position: int, claim: Claim | None, jobs: Iterable[JobState]) -> PendingSnapshot:
     """Return what is pending among *jobs*, as the tables give it out."""
     pending = [end for job in jobs if (end := _pending_end(job)) is not None]
@@ -239,6 +281,36 @@ def pending_page_of(jobs: Iterable[JobState], account: str, place: Place, limit:
     """Return a page of the pending webhooks among *jobs*, as the tables give it out."""
     pending = {(end.account, end.at, end.job_id): end for job in jobs if (end := _pending_end(job)) is not None}
     return [pending[key] for key in sorted(pending) if key >= (account, *place)][:limit]
+
+
+def due_deliveries_of(deliveries: Iterable[DeliveryState], since: int, now: int) -> DueDeliveries:
+    """Return which of *deliveries* have become due, as the tables give it out."""
+    waiting = [(each.next_at, each) for each in deliveries if each.next_at is not None and not each.held]
+    oldest: dict[str, Place] = {}
+    for next_at, each in waiting:
+        if since <= next_at <= now:
+            oldest[each.account] = min(
+                oldest.get(each.account, (next_at, each.delivery_id)), (next_at, each.delivery_id)
+            )
+    return DueDeliveries(oldest, min((at for at, _ in waiting if at > now), default=None), len(waiting))
+
+
+def due_page_of(
+    deliveries: Iterable[DeliveryState],
+    jobs: Mapping[str, JobState],
+    account: str,
+    place: Place,
+    now: int,
+    limit: int,
+) -> list[DueDelivery]:
+    """Return a page of those of *deliveries* that are due, as the tables give it out."""
+    due = {
+        (each.next_at, each.delivery_id): each
+        for each in deliveries
+        if each.account == account and each.next_at is not None and not each.held and each.next_at <= now
+    }
+    found = [due[key] for key in sorted(due) if key >= place][:limit]
+    return [DueDelivery(each, end_of(jobs[each.job_id])) for each in found]
 
 
 def _pending_end(job: JobState) -> TerminalEvent | None:

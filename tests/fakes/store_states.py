@@ -3,11 +3,12 @@
 from hypothesis import strategies as st
 
 from libs.domain.job import MAX_OFFSETS, JobState, JobStatus
+from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus
 from libs.domain.jobs.more import JobChange, JobMore
 from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
 from libs.events import SchedulePolicy, ScheduleRule
 from libs.events.fields import MAX_INSTANT
-from libs.events.ids import new_job_id, new_schedule_id
+from libs.events.ids import delivery_id, new_job_id, new_schedule_id
 from libs.events.retry_policy import JobTerms, RetryPolicy
 from libs.store.projection.changes import ExecutionRow
 
@@ -125,6 +126,42 @@ def schedule_states(partition: int) -> st.SearchStrategy[ScheduleState]:
         changed_at=positions,
         more=st.none() | mores,
         changed_spec_id=st.none() | job_ids(partition),
+    )
+
+
+policies = st.builds(
+    RetryPolicy,
+    max_retries=st.integers(0, 999),
+    backoff=st.sampled_from(["fixed", "linear", "exponential"]),
+    delay_ms=st.none() | st.integers(0, 604_800_000),
+    max_elapsed_ms=st.none() | st.integers(0, 604_800_000),
+    retry_on=st.none() | st.just(("5xx", "timeout")),
+)
+
+
+def delivery_states(partition: int) -> st.SearchStrategy[DeliveryState]:
+    """Delivery states with every field drawn freely within its bounds."""
+    return st.builds(
+        DeliveryState,
+        delivery_id=st.builds(delivery_id, job_ids(partition)),
+        account=accounts,
+        job_id=job_ids(partition),
+        event=texts,
+        status=st.sampled_from(DeliveryStatus),
+        held=st.booleans(),
+        attempt=st.integers(0, 1000),
+        charged=st.integers(0, 1000),
+        free_count=st.integers(0, 1000),
+        snooze_count=st.integers(0, 1000),
+        created_at=instants,
+        next_at=st.none() | instants,
+        last_at=instants,
+        last_status_code=st.none() | st.integers(0, 99_999),
+        last_error=st.none() | texts,
+        policy=policies,
+        spec_id=st.none() | texts,
+        last_request_id=st.none() | texts,
+        offsets=st.lists(positions, max_size=MAX_OFFSETS).map(tuple),
     )
 
 

@@ -39,6 +39,7 @@ from libs.events import (
     WebhookFinished,
 )
 from libs.events.retry_policy import JobTerms, RetryPolicy
+from tests.golden.delivery_examples import DELIVERY_EXAMPLES
 
 PARTITION: Final = 3
 CLAIM: Final = Claim(42, "0123456789abcdef")
@@ -387,4 +388,5 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         job_id=JOB, at=AT, ok=False, duration_ms=10_000, status_code=502, error="502 Bad Gateway"
     ),
     "webhook.finished plain": WebhookFinished(job_id=JOB, at=AT, ok=True, duration_ms=1),
+    **DELIVERY_EXAMPLES,
 }

@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from libs.domain.job import JobState
+from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.ledger import Ledger
 from libs.domain.schedule import ScheduleState
 from libs.events import Envelope, read
@@ -76,6 +77,7 @@ def fold(records: Records) -> dict[str, Any]:
             "verdicts": verdicts,
             "jobs": changes.states.of(JobState),
             "schedules": changes.states.of(ScheduleState),
+            "deliveries": changes.states.of(DeliveryState),
             "specs": {spec_id: spec.decode() for spec_id, spec in changes.specs.items()},
             "executions": {
                 f"{job_id} {attempt}": row._asdict() for (job_id, attempt), row in changes.executions.items()

@@ -53,6 +53,7 @@ HEALTHY |= {
     f"fliq_webhooks_pending{{{WEBHOOKS}}}": "0",
     f"fliq_webhooks_pending_oldest_seconds{{{WEBHOOKS}}}": "0",
     f"fliq_webhooks_overdue_total{{{WEBHOOKS}}}": "+0",
+    f"fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS}}}": "+0",
     f'fliq_log_lag_records{{{WEBHOOKS},role="webhooks"}}': "0",
     f'fliq_http_requests_total{{{API},method="POST",route="/v1/jobs",status="201"}}': "+300",
     f'fliq_http_requests_total{{{API},method="POST",route="/v1/jobs",status="503"}}': "+0",
@@ -160,6 +161,11 @@ CASES = [
         {f"fliq_webhooks_pending{{{WEBHOOKS}}}": "300", f"fliq_webhooks_pending_oldest_seconds{{{WEBHOOKS}}}": "600"},
     ),
     Case("FliqWebhooksOverdue", at_all("fliq_webhooks_overdue_total", "+1")),
+    Case(
+        "FliqWebhooksExhausted",
+        {f"fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS}}}": "+5"},
+        {f"fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS}}}": "+0.1"},
+    ),
     Case("FliqSchedulesMissed", at_all("fliq_schedule_missed_total", "+1")),
     Case(
         "FliqApiErrors",

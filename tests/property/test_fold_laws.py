@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from libs.domain import job as job_fold
 from libs.domain import schedule as schedule_fold
 from libs.domain.job import TERMINAL, JobState, JobStatus
+from libs.domain.jobs import delivery as delivery_fold
 from libs.domain.jobs.more import change_asked
 from libs.domain.ledger import Ledger, Verdict
 from libs.domain.schedule import ScheduleState, ScheduleStatus
@@ -325,7 +326,10 @@ def test_the_tables_name_every_event_of_their_kind_and_nothing_else() -> None:
     for_jobs = {name for _, name in job_fold.TRANSITIONS}
     for_schedules = {name for _, name in schedule_fold.TRANSITIONS}
 
-    assert for_jobs == {kind.name for kind in KINDS if kind.key == "job_id"} - {"job.scheduled"}
+    for_deliveries = {name for _, name in delivery_fold.TRANSITIONS}
+
+    assert for_jobs == {kind.name for kind in KINDS if kind.key == "job_id"} - {"job.scheduled"} | {"webhook.attempted"}
+    assert for_deliveries == {kind.name for kind in KINDS if kind.key == "delivery_id"}
     assert for_schedules == {kind.name for kind in KINDS if kind.key == "schedule_id"} - {
         "schedule.created",
         "schedule.defined",

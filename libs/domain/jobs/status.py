@@ -54,6 +54,9 @@ TRANSITIONS: Final[Mapping[tuple[JobStatus, str], tuple[JobStatus, ...]]] = {
     (JobStatus.COMPLETED, "webhook.finished"): (JobStatus.COMPLETED,),
     (JobStatus.FAILED, "webhook.finished"): (JobStatus.FAILED,),
     (JobStatus.CANCELLED, "webhook.finished"): (JobStatus.CANCELLED,),
+    (JobStatus.COMPLETED, "webhook.attempted"): (JobStatus.COMPLETED,),
+    (JobStatus.FAILED, "webhook.attempted"): (JobStatus.FAILED,),
+    (JobStatus.CANCELLED, "webhook.attempted"): (JobStatus.CANCELLED,),
 }
 
 

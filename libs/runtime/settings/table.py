@@ -181,6 +181,12 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         values.integer(1, 100_000),
         "calls under way at the same time to one host and port, in one dispatcher",
     ]
+    webhook_retries: Annotated[
+        int,
+        "0",
+        values.integer(0, 20),
+        "how often a webhook that fails is tried again if its job has no `webhook_retry`",
+    ]
     heartbeat_s: Annotated[
         int,
         "60",

@@ -79,6 +79,8 @@ class MetricFields:
         Gauge, "webhooks", "ended jobs whose webhook has no outcome yet, in the tables half a minute ago at the most"
     ]
     webhooks_pending_oldest_seconds: Annotated[Gauge, "webhooks", "for how long the oldest of them has waited"]
+    webhook_deliveries_waiting: Annotated[Gauge, "webhooks", "webhooks that failed and wait for another try"]
+    webhook_deliveries_exhausted: Annotated[Counter, "webhooks", "webhooks whose last try failed"]
     webhooks_overdue: Annotated[
         Counter, "webhooks", "webhooks that were pending for long and that nobody knew of; each means a defect"
     ]

@@ -20,7 +20,11 @@ from libs.store.projection.rows import Offsets, Row, struct_reader, unpack_offse
 _NOTHING: Final[Mapping[str, int | None]] = MappingProxyType({})
 # Columns with ids -> the kind of id; a column that holds the id of a state has the name of that kind's key.
 _SPEC_IDS: Final = dict.fromkeys(("shared_spec_id", "changed_spec_id"), "job")
-_ID_KINDS: Final = {"replay_of": "job", **_SPEC_IDS, **{kind.key: kind.id_kind for kind in STATE_KINDS}}
+_ID_KINDS: Final = {
+    "replay_of": "job",
+    **_SPEC_IDS,
+    **{kind.key: kind.id_kind for kind in STATE_KINDS},
+}
 
 
 class StateTable(Generic[S]):

@@ -5,11 +5,12 @@ from typing import Any, Final
 
 from libs.domain.job import JobState
 from libs.domain.state_registry import State
+from libs.store.projection.delivery_rows import DELIVERIES
 from libs.store.projection.job_rows import JOBS
 from libs.store.projection.schedule_rows import SCHEDULES
 from libs.store.projection.state_table import StateTable
 
-STATE_TABLES: Final[tuple[StateTable[Any], ...]] = (JOBS, SCHEDULES)
+STATE_TABLES: Final[tuple[StateTable[Any], ...]] = (JOBS, SCHEDULES, DELIVERIES)
 
 TABLE_OF_STATE: Final[Mapping[type, StateTable[Any]]] = {table.kind.state: table for table in STATE_TABLES}
 TABLE_OF_ID: Final[Mapping[str, StateTable[Any]]] = {table.kind.id_kind: table for table in STATE_TABLES}

@@ -32,7 +32,9 @@ _DISABLING: Final = "disabled_reason, version, changed_at, announced"
 GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
     "api": {
         **_COMMON,
-        **dict.fromkeys(("jobs", "specs", "schedules", "executions", "usage_daily", "daily_grants"), "SELECT"),
+        **dict.fromkeys(
+            ("jobs", "specs", "schedules", "executions", "usage_daily", "daily_grants", "deliveries"), "SELECT"
+        ),
         "instance": "SELECT, INSERT",
         "idempotency": "SELECT, INSERT",
         "names": _WRITE,
@@ -47,7 +49,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
     "scheduler": {
         **_COMMON,
         **_MEMBER,
-        **dict.fromkeys(("jobs", "schedules", "executions", "usage_daily"), _WRITE),
+        **dict.fromkeys(("jobs", "schedules", "executions", "usage_daily", "deliveries"), _WRITE),
         "daily_grants": f"{_WRITE}, DELETE",
         "progress": "SELECT, UPDATE",
         "specs": "INSERT, SELECT (spec_id)",  # the key is read to see whether the spec is there
@@ -57,6 +59,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         **_MEMBER,
         **_FOLLOWER,
         "jobs": "SELECT",
+        "deliveries": "SELECT",
         "webhook_endpoints": f"SELECT (endpoint_id, {_DISABLING}), UPDATE ({_DISABLING})",
         "endpoint_secrets": "SELECT",
         "endpoint_changes": "SELECT, UPDATE",

@@ -110,7 +110,7 @@ def job_item(state: JobState, spec: Spec, now: int) -> dict[str, Any]:
         "completed_at": _instant(state.completed_at),
         "last_status_code": state.last_status_code,
         "last_error": state.last_error,
-    } | _more_of(state)
+    } | _more_of(state, spec)
 
 
 def entity_tag(state: JobState) -> str:
@@ -118,9 +118,11 @@ def entity_tag(state: JobState) -> str:
     return f'"v{state.version}"'
 
 
-def _more_of(state: JobState) -> dict[str, Any]:
+def _more_of(state: JobState, spec: Spec) -> dict[str, Any]:
     """Return the fields of a job that a plain one does not have, and why it ended."""
     shown: dict[str, Any] = {}
+    if spec.webhook_retry is not None:
+        shown["webhook_retry"] = shown_policy(spec.webhook_retry)
     more = state.more
     if more is not None and (more.retry, more.success_on, more.expires_at) != (None, None, None):
         shown["retry"] = shown_policy(more.retry)

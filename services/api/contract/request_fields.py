@@ -15,7 +15,7 @@ from services.api.contract import header_rules
 from services.api.contract.api_error import refuse
 from services.api.contract.field import Field, Fields, Rules, Schema, integer, url
 from services.api.contract.fields.delay_fields import delay_field, expiry_fields
-from services.api.contract.fields.retry_fields import retry_field, success_field
+from services.api.contract.fields.retry_fields import WEBHOOK_MAXIMA, retry_field, success_field
 from services.api.contract.instants import parse_instant, ten_years_after, why_no_instant
 from services.api.contract.token_text import ALL_SCOPES, SCOPES
 
@@ -146,6 +146,12 @@ CALL: Final = (
         rule="as `url`; called once when the job ends, see [webhooks](#webhooks)",
     ),
     header_rules.field("webhook_headers", rule="as `headers`"),
+    retry_field(
+        "webhook_retry",
+        WEBHOOK_MAXIMA,
+        rule="object like `retry`, of at most 20 retries in 7 days: a webhook that fails is sent again, see"
+        " [webhooks](webhooks.md)",
+    ),
 )
 MAX_RETRIES: Final = integer(
     "max_retries", 0, 20, default=0, rule="; a job has at most `max_retries + 1` attempts, see [retries](#retries)"

@@ -126,6 +126,7 @@ def spec_of(found: dict[str, Any], traceparent: str | None) -> Spec:
         timeout_ms=found["timeout_seconds"] * 1000,
         webhook_url=found["webhook_url"],
         webhook_headers=found["webhook_headers"],
+        webhook_retry=found["webhook_retry"],
         traceparent=traceparent,
     )
 
@@ -186,6 +187,7 @@ def asked_for(request: Any, when: int | str) -> list[Any]:
     return [
         *(spec.url, spec.method, when, _sorted_headers(spec.headers), spec.body),
         *(request.max_retries, spec.timeout_ms, spec.webhook_url, _sorted_headers(spec.webhook_headers)),
+        *(() if spec.webhook_retry is None else (msgspec.json.encode(spec.webhook_retry).decode(),)),
     ]
 
 

@@ -62,6 +62,7 @@ _CREATED_JOB: Final[dict[str, Schema]] = {
 }
 # Shown where they say something: of jobs that were given them, and of jobs at their end.
 _MORE: Final[dict[str, Schema]] = {
+    "webhook_retry": nullable(shown_schema()),
     "retry": nullable(shown_schema()),
     "success_on": {"type": "array", "items": TEXT},
     "expires_at": nullable(INSTANT),
@@ -125,6 +126,7 @@ _SCHEDULE_ITEM: Final = _CREATED_SCHEDULE | {
     "retry": nullable(shown_schema()),
     "success_on": {"type": "array", "items": TEXT},
     "expires_in_seconds": nullable({"type": "number"}),
+    "webhook_retry": nullable(shown_schema()),
 }
 _TOKEN: Final[dict[str, Schema]] = {
     "id": TOKEN_ID,
@@ -226,9 +228,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "ScheduleRequest": SCHEDULE.schema(),
     "CreatedSchedule": closed(_CREATED_SCHEDULE),
-    "Schedule": closed(_SCHEDULE_ITEM | _PAYLOAD, optional=tuple(_PAYLOAD)),
+    "Schedule": closed(_SCHEDULE_ITEM | _PAYLOAD, optional=(*_PAYLOAD, "webhook_retry")),
     "ScheduleList": closed(
-        {"schedules": {"type": "array", "items": closed(_SCHEDULE_ITEM)}, "next_cursor": CURSOR},
+        {
+            "schedules": {"type": "array", "items": closed(_SCHEDULE_ITEM, optional=("webhook_retry",))},
+            "next_cursor": CURSOR,
+        },
     ),
     "SchedulePatch": PATCH_SCHEMA,
     "PauseRequest": PAUSE.schema(),

@@ -148,7 +148,9 @@ def _of_one_job(view: View, job_id: str, job: JobRead) -> Iterator[Violation]:
 
 def _fits(job: JobRead) -> bool:
     """Whether the timeline is that of a job with these executions and this end; what folds to nothing is not in it."""
-    born, *rest = [each for each in job.timeline if each not in ("webhook.finished", "job.cancel_requested")]
+    born, *rest = [
+        each for each in job.timeline if each not in ("webhook.finished", "webhook.attempted", "job.cancel_requested")
+    ]
     if born not in ("job.scheduled", "schedule.ticked"):
         return False
     if job.status == "cancelled":

@@ -9,9 +9,11 @@ from libs.events import (
     OwnerClaimed,
     ScheduleCreated,
     ScheduleTicked,
+    WebhookAttempted,
     encode,
 )
-from libs.events.ids import new_schedule_id, tick_job_id
+from libs.events.ids import delivery_id, new_schedule_id, tick_job_id
+from libs.events.retry_policy import RetryPolicy
 from libs.log.memory import MemoryLog
 from libs.store.projection.changes import Flush, PartitionChanges
 from libs.store.rebuild.verify import differences
@@ -41,6 +43,20 @@ def history(partition: int) -> list[Event]:
         events.append(
             ScheduleTicked(
                 schedule_id=SCHEDULE, at=NOW, tick_at=NOW, job_id=tick_job_id(SCHEDULE, NOW), next_run_at=NOW + 60_000
+            )
+        )
+        events.append(
+            WebhookAttempted(
+                delivery_id=delivery_id(first.job_id),
+                account="acme",
+                at=NOW,
+                attempt=1,
+                outcome="failure",
+                duration_ms=5,
+                job_id=first.job_id,
+                event="job.completed",
+                retry=RetryPolicy(max_retries=3, delay_ms=5_000),
+                spec_id=first.job_id,
             )
         )
     return events
@@ -94,6 +110,11 @@ PLANTED = {
         "schedules: sched_",
         "next_run_at is 1",
     ),
+    "a delivery's next try": (
+        "UPDATE deliveries SET next_at = 1 WHERE part = 1",
+        "deliveries: whd_",
+        "next_at is 1",
+    ),
     "a count": (
         "UPDATE usage_daily SET executions = 9 WHERE part = 1",
         "usage_daily: acme",
@@ -104,7 +125,7 @@ PLANTED = {
         "claim is '8.claimclaim'",
         "the log says '1.claimclaim'",
     ),
-    "a position beyond the log": ("UPDATE progress SET position = 99 WHERE part = 1", "position is 99", "an end at 9"),
+    "a position beyond the log": ("UPDATE progress SET position = 99 WHERE part = 1", "position is 99", "an end at 10"),
     "a position behind the rows": ("UPDATE progress SET position = 3 WHERE part = 1", "jobs: job_", "status is"),
     "offsets": ("UPDATE jobs SET offsets = offsets || offsets WHERE part = 1", "jobs: job_", "offsets is"),
 }

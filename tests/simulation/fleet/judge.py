@@ -6,12 +6,13 @@ can see: the log itself, the tables row for row, which process called, and wheth
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 from libs.domain.job import JobState
+from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.ledger import Ledger
 from libs.domain.schedule import ScheduleState
 from libs.events import OwnerClaimed, ScheduleTicked, read
@@ -32,6 +33,7 @@ from tests.simulation.fleet.endpoint import undelivered
 from tests.simulation.fleet.nemesis import Nemesis
 from tests.simulation.fleet.node import Harness, Node
 
+SKEW_MS: Final = 400.0  # between the clock of a process and the true time
 GATHER_MS: Final = 20.0  # more than what is decided waits to be decided together
 TICK_GRACE_MS: Final = 5_000.0
 SKEW_MS: Final = 31_000.0  # the most that a clock of the nemesis is wrong
@@ -87,7 +89,7 @@ def _history(evidence: Evidence) -> History:
         operations=tuple(each for each in clients.operations if each.name not in dropped),
         calls=tuple(each for each in harness.targets.calls if each.name not in dropped),
         hooks=tuple(
-            hook for hook in harness.targets.hooks if hook.job_id in jobs and jobs[hook.job_id].schedule_id is None
+            hook for hook in _not_asked_for(harness) if hook.job_id in jobs and jobs[hook.job_id].schedule_id is None
         ),
         jobs=jobs,
         listed=tuple(each for each in evidence.listed if each not in nemesis.poisoned),
@@ -165,10 +167,39 @@ def _duplicates(evidence: Evidence, history: History) -> Iterator[str]:
         if job.has_webhook and job.job_id not in hooks and job.job_id not in evidence.nemesis.poisoned:
             yield f"webhook_lost: {job.job_id} is {job.status.name}, and no report came"
     faults = list(_faults(evidence, "webhooks"))
+    due_again = {id(hook) for hook in evidence.harness.targets.hooks} - {
+        id(hook) for hook in _not_asked_for(evidence.harness)
+    }
     for job_id, told in hooks.items():
         for first, second in pairwise(told):
-            if not _overlaps(faults, first.at, second.at):
+            if id(second) not in due_again and not _overlaps(faults, first.at, second.at):
                 yield f"webhook_of_another's_fault: {job_id} at {first.at:.0f} and {second.at:.0f}"
+
+
+def _not_asked_for(harness: Harness) -> list[Hook]:
+    """Return the webhooks without those that were due again, because the one before failed."""
+    retries, last, found = _retries(harness), dict[str, Hook](), []
+    for hook in harness.targets.hooks:
+        before = last.get(hook.job_id)
+        last[hook.job_id] = hook
+        if before is None or not any(
+            before.at - SKEW_MS < at <= hook.at + SKEW_MS for at in retries.get(hook.job_id, ())
+        ):
+            found.append(hook)
+    return found
+
+
+def _retries(harness: Harness) -> Mapping[str, list[int]]:
+    """Return for each job the instants at which its webhook was due again, as the log says."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for partition in range(harness.sizes.partitions):
+        ledger = Ledger(partition)
+        for record in harness.log.records(partition):
+            applied = ledger.apply(record.position, read(partition, record.envelope), record.envelope.claim)
+            for state in applied.changed.values():
+                if isinstance(state, DeliveryState) and state.job_id is not None and state.next_at is not None:
+                    found[state.job_id].append(state.next_at)
+    return found
 
 
 def _recorded_twice(evidence: Evidence, history: History) -> Iterator[str]:
@@ -297,6 +328,7 @@ def _tables(harness: Harness) -> Iterator[str]:
         for table, ours, theirs in (
             ("jobs", stored.jobs, folded.states.of(JobState)),
             ("schedules", stored.schedules, folded.states.of(ScheduleState)),
+            ("deliveries", stored.deliveries, folded.states.of(DeliveryState)),
             ("specs", stored.specs, folded.specs),
             ("executions", stored.executions, folded.executions),
             ("usage", stored.usage, folded.usage),
@@ -329,6 +361,9 @@ def unfinished(harness: Harness, nodes: Sequence[Node], poisoned: set[str]) -> l
         if job.job_id not in poisoned and (not job.is_terminal or (job.has_webhook and job.webhook_at is None)):
             found.append(f"{job.job_id} is {job.status.name}, webhook at {job.webhook_at}, due at {job.fire_at}")
     found += undelivered(harness, poisoned)
+    for delivery in database.deliveries.values():
+        if delivery.next_at is not None and delivery.delivery_id not in poisoned and delivery.job_id not in poisoned:
+            found.append(f"{delivery.delivery_id} waits for a try at {delivery.next_at}")
     if found:
         return found
     for node in nodes:

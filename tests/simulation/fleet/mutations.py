@@ -10,7 +10,7 @@ to an older point: claims with a nonce (tests/simulation/model).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -28,7 +28,6 @@ from libs.log.fact_appender import FactAppender
 from libs.log.port import AppendFailed, LogError
 from libs.store.control.idempotency import Reservation
 from libs.store.projection.changes import Flush
-from libs.store.reads.pending_webhooks import PendingSnapshot
 from services.api.handlers.job_creation import JobCreation
 from services.api.handlers.jobs import Jobs
 from services.api.state.account_use import Room
@@ -41,23 +40,15 @@ from services.scheduler.fenced_tables import FencedTables
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.timer_wheel import TimerWheel
-from services.webhooks.reader import EndedJobsReader
 from tests.fakes.database import Database
+from tests.simulation.webhooks.mutations import (
+    deliveries_forgotten,
+    patched,
+    pending_webhooks_forgotten,
+    webhooks_retried_early,
+)
 
 nothing = contextlib.nullcontext
-
-
-@contextlib.contextmanager
-def patched(*patches: tuple[Any, str, Any]) -> Iterator[None]:
-    """Set attributes, and set them back."""
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
-    for owner, name, value in patches:
-        setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        for owner, name, value in reversed(before):
-            setattr(owner, name, value)
 
 
 def cancel_acked_early() -> AbstractContextManager[None]:
@@ -156,15 +147,6 @@ def horizon_skips_a_row() -> AbstractContextManager[None]:
         return (await load(self, *args, **options))[:-1]
 
     return patched((FencedTables, "load_due", skip))
-
-
-def pending_webhooks_forgotten() -> AbstractContextManager[None]:
-    """A webhooks service that starts sends what ends from then on, and not what is pending in the tables."""
-
-    async def nothing_pending(self: EndedJobsReader, snapshot: PendingSnapshot) -> bool:
-        return False
-
-    return patched((EndedJobsReader, "take_snapshot", nothing_pending))
 
 
 def fan_out_begins_at_the_tables() -> AbstractContextManager[None]:
@@ -368,6 +350,8 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         horizon_skips_a_row,
         pending_webhooks_forgotten,
         fan_out_begins_at_the_tables,
+        deliveries_forgotten,
+        webhooks_retried_early,
         reservation_forgotten,
         retries_a_success,
         retries_at_once,

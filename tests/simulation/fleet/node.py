@@ -48,8 +48,8 @@ from tests.simulation.fleet.targets import SimEgress, Targets
 from tests.simulation.fleet_request import Request
 from tests.simulation.manual_clock import SeededEntropy
 
-ROLES: Final = ("scheduler", "dispatcher", "webhooks", "api")
 PEPPER: Final = b"pepper"
+ROLES: Final = ("scheduler", "dispatcher", "webhooks", "api")
 STOP_WITHIN_S: Final = 40.0  # what the supervisor allows (libs/runtime/lifecycle.py)
 
 
@@ -66,6 +66,7 @@ class Sizes:
     window: int
     gather_ms: int
     daily_limit: int
+    webhook_retries: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +93,7 @@ class Measures:
         def count(amount: float = 1) -> None:
             self.counts[name] += int(amount)
 
-        made = SimpleNamespace(inc=count, observe=lambda _: None)
-        setattr(self, name, made)
+        self.__dict__[name] = made = SimpleNamespace(inc=count, observe=lambda _: None)
         return made
 
     def resigned(self, reason: str) -> None:
@@ -315,8 +315,9 @@ class Node:
         service = WebhooksService(
             ports,
             tables=Remote(store),  # type: ignore[arg-type]
-            fan_out=FanOutPorts(Remote(store), Remote(store), Remote(store)),  # type: ignore[arg-type]
+            fan_out=FanOutPorts(*[Remote(store) for _ in range(3)]),  # type: ignore[arg-type]
             meter=Tally(),
+            retries=self.harness.sizes.webhook_retries,
             make_keeper=follower_keeper(
                 LinkedLeases(store, "webhooks", self.name),
                 partitions=self.harness.sizes.partitions,

@@ -113,6 +113,7 @@ def draw_scenario(seed: str) -> Scenario:
         window=draw.choice((3, 6)) if is_tight else 20_000,
         gather_ms=draw.choice((1, 5, 16)),
         daily_limit=0,
+        webhook_retries=draw.choice((0, 0, 1)),
     )
     limits = [
         (module, name, draw.choice(values))
@@ -302,6 +303,7 @@ DEFECTS: Final = frozenset(
         "request_crashed",
         "spec_missing",
         "webhook_broken",
+        "webhooks_overdue",
     }
 )
 

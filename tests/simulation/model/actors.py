@@ -206,7 +206,7 @@ class Owner:
         """I4: the tables at position o are the fold up to o."""
         part, tables = self.part, self.part.tables
         for owner_id in part.history:
-            row = tables.jobs.get(owner_id) or tables.schedules.get(owner_id)
+            row = tables.row(owner_id)
             truth = part.truth(owner_id, tables.position)
             if row != truth:
                 self.harness.violate(f"I4 at {tables.position} the tables hold {row}, the fold says {truth}")

@@ -14,6 +14,7 @@ What must be true of a run that has calmed down: the invariants of the protocol,
     I12  one key, one job
     I13  no accepted fact is dropped
     I14  memory holds what is near, and nothing else
+    I22  a webhook is sent, and tried again until its delivery ends; each try counts once, and none is made before its instant
     I15  a pause or deletion of a schedule that stands in the log before a tick may be decided stops that tick's call
     I16  a job is called, judged and ended as its policy says (policy_rules.py)
     I17  of changes of a schedule each that was answered with 200 counted, and made its version
@@ -30,6 +31,7 @@ from __future__ import annotations
 from collections import Counter
 
 from libs.domain.job import JobState, JobStatus
+from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.ledger import Verdict
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.state_registry import owed_at
@@ -41,6 +43,7 @@ from libs.events import (
     ScheduleDefined,
     ScheduleResumed,
     ScheduleTicked,
+    WebhookAttempted,
 )
 from libs.store.projection.changes import PartitionChanges
 from tests.simulation.model.actors import HAND_OFF_EARLY_MS, SKEW_MS, Owner
@@ -48,6 +51,7 @@ from tests.simulation.model.clients import Known
 from tests.simulation.model.harness import OPEN, Harness, Partition, Stored
 from tests.simulation.model.policy_rules import broken_policies, facts_of, ignored_stops, lost_job_changes, stops_of
 from tests.simulation.model.rules import rule_of_state
+from tests.simulation.model.webhooks import is_pending
 
 
 def check(harness: Harness, known: Known, owners: list[Owner]) -> list[str]:
@@ -56,6 +60,7 @@ def check(harness: Harness, known: Known, owners: list[Owner]) -> list[str]:
     for part in harness.partitions:
         found += _dues(part) + _ends(part, known) + _tables(part) + _ticks(harness, part, known)
         found += broken_policies(harness, part) + ignored_stops(part) + lost_job_changes(harness, part)
+        found += _deliveries(part)
         found += [f"I7 illegal decision in the log: {stored.item}" for stored in part.illegal]
     found += _calls(harness) + _promises(harness, known)
     found += _lost_changes(harness, known) + _specs_of_ticks(harness)
@@ -110,6 +115,8 @@ def _tables(part: Partition) -> list[str]:
         found.append(f"I4 the tables hold the claim {tables.claim}, the fold {oracle.claim}")
     if tables.jobs != oracle.states.of(JobState) or tables.schedules != oracle.states.of(ScheduleState):
         found.append("I4 the tables differ from the full fold")
+    if tables.deliveries != oracle.states.of(DeliveryState):
+        found.append("I4 the tables differ from the full fold")
     full = PartitionChanges(part.number)
     for stored in part.records:
         full.add(stored.applied)
@@ -117,6 +124,37 @@ def _tables(part: Partition) -> list[str]:
         found.append("I4 executions or specs differ from the full fold")
     if tables.usage != full.usage or sum(tables.usage.values()) != len(part.due):
         found.append(f"I9 usage says {tables.usage}, admitted were {len(part.due)}")
+    return found
+
+
+def _deliveries(part: Partition) -> list[str]:
+    found = []
+    for job in part.oracle.states.of(JobState).values():
+        if is_pending(job) and not job.held:
+            found.append(f"I22 {job.job_id} ended, and its webhook was never sent")
+    for delivery_id, delivery in part.oracle.states.of(DeliveryState).items():
+        if delivery.next_at is not None and not delivery.held:
+            found.append(f"I22 {delivery_id} is not tried again: {delivery}")
+        tries = [
+            stored
+            for stored in part.records
+            if isinstance(stored.item, WebhookAttempted)
+            and stored.item.delivery_id == delivery_id
+            and stored.applied.verdict is Verdict.APPLIED
+        ]
+        if [stored.item.attempt for stored in tries] != list(range(1, delivery.attempt + 1)):
+            found.append(f"I22 {delivery_id} has tries that were not made one after the other")
+        charged = 0
+        for stored in tries:
+            before = part.truth(delivery_id, stored.position - 1)
+            if not isinstance(before, DeliveryState):
+                charged += stored.item.outcome == "failure"
+                continue
+            charged += stored.item.outcome == "failure" and before.is_pending
+            if before.next_at is None or stored.item.at < before.next_at:
+                found.append(f"I22 {delivery_id} was tried before its instant")
+        if delivery.charged != charged:
+            found.append(f"I22 {delivery_id} was charged {delivery.charged} times for {charged} failures")
     return found
 
 
@@ -307,7 +345,10 @@ def is_quiet(harness: Harness, owners: list[Owner]) -> bool:
     for part, owner in zip(harness.partitions, owners, strict=True):
         if part.queues or part.tables.position != part.end - 1 or owner.dead:
             return False
-        if any(not (job.is_terminal or job.held) for job in part.oracle.states.of(JobState).values()):
+        jobs, deliveries = part.oracle.states.of(JobState), part.oracle.states.of(DeliveryState)
+        if any(not (job.is_terminal or job.held) or (is_pending(job) and not job.held) for job in jobs.values()):
+            return False
+        if any(each.next_at is not None and not each.held for each in deliveries.values()):
             return False
         for schedule in part.oracle.states.of(ScheduleState).values():
             is_live = schedule.status == ScheduleStatus.ACTIVE and not schedule.held

@@ -22,6 +22,7 @@ from libs.events import (
     ScheduleCreated,
     ScheduleDefined,
     Spec,
+    WebhookAttempted,
     WebhookFinished,
     encode,
 )
@@ -247,6 +248,8 @@ class Gremlin:
                 envelope = encode(JobScheduled(**{**_fields(item), "at": harness.now}))
             case AttemptFinished():
                 envelope = encode(AttemptFinished(**{**_fields(item), "ok": not item.ok, "status_code": None}))
+            case WebhookAttempted():
+                envelope = encode(WebhookAttempted(**{**_fields(item), "outcome": "failure", "at": harness.now}))
             case JobCancelRequested() | JobChangeRequested() | JobStopRequested() | WebhookFinished():
                 pass
             case ScheduleCreated() | ScheduleDefined() | ScheduleChanged():
@@ -254,15 +257,6 @@ class Gremlin:
             case _:
                 return
         part.send(object(), [envelope])
-
-    def webhook(self) -> None:
-        """Report on the webhook of some ended job."""
-        part = self.harness.rng.choice(self.harness.partitions)
-        ended = [job for job in part.tables.jobs.values() if job.is_terminal]
-        if ended:
-            job_id = self.harness.rng.choice(ended).job_id
-            fact = WebhookFinished(job_id=job_id, at=self.harness.now, ok=True, duration_ms=1)
-            part.send(object(), [encode(fact)])
 
     def poison(self) -> None:
         """Write a record that cannot be read, or that nobody knows, or that is not at home."""

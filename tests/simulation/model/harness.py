@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from libs.domain.job import JobState, JobStatus
+from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.ledger import Applied, Ledger, Verdict
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import State
@@ -75,6 +76,7 @@ class Tables:
     lease_nonce: str = ""
     jobs: dict[str, JobState] = field(default_factory=dict)
     schedules: dict[str, ScheduleState] = field(default_factory=dict)
+    deliveries: dict[str, DeliveryState] = field(default_factory=dict)
     specs: dict[str, bytes] = field(default_factory=dict)
     executions: dict[tuple[str, int], ExecutionRow] = field(default_factory=dict)
     usage: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class Tables:
             self.lease_nonce,
             dict(self.jobs),
             dict(self.schedules),
+            dict(self.deliveries),
             dict(self.specs),
             dict(self.executions),
             dict(self.usage),
@@ -115,17 +118,22 @@ class Tables:
         """Upsert the rows of *changes*, and count its usage."""
         self.jobs.update(changes.states.of(JobState))
         self.schedules.update(changes.states.of(ScheduleState))
+        self.deliveries.update(changes.states.of(DeliveryState))
         for spec_id, spec in changes.specs.items():
             self.specs.setdefault(spec_id, spec)
         self.executions.update(changes.executions)
         for day, count in changes.usage.items():
             self.usage[day] = self.usage.get(day, 0) + count
 
+    def row(self, any_id: str) -> State | None:
+        """Return the row of *any_id*, of whatever kind."""
+        return self.jobs.get(any_id) or self.schedules.get(any_id) or self.deliveries.get(any_id)
+
     def load(self, ids: Iterable[str]) -> list[State]:
         """Return the rows of *ids* that exist."""
         found: list[State] = []
         for owner_id in ids:
-            row = self.jobs.get(owner_id) or self.schedules.get(owner_id)
+            row = self.row(owner_id)
             if row is not None:
                 found.append(row)
         return found

@@ -46,6 +46,7 @@ from tests.simulation.model.schedule_mutations import (
     OwnerTickingInPlace,
     OwnerTickingWithFirstSpec,
 )
+from tests.simulation.model.webhook_mutations import ForgetfulWebhooks, HastyWebhooks, OwnerChargingRepeats
 
 Item = Event | Unknown | Unreadable
 
@@ -329,6 +330,9 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS: Final[Mapping[str, Mutation]] = {
+    "delivery lost at hand-over": Mutation("I22", Cast(webhooks=ForgetfulWebhooks)),
+    "attempt charged twice": Mutation("I4", Cast(owner=OwnerChargingRepeats)),
+    "retry before its instant": Mutation("I22", Cast(webhooks=HastyWebhooks)),
     "no admission": Mutation("I13", Cast(owner=OwnerWithoutAdmission, dispatcher=DispatcherWithoutAdmission)),
     "no admission in the dispatcher": Mutation("I6", Cast(dispatcher=DispatcherWithoutAdmission)),
     "no barrier": Mutation("I3", Cast(owner=OwnerWithoutBarrier)),

@@ -10,10 +10,12 @@ import random
 from dataclasses import dataclass
 
 from libs.domain.job import JobState, JobStatus
+from libs.domain.jobs.delivery import DeliveryState
 from tests.simulation.model.actors import SKEW_MS, Dispatcher, Owner
 from tests.simulation.model.checker import check, is_quiet
 from tests.simulation.model.clients import Api, Gremlin
 from tests.simulation.model.harness import Harness, Partition, Tables
+from tests.simulation.model.webhooks import Webhooks
 
 CHAOS_STEPS = 220
 CALM_TURNS = 1_500  # a run that is not quiet by then is stuck
@@ -26,6 +28,7 @@ class Cast:
     owner: type[Owner] = Owner
     dispatcher: type[Dispatcher] = Dispatcher
     tables: type[Tables] = Tables
+    webhooks: type[Webhooks] = Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Run:
         self.harness = Harness(self.rng, cast.tables)
         self.api = Api(self.harness)
         self.gremlin = Gremlin(self.harness, self.api.known)
+        self.webhooks = cast.webhooks(self.harness)
         self.owners: list[Owner] = []
         self.dispatchers: list[Dispatcher] = []
         for part in self.harness.partitions:
@@ -109,11 +113,15 @@ class Run:
         elif chance < 0.245:
             harness.fail_over()
         elif chance < 0.26:
-            self.gremlin.repeat() if rng.random() < 0.8 else self.gremlin.webhook()
+            self.gremlin.repeat()
         elif chance < 0.265 and harness.settings.poison:
             self.gremlin.poison()
         elif chance < 0.268 and harness.settings.outages:
             self.black_out()
+        elif chance < 0.285:
+            self.webhooks.step(part)
+        elif chance < 0.288:
+            self.webhooks = self.cast.webhooks(harness)
         elif chance < 0.47:
             part.land(rng)
         elif chance < 0.84:
@@ -193,6 +201,7 @@ class Run:
         owners = [cast.owner(harness, part) for part in harness.partitions]
         dispatchers = [self.last_dispatcher(part) for part in harness.partitions]
         others = [*self.owners, *self.dispatchers]
+        self.webhooks = cast.webhooks(harness)
         zombies = [actor for actor in others if not actor.dead and actor not in dispatchers]
         for turn in range(CALM_TURNS):
             for index, part in enumerate(harness.partitions):
@@ -201,6 +210,7 @@ class Run:
                 part.land(rng)
                 owners[index].turn()
                 dispatchers[index].turn()
+                self.webhooks.turn(part)
             for zombie in zombies:
                 if not zombie.dead and rng.random() < 0.2:
                     zombie.step()
@@ -226,6 +236,9 @@ class Run:
             for job in part.oracle.states.of(JobState).values():
                 if not job.held and job.status in (JobStatus.SCHEDULED, JobStatus.RETRYING, JobStatus.RUNNING):
                     instants.append(job.fire_at)
+            for delivery in part.oracle.states.of(DeliveryState).values():
+                if delivery.next_at is not None:
+                    instants.append(delivery.next_at)
         self.harness.now = max(now + 20, min(instants))
 
 

@@ -54,7 +54,9 @@ def test_a_cancelled_job_was_never_attempted() -> None:
 
 def request_of(**spec: object):
     made = Spec(url="https://t.example/", webhook_url="https://hooks.example/me?k=1", **spec)  # type: ignore[arg-type]
-    return outgoing(COMPLETED, made, secrets=[SECRET], timestamp_s=T // 1000, user_agent="Fliq/1.2.3")
+    return outgoing(
+        COMPLETED, made, secrets=[SECRET], message_id=COMPLETED.job_id, timestamp_s=T // 1000, user_agent="Fliq/1.2.3"
+    )
 
 
 def header(request, name: str) -> list[str]:
@@ -94,7 +96,9 @@ def test_the_standard_library_of_the_scheme_verifies_the_webhook() -> None:
     import time
 
     spec = Spec(url="https://t.example/", webhook_url="https://hooks.example/")
-    request = outgoing(COMPLETED, spec, secrets=[SECRET], timestamp_s=int(time.time()), user_agent="x")
+    request = outgoing(
+        COMPLETED, spec, secrets=[SECRET], message_id=COMPLETED.job_id, timestamp_s=int(time.time()), user_agent="x"
+    )
     headers = {key.lower(): value for key, value in request.headers}
 
     assert Webhook(SECRET).verify(payload(COMPLETED), headers)["job_id"] == JOB
@@ -103,7 +107,14 @@ def test_the_standard_library_of_the_scheme_verifies_the_webhook() -> None:
 def test_a_job_without_a_webhook_has_no_request() -> None:
     """That is a defect of the caller."""
     with pytest.raises(ValueError, match="no webhook_url"):
-        outgoing(COMPLETED, Spec(url="https://t.example/"), secrets=[SECRET], timestamp_s=1, user_agent="x")
+        outgoing(
+            COMPLETED,
+            Spec(url="https://t.example/"),
+            secrets=[SECRET],
+            message_id=COMPLETED.job_id,
+            timestamp_s=1,
+            user_agent="x",
+        )
 
 
 def test_every_fact_can_be_read_back() -> None:

@@ -57,6 +57,7 @@ __all__ = [
     "InvalidTimezone",
     "InvalidUntil",
     "InvalidUrl",
+    "InvalidWebhookRetry",
     "InvalidWindow",
     "JobAlreadyFired",
     "JobExpired",
@@ -220,6 +221,15 @@ class InvalidTimeoutSeconds(BadRequest):
 
     status = 400
     code = "invalid_timeout_seconds"
+
+
+class InvalidWebhookRetry(BadRequest):
+    """
+    400 `invalid_webhook_retry`. webhook_retry is not a retry policy within its limits, or contradicts max_retries.
+    """
+
+    status = 400
+    code = "invalid_webhook_retry"
 
 
 class InvalidScheduledAt(BadRequest):
@@ -668,6 +678,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_headers": InvalidHeaders,
     "invalid_body": InvalidBody,
     "invalid_timeout_seconds": InvalidTimeoutSeconds,
+    "invalid_webhook_retry": InvalidWebhookRetry,
     "invalid_scheduled_at": InvalidScheduledAt,
     "invalid_delay_seconds": InvalidDelaySeconds,
     "invalid_idempotency_key": InvalidIdempotencyKey,

@@ -34,10 +34,14 @@ __all__ = [
     "JobItem",
     "JobItemRetry",
     "JobItemRetryRetryAfter",
+    "JobItemWebhookRetry",
+    "JobItemWebhookRetryRetryAfter",
     "JobList",
     "JobRetry",
     "JobRetryRetryAfter",
     "JobWaitingFor",
+    "JobWebhookRetry",
+    "JobWebhookRetryRetryAfter",
     "NewToken",
     "Preview",
     "ReplayedJob",
@@ -50,10 +54,14 @@ __all__ = [
     "ScheduleItemRetry",
     "ScheduleItemRetryRetryAfter",
     "ScheduleItemSpread",
+    "ScheduleItemWebhookRetry",
+    "ScheduleItemWebhookRetryRetryAfter",
     "ScheduleList",
     "ScheduleRetry",
     "ScheduleRetryRetryAfter",
     "ScheduleSpread",
+    "ScheduleWebhookRetry",
+    "ScheduleWebhookRetryRetryAfter",
     "SentTest",
     "SigningSecret",
     "Token",
@@ -111,6 +119,29 @@ class ReplayedJob(Answered, frozen=True, kw_only=True):
     replay_of: str
 
 
+class JobWebhookRetryRetryAfter(Answered, frozen=True, kw_only=True):
+    """The API's `JobWebhookRetryRetryAfter`."""
+
+    honour: bool
+    max_seconds: float | None = None
+    free: bool
+
+
+class JobWebhookRetry(Answered, frozen=True, kw_only=True):
+    """The API's `JobWebhookRetry`."""
+
+    max_retries: int | None = None
+    backoff: str  # exponential, fixed, linear, list
+    delay_seconds: float | None = None
+    factor: float | None = None
+    delays_seconds: list[float] | None = None
+    max_delay_seconds: float | None = None
+    jitter: str  # proportional, none, full, equal
+    max_elapsed_seconds: float | None = None
+    retry_on: list[str | int] | None = None
+    retry_after: JobWebhookRetryRetryAfter
+
+
 class JobRetryRetryAfter(Answered, frozen=True, kw_only=True):
     """The API's `JobRetryRetryAfter`."""
 
@@ -160,6 +191,7 @@ class Job(Answered, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     last_status_code: int | None = None
     last_error: str | None = None
+    webhook_retry: JobWebhookRetry | None = None
     retry: JobRetry | None = None
     success_on: list[str] | None = None
     expires_at: datetime | None = None
@@ -169,6 +201,29 @@ class Job(Answered, frozen=True, kw_only=True):
     headers: dict[str, str] | None = None
     body: str | None = None
     webhook_headers: dict[str, str] | None = None
+
+
+class JobItemWebhookRetryRetryAfter(Answered, frozen=True, kw_only=True):
+    """The API's `JobItemWebhookRetryRetryAfter`."""
+
+    honour: bool
+    max_seconds: float | None = None
+    free: bool
+
+
+class JobItemWebhookRetry(Answered, frozen=True, kw_only=True):
+    """The API's `JobItemWebhookRetry`."""
+
+    max_retries: int | None = None
+    backoff: str  # exponential, fixed, linear, list
+    delay_seconds: float | None = None
+    factor: float | None = None
+    delays_seconds: list[float] | None = None
+    max_delay_seconds: float | None = None
+    jitter: str  # proportional, none, full, equal
+    max_elapsed_seconds: float | None = None
+    retry_on: list[str | int] | None = None
+    retry_after: JobItemWebhookRetryRetryAfter
 
 
 class JobItemRetryRetryAfter(Answered, frozen=True, kw_only=True):
@@ -213,6 +268,7 @@ class JobItem(Answered, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     last_status_code: int | None = None
     last_error: str | None = None
+    webhook_retry: JobItemWebhookRetry | None = None
     retry: JobItemRetry | None = None
     success_on: list[str] | None = None
     expires_at: datetime | None = None
@@ -301,6 +357,29 @@ class ScheduleRetry(Answered, frozen=True, kw_only=True):
     retry_after: ScheduleRetryRetryAfter
 
 
+class ScheduleWebhookRetryRetryAfter(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleWebhookRetryRetryAfter`."""
+
+    honour: bool
+    max_seconds: float | None = None
+    free: bool
+
+
+class ScheduleWebhookRetry(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleWebhookRetry`."""
+
+    max_retries: int | None = None
+    backoff: str  # exponential, fixed, linear, list
+    delay_seconds: float | None = None
+    factor: float | None = None
+    delays_seconds: list[float] | None = None
+    max_delay_seconds: float | None = None
+    jitter: str  # proportional, none, full, equal
+    max_elapsed_seconds: float | None = None
+    retry_on: list[str | int] | None = None
+    retry_after: ScheduleWebhookRetryRetryAfter
+
+
 class Schedule(Answered, frozen=True, kw_only=True):
     """The API's `Schedule`."""
 
@@ -337,6 +416,7 @@ class Schedule(Answered, frozen=True, kw_only=True):
     retry: ScheduleRetry | None = None
     success_on: list[str]
     expires_in_seconds: float | None = None
+    webhook_retry: ScheduleWebhookRetry | None = None
     headers: dict[str, str] | None = None
     body: str | None = None
     webhook_headers: dict[str, str] | None = None
@@ -386,6 +466,29 @@ class ScheduleItemRetry(Answered, frozen=True, kw_only=True):
     retry_after: ScheduleItemRetryRetryAfter
 
 
+class ScheduleItemWebhookRetryRetryAfter(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleItemWebhookRetryRetryAfter`."""
+
+    honour: bool
+    max_seconds: float | None = None
+    free: bool
+
+
+class ScheduleItemWebhookRetry(Answered, frozen=True, kw_only=True):
+    """The API's `ScheduleItemWebhookRetry`."""
+
+    max_retries: int | None = None
+    backoff: str  # exponential, fixed, linear, list
+    delay_seconds: float | None = None
+    factor: float | None = None
+    delays_seconds: list[float] | None = None
+    max_delay_seconds: float | None = None
+    jitter: str  # proportional, none, full, equal
+    max_elapsed_seconds: float | None = None
+    retry_on: list[str | int] | None = None
+    retry_after: ScheduleItemWebhookRetryRetryAfter
+
+
 class ScheduleItem(Answered, frozen=True, kw_only=True):
     """The API's `ScheduleItem`."""
 
@@ -422,6 +525,7 @@ class ScheduleItem(Answered, frozen=True, kw_only=True):
     retry: ScheduleItemRetry | None = None
     success_on: list[str]
     expires_in_seconds: float | None = None
+    webhook_retry: ScheduleItemWebhookRetry | None = None
 
 
 class ScheduleList(Answered, frozen=True, kw_only=True):

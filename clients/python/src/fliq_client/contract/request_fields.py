@@ -111,6 +111,7 @@ class JobPatchFields(TypedDict, total=False):
     timeout_seconds: int | None
     webhook_url: str | None
     webhook_headers: Mapping[str, str] | None
+    webhook_retry: Mapping[str, Any] | None
     delay_seconds: float | None
     max_retries: int | None
     retry: Mapping[str, Any] | None
@@ -142,6 +143,8 @@ class JobFields(TypedDict, total=False):
     webhook_url: str | None
     # as `headers`
     webhook_headers: Mapping[str, str] | None
+    # object like `retry`, of at most 20 retries in 7 days: a webhook that fails is sent again, see webhooks
+    webhook_retry: Mapping[str, Any] | None
     # 0.001–315,576,000; instead of `scheduled_at`, counted from the instant at which the API took the request
     delay_seconds: float
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
@@ -231,6 +234,8 @@ class SchedulePatchFields(TypedDict, total=False):
     webhook_url: str | None
     # as `headers`
     webhook_headers: Mapping[str, str] | None
+    # object like `retry`, of at most 20 retries in 7 days: a webhook that fails is sent again, see webhooks
+    webhook_retry: Mapping[str, Any] | None
     # five fields: minute, hour, day of month, month, day of week; or a shorthand such as `@daily`; `CRON_TZ=Zone ` may
     # stand before them. Either `cron` or `every` is required
     cron: str | None
@@ -296,6 +301,8 @@ class ScheduleFields(TypedDict, total=False):
     webhook_url: str | None
     # as `headers`
     webhook_headers: Mapping[str, str] | None
+    # object like `retry`, of at most 20 retries in 7 days: a webhook that fails is sent again, see webhooks
+    webhook_retry: Mapping[str, Any] | None
     # five fields: minute, hour, day of month, month, day of week; or a shorthand such as `@daily`; `CRON_TZ=Zone ` may
     # stand before them. Either `cron` or `every` is required
     cron: str | None
