@@ -17,11 +17,15 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from fliq_client import ApiError, AsyncFliq, CreatedJob, Fliq, Page, Retries, TimelineEvent
 from fliq_client.contract.models import Answered
 from tests.fakes.running.client import Client
 
 OWN_KEY = "client-"
+POLICY = {"retry", "success_on", "expires_at"}
+LEFT_OUT = {"error_detail", "ended_by", "waiting_for", *POLICY}
 PARAMETERS = {"at", "json", "key", "self"}  # of the client's methods, which are no fields of the API
 _ID = r"([0-9a-zA-Z_]+)"
 
@@ -206,11 +210,20 @@ def _shown(result: Any, listed: str) -> Any:
     fields = {
         name: getattr(result, name) for name in result.__struct_fields__ if name not in ("is_stale", "is_replayed")
     }
-    if fields.get("error_detail", "") is None:
-        del fields["error_detail"]
+    # What the API leaves out where it does not apply; the three of a policy come together.
+    for name in LEFT_OUT if fields.get("success_on") is None else LEFT_OUT - POLICY:
+        if fields.get(name, "") is None:
+            del fields[name]
     if str(fields.get("idempotency_key")).startswith(OWN_KEY):
         fields["idempotency_key"] = None  # the test gave none
-    return {name: _written(value) if isinstance(value, datetime) else value for name, value in fields.items()}
+    return {name: _plain(value) for name, value in fields.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a field's value as JSON has it."""
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain(inner) for name, inner in msgspec.structs.asdict(value).items()}
+    return _written(value) if isinstance(value, datetime) else value
 
 
 def _written(at: datetime) -> str:
