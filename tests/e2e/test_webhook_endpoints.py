@@ -60,7 +60,7 @@ async def test_a_failed_job_reaches_the_endpoints_that_ask(client: Client, sink:
     assert "X-Fliq-Job-Id" not in first.headers
     _, secret, _ = await client.call("GET", f"{ENDPOINTS}/{standard['id']}/secret")
     Webhook(secret["secret"]).verify(second.body, second.headers)
-    [flat] = sink.at("/flat")
+    [flat] = {each.headers["webhook-id"]: each for each in sink.at("/flat")}.values()
     assert json.loads(flat.body)["attempt_num"] == 1
     assert flat.headers["X-Fliq-Event"] == "attempt.failed"
     assert sink.at("/other") == []

@@ -19,7 +19,6 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.more import JobMore
 from libs.events import JobChangeRequested, Spec, encode
 from libs.events.ids import partition_of
-from libs.runtime.crashpoint import crash_at
 from services.api.contract import present, requests
 from services.api.contract.api_error import ApiError, outcome_unknown
 from services.api.contract.field import Rules
@@ -125,7 +124,6 @@ class JobChanges:
         """
         partition, progress, queries = partition_of(event.job_id), self._c.progress, self._c.queries
         position = await self._c.append_change(partition, encode(event), what="the change")
-        crash_at("api.after_change_append")
         try:
             async with asyncio.timeout_at(min(ends_at, asyncio.get_running_loop().time() + DECIDE_S)):
                 await progress.wait(partition, position, DECIDE_S)

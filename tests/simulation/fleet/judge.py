@@ -346,7 +346,7 @@ def _over_the_day(harness: Harness) -> Iterator[str]:
         due.update(harness.store.database.rows(partition).usage)
     for (account, day), count in sorted(due.items()):
         if limit and count > limit and not is_id(account, "whe"):
-            yield f"over_the_day: {account}: {count} attempts on day {day}, of {limit}"
+            yield f"over_the_day {account}: {count} attempts on day {day}, of {limit}"
 
 
 def unfinished(harness: Harness, nodes: Sequence[Node], poisoned: set[str]) -> list[str]:

@@ -54,7 +54,7 @@ nothing = contextlib.nullcontext
 def cancel_acked_early() -> AbstractContextManager[None]:
     """A cancel is acknowledged once it is asked for."""
 
-    async def decided(*_: Any) -> JobStatus:
+    async def decided(*_: Any, **__: Any) -> JobStatus:
         return JobStatus.CANCELLED
 
     return patched((Jobs, "_decided", decided))
