@@ -41,9 +41,6 @@ INVARIANTS: Final = {
     "I12": Invariant("one key, one job", "fleet", "reservation_forgotten", "key_split"),
     "I13": Invariant("no accepted fact is dropped", "model", "no admission"),
     "I14": Invariant("memory holds what is near, and nothing else", "model", "evicts nothing"),
-    "I22": Invariant(
-        "a webhook is sent and tried again until it ends, no try early", "model", "delivery lost at hand-over"
-    ),
     "I15": Invariant("a pause before a tick may be decided stops its call", "model", "ticks far ahead"),
     "I16": Invariant("a job is called, judged and ended as its policy says", "model", "policy ignored"),
     "I17": Invariant("a change of a schedule that was answered counted", "model", "change lost"),
@@ -53,4 +50,7 @@ INVARIANTS: Final = {
     ),
     "I20": Invariant("a stop that stands in the log ends its job", "model", "stop forgotten"),
     "I21": Invariant("a job is called as its last change says", "model", "job's change forgotten"),
+    "I22": Invariant(
+        "a webhook is sent and tried again until it ends, no try early", "model", "delivery lost at hand-over"
+    ),
 }

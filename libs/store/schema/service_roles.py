@@ -69,7 +69,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         **_COMMON,
         **_MEMBER,
         **_FOLLOWER,
-        **dict.fromkeys(("jobs", "executions"), "SELECT"),
+        **dict.fromkeys(("jobs", "executions", "deliveries"), "SELECT"),
         "fan_out": _WRITE,
         "webhook_endpoints": "SELECT, UPDATE (announced)",
         "endpoint_changes": "SELECT",

@@ -20,7 +20,7 @@ from tests.fakes.histories import history
 from tests.fakes.running.postgres import Databases, database_of
 
 PARTITIONS = 2
-LIVES = 120
+LIVES = 160
 BATCH = 500
 
 _template: dict[str, str] = {}

@@ -148,7 +148,7 @@ async def test_stats_count_everything(fliq: Fliq) -> None:
     assert facts["records"] == COUNT
     assert facts["bytes"] == sum(len(each.value) for records in WRITTEN for each in records)
     assert [each["end"] for each in facts["partitions"]] == [len(records) for records in WRITTEN]
-    assert facts["unreadable"] == len([e for p in range(PARTITIONS) for e in WRITTEN[p] if e.value.endswith(b"job_01")])
+    assert facts["unreadable"] == len([e for p in range(PARTITIONS) for e in WRITTEN[p] if e.value.endswith(b"_01")])
     assert facts["unknown"] == types["job.teleported"]
     assert facts["void_claims"] == types["job.teleported"]  # one of each with every new owner
     assert facts["claims"] == types["owner.claimed"] - facts["void_claims"]

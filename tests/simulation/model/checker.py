@@ -14,13 +14,13 @@ What must be true of a run that has calmed down: the invariants of the protocol,
     I12  one key, one job
     I13  no accepted fact is dropped
     I14  memory holds what is near, and nothing else
-    I22  a webhook is sent, and tried again until its delivery ends; each try counts once, and none is made before its instant
     I15  a pause or deletion of a schedule that stands in the log before a tick may be decided stops that tick's call
     I16  a job is called, judged and ended as its policy says (policy_rules.py)
     I17  of changes of a schedule each that was answered with 200 counted, and made its version
     I18  the job of a tick calls what its schedule said at that tick
     I20  a stop that stands in the log ends its job: after it at most one decision more
     I21  a job is called as its last change says that was made before its first due, and at that instant
+    I22  a webhook is sent, and tried again until its delivery ends; each try counts once, and none is made before its instant
 
 I11, contiguous positions, is asserted by the ledger itself. Held jobs and schedules are excused from I3 and I5, and must have
 been poisoned.
