@@ -23,7 +23,7 @@ _VARYING = (
     (re.compile(r"\b(job|sched|exec|tok|whe)_[0-9a-z]{20,26}"), r"\1_..."),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z"), "<instant>"),
     *SECRETS,
-    (re.compile(r'("(?:duration_ms|position|partition)": ?)\d+'), r"\g<1>0"),
+    (re.compile(r'("(?:duration_ms|executions_today|position|partition)": ?)\d+'), r"\g<1>0"),
     (re.compile(r'("last_four": ?)"\w{4}"'), r'\1"...."'),
 )
 
