@@ -9,6 +9,7 @@ import pytest
 
 from libs.store.projection.progress import ProgressWatch
 from services.api.contract.api_error import ApiError
+from services.api.state import unfolded_records
 from services.api.state.unfolded_records import UnfoldedRecords
 
 
@@ -43,6 +44,33 @@ async def test_an_account_waits_for_its_own_records() -> None:
     progress.publish(1, 9)
     progress.publish(0, 49)
     await asyncio.gather(*waiting)
+    await progress.stop()
+
+
+async def test_a_partition_that_stands_still_keeps_no_other_ones_records() -> None:
+    """What is folded elsewhere is given back, though an older append waits in a partition that is halted."""
+    progress = ProgressWatch(NoPool())
+    unfolded = UnfoldedRecords(progress, total=100)
+    await unfolded.take("a", 10, soon())
+    unfolded.appended("a", 0, 9, 10)  # partition 0 is halted
+    for position in range(39, 4_000, 40):
+        await unfolded.take("a", 40, soon())
+        unfolded.appended("a", 1, position, 40)
+        progress.publish(1, position)
+    await progress.stop()
+
+
+async def test_nobody_waits_while_nothing_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a scheduler creates go on, once it is seen that nothing moves; when it is back, shares count again."""
+    monkeypatch.setattr(unfolded_records, "STILL_S", 0.3)
+    progress = ProgressWatch(NoPool())
+    unfolded = UnfoldedRecords(progress, total=100)
+    for position in range(49, 500, 50):
+        await unfolded.take("a", 50, soon() + 60)
+        unfolded.appended("a", 0, position, 50)
+    progress.publish(0, 49)
+    with pytest.raises(ApiError, match="not in the tables yet"):
+        await unfolded.take("a", 50, soon())
     await progress.stop()
 
 
