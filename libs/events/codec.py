@@ -84,8 +84,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="job.scheduled",
         event=job.JobScheduled,
-        version=4,
-        added=(("spec_id",), ("retry", "success_on", "expires_at"), ("spec.webhook_retry",)),
+        version=5,
+        added=(("spec_id",), ("retry", "success_on", "expires_at"), ("spec.webhook_retry",), ("schedule_id",)),
         role="fact",
         key="job_id",
     ),

@@ -67,6 +67,7 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         retry: (version 3).
         success_on: (version 3).
         expires_at: no try starts at or after this instant (version 3).
+        schedule_id: the schedule of which this is a run that a caller asked for (version 5).
     """
 
     job_id: JobId
@@ -81,6 +82,7 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     retry: RetryPolicy | None = None
     success_on: StatusClasses | None = None
     expires_at: Instant | None = None
+    schedule_id: ScheduleId | None = None
 
 
 class JobCancelRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

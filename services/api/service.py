@@ -37,6 +37,7 @@ from services.api.handlers.schedules.schedule_creation import ScheduleCreation
 from services.api.handlers.schedules.schedule_keys import ScheduleKeys
 from services.api.handlers.schedules.schedule_preview import SchedulePreview
 from services.api.handlers.schedules.schedule_rows import ScheduleRows
+from services.api.handlers.schedules.schedule_runs import ScheduleRuns
 from services.api.handlers.signing_secret import SigningSecret
 from services.api.handlers.tokens import Tokens
 from services.api.http.app import App, Handler, Observe
@@ -237,6 +238,7 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
         "jobs": Jobs(context),
         "schedule_creation": ScheduleCreation(context, rows),
         "schedule_changes": changes,
+        "schedule_runs": ScheduleRuns(context, rows),
         "schedule_keys": ScheduleKeys(context, rows, changes),
         "preview": SchedulePreview(context, rows),
         "account": Account(context),

@@ -43,6 +43,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "patchSchedule": ("Schedules.update",),
     "putSchedule": ("Schedules.put",),
     "getScheduleByKey": ("Schedules.get_by_key",),
+    "runSchedule": ("Schedules.run",),
     "previewRule": ("Schedules.preview_rule",),
     "previewSchedule": ("Schedules.preview",),
     "getSchedule": ("Schedules.get",),

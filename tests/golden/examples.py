@@ -102,6 +102,9 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         success_on=("2xx", "404"),
         expires_at=AT + 7_200_000,
     ),
+    "job.scheduled of a schedule": JobScheduled(
+        job_id=JOB, account="acme", at=AT, spec=PLAIN, fire_at=AT, spec_id=OLDER_JOB, schedule_id=SCHEDULE
+    ),
     "job.cancel_requested": JobCancelRequested(job_id=JOB, at=AT),
     "job.stop_requested": JobStopRequested(job_id=JOB, at=AT),
     "job.stop_requested by its schedule": JobStopRequested(job_id=JOB, at=AT, reason="replaced"),

@@ -37,7 +37,7 @@ from libs.events.ids import execution_id
 from libs.events.retry_policy import EndedBy
 
 if TYPE_CHECKING:
-    from libs.domain.job import JobState
+    from libs.domain.jobs.state import JobState
 
 
 def owed_at(state: JobState, lead_ms: int) -> int | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from libs.domain.instants import rfc3339
 from libs.domain.job import JobState, JobStatus
-from libs.events import AttemptFinished, Event, ScheduleTicked, Spec, Unknown, Unreadable
+from libs.events import AttemptFinished, Event, JobScheduled, ScheduleTicked, Spec, Unknown, Unreadable
 from libs.events.codec import kind_of
 from libs.events.ids import execution_id
 from libs.store.projection.changes import ExecutionRow
@@ -178,6 +178,8 @@ def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, positi
             entry[name] = value
     if isinstance(item, AttemptFinished) and item.outcome is not None:
         entry["note"] = _NOTES.get(item.outcome, item.outcome)
+    if isinstance(item, JobScheduled) and item.schedule_id is None:
+        del entry["schedule_id"]
     if isinstance(item, ScheduleTicked):
         for name in _OF_SCHEDULE:  # the schedule's business, not this job's
             del entry[name]

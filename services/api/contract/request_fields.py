@@ -57,7 +57,8 @@ def _read_method(value: Any, _found: dict[str, Any], _rules: Rules) -> str:
     return method
 
 
-def _read_body(value: Any, found: dict[str, Any], _rules: Rules) -> str:
+def read_body(value: Any, found: dict[str, Any], _rules: Rules) -> str:
+    """Return *value* if it is a body that the method in *found* can carry."""
     if type(value) is not str:
         refuse("invalid_body", "body must be a string")
     if found["http_method"] in BODILESS:
@@ -130,7 +131,7 @@ CALL: Final = (
     ),
     Field(
         name="body",
-        read=_read_body,
+        read=read_body,
         schema={"type": "string"},
         rule=f"string, sent as UTF-8, at most {BODY_MAX // 1024} KiB; not with `GET` and `HEAD`",
         code="invalid_body",

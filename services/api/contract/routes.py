@@ -101,6 +101,8 @@ ROUTES: Final[tuple[Route, ...]] = (
           204, ""),
     Route("GET", f"{_SCHEDULE}/preview", "read:jobs", "preview.of_schedule", "previewSchedule",
           "The coming runs of a schedule", "Preview", 200, "Preview", refusals=(409,), parameters=("count", "after")),
+    Route("POST", f"{_SCHEDULE}/run", "write:jobs", "schedule_runs.run", "runSchedule", "Run a schedule now", "Run now",
+          201, "ManualRun", request="RunRequest", refusals=(409, 429), parameters=("key",)),
     Route("POST", f"{_SCHEDULE}/pause", "write:jobs", "schedule_changes.pause", "pauseSchedule", "Pause a schedule", "Schedules",
           200, "Schedule", request="PauseRequest", refusals=(409, 412)),
     Route("POST", f"{_SCHEDULE}/resume", "write:jobs", "schedule_changes.resume", "resumeSchedule", "Resume a schedule from now on",

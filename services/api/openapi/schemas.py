@@ -15,7 +15,7 @@ from services.api.contract.fields.job_patch import JOB_PATCH_SCHEMA
 from services.api.contract.fields.retry_fields import shown_schema
 from services.api.contract.present import STATUSES_OF
 from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, TOKEN
-from services.api.contract.schedules.fields import PAUSE, PREVIEW, SCHEDULE
+from services.api.contract.schedules.fields import PAUSE, PREVIEW, RUN, SCHEDULE
 from services.api.contract.schedules.shown import STATUSES
 from services.api.contract.token_text import SCOPES
 
@@ -237,6 +237,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "SchedulePatch": PATCH_SCHEMA,
     "PauseRequest": PAUSE.schema(),
+    "RunRequest": RUN.schema(),
+    "ManualRun": closed(_CREATED_JOB | {"schedule_id": SCHEDULE_ID}),
     "PreviewRequest": PREVIEW.schema(),
     "Preview": closed(
         {

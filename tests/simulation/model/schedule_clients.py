@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 from libs.domain.schedule import ScheduleState
 from libs.domain.schedule_ticks import NextRun, next_run
 from libs.events import (
+    JobScheduled,
     ScheduleChanged,
     ScheduleCreated,
     ScheduleDefined,
@@ -16,7 +19,7 @@ from libs.events import (
     Spec,
     encode,
 )
-from libs.events.ids import new_schedule_id
+from libs.events.ids import from_int, new_job_id, new_schedule_id, to_int
 from tests.simulation.model.rules import RULES, ModelRule, rule_of_state
 
 
@@ -44,6 +47,7 @@ class ScheduleApi:
     known: Any
     partition: Any
     append: Any
+    accept: Any
     changes: list[Change]
     schedule_count: int
 
@@ -60,6 +64,9 @@ class ScheduleApi:
         if not self.known.schedules:
             return
         schedule_id = rng.choice(list(self.known.schedules))
+        if rng.random() < 0.1:
+            self.run_now(schedule_id)
+            return
         if rng.random() < 0.4:
             self.change(schedule_id)
             return
@@ -119,6 +126,28 @@ class ScheduleApi:
             version=row.version,
         )
         self.append(encode(fact))
+
+    def run_now(self, schedule_id: str) -> None:
+        """Ask for a run of a schedule: a job that shares its spec, or brings its own."""
+        row, rng, now = self.schedule_row(schedule_id), self.harness.rng, self.harness.now
+        if row is None:
+            return
+        part = self.partition(schedule_id)
+        is_shared = rng.random() < 0.7
+        job_id = new_job_id(now, part.number, self.harness.entropy())
+        url = msgspec.json.decode(part.tables.specs[row.spec_id], type=Spec).url
+        if not is_shared:
+            url = f"https://example.com/{job_id}"
+        fact = JobScheduled(
+            job_id=job_id,
+            account="acme",
+            at=now,
+            spec=Spec(url=url),
+            fire_at=now,
+            spec_id=from_int("job", to_int(row.spec_id)) if is_shared else None,
+            schedule_id=schedule_id,
+        )
+        self.append(encode(fact), lambda _: self.accept(job_id, None, url))
 
     def change(self, schedule_id: str) -> None:
         """PATCH a schedule: another rule or another URL; or pause it until an instant."""

@@ -23,6 +23,7 @@ from fliq_client.contract.request_fields import (
     JobRequest,
     PauseFields,
     PreviewFields,
+    RunFields,
     ScheduleFields,
     SchedulePatchFields,
     TokenFields,
@@ -42,6 +43,7 @@ _EXECUTIONS: Final = answers.items(models.Executions, lambda found: found.execut
 _CREATED_SCHEDULE: Final = answers.one(models.CreatedSchedule)
 _SCHEDULE: Final = answers.one(models.Schedule)
 _SCHEDULES: Final = answers.page(models.ScheduleList, lambda found: (found.schedules, found.next_cursor))
+_RUN: Final = answers.one(models.ManualRun)
 _PREVIEW: Final = answers.one(models.Preview)
 _ACCOUNT: Final = answers.one(models.Account)
 _NEW_TOKEN: Final = answers.one(models.NewToken)
@@ -276,6 +278,19 @@ class Schedules(Group[E]):
     def get_by_key(self, schedule_key: str) -> Call[models.Schedule]:
         """Get the schedule of a key."""
         return Call(request=Request(method="GET", path=path("schedules", "by-key", schedule_key)), read=_SCHEDULE)
+
+    @call
+    def run(
+        self, schedule_id: str, *, json: object = UNSET, key: str | None = None, **fields: Unpack[RunFields]
+    ) -> Call[models.ManualRun]:
+        """Run a schedule now, whatever its rule says; its next run stays. *json*, *key* as of a job."""
+        request = Request(
+            method="POST",
+            path=path("schedules", schedule_id, "run"),
+            headers=key_header(self._new_key() if key is None else key),
+            content=document(with_json(dict(fields), json)),
+        )
+        return Call(request=request, read=_RUN)
 
     @call
     def pause(self, schedule_id: str, **fields: Unpack[PauseFields]) -> Call[models.Schedule]:

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 from libs.domain.calendar import cron, cron_text, rule_fields
 from libs.domain.calendar.preview import PREVIEW_COUNT_MAX
+from services.api.contract import header_rules
 from services.api.contract.api_error import refuse
 from services.api.contract.field import Field, Fields, Rules, Schema
 from services.api.contract.fields.delay_fields import expiry_fields
 from services.api.contract.instants import ten_years_after
 from services.api.contract.json_body import Duplicated
-from services.api.contract.request_fields import CALL, INSTANT, MAX_RETRIES, RETRY_ROWS, instant_of
+from services.api.contract.request_fields import CALL, INSTANT, MAX_RETRIES, RETRY_ROWS, instant_of, read_body
 
 PREVIEW_COUNT: Final = 10  # runs shown unless asked otherwise
 RUNS_MAX: Final = 1_000_000_000
@@ -226,6 +227,19 @@ MISFIRE: Final = (
     ),
 )
 SCHEDULE: Final = Fields(*CALL, *RULE, _MAX_RUNS, *MISFIRE, MAX_RETRIES, *RETRY_ROWS, expiry_fields()[1])
+RUN: Final = Fields(
+    Field(
+        name="body",
+        read=lambda value, _, rules: read_body(value, {"http_method": "POST"}, rules),
+        schema={"type": "string"},
+        rule="the body of this run, instead of that of the schedule",
+        code="invalid_body",
+        means=next(row.means for row in CALL if row.name == "body"),
+        default=None,
+        takes_null=True,
+    ),
+    header_rules.field("headers", rule="the headers of this run, instead of those of the schedule"),
+)
 PAUSE: Final = Fields(
     Field(
         name="note",

@@ -19,12 +19,14 @@ from libs.events.retry_policy import JobTerms
 from services.api.contract.api_error import bad, refuse
 from services.api.contract.field import CheckUrl, Rules
 from services.api.contract.instants import parse_instant
+from services.api.contract.request_fields import BODILESS
 from services.api.contract.requests import asked_for, digest, retries_of, spec_of
 from services.api.contract.schedules.fields import (
     CATCHUP_MAX,
     MISFIRES,
     PAUSE,
     PREVIEW,
+    RUN,
     SCHEDULE,
     WINDOW_MAX_S,
     WINDOW_MIN_S,
@@ -140,6 +142,24 @@ def pause_request(data: Any, now: int) -> PauseRequest:
         ApiError: 400 with the code of the first rule that is broken.
     """
     return PauseRequest(**PAUSE.read(data, _NO_URLS._replace(now=now)))
+
+
+def run_request(data: Any, spec: Spec) -> dict[str, Any]:
+    """
+    Return what *data* says of a run alone, of a schedule that calls *spec*: fields of a spec that differ from it.
+
+    Raises:
+        ApiError: 400 with the code of the first rule that is broken.
+    """
+    found = RUN.read(data, _NO_URLS)
+    if found["body"] is not None and spec.method in BODILESS:
+        refuse("invalid_body", f"a {spec.method} job cannot have a body")
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def run_hash(schedule_id: str, own: Mapping[str, Any]) -> bytes:
+    """Return 16 bytes that are equal for requests to run *schedule_id* with the same fields of their *own*."""
+    return digest(["run", schedule_id, own])
 
 
 def preview_request(data: Any, now: int, zones: Zones) -> PreviewRequest:

@@ -4,6 +4,7 @@ The handlers of schedules.
     schedule_rows      finding and changing one, for all handlers
     schedule_creation  POST, GET, lists
     schedule_changes   delete, pause, resume, patch
+    schedule_runs      a run now
     schedule_keys      PUT and GET by key
     schedule_preview   the coming runs
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -12,13 +12,15 @@ from libs.domain.calendar.rule import Rule
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.schedule_ticks import NextRun, next_run, rule_of_schedule
 from libs.events import Event, ScheduleRule, Spec, encode
-from libs.events.ids import is_id, partition_of
+from libs.events.ids import is_id, partition_of, tick_job_id
 from libs.log.port import LogUnavailable
 from services.api.contract.api_error import ApiError, not_found, outcome_unknown
 from services.api.contract.schedules import shown
 from services.api.handlers.context import CHANGE_S, Context
 from services.api.http.reply import Reply, json_reply
 from services.api.state.consistency import FRESH, STALE
+
+LOOKED_AT: Final = 20  # newest jobs of a schedule among which its last run is looked for
 
 
 class Row(NamedTuple):
@@ -62,8 +64,12 @@ class ScheduleRows:
         """
         state, now = row.state, self._c.clock.now()
         if state.last_run_at is not None and state.last_run_at > now:
-            jobs = await self._c.queries.list_jobs(state.account, schedule_id=state.schedule_id, limit=2)
-            last_run_at = next((job.scheduled_at for job, _ in jobs if job.scheduled_at <= now), None)
+            jobs = await self._c.queries.list_jobs(state.account, schedule_id=state.schedule_id, limit=LOOKED_AT)
+            # Runs that a caller asked for are no ticks.
+            ticks = [
+                job.scheduled_at for job, _ in jobs if job.job_id == tick_job_id(state.schedule_id, job.scheduled_at)
+            ]
+            last_run_at = next((tick_at for tick_at in ticks if tick_at <= now), None)
             return row._replace(state=msgspec.structs.replace(state, last_run_at=last_run_at))
         return row
 

@@ -42,6 +42,7 @@ __all__ = [
     "JobWaitingFor",
     "JobWebhookRetry",
     "JobWebhookRetryRetryAfter",
+    "ManualRun",
     "NewToken",
     "Preview",
     "ReplayedJob",
@@ -533,6 +534,19 @@ class ScheduleList(Answered, frozen=True, kw_only=True):
 
     schedules: list[ScheduleItem]
     next_cursor: str | None = None
+
+
+class ManualRun(Answered, frozen=True, kw_only=True):
+    """The API's `ManualRun`."""
+
+    id: str
+    url: str
+    http_method: str
+    scheduled_at: datetime
+    max_retries: int
+    status: str  # scheduled, running, success, failed, cancelled
+    created_at: datetime
+    schedule_id: str
 
 
 class ComingRun(Answered, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ __all__ = [
     "PauseFields",
     "PreviewFields",
     "RotationFields",
+    "RunFields",
     "ScheduleFields",
     "SchedulePatch",
     "SchedulePatchFields",
@@ -216,6 +217,15 @@ class RotationFields(TypedDict, total=False):
 
     # integer 0–604800: for so long the secret before signs as well
     overlap_seconds: int
+
+
+class RunFields(TypedDict, total=False):
+    """What RunRequest may have."""
+
+    # the body of this run, instead of that of the schedule
+    body: str | None
+    # the headers of this run, instead of those of the schedule
+    headers: Mapping[str, str] | None
 
 
 class SchedulePatchFields(TypedDict, total=False):
