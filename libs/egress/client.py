@@ -2,8 +2,12 @@
 EgressClient: makes HTTP calls under the egress policy, for jobs and webhooks alike.
 
 One `call` is one attempt: check the URL, resolve its host name once, check every address, connect to one of them, send the request
-once, read the beginning of the answer. Everything that a target does is returned as an `Outcome`. Only cancellation, wrong use, and
-an address that the account calls too often (`address_pace.py`) raise.
+once, read the beginning of the answer. If the account has an idle connection to the origin, the request goes out on that, after its
+address was checked again. Everything that a target does is returned as an `Outcome`. Only cancellation, wrong use, and an address
+that the account calls too often (`address_pace.py`) raise.
+
+*Sent again.* A peer may close an idle connection just when we send on it. If such a connection ends before a byte of the answer
+came, the request is sent once more, on a new connection; `Outcome.connection` says so. In no other case is a request sent twice.
 
 The limits, in the order in which they apply:
 
@@ -22,10 +26,10 @@ import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
-from libs.egress.address_pace import AddressPace
-from libs.egress.exchange import Exchange, OpenExchanges, Reply
+from libs.egress.address_pace import AddressPace, CallLater
+from libs.egress.http1.connections import Connections
+from libs.egress.http1.exchange import Exchange, Reply
 from libs.egress.outcome import (
     CONNECTION_ERROR,
     CONNECTION_REFUSED,
@@ -34,6 +38,7 @@ from libs.egress.outcome import (
     INVALID_REQUEST,
     TIMEOUT,
     TLS_ERROR,
+    ConnectionUse,
     Outcome,
     error_of_status,
     is_final,
@@ -42,6 +47,7 @@ from libs.egress.outcome import (
 )
 from libs.egress.request import OutgoingRequest, RequestRefused, serialise
 from libs.egress.resolver import ResolveError, Resolver, SystemResolver
+from libs.egress.tls import default_ssl_context
 from libs.egress.url_rules import Authority, EgressPolicy, UrlRefused
 
 DNS_S = 3.0
@@ -90,27 +96,27 @@ class EgressClient:
         self._connect_s = connect_s
         self.pace: AddressPace | None = None  # of calls to one address
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._open: OpenExchanges | None = None
+        self._connections: Connections | None = None
 
     async def start(self) -> None:
         """Prepare for calls in the running event loop. A second start changes nothing."""
-        if self._open is not None:
+        if self._connections is not None:
             return
         if self._ssl_context is None:
             self._ssl_context = default_ssl_context()
         if self._resolver is None:
             self._resolver = self._own_resolver = SystemResolver()
         self._loop = asyncio.get_running_loop()
-        self._open = OpenExchanges(self._loop)
+        self._connections = Connections(self._loop)
 
     async def close(self) -> None:
         """Abort open connections; their calls end as `connection_error`. May be called twice, and before `start`."""
-        open_exchanges, self._open = self._open, None
+        connections, self._connections = self._connections, None
         if self._own_resolver is not None:
             self._own_resolver.close()
             self._resolver = self._own_resolver = None
-        if open_exchanges is not None:
-            await open_exchanges.close(timeout_s=CLOSE_S)
+        if connections is not None:
+            await connections.close(timeout_s=CLOSE_S)
 
     async def call(self, request: OutgoingRequest, *, timeout_s: float) -> Outcome:
         """
@@ -124,26 +130,35 @@ class EgressClient:
             CallLater: the address gets no more calls of this account at the moment; nothing was sent.
             RuntimeError: the client is not started.
         """
-        loop, open_exchanges = self._loop, self._open
-        if loop is None or open_exchanges is None:
+        loop, connections = self._loop, self._connections
+        if loop is None or connections is None:
             raise RuntimeError("EgressClient.call before start, or after close")
         began_at = self._now()
         began_s = loop.time()
-        result: asyncio.Future[Reply] = loop.create_future()
         exchange: Exchange | None = None
+        connection: ConnectionUse = "new"
         try:
             target = self._policy.target(request.url)
-            exchange = Exchange(
+            make = partial(
+                Exchange,
                 wire=serialise(request, target),
                 is_head_request=request.method == "HEAD",
                 is_peer_allowed=partial(self._is_peer_allowed, target.authority.is_named),
-                open_exchanges=open_exchanges,
+                origin=(request.account, target.authority.prefix),
+                connections=connections,
                 now=self._now,
-                result=result,
             )
+            exchange = make(result=loop.create_future())
             async with asyncio.timeout(timeout_s):
-                await self._connect(target.authority, exchange, request)
-                reply = await result
+                if self._take_over(exchange, connections, request, loop):
+                    connection = "reused"
+                    reply = await exchange.result
+                    if reply.error == CONNECTION_ERROR and exchange.is_unanswered and self._connections is connections:
+                        connection, began_at = "resent", reply.sent_at or began_at
+                        exchange = make(result=loop.create_future())
+                if connection != "reused":
+                    await self._connect(target.authority, exchange, request, is_admitted=connection == "resent")
+                    reply = await exchange.result
         except TimeoutError:
             reply = _failed(TIMEOUT) if exchange is None else exchange.failed(TIMEOUT)
         except _CallFailed as failure:
@@ -154,15 +169,37 @@ class EgressClient:
         except RequestRefused:
             reply = _failed(INVALID_REQUEST)
         finally:
-            if not result.done() or result.cancelled():
+            if exchange is not None and (not exchange.result.done() or exchange.result.cancelled()):
                 # If a timeout came while we waited for the result, it is cancelled already. A connection that is made a moment
                 # later sees that the result is done, and closes.
-                result.cancel()
-                if exchange is not None:
-                    exchange.abort()
-        return self._outcome(reply, began_at=began_at, duration_s=loop.time() - began_s)
+                exchange.result.cancel()
+                exchange.abort()
+        sent_at = began_at if reply.sent_at is None or connection == "resent" else reply.sent_at
+        return self._outcome(reply, sent_at=sent_at, duration_s=loop.time() - began_s, connection=connection)
 
-    def _outcome(self, reply: Reply, *, began_at: int, duration_s: float) -> Outcome:
+    def _take_over(
+        self, exchange: Exchange, connections: Connections, request: OutgoingRequest, loop: asyncio.AbstractEventLoop
+    ) -> bool:
+        """
+        Send on an idle connection of this account to this origin, if there is one.
+
+        Raises:
+            CallLater: its address gets no more calls at the moment; the connection stays idle.
+        """
+        idle = connections.take(exchange.origin)
+        if idle is None:
+            return False
+        if self.pace is not None:
+            peer = idle.transport.get_extra_info("peername")
+            try:
+                self.pace.admit(request.account, request.key, [peer[0]], loop.time())
+            except CallLater:
+                connections.wait(idle, is_reusable=True)
+                raise
+        exchange.take_over(idle)
+        return True
+
+    def _outcome(self, reply: Reply, *, sent_at: int, duration_s: float, connection: ConnectionUse) -> Outcome:
         status = reply.status_code
         error = reply.error
         if error is None and status is not None:
@@ -174,11 +211,12 @@ class EgressClient:
             error=error,
             duration_ms=round(duration_s * 1000),
             retry_after_ms=None if status is None else retry_after_ms(status, signals, now=now),
-            sent_at=began_at if reply.sent_at is None else reply.sent_at,
+            sent_at=sent_at,
             is_truncated=reply.is_truncated,
             error_detail=reply.error_detail,
             snooze_ms=snooze_ms(signals, now=now) if signals else None,
             is_final=status is not None and bool(signals) and is_final(status, signals),
+            connection=connection,
         )
 
     async def _addresses(self, authority: Authority, account: str) -> Sequence[str]:
@@ -201,8 +239,10 @@ class EgressClient:
     def _is_peer_allowed(self, is_named: bool, ip: str, port: int, is_here: bool) -> bool:
         return self._policy.address_allowed(ip, port, is_named=is_named, is_here=is_here)
 
-    async def _connect(self, authority: Authority, exchange: Exchange, request: OutgoingRequest) -> None:
-        """Connect *exchange* to the first address that accepts a connection."""
+    async def _connect(
+        self, authority: Authority, exchange: Exchange, request: OutgoingRequest, *, is_admitted: bool
+    ) -> None:
+        """Connect *exchange* to the first address that accepts a connection; the pace may have admitted the call already."""
         loop = self._loop
         assert loop is not None  # noqa: S101 - set by start
         account, pace = request.account, self.pace
@@ -211,13 +251,13 @@ class EgressClient:
         # All of them, before the first packet: a name that also points inside is an attack, not a fallback.
         if not all(self._policy.address_allowed(ip, port, is_named=authority.is_named) for ip in addresses):
             raise _CallFailed(DESTINATION_NOT_ALLOWED)
-        if pace is not None:
+        if pace is not None and not is_admitted:
             addresses = pace.admit(account, request.key, addresses, loop.time())
         error = CONNECTION_ERROR
         deadline_s = loop.time() + self._connect_s
         for left in range(len(addresses), 0, -1):
             ip = addresses[-left]
-            if pace is not None and left < len(addresses):
+            if pace is not None and (is_admitted or left < len(addresses)):
                 pace.also(account, ip, loop.time())
             try:
                 # The addresses share the limit: if the first one does not answer, time must remain for the others.
@@ -241,6 +281,8 @@ class EgressClient:
         """Connect *exchange* to exactly *ip*: it is a literal address, so no name is resolved again."""
         assert self._loop is not None  # noqa: S101 - set by start
         is_tls = authority.is_tls
+        if is_tls and self._connections is not None:
+            self._connections.tls_sessions.resume(exchange.origin, self._loop.time())
         try:
             await self._loop.create_connection(
                 lambda: exchange,
@@ -253,23 +295,6 @@ class EgressClient:
         except BaseException:
             exchange.connect_failed()
             raise
-
-
-def default_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
-    """
-    Return a context that verifies chain and host name and speaks HTTP/1.1 only.
-
-    Args:
-        ca_file: PEM certificates of authorities that are trusted besides the system's (FLIQ_EGRESS_CA_FILE).
-
-    Raises:
-        OSError, ssl.SSLError: *ca_file* cannot be read, or holds no certificate.
-    """
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def _failed(error: str) -> Reply:

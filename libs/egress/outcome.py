@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -47,6 +47,7 @@ SIGNALS: Final = frozenset(
 SIGNAL_SIZES: Final = frozenset(map(len, SIGNALS))
 Signals = Mapping[bytes, str]
 NO_SIGNALS: Final[Signals] = MappingProxyType({})
+ConnectionUse = Literal["new", "reused", "resent"]
 
 _RETRY_AFTER_STATUS: Final = (429, 503)
 _TOO_MANY: Final = 429
@@ -72,6 +73,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         error_detail: why an answer is a `protocol_error`: one short line without anything that the target sent.
         snooze_ms: the wait that `Fliq-Snooze` asked for, a second to a year.
         is_final: the answer said that it must not be repeated.
+        connection: what the request was sent on: a new connection, one that had served before (`reused`), or first on such a one,
+            which ended before a byte of the answer came, and then on a new one (`resent`).
     """
 
     ok: bool
@@ -84,6 +87,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error_detail: str | None = None
     snooze_ms: int | None = None
     is_final: bool = False
+    connection: ConnectionUse = "new"
 
 
 def error_of_status(status: int) -> str | None:

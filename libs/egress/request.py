@@ -87,7 +87,8 @@ def serialise(request: OutgoingRequest, target: Target) -> bytes:
     body = request.body
     if body is not None or request.method in _METHODS_WITH_LENGTH:
         lines.append(f"Content-Length: {len(body or b'')}\r\n")
-    lines.append("Connection: close\r\n\r\n")
+    # Some servers send the answer to HEAD with a body. So that connection is not used again, and the server is told.
+    lines.append("Connection: close\r\n\r\n" if request.method == "HEAD" else "\r\n")
     return "".join(lines).encode("latin-1") + (body or b"")
 
 

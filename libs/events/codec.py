@@ -105,8 +105,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="attempt.finished",
         event=job.AttemptFinished,
-        version=3,
-        added=(("error_detail",), ("outcome",)),
+        version=4,
+        added=(("error_detail",), ("outcome",), ("resent",)),
         role="fact",
         key="job_id",
     ),

@@ -205,6 +205,8 @@ class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         error_detail: why an answer could not be read (version 2).
         outcome: what the result means, if it is neither success nor an ordinary failure (version 3): `free` and `snoozed` use up
             no retry; after `stopped`, `not_retryable` and `too_late` no try follows.
+        resent: the connection had served before and ended before a byte of the answer came, so the request was sent a second time
+            (version 4).
     """
 
     job_id: JobId
@@ -219,6 +221,7 @@ class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     retry_after_ms: DurationMs | None = None
     error_detail: Text | None = None
     outcome: Outcome | None = None
+    resent: bool = False
 
 
 class JobRetryScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -138,6 +138,7 @@ def finished(due: AttemptDue, outcome: Outcome, *, at: int) -> AttemptFinished:
         retry_after_ms=asked_ms,
         error_detail=outcome.error_detail,
         outcome=None if word in ("success", "failure") else word,
+        resent=outcome.connection == "resent",
     )
 
 

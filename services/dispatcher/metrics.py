@@ -1,11 +1,11 @@
 """The dispatcher's measurements, on the metrics of the process."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from libs.domain.endpoints.webhook_event import FAILING, GONE
 from libs.egress.caller_headers import INTERNAL_ERROR
-from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED, Outcome
+from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED, ConnectionUse, Outcome
 from libs.following.loader import SECRET_MISSING, SPEC_MISSING
 from libs.runtime.telemetry.metrics import Metrics, status_class
 from services.dispatcher.attempt import STOPPED, TOO_LATE
@@ -32,6 +32,7 @@ class DispatcherMetrics:
         self._lead = metrics.dispatch_lead_seconds
         self._duration = metrics.attempt_duration_seconds
         self._attempts = metrics.attempts
+        self._connections = {use: metrics.connections.labels(use) for use in get_args(ConnectionUse)}
         self._poison = metrics.poison_records
         self._deliveries = metrics.webhook_deliveries
         self._endpoints_disabled = metrics.webhook_endpoints_disabled
@@ -52,6 +53,7 @@ class DispatcherMetrics:
         self._lateness.observe(lateness_ms / 1000)
         self._lead.observe(lead_ms / 1000)
         self._duration.observe(outcome.duration_ms / 1000)
+        self._connections[outcome.connection].inc()
         status = outcome.status_code
         # By class and, where there was none, by word: a target's statuses must not fill this dictionary.
         kind = (status // 100, None) if status is not None else (None, outcome.error)

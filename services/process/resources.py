@@ -18,8 +18,9 @@ from typing import Final
 
 import structlog
 
-from libs.egress.client import EgressClient, default_ssl_context
+from libs.egress.client import EgressClient
 from libs.egress.own_addresses import read_own_addresses
+from libs.egress.tls import default_ssl_context
 from libs.egress.url_rules import EgressPolicy
 from libs.log.measured import MeasuredLog
 from libs.log.port import Log

@@ -188,6 +188,9 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         error="protocol_error",
         error_detail="a header line has no colon",
     ),
+    "attempt.finished resent": AttemptFinished(
+        job_id=JOB, at=AT, attempt=1, execution_id=EXECUTION, ok=True, started_at=AT, duration_ms=9, resent=True
+    ),
     "attempt.finished snoozed": AttemptFinished(
         job_id=JOB,
         at=AT,

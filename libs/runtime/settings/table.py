@@ -177,7 +177,7 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
     ]
     dispatch_per_host: Annotated[
         int,
-        "50",
+        "200",
         values.integer(1, 100_000),
         "calls under way at the same time to one host and port, in one dispatcher",
     ]

@@ -25,6 +25,7 @@ LABEL_VALUES: Final = {
     "reason": "why: `none`, `http_status`, `timeout`, `dns_error`, … of calls; a few fixed words of owners",
     "status_class": "`2xx` … `5xx`, `none` without an answer",
     "role": "`scheduler`, `dispatcher`, `webhooks`",
+    "use": "`new`, `reused`, `resent`",
     "kind": "`failed`: the outcome is unknown; `unavailable`: nothing was written; `refused`: it does not fit",
     "route": "the route's template, such as `/v1/jobs/{job_id}`, or `unknown`",
     "method": "the HTTP method, or `other`",
@@ -53,6 +54,12 @@ class MetricFields:
     ]
     attempt_duration_seconds: Annotated[
         Histogram, "dispatcher", "from sending a request to the end of its answer", _CALL
+    ]
+    connections: Annotated[
+        Counter,
+        "dispatcher",
+        "calls by the connection they left on: a new one, one that had served before, or first such a one and then a new one",
+        "use",
     ]
     attempts_overdue: Annotated[
         Counter, "dispatcher", "attempts still under way long after their deadline; each means a defect"

@@ -43,6 +43,7 @@ class ExecutionRow(NamedTuple):
         ok: whether it succeeded; None while the outcome is not known.
         executed_at: the instant at which the request left; while the outcome is not known, the instant at which it is due.
         error_detail: why an answer could not be read; None for every other end.
+        resent: True if the request was sent a second time; None if not.
     """
 
     job_id: str
@@ -53,6 +54,7 @@ class ExecutionRow(NamedTuple):
     error: str | None = None
     duration_ms: int | None = None
     error_detail: str | None = None
+    resent: bool | None = None
 
 
 class PartitionChanges:
@@ -128,6 +130,7 @@ class PartitionChanges:
             event.error,
             event.duration_ms,
             event.error_detail,
+            event.resent or None,
         )
 
     def __contains__(self, any_id: object) -> bool:

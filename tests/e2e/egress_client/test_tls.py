@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from libs.egress.client import default_ssl_context
+from libs.egress.tls import default_ssl_context
 from tests.e2e.egress_client.hostile import (
     CERTIFICATES,
     LONG_S,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from libs.egress.odd_heads import HeadRefused, strict
+from libs.egress.http1.odd_heads import HeadRefused, strict
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

@@ -25,7 +25,7 @@ def test_post() -> None:
     """A POST goes out with our framing, the caller's headers in their order and the exact body."""
     assert wire(headers=[("X-A", "1"), ("x-b", "é\t2")], body=b'{"a":1}\r\n') == (
         b"POST /a?b=c HTTP/1.1\r\nHost: h.example:8443\r\nX-A: 1\r\nx-b: \xe9\t2\r\nAccept: */*\r\n"
-        b'Accept-Encoding: identity\r\nContent-Length: 9\r\nConnection: close\r\n\r\n{"a":1}\r\n'
+        b'Accept-Encoding: identity\r\nContent-Length: 9\r\n\r\n{"a":1}\r\n'
     )
 
 
@@ -40,11 +40,17 @@ def test_length_zero(method: str) -> None:
     assert b"\r\nContent-Length: 0\r\n" in wire(method)
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
+def test_only_head_closes() -> None:
+    """The connection of a HEAD is not used again; all others stay open for the next call."""
+    assert wire("HEAD").endswith(b"\r\nConnection: close\r\n\r\n")
+    assert b"Connection" not in wire("GET")
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS"])
 def test_no_length(method: str) -> None:
     """Methods that expect no body carry a length only with a body (H17: it is sent)."""
     assert b"Content-Length" not in wire(method)
-    assert wire(method, body=b"abc").endswith(b"Content-Length: 3\r\nConnection: close\r\n\r\nabc")
+    assert wire(method, body=b"abc").endswith(b"Content-Length: 3\r\n\r\nabc")
 
 
 def test_callers_accept_headers_replace_ours() -> None:

@@ -295,6 +295,7 @@ class Execution(Answered, frozen=True, kw_only=True):
     executed_at: datetime
     error: str | None = None
     error_detail: str | None = None
+    resent: bool | None = None
 
 
 class Executions(Answered, frozen=True, kw_only=True):

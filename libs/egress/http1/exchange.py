@@ -3,8 +3,9 @@ Exchange: one request and its answer on one connection.
 
 Theory of operation
 -------------------
-An `Exchange` is the asyncio protocol of one new connection. It checks the peer's address, writes the whole request at once, and
-feeds the answer to llhttp (the parser of Node.js, strict mode). The first of these events ends the exchange:
+An `Exchange` is the asyncio protocol of a connection while that carries its request: from the beginning on a new connection, or
+after it took over one whose last answer is complete. It checks the peer's address, writes the whole request at once, and feeds the
+answer to llhttp (the parser of Node.js, strict mode). The first of these events ends the exchange:
 
 1. the answer is complete: by its length, by its last chunk, by having no body, or by the end of the connection where nothing else
    says where the body ends;
@@ -18,9 +19,10 @@ A head that llhttp refuses is read once more by `odd_heads.py`, which knows what
 The result is set exactly once. Nothing of the answer is kept but its status and six short headers, so a hostile body costs at
 most one read buffer of memory, and nothing it echoes can reach a log.
 
-*Lingering.* After (1) we wait for the peer to close first, as `Connection: close` asked it to. If we closed first, every call would
-leave one of our ports in TIME_WAIT for a minute, and one busy target would use up all ports at about 470 calls a second.
-`OpenExchanges` bounds the number of connections that linger, and their time.
+*What is used again.* After (1) the connection waits for the next call, if all of this is true: the answer was strict HTTP/1.1, said
+where its body ends and nothing of `Connection: close`; nothing came behind it; the request was written whole; it was no HEAD, whose
+answer some servers send with a body. Each exchange has a parser of its own, so nothing of one answer reaches the next. In all
+other cases we wait for the peer to close (`connections.py`).
 
 Cost: about 50 µs of CPU for a small call on loopback, over half of it in the kernel (docs/adr/0003).
 """
@@ -34,7 +36,8 @@ from typing import cast
 import httptools
 import msgspec
 
-from libs.egress.odd_heads import END, HeadRefused, strict
+from libs.egress.http1.connections import Connection, Connections
+from libs.egress.http1.odd_heads import END, HeadRefused, strict
 from libs.egress.outcome import (
     CONNECTION_ERROR,
     DESTINATION_NOT_ALLOWED,
@@ -45,15 +48,15 @@ from libs.egress.outcome import (
     SIGNALS,
     Signals,
 )
+from libs.egress.tls import Origin
 
 HEAD_LIMIT = 64 * 1024  # bytes up to the end of the final head, informational answers (1xx) included
 HEADER_COUNT_LIMIT = 1_000  # in one head; real servers send up to some hundred
 BODY_LIMIT = 64 * 1024  # bytes of body read before we have seen enough
 RAW_LIMIT = 256 * 1024  # bytes of anything: chunk extensions and trailers are neither head nor body, and may be endless
-LINGER_S = 1.0  # how long a finished connection may wait for the peer to close first
-LINGER_LIMIT = 1024  # finished connections that may wait at the same time
 _FIRST_BYTE = ord("H")
-_VERSIONS = ("1.1", "1.0")
+_REUSED_VERSION = "1.1"
+_VERSIONS = (_REUSED_VERSION, "1.0")
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,62 +80,6 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     is_truncated: bool = False
 
 
-class OpenExchanges:
-    """All connections of one client that are not closed yet. It closes those that linger for too long."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._open: set[Exchange] = set()
-        self._lingering: dict[Exchange, float] = {}  # in the order of their deadlines
-        self._sweep: asyncio.TimerHandle | None = None
-        self._emptied = asyncio.Event()
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def opened(self, exchange: Exchange) -> None:
-        """Note that *exchange* has a connection."""
-        self._open.add(exchange)
-
-    def closed(self, exchange: Exchange) -> None:
-        """Note that the connection of *exchange* is closed."""
-        self._open.discard(exchange)
-        self._lingering.pop(exchange, None)
-        if not self._open:
-            self._emptied.set()
-
-    def linger(self, exchange: Exchange) -> None:
-        """Close *exchange* if its peer has not closed within LINGER_S. If too many linger, close it at once."""
-        if len(self._lingering) >= LINGER_LIMIT:
-            exchange.abort()
-            return
-        self._lingering[exchange] = self._loop.time() + LINGER_S
-        if self._sweep is None:
-            self._sweep = self._loop.call_later(LINGER_S, self._close_overdue)
-
-    def _close_overdue(self) -> None:
-        self._sweep = None
-        now = self._loop.time()
-        for exchange, deadline in list(self._lingering.items()):
-            if deadline > now:
-                self._sweep = self._loop.call_at(deadline, self._close_overdue)
-                return
-            del self._lingering[exchange]
-            exchange.abort()
-
-    async def close(self, *, timeout_s: float) -> None:
-        """Abort every connection, and wait until the event loop has closed them."""
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
-        self._emptied.clear()
-        for exchange in list(self._open):
-            exchange.abort()
-        if self._open:
-            async with asyncio.timeout(timeout_s):
-                await self._emptied.wait()
-
-
 class Exchange(asyncio.Protocol):
     """One request and its answer; await `result` for a `Reply`."""
 
@@ -142,7 +89,8 @@ class Exchange(asyncio.Protocol):
         wire: bytes,
         is_head_request: bool,
         is_peer_allowed: Callable[[str, int, bool], bool],
-        open_exchanges: OpenExchanges,
+        origin: Origin,
+        connections: Connections,
         now: Callable[[], int],
         result: asyncio.Future[Reply],
     ) -> None:
@@ -151,15 +99,18 @@ class Exchange(asyncio.Protocol):
         self._wire = wire
         self._is_head_request = is_head_request
         self._is_peer_allowed = is_peer_allowed
-        self._open = open_exchanges
+        self.origin = origin
+        self._connections = connections
         self._now = now
-        self._transport: asyncio.Transport | None = None
+        self._connection: Connection | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self.sent_at: int | None = None
-        self.is_used = False  # a connection was made, and there must not be a second one
+        self.is_used = False  # there is a connection, and there must not be a second one
         self._status = 0
         self._is_head_complete = False
         self._has_end = False  # the head says where the body ends
+        self._is_complete = False
+        self._may_go_on = False  # the answer is complete, and the peer keeps the connection open
         self._is_odd = False  # the head is no strict HTTP/1.1: it is read again, by odd_heads.py
         self._head = bytearray()  # what arrived of a head that is not complete
         self._header_count = 0
@@ -167,14 +118,19 @@ class Exchange(asyncio.Protocol):
         self._body_bytes = 0
         self._signals: dict[bytes, str] = {}
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the request was sent and nothing at all came back."""
+        return self.sent_at is not None and self._raw_bytes == 0
+
     def failed(self, error: str) -> Reply:
         """Return the reply of an exchange that the caller ends with *error*; the status that was read is kept."""
         return self._reply(error=error)
 
     def abort(self) -> None:
         """Close the connection now. If there is no result yet, it becomes a connection error."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self._connection is not None:
+            self._connection.transport.abort()
 
     def connect_failed(self) -> None:
         """
@@ -190,13 +146,23 @@ class Exchange(asyncio.Protocol):
     # The connection ------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Check the peer's address, then write the whole request."""
+        """Take the new connection, and send the request."""
+        transport = cast(asyncio.Transport, transport)
         if self.is_used:
-            cast(asyncio.Transport, transport).abort()  # a second connection for one exchange: never send twice
+            transport.abort()  # a second connection for one exchange: never send twice
             return
-        self._transport = cast(asyncio.Transport, transport)
+        self._begin(self._connections.opened(transport, self.origin))
+
+    def take_over(self, connection: Connection) -> None:
+        """Send the request on *connection*, whose last answer is complete."""
+        connection.transport.set_protocol(self)
+        self._begin(connection)
+
+    def _begin(self, connection: Connection) -> None:
+        """Check the peer's address, then write the whole request."""
+        self._connection = connection
         self.is_used = True
-        self._open.opened(self)
+        transport = connection.transport
         peer = transport.get_extra_info("peername")
         if self.result.done():  # the caller gave up just when the connection was made
             self.abort()
@@ -205,7 +171,7 @@ class Exchange(asyncio.Protocol):
         else:
             self._parser = httptools.HttpResponseParser(self)
             self.sent_at = self._now()
-            self._transport.write(self._wire)
+            transport.write(self._wire)
         self._wire = b""
 
     def data_received(self, data: bytes) -> None:
@@ -229,6 +195,17 @@ class Exchange(asyncio.Protocol):
                 self._finish(is_truncated=True)
         elif self._raw_bytes > HEAD_LIMIT:
             self._finish(error=PROTOCOL_ERROR, detail=f"the head is larger than {HEAD_LIMIT >> 10} KiB")
+        if self._is_complete:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Have the connection wait, for the next call or for its end; the answer is complete."""
+        self._is_complete = False
+        self._parser = None  # breaks the cycle between parser and protocol
+        connection = self._connection
+        if connection is not None and not connection.transport.is_closing():
+            is_written = connection.transport.get_write_buffer_size() == 0
+            self._connections.wait(connection, is_reusable=self._may_go_on and is_written)
 
     def _feed(self, data: bytes) -> None:
         """Give *data* to the parser; a head that it refuses is read again."""
@@ -282,8 +259,9 @@ class Exchange(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Set the result by what has arrived. A second call changes nothing."""
-        self._open.closed(self)
-        self._transport = None
+        if self._connection is not None:
+            self._connections.closed(self._connection)
+            self._connection = None
         if self._is_head_complete:
             self._finish(error=INCOMPLETE_ANSWER if self._has_end or exc is not None else None)
         else:
@@ -291,6 +269,10 @@ class Exchange(asyncio.Protocol):
         self._parser = None  # breaks the cycle between parser and protocol
 
     # The parser's callbacks ----------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Note bytes behind a complete answer: what else will come on this connection?"""
+        self._may_go_on = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note the few headers that matter."""
@@ -336,7 +318,11 @@ class Exchange(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Finish, unless this was an informational answer."""
-        if self._is_head_complete and not self.result.done():
+        parser = self._parser
+        if parser is not None and self._is_head_complete and not self.result.done():
+            self._may_go_on = (
+                parser.should_keep_alive() and parser.get_http_version() == _REUSED_VERSION and not self._is_odd
+            )
             self._finish(is_complete=True)
 
     def _finish(
@@ -351,8 +337,9 @@ class Exchange(asyncio.Protocol):
         if not self.result.done():
             self.result.set_result(self._reply(error=error, detail=detail, is_truncated=is_truncated))
         if is_complete:
-            self._open.linger(self)
+            self._is_complete = True  # what stands behind it in the same packet is read before the connection is let go
         else:
+            self._is_complete = False
             self.abort()
 
     def _reply(self, *, error: str | None, detail: str | None = None, is_truncated: bool = False) -> Reply:
