@@ -92,7 +92,9 @@ def create(event: JobScheduled, position: int) -> JobState:
         replay_of=event.replay_of,
         shared_spec_id=_shared_spec_id(event),
         offsets=(position,),
-        more=asked_for(event.retry, event.success_on, event.expires_at),
+        more=asked_for(
+            event.retry, event.success_on, event.expires_at, None if event.schedule_id is None else "manual"
+        ),
     )
 
 
@@ -119,7 +121,9 @@ def spawn(event: ScheduleTicked, position: int, schedule: ScheduleState) -> JobS
         fire_at=event.tick_at if event.fire_at is None else event.fire_at,
         created_at=event.at,
         offsets=(position,),
-        more=None if schedule.more is None else inherited(schedule.more.terms, event.tick_at),
+        more=None
+        if schedule.more is None
+        else inherited(schedule.more.terms, event.tick_at, trigger=event.trigger, local_time=event.local_time),
     )
 
 
@@ -228,7 +232,7 @@ def _change(state: JobState, event: JobChangeRequested | JobChanged | JobChangeR
         scheduled_at=event.fire_at,
         fire_at=event.fire_at,
         max_retries=change.max_retries,
-        more=change_made(more, change),
+        more=change_made(more, change, state.scheduled_at),
         **changes,
     )
 

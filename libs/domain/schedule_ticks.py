@@ -108,7 +108,15 @@ def tick(
         missed=plan.missed
         if more is not None
         else (),  # those of a plain schedule are only counted, as they always were
+        local_time=local_time(rule, plan.tick_at) if plan.is_made else None,
     )
+
+
+def local_time(rule: Rule, at: int) -> str | None:
+    """Return what a clock on the wall of the rule's time zone shows at *at*; None if the rule has none but UTC."""
+    if isinstance(rule.when, Interval) or rule.when.zone.name == "UTC":
+        return None
+    return rule.when.zone.local_text(at // 1_000)
 
 
 class _Plan(NamedTuple):

@@ -97,8 +97,11 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="attempt.due",
         event=job.AttemptDue,
-        version=2,
-        added=(("retry", "success_on", "too_late_at", "previous_status_code", "max_attempts"),),
+        version=3,
+        added=(
+            ("retry", "success_on", "too_late_at", "previous_status_code", "max_attempts"),
+            ("trigger", "local_time"),
+        ),
         role="decision",
         key="job_id",
     ),
@@ -164,8 +167,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="schedule.ticked",
         event=schedule.ScheduleTicked,
-        version=3,
-        added=(("fire_at", "next_tick_at", "zone_data", "version"), ("action", "trigger", "missed")),
+        version=4,
+        added=(("fire_at", "next_tick_at", "zone_data", "version"), ("action", "trigger", "missed"), ("local_time",)),
         role="decision",
         key="schedule_id",
     ),

@@ -27,7 +27,7 @@ Fields that mean the same in every event (docs/events.md is made from this list 
     next_run_at: the instant of the next tick.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -45,6 +45,8 @@ Version = Annotated[int, Meta(ge=0, le=10**12)]
 StatusCode = Annotated[int, Meta(ge=0, le=99_999)]
 # PostgreSQL's text holds no NUL, so a record that carries one is refused when it is read.
 Text = Annotated[str, Meta(max_length=4096, pattern=r"\A[^\x00]*\Z")]
+# Why a schedule spawned a job: a tick in time, or one of the others.
+Trigger = Literal["schedule", "catchup", "buffered", "manual", "backfill"]
 Account = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[A-Za-z0-9_.\-]+\Z")]
 JobId = Annotated[str, Meta(pattern=r"\Ajob_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]
 ScheduleId = Annotated[str, Meta(pattern=r"\Asched_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]

@@ -23,6 +23,7 @@ from libs.events.fields import (
     ScheduleId,
     StatusCode,
     Text,
+    Trigger,
     Version,
 )
 from libs.events.retry_policy import EndedBy, Outcome, RetryPolicy, StatusClasses, StopReason
@@ -176,6 +177,8 @@ class AttemptDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
         too_late_at: the try must start before this instant, or not at all (version 2).
         previous_status_code: what the try before was answered with (version 2).
         max_attempts: how many tries the job has at most, those that are not charged left out (version 2).
+        trigger: why its schedule spawned the job, if it was not a tick in time (version 3).
+        local_time: what a clock on the wall shows at *scheduled_at*, if its schedule has a time zone (version 3).
     """
 
     job_id: JobId
@@ -193,6 +196,8 @@ class AttemptDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     too_late_at: Instant | None = None
     previous_status_code: StatusCode | None = None
     max_attempts: AttemptNum | None = None
+    trigger: Trigger | None = None
+    local_time: Text | None = None
 
 
 class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

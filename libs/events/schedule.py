@@ -216,6 +216,8 @@ class ScheduleTicked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         action: the tick spawns the job, or is skipped as too late (version 3). Then it is the last of those that were missed.
         trigger: the tick is made in time (`schedule`), or more than a minute late (`catchup`) (version 3).
         missed: the ticks that were missed, the oldest first, at most 100 of them (version 3).
+        local_time: what a clock on the wall shows at *tick_at*, such as `2027-03-28T03:00:00+02:00[Europe/Berlin]`, if the rule
+            has a time zone other than UTC and a job is spawned (version 4).
     """
 
     schedule_id: ScheduleId
@@ -231,3 +233,4 @@ class ScheduleTicked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     action: Literal["spawned", "skipped"] = "spawned"
     trigger: Literal["schedule", "catchup"] = "schedule"
     missed: tuple[Instant, ...] = ()
+    local_time: Text | None = None

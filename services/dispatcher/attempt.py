@@ -84,6 +84,9 @@ def _of_job(due: AttemptDue) -> tuple[list[tuple[str, str]], str]:
     ]
     if due.schedule_id is not None:
         headers.append(("X-Fliq-Schedule-Id", due.schedule_id))
+        headers.append(("X-Fliq-Trigger", due.trigger or "schedule"))
+    if due.local_time is not None:
+        headers.append(("X-Fliq-Local-Time", due.local_time))
     if due.max_attempts is not None:
         headers.append(("X-Fliq-Max-Attempts", str(due.max_attempts)))
     if due.previous_status_code is not None:

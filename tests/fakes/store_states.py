@@ -45,6 +45,8 @@ job_mores = st.builds(
     ).map(tuple),
     changed_ids=st.lists(texts, max_size=8).map(tuple),
     ended_by=st.none() | st.sampled_from(["expired", "stopped_by_target"]),
+    trigger=st.none() | st.sampled_from(["catchup", "manual"]),
+    local_time=st.none() | texts,
 )
 
 

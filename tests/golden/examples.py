@@ -26,40 +26,17 @@ from libs.events import (
     JobStopRequested,
     LogBarrier,
     OwnerClaimed,
-    ScheduleChanged,
-    ScheduleCreated,
-    ScheduleDefined,
-    ScheduleDeleted,
-    SchedulePaused,
-    SchedulePolicy,
-    ScheduleResumed,
-    ScheduleRule,
-    ScheduleTicked,
-    Spec,
     WebhookFinished,
 )
-from libs.events.retry_policy import JobTerms, RetryPolicy
+from libs.events.retry_policy import RetryPolicy
 from tests.golden.delivery_examples import DELIVERY_EXAMPLES
+from tests.golden.schedule_examples import AT, JOB, PLAIN, SCHEDULE, SCHEDULE_EXAMPLES, SPEC
 
 PARTITION: Final = 3
 CLAIM: Final = Claim(42, "0123456789abcdef")
-AT: Final = 1_800_000_000_123
-JOB: Final = "job_01mcc5rm3v001h4d2pf28aqkff"
 OLDER_JOB: Final = "job_01mcc5rm3v001g000000000000"
-SCHEDULE: Final = "sched_01mcc5rm3v001zzzzzzzzzzzzz"
 EXECUTION: Final = "exec_01mcc5rm3v001grnj5hbg6sfrs"
 
-SPEC: Final = Spec(
-    url="https://example.com/charge?order=7",
-    method="PUT",
-    headers={"Content-Type": "application/json", "X-Trace": "ünïcode ✓"},
-    body='{"amount": 1250, "note": "naïve \\u0000 \\" \\\\ 😀"}',
-    timeout_ms=45_000,
-    webhook_url="https://example.com/hook",
-    webhook_headers={"Authorization": "Bearer x"},
-    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-)
-PLAIN: Final = Spec(url="https://example.com/")
 
 EXAMPLES: Final[Mapping[str, Event]] = {
     "owner.claimed": OwnerClaimed(epoch=42, nonce="0123456789abcdef", node="node-1", at=AT),
@@ -154,6 +131,20 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         previous_status_code=503,
         max_attempts=6,
     ),
+    "attempt.due in a time zone": AttemptDue(
+        job_id=JOB,
+        account="acme",
+        at=AT,
+        attempt=1,
+        execution_id=EXECUTION,
+        not_before=AT,
+        scheduled_at=AT,
+        timeout_ms=30_000,
+        spec_id=SCHEDULE,
+        schedule_id=SCHEDULE,
+        trigger="catchup",
+        local_time="2027-01-15T09:00:00+01:00[Europe/Berlin]",
+    ),
     "attempt.due plain": AttemptDue(
         job_id=JOB,
         account="acme",
@@ -225,171 +216,7 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         job_id=JOB, account="acme", at=AT, status="failed", attempt=0, last_error="expired", ended_by="expired"
     ),
     "job.finished plain": JobFinished(job_id=JOB, account="acme", at=AT, status="completed", attempt=1),
-    "schedule.created full": ScheduleCreated(
-        schedule_id=SCHEDULE,
-        account="acme",
-        at=AT,
-        spec=SPEC,
-        cron="0 8 * * MON-FRI",
-        next_run_at=1_800_000_060_000,
-        max_retries=3,
-    ),
-    "schedule.created plain": ScheduleCreated(
-        schedule_id=SCHEDULE, account="acme", at=AT, spec=PLAIN, cron="* * * * *", next_run_at=1_800_000_060_000
-    ),
-    "schedule.defined full": ScheduleDefined(
-        schedule_id=SCHEDULE,
-        account="acme",
-        at=AT,
-        spec=SPEC,
-        rule=ScheduleRule(
-            cron="30 2 * * *",
-            zone="Europe/Berlin",
-            gap="skip",
-            fold="both",
-            starts_at=AT,
-            ends_at=AT + 31_536_000_000,
-            exclude=("2027-12-24/2027-12-26", "2028-01-01"),
-            spread_s=600,
-            spread_by="run",
-        ),
-        next_run_at=1_800_000_090_000,
-        next_tick_at=1_800_000_060_000,
-        zone_data="2026f",
-        max_runs=365,
-        max_retries=3,
-    ),
-    "schedule.defined interval": ScheduleDefined(
-        schedule_id=SCHEDULE,
-        account="acme",
-        at=AT,
-        spec=PLAIN,
-        rule=ScheduleRule(every_s=90, anchor_at=1_800_000_000_000),
-        next_run_at=1_800_000_090_000,
-    ),
-    "schedule.defined under a key": ScheduleDefined(
-        schedule_id=SCHEDULE,
-        account="acme",
-        at=AT,
-        spec=PLAIN,
-        rule=ScheduleRule(cron="* * * * *"),
-        next_run_at=1_800_000_060_000,
-        key="nightly-report",
-    ),
-    "schedule.defined with a policy": ScheduleDefined(
-        schedule_id=SCHEDULE,
-        account="acme",
-        at=AT,
-        spec=PLAIN,
-        rule=ScheduleRule(cron="* * * * *"),
-        next_run_at=1_800_000_060_000,
-        policy=SchedulePolicy(misfire="fire_all", window_s=86_400, catchup_max=5),
-    ),
-    "schedule.changed with a policy": ScheduleChanged(
-        schedule_id=SCHEDULE,
-        at=AT,
-        version=2,
-        change_id="0123456789abcdef",
-        rule=ScheduleRule(cron="* * * * *"),
-        policy=SchedulePolicy(misfire="skip"),
-    ),
-    "schedule.defined with terms": ScheduleDefined(
-        schedule_id=SCHEDULE,
-        account="acme",
-        at=AT,
-        spec=PLAIN,
-        rule=ScheduleRule(cron="* * * * *"),
-        next_run_at=1_800_000_060_000,
-        max_retries=3,
-        terms=JobTerms(retry=RetryPolicy(max_retries=3, jitter="none"), success_on=("404",), expires_in_ms=60_000),
-    ),
-    "schedule.changed of terms": ScheduleChanged(
-        schedule_id=SCHEDULE,
-        at=AT,
-        version=2,
-        change_id="0123456789abcdef",
-        rule=ScheduleRule(cron="* * * * *"),
-        terms=JobTerms(expires_in_ms=60_000),
-    ),
-    "schedule.changed full": ScheduleChanged(
-        schedule_id=SCHEDULE,
-        at=AT,
-        version=7,
-        change_id="0123456789abcdef",
-        rule=ScheduleRule(cron="0 9 * * *", zone="Asia/Tokyo", spread_s=60),
-        max_runs=100,
-        max_retries=5,
-        spec=SPEC,
-        after_at=AT,
-        next_run_at=1_800_000_090_000,
-        next_tick_at=1_800_000_060_000,
-        zone_data="2026f",
-    ),
-    "schedule.changed plain": ScheduleChanged(
-        schedule_id=SCHEDULE, at=AT, version=2, change_id="0123456789abcdef", rule=ScheduleRule(cron="* * * * *")
-    ),
-    "schedule.paused until": SchedulePaused(
-        schedule_id=SCHEDULE,
-        at=AT,
-        note="the shop is closed",
-        until=1_800_000_100_000,
-        next_run_at=1_800_000_150_000,
-        next_tick_at=1_800_000_120_000,
-        zone_data="2026f",
-        version=2,
-    ),
-    "schedule.paused": SchedulePaused(schedule_id=SCHEDULE, at=AT),
-    "schedule.resumed": ScheduleResumed(schedule_id=SCHEDULE, at=AT, next_run_at=1_800_000_120_000),
-    "schedule.resumed by a rule": ScheduleResumed(
-        schedule_id=SCHEDULE,
-        at=AT,
-        next_run_at=1_800_000_150_000,
-        next_tick_at=1_800_000_120_000,
-        zone_data="2026f",
-        version=2,
-    ),
-    "schedule.deleted": ScheduleDeleted(schedule_id=SCHEDULE, at=AT),
-    "schedule.ticked full": ScheduleTicked(
-        schedule_id=SCHEDULE,
-        at=AT,
-        tick_at=1_800_000_060_000,
-        job_id=JOB,
-        next_run_at=1_800_000_120_000,
-        missed_count=5,
-    ),
-    "schedule.ticked last": ScheduleTicked(schedule_id=SCHEDULE, at=AT, tick_at=1_800_000_060_000, job_id=JOB),
-    "schedule.ticked by a rule": ScheduleTicked(
-        schedule_id=SCHEDULE,
-        at=AT,
-        tick_at=1_800_000_060_000,
-        job_id=JOB,
-        next_run_at=1_800_000_150_000,
-        fire_at=1_800_000_090_000,
-        next_tick_at=1_800_000_120_000,
-        zone_data="2026f",
-        version=2,
-    ),
-    "schedule.ticked too late": ScheduleTicked(
-        schedule_id=SCHEDULE,
-        at=AT + 600_000,
-        tick_at=1_800_000_060_000,
-        job_id=JOB,
-        next_run_at=1_800_000_660_000,
-        missed_count=2,
-        version=1,
-        action="skipped",
-        missed=(1_800_000_000_000, 1_800_000_060_000),
-    ),
-    "schedule.ticked made up for": ScheduleTicked(
-        schedule_id=SCHEDULE,
-        at=AT + 600_000,
-        tick_at=1_800_000_060_000,
-        job_id=JOB,
-        next_run_at=1_800_000_120_000,
-        fire_at=AT + 611_000,
-        version=1,
-        trigger="catchup",
-    ),
+    **SCHEDULE_EXAMPLES,
     "webhook.finished full": WebhookFinished(
         job_id=JOB, at=AT, ok=False, duration_ms=10_000, status_code=502, error="502 Bad Gateway"
     ),

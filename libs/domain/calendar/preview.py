@@ -57,10 +57,9 @@ def _coming(rule: Rule, at: int) -> ComingTick:
     zone, second = rule.when.zone, at // 1_000
     tick = next_tick(rule.when, second, second)
     assert tick is not None  # noqa: S101  it was found a moment ago
-    offset = zone.offset_at(second)
     return ComingTick(
         at=at,
-        local=f"{(_EPOCH + timedelta(seconds=second + offset)).isoformat()}{_offset_text(offset)}[{zone.name}]",
+        local=zone.local_text(second),
         nominal_local=(_EPOCH + timedelta(minutes=tick.minute)).isoformat(timespec="minutes"),
         note=_note(zone, tick),
     )
@@ -70,9 +69,3 @@ def _note(zone: Zone, tick: Tick) -> Literal["gap", "fold"] | None:
     if tick.second + zone.offset_at(tick.second) != tick.minute * 60:
         return "gap"
     return "fold" if len(zone.instants(tick.minute * 60)) > 1 else None
-
-
-def _offset_text(offset: int) -> str:
-    minutes, seconds = divmod(abs(offset), 60)
-    text = f"{'-' if offset < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
-    return f"{text}:{seconds:02}" if seconds else text

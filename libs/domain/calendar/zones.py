@@ -17,11 +17,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
 BEGINNING: Final = -(1 << 40)  # seconds; before every instant that is asked about
 OFFSET_MAX_S: Final = 26 * 3_600  # no offset is larger: RFC 8536 allows less than 26 hours
+
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  a wall clock's, which knows no zone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,12 @@ class Zone:
         """Return the offset that holds at the UTC second."""
         return self.offset[self.segment(second)]
 
+    def local_text(self, second: int) -> str:
+        """Return what a clock on the wall shows at the UTC second, such as ``2026-03-29T03:00:00+02:00[Europe/Berlin]``."""
+        offset = self.offset_at(second)
+        wall = _EPOCH + timedelta(seconds=second + offset)
+        return f"{wall.isoformat()}{_offset_text(offset)}[{self.name}]"
+
     def instants(self, wall_second: int) -> list[int]:
         """Return the UTC seconds at which the wall clock shows *wall_second*: one, none (gap) or two (fold)."""
         found = []
@@ -79,6 +88,12 @@ def zone_of(name: str, version: str, offset: int, changes: Sequence[tuple[int, i
     for index in range(1, len(at)):
         high.append(max(high[-1], at[index] + offsets[index - 1]))
     return Zone(name=name, version=version, at=tuple(at), offset=tuple(offsets), high=tuple(high))
+
+
+def _offset_text(offset: int) -> str:
+    minutes, seconds = divmod(abs(offset), 60)
+    text = f"{'-' if offset < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
+    return f"{text}:{seconds:02}" if seconds else text
 
 
 UTC: Final = zone_of("UTC", "", 0, ())

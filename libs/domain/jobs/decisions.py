@@ -101,6 +101,9 @@ def due(job: JobState, attempt: int, now: int) -> AttemptDue:
     more = job.more
     if more is None:
         return decision
+    decision = msgspec.structs.replace(decision, trigger=more.trigger, local_time=more.local_time)
+    if more.is_about_origin:
+        return decision
     return msgspec.structs.replace(
         decision,
         retry=more.retry,

@@ -13,7 +13,7 @@ import msgspec
 
 from libs.domain.retry_policy import SNOOZED_TOO_OFTEN, counted, too_late_at
 from libs.events import JobChangeRequested
-from libs.events.fields import MAX_INSTANT, Instant
+from libs.events.fields import MAX_INSTANT, Instant, Trigger
 from libs.events.retry_policy import EndedBy, JobTerms, Outcome, RetryPolicy, StatusClasses, StopReason
 
 CHANGES_MAX: Final = 16  # changes of one job that may wait for their decision; more are passed over
@@ -51,6 +51,8 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
         changes: changes that wait for their decision, in the order of the log.
         changed_ids, refused_ids: of the last changes that were decided.
         is_cancelled_after_changes: a caller asked to cancel the job while changes waited.
+        trigger: why its schedule spawned the job, if it was not a tick in time.
+        local_time: what a clock on the wall showed at the tick, if its schedule has a time zone.
     """
 
     retry: RetryPolicy | None = None
@@ -66,6 +68,13 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     changed_ids: tuple[str, ...] = ()
     refused_ids: tuple[str, ...] = ()
     is_cancelled_after_changes: bool = False
+    trigger: Trigger | None = None
+    local_time: str | None = None
+
+    @property
+    def is_about_origin(self) -> bool:
+        """Whether it says only how the job came to be: such a job is tried again as a plain one."""
+        return self == JobMore(trigger=self.trigger, local_time=self.local_time)
 
     @property
     def uncharged_count(self) -> int:
@@ -133,8 +142,8 @@ def change_asked(more: JobMore | None, event: JobChangeRequested) -> JobMore | N
     return msgspec.structs.replace(more, changes=(*more.changes, change))
 
 
-def change_made(more: JobMore, change: JobChange) -> JobMore:
-    """Return what is known after *change*, the first of those that waited, was made."""
+def change_made(more: JobMore, change: JobChange, scheduled_at: int) -> JobMore:
+    """Return what is known after *change*, the first of those that waited, was made; the job was due at *scheduled_at*."""
     return msgspec.structs.replace(
         more,
         retry=change.retry,
@@ -143,6 +152,7 @@ def change_made(more: JobMore, change: JobChange) -> JobMore:
         version=more.version + 1,
         changes=more.changes[1:],
         changed_ids=(*more.changed_ids, change.request_id)[-ANSWERS_KEPT:],
+        local_time=more.local_time if change.fire_at == scheduled_at else None,
     )
 
 
@@ -166,19 +176,38 @@ def at_the_end(more: JobMore | None, ended_by: EndedBy | None) -> JobMore | None
     return _replace(more or NOTHING, ended_by=ended_by, stop=None, changes=(), is_cancelled_after_changes=False)
 
 
-def asked_for(retry: RetryPolicy | None, success_on: tuple[str, ...] | None, expires_at: int | None) -> JobMore | None:
+def asked_for(
+    retry: RetryPolicy | None,
+    success_on: tuple[str, ...] | None,
+    expires_at: int | None,
+    trigger: Trigger | None = None,
+) -> JobMore | None:
     """Return what is known of a new job that asked for these; None if it asked for nothing."""
-    if retry is None and success_on is None and expires_at is None:
+    if retry is None and success_on is None and expires_at is None and trigger is None:
         return None
-    return JobMore(retry=retry, success_on=success_on, expires_at=expires_at)
+    return JobMore(retry=retry, success_on=success_on, expires_at=expires_at, trigger=trigger)
 
 
-def inherited(terms: JobTerms | None, scheduled_at: int) -> JobMore | None:
-    """Return what is known of the job of a schedule with *terms*."""
-    if terms is None:
-        return None
+def inherited(
+    terms: JobTerms | None, scheduled_at: int, *, trigger: Trigger = "schedule", local_time: str | None = None
+) -> JobMore | None:
+    """
+    Return what is known of the job of a schedule with *terms*.
+
+    Args:
+        trigger: why it was spawned.
+        local_time: what a clock on the wall shows at *scheduled_at*; None if the schedule has no time zone.
+    """
+    terms = terms or JobTerms()
     expires_at = None if terms.expires_in_ms is None else min(scheduled_at + terms.expires_in_ms, MAX_INSTANT)
-    return asked_for(terms.retry, terms.success_on, expires_at)
+    return _replace(
+        NOTHING,
+        retry=terms.retry,
+        success_on=terms.success_on,
+        expires_at=expires_at,
+        trigger=None if trigger == "schedule" else trigger,
+        local_time=local_time,
+    )
 
 
 def _replace(more: JobMore, **changes: object) -> JobMore | None:

@@ -48,7 +48,7 @@ _OF_SCHEDULE: Final = (
 _ONLY_IF_GIVEN: Final = frozenset(
     {
         *("retry", "success_on", "expires_at", "too_late_at", "previous_status_code", "max_attempts"),
-        *("outcome", "resent", "ended_by", "fire_at"),
+        *("outcome", "resent", "ended_by", "fire_at", "trigger", "local_time"),
     }
 )
 # What the outcome of a try means for the job, in words.
@@ -183,7 +183,7 @@ def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, positi
         del entry["schedule_id"]
     if isinstance(item, ScheduleTicked):
         for name in _OF_SCHEDULE:  # the schedule's business, not this job's
-            del entry[name]
+            entry.pop(name, None)
     return entry
 
 

@@ -93,6 +93,18 @@ def test_a_spawned_job_names_its_schedule() -> None:
     assert header(request_of(due()), "X-Fliq-Schedule-Id") == []
 
 
+def test_a_spawned_job_says_why_and_at_which_local_time() -> None:
+    """X-Fliq-Trigger is there for jobs of a schedule, X-Fliq-Local-Time for those of one with a time zone."""
+    schedule_id, local = new_schedule_id(T, 3, b"87654321"), "2026-04-01T11:00:00+02:00[Europe/Berlin]"
+    plain, late = due(schedule_id=schedule_id), due(schedule_id=schedule_id, trigger="catchup", local_time=local)
+
+    assert header(request_of(plain), "X-Fliq-Trigger") == ["schedule"]
+    assert header(request_of(late), "X-Fliq-Trigger") == ["catchup"]
+    assert header(request_of(late), "X-Fliq-Local-Time") == [local]
+    assert header(request_of(plain), "X-Fliq-Local-Time") == []
+    assert header(request_of(due()), "X-Fliq-Trigger") == []
+
+
 @pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY"])
 def test_the_jobs_own_idempotency_key_wins(name: str) -> None:
     """Whatever its letter case, it is sent as given, and ours is not."""

@@ -67,6 +67,16 @@ def test_a_change_is_made_as_a_whole() -> None:
     assert (due.not_before, due.scheduled_at, due.spec_id, due.retry) == (LATER, LATER, SPEC_ID, retry)
 
 
+def test_a_job_of_a_schedule_that_is_moved_has_no_local_time_any_more() -> None:
+    """It was that of the tick; a change that leaves the instant leaves it, too."""
+    spawned = msgspec.structs.replace(folded(), more=JobMore(local_time="2027-01-15T09:00:00+01:00[Europe/Berlin]"))
+    kept, _ = decided(job_fold.evolve(spawned, asked(fire_at=spawned.scheduled_at), 1))
+    moved, _ = decided(job_fold.evolve(spawned, asked(), 1))
+
+    assert (kept.more and kept.more.local_time) == (spawned.more and spawned.more.local_time)
+    assert (moved.more and moved.more.local_time) is None
+
+
 def test_a_change_without_a_spec_keeps_it() -> None:
     """What is called stays, and with it its limit and its webhook."""
     state, _ = decided(folded(asked()))

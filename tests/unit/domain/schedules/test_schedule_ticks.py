@@ -9,13 +9,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from libs.domain import job as job_fold
 from libs.domain import schedule as fold
 from libs.domain.calendar import recorded_rule
 from libs.domain.calendar.recorded_rule import is_plain, only_utc, record_of, rule_of
 from libs.domain.calendar.zones import zone_of
-from libs.domain.jobs.more import inherited
+from libs.domain.jobs.more import JobMore, inherited
+from libs.domain.jobs.status import JobStatus
 from libs.domain.schedule_ticks import MISSED_COUNT_MAX, tick
 from libs.events import (
+    AttemptDue,
     ScheduleDefined,
     SchedulePolicy,
     ScheduleRule,
@@ -57,18 +60,44 @@ def test_a_tick_is_that_of_the_wall_clock() -> None:
     assert fold.evolve(state, event, 1).next_run_at == event.next_run_at
 
 
-def test_what_a_zone_needs_is_written_in_version_2_and_what_it_does_not_in_version_1() -> None:
+def test_what_a_zone_needs_is_written_in_version_4_and_what_it_does_not_in_version_1() -> None:
     """A schedule of the first contract writes the bytes that it always wrote."""
     claim = OwnerClaimed(epoch=1, nonce="a" * 16, node="n", at=0)
     plain = fold.create(events.created(ID, NOW), 0)
     in_zone = defined(ScheduleRule(cron="* * * * *", zone=HALF.name))
+    interval = defined(ScheduleRule(every_s=60, anchor_at=NOW))
 
     versions = [
         encode(decided(state, NOW + MINUTE), claim).version  # type: ignore[arg-type]
-        for state in (plain, in_zone)
+        for state in (plain, interval, in_zone)
     ]
 
-    assert versions == [1, 2]
+    assert versions == [1, 2, 4]
+
+
+def test_a_job_knows_its_local_time_and_why_it_was_spawned() -> None:
+    """Each of its tries is told: what the wall clock shows at the tick, also at a gap's end, and that the tick was late."""
+    state = defined(ScheduleRule(cron="30 2 28 3 *", zone="Europe/Berlin"))
+    at = state.next_run_at or 0
+    in_time, late = decided(state, at), decided(state, at + 2 * DAY)
+    spawned = job_fold.spawn(late, 1, state)
+    due = job_fold.decide(spawned, spawned.fire_at, 0.0, 30.0)
+    again = job_fold.decide(
+        msgspec.structs.replace(spawned, status=JobStatus.RETRYING, attempt=1), spawned.fire_at, 0.0, 30.0
+    )
+
+    assert in_time.local_time == "2027-03-28T03:00:00+02:00[Europe/Berlin]"
+    assert job_fold.spawn(in_time, 1, state).more == JobMore(local_time=in_time.local_time)
+    for each in (due, again):
+        assert isinstance(each, AttemptDue)
+        assert (each.trigger, each.local_time, each.max_attempts) == ("catchup", in_time.local_time, None)
+
+
+def test_a_job_in_utc_or_of_an_interval_has_no_local_time() -> None:
+    """UTC is no local time, and an interval has no time zone: their jobs are plain, if they are in time."""
+    for rule in (ScheduleRule(cron="@daily"), ScheduleRule(every_s=60, anchor_at=NOW)):
+        state = defined(rule)
+        assert job_fold.spawn(decided(state, state.next_run_at or 0), 1, state).more is None
 
 
 def test_a_spread_delays_the_call_and_not_the_tick() -> None:

@@ -1,0 +1,215 @@
+"""The events behind the golden bytes of schedules (examples.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from libs.events import (
+    Event,
+    ScheduleChanged,
+    ScheduleCreated,
+    ScheduleDefined,
+    ScheduleDeleted,
+    SchedulePaused,
+    SchedulePolicy,
+    ScheduleResumed,
+    ScheduleRule,
+    ScheduleTicked,
+    Spec,
+)
+from libs.events.retry_policy import JobTerms, RetryPolicy
+
+AT: Final = 1_800_000_000_123
+JOB: Final = "job_01mcc5rm3v001h4d2pf28aqkff"
+SCHEDULE: Final = "sched_01mcc5rm3v001zzzzzzzzzzzzz"
+
+SPEC: Final = Spec(
+    url="https://example.com/charge?order=7",
+    method="PUT",
+    headers={"Content-Type": "application/json", "X-Trace": "ünïcode ✓"},
+    body='{"amount": 1250, "note": "naïve \\u0000 \\" \\\\ 😀"}',
+    timeout_ms=45_000,
+    webhook_url="https://example.com/hook",
+    webhook_headers={"Authorization": "Bearer x"},
+    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+)
+PLAIN: Final = Spec(url="https://example.com/")
+
+SCHEDULE_EXAMPLES: Final[Mapping[str, Event]] = {
+    "schedule.created full": ScheduleCreated(
+        schedule_id=SCHEDULE,
+        account="acme",
+        at=AT,
+        spec=SPEC,
+        cron="0 8 * * MON-FRI",
+        next_run_at=1_800_000_060_000,
+        max_retries=3,
+    ),
+    "schedule.created plain": ScheduleCreated(
+        schedule_id=SCHEDULE, account="acme", at=AT, spec=PLAIN, cron="* * * * *", next_run_at=1_800_000_060_000
+    ),
+    "schedule.defined full": ScheduleDefined(
+        schedule_id=SCHEDULE,
+        account="acme",
+        at=AT,
+        spec=SPEC,
+        rule=ScheduleRule(
+            cron="30 2 * * *",
+            zone="Europe/Berlin",
+            gap="skip",
+            fold="both",
+            starts_at=AT,
+            ends_at=AT + 31_536_000_000,
+            exclude=("2027-12-24/2027-12-26", "2028-01-01"),
+            spread_s=600,
+            spread_by="run",
+        ),
+        next_run_at=1_800_000_090_000,
+        next_tick_at=1_800_000_060_000,
+        zone_data="2026f",
+        max_runs=365,
+        max_retries=3,
+    ),
+    "schedule.defined interval": ScheduleDefined(
+        schedule_id=SCHEDULE,
+        account="acme",
+        at=AT,
+        spec=PLAIN,
+        rule=ScheduleRule(every_s=90, anchor_at=1_800_000_000_000),
+        next_run_at=1_800_000_090_000,
+    ),
+    "schedule.defined under a key": ScheduleDefined(
+        schedule_id=SCHEDULE,
+        account="acme",
+        at=AT,
+        spec=PLAIN,
+        rule=ScheduleRule(cron="* * * * *"),
+        next_run_at=1_800_000_060_000,
+        key="nightly-report",
+    ),
+    "schedule.defined with a policy": ScheduleDefined(
+        schedule_id=SCHEDULE,
+        account="acme",
+        at=AT,
+        spec=PLAIN,
+        rule=ScheduleRule(cron="* * * * *"),
+        next_run_at=1_800_000_060_000,
+        policy=SchedulePolicy(misfire="fire_all", window_s=86_400, catchup_max=5),
+    ),
+    "schedule.changed with a policy": ScheduleChanged(
+        schedule_id=SCHEDULE,
+        at=AT,
+        version=2,
+        change_id="0123456789abcdef",
+        rule=ScheduleRule(cron="* * * * *"),
+        policy=SchedulePolicy(misfire="skip"),
+    ),
+    "schedule.defined with terms": ScheduleDefined(
+        schedule_id=SCHEDULE,
+        account="acme",
+        at=AT,
+        spec=PLAIN,
+        rule=ScheduleRule(cron="* * * * *"),
+        next_run_at=1_800_000_060_000,
+        max_retries=3,
+        terms=JobTerms(retry=RetryPolicy(max_retries=3, jitter="none"), success_on=("404",), expires_in_ms=60_000),
+    ),
+    "schedule.changed of terms": ScheduleChanged(
+        schedule_id=SCHEDULE,
+        at=AT,
+        version=2,
+        change_id="0123456789abcdef",
+        rule=ScheduleRule(cron="* * * * *"),
+        terms=JobTerms(expires_in_ms=60_000),
+    ),
+    "schedule.changed full": ScheduleChanged(
+        schedule_id=SCHEDULE,
+        at=AT,
+        version=7,
+        change_id="0123456789abcdef",
+        rule=ScheduleRule(cron="0 9 * * *", zone="Asia/Tokyo", spread_s=60),
+        max_runs=100,
+        max_retries=5,
+        spec=SPEC,
+        after_at=AT,
+        next_run_at=1_800_000_090_000,
+        next_tick_at=1_800_000_060_000,
+        zone_data="2026f",
+    ),
+    "schedule.changed plain": ScheduleChanged(
+        schedule_id=SCHEDULE, at=AT, version=2, change_id="0123456789abcdef", rule=ScheduleRule(cron="* * * * *")
+    ),
+    "schedule.paused until": SchedulePaused(
+        schedule_id=SCHEDULE,
+        at=AT,
+        note="the shop is closed",
+        until=1_800_000_100_000,
+        next_run_at=1_800_000_150_000,
+        next_tick_at=1_800_000_120_000,
+        zone_data="2026f",
+        version=2,
+    ),
+    "schedule.paused": SchedulePaused(schedule_id=SCHEDULE, at=AT),
+    "schedule.resumed": ScheduleResumed(schedule_id=SCHEDULE, at=AT, next_run_at=1_800_000_120_000),
+    "schedule.resumed by a rule": ScheduleResumed(
+        schedule_id=SCHEDULE,
+        at=AT,
+        next_run_at=1_800_000_150_000,
+        next_tick_at=1_800_000_120_000,
+        zone_data="2026f",
+        version=2,
+    ),
+    "schedule.deleted": ScheduleDeleted(schedule_id=SCHEDULE, at=AT),
+    "schedule.ticked full": ScheduleTicked(
+        schedule_id=SCHEDULE,
+        at=AT,
+        tick_at=1_800_000_060_000,
+        job_id=JOB,
+        next_run_at=1_800_000_120_000,
+        missed_count=5,
+    ),
+    "schedule.ticked last": ScheduleTicked(schedule_id=SCHEDULE, at=AT, tick_at=1_800_000_060_000, job_id=JOB),
+    "schedule.ticked by a rule": ScheduleTicked(
+        schedule_id=SCHEDULE,
+        at=AT,
+        tick_at=1_800_000_060_000,
+        job_id=JOB,
+        next_run_at=1_800_000_150_000,
+        fire_at=1_800_000_090_000,
+        next_tick_at=1_800_000_120_000,
+        zone_data="2026f",
+        version=2,
+    ),
+    "schedule.ticked too late": ScheduleTicked(
+        schedule_id=SCHEDULE,
+        at=AT + 600_000,
+        tick_at=1_800_000_060_000,
+        job_id=JOB,
+        next_run_at=1_800_000_660_000,
+        missed_count=2,
+        version=1,
+        action="skipped",
+        missed=(1_800_000_000_000, 1_800_000_060_000),
+    ),
+    "schedule.ticked made up for": ScheduleTicked(
+        schedule_id=SCHEDULE,
+        at=AT + 600_000,
+        tick_at=1_800_000_060_000,
+        job_id=JOB,
+        next_run_at=1_800_000_120_000,
+        fire_at=AT + 611_000,
+        version=1,
+        trigger="catchup",
+    ),
+    "schedule.ticked in a time zone": ScheduleTicked(
+        schedule_id=SCHEDULE,
+        at=AT,
+        tick_at=1_800_000_060_000,
+        job_id=JOB,
+        next_run_at=1_800_086_460_000,
+        zone_data="2026f",
+        version=1,
+        local_time="2027-01-15T09:01:00+01:00[Europe/Berlin]",
+    ),
+}
