@@ -1,7 +1,8 @@
 """
 Opens the log that the settings name, in Kafka or in PostgreSQL; describes it, and prepares its tables.
 
-Here, and nowhere else, the adapter of the log is picked. What an adapter can do besides the port's methods, it declares.
+Here, and nowhere else, the adapter of the log is picked. The client of Kafka is imported only where it is used. What an adapter can
+do besides the port's methods, it declares.
 """
 
 from __future__ import annotations
@@ -13,14 +14,12 @@ from typing import Final
 
 import structlog
 
-from libs.log.kafka import KafkaAccess, KafkaLog
-from libs.log.kafka.inspect import inspect_topic, problems
 from libs.log.log_report import LogReport, Problem
 from libs.log.port import Log, LogError
 from libs.log.postgres import PostgresLog
 from libs.log.postgres.connection import CONNECTIONS_MAX
 from libs.log.postgres.inspect import partition_count
-from libs.runtime.settings.settings import Settings, SettingsError
+from libs.runtime.settings.settings import Settings
 from libs.store.schema.log_identity import check_log
 from libs.store.schema.migrate import Step, migrate
 from services.process.start_error import StartError, log_place
@@ -57,7 +56,9 @@ async def open_log(
         if settings.kafka_bootstrap is None:
             log = PostgresLog(dsn, partitions=count)
         else:
-            log = KafkaLog(kafka_access(settings), topic=settings.kafka_topic, partitions=count)
+            from services.process.kafka_log import kafka_log  # a tenth of a start on PostgreSQL, which needs none of it
+
+            log = kafka_log(settings, partitions=count)
         await log.start()
     except LogError as error:
         raise StartError(f"{place}{error}") from error
@@ -103,24 +104,6 @@ async def log_report(settings: Settings, dsn: str) -> LogReport:
             else [Problem("there is no log in this database", "start the services, or run `fliq migrate`", True)]
         )
         return LogReport(f"in PostgreSQL, {count} partitions", count or None, none)
-    name = settings.kafka_topic
-    topic = await inspect_topic(kafka_access(settings), name)
-    said = f"topic {name}: {len(topic.partitions)} partitions, {topic.brokers} brokers"
-    return LogReport(said, len(topic.partitions) or None, problems(name, topic))
+    from services.process.kafka_log import kafka_log_report
 
-
-def kafka_access(settings: Settings) -> KafkaAccess:
-    """Return the way to the cluster that the settings name; raises `SettingsError` if they contradict each other."""
-    try:
-        return KafkaAccess(
-            bootstrap=settings.kafka_bootstrap or "",
-            tls=settings.kafka_tls,
-            ca_file=settings.kafka_ca_file,
-            cert_file=settings.kafka_cert_file,
-            key_file=settings.kafka_key_file,
-            username=settings.kafka_username,
-            password=settings.kafka_password,
-            mechanism=settings.kafka_mechanism,  # type: ignore[arg-type]  # the table of settings takes no other words
-        )
-    except ValueError as error:
-        raise SettingsError(f"FLIQ_KAFKA_*: {error}") from None
+    return await kafka_log_report(settings)

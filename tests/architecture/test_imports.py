@@ -109,13 +109,16 @@ def test_a_driver_lives_in_its_adapter(driver: str) -> None:
     assert strangers == []
 
 
+PICK_THE_LOG = ("services/process/open_log.py", "services/process/kafka_log.py")
+
+
 def test_only_wiring_picks_an_adapter() -> None:
     """No service and no other lib names the memory, PostgreSQL or Kafka log."""
     strangers = [
         (name, module)
         for name, tree in TREES.items()
         for module, _ in imports(tree)
-        if module.startswith(ADAPTERS) and name != "services/process/open_log.py" and not name.startswith("libs/log/")
+        if module.startswith(ADAPTERS) and name not in PICK_THE_LOG and not name.startswith("libs/log/")
     ]
 
     assert strangers == []
