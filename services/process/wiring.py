@@ -49,6 +49,7 @@ from services.scheduler.service import SchedulerService
 from services.webhooks.fan_out.ports import FanOutPorts
 from services.webhooks.metrics import WebhooksMetrics
 from services.webhooks.service import DRAIN_S as WEBHOOK_DRAIN_S
+from services.webhooks.service import LIMITS as WEBHOOK_LIMITS
 from services.webhooks.service import WebhooksService
 
 # How long work gathers before a loop is woken for it (libs/runtime/pace.py).
@@ -173,6 +174,9 @@ def webhooks(resources: Resources) -> WebhooksService:
         retries=resources.settings.webhook_retries,
         retry_base_s=resources.settings.retry_base_s,
         meter=meter,
+        limits=WEBHOOK_LIMITS._replace(
+            slots=resources.settings.webhook_concurrency, per_lane=resources.settings.webhook_per_endpoint
+        ),
         make_keeper=follower_keeper(
             leases,
             partitions=resources.partitions,

@@ -181,6 +181,18 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         values.integer(1, 100_000),
         "calls under way at the same time to one host and port, in one dispatcher",
     ]
+    webhook_concurrency: Annotated[
+        int,
+        "300",
+        values.integer(1, 100_000),
+        "webhooks under way at the same time in one webhooks process; one account alone has half of them at most",
+    ]
+    webhook_per_endpoint: Annotated[
+        int,
+        "20",
+        values.integer(1, 100_000),
+        "webhooks under way at the same time to one endpoint (scheme, host, port and path), in one webhooks process",
+    ]
     webhook_retries: Annotated[
         int,
         "0",
