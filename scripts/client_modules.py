@@ -34,7 +34,7 @@ _ITEMS: Final = {
     "deliveries": "Delivery",
 }
 # What the client's methods take under a name of their own; all other fields are keyword arguments as the API has them.
-_NAMED: Final = {"url", "scheduled_at", "idempotency_key"}
+_NAMED: Final = {"url", "scheduled_at", "idempotency_key", "key"}
 _SCALARS: Final = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 _BASES: Final = {400: "BadRequest", 409: "Conflict"}
 _NOTE: Final = "Written by `make docs` from the tables of the API. Pure."

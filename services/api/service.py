@@ -232,14 +232,15 @@ class ApiService:
 def _handlers(context: Context, ports: Ports, authenticator: Authenticator, version: str) -> dict[str, Handler]:
     rows = ScheduleRows(context)
     changes = ScheduleChanges(context, rows)
+    keys = ScheduleKeys(context, rows, changes)
     groups: dict[str, object] = {
         "creation": JobCreation(context),
         "job_changes": JobChanges(context),
         "jobs": Jobs(context),
-        "schedule_creation": ScheduleCreation(context, rows),
+        "schedule_creation": ScheduleCreation(context, rows, keys.create),
         "schedule_changes": changes,
         "schedule_runs": ScheduleRuns(context, rows),
-        "schedule_keys": ScheduleKeys(context, rows, changes),
+        "schedule_keys": keys,
         "preview": SchedulePreview(context, rows),
         "account": Account(context),
         "tokens": Tokens(context, ports.accounts, authenticator, pepper=ports.pepper),

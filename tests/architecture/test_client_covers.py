@@ -12,7 +12,7 @@ from fliq_client.call import Call
 from fliq_client.contract.error_codes import CODES as KNOWN
 from fliq_client.pages import Listing
 from services.api.contract.error_codes import CODES
-from services.api.contract.routes import ROUTES, Route
+from services.api.contract.routes import QUERY_NAMES, ROUTES, Route
 
 GROUPS: dict[str, Any] = {
     group.__name__: group
@@ -120,4 +120,4 @@ def test_a_method_asks_for_its_route(route: Route) -> None:
         path = f"{before}id{after.partition('}')[2]}" if brace else before
         assert (call.request.method, call.request.path) == (route.method, path)
         taken |= set(inspect.signature(function).parameters)
-    assert set(route.parameters) <= taken
+    assert {QUERY_NAMES.get(name, name) for name in route.parameters} <= taken

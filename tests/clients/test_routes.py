@@ -18,8 +18,10 @@ from fliq_client import (
     InvalidScheduledAt,
     JobAlreadyFired,
     JobNotFailed,
+    KeyTaken,
     NotFound,
     Unauthorized,
+    VersionConflict,
     job_request,
 )
 from tests.fakes.running.topologies import OTHER_TOKEN, TOKEN, RunningFliq, make_token
@@ -141,6 +143,12 @@ def test_a_schedule_lives_and_ends(client_of: Callable[..., Any]) -> None:
     made = fliq.schedules.create(f"{TARGET}/digest", cron="0 8 * * 1-5", json=[1], max_retries=2)
     again = fliq.schedules.create(f"{TARGET}/digest", cron="0 8 * * 1-5", key=f"é {made.id}")
     assert fliq.schedules.create(f"{TARGET}/digest", cron="0 8 * * 1-5", key=f"é {made.id}").id == again.id
+    with pytest.raises(KeyTaken):
+        [fliq.schedules.create(f"{TARGET}/digest", cron="0 8 * * 1-5", schedule_key=f"k{made.id}") for _ in range(2)]
+    (keyed,) = fliq.schedules.list(status="active", key=f"k{made.id}")
+    with pytest.raises(VersionConflict):
+        fliq.schedules.put(f"k{made.id}", f"{TARGET}/digest", cron="0 8 * * 1-5", if_none_match="*")
+    fliq.schedules.delete(keyed.id)
     schedule = fliq.schedules.get(made.id)
     assert (schedule.body, schedule.max_retries, schedule.next_run_at) == ("[1]", 2, made.next_run_at)
     assert {made.id, again.id} <= {each.id for each in fliq.schedules.list()}

@@ -16,7 +16,7 @@ from typing import Any
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Ledger
-from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import decide
 from libs.egress.url_rules import EgressPolicy
 from libs.events import (
@@ -39,6 +39,7 @@ from libs.store.errors import StoreUnavailable
 from libs.store.projection.changes import ExecutionRow, PartitionChanges
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.partition_tables import decode_spec
+from services.api.contract.schedules import shown
 from services.api.contract.token_text import new_token, token_hash
 from services.api.service import ApiService, Ports
 from tests.fakes import events
@@ -111,14 +112,14 @@ class Tables:
         return None if state is None or state.account != account else (state, self.specs[state.spec_id])
 
     async def list_schedules(
-        self, account: str, *, limit: int, before: str | None = None
+        self, account: str, *, status: str | None = None, now: int = 0, limit: int, before: str | None = None
     ) -> Sequence[tuple[ScheduleState, Spec]]:
         self._check()
         found = [
             (state, self.specs[state.spec_id])
             for state in sorted(self.schedules.values(), key=lambda state: state.schedule_id, reverse=True)
             if state.account == account
-            and state.status != ScheduleStatus.DELETED
+            and shown.has_status(state, status, now)
             and (before is None or state.schedule_id < before)
         ]
         return found[:limit]
@@ -138,8 +139,7 @@ class Tables:
 
     async def reservation(self, account: str, key: str) -> Reservation | None:
         self._check()
-        held = self.keys.get((account, key))
-        return None if held is None else held._replace(is_new=False)
+        return self.keys[account, key]._replace(is_new=False) if (account, key) in self.keys else None
 
     async def name_holder(self, account: str, kind: str, name: str, _: str) -> str | None:
         self._check()

@@ -17,7 +17,7 @@ import msgspec
 from libs.domain import job
 from libs.domain.job import UNDER_WAY, JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState
-from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import State, id_of
 from libs.events import Claim, Spec
@@ -27,6 +27,7 @@ from libs.store.control.idempotency import Reservation
 from libs.store.leases.lease_table import Lease
 from libs.store.projection.changes import ExecutionRow, Flush
 from libs.store.reads.partition_tables import Snapshot, StoredSpec, due_of
+from services.api.contract.schedules import shown
 from tests.fakes.control.fan_out_rows import FanOutRows
 from tests.fakes.leases import LeaseRow
 from tests.fakes.partition import WebhookReads
@@ -273,12 +274,12 @@ class Database(FanOutRows, WebhookReads):
         return None if state is None or state.account != account else (state, self._spec(state))
 
     def list_schedules(
-        self, account: str, *, limit: int, before: str | None = None
+        self, account: str, *, status: str | None = None, now: int = 0, limit: int, before: str | None = None
     ) -> list[tuple[ScheduleState, Spec]]:
         newest = [
             self.schedules[known] for known in sorted(self.schedules, reverse=True) if before is None or known < before
         ]
-        mine = [each for each in newest if each.account == account and each.status != ScheduleStatus.DELETED]
+        mine = [each for each in newest if each.account == account and shown.has_status(each, status, now)]
         return [(each, self._spec(each)) for each in mine[:limit]]
 
     def _spec(self, state: JobState | ScheduleState) -> Spec:
@@ -287,8 +288,7 @@ class Database(FanOutRows, WebhookReads):
     def usage(self, account: str, day: date) -> int:
         return self.usage_by_day.get((account, day.toordinal() - _EPOCH_DAY), 0)
 
-    def charged(self, account: str, day: date) -> int:
-        return self.usage(account, day)
+    charged = usage
 
     def reserve(self, account: str, key: str, request_hash: bytes, job_id: str, created_at: int) -> Reservation:
         held = self.keys.get((account, key))

@@ -31,6 +31,18 @@ _SCHEDULE: Final = (
     " LEFT JOIN specs ON spec_id = coalesce(changed_spec_id, schedule_id)"
 )
 
+# Whether a schedule is paused at $4: by its status, or until an instant, which stands in `more` (JSON).
+_PAUSED: Final = (
+    f"(status = {ScheduleStatus.PAUSED:d} OR"
+    " coalesce((convert_from(more, 'UTF8')::json->>'paused_until')::int8 > $4, false))"
+)
+_WITH_STATUS: Final = {
+    None: "",
+    "paused": f" AND {_PAUSED}",
+    "active": f" AND NOT {_PAUSED} AND next_run_at IS NOT NULL",
+    "finished": f" AND NOT {_PAUSED} AND next_run_at IS NULL",
+}
+
 _LISTED_SPEC: Final = f"{BODILESS_SPEC} AS spec"
 
 _CHARGED: Final = """
@@ -139,14 +151,23 @@ class AccountQueries:
         return None if row is None else _schedule_row(row)
 
     @answer_call
-    async def list_schedules(self, account: str, *, limit: int, before: str | None = None) -> list[ScheduleRow]:
-        """Return up to *limit* schedules that are not deleted, newest first, without the body of a large spec."""
+    async def list_schedules(
+        self, account: str, *, status: str | None = None, now: int = 0, limit: int, before: str | None = None
+    ) -> list[ScheduleRow]:
+        """
+        Return up to *limit* schedules that are not deleted, newest first, without the body of a large spec.
+
+        Args:
+            status: only those that are `active`, `paused` or `finished` at *now*; None: all. The account's schedules are gone
+                through until enough are found.
+        """
         found = await self._pool.fetch(
             f"{_SCHEDULE.format(spec=_LISTED_SPEC)} WHERE account = $1 AND status <> {ScheduleStatus.DELETED:d}"
-            " AND schedule_id < $2 ORDER BY schedule_id DESC LIMIT $3",
+            f" AND schedule_id < $2{_WITH_STATUS[status]} ORDER BY schedule_id DESC LIMIT $3",
             account,
             rows.MAX_ID if before is None else rows.uuid_of(before),
             limit,
+            *([] if status is None else [now]),
         )
         return [_schedule_row(row) for row in found]
 

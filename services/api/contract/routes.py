@@ -48,10 +48,11 @@ class Route(NamedTuple):
     @property
     def query(self) -> tuple[str, ...]:
         """The parameters that stand behind the path, not in a header."""
-        return tuple(name for name in self.parameters if name not in _HEADERS)
+        return tuple(QUERY_NAMES.get(name, name) for name in self.parameters if name not in _HEADERS)
 
 
-_HEADERS: Final = frozenset({"key", "if_match"})
+_HEADERS: Final = frozenset({"key", "if_match", "if_none_match"})
+QUERY_NAMES: Final = {"schedule_status": "status", "of_key": "key"}  # called otherwise than in `parameters`
 _LIST: Final = ("limit", "cursor")
 _JOBS: Final = (*_LIST, "status")
 _JOB: Final = "/v1/jobs/{job_id}"
@@ -85,7 +86,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/v1/schedules", "write:jobs", "schedule_creation.create", "createSchedule", "Create a schedule", "Schedules",
           201, "CreatedSchedule", request="ScheduleRequest", refusals=(409, 429), parameters=("key",)),
     Route("GET", "/v1/schedules", "read:jobs", "schedule_creation.list", "listSchedules", "List schedules", "Lists",
-          200, "ScheduleList", parameters=_LIST, may_be_stale=True),
+          200, "ScheduleList", parameters=(*_LIST, "schedule_status", "of_key"), may_be_stale=True),
     Route("POST", "/v1/schedules/preview", "read:jobs", "preview.of_request", "previewRule",
           "The coming runs of a rule that is not saved", "Preview", 200, "Preview", request="PreviewRequest"),
     Route("GET", _SCHEDULE, "read:jobs", "schedule_creation.get", "getSchedule", "Get a schedule", "Schedules",
@@ -96,7 +97,8 @@ ROUTES: Final[tuple[Route, ...]] = (
           "Get the schedule of a key", "Keys", 200, "Schedule"),
     Route("PUT", "/v1/schedules/by-key/{schedule_key}", "write:jobs", "schedule_keys.put", "putSchedule",
           "Make the schedule of a key, or replace it", "Keys",
-          200, "Schedule", request="ScheduleRequest", refusals=(409, 412, 429), parameters=("if_match",), may_create=True),
+          200, "Schedule", request="ScheduleRequest", refusals=(409, 412, 429), parameters=("if_match", "if_none_match"),
+          may_create=True),
     Route("DELETE", _SCHEDULE, "write:jobs", "schedule_changes.delete", "deleteSchedule", "Delete a schedule", "Schedules",
           204, ""),
     Route("GET", f"{_SCHEDULE}/preview", "read:jobs", "preview.of_schedule", "previewSchedule",

@@ -15,7 +15,8 @@ from services.api.contract.field import Schema
 from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.contract.request_fields import INSTANT
 from services.api.contract.routes import ROUTES, Route
-from services.api.contract.schedules.fields import PREVIEW_COUNT
+from services.api.contract.schedules.fields import PREVIEW_COUNT, SCHEDULE_KEY
+from services.api.contract.schedules.shown import STATUSES
 from services.api.openapi.schemas import ENDPOINT_ID, JOB_ID, JOB_STATUS, KEY, SCHEDULE_ID, SCHEMAS, TOKEN_ID, ref
 
 _PARAMETERS: Final[dict[str, Schema]] = {
@@ -56,11 +57,29 @@ _PARAMETERS: Final[dict[str, Schema]] = {
         "description": "The ETag of the version to change; another version is refused with 412.",
         "schema": {"type": "string"},
     },
+    "if_none_match": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "`*`: make something new, or refuse with 412.",
+        "schema": {"type": "string"},
+    },
+    "schedule_status": {
+        "name": "status",
+        "in": "query",
+        "description": "Only schedules with this status.",
+        "schema": {"type": "string", "enum": list(STATUSES)},
+    },
+    "of_key": {
+        "name": "key",
+        "in": "query",
+        "description": "Only the schedule of this key.",
+        "schema": SCHEDULE_KEY,
+    },
     "schedule_key": {
         "name": "schedule_key",
         "in": "path",
         "required": True,
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._~-]{1,128}$"},
+        "schema": SCHEDULE_KEY,
     },
     "endpoint_id": {"name": "endpoint_id", "in": "path", "required": True, "schema": ENDPOINT_ID},
     "job_id": {"name": "job_id", "in": "path", "required": True, "schema": JOB_ID},

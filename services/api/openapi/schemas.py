@@ -15,7 +15,7 @@ from services.api.contract.fields.job_patch import JOB_PATCH_SCHEMA
 from services.api.contract.fields.retry_fields import shown_schema
 from services.api.contract.present import STATUSES_OF
 from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, TOKEN
-from services.api.contract.schedules.fields import PAUSE, PREVIEW, RUN, SCHEDULE
+from services.api.contract.schedules.fields import CHANGEABLE, PAUSE, PREVIEW, RUN, SCHEDULE
 from services.api.contract.schedules.shown import STATUSES
 from services.api.contract.token_text import SCOPES
 
@@ -138,7 +138,7 @@ _TOKEN: Final[dict[str, Schema]] = {
     "parent": nullable(TOKEN_ID),
 }
 
-PATCH_SCHEMA: Final = {name: each for name, each in SCHEDULE.schema().items() if name != "required"}
+PATCH_SCHEMA: Final = {name: each for name, each in CHANGEABLE.schema().items() if name != "required"}
 _FILTER: Final[dict[str, Schema]] = {
     "schedule_ids": {"type": "array", "items": SCHEDULE_ID},
     "hosts": {"type": "array", "items": TEXT},

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from libs.domain.job import JobState, JobStatus
-from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
 from libs.domain.state_registry import id_of
-from libs.events import Spec
+from libs.events import ScheduleRule, Spec
 from libs.events.ids import from_int, new_schedule_id, to_int
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
@@ -151,7 +151,29 @@ async def test_schedules_are_listed_until_they_are_deleted(harness: Harness) -> 
     page = await queries.list_schedules("acme", limit=10, before=kept[1].schedule_id)
     assert [row.schedule for row in page] == [kept[0]]
     assert await queries.get_schedule("acme", deleted.schedule_id) == ScheduleRow(deleted, SPEC)
+    paused = await queries.list_schedules("acme", status="paused", limit=10)
+    assert [row.schedule for row in paused] == [kept[1]]
     assert await queries.get_schedule("other", deleted.schedule_id) is None
+
+
+async def test_schedules_are_listed_by_what_their_callers_see(harness: Harness) -> None:
+    """A pause until an instant is one until then; without a next run a schedule that is not paused is finished."""
+    away = schedule(1, cron="", more=ScheduleMore(rule=ScheduleRule(cron="@daily"), paused_until=NOW + 1))
+    plain, done = schedule(2), schedule(3, next_run_at=None)
+    stopped = schedule(4, status=ScheduleStatus.PAUSED, next_run_at=None)
+    queries = await fill(harness, away, plain, done, stopped)
+
+    found = {
+        (status, now): [row.schedule for row in await queries.list_schedules("acme", status=status, now=now, limit=9)]
+        for status in ("active", "paused", "finished")
+        for now in (NOW, NOW + 1)
+    }
+
+    assert found["active", NOW] == [plain]
+    assert found["active", NOW + 1] == [plain, away]
+    assert found["paused", NOW] == [stopped, away]
+    assert found["paused", NOW + 1] == [stopped]
+    assert found["finished", NOW] == found["finished", NOW + 1] == [done]
 
 
 async def test_executions_come_oldest_first_and_to_their_account_only(harness: Harness) -> None:

@@ -175,17 +175,23 @@ class Schedules(Group[E]):
 
     @call
     def create(
-        self, url: str, *, json: object = UNSET, key: str | None = None, **fields: Unpack[ScheduleFields]
+        self,
+        url: str,
+        *,
+        json: object = UNSET,
+        key: str | None = None,
+        schedule_key: str | None = None,
+        **fields: Unpack[ScheduleFields],
     ) -> Call[models.CreatedSchedule]:
         """
         Create a schedule.
 
         Args:
-            url: what is called.
-            json, key: as of a job.
+            url, json, key: as of a job. The API's field `key` is called *schedule_key* here; KeyTaken: another schedule has it.
             fields: `cron` or `every`, `timezone` and every other field of the API, by its name there.
         """
-        made: dict[str, Any] = {"url": url, **with_json(dict(fields), json)}
+        named = {} if schedule_key is None else {"key": schedule_key}
+        made: dict[str, Any] = {"url": url, **named, **with_json(dict(fields), json)}
         headers = key_header(self._new_key() if key is None else key)
         request = Request(method="POST", path=path("schedules"), headers=headers, content=document(made))
         return Call(request=request, read=_CREATED_SCHEDULE)
@@ -211,14 +217,16 @@ class Schedules(Group[E]):
         return Call(request=Request(method="GET", path=path("schedules", schedule_id)), read=_SCHEDULE)
 
     @listing
-    def list(self) -> Listing[models.ScheduleItem]:
-        """Walk over the schedules, newest first; pages are fetched as they are needed."""
-        return Listing(call_of=lambda cursor: _page_of_schedules(PAGE_SIZE, cursor))
+    def list(self, *, status: str | None = None, key: str | None = None) -> Listing[models.ScheduleItem]:
+        """Walk over the schedules, newest first: all, or those with a status (active, paused, finished), or the one of a key."""
+        return Listing(call_of=lambda cursor: _page_of_schedules(status, key, PAGE_SIZE, cursor))
 
     @call
-    def page(self, *, limit: int | None = None, cursor: str | None = None) -> Call[Page[models.ScheduleItem]]:
+    def page(
+        self, *, status: str | None = None, key: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Call[Page[models.ScheduleItem]]:
         """Get one page of the schedules, as in `jobs.page`."""
-        return _page_of_schedules(limit, cursor)
+        return _page_of_schedules(status, key, limit, cursor)
 
     @call
     def delete(self, schedule_id: str) -> Call[None]:
@@ -259,6 +267,7 @@ class Schedules(Group[E]):
         *,
         json: object = UNSET,
         if_match: str | None = None,
+        if_none_match: str | None = None,
         **fields: Unpack[ScheduleFields],
     ) -> Call[models.Schedule]:
         """
@@ -267,12 +276,13 @@ class Schedules(Group[E]):
         A deployment may do this again and again: if nothing is different, nothing happens.
 
         Args:
-            json, if_match, fields: as in `create` and `update`.
+            json, if_match, fields: as in `create` and `update`. `*` as if_none_match: VersionConflict if the key has a schedule.
         """
         made: dict[str, Any] = {"url": url, **with_json(dict(fields), json)}
         where = path("schedules", "by-key", schedule_key)
-        request = Request(method="PUT", path=where, headers=_if_match(if_match), content=document(made))
-        return Call(request=request, read=_SCHEDULE, is_repeatable=if_match is None)
+        headers = _if_match(if_match) + _if_match(if_none_match, "If-None-Match")
+        request = Request(method="PUT", path=where, headers=headers, content=document(made))
+        return Call(request=request, read=_SCHEDULE, is_repeatable=if_match is None and if_none_match is None)
 
     @call
     def get_by_key(self, schedule_key: str) -> Call[models.Schedule]:
@@ -367,8 +377,8 @@ class SigningSecrets(Group[E]):
         return Call(request=request, read=_SECRET, is_repeatable=False)
 
 
-def _if_match(tag: str | None) -> tuple[tuple[str, bytes], ...]:
-    return () if tag is None else (("If-Match", tag.encode()),)
+def _if_match(tag: str | None, header: str = "If-Match") -> tuple[tuple[str, bytes], ...]:
+    return () if tag is None else ((header, tag.encode()),)
 
 
 def _instant(at: datetime) -> str:
@@ -383,6 +393,8 @@ def _page_of_jobs(where: str, status: str | None, limit: int | None, cursor: str
     return Call(request=Request(method="GET", path=where, query=asked), read=_JOBS)
 
 
-def _page_of_schedules(limit: int | None, cursor: str | None) -> Call[Page[models.ScheduleItem]]:
-    asked = query(limit=limit, cursor=cursor)
+def _page_of_schedules(
+    status: str | None, key: str | None, limit: int | None, cursor: str | None
+) -> Call[Page[models.ScheduleItem]]:
+    asked = query(status=status, key=key, limit=limit, cursor=cursor)
     return Call(request=Request(method="GET", path=path("schedules"), query=asked), read=_SCHEDULES)

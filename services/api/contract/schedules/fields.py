@@ -27,6 +27,8 @@ WINDOW_MAX_S: Final = 31_536_000
 CATCHUP_MAX: Final = 500
 NOTE_MAX: Final = 500  # characters
 
+SCHEDULE_KEY: Final[Schema] = {"type": "string", "pattern": "^[A-Za-z0-9._~-]{1,128}$"}
+
 _KEY: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
 
 
@@ -178,6 +180,23 @@ def check_schedule_key(key: str) -> str:
     return key
 
 
+def _read_key(value: Any, _found: dict[str, Any], _rules: Rules) -> str:
+    if type(value) is not str:
+        refuse("invalid_key", "the key of a schedule is a string of 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -")
+    return check_schedule_key(value)
+
+
+_KEY_FIELD: Final = Field(
+    name="key",
+    read=_read_key,
+    schema=SCHEDULE_KEY,
+    rule="1–128 of the characters `A-Z a-z 0-9 . _ ~ -`: a name of your own, of which one schedule lives at a time; with `PUT` it"
+    " stands in the path",
+    code="invalid_key",
+    means="The key of a schedule is not 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -, or is not that of the path.",
+    default=None,
+    takes_null=True,
+)
 _MAX_RUNS: Final = Field(
     name="max_runs",
     read=_read_max_runs,
@@ -226,7 +245,9 @@ MISFIRE: Final = (
         rule=f"of ticks older than that at most so many, the newest, 1–{CATCHUP_MAX}; only with `fire_all`; by default 100",
     ),
 )
-SCHEDULE: Final = Fields(*CALL, *RULE, _MAX_RUNS, *MISFIRE, MAX_RETRIES, *RETRY_ROWS, expiry_fields()[1])
+# What a change may name; a request for a new schedule may name its key, too.
+CHANGEABLE: Final = Fields(*CALL, *RULE, _MAX_RUNS, *MISFIRE, MAX_RETRIES, *RETRY_ROWS, expiry_fields()[1])
+SCHEDULE: Final = Fields(*CHANGEABLE.rows, _KEY_FIELD)
 RUN: Final = Fields(
     Field(
         name="body",

@@ -14,10 +14,10 @@ from libs.events import Spec
 from services.api.contract.api_error import ApiError, refuse
 from services.api.contract.fields.retry_fields import shown_policy
 from services.api.contract.json_body import Duplicated
-from services.api.contract.schedules.fields import SCHEDULE
+from services.api.contract.schedules.fields import CHANGEABLE
 from services.api.contract.schedules.shown import policy_fields, terms_of
 
-_NAMES: Final = frozenset(row.name for row in SCHEDULE.rows)
+_NAMES: Final = frozenset(row.name for row in CHANGEABLE.rows)
 _DEPTH_MAX: Final = 4  # objects inside objects; the fields of a schedule have two
 
 
@@ -108,6 +108,20 @@ def wanted_version(header: str | None) -> int | None:
     ):
         refuse("invalid_if_match", 'If-Match must be one entity tag as ETag gives it, such as "v7", or *')
     return int(number)
+
+
+def must_be_new(if_match: str | None, if_none_match: str | None) -> bool:
+    """
+    Return whether an `If-None-Match` header asks that nothing is there yet.
+
+    Raises:
+        ApiError: 400 `invalid_if_match` if it is anything but `*`, or stands beside `If-Match`.
+    """
+    if if_none_match is None:
+        return False
+    if if_none_match.strip() != "*" or if_match is not None:
+        refuse("invalid_if_match", "If-None-Match must be *, and stand without If-Match")
+    return True
 
 
 def version_conflict(version: int) -> ApiError:

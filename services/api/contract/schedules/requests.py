@@ -31,7 +31,9 @@ from services.api.contract.schedules.fields import (
     WINDOW_MAX_S,
     WINDOW_MIN_S,
     WINDOW_S,
+    check_schedule_key,
 )
+from services.api.contract.schedules.shown import STATUSES
 
 DEFAULT_POLICY: Final = SchedulePolicy()
 
@@ -71,6 +73,7 @@ class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         has_anchor: the request named the anchor.
         policy: what becomes of late ticks; None: the latest is made up for.
         terms: what its jobs inherit besides; None for the defaults.
+        key: the name that the body gives it.
     """
 
     spec: Spec
@@ -80,6 +83,7 @@ class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     policy: SchedulePolicy | None
     max_retries: int
     terms: JobTerms | None = None
+    key: str | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -126,6 +130,7 @@ def schedule_request(
         policy=read_policy(found),
         max_retries=retries_of(data, found),
         terms=_terms(found),
+        key=found["key"],
     )
 
 
@@ -184,6 +189,19 @@ def preview_query(query: Mapping[str, str]) -> tuple[int, int | None]:
     return found["count"], found["after"]
 
 
+def schedules_query(query: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """
+    Return the status and the key by which a query filters a list of schedules; None: not at all.
+
+    Raises:
+        ApiError: 400 `invalid_status`, `invalid_key`.
+    """
+    status, key = query.get("status"), query.get("key")
+    if status is not None and status not in STATUSES:
+        refuse("invalid_status", f"status must be one of {', '.join(STATUSES)}")
+    return status, None if key is None else check_schedule_key(key)
+
+
 def read_rule(found: Mapping[str, Any], now: int, zones: Zones) -> Rule:
     """
     Return the rule that the fields *found* describe.
@@ -239,10 +257,11 @@ def _whole(value: Any, low: int, high: int, field: str) -> int | None:
 
 def schedule_hash(request: ScheduleRequest) -> bytes:
     """Return 16 bytes that are equal for requests which ask for the same, however they were spelled; no job has them."""
-    if request.is_plain:
+    if request.is_plain and request.key is None:
         return digest(["schedule", *asked_for(request, request.rule.cron or "")])
     rule = request.rule if request.has_anchor else msgspec.structs.replace(request.rule, anchor_at=0)
     asked = msgspec.json.encode(rule).decode()
     policy = None if request.policy is None else msgspec.json.encode(request.policy).decode()
     terms = [] if request.terms is None else [msgspec.json.encode(request.terms).decode()]
-    return digest(["schedule", *asked_for(request, asked), request.max_runs, policy, *terms])
+    key = [] if request.key is None else [{"key": request.key}]
+    return digest(["schedule", *asked_for(request, asked), request.max_runs, policy, *terms, *key])

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from libs.domain.calendar.preview import ComingTick
 from libs.domain.instants import rfc3339
-from libs.domain.schedule import ScheduleMore, ScheduleState
+from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
 from libs.events import SchedulePolicy, Spec
 from libs.events.retry_policy import JobTerms
 from services.api.contract.fields.retry_fields import shown_policy
@@ -113,6 +113,11 @@ def preview(rows: Sequence[PreviewRow], *, zone_data: str, warnings: Sequence[st
         "zone_data": zone_data or None,
         "warnings": list(warnings),
     }
+
+
+def has_status(state: ScheduleState, status: str | None, now: int) -> bool:
+    """Say whether *state* is shown with *status*; None: with any. A deleted schedule is not shown."""
+    return state.status != ScheduleStatus.DELETED and status in (None, _status(state, now))
 
 
 def _status(state: ScheduleState, now: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import orjson
 from aiohttp.web import BaseRequest
 
@@ -14,7 +16,7 @@ from libs.events.ids import is_id, partition_of
 from libs.runtime.crashpoint import crash_at
 from services.api.contract.api_error import not_found
 from services.api.contract.schedules import shown
-from services.api.contract.schedules.requests import ScheduleRequest, schedule_hash, schedule_request
+from services.api.contract.schedules.requests import ScheduleRequest, schedule_hash, schedule_request, schedules_query
 from services.api.handlers.context import Context
 from services.api.handlers.listing import page
 from services.api.handlers.reserving import REPLAYED, checked_key, reserve, schedule_id_of
@@ -25,14 +27,16 @@ from services.api.http.request_body import read_json
 from services.api.http.trace import traceparent_of
 
 Created = ScheduleCreated | ScheduleDefined
+CreateUnderKey = Callable[[str, ScheduleRequest, str, int], Awaitable[None]]  # `ScheduleKeys.create`
 
 
 class ScheduleCreation:
     """The handlers that make and show schedules."""
 
-    def __init__(self, context: Context, rows: ScheduleRows) -> None:
+    def __init__(self, context: Context, rows: ScheduleRows, create_under_key: CreateUnderKey) -> None:
         self._c = context
         self._rows = rows
+        self._create_under_key = create_under_key
 
     async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/schedules."""
@@ -44,8 +48,8 @@ class ScheduleCreation:
         if key is None:
             await self._c.limits.check_daily(account)
             new_id = self._c.mint.schedule_id(now, self._c.mint.partition(now))
-            event = created_event(self._c, wanted, new_id, account, now, now)
-            await self._append(event)
+            event = created_event(self._c, wanted, new_id, account, now, now, key=wanted.key)
+            await self._write(event, wanted)
             return Reply(201, _created_body(event))
         held = await reserve(
             self._c,
@@ -56,13 +60,16 @@ class ScheduleCreation:
             make_id=self._c.mint.schedule_id,
             check_new=lambda: self._c.limits.check_daily(account),
         )
-        event = created_event(self._c, wanted, schedule_id_of(held), account, held.created_at, now)
+        event = created_event(self._c, wanted, schedule_id_of(held), account, held.created_at, now, key=wanted.key)
         if held.is_new or await self._rows.look(account, event.schedule_id) is None:
             # The process that reserved it may have died before it appended: the same fact again, of which the first counts.
-            await self._append(event)
+            await self._write(event, wanted)
         return Reply(201, _created_body(event), {} if held.is_new else REPLAYED)
 
-    async def _append(self, event: Created) -> None:
+    async def _write(self, event: Created, wanted: ScheduleRequest) -> None:
+        if wanted.key is not None:
+            await self._create_under_key(event.account, wanted, event.schedule_id, event.at)
+            return
         await self._c.append(event.account, partition_of(event.schedule_id), [encode(event)])
         crash_at("api.before_reply")
 
@@ -81,21 +88,32 @@ class ScheduleCreation:
         with_payload = "read:payloads" in identity.scopes
         return await self._rows.answer(Row(*found.row), with_payload=with_payload, is_fresh=found.is_fresh)
 
+    async def _of_key(self, account: str, key: str) -> list[Row]:
+        """Return the schedule of *key*, if there is one."""
+        schedule_id = await self._c.names.name_holder(account, "schedule", key, "sched")
+        row = None if schedule_id is None else await self._rows.look(account, schedule_id)
+        return [] if row is None or row.state.status == ScheduleStatus.DELETED else [row]
+
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/schedules."""
         account, now = identity.account, self._c.clock.now()
+        status, key = schedules_query(request.query)
 
         async def query(limit: int, before: str | None) -> list[Row]:
-            rows = await self._c.queries.list_schedules(account, limit=limit, before=before)
+            if key is not None:
+                rows = [row for row in await self._of_key(account, key) if shown.has_status(row.state, status, now)]
+                return rows if before is None else []
+            found = await self._c.queries.list_schedules(account, status=status, now=now, limit=limit, before=before)
+            rows = [Row(*row) for row in found]
             # One after the other: a list must not take all connections to the database at once.
-            return [await self._rows.as_of_now(Row(*row)) for row in rows]
+            return [await self._rows.as_of_now(row) for row in rows]
 
         return await page(
             self._c,
             request,
             account,
             kind="sched",
-            listing="schedules",
+            listing=f"schedules {status or ''}",
             name="schedules",
             query=query,
             shown=lambda state, spec: shown.item(state, spec, now),

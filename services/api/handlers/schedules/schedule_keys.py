@@ -15,9 +15,9 @@ from aiohttp.web import BaseRequest
 from libs.domain.schedule import ScheduleStatus
 from libs.domain.schedule import create as first_state
 from libs.runtime.crashpoint import crash_at
-from services.api.contract.api_error import ApiError, not_found
+from services.api.contract.api_error import ApiError, not_found, refuse
 from services.api.contract.schedules.fields import check_schedule_key
-from services.api.contract.schedules.patch import version_conflict, wanted_version
+from services.api.contract.schedules.patch import must_be_new, version_conflict, wanted_version
 from services.api.contract.schedules.requests import ScheduleRequest, schedule_request
 from services.api.handlers.context import Context
 from services.api.handlers.schedules.schedule_changes import TRIES_MAX, ScheduleChanges
@@ -51,14 +51,19 @@ class ScheduleKeys:
         """PUT /v1/schedules/by-key/{key}: make or replace."""
         account, name = identity.account, check_schedule_key(key)
         data = await read_json(request)
-        version = wanted_version(request.headers.get("If-Match"))
+        if_match = request.headers.get("If-Match")
+        version, is_new_only = wanted_version(if_match), must_be_new(if_match, request.headers.get("If-None-Match"))
         traceparent = traceparent_of(request)
         with_payload = "write:payloads" in identity.scopes
         wanted = schedule_request(data, self._c.check_url, self._c.clock.now(), self._c.zones, traceparent=traceparent)
+        if wanted.key not in (None, name):
+            refuse("invalid_key", "the key in the body is not the one in the path: leave it out")
         for _ in range(TRIES_MAX):
-            row, is_new = await self._find_or_create(account, name, wanted, must_exist="If-Match" in request.headers)
+            row, is_new = await self._find_or_create(account, name, wanted, must_exist=if_match is not None)
             if is_new:
                 return await self._answer(row, with_payload, 201, "created")
+            if is_new_only:
+                raise ApiError(412, "version_conflict", f"the key is that of {row.state.schedule_id} already")
             if version is not None and row.state.version != version:
                 raise version_conflict(row.state.version)
             changed = await self._changes.replace(row, wanted)
@@ -71,12 +76,33 @@ class ScheduleKeys:
         reply = await self._rows.answer(row, with_payload=with_payload)
         return Reply(status, reply.body, {**reply.headers, "Fliq-Change": change})
 
+    async def create(self, account: str, wanted: ScheduleRequest, schedule_id: str, at: int) -> None:
+        """
+        Make the schedule of a request that names its key, as *schedule_id*, asked for at *at*.
+
+        Raises:
+            ApiError: 409 if the key is that of another schedule.
+        """
+        name = wanted.key or ""
+        row, is_new = await self._find_or_create(account, name, wanted, must_exist=False, fresh_id=schedule_id, at=at)
+        if not is_new:
+            message = f"the key is that of {row.state.schedule_id}: change that schedule, or choose another key"
+            raise ApiError(409, "key_taken", message)
+
     async def _find_or_create(
-        self, account: str, name: str, wanted: ScheduleRequest, *, must_exist: bool
+        self,
+        account: str,
+        name: str,
+        wanted: ScheduleRequest,
+        *,
+        must_exist: bool,
+        fresh_id: str | None = None,
+        at: int | None = None,
     ) -> tuple[Row, bool]:
-        """Return the schedule that *name* stands for, and whether this call made it."""
+        """Return the schedule that *name* stands for, and whether this call made it: as *fresh_id*, asked for at *at*."""
         now = self._c.clock.now()
-        fresh_id = self._c.mint.schedule_id(now, self._c.mint.partition(now))
+        at = now if at is None else at
+        fresh_id = fresh_id or self._c.mint.schedule_id(now, self._c.mint.partition(now))
         held_id = await self._c.names.name_holder(account, KIND, name, "sched")
         if held_id is None and must_exist:
             raise ApiError(412, "version_conflict", "no schedule has this key: leave If-Match out to make one")
@@ -94,7 +120,7 @@ class ScheduleKeys:
             row = None if is_ours else await self._rows.look(account, held_id, fresh=True)
         if row is not None and row.state.status != ScheduleStatus.DELETED:
             return row, False
-        event = created_event(self._c, wanted, held_id, account, now, now, key=name)
+        event = created_event(self._c, wanted, held_id, account, at, now, key=name)
         await self._rows.change(event, held_id)
         made = await self._rows.find(account, held_id)
         # Another caller may have taken the one that took the key for dead, and have written first: then this one replaces that.

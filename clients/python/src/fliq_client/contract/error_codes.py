@@ -63,6 +63,7 @@ __all__ = [
     "JobExpired",
     "JobNotFailed",
     "JobNotWaiting",
+    "KeyTaken",
     "LastToken",
     "MethodNotAllowed",
     "NotFound",
@@ -140,7 +141,7 @@ class InvalidLimit(BadRequest):
 
 
 class InvalidStatus(BadRequest):
-    """400 `invalid_status`. status is none of the five job statuses."""
+    """400 `invalid_status`. status is none of the five job statuses, or of the three statuses of a schedule."""
 
     status = 400
     code = "invalid_status"
@@ -153,15 +154,8 @@ class InvalidCursor(BadRequest):
     code = "invalid_cursor"
 
 
-class InvalidKey(BadRequest):
-    """400 `invalid_key`. The key of a schedule is not 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -."""
-
-    status = 400
-    code = "invalid_key"
-
-
 class InvalidIfMatch(BadRequest):
-    """400 `invalid_if_match`. If-Match is not one entity tag as ETag gives it, or *."""
+    """400 `invalid_if_match`. If-Match is not one entity tag as ETag gives it, or *; or If-None-Match is not *."""
 
     status = 400
     code = "invalid_if_match"
@@ -356,6 +350,16 @@ class InvalidMisfire(BadRequest):
     code = "invalid_misfire"
 
 
+class InvalidKey(BadRequest):
+    """
+    400 `invalid_key`. The key of a schedule is not 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -, or is not that of
+    the path.
+    """
+
+    status = 400
+    code = "invalid_key"
+
+
 class InvalidCount(BadRequest):
     """400 `invalid_count`. count is not a number from 1 to 100."""
 
@@ -519,6 +523,13 @@ class ScheduleNeverFires(Conflict):
     code = "schedule_never_fires"
 
 
+class KeyTaken(Conflict):
+    """409 `key_taken`. Another schedule has this key."""
+
+    status = 409
+    code = "key_taken"
+
+
 class RuleNotKnown(Conflict):
     """409 `rule_not_known`. This process does not know the schedule's rule or time zone; a newer one does."""
 
@@ -668,7 +679,6 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_limit": InvalidLimit,
     "invalid_status": InvalidStatus,
     "invalid_cursor": InvalidCursor,
-    "invalid_key": InvalidKey,
     "invalid_if_match": InvalidIfMatch,
     "interval_too_short": IntervalTooShort,
     "url_not_allowed": UrlNotAllowed,
@@ -695,6 +705,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_spread": InvalidSpread,
     "invalid_max_runs": InvalidMaxRuns,
     "invalid_misfire": InvalidMisfire,
+    "invalid_key": InvalidKey,
     "invalid_count": InvalidCount,
     "invalid_after": InvalidAfter,
     "invalid_note": InvalidNote,
@@ -718,6 +729,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "job_not_waiting": JobNotWaiting,
     "job_not_failed": JobNotFailed,
     "schedule_never_fires": ScheduleNeverFires,
+    "key_taken": KeyTaken,
     "rule_not_known": RuleNotKnown,
     "last_token": LastToken,
     "too_many_tokens": TooManyTokens,

@@ -360,6 +360,9 @@ class ScheduleRequest(ScheduleFields, total=False):
     # absolute `http` or `https` URL of at most 2,048 characters, without user info or fragment; its host must be
     # public, unless the operator allows others (`FLIQ_EGRESS_ALLOW`); judged again when it is called; stored normalised
     url: Required[str]
+    # 1–128 of the characters `A-Z a-z 0-9 . _ ~ -`: a name of your own, of which one schedule lives at a time; with
+    # `PUT` it stands in the path
+    key: str | None
 
 
 class TokenFields(TypedDict, total=False):
