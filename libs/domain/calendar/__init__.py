@@ -8,6 +8,7 @@ Calendar: when a schedule ticks. Pure: the clock is an argument, and so is the t
     rule          a cron in a zone or an interval, with window and spread: the value that a schedule keeps
     rule_fields   reads a rule from the fields of a request
     preview       the coming ticks of a rule, as the wall clock shows them
+    words         what a rule says, as an English sentence
     recorded_rule a rule as the log keeps it, and back
 
 Each module may use those above it.

@@ -255,6 +255,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
                     }
                 ),
             },
+            "text": TEXT,
             "zone_data": nullable(TEXT),
             "warnings": {"type": "array", "items": TEXT},
         }

@@ -213,7 +213,11 @@ async def test_a_preview_says_where_croniter_reads_a_cron_differently(api: Clien
 
     assert any("croniter" in warning for warning in strange["warnings"])
     assert usual["warnings"] == []
-    assert any("either" in warning for warning in either["warnings"])
+    assert any("both" in warning for warning in either["warnings"])
+    assert (usual["text"], either["text"]) == (
+        "At 09:00 every day, UTC",
+        "At 09:00 on day 13 of the month, or on Friday, UTC",
+    )
 
 
 async def test_a_preview_of_what_is_not_there(api: Client) -> None:

@@ -97,7 +97,7 @@ def policy_fields(policy: SchedulePolicy | None) -> dict[str, Any]:
     }
 
 
-def preview(rows: Sequence[PreviewRow], *, zone_data: str, warnings: Sequence[str]) -> dict[str, Any]:
+def preview(rows: Sequence[PreviewRow], *, zone_data: str, warnings: Sequence[str], text: str) -> dict[str, Any]:
     """Return the object of a preview; *zone_data* is empty for an interval."""
     return {
         "runs": [
@@ -110,6 +110,7 @@ def preview(rows: Sequence[PreviewRow], *, zone_data: str, warnings: Sequence[st
             }
             for row in rows
         ],
+        "text": text,
         "zone_data": zone_data or None,
         "warnings": list(warnings),
     }

@@ -2,13 +2,15 @@
 Schedule preview: the coming runs of a saved or unsaved rule, and what a person should know about them.
 
 croniter gives a second opinion: many tools evaluate a cron with it, and it reads some expressions differently. It is asked here
-and nowhere else: an owner must not depend on a library that may change its meaning with a release.
+and nowhere else: an owner must not depend on a library that may change its meaning with a release. One thread asks it, and a
+preview waits for it no longer than `PATIENCE_S`; without an answer in time there is no such warning.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -18,7 +20,7 @@ from croniter import croniter
 from libs.domain.calendar.preview import ComingTick, preview
 from libs.domain.calendar.rule import Rule
 from libs.domain.calendar.ticks import WallClock
-from libs.domain.instants import rfc3339
+from libs.domain.calendar.words import in_words
 from services.api.contract.schedules import shown
 from services.api.contract.schedules.requests import preview_query, preview_request
 from services.api.contract.schedules.shown import PreviewRow
@@ -28,7 +30,8 @@ from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply
 from services.api.http.request_body import read_json
 
-COMPARED_MAX: Final = 10  # runs that croniter is asked for: 0.2 ms each
+COMPARED_MAX: Final = 10  # runs that croniter is asked for: 0.2 ms each as a rule
+PATIENCE_S: Final = 0.5  # that a preview waits for croniter, those before it included
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -39,6 +42,7 @@ class SchedulePreview:
     def __init__(self, context: Context, rows: ScheduleRows) -> None:
         self._c = context
         self._rows = rows
+        self._croniter = ThreadPoolExecutor(1, "croniter")
 
     async def of_request(self, request: BaseRequest, _: Identity, __: str) -> Reply:
         """POST /v1/schedules/preview."""
@@ -58,10 +62,18 @@ class SchedulePreview:
         while len(ticks) < count and (found := preview(rule, ticks[-1].at if ticks else after, 1)):
             ticks += found
             await asyncio.sleep(0)  # a run may take 0.4 ms to find, and calls are due meanwhile
-        warnings = warnings_about(rule, ticks, await asyncio.to_thread(others_read, rule, after, COMPARED_MAX))
+        warnings = warnings_about(rule, ticks, await self._second_opinion(rule, after))
         rows = [PreviewRow(tick, rule.fire_at(schedule_id, tick.at) if schedule_id else tick.at) for tick in ticks]
         zone_data = rule.when.zone.version if isinstance(rule.when, WallClock) else ""
-        return json_reply(200, shown.preview(rows, zone_data=zone_data, warnings=warnings))
+        return json_reply(200, shown.preview(rows, zone_data=zone_data, warnings=warnings, text=in_words(rule)))
+
+    async def _second_opinion(self, rule: Rule, after: int) -> list[int] | None:
+        """Return the coming ticks as croniter sees them; None if it cannot say, or not in time."""
+        asked = self._croniter.submit(others_read, rule, after, COMPARED_MAX)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(asked), PATIENCE_S)
+        except TimeoutError:
+            return None
 
 
 def warnings_about(rule: Rule, ticks: Sequence[ComingTick], others: Sequence[int] | None) -> list[str]:
@@ -72,22 +84,39 @@ def warnings_about(rule: Rule, ticks: Sequence[ComingTick], others: Sequence[int
         ticks: the coming ticks.
         others: the coming ticks as croniter sees them; None if it was not asked.
     """
-    found = []
     when = rule.when
-    if isinstance(when, WallClock) and when.cron.is_either_day:
-        found.append("cron restricts day of month and day of week: a day that matches either of them counts")
+    if not isinstance(when, WallClock):
+        return []
+    found: dict[str, None] = {}  # each sentence once
+    if when.cron.is_either_day:
+        found["A day that matches the day of month or the day of week counts: it need not match both."] = None
     for tick in ticks:
-        if tick.note == "gap":
-            found.append(f"clocks skip {tick.nominal_local}: the tick is at {tick.local}; dst.gap skip leaves it out")
-        elif tick.note == "fold":
-            found.append(f"clocks show {tick.nominal_local} twice: one of its ticks is at {tick.local}; see dst.fold")
+        if tick.note is not None:
+            found[_about_clock_change(when, tick)] = None
     for ours, theirs in zip([tick.at for tick in ticks], others or (), strict=False):
         if ours != theirs:
-            found.append(
-                f"croniter, which Airflow and others use, reads cron differently: {rfc3339(theirs)} where Fliq has {rfc3339(ours)}"
-            )
+            found[
+                "croniter, which Airflow and others use, reads this cron differently: it would run at"
+                f" {when.zone.local_text(theirs // 1_000)}, where Fliq runs at {when.zone.local_text(ours // 1_000)}."
+            ] = None
             break
-    return found
+    return list(found)
+
+
+def _about_clock_change(when: WallClock, tick: ComingTick) -> str:
+    day, _, minute = tick.nominal_local.partition("T")
+    zone = when.zone.name
+    if tick.note == "gap":
+        at = tick.local[11:16]
+        return f"Clocks in {zone} skip {minute} on {day}, so this run is at {at}. To leave it out, set dst.gap to skip."
+    if when.cron.is_periodic:
+        return f"Clocks in {zone} go back on {day} and show some minutes twice: this cron runs both times."
+    if when.ticks_once:
+        return (
+            f"Clocks in {zone} show {minute} twice on {day}: this run is at the first."
+            " To run both times, set dst.fold to both."
+        )
+    return f"Clocks in {zone} show {minute} twice on {day}, and it runs both times. To run once, set dst.fold to first."
 
 
 def others_read(rule: Rule, after: int, count: int) -> list[int] | None:

@@ -564,6 +564,7 @@ class Preview(Answered, frozen=True, kw_only=True):
     """The API's `Preview`."""
 
     runs: list[ComingRun]
+    text: str
     zone_data: str | None = None
     warnings: list[str]
 
