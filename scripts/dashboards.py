@@ -130,10 +130,11 @@ JOBS: Final = (
     ),
     Panel(
         "Schedules",
-        "Jobs that schedules made, and ticks that were passed over after an outage.",
+        "Jobs that schedules made, ticks that were passed over after an outage, next runs that newer zone data moved.",
         {
             "ticks": "sum(rate(fliq_schedule_ticks_total[$__rate_interval]))",
             "missed": "sum(rate(fliq_schedule_missed_total[$__rate_interval]))",
+            "realigned": "sum(rate(fliq_schedules_realigned_total[$__rate_interval]))",
         },
         unit="ops",
     ),

@@ -2,7 +2,7 @@
 Schedule: a rule that spawns jobs, as a fold of its events, and what its partition's owner owes it.
 
     active <--resumed/paused--> paused
-    active --changed--> active, paused --changed--> paused
+    active --changed | realigned--> active, paused --changed--> paused
     active | paused --deleted--> deleted
 
 A tick is a decision: it spawns the job and moves `next_run_at` on, in one event. The next run is always read from the log,
@@ -29,7 +29,10 @@ from typing import Any, Final
 
 import msgspec
 
+from libs.domain.calendar.recorded_rule import ZoneLookup
 from libs.domain.schedule_ticks import tick
+from libs.domain.schedules.more import CHANGES_KEPT, ScheduleMore, since
+from libs.domain.schedules.realign import realigned
 from libs.domain.state_kind import AT_ONCE, StateKind
 from libs.events import (
     Event,
@@ -38,7 +41,7 @@ from libs.events import (
     ScheduleDefined,
     ScheduleDeleted,
     SchedulePaused,
-    SchedulePolicy,
+    ScheduleRealigned,
     ScheduleResumed,
     ScheduleRule,
     ScheduleTicked,
@@ -46,9 +49,6 @@ from libs.events import (
 )
 from libs.events.codec import kind_of
 from libs.events.ids import changed_spec_id
-from libs.events.retry_policy import JobTerms
-
-CHANGES_KEPT: Final = 8  # ids of the last changes, by which their writers see that they counted
 
 
 class ScheduleStatus(IntEnum):
@@ -68,6 +68,7 @@ MEANINGS: Final[Mapping[ScheduleStatus, str]] = {
 # (status, stored name of the event) -> statuses it may lead to. What is not here does not apply.
 TRANSITIONS: Final[Mapping[tuple[ScheduleStatus, str], tuple[ScheduleStatus, ...]]] = {
     (ScheduleStatus.ACTIVE, "schedule.ticked"): (ScheduleStatus.ACTIVE,),
+    (ScheduleStatus.ACTIVE, "schedule.realigned"): (ScheduleStatus.ACTIVE,),
     (ScheduleStatus.ACTIVE, "schedule.changed"): (ScheduleStatus.ACTIVE,),
     (ScheduleStatus.ACTIVE, "schedule.paused"): (ScheduleStatus.PAUSED, ScheduleStatus.ACTIVE),
     (ScheduleStatus.ACTIVE, "schedule.resumed"): (ScheduleStatus.ACTIVE,),
@@ -77,45 +78,6 @@ TRANSITIONS: Final[Mapping[tuple[ScheduleStatus, str], tuple[ScheduleStatus, ...
     (ScheduleStatus.PAUSED, "schedule.resumed"): (ScheduleStatus.ACTIVE,),
     (ScheduleStatus.PAUSED, "schedule.deleted"): (ScheduleStatus.DELETED,),
 }
-
-
-class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """
-    What is known of a schedule besides, if `schedule.created` could not describe it.
-
-    Only events that older builds do not read change it, so that no row of theirs is other than the fold: ticks and resumes of such
-    a schedule name its version, which is never 0.
-
-    Args:
-        rule: when it ticks.
-        version: 1, and one more with each change.
-        next_tick_at: the next tick, if its call is made later than it; None: at `next_run_at`.
-        zone_data: version of the zone data by which the next tick was computed.
-        max_runs: it ends with this many ticks.
-        run_count, missed_count: ticks that spawned a job, and those that were left out after an outage.
-        change_ids: of the last changes, the newest last, at most `CHANGES_KEPT`.
-        paused_until: the schedule goes on by itself at this instant, with `next_run_at`; None once it has gone on.
-        note: why it was paused.
-        key: a name of the caller's own.
-        policy: what becomes of late ticks, if not only the latest is made up for.
-        is_catching_up: the ticks of an outage are being made up for, one after the other.
-        terms: what its jobs inherit besides its request.
-    """
-
-    rule: ScheduleRule
-    version: int = 1
-    next_tick_at: int | None = None
-    zone_data: str = ""
-    max_runs: int | None = None
-    run_count: int = 0
-    missed_count: int = 0
-    change_ids: tuple[str, ...] = ()
-    paused_until: int | None = None
-    note: str | None = None
-    key: str | None = None
-    policy: SchedulePolicy | None = None
-    is_catching_up: bool = False
-    terms: JobTerms | None = None
 
 
 class ScheduleState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -179,6 +141,12 @@ class ScheduleState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             return self.next_run_at
         return self.more.next_tick_at
 
+    @property
+    def since_at(self) -> int:
+        """The instant after which the next tick is looked for."""
+        since_at = self.created_at if self.last_run_at is None else self.last_run_at
+        return since_at if self.more is None else max(since_at, self.more.since_at or 0)
+
 
 def create(event: ScheduleCreated | ScheduleDefined, position: int) -> ScheduleState:
     """Return the first state of a schedule."""
@@ -227,12 +195,19 @@ def evolve(state: ScheduleState, event: Event, position: int) -> ScheduleState:
             more = _ticked(state.more, event)
             last_run_at = event.tick_at if event.action == "spawned" else state.last_run_at
             return _with(state, position, next_run_at=event.next_run_at, last_run_at=last_run_at, more=more)
+        case ScheduleRealigned():
+            more = state.more
+            if more is None or event.version != state.version or event.was_tick_at != state.next_tick_at:
+                return state
+            more = msgspec.structs.replace(more, next_tick_at=event.next_tick_at, zone_data=event.zone_data)
+            return _with(state, position, next_run_at=event.next_run_at, more=more)
         case ScheduleResumed():
             more = state.more
             is_paused = state.status == ScheduleStatus.PAUSED or (more is not None and more.paused_until is not None)
             if event.version != state.version or not is_paused:
                 return state
             more = _moved(more, event)
+            more = None if more is None else since(more, event.at)
             return _with(state, position, status=status, next_run_at=event.next_run_at, more=more)
         case SchedulePaused():
             return _paused(state, event, position)
@@ -258,16 +233,26 @@ def owed_at(state: ScheduleState, lead_ms: int) -> int | None:
     return max(state.next_run_at - lead_ms, AT_ONCE)
 
 
-def is_overtaken(tick: ScheduleTicked, states: Mapping[str, Any]) -> bool:
+def decide(
+    schedule: ScheduleState, now: int, jitter: float, retry_base_s: float, zones: ZoneLookup
+) -> ScheduleTicked | ScheduleRealigned | None:
+    """Return what is owed: the tick, or that it is at another instant; see `libs.domain.state_registry.decide`."""
+    return realigned(schedule, now, zones) or tick(schedule, now, jitter, retry_base_s, zones)
+
+
+def is_overtaken(tick: ScheduleTicked | ScheduleRealigned, states: Mapping[str, Any]) -> bool:
     """
     Say whether *tick*, which does not apply, is void, not a breach: its owner decided it before it read the last change.
 
     This is so if the schedule does not tick any more. If it does, look at the last change. If that was the tick that created
     this job, this tick is a duplicate: a breach. Otherwise a pause and a resume came first, and this tick is void.
     """
-    schedule, job = states.get(tick.schedule_id), states.get(tick.job_id)
+    schedule = states.get(tick.schedule_id)
     if schedule is None:
         return False
+    if isinstance(tick, ScheduleRealigned):
+        return True
+    job = states.get(tick.job_id)
     return not schedule.is_active or job is None or job.offsets[:1] != (schedule.changed_at,)
 
 
@@ -304,6 +289,7 @@ def _paused(state: ScheduleState, event: SchedulePaused, position: int) -> Sched
     if event.version != state.version or tick_at is None or tick_at <= expected:
         return state
     more = msgspec.structs.replace(more, next_tick_at=event.next_tick_at, zone_data=event.zone_data)
+    more = since(more, event.until - 1)
     return _with(state, position, status=ScheduleStatus.ACTIVE, next_run_at=event.next_run_at, more=more, cron="")
 
 
@@ -325,6 +311,7 @@ def _changed(state: ScheduleState, event: ScheduleChanged, position: int) -> Sch
     changes: dict[str, object] = {"cron": "", "max_retries": event.max_retries}
     if event.after_at is not None:
         more = msgspec.structs.replace(more, next_tick_at=event.next_tick_at, zone_data=event.zone_data)
+        more = since(more, max(event.after_at, (more.paused_until or 1) - 1))
         changes["next_run_at"] = None if state.status == ScheduleStatus.PAUSED else event.next_run_at
     if event.spec is not None:
         changes["timeout_ms"] = event.spec.timeout_ms
@@ -340,6 +327,7 @@ def _ticked(more: ScheduleMore | None, event: ScheduleTicked) -> ScheduleMore | 
         moved,
         run_count=moved.run_count + (event.action == "spawned"),
         missed_count=moved.missed_count + event.missed_count,
+        since_at=None if event.action == "spawned" else since(moved, event.tick_at).since_at,
         is_catching_up=event.trigger == "catchup" and event.next_run_at is not None and event.next_run_at <= event.at,
     )
 
@@ -363,12 +351,13 @@ KIND: Final = StateKind(
         ScheduleResumed,
         ScheduleDeleted,
         ScheduleTicked,
+        ScheduleRealigned,
     ),
     create=_first_state,
     evolve=evolve,
     hold=hold,
     owed_at=owed_at,
-    decide=tick,
+    decide=decide,
     timer="next_run_at",
     notes=(
         "A tick (`schedule.ticked`) spawns the job and moves `next_run_at` on in one event. After an outage only the latest",

@@ -44,6 +44,7 @@ Event = (
     | schedule.ScheduleResumed
     | schedule.ScheduleDeleted
     | schedule.ScheduleTicked
+    | schedule.ScheduleRealigned
     | webhook.WebhookFinished
     | webhook.WebhookAttempted
     | webhook.WebhookRedeliverRequested
@@ -172,6 +173,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         role="decision",
         key="schedule_id",
     ),
+    Kind(name="schedule.realigned", event=schedule.ScheduleRealigned, role="decision", key="schedule_id"),
     Kind(name="webhook.finished", event=webhook.WebhookFinished, role="fact", key="job_id"),
     Kind(name="webhook.attempted", event=webhook.WebhookAttempted, role="fact", key="delivery_id"),
     Kind(name="webhook.redeliver_requested", event=webhook.WebhookRedeliverRequested, role="fact", key="delivery_id"),

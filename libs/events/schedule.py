@@ -234,3 +234,26 @@ class ScheduleTicked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     trigger: Literal["schedule", "catchup"] = "schedule"
     missed: tuple[Instant, ...] = ()
     local_time: Text | None = None
+
+
+class ScheduleRealigned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Decision: newer zone data says that the schedule runs next at another instant. What has ticked stays ticked.
+
+    Args:
+        was_tick_at: the next tick as it was.
+        was_zone_data: version of the zone data by which that was computed.
+        next_run_at: when the next call is made.
+        next_tick_at: the next tick, if its call is made later than it.
+        zone_data: version of the zone data by which these two were computed.
+        version: of the schedule by which this was decided. Void if the schedule was changed meanwhile.
+    """
+
+    schedule_id: ScheduleId
+    at: Instant
+    was_tick_at: Instant
+    was_zone_data: Text
+    next_run_at: Instant
+    next_tick_at: Instant | None = None
+    zone_data: Text
+    version: Count

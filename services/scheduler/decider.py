@@ -7,6 +7,7 @@ Theory of operation
     ledger     the fold of the partition, of the jobs and schedules that are due soon, under way or just changed
     overlay    decisions made and not yet read back, at most one per job or schedule
     permits    executions that may still be decided today, for accounts with a daily limit
+    stale      schedules whose next run was computed with older zone data: whether it is another instant now is still to be seen
     backlog    accounts with so many due jobs waiting for a slot or a permit that the rest of their jobs stays in the tables
     horizon    states whose next decision is owed before this instant are in memory; the rest lies in the tables
 
@@ -24,16 +25,18 @@ Two deciders of one partition may run at the same time: admission makes the deci
 Source: ARCHITECTURE.md, "Facts and decisions"; modelled in tests/simulation.
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import islice
 from typing import Final
 
 import msgspec
 
-from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc
+from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc, zone_data_of
 from libs.domain.instants import day_of
 from libs.domain.job import UNDER_WAY, JobState, JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict, names
+from libs.domain.schedule import ScheduleState
+from libs.domain.schedules.realign import has_older_zone_data, realigned
 from libs.domain.state_kind import AT_ONCE
 from libs.domain.state_registry import State, decide, id_of, owed_at
 from libs.events import AttemptDue, Claim, Event, OwnerClaimed, Unknown, Unreadable
@@ -44,6 +47,7 @@ from services.scheduler.timer_wheel import TimerWheel
 
 EXAMINED_MAX: Final = 2_000  # states examined in one go, most of which may only be queued for a slot
 DECISIONS_MAX: Final = 500  # decisions made in one go, so that one burst does not hold the loop for long
+STALE_MAX: Final = 10  # next runs looked for again in one go: one costs 0.4 ms at most
 QUEUES_MAX: Final = 10_000  # due jobs waiting in memory; beyond, an account that has `QUEUE_LEAST` adds no more
 QUEUE_LEAST: Final = (
     2_000  # due jobs that every account may have waiting in memory: what one concurrency limit takes at once
@@ -93,11 +97,17 @@ class Decider:
         self._retry_base_s = retry_base_s
         self._zones = zones
         self.not_understood: list[str] = []  # states that this build cannot decide for; the caller empties it
+        self._stale: dict[str, None] = {}
         self._wheel: TimerWheel[str] = TimerWheel()
         self._overlay: set[str] = set()
         self._urgent: dict[str, None] = {}
         self._touched: dict[str, None] = {}  # in order, so that a run can be repeated exactly
         self._again = False
+
+    @property
+    def zone_data(self) -> str:
+        """The version of the zone data by which it decides."""
+        return zone_data_of(self._zones)
 
     @property
     def timer_count(self) -> int:
@@ -139,7 +149,14 @@ class Decider:
             self.permits.count(item.account, day_of(max(item.at, item.not_before)))
         for owner_id, state in applied.changed.items():
             self._arm(owner_id, state)
+            if isinstance(state, ScheduleState) and has_older_zone_data(state, self._zones):
+                self._stale[owner_id] = None  # a process with older zone data wrote it
         return applied
+
+    def look_at_zone_data(self, schedules: Sequence[ScheduleState]) -> None:
+        """Take *schedules* from the tables; those that run at another instant by newer zone data are realigned."""
+        self.load(schedules)
+        self._stale.update((each.schedule_id, None) for each in schedules)
 
     def decide(self, now: int, jitter: Callable[[], float], *, early_ms: int = 0) -> list[Event]:
         """
@@ -155,6 +172,7 @@ class Decider:
         due, _ = self._wheel.advance(now - now % self._gather_ms + early_ms)
         for owner_id in due:
             self._urgent[owner_id] = None
+        decisions += self._realigned(now)
         for owner_id in list(islice(self._urgent, EXAMINED_MAX)):
             if len(decisions) >= DECISIONS_MAX:
                 break
@@ -184,6 +202,19 @@ class Decider:
                 decisions.append(decided)
         self._again = len(decisions) >= DECISIONS_MAX
         return decisions
+
+    def _realigned(self, now: int) -> list[Event]:
+        found: list[Event] = []
+        for owner_id in list(islice(self._stale, STALE_MAX)):
+            del self._stale[owner_id]
+            state = self.ledger.states.get(owner_id)
+            if not isinstance(state, ScheduleState) or owner_id in self._overlay:
+                continue  # what is on its way was decided with the data of this process
+            decision = realigned(state, now, self._zones)
+            if decision is not None:
+                self._overlay.add(owner_id)
+                found.append(decision)
+        return found
 
     def recall(self, account: str) -> None:
         """
@@ -219,7 +250,7 @@ class Decider:
         """Return the instant at which `decide` should be called next; `AT_ONCE` for now, None if there is nothing to wait for."""
         if not self.is_deciding or self.superseded:
             return None
-        if self._urgent or self._again:
+        if self._urgent or self._stale or self._again:
             return AT_ONCE
         at = self._wheel.next_at()
         return None if at is None else at + -at % self._gather_ms
@@ -334,6 +365,7 @@ class Decider:
     def _needed(self, owner_id: str) -> bool:
         if (
             owner_id in self._overlay
+            or owner_id in self._stale
             or owner_id in self._wheel
             or owner_id in self._urgent
             or owner_id in self.concurrency

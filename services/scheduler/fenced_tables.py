@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from libs.domain.job import JobState
+from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import State
 from libs.events import Claim
@@ -69,6 +70,10 @@ class FencedTables:
         return await self._fenced(
             partition, self._tables.load_due(kind, partition, before, limit, since=since, avoid=avoid)
         )
+
+    async def load_zoned(self, partition: int, zone_data: str, after: str, limit: int) -> list[ScheduleState]:
+        """Return active schedules with a time zone, by id, whose next run was computed with another version of the zone data."""
+        return await self._fenced(partition, self._tables.load_zoned(partition, zone_data, after, limit))
 
     async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
         """Return how many attempts became due, by account and UTC day, from *since_day* on."""

@@ -10,6 +10,8 @@ horizon may end up nearer than that; the next load goes on from `resume_at`. Wit
 An account with very many due jobs (the decider's backlog) is left out of these loads, so that its rows do not come before those of
 all others. When few of its jobs are left in memory, its earliest ones are loaded.
 
+An owner looks at its take-over at schedules whose next run older zone data decided (libs/domain/schedules/realign.py).
+
 While rows are being loaded, the owner evicts nothing: what was in memory when the query began is newer than the rows, and stays.
 
 Source: ARCHITECTURE.md, "Tables".
@@ -34,6 +36,7 @@ LOAD_MAX: Final = 20_000  # rows taken from the tables in one go
 RECALL_MAX: Final = 4_000  # the same for one account of the backlog; more than it may have in memory then, and unsaved
 STATES_MAX: Final = 60_000  # states in memory per partition; beyond, the horizon moves back
 NEAREST_MS: Final = 2_000  # but not nearer than this
+ZONED_MAX: Final = 500  # schedules with older zone data taken from the tables in one go
 
 _log = structlog.get_logger("scheduler")
 
@@ -67,6 +70,7 @@ class Horizon:
         self._tidy = tidy
         self._resume_at = MAX_INSTANT
         self._is_failing = False
+        self._zoned_after: str | None = ""  # id of the last schedule that was looked at; None: all were
         self.is_loading = False
 
     def _note(self, what: str, error: StoreUnavailable) -> None:
@@ -79,6 +83,7 @@ class Horizon:
         """Move the horizon on until cancelled; tables that do not answer are asked again."""
         decider = self._decider
         while True:
+            await self._look_at_zone_data()
             await self._clock.pause(LOOK_EVERY_MS)
             self._tidy()
             now = self._clock.now()
@@ -136,6 +141,22 @@ class Horizon:
         if reached < target:
             # There may be more rows at `reached`: the next load reads that instant again, and what was loaded of it stays.
             decider.shrink(reached + 1)
+
+    async def _look_at_zone_data(self) -> None:
+        """Have the decider look at all schedules whose next run was computed with other zone data, once after the take-over."""
+        decider = self._decider
+        while self._zoned_after is not None:
+            self.is_loading = True
+            try:
+                found = await self._tables.load_zoned(self._partition, decider.zone_data, self._zoned_after, ZONED_MAX)
+                decider.look_at_zone_data(found)
+            except StoreUnavailable as error:
+                self._note("zone_data_not_looked_at", error)
+                return
+            finally:
+                self.is_loading = False
+            self._zoned_after = found[-1].schedule_id if len(found) == ZONED_MAX else None
+            self._on_moved()
 
     async def _recall(self, account: str) -> None:
         """Load the earliest waiting jobs of *account* that lie before the horizon."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Protocol
 
+from libs.events import ScheduleRealigned, ScheduleTicked
 from libs.runtime.telemetry.metrics import Metrics
 
 
@@ -43,6 +44,7 @@ class SchedulerMetrics:
         self.skipped = metrics.skipped_records
         self.ticks = metrics.schedule_ticks
         self.missed_ticks = metrics.schedule_missed
+        self.realigned = metrics.schedules_realigned
         self.flush_seconds = metrics.flush_seconds
         self.flush_rows = metrics.flush_rows
         self._resignations = metrics.resignations
@@ -51,6 +53,14 @@ class SchedulerMetrics:
         self._wheel_size = metrics.wheel_size
         self._jobs_due = metrics.jobs_due
         self._refused = metrics.accounts_over_daily_limit
+
+    def count_tick(self, event: ScheduleTicked | ScheduleRealigned) -> None:
+        """Count a tick, or one that was moved, once it is folded."""
+        if isinstance(event, ScheduleRealigned):
+            self.realigned.inc()
+            return
+        self.ticks.inc()
+        self.missed_ticks.inc(event.missed_count)
 
     def resigned(self, reason: Reason) -> None:
         """Count an owner that gave up."""

@@ -20,7 +20,7 @@ import structlog
 from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc
 from libs.domain.instants import day_of
 from libs.domain.ledger import Applied, GapInLog, Ledger, MustUnderstand, Verdict, names
-from libs.events import Claim, Envelope, OwnerClaimed, ScheduleTicked, encode, read
+from libs.events import Claim, Envelope, OwnerClaimed, ScheduleRealigned, ScheduleTicked, encode, read
 from libs.log.port import AppendFailed, Log, LogDamaged, LogError
 from libs.runtime.alarm import Alarm
 from libs.runtime.clock import Clock, Entropy
@@ -295,9 +295,8 @@ class PartitionOwner:
                 self._unsaved.add(applied)
                 if applied.verdict is not Verdict.APPLIED:
                     self._count(position, applied)
-                elif isinstance(item, ScheduleTicked):
-                    self._metrics.ticks.inc()
-                    self._metrics.missed_ticks.inc(item.missed_count)
+                elif isinstance(item, ScheduleTicked | ScheduleRealigned):
+                    self._metrics.count_tick(item)
             if decider.superseded:
                 raise Resigned(Reason.SUPERSEDED, "a newer claim stands in the log")
             if decider.is_deciding and not self.deciding.is_set():

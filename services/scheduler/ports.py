@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from libs.domain.job import JobState
+from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import State
 from libs.events import Claim
@@ -25,6 +26,9 @@ class TableReader(Protocol):
         self, kind: StateKind, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()
     ) -> list[State]:
         """Return waiting states with since <= timer < before, the earliest first, without the accounts in *avoid*."""
+
+    async def load_zoned(self, partition: int, zone_data: str, after: str, limit: int) -> list[ScheduleState]:
+        """Return active schedules with a time zone, by id, whose next run was computed with another version of the zone data."""
 
     async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
         """Return how many attempts became due, by account and UTC day, from *since_day* on (days since 1970-01-01)."""

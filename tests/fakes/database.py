@@ -31,6 +31,7 @@ from services.api.contract.schedules import shown
 from tests.fakes.control.fan_out_rows import FanOutRows
 from tests.fakes.leases import LeaseRow
 from tests.fakes.partition import WebhookReads
+from tests.fakes.zoned_rows import ZonedRows
 
 _ABSENT: Any = object()
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -56,7 +57,7 @@ class Commit(NamedTuple):
     undo: list[tuple[dict[Any, Any], Any, Any]]
 
 
-class Database(FanOutRows, WebhookReads):
+class Database(FanOutRows, WebhookReads, ZonedRows):
     """The tables. *now* is the database's own clock, in ms."""
 
     def __init__(self, *, now: Callable[[], int] = lambda: 0) -> None:
@@ -215,9 +216,10 @@ class Database(FanOutRows, WebhookReads):
 
     def stored_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
         found = {known: self.specs_by_id[known] for known in ids if known in self.specs_by_id}
+        sized = {known: (len(spec), spec) for known, spec in found.items()}
         return {
-            known: StoredSpec(len(spec), spec if size_max is None or len(spec) <= size_max else None)
-            for known, spec in found.items()
+            known: StoredSpec(n, spec if size_max is None or n <= size_max else None)
+            for known, (n, spec) in sized.items()
         }
 
     def rows(self, partition: int) -> Rows:

@@ -29,6 +29,7 @@ from libs.events import (
     ScheduleChanged,
     ScheduleDeleted,
     SchedulePaused,
+    ScheduleRealigned,
     ScheduleResumed,
     ScheduleRule,
     Spec,
@@ -226,6 +227,17 @@ def _schedule(partition: int, number: int, at: int, chance: random.Random) -> It
     for tick in range(chance.randrange(1, 6)):
         if later:
             later |= {"fire_at": tick_at + 7_000, "next_run_at": tick_at + 67_000, "next_tick_at": tick_at + 60_000}
+        if later and tick == 4:
+            yield ScheduleRealigned(
+                schedule_id=schedule_id,
+                at=tick_at,
+                was_tick_at=tick_at,
+                was_zone_data="2026f",
+                next_run_at=tick_at + 1_800_000,
+                zone_data="2026g",
+                version=1,
+            )
+            break
         if later and tick == 3:
             yield events.ticked(schedule_id, tick_at, action="skipped", missed=(tick_at,), missed_count=1, **later)
             tick_at += 60_000

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from libs.domain.job import JobState
+from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import State
 from libs.events import Claim
@@ -44,6 +45,9 @@ class MemoryStore:
 
     async def load_open(self, partition: int) -> list[State]:
         return self._answer().load_open(partition)
+
+    async def load_zoned(self, partition: int, zone_data: str, after: str, limit: int) -> list[ScheduleState]:
+        return self._answer().load_zoned(partition, zone_data, after, limit)
 
     async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
         found: dict[tuple[str, int], int] = self._answer().daily_usage(partition, since_day)

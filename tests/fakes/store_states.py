@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from libs.domain.job import MAX_OFFSETS, JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus
 from libs.domain.jobs.more import JobChange, JobMore
-from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
+from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.schedules.more import ScheduleMore
 from libs.events import SchedulePolicy, ScheduleRule
 from libs.events.fields import MAX_INSTANT
 from libs.events.ids import delivery_id, new_job_id, new_schedule_id

@@ -31,6 +31,12 @@ def only_utc(name: str) -> Zone | None:
     return UTC if name == "UTC" else None
 
 
+def zone_data_of(zones: ZoneLookup) -> str:
+    """Return the version of the zone data in *zones*."""
+    utc = zones("UTC")
+    return "" if utc is None else utc.version
+
+
 @lru_cache(maxsize=CACHE_COUNT_MAX)
 def rule_of_cron(text: str) -> Rule | None:
     """Return the rule of a `cron` of the first contract, in UTC; None if this build cannot read it."""

@@ -120,6 +120,7 @@ class MetricFields:
     schedule_missed: Annotated[
         Counter, "scheduler", "ticks skipped after an outage; only the latest of each schedule is fired"
     ]
+    schedules_realigned: Annotated[Counter, "scheduler", "next runs that newer zone data moved to another instant"]
     # The log and the tables.
     log_append_seconds: Annotated[Histogram, "", "from the call of an append until it is durable", _STORAGE]
     log_append_errors: Annotated[Counter, "", "appends that did not succeed", "kind"]

@@ -31,3 +31,6 @@ SCHEDULES: Final[StateTable[ScheduleState]] = StateTable(
     ),
     waits=f"{one_of('status', {ScheduleStatus.ACTIVE})} AND NOT held AND next_run_at IS NOT NULL",
 )
+
+# Active schedules with a time zone other than UTC: exactly the condition of the index that holds them.
+HAS_ZONE: Final = f"{one_of('status', {ScheduleStatus.ACTIVE})} AND position('\"zone\":'::bytea in more) > 0"

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from libs.domain.job import JobState, JobStatus, due
+from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import S, State
 from libs.events import AttemptDue, Claim, Spec
@@ -19,6 +20,7 @@ from libs.store.errors import store_call
 from libs.store.pool import SCHEMA
 from libs.store.projection import rows
 from libs.store.projection.job_rows import JOBS
+from libs.store.projection.schedule_rows import HAS_ZONE, SCHEDULES
 from libs.store.projection.state_table import StateTable, one_of
 from libs.store.projection.table_registry import STATE_TABLES, TABLE_OF_ID, TABLE_OF_STATE
 
@@ -123,6 +125,22 @@ class Tables:
             account,
         )
         return await states_of(JOBS, found)
+
+    @store_call
+    async def load_zoned(self, partition: int, zone_data: str, after: str, limit: int) -> list[ScheduleState]:
+        """
+        Return up to *limit* active schedules with a time zone whose next run was computed with other zone data than *zone_data*.
+
+        They come in the order of their ids, those after *after* (empty: from the first).
+        """
+        stamp = b'"zone_data":"' + zone_data.encode() + b'"'  # as JSON has it; in a text it would have backslashes
+        since = rows.uuid_of(after) if after else rows.MIN_ID
+        found = await self._pool.fetch(
+            f"{SCHEDULES.select} WHERE part = $1 AND {HAS_ZONE} AND position($2::bytea in more) = 0"
+            " AND NOT held AND next_run_at IS NOT NULL AND schedule_id > $3 ORDER BY schedule_id LIMIT $4",
+            *(partition, stamp, since, limit),
+        )
+        return await states_of(SCHEDULES, found)
 
     @store_call
     async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:

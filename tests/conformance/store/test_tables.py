@@ -8,7 +8,8 @@ from libs.domain import job
 from libs.domain import schedule as schedules
 from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleStatus
-from libs.events import JobCancelled, JobFinished, WebhookFinished
+from libs.domain.schedules.more import ScheduleMore
+from libs.events import JobCancelled, JobFinished, ScheduleRule, WebhookFinished
 from libs.events.ids import new_job_id, new_schedule_id
 from libs.store.projection.job_rows import PENDING_WEBHOOK
 from libs.store.reads.partition_tables import CHUNK, decode_spec
@@ -46,6 +47,26 @@ async def test_one_accounts_jobs_can_be_left_out_or_taken_alone(harness: Harness
     assert hogs == [job for job in everything if job.account == "hog"]
     assert await harness.tables.load_backlog(0, "hog", NOW + 20, 3) == hogs[:3]
     assert await harness.tables.load_backlog(1, "hog", NOW + 20, 3) == []
+
+
+async def test_schedules_with_a_zone_are_found_by_the_zone_data_of_their_next_run(harness: Harness) -> None:
+    """Active ones with another stamp, by id, page by page; not those of UTC, without a next run, held or paused."""
+    berlin = ScheduleRule(cron="0 9 * * *", zone="Europe/Berlin")
+    old = ScheduleMore(rule=berlin, zone_data="2026e", note='"zone_data":"2026f"')
+    found = [schedule(n, cron="", more=old, next_run_at=NOW) for n in range(5)]
+    others = [
+        schedule(10, cron="", more=ScheduleMore(rule=berlin, zone_data="2026f"), next_run_at=NOW),
+        schedule(11, cron="", more=ScheduleMore(rule=ScheduleRule(cron="0 9 * * *"), note='"zone":'), next_run_at=NOW),
+        schedule(12, cron="", more=old, next_run_at=NOW, held=True),
+        schedule(13, cron="", more=old, next_run_at=None),
+        schedule(14, status=ScheduleStatus.PAUSED, cron="", more=old, next_run_at=None),
+        schedule(15, next_run_at=NOW),
+    ]
+    await harness.put(*others, *found)
+
+    first = await harness.tables.load_zoned(0, "2026f", "", 3)
+    assert [*first, *await harness.tables.load_zoned(0, "2026f", first[-1].schedule_id, 3)] == found
+    assert await harness.tables.load_zoned(1, "2026f", "", 3) == []
 
 
 async def test_a_large_load_lets_others_run_in_between(harness: Harness) -> None:

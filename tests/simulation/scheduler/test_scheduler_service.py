@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Ledger
 from libs.domain.schedule import ScheduleState
@@ -69,7 +70,12 @@ class Harness:
     """A scheduler, its log, its tables and its clock."""
 
     def __init__(
-        self, *, store: MemoryStore | None = None, log: MemoryLog | None = None, now: int = 1_800_000_000_000
+        self,
+        *,
+        store: MemoryStore | None = None,
+        log: MemoryLog | None = None,
+        now: int = 1_800_000_000_000,
+        zones: ZoneLookup = only_utc,
     ) -> None:
         self.clock = ManualClock(now)
         self.faults = Faults()
@@ -78,6 +84,7 @@ class Harness:
         self.metrics = SchedulerMetrics(Metrics(version="test"))
         self.reasons: list[str] = []
         self.daily_limit = 0
+        self.zones = zones
         self.keeper = Keeper(self)
         self.service = SchedulerService(
             make_owner=lambda lease, wake_flusher, wake_asker: PartitionOwner(
@@ -91,6 +98,7 @@ class Harness:
                 lead_ms=75,
                 retry_base_s=30.0,
                 concurrency=100,
+                zones=lambda name: self.zones(name),
                 wake_flusher=wake_flusher,
                 daily_limit=lambda account: self.daily_limit,
                 wake_asker=wake_asker,

@@ -14,6 +14,7 @@ READS: dict[str, Callable[[FencedTables], Awaitable[object]]] = {
     "load": lambda tables: tables.load(0, []),
     "load_open": lambda tables: tables.load_open(0),
     "load_due": lambda tables: tables.load_due(job.KIND, 0, 1, 1),
+    "load_zoned": lambda tables: tables.load_zoned(0, "2026f", "", 1),
     "load_backlog": lambda tables: tables.load_backlog(0, "a", 1, 1),
 }
 

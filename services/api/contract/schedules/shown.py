@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from libs.domain.calendar.preview import ComingTick
 from libs.domain.instants import rfc3339
-from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
+from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.schedules.more import ScheduleMore
 from libs.events import SchedulePolicy, Spec
 from libs.events.retry_policy import JobTerms
 from services.api.contract.fields.retry_fields import shown_policy

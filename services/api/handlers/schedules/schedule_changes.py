@@ -15,8 +15,9 @@ from typing import Any, Final
 import msgspec
 from aiohttp.web import BaseRequest
 
-from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
+from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.schedule_ticks import NextRun, next_run
+from libs.domain.schedules.more import ScheduleMore
 from libs.events import ScheduleChanged, ScheduleDeleted, SchedulePaused, ScheduleResumed, ScheduleRule
 from services.api.contract.requests import empty_request
 from services.api.contract.schedules.patch import fields_of, merged, version_conflict, wanted_version

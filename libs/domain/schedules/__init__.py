@@ -1,0 +1,1 @@
+"""Schedules: what their owner decides about them besides ticks."""

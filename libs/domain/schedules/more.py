@@ -1,0 +1,58 @@
+"""Schedule, more: what is known of a schedule that `schedule.created` could not describe, or that was changed since."""
+
+from typing import Final
+
+import msgspec
+
+from libs.events import SchedulePolicy, ScheduleRule
+from libs.events.retry_policy import JobTerms
+
+CHANGES_KEPT: Final = 8  # ids of the last changes, by which their writers see that they counted
+
+
+class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    What is known of a schedule besides, if `schedule.created` could not describe it.
+
+    Only events that older builds do not read change it, so that no row of theirs is other than the fold: ticks and resumes of such
+    a schedule name its version, which is never 0.
+
+    Args:
+        rule: when it ticks.
+        version: 1, and one more with each change.
+        next_tick_at: the next tick, if its call is made later than it; None: at `next_run_at`.
+        zone_data: version of the zone data by which the next tick was computed.
+        max_runs: it ends with this many ticks.
+        run_count, missed_count: ticks that spawned a job, and those that were left out after an outage.
+        change_ids: of the last changes, the newest last, at most `CHANGES_KEPT`.
+        paused_until: the schedule goes on by itself at this instant, with `next_run_at`; None once it has gone on.
+        note: why it was paused.
+        key: a name of the caller's own.
+        policy: what becomes of late ticks, if not only the latest is made up for.
+        is_catching_up: the ticks of an outage are being made up for, one after the other.
+        terms: what its jobs inherit besides its request.
+        since_at: of a rule with a time zone: the next tick is the first after this instant, if that is later than the last run.
+    """
+
+    rule: ScheduleRule
+    version: int = 1
+    next_tick_at: int | None = None
+    zone_data: str = ""
+    max_runs: int | None = None
+    run_count: int = 0
+    missed_count: int = 0
+    change_ids: tuple[str, ...] = ()
+    paused_until: int | None = None
+    note: str | None = None
+    key: str | None = None
+    policy: SchedulePolicy | None = None
+    is_catching_up: bool = False
+    terms: JobTerms | None = None
+    since_at: int | None = None
+
+
+def since(more: ScheduleMore, at: int) -> ScheduleMore:
+    """Return *more* with the instant after which the next tick was looked for, if that may be asked again."""
+    if more.rule.zone == "UTC":
+        return more
+    return msgspec.structs.replace(more, since_at=at)
