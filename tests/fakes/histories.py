@@ -225,19 +225,21 @@ def _schedule(partition: int, number: int, at: int, chance: random.Random) -> It
     else:
         yield events.created(schedule_id, at, account=account, spec=_spec(number, False), next_run_at=tick_at)
     for tick in range(chance.randrange(1, 6)):
-        if later:
-            later |= {"fire_at": tick_at + 7_000, "next_run_at": tick_at + 67_000, "next_tick_at": tick_at + 60_000}
-        if later and tick == 4:
+        if later and tick == 1:
             yield ScheduleRealigned(
                 schedule_id=schedule_id,
                 at=tick_at,
                 was_tick_at=tick_at,
                 was_zone_data="2026f",
-                next_run_at=tick_at + 1_800_000,
+                next_run_at=tick_at + 67_000,
+                next_tick_at=tick_at + 60_000,
                 zone_data="2026g",
                 version=1,
             )
-            break
+            tick_at += 60_000
+            later |= {"zone_data": "2026g"}
+        if later:
+            later |= {"fire_at": tick_at + 7_000, "next_run_at": tick_at + 67_000, "next_tick_at": tick_at + 60_000}
         if later and tick == 3:
             yield events.ticked(schedule_id, tick_at, action="skipped", missed=(tick_at,), missed_count=1, **later)
             tick_at += 60_000
