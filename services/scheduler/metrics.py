@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Protocol
 
-from libs.events import ScheduleRealigned, ScheduleTicked
 from libs.runtime.telemetry.metrics import Metrics
 
 
@@ -53,14 +52,6 @@ class SchedulerMetrics:
         self._wheel_size = metrics.wheel_size
         self._jobs_due = metrics.jobs_due
         self._refused = metrics.accounts_over_daily_limit
-
-    def count_tick(self, event: ScheduleTicked | ScheduleRealigned) -> None:
-        """Count a tick, or one that was moved, once it is folded."""
-        if isinstance(event, ScheduleRealigned):
-            self.realigned.inc()
-            return
-        self.ticks.inc()
-        self.missed_ticks.inc(event.missed_count)
 
     def resigned(self, reason: Reason) -> None:
         """Count an owner that gave up."""

@@ -295,8 +295,11 @@ class PartitionOwner:
                 self._unsaved.add(applied)
                 if applied.verdict is not Verdict.APPLIED:
                     self._count(position, applied)
-                elif isinstance(item, ScheduleTicked | ScheduleRealigned):
-                    self._metrics.count_tick(item)
+                elif isinstance(item, ScheduleTicked):
+                    self._metrics.ticks.inc()
+                    self._metrics.missed_ticks.inc(item.missed_count)
+                elif isinstance(item, ScheduleRealigned):
+                    self._metrics.realigned.inc()
             if decider.superseded:
                 raise Resigned(Reason.SUPERSEDED, "a newer claim stands in the log")
             if decider.is_deciding and not self.deciding.is_set():

@@ -29,9 +29,9 @@ from libs.store.projection.changes import ExecutionRow, Flush
 from libs.store.reads.partition_tables import Snapshot, StoredSpec, due_of
 from services.api.contract.schedules import shown
 from tests.fakes.control.fan_out_rows import FanOutRows
+from tests.fakes.control.zoned_rows import ZonedRows
 from tests.fakes.leases import LeaseRow
 from tests.fakes.partition import WebhookReads
-from tests.fakes.zoned_rows import ZonedRows
 
 _ABSENT: Any = object()
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -215,12 +215,9 @@ class Database(FanOutRows, WebhookReads, ZonedRows):
         return self.stored_specs(ids, size_max=size_max)
 
     def stored_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
-        found = {known: self.specs_by_id[known] for known in ids if known in self.specs_by_id}
-        sized = {known: (len(spec), spec) for known, spec in found.items()}
-        return {
-            known: StoredSpec(n, spec if size_max is None or n <= size_max else None)
-            for known, (n, spec) in sized.items()
-        }
+        limit = float("inf") if size_max is None else size_max
+        found = [(known, self.specs_by_id[known]) for known in ids if known in self.specs_by_id]
+        return {known: StoredSpec(len(spec), spec if len(spec) <= limit else None) for known, spec in found}
 
     def rows(self, partition: int) -> Rows:
         """Return everything of *partition*."""
