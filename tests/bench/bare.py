@@ -27,7 +27,7 @@ _rules = Rules(EgressPolicy.parse("127.0.0.0/8").check_url)
 async def _create(request: web.Request) -> web.Response:
     wanted = requests.job_request(parse(await request.read()), _rules)
     now = int(time.time() * 1000)
-    requests.check_schedulable(wanted.fire_at, now)
+    requests.check_schedulable(wanted, now)
     body = {
         "id": "job_00000000000000000000000000",
         "url": wanted.spec.url,
@@ -40,13 +40,18 @@ async def _create(request: web.Request) -> web.Response:
     return web.Response(status=201, body=orjson.dumps(body), content_type="application/json")
 
 
+def handler() -> web.Application:
+    """Return the bare handler of creates."""
+    app = web.Application()
+    app.router.add_post("/v1/jobs", _create)
+    return app
+
+
 async def answer(request: dict[str, Any]) -> dict[str, Any]:
     what = request.pop("do")
     match what:
         case "serve":
-            app = web.Application()
-            app.router.add_post("/v1/jobs", _create)
-            runner = web.AppRunner(app, access_log=None)
+            runner = web.AppRunner(handler(), access_log=None)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             return {"port": runner.addresses[0][1]}
