@@ -20,12 +20,13 @@ try:
 
     import uvloop
 
-    from libs.runtime.roles import ROLES
+    from libs.runtime.roles import ALL, CONSOLE
     from libs.runtime.settings.settings import Settings, SettingsError, help_text
     from services import VERSION
     from services.api.contract.token_text import is_well_formed
     from services.commands import COMMANDS
     from services.commands.output import CLOSED_CODE, OutputClosed, OutputFailed, open_standard_files
+    from services.process.console import run_console
     from services.process.run import run_services
     from services.process.start_error import StartError
 except KeyboardInterrupt:  # the imports take a third of a second, within which people press Ctrl-C
@@ -49,8 +50,8 @@ Ctrl-C or SIGTERM drains: no new work, calls under way end, what they report is 
 exit codes: 0 stopped as asked, 1 failed or something is wrong, 2 wrong usage or settings; `fliq COMMAND --help` says more
 """
 
-ALL = """\
-Run every service in this process: the scheduler, the dispatcher, the webhooks service and the API.
+ALL_TEXT = """\
+Run every service in this process: the scheduler, the dispatcher, the webhooks service, the API, and the console at /console.
 
 Without FLIQ_DATABASE_URL it starts a PostgreSQL of its own, in FLIQ_DATA_DIR. At the first start it prints an API token and
 an example that can be pasted into a shell. Calls go to public addresses only, unless FLIQ_EGRESS_ALLOW names others.
@@ -62,6 +63,7 @@ MEANINGS = {
     "scheduler": "decide what is due: log -> timer wheel -> due",
     "dispatcher": "make the calls: due -> HTTP -> outcome",
     "webhooks": "report the end: terminal -> webhook",
+    "console": "show it in a browser: the public API -> pages",
 }
 
 
@@ -75,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fliq {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command", title="commands")
-    texts = {"all": ALL} | {role: _card(role) for role in ROLES}
+    texts = {"all": ALL_TEXT} | {role: _card(role) for role in ALL}
     for name, meaning in MEANINGS.items():
         _add(commands, name, meaning, texts[name])
     for command in COMMANDS:
@@ -97,6 +99,11 @@ def _add(commands: Any, name: str, meaning: str, text: str) -> argparse.Argument
 def _card(role: str) -> str:
     """Return the card of a service with what it takes to run it alone."""
     card = inspect.cleandoc(import_module(f"services.{role}").__doc__ or "")
+    if role == CONSOLE:
+        return (
+            f"{card}\n\nNeeds FLIQ_API_URL, where the API is, and no database. It listens on FLIQ_PORT, and its pages begin at"
+            " FLIQ_CONSOLE_PATH.\nAs many as you like may run if all have the same FLIQ_SECRET_KEY."
+        )
     many = "any of them may answer" if role == "api" else "they share the partitions"
     return (
         f"{card}\n\nNeeds FLIQ_DATABASE_URL, the database that the other services use. As many as you like may run"
@@ -113,8 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         open_standard_files()
         args = build_parser().parse_args(arguments)
-        roles = ROLES if args.command == "all" else (args.command,) if args.command in ROLES else None
+        roles = ALL if args.command == "all" else (args.command,) if args.command in ALL else None
         settings = Settings.from_env(os.environ, is_token=is_well_formed, roles=roles)
+        if roles == (CONSOLE,):
+            return uvloop.run(run_console(settings))
         if roles is not None:
             return uvloop.run(run_services(settings, roles))
         command = next(each for each in COMMANDS if args.command == each.NAME)

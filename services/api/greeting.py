@@ -25,7 +25,13 @@ def address_of(host: str, port: int) -> str:
 
 
 def greeting(
-    *, address: str, admin_address: str, token: str | None, check_url: Callable[[str], str], platform: str
+    *,
+    address: str,
+    admin_address: str,
+    token: str | None,
+    check_url: Callable[[str], str],
+    platform: str,
+    console_path: str | None = None,
 ) -> str:
     """
     Return the lines that are printed when everything is started.
@@ -35,10 +41,12 @@ def greeting(
         token: the token that this start made, None when none was.
         check_url: `EgressPolicy.check_url`; it decides what the example may call.
         platform: `sys.platform`; the example's `date` differs on macOS.
+        console_path: path of the console at the API's port, None if there is none.
     """
     lines = [
         "",
         f"  Fliq is ready: {address} (docs/api.md, or {address}/v1/openapi.json)",
+        *([f"  Look at it: {address}{console_path}/ (log in with an API token)"] if console_path else []),
         f"  Health and metrics: {admin_address}/readyz, {admin_address}/metrics. Ctrl-C stops it.",
     ]
     if token is None:

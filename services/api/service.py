@@ -40,7 +40,7 @@ from services.api.handlers.schedules.schedule_rows import ScheduleRows
 from services.api.handlers.schedules.schedule_runs import ScheduleRuns
 from services.api.handlers.signing_secret import SigningSecret
 from services.api.handlers.tokens import Tokens
-from services.api.http.app import App, Handler, Observe
+from services.api.http.app import App, Handler, Mount, Observe
 from services.api.http.auth import Authenticator
 from services.api.http.connection_budget import ConnectionBudget
 from services.api.http.server import HttpServer, connections_within
@@ -110,6 +110,7 @@ class ApiService:
         received_max: int = RECEIVED_MAX,
         unread_max: int = UNREAD_MAX,
         tracing: Tracing = NO_TRACING,
+        mount: Mount | None = None,
     ) -> None:
         """
         Prepare the service.
@@ -123,6 +124,7 @@ class ApiService:
             connections_max: how many connections may be open at once.
             received_max, unread_max: bytes of requests without an answer and of answers that nobody has read, over all connections.
             tracing: takes the spans of requests.
+            mount: what answers beside `/v1`, if anything does.
         """
         self._ports = ports
         self._host = host
@@ -135,6 +137,7 @@ class ApiService:
         self._received_max = received_max
         self._unread_max = unread_max
         self._tracing = tracing
+        self._mount = mount
         self.server: HttpServer | None = None
         self._limits: CreationLimits | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -226,6 +229,7 @@ class ApiService:
             now_s=asyncio.get_running_loop().time,
             limits_of=self._limits_of,
             tracing=self._tracing,
+            mount=self._mount,
         )
 
 

@@ -22,6 +22,7 @@ from libs.runtime import garbage
 from libs.runtime.crashpoint import arm
 from libs.runtime.lifecycle import Loop, Service
 from libs.runtime.probes import Probes
+from libs.runtime.roles import CONSOLE
 from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names, unread_names
 from libs.runtime.telemetry import logging
 from libs.store.health.installation_status import StatusReader
@@ -79,7 +80,7 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
 
         def greet() -> None:
             lines.flush(_GREET_S)  # log lines leave through a thread: those before the greeting come first
-            show(_greeting(resources, first_token) if "api" in roles else "")
+            show(_greeting(resources, first_token, roles) if "api" in roles else "")
 
         garbage.settle()
         status = await resources.supervisor.run(on_started=greet)
@@ -127,7 +128,7 @@ async def _add_services(resources: Resources, roles: Sequence[str], stack: Async
         add_reader("webhooks", wiring.webhooks(resources))
     first_token = None
     if "api" in roles:
-        api, first_token = await wiring.api(resources)
+        api, first_token = await wiring.api(resources, stack, with_console=CONSOLE in roles)
         supervisor.add("api", api)
         probes.add_check("api", api.ready)
     supervisor.add("vitals", _vitals(resources, readers, probes))
@@ -150,9 +151,10 @@ def _vitals(resources: Resources, readers: Sequence[Role], probes: Probes) -> Vi
     return vitals
 
 
-def _greeting(resources: Resources, first_token: str | None) -> str:
+def _greeting(resources: Resources, first_token: str | None, roles: Sequence[str]) -> str:
     settings = resources.settings
     return greeting(
+        console_path=settings.console_path if CONSOLE in roles else None,
         address=address_of(settings.host, settings.port),
         admin_address=address_of(settings.admin_host, settings.admin_port),
         token=first_token,

@@ -36,6 +36,7 @@ from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.service import LIMITS as DISPATCHER_LIMITS
 from services.dispatcher.service import DispatcherService
 from services.process.bootstrap_tokens import bootstrap, installation_key
+from services.process.console import mounted_console
 from services.process.keepers import follower_keeper, owner_keeper
 from services.process.resources import Resources
 from services.process.start_error import StartError
@@ -211,9 +212,11 @@ def _leases(resources: Resources, role: str) -> RoleLeases:
     return RoleLeases(resources.pools.vital, role, resources.node, partitions=resources.partitions, version=VERSION)
 
 
-async def api(resources: Resources) -> tuple[ApiService, str | None]:
+async def api(
+    resources: Resources, stack: AsyncExitStack, *, with_console: bool = False
+) -> tuple[ApiService, str | None]:
     """
-    Return the API, and the token that was made if this is the first start.
+    Return the API, and the token that was made if this is the first start; *stack* closes the console beside it.
 
     Raises:
         StartError: the database does not answer.
@@ -227,6 +230,11 @@ async def api(resources: Resources) -> tuple[ApiService, str | None]:
         )
     except StoreUnavailable as error:
         raise StartError(str(error)) from error
+    mount = None
+    if with_console:
+        console = mounted_console(settings, secret, resources.clock, resources.entropy)
+        stack.push_async_callback(console.close)
+        mount = console.mount
     service = ApiService(
         Ports(
             log=resources.log,
@@ -251,5 +259,6 @@ async def api(resources: Resources) -> tuple[ApiService, str | None]:
         observe=ApiMetrics(resources.metrics),
         version=VERSION,
         tracing=resources.tracing,
+        mount=mount,
     )
     return service, first_token

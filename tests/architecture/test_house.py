@@ -20,7 +20,7 @@ FUNCTION_LINES_MAX = 70
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "base", "misc"}
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 LOGGERS = {"_log", "self._logger"}  # of a module, and of a class whose role gives the name
-SERVICES = ("api", "dispatcher", "scheduler", "webhooks")
+SERVICES = ("api", "console", "dispatcher", "scheduler", "webhooks")
 
 
 def modules(*folders: str) -> list[Path]:

@@ -46,7 +46,7 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
     secret, and the only roles that read it.
     """
 
-    host: Annotated[str, "127.0.0.1", values.host, "address the API listens on"]
+    host: Annotated[str, "127.0.0.1", values.host, "address the API listens on; in a `console` process, the console"]
     port: Annotated[int, "8080", values.port, "port of the API"]
     admin_port: Annotated[
         int, "9090", values.port, "port of `/healthz`, `/readyz` and `/metrics`; each separate process needs its own"
@@ -221,9 +221,22 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Unset("one is made and kept in the database"),
         values.secret,
-        "key under which tokens are stored; the same in every process of the API",
+        "key under which tokens are stored and sessions of the console are sealed; the same in every process of both",
         SECRET,
         "api",
+        "console",
+    ]
+    api_url: Annotated[
+        str,
+        "http://127.0.0.1:8080",
+        values.web_address,
+        "where a `console` process reaches the API; `fliq all` asks itself",
+    ]
+    console_path: Annotated[
+        str,
+        "/console",
+        values.path_prefix,
+        "path of the console; a proxy passes it on unchanged",
     ]
     log_level: Annotated[
         str,

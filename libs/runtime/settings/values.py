@@ -142,6 +142,12 @@ def switch(text: str) -> bool:
     return word in ("on", "true", "yes", "1")
 
 
+web_address = text_like(r"https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?", "is not an address such as http://127.0.0.1:8080")
+path_prefix = text_like(
+    r"(?!/v1(/|$))(/[A-Za-z0-9._~-]+)+", "is not a path such as /console, without a slash at its end"
+)
+
+
 def readable_file(text: str) -> Path:
     path = directory(text)
     if not os.access(path, os.R_OK) or not path.is_file():

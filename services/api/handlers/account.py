@@ -1,4 +1,4 @@
-"""Account: what the account that asks may use, and what it uses."""
+"""Account: what the account that asks may use, what it uses, and what the token that asks may do."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class Account:
             "waiting_jobs": waiting.jobs if waiting is not None and limits.waiting_jobs else None,
             "stored_bytes": waiting.stored_bytes if waiting is not None and limits.stored_bytes else None,
         }
-        return json_reply(200, {"account": account, "limits": _shown(limits), "use": use})
+        token = {"id": identity.token_id, "scopes": sorted(identity.scopes)}
+        return json_reply(200, {"account": account, "limits": _shown(limits), "use": use, "token": token})
 
 
 def _shown(limits: Limits) -> dict[str, int | None]:

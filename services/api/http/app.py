@@ -30,7 +30,7 @@ from services.api.http.account_turns import AccountTurns
 from services.api.http.auth import Authenticator, Identity, unauthorized
 from services.api.http.connection import Connection
 from services.api.http.reply import NO_HEADERS, Reply, error_reply
-from services.api.http.request_body import LastError
+from services.api.http.request_body import LastError, read_json_body
 from services.api.http.request_limits import LimitsOf, RequestLimits
 from services.api.http.trace import note_span, trace_of
 
@@ -47,6 +47,18 @@ Handler = Callable[[BaseRequest, Identity, str], Awaitable[Reply]]
 Observe = Callable[[str, str, int, float], None]
 
 NOBODY: Final = Identity("", "", frozenset(), None)
+
+
+class Mount(NamedTuple):
+    """What answers at *path* and below it in the API's stead, given the request and its body; *name* is its route in metrics."""
+
+    path: str
+    name: str
+    answer: Callable[[BaseRequest, bytes], Awaitable[Reply]]
+
+    def takes(self, target: str) -> bool:
+        """Return whether the *target* of a request is at the path or below it."""
+        return target.startswith(self.path) and target[len(self.path) : len(self.path) + 1] in ("", "/", "?")
 
 
 class _Bound(NamedTuple):
@@ -66,8 +78,10 @@ class App:
         now_s: Callable[[], float],
         limits_of: LimitsOf = lambda _account: NO_LIMITS,
         tracing: Tracing = NO_TRACING,
+        mount: Mount | None = None,
     ) -> None:
         self._tracing = tracing
+        self._mount = mount
         self._authenticator = authenticator
         self._observe = observe
         self._now_s = now_s
@@ -117,26 +131,18 @@ class App:
         try:
             if request.version not in _VERSIONS:
                 raise LastError(400, "invalid_request", "the HTTP version is neither 1.1 nor 1.0")
-            bound, item_id = self._route(request)
-            route, scope = bound.route.path, bound.route.scope
-            identity = NOBODY
-            if scope:
-                identity = await self._identify(request, connection)
-                said = self._limits.admit(identity.account, request.protocol)
-                if scope not in identity.scopes:
-                    raise ApiError(403, "forbidden", f"the API token does not have the scope `{scope}`")
-            else:
+            if self._mount is not None and self._mount.takes(request.raw_path):
+                route = self._mount.name
                 await connection.owner.loop_time.turn(connection)
-            if request.query_string:
-                check_parameters(request.query, bound.route.query)
-            if scope and bound.route.method == "GET":
-                await self._reads.take(identity.account)
-                try:
-                    reply = await bound.handler(request, identity, item_id)
-                finally:
-                    self._reads.give(identity.account)
+                reply = await self._mount.answer(request, await read_json_body(request))
             else:
-                reply = await bound.handler(request, identity, item_id)
+                bound, item_id = self._route(request)
+                route, scope = bound.route.path, bound.route.scope
+                identity = NOBODY
+                if scope:
+                    identity = await self._identify(request, connection)
+                    said = self._limits.admit(identity.account, request.protocol)
+                reply = await self._handle(bound, request, connection, identity, item_id)
         except ApiError as error:
             reply = error_reply(error, is_last=isinstance(error, LastError))
         except (LogError, StoreUnavailable, TimeoutError) as error:
@@ -158,6 +164,24 @@ class App:
             reply.headers = {**reply.headers, **said}
         self._observe(route, request.method, reply.status, self._now_s() - began_at)
         return reply, route
+
+    async def _handle(
+        self, bound: _Bound, request: BaseRequest, connection: Connection, identity: Identity, item_id: str
+    ) -> Reply:
+        scope = bound.route.scope
+        if scope and scope not in identity.scopes:
+            raise ApiError(403, "forbidden", f"the API token does not have the scope `{scope}`")
+        if not scope:
+            await connection.owner.loop_time.turn(connection)
+        if request.query_string:
+            check_parameters(request.query, bound.route.query)
+        if not scope or bound.route.method != "GET":
+            return await bound.handler(request, identity, item_id)
+        await self._reads.take(identity.account)
+        try:
+            return await bound.handler(request, identity, item_id)
+        finally:
+            self._reads.give(identity.account)
 
     def _route(self, request: BaseRequest) -> tuple[_Bound, str]:
         path = request.raw_path

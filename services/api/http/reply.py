@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiohttp.web import BaseRequest
 
 _HEAD_OF: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
-_JSON: Final = b"Content-Type: application/json\r\nContent-Length: "
+JSON: Final = b"application/json"
 NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
@@ -33,19 +33,27 @@ class Reply:
         body: the JSON document; empty for 204.
         headers: headers besides Content-Type, Content-Length, Date and Connection.
         is_last: the connection is closed behind it.
+        media: what the body is, for those that are no JSON.
     """
 
     __http_exception__ = False
-    __slots__ = ("_is_last", "body", "headers", "keep_alive", "status")
+    __slots__ = ("_is_last", "_media", "body", "headers", "keep_alive", "status")
 
     def __init__(
-        self, status: int, body: bytes, headers: Mapping[str, str] = NO_HEADERS, *, is_last: bool = False
+        self,
+        status: int,
+        body: bytes,
+        headers: Mapping[str, str] = NO_HEADERS,
+        *,
+        is_last: bool = False,
+        media: bytes = JSON,
     ) -> None:
         self.status = status
         self.body = body
         self.headers = headers
         self.keep_alive = False
         self._is_last = is_last
+        self._media = media
 
     async def prepare(self, request: BaseRequest) -> None:
         """Write the answer to *request*; raises ConnectionError when the peer is gone."""
@@ -70,7 +78,8 @@ class Reply:
         if self.status == 204:
             return head + b"\r\n"
         body = self.body
-        return b"%b%b%d\r\n\r\n%b" % (head, _JSON, len(body), b"" if request.method == "HEAD" else body)
+        shown = b"" if request.method == "HEAD" else body
+        return b"%bContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (head, self._media, len(body), shown)
 
 
 def json_reply(status: int, value: Any, headers: Mapping[str, str] = NO_HEADERS) -> Reply:

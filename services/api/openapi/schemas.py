@@ -279,6 +279,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
                     "stored_bytes": nullable(INTEGER),
                 }
             ),
+            "token": closed({"id": TEXT, "scopes": {"type": "array", "items": TEXT}}),
         }
     ),
     "TokenRequest": TOKEN.schema(),

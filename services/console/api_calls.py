@@ -1,0 +1,129 @@
+"""
+API calls: what the console asks of the API, over HTTP, as every other client does.
+
+In `fliq all` the API is at the other end of loopback. So nothing that the console can do is closed to another client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+import orjson
+
+TIMEOUT_S: Final = 15.0  # more than the longest wait of the API
+CONNECTIONS_MAX: Final = 64
+ANSWER_MAX: Final = 16 << 20  # bytes
+SHOWN_BODY_MAX: Final = 1_200  # characters of a body that are shown in a command
+
+
+class Call(NamedTuple):
+    """A call of the API: *path* with its query, *body* as JSON, *headers* besides the token."""
+
+    method: str
+    path: str
+    body: Any = None
+    headers: Mapping[str, str] = {}
+
+
+class ApiAnswer(NamedTuple):
+    """An answer: *value* is the document, None if there is none."""
+
+    status: int
+    value: Any
+    headers: Mapping[str, str]
+
+
+class ApiRefused(Exception):
+    """The API answered with an error; *status* is 503 and *code* `unreachable` if it did not answer."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class ApiCalls:
+    """Calls the API at the address that *url_of* returns."""
+
+    def __init__(self, url_of: Callable[[], str]) -> None:
+        self._url_of = url_of
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(self, token: str, call: Call) -> ApiAnswer:
+        """
+        Make *call* with *token*.
+
+        Raises:
+            ApiRefused: the answer is no success, or there is none in time.
+        """
+        headers = {"Authorization": f"Bearer {token}", **call.headers}
+        data = None
+        if call.body is not None:
+            data = orjson.dumps(call.body)
+            headers["Content-Type"] = "application/json"
+        try:
+            async with self._open().request(
+                call.method, self._url_of() + call.path, data=data, headers=headers, allow_redirects=False
+            ) as answer:
+                raw = await _read(answer.content)
+                value = orjson.loads(raw) if raw else None
+                status, said = answer.status, {name.lower(): text for name, text in answer.headers.items()}
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise ApiRefused(503, "unreachable", f"the API does not answer ({type(error).__name__})") from None
+        if status >= 300:
+            refusal = value.get("error", {}) if isinstance(value, dict) else {}
+            raise ApiRefused(status, str(refusal.get("code", status)), str(refusal.get("message", "no reason given")))
+        return ApiAnswer(status, value, said)
+
+    async def close(self) -> None:
+        """Close the connections; may be called twice."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        return self._session
+
+
+def path_of(*parts: str) -> str:
+    """Return the path of *parts* below `/v1`, each escaped."""
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def curl(call: Call) -> str:
+    """Return *call* as a command for a shell in which `$FLIQ` and `$TOKEN` are set."""
+    words = [f'curl -s "$FLIQ"{shlex.quote(call.path)} -H "Authorization: Bearer $TOKEN"']
+    if call.method != "GET" and not (call.method == "POST" and call.body is not None):
+        words.append(f"-X {call.method}")
+    words += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in call.headers.items()]
+    if call.body is not None:
+        body = msgspec.json.encode(call.body).decode()
+        words.append("-H 'Content-Type: application/json'")
+        words.append(f"-d {shlex.quote(body)}" if len(body) <= SHOWN_BODY_MAX else "-d @body.json")
+    return " ".join(words)
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    pieces = []
+    size = 0
+    async for piece in content.iter_any():
+        size += len(piece)
+        if size > ANSWER_MAX:
+            raise ValueError("the answer is too long")
+        pieces.append(piece)
+        await asyncio.sleep(0)
+    return b"".join(pieces)

@@ -1,0 +1,40 @@
+"""Carrying: between aiohttp's requests and those of the console."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from services.console.exchange import Answer, Request, fields_of
+
+FORM: str = "application/x-www-form-urlencoded"
+
+
+def request_of(request: web.BaseRequest, body: bytes, path: str) -> Request | None:
+    """
+    Return a request below *path* for the console; None if it is not below it.
+
+    Raises:
+        ValueError: it has too many fields, or its form is not one.
+    """
+    target, _, query = request.raw_path.partition("?")
+    if not is_below(target, path):
+        return None
+    form = fields_of(body.decode("utf-8")) if body else []
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if body and not headers.get("content-type", "").startswith(FORM):
+        raise ValueError("the body is no form")
+    return Request(request.method, target.removeprefix(path), fields_of(query), form, headers)
+
+
+def is_below(target: str, path: str) -> bool:
+    """Return whether the *target* of a request is the console's *path* or below it."""
+    return target == path or target.startswith(f"{path}/")
+
+
+def response_of(answer: Answer) -> web.Response:
+    """Return *answer* as aiohttp sends it."""
+    return web.Response(
+        status=answer.status,
+        body=answer.body,
+        headers={**answer.headers, "Content-Type": answer.content_type},
+    )

@@ -1,0 +1,1 @@
+"""The pages and actions of the console, one module for each."""

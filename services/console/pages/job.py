@@ -1,0 +1,51 @@
+"""Job: one job: where it is in its life, why it waits, its attempts, what it sends, and its records in the log."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from services.console.api_calls import Call, curl, path_of
+from services.console.exchange import Answer
+from services.console.pages.form_fields import METHODS, lines_of
+from services.console.pages.job_picture import picture_of, why
+from services.console.showing import call_of
+from services.console.visit import Visit
+
+
+async def page(visit: Visit, job_id: str) -> Answer:
+    """GET /jobs/{id}."""
+    job, executions, events = await asyncio.gather(
+        visit.get(path_of("jobs", job_id)),
+        visit.get(path_of("jobs", job_id, "executions")),
+        visit.get_or({"events": []}, path_of("jobs", job_id, "events")),
+    )
+    return visit.show(
+        "job.html",
+        page="jobs",
+        job=job,
+        executions=executions["executions"],
+        events=[_event(each) for each in events["events"]],
+        picture=picture_of(job, executions["executions"]),
+        why=why(job, visit.now()),
+        replay_of=_replay_of(events["events"]),
+        webhook=[each for each in events["events"] if str(each["type"]).startswith("webhook.")],
+        shows_payload="body" in job,
+        header_lines=lines_of(job.get("headers")),
+        methods=METHODS,
+        call=call_of(job),
+        api_call=curl(Call("GET", path_of("jobs", job_id))),
+    )
+
+
+def _event(event: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with its own fields apart from those that all have."""
+    shared = ("type", "at", "position", "partition")
+    return {
+        **{name: event.get(name) for name in shared},
+        "fields": {name: value for name, value in event.items() if name not in shared and value is not None},
+    }
+
+
+def _replay_of(events: list[dict[str, Any]]) -> str | None:
+    return next((each["replay_of"] for each in events if each.get("replay_of")), None)

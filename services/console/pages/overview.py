@@ -1,0 +1,41 @@
+"""Overview: what happens now, what fails, and what comes next."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from services.console.exchange import Answer
+from services.console.pages.failure_groups import failed_by_host
+from services.console.visit import Visit
+
+RECENT: Final = 100
+TICKS_SHOWN: Final = 20
+
+
+async def page(visit: Visit) -> Answer:
+    """GET /."""
+    account, running, scheduled, failed, schedules = await asyncio.gather(
+        visit.get("/v1/account"),
+        visit.get("/v1/jobs", status="running", limit=RECENT),
+        visit.get("/v1/jobs", status="scheduled", limit=RECENT),
+        visit.get("/v1/jobs", status="failed", limit=RECENT),
+        visit.get("/v1/schedules", limit=RECENT),
+    )
+    coming = [each for each in schedules["schedules"] if each["next_run_at"]]
+    coming.sort(key=lambda each: str(each["next_run_at"]))
+    return visit.show(
+        "overview.html",
+        page="overview",
+        account=account,
+        running=_counted(running),
+        scheduled=_counted(scheduled),
+        failed=_counted(failed),
+        hosts=failed_by_host(failed["jobs"]),
+        recent_failures=failed["jobs"][:6],
+        coming=coming[:TICKS_SHOWN],
+    )
+
+
+def _counted(found: dict[str, Any]) -> str:
+    return f"{len(found['jobs'])}{'+' if found['next_cursor'] else ''}"

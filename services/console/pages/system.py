@@ -1,0 +1,20 @@
+"""System: what the account may use, and how far Fliq is, as far as the API says it to an account."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.console.exchange import Answer
+from services.console.visit import Visit
+
+
+async def page(visit: Visit) -> Answer:
+    """GET /system."""
+    account, document = await asyncio.gather(visit.get("/v1/account"), visit.get("/v1/openapi.json"))
+    return visit.show(
+        "system.html",
+        page="system",
+        account=account,
+        version=document["info"]["version"],
+        route_count=sum(len(methods) for methods in document["paths"].values()),
+    )
