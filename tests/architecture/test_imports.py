@@ -90,6 +90,7 @@ def test_every_rule_has_its_contract() -> None:
         "log-rooms",
         "api-rooms",
         "api-state-without-http",
+        "console-apart",
         "client-apart",
         "client-pure",
         "server-without-client",

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from services.console.exchange import Answer
-from services.console.pages.failure_groups import failed_by_host
+from services.console.pages.jobs.failure_groups import failed_by_host
 from services.console.visit import Visit
 
 RECENT: Final = 100

@@ -11,18 +11,9 @@ from typing import Final
 from urllib.parse import unquote
 
 from services.console.exchange import Answer
-from services.console.pages import (
-    access,
-    failures,
-    job,
-    job_actions,
-    jobs,
-    overview,
-    schedule,
-    schedule_actions,
-    schedules,
-    system,
-)
+from services.console.pages import access, overview, system
+from services.console.pages.jobs import failures, job, job_actions, job_list
+from services.console.pages.schedules import schedule, schedule_actions, schedule_list
 from services.console.visit import WRITE_JOBS
 
 WRITE_TOKENS: Final = "write:tokens"
@@ -33,12 +24,12 @@ Page = Callable[..., Awaitable[Answer]]
 ROUTES: Final[tuple[tuple[str, str, str, Page], ...]] = (
     ("GET", "", "", overview.page),
     ("GET", "/", "", overview.page),
-    ("GET", "/jobs", "", jobs.page),
+    ("GET", "/jobs", "", job_list.page),
     ("GET", "/jobs/new", "", job_actions.new),
     ("GET", "/jobs/{}", "", job.page),
     ("GET", "/failures", "", failures.page),
-    ("GET", "/schedules", "", schedules.page),
-    ("GET", "/schedules/new", "", schedules.new),
+    ("GET", "/schedules", "", schedule_list.page),
+    ("GET", "/schedules/new", "", schedule_list.new),
     ("GET", "/schedules/preview", "", schedule.preview),
     ("GET", "/schedules/{}", "", schedule.page),
     ("GET", "/access", "", access.page),

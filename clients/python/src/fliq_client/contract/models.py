@@ -13,6 +13,7 @@ import msgspec
 __all__ = [
     "Account",
     "AccountLimits",
+    "AccountToken",
     "AccountUse",
     "Answered",
     "ComingRun",
@@ -712,12 +713,20 @@ class AccountUse(Answered, frozen=True, kw_only=True):
     stored_bytes: int | None = None
 
 
+class AccountToken(Answered, frozen=True, kw_only=True):
+    """The API's `AccountToken`."""
+
+    id: str
+    scopes: list[str]
+
+
 class Account(Answered, frozen=True, kw_only=True):
     """The API's `Account`."""
 
     account: str
     limits: AccountLimits
     use: AccountUse
+    token: AccountToken
 
 
 class NewToken(Answered, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from services.console.exchange import Answer, see_other
-from services.console.pages.job_filters import SCANNED_MAX, STATUSES, filters_of, find_jobs
+from services.console.pages.jobs.job_filters import SCANNED_MAX, STATUSES, filters_of, find_jobs
 from services.console.visit import Visit
 
 _JOB_ID: Final = 30  # characters

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from services.console.exchange import Answer
-from services.console.pages import job_actions
-from services.console.pages.failure_groups import Group, groups_of
 from services.console.pages.form_fields import wrong
+from services.console.pages.jobs import job_actions
+from services.console.pages.jobs.failure_groups import Group, groups_of
 from services.console.visit import Visit
 
 LOOKED_AT_MAX: Final = 300

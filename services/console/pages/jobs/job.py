@@ -8,7 +8,7 @@ from typing import Any
 from services.console.api_calls import Call, curl, path_of
 from services.console.exchange import Answer
 from services.console.pages.form_fields import METHODS, lines_of
-from services.console.pages.job_picture import picture_of, why
+from services.console.pages.jobs.job_picture import picture_of, why
 from services.console.showing import call_of
 from services.console.visit import Visit
 

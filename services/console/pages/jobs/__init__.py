@@ -1,0 +1,1 @@
+"""Pages and actions of jobs, and of those that failed."""
