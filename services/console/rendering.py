@@ -1,6 +1,7 @@
 """
 Rendering: templates -> HTML.
 
+A field that an answer of the API does not have counts as empty: older and newer APIs show fewer and more of them.
 Everything that is put into a template is escaped unless the template itself is what makes it. Templates are compiled when the first
 page is asked for, in a thread: a process that nobody looks at pays nothing.
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2 import Environment, FileSystemLoader, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
@@ -28,7 +29,6 @@ class Templates:
         self._environment = Environment(
             loader=FileSystemLoader(FOLDER),
             autoescape=True,
-            undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,

@@ -1,0 +1,316 @@
+"""Every page and every action, from a request to an answer, with an API that answers from a table."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from services.console.api_calls import ApiAnswer, ApiCalls, ApiRefused, Call
+from services.console.exchange import Answer, Request
+from services.console.pages.routes import ROUTES
+from services.console.site import Site
+
+TOKEN = "fliq_sk_" + "a" * 36
+AT = "2026-11-30T08:00:00Z"
+JOB_ID, SCHEDULE_ID = "job_01m8n4eezx0016g4trmmfn2rjc", "sched_01m8n4ej900015fq391hfe85bq"
+SCOPES = [
+    "read",
+    "read:jobs",
+    "read:payloads",
+    "read:tokens",
+    "read:secrets",
+    "write",
+    "write:jobs",
+    "write:tokens",
+    "write:secrets",
+]
+LISTED: dict[str, Any] = {
+    "id": JOB_ID, "url": "https://a.example/charge", "http_method": "POST", "scheduled_at": AT, "max_retries": 3, "status": "failed",
+    "created_at": AT, "execution_count": 1, "idempotency_key": None, "webhook_url": None, "schedule_id": SCHEDULE_ID,
+    "next_attempt_at": None, "started_at": AT, "completed_at": AT, "last_status_code": 503, "last_error": "HTTP 503",
+    "ended_by": "exhausted",
+}  # fmt: skip
+JOB = LISTED | {"headers": {"X-A": "1"}, "body": "{}", "webhook_headers": None}
+SCHEDULE: dict[str, Any] = {
+    "id": SCHEDULE_ID, "url": "https://a.example/digest", "cron": "0 8 * * *", "status": "active", "created_at": AT, "next_run_at": AT,
+    "http_method": "POST", "max_retries": 0, "webhook_url": None, "last_run_at": None, "every": None, "timezone": "UTC",
+    "misfire": "fire_once", "run_count": None, "missed_count": None, "version": 1, "key": None, "paused_until": None, "note": None,
+    "headers": None, "body": None,
+}  # fmt: skip
+EVENTS = [
+    {"type": "job.scheduled", "at": AT, "position": 0, "partition": 3, "fire_at": AT, "replay_of": JOB_ID},
+    {
+        "type": "webhook.finished",
+        "at": AT,
+        "position": 1,
+        "partition": 3,
+        "ok": True,
+        "status_code": 200,
+        "error": None,
+    },
+]
+RUN = {
+    "at": AT,
+    "tick_at": AT,
+    "local": "2026-11-30T08:00:00+00:00[UTC]",
+    "nominal_local": "2026-11-30T08:00",
+    "note": "gap",
+}
+ANSWERS: dict[str, Any] = {
+    "/v1/account": {
+        "account": "default", "token": {"id": "tok_1", "scopes": SCOPES},
+        "limits": dict.fromkeys(("requests_per_second", "connections", "waiting_jobs", "stored_bytes", "calls_per_second",
+                                 "executions_per_day")),
+        "use": {"executions_today": 7, "waiting_jobs": None, "stored_bytes": None},
+    },
+    "/v1/jobs": {"jobs": [LISTED], "next_cursor": None},
+    f"/v1/jobs/{JOB_ID}": JOB,
+    f"/v1/jobs/{JOB_ID}/executions": {"executions": [
+        {"id": "exec_1", "attempt_num": 1, "status": "failed", "status_code": 503, "duration_ms": 4, "executed_at": AT,
+         "error": "HTTP 503"}]},
+    f"/v1/jobs/{JOB_ID}/events": {"events": EVENTS},
+    f"/v1/jobs/{JOB_ID}/replay": JOB,
+    "/v1/schedules": {"schedules": [SCHEDULE], "next_cursor": "more"},
+    "/v1/schedules/preview": {"runs": [RUN], "warnings": ["clocks change"], "zone_data": "2026f"},
+    f"/v1/schedules/{SCHEDULE_ID}": SCHEDULE,
+    f"/v1/schedules/{SCHEDULE_ID}/preview": {"runs": [RUN], "warnings": [], "zone_data": "2026f"},
+    f"/v1/schedules/{SCHEDULE_ID}/jobs": {"jobs": [LISTED], "next_cursor": None},
+    f"/v1/schedules/{SCHEDULE_ID}/run": JOB,
+    "/v1/tokens": {"tokens": [{"id": "tok_1", "name": "n", "scopes": ["read"], "last_four": "1234", "created_at": AT, "expires_at": None,
+                               "parent": None},
+                              {"id": "tok_2", "name": "child", "scopes": ["read"], "last_four": "1234", "created_at": AT,
+                               "expires_at": None, "parent": "tok_1"}]},
+    "/v1/signing-secret": {"secret": "whsec_x", "previous_secrets": ["whsec_y"]},
+    "/v1/openapi.json": {"info": {"version": "0.1.0"}, "paths": {"/v1/jobs": {"get": {}}}},
+}  # fmt: skip
+
+
+class TableApi(ApiCalls):
+    """Answers calls from `ANSWERS`, and notes those that change something."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: "http://nowhere")
+        self.made: list[Call] = []
+        self.refusal: ApiRefused | None = None
+
+    async def call(self, token: str, call: Call) -> ApiAnswer:
+        if self.refusal is not None:
+            raise self.refusal
+        path = call.path.partition("?")[0]
+        if call.method != "GET" and not path.endswith("/preview"):
+            self.made.append(call)
+            if path not in ANSWERS or call.method in ("DELETE", "PATCH"):
+                return ApiAnswer(200, {}, {})
+            if path in ("/v1/jobs", "/v1/schedules"):
+                return ApiAnswer(201, {"id": "made_1"}, {})
+            if path == "/v1/tokens":
+                return ApiAnswer(201, ANSWERS[path]["tokens"][0] | {"token": TOKEN}, {})
+        if path not in ANSWERS:
+            raise ApiRefused(404, "not_found", "there is no such resource")
+        return ApiAnswer(200, ANSWERS[path], {})
+
+
+class Person:
+    """Somebody who is logged in, with a browser that keeps cookies."""
+
+    def __init__(self, scopes: list[str] | None = None) -> None:
+        self.api = TableApi()
+        self.site = Site(self.api, path="/console", key=b"k", now=lambda: 1_796_000_000_000, entropy=os.urandom)
+        self.cookies: dict[str, str] = {}
+        self.secret = ""
+        self.scopes = scopes
+
+    async def log_in(self) -> Person:
+        account = ANSWERS["/v1/account"]
+        ANSWERS["/v1/account"] = account | {"token": {"id": "tok_1", "scopes": self.scopes or SCOPES}}
+        try:
+            answer = await self.send("POST", "/login", {"token": TOKEN})
+        finally:
+            ANSWERS["/v1/account"] = account
+        assert answer.status == 303
+        page = (await self.send("GET", "/jobs/new")).body.decode()
+        found = re.search(r'name="secret" value="(\w+)"', page)
+        assert found is not None
+        self.secret = found[1]
+        return self
+
+    async def send(self, method: str, path: str, form: Mapping[str, str] | None = None) -> Answer:
+        target, _, query = path.partition("?")
+        asked = [tuple(pair.split("=", 1)) for pair in query.split("&") if pair]
+        headers = {"sec-fetch-site": "same-origin", "cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())}
+        answer = await self.site.answer(Request(method, target, asked, list((form or {}).items()), headers))  # type: ignore[arg-type]
+        if cookie := answer.headers.get("Set-Cookie"):
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return answer
+
+    async def do(self, path: str, **form: str) -> Answer:
+        return await self.send("POST", path, {"secret": self.secret, "once": "o1", **form})
+
+
+@pytest.fixture
+async def person() -> Person:
+    return await Person().log_in()
+
+
+def placed(path: str) -> str:
+    return path.replace("{}", SCHEDULE_ID if path.startswith("/schedules") else JOB_ID)
+
+
+@pytest.mark.parametrize("path", sorted({path for method, path, _, _ in ROUTES if method == "GET"}))
+async def test_every_page_is_answered(person: Person, path: str) -> None:
+    """With a page that is whole, is kept nowhere, and may load nothing from elsewhere."""
+    answer = await person.send("GET", placed(path))
+
+    assert answer.status == 200, answer.body.decode()[:3000]
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert TOKEN.encode() not in answer.body
+
+
+async def test_who_is_not_logged_in_gets_the_log_in(person: Person) -> None:
+    """And comes back to the page afterwards."""
+    person.cookies.clear()
+
+    assert (await person.send("GET", "/jobs?status=failed")).headers["Location"] == (
+        "/console/login?then=%2Fjobs%3Fstatus%3Dfailed"
+    )
+    answer = await person.send("POST", "/login", {"token": TOKEN, "then": "/jobs?status=failed"})
+    assert answer.headers["Location"] == "/console/jobs?status=failed"
+    assert (await person.send("POST", "/login", {"token": "odd"})).status == 400
+
+
+@pytest.mark.parametrize("path", sorted({path for method, path, _, _ in ROUTES if method == "POST"}))
+async def test_a_token_that_may_only_read_changes_nothing(path: str) -> None:
+    """Each write is 403, and the API is not even asked."""
+    reader = await Person(["read", "read:jobs"]).log_in()
+
+    answer = await reader.do(placed(path), action="cancel", job=JOB_ID, url="https://a.example", sure="1")
+
+    assert answer.status == 403
+    assert b"does not have the scope write:" in answer.body
+    assert reader.api.made == []
+
+
+@pytest.mark.parametrize("form", [{}, {"secret": "guess"}])
+async def test_a_form_without_the_secret_does_nothing(person: Person, form: dict[str, str]) -> None:
+    """Whatever cookie comes with it."""
+    answer = await person.send("POST", f"/jobs/{JOB_ID}/act", {"action": "cancel", **form})
+
+    assert (answer.status, person.api.made) == (403, [])
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "made", "place"),
+    [
+        ("/jobs", {"url": "https://a.example", "delay_seconds": "5"},
+         ("POST", "/v1/jobs", {"url": "https://a.example", "delay_seconds": 5.0}), "/jobs/made_1"),
+        (f"/jobs/{JOB_ID}/act", {"action": "cancel"}, ("DELETE", f"/v1/jobs/{JOB_ID}", None), f"/jobs/{JOB_ID}"),
+        (f"/jobs/{JOB_ID}/act", {"action": "stop"}, ("POST", f"/v1/jobs/{JOB_ID}/stop", None), f"/jobs/{JOB_ID}"),
+        (f"/jobs/{JOB_ID}/act", {"action": "run"}, ("POST", f"/v1/jobs/{JOB_ID}/run", None), f"/jobs/{JOB_ID}"),
+        (f"/jobs/{JOB_ID}/act", {"action": "replay"}, ("POST", f"/v1/jobs/{JOB_ID}/replay", None), f"/jobs/{JOB_ID}"),
+        (f"/jobs/{JOB_ID}/change", {"url": "https://b.example", "body": "x", "old_headers": "A: 1", "headers": "B: 2"},
+         ("PATCH", f"/v1/jobs/{JOB_ID}",
+          {"url": "https://b.example", "body": "x", "webhook_url": None, "headers": {"A": None, "B": "2"}}), f"/jobs/{JOB_ID}"),
+        ("/schedules", {"url": "https://a.example", "cron": "0 8 * * *"},
+         ("POST", "/v1/schedules", {"url": "https://a.example", "cron": "0 8 * * *"}), "/schedules/made_1"),
+        (f"/schedules/{SCHEDULE_ID}/pause", {"note": "why", "until": ""},
+         ("POST", f"/v1/schedules/{SCHEDULE_ID}/pause", {"note": "why"}), f"/schedules/{SCHEDULE_ID}"),
+        (f"/schedules/{SCHEDULE_ID}/resume", {}, ("POST", f"/v1/schedules/{SCHEDULE_ID}/resume", None), f"/schedules/{SCHEDULE_ID}"),
+        (f"/schedules/{SCHEDULE_ID}/run", {}, ("POST", f"/v1/schedules/{SCHEDULE_ID}/run", None), f"/jobs/{JOB_ID}"),
+        (f"/schedules/{SCHEDULE_ID}/change", {"url": "https://a.example", "kind": "every", "seconds": "60", "version": "3"},
+         ("PATCH", f"/v1/schedules/{SCHEDULE_ID}",
+          {"url": "https://a.example", "cron": None, "timezone": None, "every": {"seconds": 60}, "webhook_url": None}),
+         f"/schedules/{SCHEDULE_ID}"),
+    ],
+)  # fmt: skip
+async def test_an_action_makes_one_call_and_shows_it(
+    person: Person, path: str, form: dict[str, str], made: tuple[str, str, Any], place: str
+) -> None:
+    """The next page has it as a command, once."""
+    answer = await person.do(path, **form)
+
+    assert (answer.status, answer.headers.get("Location")) == (303, f"/console{place}"), answer.body.decode()[:2000]
+    assert [(call.method, call.path, call.body) for call in person.api.made] == [made]
+    shown = (await person.send("GET", "/jobs")).body.decode()
+    assert made[1] in shown.partition('class="said')[2]
+    assert 'class="said' not in (await person.send("GET", "/jobs")).body.decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "question", "call"),
+    [
+        ("/jobs/selected", {"action": "cancel", "job": JOB_ID}, "Cancel 1 job?", ("DELETE", f"/v1/jobs/{JOB_ID}")),
+        ("/access/tokens/tok_1", {}, "Revoke 2 tokens?", ("DELETE", "/v1/tokens/tok_1")),
+        ("/access/secret", {}, "Replace the signing secret?", ("POST", "/v1/signing-secret/rotate")),
+        (f"/schedules/{SCHEDULE_ID}/delete", {}, "Delete this schedule?", ("DELETE", f"/v1/schedules/{SCHEDULE_ID}")),
+    ],
+)
+async def test_it_asks_first_and_then_does_it(
+    person: Person, path: str, form: dict[str, str], question: str, call: tuple[str, str]
+) -> None:
+    """Nothing is changed by the question; the answer names what it was asked about."""
+    page = (await person.do(path, **form)).body.decode()
+    assert question in page
+    assert person.api.made == []
+
+    sure = re.search(r'name="sure" value="(\d+)"', page)
+    assert sure is not None
+    assert (await person.do(path, **form, sure=sure[1])).status == 303
+    assert [(each.method, each.path) for each in person.api.made] == [call]
+
+
+async def test_a_group_of_failures_is_asked_about_before_it_is_replayed(person: Person) -> None:
+    """With the number of its jobs."""
+    form = {"action": "replay", "host": "a.example", "code": "503", "error": "HTTP 503"}
+    page = (await person.do("/failures/replay", **form)).body.decode()
+
+    assert "Replay 1 job?" in page
+    assert JOB_ID in page
+    assert person.api.made == []
+
+
+async def test_a_new_token_is_in_one_page_alone(person: Person) -> None:
+    """Not in an address, not in a cookie, not in the next page."""
+    answer = await person.do("/access/tokens", name="n", scope="read")
+
+    assert TOKEN.encode() in answer.body
+    assert "Set-Cookie" not in answer.headers
+    assert TOKEN.encode() not in (await person.send("GET", "/access")).body
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "text"),
+    [
+        (ApiRefused(409, "job_already_fired", "the job has fired"), 409, "the job has fired"),
+        (ApiRefused(404, "not_found", "there is no such job"), 404, "There is no such thing"),
+        (ApiRefused(503, "unreachable", "the API does not answer"), 503, "Fliq does not answer at the moment"),
+        (ApiRefused(401, "unauthorized", "revoked"), 303, ""),
+    ],
+)
+async def test_what_the_api_refuses_is_a_page(person: Person, refusal: ApiRefused, status: int, text: str) -> None:
+    """With its status and its reason; a token that was revoked ends the session."""
+    person.api.refusal = refusal
+    answer = await person.do(f"/jobs/{JOB_ID}/act", action="cancel")
+
+    assert answer.status == status
+    assert text in answer.body.decode()
+    if status == 303:
+        assert answer.headers["Location"] == "/console/login?ended=1"
+        assert person.cookies["fliq_console"] == ""
+
+
+async def test_static_files_need_no_session_and_are_not_sent_twice(person: Person) -> None:
+    """By their tags; there are no others than those of the folder."""
+    first = await person.site.answer(Request("GET", "/static/console.css", (), (), {}))
+    again = await person.site.answer(
+        Request("GET", "/static/console.css", (), (), {"if-none-match": first.headers["ETag"]})
+    )
+
+    assert (first.status, first.content_type, again.status, again.body) == (200, "text/css; charset=utf-8", 304, b"")
+    for name in ("../site.py", "htmx.LICENSE", "", "none.css"):
+        assert (await person.site.answer(Request("GET", f"/static/{name}", (), (), {}))).status == 404
