@@ -6,7 +6,7 @@ Sealing: text that goes to a browser and comes back, which the browser can neith
     tag = HMAC(key 2, purpose ‖ nonce ‖ ciphertext)                                     checked first, in constant time
 
 Encrypt-then-MAC with a pseudo-random function in counter mode, out of the standard library: a session is some hundred bytes, and
-the package that has AES-GCM is as large as a sixth of everything that Fliq installs (docs/adr/0029-console.md). The nonce is 24 random bytes, so
+the package that has AES-GCM is as large as a sixth of everything that Fliq installs (ADR 0029). The nonce is 24 random bytes, so
 that no two sealings share one.
 """
 

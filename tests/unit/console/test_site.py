@@ -29,18 +29,48 @@ SCOPES = [
     "write:secrets",
 ]
 LISTED: dict[str, Any] = {
-    "id": JOB_ID, "url": "https://a.example/charge", "http_method": "POST", "scheduled_at": AT, "max_retries": 3, "status": "failed",
-    "created_at": AT, "execution_count": 1, "idempotency_key": None, "webhook_url": None, "schedule_id": SCHEDULE_ID,
-    "next_attempt_at": None, "started_at": AT, "completed_at": AT, "last_status_code": 503, "last_error": "HTTP 503",
+    "id": JOB_ID,
+    "url": "https://a.example/charge",
+    "http_method": "POST",
+    "scheduled_at": AT,
+    "max_retries": 3,
+    "status": "failed",
+    "created_at": AT,
+    "execution_count": 1,
+    "idempotency_key": None,
+    "webhook_url": None,
+    "schedule_id": SCHEDULE_ID,
+    "next_attempt_at": None,
+    "started_at": AT,
+    "completed_at": AT,
+    "last_status_code": 503,
+    "last_error": "HTTP 503",
     "ended_by": "exhausted",
-}  # fmt: skip
+}
 JOB = LISTED | {"headers": {"X-A": "1"}, "body": "{}", "webhook_headers": None}
 SCHEDULE: dict[str, Any] = {
-    "id": SCHEDULE_ID, "url": "https://a.example/digest", "cron": "0 8 * * *", "status": "active", "created_at": AT, "next_run_at": AT,
-    "http_method": "POST", "max_retries": 0, "webhook_url": None, "last_run_at": None, "every": None, "timezone": "UTC",
-    "misfire": "fire_once", "run_count": None, "missed_count": None, "version": 1, "key": None, "paused_until": None, "note": None,
-    "headers": None, "body": None,
-}  # fmt: skip
+    "id": SCHEDULE_ID,
+    "url": "https://a.example/digest",
+    "cron": "0 8 * * *",
+    "status": "active",
+    "created_at": AT,
+    "next_run_at": AT,
+    "http_method": "POST",
+    "max_retries": 0,
+    "webhook_url": None,
+    "last_run_at": None,
+    "every": None,
+    "timezone": "UTC",
+    "misfire": "fire_once",
+    "run_count": None,
+    "missed_count": None,
+    "version": 1,
+    "key": None,
+    "paused_until": None,
+    "note": None,
+    "headers": None,
+    "body": None,
+}
 EVENTS = [
     {"type": "job.scheduled", "at": AT, "position": 0, "partition": 3, "fire_at": AT, "replay_of": JOB_ID},
     {
@@ -62,16 +92,35 @@ RUN = {
 }
 ANSWERS: dict[str, Any] = {
     "/v1/account": {
-        "account": "default", "token": {"id": "tok_1", "scopes": SCOPES},
-        "limits": dict.fromkeys(("requests_per_second", "connections", "waiting_jobs", "stored_bytes", "calls_per_second",
-                                 "executions_per_day")),
+        "account": "default",
+        "token": {"id": "tok_1", "scopes": SCOPES},
+        "limits": dict.fromkeys(
+            (
+                "requests_per_second",
+                "connections",
+                "waiting_jobs",
+                "stored_bytes",
+                "calls_per_second",
+                "executions_per_day",
+            )
+        ),
         "use": {"executions_today": 7, "waiting_jobs": None, "stored_bytes": None},
     },
     "/v1/jobs": {"jobs": [LISTED], "next_cursor": None},
     f"/v1/jobs/{JOB_ID}": JOB,
-    f"/v1/jobs/{JOB_ID}/executions": {"executions": [
-        {"id": "exec_1", "attempt_num": 1, "status": "failed", "status_code": 503, "duration_ms": 4, "executed_at": AT,
-         "error": "HTTP 503"}]},
+    f"/v1/jobs/{JOB_ID}/executions": {
+        "executions": [
+            {
+                "id": "exec_1",
+                "attempt_num": 1,
+                "status": "failed",
+                "status_code": 503,
+                "duration_ms": 4,
+                "executed_at": AT,
+                "error": "HTTP 503",
+            }
+        ]
+    },
     f"/v1/jobs/{JOB_ID}/events": {"events": EVENTS},
     f"/v1/jobs/{JOB_ID}/replay": JOB,
     "/v1/schedules": {"schedules": [SCHEDULE], "next_cursor": "more"},
@@ -80,13 +129,31 @@ ANSWERS: dict[str, Any] = {
     f"/v1/schedules/{SCHEDULE_ID}/preview": {"runs": [RUN], "warnings": [], "zone_data": "2026f"},
     f"/v1/schedules/{SCHEDULE_ID}/jobs": {"jobs": [LISTED], "next_cursor": None},
     f"/v1/schedules/{SCHEDULE_ID}/run": JOB,
-    "/v1/tokens": {"tokens": [{"id": "tok_1", "name": "n", "scopes": ["read"], "last_four": "1234", "created_at": AT, "expires_at": None,
-                               "parent": None},
-                              {"id": "tok_2", "name": "child", "scopes": ["read"], "last_four": "1234", "created_at": AT,
-                               "expires_at": None, "parent": "tok_1"}]},
+    "/v1/tokens": {
+        "tokens": [
+            {
+                "id": "tok_1",
+                "name": "n",
+                "scopes": ["read"],
+                "last_four": "1234",
+                "created_at": AT,
+                "expires_at": None,
+                "parent": None,
+            },
+            {
+                "id": "tok_2",
+                "name": "child",
+                "scopes": ["read"],
+                "last_four": "1234",
+                "created_at": AT,
+                "expires_at": None,
+                "parent": "tok_1",
+            },
+        ]
+    },
     "/v1/signing-secret": {"secret": "whsec_x", "previous_secrets": ["whsec_y"]},
     "/v1/openapi.json": {"info": {"version": "0.1.0"}, "paths": {"/v1/jobs": {"get": {}}}},
-}  # fmt: skip
+}
 
 
 class TableApi(ApiCalls):
@@ -207,27 +274,63 @@ async def test_a_form_without_the_secret_does_nothing(person: Person, form: dict
 @pytest.mark.parametrize(
     ("path", "form", "made", "place"),
     [
-        ("/jobs", {"url": "https://a.example", "delay_seconds": "5"},
-         ("POST", "/v1/jobs", {"url": "https://a.example", "delay_seconds": 5.0}), "/jobs/made_1"),
+        (
+            "/jobs",
+            {"url": "https://a.example", "delay_seconds": "5"},
+            ("POST", "/v1/jobs", {"url": "https://a.example", "delay_seconds": 5.0}),
+            "/jobs/made_1",
+        ),
         (f"/jobs/{JOB_ID}/act", {"action": "cancel"}, ("DELETE", f"/v1/jobs/{JOB_ID}", None), f"/jobs/{JOB_ID}"),
         (f"/jobs/{JOB_ID}/act", {"action": "stop"}, ("POST", f"/v1/jobs/{JOB_ID}/stop", None), f"/jobs/{JOB_ID}"),
         (f"/jobs/{JOB_ID}/act", {"action": "run"}, ("POST", f"/v1/jobs/{JOB_ID}/run", None), f"/jobs/{JOB_ID}"),
         (f"/jobs/{JOB_ID}/act", {"action": "replay"}, ("POST", f"/v1/jobs/{JOB_ID}/replay", None), f"/jobs/{JOB_ID}"),
-        (f"/jobs/{JOB_ID}/change", {"url": "https://b.example", "body": "x", "old_headers": "A: 1", "headers": "B: 2"},
-         ("PATCH", f"/v1/jobs/{JOB_ID}",
-          {"url": "https://b.example", "body": "x", "webhook_url": None, "headers": {"A": None, "B": "2"}}), f"/jobs/{JOB_ID}"),
-        ("/schedules", {"url": "https://a.example", "cron": "0 8 * * *"},
-         ("POST", "/v1/schedules", {"url": "https://a.example", "cron": "0 8 * * *"}), "/schedules/made_1"),
-        (f"/schedules/{SCHEDULE_ID}/pause", {"note": "why", "until": ""},
-         ("POST", f"/v1/schedules/{SCHEDULE_ID}/pause", {"note": "why"}), f"/schedules/{SCHEDULE_ID}"),
-        (f"/schedules/{SCHEDULE_ID}/resume", {}, ("POST", f"/v1/schedules/{SCHEDULE_ID}/resume", None), f"/schedules/{SCHEDULE_ID}"),
+        (
+            f"/jobs/{JOB_ID}/change",
+            {"url": "https://b.example", "body": "x", "old_headers": "A: 1", "headers": "B: 2"},
+            (
+                "PATCH",
+                f"/v1/jobs/{JOB_ID}",
+                {"url": "https://b.example", "body": "x", "webhook_url": None, "headers": {"A": None, "B": "2"}},
+            ),
+            f"/jobs/{JOB_ID}",
+        ),
+        (
+            "/schedules",
+            {"url": "https://a.example", "cron": "0 8 * * *"},
+            ("POST", "/v1/schedules", {"url": "https://a.example", "cron": "0 8 * * *"}),
+            "/schedules/made_1",
+        ),
+        (
+            f"/schedules/{SCHEDULE_ID}/pause",
+            {"note": "why", "until": ""},
+            ("POST", f"/v1/schedules/{SCHEDULE_ID}/pause", {"note": "why"}),
+            f"/schedules/{SCHEDULE_ID}",
+        ),
+        (
+            f"/schedules/{SCHEDULE_ID}/resume",
+            {},
+            ("POST", f"/v1/schedules/{SCHEDULE_ID}/resume", None),
+            f"/schedules/{SCHEDULE_ID}",
+        ),
         (f"/schedules/{SCHEDULE_ID}/run", {}, ("POST", f"/v1/schedules/{SCHEDULE_ID}/run", None), f"/jobs/{JOB_ID}"),
-        (f"/schedules/{SCHEDULE_ID}/change", {"url": "https://a.example", "kind": "every", "seconds": "60", "version": "3"},
-         ("PATCH", f"/v1/schedules/{SCHEDULE_ID}",
-          {"url": "https://a.example", "cron": None, "timezone": None, "every": {"seconds": 60}, "webhook_url": None}),
-         f"/schedules/{SCHEDULE_ID}"),
+        (
+            f"/schedules/{SCHEDULE_ID}/change",
+            {"url": "https://a.example", "kind": "every", "seconds": "60", "version": "3"},
+            (
+                "PATCH",
+                f"/v1/schedules/{SCHEDULE_ID}",
+                {
+                    "url": "https://a.example",
+                    "cron": None,
+                    "timezone": None,
+                    "every": {"seconds": 60},
+                    "webhook_url": None,
+                },
+            ),
+            f"/schedules/{SCHEDULE_ID}",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_an_action_makes_one_call_and_shows_it(
     person: Person, path: str, form: dict[str, str], made: tuple[str, str, Any], place: str
 ) -> None:
