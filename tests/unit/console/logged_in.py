@@ -1,0 +1,216 @@
+"""An API that answers from a table, and somebody who is logged in to its console."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from services.console.api_calls import ApiAnswer, ApiCalls, ApiRefused, Call
+from services.console.exchange import Answer, Request
+from services.console.site import Site
+
+TOKEN = "fliq_sk_" + "a" * 36
+AT = "2026-11-30T08:00:00Z"
+JOB_ID, SCHEDULE_ID = "job_01m8n4eezx0016g4trmmfn2rjc", "sched_01m8n4ej900015fq391hfe85bq"
+SCOPES = [
+    "read",
+    "read:jobs",
+    "read:payloads",
+    "read:tokens",
+    "read:secrets",
+    "write",
+    "write:jobs",
+    "write:tokens",
+    "write:secrets",
+]
+LISTED: dict[str, Any] = {
+    "id": JOB_ID,
+    "url": "https://a.example/charge",
+    "http_method": "POST",
+    "scheduled_at": AT,
+    "max_retries": 3,
+    "status": "failed",
+    "created_at": AT,
+    "execution_count": 1,
+    "idempotency_key": None,
+    "webhook_url": None,
+    "schedule_id": SCHEDULE_ID,
+    "next_attempt_at": None,
+    "started_at": AT,
+    "completed_at": AT,
+    "last_status_code": 503,
+    "last_error": "HTTP 503",
+    "ended_by": "exhausted",
+}
+JOB = LISTED | {"headers": {"X-A": "1"}, "body": "{}", "webhook_headers": None}
+SCHEDULE: dict[str, Any] = {
+    "id": SCHEDULE_ID,
+    "url": "https://a.example/digest",
+    "cron": "0 8 * * *",
+    "status": "active",
+    "created_at": AT,
+    "next_run_at": AT,
+    "http_method": "POST",
+    "max_retries": 0,
+    "webhook_url": None,
+    "last_run_at": None,
+    "every": None,
+    "timezone": "UTC",
+    "misfire": "fire_once",
+    "run_count": None,
+    "missed_count": None,
+    "version": 1,
+    "key": None,
+    "paused_until": None,
+    "note": None,
+    "headers": None,
+    "body": None,
+}
+EVENTS = [
+    {"type": "job.scheduled", "at": AT, "position": 0, "partition": 3, "fire_at": AT, "replay_of": JOB_ID},
+    {
+        "type": "webhook.finished",
+        "at": AT,
+        "position": 1,
+        "partition": 3,
+        "ok": True,
+        "status_code": 200,
+        "error": None,
+    },
+]
+RUN = {
+    "at": AT,
+    "tick_at": AT,
+    "local": "2026-11-30T08:00:00+00:00[UTC]",
+    "nominal_local": "2026-11-30T08:00",
+    "note": "gap",
+}
+ANSWERS: dict[str, Any] = {
+    "/v1/account": {
+        "account": "default",
+        "token": {"id": "tok_1", "scopes": SCOPES},
+        "limits": dict.fromkeys(
+            (
+                "requests_per_second",
+                "connections",
+                "waiting_jobs",
+                "stored_bytes",
+                "calls_per_second",
+                "executions_per_day",
+            )
+        ),
+        "use": {"executions_today": 7, "waiting_jobs": None, "stored_bytes": None},
+    },
+    "/v1/jobs": {"jobs": [LISTED], "next_cursor": None},
+    f"/v1/jobs/{JOB_ID}": JOB,
+    f"/v1/jobs/{JOB_ID}/executions": {
+        "executions": [
+            {
+                "id": "exec_1",
+                "attempt_num": 1,
+                "status": "failed",
+                "status_code": 503,
+                "duration_ms": 4,
+                "executed_at": AT,
+                "error": "HTTP 503",
+            }
+        ]
+    },
+    f"/v1/jobs/{JOB_ID}/events": {"events": EVENTS},
+    f"/v1/jobs/{JOB_ID}/replay": JOB,
+    "/v1/schedules": {"schedules": [SCHEDULE], "next_cursor": "more"},
+    "/v1/schedules/preview": {"runs": [RUN], "warnings": ["clocks change"], "zone_data": "2026f"},
+    f"/v1/schedules/{SCHEDULE_ID}": SCHEDULE,
+    f"/v1/schedules/{SCHEDULE_ID}/preview": {"runs": [RUN], "warnings": [], "zone_data": "2026f"},
+    f"/v1/schedules/{SCHEDULE_ID}/jobs": {"jobs": [LISTED], "next_cursor": None},
+    f"/v1/schedules/{SCHEDULE_ID}/run": JOB,
+    "/v1/tokens": {
+        "tokens": [
+            {
+                "id": "tok_1",
+                "name": "n",
+                "scopes": ["read"],
+                "last_four": "1234",
+                "created_at": AT,
+                "expires_at": None,
+                "parent": None,
+            },
+            {
+                "id": "tok_2",
+                "name": "child",
+                "scopes": ["read"],
+                "last_four": "1234",
+                "created_at": AT,
+                "expires_at": None,
+                "parent": "tok_1",
+            },
+        ]
+    },
+    "/v1/signing-secret": {"secret": "whsec_x", "previous_secrets": ["whsec_y"]},
+    "/v1/openapi.json": {"info": {"version": "0.1.0"}, "paths": {"/v1/jobs": {"get": {}}}},
+}
+
+
+class TableApi(ApiCalls):
+    """Answers calls from `ANSWERS`, and notes those that change something."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: "http://nowhere")
+        self.made: list[Call] = []
+        self.refusal: ApiRefused | None = None
+
+    async def call(self, token: str, call: Call) -> ApiAnswer:
+        if self.refusal is not None:
+            raise self.refusal
+        path = call.path.partition("?")[0]
+        if call.method != "GET" and not path.endswith("/preview"):
+            self.made.append(call)
+            if path not in ANSWERS or call.method in ("DELETE", "PATCH"):
+                return ApiAnswer(200, {}, {})
+            if path in ("/v1/jobs", "/v1/schedules"):
+                return ApiAnswer(201, {"id": "made_1"}, {})
+            if path == "/v1/tokens":
+                return ApiAnswer(201, ANSWERS[path]["tokens"][0] | {"token": TOKEN}, {})
+        if path not in ANSWERS:
+            raise ApiRefused(404, "not_found", "there is no such resource")
+        return ApiAnswer(200, ANSWERS[path], {})
+
+
+class Person:
+    """Somebody who is logged in, with a browser that keeps cookies."""
+
+    def __init__(self, scopes: list[str] | None = None) -> None:
+        self.api = TableApi()
+        self.site = Site(self.api, path="/console", key=b"k", now=lambda: 1_796_000_000_000, entropy=os.urandom)
+        self.cookies: dict[str, str] = {}
+        self.secret = ""
+        self.scopes = scopes
+
+    async def log_in(self) -> Person:
+        account = ANSWERS["/v1/account"]
+        ANSWERS["/v1/account"] = account | {"token": {"id": "tok_1", "scopes": self.scopes or SCOPES}}
+        try:
+            answer = await self.send("POST", "/login", {"token": TOKEN})
+        finally:
+            ANSWERS["/v1/account"] = account
+        assert answer.status == 303
+        page = (await self.send("GET", "/jobs/new")).body.decode()
+        found = re.search(r'name="secret" value="(\w+)"', page)
+        assert found is not None
+        self.secret = found[1]
+        return self
+
+    async def send(self, method: str, path: str, form: Mapping[str, str] | None = None) -> Answer:
+        target, _, query = path.partition("?")
+        asked = [tuple(pair.split("=", 1)) for pair in query.split("&") if pair]
+        headers = {"sec-fetch-site": "same-origin", "cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())}
+        answer = await self.site.answer(Request(method, target, asked, list((form or {}).items()), headers))  # type: ignore[arg-type]
+        if cookie := answer.headers.get("Set-Cookie"):
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return answer
+
+    async def do(self, path: str, **form: str) -> Answer:
+        return await self.send("POST", path, {"secret": self.secret, "once": "o1", **form})
