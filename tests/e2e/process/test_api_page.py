@@ -22,7 +22,7 @@ from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import TOKEN, Client, RunningFliq
 
 PAGE = ROOT / "docs/api.md"
-SCHEDULES_PAGE = ROOT / "docs/schedules.md"
+EXACT_PAGES = ["docs/schedules.md", "docs/migrating.md"]
 URL, TARGET = "http://127.0.0.1:8080", "http://127.0.0.1:9000"
 BOUNDARY = "\x1e"
 
@@ -72,14 +72,16 @@ async def signed_calls(url: str, sink: Sink) -> tuple[str, list[Any]]:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the examples are curl commands")
-async def test_every_example_about_schedules_answers_as_the_page_says(pg_dsn: str) -> None:
-    """Each answer of docs/schedules.md comes to the letter: its examples say from which instant on they look."""
-    page = SCHEDULES_PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", EXACT_PAGES)
+async def test_every_example_about_schedules_answers_as_the_page_says(pg_dsn: str, name: str) -> None:
+    """Each answer comes to the letter: the examples say from which instant on they look."""
+    path = ROOT / name
+    page = path.read_text(encoding="utf-8")
     with RunningFliq(database_url=pg_dsn) as fliq:
         script = f"\nprintf '{BOUNDARY}'\n".join(block.text for block, _ in examples(page))
         printed = await run(script.replace(URL, fliq.url).replace("TOKEN=fliq_sk_...", f"TOKEN={TOKEN}"))
     if os.environ.get("FLIQ_TEST_WRITE_PAGE"):
-        SCHEDULES_PAGE.write_text(filled(page, printed), encoding="utf-8")
+        path.write_text(filled(page, printed), encoding="utf-8")
     else:
         assert filled(page, printed) == page
 
