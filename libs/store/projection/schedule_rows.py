@@ -1,10 +1,41 @@
-"""Schedule rows: how a schedule stands in the table `schedules`."""
+"""
+Schedule rows: how a schedule stands in the table `schedules`.
 
+Many schedules have the same rule, account and zone data. States that are read share these values: a rule alone takes 300 bytes.
+"""
+
+import sys
+from functools import lru_cache
 from typing import Final
 
+from msgspec.structs import force_setattr
+
 from libs.domain import schedule
-from libs.domain.schedule import ScheduleState, ScheduleStatus
+from libs.domain.schedule import ScheduleMore, ScheduleState, ScheduleStatus
+from libs.events import ScheduleRule
+from libs.store.projection.rows import struct_reader
 from libs.store.projection.state_table import StateTable, one_of
+
+RULES_KEPT_MAX: Final = 4_096  # rules, and values of `more`, that are shared
+
+_decode_more = struct_reader(ScheduleMore)
+_rules: dict[ScheduleRule, ScheduleRule] = {}
+
+
+@lru_cache(maxsize=RULES_KEPT_MAX)
+def read_more(value: bytes) -> ScheduleMore:
+    """Return what a row's `more` says: the same object for the same bytes, or one that shares its rule with others."""
+    more: ScheduleMore = _decode_more(value)
+    rule = _rules.get(more.rule)
+    if rule is None:
+        if len(_rules) >= RULES_KEPT_MAX:
+            _rules.clear()
+        _rules[more.rule] = more.rule
+    else:
+        force_setattr(more, "rule", rule)  # nobody else has seen *more* yet
+    force_setattr(more, "zone_data", sys.intern(more.zone_data))
+    return more
+
 
 SCHEDULES: Final[StateTable[ScheduleState]] = StateTable(
     schedule.KIND,
@@ -30,6 +61,7 @@ SCHEDULES: Final[StateTable[ScheduleState]] = StateTable(
         *("next_run_at", "last_run_at", "changed_at", "more", "changed_spec_id"),
     ),
     waits=f"{one_of('status', {ScheduleStatus.ACTIVE})} AND NOT held AND next_run_at IS NOT NULL",
+    readers={"account": sys.intern, "more": read_more},
 )
 
 # Active schedules with a time zone other than UTC: exactly the condition of the index that holds them.

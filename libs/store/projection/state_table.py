@@ -55,8 +55,9 @@ class StateTable(Generic[S]):
         changing: Iterable[str],
         waits: str,
         is_open: str | None = None,
+        readers: Mapping[str, Callable[[Any], Any]] = MappingProxyType({}),
     ) -> None:
-        """Describe the table *name*; see the attributes."""
+        """Describe the table *name*; see the attributes. *readers* take the place of the usual ones of these columns."""
         self.kind, self.name, self.types, self.key = kind, name, types, kind.key
         self.columns = tuple(types)
         self.newborn = newborn
@@ -68,7 +69,9 @@ class StateTable(Generic[S]):
         self._decoders: list[tuple[str, Callable[[Any], Any]]] = [("status", statuses.__getitem__)]
         fields = {field.name: field.type for field in msgspec.structs.fields(kind.state)}
         for column, type_ in types.items():
-            if type_ == "uuid":
+            if column in readers:
+                self._decoders.append((column, readers[column]))
+            elif type_ == "uuid":
                 self._decoders.append((column, _id_reader(_ID_KINDS[column])))
             elif type_ == "bytea":
                 self._decoders.append(

@@ -1,0 +1,155 @@
+"""
+Measure 100,000 schedules in time zones: how long a take-over loads them, and what they take in memory.
+
+    python -m tests.bench.costs.zoned_schedules [schedules]
+
+A fresh embedded server with its real settings; nothing else should run. Four partitions, one process. 50 crons in 40 zones. Once
+their runs are spread over a day, as they usually are; once all are due within two minutes, so that all of them must be in memory.
+"""
+
+import asyncio
+import gc
+import resource
+import sys
+import time
+import tracemalloc
+from typing import Any
+
+from libs.domain.calendar.recorded_rule import rule_of
+from libs.domain.ledger import Ledger
+from libs.domain.schedule import KIND
+from libs.domain.schedule_ticks import next_run
+from libs.events import Claim, ScheduleDefined, ScheduleRule
+from libs.events.ids import new_schedule_id
+from libs.store.pool import open_pool
+from libs.store.projection.changes import Flush, PartitionChanges
+from libs.store.projection.progress import ProgressWatch
+from libs.store.projection.projector import Projector
+from libs.store.reads.partition_tables import Tables
+from libs.store.schema.migrate import migrate
+from services.process.zones import zone
+from services.scheduler.decider import Decider
+from services.scheduler.horizon import HORIZON_MS, LOAD_MAX
+from tests.fakes import events
+from tests.fakes.running.postgres import fresh_server
+
+NOW = 1_790_000_000_000
+PARTITIONS = 4
+FLUSH_ROWS = 1_000
+CLAIM = Claim(1, "claimclaim")
+ZONES = [
+    *("Europe/Berlin", "Europe/London", "Europe/Dublin", "Europe/Madrid", "Europe/Kyiv", "Europe/Istanbul"),
+    *("America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles", "America/Sao_Paulo"),
+    *("America/Bogota", "America/Santiago", "America/Toronto", "America/Mexico_City", "America/St_Johns"),
+    *("Asia/Tokyo", "Asia/Kolkata", "Asia/Shanghai", "Asia/Singapore", "Asia/Tehran", "Asia/Dubai", "Asia/Seoul"),
+    *("Asia/Karachi", "Asia/Dhaka", "Asia/Bangkok", "Asia/Manila", "Asia/Jerusalem", "Asia/Kathmandu"),
+    *("Australia/Sydney", "Australia/Perth", "Australia/Adelaide", "Australia/Lord_Howe", "Pacific/Auckland"),
+    *("Pacific/Apia", "Pacific/Honolulu", "Africa/Cairo", "Africa/Lagos", "Africa/Casablanca", "Africa/Nairobi"),
+]
+CRONS = [f"{minute} {hour} * * {days}" for minute in (0, 15, 30, 45, 50) for hour in range(5) for days in ("*", "1-5")]
+
+
+def defined(number: int, *, soon: bool) -> ScheduleDefined:
+    """Return a schedule; if *soon*, its first run is within two minutes."""
+    record = ScheduleRule(cron=CRONS[number % len(CRONS)], zone=ZONES[number // len(CRONS) % len(ZONES)])
+    rule = rule_of(record, zone)
+    assert rule is not None
+    entropy = (number * 0x9E3779B97F4A7C15 % 2**64).to_bytes(8, "big")
+    schedule_id = new_schedule_id(NOW + number // 20, number % PARTITIONS, entropy)
+    first = next_run(rule, schedule_id, NOW)
+    return events.defined(
+        schedule_id,
+        NOW,
+        account=f"account{number % 7}",
+        rule=record,
+        next_run_at=NOW + 60_000 + number % 60_000 if soon else first.run_at,
+        zone_data=first.zone_data,
+    )
+
+
+async def fill(pool: Any, count: int, *, soon: bool) -> None:
+    """Fold *count* schedules into the tables."""
+    projector = Projector(pool, ProgressWatch(pool))
+    ledgers = [Ledger(part, claim=CLAIM) for part in range(PARTITIONS)]
+    for start in range(0, count, FLUSH_ROWS):
+        changes = [PartitionChanges(part) for part in range(PARTITIONS)]
+        since = [ledger.position for ledger in ledgers]
+        for number in range(start, min(count, start + FLUSH_ROWS)):
+            ledger = ledgers[number % PARTITIONS]
+            event = defined(number, soon=soon)
+            changes[ledger.partition].add(ledger.apply(ledger.position + 1, event, str(CLAIM)))
+        flushes = [
+            Flush(part, "bench", since[part], ledger.position, ledger.claim, changes[part])
+            for part, ledger in enumerate(ledgers)
+        ]
+        assert await projector.flush(flushes) == set()
+        for ledger in ledgers:
+            ledger.states.clear()
+    await projector.close()
+
+
+async def take_over(tables: Tables) -> list[Decider]:
+    """Load what is due within the horizon of each partition, as an owner does, and say what to do first."""
+    deciders = []
+    for part in range(PARTITIONS):
+        decider = Decider(
+            Ledger(part, claim=CLAIM), CLAIM, lead_ms=75, retry_base_s=30.0, concurrency=100, horizon_at=0, zones=zone
+        )
+        decider.extend(NOW + HORIZON_MS)
+        since = 0
+        while True:
+            states = await tables.load_due(KIND, part, NOW + HORIZON_MS, LOAD_MAX, since=since)
+            decider.load(states)
+            if len(states) < LOAD_MAX:
+                break
+            since = getattr(states[-1], KIND.timer)
+        deciders.append(decider)
+    return deciders
+
+
+async def measure(dsn: str, count: int, *, soon: bool) -> None:
+    await migrate(dsn, PARTITIONS)
+    pool = await open_pool(dsn, name="bench", size=3)
+    await pool.execute("UPDATE progress SET lease_nonce = 'bench'")
+    await fill(pool, count, soon=soon)
+    tables = Tables(pool)
+    await pool.fetchval("SELECT count(*) FROM schedules")
+    walls, cpus = [], []
+    for _ in range(3):
+        gc.collect()
+        wall, cpu = time.perf_counter(), own_cpu()
+        deciders = await take_over(tables)
+        walls.append(time.perf_counter() - wall)
+        cpus.append(own_cpu() - cpu)
+        loaded = sum(decider.state_count for decider in deciders)
+        deciders.clear()
+    gc.collect()
+    tracemalloc.start()
+    deciders = await take_over(tables)
+    for decider in deciders:
+        decider._touched.clear()  # the first round of decisions goes through them
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    print(
+        f"{'all due at once' if soon else 'over a day':16} {count:,} schedules, {loaded:,} loaded:"
+        f" take-over {sorted(walls)[1]:5.2f} s ({sorted(cpus)[1]:.2f} s of CPU),"
+        f" {held / max(loaded, 1):,.0f} bytes of memory each, {held / count:,.0f} of each schedule there is"
+    )
+    await pool.close()
+
+
+def own_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    for soon in (False, True):
+        with fresh_server() as dsn:
+            asyncio.run(measure(dsn, count, soon=soon))
+
+
+if __name__ == "__main__":
+    main()
