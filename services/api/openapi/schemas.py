@@ -16,6 +16,7 @@ from services.api.contract.fields.retry_fields import shown_schema
 from services.api.contract.present import STATUSES_OF
 from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, TOKEN
 from services.api.contract.schedules.fields import CHANGEABLE, PAUSE, PREVIEW, RUN, SCHEDULE
+from services.api.contract.schedules.run_times import SLOWER
 from services.api.contract.schedules.shown import STATUSES
 from services.api.contract.token_text import SCOPES
 
@@ -138,6 +139,7 @@ _TOKEN: Final[dict[str, Schema]] = {
     "parent": nullable(TOKEN_ID),
 }
 
+_WARNING: Final[dict[str, Schema]] = {"warning": nullable({"type": "string", "enum": [SLOWER]})}
 PATCH_SCHEMA: Final = {name: each for name, each in CHANGEABLE.schema().items() if name != "required"}
 _FILTER: Final[dict[str, Schema]] = {
     "schedule_ids": {"type": "array", "items": SCHEDULE_ID},
@@ -229,7 +231,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "ScheduleRequest": SCHEDULE.schema(),
     "CreatedSchedule": closed(_CREATED_SCHEDULE),
-    "Schedule": closed(_SCHEDULE_ITEM | _PAYLOAD, optional=(*_PAYLOAD, "webhook_retry")),
+    "Schedule": closed(_SCHEDULE_ITEM | _PAYLOAD | _WARNING, optional=(*_PAYLOAD, "webhook_retry")),
     "ScheduleList": closed(
         {
             "schedules": {"type": "array", "items": closed(_SCHEDULE_ITEM, optional=("webhook_retry",))},

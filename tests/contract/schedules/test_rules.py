@@ -68,6 +68,20 @@ async def test_max_runs_finishes_a_schedule(api: Client, harness: Harness) -> No
     assert (shown["status"], shown["next_run_at"], shown["run_count"], shown["max_runs"]) == ("finished", None, 1, 1)
 
 
+async def test_a_schedule_whose_runs_take_longer_than_its_interval_says_so(api: Client, harness: Harness) -> None:
+    """Once three of them have; lists do not look at runs."""
+    schedule = await create(api, every={"seconds": 1})
+    path, warnings = f"/v1/schedules/{schedule['id']}", []
+    for _ in range(3):
+        await harness.fire(await harness.tick(schedule["id"]))
+        harness.clock.ahead_ms += 5_000
+        warnings.append((await api.call("GET", path))[1]["warning"])
+    _, listed, _ = await api.call("GET", "/v1/schedules")
+
+    assert warnings == [None, None, "slower_than_interval"]
+    assert "warning" not in listed["schedules"][0]
+
+
 async def test_pause_and_resume_keep_the_rule(api: Client) -> None:
     """A resumed schedule goes on by its rule, at its wall clock."""
     schedule = await create(api, cron="0 8 * * *", timezone="Asia/Kolkata", spread={"seconds": 60})

@@ -15,7 +15,7 @@ from libs.events import Event, ScheduleRule, Spec, encode
 from libs.events.ids import is_id, partition_of, tick_job_id
 from libs.log.port import LogUnavailable
 from services.api.contract.api_error import ApiError, not_found, outcome_unknown
-from services.api.contract.schedules import shown
+from services.api.contract.schedules import run_times, shown
 from services.api.handlers.context import CHANGE_S, Context
 from services.api.http.reply import Reply, json_reply
 from services.api.state.consistency import FRESH, STALE
@@ -87,7 +87,16 @@ class ScheduleRows:
         now = self._c.clock.now()
         state, spec = await self.as_of_now(row)
         headers = {"ETag": f'"v{state.version}"', **(FRESH if is_fresh else STALE)}
-        return json_reply(200, shown.schedule(state, spec, now, with_payload=with_payload), headers)
+        found = shown.schedule(state, spec, now, with_payload=with_payload)
+        return json_reply(200, found | {"warning": await self._warning(state, now)}, headers)
+
+    async def _warning(self, state: ScheduleState, now: int) -> str | None:
+        """Return what somebody should look into: its runs take longer than the time between them."""
+        rule = rule_of_schedule(state, self._c.zones.find)
+        if rule is None or state.last_run_at is None:
+            return None
+        found = await self._c.queries.list_jobs(state.account, schedule_id=state.schedule_id, limit=run_times.LOOKED_AT)
+        return run_times.warning_about(rule, state.schedule_id, [job for job, _ in found], now)
 
     def rule(self, state: ScheduleState) -> Rule:
         """Return the schedule's rule; raises 409 if this process cannot read it."""

@@ -423,6 +423,7 @@ class Schedule(Answered, frozen=True, kw_only=True):
     headers: dict[str, str] | None = None
     body: str | None = None
     webhook_headers: dict[str, str] | None = None
+    warning: str | None = None  # slower_than_interval
 
 
 class ScheduleItemEvery(Answered, frozen=True, kw_only=True):
