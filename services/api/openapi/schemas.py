@@ -139,7 +139,7 @@ _TOKEN: Final[dict[str, Schema]] = {
     "parent": nullable(TOKEN_ID),
 }
 
-_WARNING: Final[dict[str, Schema]] = {"warning": nullable({"type": "string", "enum": [SLOWER]})}
+_WARNING: Final[dict[str, Schema]] = {"warning": {"type": "string", "enum": [SLOWER]}}
 PATCH_SCHEMA: Final = {name: each for name, each in CHANGEABLE.schema().items() if name != "required"}
 _FILTER: Final[dict[str, Schema]] = {
     "schedule_ids": {"type": "array", "items": SCHEDULE_ID},
@@ -231,7 +231,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "ScheduleRequest": SCHEDULE.schema(),
     "CreatedSchedule": closed(_CREATED_SCHEDULE),
-    "Schedule": closed(_SCHEDULE_ITEM | _PAYLOAD | _WARNING, optional=(*_PAYLOAD, "webhook_retry")),
+    "Schedule": closed(_SCHEDULE_ITEM | _PAYLOAD | _WARNING, optional=(*_PAYLOAD, *_WARNING, "webhook_retry")),
     "ScheduleList": closed(
         {
             "schedules": {"type": "array", "items": closed(_SCHEDULE_ITEM, optional=("webhook_retry",))},

@@ -75,7 +75,7 @@ async def test_a_schedule_whose_runs_take_longer_than_its_interval_says_so(api: 
     for _ in range(3):
         await harness.fire(await harness.tick(schedule["id"]))
         harness.clock.ahead_ms += 5_000
-        warnings.append((await api.call("GET", path))[1]["warning"])
+        warnings.append((await api.call("GET", path))[1].get("warning"))
     _, listed, _ = await api.call("GET", "/v1/schedules")
 
     assert warnings == [None, None, "slower_than_interval"]

@@ -88,7 +88,8 @@ class ScheduleRows:
         state, spec = await self.as_of_now(row)
         headers = {"ETag": f'"v{state.version}"', **(FRESH if is_fresh else STALE)}
         found = shown.schedule(state, spec, now, with_payload=with_payload)
-        return json_reply(200, found | {"warning": await self._warning(state, now)}, headers)
+        warning = await self._warning(state, now)
+        return json_reply(200, found if warning is None else found | {"warning": warning}, headers)
 
     async def _warning(self, state: ScheduleState, now: int) -> str | None:
         """Return what somebody should look into: its runs take longer than the time between them."""
