@@ -243,6 +243,15 @@ OPERATION: Final = (
         },
     ),
     Panel(
+        "History",
+        "Forgotten jobs that were deleted, a second; whether there is too little room for what the settings say.",
+        {
+            "deleted": "sum(rate(fliq_history_deleted_total[$__rate_interval]))",
+            "decisions": "sum(increase(fliq_history_decisions_total[$__rate_interval]))",
+            "shortened": "max(fliq_history_shortened)",
+        },
+    ),
+    Panel(
         "Waiting by limit",
         "Due jobs for a slot of their partition; due calls for a slot of their host or of all.",
         {

@@ -10,6 +10,7 @@ Invariants
     2. Whatever stands in the log, `apply` raises nothing but `MustUnderstand`, at which the reader has to stop.
     3. A fact that repeats changes nothing. An admitted decision that does not apply gets the verdict `ILLEGAL`.
     4. A record that cannot be read stops its own job or schedule (`held`), and nothing else.
+    5. What is forgotten (`floors`) changes no more, whether its state is still in `states` or not.
 """
 
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ from typing import Final
 import msgspec
 
 from libs.domain.admission import admits_claim, admits_decision
+from libs.domain.history.floors import NOTHING_FORGOTTEN
 from libs.domain.state_registry import FOLDED_BY, KIND_OF_STATE, State, States
-from libs.events import Claim, Event, OwnerClaimed, Unknown, Unreadable
+from libs.events import Claim, Event, HistoryForgotten, OwnerClaimed, Unknown, Unreadable
 from libs.events.codec import kind_of
 
 _NOTHING: Final[Mapping[str, State]] = MappingProxyType({})
@@ -94,12 +96,13 @@ class PartitionFold:
 
 
 class Ledger(PartitionFold):
-    """The states of one partition as of `position`, jobs and schedules by id, and the claim admitted there."""
+    """The states of one partition as of `position`, jobs and schedules by id, what is forgotten, and the claim admitted there."""
 
     def __init__(self, partition: int, *, position: int = -1, claim: Claim | None = None) -> None:
         """Start a fold of *partition* that has read up to and including *position*, under *claim*."""
         super().__init__(partition, position=position, claim=claim)
         self.states = States()
+        self.floors = NOTHING_FORGOTTEN
 
     def apply(self, position: int, item: Event | Unknown | Unreadable, stamp: str | None) -> Applied:
         """
@@ -134,13 +137,19 @@ class Ledger(PartitionFold):
         """Return what *event* changed, or None when it does not apply."""
         kinds = FOLDED_BY[type(event)]
         if not kinds:
+            if isinstance(event, HistoryForgotten):
+                self.floors = self.floors.after(event)
             return Applied(Verdict.APPLIED, event)  # it belongs to the partition, and changes no state
-        states = self.states
+        states, floors = self.states, self.floors
         changed: dict[str, State] = {}
         cause, new_id = None, None
         for kind in kinds:
             state_id = getattr(event, kind.key)
             old = states.get(state_id)
+            if floors is not NOTHING_FORGOTTEN and (
+                floors.bars(event, states) if old is None else floors.forget(old, states)
+            ):
+                break
             new = kind.create(event, position, cause) if old is None else kind.evolve(old, event, position)
             if new is None or new is old:
                 break

@@ -7,6 +7,7 @@ Facts may be appended by anyone and may be repeated; decisions carry a claim and
 
 from libs.events.codec import Event, Unknown, Unreadable, decode, encode, read
 from libs.events.envelope import Claim, Envelope
+from libs.events.history import HistoryForgotten
 from libs.events.job import (
     AttemptDue,
     AttemptFinished,
@@ -42,6 +43,7 @@ __all__ = [
     "Claim",
     "Envelope",
     "Event",
+    "HistoryForgotten",
     "JobCancelRequested",
     "JobCancelled",
     "JobChangeRefused",

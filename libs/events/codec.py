@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.events import job, owner, schedule, upcasters, webhook
+from libs.events import history, job, owner, schedule, upcasters, webhook
 from libs.events.envelope import Claim, Envelope
 from libs.events.ids import STATE_IDS, is_id, partition_of
 
@@ -45,6 +45,7 @@ Event = (
     | schedule.ScheduleDeleted
     | schedule.ScheduleTicked
     | schedule.ScheduleRealigned
+    | history.HistoryForgotten
     | webhook.WebhookFinished
     | webhook.WebhookAttempted
     | webhook.WebhookRedeliverRequested
@@ -63,7 +64,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
             one. Each must have a default that means what builds without the field do. A version that changes anything else is
             not named here: it needs an upcaster, and versions before it are only read.
         role: `control`, `fact` (anyone may append) or `decision` (only the owner may append, under its claim).
-        key: the field that holds the record's key; empty for control records.
+        key: the field that holds the record's key; empty for records that belong to the partition.
     """
 
     name: str
@@ -174,6 +175,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         key="schedule_id",
     ),
     Kind(name="schedule.realigned", event=schedule.ScheduleRealigned, role="decision", key="schedule_id"),
+    Kind(name="history.forgotten", event=history.HistoryForgotten, role="decision", key=""),
     Kind(name="webhook.finished", event=webhook.WebhookFinished, role="fact", key="job_id"),
     Kind(name="webhook.attempted", event=webhook.WebhookAttempted, role="fact", key="delivery_id"),
     Kind(name="webhook.redeliver_requested", event=webhook.WebhookRedeliverRequested, role="fact", key="delivery_id"),

@@ -120,6 +120,7 @@ async def _add_services(resources: Resources, roles: Sequence[str], stack: Async
     if "scheduler" in roles:
         scheduler = wiring.scheduler(resources, stack)
         add_reader("scheduler", scheduler)
+        supervisor.add("history", wiring.history(resources, scheduler))
         if settings.heartbeat_s:
             supervisor.add("heartbeats", wiring.heartbeats(resources, scheduler))
     if "dispatcher" in roles:

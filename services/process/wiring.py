@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+from libs.domain.history.choice import HistoryTerms
 from libs.egress.address_pace import AddressPace
 from libs.following.ports import FollowingPorts
 from libs.runtime.lifecycle import Loop
@@ -20,6 +21,7 @@ from libs.store.control.endpoints import Endpoints
 from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.control.names import Names
 from libs.store.errors import StoreUnavailable
+from libs.store.history.janitor import Janitor
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
 from libs.store.projection.projector import Projector
 from libs.store.reads.account_queries import AccountQueries
@@ -44,6 +46,8 @@ from services.process.zones import zone
 from services.scheduler.flusher import Flusher
 from services.scheduler.grant_asker import GrantAsker
 from services.scheduler.heartbeats import Heartbeats
+from services.scheduler.history.history_keeper import HistoryKeeper
+from services.scheduler.history.history_metrics import HistoryMetrics
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
@@ -118,6 +122,21 @@ def heartbeats(resources: Resources, service: SchedulerService) -> Loop:
         decides=service.decides,
     )
     return Loop("heartbeats", loop.run)
+
+
+def history(resources: Resources, service: SchedulerService) -> Loop:
+    """Return what keeps the history of the partitions that *service* owns."""
+    settings = resources.settings
+    keeper = HistoryKeeper(
+        Janitor(resources.pools.tables),
+        service.owners,
+        resources.clock,
+        HistoryTerms(
+            days=settings.history_days, failed_days=settings.history_failed_days, rows_max=settings.history_max_rows
+        ),
+        HistoryMetrics(resources.metrics),
+    )
+    return Loop("history", keeper.run)
 
 
 def _following_ports(resources: Resources, *, gather_ms: int) -> FollowingPorts:

@@ -91,6 +91,7 @@ class Decider:
         self.concurrency = Concurrency(concurrency)
         self.permits = permits or DailyPermits()
         self.backlog: set[str] = set()
+        self.asked: list[Event] = []  # decisions about the partition, which the caller wants made
         self._stamp = str(claim)
         self._lead_ms = lead_ms
         self._gather_ms = max(1, min(gather_ms, lead_ms // 4))
@@ -167,7 +168,7 @@ class Decider:
         """
         if not self.is_deciding or self.superseded:
             return []
-        decisions: list[Event] = []
+        decisions, self.asked = self.asked, []
         lead_ms = self._lead_ms + early_ms
         due, _ = self._wheel.advance(now - now % self._gather_ms + early_ms)
         for owner_id in due:
@@ -297,8 +298,8 @@ class Decider:
         """One of our own decisions came back: it is pending no longer, whatever it did."""
         if isinstance(item, Unknown | Unreadable) or kind_of(item).role != "decision":
             return
-        owner_id = names(item)[0]
-        if owner_id not in self._overlay:
+        owner_id = next(iter(names(item)), None)  # what belongs to the partition names none
+        if owner_id is None or owner_id not in self._overlay:
             return
         self._overlay.discard(owner_id)
         state = self.ledger.states.get(owner_id)

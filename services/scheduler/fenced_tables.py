@@ -15,6 +15,7 @@ Source: the protocol model (tests/simulation), mutation "reads not fenced".
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+from libs.domain.history.floors import Floors
 from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
@@ -74,6 +75,10 @@ class FencedTables:
     async def load_zoned(self, partition: int, zone_data: str, after: str, limit: int) -> list[ScheduleState]:
         """Return active schedules with a time zone, by id, whose next run was computed with another version of the zone data."""
         return await self._fenced(partition, self._tables.load_zoned(partition, zone_data, after, limit))
+
+    async def floors(self, partition: int) -> Floors:
+        """Return what is forgotten in *partition*."""
+        return await self._fenced(partition, self._tables.floors(partition))
 
     async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
         """Return how many attempts became due, by account and UTC day, from *since_day* on."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from libs.domain.history.floors import Floors
 from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
@@ -29,6 +30,9 @@ class TableReader(Protocol):
 
     async def load_zoned(self, partition: int, zone_data: str, after: str, limit: int) -> list[ScheduleState]:
         """Return active schedules with a time zone, by id, whose next run was computed with another version of the zone data."""
+
+    async def floors(self, partition: int) -> Floors:
+        """Return what is forgotten in *partition*."""
 
     async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
         """Return how many attempts became due, by account and UTC day, from *since_day* on (days since 1970-01-01)."""

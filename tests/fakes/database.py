@@ -182,7 +182,7 @@ class Database(FanOutRows, WebhookReads, ZonedRows):
                 continue
             self.flush_count += 1
             self._write(self.positions, flush.partition, (flush.to_position, flush.claim))
-            self._write_changes(flush)
+            self._write_all(flush)
         self._commit(is_durable=False)
         return missed
 

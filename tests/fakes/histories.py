@@ -18,6 +18,7 @@ from libs.events import (
     Claim,
     Envelope,
     Event,
+    HistoryForgotten,
     JobCancelRequested,
     JobChanged,
     JobChangeRefused,
@@ -82,7 +83,8 @@ def history(partition: int, *, lives: int, seed: int = 1) -> Iterator[Envelope]:
             if envelope.claim is not None:
                 yield envelope  # what the owner before had on its way
             yield Envelope("job.teleported", 1, False, None, envelope.key, b"{}")
-            count += 4
+            yield _seal(HistoryForgotten(through=count, success_before=NOW + started * 7, at=NOW), claim)
+            count += 5
 
 
 def _seal(event: Event, claim: Claim) -> Envelope:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from libs.domain.history.floors import Floors
 from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
@@ -16,6 +17,7 @@ from libs.domain.state_registry import State
 from libs.events import Claim
 from libs.store.control.daily_grants import GrantAsk
 from libs.store.errors import StoreUnavailable
+from libs.store.history.janitor import HistoryLook
 from libs.store.projection.changes import Flush
 from tests.fakes.database import Database
 
@@ -48,6 +50,22 @@ class MemoryStore:
 
     async def load_zoned(self, partition: int, zone_data: str, after: str, limit: int) -> list[ScheduleState]:
         return self._answer().load_zoned(partition, zone_data, after, limit)
+
+    async def floors(self, partition: int) -> Floors:
+        found: Floors = self._answer().floors(partition)
+        return found
+
+    async def look(self, partition: int, floors: Floors) -> HistoryLook:
+        return self._answer().look(partition, floors)
+
+    async def oldest_end(self, partition: int) -> int | None:
+        return self._answer().oldest_end(partition)
+
+    async def ended_rows(self) -> int:
+        return self._answer().ended_rows()
+
+    async def sweep(self, partition: int, limit: int) -> int:
+        return self._answer().sweep(partition, limit)
 
     async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
         found: dict[tuple[str, int], int] = self._answer().daily_usage(partition, since_day)

@@ -15,6 +15,7 @@ from libs.events import (
     AttemptFinished,
     Claim,
     Event,
+    HistoryForgotten,
     JobCancelled,
     JobCancelRequested,
     JobChanged,
@@ -221,5 +222,8 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         job_id=JOB, at=AT, ok=False, duration_ms=10_000, status_code=502, error="502 Bad Gateway"
     ),
     "webhook.finished plain": WebhookFinished(job_id=JOB, at=AT, ok=True, duration_ms=1),
+    "history.forgotten": HistoryForgotten(
+        through=7, success_before=AT - 9, failed_before=AT - 99, heartbeat_before=AT - 5, at=AT
+    ),
     **DELIVERY_EXAMPLES,
 }

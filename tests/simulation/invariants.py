@@ -53,4 +53,6 @@ INVARIANTS: Final = {
     "I22": Invariant(
         "a webhook is sent and tried again until it ends, no try early", "model", "delivery lost at hand-over"
     ),
+    "I23": Invariant("what is forgotten never comes back", "model", "a forgotten id comes back"),
+    "I24": Invariant("what waits is not forgotten, and what is needed is kept", "model", "forgets what waits"),
 }

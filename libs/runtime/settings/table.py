@@ -136,6 +136,25 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         values.integer(0, 1_000_000_000),
         "executions of one account in a UTC day; more wait for the next day; 0 is no limit",
     ]
+    history_days: Annotated[
+        int,
+        "30",
+        values.integer(0, 36_500, "a number of days"),
+        "for how long jobs that succeeded or were cancelled can be read; then they are forgotten; 0 is for ever",
+    ]
+    history_failed_days: Annotated[
+        int,
+        "90",
+        values.integer(0, 36_500, "a number of days"),
+        "the same for jobs that failed",
+    ]
+    history_max_rows: Annotated[
+        int,
+        "0",
+        values.integer(0, 100_000_000_000),
+        "ended jobs that are kept at the most, about; with more, the oldest are forgotten earlier, but none within a day;"
+        " 0 is no limit",
+    ]
     limit_requests_per_second: Annotated[
         int,
         "0",

@@ -106,6 +106,11 @@ class MetricFields:
         Counter, "", "records of a type or version that this build does not know, and that may be skipped"
     ]
     poison_records: Annotated[Counter, "", "records that could not be read; they are kept and change nothing"]
+    history_decisions: Annotated[Counter, "scheduler", "decisions that ended jobs are forgotten"]
+    history_deleted: Annotated[Counter, "scheduler", "forgotten jobs whose rows were deleted"]
+    history_shortened: Annotated[
+        Gauge, "scheduler", "1 while jobs are forgotten earlier than the settings say, because there is too little room"
+    ]
     wheel_size: Annotated[Gauge, "scheduler", "timers in memory"]
     jobs_due: Annotated[Gauge, "scheduler", "due jobs that wait for a free slot of their partition"]
     accounts_over_daily_limit: Annotated[

@@ -1,8 +1,9 @@
 """
 IdempotencyKeys: which job a caller's idempotency key belongs to.
 
-A reservation is written before the job is appended to the log, and never changes. A second request with the same key, on any
-replica, gets the reservation of the first. It cannot be made again from the log, so the write waits for the disk.
+A reservation is written before the job is appended to the log. A second request with the same key, on any replica, gets the
+reservation of the first. It cannot be made again from the log, so the write waits for the disk. It goes with its job, when that is
+forgotten. It changes only if its id is void: so old that a job of this id would count as forgotten.
 """
 
 from typing import Any, Final, NamedTuple
@@ -20,6 +21,10 @@ WITH mine AS (
 SELECT job_id, request_hash, created_at, true AS is_new FROM mine
 UNION ALL
 SELECT job_id, request_hash, created_at, false FROM idempotency WHERE account = $1 AND key = $2
+"""
+_REPLACE: Final = """
+UPDATE idempotency SET job_id = $4, created_at = $5 WHERE account = $1 AND key = $2 AND job_id = $3
+RETURNING job_id, request_hash, created_at, true AS is_new
 """
 _LOOK: Final = (
     "SELECT job_id, request_hash, created_at, false AS is_new FROM idempotency WHERE account = $1 AND key = $2"
@@ -58,6 +63,19 @@ class IdempotencyKeys:
                 return _reservation(row)
             # Another transaction took the key after this statement began: the next statement sees it.
         raise StoreUnavailable("a reservation comes and goes")
+
+    async def replace(self, account: str, key: str, held: Reservation, job_id: str, created_at: int) -> Reservation:
+        """Take *key* for *job_id* instead of the void id that *held* names, or return the job that has it by now."""
+        row = await self._replaced(account, key, held.job_id, job_id, created_at)
+        if row is None:
+            return await self.reserve(account, key, held.request_hash, job_id, created_at)
+        return _reservation(row)
+
+    @answer_call
+    async def _replaced(self, account: str, key: str, void_id: str, job_id: str, created_at: int) -> Any:
+        return await self._pool.fetchrow(
+            _REPLACE, account, key, rows.uuid_of(void_id), rows.uuid_of(job_id), created_at
+        )
 
     @answer_call
     async def reservation(self, account: str, key: str) -> Reservation | None:

@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from libs.domain.history.floors import NOTHING_FORGOTTEN, Floors
 from libs.domain.instants import day_of
-from libs.domain.ledger import Applied
+from libs.domain.ledger import Applied, Verdict
 from libs.domain.state_registry import States
 from libs.events import (
     AttemptDue,
     AttemptFinished,
     Claim,
+    HistoryForgotten,
     JobChangeRequested,
     JobScheduled,
     ScheduleChanged,
@@ -69,9 +71,20 @@ class PartitionChanges:
         executions: latest rows by (job id, attempt).
         new_executions: keys among *executions* whose attempt these records made due.
         usage: attempts made due, by (account, UTC day counted from 1970-01-01).
+        floors: how far these records moved what is forgotten; None if they did not.
     """
 
-    __slots__ = ("executions", "new", "new_executions", "partition", "spec_bytes", "specs", "states", "usage")
+    __slots__ = (
+        "executions",
+        "floors",
+        "new",
+        "new_executions",
+        "partition",
+        "spec_bytes",
+        "specs",
+        "states",
+        "usage",
+    )
 
     def __init__(self, partition: int) -> None:
         """Start with nothing changed."""
@@ -83,11 +96,14 @@ class PartitionChanges:
         self.executions: dict[tuple[str, int], ExecutionRow] = {}
         self.new_executions: set[tuple[str, int]] = set()
         self.usage: dict[tuple[str, int], int] = {}
+        self.floors: Floors | None = None
 
     def add(self, applied: Applied) -> None:
         """Take in what one record did; records must come in the order of the log."""
         changed = applied.changed
         if not changed:
+            if isinstance(applied.event, HistoryForgotten) and applied.verdict is Verdict.APPLIED:
+                self.floors = (self.floors or NOTHING_FORGOTTEN).after(applied.event)
             return
         self.states.update(changed)
         new_id = applied.new_id
@@ -139,11 +155,12 @@ class PartitionChanges:
 
     def __len__(self) -> int:
         """Return how many rows a flush would write."""
-        return len(self.states) + len(self.specs) + len(self.executions) + len(self.usage)
+        rows = len(self.states) + len(self.specs) + len(self.executions) + len(self.usage)
+        return rows + (self.floors is not None)
 
     def __bool__(self) -> bool:
         """Whether anything changed."""
-        return bool(self.states)
+        return bool(self.states) or self.floors is not None
 
 
 class Flush(NamedTuple):

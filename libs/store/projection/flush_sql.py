@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
+from libs.domain.history.floors import FIELDS
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow, Flush
 from libs.store.projection.table_registry import STATE_TABLES, is_rewritten
@@ -104,12 +105,14 @@ _COLUMNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     ),
     "new_specs": (("part", "int4"), ("spec_id", "uuid"), ("spec", "bytea")),
     "counted": (("part", "int4"), ("account", "text"), ("day", "date"), ("executions", "int8")),
+    "forgotten": (("part", "int4"), *((name, "int8") for name in FIELDS)),
 }
 _WRITES: Final[dict[str, str]] = {
     **{part: write for each in _PARTS.values() for part, write in each.writes.items()},
     "new_specs": "INSERT INTO specs ({names}) SELECT {names} {rows} ON CONFLICT (spec_id) DO NOTHING",
     "counted": "INSERT INTO usage_daily AS d ({names}) SELECT {names} {rows}"
     " ON CONFLICT (account, day, part) DO UPDATE SET executions = d.executions + excluded.executions",
+    "forgotten": f"INSERT INTO history AS h ({{names}}) SELECT {{names}} {{rows}} {rows.FLOORS_RISE}",
 }
 _TYPES: Final = {part: each.types for each in _PARTS.values() for part in each.columns}
 
@@ -149,7 +152,7 @@ def _unnest(part: str, first: int) -> str:
 
 def prepare(flushes: Sequence[Flush]) -> tuple[str, list[Any]]:
     """Return the statement for *flushes*, which are in the order of partitions, and its arguments."""
-    gathered = {**_rows(flushes), **_specs(flushes), **_usage(flushes)}
+    gathered = {**_rows(flushes), **_specs(flushes), **_usage(flushes), **_floors(flushes)}
     parts = tuple(part for part, columns in gathered.items() if columns[0])
     return statement(parts), [*_fence(flushes), *chain.from_iterable(gathered[part] for part in parts)]
 
@@ -201,3 +204,8 @@ def _specs(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
 def _usage(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
     counted = [row for flush in flushes for row in rows.usage_of(flush.changes)]
     return {"counted": [[row[index] for row in counted] for index in range(4)]}
+
+
+def _floors(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
+    moved = [row for flush in flushes for row in rows.floors_of(flush.changes)]
+    return {"forgotten": [list(column) for column in zip(*moved, strict=True)]} if moved else {}

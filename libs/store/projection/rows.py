@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from asyncpg.pgproto.pgproto import UUID
 
+from libs.domain.history.floors import FIELDS
 from libs.domain.job import MAX_OFFSETS
 from libs.events import Claim
 from libs.events.ids import from_int, to_int
@@ -25,6 +26,11 @@ MAX_ID = UUID(b"\xff" * 16)  # above every id: they begin with 48 bits of millis
 MIN_ID = UUID(bytes(16))
 
 Offsets = tuple[int, ...]  # of a field whose column holds positions
+
+# What a row of `history` does that is there before: floors only rise.
+FLOORS_RISE = "ON CONFLICT (part) DO UPDATE SET " + ", ".join(
+    f"{name} = greatest(h.{name}, excluded.{name})" for name in FIELDS
+)
 
 _EPOCH = date(1970, 1, 1)
 _encode_struct = msgspec.json.Encoder().encode
@@ -109,6 +115,11 @@ def usage_of(changes: PartitionChanges) -> list[tuple[int, str, date, int]]:
         (changes.partition, account, _EPOCH + timedelta(days=day), count)
         for (account, day), count in changes.usage.items()
     ]
+
+
+def floors_of(changes: PartitionChanges) -> list[tuple[int, ...]]:
+    """Return the row of `history` in *changes*, if there is one: the partition, and its floors."""
+    return [] if changes.floors is None else [(changes.partition, *msgspec.structs.astuple(changes.floors))]
 
 
 def columns_of(rows: Sequence[Sequence[Any]], types: Mapping[str, str], wanted: Iterable[str]) -> list[Any]:

@@ -27,4 +27,5 @@ FOLD_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "specs": ("spec_id",),
     "executions": ("job_id", "attempt"),
     "usage_daily": ("account", "day"),
+    "history": ("part",),
 }

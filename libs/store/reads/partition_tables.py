@@ -11,12 +11,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from libs.domain.history.floors import Floors
 from libs.domain.job import JobState, JobStatus, due
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import S, State
 from libs.events import AttemptDue, Claim, Spec
 from libs.store.errors import store_call
+from libs.store.history.forgotten_rows import floors_of
 from libs.store.pool import SCHEMA
 from libs.store.projection import rows
 from libs.store.projection.job_rows import JOBS
@@ -152,6 +154,11 @@ class Tables:
             since_day,
         )
         return {(row["account"], row["day"]): row["executions"] for row in found}
+
+    @store_call
+    async def floors(self, partition: int) -> Floors:
+        """Return what is forgotten in *partition*, as of the position of the tables."""
+        return await floors_of(self._pool, partition)
 
     @store_call
     async def running(self, partition: int) -> Snapshot:

@@ -27,8 +27,8 @@ tables.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -38,6 +38,8 @@ import structlog
 from libs.log.ends import all_ends
 from libs.log.port import Log
 from libs.store.errors import translated
+from libs.store.history.janitor import LOCK as JANITOR_LOCK
+from libs.store.history.janitor import sweep_all
 from libs.store.pool import CONNECT_TIMEOUT_S, SCHEMA
 from libs.store.projection.table_registry import FOLD_TABLES
 from libs.store.reads.partition_tables import TablePosition, Tables, positions
@@ -253,12 +255,15 @@ class Rebuild:
         """Compare the old tables with the new ones, at the positions of a snapshot of the old ones."""
         await self._fold(await old_positions(control), "following")  # so that the snapshot is short
         reader = await connect(stack, self._dsn, "compare")
+        await control.execute("SELECT pg_advisory_lock($1)", JANITOR_LOCK)
         async with (
-            reader.transaction(isolation="repeatable_read", readonly=True),
+            _undone(reader),
             control.transaction(isolation="repeatable_read"),  # its snapshot is taken by its first query, below
         ):
             await self._fold(await old_positions(reader), "following")
             self._on_progress("comparing", 0, 2)
+            # Rows of forgotten jobs may still be there, or not: they are no difference.
+            await asyncio.gather(sweep_all(reader, SCHEMA), sweep_all(control, SIDE))
             old, new = await asyncio.gather(row_hash.hashes(reader, SCHEMA), row_hash.hashes(control, SIDE))
             self._on_progress("comparing", 1, 2)
             found = await row_hash.differences(reader, control, (SCHEMA, SIDE), old, new)
@@ -268,6 +273,7 @@ class Rebuild:
                     stored = None if claim is None else str(claim)
                     found.add(partition, "progress", "", "changed", {"claim": (stored, str(folded))})
             self._on_progress("comparing", 2, 2)
+        await control.execute("SELECT pg_advisory_unlock($1)", JANITOR_LOCK)
         await reader.close()
         return found, new
 
@@ -370,6 +376,17 @@ class _LastRecords:
             await asyncio.wait([self._waiting], timeout=MEASURE_S)
             if self._waiting.done() and not self._waiting.cancelled():
                 self._waiting.exception()  # mark it as retrieved, so that asyncio does not report it
+
+
+@asynccontextmanager
+async def _undone(connection: Any) -> AsyncIterator[None]:
+    """Run a transaction with one snapshot, which changes nothing in the end."""
+    transaction = connection.transaction(isolation="repeatable_read")
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()
 
 
 def _states(replay: Replay) -> int:

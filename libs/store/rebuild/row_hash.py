@@ -107,6 +107,8 @@ def _name(table: str, key: tuple[Any, ...]) -> str:
         return from_int("job", key[0].int).removeprefix("job_")  # of a job or of a schedule: the row does not say
     if table == "executions":
         return f"{rows.job_id_of(key[0])} {key[1]}"
+    if table == "history":
+        return ""
     if table == "usage_daily":
         return f"{key[0]} {key[1]}"
     return from_int(next(each.kind.id_kind for each in STATE_TABLES if each.name == table), key[0].int)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec.structs import astuple
 
+from libs.domain.history.floors import FIELDS
 from libs.domain.state_registry import State
 from libs.store.projection import rows
 from libs.store.projection.changes import PartitionChanges
@@ -19,6 +20,7 @@ from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES
 _EXECUTIONS: Final = ("part", *rows.EXECUTION_COLUMNS)
 _SPECS: Final = ("part", "spec_id", "spec")
 _USAGE: Final = ("part", "account", "day", "executions")
+_FLOORS: Final = ("part", *FIELDS)
 
 
 def _update(table: str, columns: Sequence[str]) -> str:
@@ -35,6 +37,8 @@ _MERGES: Final[dict[str, str]] = {
     "executions": _update("executions", rows.EXECUTION_COLUMNS),
     "usage_daily": f"INSERT INTO usage_daily AS t ({', '.join(_USAGE)}) SELECT {', '.join(_USAGE)} FROM new_usage_daily"  # noqa: S608
     " ON CONFLICT (account, day, part) DO UPDATE SET executions = t.executions + excluded.executions",
+    "history": f"INSERT INTO history AS h ({', '.join(_FLOORS)}) SELECT {', '.join(_FLOORS)} FROM new_history"  # noqa: S608
+    f" {rows.FLOORS_RISE}",
 }
 
 
@@ -62,6 +66,7 @@ async def write(connection: Any, changes: PartitionChanges) -> None:
         await _copy(connection, "executions", _EXECUTIONS, _records(part, made, rows.EXECUTION_TYPES))
         await _merge(connection, "executions", _EXECUTIONS, _records(part, ended, rows.EXECUTION_TYPES))
         await _merge(connection, "usage_daily", _USAGE, rows.usage_of(changes))
+        await _merge(connection, "history", _FLOORS, rows.floors_of(changes))
 
 
 def _records(part: int, found: Sequence[Sequence[Any]], types: Mapping[str, str]) -> list[tuple[Any, ...]]:

@@ -17,6 +17,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from libs.domain.history.floors import FIELDS, NOTHING_FORGOTTEN, Floors
+from libs.domain.job import JobState
+from libs.domain.ledger import Ledger
+from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import id_of
 from libs.events import Claim
 from libs.events.ids import from_int
@@ -165,6 +169,33 @@ class _DigestingReplay(Replay):
         self.changes.spec_bytes = 0
 
 
+class _Forgotten(NamedTuple):
+    """The states whose rows may be gone; None as *needed_specs* if nothing is forgotten: then every spec is needed."""
+
+    ids: frozenset[str]
+    needed_specs: frozenset[str] | None
+
+    def needs(self, spec_id: str) -> bool:
+        return self.needed_specs is None or spec_id[-26:] in self.needed_specs
+
+
+def _forgotten_in(ledger: Ledger) -> _Forgotten:
+    """Return what of *ledger* is forgotten: the janitor deletes it when it comes to it."""
+    states, floors = ledger.states, ledger.floors
+    if floors == NOTHING_FORGOTTEN:
+        return _Forgotten(frozenset(), None)
+    ids = frozenset(each for each, state in states.items() if floors.forget(state, states))
+    needed: set[str | None] = set()
+    for state_id, state in states.items():
+        if state_id in ids:
+            continue
+        if isinstance(state, JobState):
+            needed |= {state_id, state.spec_id, *(each.spec_id for each in (state.more.changes if state.more else ()))}
+        elif isinstance(state, ScheduleState):
+            needed |= {state_id, state.changed_spec_id}
+    return _Forgotten(ids, frozenset(each[-26:] for each in needed if each is not None))
+
+
 class _Usage(NamedTuple):
     executions: int
 
@@ -179,6 +210,7 @@ class _Comparison:
         self._replays = replays
         self._found = found
         self._counts = counts
+        self._forgotten = {part: _forgotten_in(replay.ledger) for part, replay in replays.items()}
 
     async def run(self) -> None:
         for table in STATE_TABLES:
@@ -191,6 +223,9 @@ class _Comparison:
             self._compare(
                 row, "executions", f"{stored.job_id} {stored.attempt}", stored, by_log, rows.EXECUTION_COLUMNS
             )
+        for part, left in executions.items():
+            for key in [key for key in left if key[0] in self._forgotten[part].ids]:
+                del left[key]
         self._report_missing("executions", executions)
         usage = {part: replay.changes.usage for part, replay in self._replays.items()}
         async for row in self._each("usage_daily", "part, account, day - DATE '1970-01-01' AS day, executions"):
@@ -199,6 +234,7 @@ class _Comparison:
             name = f"{row['account']} {row['day']}"
             self._compare(row, "usage_daily", name, _Usage(row["executions"]), counted, _Usage._fields)
         self._report_missing("usage_daily", usage)
+        await self._floors()
 
     async def _states(self, table: StateTable[Any]) -> None:
         expected = {part: replay.ledger.states for part, replay in self._replays.items()}
@@ -206,7 +242,13 @@ class _Comparison:
             stored = table.state_of(row[1:])
             state_id = id_of(stored)
             self._compare(row, table.name, state_id, stored, expected[row["part"]].pop(state_id, None), table.columns)
-        self._report_missing(table.name, {part: states.of(table.kind.state) for part, states in expected.items()})
+        self._report_missing(
+            table.name,
+            {
+                part: {each: None for each in states.of(table.kind.state) if each not in self._forgotten[part].ids}
+                for part, states in expected.items()
+            },
+        )
 
     async def _specs(self) -> None:
         expected = {part: replay.digests for part, replay in self._replays.items()}
@@ -220,7 +262,24 @@ class _Comparison:
                 self._found.add(part, "specs", key, "only in the tables")
             elif digest != _digest(row["spec"]):
                 self._found.add(part, "specs", key, "changed", {"spec": (None, None)})
-        self._report_missing("specs", expected)
+        self._report_missing(
+            "specs",
+            {
+                part: {each: None for each in left if self._forgotten[part].needs(each)}
+                for part, left in expected.items()
+            },
+        )
+
+    async def _floors(self) -> None:
+        expected = {
+            part: {"": replay.ledger.floors}
+            for part, replay in self._replays.items()
+            if replay.ledger.floors != NOTHING_FORGOTTEN
+        }
+        async for row in self._each("history", f"part, {', '.join(FIELDS)}"):
+            by_log = expected.pop(row["part"], {}).get("")
+            self._compare(row, "history", "", Floors(**{name: row[name] for name in FIELDS}), by_log, FIELDS)
+        self._report_missing("history", expected)
 
     async def _each(self, table: str, columns: str) -> AsyncIterator[Any]:
         query = f"SELECT {columns} FROM {table} WHERE part = ANY ($1::int4[])"  # noqa: S608 - our own names

@@ -36,7 +36,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
             ("jobs", "specs", "schedules", "executions", "usage_daily", "daily_grants", "deliveries"), "SELECT"
         ),
         "instance": "SELECT, INSERT",
-        "idempotency": "SELECT, INSERT",
+        "idempotency": _WRITE,
         "names": _WRITE,
         "accounts": _WRITE,
         "signing_secrets": _WRITE,
@@ -49,10 +49,13 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
     "scheduler": {
         **_COMMON,
         **_MEMBER,
-        **dict.fromkeys(("jobs", "schedules", "executions", "usage_daily", "deliveries"), _WRITE),
+        **dict.fromkeys(("schedules", "usage_daily", "history"), _WRITE),
+        **dict.fromkeys(("jobs", "executions", "deliveries"), f"{_WRITE}, DELETE"),
+        "fan_out": "SELECT",
+        "idempotency": "SELECT (account, key, job_id), DELETE",  # those of forgotten jobs
         "daily_grants": f"{_WRITE}, DELETE",
         "progress": "SELECT, UPDATE",
-        "specs": "INSERT, SELECT (spec_id)",  # the key is read to see whether the spec is there
+        "specs": "INSERT, SELECT (spec_id), DELETE",  # the key is read to see whether the spec is there
     },
     "dispatcher": {
         **_COMMON,

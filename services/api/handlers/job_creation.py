@@ -7,7 +7,8 @@ The answer does not wait for the tables; reads do.
 Idempotency. The reservation row says which job a key stands for: id, instant of creation, hash of the request. It is written
 before the append, so a crash in between leaves a reservation without a job. A repeat of the request finds that out (it waits
 for the tables and finds no row) and appends the same fact again. If both copies land, the first one counts, and they are
-equal: a repeat cannot make a second job.
+equal: a repeat cannot make a second job. If the reserved id is so old that its job may be forgotten, a repeat is answered when the
+tables show the job; if they do not, the id is void for ever, and the key is given to a new id (libs/domain/history).
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ import msgspec
 import orjson
 from aiohttp.web import BaseRequest
 
+from libs.domain.history.choice import LATE_MS
 from libs.domain.job import JobStatus
 from libs.domain.jobs.more import JobMore
 from libs.events import Envelope, JobScheduled, Spec, encode
-from libs.events.ids import from_int, partition_of, to_int
+from libs.events.ids import from_int, instant_of, partition_of, to_int
 from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from libs.store.control.idempotency import Reservation
@@ -113,11 +115,14 @@ class JobCreation:
         if state.status != JobStatus.FAILED:
             raise ApiError(409, "job_not_failed", f"the job is {present.PUBLIC_STATUS[state.status]}, not failed")
         self._c.limits.check_load()
+        # The spec is shared only if the first job is there for long enough: it goes when the job is forgotten.
+        is_kept = state.completed_at is not None and state.completed_at > self._c.clock.now() - LATE_MS
+        spec_id = from_int("job", to_int(state.spec_id)) if is_kept else None
         more = state.more or JobMore()
         clone = JobRequest(
             spec, self._c.clock.now(), state.max_retries, key, retry=more.retry, success_on=more.success_on
         )
-        return await self._make(clone, account, replay_of=job_id, spec_id=from_int("job", to_int(state.spec_id)))
+        return await self._make(clone, account, replay_of=job_id, spec_id=spec_id)
 
     async def _make(
         self, job: JobRequest, account: str, *, replay_of: str | None = None, spec_id: str | None = None
@@ -139,21 +144,42 @@ class JobCreation:
             held = Reservation(new_id, b"", now, is_new=True)
         else:
             held = await self._reserve(job, now, account, room, replay_of)
-        if replay_of is not None:  # due at once, which for the repeat of a replay is when it was first asked for
-            job = msgspec.structs.replace(job, fire_at=held.created_at)
-        job = requests.resolved(job, held.created_at)
-        envelope = _scheduled(job, held.job_id, account, held.created_at, replay_of=replay_of, spec_id=spec_id)
-        partition = partition_of(held.job_id)
+            if not held.is_new:
+                held = await self._repeat(job, held, now, account, room, replay_of=replay_of, spec_id=spec_id)
         if held.is_new:
-            await self._c.append(account, partition, [envelope])
-        else:
-            # The process that reserved the key may have died before it appended.
-            ends_at = asyncio.get_running_loop().time() + CHANGE_S
-            if not await self._is_known(held.job_id):
-                await self._c.append(account, partition, [envelope], ends_at=ends_at)
+            envelope = _fact(job, held, account, replay_of=replay_of, spec_id=spec_id)
+            await self._c.append(account, partition_of(held.job_id), [envelope])
         crash_at("api.before_reply")
+        job = _of_reservation(job, held, replay_of)
         body = _body(job, held.job_id, held.created_at) | ({} if replay_of is None else {"replay_of": replay_of})
         return Reply(201, orjson.dumps(body), NO_HEADERS if held.is_new else REPLAYED)
+
+    async def _repeat(
+        self,
+        job: JobRequest,
+        held: Reservation,
+        now: int,
+        account: str,
+        room: Room,
+        *,
+        replay_of: str | None = None,
+        spec_id: str | None = None,
+    ) -> Reservation:
+        """
+        Append what the process that took the key may not have appended before it died; return the reservation that counts.
+
+        That is a new one, for which nothing was appended yet, if the id of *held* is void.
+        """
+        if await self._is_known(held.job_id):
+            return held
+        ends_at = asyncio.get_running_loop().time() + CHANGE_S
+        envelope = _fact(job, held, account, replay_of=replay_of, spec_id=spec_id)
+        await self._c.append(account, partition_of(held.job_id), [envelope], ends_at=ends_at)
+        if now - instant_of(held.job_id) < LATE_MS or await self._is_known(held.job_id):
+            return held
+        await self._check_new(job, now, account, room, replay_of)
+        new_id = self._new_id(now, self._c.mint.partition(now), replay_of)
+        return await self._c.keys.replace(account, job.idempotency_key or "", held, new_id, now)
 
     async def _check_new(
         self, job: JobRequest, now: int, account: str, room: Room, replay_of: str | None = None
@@ -203,6 +229,8 @@ class JobCreation:
                     job = keyed[index]
                     try:
                         held = await self._reserve(job, now, account, room)
+                        if not held.is_new and now - instant_of(held.job_id) >= LATE_MS:
+                            held = await self._repeat(job, held, now, account, room)
                     except ApiError as error:
                         results[index] = error_body(error)
                         continue
@@ -236,6 +264,20 @@ def _body(job: JobRequest, job_id: str, created_at: int) -> dict[str, Any]:
     return present.created_job(
         job_id, job.spec, fire_at=job.fire_at, max_retries=job.max_retries, created_at=created_at
     )
+
+
+def _of_reservation(job: JobRequest, held: Reservation, replay_of: str | None) -> JobRequest:
+    """Return *job* with the instants that follow from the first request: a replay is due when it was first asked for."""
+    if replay_of is not None:
+        job = msgspec.structs.replace(job, fire_at=held.created_at)
+    return requests.resolved(job, held.created_at)
+
+
+def _fact(
+    job: JobRequest, held: Reservation, account: str, *, replay_of: str | None = None, spec_id: str | None = None
+) -> Envelope:
+    job = _of_reservation(job, held, replay_of)
+    return _scheduled(job, held.job_id, account, held.created_at, replay_of=replay_of, spec_id=spec_id)
 
 
 def _scheduled(

@@ -12,6 +12,7 @@ from libs.domain.ledger import Ledger
 from libs.events import Claim, Envelope, OwnerClaimed, encode, read
 from libs.log.memory import MemoryLog
 from libs.log.port import LogUnavailable
+from libs.store.history.janitor import sweep_all
 from libs.store.leases.lease_table import OwnerLeases
 from libs.store.projection.changes import Flush, PartitionChanges
 from libs.store.rebuild.rebuild import Rebuild, RebuildRefused, TablesLocked
@@ -98,7 +99,8 @@ async def test_the_result_does_not_depend_on_the_batches(
         position = await harness.pool.fetchval("SELECT position FROM progress WHERE part = $1", partition)
         records = await log.read(partition, position + 1)
         await fold(harness, partition, [record.envelope for record in records], position + 1)
-    async with harness.pool.acquire() as connection:
+    async with harness.pool.acquire() as connection, connection.transaction():
+        await sweep_all(connection, "fliq")
         expected = await hashes(connection, "fliq")
 
     rebuilt = await Rebuild(log, store_dsn, rows_max=rows_max, states_max=states_max).run(is_check=True)

@@ -11,16 +11,18 @@ from libs.domain.endpoints.webhook_event import Attempt
 from libs.events import Claim, Spec
 from libs.store.reads.fan_out_tables import JobAttempt, ToldJob
 from tests.fakes.control.endpoints import EndpointTable
+from tests.fakes.control.history_rows import HistoryRows
 
 ENDPOINT_METHODS = ("changes", "all_enabled", "to_announce", "announced", "sending_secrets", "failed", "delivered")
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
 
-class FanOutRows:
+class FanOutRows(HistoryRows):
     """The part of the database that fan-out reads and writes."""
 
     def __init__(self) -> None:
         """Start without endpoints."""
+        super().__init__()
         self.endpoints = EndpointTable()
         self.fan_out: dict[int, tuple[int, Claim | None]] = {}
 

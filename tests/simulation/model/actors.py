@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from libs.domain.admission import admits_claim, admits_decision
+from libs.domain.history.floors import Floors
 from libs.domain.job import JobStatus
 from libs.domain.job import due as due_of
 from libs.domain.ledger import Applied, Ledger, Verdict, names
@@ -26,6 +27,7 @@ from libs.events import (
     Claim,
     Envelope,
     Event,
+    HistoryForgotten,
     OwnerClaimed,
     Spec,
     encode,
@@ -36,6 +38,7 @@ from services.scheduler.decider import Decider
 from tests.fakes import events
 from tests.property.calendar import made_zones
 from tests.simulation.model.harness import Call, Harness, Partition, Stored
+from tests.simulation.model.history import is_forgotten_at
 
 RETRY_BASE_S = 1.0
 HAND_OFF_EARLY_MS = 1_000
@@ -81,8 +84,13 @@ class Owner:
             horizon_at=0,
             zones=made_zones.find,
         )
+        self.decider.ledger.floors = self.first_floors(tables.floors)
         self.decider.load(tables.load_open())
         part.send(self, [encode(events.claimed(self.claim, self.now))], failed=self.resign)
+
+    def first_floors(self, floors: Floors) -> Floors:
+        """Return what is forgotten, as this owner begins with it."""
+        return floors
 
     @property
     def now(self) -> int:
@@ -96,7 +104,9 @@ class Owner:
     def step(self) -> None:
         """Do one thing."""
         chance = self.harness.rng.random()
-        if chance < 0.5:
+        if chance < 0.03:
+            self.forget()
+        elif chance < 0.5:
             self.read()
         elif chance < 0.75:
             self.decide()
@@ -165,6 +175,18 @@ class Owner:
         if at is not None and at - self.early_ms <= self.now:
             self.append(self.decider.decide(self.now, self.harness.rng.random, early_ms=self.early_ms))
 
+    def forget(self) -> None:
+        """Decide that what ended a while ago is forgotten, failures later than the rest."""
+        history_ms = self.harness.settings.history_ms
+        if history_ms is None or not self.decider.is_deciding or self.decider.superseded:
+            return
+        through = self.decider.ledger.position + 1
+        before = self.now - history_ms
+        failed_before = before - self.harness.rng.choice((0, history_ms))
+        self.append(
+            [HistoryForgotten(through=through, success_before=before, failed_before=failed_before, at=self.now)]
+        )
+
     def hand_over(self) -> None:
         """Write the dues and ticks of the next second early from now on, as an owner does whose process is to stop."""
         self.harness.handed_over.add(str(self.claim))
@@ -208,6 +230,8 @@ class Owner:
         for owner_id in part.history:
             row = tables.row(owner_id)
             truth = part.truth(owner_id, tables.position)
+            if row is None and owner_id in part.forgotten and is_forgotten_at(part, owner_id):
+                continue  # the janitor deleted it
             if row != truth:
                 self.harness.violate(f"I4 at {tables.position} the tables hold {row}, the fold says {truth}")
 

@@ -26,10 +26,11 @@ from libs.events import (
     WebhookFinished,
     encode,
 )
-from libs.events.ids import new_job_id, partition_of
+from libs.events.ids import instant_of, new_job_id, partition_of
 from libs.events.retry_policy import RetryPolicy
 from tests.fakes import events
 from tests.simulation.model.harness import Harness, Partition
+from tests.simulation.model.history import LATE_SHARE
 from tests.simulation.model.rules import ModelRule
 from tests.simulation.model.schedule_clients import Change, ScheduleApi, Stop
 
@@ -69,6 +70,7 @@ class Api(ScheduleApi):
         self.requests: dict[str, tuple[str, int, int]] = {}  # idempotency key -> url, fire_at, retries
         self.cancels: list[Cancel] = []
         self.gets: list[tuple[str, int]] = []
+        self.unsure: list[tuple[str, str | None, str, int]] = []  # late creates: id, key, url, position
         self.changes: list[Change] = []  # that wait for their answer
 
     def partition(self, any_id: str) -> Partition:
@@ -113,7 +115,7 @@ class Api(ScheduleApi):
             idempotency_key=key,
             **self.policy(fire_at, retries),
         )
-        self.append(encode(event), lambda _: self.accept(job_id, key, url))
+        self.append(encode(event), lambda position: self.landed(job_id, key, url, position))
 
     def policy(self, fire_at: int, retries: int) -> dict[str, Any]:
         """Return what a third of all jobs ask for besides: a retry policy, another success, an end."""
@@ -135,6 +137,24 @@ class Api(ScheduleApi):
     def reserve(self, key: str | None, job_id: str) -> str:
         """Return the job id that *key* stands for."""
         return job_id if key is None else self.harness.reservations.setdefault(key, job_id)
+
+    def landed(self, job_id: str, key: str | None, url: str, position: int) -> None:
+        """Answer a POST whose record is durable. An old id may be void: then the tables are asked."""
+        history_ms = self.harness.settings.history_ms
+        if history_ms is None or self.harness.now - instant_of(job_id) < history_ms // LATE_SHARE:
+            self.accept(job_id, key, url)
+        else:
+            self.unsure.append((job_id, key, url, position))
+
+    def look(self, job_id: str, key: str | None, url: str, position: int) -> bool:
+        """Answer a POST of an old id, if the tables are that far; if the id is void, its key is given to the next one."""
+        if self.partition(job_id).tables.position < position:
+            return False
+        if self.row(job_id) is not None:
+            self.accept(job_id, key, url)
+        elif key is not None and self.harness.reservations.get(key) == job_id:
+            del self.harness.reservations[key]
+        return True
 
     def accept(self, job_id: str, key: str | None, url: str) -> None:
         """Answer 201."""
@@ -219,11 +239,12 @@ class Api(ScheduleApi):
                 waiting.append(cancel)
         self.cancels = waiting
         self.changes = [change for change in self.changes if not self.answer_change(change)]
+        self.unsure = [late for late in self.unsure if not self.look(*late)]
         unseen: list[tuple[str, int]] = []
         for job_id, end in self.gets:
             if self.partition(job_id).tables.position < end - 1:
                 unseen.append((job_id, end))
-            elif self.row(job_id) is None:
+            elif self.row(job_id) is None and job_id not in self.partition(job_id).forgotten:
                 self.harness.violate(f"I10 {job_id} was answered with 201, and GET does not find it")
         self.gets = unseen
 

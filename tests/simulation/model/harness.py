@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from libs.domain.history.floors import FIELDS, NOTHING_FORGOTTEN, Floors
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.ledger import Applied, Ledger, Verdict
@@ -26,6 +27,7 @@ from libs.domain.state_registry import State
 from libs.events import AttemptDue, AttemptFinished, Claim, Envelope, Event, Unknown, Unreadable
 from libs.events.codec import read
 from libs.store.projection.changes import ExecutionRow, PartitionChanges
+from tests.simulation.model.history import Janitor, note_forgotten
 
 START_AT = 1_800_000_000_000  # a full hour, so that the ticks of */n are multiples of n minutes
 OPEN = (JobStatus.RUNNING, JobStatus.FINISHING)
@@ -80,6 +82,7 @@ class Tables:
     specs: dict[str, bytes] = field(default_factory=dict)
     executions: dict[tuple[str, int], ExecutionRow] = field(default_factory=dict)
     usage: dict[tuple[str, int], int] = field(default_factory=dict)
+    floors: Floors = NOTHING_FORGOTTEN
 
     def copy(self) -> Tables:
         """Return what a replica holds at this moment."""
@@ -94,6 +97,7 @@ class Tables:
             dict(self.specs),
             dict(self.executions),
             dict(self.usage),
+            self.floors,
         )
 
     def acquire(self, nonce: str) -> int:
@@ -124,6 +128,10 @@ class Tables:
         self.executions.update(changes.executions)
         for day, count in changes.usage.items():
             self.usage[day] = self.usage.get(day, 0) + count
+        if changes.floors is not None:
+            self.floors = Floors(
+                **{name: max(getattr(self.floors, name), getattr(changes.floors, name)) for name in FIELDS}
+            )
 
     def row(self, any_id: str) -> State | None:
         """Return the row of *any_id*, of whatever kind."""
@@ -170,6 +178,8 @@ class Partition:
         self.finished: dict[tuple[str, int], int] = {}  # attempts -> position of the first result in the log
         self.due: dict[tuple[str, int], int] = {}  # admitted attempts -> not_before
         self.illegal: list[Stored] = []
+        self.forgotten: dict[str, State] = {}  # by the decisions that count
+        self.violations: list[str] = []
 
     @property
     def end(self) -> int:
@@ -242,6 +252,7 @@ class Partition:
             self.history.setdefault(state_id, []).append((position, state))
         if applied.verdict is Verdict.ILLEGAL:
             self.illegal.append(stored)
+        self.violations += note_forgotten(self, stored)
         if isinstance(item, AttemptFinished):
             self.finished.setdefault((item.job_id, item.attempt), position)
         elif isinstance(item, AttemptDue) and applied.verdict is Verdict.APPLIED:
@@ -269,6 +280,7 @@ class Settings:
     window_ms: int
     load_limit: int
     slots: int
+    history_ms: int | None  # None: nothing is forgotten
 
     @classmethod
     def draw(cls, rng: random.Random) -> Settings:
@@ -284,14 +296,16 @@ class Settings:
             window_ms=rng.choice((3_000, 20_000, 200_000)),
             load_limit=rng.choice((1, 2, 100, 100)),
             slots=rng.choice((1, 2, 1_000)),
+            history_ms=rng.choice((None, None, 5_000, 20_000, 60_000)),
         )
 
 
 class Harness:
     """Everything that is not an actor."""
 
-    def __init__(self, rng: random.Random, tables: type[Tables] = Tables) -> None:
+    def __init__(self, rng: random.Random, tables: type[Tables] = Tables, janitor: type[Janitor] = Janitor) -> None:
         self.rng = rng
+        self.janitor = janitor()
         self.settings = Settings.draw(rng)
         self.now = START_AT
         self.partitions = [Partition(number, tables()) for number in range(self.settings.partitions)]

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from libs.domain import job as job_fold
+from libs.domain.history.floors import Floors
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Applied, Ledger, Verdict
 from libs.domain.state_registry import State
@@ -34,6 +35,14 @@ from libs.store.projection.changes import PartitionChanges
 from services.scheduler.decider import Decider
 from tests.simulation.model.actors import Dispatcher, Flushing, Owner
 from tests.simulation.model.harness import Harness, Partition, Tables
+from tests.simulation.model.history import (
+    BarsJobsAlone,
+    BarsNothing,
+    JanitorOfAges,
+    JanitorOfPending,
+    JanitorOfSpecs,
+    JanitorOfWaiting,
+)
 from tests.simulation.model.run import Cast
 from tests.simulation.model.schedule_mutations import (
     OwnerCatchingUpForever,
@@ -322,6 +331,20 @@ class DispatcherIgnoringExpiry(Dispatcher):
         return False
 
 
+class OwnerBarringNothing(Owner):
+    """A forgotten id that is asked for again makes a job."""
+
+    def first_floors(self, floors: Floors) -> Floors:
+        return BarsNothing(**msgspec.structs.asdict(floors))
+
+
+class OwnerBarringJobsAlone(Owner):
+    """A late outcome of a webhook makes a delivery of a job that is forgotten."""
+
+    def first_floors(self, floors: Floors) -> Floors:
+        return BarsJobsAlone(**msgspec.structs.asdict(floors))
+
+
 class Mutation(NamedTuple):
     """A rule taken out, and the invariant that is then broken (the numbers are those of the checker)."""
 
@@ -362,5 +385,11 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "change folded by a job under way": Mutation("I4", Cast(owner=OwnerChangingWhatIsUnderWay)),
     "stop forgotten": Mutation("I20", Cast(owner=OwnerForgettingStops)),
     "expiry ignored": Mutation("I16", Cast(dispatcher=DispatcherIgnoringExpiry)),
+    "a forgotten id comes back": Mutation("I23", Cast(owner=OwnerBarringNothing)),
+    "a late outcome brings a delivery back": Mutation("I23", Cast(owner=OwnerBarringJobsAlone)),
+    "forgets what waits": Mutation("I24", Cast(janitor=JanitorOfWaiting)),
+    "forgets a job with a pending delivery": Mutation("I24", Cast(janitor=JanitorOfPending)),
+    "forgets by instants alone": Mutation("I24", Cast(janitor=JanitorOfAges)),
+    "forgets a spec that another job has": Mutation("I24", Cast(janitor=JanitorOfSpecs)),
     "overtaken tick is a breach": Mutation("I7", Cast(owner=OwnerCountingOvertakenTicks)),
 }

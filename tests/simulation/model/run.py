@@ -15,6 +15,7 @@ from tests.simulation.model.actors import SKEW_MS, Dispatcher, Owner
 from tests.simulation.model.checker import check, is_quiet
 from tests.simulation.model.clients import Api, Gremlin
 from tests.simulation.model.harness import Harness, Partition, Tables
+from tests.simulation.model.history import Janitor
 from tests.simulation.model.webhooks import Webhooks
 
 CHAOS_STEPS = 220
@@ -29,6 +30,7 @@ class Cast:
     dispatcher: type[Dispatcher] = Dispatcher
     tables: type[Tables] = Tables
     webhooks: type[Webhooks] = Webhooks
+    janitor: type[Janitor] = Janitor
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Run:
         self.seed = seed
         self.rng = random.Random(seed)
         self.cast = cast
-        self.harness = Harness(self.rng, cast.tables)
+        self.harness = Harness(self.rng, cast.tables, cast.janitor)
         self.api = Api(self.harness)
         self.gremlin = Gremlin(self.harness, self.api.known)
         self.webhooks = cast.webhooks(self.harness)
@@ -122,6 +124,8 @@ class Run:
             self.webhooks.step(part)
         elif chance < 0.288:
             self.webhooks = self.cast.webhooks(harness)
+        elif chance < 0.30:
+            harness.janitor.sweep(part.tables, harness.reservations, rng)
         elif chance < 0.47:
             part.land(rng)
         elif chance < 0.84:
@@ -211,6 +215,9 @@ class Run:
                 owners[index].turn()
                 dispatchers[index].turn()
                 self.webhooks.turn(part)
+                if rng.random() < 0.2:
+                    owners[index].forget()
+                harness.janitor.sweep(part.tables, harness.reservations, rng)
             for zombie in zombies:
                 if not zombie.dead and rng.random() < 0.2:
                     zombie.step()

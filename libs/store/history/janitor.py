@@ -1,0 +1,126 @@
+"""
+Janitor: deletes the rows of forgotten jobs, a slice at a time, each in a transaction of its own.
+
+Which jobs are forgotten stands in the table `history`, which is flushed with the rows that follow from the same records. So what is
+deleted can never change again, and no order between janitor and flushes is needed. A crash between two slices leaves rows for the
+next one. With a job go its executions, its delivery and its idempotency key; its spec goes if no job and no schedule has it.
+
+While a rebuild compares the tables, nothing is deleted (`LOCK`).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from libs.domain.history.floors import NOTHING_FORGOTTEN, Floors
+from libs.domain.job import TERMINAL
+from libs.runtime.crashpoint import crash_at
+from libs.store.errors import store_call
+from libs.store.history.forgotten_rows import FORGOTTEN, arguments, floors_of, of_schema
+
+LOCK: Final = 0x666C6968  # shared by slices, exclusive while tables are compared
+
+_OLDEST: Final = "SELECT least({})".format(
+    ", ".join(
+        f"(SELECT min(completed_at) FROM jobs WHERE part = $1 AND status = {int(status)})"  # noqa: S608
+        for status in sorted(TERMINAL)
+    )
+)
+_FANNED_OUT: Final = "SELECT position FROM fan_out WHERE part = $1"
+_SPECS: Final = """
+DELETE FROM {s}specs s WHERE s.spec_id {among}
+    AND NOT EXISTS (SELECT FROM {s}jobs j WHERE j.job_id = s.spec_id)
+    AND NOT EXISTS (SELECT FROM {s}jobs j WHERE j.shared_spec_id = s.spec_id)
+    AND NOT EXISTS (SELECT FROM {s}schedules c WHERE c.schedule_id = s.spec_id)
+    AND NOT EXISTS (SELECT FROM {s}schedules c WHERE c.changed_spec_id = s.spec_id)
+"""
+_KEYS: Final = """
+DELETE FROM idempotency i USING unnest($1::text[], $2::text[], $3::uuid[]) AS g (account, key, job_id)
+WHERE i.account = g.account AND i.key = g.key AND i.job_id = g.job_id
+"""
+
+
+class HistoryLook(NamedTuple):
+    """
+    What an owner asks before it decides.
+
+    Args:
+        is_needed: whether a job would be forgotten, or is and has not been deleted yet.
+        fanned_out: up to which position events were fanned out to webhook endpoints.
+    """
+
+    is_needed: bool
+    fanned_out: int
+
+
+class Janitor:
+    """Deletes by partition. Every method raises `StoreUnavailable` if the database does not answer in time."""
+
+    def __init__(self, pool: Any) -> None:
+        """Use *pool*."""
+        self._pool = pool
+
+    @store_call
+    async def look(self, partition: int, floors: Floors) -> HistoryLook:
+        """Say whether *floors* would forget anything in *partition*, and how far its events are fanned out."""
+        found = await self._pool.fetch(FORGOTTEN, *arguments(partition, floors, 1))
+        fanned_out = await self._pool.fetchval(_FANNED_OUT, partition)
+        return HistoryLook(bool(found), -1 if fanned_out is None else fanned_out)
+
+    @store_call
+    async def oldest_end(self, partition: int) -> int | None:
+        """Return when the oldest ended job of *partition* ended; None if there is none."""
+        at: int | None = await self._pool.fetchval(_OLDEST, partition)
+        return at
+
+    @store_call
+    async def ended_rows(self) -> int:
+        """Return about how many jobs that have ended are in the tables: the server's estimate."""
+        rows: float = await self._pool.fetchval("SELECT reltuples FROM pg_class WHERE oid = 'jobs_ended'::regclass")
+        return max(0, int(rows))
+
+    @store_call
+    async def sweep(self, partition: int, limit: int) -> int:
+        """Delete up to *limit* forgotten jobs of each kind of end; return how many rows of `jobs` were deleted."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock_shared($1)", LOCK):
+                return 0
+            floors = await floors_of(connection, partition)
+            if floors == NOTHING_FORGOTTEN:
+                return 0
+            gone = await connection.fetch(FORGOTTEN, *arguments(partition, floors, limit))
+            if gone:
+                await connection.execute("SET LOCAL synchronous_commit = off")  # what is not deleted is deleted later
+                await _delete(connection, gone)
+                crash_at("janitor.before_commit")
+        return len(gone)
+
+
+async def _delete(connection: Any, gone: Sequence[Any]) -> None:
+    ids = [row["job_id"] for row in gone]
+    await connection.execute("DELETE FROM executions WHERE job_id = ANY ($1::uuid[])", ids)
+    await connection.execute("DELETE FROM deliveries WHERE job_id = ANY ($1::uuid[])", ids)
+    await connection.execute("DELETE FROM jobs WHERE job_id = ANY ($1::uuid[])", ids)
+    specs = {row[name] for row in gone if row["schedule_id"] is None for name in ("job_id", "shared_spec_id")}
+    await connection.execute(
+        _SPECS.format(s="", among="= ANY ($1::uuid[])"), [each for each in specs if each is not None]
+    )
+    keyed = [
+        (row["account"], row["idempotency_key"], row["job_id"]) for row in gone if row["idempotency_key"] is not None
+    ]
+    if keyed:
+        await connection.execute(_KEYS, *map(list, zip(*keyed, strict=True)))
+
+
+async def sweep_all(connection: Any, schema: str) -> None:
+    """Delete every forgotten row of *schema*, within the caller's transaction; idempotency keys stay."""
+    await connection.execute(
+        f"""
+        CREATE TEMPORARY TABLE gone ON COMMIT DROP AS {of_schema(schema)};
+        ANALYZE gone;
+        DELETE FROM {schema}.executions e USING gone WHERE e.job_id = gone.job_id;
+        DELETE FROM {schema}.deliveries d USING gone WHERE d.job_id = gone.job_id;
+        DELETE FROM {schema}.jobs j USING gone WHERE j.job_id = gone.job_id;
+        """  # noqa: S608 - our own names
+    )
+    among = "IN (SELECT job_id FROM gone UNION SELECT shared_spec_id FROM gone WHERE shared_spec_id IS NOT NULL)"
+    await connection.execute(_SPECS.format(s=f"{schema}.", among=among))

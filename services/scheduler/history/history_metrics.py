@@ -1,0 +1,25 @@
+"""What is measured of the history, on the metrics of the process."""
+
+from libs.runtime.telemetry.metrics import Metrics
+
+
+class HistoryMetrics:
+    """Counters that the keeper touches."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Measure on *metrics*."""
+        self._decisions = metrics.history_decisions
+        self._deleted = metrics.history_deleted
+        self._is_pressed = metrics.history_shortened
+
+    def decided(self) -> None:
+        """Count a decision that jobs are forgotten."""
+        self._decisions.inc()
+
+    def deleted(self, count: int) -> None:
+        """Count jobs whose rows were deleted."""
+        self._deleted.inc(count)
+
+    def is_pressed(self, is_pressed: bool) -> None:
+        """Show whether the history is shortened for lack of room."""
+        self._is_pressed.set(is_pressed)

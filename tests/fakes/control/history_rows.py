@@ -1,0 +1,71 @@
+"""What is forgotten, and its janitor, in the database in memory (tests/fakes/database.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from libs.domain.history.floors import FIELDS, NOTHING_FORGOTTEN, Floors
+from libs.domain.job import JobState
+from libs.events.ids import delivery_id
+from libs.store.control.idempotency import Reservation
+from libs.store.history.janitor import HistoryLook
+from libs.store.projection.changes import Flush
+
+
+class HistoryRows:
+    """The part of the database that history is about."""
+
+    def __init__(self) -> None:
+        """Start with nothing forgotten."""
+        self.floor_rows: dict[int, Floors] = {}
+
+    def floors(self, partition: int) -> Floors:
+        return self.floor_rows.get(partition, NOTHING_FORGOTTEN)
+
+    def _write_all(self, flush: Flush) -> None:
+        self._write_changes(flush)
+        moved = flush.changes.floors
+        if moved is not None:
+            old = self.floors(flush.partition)
+            risen = Floors(**{name: max(getattr(old, name), getattr(moved, name)) for name in FIELDS})
+            self._write(self.floor_rows, flush.partition, risen)
+
+    def look(self, partition: int, floors: Floors) -> HistoryLook:
+        return HistoryLook(bool(self._forgotten(partition, floors)), self.fanned_out(partition)[0])
+
+    def oldest_end(self, partition: int) -> int | None:
+        return min((job.completed_at for job in self._jobs(partition) if job.completed_at is not None), default=None)
+
+    def ended_rows(self) -> int:
+        return sum(job.is_terminal for job in self.jobs.values())
+
+    def sweep(self, partition: int, limit: int) -> int:
+        gone = self._forgotten(partition, self.floors(partition))[:limit]
+        for job in gone:
+            self._remove(self.jobs, job.job_id)
+            self._remove(self.deliveries, delivery_id(job.job_id))
+            for key in [key for key in self.execution_rows if key[0] == job.job_id]:
+                self._remove(self.execution_rows, key)
+            if job.schedule_id is None and all(each.spec_id != job.spec_id for each in self.jobs.values()):
+                self._remove(self.specs_by_id, job.spec_id)
+            held = self.keys.get((job.account, job.idempotency_key))
+            if held is not None and held.job_id == job.job_id:
+                self._remove(self.keys, (job.account, job.idempotency_key))
+        self._commit(is_durable=False)
+        return len(gone)
+
+    def replace(self, account: str, key: str, held: Reservation, job_id: str, created_at: int) -> Reservation:
+        now_held = self.keys.get((account, key))
+        if now_held is not None and now_held.job_id != held.job_id:
+            return now_held._replace(is_new=False)
+        made = Reservation(job_id, held.request_hash, created_at, True)
+        self._write(self.keys, (account, key), made)
+        self._commit(is_durable=True)
+        return made
+
+    def _forgotten(self, partition: int, floors: Floors) -> list[JobState]:
+        return [job for job in self._jobs(partition) if floors.forget(job, self.deliveries)]
+
+    def _remove(self, table: dict[Any, Any], key: object) -> None:
+        if key in table:
+            self._undo.append((table, key, table.pop(key)))
