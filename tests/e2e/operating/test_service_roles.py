@@ -86,9 +86,9 @@ REFUSED = {
         "SELECT spec FROM fliq.specs",
         "SELECT FROM fliq.signing_secrets",
         "SELECT FROM fliq.api_tokens",
-        "SELECT FROM fliq.idempotency",
+        "SELECT request_hash FROM fliq.idempotency",
         "SELECT FROM fliq.webhook_endpoints",
-        "DELETE FROM fliq.jobs",
+        "DELETE FROM fliq.schedules",
     ),
     "dispatcher": (
         "SELECT FROM fliq.api_tokens",
