@@ -18,7 +18,7 @@ import argparse
 from typing import Final, Protocol
 
 from libs.runtime.settings.settings import Settings
-from services.commands import doctor, drain, log, migrate, partitions, rebuild, verify
+from services.commands import doctor, drain, log, migrate, partitions, rebuild, retention, verify
 from services.commands.accounts import accounts, tokens
 
 
@@ -36,4 +36,15 @@ class Command(Protocol):
         """Do it; returns the exit code. Raises `StartError` or `SettingsError` with one line."""
 
 
-COMMANDS: Final[tuple[Command, ...]] = (doctor, tokens, accounts, partitions, drain, migrate, verify, rebuild, log)
+COMMANDS: Final[tuple[Command, ...]] = (
+    doctor,
+    tokens,
+    accounts,
+    partitions,
+    drain,
+    retention,
+    migrate,
+    verify,
+    rebuild,
+    log,
+)

@@ -9,7 +9,7 @@ import pytest
 
 from libs.domain.heartbeat import ACCOUNT
 from libs.domain.history.choice import DAY_MS, HistoryTerms, wanted
-from libs.domain.history.floors import Floors
+from libs.domain.history.floors import NOTHING_FORGOTTEN, Floors
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus
 from libs.domain.state_registry import States
@@ -28,6 +28,7 @@ from libs.events.ids import delivery_id, new_job_id
 from libs.events.retry_policy import RetryPolicy
 from libs.log.memory import MemoryLog
 from libs.store.control.idempotency import IdempotencyKeys
+from libs.store.history.history_report import HistoryReport
 from libs.store.history.janitor import Janitor
 from libs.store.rebuild.verify import differences
 from tests.conformance.store.conftest import CLAIM, NOW, Harness, state
@@ -296,3 +297,23 @@ async def test_twenty_days_are_as_large_as_six(harness: Harness, jobs_a_day: int
     assert abs(sizes[-1][0] - sizes[5][0]) <= sizes[5][0] * 0.05
     # An index uses a page again two vacuums after its last entry went, so the bytes follow two days later.
     assert sizes[-1][1] <= sizes[7][1] * 1.05
+
+
+async def test_the_report_counts_what_is_kept_and_what_would_go(harness: Harness) -> None:
+    """By kind of end; what waits is no part of it."""
+    beat = job(4, account=ACCOUNT)
+    await harness.write(0, *life(job(1)), *life(job(2, NOW + 50)), *life(job(3), is_failure=True), *life(beat), job(5))
+    report = HistoryReport(harness.pool)
+    kept = await report.kept()
+    floors = Floors(through=99, success_before=NOW + 1_040, failed_before=NOW, heartbeat_before=NOW + 9_000)
+
+    assert [(each.status, each.rows, each.oldest_at) for each in kept] == [
+        (JobStatus.COMPLETED, 2, NOW + 1_010),
+        (JobStatus.FAILED, 1, NOW + 1_010),
+        (None, 1, NOW + 1_010),
+    ]
+    assert await report.would_go({0: floors, 1: floors}) == 2
+    assert (await report.floors())[0] == NOTHING_FORGOTTEN
+    assert await report.positions() == {0: 16, 1: -1, 2: -1, 3: -1}
+    await harness.pool.execute("ANALYZE")
+    assert await report.bytes_a_job() > 0

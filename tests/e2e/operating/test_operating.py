@@ -70,12 +70,24 @@ async def test_a_dead_database_is_one_finding(two: RunningFliq) -> None:
     answer = await command(two, "doctor", FLIQ_DATABASE_URL=nowhere)
     assert answer.code == 1
     assert "FLIQ_DATABASE_URL" in answer.out
-    for words in (("partitions",), ("drain",), ("migrate",), ("migrate", "--check")):
+    for words in (("partitions",), ("drain",), ("retention", "show"), ("migrate",), ("migrate", "--check")):
         refused = await command(two, *words, FLIQ_DATABASE_URL=nowhere)
         assert refused.code == 1
         assert refused.err.startswith("fliq: FLIQ_DATABASE_URL: ")
         assert refused.err.count("\n") == 1
         assert "secret" not in refused.err
+
+
+async def test_retention_shows_what_is_kept_and_counts_what_would_go(two: RunningFliq) -> None:
+    """Nothing is forgotten on the first day; to forget is none of the command's work."""
+    kept = await command(two, "retention", "show", "--json")
+    assert kept.code == 0
+    assert all(row["rows"] > 0 and row["kept_for"] for row in kept.json)
+    assert (await command(two, "retention", "show")).code == 0
+    assert (await command(two, "retention", "run", "--dry-run", "--json")).json == {"jobs": 0, "bytes": 0}
+    refused = await command(two, "retention", "run")
+    assert refused.code == 1
+    assert "--dry-run" in refused.err
 
 
 async def test_partitions_shows_who_serves_what(two: RunningFliq) -> None:
