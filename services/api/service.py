@@ -72,6 +72,7 @@ class Ports:
         zones: the time zones that rules of schedules may name.
         pepper: keys the hashes of tokens; the same in every process, and never changed.
         cursor_key: keys the cursors; the same in every process.
+        is_disk_full: whether nothing new may be taken, because the disk of the database is nearly full.
     """
 
     log: Log
@@ -87,6 +88,7 @@ class Ports:
     zones: Zones
     pepper: bytes
     cursor_key: bytes
+    is_disk_full: Callable[[], bool] = lambda: False
 
 
 def _unobserved(_route: str, _method: str, _status: int, _seconds: float) -> None:
@@ -201,6 +203,7 @@ class ApiService:
             daily_limit=lambda account: self._limits_of(account).executions_per_day,
             partition_count=partition_count,
             lag_max=self._lag_max,
+            is_disk_full=ports.is_disk_full,
         )
         read_index = ReadIndex(ports.log, ports.progress, partition_count=partition_count)
         context = Context(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import time
 from typing import Any, Final
 
 from libs.domain.history.choice import HistoryTerms, wanted
 from libs.domain.instants import rfc3339
 from libs.domain.job import JobStatus
+from libs.runtime.clock import SteadyClock
 from libs.runtime.settings.settings import Settings
 from libs.store.history.history_report import HistoryReport
 from services.commands.access import opened
@@ -80,7 +80,7 @@ async def _show(args: argparse.Namespace, report: HistoryReport, settings: Setti
 
 async def _count(args: argparse.Namespace, report: HistoryReport, settings: Settings) -> int:
     terms = HistoryTerms(days=settings.history_days, failed_days=settings.history_failed_days)
-    now, positions = int(time.time() * 1000), await report.positions()
+    now, positions = SteadyClock().now(), await report.positions()
     new = {
         part: wanted(terms, floors, now=now, position=positions[part], oldest_at=None, is_pressed=False)
         for part, floors in (await report.floors()).items()

@@ -40,6 +40,7 @@ from libs.store.health.clock_check import ClockCheck
 from libs.store.projection.progress import ProgressWatch
 from libs.store.schema.log_identity import database_name
 from services import VERSION
+from services.process.disk_watch import DiskWatch
 from services.process.open_log import open_log, prepare_tables
 from services.process.pools import Pools, enter_pools
 from services.process.start_error import StartError, start_errors
@@ -62,6 +63,7 @@ class Resources:
         partitions: how many the log has.
         pools: the connections to the database.
         watch: knows how far the tables are.
+        disk: that of the embedded PostgreSQL; of another database nothing is known.
     """
 
     settings: Settings
@@ -80,6 +82,7 @@ class Resources:
     pools: Pools
     watch: ProgressWatch
     clock_check: ClockCheck
+    disk: DiskWatch
 
     async def database_reason(self) -> str | None:
         """Return None if the database answers, else why not; asked by `/readyz`, which bounds the wait."""
@@ -140,6 +143,9 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
         pools=pools,
         watch=watch,
         clock_check=clock_check,
+        disk=DiskWatch(
+            settings.data_dir, settings.disk_min_free / 100 if settings.database_url is None else 0.0, clock
+        ),
     )
 
 

@@ -135,6 +135,7 @@ def history(resources: Resources, service: SchedulerService) -> Loop:
             days=settings.history_days, failed_days=settings.history_failed_days, rows_max=settings.history_max_rows
         ),
         HistoryMetrics(resources.metrics),
+        is_disk_short=resources.disk.is_short,
     )
     return Loop("history", keeper.run)
 
@@ -269,6 +270,7 @@ async def api(
             zones=Zones(zone_names(), zone, VERSION_OF_ZONES, settings.min_interval_s),
             pepper=secret,
             cursor_key=secret,
+            is_disk_full=resources.disk.is_full,
         ),
         host=settings.host,
         port=settings.port,

@@ -155,6 +155,13 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         "ended jobs that are kept at the most, about; with more, the oldest are forgotten earlier, but none within a day;"
         " 0 is no limit",
     ]
+    disk_min_free: Annotated[
+        int,
+        "10",
+        values.integer(0, 50, "a percentage"),
+        "per cent of the disk of the embedded PostgreSQL that are kept free: with less, ended jobs are forgotten earlier, but none"
+        " within a day; below 3 nothing new is accepted; 0 is off",
+    ]
     limit_requests_per_second: Annotated[
         int,
         "0",

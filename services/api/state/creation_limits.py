@@ -1,8 +1,9 @@
 """
 Creation limits: when a well-formed request for new work is refused.
 
-There are two reasons. The tables are far behind the log in every partition: a new job could not be listed, cancelled or fired in
-time, so the answer is 503. Or the account has used up its executions of the day (429); jobs accepted before wait for the next day.
+There are three reasons. The disk of the database is nearly full (503). The tables are far behind the log in every partition: a new
+job could not be listed, cancelled or fired in time (503). Or the account has used up its executions of the day (429); jobs accepted
+before wait for the next day.
 
 If only some partitions are behind (one is halted, has no owner, or no broker leads it), new work goes to the others.
 """
@@ -48,6 +49,7 @@ class CreationLimits:
         daily_limit: Callable[[str], int],
         partition_count: int,
         lag_max: int = LAG_MAX,
+        is_disk_full: Callable[[], bool] = lambda: False,
     ) -> None:
         self._log = log
         self._progress = progress
@@ -58,10 +60,13 @@ class CreationLimits:
         self._lag_max = lag_max // partition_count
         self._used: dict[str, tuple[int, int]] = {}  # account -> (looked at, executions then)
         self._daily_limit = daily_limit
+        self._is_disk_full = is_disk_full
         self.is_overloaded = False
 
     def check_load(self) -> None:
-        """Raise 503 while the tables are too far behind."""
+        """Raise 503 while the disk is full, or the tables are too far behind."""
+        if self._is_disk_full():
+            raise unavailable("the disk is nearly full: Fliq takes nothing new until there is room")
         if self.is_overloaded:
             raise unavailable("Fliq is catching up with accepted jobs, try again")
 
