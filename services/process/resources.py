@@ -37,10 +37,10 @@ from libs.runtime.telemetry.tracing import Tracing, open_tracing
 from libs.store.control.account_limits import AccountLimits, LimitsTable
 from libs.store.control.limits import Limits
 from libs.store.health.clock_check import ClockCheck
+from libs.store.health.disk_watch import DiskWatch
 from libs.store.projection.progress import ProgressWatch
 from libs.store.schema.log_identity import database_name
 from services import VERSION
-from services.process.disk_watch import DiskWatch
 from services.process.open_log import open_log, prepare_tables
 from services.process.pools import Pools, enter_pools
 from services.process.start_error import StartError, start_errors

@@ -18,7 +18,7 @@ an outcome before.
 Instants alone would not do: clocks of two owners differ, so a job could end, by its owner's clock, before an instant up to which
 jobs were forgotten already. Those who read the log up to different positions would then not agree. `through` makes them agree.
 
-Source: ARCHITECTURE.md, "History"; docs/adr/0029; tests/simulation/model/history.py.
+Source: ARCHITECTURE.md, "History"; docs/adr/0030; tests/simulation/model/history.py.
 """
 
 from collections.abc import Mapping

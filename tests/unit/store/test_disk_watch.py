@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.process.disk_watch import REMEMBER_MS, DiskWatch
+from libs.store.health.disk_watch import REMEMBER_MS, DiskWatch
 from tests.simulation.manual_clock import ManualClock
 
 
