@@ -25,7 +25,7 @@ from tests.fakes.running.client import Client
 
 OWN_KEY = "client-"
 POLICY = {"retry", "success_on", "expires_at"}
-LEFT_OUT = {"error_detail", "resent", "ended_by", "waiting_for", "webhook_retry", *POLICY}
+LEFT_OUT = {"error_detail", "resent", "ended_by", "waiting_for", "warning", "webhook_retry", *POLICY}
 PARAMETERS = {"at", "json", "key", "self"}  # of the client's methods, which are no fields of the API
 _ID = r"([0-9a-zA-Z_]+)"
 
