@@ -36,6 +36,7 @@ demo: install ## show a job's life in the terminal, with a small target that it 
 test: install lint type ## lint, types, then every test but the nightly ones (ARGS="-k name" picks)
 	@$(PYTHON) -m tests.kafka prepare
 	@$(PYTHON) -m tests.prometheus
+	@$(PYTHON) -m tests.browser
 	@$(PYTHON) -m pytest -m "not nightly" -n 3 $(ARGS)
 
 check: test ## what .ci/run does

@@ -1,0 +1,94 @@
+"""
+Measure the console's pages: the time to the first byte, with a table full of jobs.
+
+    python -m tests.bench.costs.console_pages [jobs]
+
+`fliq all` on a fresh server; one job of each end is made through the API, and copied in the tables until there are so many
+(1,000,000 by default; 90 % succeeded, 5 % failed, 5 % wait). The copies are not in the log, so this Fliq is good for nothing else.
+Each page is asked for 20 times by one browser after another; the median and the slowest are shown.
+"""
+
+import asyncio
+import sys
+import time
+from statistics import median
+from typing import Final
+
+import aiohttp
+import asyncpg
+
+from tests.fakes.running.client import TOKEN, Client
+from tests.fakes.running.postgres import fresh_server
+from tests.fakes.running.processes import RunningFliq
+from tests.fakes.running.sink import Sink
+
+TURNS: Final = 20
+SHARES: Final = (("success", 0.90), ("failed", 0.05), ("scheduled", 0.05))
+FIRST_BYTE_MAX_MS: Final = 150.0
+# A copy has an id of its own, one a millisecond, in the partition of its original, and shares the original's spec.
+COPY: Final = """
+INSERT INTO fliq.jobs SELECT (jsonb_populate_record(j, jsonb_build_object(
+  'job_id', lpad(to_hex(j.created_at - n), 12, '0') || lpad(to_hex(j.part), 4, '0') || substr(md5(n::text || j.status), 1, 16),
+  'shared_spec_id', j.job_id, 'idempotency_key', null))).*
+FROM fliq.jobs j, generate_series(1, $2::int) n WHERE j.job_id = $1::uuid
+"""
+
+
+async def measure(jobs: int) -> None:
+    """Fill the tables, then ask for each page."""
+    with fresh_server() as dsn:
+        running = RunningFliq(database_url=dsn, FLIQ_HEARTBEAT_SECONDS="0")
+        with running:
+            async with Client(running.url) as client, Sink() as sink:
+                ids = await _originals(client, sink)
+                await _fill(dsn, ids, jobs)
+                schedule = (await client.call("POST", "/v1/schedules", {"url": f"{sink.url}/ok", "cron": "0 8 * * *"}))[
+                    1
+                ]
+                lists = ["/", "/jobs", "/jobs?status=failed", "/jobs?host=nobody", "/failures", "/schedules"]
+                single = [f"/jobs/{ids['failed']}", f"/schedules/{schedule['id']}", "/access", "/system"]
+                await _ask(running.url, lists + single)
+
+
+async def _originals(client: Client, sink: Sink) -> dict[str, str]:
+    good, bad = await client.create(f"{sink.url}/ok", 0.2), await client.create(f"{sink.url}/status/503", 0.2)
+    waiting = await client.create(f"{sink.url}/ok", 86_400)
+    for job in (good, bad):
+        await client.wait_status(job["id"], timeout_s=60)
+    return {"success": good["id"], "failed": bad["id"], "scheduled": waiting["id"]}
+
+
+async def _fill(dsn: str, ids: dict[str, str], jobs: int) -> None:
+    from libs.store.projection.rows import uuid_of
+
+    connection = await asyncpg.connect(dsn)
+    began_at = time.monotonic()
+    try:
+        for status, share in SHARES:
+            await connection.execute(COPY, uuid_of(ids[status]), round(jobs * share), timeout=1800)
+        await connection.execute("ANALYZE fliq.jobs", timeout=600)
+        count = await connection.fetchval("SELECT count(*) FROM fliq.jobs", timeout=600)
+    finally:
+        await connection.close()
+    print(f"{count:,} jobs after {time.monotonic() - began_at:.0f} s")
+
+
+async def _ask(url: str, pages: list[str]) -> None:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        form, headers = {"token": TOKEN}, {"Sec-Fetch-Site": "same-origin"}
+        async with session.post(f"{url}/console/login", data=form, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+        for page in pages:
+            taken = []
+            for _ in range(TURNS):
+                began_at = time.perf_counter()
+                async with session.get(f"{url}/console{page}") as answer:
+                    taken.append((time.perf_counter() - began_at) * 1000)
+                    assert answer.status == 200, (page, await answer.text())
+                    await answer.read()
+            late = "  LATE" if median(taken) > FIRST_BYTE_MAX_MS else ""
+            print(f"{page:45} median {median(taken):6.1f} ms, slowest {max(taken):6.1f} ms{late}", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(measure(int(sys.argv[1].replace(",", "")) if len(sys.argv) > 1 else 1_000_000))
