@@ -19,18 +19,9 @@ from typing import Final
 
 import msgspec
 
+from libs.domain.jobs.changing import advanced, cancel_asked, changed
 from libs.domain.jobs.decisions import decide, due, owed_at
-from libs.domain.jobs.more import (
-    after_try,
-    asked_for,
-    at_the_end,
-    change_asked,
-    change_made,
-    change_refused,
-    inherited,
-    stop_asked,
-    without_changes,
-)
+from libs.domain.jobs.more import after_try, asked_for, at_the_end, inherited, stop_asked, without_changes
 from libs.domain.jobs.state import MAX_OFFSETS, JobState
 from libs.domain.jobs.status import MEANINGS, TERMINAL, TRANSITIONS, UNDER_WAY, WAITING, JobStatus
 from libs.domain.schedule import ScheduleState
@@ -45,6 +36,8 @@ from libs.events import (
     JobChangeRefused,
     JobChangeRequested,
     JobFinished,
+    JobMerged,
+    JobMergeRequested,
     JobRetryScheduled,
     JobScheduled,
     JobStopRequested,
@@ -92,9 +85,7 @@ def create(event: JobScheduled, position: int) -> JobState:
         replay_of=event.replay_of,
         shared_spec_id=_shared_spec_id(event),
         offsets=(position,),
-        more=asked_for(
-            event.retry, event.success_on, event.expires_at, None if event.schedule_id is None else "manual"
-        ),
+        more=asked_for(event),
     )
 
 
@@ -139,7 +130,7 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
         case AttemptDue():
             if event.attempt != state.attempt + 1:
                 return state
-            return _with(
+            return advanced(
                 state,
                 position,
                 status=JobStatus.RUNNING,
@@ -156,12 +147,12 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
         case JobRetryScheduled():
             if event.attempt != state.attempt + 1:
                 return state
-            return _with(state, position, status=JobStatus.RETRYING, fire_at=event.fire_at)
+            return advanced(state, position, status=JobStatus.RETRYING, fire_at=event.fire_at)
         case JobFinished():
             status = JobStatus.COMPLETED if event.status == "completed" else JobStatus.FAILED
             if status not in TRANSITIONS[state.status, "job.finished"]:
                 return state
-            return _with(
+            return advanced(
                 state,
                 position,
                 status=status,
@@ -172,14 +163,14 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
                 more=at_the_end(state.more, event.ended_by),
             )
         case JobCancelRequested():
-            return _cancel_asked(state, position)
-        case JobChangeRequested() | JobChanged() | JobChangeRefused():
-            return _change(state, event, position)
+            return cancel_asked(state, position)
+        case JobChangeRequested() | JobChanged() | JobChangeRefused() | JobMergeRequested() | JobMerged():
+            return changed(state, event, position)
         case JobStopRequested():
             more = stop_asked(state.more, event.reason)
-            return state if more is state.more else _with(state, position, cancel_requested=True, more=more)
+            return state if more is state.more else advanced(state, position, cancel_requested=True, more=more)
         case JobCancelled():
-            return _with(
+            return advanced(
                 state,
                 position,
                 status=JobStatus.CANCELLED,
@@ -188,58 +179,16 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
                 more=at_the_end(state.more, None),
             )
         case WebhookFinished():
-            return state if state.webhook_at is not None else _with(state, position, webhook_at=event.at)
+            return state if state.webhook_at is not None else advanced(state, position, webhook_at=event.at)
         case WebhookAttempted():
-            return _with(state, position, webhook_at=state.webhook_at or event.at)
+            return advanced(state, position, webhook_at=state.webhook_at or event.at)
         case _:  # pragma: no cover - TRANSITIONS names no other event
             return state
 
 
-def _cancel_asked(state: JobState, position: int) -> JobState:
-    if state.wants_cancel:
-        return state
-    more = state.more
-    if more is not None and more.changes:
-        more = msgspec.structs.replace(more, is_cancelled_after_changes=True)
-    return _with(state, position, cancel_requested=True, more=more)
-
-
-def _change(state: JobState, event: JobChangeRequested | JobChanged | JobChangeRefused, position: int) -> JobState:
-    more = state.more
-    if isinstance(event, JobChangeRequested):
-        if state.wants_cancel:
-            return state
-        asked = change_asked(more, event)
-        return state if asked is None else _with(state, position, cancel_requested=True, more=asked)
-    if more is None or not more.changes or more.changes[0].request_id != event.request_id:
-        return state
-    change = more.changes[0]
-    is_left = len(more.changes) > 1 or state.wants_cancel
-    if isinstance(event, JobChangeRefused):
-        refused = change_refused(more, change.request_id)
-        return _with(state, position, cancel_requested=is_left, more=refused)
-    changes: dict[str, object] = {}
-    if change.spec_id is not None:
-        changes = {
-            "shared_spec_id": change.spec_id,
-            "timeout_ms": change.timeout_ms,
-            "has_webhook": change.has_webhook,
-        }
-    return _with(
-        state,
-        position,
-        cancel_requested=is_left,
-        scheduled_at=event.fire_at,
-        fire_at=event.fire_at,
-        max_retries=change.max_retries,
-        more=change_made(more, change, state.scheduled_at),
-        **changes,
-    )
-
-
 def _after_try(state: JobState, event: AttemptFinished, position: int) -> JobState:
     more, error = after_try(state.more, event.outcome, event.error)
-    return _with(
+    return advanced(
         state,
         position,
         status=JobStatus.FINISHING,
@@ -264,13 +213,6 @@ def _first_state(event: Event, position: int, cause: ScheduleState | None) -> Jo
     return spawn(event, position, cause)
 
 
-def _with(state: JobState, position: int, **changes: object) -> JobState:
-    offsets = state.offsets
-    if len(offsets) < MAX_OFFSETS:
-        offsets = (*offsets, position)
-    return msgspec.structs.replace(state, offsets=offsets, **changes)
-
-
 KIND: Final = StateKind(
     name="job",
     state=JobState,
@@ -286,6 +228,8 @@ KIND: Final = StateKind(
         JobChangeRequested,
         JobChanged,
         JobChangeRefused,
+        JobMergeRequested,
+        JobMerged,
         AttemptDue,
         AttemptFinished,
         JobRetryScheduled,

@@ -32,6 +32,8 @@ Event = (
     | job.JobChangeRequested
     | job.JobChanged
     | job.JobChangeRefused
+    | job.JobMergeRequested
+    | job.JobMerged
     | job.AttemptDue
     | job.AttemptFinished
     | job.JobRetryScheduled
@@ -86,8 +88,14 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="job.scheduled",
         event=job.JobScheduled,
-        version=5,
-        added=(("spec_id",), ("retry", "success_on", "expires_at"), ("spec.webhook_retry",), ("schedule_id",)),
+        version=6,
+        added=(
+            ("spec_id",),
+            ("retry", "success_on", "expires_at"),
+            ("spec.webhook_retry",),
+            ("schedule_id",),
+            ("waiting_key", "singleton_key"),
+        ),
         role="fact",
         key="job_id",
     ),
@@ -96,6 +104,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(name="job.change_requested", event=job.JobChangeRequested, role="fact", key="job_id"),
     Kind(name="job.changed", event=job.JobChanged, role="decision", key="job_id"),
     Kind(name="job.change_refused", event=job.JobChangeRefused, role="decision", key="job_id"),
+    Kind(name="job.merge_requested", event=job.JobMergeRequested, role="fact", key="job_id"),
+    Kind(name="job.merged", event=job.JobMerged, role="decision", key="job_id"),
     Kind(
         name="attempt.due",
         event=job.AttemptDue,

@@ -4,6 +4,7 @@ The events of a job: from being asked for to its end.
     job.scheduled -> attempt.due -> attempt.finished -> job.retry_scheduled -> attempt.due -> ... -> job.finished
     job.scheduled -> job.cancel_requested -> job.cancelled
     job.scheduled -> job.change_requested -> job.changed | job.change_refused -> attempt.due
+    job.scheduled -> job.merge_requested -> job.merged -> attempt.due
     ... -> job.stop_requested -> job.finished, or job.cancelled before the first attempt
 """
 
@@ -27,6 +28,8 @@ from libs.events.fields import (
     Version,
 )
 from libs.events.retry_policy import EndedBy, Outcome, RetryPolicy, StatusClasses, StopReason
+
+MergeHow = Literal["replace", "extend"]
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -69,6 +72,8 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         success_on: (version 3).
         expires_at: no try starts at or after this instant (version 3).
         schedule_id: the schedule of which this is a run that a caller asked for (version 5).
+        waiting_key: of the jobs of an account with the same one at most one waits for its first attempt (version 6).
+        singleton_key: of the jobs of an account with the same one at most one has not ended (version 6).
     """
 
     job_id: JobId
@@ -84,6 +89,8 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     success_on: StatusClasses | None = None
     expires_at: Instant | None = None
     schedule_id: ScheduleId | None = None
+    waiting_key: Text | None = None
+    singleton_key: Text | None = None
 
 
 class JobCancelRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -159,6 +166,38 @@ class JobChangeRefused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     job_id: JobId
     at: Instant
     request_id: Text
+
+
+class JobMergeRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Fact: a request with the `waiting_key` of this job, which waits, is to change it instead of making another job. Only
+    `job.merged`, the owner's decision, makes it so. First wins by *request_id*.
+
+    Args:
+        request_id: random.
+        how: `replace` makes the job what is described here; `extend` moves its instant, and only to a later one.
+        spec: what to call; of `replace` alone.
+        new_spec_id: the id under which *spec* is kept.
+    """
+
+    job_id: JobId
+    at: Instant
+    request_id: Text
+    how: MergeHow
+    fire_at: Instant
+    max_retries: Retries = 0
+    retry: RetryPolicy | None = None
+    success_on: StatusClasses | None = None
+    expires_at: Instant | None = None
+    spec: Spec | None = None
+    new_spec_id: JobId | None = None
+
+
+class JobMerged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Decision: the job is as the requests to merge want it that stand before this and are not answered yet."""
+
+    job_id: JobId
+    at: Instant
 
 
 class AttemptDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -28,9 +28,9 @@ from services.api.contract.schedules.requests import Zones
 from services.api.handlers.account import Account
 from services.api.handlers.context import Context
 from services.api.handlers.endpoints import Endpoints
-from services.api.handlers.job_changes import JobChanges
-from services.api.handlers.job_creation import JobCreation
-from services.api.handlers.jobs import Jobs
+from services.api.handlers.jobs.job_changes import JobChanges
+from services.api.handlers.jobs.job_creation import JobCreation
+from services.api.handlers.jobs.jobs import Jobs
 from services.api.handlers.openapi import OpenApi
 from services.api.handlers.schedules.schedule_changes import ScheduleChanges
 from services.api.handlers.schedules.schedule_creation import ScheduleCreation

@@ -24,6 +24,8 @@ from libs.events import (
     JobChangeRefused,
     JobChangeRequested,
     JobFinished,
+    JobMerged,
+    JobMergeRequested,
     JobScheduled,
     JobStopRequested,
     LogBarrier,
@@ -115,7 +117,11 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
     webhook = chance.random() < 0.2
     fire_at = at + chance.randrange(1_000, 3_600_000)
     kind = chance.choices(("done", "far", "cancelled", "torn", "open", "stopped"), (76, 8, 6, 1, 5, 4))[0]
-    policy = {"retry": RetryPolicy(max_retries=3), "expires_at": at + DAY_MS} if kind == "stopped" else {}
+    policy: dict[str, Any] = {}
+    if kind == "stopped":
+        policy = {"retry": RetryPolicy(max_retries=3), "expires_at": at + DAY_MS, "singleton_key": f"one {number}"}
+    elif kind == "far" and number % 2 == 0:
+        policy = {"waiting_key": f"many {number}"}
     yield JobScheduled(
         job_id=job_id,
         account=account,
@@ -127,21 +133,7 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
         **policy,
     )
     if kind == "far":
-        if number % 2:
-            asked = JobChangeRequested(
-                job_id=job_id,
-                at=at + 3,
-                request_id=f"{number:016x}",
-                version=number % 3,
-                fire_at=at + 31 * DAY_MS,
-                spec=_spec(number, webhook),
-                new_spec_id=new_job_id(at + 3, partition, number.to_bytes(8, "big")),
-            )
-            yield asked
-            if number % 3:
-                yield JobChangeRefused(job_id=job_id, at=at + 4, request_id=asked.request_id)
-            else:
-                yield JobChanged(job_id=job_id, at=at + 4, request_id=asked.request_id, fire_at=asked.fire_at)
+        yield from _far(partition, job_id, number, at, webhook)
         return
     if kind == "cancelled":
         yield JobCancelRequested(job_id=job_id, at=at + 5)
@@ -177,6 +169,48 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
         yield from _delivery(job_id, account, fire_at + 400, chance)
     elif webhook:
         yield WebhookFinished(job_id=job_id, at=fire_at + 400, ok=True, duration_ms=31, status_code=204)
+
+
+def _far(partition: int, job_id: str, number: int, at: int, webhook: bool) -> Iterator[Event]:
+    """Yield what becomes of a job that waits for a far day: it is changed, or other requests are merged into it."""
+    if number % 2 == 0:
+        yield from _merges(partition, job_id, number, at, _spec(number + 1, webhook))
+    else:
+        asked = JobChangeRequested(
+            job_id=job_id,
+            at=at + 3,
+            request_id=f"{number:016x}",
+            version=number % 3,
+            fire_at=at + 31 * DAY_MS,
+            spec=_spec(number, webhook),
+            new_spec_id=new_job_id(at + 3, partition, number.to_bytes(8, "big")),
+        )
+        yield asked
+        if number % 3:
+            yield JobChangeRefused(job_id=job_id, at=at + 4, request_id=asked.request_id)
+        else:
+            yield JobChanged(job_id=job_id, at=at + 4, request_id=asked.request_id, fire_at=asked.fire_at)
+
+
+def _merges(partition: int, job_id: str, number: int, at: int, spec: Spec) -> Iterator[Event]:
+    """Yield requests to merge, one of them or two before the answer, and maybe one that has none."""
+    fire_at = at + 32 * DAY_MS
+    yield JobMergeRequested(
+        job_id=job_id,
+        at=at + 3,
+        request_id=f"{number:016x}",
+        how="replace",
+        fire_at=fire_at,
+        spec=spec,
+        new_spec_id=new_job_id(at + 3, partition, number.to_bytes(8, "big")),
+    )
+    if number % 4:
+        yield JobMergeRequested(
+            job_id=job_id, at=at + 3, request_id=f"a{number:015x}", how="extend", fire_at=fire_at + DAY_MS
+        )
+    yield JobMerged(job_id=job_id, at=at + 4)
+    if number % 3 == 0:
+        yield JobMergeRequested(job_id=job_id, at=at + 5, request_id=f"b{number:015x}", how="extend", fire_at=fire_at)
 
 
 def _delivery(job_id: str, account: str, at: int, chance: random.Random) -> Iterator[Event | Envelope]:

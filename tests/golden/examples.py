@@ -31,6 +31,7 @@ from libs.events import (
 )
 from libs.events.retry_policy import RetryPolicy
 from tests.golden.delivery_examples import DELIVERY_EXAMPLES
+from tests.golden.key_examples import KEY_EXAMPLES
 from tests.golden.schedule_examples import AT, JOB, PLAIN, SCHEDULE, SCHEDULE_EXAMPLES, SPEC
 
 PARTITION: Final = 3
@@ -226,4 +227,5 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         through=7, success_before=AT - 9, failed_before=AT - 99, heartbeat_before=AT - 5, at=AT
     ),
     **DELIVERY_EXAMPLES,
+    **KEY_EXAMPLES,
 }

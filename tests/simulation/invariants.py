@@ -55,4 +55,6 @@ INVARIANTS: Final = {
     ),
     "I23": Invariant("what is forgotten never comes back", "model", "a forgotten id comes back"),
     "I24": Invariant("what waits is not forgotten, and what is needed is kept", "model", "forgets what waits"),
+    "I25": Invariant("of the jobs with one key at most one has it", "model", "key held by two"),
+    "I26": Invariant("what was answered about the job of a key is so", "model", "merge lost"),
 }

@@ -5,6 +5,7 @@ What is owed, and from when (`owed_at`, `decide`):
 
     scheduled and asked to cancel      -> job.cancelled        at once
     scheduled and asked to change      -> job.changed          at once; job.change_refused, if it is at another version
+    scheduled and asked to merge       -> job.merged           at once
     under way or retrying, asked to stop -> job.finished       at once, unless the last try succeeded
     scheduled | retrying               -> attempt.due          at fire_at - lead; job.finished, if no try may start any more
     finishing, nothing may follow      -> job.finished         at once
@@ -30,6 +31,7 @@ from libs.events import (
     JobChanged,
     JobChangeRefused,
     JobFinished,
+    JobMerged,
     JobRetryScheduled,
 )
 from libs.events.fields import MAX_INSTANT
@@ -72,6 +74,8 @@ def decide(state: JobState, now: int, jitter: float, retry_base_s: float, _: obj
             )
         case JobStatus.SCHEDULED if state.more is not None and state.more.changes:
             return _change(state, state.more.changes[0], now)
+        case JobStatus.SCHEDULED if state.more is not None and state.more.merge is not None:
+            return JobMerged(job_id=state.job_id, at=now)
         case JobStatus.RUNNING | JobStatus.RETRYING if state.cancel_requested:
             return _stopped(state, now)
         case JobStatus.SCHEDULED | JobStatus.RETRYING:

@@ -1,8 +1,8 @@
 """
 Job, more: what is known of a job that a plain one does not have, and how its tries count.
 
-A job with `retry`, `success_on` or an expiry has it from its beginning, any other from the first outcome that a plain job cannot
-have (a snooze, a stop by the target). So plain jobs pay one null in their row.
+A job with `retry`, `success_on`, an expiry or a key has it from its beginning, any other from the first outcome that a plain job
+cannot have (a snooze, a stop by the target). So plain jobs pay one null in their row.
 
 Only events and versions that older builds do not read change it: what an older build folds must not leave it behind.
 """
@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from libs.domain.retry_policy import SNOOZED_TOO_OFTEN, counted, too_late_at
-from libs.events import JobChangeRequested
+from libs.events import JobChangeRequested, JobScheduled
 from libs.events.fields import MAX_INSTANT, Instant, Trigger
 from libs.events.retry_policy import EndedBy, JobTerms, Outcome, RetryPolicy, StatusClasses, StopReason
 
@@ -35,6 +35,18 @@ class JobChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     has_webhook: bool = False
 
 
+class JobMerge(JobChange, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    What requests to merge make of a job.
+
+    Args:
+        spec_id: None if only the instant moves.
+        position: of the last of the requests.
+    """
+
+    position: int
+
+
 class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     What is known of a job besides.
@@ -53,6 +65,10 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
         is_cancelled_after_changes: a caller asked to cancel the job while changes waited.
         trigger: why its schedule spawned the job, if it was not a tick in time.
         local_time: what a clock on the wall showed at the tick, if its schedule has a time zone.
+        waiting_key, singleton_key: as the caller gave them.
+        merge: what the requests to merge that wait for their decision make of the job together (merges.py).
+        merge_ids: of the last requests to merge.
+        merged_to: position of the last request to merge that was made.
     """
 
     retry: RetryPolicy | None = None
@@ -70,11 +86,26 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     is_cancelled_after_changes: bool = False
     trigger: Trigger | None = None
     local_time: str | None = None
+    waiting_key: str | None = None
+    singleton_key: str | None = None
+    merge: JobMerge | None = None
+    merge_ids: tuple[str, ...] = ()
+    merged_to: int = -1
 
     @property
     def is_about_origin(self) -> bool:
         """Whether it says only how the job came to be: such a job is tried again as a plain one."""
-        return self == JobMore(trigger=self.trigger, local_time=self.local_time)
+        return self == JobMore(
+            trigger=self.trigger,
+            local_time=self.local_time,
+            waiting_key=self.waiting_key,
+            singleton_key=self.singleton_key,
+        )
+
+    @property
+    def has_open_changes(self) -> bool:
+        """Whether somebody wants to change the job and has no answer yet."""
+        return bool(self.changes) or self.merge is not None
 
     @property
     def uncharged_count(self) -> int:
@@ -164,28 +195,33 @@ def change_refused(more: JobMore, request_id: str) -> JobMore:
 
 def without_changes(more: JobMore | None) -> JobMore | None:
     """Return what is known once no change can be made any more: those that waited are none."""
-    if more is None or not more.changes:
+    if more is None or not more.has_open_changes:
         return more
-    return _replace(more, changes=(), is_cancelled_after_changes=False)
+    return _replace(more, changes=(), merge=None, is_cancelled_after_changes=False)
 
 
 def at_the_end(more: JobMore | None, ended_by: EndedBy | None) -> JobMore | None:
     """Return what is known of a job that has ended."""
     if more is None and ended_by is None:
         return None
-    return _replace(more or NOTHING, ended_by=ended_by, stop=None, changes=(), is_cancelled_after_changes=False)
+    return _replace(
+        more or NOTHING, ended_by=ended_by, stop=None, changes=(), merge=None, is_cancelled_after_changes=False
+    )
 
 
-def asked_for(
-    retry: RetryPolicy | None,
-    success_on: tuple[str, ...] | None,
-    expires_at: int | None,
-    trigger: Trigger | None = None,
-) -> JobMore | None:
-    """Return what is known of a new job that asked for these; None if it asked for nothing."""
-    if retry is None and success_on is None and expires_at is None and trigger is None:
+def asked_for(event: JobScheduled) -> JobMore | None:
+    """Return what is known of a new job; None of a plain one."""
+    asked = (event.retry, event.success_on, event.expires_at, event.schedule_id, event.waiting_key, event.singleton_key)
+    if asked == (None, None, None, None, None, None):
         return None
-    return JobMore(retry=retry, success_on=success_on, expires_at=expires_at, trigger=trigger)
+    return JobMore(
+        retry=event.retry,
+        success_on=event.success_on,
+        expires_at=event.expires_at,
+        trigger=None if event.schedule_id is None else "manual",
+        waiting_key=event.waiting_key,
+        singleton_key=event.singleton_key,
+    )
 
 
 def inherited(

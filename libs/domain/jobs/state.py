@@ -82,7 +82,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def wants_cancel(self) -> bool:
         """Whether the job is to be cancelled if it has not fired."""
         more = self.more
-        if more is None or not more.changes:
+        if more is None or not more.has_open_changes:
             return self.cancel_requested
         return more.is_cancelled_after_changes or more.stop is not None
 

@@ -38,6 +38,8 @@ TRANSITIONS: Final[Mapping[tuple[JobStatus, str], tuple[JobStatus, ...]]] = {
     (JobStatus.SCHEDULED, "job.change_requested"): (JobStatus.SCHEDULED,),
     (JobStatus.SCHEDULED, "job.changed"): (JobStatus.SCHEDULED,),
     (JobStatus.SCHEDULED, "job.change_refused"): (JobStatus.SCHEDULED,),
+    (JobStatus.SCHEDULED, "job.merge_requested"): (JobStatus.SCHEDULED,),
+    (JobStatus.SCHEDULED, "job.merged"): (JobStatus.SCHEDULED,),
     (JobStatus.SCHEDULED, "job.stop_requested"): (JobStatus.SCHEDULED,),
     (JobStatus.SCHEDULED, "job.cancelled"): (JobStatus.CANCELLED,),
     (JobStatus.SCHEDULED, "attempt.due"): (JobStatus.RUNNING,),

@@ -19,6 +19,7 @@ from libs.events import (
     Claim,
     HistoryForgotten,
     JobChangeRequested,
+    JobMergeRequested,
     JobScheduled,
     ScheduleChanged,
     ScheduleCreated,
@@ -115,7 +116,7 @@ class PartitionChanges:
         elif isinstance(event, ScheduleChanged):
             if event.spec is not None:
                 self._spec(changed_spec_id(event.schedule_id, event.version), event.spec)
-        elif isinstance(event, JobChangeRequested):
+        elif isinstance(event, JobChangeRequested | JobMergeRequested):
             if event.spec is not None and event.new_spec_id is not None:
                 self._spec(event.new_spec_id, event.spec)
         elif isinstance(event, AttemptDue):

@@ -59,10 +59,20 @@ _NOTES: Final[Mapping[str, str]] = {
     "not_retryable": "retry_on does not list this failure",
     "too_late": "not called: no attempt may start any more",
 }
-_NOT_IN_TIMELINE: Final = frozenset({"job_id", "account", "at", "spec", "spec_id", "idempotency_key"})
+_NOT_IN_TIMELINE: Final = frozenset(
+    {"job_id", "account", "at", "spec", "spec_id", "idempotency_key", "waiting_key", "singleton_key"}
+)
 
 
-def created_job(job_id: str, spec: Spec, *, fire_at: int, max_retries: int, created_at: int) -> dict[str, Any]:
+def created_job(
+    job_id: str,
+    spec: Spec,
+    *,
+    fire_at: int,
+    max_retries: int,
+    created_at: int,
+    status: JobStatus = JobStatus.SCHEDULED,
+) -> dict[str, Any]:
     """Return the 201's seven fields, made from the request: the job as it was created, whatever became of it since."""
     return {
         "id": job_id,
@@ -70,9 +80,21 @@ def created_job(job_id: str, spec: Spec, *, fire_at: int, max_retries: int, crea
         "http_method": spec.method,
         "scheduled_at": rfc3339(fire_at),
         "max_retries": max_retries,
-        "status": PUBLIC_STATUS[JobStatus.SCHEDULED],
+        "status": PUBLIC_STATUS[status],
         "created_at": rfc3339(created_at),
     }
+
+
+def existing_job(state: JobState, spec: Spec) -> dict[str, Any]:
+    """Return the same seven fields of a job that a request found, as it is now."""
+    return created_job(
+        state.job_id,
+        spec,
+        fire_at=state.scheduled_at,
+        max_retries=state.max_retries,
+        created_at=state.created_at,
+        status=state.status,
+    )
 
 
 def job(state: JobState, spec: Spec, now: int, *, with_payload: bool, waits_until: int | None = None) -> dict[str, Any]:
@@ -128,6 +150,10 @@ def _more_of(state: JobState, spec: Spec) -> dict[str, Any]:
         shown["retry"] = shown_policy(more.retry)
         shown["success_on"] = list(more.success_on or ("2xx",))
         shown["expires_at"] = _instant(more.expires_at)
+    if more is not None:
+        for name in ("waiting_key", "singleton_key"):
+            if (key := getattr(more, name)) is not None:
+                shown[name] = key
     if state.ended_by is not None:
         shown["ended_by"] = state.ended_by
     return shown

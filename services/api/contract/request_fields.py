@@ -15,6 +15,7 @@ from services.api.contract import header_rules
 from services.api.contract.api_error import refuse
 from services.api.contract.field import Field, Fields, Rules, Schema, integer, url
 from services.api.contract.fields.delay_fields import delay_field, expiry_fields
+from services.api.contract.fields.key_fields import KEY_MAX, key_fields
 from services.api.contract.fields.retry_fields import WEBHOOK_MAXIMA, retry_field, success_field
 from services.api.contract.instants import parse_instant, ten_years_after, why_no_instant
 from services.api.contract.token_text import ALL_SCOPES, SCOPES
@@ -22,7 +23,6 @@ from services.api.contract.token_text import ALL_SCOPES, SCOPES
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 BODILESS: Final = frozenset({"GET", "HEAD"})
 BODY_MAX: Final = 262_144  # bytes of UTF-8
-KEY_MAX: Final = 255  # characters
 BATCH_MAX: Final = 1000
 NAME_MAX: Final = 100  # characters of a token's name
 
@@ -191,6 +191,7 @@ JOB: Final = Fields(
     MAX_RETRIES,
     *RETRY_ROWS,
     *expiry_fields(),
+    *key_fields(),
     one_of=("scheduled_at", "delay_seconds"),
 )
 TOKEN: Final = Fields(

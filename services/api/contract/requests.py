@@ -15,6 +15,7 @@ from libs.events import Spec
 from libs.events.retry_policy import RetryPolicy
 from services.api.contract.api_error import refuse
 from services.api.contract.field import Rules
+from services.api.contract.fields.key_fields import JobKey, key_of
 from services.api.contract.instants import LATEST
 from services.api.contract.request_fields import BATCH, JOB, NOTHING, TOKEN
 from services.api.contract.token_text import SCOPES
@@ -32,6 +33,7 @@ class JobRequest(msgspec.Struct, frozen=True, gc=False):
         retry, success_on: None if left out, or the default.
         expires_at: ms since 1970.
         expires_in_ms: from *fire_at* to *expires_at*; None if resolved, or not given.
+        key: of which the account has one job at a time.
     """
 
     spec: Spec
@@ -43,6 +45,7 @@ class JobRequest(msgspec.Struct, frozen=True, gc=False):
     success_on: tuple[str, ...] | None = None
     expires_at: int | None = None
     expires_in_ms: int | None = None
+    key: JobKey | None = None
 
 
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -73,6 +76,7 @@ def job_request(data: Any, rules: Rules, *, traceparent: str | None = None) -> J
         found["retry"],
         found["success_on"],
         *_expiry(found),
+        key_of(found),
     )
 
 

@@ -27,6 +27,7 @@ class Route(NamedTuple):
         refusals: statuses besides those that every route may answer.
         parameters: query and header parameters, as the OpenAPI document names them.
         may_create: it answers 201 if it made something new.
+        may_find: it answers 200 if what it would make is there.
         may_be_stale: the read goes on while the log is away, with a header that says so.
     """
 
@@ -44,6 +45,7 @@ class Route(NamedTuple):
     parameters: tuple[str, ...] = ()
     may_be_stale: bool = False
     may_create: bool = False
+    may_find: bool = False
 
     @property
     def query(self) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ _ENDPOINT: Final = "/v1/webhooks/endpoints/{endpoint_id}"
 # fmt: off
 ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/v1/jobs", "write:jobs", "creation.create", "createJob", "Create a job", "Jobs",
-          201, "CreatedJob", request="JobRequest", refusals=(409, 429), parameters=("key",)),
+          201, "CreatedJob", request="JobRequest", refusals=(409, 429), parameters=("key",), may_find=True),
     Route("GET", "/v1/jobs", "read:jobs", "jobs.list", "listJobs", "List jobs", "Lists",
           200, "JobList", parameters=_JOBS, may_be_stale=True),
     Route("POST", "/v1/jobs/batch", "write:jobs", "creation.create_batch", "createJobs", f"Create up to {BATCH_MAX:,} jobs",

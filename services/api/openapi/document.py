@@ -17,7 +17,17 @@ from services.api.contract.request_fields import INSTANT
 from services.api.contract.routes import ROUTES, Route
 from services.api.contract.schedules.fields import PREVIEW_COUNT, SCHEDULE_KEY
 from services.api.contract.schedules.shown import STATUSES
-from services.api.openapi.schemas import ENDPOINT_ID, JOB_ID, JOB_STATUS, KEY, SCHEDULE_ID, SCHEMAS, TOKEN_ID, ref
+from services.api.openapi.schemas import (
+    ENDPOINT_ID,
+    EXISTING,
+    JOB_ID,
+    JOB_STATUS,
+    KEY,
+    SCHEDULE_ID,
+    SCHEMAS,
+    TOKEN_ID,
+    ref,
+)
 
 _PARAMETERS: Final[dict[str, Schema]] = {
     "limit": {
@@ -158,6 +168,9 @@ def _responses(route: Route, *, has_id: bool) -> dict[str, Any]:
     responses = {str(route.status): success}
     if route.may_create:
         responses["201"] = success
+    if route.may_find:
+        header = {"description": "What became of the job that has the request's key.", "schema": EXISTING}
+        responses["200"] = success | {"headers": {"Fliq-Existing": header}}
     limited = (429,) if route.scope else ()
     for status in sorted({*_ALWAYS, *limited, *route.refusals, *((404,) if has_id else ())}):
         codes = ", ".join(f"`{code}`" for code, (code_status, _) in CODES.items() if code_status == status)

@@ -12,9 +12,10 @@ from services.api.contract.endpoints.fields import ENDPOINT, ROTATION, change_sc
 from services.api.contract.error_codes import CODES
 from services.api.contract.field import Schema
 from services.api.contract.fields.job_patch import JOB_PATCH_SCHEMA
+from services.api.contract.fields.key_fields import KEY_MAX
 from services.api.contract.fields.retry_fields import shown_schema
 from services.api.contract.present import STATUSES_OF
-from services.api.contract.request_fields import BATCH, INSTANT, JOB, KEY_MAX, NOTHING, TOKEN
+from services.api.contract.request_fields import BATCH, INSTANT, JOB, NOTHING, TOKEN
 from services.api.contract.schedules.fields import CHANGEABLE, PAUSE, PREVIEW, RUN, SCHEDULE
 from services.api.contract.schedules.run_times import SLOWER
 from services.api.contract.schedules.shown import STATUSES
@@ -51,6 +52,8 @@ JOB_STATUS: Final[Schema] = {"type": "string", "enum": list(STATUSES_OF)}
 CURSOR: Final = nullable({"type": "string", "description": "The next page's cursor; null on the last page."})
 HEADERS_OUT: Final = nullable({"type": "object", "additionalProperties": {"type": "string"}})
 KEY: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": KEY_MAX}
+# What a request made of the job that has its key.
+EXISTING: Final[Schema] = {"type": "string", "enum": ["kept", "replaced", "extended"]}
 
 _CREATED_JOB: Final[dict[str, Schema]] = {
     "id": JOB_ID,
@@ -67,6 +70,8 @@ _MORE: Final[dict[str, Schema]] = {
     "retry": nullable(shown_schema()),
     "success_on": {"type": "array", "items": TEXT},
     "expires_at": nullable(INSTANT),
+    "waiting_key": KEY,
+    "singleton_key": KEY,
     "ended_by": {"type": "string", "enum": list(get_args(EndedBy))},
 }
 _JOB_ITEM: Final = (
@@ -192,7 +197,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {
             "results": {
                 "type": "array",
-                "items": {"oneOf": [closed({"job": ref("CreatedJob")}), ref("Error")]},
+                "items": {
+                    "oneOf": [
+                        closed({"job": ref("CreatedJob"), "existing": EXISTING}, optional=("existing",)),
+                        ref("Error"),
+                    ]
+                },
             }
         }
     ),

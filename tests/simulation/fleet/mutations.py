@@ -28,8 +28,8 @@ from libs.log.fact_appender import FactAppender
 from libs.log.port import AppendFailed, LogError
 from libs.store.control.idempotency import Reservation
 from libs.store.projection.changes import Flush
-from services.api.handlers.job_creation import JobCreation
-from services.api.handlers.jobs import Jobs
+from services.api.handlers.jobs.job_creation import JobCreation
+from services.api.handlers.jobs.jobs import Jobs
 from services.api.state.account_use import Room
 from services.api.state.consistency import ReadIndex
 from services.dispatcher.attempt_calls import AttemptCalls

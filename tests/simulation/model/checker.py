@@ -21,6 +21,8 @@ What must be true of a run that has calmed down: the invariants of the protocol,
     I20  a stop that stands in the log ends its job: after it at most one decision more
     I21  a job is called as its last change says that was made before its first due, and at that instant
     I22  a webhook is sent, and tried again until its delivery ends; each try counts once, and none is made before its instant
+    I25  of the jobs with one key at most one has it (keys.py)
+    I26  what was answered about the job of a key is so (keys.py)
 
 I11, contiguous positions, is asserted by the ledger itself. Held jobs and schedules are excused from I3 and I5, and must have
 been poisoned.
@@ -215,7 +217,7 @@ def _promises(harness: Harness, known: Known) -> list[str]:
     found += [f"I12 {key} was answered with {ids}" for key, ids in known.keys.items() if len(ids - forgotten) > 1]
     for call in harness.calls:
         url = known.jobs.get(call.job_id)
-        is_changed = jobs[call.job_id].version > 0  # I21 says what is called then
+        is_changed = call.job_id in jobs and jobs[call.job_id].version > 0  # I21 says what is called then
         if url is not None and call.url != url and not is_changed:
             found.append(f"I6 {call.job_id} called {call.url}, asked for was {url}")
     return found

@@ -16,6 +16,7 @@ from libs.events import (
     Event,
     JobCancelRequested,
     JobChangeRequested,
+    JobMergeRequested,
     JobScheduled,
     JobStopRequested,
     ScheduleChanged,
@@ -271,7 +272,13 @@ class Gremlin:
                 envelope = encode(AttemptFinished(**{**_fields(item), "ok": not item.ok, "status_code": None}))
             case WebhookAttempted():
                 envelope = encode(WebhookAttempted(**{**_fields(item), "outcome": "failure", "at": harness.now}))
-            case JobCancelRequested() | JobChangeRequested() | JobStopRequested() | WebhookFinished():
+            case (
+                JobCancelRequested()
+                | JobChangeRequested()
+                | JobMergeRequested()
+                | JobStopRequested()
+                | WebhookFinished()
+            ):
                 pass
             case ScheduleCreated() | ScheduleDefined() | ScheduleChanged():
                 pass

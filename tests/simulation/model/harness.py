@@ -281,6 +281,7 @@ class Settings:
     load_limit: int
     slots: int
     history_ms: int | None  # None: nothing is forgotten
+    has_keys: bool
 
     @classmethod
     def draw(cls, rng: random.Random) -> Settings:
@@ -297,6 +298,7 @@ class Settings:
             load_limit=rng.choice((1, 2, 100, 100)),
             slots=rng.choice((1, 2, 1_000)),
             history_ms=rng.choice((None, None, 5_000, 20_000, 60_000)),
+            has_keys=rng.random() < 0.35,
         )
 
 

@@ -43,6 +43,7 @@ from tests.simulation.model.history import (
     JanitorOfSpecs,
     JanitorOfWaiting,
 )
+from tests.simulation.model.keys import KEY_MUTATIONS
 from tests.simulation.model.run import Cast
 from tests.simulation.model.schedule_mutations import (
     OwnerCatchingUpForever,
@@ -391,5 +392,6 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "forgets a job with a pending delivery": Mutation("I24", Cast(janitor=JanitorOfPending)),
     "forgets by instants alone": Mutation("I24", Cast(janitor=JanitorOfAges)),
     "forgets a spec that another job has": Mutation("I24", Cast(janitor=JanitorOfSpecs)),
+    **{name: Mutation(breaks, Cast(**cast)) for name, (breaks, cast) in KEY_MUTATIONS.items()},
     "overtaken tick is a breach": Mutation("I7", Cast(owner=OwnerCountingOvertakenTicks)),
 }

@@ -19,11 +19,14 @@ from libs.events import (
     JobChanged,
     JobChangeRequested,
     JobFinished,
+    JobMerged,
+    JobMergeRequested,
     JobRetryScheduled,
     JobScheduled,
     JobStopRequested,
 )
 from tests.simulation.model.harness import Harness, Partition
+from tests.simulation.model.keys import after_merges
 
 ENDS = {"stopped": "stopped_by_target", "not_retryable": "not_retryable"}
 PLAIN_ENDS = {"completed": "success", "failed": "exhausted"}
@@ -160,6 +163,7 @@ def lost_job_changes(harness: Harness, part: Partition) -> list[str]:
     """I21: say which jobs were called otherwise than their last change before the first due says."""
     found: list[str] = []
     asked: dict[str, JobChangeRequested] = {}
+    merging: dict[str, list[JobMergeRequested]] = {}
     wanted: dict[str, tuple[int, str]] = {}  # job -> instant and URL of the call
     for stored in part.records:
         item = stored.item
@@ -174,6 +178,10 @@ def lost_job_changes(harness: Harness, part: Partition) -> list[str]:
                 change = asked[item.request_id]
                 url = wanted[item.job_id][1] if change.spec is None else change.spec.url
                 wanted[item.job_id] = (change.fire_at, url)
+            case JobMergeRequested():
+                merging.setdefault(item.job_id, []).append(item)
+            case JobMerged() if item.job_id in wanted:
+                wanted[item.job_id] = after_merges(wanted[item.job_id], merging.pop(item.job_id, []))
             case AttemptDue() if item.attempt == 1 and item.job_id in wanted:
                 if item.not_before != wanted[item.job_id][0]:
                     found.append(f"I21 {item.job_id} is due at {item.not_before}, and changed to {wanted[item.job_id]}")

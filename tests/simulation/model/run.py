@@ -16,6 +16,7 @@ from tests.simulation.model.checker import check, is_quiet
 from tests.simulation.model.clients import Api, Gremlin
 from tests.simulation.model.harness import Harness, Partition, Tables
 from tests.simulation.model.history import Janitor
+from tests.simulation.model.keys import KeyApi, broken_answers
 from tests.simulation.model.webhooks import Webhooks
 
 CHAOS_STEPS = 220
@@ -31,6 +32,7 @@ class Cast:
     tables: type[Tables] = Tables
     webhooks: type[Webhooks] = Webhooks
     janitor: type[Janitor] = Janitor
+    keys: type[KeyApi] = KeyApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Run:
         self.api = Api(self.harness)
         self.gremlin = Gremlin(self.harness, self.api.known)
         self.webhooks = cast.webhooks(self.harness)
+        self.keys = cast.keys(self.harness)
         self.owners: list[Owner] = []
         self.dispatchers: list[Dispatcher] = []
         for part in self.harness.partitions:
@@ -69,13 +72,14 @@ class Run:
             self.disturb()
             if self.rng.random() < 0.3:
                 self.api.poll()
+            self.keys.poll()
         owners = self.calm_down()
         for owner in owners:
             owner.settle()
         harness = self.harness
         return Outcome(
             self.seed,
-            check(harness, self.api.known, owners),
+            [*check(harness, self.api.known, owners), *broken_answers(harness, self.keys)],
             sum(len(part.due) for part in harness.partitions),
             len(harness.calls),
             sum(part.end for part in harness.partitions),
@@ -95,7 +99,10 @@ class Run:
         elif chance < 0.085:
             self.race_with_a_tick(part)
         elif chance < 0.12:
-            self.api.post()
+            if harness.settings.has_keys and rng.random() < 0.6:
+                self.keys.post()
+            else:
+                self.api.post()
         elif chance < 0.135:
             self.api.cancel()
             if rng.random() < 0.4:
@@ -142,6 +149,8 @@ class Run:
             chance = rng.random()
             if chance < 0.05:
                 self.api.pause()
+            elif chance < 0.1:
+                self.api.change_some()
             elif chance < 0.4:
                 part.land(rng)
             else:
@@ -222,8 +231,9 @@ class Run:
                 if not zombie.dead and rng.random() < 0.2:
                     zombie.step()
             self.api.poll()
+            self.keys.poll()
             if all(not part.queues for part in harness.partitions):
-                if is_quiet(harness, owners):
+                if is_quiet(harness, owners) and not self.keys.is_waiting:
                     break
                 if turn % 4 == 0:
                     self.move_on()

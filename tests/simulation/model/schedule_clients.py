@@ -201,6 +201,11 @@ class ScheduleApi:
             self.known.changes.append(change)
         return True
 
+    def change_some(self) -> None:
+        """PATCH a schedule that somebody knows of."""
+        if self.known.schedules:
+            self.change(self.harness.rng.choice(list(self.known.schedules)))
+
     def pause(self) -> None:
         """Pause a schedule."""
         if self.known.schedules:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from libs.events import Envelope
 from libs.log.memory import MemoryLog
 from libs.log.port import Record
-from services.api.handlers.timeline import SPAN, records_at
+from services.api.handlers.jobs.timeline import SPAN, records_at
 
 END = 400
 

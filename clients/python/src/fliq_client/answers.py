@@ -76,6 +76,7 @@ class _Refused(msgspec.Struct, frozen=True):
 
 class _Result(msgspec.Struct, frozen=True):
     job: CreatedJob | None = None
+    existing: str | None = None
     error: _Refusal | None = None
 
 
@@ -120,7 +121,7 @@ def results(answer: Answer) -> list[CreatedJob | ApiError]:
     found: list[CreatedJob | ApiError] = []
     for result in msgspec.json.decode(answer.body, type=_Results).results:
         if result.job is not None:
-            found.append(result.job)
+            found.append(result.job if result.existing is None else _existing(result.job, result.existing))
         elif result.error is not None:
             known = CODES.get(result.error.code, ApiError)
             found.append(known(result.error.message, known.status, result.error.code))
@@ -171,7 +172,14 @@ def _says(answer: Answer, name: str) -> bool:
 
 
 def _marked(item: A, answer: Answer) -> A:
+    existing = answer.headers.get("fliq-existing")
+    if existing is not None:
+        return _existing(item, existing)
     is_stale, is_replayed = _says(answer, "fliq-stale"), _says(answer, "idempotent-replayed")
     if not is_stale and not is_replayed:
         return item
     return msgspec.structs.replace(item, is_stale=is_stale, is_replayed=is_replayed)
+
+
+def _existing(item: A, existing: str) -> A:
+    return msgspec.structs.replace(item, existing=existing)

@@ -2,7 +2,8 @@
 Api: every method of the client, described once for both clients.
 
 Each method says what is sent and how the answer is read. The decorators of `surface.py` make it a call of `Fliq` or `AsyncFliq`.
-Every create carries a key, the caller's or one of its own, so that sending it again makes nothing twice.
+Every create carries a key, the caller's or one of its own, so that sending it again makes nothing twice. Those of jobs with a
+`waiting_key` or `singleton_key` carry none: Fliq takes none with them, and they are not sent again if the first may have arrived.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from fliq_client.contract.request_fields import (
     TokenFields,
 )
 from fliq_client.errors import ApiError
-from fliq_client.job_request import job_request, with_json
+from fliq_client.job_request import has_own_key, job_request, keyed, with_json
 from fliq_client.pages import Listing
 from fliq_client.surface import E, Group, call, listing
 
@@ -72,20 +73,23 @@ class Jobs(Group[E]):
             at: when, with a time zone; or give `delay_seconds`.
             json: becomes the body, with its Content-Type; instead of `body`.
             key: an idempotency key of your own. The same key and the same request give the same job, `is_replayed`; without one
-                the client takes a new one for each call of this method.
+                the client takes a new one for each call of this method. Not with `waiting_key` or `singleton_key`: of a job that
+                has such a key already, `existing` says what became of it.
             fields: every other field of the API, by its name there.
         """
-        made = job_request(url, at=at, json=json, key=self._new_key() if key is None else key, **fields)
-        return Call(request=Request(method="POST", path=path("jobs"), content=document(made)), read=_CREATED_JOB)
+        made = keyed(job_request(url, at=at, json=json, key=key, **fields), self._new_key)
+        request = Request(method="POST", path=path("jobs"), content=document(made))
+        return Call(request=request, read=_CREATED_JOB, is_repeatable=not has_own_key(made))
 
     @call
     def create_many(self, requests: Iterable[JobRequest]) -> Call[list[models.CreatedJob | ApiError]]:
         """
         Create 1 to 1,000 jobs (see `job_request`) in one request; returns for each, in order, the job or the error that refused it.
         """
-        jobs = [self._keyed(each) for each in requests]
+        jobs = [keyed(each, self._new_key) for each in requests]
         request = Request(method="POST", path=path("jobs", "batch"), content=document({"jobs": jobs}))
-        return Call(request=request, read=answers.results)
+        is_repeatable = not any(has_own_key(each) for each in jobs)
+        return Call(request=request, read=answers.results, is_repeatable=is_repeatable)
 
     @call
     def get(self, job_id: str) -> Call[models.Job]:
@@ -160,14 +164,6 @@ class Jobs(Group[E]):
         headers = key_header(self._new_key() if key is None else key)
         request = Request(method="POST", path=path("jobs", job_id, "replay"), headers=headers)
         return Call(request=request, read=_REPLAYED_JOB)
-
-    def _keyed(self, request: JobRequest) -> dict[str, Any]:
-        """Return *request* with a key; raises ValueError if its instant has no time zone."""
-        made = dict(request)
-        if made.get("idempotency_key") is None:
-            made["idempotency_key"] = self._new_key()
-        document(made)
-        return made
 
 
 class Schedules(Group[E]):

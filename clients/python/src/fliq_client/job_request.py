@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Unpack
 
 import msgspec
 
+from fliq_client.call import document
 from fliq_client.contract.request_fields import JobFields, JobRequest
 
 
@@ -44,3 +46,17 @@ def with_json(fields: dict[str, Any], json: object) -> dict[str, Any]:
     if not any(name.lower() == "content-type" for name in headers):
         headers["Content-Type"] = "application/json"
     return fields | {"headers": headers, "body": msgspec.json.encode(json).decode()}
+
+
+def keyed(request: JobRequest, new_key: Callable[[], str]) -> dict[str, Any]:
+    """Return *request* with an idempotency key, unless it has a key of its own; ValueError if its instant has no time zone."""
+    made: dict[str, Any] = dict(request)
+    if made.get("idempotency_key") is None and not has_own_key(made):
+        made["idempotency_key"] = new_key()
+    document(made)
+    return made
+
+
+def has_own_key(request: Mapping[str, Any]) -> bool:
+    """Say whether the job has a key of which the account has one job at a time."""
+    return request.get("waiting_key") is not None or request.get("singleton_key") is not None

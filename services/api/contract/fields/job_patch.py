@@ -11,11 +11,12 @@ from libs.domain.job import JobState
 from libs.domain.jobs.more import JobMore
 from libs.events import Spec
 from services.api.contract.field import Schema
+from services.api.contract.fields.key_fields import KEY_FIELDS
 from services.api.contract.fields.retry_fields import shown_policy
 from services.api.contract.request_fields import JOB
 from services.api.contract.schedules.patch import merged
 
-_ROWS: Final = tuple(row for row in JOB.rows if row.name != "idempotency_key")
+_ROWS: Final = tuple(row for row in JOB.rows if row.name not in ("idempotency_key", *KEY_FIELDS))
 _NAMES: Final = frozenset(row.name for row in _ROWS)
 _WHEN: Final = ("scheduled_at", "delay_seconds")
 _EXPIRY: Final = ("expires_at", "expires_in_seconds")

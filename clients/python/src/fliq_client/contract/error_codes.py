@@ -50,6 +50,7 @@ __all__ = [
     "InvalidRetry",
     "InvalidScheduledAt",
     "InvalidScopes",
+    "InvalidSingletonKey",
     "InvalidSpread",
     "InvalidStatus",
     "InvalidSuccessOn",
@@ -57,6 +58,7 @@ __all__ = [
     "InvalidTimezone",
     "InvalidUntil",
     "InvalidUrl",
+    "InvalidWaitingKey",
     "InvalidWebhookRetry",
     "InvalidWindow",
     "JobAlreadyFired",
@@ -276,6 +278,23 @@ class InvalidExpiresAt(BadRequest):
 
     status = 400
     code = "invalid_expires_at"
+
+
+class InvalidWaitingKey(BadRequest):
+    """
+    400 `invalid_waiting_key`. waiting_key is not 1 to 255 printable characters, on_waiting or max_wait_seconds is not
+    within its limits or stands without what it needs, or the key stands beside another key.
+    """
+
+    status = 400
+    code = "invalid_waiting_key"
+
+
+class InvalidSingletonKey(BadRequest):
+    """400 `invalid_singleton_key`. singleton_key is not 1 to 255 printable characters, or stands beside another key."""
+
+    status = 400
+    code = "invalid_singleton_key"
 
 
 class InvalidCron(BadRequest):
@@ -696,6 +715,8 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_retry": InvalidRetry,
     "invalid_success_on": InvalidSuccessOn,
     "invalid_expires_at": InvalidExpiresAt,
+    "invalid_waiting_key": InvalidWaitingKey,
+    "invalid_singleton_key": InvalidSingletonKey,
     "invalid_cron": InvalidCron,
     "invalid_every": InvalidEvery,
     "invalid_timezone": InvalidTimezone,

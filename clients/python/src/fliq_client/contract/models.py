@@ -81,17 +81,19 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         is_stale: the log could not be asked, so the object may lack what was accepted before.
         is_replayed: it was made by an earlier request with the same key.
+        existing: the job had the request's `waiting_key` or `singleton_key` already, and was `kept`, `replaced` or `extended`.
     """
 
     is_stale: bool = False
     is_replayed: bool = False
+    existing: str | None = None
 
     def __repr__(self) -> str:
         """Show the fields, but no secret: objects end up in logs."""
         shown = [
             f"{name}={'...' if name in SECRETS and value else repr(value)}"
             for name, value in msgspec.structs.asdict(self).items()
-            if value or name not in ("is_stale", "is_replayed")
+            if value or name not in ("is_stale", "is_replayed", "existing")
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -197,6 +199,8 @@ class Job(Answered, frozen=True, kw_only=True):
     retry: JobRetry | None = None
     success_on: list[str] | None = None
     expires_at: datetime | None = None
+    waiting_key: str | None = None
+    singleton_key: str | None = None
     # success, exhausted, not_retryable, stopped_by_target, expired, max_elapsed, stopped, replaced
     ended_by: str | None = None
     waiting_for: JobWaitingFor | None = None
@@ -274,6 +278,8 @@ class JobItem(Answered, frozen=True, kw_only=True):
     retry: JobItemRetry | None = None
     success_on: list[str] | None = None
     expires_at: datetime | None = None
+    waiting_key: str | None = None
+    singleton_key: str | None = None
     # success, exhausted, not_retryable, stopped_by_target, expired, max_elapsed, stopped, replaced
     ended_by: str | None = None
 

@@ -159,6 +159,15 @@ class JobFields(TypedDict, total=False):
     expires_at: datetime | None
     # 1–31,536,000; the same, counted from the job's instant
     expires_in_seconds: float | None
+    # 1–255 printable characters: of the account's jobs with this key at most one waits for its first attempt, see keys
+    # of jobs
+    waiting_key: str | None
+    # `keep`, `replace` or `extend`: what becomes of the job that waits already; `keep` if left out
+    on_waiting: Literal["keep", "replace", "extend"]
+    # 1–31,536,000; with `extend`: no instant is moved further than this beyond the job's creation
+    max_wait_seconds: float
+    # 1–255 printable characters: of the account's jobs with this key at most one has not ended
+    singleton_key: str | None
 
 
 class JobRequest(JobFields, total=False):

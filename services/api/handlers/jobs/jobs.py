@@ -17,8 +17,8 @@ from libs.runtime.crashpoint import crash_at
 from services.api.contract import present, requests
 from services.api.contract.api_error import ApiError, bad, not_found, outcome_unknown
 from services.api.handlers.context import CHANGE_S, Context
+from services.api.handlers.jobs.timeline import records_at
 from services.api.handlers.listing import page
-from services.api.handlers.timeline import records_at
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply, no_content
 from services.api.http.request_body import read_json

@@ -4,6 +4,8 @@ Job creation: one job, a batch, a replay.
 The steps of a new job: validate -> (reserve its idempotency key) -> append `job.scheduled` -> 201 as soon as that is durable.
 The answer does not wait for the tables; reads do.
 
+A job with a `waiting_key` or `singleton_key` goes another way: job_keys.py.
+
 Idempotency. The reservation row says which job a key stands for: id, instant of creation, hash of the request. It is written
 before the append, so a crash in between leaves a reservation without a job. A repeat of the request finds that out (it waits
 for the tables and finds no row) and appends the same fact again. If both copies land, the first one counts, and they are
@@ -14,7 +16,7 @@ tables show the job; if they do not, the id is void for ever, and the key is giv
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -32,9 +34,11 @@ from libs.store.control.idempotency import Reservation
 from services.api.contract import present, requests
 from services.api.contract.api_error import ApiError, refuse
 from services.api.contract.field import Rules
+from services.api.contract.fields.key_fields import JobKey
 from services.api.contract.requests import JobRequest
 from services.api.handlers.context import CHANGE_S, Context
-from services.api.handlers.jobs import find_current
+from services.api.handlers.jobs.job_keys import EXISTING, JobKeys
+from services.api.handlers.jobs.jobs import find_current
 from services.api.handlers.reserving import REPLAYED, checked_key, key_header, reserve
 from services.api.http.auth import Identity
 from services.api.http.reply import NO_HEADERS, Reply, error_body
@@ -51,6 +55,7 @@ class JobCreation:
 
     def __init__(self, context: Context) -> None:
         self._c = context
+        self._keys = JobKeys(context)
 
     async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/jobs."""
@@ -58,6 +63,8 @@ class JobCreation:
         rules = Rules(self._c.check_url, key_header=key_header(request))
         job = requests.job_request(data, rules, traceparent=traceparent_of(request))
         self._c.limits.check_load()
+        if job.key is not None:
+            return await self._make_keyed(job, job.key, identity.account)
         return await self._make(job, identity.account)
 
     async def create_batch(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
@@ -80,6 +87,7 @@ class JobCreation:
         results: list[dict[str, Any]] = []
         envelopes: list[Envelope] = []
         keyed: dict[int, JobRequest] = {}
+        with_keys: dict[tuple[str, str], tuple[int, JobRequest]] = {}
         for index, item in enumerate(items):
             if index % JUDGED_AT_ONCE == JUDGED_AT_ONCE - 1:
                 await cast(Any, request.protocol).pause()  # a thousand jobs take 30 ms
@@ -87,6 +95,15 @@ class JobCreation:
                 job = requests.job_request(item, rules, traceparent=traceparent)
                 if job.idempotency_key is not None:
                     keyed[index] = job
+                    results.append({})
+                    continue
+                if job.key is not None:
+                    if (job.key.kind, job.key.name) in with_keys:
+                        refuse(
+                            f"invalid_{job.key.kind}_key",
+                            "another job of this batch has this key: send the last one alone",
+                        )
+                    with_keys[job.key.kind, job.key.name] = index, job
                     results.append({})
                     continue
                 requests.check_schedulable(job, now)
@@ -101,6 +118,8 @@ class JobCreation:
         if keyed:
             envelopes += await self._reserve_batch(keyed, results, now, account, room)
         await self._append_batch(account, envelopes)
+        if with_keys:
+            await self._make_batch_keyed(with_keys.values(), results, account, room)
         crash_at("api.before_reply")
         return Reply(200, orjson.dumps({"results": results}))
 
@@ -123,6 +142,58 @@ class JobCreation:
             spec, self._c.clock.now(), state.max_retries, key, retry=more.retry, success_on=more.success_on
         )
         return await self._make(clone, account, replay_of=job_id, spec_id=spec_id)
+
+    async def _make_keyed(self, job: JobRequest, key: JobKey, account: str) -> Reply:
+        """Answer with the job of *key*: 201 if this request made it, 200 if it was there."""
+        room = await self._c.use.room(account)
+        try:
+            body = await self._find_or_make(job, key, account, room, asyncio.get_running_loop().time() + CHANGE_S)
+        finally:
+            room.done()
+        crash_at("api.before_reply")
+        existing = body.get("existing")
+        if existing is None:
+            return Reply(201, orjson.dumps(body["job"]))
+        return Reply(200, orjson.dumps(body["job"]), {EXISTING: existing})
+
+    async def _make_batch_keyed(
+        self, jobs: Iterable[tuple[int, JobRequest]], results: list[dict[str, Any]], account: str, room: Room
+    ) -> None:
+        """Fill in the results of the jobs with keys, each key once."""
+        slots = asyncio.Semaphore(RESERVE_AT_ONCE)
+        ends_at = asyncio.get_running_loop().time() + CHANGE_S
+
+        async def make(index: int, job: JobRequest, key: JobKey) -> None:
+            async with slots:
+                try:
+                    results[index] = await self._find_or_make(job, key, account, room, ends_at)
+                except ApiError as error:
+                    results[index] = error_body(error)
+
+        await _all([make(index, job, job.key) for index, job in jobs if job.key is not None])
+
+    async def _find_or_make(
+        self, job: JobRequest, key: JobKey, account: str, room: Room, ends_at: float
+    ) -> dict[str, Any]:
+        """Return the result of one job with a key, as a batch shows it."""
+        is_checked = False
+
+        async def check_new() -> None:
+            nonlocal is_checked
+            if not is_checked:  # room is taken once
+                await self._c.limits.check_daily(account)
+                room.take(job.spec)
+                is_checked = True
+
+        found = await self._keys.find_or_make(
+            job,
+            key,
+            account,
+            ends_at=ends_at,
+            check_new=check_new,
+            scheduled=lambda resolved, job_id, at: _scheduled(resolved, job_id, account, at),
+        )
+        return {"job": found.shown} if found.existing is None else {"job": found.shown, "existing": found.existing}
 
     async def _make(
         self, job: JobRequest, account: str, *, replay_of: str | None = None, spec_id: str | None = None
@@ -306,5 +377,7 @@ def _scheduled(
             retry=job.retry,
             success_on=job.success_on,
             expires_at=job.expires_at,
+            waiting_key=job.key.name if job.key is not None and job.key.kind == "waiting" else None,
+            singleton_key=job.key.name if job.key is not None and job.key.kind == "singleton" else None,
         )
     )

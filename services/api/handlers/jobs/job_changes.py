@@ -10,37 +10,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from aiohttp.web import BaseRequest
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.more import JobMore
-from libs.events import JobChangeRequested, Spec, encode
+from libs.events import JobChangeRequested, encode
 from libs.events.ids import partition_of
 from services.api.contract import present, requests
-from services.api.contract.api_error import ApiError, outcome_unknown
+from services.api.contract.api_error import ApiError
 from services.api.contract.field import Rules
 from services.api.contract.fields import job_patch
 from services.api.contract.requests import JobRequest
 from services.api.contract.schedules.patch import wanted_version
 from services.api.handlers.context import CHANGE_S, Context
-from services.api.handlers.jobs import find_current
+from services.api.handlers.jobs.deciding import Row, decided
+from services.api.handlers.jobs.jobs import find_current
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply
 from services.api.http.request_body import read_json
 
-DECIDE_S: Final = 3.0  # bound on the owner's decision; it usually takes some 10 ms
 TRIES_MAX: Final = 3  # if others change the job at the same time
-_STEP_S: Final = 0.1  # the row is read this often even if no progress is seen
-
-
-class Row(NamedTuple):
-    """A job and what it calls."""
-
-    state: JobState
-    spec: Spec
 
 
 class JobChanges:
@@ -122,25 +114,19 @@ class JobChanges:
         Raises:
             ApiError: 409 if the job does not wait any more, 503 if the decision was not seen in time.
         """
-        partition, progress, queries = partition_of(event.job_id), self._c.progress, self._c.queries
-        position = await self._c.append_change(partition, encode(event), what="the change")
-        try:
-            async with asyncio.timeout_at(min(ends_at, asyncio.get_running_loop().time() + DECIDE_S)):
-                await progress.wait(partition, position, DECIDE_S)
-                while True:
-                    seen = progress.known(partition)
-                    found = await queries.get_job(account, event.job_id)
-                    if found is not None:
-                        more = found[0].more or JobMore()
-                        if event.request_id in more.changed_ids:
-                            return Row(*found)
-                        if event.request_id in more.refused_ids:
-                            return None
-                        if found[0].status != JobStatus.SCHEDULED:
-                            raise not_waiting(found[0])
-                    await progress.wait(partition, max(seen, position) + 1, _STEP_S)
-        except TimeoutError:
-            raise outcome_unknown("the change stands but is not decided yet; read the job again") from None
+        position = await self._c.append_change(partition_of(event.job_id), encode(event), what="the change")
+
+        def look(row: Row) -> tuple[Row | None] | None:
+            more = row.state.more or JobMore()
+            if event.request_id in more.changed_ids:
+                return (row,)
+            if event.request_id in more.refused_ids:
+                return (None,)
+            if row.state.status != JobStatus.SCHEDULED:
+                raise not_waiting(row.state)
+            return None
+
+        return (await decided(self._c, account, event.job_id, position, ends_at, look, what="the change"))[0]
 
     def _answer(self, row: Row, identity: Identity) -> Reply:
         with_payload = "write:payloads" in identity.scopes
