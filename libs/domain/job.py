@@ -83,7 +83,7 @@ def create(event: JobScheduled, position: int) -> JobState:
         created_at=event.at,
         idempotency_key=event.idempotency_key,
         replay_of=event.replay_of,
-        shared_spec_id=_shared_spec_id(event),
+        shared_spec_id=event.spec_id if event.schedule_id is None else _shared_spec_id(event),
         offsets=(position,),
         more=asked_for(event),
     )
@@ -91,9 +91,7 @@ def create(event: JobScheduled, position: int) -> JobState:
 
 def _shared_spec_id(event: JobScheduled) -> str | None:
     """Return the id of the spec, if it is not the one that `JobState.spec_id` finds without."""
-    if event.schedule_id is None:
-        return event.spec_id
-    if event.spec_id is None:
+    if event.spec_id is None or event.schedule_id is None:
         return event.job_id  # a run of a schedule that brings its own
     return None if to_int(event.spec_id) == to_int(event.schedule_id) else event.spec_id
 
@@ -138,7 +136,7 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
                 cancel_requested=state.more is not None and state.more.stop is not None,
                 fire_at=event.not_before,
                 started_at=max(event.at, event.not_before) if state.started_at is None else state.started_at,
-                more=without_changes(state.more),
+                more=None if state.more is None else without_changes(state.more),
             )
         case AttemptFinished():
             if event.attempt != state.attempt:
@@ -187,7 +185,9 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
 
 
 def _after_try(state: JobState, event: AttemptFinished, position: int) -> JobState:
-    more, error = after_try(state.more, event.outcome, event.error)
+    more, error = state.more, event.error
+    if more is not None or event.outcome is not None:
+        more, error = after_try(more, event.outcome, error)
     return advanced(
         state,
         position,

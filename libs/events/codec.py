@@ -240,13 +240,16 @@ def encode(event: Event, claim: Claim | None = None) -> Envelope:
 
 
 # By class, since hashing a `Kind` would take longer than the whole comparison.
-_NEWEST_FIRST: Final[dict[type, "list[tuple[int, attrgetter[Any], Any]]"]] = {}
+_NEWEST_FIRST: Final[dict[type, "tuple[attrgetter[Any], Any, list[tuple[int, attrgetter[Any], Any]]]"]] = {}
 
 
 def _lowest_version(kind: Kind, event: Event) -> int:
-    newest_first = _NEWEST_FIRST.get(type(event))
-    if newest_first is None:
-        newest_first = _NEWEST_FIRST[type(event)] = _newest_first(kind)
+    found = _NEWEST_FIRST.get(type(event))
+    if found is None:
+        found = _NEWEST_FIRST[type(event)] = (*_reader(kind, sum(kind.added, ())), _newest_first(kind))
+    all_of, defaults, newest_first = found
+    if all_of(event) == defaults:  # a plain one, as most are, is told by one comparison
+        return kind.oldest_written
     for version, values_of, defaults in newest_first:
         if values_of(event) != defaults:
             return version
@@ -261,9 +264,14 @@ def _newest_first(kind: Kind) -> "list[tuple[int, attrgetter[Any], Any]]":
     """
     found = []
     for version, paths in enumerate(kind.added, kind.oldest_written + 1):
-        defaults = tuple(_default(kind.event, path) for path in paths)
-        found.append((version, attrgetter(*paths), defaults if len(paths) > 1 else defaults[0]))
+        found.append((version, *_reader(kind, paths)))
     return found[::-1]
+
+
+def _reader(kind: Kind, paths: tuple[str, ...]) -> "tuple[attrgetter[Any], Any]":
+    """Return what reads the fields *paths* of an event, and what it returns if all have their defaults."""
+    defaults = tuple(_default(kind.event, path) for path in paths)
+    return attrgetter(*paths), defaults if len(paths) > 1 else defaults[0]
 
 
 def _default(struct: type, path: str) -> Any:

@@ -29,6 +29,7 @@ from libs.events import (
 from libs.events.ids import changed_spec_id
 
 _WITH_SPEC = (JobScheduled, ScheduleCreated, ScheduleDefined)
+_WITH_NEW_SPEC = (JobChangeRequested, JobMergeRequested)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -113,16 +114,15 @@ class PartitionChanges:
             self.new.add(new_id)
             if isinstance(event, _WITH_SPEC) and getattr(event, "spec_id", None) is None:
                 self._spec(new_id, event.spec)
-        elif isinstance(event, ScheduleChanged):
-            if event.spec is not None:
-                self._spec(changed_spec_id(event.schedule_id, event.version), event.spec)
-        elif isinstance(event, JobChangeRequested | JobMergeRequested):
-            if event.spec is not None and event.new_spec_id is not None:
-                self._spec(event.new_spec_id, event.spec)
-        elif isinstance(event, AttemptDue):
+        elif isinstance(event, AttemptDue):  # what every job has comes first
             self._due(event)
         elif isinstance(event, AttemptFinished):
             self._finished(event)
+        elif isinstance(event, ScheduleChanged):
+            if event.spec is not None:
+                self._spec(changed_spec_id(event.schedule_id, event.version), event.spec)
+        elif isinstance(event, _WITH_NEW_SPEC) and event.spec is not None and event.new_spec_id is not None:
+            self._spec(event.new_spec_id, event.spec)
 
     def _spec(self, spec_id: str, spec: Spec) -> None:
         encoded = _encode(spec)
