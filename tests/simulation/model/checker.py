@@ -21,6 +21,8 @@ What must be true of a run that has calmed down: the invariants of the protocol,
     I20  a stop that stands in the log ends its job: after it at most one decision more
     I21  a job is called as its last change says that was made before its first due, and at that instant
     I22  a webhook is sent, and tried again until its delivery ends; each try counts once, and none is made before its instant
+    I23  what is forgotten never comes back (history.py)
+    I24  what waits is not forgotten, and what is needed is kept (history.py)
     I25  of the jobs with one key at most one has it (keys.py)
     I26  what was answered about the job of a key is so (keys.py)
 
