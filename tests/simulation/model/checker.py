@@ -23,8 +23,8 @@ What must be true of a run that has calmed down: the invariants of the protocol,
     I22  a webhook is sent, and tried again until its delivery ends; each try counts once, and none is made before its instant
     I23  what is forgotten never comes back (history.py)
     I24  what waits is not forgotten, and what is needed is kept (history.py)
-    I25  of the jobs with one key at most one has it (keys.py)
-    I26  what was answered about the job of a key is so (keys.py)
+    I25  of the jobs with one key at most one has it (keys/keys.py)
+    I26  what was answered about the job of a key is so (keys/keys.py)
 
 I11, contiguous positions, is asserted by the ledger itself. Held jobs and schedules are excused from I3 and I5, and must have
 been poisoned.

@@ -43,7 +43,7 @@ from tests.simulation.model.history import (
     JanitorOfSpecs,
     JanitorOfWaiting,
 )
-from tests.simulation.model.keys import KEY_MUTATIONS
+from tests.simulation.model.keys.keys import KEY_MUTATIONS
 from tests.simulation.model.run import Cast
 from tests.simulation.model.schedule_mutations import (
     OwnerCatchingUpForever,

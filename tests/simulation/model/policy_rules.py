@@ -26,7 +26,7 @@ from libs.events import (
     JobStopRequested,
 )
 from tests.simulation.model.harness import Harness, Partition
-from tests.simulation.model.keys import after_merges
+from tests.simulation.model.keys.keys import after_merges
 
 ENDS = {"stopped": "stopped_by_target", "not_retryable": "not_retryable"}
 PLAIN_ENDS = {"completed": "success", "failed": "exhausted"}

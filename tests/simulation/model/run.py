@@ -16,7 +16,7 @@ from tests.simulation.model.checker import check, is_quiet
 from tests.simulation.model.clients import Api, Gremlin
 from tests.simulation.model.harness import Harness, Partition, Tables
 from tests.simulation.model.history import Janitor
-from tests.simulation.model.keys import KeyApi, broken_answers
+from tests.simulation.model.keys.keys import KeyApi, broken_answers
 from tests.simulation.model.webhooks import Webhooks
 
 CHAOS_STEPS = 220
