@@ -66,7 +66,7 @@ async def _fill(dsn: str, ids: dict[str, str], jobs: int) -> None:
     try:
         for status, share in SHARES:
             await connection.execute(COPY, uuid_of(ids[status]), round(jobs * share), timeout=1800)
-        await connection.execute("ANALYZE fliq.jobs", timeout=600)
+        await connection.execute("VACUUM ANALYZE fliq.jobs", timeout=600)
         count = await connection.fetchval("SELECT count(*) FROM fliq.jobs", timeout=600)
     finally:
         await connection.close()

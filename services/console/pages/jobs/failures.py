@@ -10,7 +10,7 @@ from services.console.pages.jobs import job_actions
 from services.console.pages.jobs.failure_groups import Group, groups_of
 from services.console.visit import Visit
 
-LOOKED_AT_MAX: Final = 300
+LOOKED_AT_MAX: Final = 200
 _API_PAGE: Final = 100
 
 

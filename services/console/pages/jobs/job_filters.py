@@ -17,7 +17,7 @@ from services.console.visit import Visit
 
 STATUSES: Final = ("scheduled", "running", "success", "failed", "cancelled")
 PAGE: Final = 50
-SCANNED_MAX: Final = 500
+SCANNED_MAX: Final = 200
 _API_PAGE: Final = 100
 
 
