@@ -32,6 +32,7 @@ _ITEMS: Final = {
     "runs": "ComingRun",
     "endpoints": "EndpointItem",
     "deliveries": "Delivery",
+    "attempts": "DeliveryAttempt",
 }
 # What the client's methods take under a name of their own; all other fields are keyword arguments as the API has them.
 _NAMED: Final = {"url", "scheduled_at", "idempotency_key", "key"}

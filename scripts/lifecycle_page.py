@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final
 
+from libs.domain.endpoints.webhook_event import STATUS_WORDS
 from libs.domain.job import TERMINAL, JobStatus
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import STATE_KINDS
 from libs.events.codec import KINDS
 from services.api.contract.present import PUBLIC_STATUS
-from services.webhooks.payload import STATUS_WORDS
 
 _EVENTS = {kind.name: kind for kind in KINDS}
 

@@ -24,6 +24,7 @@ _ID = re.compile(r"(?:job|sched|exec|whe|whd)_[0-7][0-9a-hjkmnp-tv-z]{25}", re.A
 MAX_PARTITIONS = 1 << 16
 STATE_IDS = ("job", "sched", "whd")  # the kinds of ids under whose key a record may stand: what has a state of its own
 _MAX_MS = (1 << 48) - 1
+_AGAIN = ".again"
 
 
 def ulid(ms: int, partition: int, tail: int) -> str:
@@ -65,9 +66,28 @@ def share_of(account: str) -> str:
 
     The jobs that tell a webhook endpoint have the endpoint as their account; the endpoints of an account share as one.
     """
-    if not account.startswith("whe_") or not is_id(account, "whe"):
+    endpoint_id = told_endpoint(account)
+    if endpoint_id is None:
         return account
-    return f"whe_{to_int(account) >> 32 & 0xFFFFFFFF:08x}"
+    return f"whe_{to_int(endpoint_id) >> 32 & 0xFFFFFFFF:08x}"
+
+
+def told_endpoint(account: str) -> str | None:
+    """Return the webhook endpoint that the jobs of *account* tell of events; None if they call something else."""
+    if not account.startswith("whe_"):
+        return None
+    endpoint_id = account.removesuffix(_AGAIN)
+    return endpoint_id if is_id(endpoint_id, "whe") else None
+
+
+def redelivery_account(endpoint_id: str) -> str:
+    """Return the account of the jobs that tell an endpoint once more, because somebody asked for it."""
+    return endpoint_id + _AGAIN
+
+
+def is_redelivery(account: str) -> bool:
+    """Whether the jobs of *account* tell an endpoint once more."""
+    return account.endswith(_AGAIN) and told_endpoint(account) is not None
 
 
 def delivery_job_id(at: int, partition: int, about: str) -> str:
@@ -78,6 +98,16 @@ def delivery_job_id(at: int, partition: int, about: str) -> str:
 def delivery_id(job_id: str) -> str:
     """Return the id of the delivery that a job makes: what its receiver sees as `webhook-id`, the same for each try."""
     return "whd_" + job_id[-26:]
+
+
+def job_of_delivery(any_delivery_id: str) -> str:
+    """Return the id of the job that makes a delivery, if a job makes it."""
+    return "job_" + any_delivery_id[-26:]
+
+
+def webhook_delivery_id(job_id: str, ended_at: int) -> str:
+    """Return the id of the delivery of a job's own webhook, if it is repeated; the job ended at *ended_at*."""
+    return "whd_" + ulid(ended_at, partition_of(job_id), _hash(f"{job_id}#webhook"))
 
 
 def tick_job_id(schedule_id: str, tick_at: int) -> str:

@@ -19,15 +19,16 @@ from libs.store.control.endpoints import Endpoints as StoredEndpoints
 from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.control.limits import NO_LIMITS, Limits
 from libs.store.control.names import Names
+from libs.store.control.recoveries import Recoveries as StoredRecoveries
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
+from libs.store.reads.delivery_queries import DeliveryQueries
 from services.api.contract.cursor import Cursors
 from services.api.contract.field import CheckUrl
 from services.api.contract.routes import ROUTES
 from services.api.contract.schedules.requests import Zones
 from services.api.handlers.account import Account
 from services.api.handlers.context import Context
-from services.api.handlers.endpoints import Endpoints
 from services.api.handlers.jobs.job_changes import JobChanges
 from services.api.handlers.jobs.job_creation import JobCreation
 from services.api.handlers.jobs.jobs import Jobs
@@ -40,6 +41,9 @@ from services.api.handlers.schedules.schedule_rows import ScheduleRows
 from services.api.handlers.schedules.schedule_runs import ScheduleRuns
 from services.api.handlers.signing_secret import SigningSecret
 from services.api.handlers.tokens import Tokens
+from services.api.handlers.webhooks.deliveries import Deliveries
+from services.api.handlers.webhooks.endpoints import Endpoints
+from services.api.handlers.webhooks.recoveries import Recoveries
 from services.api.http.app import App, Handler, Mount, Observe
 from services.api.http.auth import Authenticator
 from services.api.http.connection_budget import ConnectionBudget
@@ -65,7 +69,7 @@ class BindFailed(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """
-    What the API needs from outside. If the tables do not answer, each of the five raises `StoreUnavailable`: the API answers 503.
+    What the API needs from outside. If the tables do not answer, each of the seven raises `StoreUnavailable`: the API answers 503.
 
     Args:
         check_url: `EgressPolicy.check_url`.
@@ -81,6 +85,8 @@ class Ports:
     names: Names
     accounts: Accounts
     endpoints: StoredEndpoints
+    deliveries: DeliveryQueries
+    recoveries: StoredRecoveries
     progress: ProgressWatch
     clock: Clock
     entropy: Entropy
@@ -252,6 +258,8 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
         "account": Account(context),
         "tokens": Tokens(context, ports.accounts, authenticator, pepper=ports.pepper),
         "endpoints": Endpoints(context, ports.endpoints),
+        "recoveries": Recoveries(context, ports.endpoints, ports.recoveries),
+        "deliveries": Deliveries(context, ports.deliveries, ports.endpoints),
         "signing_secret": SigningSecret(context, ports.accounts),
         "openapi": OpenApi(version),
     }

@@ -10,7 +10,7 @@ Source: docs/api.md, "What a target receives", "Signatures".
 from collections.abc import Sequence
 from typing import Final
 
-from libs.domain.endpoints.delivery import EVENT_HEADER
+from libs.domain.endpoints.delivery import DELIVERY_HEADER, EVENT_HEADER
 from libs.domain.instants import rfc3339
 from libs.domain.retry_policy import Classified, Result, classify
 from libs.egress.caller_headers import clean_error, own_headers, sent_url
@@ -18,7 +18,7 @@ from libs.egress.outcome import NO_ANSWER, Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
 from libs.events import AttemptDue, AttemptFinished, Spec
-from libs.events.ids import delivery_id, is_id, share_of
+from libs.events.ids import delivery_id, share_of, told_endpoint
 from libs.events.retry_policy import Outcome as OutcomeWord
 
 SNOOZED: Final = "snoozed"  # the error of a try that the target put off
@@ -47,7 +47,7 @@ def outgoing(
         traceparent: the trace that the call belongs to, and its span; sent unless the job sets its own.
     """
     headers, own_names = own_headers(spec.headers)
-    ours, message_id = _of_delivery(due, spec) if is_id(due.account, "whe") else _of_job(due)
+    ours, message_id = _of_job(due) if told_endpoint(due.account) is None else _of_delivery(due, spec)
     headers += ours
     if "idempotency-key" not in own_names:
         headers.append(("Idempotency-Key", message_id))
@@ -98,8 +98,9 @@ def _of_job(due: AttemptDue) -> tuple[list[tuple[str, str]], str]:
 
 def _of_delivery(due: AttemptDue, spec: Spec) -> tuple[list[tuple[str, str]], str]:
     """Return the same for a webhook endpoint: the id of a delivery is the same for each try."""
-    event = (spec.headers or {}).get(EVENT_HEADER, "")
-    return [(EVENT_HEADER, event), ("X-Fliq-Attempt", str(due.attempt))], delivery_id(due.job_id)
+    headers = spec.headers or {}
+    sent = [(EVENT_HEADER, headers.get(EVENT_HEADER, "")), ("X-Fliq-Attempt", str(due.attempt))]
+    return sent, headers.get(DELIVERY_HEADER) or delivery_id(due.job_id)
 
 
 def span_attributes(due: AttemptDue, spec: Spec, host: str) -> dict[str, str | int]:

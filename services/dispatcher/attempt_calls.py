@@ -14,12 +14,14 @@ from typing import Final
 
 import structlog
 
+from libs.domain.endpoints.delivery import NOT_SENT
 from libs.egress.caller_headers import host_of
 from libs.egress.outcome import TIMEOUT, Outcome
 from libs.events import AttemptDue, AttemptFinished, Spec
 from libs.events.ids import share_of
 from libs.following.calls import CallContext, Calls, traced
 from libs.following.held_calls import Call, Stage
+from libs.following.loader import SECRET_MISSING
 from libs.runtime.clock import Timer
 from libs.runtime.crashpoint import crash_at
 from libs.store.reads.partition_tables import decode_spec
@@ -178,6 +180,10 @@ class AttemptCalls(Calls[AttemptCall]):
 
     def not_made(self, call: AttemptCall, error: str) -> AttemptFinished:
         """Count an attempt that ended without an answer, and return the outcome."""
+        if error == SECRET_MISSING and call.signer != call.account:
+            # The endpoint is disabled, or deleted: what is kept for it is sent when somebody asks for that.
+            self._meter.call_not_made(NOT_SENT)
+            return not_made(call.due, NOT_SENT, at=self._clock.now(), outcome="not_retryable")
         self._meter.call_not_made(error)
         return not_made(call.due, error, at=self._clock.now())
 

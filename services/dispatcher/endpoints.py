@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import structlog
 
 from libs.egress.outcome import Outcome
-from libs.events.ids import is_id
+from libs.events.ids import is_redelivery, told_endpoint
 from libs.following.ports import SigningSecrets
 from libs.runtime.clock import Clock
 
@@ -44,6 +44,9 @@ class SendingSecrets(Protocol):
     async def sending_secrets(self, endpoint_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """Return, for those that exist and are not disabled, the valid secrets, newest first."""
 
+    async def secrets(self, endpoint_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return the same for those that exist."""
+
 
 class EndpointSecrets:
     """The secrets of accounts and of webhook endpoints: meets `SigningSecrets` of libs/following/ports.py."""
@@ -55,12 +58,18 @@ class EndpointSecrets:
 
     async def signing_secrets(self, accounts: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """Return, for those of *accounts* that have any, the valid secrets, newest first."""
-        endpoints = [account for account in accounts if is_id(account, "whe")]
-        if not endpoints:
+        told = {account: endpoint_id for account in accounts if (endpoint_id := told_endpoint(account)) is not None}
+        if not told:
             return await self._secrets.signing_secrets(accounts)
-        others = [account for account in accounts if account not in endpoints]
-        found = await self._secrets.signing_secrets(others) if others else {}
-        return {**found, **await self._endpoints.sending_secrets(endpoints)}
+        others = [account for account in accounts if account not in told]
+        found = dict(await self._secrets.signing_secrets(others)) if others else {}
+        # A redelivery is sent to a disabled endpoint as well: that is how its account sees that it takes something again.
+        for again, secrets_of in ((False, self._endpoints.sending_secrets), (True, self._endpoints.secrets)):
+            asked = {account: each for account, each in told.items() if is_redelivery(account) is again}
+            if asked:
+                of_endpoints = await secrets_of([*asked.values()])
+                found |= {account: of_endpoints[each] for account, each in asked.items() if each in of_endpoints}
+        return found
 
 
 class EndpointHealth:
@@ -74,8 +83,11 @@ class EndpointHealth:
         self._delivered: set[str] = set()
         self._failed: dict[str, tuple[int | None, int]] = {}
 
-    def note(self, endpoint_id: str, outcome: Outcome) -> None:
-        """Note how a call of an endpoint ended just now."""
+    def note(self, account: str, outcome: Outcome) -> None:
+        """Note how a call of *account*, which tells an endpoint, ended just now; a redelivery says nothing of its health."""
+        endpoint_id = told_endpoint(account)
+        if endpoint_id is None or is_redelivery(account):
+            return
         if outcome.ok:
             self._failed.pop(endpoint_id, None)
             if len(self._delivered) < NOTED_MAX:

@@ -20,11 +20,13 @@ from libs.store.control.daily_grants import DailyGrants
 from libs.store.control.endpoints import Endpoints
 from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.control.names import Names
+from libs.store.control.recoveries import Recoveries
 from libs.store.errors import StoreUnavailable
 from libs.store.history.janitor import Janitor
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
 from libs.store.projection.projector import Projector
 from libs.store.reads.account_queries import AccountQueries
+from libs.store.reads.delivery_queries import DeliveryQueries
 from libs.store.reads.fan_out_tables import FanOutPositions, ToldJobs
 from libs.store.reads.partition_tables import Tables
 from libs.store.reads.pending_webhooks import PendingWebhooks
@@ -52,6 +54,7 @@ from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
 from services.webhooks.fan_out.ports import FanOutPorts
+from services.webhooks.fan_out.recoverer import RecoveryPorts
 from services.webhooks.metrics import WebhooksMetrics
 from services.webhooks.service import DRAIN_S as WEBHOOK_DRAIN_S
 from services.webhooks.service import LIMITS as WEBHOOK_LIMITS
@@ -190,7 +193,10 @@ def webhooks(resources: Resources) -> WebhooksService:
         _following_ports(resources, gather_ms=WEBHOOKS_GATHER_MS),
         tables=PendingWebhooks(resources.pools.tables),
         fan_out=FanOutPorts(
-            Endpoints(resources.pools.tables), ToldJobs(resources.pools.tables), FanOutPositions(resources.pools.tables)
+            Endpoints(resources.pools.tables),
+            ToldJobs(resources.pools.tables),
+            FanOutPositions(resources.pools.tables),
+            RecoveryPorts(Recoveries(resources.pools.tables), DeliveryQueries(resources.pools.tables)),
         ),
         retries=resources.settings.webhook_retries,
         retry_base_s=resources.settings.retry_base_s,
@@ -263,6 +269,8 @@ async def api(
             names=Names(resources.pools.callers),
             accounts=accounts,
             endpoints=Endpoints(resources.pools.callers),
+            deliveries=DeliveryQueries(resources.pools.callers),
+            recoveries=Recoveries(resources.pools.callers),
             progress=resources.watch,
             clock=resources.clock,
             entropy=resources.entropy,

@@ -5,46 +5,27 @@ Source: docs/api.md, "Webhooks", "Signatures".
 """
 
 from collections.abc import Sequence
-from typing import Final
 
-import orjson
+import msgspec
 
-from libs.domain.instants import rfc3339
+from libs.domain.endpoints.webhook_event import WebhookEvent, of_end
+from libs.domain.jobs.ends import TerminalEvent
 from libs.domain.retry_policy import Result, classify
 from libs.egress.caller_headers import clean_error, own_headers, sent_url
 from libs.egress.outcome import REDIRECT_NOT_FOLLOWED, Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
-from libs.events import JobCancelled, Spec, WebhookAttempted, WebhookFinished
+from libs.events import Spec, WebhookAttempted, WebhookFinished
 from libs.events.retry_policy import RetryPolicy
-from libs.store.reads.pending_webhooks import TerminalEvent
-
-# The one table that turns the log's words into the webhook's.
-STATUS_WORDS: Final = {"completed": "completed", "failed": "failed", "job.cancelled": "cancelled"}
-
-
-def payload_status(event: TerminalEvent) -> str:
-    """Return the word for how the job ended."""
-    return STATUS_WORDS["job.cancelled" if isinstance(event, JobCancelled) else event.status]
 
 
 def payload(event: TerminalEvent) -> bytes:
     """Return the body of the webhook for *event*, as JSON."""
-    if isinstance(event, JobCancelled):
-        status_code, last_error, attempt = None, None, 0
-    else:
-        attempt = event.attempt
-        status_code, last_error = event.status_code, event.last_error
-    return orjson.dumps(
-        {
-            "job_id": event.job_id,
-            "status": payload_status(event),
-            "status_code": status_code,
-            "last_error": last_error,
-            "completed_at": rfc3339(event.at),
-            "attempt_num": attempt,
-        }
-    )
+    return msgspec.json.encode(_told(event).data)
+
+
+def _told(event: TerminalEvent) -> WebhookEvent:
+    return of_end(event, schedule_id=None, host=None)
 
 
 def outgoing(
@@ -124,7 +105,7 @@ def attempted(
         error=None if outcome.ok else clean_error(outcome.error),
         asked_ms=found.asked_ms,
         job_id=event.job_id,
-        event=f"job.{payload_status(event)}",
+        event=_told(event).names[0],
         retry=policy if attempt == 1 else None,
         spec_id=event.spec_id if attempt == 1 else None,
     )

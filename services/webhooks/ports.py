@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from libs.domain.jobs.ends import TerminalEvent
 from libs.following.left_calls import Place
 from libs.following.ports import PoisonMeter
 from libs.store.reads.partition_tables import StoredSpec
-from libs.store.reads.pending_webhooks import DueDeliveries, DueDelivery, PendingSnapshot, TerminalEvent
+from libs.store.reads.pending_webhooks import DueDeliveries, DueDelivery, PendingSnapshot
 
 
 class PendingTables(Protocol):

@@ -16,17 +16,17 @@ import msgspec
 import structlog
 
 from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus, create, evolve
+from libs.domain.jobs.ends import TerminalEvent
 from libs.egress.caller_headers import INTERNAL_ERROR, endpoint_of, host_of
 from libs.egress.outcome import Outcome
 from libs.events import Spec, WebhookAttempted, WebhookFinished
-from libs.events.ids import delivery_id
+from libs.events.ids import webhook_delivery_id
 from libs.events.retry_policy import RetryPolicy
 from libs.following.calls import CallContext, Calls, traced
 from libs.following.held_calls import Call
 from libs.following.left_calls import Place
 from libs.runtime.crashpoint import crash_at
 from libs.store.reads.partition_tables import decode_spec
-from libs.store.reads.pending_webhooks import TerminalEvent
 from services.webhooks.payload import attempted, finished, not_attempted, not_made, outgoing
 from services.webhooks.ports import Meter, PendingTables
 
@@ -72,7 +72,7 @@ class WebhookCall(Call):
     def delivery_id(self) -> str:
         """The id of the delivery that the try belongs to."""
         event, delivery = self.event, self.delivery
-        return delivery_id(event.job_id) if delivery is None else delivery.delivery_id
+        return webhook_delivery_id(event.job_id, event.at) if delivery is None else delivery.delivery_id
 
     @property
     def group(self) -> str:

@@ -23,6 +23,7 @@ GROUPS: dict[str, Any] = {
         api.Tokens,
         api.SigningSecrets,
         webhook_endpoints.WebhookEndpoints,
+        webhook_endpoints.WebhookDeliveries,
     )
 }
 # Route -> the methods that call it. A list has two: one walks it, the other gets a page.
@@ -56,7 +57,12 @@ METHODS: dict[str, tuple[str, ...]] = {
     "getEndpoint": ("WebhookEndpoints.get",),
     "changeEndpoint": ("WebhookEndpoints.change",),
     "deleteEndpoint": ("WebhookEndpoints.delete",),
-    "listDeliveries": ("WebhookEndpoints.deliveries", "WebhookEndpoints.deliveries_page"),
+    "listEndpointDeliveries": ("WebhookEndpoints.deliveries", "WebhookEndpoints.deliveries_page"),
+    "listDeliveries": ("WebhookDeliveries.list", "WebhookDeliveries.page"),
+    "getDelivery": ("WebhookDeliveries.get",),
+    "redeliver": ("WebhookDeliveries.redeliver",),
+    "recoverEndpoint": ("WebhookEndpoints.recover",),
+    "getRecovery": ("WebhookEndpoints.recovery",),
     "testEndpoint": ("WebhookEndpoints.test",),
     "getEndpointSecret": ("WebhookEndpoints.secret",),
     "rotateEndpointSecret": ("WebhookEndpoints.rotate_secret",),

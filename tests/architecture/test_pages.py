@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from libs.domain.endpoints.webhook_event import STATUS_WORDS
 from libs.domain.schedule import ScheduleStatus
 from libs.egress import outcome
 from libs.egress.caller_headers import INTERNAL_ERROR
@@ -22,7 +23,6 @@ from services.api.http import request_body
 from services.api.state import consistency
 from services.commands import COMMANDS
 from services.dispatcher import attempt
-from services.webhooks.payload import STATUS_WORDS
 from tests.fakes.pages import ROOT, anchors, commands, links, read
 
 PAGES = sorted(

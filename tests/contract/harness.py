@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from libs.domain.job import JobState, JobStatus
+from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.ledger import Ledger
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import decide
@@ -31,7 +32,6 @@ from libs.events import (
 )
 from libs.events.ids import partition_of
 from libs.log.memory import Faults, MemoryLog
-from libs.runtime.clock import SystemClock
 from libs.store.control.accounts import TOKENS_MAX, LastToken, ParentGone, Token
 from libs.store.control.idempotency import Reservation
 from libs.store.control.signing_secrets import SECRETS_MAX
@@ -43,7 +43,10 @@ from services.api.contract.schedules import shown
 from services.api.contract.token_text import new_token, token_hash
 from services.api.service import ApiService, Ports
 from tests.fakes import events
+from tests.fakes.control.deliveries import FakeDeliveries
 from tests.fakes.control.endpoints import FakeEndpoints
+from tests.fakes.control.recoveries import FakeRecoveries
+from tests.fakes.control.shifted_clock import ShiftedClock
 from tests.fakes.until import until
 from tests.property.calendar.made_zones import ZONES
 from tests.simulation.manual_clock import SeededEntropy
@@ -60,6 +63,7 @@ class Tables:
         self.jobs: dict[str, JobState] = {}
         self.specs: dict[str, Spec] = {}
         self.schedules: dict[str, ScheduleState] = {}
+        self.deliveries: dict[str, DeliveryState] = {}
         self.attempts: dict[str, dict[int, ExecutionRow]] = {}
         self.used: dict[tuple[str, date], int] = {}
         self.keys: dict[tuple[str, str], Reservation] = {}
@@ -208,17 +212,6 @@ class Tables:
         return True
 
 
-class ShiftedClock(SystemClock):
-    """The machine's clock, which a test can put forward."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ahead_ms = 0
-
-    def now(self) -> int:
-        return super().now() + self.ahead_ms
-
-
 class Harness:
     """Everything but the API."""
 
@@ -229,6 +222,9 @@ class Harness:
         self.log = MemoryLog(partitions=PARTITIONS, faults=self.faults)
         self.tables = Tables(self)
         self.endpoints = FakeEndpoints()
+        self.deliveries = FakeDeliveries(
+            self.endpoints.table, self.tables.jobs, self.tables.specs, self.tables.attempts, self.tables.deliveries
+        )
         self.ledgers = [Ledger(partition) for partition in range(PARTITIONS)]
         self.claims = [Claim(1, f"nonce{partition:04d}") for partition in range(PARTITIONS)]
         self.watches: list[ProgressWatch] = []
@@ -269,6 +265,8 @@ class Harness:
             names=tables,
             accounts=tables,
             endpoints=self.endpoints,  # type: ignore[arg-type]
+            deliveries=self.deliveries,  # type: ignore[arg-type]
+            recoveries=FakeRecoveries(self.endpoints.table),  # type: ignore[arg-type]
             progress=watch,
             clock=self.clock,
             entropy=self.entropy,
@@ -389,6 +387,7 @@ class Harness:
         changes.add(applied)
         tables.jobs.update(changes.states.of(JobState))
         tables.schedules.update(changes.states.of(ScheduleState))
+        tables.deliveries.update(changes.states.of(DeliveryState))
         for spec_id, spec in changes.specs.items():
             tables.specs.setdefault(spec_id, decode_spec(spec))
         for (job_id, attempt), row in changes.executions.items():

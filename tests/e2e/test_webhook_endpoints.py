@@ -107,3 +107,41 @@ async def test_an_endpoint_that_is_gone_is_disabled_and_others_are_told(client: 
     shown = (await client.call("GET", f"{ENDPOINTS}/{gone['id']}"))[1]
     assert (shown["disabled"], shown["disabled_reason"], shown["version"]) == (True, "gone", 2)
     assert (await client.call("POST", f"{ENDPOINTS}/{gone['id']}/test"))[0] == 409
+
+
+@pytest.mark.everywhere
+async def test_what_was_told_in_vain_is_sent_again(client: Client, sink: Sink) -> None:
+    """By a redelivery to a disabled endpoint, then by a recovery of all: under the same ids, and each is `delivered` then."""
+    path = f"{ENDPOINTS}/{(await endpoint(client, f'{sink.url}/status/500', retry={'max_retries': 0}))['id']}"
+    log = "/v1/webhooks/deliveries"
+
+    async def failed(status: str, count: int) -> list[dict[str, Any]]:
+        endpoint_id = path.rpartition("/")[2]
+        found = (await client.call("GET", f"{log}?endpoint={endpoint_id}&status={status}"))[1]["deliveries"]
+        return list(found) if len(found) == count else []
+
+    sent = [(await client.call("POST", f"{path}/test"))[1]["delivery_id"]]
+    await until(lambda: failed("exhausted", 1))
+    await client.call("PATCH", path, {"disabled": True, "url": f"{sink.url}/again"})
+    job = await client.create(f"{sink.url}/status/500", 0.2)
+    (dropped,) = await until(lambda: failed("dropped", 1))
+    await client.call("PATCH", path, {"events": ["endpoint.disabled"]})
+
+    assert (await client.call("POST", f"{log}/{sent[0]}/redeliver"))[0] == 202
+    await sink.wait_for(lambda: sink.at("/again"))
+    assert sink.at("/again")[0].headers["webhook-id"] == sent[0]
+    await until(lambda: failed("delivered", 1))
+    assert (await client.call("GET", path))[1]["disabled"] is True
+
+    await client.call("PATCH", path, {"disabled": False})
+    assert (await client.call("POST", f"{path}/recover", {"since": job["created_at"]}))[0] == 202
+    await sink.wait_for(lambda: len(sink.at("/again")) == 2)
+    assert sink.at("/again")[1].headers["webhook-id"] == dropped["id"]
+    assert json.loads(sink.at("/again")[1].body)["data"]["job_id"] == job["id"]
+    await until(lambda: failed("delivered", 2))
+
+    async def completed() -> bool:
+        return bool((await client.call("GET", f"{path}/recover"))[1]["status"] == "completed")
+
+    await until(completed)
+    assert (await client.call("GET", f"{path}/recover"))[1]["recovered_count"] == 1

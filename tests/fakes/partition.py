@@ -14,6 +14,7 @@ import msgspec
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState
+from libs.domain.jobs.ends import TerminalEvent, end_of
 from libs.domain.ledger import Ledger
 from libs.events import (
     AttemptDue,
@@ -33,7 +34,7 @@ from libs.events.ids import new_job_id
 from libs.following.left_calls import Place
 from libs.log.port import Log
 from libs.store.reads.partition_tables import Snapshot, StoredSpec
-from libs.store.reads.pending_webhooks import DueDeliveries, DueDelivery, PendingSnapshot, TerminalEvent, end_of
+from libs.store.reads.pending_webhooks import DueDeliveries, DueDelivery, PendingSnapshot
 from tests.fakes import events
 
 SECRET = "whsec_" + "A" * 32

@@ -3,14 +3,22 @@ Delivery: telling an endpoint of an event is a job of its own, whose account is 
 
 So a delivery is durable, repeated, recorded and shared out like every other call, and no list of the account shows it. Its id
 follows from the event and the endpoint: if the fact is written twice, the first one counts.
+
+    dropped      what a disabled endpoint would have been told is a job that expired when it was made: it is kept and never sent
+    redelivery   telling an endpoint once more is another job, of an account of its own (`redelivery_account`), that names the
+                 first one (`replay_of`) and carries the id of its delivery
+
+What is found by them: `idempotency_key` of a delivery is the job that its event is about.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 from libs.domain.endpoints.body import CONTENT_TYPES, body
+from libs.domain.endpoints.endpoint import Endpoint
 from libs.domain.endpoints.fan_out import Told
+from libs.domain.job import JobState, JobStatus
 from libs.events import JobScheduled, Spec
-from libs.events.ids import delivery_id, delivery_job_id
+from libs.events.ids import delivery_id, delivery_job_id, partition_of, redelivery_account
 from libs.events.retry_policy import RetryPolicy
 
 TIMEOUT_MS: Final = 10_000  # as of a job's webhook
@@ -24,6 +32,12 @@ RETRY: Final = RetryPolicy(
 )
 EVENT_HEADER: Final = "X-Fliq-Event"
 SUBJECT_HEADER: Final = "X-Fliq-Subject"  # the job that the event is about: kept for the account, and not sent
+DELIVERY_HEADER: Final = "X-Fliq-Delivery"  # of a redelivery: the id of the delivery that it repeats; not sent
+NOT_SENT: Final = (
+    "endpoint_disabled"  # the error of a try that was not made, because the endpoint is disabled or deleted
+)
+
+DeliveryWord = Literal["pending", "delivered", "exhausted", "dropped"]
 
 
 def delivery_job(told: Told, partition: int) -> JobScheduled:
@@ -57,4 +71,57 @@ def delivery_job(told: Told, partition: int) -> JobScheduled:
         fire_at=event.at,
         max_retries=retry.max_retries,
         retry=retry,
+        idempotency_key=event.job_id,
+        expires_at=None if endpoint.disabled_reason is None else event.at,
     )
+
+
+def redelivery_job(
+    first: JobState, spec: Spec, endpoint: Endpoint, *, at: int, request_id: str, retry: RetryPolicy | None = None
+) -> JobScheduled:
+    """
+    Return the job that tells *endpoint* once more: what *first* told it, to the URL and with the headers that it has now.
+
+    Args:
+        first: the job that told it; *spec* is its spec.
+        at: when it was asked for, ms since 1970.
+        request_id: the same for each repeat of one request, which makes the same job.
+        retry: when it is tried again if it fails; None: not at all.
+    """
+    asked_id = delivery_id(first.job_id)
+    own = {name: value for name, value in (endpoint.config.headers or {}).items() if name.lower() != "content-type"}
+    kept = {
+        name: value
+        for name, value in (spec.headers or {}).items()
+        if name in ("Content-Type", EVENT_HEADER, SUBJECT_HEADER)
+    }
+    return JobScheduled(
+        job_id=delivery_job_id(at, partition_of(first.job_id), f"{asked_id}#{request_id}"),
+        account=redelivery_account(endpoint.endpoint_id),
+        at=at,
+        spec=Spec(
+            url=endpoint.config.url,
+            headers={**own, **kept, DELIVERY_HEADER: asked_id},
+            body=spec.body,
+            timeout_ms=TIMEOUT_MS,
+        ),
+        fire_at=at,
+        max_retries=0 if retry is None else retry.max_retries,
+        retry=retry,
+        replay_of=first.job_id,
+    )
+
+
+def status_of(first: JobState, *, is_delivered_again: bool) -> DeliveryWord:
+    """
+    Return how a delivery stands.
+
+    Args:
+        first: the job that makes it.
+        is_delivered_again: a redelivery was taken.
+    """
+    if first.status is JobStatus.COMPLETED or is_delivered_again:
+        return "delivered"
+    if not first.is_terminal:
+        return "pending"
+    return "dropped" if first.attempt == 0 or first.last_error == NOT_SENT else "exhausted"

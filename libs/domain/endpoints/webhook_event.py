@@ -22,6 +22,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "attempt.finished": "an attempt of a job ended, well or not",
     "endpoint.disabled": "Fliq has disabled another endpoint of the account",
 }
+# The log's words for how a job ended -> those of its webhook.
+STATUS_WORDS: Final = {"completed": "completed", "failed": "failed", "job.cancelled": "cancelled"}
 ALL: Final = "*"  # asks for every event, also for those of later versions
 TEST: Final = "endpoint.test"  # sent when it is asked for, whatever the endpoint's events are
 
@@ -69,9 +71,10 @@ class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def of_end(event: JobFinished | JobCancelled, *, schedule_id: str | None, host: str | None) -> WebhookEvent:
     """Return what is said of the end of a job."""
     if isinstance(event, JobCancelled):
-        status, status_code, last_error, attempt = "cancelled", None, None, 0
+        status, status_code, last_error, attempt = STATUS_WORDS["job.cancelled"], None, None, 0
     else:
-        status, status_code, last_error, attempt = event.status, event.status_code, event.last_error, event.attempt
+        status, attempt = STATUS_WORDS[event.status], event.attempt
+        status_code, last_error = event.status_code, event.last_error
     data = {
         "job_id": event.job_id,
         "status": status,

@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 
 from libs.domain.heartbeat import ACCOUNT as HEARTBEAT_ACCOUNT
-from libs.events.ids import is_id
+from libs.events.ids import told_endpoint
 from libs.runtime.clock import Clock
 from libs.store.control.limits import NO_LIMITS, Limits
 from libs.store.errors import StoreUnavailable, answer_call, store_call
@@ -79,7 +79,7 @@ class AccountLimits:
 
     def of(self, account: str) -> Limits:
         """Return the limits of *account*."""
-        if account == HEARTBEAT_ACCOUNT or is_id(account, "whe"):
+        if account == HEARTBEAT_ACCOUNT or told_endpoint(account) is not None:
             return NO_LIMITS  # what tells a webhook endpoint counts no execution
         return self._own.get(account, self._of_all)
 

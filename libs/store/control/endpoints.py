@@ -135,9 +135,9 @@ class Endpoints:
         return count
 
     @answer_call
-    async def all_enabled(self) -> list[Endpoint]:
-        """Return the endpoints of all accounts that are not disabled."""
-        found = await self._pool.fetch(f"{_SELECT} WHERE disabled_reason IS NULL ORDER BY account, endpoint_id")
+    async def everybody(self) -> list[Endpoint]:
+        """Return the endpoints of all accounts, those of an account together."""
+        found = await self._pool.fetch(f"{_SELECT} ORDER BY account, endpoint_id")
         return [_endpoint(row) for row in found]
 
     @answer_call

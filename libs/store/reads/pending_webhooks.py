@@ -10,9 +10,9 @@ reads more rows than it returns, but for the counts, which stop at `COUNT_MAX`.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState
-from libs.events import Claim, JobCancelled, JobFinished
+from libs.domain.jobs.ends import TerminalEvent, end_of
+from libs.events import Claim
 from libs.events.ids import from_int
 from libs.store.errors import store_call
 from libs.store.projection import rows
@@ -23,8 +23,6 @@ from libs.store.reads.bodiless_spec import BODILESS_SPEC
 from libs.store.reads.partition_tables import StoredSpec, consistent, fetch_specs, progress_of, states_of
 
 COUNT_MAX: Final = 100_000
-
-TerminalEvent = JobFinished | JobCancelled
 
 _ORDER: Final = "account, completed_at, job_id"
 # One probe of the index for each account.
@@ -163,23 +161,3 @@ class PendingWebhooks:
     async def webhook_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
         """Return the specs of those of *ids* that the tables hold, without bodies; if larger than *size_max*, the size."""
         return await fetch_specs(self._pool, _SPECS, ids, size_max)
-
-
-def end_of(job: JobState) -> TerminalEvent:
-    """Return the event that ended *job*, as far as its readers need it."""
-    at = job.fire_at if job.completed_at is None else job.completed_at
-    if job.status is JobStatus.CANCELLED:
-        return JobCancelled(
-            job_id=job.job_id, account=job.account, at=at, has_webhook=job.has_webhook, spec_id=job.spec_id
-        )
-    return JobFinished(
-        job_id=job.job_id,
-        account=job.account,
-        at=at,
-        status="completed" if job.status is JobStatus.COMPLETED else "failed",
-        attempt=job.attempt,
-        status_code=job.last_status_code,
-        last_error=job.last_error,
-        has_webhook=job.has_webhook,
-        spec_id=job.spec_id,
-    )

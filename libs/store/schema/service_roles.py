@@ -45,6 +45,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         "endpoint_secrets": _WRITE,
         "endpoint_changes": "SELECT, UPDATE",
         "endpoint_health": "SELECT, DELETE",
+        "endpoint_recoveries": _WRITE,
     },
     "scheduler": {
         **_COMMON,
@@ -75,6 +76,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         **dict.fromkeys(("jobs", "executions", "deliveries"), "SELECT"),
         "fan_out": _WRITE,
         "webhook_endpoints": "SELECT, UPDATE (announced)",
+        "endpoint_recoveries": "SELECT, UPDATE",
         "endpoint_changes": "SELECT",
     },
 }

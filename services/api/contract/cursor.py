@@ -30,7 +30,7 @@ class Cursors:
         place = to_int(last_id).to_bytes(16, "big")
         return urlsafe_b64encode(place + self._mac(place, account, listing)).rstrip(b"=").decode()
 
-    def read(self, text: str, *, kind: Literal["job", "sched"], account: str, listing: str) -> str:
+    def read(self, text: str, *, kind: Literal["job", "sched", "whd"], account: str, listing: str) -> str:
         """
         Return the id that the page of *text* follows.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.api.contract.endpoints.fields import ENDPOINT, ROTATION
+from services.api.contract.endpoints.recovery import RECOVERY
 from services.api.contract.query import LIMIT_MAX
 from services.api.contract.request_fields import BATCH, JOB, TOKEN
 from services.api.contract.schedules.fields import PAUSE, PREVIEW, SCHEDULE
@@ -23,7 +24,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "unknown_field": (400, "A field that this request does not have."),
     "invalid_parameter": (400, "A query parameter that this route does not have, or that stands twice."),
     "invalid_limit": (400, f"limit is not a number from 1 to {LIMIT_MAX}."),
-    "invalid_status": (400, "status is none of the five job statuses, or of the three statuses of a schedule."),
+    "invalid_status": (400, "status is none of the statuses of what is listed: jobs, schedules or deliveries."),
     "invalid_cursor": (400, "cursor is not one that this list handed out."),
     "invalid_if_match": (400, "If-Match is not one entity tag as ETag gives it, or *; or If-None-Match is not *."),
     "interval_too_short": (400, "every.seconds is less than the operator allows (`FLIQ_MIN_INTERVAL_SECONDS`)."),
@@ -31,7 +32,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "reserved_header": (400, "A header that Fliq or the HTTP connection sets itself."),
     **{
         row.code: (400, row.means)
-        for table in (JOB, SCHEDULE, PREVIEW, PAUSE, BATCH, TOKEN, ENDPOINT, ROTATION)
+        for table in (JOB, SCHEDULE, PREVIEW, PAUSE, BATCH, TOKEN, ENDPOINT, ROTATION, RECOVERY)
         for row in table.rows
     },
     "unauthorized": (401, "The API token is missing, malformed, unknown, expired or revoked."),
@@ -51,6 +52,8 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "rule_not_known": (409, "This process does not know the schedule's rule or time zone; a newer one does."),
     "last_token": (409, "No token of the account could create or revoke tokens any more."),
     "too_many_tokens": (409, "The account has 1,000 tokens that are neither revoked nor expired."),
+    "delivery_pending": (409, "The webhook delivery is not at its end: Fliq tries it again by itself."),
+    "recovery_running": (409, "A recovery of the webhook endpoint is running."),
     "endpoint_disabled": (409, "The webhook endpoint is disabled: nothing is sent to it."),
     "too_many_endpoints": (409, "The account has 100 webhook endpoints."),
     "too_many_signing_secrets": (

@@ -54,12 +54,18 @@ class Route(NamedTuple):
 
 
 _HEADERS: Final = frozenset({"key", "if_match", "if_none_match"})
-QUERY_NAMES: Final = {"schedule_status": "status", "of_key": "key"}  # called otherwise than in `parameters`
+QUERY_NAMES: Final = {
+    "schedule_status": "status",
+    "delivery_status": "status",
+    "of_key": "key",
+}  # called otherwise than in `parameters`
 _LIST: Final = ("limit", "cursor")
 _JOBS: Final = (*_LIST, "status")
+_DELIVERIES: Final = (*_LIST, "endpoint", "job", "event", "delivery_status", "since", "until")
 _JOB: Final = "/v1/jobs/{job_id}"
 _SCHEDULE: Final = "/v1/schedules/{schedule_id}"
 _ENDPOINT: Final = "/v1/webhooks/endpoints/{endpoint_id}"
+_DELIVERY: Final = "/v1/webhooks/deliveries/{delivery_id}"
 
 # fmt: off
 ROUTES: Final[tuple[Route, ...]] = (
@@ -123,8 +129,8 @@ ROUTES: Final[tuple[Route, ...]] = (
           "Webhook endpoints", 200, "Endpoint", request="EndpointChange", refusals=(412,), parameters=("if_match",)),
     Route("DELETE", _ENDPOINT, "write:webhooks", "endpoints.delete", "deleteEndpoint", "Delete a webhook endpoint",
           "Webhook endpoints", 204, ""),
-    Route("GET", f"{_ENDPOINT}/deliveries", "read:webhooks", "endpoints.deliveries", "listDeliveries",
-          "List what a webhook endpoint is told", "Webhook endpoints", 200, "DeliveryList", parameters=_LIST, may_be_stale=True),
+    Route("GET", f"{_ENDPOINT}/deliveries", "read:webhooks", "deliveries.list_of_endpoint", "listEndpointDeliveries",
+          "List what a webhook endpoint is told", "Deliveries", 200, "DeliveryList", parameters=_LIST, may_be_stale=True),
     Route("POST", f"{_ENDPOINT}/test", "write:webhooks", "endpoints.test", "testEndpoint", "Send a webhook endpoint a test event",
           "Webhook endpoints", 202, "SentTest", request="Nothing", refusals=(409,)),
     Route("GET", f"{_ENDPOINT}/secret", "read:secrets", "endpoints.secret", "getEndpointSecret",
@@ -132,6 +138,17 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", f"{_ENDPOINT}/secret/rotate", "write:secrets", "endpoints.rotate", "rotateEndpointSecret",
           "Replace the signing secret of a webhook endpoint", "Webhook endpoints", 200, "SigningSecret",
           request="RotationRequest", refusals=(409,)),
+    Route("POST", f"{_ENDPOINT}/recover", "write:webhooks", "recoveries.begin", "recoverEndpoint",
+          "Send a webhook endpoint again what it did not take", "Recovery", 202, "Recovery", request="RecoveryRequest",
+          refusals=(409,)),
+    Route("GET", f"{_ENDPOINT}/recover", "read:webhooks", "recoveries.get", "getRecovery",
+          "The last recovery of a webhook endpoint", "Recovery", 200, "Recovery"),
+    Route("GET", "/v1/webhooks/deliveries", "read:webhooks", "deliveries.list", "listDeliveries", "List webhook deliveries",
+          "Deliveries", 200, "DeliveryList", parameters=_DELIVERIES, may_be_stale=True),
+    Route("GET", _DELIVERY, "read:webhooks", "deliveries.get", "getDelivery", "Get a webhook delivery with its attempts",
+          "Deliveries", 200, "DeliveryDetail", may_be_stale=True),
+    Route("POST", f"{_DELIVERY}/redeliver", "write:webhooks", "deliveries.redeliver", "redeliver", "Send a webhook once more",
+          "Deliveries", 202, "SentTest", request="Nothing", refusals=(409,)),
     Route("GET", "/v1/account", "read:jobs", "account.get", "getAccount", "Limits and use of the account", "Limits",
           200, "Account"),
     Route("POST", "/v1/tokens", "write:tokens", "tokens.create", "createToken", "Create an API token", "Tokens",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from libs.domain.calendar.preview import PREVIEW_COUNT_MAX
+from services.api.contract.endpoints.deliveries import TOLD
 from services.api.contract.error_codes import CODES
 from services.api.contract.field import Schema
 from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
@@ -18,6 +19,8 @@ from services.api.contract.routes import ROUTES, Route
 from services.api.contract.schedules.fields import PREVIEW_COUNT, SCHEDULE_KEY
 from services.api.contract.schedules.shown import STATUSES
 from services.api.openapi.schemas import (
+    DELIVERY_ID,
+    DELIVERY_STATUS,
     ENDPOINT_ID,
     EXISTING,
     JOB_ID,
@@ -79,6 +82,12 @@ _PARAMETERS: Final[dict[str, Schema]] = {
         "description": "Only schedules with this status.",
         "schema": {"type": "string", "enum": list(STATUSES)},
     },
+    "delivery_status": {
+        "name": "status",
+        "in": "query",
+        "description": "Only deliveries with this status.",
+        "schema": DELIVERY_STATUS,
+    },
     "of_key": {
         "name": "key",
         "in": "query",
@@ -91,7 +100,23 @@ _PARAMETERS: Final[dict[str, Schema]] = {
         "required": True,
         "schema": SCHEDULE_KEY,
     },
+    "endpoint": {
+        "name": "endpoint",
+        "in": "query",
+        "description": "Only deliveries to this webhook endpoint.",
+        "schema": ENDPOINT_ID,
+    },
+    "job": {"name": "job", "in": "query", "description": "Only deliveries about this job.", "schema": JOB_ID},
+    "event": {
+        "name": "event",
+        "in": "query",
+        "description": "Only deliveries of this event.",
+        "schema": {"type": "string", "enum": [*TOLD]},
+    },
+    "since": {"name": "since", "in": "query", "description": "Only events from this instant on.", "schema": INSTANT},
+    "until": {"name": "until", "in": "query", "description": "Only events before this instant.", "schema": INSTANT},
     "endpoint_id": {"name": "endpoint_id", "in": "path", "required": True, "schema": ENDPOINT_ID},
+    "delivery_id": {"name": "delivery_id", "in": "path", "required": True, "schema": DELIVERY_ID},
     "job_id": {"name": "job_id", "in": "path", "required": True, "schema": JOB_ID},
     "schedule_id": {"name": "schedule_id", "in": "path", "required": True, "schema": SCHEDULE_ID},
     "token_id": {"name": "token_id", "in": "path", "required": True, "schema": TOKEN_ID},

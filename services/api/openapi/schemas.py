@@ -7,8 +7,10 @@ from typing import Final, get_args
 from libs.domain.endpoints.webhook_event import FAILING, GONE
 from libs.events.retry_policy import EndedBy
 from libs.store.control.limits import Limits
-from services.api.contract.endpoints.endpoint_requests import DELIVERY_STATUS, PENDING, REQUESTED
+from services.api.contract.endpoints.deliveries import STATUSES as DELIVERY_STATUSES
+from services.api.contract.endpoints.endpoint_requests import REQUESTED
 from services.api.contract.endpoints.fields import ENDPOINT, ROTATION, change_schema
+from services.api.contract.endpoints.recovery import RECOVERY
 from services.api.contract.error_codes import CODES
 from services.api.contract.field import Schema
 from services.api.contract.fields.job_patch import JOB_PATCH_SCHEMA
@@ -151,18 +153,29 @@ _FILTER: Final[dict[str, Schema]] = {
     "hosts": {"type": "array", "items": TEXT},
     "status_codes": {"type": "array", "items": INTEGER},
 }
+DELIVERY_ID: Final = _id("whd")
+DELIVERY_STATUS: Final[Schema] = {"type": "string", "enum": [*DELIVERY_STATUSES]}
 _DELIVERY: Final[dict[str, Schema]] = {
-    "id": _id("whd"),
+    "id": DELIVERY_ID,
+    "endpoint_id": nullable(ENDPOINT_ID),
     "event": TEXT,
     "job_id": nullable(JOB_ID),
-    "url": TEXT,
-    "status": {"type": "string", "enum": [PENDING, *dict.fromkeys(DELIVERY_STATUS.values())]},
+    "url": nullable(TEXT),
+    "status": DELIVERY_STATUS,
     "attempt_count": INTEGER,
     "last_status_code": nullable(INTEGER),
     "last_error": nullable(TEXT),
     "created_at": INSTANT,
     "next_attempt_at": nullable(INSTANT),
     "ended_at": nullable(INSTANT),
+}
+_DELIVERY_ATTEMPT: Final[dict[str, Schema]] = {
+    "is_redelivery": {"type": "boolean"},
+    "status": nullable({"type": "string", "enum": ["success", "failed"]}),
+    "status_code": nullable(INTEGER),
+    "error": nullable(TEXT),
+    "duration_ms": nullable(INTEGER),
+    "executed_at": INSTANT,
 }
 _ASKED: Final = ENDPOINT.schema()["properties"]
 _ENDPOINT: Final[dict[str, Schema]] = {
@@ -278,7 +291,23 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "EndpointFilter": closed(_FILTER, optional=tuple(_FILTER)),
     "Endpoint": closed(_ENDPOINT | {"headers": HEADERS_OUT}, optional=("headers",)),
     "DeliveryList": closed({"deliveries": {"type": "array", "items": closed(_DELIVERY)}, "next_cursor": CURSOR}),
-    "SentTest": closed({"delivery_id": _id("whd")}),
+    "DeliveryDetail": closed(
+        _DELIVERY | {"attempts": {"type": "array", "items": closed(_DELIVERY_ATTEMPT)}, "body": nullable(TEXT)},
+        optional=("body",),
+    ),
+    "RecoveryRequest": RECOVERY.schema(),
+    "Recovery": closed(
+        {
+            "endpoint_id": ENDPOINT_ID,
+            "status": {"type": "string", "enum": ["running", "completed", "stopped"]},
+            "since": INSTANT,
+            "until": INSTANT,
+            "recovered_count": INTEGER,
+            "created_at": INSTANT,
+            "ended_at": nullable(INSTANT),
+        }
+    ),
+    "SentTest": closed({"delivery_id": DELIVERY_ID}),
     "EndpointList": closed({"endpoints": {"type": "array", "items": closed(_ENDPOINT)}}),
     "Account": closed(
         {

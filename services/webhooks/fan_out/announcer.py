@@ -67,7 +67,8 @@ class Announcer:
             jobs = [
                 encode(delivery_job(Told(event, endpoint, name), partition))
                 for endpoint in self._directory.of(disabled.account)
-                if (name := name_for(endpoint.config, event)) is not None
+                if endpoint.endpoint_id != disabled.endpoint_id
+                and (name := name_for(endpoint.config, event)) is not None
             ]
             if jobs:
                 await self._log.append(partition, jobs, timeout_s=APPEND_S)

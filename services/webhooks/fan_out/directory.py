@@ -31,8 +31,8 @@ class StoredEndpoints(Protocol):
     async def changes(self) -> int:
         """Return how many changes there were."""
 
-    async def all_enabled(self) -> Sequence[Endpoint]:
-        """Return the endpoints of all accounts that are not disabled, those of an account together."""
+    async def everybody(self) -> Sequence[Endpoint]:
+        """Return the endpoints of all accounts, those of an account together."""
 
 
 class EndpointDirectory:
@@ -58,12 +58,17 @@ class EndpointDirectory:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no account has an endpoint that is told of anything."""
+        """Whether no account has an endpoint."""
         return not self._by_account
 
     def of(self, account: str) -> Sequence[Endpoint]:
         """Return the endpoints of *account*."""
         return self._by_account.get(account, ())
+
+    def find(self, endpoint_id: str) -> Endpoint | None:
+        """Return the endpoint of this id, of any account."""
+        own = (each for all_of_one in self._by_account.values() for each in all_of_one)
+        return next((each for each in own if each.endpoint_id == endpoint_id), None)
 
     async def run(self) -> None:
         """Check until cancelled: when somebody asks, and once a second."""
@@ -84,7 +89,7 @@ class EndpointDirectory:
         # The number of changes first: what is changed while the endpoints are read is then read once more.
         changes = await self._endpoints.changes()
         if changes != self._changes:
-            found = await self._endpoints.all_enabled()
+            found = await self._endpoints.everybody()
             self._by_account = {account: tuple(own) for account, own in groupby(found, key=attrgetter("account"))}
             self.asks_for_attempts = any(asks_for_attempts(endpoint) for endpoint in found)
             self.asks_for_hosts = any(asks_for_hosts(endpoint) for endpoint in found)

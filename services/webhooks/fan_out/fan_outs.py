@@ -12,6 +12,7 @@ from services.webhooks.fan_out.announcer import Announcer
 from services.webhooks.fan_out.directory import EndpointDirectory
 from services.webhooks.fan_out.ports import FanOutPorts
 from services.webhooks.fan_out.reader import FanOutReader
+from services.webhooks.fan_out.recoverer import Recoverer
 
 SAVE_EVERY_MS: Final = 1_000
 LAST_SAVE_S: Final = 1.0  # for the position of a partition that was lost
@@ -34,11 +35,18 @@ class FanOuts:
 
     def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what runs from the start of the service to its stop, by name."""
-        return {
+        loops = {
             "endpoints": self._directory.run(),
             "disabled endpoints": self._announcer.run(),
             "fan-out positions": self._save_forever(),
         }
+        recovery = self._ports.recovery
+        if recovery is not None:
+            recoverer = Recoverer(
+                self._directory, recovery, self._context.event_log, self._clock, serves=self._readers.__contains__
+            )
+            loops["recoveries"] = recoverer.run()
+        return loops
 
     def ready(self) -> str | None:
         """Return None if all is well, else what is not."""

@@ -7,6 +7,7 @@ from libs.events import Claim
 from libs.store.reads.fan_out_tables import JobAttempt, ToldJob
 from services.webhooks.fan_out.announcer import DisabledEndpoints
 from services.webhooks.fan_out.directory import StoredEndpoints
+from services.webhooks.fan_out.recoverer import RecoveryPorts
 
 
 class JobTables(Protocol):
@@ -41,3 +42,4 @@ class FanOutPorts(NamedTuple):
     endpoints: EndpointTables
     jobs: JobTables
     positions: FanOutPositions
+    recovery: RecoveryPorts | None = None  # None: nobody recovers

@@ -76,13 +76,13 @@ class EndpointTable:
         """Return how many changes there were."""
         return self.count
 
-    def all_enabled(self) -> list[Endpoint]:
-        """Return the endpoints that are not disabled."""
-        return [each for each in self.by_id.values() if each.disabled_reason is None]
+    def everybody(self) -> list[Endpoint]:
+        """Return the endpoints of all accounts, those of an account together."""
+        return sorted(self.by_id.values(), key=lambda each: (each.account, each.endpoint_id))
 
     def sending_secrets(self, endpoint_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Return the secrets of those that are not disabled."""
-        enabled = {each.endpoint_id for each in self.all_enabled()}
+        enabled = {each.endpoint_id for each in self.everybody() if each.disabled_reason is None}
         return self.secrets(each for each in endpoint_ids if each in enabled)
 
     def failed(self, endpoint_id: str, status_code: int | None, at: int) -> str | None:

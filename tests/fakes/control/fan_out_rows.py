@@ -13,7 +13,7 @@ from libs.store.reads.fan_out_tables import JobAttempt, ToldJob
 from tests.fakes.control.endpoints import EndpointTable
 from tests.fakes.control.history_rows import HistoryRows
 
-ENDPOINT_METHODS = ("changes", "all_enabled", "to_announce", "announced", "sending_secrets", "failed", "delivered")
+ENDPOINT_METHODS = ("changes", "everybody", "to_announce", "announced", "sending_secrets", "failed", "delivered")
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
 

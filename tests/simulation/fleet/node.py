@@ -342,6 +342,8 @@ class Node:
                 names=requests,
                 accounts=requests,
                 endpoints=requests,
+                deliveries=requests,
+                recoveries=requests,
                 progress=watch,
                 clock=clock,
                 entropy=SeededEntropy(_number(f"{self.harness.seed} {self.name} {self.lives} api")),

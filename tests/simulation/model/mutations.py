@@ -33,6 +33,7 @@ from libs.events import (
 from libs.events.codec import kind_of
 from libs.store.projection.changes import PartitionChanges
 from services.scheduler.decider import Decider
+from tests.simulation.model import webhook_mutations
 from tests.simulation.model.actors import Dispatcher, Flushing, Owner
 from tests.simulation.model.harness import Harness, Partition, Tables
 from tests.simulation.model.history import (
@@ -56,7 +57,6 @@ from tests.simulation.model.schedule_mutations import (
     OwnerTickingInPlace,
     OwnerTickingWithFirstSpec,
 )
-from tests.simulation.model.webhook_mutations import ForgetfulWebhooks, HastyWebhooks, OwnerChargingRepeats
 
 Item = Event | Unknown | Unreadable
 
@@ -354,9 +354,10 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS: Final[Mapping[str, Mutation]] = {
-    "delivery lost at hand-over": Mutation("I22", Cast(webhooks=ForgetfulWebhooks)),
-    "attempt charged twice": Mutation("I4", Cast(owner=OwnerChargingRepeats)),
-    "retry before its instant": Mutation("I22", Cast(webhooks=HastyWebhooks)),
+    "delivery lost at hand-over": Mutation("I22", Cast(webhooks=webhook_mutations.ForgetfulWebhooks)),
+    "attempt charged twice": Mutation("I4", Cast(owner=webhook_mutations.OwnerChargingRepeats)),
+    "a redelivery that changes health": Mutation("I4", Cast(owner=webhook_mutations.OwnerCountingRedeliveries)),
+    "retry before its instant": Mutation("I22", Cast(webhooks=webhook_mutations.HastyWebhooks)),
     "no admission": Mutation("I13", Cast(owner=OwnerWithoutAdmission, dispatcher=DispatcherWithoutAdmission)),
     "no admission in the dispatcher": Mutation("I6", Cast(dispatcher=DispatcherWithoutAdmission)),
     "no barrier": Mutation("I3", Cast(owner=OwnerWithoutBarrier)),

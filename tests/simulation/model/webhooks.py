@@ -9,7 +9,7 @@ from __future__ import annotations
 from libs.domain.job import JobState
 from libs.domain.jobs.delivery import DeliveryState
 from libs.events import WebhookAttempted, WebhookFinished, WebhookRedeliverRequested, encode
-from libs.events.ids import delivery_id
+from libs.events.ids import webhook_delivery_id
 from libs.events.retry_policy import Outcome, RetryPolicy
 from tests.simulation.model.harness import Harness, Partition
 
@@ -36,7 +36,10 @@ class Webhooks:
             self.ask_again(part, rng.choice(ended))
 
     def turn(self, part: Partition) -> None:
-        """Do everything once; used when the run has calmed down."""
+        """Do everything once, and let callers ask for some deliveries again; used when the run has calmed down."""
+        for each in [each for each in part.tables.deliveries.values() if each.next_at is None]:
+            if each.last_request_id is None and self.harness.rng.random() < 0.3:
+                self.ask_again(part, each)
         for job in [job for job in part.tables.jobs.values() if is_pending(job)]:
             self.tell(part, job)
         for each in [each for each in part.tables.deliveries.values() if self.is_due(each)]:
@@ -53,7 +56,7 @@ class Webhooks:
             part.send(object(), [encode(WebhookFinished(job_id=job.job_id, at=now, ok=True, duration_ms=1))])
             return
         event = WebhookAttempted(
-            delivery_id=delivery_id(job.job_id),
+            delivery_id=webhook_delivery_id(job.job_id, job.completed_at or 0),
             account=job.account,
             at=now,
             attempt=1,

@@ -144,19 +144,21 @@ async def test_a_job_is_told_by_schedule_host_and_status() -> None:
 
 
 async def test_a_change_is_seen_within_a_second() -> None:
-    """A disabled endpoint is told of nothing; enabled again, it is told of what happens from then on."""
+    """What a disabled endpoint would be told is kept and not sent; enabled again, it is told of what happens from then on."""
     async with harness() as here:
         first = await here.endpoint("job.failed")
         await here.begin()
         await here.endpoints.change(msgspec.structs.replace(first, version=2, disabled_reason="requested"))
         await here.pass_time(1_000)
-        await here.ended_job()
+        before = await here.ended_job()
         await here.endpoints.change(msgspec.structs.replace(first, version=3))
         await here.pass_time(3_000)
         job = await here.ended_job()
         await here.pass_time(1_000)
 
-        assert (await here.told())[-1:] == [("job.failed", job.job_id)]
+        assert await here.told() == [("job.failed", before.job_id), ("job.failed", job.job_id)]
+        kept, sent = await here.deliveries()
+        assert (kept.expires_at, sent.expires_at) == (kept.at, None)
 
 
 async def test_while_the_database_is_away_fan_out_waits() -> None:

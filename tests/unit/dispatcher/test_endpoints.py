@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from libs.domain.endpoints.delivery import delivery_job
+from libs.domain.endpoints.delivery import delivery_job, redelivery_job
 from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig
 from libs.domain.endpoints.fan_out import Told
 from libs.domain.endpoints.webhook_event import of_test
+from libs.domain.job import create
 from libs.egress.outcome import Outcome
 from libs.events import JobScheduled
-from libs.events.ids import delivery_id, new_endpoint_id, share_of
+from libs.events.ids import delivery_id, new_endpoint_id, redelivery_account, share_of, told_endpoint
 from libs.store.errors import StoreUnavailable
 from services.dispatcher.attempt import outgoing
 from services.dispatcher.endpoints import WRITE_EVERY_MS, EndpointHealth, EndpointSecrets
@@ -93,7 +94,7 @@ class Secrets:
         self.asked.append(list(accounts))
         return {each: (self.known[each],) for each in accounts if each in self.known}
 
-    sending_secrets = signing_secrets
+    sending_secrets = secrets = signing_secrets
 
 
 async def test_an_endpoint_signs_with_its_own_secret() -> None:
@@ -105,6 +106,49 @@ async def test_an_endpoint_signs_with_its_own_secret() -> None:
     assert await secrets.signing_secrets([ENDPOINT_ID]) == {ENDPOINT_ID: ("e",)}
     assert await secrets.signing_secrets(["acme"]) == {"acme": ("a",)}
     assert (accounts.asked, endpoints.asked) == ([["acme"], ["acme"]], [[ENDPOINT_ID], [ENDPOINT_ID]])
+
+
+async def test_a_redelivery_is_signed_for_a_disabled_endpoint_as_well() -> None:
+    """Only what was not asked for needs an endpoint that is not disabled."""
+
+    class Disabled(Secrets):
+        async def sending_secrets(self, accounts: Sequence[str]) -> Mapping[str, Sequence[str]]:  # type: ignore[override]
+            return {}
+
+    again = redelivery_account(ENDPOINT_ID)
+    secrets = EndpointSecrets(Secrets(acme="a"), Disabled(**{ENDPOINT_ID: "e"}))
+    assert await secrets.signing_secrets([ENDPOINT_ID, again, "acme"]) == {again: ("e",), "acme": ("a",)}
+    assert (told_endpoint(again), told_endpoint(ENDPOINT_ID), told_endpoint("whe_x.again")) == (
+        *(ENDPOINT_ID, ENDPOINT_ID, None),
+    )
+    assert share_of(again) == share_of(ENDPOINT_ID)
+
+
+def test_a_redelivery_has_the_id_of_its_delivery() -> None:
+    """The receiver sees the same `webhook-id`; Fliq's own headers of the job are not sent."""
+    first = delivery()
+    endpoint = Endpoint(
+        endpoint_id=ENDPOINT_ID,
+        account="acme",
+        config=EndpointConfig(url="https://example.com/new", events=("*",), headers={"X-Mine": "2"}),
+        version=2,
+        created_at=T,
+        changed_at=T,
+    )
+    again = redelivery_job(create(first, 0), first.spec, endpoint, at=T + 5, request_id="r")
+    assert again == redelivery_job(create(first, 0), first.spec, endpoint, at=T + 5, request_id="r")
+    assert again.job_id != redelivery_job(create(first, 0), first.spec, endpoint, at=T + 5, request_id="s").job_id
+    due = events.due(again.job_id, T + 5, account=again.account)
+    sent = outgoing(due, again.spec, secrets=[SECRET], timestamp_s=T // 1000, user_agent="Fliq/1")
+    headers = dict(sent.headers)
+    assert (headers["webhook-id"], headers["X-Mine"], sent.url) == (
+        *(delivery_id(first.job_id), "2", "https://example.com/new"),
+    )
+    assert sent.body == (first.spec.body or "").encode()
+    assert {name for name in headers if name.startswith("X-Fliq-")} == {
+        *("X-Fliq-Event", "X-Fliq-Attempt", "X-Fliq-Timestamp"),
+        *(name for name in headers if name == "X-Fliq-Signature"),
+    }
 
 
 class Table:
@@ -132,27 +176,42 @@ def outcome(status: int) -> Outcome:
     )
 
 
+async def test_a_redelivery_says_nothing_of_health() -> None:
+    """Whatever it is answered: it neither ends a run of failures nor counts as one."""
+    clock, table = ManualClock(T), Table()
+    health = EndpointHealth(table, clock, Tally())
+    running = asyncio.create_task(health.run())
+    for status in (200, 500, 410):
+        health.note(redelivery_account(ENDPOINT_ID), outcome(status))
+    health.note(ENDPOINT_ID, outcome(500))
+    await clock.advance(WRITE_EVERY_MS)
+    running.cancel()
+
+    assert table.calls == [(ENDPOINT_ID, 500, T)]
+
+
 async def test_health_is_written_once_a_second() -> None:
     """What came last of an endpoint counts; what cannot be written is not counted."""
     clock, table = ManualClock(T), Table()
     tally = Tally()
     health = EndpointHealth(table, clock, tally)
     running = asyncio.create_task(health.run())
-    for endpoint_id, statuses in {"a": (500, 200), "b": (200, 410), "c": (500, 503)}.items():
+    a, b, c = (new_endpoint_id(T, 0, "acme", bytes([0, 0, 0, number])) for number in range(3))
+    for endpoint_id, statuses in {a: (500, 200), b: (200, 410), c: (500, 503)}.items():
         for status in statuses:
             health.note(endpoint_id, outcome(status))
     assert table.calls == []
     await clock.advance(WRITE_EVERY_MS)
-    assert table.calls == [["a", "b"], ("b", 410, T), ("c", 503, T)]
+    assert table.calls == [[a, b], (b, 410, T), (c, 503, T)]
     await clock.advance(WRITE_EVERY_MS)
     assert len(table.calls) == 3
     assert tally.counts == {"disabled: gone": 1}
     table.fails = True
-    health.note("a", outcome(200))
+    health.note(a, outcome(200))
     await clock.advance(WRITE_EVERY_MS)
     table.fails = False
-    health.note("a", outcome(500))
+    health.note(a, outcome(500))
     await clock.advance(WRITE_EVERY_MS)
     running.cancel()
 
-    assert table.calls[3:] == [("a", 500, T + 3 * WRITE_EVERY_MS)]
+    assert table.calls[3:] == [(a, 500, T + 3 * WRITE_EVERY_MS)]

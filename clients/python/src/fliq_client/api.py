@@ -9,7 +9,7 @@ Every create carries a key, the caller's or one of its own, so that sending it a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Unpack
 
 from msgspec import UNSET
@@ -203,7 +203,7 @@ class Schedules(Group[E]):
         self, schedule_id: str, *, count: int | None = None, after: datetime | None = None
     ) -> Call[models.Preview]:
         """Get the coming runs of a schedule, *count* of them after the instant *after*."""
-        asked = query(count=count, after=None if after is None else _instant(after))
+        asked = query(count=count, after=after)
         request = Request(method="GET", path=path("schedules", schedule_id, "preview"), query=asked)
         return Call(request=request, read=_PREVIEW)
 
@@ -375,13 +375,6 @@ class SigningSecrets(Group[E]):
 
 def _if_match(tag: str | None, header: str = "If-Match") -> tuple[tuple[str, bytes], ...]:
     return () if tag is None else ((header, tag.encode()),)
-
-
-def _instant(at: datetime) -> str:
-    """Return *at* as a query carries it; raises ValueError if it has no time zone."""
-    if at.tzinfo is None:
-        raise ValueError("after has no time zone: pass an aware datetime, such as datetime.now(UTC)")
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _page_of_jobs(where: str, status: str | None, limit: int | None, cursor: str | None) -> Call[Page[models.JobItem]]:

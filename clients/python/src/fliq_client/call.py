@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -81,8 +81,16 @@ def path(*parts: str) -> str:
 
 
 def query(**parameters: object) -> tuple[tuple[str, str], ...]:
-    """Return the parameters that are not None."""
-    return tuple((name, str(value)) for name, value in parameters.items() if value is not None)
+    """Return the parameters that are not None; raises ValueError if an instant has no time zone."""
+    return tuple((name, _text(name, value)) for name, value in parameters.items() if value is not None)
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, datetime):
+        return str(value)
+    if value.tzinfo is None:
+        raise ValueError(f"{name} has no time zone: pass an aware datetime, such as datetime.now(UTC)")
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def document(value: Mapping[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ from fliq_client.api import Account, Jobs, Schedules, SigningSecrets, Tokens
 from fliq_client.edges import AsyncEdge, Settings, SyncEdge
 from fliq_client.exchange import Retries
 from fliq_client.version import __version__
-from fliq_client.webhook_endpoints import WebhookEndpoints
+from fliq_client.webhook_endpoints import WebhookDeliveries, WebhookEndpoints
 
 TIMEOUT_S: Final = 30.0
 
@@ -53,6 +53,7 @@ class Fliq:
         self.tokens = Tokens(self._edge, keys)
         self.signing_secret = SigningSecrets(self._edge, keys)
         self.webhook_endpoints = WebhookEndpoints(self._edge, keys)
+        self.webhook_deliveries = WebhookDeliveries(self._edge, keys)
 
     def close(self) -> None:
         """Close the connections."""
@@ -88,6 +89,7 @@ class AsyncFliq:
         self.tokens = Tokens(self._edge, keys)
         self.signing_secret = SigningSecrets(self._edge, keys)
         self.webhook_endpoints = WebhookEndpoints(self._edge, keys)
+        self.webhook_deliveries = WebhookDeliveries(self._edge, keys)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -5,12 +5,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from libs.domain.endpoints.delivery import EVENT_HEADER, RETRY, SUBJECT_HEADER
+from libs.domain.endpoints.delivery import RETRY
 from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig
 from libs.domain.instants import rfc3339
-from libs.domain.job import JobState, JobStatus
-from libs.events import Spec
-from libs.events.ids import delivery_id
 from services.api.contract.api_error import refuse
 from services.api.contract.endpoints.fields import ENDPOINT, ROTATION
 from services.api.contract.field import CheckUrl, Rules
@@ -95,32 +92,6 @@ def shown(endpoint: Endpoint, *, with_payload: bool) -> dict[str, Any]:
         "changed_at": rfc3339(endpoint.changed_at),
         "version": endpoint.version,
         **headers,
-    }
-
-
-DELIVERY_STATUS: Final[Mapping[JobStatus, str]] = {
-    JobStatus.COMPLETED: "delivered",
-    JobStatus.FAILED: "exhausted",
-    JobStatus.CANCELLED: "exhausted",
-}
-PENDING: Final = "pending"  # every other status of the job
-
-
-def delivery(state: JobState, spec: Spec) -> dict[str, Any]:
-    """Return the delivery object of the API for the job that makes it."""
-    headers = spec.headers or {}
-    return {
-        "id": delivery_id(state.job_id),
-        "event": headers.get(EVENT_HEADER),
-        "job_id": headers.get(SUBJECT_HEADER),
-        "url": spec.url,
-        "status": DELIVERY_STATUS.get(state.status, PENDING),
-        "attempt_count": state.attempt,
-        "last_status_code": state.last_status_code,
-        "last_error": state.last_error,
-        "created_at": rfc3339(state.created_at),
-        "next_attempt_at": rfc3339(state.fire_at) if state.is_waiting and not state.held else None,
-        "ended_at": None if state.completed_at is None else rfc3339(state.completed_at),
     }
 
 

@@ -114,12 +114,13 @@ async def test_a_change_is_counted_when_it_can_be_seen(endpoints: Endpoints) -> 
     assert await endpoints.changes() == before
 
 
-async def test_a_disabled_endpoint_is_told_of_nothing(endpoints: Endpoints) -> None:
-    """Who sends sees the enabled ones of all accounts."""
+async def test_who_makes_deliveries_sees_all_endpoints(endpoints: Endpoints) -> None:
+    """Those of all accounts, also those that are disabled: what they are not sent is kept for them."""
     other = msgspec.structs.replace(ENDPOINT, endpoint_id="whe_2", account="other")
     await endpoints.add(other, "s")
-    await endpoints.change(changed(ENDPOINT, disabled_reason="requested"))
-    assert await endpoints.all_enabled() == [other]
+    disabled = changed(ENDPOINT, disabled_reason="requested")
+    await endpoints.change(disabled)
+    assert await endpoints.everybody() == [disabled, other]
 
 
 async def test_five_days_of_failures_disable(endpoints: Endpoints) -> None:

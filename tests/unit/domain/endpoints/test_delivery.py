@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from libs.domain.endpoints.delivery import EVENT_HEADER, RETRY, SUBJECT_HEADER, delivery_job
+import msgspec
+
+from libs.domain.endpoints.delivery import EVENT_HEADER, NOT_SENT, RETRY, SUBJECT_HEADER, delivery_job, status_of
 from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig
 from libs.domain.endpoints.fan_out import Told
 from libs.domain.endpoints.webhook_event import TEST, WebhookEvent, of_disabling, of_end, of_test
+from libs.domain.job import JobStatus, create, evolve
+from libs.domain.jobs.decisions import decide
 from libs.events import JobScheduled
 from libs.events.ids import delivery_id, new_endpoint_id, partition_of
 from libs.events.retry_policy import RetryPolicy
@@ -51,6 +55,45 @@ def test_each_event_and_endpoint_has_a_delivery_of_its_own() -> None:
 
     assert len(ids) == 8
     assert JOB not in ids
+
+
+def test_what_a_disabled_endpoint_is_not_told_expires_at_once() -> None:
+    """So it is kept, and never sent; the id is that which it would have had."""
+    event = of_end(ended("failed"), schedule_id=None, host=None)
+    made = delivery(event, "job.failed")
+    config = EndpointConfig(url=URL, events=("*",))
+    disabled = Endpoint(
+        endpoint_id=ENDPOINT_ID,
+        account="acme",
+        config=config,
+        version=2,
+        created_at=0,
+        changed_at=0,
+        disabled_reason="requested",
+    )
+    kept = delivery_job(Told(event, disabled, "job.failed"), 3)
+
+    assert (made.expires_at, made.idempotency_key) == (None, JOB)
+    assert kept == msgspec.structs.replace(made, expires_at=AT)
+    ended_job = evolve(create(kept, 0), decide(create(kept, 0), AT, 0.5, 30.0), 1)
+    assert (ended_job.status, ended_job.attempt) == (JobStatus.FAILED, 0)
+    assert status_of(ended_job, is_delivered_again=False) == "dropped"
+
+
+def test_how_a_delivery_stands() -> None:
+    """It follows from the job that makes it, and from redeliveries."""
+    first = create(delivery(of_test(ENDPOINT_ID, AT), TEST), 0)
+    for status, error, again, word in (
+        (JobStatus.SCHEDULED, None, False, "pending"),
+        (JobStatus.RETRYING, "HTTP 500", False, "pending"),
+        (JobStatus.COMPLETED, None, False, "delivered"),
+        (JobStatus.FAILED, "HTTP 500", False, "exhausted"),
+        (JobStatus.FAILED, "HTTP 500", True, "delivered"),
+        (JobStatus.FAILED, NOT_SENT, False, "dropped"),
+        (JobStatus.FAILED, NOT_SENT, True, "delivered"),
+    ):
+        job = msgspec.structs.replace(first, status=status, attempt=1, last_error=error)
+        assert status_of(job, is_delivered_again=again) == word
 
 
 def test_a_delivery_is_repeated_as_its_endpoint_asks() -> None:

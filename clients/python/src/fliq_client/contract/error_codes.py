@@ -8,6 +8,7 @@ from fliq_client.errors import ApiError, BadRequest, Conflict
 
 __all__ = [
     "DailyLimitReached",
+    "DeliveryPending",
     "DuplicateField",
     "EndpointDisabled",
     "Forbidden",
@@ -50,6 +51,7 @@ __all__ = [
     "InvalidRetry",
     "InvalidScheduledAt",
     "InvalidScopes",
+    "InvalidSince",
     "InvalidSingletonKey",
     "InvalidSpread",
     "InvalidStatus",
@@ -72,6 +74,7 @@ __all__ = [
     "OutcomeUnknown",
     "PayloadTooLarge",
     "RateLimitExceeded",
+    "RecoveryRunning",
     "RequestTimeout",
     "ReservedHeader",
     "RuleNotKnown",
@@ -143,7 +146,7 @@ class InvalidLimit(BadRequest):
 
 
 class InvalidStatus(BadRequest):
-    """400 `invalid_status`. status is none of the five job statuses, or of the three statuses of a schedule."""
+    """400 `invalid_status`. status is none of the statuses of what is listed: jobs, schedules or deliveries."""
 
     status = 400
     code = "invalid_status"
@@ -401,7 +404,7 @@ class InvalidNote(BadRequest):
 
 
 class InvalidUntil(BadRequest):
-    """400 `invalid_until`. until is not an instant in the future, within ten years."""
+    """400 `invalid_until`. until is not an instant; of a pause it is in the future, within ten years."""
 
     status = 400
     code = "invalid_until"
@@ -468,6 +471,13 @@ class InvalidOverlapSeconds(BadRequest):
 
     status = 400
     code = "invalid_overlap_seconds"
+
+
+class InvalidSince(BadRequest):
+    """400 `invalid_since`. since is not an instant."""
+
+    status = 400
+    code = "invalid_since"
 
 
 class Unauthorized(ApiError):
@@ -568,6 +578,20 @@ class TooManyTokens(Conflict):
 
     status = 409
     code = "too_many_tokens"
+
+
+class DeliveryPending(Conflict):
+    """409 `delivery_pending`. The webhook delivery is not at its end: Fliq tries it again by itself."""
+
+    status = 409
+    code = "delivery_pending"
+
+
+class RecoveryRunning(Conflict):
+    """409 `recovery_running`. A recovery of the webhook endpoint is running."""
+
+    status = 409
+    code = "recovery_running"
 
 
 class EndpointDisabled(Conflict):
@@ -740,6 +764,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_description": InvalidDescription,
     "invalid_disabled": InvalidDisabled,
     "invalid_overlap_seconds": InvalidOverlapSeconds,
+    "invalid_since": InvalidSince,
     "unauthorized": Unauthorized,
     "forbidden": Forbidden,
     "not_found": NotFound,
@@ -754,6 +779,8 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "rule_not_known": RuleNotKnown,
     "last_token": LastToken,
     "too_many_tokens": TooManyTokens,
+    "delivery_pending": DeliveryPending,
+    "recovery_running": RecoveryRunning,
     "endpoint_disabled": EndpointDisabled,
     "too_many_endpoints": TooManyEndpoints,
     "too_many_signing_secrets": TooManySigningSecrets,

@@ -20,6 +20,8 @@ __all__ = [
     "CreatedJob",
     "CreatedSchedule",
     "Delivery",
+    "DeliveryAttempt",
+    "DeliveryDetail",
     "DeliveryList",
     "Endpoint",
     "EndpointFilter",
@@ -46,6 +48,7 @@ __all__ = [
     "ManualRun",
     "NewToken",
     "Preview",
+    "Recovery",
     "ReplayedJob",
     "Schedule",
     "ScheduleDst",
@@ -630,10 +633,11 @@ class Delivery(Answered, frozen=True, kw_only=True):
     """The API's `Delivery`."""
 
     id: str
+    endpoint_id: str | None = None
     event: str
     job_id: str | None = None
-    url: str
-    status: str  # pending, delivered, exhausted
+    url: str | None = None
+    status: str  # pending, delivered, exhausted, dropped
     attempt_count: int
     last_status_code: int | None = None
     last_error: str | None = None
@@ -647,6 +651,48 @@ class DeliveryList(Answered, frozen=True, kw_only=True):
 
     deliveries: list[Delivery]
     next_cursor: str | None = None
+
+
+class DeliveryAttempt(Answered, frozen=True, kw_only=True):
+    """The API's `DeliveryAttempt`."""
+
+    is_redelivery: bool
+    status: str | None = None  # success, failed
+    status_code: int | None = None
+    error: str | None = None
+    duration_ms: int | None = None
+    executed_at: datetime
+
+
+class DeliveryDetail(Answered, frozen=True, kw_only=True):
+    """The API's `DeliveryDetail`."""
+
+    id: str
+    endpoint_id: str | None = None
+    event: str
+    job_id: str | None = None
+    url: str | None = None
+    status: str  # pending, delivered, exhausted, dropped
+    attempt_count: int
+    last_status_code: int | None = None
+    last_error: str | None = None
+    created_at: datetime
+    next_attempt_at: datetime | None = None
+    ended_at: datetime | None = None
+    attempts: list[DeliveryAttempt]
+    body: str | None = None
+
+
+class Recovery(Answered, frozen=True, kw_only=True):
+    """The API's `Recovery`."""
+
+    endpoint_id: str
+    status: str  # running, completed, stopped
+    since: datetime
+    until: datetime
+    recovered_count: int
+    created_at: datetime
+    ended_at: datetime | None = None
 
 
 class SentTest(Answered, frozen=True, kw_only=True):

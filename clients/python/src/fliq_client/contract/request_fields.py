@@ -15,6 +15,7 @@ __all__ = [
     "JobRequest",
     "PauseFields",
     "PreviewFields",
+    "RecoveryFields",
     "RotationFields",
     "RunFields",
     "ScheduleFields",
@@ -219,6 +220,15 @@ class PreviewFields(TypedDict, total=False):
     count: int
     # show the runs after this instant; by default now
     after: datetime | None
+
+
+class RecoveryFields(TypedDict, total=False):
+    """What RecoveryRequest may have."""
+
+    # events from this instant on are sent again
+    since: Required[datetime]
+    # events before this instant; by default now
+    until: datetime | None
 
 
 class RotationFields(TypedDict, total=False):

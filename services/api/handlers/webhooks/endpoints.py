@@ -24,7 +24,6 @@ from services.api.contract import requests
 from services.api.contract.api_error import ApiError, not_found
 from services.api.contract.endpoints.endpoint_requests import (
     changed_request,
-    delivery,
     disabled_reason,
     endpoint_request,
     rotation_request,
@@ -32,7 +31,6 @@ from services.api.contract.endpoints.endpoint_requests import (
 )
 from services.api.contract.schedules.patch import wanted_version
 from services.api.handlers.context import Context
-from services.api.handlers.listing import page
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply, no_content
 from services.api.http.request_body import read_json
@@ -97,20 +95,6 @@ class Endpoints:
         if not is_id(endpoint_id, "whe") or not await self._endpoints.delete(identity.account, endpoint_id):
             raise not_found("endpoint")
         return no_content()
-
-    async def deliveries(self, request: BaseRequest, identity: Identity, endpoint_id: str) -> Reply:
-        """GET /v1/webhooks/endpoints/{endpoint_id}/deliveries: what an endpoint is and was told, newest first."""
-        await self._find(identity, endpoint_id)
-        return await page(
-            self._c,
-            request,
-            endpoint_id,
-            kind="job",
-            listing="deliveries",
-            name="deliveries",
-            query=lambda limit, before: self._c.queries.list_jobs(endpoint_id, limit=limit, before=before),
-            shown=delivery,
-        )
 
     async def test(self, request: BaseRequest, identity: Identity, endpoint_id: str) -> Reply:
         """POST /v1/webhooks/endpoints/{endpoint_id}/test: sends an event that says that it is a test."""
