@@ -16,6 +16,7 @@ Source: aiohttp 3.14 web_protocol.py and _http_parser.pyx.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -143,9 +144,16 @@ class Connection(RequestHandler):
         if self._latest is not None and not self._is_answered and self.transport is not None:
             self._is_answered = True
             self.transport.write(_CUT_OFF)
+        self._drop_body()
         self.force_close()
         if self._pipe is not None:
             self._pipe.abort()
+
+    def _drop_body(self) -> None:
+        """Let go of what came of a body and was not read: whatever holds the request holds it until garbage is collected."""
+        if self._latest is not None and self._latest.content.exception() is None:
+            with contextlib.suppress(RuntimeError):  # a reader waits, so there is nothing
+                self._latest.content.read_nowait()
 
     async def drain(self) -> None:
         """Wait until the peer took what was written. If that takes longer than `WRITE_S`, the sweep closes the connection."""
@@ -172,6 +180,7 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let `drain` fail; hold on to nothing, since the transport holds on to this connection until garbage is collected."""
         self.owner.budget.lost(self)
+        self._drop_body()
         self._pipe = self._latest = None
         super().connection_lost(exc)
         if self.turn is not None and not self.turn.done():  # what it holds of a body is given back at once

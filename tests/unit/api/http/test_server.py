@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
+import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 from aiohttp import base_protocol, web_protocol, web_request, web_server
+from aiohttp.web import BaseRequest
 
 from services.api.http import server
-from services.api.http.server import connections_within
+from services.api.http.connection import Connection
+from services.api.http.connection_budget import ConnectionBudget
+from services.api.http.reply import Reply, no_content
+from services.api.http.server import HttpServer, connections_within
+from tests.fakes.until import until
 
 
 @pytest.mark.parametrize(
@@ -35,3 +43,31 @@ def test_aiohttp_is_used_by_its_public_parts() -> None:
 
     assert {"_waiter", "_messages", "_message"} <= theirs
     assert ours & theirs == set()
+
+
+async def test_a_body_that_nobody_reads_is_let_go_of() -> None:
+    """When a connection is cut off, what came of a body is not kept for as long as something holds the request."""
+    requests: list[BaseRequest] = []
+    ended = asyncio.Event()
+
+    async def handle(request: BaseRequest) -> Reply:
+        requests.append(request)
+        await ended.wait()
+        return no_content()
+
+    budget = ConnectionBudget(connections_max=10, received_max=1 << 20, unread_max=1 << 20)
+    serving = HttpServer(handle, budget=budget, now_s=time.time)
+    port = await serving.listen("127.0.0.1", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50_000)
+
+    async def has_come() -> bool:
+        return bool(requests) and requests[0].content.total_bytes == 50_000
+
+    await until(has_come)
+    cast(Connection, requests[0].protocol).cut_off()
+
+    assert requests[0].content.read_nowait() == b""
+    ended.set()
+    writer.close()
+    await serving.close(1.0)
