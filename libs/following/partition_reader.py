@@ -24,7 +24,7 @@ from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.pace import Pace
 
-READ_MAX: Final = 500
+READ_MAX: Final = 100  # records in one round of the loop: about 2 ms
 READ_WAIT_S: Final = 1.0
 RETRY_FIRST_MS: Final = 100
 RETRY_MAX_MS: Final = 5_000

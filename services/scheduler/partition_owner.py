@@ -37,12 +37,12 @@ from services.scheduler.metrics import Reason, SchedulerMetrics
 from services.scheduler.ports import TableReader
 
 READ_EVERY_MS: Final = 4  # records that arrive within it are folded, decided and saved together
-READ_MAX: Final = 200  # records folded in one go, so that the loop stays free for timers
+READ_MAX: Final = 50  # records folded in one round of the loop: about 3 ms
 RETRY_MS: Final = 500  # before the tables are asked again
 UNSAVED_MAX: Final = (
     1_000  # changed states not yet in the tables; then reading waits: a larger flush blocks the event loop
 )
-UNSAVED_BYTES_MAX: Final = 32_000_000  # the same for the specs among them: a flush is one message to the database
+UNSAVED_BYTES_MAX: Final = 4_000_000  # the same for the specs among them: a flush is one message to the database
 HAND_OFF_EARLY_MS: Final = 1_500  # due events and ticks of this time are written before a partition is handed over
 
 _log = structlog.get_logger("scheduler")
@@ -285,9 +285,10 @@ class PartitionOwner:
                 continue
             if len(records) == READ_MAX:
                 pace.skip()
+            else:
+                self._tidy()  # in a burst the horizon does it, from time to time: it costs as much as there is unsaved
             crash_at("scheduler.after_read")
             items = [(each.position, read(self.partition, each.envelope), each.envelope.claim) for each in records]
-            self._tidy()
             missing = decider.missing([owner_id for _, item, _ in items for owner_id in names(item)])
             if missing:
                 await self._load(missing)

@@ -1,6 +1,10 @@
 """Whose targets hang, waits alone."""
 
+import asyncio
+from itertools import pairwise
+
 from libs.events import encode
+from libs.following.calls import STARTED_AT_ONCE
 from tests.fakes.partition import due_of
 from tests.simulation.dispatcher.harness import Harness, harness
 
@@ -59,3 +63,28 @@ async def test_what_waited_for_a_slot_goes_out_as_slots_become_free() -> None:
         assert len(here.egress.calls) == len(set(here.egress.execution_ids)) == 300
         assert here.egress.most_active[BLACK_HOLE] == 4
         assert len(await here.finished()) == 300
+
+
+async def test_calls_that_are_due_together_start_in_portions() -> None:
+    """However many they are, the loop's other work goes on between a few of them and the next few."""
+    async with harness(slots=1_000, per_lane=1_000) as here:
+        await here.begin()
+        here.egress.hang(BLACK_HOLE)
+        at = here.clock.now() + 50
+        jobs = [await here.owner.schedule(at, url=f"{BLACK_HOLE}/x") for _ in range(5 * STARTED_AT_ONCE)]
+        await here.log.append(0, [encode(due_of(job), here.owner.claim) for job in jobs])
+        await here.settle()
+        started: list[int] = []
+
+        async def look() -> None:
+            while True:
+                started.append(len(here.egress.calls))
+                await asyncio.sleep(0)
+
+        looking = asyncio.create_task(look())
+        await here.clock.advance(50)
+        looking.cancel()
+
+        assert started[-1] == len(jobs)
+        assert max(after - before for before, after in pairwise(started)) <= STARTED_AT_ONCE
+        here.egress.answer(BLACK_HOLE)
