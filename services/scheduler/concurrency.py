@@ -44,6 +44,10 @@ class Concurrency:
         """Whether a due job waits for a slot."""
         return job_id in self._queued
 
+    def has_room(self, account: str) -> bool:
+        """Whether *account* may take a slot now."""
+        return self._shares.may_take(share_of(account))
+
     def take(self, job_id: str, account: str) -> None:
         """Note that *job_id* is under way, even above the limit: at take-over, more jobs may run than the limit allows."""
         if job_id not in self._holders:
@@ -91,7 +95,7 @@ class Concurrency:
             queue = self._waiting[account]
             while queue and queue[0] not in self._queued:
                 queue.popleft()
-            if queue and not (self._shares.may_take(share_of(account)) and may_start(queue[0], account)):
+            if queue and not (self.has_room(account) and may_start(queue[0], account)):
                 continue
             del self._waiting[account]
             if not queue:

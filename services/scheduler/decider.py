@@ -6,6 +6,7 @@ Theory of operation
     claim      the decider's right to decide; it decides only after it has read its own claim back, admitted
     ledger     the fold of the partition, of the jobs and schedules that are due soon, under way or just changed
     overlay    decisions made and not yet read back, at most one per job or schedule
+    unread     the same, counted: accounts share how many there may be (concurrency.py)
     permits    executions that may still be decided today, for accounts with a daily limit
     stale      schedules whose next run was computed with older zone data: whether it is another instant now is still to be seen
     backlog    accounts with so many due jobs waiting for a slot or a permit that the rest of their jobs stays in the tables
@@ -16,8 +17,8 @@ Theory of operation
 Invariants
     1. A decision is made only while `is_deciding`, and never while one for the same job stands in the overlay.
     2. State changes only by records read back, the decider's own included.
-    3. Every waiting job whose owed instant is before the horizon is in the wheel, in the overlay, urgent, or waits for a slot;
-       or its account is in the backlog.
+    3. Every waiting job whose owed instant is before the horizon is in the wheel, in the overlay, urgent, or waits for a slot
+       or for others of its account to be read back; or its account is in the backlog.
     4. A state leaves memory only when the tables hold it (`evict`), and never while rows are loaded (the caller sees to that).
 
 Two deciders of one partition may run at the same time: admission makes the decisions of all but one void.
@@ -46,7 +47,9 @@ from services.scheduler.daily_permits import DailyPermits, PermitAsk
 from services.scheduler.timer_wheel import TimerWheel
 
 EXAMINED_MAX: Final = 2_000  # states examined in one go, most of which may only be queued for a slot
-DECISIONS_MAX: Final = 500  # decisions made in one go, so that one burst does not hold the loop for long
+UNREAD_MAX: Final = (
+    400  # decisions that may stand in the log unread: what is appended behind them waits for their folding
+)
 STALE_MAX: Final = 10  # next runs looked for again in one go: one costs 0.4 ms at most
 QUEUES_MAX: Final = 10_000  # due jobs waiting in memory; beyond, an account that has `QUEUE_LEAST` adds no more
 QUEUE_LEAST: Final = (
@@ -101,6 +104,7 @@ class Decider:
         self._stale: dict[str, None] = {}
         self._wheel: TimerWheel[str] = TimerWheel()
         self._overlay: set[str] = set()
+        self._unread = Concurrency(UNREAD_MAX)
         self._urgent: dict[str, None] = {}
         self._touched: dict[str, None] = {}  # in order, so that a run can be repeated exactly
         self._again = False
@@ -161,7 +165,7 @@ class Decider:
 
     def decide(self, now: int, jitter: Callable[[], float], *, early_ms: int = 0) -> list[Event]:
         """
-        Return the decisions that are owed at *now*, at most `DECISIONS_MAX`; each stands in the overlay until it is read back.
+        Return the decisions that are owed at *now*, as many as may stand in the overlay; each does until it is read back.
 
         Args:
             early_ms: write due events and ticks this much earlier still; used while the partition is handed over.
@@ -175,8 +179,6 @@ class Decider:
             self._urgent[owner_id] = None
         decisions += self._realigned(now)
         for owner_id in list(islice(self._urgent, EXAMINED_MAX)):
-            if len(decisions) >= DECISIONS_MAX:
-                break
             del self._urgent[owner_id]
             state = self.ledger.states.get(owner_id)
             if state is None or owner_id in self._overlay:
@@ -189,19 +191,23 @@ class Decider:
             elif isinstance(state, JobState) and state.is_waiting and not state.cancel_requested:
                 self._queue(owner_id, state.account)
             else:
-                decided = self._commit(owner_id, state, now, jitter())
-                if decided is not None:
-                    decisions.append(decided)
-        while len(decisions) < DECISIONS_MAX:
-            ready = self.concurrency.next_ready(lambda job_id, account: self._has_permit(job_id, account, now))
+                self._unread.wait(owner_id, state.account)
+        while True:
+            ready = self._unread.next_ready() or self.concurrency.next_ready(
+                lambda job_id, account: self._unread.has_room(account) and self._has_permit(job_id, account, now)
+            )
             if ready is None:
                 break
             state = self.ledger.states.get(ready)
-            if not isinstance(state, JobState) or not state.is_waiting or ready in self._overlay or state.held:
+            at = None if state is None or ready in self._overlay else owed_at(state, lead_ms=lead_ms)
+            if state is None or at is None:
+                continue
+            if at > now:  # the clock was set back while it waited
+                self._arm(ready, state)
                 continue
             if (decided := self._commit(ready, state, now, jitter())) is not None:
                 decisions.append(decided)
-        self._again = len(decisions) >= DECISIONS_MAX
+        self._again = False
         return decisions
 
     def _realigned(self, now: int) -> list[Event]:
@@ -214,6 +220,7 @@ class Decider:
             decision = realigned(state, now, self._zones)
             if decision is not None:
                 self._overlay.add(owner_id)
+                self._unread.take(owner_id, state.account)
                 found.append(decision)
         return found
 
@@ -302,6 +309,8 @@ class Decider:
         if owner_id is None or owner_id not in self._overlay:
             return
         self._overlay.discard(owner_id)
+        if self._unread.give_back(owner_id) or self.concurrency.waiting_count:
+            self._again = True
         state = self.ledger.states.get(owner_id)
         if state is not None:
             self._arm(owner_id, state)
@@ -316,6 +325,7 @@ class Decider:
             elif owner_id not in self._overlay and self.concurrency.give_back(owner_id):
                 self._again = True
         self.concurrency.withdraw(owner_id)
+        self._unread.withdraw(owner_id)
         if owner_id in self._overlay:
             return
         at = owed_at(state, lead_ms=self._lead_ms)
@@ -335,6 +345,7 @@ class Decider:
             self.not_understood.append(owner_id)
             return None
         self._overlay.add(owner_id)
+        self._unread.take(owner_id, state.account)
         if isinstance(decision, AttemptDue):
             account = decision.account
             self.concurrency.take(owner_id, account)
@@ -370,6 +381,7 @@ class Decider:
             or owner_id in self._wheel
             or owner_id in self._urgent
             or owner_id in self.concurrency
+            or owner_id in self._unread
         ):
             return True
         state = self.ledger.states.get(owner_id)

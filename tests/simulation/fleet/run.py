@@ -54,7 +54,7 @@ LIMITS: Final[tuple[tuple[tuple[str, str, tuple[int, ...]], ...], ...]] = (
     ((_HORIZON, "HORIZON_MS", (4_000, 8_000, 20_000)),),
     ((_HORIZON, "LOAD_MAX", (10, 30)),),
     ((_HORIZON, "LOAD_MAX", (10, 20)), (_HORIZON, "STATES_MAX", (20, 40)), (_HORIZON, "HORIZON_MS", (8_000, 20_000))),
-    ((_DECIDER, "DECISIONS_MAX", (1, 2, 5)),),
+    ((_DECIDER, "UNREAD_MAX", (1, 2, 5)),),
     ((_DECIDER, "EXAMINED_MAX", (1, 3)),),
     ((_DECIDER, "QUEUES_MAX", (1, 4)), (_DECIDER, "QUEUE_LEAST", (2, 4))),
     ((_OWNER, "READ_MAX", (1, 2, 7)),),

@@ -16,7 +16,7 @@ from libs.events import (
     Unreadable,
 )
 from libs.events.ids import new_job_id
-from services.scheduler.decider import DECISIONS_MAX
+from services.scheduler.decider import UNREAD_MAX
 from tests.unit.scheduler.harness import (
     HORIZON_MS,
     JOB,
@@ -119,25 +119,38 @@ def test_what_is_found_running_takes_a_slot() -> None:
 
 
 def test_a_burst_is_decided_in_portions() -> None:
-    """At most so many decisions at a time, and the rest at once afterwards."""
+    """Of one account's decisions at most half of all that may be unread; the rest as these are read back. Others find room."""
     harness = Harness(concurrency=1_000_000)
-    harness.read(*[asked(job(number), in_ms=0) for number in range(DECISIONS_MAX + 1)])
+    harness.read(*[asked(job(number), in_ms=0) for number in range(UNREAD_MAX)])
 
-    assert len(harness.decide()) == DECISIONS_MAX
-    assert harness.decider.next_decision_at() == AT_ONCE
-    assert len(harness.decide()) == 1
+    first = harness.decide()
+    assert len(first) == UNREAD_MAX // 2
+    assert harness.decide() == []
     assert harness.decider.next_decision_at() is None
+
+    harness.read(asked(job(UNREAD_MAX), in_ms=0, account="other"))
+    (other,) = harness.decide()
+    assert isinstance(other, AttemptDue)
+    assert other.account == "other"
+
+    harness.read(*first)
+    assert harness.decider.next_decision_at() == AT_ONCE
+    assert len(harness.decide()) == UNREAD_MAX // 2
 
 
 def test_a_burst_of_ends_is_decided_in_portions() -> None:
     """The same for decisions that need no concurrency."""
     harness = Harness()
-    harness.read(*[asked(job(number)) for number in range(DECISIONS_MAX + 1)])
-    harness.read(*[cancel(job(number)) for number in range(DECISIONS_MAX + 1)])
+    harness.read(*[asked(job(number)) for number in range(UNREAD_MAX)])
+    harness.read(*[cancel(job(number)) for number in range(UNREAD_MAX)])
 
-    assert len(harness.decide()) == DECISIONS_MAX
+    first = harness.decide()
+    assert len(first) == UNREAD_MAX // 2
+    assert harness.decide() == []
+
+    harness.read(*first)
     assert harness.decider.next_decision_at() == AT_ONCE
-    assert len(harness.decide()) == 1
+    assert len(harness.decide()) == UNREAD_MAX // 2
 
 
 def test_the_hand_off_writes_dues_early() -> None:
