@@ -39,6 +39,11 @@ class FairShares:
         self.free = total
         self._held: dict[str, int] = {}
 
+    def resize(self, total: int) -> None:
+        """Share *total* units from now on; what is held stays, so less than nothing may be free for a while."""
+        self.free += total - self.total
+        self.total = total
+
     def held_by(self, account: str) -> int:
         """Return how many units *account* holds."""
         return self._held.get(account, 0)

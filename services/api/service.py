@@ -44,6 +44,7 @@ from services.api.handlers.tokens import Tokens
 from services.api.handlers.webhooks.deliveries import Deliveries
 from services.api.handlers.webhooks.endpoints import Endpoints
 from services.api.handlers.webhooks.recoveries import Recoveries
+from services.api.http.account_turns import LISTS_AT_ONCE, AccountTurns
 from services.api.http.app import App, Handler, Mount, Observe
 from services.api.http.auth import Authenticator
 from services.api.http.connection_budget import ConnectionBudget
@@ -223,6 +224,7 @@ class ApiService:
             limits_of=self._limits_of,
             use=AccountUse(ports.queries, read_index.everywhere, self._limits_of),
             unfolded=UnfoldedRecords(ports.progress),
+            lists=AccountTurns(LISTS_AT_ONCE),
             mint=Mint(ports.entropy, partition_count=partition_count, avoided=lambda: limits.avoided),
             clock=ports.clock,
             cursors=Cursors(ports.cursor_key),

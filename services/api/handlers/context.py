@@ -20,11 +20,12 @@ from services.api.contract.api_error import ApiError, outcome_unknown, unavailab
 from services.api.contract.cursor import Cursors
 from services.api.contract.field import CheckUrl
 from services.api.contract.schedules.requests import Zones
+from services.api.http.account_turns import AccountTurns
 from services.api.state.account_use import AccountUse
 from services.api.state.consistency import ReadIndex
 from services.api.state.creation_limits import CreationLimits
 from services.api.state.minting import Mint
-from services.api.state.unfolded_records import UnfoldedRecords
+from services.api.state.unfolded_records import UnfoldedRecords, units_of
 
 APPEND_S: Final = 4.0  # bound on one durable write, so that a caller hears of a failure within 5 s
 CHANGE_S: Final = 4.6  # bound on an append and the wait that follows it, for the same reason
@@ -44,6 +45,7 @@ class Context:
     limits_of: Callable[[str], Limits]
     use: AccountUse
     unfolded: UnfoldedRecords
+    lists: AccountTurns
     mint: Mint
     clock: Clock
     cursors: Cursors
@@ -93,15 +95,15 @@ class Context:
             raise self._refused(error) from error
 
     async def _append(self, account: str, partition: int, envelopes: list[Envelope], ends_at: float) -> int:
-        count = len(envelopes)
-        await self.unfolded.take(account, count, ends_at)
+        units = units_of(envelopes)
+        await self.unfolded.take(account, units, ends_at)
         try:
             timeout_s = max(ends_at - asyncio.get_running_loop().time(), 0.0)
             position = await self.log.append(partition, envelopes, timeout_s=timeout_s)
         except BaseException:
-            self.unfolded.failed(account, count)
+            self.unfolded.failed(account, units)
             raise
-        self.unfolded.appended(account, partition, position + count - 1, count)
+        self.unfolded.appended(account, partition, position + len(envelopes) - 1, units)
         return position
 
     def _check_served(self, partition: int) -> None:

@@ -45,9 +45,13 @@ async def page(
     if "cursor" in parameters:
         before = context.cursors.read(parameters["cursor"], kind=kind, account=account, listing=listing)
     is_fresh = await context.read_index.everywhere()
-    rows = await query(limit + 1, before)
-    await cast(Any, request.protocol).pause()
-    items = [shown(*row) for row in rows[:limit]]
+    await context.lists.take(account)
+    try:
+        rows = await query(limit + 1, before)
+        await cast(Any, request.protocol).pause()
+        items = [shown(*row) for row in rows[:limit]]
+    finally:
+        context.lists.give(account)
     next_cursor = None
     if len(rows) > limit:
         next_cursor = context.cursors.write(items[-1]["id"], account=account, listing=listing)

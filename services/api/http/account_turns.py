@@ -1,35 +1,41 @@
 """
-Account turns: how many reads of one account are under way at once.
+Account turns: how many requests of a kind that takes much are under way at once, shared fairly among accounts.
 
-All accounts read through the same few connections to the database. An account that asks for more than its share waits for its
-own reads to end, so that the others find a connection free.
+    reads     wait for the tables, and read through few connections to the database
+    lists     of these: their rows take loop time and memory
+    batches   take six times their size in memory while they are worked on
+
+An account that asks for more than its share waits for its own requests to end (libs/egress/fair_queue.py), so that the others find
+connections and memory free.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import Final
 
+from libs.egress.fair_queue import FairQueue
 from services.api.contract.api_error import unavailable
 
-AT_ONCE: Final = 4
+READS_AT_ONCE: Final = 64
+LISTS_AT_ONCE: Final = 6
+BATCHES_AT_ONCE: Final = 12
 WAIT_S: Final = 10.0
+
+_Turn = tuple["asyncio.Future[None]", str]
 
 
 class AccountTurns:
-    """Lets *at_once* reads of each account run; the others of that account wait, in the order in which they came."""
+    """Lets *total* requests run, of one account half of them at the most; the others wait, each account's in their order."""
 
-    def __init__(self, *, at_once: int = AT_ONCE, wait_s: float = WAIT_S) -> None:
-        self._at_once = at_once
+    def __init__(self, total: int, *, wait_s: float = WAIT_S) -> None:
+        self._queue: FairQueue[_Turn] = FairQueue(total=total, per_host=total)
         self._wait_s = wait_s
-        self._under_way: dict[str, int] = {}
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # bounded by the number of connections
 
     @property
     def is_idle(self) -> bool:
-        """Whether no read is under way or waits."""
-        return not self._under_way and not self._waiting
+        """Whether no request is under way or waits."""
+        return not self._queue.active_count and not self._queue.waiting_count
 
     async def take(self, account: str) -> None:
         """
@@ -38,12 +44,11 @@ class AccountTurns:
         Raises:
             ApiError: 503 if none comes in time.
         """
-        count = self._under_way.get(account, 0)
-        if count < self._at_once:
-            self._under_way[account] = count + 1
-            return
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(account, deque()).append(turn)
+        self._queue.submit((turn, account), account=account, host=account)
+        self._start()
+        if turn.done():
+            return
         try:
             async with asyncio.timeout(self._wait_s):
                 await turn
@@ -51,19 +56,18 @@ class AccountTurns:
             if turn.done() and not turn.cancelled():
                 self.give(account)  # it came at the same moment
             if isinstance(error, TimeoutError):
-                raise unavailable("too many reads of this account are under way, try again") from None
+                raise unavailable("too many requests of this account are under way, try again") from None
             raise
 
     def give(self, account: str) -> None:
-        """Hand the turn to the next read of *account*."""
-        waiting = self._waiting.get(account)
-        while waiting:
-            turn = waiting.popleft()
-            if not turn.done():
+        """Hand the turn to the next request that may have it."""
+        self._queue.release(account=account, host=account)
+        self._start()
+
+    def _start(self) -> None:
+        while (taken := self._queue.take()) is not None:
+            turn, account = taken
+            if turn.done():  # it was given up
+                self._queue.release(account=account, host=account)
+            else:
                 turn.set_result(None)
-                return
-        self._waiting.pop(account, None)
-        if self._under_way[account] == 1:
-            del self._under_way[account]
-        else:
-            self._under_way[account] -= 1

@@ -36,8 +36,11 @@ class LastError(ApiError):
 async def read_json(request: BaseRequest, *, is_optional: bool = False) -> Any:
     """Return the JSON document in the body of *request*, `{}` if it is optional and there is none; raises as both steps do."""
     raw = await read_json_body(request)
-    if is_optional and not raw:
-        return {}
+    return {} if is_optional and not raw else await parse_json(request, raw)
+
+
+async def parse_json(request: BaseRequest, raw: bytes) -> Any:
+    """Return the JSON document *raw*, the body of *request*; raises as `parsing`."""
     steps = parsing(raw)
     while True:
         try:

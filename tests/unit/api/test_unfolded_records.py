@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from libs.events import JobCancelRequested, encode
+from libs.events.ids import new_job_id
 from libs.store.projection.progress import ProgressWatch
 from services.api.contract.api_error import ApiError
 from services.api.state import unfolded_records
-from services.api.state.unfolded_records import UnfoldedRecords
+from services.api.state.unfolded_records import UnfoldedRecords, units_of
 
 
 class NoPool:
@@ -93,3 +95,41 @@ async def test_an_append_that_failed_takes_no_room() -> None:
         await unfolded.take("a", 50, soon())
         unfolded.failed("a", 50)
     await progress.stop()
+
+
+async def test_what_is_larger_than_a_share_goes_alone() -> None:
+    """An account of which nothing is unfolded may append as soon as anything is free; then it waits as the others do."""
+    progress = ProgressWatch(NoPool())
+    unfolded = UnfoldedRecords(progress, total=100)
+    await unfolded.take("a", 99, soon())
+    await unfolded.take("b", 500, soon())
+    with pytest.raises(ApiError, match="not in the tables yet"):
+        await unfolded.take("c", 1, soon())
+    unfolded.failed("b", 500)
+    await unfolded.take("c", 1, soon())
+    await progress.stop()
+
+
+@pytest.mark.parametrize(("folded_s", "is_more"), [(0.5, False), (0.1, True)])
+async def test_what_is_shared_follows_the_folding(folded_s: float, is_more: bool) -> None:
+    """If what waits is folded late there is less to share, if it is folded early there is more."""
+    progress = ProgressWatch(NoPool())
+    unfolded = UnfoldedRecords(progress, total=1_000)
+    await unfolded.take("a", 500, soon())
+    unfolded.appended("a", 0, 499, 500)
+
+    waiting = asyncio.create_task(unfolded.take("a", 1, soon() + 60))
+    asyncio.get_running_loop().call_later(folded_s, progress.publish, 0, 499)
+    await waiting
+
+    assert (unfolded.total > 1_000) is is_more
+    assert (unfolded.total < 1_000) is not is_more
+    await progress.stop()
+
+
+def test_bytes_count_as_well() -> None:
+    """A record is one unit, and one more for every 4 KiB of its value."""
+    record = encode(JobCancelRequested(job_id=new_job_id(0, 0, bytes(8)), at=0))
+    large = record._replace(value=bytes(1_000_000))
+    assert units_of([record, record]) == 2
+    assert units_of([large]) == 245

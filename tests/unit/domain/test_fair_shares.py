@@ -78,3 +78,20 @@ def test_a_resource_of_nothing_is_refused() -> None:
     """Nobody could ever take any of it."""
     with pytest.raises(ValueError, match="at least 1"):
         FairShares(0)
+
+
+def test_the_total_may_change() -> None:
+    """What is held stays: with less to share an account takes nothing more until it is below its cap."""
+    shares = FairShares(100)
+    shares.take("a", 50)
+
+    shares.resize(60)
+    assert (shares.total, shares.free) == (60, 10)
+    assert not shares.may_take("a")
+    assert shares.may_take("b", 10)
+
+    shares.resize(40)
+    assert shares.free == -10
+    assert not shares.may_take("b")
+    shares.give_back("a", 50)
+    assert shares.free == 40

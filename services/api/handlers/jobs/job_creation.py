@@ -36,17 +36,20 @@ from services.api.contract.api_error import ApiError, refuse
 from services.api.contract.field import Rules
 from services.api.contract.fields.key_fields import JobKey
 from services.api.contract.requests import JobRequest
-from services.api.handlers.context import CHANGE_S, Context
+from services.api.handlers.context import APPEND_S, CHANGE_S, Context
 from services.api.handlers.jobs.job_keys import EXISTING, JobKeys
 from services.api.handlers.jobs.jobs import find_current
 from services.api.handlers.reserving import REPLAYED, checked_key, key_header, reserve
+from services.api.http.account_turns import BATCHES_AT_ONCE, AccountTurns
 from services.api.http.auth import Identity
 from services.api.http.reply import NO_HEADERS, Reply, error_body
-from services.api.http.request_body import read_json
+from services.api.http.request_body import parse_json, read_json, read_json_body
 from services.api.http.trace import traceparent_of
 from services.api.state.account_use import Room
+from services.api.state.unfolded_records import units_of
 
 JUDGED_AT_ONCE: Final = 50  # jobs of a batch in one piece of work: about 1.5 ms
+PIECE_UNITS: Final = 50  # of a batch, so that others append in between
 RESERVE_AT_ONCE: Final = 16  # reservations of one batch under way at once
 
 
@@ -56,6 +59,7 @@ class JobCreation:
     def __init__(self, context: Context) -> None:
         self._c = context
         self._keys = JobKeys(context)
+        self._batches = AccountTurns(BATCHES_AT_ONCE, wait_s=APPEND_S)
 
     async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/jobs."""
@@ -69,14 +73,22 @@ class JobCreation:
 
     async def create_batch(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/jobs/batch."""
-        items = requests.batch_items(await read_json(request))
+        raw = await read_json_body(request)
+        await self._batches.take(identity.account)
+        try:
+            return await self._create_batch(request, raw, identity.account)
+        finally:
+            self._batches.give(identity.account)
+
+    async def _create_batch(self, request: BaseRequest, raw: bytes, account: str) -> Reply:
+        items = requests.batch_items(await parse_json(request, raw))
         if key_header(request) is not None:
             refuse("invalid_idempotency_key", "a batch has no Idempotency-Key header: give each job its own key")
         self._c.limits.check_load()
-        await self._c.limits.check_daily(identity.account)
-        room = await self._c.use.room(identity.account)
+        await self._c.limits.check_daily(account)
+        room = await self._c.use.room(account)
         try:
-            return await self._make_batch(request, items, identity.account, room)
+            return await self._make_batch(request, items, account, room)
         finally:
             room.done()
 
@@ -117,7 +129,7 @@ class JobCreation:
             results.append({"job": _body(job, job_id, now)})
         if keyed:
             envelopes += await self._reserve_batch(keyed, results, now, account, room)
-        await self._append_batch(account, envelopes)
+        await self._append_batch(account, envelopes, results)
         if with_keys:
             await self._make_batch_keyed(with_keys.values(), results, account, room)
         crash_at("api.before_reply")
@@ -314,11 +326,46 @@ class JobCreation:
         await _all([take(indices) for indices in by_key.values()])
         return envelopes
 
-    async def _append_batch(self, account: str, envelopes: list[Envelope]) -> None:
+    async def _append_batch(self, account: str, envelopes: list[Envelope], results: list[dict[str, Any]]) -> None:
+        """
+        Append *envelopes*, all of a partition together if the account's share has room for them, else in pieces.
+
+        If not all pieces are taken, the results of those that are not say why; raises if none is.
+        """
         by_partition: dict[int, list[Envelope]] = {}
         for envelope in envelopes:
             by_partition.setdefault(partition_of(envelope.key), []).append(envelope)
-        await _all([self._c.append(account, partition, group) for partition, group in by_partition.items()])
+        ends_at = asyncio.get_running_loop().time() + APPEND_S
+        refused: dict[str, ApiError] = {}
+
+        async def append(partition: int, group: list[Envelope]) -> None:
+            for piece in [group] if self._c.unfolded.has_room(account, units_of(group)) else pieces(group):
+                try:
+                    await self._c.append(account, partition, piece, ends_at=ends_at)
+                except ApiError as error:
+                    refused.update((envelope.key, error) for envelope in piece)
+
+        await _all([append(partition, group) for partition, group in by_partition.items()])
+        if refused and len(refused) == len(envelopes):
+            raise next(iter(refused.values()))
+        if refused:
+            for index, result in enumerate(results):
+                error = refused.get(result["job"]["id"]) if "job" in result else None
+                if error is not None:
+                    results[index] = error_body(error)
+
+
+def pieces(envelopes: Sequence[Envelope]) -> list[list[Envelope]]:
+    """Return *envelopes* in pieces of `PIECE_UNITS`, or of one that is larger."""
+    cut: list[list[Envelope]] = []
+    units = PIECE_UNITS
+    for envelope in envelopes:
+        if units >= PIECE_UNITS:
+            cut.append([])
+            units = 0
+        cut[-1].append(envelope)
+        units += units_of([envelope])
+    return cut
 
 
 async def _all(calls: Sequence[Awaitable[object]]) -> None:

@@ -1,4 +1,4 @@
-"""Turns: how many reads of one account are under way."""
+"""Turns: how many requests are under way, and of which account."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.api.http.account_turns import AccountTurns
 
 async def test_an_account_waits_for_itself_alone() -> None:
     """Beyond its share it waits in the order of arrival; another account does not wait."""
-    turns, order = AccountTurns(at_once=2), list[int]()
+    turns, order = AccountTurns(4), list[int]()
     for _ in range(2):
         await turns.take("a")
 
@@ -36,12 +36,12 @@ async def test_an_account_waits_for_itself_alone() -> None:
 
 async def test_who_gave_up_keeps_no_turn() -> None:
     """A read whose caller left, or that waited for too long, leaves its turn to the next."""
-    turns = AccountTurns(at_once=1, wait_s=0.01)
+    turns = AccountTurns(1, wait_s=0.01)
     await turns.take("a")
     left = asyncio.create_task(turns.take("a"))
     await asyncio.sleep(0)
     left.cancel()
-    with pytest.raises(ApiError, match="too many reads of this account"):
+    with pytest.raises(ApiError, match="too many requests of this account"):
         await turns.take("a")
     handed = asyncio.create_task(turns.take("a"))
     await asyncio.sleep(0)
@@ -50,3 +50,16 @@ async def test_who_gave_up_keeps_no_turn() -> None:
     await asyncio.gather(left, handed, return_exceptions=True)
 
     assert turns.is_idle
+
+
+async def test_a_newcomer_finds_a_turn() -> None:
+    """However many accounts ask for all they can get, the next one finds its turn free, and what ends goes to those with less."""
+    turns = AccountTurns(8)
+    waiting = [asyncio.create_task(turns.take(account)) for account in ("a", "b", "c") for _ in range(20)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        await turns.take("newcomer")
+    assert sum(task.done() for task in waiting) == 4 + 2 + 1
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
