@@ -1,7 +1,7 @@
 """
 Attacks: what a hostile account does to a Fliq that it shares with others, until it is ended. All on loopback, all bounded.
 
-    python -m tests.e2e.neighbours.attacks '{"name": "arrays", "port": 8080, ...}'
+    python -m tests.e2e.neighbours.attacks '{"names": ["arrays"], "port": 8080, ...}'
 
 speaks in lines of JSON (tests/chaos/hurting/children.py): one when it has begun, one when it is at its full strength.
 """
@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from itertools import cycle
 from typing import Any, Final
 
 import uvloop
@@ -307,10 +308,13 @@ async def main(order: dict[str, Any]) -> None:
     """Do as *order* says, until standard input ends."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Hole, "0.0.0.0", 0, backlog=BACKLOG)
-    attack, tokens, hole = ATTACKS[order.pop("name")], order.pop("tokens"), server.sockets[0].getsockname()[1]
+    attacks = [ATTACKS[name] for name in order.pop("names")]
+    tokens, hole = order.pop("tokens"), server.sockets[0].getsockname()[1]
     accounts = [Hostile(token=token, hole=hole, accounts=len(tokens), **order) for token in tokens]
     print(json.dumps({"state": "begun"}), flush=True)
-    attacking = [asyncio.create_task(attack(account)) for account in accounts]
+    attacking = [
+        asyncio.create_task(attack(account)) for attack, account in zip(cycle(attacks), accounts, strict=False)
+    ]
     strong = asyncio.create_task(_all_strong(accounts))
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

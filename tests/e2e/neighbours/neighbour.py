@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -100,11 +101,11 @@ class Neighbour:
 
 
 class Attackers(Child):
-    """Hostile accounts at work in a process of their own."""
+    """Hostile accounts at work in a process of their own; if there are several attacks, the accounts take them in turn."""
 
-    def __init__(self, name: str, fliq: RunningFliq, tokens: list[str], size: float) -> None:
+    def __init__(self, names: Sequence[str], fliq: RunningFliq, tokens: list[str], size: float) -> None:
         order = {
-            "name": name,
+            "names": list(names),
             "port": fliq.port,
             "admin_port": fliq.processes[0].admin_port,
             "tokens": tokens,

@@ -8,17 +8,20 @@ missing, and no process of Fliq takes more memory than deploy/ gives it. attacks
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.e2e.neighbours.attacks import ATTACKS
-from tests.e2e.neighbours.neighbour import Attackers, Neighbour, limit_mib, p99, peak_mib, token_of
+from tests.e2e.neighbours.neighbour import LIMITS, Attackers, Neighbour, limit_mib, p99, peak_mib, token_of
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import FliqOf, RunningFliq
@@ -28,10 +31,14 @@ ANSWERED_MS = 1_000.0
 HOSTILE = [f"hostile{number}" for number in range(5)]
 NEWCOMERS = [f"newcomer{number}" for number in range(10)]
 STRENGTH_S = 180.0  # until an attack is at its full strength, on a machine that is busy
+HEAVY = ("astral", "batches", "unread", "last_byte", "webhooks")
 BY_DAY = ("bodies", "arrays", "idle", "unknown_tokens")
 DAY_S, NIGHT_S = 3.0, 60.0
-DAY_SIZE = 0.25
+DAY_SIZE, LITTLE = 0.25, 0.05
 NAME_SERVER = "127.66.0.1"
+FIRST_ON_DISK = 2 << 20  # bytes: a large job of each hostile account, in log and tables
+ON_DISK = {"replays": 16_384}  # bytes for each job: a replay does not copy what it repeats
+MEMORY = {"NEIGHBOURS_MEMORY": json.dumps({role: int(limit_mib(role)) << 20 for role in LIMITS})}
 LESS = {"half_requests": {"NEIGHBOURS_FILES": "1024"}, "nameless": {"NEIGHBOURS_NAMES": NAME_SERVER}}
 # What does not hold yet, or was not measured since it was mended, with the worst that was seen for five accounts on two cores
 # that others used as well.
@@ -63,17 +70,38 @@ async def shared_fliq(fliq_of: FliqOf, topology: str, attack: str) -> AsyncItera
     accounts = ["innocent", *HOSTILE, *NEWCOMERS]
     fliq = fliq_of(topology, FLIQ_BOOTSTRAP_TOKENS=",".join(f"{name}={token_of(name)}" for name in accounts))
     try:
-        await asyncio.to_thread(fliq.start, module="tests.e2e.neighbours.constrained", **LESS.get(attack, {}))
+        await asyncio.to_thread(fliq.start, module="tests.e2e.neighbours.constrained", **MEMORY, **LESS.get(attack, {}))
         yield fliq
     finally:
         await asyncio.to_thread(fliq.close)
 
 
-async def check(fliq: RunningFliq, attack: str, hostile: int, seconds: float, size: float, stalls: Stalls) -> None:
-    """Live beside so many hostile accounts for so long."""
+async def stored(fliq: RunningFliq) -> tuple[int, int]:
+    """Return the bytes that log and tables have on disk, and how many jobs there are."""
+    connection = await asyncpg.connect(fliq.settings["FLIQ_DATABASE_URL"])
+    try:
+        row = await connection.fetchrow("SELECT pg_database_size(current_database()), count(*) FROM fliq.jobs")
+    finally:
+        await connection.close()
+    return row[0], row[1]
+
+
+async def check(
+    fliq: RunningFliq,
+    attacks: Sequence[str],
+    hostile: int,
+    seconds: float,
+    size: float,
+    stalls: Stalls,
+    *,
+    is_punctual: bool = True,
+) -> None:
+    """Live beside so many hostile accounts, or one for each of several attacks, for so long; be served in time if *is_punctual*."""
+    attack = ", ".join(attacks)
+    disk_before, jobs_before = await stored(fliq)
     async with Sink() as sink:
         neighbour = Neighbour(fliq.url, sink)
-        attackers = Attackers(attack, fliq, [token_of(name) for name in HOSTILE[:hostile]], size)
+        attackers = Attackers(attacks, fliq, [token_of(name) for name in HOSTILE[:hostile]], size)
         await attackers.start()
         try:
             begun = time.monotonic()
@@ -84,18 +112,22 @@ async def check(fliq: RunningFliq, attack: str, hostile: int, seconds: float, si
             late = await neighbour.late_ms()
         finally:
             await attackers.stop()
+    disk, jobs = await stored(fliq)
+    per_job = (disk - disk_before - hostile * FIRST_ON_DISK) / max(1, jobs - jobs_before)
     peaks = {process.role: peak_mib(process.pid) for process in fliq.processes}
     took = sorted(neighbour.took_ms)
     said = (
         f"{attack}, {hostile} hostile, {fliq.topology}: strong after {strong_s:.1f} s; {len(late)} jobs late by {p99(late):.0f} ms"
         f" (p99), {len(took)} requests answered in {p99(took):.0f} ms, {len(neighbour.failed)} failed;"
-        f" peak {', '.join(f'{role} {mib:.0f} MiB' for role, mib in peaks.items())}; stall {stalls.longest_ms:.0f} ms"
+        f" peak {', '.join(f'{role} {mib:.0f} MiB' for role, mib in peaks.items())}; disk"
+        f" {(disk - disk_before) >> 20} MiB; stall {stalls.longest_ms:.0f} ms"
     )
     print(said, *neighbour.failed[:3], sep="\n  ")
     slack_ms = 2 * stalls.longest_ms
     assert neighbour.failed == [], said
-    assert p99(late) <= LATE_MS + slack_ms, said
-    assert p99(took) < ANSWERED_MS + slack_ms, said
+    assert not is_punctual or p99(late) <= LATE_MS + slack_ms, said
+    assert not is_punctual or p99(took) < ANSWERED_MS + slack_ms, said
+    assert per_job <= ON_DISK.get(attack, math.inf), said
     assert {role: mib for role, mib in peaks.items() if mib > limit_mib(role)} == {}, said
 
 
@@ -103,7 +135,14 @@ async def check(fliq: RunningFliq, attack: str, hostile: int, seconds: float, si
 async def test_a_neighbour_is_not_hurt(fliq_of: FliqOf, attack: str, stalls: Stalls) -> None:
     """A few of the attacks, by one account, for some seconds."""
     async with shared_fliq(fliq_of, "embedded", attack) as fliq:
-        await check(fliq, attack, 1, DAY_S, DAY_SIZE, stalls)
+        await check(fliq, [attack], 1, DAY_S, DAY_SIZE, stalls)
+
+
+@pytest.mark.parametrize("size", [LITTLE, pytest.param(1.0, marks=pytest.mark.nightly)])
+async def test_every_role_lives_within_its_memory(fliq_of: FliqOf, size: float, stalls: Stalls) -> None:
+    """The attacks that take memory, all at once, on processes that may take as much as deploy/ gives them: nothing is missing."""
+    async with shared_fliq(fliq_of, "split", "") as fliq:
+        await check(fliq, HEAVY, len(HEAVY), DAY_S, size, stalls, is_punctual=False)
 
 
 def row(name: str) -> Any:
@@ -125,4 +164,4 @@ async def test_a_neighbour_is_not_hurt_for_long(
         pytest.skip("a name server of one's own takes root")
     async with shared_fliq(fliq_of, place, attack) as fliq:
         with silent_name_server() if attack == "nameless" else socket.socket():
-            await check(fliq, attack, hostile, float(os.environ.get("FLIQ_TEST_NEIGHBOUR_S", NIGHT_S)), 1.0, stalls)
+            await check(fliq, [attack], hostile, float(os.environ.get("FLIQ_TEST_NEIGHBOUR_S", NIGHT_S)), 1.0, stalls)
