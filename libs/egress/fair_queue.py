@@ -145,8 +145,9 @@ class FairQueue(Generic[T]):
         self._shares.give_back(account, min(weight, self._weight_max))
         self.active_count -= 1
         self._leave(target)
-        if owner.place is _Place.PARKED:
-            self._unpark(bisect_left(self._parked, (owner.parked_as,)))
+        if owner.place is _Place.PARKED:  # it needs less now, and comes behind those that need as little already
+            self._parked.pop(bisect_left(self._parked, (owner.parked_as,)))
+            self._park(owner, self._shares.held_by(account) + owner.ready[0].queue[0][1])
         if not self._shares.held_by(account) and not owner.backlogs:
             del self._accounts[account]
 

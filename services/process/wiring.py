@@ -64,7 +64,7 @@ from services.webhooks.service import WebhooksService
 DUE_GATHER_MS: Final = 16  # due events; out of their lead
 DISPATCHER_GATHER_MS: Final = 5  # due events are read within their lead; outcomes may wait this long to be written
 WEBHOOKS_GATHER_MS: Final = 20  # a webhook need not leave to the millisecond
-CONCURRENCY: Final = 3_000  # attempts of one partition that may be under way at once; half of them of one account
+CONCURRENCY: Final = 1_500  # attempts of one partition that may be under way at once; half of them of one account
 
 
 def scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:

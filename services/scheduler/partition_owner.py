@@ -39,9 +39,7 @@ from services.scheduler.ports import TableReader
 READ_EVERY_MS: Final = 4  # records that arrive within it are folded, decided and saved together
 READ_MAX: Final = 50  # records folded in one round of the loop: about 3 ms
 RETRY_MS: Final = 500  # before the tables are asked again
-UNSAVED_MAX: Final = (
-    1_000  # changed states not yet in the tables; then reading waits: a larger flush blocks the event loop
-)
+UNSAVED_MAX: Final = 1_000  # changed states not yet in the tables; then reading waits: a larger flush blocks the loop
 UNSAVED_BYTES_MAX: Final = 4_000_000  # the same for the specs among them: a flush is one message to the database
 HAND_OFF_EARLY_MS: Final = 1_500  # due events and ticks of this time are written before a partition is handed over
 

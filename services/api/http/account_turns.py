@@ -1,8 +1,7 @@
 """
 Account turns: how many requests of a kind that takes much are under way at once, shared fairly among accounts.
 
-    reads     wait for the tables, and read through few connections to the database
-    lists     of these: their rows take loop time and memory
+    lists     of anything that has many rows: these take loop time and memory, and few connections read them
     batches   take six times their size in memory while they are worked on
 
 An account that asks for more than its share waits for its own requests to end (libs/egress/fair_queue.py), so that the others find
@@ -17,8 +16,7 @@ from typing import Final
 from libs.egress.fair_queue import FairQueue
 from services.api.contract.api_error import unavailable
 
-READS_AT_ONCE: Final = 64
-LISTS_AT_ONCE: Final = 6
+LISTS_AT_ONCE: Final = 8
 BATCHES_AT_ONCE: Final = 12
 WAIT_S: Final = 10.0
 

@@ -26,7 +26,6 @@ from libs.store.errors import StoreUnavailable
 from services.api.contract.api_error import ApiError, not_found, unavailable
 from services.api.contract.query import check_parameters
 from services.api.contract.routes import ROUTES, Route
-from services.api.http.account_turns import READS_AT_ONCE, AccountTurns
 from services.api.http.auth import Authenticator, Identity, unauthorized
 from services.api.http.connection import Connection
 from services.api.http.reply import NO_HEADERS, Reply, error_reply
@@ -85,7 +84,6 @@ class App:
         self._authenticator = authenticator
         self._observe = observe
         self._now_s = now_s
-        self._reads = AccountTurns(READS_AT_ONCE)
         self._limits = RequestLimits(limits_of, now_s)
         # "/v1/jobs" -> methods, and for paths with an id: ("jobs", ID, "executions") -> methods.
         self._fixed: dict[str, dict[str, _Bound]] = {}
@@ -175,13 +173,7 @@ class App:
             await connection.owner.loop_time.turn(connection)
         if request.query_string:
             check_parameters(request.query, bound.route.query)
-        if not scope or bound.route.method != "GET":
-            return await bound.handler(request, identity, item_id)
-        await self._reads.take(identity.account)
-        try:
-            return await bound.handler(request, identity, item_id)
-        finally:
-            self._reads.give(identity.account)
+        return await bound.handler(request, identity, item_id)
 
     def _route(self, request: BaseRequest) -> tuple[_Bound, str]:
         path = request.raw_path

@@ -221,3 +221,21 @@ def test_a_limit_of_nothing_is_refused(total: int, per_host: int) -> None:
     """It would never let anybody call."""
     with pytest.raises(ValueError, match="at least 1"):
         FairQueue(total=total, per_host=per_host)
+
+
+def test_the_account_whose_call_ends_does_not_come_before_one_that_waits() -> None:
+    """With fewer slots than accounts, each gets one in its turn: a newcomer does not wait until the others want none."""
+    turns: FairQueue[str] = FairQueue(total=2, per_host=2)
+    for account in ("a", "b", "c"):
+        for _ in range(3):
+            turns.submit(account, account=account, host=account)
+    started = [turns.take(), turns.take()]
+    assert turns.take() is None
+
+    for _ in range(7):
+        first = started[-2]
+        assert first is not None
+        turns.release(account=first, host=first)
+        started.append(turns.take())
+
+    assert started == ["a", "b", "c"] * 3

@@ -131,8 +131,13 @@ class Jobs:
     async def executions(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
         """GET /v1/jobs/{job_id}/executions."""
         _state, _spec, is_fresh = await self._find(identity.account, job_id, fresh=True)
-        rows = await self._c.queries.executions(identity.account, job_id)
-        return json_reply(200, {"executions": present.executions(job_id, rows)}, FRESH if is_fresh else STALE)
+        await self._c.lists.take(identity.account)
+        try:
+            rows = await self._c.queries.executions(identity.account, job_id)
+            shown = present.executions(job_id, rows)
+        finally:
+            self._c.lists.give(identity.account)
+        return json_reply(200, {"executions": shown}, FRESH if is_fresh else STALE)
 
     async def events(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
         """GET /v1/jobs/{job_id}/events: the job's own records, read back from the log."""
@@ -147,12 +152,19 @@ class Jobs:
         begin = await self._c.log.begin(partition)
         # Trimmed records are gone from the timeline; the job object keeps the result.
         numbers = {position: number for number, position in enumerate(state.offsets) if position >= begin}
-        events = [
-            present.timeline_entry(
-                read(partition, record.envelope), partition=partition, position=numbers[record.position], at=record.at
-            )
-            for record in await records_at(self._c.log, partition, numbers)
-        ]
+        await self._c.lists.take(account)
+        try:
+            events = [
+                present.timeline_entry(
+                    read(partition, record.envelope),
+                    partition=partition,
+                    position=numbers[record.position],
+                    at=record.at,
+                )
+                for record in await records_at(self._c.log, partition, numbers)
+            ]
+        finally:
+            self._c.lists.give(account)
         return json_reply(200, {"events": events})
 
     async def _find(self, account: str, job_id: str, *, fresh: bool = False) -> tuple[JobState, Spec, bool]:
