@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libs.log.memory import LOST, WRITTEN
-from services.api.handlers.jobs.job_creation import PIECE_UNITS
+from services.api.handlers.jobs.batch_append import PIECE_UNITS
 from services.api.state import unfolded_records
 from tests.contract.harness import Harness
 from tests.fakes.running.topologies import Client

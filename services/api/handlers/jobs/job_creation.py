@@ -16,7 +16,7 @@ tables show the job; if they do not, the id is void for ever, and the key is giv
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -37,6 +37,7 @@ from services.api.contract.field import Rules
 from services.api.contract.fields.key_fields import JobKey
 from services.api.contract.requests import JobRequest
 from services.api.handlers.context import APPEND_S, CHANGE_S, Context
+from services.api.handlers.jobs.batch_append import all_of, append_batch
 from services.api.handlers.jobs.job_keys import EXISTING, JobKeys
 from services.api.handlers.jobs.jobs import find_current
 from services.api.handlers.reserving import REPLAYED, checked_key, key_header, reserve
@@ -46,10 +47,8 @@ from services.api.http.reply import NO_HEADERS, Reply, error_body
 from services.api.http.request_body import parse_json, read_json, read_json_body
 from services.api.http.trace import traceparent_of
 from services.api.state.account_use import Room
-from services.api.state.unfolded_records import units_of
 
 JUDGED_AT_ONCE: Final = 50  # jobs of a batch in one piece of work: about 1.5 ms
-PIECE_UNITS: Final = 50  # of a batch, so that others append in between
 RESERVE_AT_ONCE: Final = 16  # reservations of one batch under way at once
 
 
@@ -129,7 +128,7 @@ class JobCreation:
             results.append({"job": _body(job, job_id, now)})
         if keyed:
             envelopes += await self._reserve_batch(keyed, results, now, account, room)
-        await self._append_batch(account, envelopes, results)
+        await append_batch(self._c, account, envelopes, results)
         if with_keys:
             await self._make_batch_keyed(with_keys.values(), results, account, room)
         crash_at("api.before_reply")
@@ -182,7 +181,7 @@ class JobCreation:
                 except ApiError as error:
                     results[index] = error_body(error)
 
-        await _all([make(index, job, job.key) for index, job in jobs if job.key is not None])
+        await all_of([make(index, job, job.key) for index, job in jobs if job.key is not None])
 
     async def _find_or_make(
         self, job: JobRequest, key: JobKey, account: str, room: Room, ends_at: float
@@ -323,59 +322,8 @@ class JobCreation:
                         envelopes.append(_scheduled(job, held.job_id, account, held.created_at))
                     made.add(held.job_id)
 
-        await _all([take(indices) for indices in by_key.values()])
+        await all_of([take(indices) for indices in by_key.values()])
         return envelopes
-
-    async def _append_batch(self, account: str, envelopes: list[Envelope], results: list[dict[str, Any]]) -> None:
-        """
-        Append *envelopes*, all of a partition together if the account's share has room for them, else in pieces.
-
-        If not all pieces are taken, the results of those that are not say why; raises if none is.
-        """
-        by_partition: dict[int, list[Envelope]] = {}
-        for envelope in envelopes:
-            by_partition.setdefault(partition_of(envelope.key), []).append(envelope)
-        ends_at = asyncio.get_running_loop().time() + APPEND_S
-        refused: dict[str, ApiError] = {}
-
-        async def append(partition: int, group: list[Envelope]) -> None:
-            for piece in [group] if self._c.unfolded.has_room(account, units_of(group)) else pieces(group):
-                try:
-                    await self._c.append(account, partition, piece, ends_at=ends_at)
-                except ApiError as error:
-                    refused.update((envelope.key, error) for envelope in piece)
-
-        await _all([append(partition, group) for partition, group in by_partition.items()])
-        if refused and len(refused) == len(envelopes):
-            raise next(iter(refused.values()))
-        if refused:
-            for index, result in enumerate(results):
-                error = refused.get(result["job"]["id"]) if "job" in result else None
-                if error is not None:
-                    results[index] = error_body(error)
-
-
-def pieces(envelopes: Sequence[Envelope]) -> list[list[Envelope]]:
-    """Return *envelopes* in pieces of `PIECE_UNITS`, or of one that is larger."""
-    cut: list[list[Envelope]] = []
-    units = PIECE_UNITS
-    for envelope in envelopes:
-        if units >= PIECE_UNITS:
-            cut.append([])
-            units = 0
-        cut[-1].append(envelope)
-        units += units_of([envelope])
-    return cut
-
-
-async def _all(calls: Sequence[Awaitable[object]]) -> None:
-    """Await every call, then raise the first failure: an answer must not leave calls running behind it."""
-    if len(calls) == 1:
-        await calls[0]
-        return
-    for outcome in await asyncio.gather(*calls, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
 
 
 def _body(job: JobRequest, job_id: str, created_at: int) -> dict[str, Any]:
