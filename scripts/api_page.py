@@ -20,7 +20,8 @@ from services.api.contract.error_codes import CODES
 from services.api.contract.fields.retry_fields import retry_after_table, retry_table
 from services.api.contract.request_fields import JOB, TOKEN
 from services.api.contract.routes import ROUTES
-from services.api.contract.schedules.fields import PAUSE, PREVIEW, RULE, SCHEDULE
+from services.api.contract.schedules.backfill import BACKFILL
+from services.api.contract.schedules.fields import PAUSE, PREVIEW, RESUME, RULE, SCHEDULE
 from services.api.contract.token_text import SCOPES
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs/api.md"
@@ -84,6 +85,8 @@ _TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "fields of a job": JOB.page_table,
     "fields of a schedule": partial(SCHEDULE.page_table, besides=JOB.rows),
     "fields of a pause": PAUSE.page_table,
+    "fields of a resume": RESUME.page_table,
+    "fields of a backfill": BACKFILL.page_table,
     "fields of a preview": partial(PREVIEW.page_table, besides=RULE),
     "fields of a webhook endpoint": ENDPOINT.page_table,
     "events of a webhook endpoint": _events,

@@ -78,7 +78,7 @@ def create(event: JobScheduled, position: int) -> JobState:
         max_retries=event.max_retries,
         timeout_ms=event.spec.timeout_ms,
         has_webhook=event.spec.webhook_url is not None,
-        scheduled_at=event.fire_at,
+        scheduled_at=event.fire_at if event.tick_at is None else event.tick_at,
         fire_at=event.fire_at,
         created_at=event.at,
         idempotency_key=event.idempotency_key,

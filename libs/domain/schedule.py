@@ -207,7 +207,7 @@ def evolve(state: ScheduleState, event: Event, position: int) -> ScheduleState:
             if event.version != state.version or not is_paused:
                 return state
             more = _moved(more, event)
-            more = None if more is None else since(more, event.at)
+            more = None if more is None else since(more, min(event.at, (event.next_tick_at or event.next_run_at) - 1))
             return _with(state, position, status=status, next_run_at=event.next_run_at, more=more)
         case SchedulePaused():
             return _paused(state, event, position)

@@ -88,13 +88,14 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="job.scheduled",
         event=job.JobScheduled,
-        version=6,
+        version=7,
         added=(
             ("spec_id",),
             ("retry", "success_on", "expires_at"),
             ("spec.webhook_retry",),
             ("schedule_id",),
             ("waiting_key", "singleton_key"),
+            ("tick_at", "local_time"),
         ),
         role="fact",
         key="job_id",

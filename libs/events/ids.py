@@ -115,6 +115,11 @@ def tick_job_id(schedule_id: str, tick_at: int) -> str:
     return "job_" + ulid(tick_at, partition_of(schedule_id), _hash(f"{schedule_id}@{tick_at}"))
 
 
+def repeated_tick_job_id(schedule_id: str, tick_at: int, nonce: str) -> str:
+    """Return the one job id that another run for the tick of *schedule_id* at *tick_at* can have; *nonce* says which run."""
+    return "job_" + ulid(tick_at, partition_of(schedule_id), _hash(f"{schedule_id}@{tick_at}~{nonce}"))
+
+
 def changed_spec_id(schedule_id: str, version: int) -> str:
     """Return the id under which the spec is kept that a change of *schedule_id* to *version* brought."""
     return "job_" + ulid(instant_of(schedule_id), partition_of(schedule_id), _hash(f"{schedule_id}~{version}"))

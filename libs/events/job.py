@@ -74,6 +74,8 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         schedule_id: the schedule of which this is a run that a caller asked for (version 5).
         waiting_key: of the jobs of an account with the same one at most one waits for its first attempt (version 6).
         singleton_key: of the jobs of an account with the same one at most one has not ended (version 6).
+        tick_at: the tick that this run is for, if it is one of a back-fill: then it is the job's `scheduled_at` (version 7).
+        local_time: what a clock on the wall shows at *tick_at*, if the schedule has a time zone (version 7).
     """
 
     job_id: JobId
@@ -91,6 +93,8 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     schedule_id: ScheduleId | None = None
     waiting_key: Text | None = None
     singleton_key: Text | None = None
+    tick_at: Instant | None = None
+    local_time: Text | None = None
 
 
 class JobCancelRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -136,7 +136,7 @@ class SchedulePaused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 class ScheduleResumed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
-    Fact: the schedule ticks again, next at *next_run_at*. Ticks that were missed while it was paused are not made up for.
+    Fact: the schedule ticks again, next at *next_run_at*. If that has gone by, the ticks of the pause are late ticks.
 
     Args:
         next_tick_at: the next tick, if the call is made later than it (version 2).

@@ -33,6 +33,7 @@ from services.api.handlers.jobs.job_changes import JobChanges
 from services.api.handlers.jobs.job_creation import JobCreation
 from services.api.handlers.jobs.jobs import Jobs
 from services.api.handlers.openapi import OpenApi
+from services.api.handlers.schedules.schedule_backfills import ScheduleBackfills
 from services.api.handlers.schedules.schedule_changes import ScheduleChanges
 from services.api.handlers.schedules.schedule_creation import ScheduleCreation
 from services.api.handlers.schedules.schedule_keys import ScheduleKeys
@@ -255,6 +256,7 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
         "schedule_creation": ScheduleCreation(context, rows, keys.create),
         "schedule_changes": changes,
         "schedule_runs": ScheduleRuns(context, rows),
+        "schedule_backfills": ScheduleBackfills(context, rows),
         "schedule_keys": keys,
         "preview": SchedulePreview(context, rows),
         "account": Account(context),

@@ -10,6 +10,7 @@ import pytest
 from fliq_client import api, webhook_endpoints
 from fliq_client.call import Call
 from fliq_client.contract.error_codes import CODES as KNOWN
+from fliq_client.groups import account
 from fliq_client.pages import Listing
 from services.api.contract.error_codes import CODES
 from services.api.contract.routes import QUERY_NAMES, ROUTES, Route
@@ -19,9 +20,9 @@ GROUPS: dict[str, Any] = {
     for group in (
         api.Jobs,
         api.Schedules,
-        api.Account,
-        api.Tokens,
-        api.SigningSecrets,
+        account.Account,
+        account.Tokens,
+        account.SigningSecrets,
         webhook_endpoints.WebhookEndpoints,
         webhook_endpoints.WebhookDeliveries,
     )
@@ -45,6 +46,8 @@ METHODS: dict[str, tuple[str, ...]] = {
     "putSchedule": ("Schedules.put",),
     "getScheduleByKey": ("Schedules.get_by_key",),
     "runSchedule": ("Schedules.run",),
+    "backfillSchedule": ("Schedules.backfill",),
+    "stopBackfill": ("Schedules.stop_backfill",),
     "previewRule": ("Schedules.preview_rule",),
     "previewSchedule": ("Schedules.preview",),
     "getSchedule": ("Schedules.get",),

@@ -45,6 +45,7 @@ from services.api.service import ApiService, Ports
 from tests.fakes import events
 from tests.fakes.control.deliveries import FakeDeliveries
 from tests.fakes.control.endpoints import FakeEndpoints
+from tests.fakes.control.existing_jobs import ExistingJobs
 from tests.fakes.control.recoveries import FakeRecoveries
 from tests.fakes.control.shifted_clock import ShiftedClock
 from tests.fakes.until import until
@@ -55,7 +56,7 @@ PARTITIONS = 3
 PEPPER = b"pepper"
 
 
-class Tables:
+class Tables(ExistingJobs):
     """The ports of the API over dictionaries."""
 
     def __init__(self, harness: Harness) -> None:
@@ -70,8 +71,7 @@ class Tables:
         self.names: dict[tuple[str, str, str], str] = {}
         self.tokens_by_hash: dict[bytes, Token] = {}
         self.secrets: dict[str, list[str]] = {}
-        self.is_down, self.token_reads = False, 0
-        self.reserved = asyncio.Event()
+        self.is_down, self.token_reads, self.reserved = False, 0, asyncio.Event()
 
     def _check(self) -> None:
         if self.is_down:

@@ -29,7 +29,7 @@ from libs.store.projection.changes import ExecutionRow, Flush
 from libs.store.reads.partition_tables import Snapshot, StoredSpec, due_of
 from services.api.contract.schedules import shown
 from tests.fakes.control.fan_out_rows import FanOutRows
-from tests.fakes.control.zoned_rows import ZonedRows
+from tests.fakes.control.schedule_reads import ScheduleReads
 from tests.fakes.leases import LeaseRow
 from tests.fakes.partition import WebhookReads
 
@@ -57,7 +57,7 @@ class Commit(NamedTuple):
     undo: list[tuple[dict[Any, Any], Any, Any]]
 
 
-class Database(FanOutRows, WebhookReads, ZonedRows):
+class Database(FanOutRows, WebhookReads, ScheduleReads):
     """The tables. *now* is the database's own clock, in ms."""
 
     def __init__(self, *, now: Callable[[], int] = lambda: 0) -> None:

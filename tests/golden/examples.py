@@ -81,6 +81,17 @@ EXAMPLES: Final[Mapping[str, Event]] = {
         success_on=("2xx", "404"),
         expires_at=AT + 7_200_000,
     ),
+    "job.scheduled for a tick that has gone by": JobScheduled(
+        job_id=JOB,
+        account="acme",
+        at=AT,
+        spec=PLAIN,
+        fire_at=AT,
+        spec_id=OLDER_JOB,
+        schedule_id=SCHEDULE,
+        tick_at=1_800_000_000_000 - 86_400_000,
+        local_time="2027-01-14T09:00:00+01:00[Europe/Berlin]",
+    ),
     "job.scheduled of a schedule": JobScheduled(
         job_id=JOB, account="acme", at=AT, spec=PLAIN, fire_at=AT, spec_id=OLDER_JOB, schedule_id=SCHEDULE
     ),

@@ -218,10 +218,17 @@ def asked_for(event: JobScheduled) -> JobMore | None:
         retry=event.retry,
         success_on=event.success_on,
         expires_at=event.expires_at,
-        trigger=None if event.schedule_id is None else "manual",
+        trigger=_trigger(event),
+        local_time=event.local_time,
         waiting_key=event.waiting_key,
         singleton_key=event.singleton_key,
     )
+
+
+def _trigger(event: JobScheduled) -> Trigger | None:
+    if event.schedule_id is None:
+        return None
+    return "manual" if event.tick_at is None else "backfill"
 
 
 def inherited(

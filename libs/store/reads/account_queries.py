@@ -98,6 +98,12 @@ class AccountQueries:
         return None if row is None else _job_row(row)
 
     @answer_call
+    async def existing_jobs(self, account: str, job_ids: Collection[str]) -> set[str]:
+        """Return those of *job_ids* that are jobs of *account*."""
+        query = "SELECT job_id FROM jobs WHERE job_id = ANY ($1::uuid[]) AND account = $2"
+        return {rows.job_id_of(row["job_id"]) for row in await self._pool.fetch(query, rows.uuids_of(job_ids), account)}
+
+    @answer_call
     async def job_status(self, job_id: str) -> JobStatus | None:
         """Return the status of a job of any account; None if there is no such job."""
         status = await self._pool.fetchval("SELECT status FROM jobs WHERE job_id = $1", rows.uuid_of(job_id))

@@ -11,7 +11,8 @@ from services.api.contract.endpoints.fields import ENDPOINT, ROTATION
 from services.api.contract.endpoints.recovery import RECOVERY
 from services.api.contract.query import LIMIT_MAX
 from services.api.contract.request_fields import BATCH, JOB, TOKEN
-from services.api.contract.schedules.fields import PAUSE, PREVIEW, SCHEDULE
+from services.api.contract.schedules.backfill import BACKFILL
+from services.api.contract.schedules.fields import PAUSE, PREVIEW, RESUME, SCHEDULE
 
 CODES: Final[Mapping[str, tuple[int, str]]] = {
     "invalid_request": (
@@ -32,7 +33,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "reserved_header": (400, "A header that Fliq or the HTTP connection sets itself."),
     **{
         row.code: (400, row.means)
-        for table in (JOB, SCHEDULE, PREVIEW, PAUSE, BATCH, TOKEN, ENDPOINT, ROTATION, RECOVERY)
+        for table in (JOB, SCHEDULE, PREVIEW, PAUSE, RESUME, BACKFILL, BATCH, TOKEN, ENDPOINT, ROTATION, RECOVERY)
         for row in table.rows
     },
     "unauthorized": (401, "The API token is missing, malformed, unknown, expired or revoked."),

@@ -48,7 +48,7 @@ _OF_SCHEDULE: Final = (
 _ONLY_IF_GIVEN: Final = frozenset(
     {
         *("retry", "success_on", "expires_at", "too_late_at", "previous_status_code", "max_attempts"),
-        *("outcome", "resent", "ended_by", "fire_at", "trigger", "local_time"),
+        *("outcome", "resent", "ended_by", "fire_at", "tick_at", "trigger", "local_time"),
     }
 )
 # What the outcome of a try means for the job, in words.

@@ -170,7 +170,14 @@ def _operation(route: Route) -> dict[str, Any]:
         described["parameters"] = [_PARAMETERS[name] for name in names]
     if route.request:
         described["requestBody"] = _body(route.request)
-        if route.request in ("Nothing", "TokenRequest", "PauseRequest", "RotationRequest", "RunRequest"):
+        if route.request in (
+            "Nothing",
+            "TokenRequest",
+            "PauseRequest",
+            "ResumeRequest",
+            "RotationRequest",
+            "RunRequest",
+        ):
             described["requestBody"]["required"] = False
     described["security"] = [{"token": [route.scope]}] if route.scope else []
     return described

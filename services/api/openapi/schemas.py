@@ -18,7 +18,8 @@ from services.api.contract.fields.key_fields import KEY_MAX
 from services.api.contract.fields.retry_fields import shown_schema
 from services.api.contract.present import STATUSES_OF
 from services.api.contract.request_fields import BATCH, INSTANT, JOB, NOTHING, TOKEN
-from services.api.contract.schedules.fields import CHANGEABLE, PAUSE, PREVIEW, RUN, SCHEDULE
+from services.api.contract.schedules.backfill import BACKFILL
+from services.api.contract.schedules.fields import CHANGEABLE, PAUSE, PREVIEW, RESUME, RUN, SCHEDULE
 from services.api.contract.schedules.run_times import SLOWER
 from services.api.contract.schedules.shown import STATUSES
 from services.api.contract.token_text import SCOPES
@@ -263,8 +264,23 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "SchedulePatch": PATCH_SCHEMA,
     "PauseRequest": PAUSE.schema(),
+    "ResumeRequest": RESUME.schema(),
     "RunRequest": RUN.schema(),
     "ManualRun": closed(_CREATED_JOB | {"schedule_id": SCHEDULE_ID}),
+    "BackfillRequest": BACKFILL.schema(),
+    "Backfill": closed(
+        {
+            "schedule_id": SCHEDULE_ID,
+            "version": INTEGER,
+            "dry_run": {"type": "boolean"},
+            "ticks": INTEGER,
+            "ran": INTEGER,
+            "jobs": INTEGER,
+            "first_call_at": nullable(INSTANT),
+            "last_call_at": nullable(INSTANT),
+        }
+    ),
+    "BackfillStop": closed({"schedule_id": SCHEDULE_ID, "jobs": INTEGER}),
     "PreviewRequest": PREVIEW.schema(),
     "Preview": closed(
         {

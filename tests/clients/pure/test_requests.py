@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from fliq_client import AsyncFliq, Fliq, job_request
-from fliq_client.api import Jobs, Schedules, Tokens
+from fliq_client.api import Jobs, Schedules
 from fliq_client.call import Call, Request
+from fliq_client.groups.account import Tokens
 
 AT = datetime(2026, 4, 1, 9, 0, 0, 250, tzinfo=UTC)
 URL = "https://example.com/charge"

@@ -24,6 +24,7 @@ from tests.simulation.fleet.node import Node
 
 REQUEST_S: Final = 5.0
 REPEATS_MAX: Final = 150
+SKEW_MS: Final = 1_000  # a range that ends now for its user may end in the future for the API that is asked
 FATES: Final = {
     "plain": 22,
     "slow": 8,
@@ -243,6 +244,14 @@ class Clients:
         schedule_id = made["id"]
         story.ids.append(schedule_id)
         path = f"/v1/schedules/{schedule_id}"
+        if draw.random() < 0.7:
+            await asyncio.sleep(self._just_before_a_tick_s(draw) + draw.uniform(2.0, 6.0))
+            until = self._chronicle.now() - SKEW_MS
+            # No more than the last tick: one of before, which an outage left out, would be called a minute after its instant.
+            since, now = rfc3339(max(int(story.ops[0].invoked_at) + 1, until - 44_000)), rfc3339(until)
+            if since < now:
+                fields = {"since": since, "before": now, "pace_seconds": 0.1}
+                await self._surely(story, "backfill", "POST", f"{path}/backfill", draw, fields)
         while draw.random() < 0.3 and self._loop.time() < self.ends_at:
             await asyncio.sleep(draw.uniform(0.5, 20) if draw.random() < 0.5 else self._just_before_a_tick_s(draw))
             await self._surely(story, "pause", "POST", f"{path}/pause", draw)

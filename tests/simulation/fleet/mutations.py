@@ -22,6 +22,7 @@ from libs.domain.reader_fold import ReaderFold
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import State
 from libs.events import Claim, Envelope, Event, JobRetryScheduled
+from libs.events.ids import repeated_tick_job_id
 from libs.following.calls import Calls
 from libs.following.held_calls import HeldCalls
 from libs.log.fact_appender import FactAppender
@@ -30,6 +31,7 @@ from libs.store.control.idempotency import Reservation
 from libs.store.projection.changes import Flush
 from services.api.handlers.jobs.job_creation import JobCreation
 from services.api.handlers.jobs.jobs import Jobs
+from services.api.handlers.schedules import schedule_backfills
 from services.api.state.account_use import Room
 from services.api.state.consistency import ReadIndex
 from services.dispatcher.attempt_calls import AttemptCalls
@@ -304,6 +306,15 @@ def ticks_in_utc() -> AbstractContextManager[None]:
     return patched((decider.Decider, "__init__", blind))
 
 
+def slot_fired_twice() -> AbstractContextManager[None]:
+    """A back-fill gives each tick a job of its own, whether it has one already or not."""
+
+    def another(schedule_id: str, tick_at: int) -> str:
+        return repeated_tick_job_id(schedule_id, tick_at, "back-fill")
+
+    return patched((schedule_backfills, "tick_job_id", another))
+
+
 def ticks_far_ahead() -> AbstractContextManager[None]:
     """A tick is decided two seconds ahead: the pause that is answered meanwhile comes too late (as it was until ADR 0015)."""
     owed_at = decider.owed_at
@@ -363,6 +374,7 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         reads_do_not_wait,
         tick_skipped,
         ticks_in_utc,
+        slot_fired_twice,
         ticks_far_ahead,
         flush_left_behind,
         due_without_permit,

@@ -19,15 +19,16 @@ from fliq_client.answers import Page, TimelineEvent
 from fliq_client.call import Call, Request, document, key_header, path, query
 from fliq_client.contract import models
 from fliq_client.contract.request_fields import (
+    BackfillFields,
     JobFields,
     JobPatchFields,
     JobRequest,
     PauseFields,
     PreviewFields,
+    ResumeFields,
     RunFields,
     ScheduleFields,
     SchedulePatchFields,
-    TokenFields,
 )
 from fliq_client.errors import ApiError
 from fliq_client.job_request import has_own_key, job_request, keyed, with_json
@@ -45,11 +46,9 @@ _CREATED_SCHEDULE: Final = answers.one(models.CreatedSchedule)
 _SCHEDULE: Final = answers.one(models.Schedule)
 _SCHEDULES: Final = answers.page(models.ScheduleList, lambda found: (found.schedules, found.next_cursor))
 _RUN: Final = answers.one(models.ManualRun)
+_BACKFILL: Final = answers.one(models.Backfill)
+_BACKFILL_STOP: Final = answers.one(models.BackfillStop)
 _PREVIEW: Final = answers.one(models.Preview)
-_ACCOUNT: Final = answers.one(models.Account)
-_NEW_TOKEN: Final = answers.one(models.NewToken)
-_TOKENS: Final = answers.items(models.TokenList, lambda found: found.tokens)
-_SECRET: Final = answers.one(models.SigningSecret)
 
 
 class Jobs(Group[E]):
@@ -299,6 +298,25 @@ class Schedules(Group[E]):
         return Call(request=request, read=_RUN)
 
     @call
+    def backfill(
+        self, schedule_id: str, *, key: str | None = None, **fields: Unpack[BackfillFields]
+    ) -> Call[models.Backfill]:
+        """Make up for ticks that have gone by, one call after the other; a tick that has run is left out. *key* as of a job."""
+        request = Request(
+            method="POST",
+            path=path("schedules", schedule_id, "backfill"),
+            headers=key_header(self._new_key() if key is None else key),
+            content=document(fields),
+        )
+        return Call(request=request, read=_BACKFILL)
+
+    @call
+    def stop_backfill(self, schedule_id: str) -> Call[models.BackfillStop]:
+        """Cancel the jobs of back-fills that have not begun; may be repeated."""
+        request = Request(method="POST", path=path("schedules", schedule_id, "backfill", "stop"))
+        return Call(request=request, read=_BACKFILL_STOP)
+
+    @call
     def pause(self, schedule_id: str, **fields: Unpack[PauseFields]) -> Call[models.Schedule]:
         """Stop making jobs until `resume`, or until the instant `until`, with a `note` why; may be repeated."""
         content = document(fields) if fields else None
@@ -306,9 +324,11 @@ class Schedules(Group[E]):
         return Call(request=request, read=_SCHEDULE)
 
     @call
-    def resume(self, schedule_id: str) -> Call[models.Schedule]:
-        """Go on from now; may be repeated."""
-        return Call(request=Request(method="POST", path=path("schedules", schedule_id, "resume")), read=_SCHEDULE)
+    def resume(self, schedule_id: str, **fields: Unpack[ResumeFields]) -> Call[models.Schedule]:
+        """Go on from now, or with `catch_up` from the last tick on; may be repeated."""
+        content = document(fields) if fields else None
+        request = Request(method="POST", path=path("schedules", schedule_id, "resume"), content=content)
+        return Call(request=request, read=_SCHEDULE)
 
     @listing
     def jobs(self, schedule_id: str, *, status: str | None = None) -> Listing[models.JobItem]:
@@ -322,55 +342,6 @@ class Schedules(Group[E]):
     ) -> Call[Page[models.JobItem]]:
         """Get one page of these jobs, as in `jobs.page`."""
         return _page_of_jobs(path("schedules", schedule_id, "jobs"), status, limit, cursor)
-
-
-class Account(Group[E]):
-    """The account that the token belongs to."""
-
-    @call
-    def get(self) -> Call[models.Account]:
-        """Get what the account may use, None for what is not limited, and what it uses."""
-        return Call(request=Request(method="GET", path=path("account")), read=_ACCOUNT)
-
-
-class Tokens(Group[E]):
-    """API tokens of the account."""
-
-    @call
-    def create(self, **fields: Unpack[TokenFields]) -> Call[models.NewToken]:
-        """
-        Create a token, whose secret is shown only here.
-
-        It has no key, so it is not sent again if its answer is lost: NotAnswered says that it `may_have_happened`.
-        """
-        request = Request(method="POST", path=path("tokens"), content=document(fields))
-        return Call(request=request, read=_NEW_TOKEN, is_repeatable=False)
-
-    @call
-    def list(self) -> Call[Sequence[models.Token]]:
-        """Get all tokens, without their secrets."""
-        return Call(request=Request(method="GET", path=path("tokens")), read=_TOKENS)
-
-    @call
-    def revoke(self, token_id: str) -> Call[None]:
-        """Revoke a token: within 5 s no replica takes it any more."""
-        request = Request(method="DELETE", path=path("tokens", token_id))
-        return Call(request=request, read=answers.nothing, gone_is_done=True)
-
-
-class SigningSecrets(Group[E]):
-    """The secret that Fliq signs the account's calls with."""
-
-    @call
-    def get(self) -> Call[models.SigningSecret]:
-        """Get the secret, and those before it that still sign."""
-        return Call(request=Request(method="GET", path=path("signing-secret")), read=_SECRET)
-
-    @call
-    def rotate(self) -> Call[models.SigningSecret]:
-        """Replace the secret; the old one signs as well for 24 h. It is not sent again if its answer is lost."""
-        request = Request(method="POST", path=path("signing-secret", "rotate"))
-        return Call(request=request, read=_SECRET, is_repeatable=False)
 
 
 def _if_match(tag: str | None, header: str = "If-Match") -> tuple[tuple[str, bytes], ...]:

@@ -10,9 +10,10 @@ from typing import Final, Self
 
 import httpx
 
-from fliq_client.api import Account, Jobs, Schedules, SigningSecrets, Tokens
+from fliq_client.api import Jobs, Schedules
 from fliq_client.edges import AsyncEdge, Settings, SyncEdge
 from fliq_client.exchange import Retries
+from fliq_client.groups.account import Account, SigningSecrets, Tokens
 from fliq_client.version import __version__
 from fliq_client.webhook_endpoints import WebhookDeliveries, WebhookEndpoints
 

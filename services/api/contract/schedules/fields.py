@@ -161,6 +161,12 @@ def _read_note(value: Any, _found: dict[str, Any], _rules: Rules) -> str:
     return value
 
 
+def _read_catch_up(value: Any, _found: dict[str, Any], _rules: Rules) -> bool:
+    if type(value) is not bool:
+        refuse("invalid_catch_up", "catch_up must be true or false")
+    return value
+
+
 def _read_until(value: Any, _found: dict[str, Any], rules: Rules) -> int:
     at = instant_of(value)
     if at is None or not rules.now < at <= ten_years_after(rules.now):
@@ -281,6 +287,17 @@ PAUSE: Final = Fields(
         means="until is not an instant in the future, within ten years.",
         default=None,
         takes_null=True,
+    ),
+)
+RESUME: Final = Fields(
+    Field(
+        name="catch_up",
+        read=_read_catch_up,
+        schema={"type": "boolean"},
+        rule="the ticks of the pause are late ticks: `misfire` says which of them are made up for",
+        code="invalid_catch_up",
+        means="catch_up is neither true nor false.",
+        default=False,
     ),
 )
 PREVIEW: Final = Fields(

@@ -26,6 +26,7 @@ from services.api.contract.schedules.fields import (
     MISFIRES,
     PAUSE,
     PREVIEW,
+    RESUME,
     RUN,
     SCHEDULE,
     WINDOW_MAX_S,
@@ -165,6 +166,17 @@ def run_request(data: Any, spec: Spec) -> dict[str, Any]:
 def run_hash(schedule_id: str, own: Mapping[str, Any]) -> bytes:
     """Return 16 bytes that are equal for requests to run *schedule_id* with the same fields of their *own*."""
     return digest(["run", schedule_id, own])
+
+
+def wants_catch_up(data: Any) -> bool:
+    """
+    Return whether a request to resume says that the ticks of the pause are late ticks.
+
+    Raises:
+        ApiError: 400 `invalid_catch_up`.
+    """
+    catch_up: bool = RESUME.read(data, _NO_URLS)["catch_up"]
+    return catch_up
 
 
 def preview_request(data: Any, now: int, zones: Zones) -> PreviewRequest:

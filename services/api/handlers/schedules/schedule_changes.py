@@ -19,9 +19,14 @@ from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.schedule_ticks import NextRun, next_run
 from libs.domain.schedules.more import ScheduleMore
 from libs.events import ScheduleChanged, ScheduleDeleted, SchedulePaused, ScheduleResumed, ScheduleRule
-from services.api.contract.requests import empty_request
 from services.api.contract.schedules.patch import fields_of, merged, version_conflict, wanted_version
-from services.api.contract.schedules.requests import PauseRequest, ScheduleRequest, pause_request, schedule_request
+from services.api.contract.schedules.requests import (
+    PauseRequest,
+    ScheduleRequest,
+    pause_request,
+    schedule_request,
+    wants_catch_up,
+)
 from services.api.handlers.context import Context
 from services.api.handlers.schedules.schedule_rows import Row, ScheduleRows
 from services.api.http.auth import Identity
@@ -57,13 +62,13 @@ class ScheduleChanges:
         raise version_conflict(row.state.version)
 
     async def resume(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
-        """POST /v1/schedules/{schedule_id}/resume; it goes on from now, and ticks missed meanwhile are not made up for."""
-        empty_request(await read_json(request, is_optional=True))
+        """POST /v1/schedules/{schedule_id}/resume; it goes on from now, unless the ticks of the pause are to be made up for."""
+        catch_up = wants_catch_up(await read_json(request, is_optional=True))
         row = await self._rows.find(identity.account, schedule_id, fresh=True)
         for _ in range(TRIES_MAX):
             if not row.state.is_paused_at(self._c.clock.now()):
                 return await self._rows.answer(row, with_payload="write:payloads" in identity.scopes)
-            await self._rows.change(self._resumed(row.state), schedule_id)
+            await self._rows.change(self._resumed(row.state, catch_up=catch_up), schedule_id)
             row = await self._rows.find(identity.account, schedule_id)
         if row.state.is_paused_at(self._c.clock.now()):
             raise version_conflict(row.state.version)
@@ -159,9 +164,11 @@ class ScheduleChanges:
             zone_data=following.zone_data,
         )
 
-    def _resumed(self, state: ScheduleState) -> ScheduleResumed:
+    def _resumed(self, state: ScheduleState, *, catch_up: bool) -> ScheduleResumed:
+        """Return the fact that *state* goes on: from now, or from its last tick on."""
         now = self._c.clock.now()
-        following = self._rows.next_run(self._rows.rule(state), state.schedule_id, max(now, state.last_run_at or 0))
+        after = state.since_at if catch_up else max(now, state.last_run_at or 0)
+        following = self._rows.next_run(self._rows.rule(state), state.schedule_id, after)
         return ScheduleResumed(
             schedule_id=state.schedule_id,
             at=now,

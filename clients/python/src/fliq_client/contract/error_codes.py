@@ -17,7 +17,9 @@ __all__ = [
     "InternalError",
     "IntervalTooShort",
     "InvalidAfter",
+    "InvalidBackfill",
     "InvalidBody",
+    "InvalidCatchUp",
     "InvalidContentType",
     "InvalidCount",
     "InvalidCron",
@@ -410,6 +412,23 @@ class InvalidUntil(BadRequest):
     code = "invalid_until"
 
 
+class InvalidCatchUp(BadRequest):
+    """400 `invalid_catch_up`. catch_up is neither true nor false."""
+
+    status = 400
+    code = "invalid_catch_up"
+
+
+class InvalidBackfill(BadRequest):
+    """
+    400 `invalid_backfill`. The back-fill's range is not in the past, has more than 1,000 ticks, or another field of it
+    is wrong.
+    """
+
+    status = 400
+    code = "invalid_backfill"
+
+
 class InvalidJobs(BadRequest):
     """400 `invalid_jobs`. jobs is not a list of 1 to 1,000 job requests."""
 
@@ -755,6 +774,8 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_after": InvalidAfter,
     "invalid_note": InvalidNote,
     "invalid_until": InvalidUntil,
+    "invalid_catch_up": InvalidCatchUp,
+    "invalid_backfill": InvalidBackfill,
     "invalid_jobs": InvalidJobs,
     "invalid_name": InvalidName,
     "invalid_scopes": InvalidScopes,

@@ -16,6 +16,8 @@ __all__ = [
     "AccountToken",
     "AccountUse",
     "Answered",
+    "Backfill",
+    "BackfillStop",
     "ComingRun",
     "CreatedJob",
     "CreatedSchedule",
@@ -559,6 +561,26 @@ class ManualRun(Answered, frozen=True, kw_only=True):
     status: str  # scheduled, running, success, failed, cancelled
     created_at: datetime
     schedule_id: str
+
+
+class Backfill(Answered, frozen=True, kw_only=True):
+    """The API's `Backfill`."""
+
+    schedule_id: str
+    version: int
+    dry_run: bool
+    ticks: int
+    ran: int
+    jobs: int
+    first_call_at: datetime | None = None
+    last_call_at: datetime | None = None
+
+
+class BackfillStop(Answered, frozen=True, kw_only=True):
+    """The API's `BackfillStop`."""
+
+    schedule_id: str
+    jobs: int
 
 
 class ComingRun(Answered, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Literal, Required, TypedDict
 
 __all__ = [
+    "BackfillFields",
     "EndpointChange",
     "EndpointChangeFields",
     "EndpointFields",
@@ -16,6 +17,7 @@ __all__ = [
     "PauseFields",
     "PreviewFields",
     "RecoveryFields",
+    "ResumeFields",
     "RotationFields",
     "RunFields",
     "ScheduleFields",
@@ -24,6 +26,21 @@ __all__ = [
     "ScheduleRequest",
     "TokenFields",
 ]
+
+
+class BackfillFields(TypedDict, total=False):
+    """What BackfillRequest may have."""
+
+    # ticks from this instant on, which is in the past
+    since: Required[datetime]
+    # and before this one, also in the past; at most 1,000 ticks
+    before: Required[datetime]
+    # a tick that has a job already gets none (`skip`), or another one (`rerun`)
+    existing: Literal["skip", "rerun"]
+    # seconds between two calls, 0.1–3,600
+    pace_seconds: float
+    # only say how many jobs there would be
+    dry_run: bool
 
 
 class EndpointChangeFields(TypedDict, total=False):
@@ -229,6 +246,13 @@ class RecoveryFields(TypedDict, total=False):
     since: Required[datetime]
     # events before this instant; by default now
     until: datetime | None
+
+
+class ResumeFields(TypedDict, total=False):
+    """What ResumeRequest may have."""
+
+    # the ticks of the pause are late ticks: `misfire` says which of them are made up for
+    catch_up: bool
 
 
 class RotationFields(TypedDict, total=False):

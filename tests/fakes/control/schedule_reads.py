@@ -1,13 +1,17 @@
-"""Schedules with a time zone, as an owner with newer zone data asks for them."""
+"""What owners with newer zone data ask for, and what the API asks for a back-fill, of the tables in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
 
 
-class ZonedRows:
+class ScheduleReads:
     """What `Database` answers about them."""
 
+    jobs: dict[str, JobState]
     schedules: dict[str, ScheduleState]
     partition_of: dict[str, int]
 
@@ -25,3 +29,6 @@ class ZonedRows:
             and each.more.zone_data != zone_data
         ]
         return found[:limit]
+
+    def existing_jobs(self, account: str, job_ids: Collection[str]) -> set[str]:
+        return {known for known in job_ids if known in self.jobs and self.jobs[known].account == account}

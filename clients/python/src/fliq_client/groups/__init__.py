@@ -1,0 +1,1 @@
+"""Groups: methods of the client that have a module of their own."""
