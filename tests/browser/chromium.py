@@ -3,7 +3,7 @@ Where the Chromium of the tests comes from, in this order:
 
     FLIQ_TEST_CHROMIUM, or chromium on the PATH
     Debian's package, installed (once, about 100 MB; needs apt-get and root)
-    neither: the tests are skipped, and say so; in CI they fail
+    neither: the tests are skipped, and say so
 """
 
 import os
