@@ -212,6 +212,7 @@ async def test_keys_and_history(browser: Browser, client: Client, sink: Sink) ->
     await page.keyboard.press("?")
     await expect(page.locator("#help")).to_be_visible()
     await page.keyboard.press("Escape")
+    await expect(page.locator("#help")).to_be_hidden()
     await page.keyboard.press("/")
     await expect(page.locator("#search")).to_be_focused()
     await page.evaluate("document.activeElement.blur()")
