@@ -19,7 +19,7 @@ from libs.events import fields
 from libs.events.codec import KINDS, Kind
 from libs.events.job import Spec
 from libs.events.retry_policy import JobTerms, RetryPolicy, StatusClasses, TryClass
-from libs.events.schedule import SchedulePolicy, ScheduleRule
+from libs.events.schedule import RunPolicy, SchedulePolicy, ScheduleRule
 
 _HEAD = """\
 # Events
@@ -53,7 +53,7 @@ _TYPES = {
     "Account": "text",
 }
 _PLAIN = {str: "text", int: "number", bool: "true or false", type(None): "nothing"}
-_PARTS = (Spec, RetryPolicy, JobTerms, ScheduleRule, SchedulePolicy)  # what is no event of its own
+_PARTS = (Spec, RetryPolicy, JobTerms, ScheduleRule, SchedulePolicy, RunPolicy)  # what is no event of its own
 
 
 def page() -> str:

@@ -21,7 +21,7 @@ import msgspec
 
 from libs.domain.jobs.changing import advanced, cancel_asked, changed
 from libs.domain.jobs.decisions import decide, due, owed_at
-from libs.domain.jobs.more import after_try, asked_for, at_the_end, inherited, stop_asked, without_changes
+from libs.domain.jobs.more import after_try, asked_for, at_the_end, inherited, stop_asked, tracked, without_changes
 from libs.domain.jobs.state import MAX_OFFSETS, JobState
 from libs.domain.jobs.status import MEANINGS, TERMINAL, TRANSITIONS, UNDER_WAY, WAITING, JobStatus
 from libs.domain.schedule import ScheduleState
@@ -41,12 +41,15 @@ from libs.events import (
     JobRetryScheduled,
     JobScheduled,
     JobStopRequested,
+    ScheduleRunStopped,
+    ScheduleSpawned,
     ScheduleTicked,
     Unreadable,
     WebhookAttempted,
     WebhookFinished,
 )
 from libs.events.codec import kind_of
+from libs.events.fields import Trigger
 from libs.events.ids import to_int
 
 __all__ = [
@@ -96,8 +99,14 @@ def _shared_spec_id(event: JobScheduled) -> str | None:
     return None if to_int(event.spec_id) == to_int(event.schedule_id) else event.spec_id
 
 
-def spawn(event: ScheduleTicked, position: int, schedule: ScheduleState) -> JobState:
+def spawn(event: ScheduleTicked | ScheduleSpawned, position: int, schedule: ScheduleState) -> JobState:
     """Return the first state of the job that a tick of *schedule* created."""
+    more = None
+    if schedule.more is not None:
+        trigger: Trigger = "buffered" if isinstance(event, ScheduleSpawned) else event.trigger
+        more = inherited(schedule.more.terms, event.tick_at, trigger=trigger, local_time=event.local_time)
+    if schedule.more is not None and schedule.more.runs is not None:
+        more = tracked(more)
     return JobState(
         job_id=event.job_id,
         account=schedule.account,
@@ -110,9 +119,7 @@ def spawn(event: ScheduleTicked, position: int, schedule: ScheduleState) -> JobS
         fire_at=event.tick_at if event.fire_at is None else event.fire_at,
         created_at=event.at,
         offsets=(position,),
-        more=None
-        if schedule.more is None
-        else inherited(schedule.more.terms, event.tick_at, trigger=event.trigger, local_time=event.local_time),
+        more=more,
     )
 
 
@@ -164,8 +171,8 @@ def evolve(state: JobState, event: Event, position: int) -> JobState:
             return cancel_asked(state, position)
         case JobChangeRequested() | JobChanged() | JobChangeRefused() | JobMergeRequested() | JobMerged():
             return changed(state, event, position)
-        case JobStopRequested():
-            more = stop_asked(state.more, event.reason)
+        case JobStopRequested() | ScheduleRunStopped():
+            more = stop_asked(state.more, "replaced" if isinstance(event, ScheduleRunStopped) else event.reason)
             return state if more is state.more else advanced(state, position, cancel_requested=True, more=more)
         case JobCancelled():
             return advanced(
@@ -208,9 +215,10 @@ def hold(state: JobState, _: Unreadable) -> JobState:
 def _first_state(event: Event, position: int, cause: ScheduleState | None) -> JobState | None:
     if isinstance(event, JobScheduled):
         return create(event, position)
-    if not isinstance(event, ScheduleTicked) or event.action == "skipped" or cause is None:
+    if cause is None or not isinstance(event, ScheduleTicked | ScheduleSpawned):
         return None
-    return spawn(event, position, cause)
+    is_spawned = isinstance(event, ScheduleSpawned) or event.action == "spawned"
+    return spawn(event, position, cause) if is_spawned else None
 
 
 KIND: Final = StateKind(
@@ -223,6 +231,8 @@ KIND: Final = StateKind(
     events=(
         JobScheduled,
         ScheduleTicked,
+        ScheduleSpawned,
+        ScheduleRunStopped,
         JobCancelRequested,
         JobStopRequested,
         JobChangeRequested,

@@ -22,8 +22,20 @@ import msgspec
 
 from libs.domain.admission import admits_claim, admits_decision
 from libs.domain.history.floors import NOTHING_FORGOTTEN
+from libs.domain.job import JobState
+from libs.domain.schedule import ScheduleState
+from libs.domain.schedules import runs
 from libs.domain.state_registry import FOLDED_BY, KIND_OF_STATE, State, States
-from libs.events import Claim, Event, HistoryForgotten, OwnerClaimed, Unknown, Unreadable
+from libs.events import (
+    Claim,
+    Event,
+    HistoryForgotten,
+    OwnerClaimed,
+    ScheduleSpawned,
+    ScheduleTicked,
+    Unknown,
+    Unreadable,
+)
 from libs.events.codec import kind_of
 
 _NOTHING: Final[Mapping[str, State]] = MappingProxyType({})
@@ -145,6 +157,8 @@ class Ledger(PartitionFold):
         cause, new_id = None, None
         for kind in kinds:
             state_id = getattr(event, kind.key)
+            if state_id is None:
+                break
             old = states.get(state_id)
             if floors is not NOTHING_FORGOTTEN and (
                 floors.bars(event, states) if old is None else floors.forget(old, states)
@@ -156,6 +170,12 @@ class Ledger(PartitionFold):
             if old is None:
                 new_id = state_id
             states[state_id] = changed[state_id] = cause = new
+        if new_id is None and isinstance(cause, ScheduleState) and isinstance(event, ScheduleTicked | ScheduleSpawned):
+            # The slot had its job before, of a back-fill. A run whose end nobody will tell must not hold up the schedule.
+            job = states.get(event.job_id)
+            if not isinstance(job, JobState) or job.is_terminal or job.told_schedule_id is None:
+                settled = runs.began_nothing(cause, event, position)
+                states[event.schedule_id] = changed[event.schedule_id] = settled
         return Applied(Verdict.APPLIED, event, changed, new_id) if changed else None
 
     def _hold(self, item: Unreadable) -> Applied:

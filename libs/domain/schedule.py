@@ -3,6 +3,7 @@ Schedule: a rule that spawns jobs, as a fold of its events, and what its partiti
 
     active <--resumed/paused--> paused
     active --changed | realigned--> active, paused --changed--> paused
+    active --autopaused--> paused
     active | paused --deleted--> deleted
 
 A tick is a decision: it spawns the job and moves `next_run_at` on, in one event. The next run is always read from the log,
@@ -18,24 +19,32 @@ and nobody has to wake it.
 A change makes the next version (`ScheduleChanged`). A tick, a resume and a pause with an end that were decided by another version
 are void: of a change and a tick that cross, the one that stands first in the log counts.
 
-What is owed (`owed_at`, `decide`): an active schedule's tick, at its next run - lead, as the due event of a job is. That of the
-spawned job follows at once. So a pause or deletion that is answered before the lead stops the call (ADR 0015). Nothing is owed
-for a schedule that is paused, deleted or held. Which tick it is says libs/domain/schedule_ticks.py.
+Of jobs that it spawned, a schedule is told what it needs to know (libs/domain/schedules/runs.py): that they ended.
+
+What is owed (`owed_at`, `decide`): what runs.py says, at once; and an active schedule's tick, at its next run - lead, as the due
+event of a job is. That of the spawned job follows at once. So a pause or deletion that is answered before the lead stops the call
+(ADR 0015). Nothing is owed for a schedule that is paused, deleted or held. Which tick it is says libs/domain/schedule_ticks.py.
 """
 
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import Any, Final
 
 import msgspec
 
 from libs.domain.calendar.recorded_rule import ZoneLookup
-from libs.domain.schedule_ticks import tick
+from libs.domain.schedule_ticks import local_time, rule_of_schedule, tick
+from libs.domain.schedules import runs
 from libs.domain.schedules.more import CHANGES_KEPT, ScheduleMore, since
 from libs.domain.schedules.realign import realigned
+from libs.domain.schedules.state import ScheduleState
+from libs.domain.schedules.status import MEANINGS, TRANSITIONS, ScheduleStatus
 from libs.domain.state_kind import AT_ONCE, StateKind
 from libs.events import (
     Event,
+    JobCancelled,
+    JobFinished,
+    JobScheduled,
+    ScheduleAutopaused,
     ScheduleChanged,
     ScheduleCreated,
     ScheduleDefined,
@@ -43,109 +52,27 @@ from libs.events import (
     SchedulePaused,
     ScheduleRealigned,
     ScheduleResumed,
-    ScheduleRule,
+    ScheduleRunStopped,
+    ScheduleSpawned,
     ScheduleTicked,
     Unreadable,
 )
 from libs.events.codec import kind_of
 from libs.events.ids import changed_spec_id
 
-
-class ScheduleStatus(IntEnum):
-    """The numbers are stored in the tables and never change."""
-
-    ACTIVE = 0
-    PAUSED = 1
-    DELETED = 2
-
-
-MEANINGS: Final[Mapping[ScheduleStatus, str]] = {
-    ScheduleStatus.ACTIVE: "spawns a job at every tick",
-    ScheduleStatus.PAUSED: "spawns nothing until it is resumed; what it misses is not made up for",
-    ScheduleStatus.DELETED: "gone: the API answers 404; its jobs stay",
-}
-
-# (status, stored name of the event) -> statuses it may lead to. What is not here does not apply.
-TRANSITIONS: Final[Mapping[tuple[ScheduleStatus, str], tuple[ScheduleStatus, ...]]] = {
-    (ScheduleStatus.ACTIVE, "schedule.ticked"): (ScheduleStatus.ACTIVE,),
-    (ScheduleStatus.ACTIVE, "schedule.realigned"): (ScheduleStatus.ACTIVE,),
-    (ScheduleStatus.ACTIVE, "schedule.changed"): (ScheduleStatus.ACTIVE,),
-    (ScheduleStatus.ACTIVE, "schedule.paused"): (ScheduleStatus.PAUSED, ScheduleStatus.ACTIVE),
-    (ScheduleStatus.ACTIVE, "schedule.resumed"): (ScheduleStatus.ACTIVE,),
-    (ScheduleStatus.ACTIVE, "schedule.deleted"): (ScheduleStatus.DELETED,),
-    (ScheduleStatus.PAUSED, "schedule.changed"): (ScheduleStatus.PAUSED,),
-    (ScheduleStatus.PAUSED, "schedule.paused"): (ScheduleStatus.PAUSED, ScheduleStatus.ACTIVE),
-    (ScheduleStatus.PAUSED, "schedule.resumed"): (ScheduleStatus.ACTIVE,),
-    (ScheduleStatus.PAUSED, "schedule.deleted"): (ScheduleStatus.DELETED,),
-}
-
-
-class ScheduleState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """
-    What is known of a schedule.
-
-    Args:
-        cron: the rule, five fields, UTC; empty if it stands in *more*.
-        next_run_at: when the next call is made; None while it is paused, and after the last tick.
-        last_run_at: instant of the last tick that spawned a job.
-        changed_at: position of the last event that changed it.
-        held: a record of this schedule could not be read; it spawns nothing until it can.
-        more: what else was asked for; None for a schedule of `schedule.created`.
-        changed_spec_id: the id under which the spec of its next jobs is kept, if a change brought it.
-    """
-
-    schedule_id: str
-    account: str
-    status: ScheduleStatus = ScheduleStatus.ACTIVE
-    cron: str
-    max_retries: int = 0
-    timeout_ms: int = 30_000
-    has_webhook: bool = False
-    held: bool = False
-    created_at: int
-    next_run_at: int | None
-    last_run_at: int | None = None
-    changed_at: int
-    more: ScheduleMore | None = None
-    changed_spec_id: str | None = None
-
-    @property
-    def rule(self) -> ScheduleRule:
-        """When it ticks."""
-        return ScheduleRule(cron=self.cron) if self.more is None else self.more.rule
-
-    @property
-    def spec_id(self) -> str:
-        """The id under which the spec of its next jobs is kept."""
-        return self.changed_spec_id or self.schedule_id
-
-    def is_paused_at(self, now: int) -> bool:
-        """Whether it spawns nothing until it is resumed, or until an instant after *now*."""
-        until = None if self.more is None else self.more.paused_until
-        return self.status == ScheduleStatus.PAUSED or (self.is_active and until is not None and until > now)
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it spawns jobs."""
-        return self.status == ScheduleStatus.ACTIVE
-
-    @property
-    def version(self) -> int:
-        """1, and one more with each change; 0 for a schedule of `schedule.created` that was never changed."""
-        return 0 if self.more is None else self.more.version
-
-    @property
-    def next_tick_at(self) -> int | None:
-        """The next tick: that of `next_run_at`, and earlier than it if the calls are spread."""
-        if self.next_run_at is None or self.more is None or self.more.next_tick_at is None:
-            return self.next_run_at
-        return self.more.next_tick_at
-
-    @property
-    def since_at(self) -> int:
-        """The instant after which the next tick is looked for."""
-        since_at = self.created_at if self.last_run_at is None else self.last_run_at
-        return since_at if self.more is None else max(since_at, self.more.since_at or 0)
+__all__ = [
+    "KIND",
+    "MEANINGS",
+    "TRANSITIONS",
+    "ScheduleState",
+    "ScheduleStatus",
+    "create",
+    "decide",
+    "evolve",
+    "hold",
+    "is_overtaken",
+    "owed_at",
+]
 
 
 def create(event: ScheduleCreated | ScheduleDefined, position: int) -> ScheduleState:
@@ -160,6 +87,7 @@ def create(event: ScheduleCreated | ScheduleDefined, position: int) -> ScheduleS
             key=event.key,
             policy=event.policy,
             terms=event.terms,
+            runs=event.runs,
         )
     return ScheduleState(
         schedule_id=event.schedule_id,
@@ -181,6 +109,11 @@ def evolve(state: ScheduleState, event: Event, position: int) -> ScheduleState:
 
     Admission is not checked here: only admitted decisions may be passed in.
     """
+    changed = _evolved(state, event, position)
+    return changed if changed is state or changed.more is None else runs.settled(changed, event, position)
+
+
+def _evolved(state: ScheduleState, event: Event, position: int) -> ScheduleState:
     leads_to = TRANSITIONS.get((state.status, kind_of(event).name))
     if leads_to is None:
         return state
@@ -206,7 +139,7 @@ def evolve(state: ScheduleState, event: Event, position: int) -> ScheduleState:
             is_paused = state.status == ScheduleStatus.PAUSED or (more is not None and more.paused_until is not None)
             if event.version != state.version or not is_paused:
                 return state
-            more = _moved(more, event)
+            more = runs.resumed(_moved(more, event))
             more = None if more is None else since(more, min(event.at, (event.next_tick_at or event.next_run_at) - 1))
             return _with(state, position, status=status, next_run_at=event.next_run_at, more=more)
         case SchedulePaused():
@@ -215,6 +148,13 @@ def evolve(state: ScheduleState, event: Event, position: int) -> ScheduleState:
             return _changed(state, event, position)
         case ScheduleDeleted():
             return _with(state, position, status=status, next_run_at=None)
+        case ScheduleSpawned() | ScheduleRunStopped() | ScheduleAutopaused():
+            return _of_runs(state, event, position)
+        case JobScheduled() | JobFinished() | JobCancelled():
+            more = state.more
+            more = runs.run_asked(more, event) if isinstance(event, JobScheduled) else runs.run_ended(more, event)
+            # The last change of the schedule itself stays what it was: `is_overtaken` asks for it.
+            return state if more is state.more else msgspec.structs.replace(state, more=more)
         case _:  # pragma: no cover - TRANSITIONS names no other event
             return state
 
@@ -228,31 +168,48 @@ def hold(state: ScheduleState, _: Unreadable) -> ScheduleState:
 
 def owed_at(state: ScheduleState, lead_ms: int) -> int | None:
     """Return the instant from which the next tick is owed, *lead_ms* early; None when none is."""
-    if state.held or not state.is_active or state.next_run_at is None:
+    if state.held or not state.is_active:
+        return None
+    if state.owes_now:
+        return AT_ONCE
+    if state.next_run_at is None:
         return None
     return max(state.next_run_at - lead_ms, AT_ONCE)
 
 
 def decide(
     schedule: ScheduleState, now: int, jitter: float, retry_base_s: float, zones: ZoneLookup
-) -> ScheduleTicked | ScheduleRealigned | None:
-    """Return what is owed: the tick, or that it is at another instant; see `libs.domain.state_registry.decide`."""
+) -> ScheduleTicked | ScheduleRealigned | runs.RunDecision | None:
+    """Return what is owed for *schedule*; see `libs.domain.state_registry.decide`."""
+    if schedule.owes_now:
+        owed = runs.decision(schedule, now)
+        rule = rule_of_schedule(schedule, zones) if isinstance(owed, ScheduleSpawned) else None
+        if rule is None or not isinstance(owed, ScheduleSpawned):
+            return owed
+        return msgspec.structs.replace(owed, local_time=local_time(rule, owed.tick_at))
     return realigned(schedule, now, zones) or tick(schedule, now, jitter, retry_base_s, zones)
 
 
-def is_overtaken(tick: ScheduleTicked | ScheduleRealigned, states: Mapping[str, Any]) -> bool:
+def is_overtaken(event: ScheduleTicked | ScheduleRealigned | runs.RunDecision, states: Mapping[str, Any]) -> bool:
     """
-    Say whether *tick*, which does not apply, is void, not a breach: its owner decided it before it read the last change.
+    Say whether *event*, which does not apply, is void, not a breach: its owner decided it before it read the last change.
 
-    This is so if the schedule does not tick any more. If it does, look at the last change. If that was the tick that created
+    A pause that a change or a success overtook is void, and so is the stop of a run that ended, unless it was made twice. A tick
+    that waited and spawned no job was dropped meanwhile.
+
+    A tick is void if the schedule does not tick any more. If it does, look at the last change. If that was the tick that created
     this job, this tick is a duplicate: a breach. Otherwise a pause and a resume came first, and this tick is void.
     """
-    schedule = states.get(tick.schedule_id)
+    schedule = states.get(event.schedule_id)
     if schedule is None:
         return False
-    if isinstance(tick, ScheduleRealigned):
+    if isinstance(event, ScheduleAutopaused | ScheduleRealigned):
         return True
-    job = states.get(tick.job_id)
+    if isinstance(event, ScheduleRunStopped):
+        return schedule.more is None or event.job_id not in schedule.more.stopping
+    job = states.get(event.job_id)
+    if isinstance(event, ScheduleSpawned):
+        return job is None
     return not schedule.is_active or job is None or job.offsets[:1] != (schedule.changed_at,)
 
 
@@ -278,27 +235,27 @@ def _paused(state: ScheduleState, event: SchedulePaused, position: int) -> Sched
     if is_plain:
         if state.status == ScheduleStatus.PAUSED:
             return state
-        return _with(state, position, status=ScheduleStatus.PAUSED, next_run_at=None)
+        return _with(state, position, status=ScheduleStatus.PAUSED, next_run_at=None, more=runs.paused(state.more))
     more = msgspec.structs.replace(_more_of(state), note=event.note, paused_until=event.until)
     if event.until is None:
         if state.status == ScheduleStatus.PAUSED and more == state.more:
             return state
-        return _with(state, position, status=ScheduleStatus.PAUSED, next_run_at=None, more=more, cron="")
-    expected = state.last_run_at or 0
+        return _with(state, position, status=ScheduleStatus.PAUSED, next_run_at=None, more=runs.paused(more), cron="")
+    expected = state.last_slot_at
     tick_at = event.next_tick_at or event.next_run_at
     if event.version != state.version or tick_at is None or tick_at <= expected:
         return state
-    more = msgspec.structs.replace(more, next_tick_at=event.next_tick_at, zone_data=event.zone_data)
-    more = since(more, event.until - 1)
-    return _with(state, position, status=ScheduleStatus.ACTIVE, next_run_at=event.next_run_at, more=more, cron="")
+    moved = runs.paused(msgspec.structs.replace(more, next_tick_at=event.next_tick_at, zone_data=event.zone_data))
+    moved = None if moved is None else since(moved, event.until - 1)
+    return _with(state, position, status=ScheduleStatus.ACTIVE, next_run_at=event.next_run_at, more=moved, cron="")
 
 
 def _changed(state: ScheduleState, event: ScheduleChanged, position: int) -> ScheduleState:
     if event.version != state.version + 1:
         return state
-    if event.after_at is not None and (state.last_run_at or 0) > event.after_at:
+    if event.after_at is not None and state.last_slot_at > event.after_at:
         return state  # a tick was made meanwhile: the next run that the event names may be that tick once more
-    more = _more_of(state)
+    more = runs.policy_changed(_more_of(state), event.runs)
     more = msgspec.structs.replace(
         more,
         rule=event.rule,
@@ -320,9 +277,30 @@ def _changed(state: ScheduleState, event: ScheduleChanged, position: int) -> Sch
     return _with(state, position, more=more, **changes)
 
 
+def _of_runs(state: ScheduleState, event: runs.RunDecision, position: int) -> ScheduleState:
+    """Return the state after a decision about its runs; the same object if something overtook that."""
+    more = state.more
+    if more is None:
+        return state
+    if isinstance(event, ScheduleAutopaused):
+        if not runs.is_to_pause(more, event):
+            return state
+        note = f"paused after {event.failures} failed runs in a row"
+        more = msgspec.structs.replace(more, note=note, paused_until=None)
+        return _with(state, position, status=ScheduleStatus.PAUSED, next_run_at=None, more=runs.paused(more))
+    if isinstance(event, ScheduleRunStopped):
+        stopping = runs.run_stopped(more, event)
+        return state if stopping is None else _with(state, position, more=stopping)
+    spawned = runs.after_spawn(more, event)
+    if spawned is None:
+        return state
+    return _with(state, position, last_run_at=max(state.last_run_at or 0, event.tick_at), more=spawned)
+
+
 def _ticked(more: ScheduleMore | None, event: ScheduleTicked) -> ScheduleMore | None:
     if (moved := _moved(more, event)) is None:
         return None
+    moved = runs.after_tick(moved, event)
     return msgspec.structs.replace(
         moved,
         run_count=moved.run_count + (event.action == "spawned"),
@@ -352,6 +330,12 @@ KIND: Final = StateKind(
         ScheduleDeleted,
         ScheduleTicked,
         ScheduleRealigned,
+        ScheduleSpawned,
+        ScheduleRunStopped,
+        ScheduleAutopaused,
+        JobScheduled,
+        JobFinished,
+        JobCancelled,
     ),
     create=_first_state,
     evolve=evolve,

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libs.domain.calendar.recorded_rule import ZoneLookup, rule_of, rule_of_cron
 from libs.domain.calendar.rule import Interval, Rule, Spread
+from libs.domain.schedules.runs import SPAWNED, Placed, placed
 from libs.events import SchedulePolicy, ScheduleTicked
 from libs.events.ids import tick_job_id
 
 if TYPE_CHECKING:
-    from libs.domain.schedule import ScheduleState
+    from libs.domain.schedules.state import ScheduleState
 
 MISSED_COUNT_MAX: Final = 100  # missed ticks are counted up to here, so that an outage of years does not cost seconds
 LATE_MS: Final = 60_000  # a tick that is decided later than this is made up for, by its policy
@@ -28,6 +29,7 @@ LATE_MS: Final = 60_000  # a tick that is decided later than this is made up for
 # after an outage a thousand schedules must not call at the same moment. A plain schedule calls at once, as it always did.
 CATCHUP_SPREAD: Final = Spread(seconds=30)
 _FIRE_ONCE: Final = SchedulePolicy()
+_LATE: Final = Placed("skipped", None, ())
 
 
 class NextRun(NamedTuple):
@@ -84,9 +86,15 @@ def tick(
         return None
     plan = _plan(rule, schedule, now, tick_at)
     more = schedule.more
+    slot = _LATE
+    if plan.is_made:
+        slot = SPAWNED if more is None or more.runs is None else placed(more, plan.tick_at)
+    is_spawned = slot.action == "spawned"
     following = next_run(rule, schedule.schedule_id, plan.tick_at)
-    if more is not None and more.max_runs is not None and more.run_count + plan.is_made >= more.max_runs:
-        following = NextRun(None, None, following.zone_data)
+    if more is not None and more.max_runs is not None:
+        waiting = len(more.buffered) + (slot.action == "buffered") * (1 - len(slot.skipped))
+        if more.run_count + waiting + is_spawned >= more.max_runs:
+            following = NextRun(None, None, following.zone_data)
     fire_at = rule.fire_at(schedule.schedule_id, plan.tick_at)
     # The last of a catch-up waits like the others, so that it does not overtake them.
     is_late = more is not None and (more.is_catching_up or now - fire_at > LATE_MS)
@@ -99,16 +107,18 @@ def tick(
         job_id=tick_job_id(schedule.schedule_id, plan.tick_at),
         next_run_at=following.run_at,
         missed_count=len(plan.missed),
-        fire_at=fire_at if plan.is_made and fire_at != plan.tick_at else None,
+        fire_at=fire_at if is_spawned and fire_at != plan.tick_at else None,
         next_tick_at=following.tick_at,
         zone_data=following.zone_data,
         version=schedule.version,
-        action="spawned" if plan.is_made else "skipped",
+        action=slot.action,
         trigger="catchup" if is_late and plan.is_made else "schedule",
         missed=plan.missed
         if more is not None
         else (),  # those of a plain schedule are only counted, as they always were
-        local_time=local_time(rule, plan.tick_at) if plan.is_made else None,
+        local_time=local_time(rule, plan.tick_at) if is_spawned else None,
+        reason=slot.reason,
+        skipped=slot.skipped,
     )
 
 

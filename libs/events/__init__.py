@@ -26,6 +26,8 @@ from libs.events.job import (
 )
 from libs.events.owner import LogBarrier, OwnerClaimed
 from libs.events.schedule import (
+    RunPolicy,
+    ScheduleAutopaused,
     ScheduleChanged,
     ScheduleCreated,
     ScheduleDefined,
@@ -35,6 +37,8 @@ from libs.events.schedule import (
     ScheduleRealigned,
     ScheduleResumed,
     ScheduleRule,
+    ScheduleRunStopped,
+    ScheduleSpawned,
     ScheduleTicked,
 )
 from libs.events.webhook import WebhookAttempted, WebhookFinished, WebhookRedeliverRequested
@@ -59,6 +63,8 @@ __all__ = [
     "JobStopRequested",
     "LogBarrier",
     "OwnerClaimed",
+    "RunPolicy",
+    "ScheduleAutopaused",
     "ScheduleChanged",
     "ScheduleCreated",
     "ScheduleDefined",
@@ -68,6 +74,8 @@ __all__ = [
     "ScheduleRealigned",
     "ScheduleResumed",
     "ScheduleRule",
+    "ScheduleRunStopped",
+    "ScheduleSpawned",
     "ScheduleTicked",
     "Spec",
     "Unknown",

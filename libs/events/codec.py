@@ -47,6 +47,9 @@ Event = (
     | schedule.ScheduleDeleted
     | schedule.ScheduleTicked
     | schedule.ScheduleRealigned
+    | schedule.ScheduleSpawned
+    | schedule.ScheduleRunStopped
+    | schedule.ScheduleAutopaused
     | history.HistoryForgotten
     | webhook.WebhookFinished
     | webhook.WebhookAttempted
@@ -88,7 +91,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="job.scheduled",
         event=job.JobScheduled,
-        version=7,
+        version=8,
         added=(
             ("spec_id",),
             ("retry", "success_on", "expires_at"),
@@ -96,6 +99,7 @@ KINDS: Final[tuple[Kind, ...]] = (
             ("schedule_id",),
             ("waiting_key", "singleton_key"),
             ("tick_at", "local_time"),
+            ("is_tracked",),
         ),
         role="fact",
         key="job_id",
@@ -127,12 +131,19 @@ KINDS: Final[tuple[Kind, ...]] = (
         key="job_id",
     ),
     Kind(name="job.retry_scheduled", event=job.JobRetryScheduled, role="decision", key="job_id"),
-    Kind(name="job.cancelled", event=job.JobCancelled, role="decision", key="job_id"),
+    Kind(
+        name="job.cancelled",
+        event=job.JobCancelled,
+        version=2,
+        added=(("schedule_id",),),
+        role="decision",
+        key="job_id",
+    ),
     Kind(
         name="job.finished",
         event=job.JobFinished,
-        version=2,
-        added=(("ended_by",),),
+        version=3,
+        added=(("ended_by",), ("schedule_id",)),
         role="decision",
         key="job_id",
     ),
@@ -147,16 +158,16 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="schedule.defined",
         event=schedule.ScheduleDefined,
-        version=5,
-        added=(("key",), ("policy",), ("terms",), ("spec.webhook_retry",)),
+        version=6,
+        added=(("key",), ("policy",), ("terms",), ("spec.webhook_retry",), ("runs",)),
         role="fact",
         key="schedule_id",
     ),
     Kind(
         name="schedule.changed",
         event=schedule.ScheduleChanged,
-        version=3,
-        added=(("policy",), ("terms",)),
+        version=4,
+        added=(("policy",), ("terms",), ("runs",)),
         role="fact",
         key="schedule_id",
     ),
@@ -180,12 +191,20 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="schedule.ticked",
         event=schedule.ScheduleTicked,
-        version=4,
-        added=(("fire_at", "next_tick_at", "zone_data", "version"), ("action", "trigger", "missed"), ("local_time",)),
+        version=5,
+        added=(
+            ("fire_at", "next_tick_at", "zone_data", "version"),
+            ("action", "trigger", "missed"),
+            ("local_time",),
+            ("reason", "skipped"),
+        ),
         role="decision",
         key="schedule_id",
     ),
     Kind(name="schedule.realigned", event=schedule.ScheduleRealigned, role="decision", key="schedule_id"),
+    Kind(name="schedule.spawned", event=schedule.ScheduleSpawned, role="decision", key="schedule_id"),
+    Kind(name="schedule.run_stopped", event=schedule.ScheduleRunStopped, role="decision", key="schedule_id"),
+    Kind(name="schedule.autopaused", event=schedule.ScheduleAutopaused, role="decision", key="schedule_id"),
     Kind(name="history.forgotten", event=history.HistoryForgotten, role="decision", key=""),
     Kind(name="webhook.finished", event=webhook.WebhookFinished, role="fact", key="job_id"),
     Kind(name="webhook.attempted", event=webhook.WebhookAttempted, role="fact", key="delivery_id"),

@@ -76,6 +76,7 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         singleton_key: of the jobs of an account with the same one at most one has not ended (version 6).
         tick_at: the tick that this run is for, if it is one of a back-fill: then it is the job's `scheduled_at` (version 7).
         local_time: what a clock on the wall shows at *tick_at*, if the schedule has a time zone (version 7).
+        is_tracked: the schedule is told of this job's end (version 8).
     """
 
     job_id: JobId
@@ -95,6 +96,7 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     singleton_key: Text | None = None
     tick_at: Instant | None = None
     local_time: Text | None = None
+    is_tracked: bool = False
 
 
 class JobCancelRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -287,13 +289,19 @@ class JobRetryScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
 
 class JobCancelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Decision: the job will never fire."""
+    """
+    Decision: the job will never fire.
+
+    Args:
+        schedule_id: its schedule, if that is told of the job's end (version 2).
+    """
 
     job_id: JobId
     account: Account
     at: Instant
     has_webhook: bool = False
     spec_id: str = ""
+    schedule_id: ScheduleId | None = None
 
 
 class JobFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -304,6 +312,7 @@ class JobFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         status: how it ended.
         last_error: the last try's error; none on success.
         ended_by: why it ended (version 2); none if the status says it: `completed` by success, `failed` by its last try's failure.
+        schedule_id: its schedule, if that is told of the job's end (version 3).
     """
 
     job_id: JobId
@@ -316,3 +325,4 @@ class JobFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     has_webhook: bool = False
     spec_id: str = ""
     ended_by: EndedBy | None = None
+    schedule_id: ScheduleId | None = None

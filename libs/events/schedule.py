@@ -64,6 +64,22 @@ class SchedulePolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     catchup_max: Annotated[int, Meta(ge=1, le=500)] = 100
 
 
+class RunPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    What becomes of ticks while a run is under way, and of a schedule whose runs fail.
+
+    Args:
+        overlap: a tick while a run is under way spawns its job (`allow`), is skipped (`skip`), waits for the end of that run
+            (`buffer_one`: only the latest; `buffer_all`: up to *buffer_max*), or stops that run and takes its place (`replace`).
+        buffer_max: ticks that may wait.
+        pause_after_failures: the schedule pauses itself after so many failed runs in a row; 0: it never does.
+    """
+
+    overlap: Literal["allow", "skip", "buffer_one", "buffer_all", "replace"] = "allow"
+    buffer_max: Annotated[int, Meta(ge=1, le=100)] = 10
+    pause_after_failures: Annotated[int, Meta(ge=0, le=100)] = 0
+
+
 class ScheduleCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     Fact: a cron rule was asked for. First wins by *schedule_id*. The first run is recorded, never recomputed.
@@ -94,6 +110,7 @@ class ScheduleDefined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         key: a name of the caller's own, of which one schedule lives at a time (version 2).
         policy: what becomes of late ticks, if not only the latest is made up for (version 3).
         terms: what its jobs inherit besides (version 4).
+        runs: what becomes of ticks while a run is under way, and after failures (version 6).
     """
 
     schedule_id: ScheduleId
@@ -109,6 +126,7 @@ class ScheduleDefined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     key: Text | None = None
     policy: SchedulePolicy | None = None
     terms: JobTerms | None = None
+    runs: RunPolicy | None = None
 
 
 class SchedulePaused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -167,6 +185,7 @@ class ScheduleChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         policy: what becomes of late ticks from here on, if not only the latest is made up for (version 2).
         spec: what to call from here on; none: as before.
         terms: what the jobs inherit from here on (version 3).
+        runs: what becomes of ticks while a run is under way, and after failures, from here on (version 4).
         after_at: the rule or *max_runs* is another one, and the next run is the first whose tick is after this instant. Void if a
             later tick was made meanwhile. None: the next run stays.
         next_run_at: when that call is made; None if there is none.
@@ -188,6 +207,7 @@ class ScheduleChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     zone_data: Text = ""
     policy: SchedulePolicy | None = None
     terms: JobTerms | None = None
+    runs: RunPolicy | None = None
 
 
 class ScheduleDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -213,11 +233,15 @@ class ScheduleTicked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         zone_data: version of the zone data by which the next tick was computed (version 2).
         version: of the schedule by which this was decided (version 2); 0 is that of `schedule.created`. Void if the schedule was
             changed meanwhile.
-        action: the tick spawns the job, or is skipped as too late (version 3). Then it is the last of those that were missed.
+        action: the tick spawns the job, is skipped, or waits (`buffered`) (version 3). If it is skipped without a *reason*, it is
+            too late: the last of those that were missed.
         trigger: the tick is made in time (`schedule`), or more than a minute late (`catchup`) (version 3).
         missed: the ticks that were missed, the oldest first, at most 100 of them (version 3).
         local_time: what a clock on the wall shows at *tick_at*, such as `2027-03-28T03:00:00+02:00[Europe/Berlin]`, if the rule
             has a time zone other than UTC and a job is spawned (version 4).
+        reason: why the tick spawns nothing now: a run is under way (`overlap`), or as many ticks wait as may (`buffer_full`)
+            (version 5).
+        skipped: the ticks that are left out for that reason: this one, or the one that waited until now (version 5).
     """
 
     schedule_id: ScheduleId
@@ -230,10 +254,59 @@ class ScheduleTicked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     next_tick_at: Instant | None = None
     zone_data: Text = ""
     version: Count = 0
-    action: Literal["spawned", "skipped"] = "spawned"
+    action: Literal["spawned", "skipped", "buffered"] = "spawned"
     trigger: Literal["schedule", "catchup"] = "schedule"
     missed: tuple[Instant, ...] = ()
     local_time: Text | None = None
+    reason: Literal["overlap", "buffer_full"] | None = None
+    skipped: tuple[Instant, ...] = ()
+
+
+class ScheduleSpawned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Decision: a tick that waited for the end of a run spawns *job_id* now.
+
+    Args:
+        tick_at: the instant of the tick, which is the job's.
+        job_id: the job that it spawns; the same that the tick would have spawned in time.
+        fire_at: when the call is made.
+        local_time: what a clock on the wall shows at *tick_at*, if the rule has a time zone other than UTC.
+    """
+
+    schedule_id: ScheduleId
+    at: Instant
+    tick_at: Instant
+    job_id: JobId
+    fire_at: Instant
+    local_time: Text | None = None
+
+
+class ScheduleRunStopped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Decision: *job_id*, a run that is under way, is to end, because a later tick takes its place.
+
+    The job's own last decision follows, as after `job.stop_requested`.
+    """
+
+    schedule_id: ScheduleId
+    at: Instant
+    job_id: JobId
+
+
+class ScheduleAutopaused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Decision: the schedule does not tick from here on, because *failures* runs failed in a row.
+
+    Args:
+        failures: how many runs failed since the last one that did not.
+        version: of the schedule by which this was decided. Void if the schedule was changed meanwhile.
+    """
+
+    schedule_id: ScheduleId
+    account: Account
+    at: Instant
+    failures: Count
+    version: Count
 
 
 class ScheduleRealigned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

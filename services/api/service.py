@@ -40,6 +40,7 @@ from services.api.handlers.schedules.schedule_keys import ScheduleKeys
 from services.api.handlers.schedules.schedule_preview import SchedulePreview
 from services.api.handlers.schedules.schedule_rows import ScheduleRows
 from services.api.handlers.schedules.schedule_runs import ScheduleRuns
+from services.api.handlers.schedules.schedule_timeline import ScheduleTimeline
 from services.api.handlers.signing_secret import SigningSecret
 from services.api.handlers.tokens import Tokens
 from services.api.handlers.webhooks.deliveries import Deliveries
@@ -257,6 +258,7 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
         "schedule_changes": changes,
         "schedule_runs": ScheduleRuns(context, rows),
         "schedule_backfills": ScheduleBackfills(context, rows),
+        "schedule_timeline": ScheduleTimeline(context, rows),
         "schedule_keys": keys,
         "preview": SchedulePreview(context, rows),
         "account": Account(context),

@@ -54,6 +54,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "deleteSchedule": ("Schedules.delete",),
     "pauseSchedule": ("Schedules.pause",),
     "resumeSchedule": ("Schedules.resume",),
+    "listScheduleEvents": ("Schedules.events",),
     "listScheduleJobs": ("Schedules.jobs", "Schedules.jobs_page"),
     "createEndpoint": ("WebhookEndpoints.create",),
     "listEndpoints": ("WebhookEndpoints.list",),

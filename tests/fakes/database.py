@@ -128,7 +128,8 @@ class Database(FanOutRows, WebhookReads, ScheduleReads):
         return [self._states_of[known.partition("_")[0]][known] for known in mine]
 
     def load_open(self, partition: int) -> list[State]:
-        return [job for job in self._jobs(partition) if job.status in UNDER_WAY or job.cancel_requested]
+        jobs = [job for job in self._jobs(partition) if job.status in UNDER_WAY or job.cancel_requested]
+        return [*jobs, *self.open_schedules(partition)]
 
     def load_due(
         self, kind: StateKind, partition: int, before: int, limit: int, *, since: int = 0, avoid: Sequence[str] = ()

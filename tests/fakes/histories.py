@@ -29,12 +29,16 @@ from libs.events import (
     JobScheduled,
     JobStopRequested,
     LogBarrier,
+    RunPolicy,
+    ScheduleAutopaused,
     ScheduleChanged,
     ScheduleDeleted,
     SchedulePaused,
     ScheduleRealigned,
     ScheduleResumed,
     ScheduleRule,
+    ScheduleRunStopped,
+    ScheduleSpawned,
     Spec,
     WebhookAttempted,
     WebhookFinished,
@@ -42,7 +46,7 @@ from libs.events import (
     encode,
 )
 from libs.events.codec import kind_of
-from libs.events.ids import delivery_id, new_job_id, new_schedule_id
+from libs.events.ids import delivery_id, new_job_id, new_schedule_id, partition_of
 from libs.events.retry_policy import Outcome, RetryPolicy
 from tests.fakes import events
 
@@ -300,12 +304,43 @@ def _schedule(partition: int, number: int, at: int, chance: random.Random) -> It
         yield SchedulePaused(
             schedule_id=schedule_id, at=tick_at, note="later", until=tick_at, next_run_at=tick_at + 1_200_000, version=2
         )
+        yield from _runs_that_meet(schedule_id, account, tick_at + 1_200_000)
     yield SchedulePaused(schedule_id=schedule_id, at=tick_at)
     if chance.random() < 0.7:
-        version = 2 if later else 0
+        version = 3 if later else 0
         yield ScheduleResumed(schedule_id=schedule_id, at=tick_at + 9, next_run_at=tick_at + 120_000, version=version)
     if chance.random() < 0.5:
         yield ScheduleDeleted(schedule_id=schedule_id, at=tick_at + 10)
+
+
+def _runs_that_meet(schedule_id: str, account: str, at: int) -> Iterator[Event]:
+    """Ticks of an interval of 10 minutes that wait for the end of a run, or take its place; then the runs fail."""
+    runs = RunPolicy(overlap="replace", pause_after_failures=1)
+    rule, later = ScheduleRule(every_s=600), {"version": 3}
+    yield ScheduleChanged(schedule_id=schedule_id, at=at - 9, version=3, change_id="runs", rule=rule, runs=runs)
+    yield (first := events.ticked(schedule_id, at, next_run_at=at + 600_000, **later))
+    yield _due(first.job_id, account, 1, at)
+    waits = {"action": "buffered", "reason": "overlap"}
+    yield (second := events.ticked(schedule_id, at + 600_000, next_run_at=at + 1_200_000, **waits, **later))
+    yield ScheduleRunStopped(schedule_id=schedule_id, at=at + 600_001, job_id=first.job_id)
+    end = {"account": account, "status": "failed", "schedule_id": schedule_id}
+    yield events.ended(first.job_id, at + 600_002, last_error="replaced", ended_by="replaced", **end)
+    yield ScheduleSpawned(
+        schedule_id=schedule_id, at=at + 600_003, tick_at=second.tick_at, job_id=second.job_id, fire_at=at + 600_003
+    )
+    yield _due(second.job_id, account, 1, at + 600_003)
+    yield JobScheduled(
+        job_id=new_job_id(at + 600_004, partition_of(schedule_id), bytes(8)),
+        account=account,
+        at=at + 600_004,
+        spec=_spec(1, False),
+        fire_at=at + 9_000_000,
+        schedule_id=schedule_id,
+        is_tracked=True,
+    )
+    yield _finished(second.job_id, 1, at + 600_003, ok=False)
+    yield events.ended(second.job_id, at + 600_200, last_error=LAST_ERROR, status_code=500, **end)
+    yield ScheduleAutopaused(schedule_id=schedule_id, account=account, at=at + 600_300, failures=1, version=3)
 
 
 def _due(job_id: str, account: str, attempt: int, fire_at: int) -> AttemptDue:

@@ -7,7 +7,7 @@ from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus
 from libs.domain.jobs.more import JobChange, JobMore
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.schedules.more import ScheduleMore
-from libs.events import SchedulePolicy, ScheduleRule
+from libs.events import RunPolicy, SchedulePolicy, ScheduleRule
 from libs.events.fields import MAX_INSTANT
 from libs.events.ids import delivery_id, new_job_id, new_schedule_id
 from libs.events.retry_policy import JobTerms, RetryPolicy
@@ -48,6 +48,7 @@ job_mores = st.builds(
     ended_by=st.none() | st.sampled_from(["expired", "stopped_by_target"]),
     trigger=st.none() | st.sampled_from(["catchup", "manual"]),
     local_time=st.none() | texts,
+    is_tracked=st.booleans(),
 )
 
 
@@ -108,6 +109,13 @@ mores = st.builds(
     key=st.none() | texts,
     policy=st.none() | st.builds(SchedulePolicy, misfire=st.sampled_from(["skip", "fire_all"])),
     is_catching_up=st.booleans(),
+    runs=st.none() | st.builds(RunPolicy, overlap=st.sampled_from(["skip", "replace"]), buffer_max=st.integers(1, 100)),
+    active=st.lists(job_ids(0), max_size=3).map(tuple),
+    buffered=st.lists(instants, max_size=3).map(tuple),
+    skipped_count=st.integers(0, 10**12),
+    failures_in_row=st.integers(0, 100),
+    owes_now=st.booleans(),
+    offsets=st.lists(positions, max_size=4).map(tuple),
 )
 
 

@@ -57,4 +57,6 @@ INVARIANTS: Final = {
     "I24": Invariant("what waits is not forgotten, and what is needed is kept", "model", "forgets what waits"),
     "I25": Invariant("of the jobs with one key at most one has it", "model", "key held by two"),
     "I26": Invariant("what was answered about the job of a key is so", "model", "merge lost"),
+    "I27": Invariant("runs of a schedule meet only if it allows that", "model", "runs under way ignored"),
+    "I28": Invariant("a schedule pauses itself after the failures that it names", "model", "failures pause nothing"),
 }

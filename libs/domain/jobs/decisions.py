@@ -71,6 +71,7 @@ def decide(state: JobState, now: int, jitter: float, retry_base_s: float, _: obj
                 at=now,
                 has_webhook=state.has_webhook,
                 spec_id=state.spec_id,
+                schedule_id=state.told_schedule_id,
             )
         case JobStatus.SCHEDULED if state.more is not None and state.more.changes:
             return _change(state, state.more.changes[0], now)
@@ -179,4 +180,5 @@ def _ended(job: JobState, now: int, reason: EndedBy) -> JobFinished:
         has_webhook=job.has_webhook,
         spec_id=job.spec_id,
         ended_by=None if reason == ENDED_BY[status] else reason,
+        schedule_id=job.told_schedule_id,
     )

@@ -69,6 +69,7 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
         merge: what the requests to merge that wait for their decision make of the job together (merges.py).
         merge_ids: of the last requests to merge.
         merged_to: position of the last request to merge that was made.
+        is_tracked: its schedule is told of its end.
     """
 
     retry: RetryPolicy | None = None
@@ -91,6 +92,7 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     merge: JobMerge | None = None
     merge_ids: tuple[str, ...] = ()
     merged_to: int = -1
+    is_tracked: bool = False
 
     @property
     def is_about_origin(self) -> bool:
@@ -100,6 +102,7 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
             local_time=self.local_time,
             waiting_key=self.waiting_key,
             singleton_key=self.singleton_key,
+            is_tracked=self.is_tracked,
         )
 
     @property
@@ -222,6 +225,7 @@ def asked_for(event: JobScheduled) -> JobMore | None:
         local_time=event.local_time,
         waiting_key=event.waiting_key,
         singleton_key=event.singleton_key,
+        is_tracked=event.is_tracked,
     )
 
 
@@ -229,6 +233,11 @@ def _trigger(event: JobScheduled) -> Trigger | None:
     if event.schedule_id is None:
         return None
     return "manual" if event.tick_at is None else "backfill"
+
+
+def tracked(more: JobMore | None) -> JobMore:
+    """Return what is known of a job whose schedule is told of its end."""
+    return msgspec.structs.replace(more or NOTHING, is_tracked=True)
 
 
 def inherited(

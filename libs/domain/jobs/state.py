@@ -69,6 +69,11 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.shared_spec_id or self.schedule_id or self.job_id
 
     @property
+    def told_schedule_id(self) -> str | None:
+        """The schedule that is told of this job's end; None if none is."""
+        return self.schedule_id if self.more is not None and self.more.is_tracked else None
+
+    @property
     def is_terminal(self) -> bool:
         """Whether the job reached an end that it never leaves."""
         return self.status >= JobStatus.COMPLETED

@@ -4,10 +4,11 @@ from typing import Final
 
 import msgspec
 
-from libs.events import SchedulePolicy, ScheduleRule
+from libs.events import RunPolicy, SchedulePolicy, ScheduleRule
 from libs.events.retry_policy import JobTerms
 
 CHANGES_KEPT: Final = 8  # ids of the last changes, by which their writers see that they counted
+RECORDS_KEPT: Final = 64  # positions of the last records that spawned no job, for the timeline
 
 
 class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -32,6 +33,15 @@ class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         is_catching_up: the ticks of an outage are being made up for, one after the other.
         terms: what its jobs inherit besides its request.
         since_at: of a rule with a time zone: the next tick is the first after this instant, if that is later than the last run.
+        runs: what becomes of ticks while a run is under way, and after failures; None: nothing.
+        active: the jobs under way, if *runs* asks for them; at most `ACTIVE_MAX` (libs/domain/schedules/runs.py).
+        stopping: those of them that are asked to end.
+        buffered: ticks that wait for the end of a run, the oldest first.
+        last_slot_at: the last tick that spawned nothing at its instant; 0 if there is none.
+        skipped_count: ticks that were left out because a run was under way.
+        failures_in_row: runs that failed since the last one that did not.
+        owes_now: its owner owes it something at once. The owner that comes next finds it by this.
+        offsets: positions of the last records about it that spawned no job, oldest first, at most `RECORDS_KEPT`.
     """
 
     rule: ScheduleRule
@@ -49,6 +59,15 @@ class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     is_catching_up: bool = False
     terms: JobTerms | None = None
     since_at: int | None = None
+    runs: RunPolicy | None = None
+    active: tuple[str, ...] = ()
+    stopping: tuple[str, ...] = ()
+    buffered: tuple[int, ...] = ()
+    last_slot_at: int = 0
+    skipped_count: int = 0
+    failures_in_row: int = 0
+    owes_now: bool = False
+    offsets: tuple[int, ...] = ()
 
 
 def since(more: ScheduleMore, at: int) -> ScheduleMore:

@@ -16,7 +16,7 @@ from libs.domain.schedule_ticks import next_run
 from libs.events import ScheduleRealigned
 
 if TYPE_CHECKING:
-    from libs.domain.schedule import ScheduleState
+    from libs.domain.schedules.state import ScheduleState
 
 
 def has_older_zone_data(schedule: ScheduleState, zones: ZoneLookup) -> bool:

@@ -62,6 +62,7 @@ SCHEDULES: Final[StateTable[ScheduleState]] = StateTable(
         *("next_run_at", "last_run_at", "changed_at", "more", "changed_spec_id"),
     ),
     waits=f"{one_of('status', {ScheduleStatus.ACTIVE})} AND NOT held AND next_run_at IS NOT NULL",
+    is_open="position('\"owes_now\":true'::bytea in more) > 0",
     readers={"account": sys.intern, "more": read_more},
 )
 

@@ -11,7 +11,17 @@ import msgspec
 
 from libs.domain.instants import rfc3339
 from libs.domain.job import JobState, JobStatus
-from libs.events import AttemptFinished, Event, JobScheduled, ScheduleTicked, Spec, Unknown, Unreadable
+from libs.events import (
+    AttemptFinished,
+    Event,
+    JobCancelled,
+    JobFinished,
+    JobScheduled,
+    ScheduleTicked,
+    Spec,
+    Unknown,
+    Unreadable,
+)
 from libs.events.codec import kind_of
 from libs.events.ids import execution_id
 from libs.store.projection.changes import ExecutionRow
@@ -44,6 +54,8 @@ _OF_SCHEDULE: Final = (
     "action",
     "trigger",
     "missed",
+    "reason",
+    "skipped",
 )
 _ONLY_IF_GIVEN: Final = frozenset(
     {
@@ -60,7 +72,7 @@ _NOTES: Final[Mapping[str, str]] = {
     "too_late": "not called: no attempt may start any more",
 }
 _NOT_IN_TIMELINE: Final = frozenset(
-    {"job_id", "account", "at", "spec", "spec_id", "idempotency_key", "waiting_key", "singleton_key"}
+    {"job_id", "account", "at", "spec", "spec_id", "idempotency_key", "waiting_key", "singleton_key", "is_tracked"}
 )
 
 
@@ -205,7 +217,7 @@ def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, positi
             entry[name] = value
     if isinstance(item, AttemptFinished) and item.outcome is not None:
         entry["note"] = _NOTES.get(item.outcome, item.outcome)
-    if isinstance(item, JobScheduled) and item.schedule_id is None:
+    if isinstance(item, JobScheduled | JobFinished | JobCancelled) and item.schedule_id is None:
         del entry["schedule_id"]
     if isinstance(item, ScheduleTicked):
         for name in _OF_SCHEDULE:  # the schedule's business, not this job's

@@ -122,6 +122,8 @@ ROUTES: Final[tuple[Route, ...]] = (
           200, "Schedule", request="PauseRequest", refusals=(409, 412)),
     Route("POST", f"{_SCHEDULE}/resume", "write:jobs", "schedule_changes.resume", "resumeSchedule", "Resume a schedule from now on",
           "Schedules", 200, "Schedule", request="ResumeRequest", refusals=(409, 412)),
+    Route("GET", f"{_SCHEDULE}/events", "read:jobs", "schedule_timeline.events", "listScheduleEvents",
+          "A schedule's timeline from the log", "Schedule timeline", 200, "Timeline", parameters=("limit",)),
     Route("GET", f"{_SCHEDULE}/jobs", "read:jobs", "jobs.list_of_schedule", "listScheduleJobs",
           "List the jobs that a schedule spawned", "Lists", 200, "JobList", parameters=_JOBS, may_be_stale=True),
     Route("POST", "/v1/webhooks/endpoints", "write:webhooks", "endpoints.create", "createEndpoint", "Create a webhook endpoint",

@@ -249,3 +249,17 @@ async def test_pending_webhooks_are_found_by_their_own_index(harness: Harness) -
         assert "Sort" not in plan, plan
     tuples = "SELECT reltuples::int FROM pg_class WHERE oid = 'fliq.jobs_webhook'::regclass"
     assert await harness.pool.fetchval(tuples) == 2
+
+
+async def test_schedules_that_are_owed_something_at_once_are_open(harness: Harness) -> None:
+    """A new owner finds them whatever their next run is; a note that says the same does not count."""
+    rule = ScheduleRule(cron="0 9 * * *")
+    owing = schedule(1, cron="", more=ScheduleMore(rule=rule, buffered=(NOW,), owes_now=True), next_run_at=None)
+    others = [
+        schedule(2, cron="", more=ScheduleMore(rule=rule, buffered=(NOW,)), next_run_at=NOW),
+        schedule(3, cron="", more=ScheduleMore(rule=rule, note='"owes_now":true'), next_run_at=NOW),
+        schedule(4, next_run_at=NOW),
+    ]
+    await harness.put(owing, *others)
+
+    assert await harness.tables.load_open(0) == [owing]

@@ -1,4 +1,4 @@
-"""What owners with newer zone data ask for, and what the API asks for a back-fill, of the tables in memory."""
+"""What owners ask for by what stands in `more`, and what the API asks for a back-fill, of the tables in memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ class ScheduleReads:
     jobs: dict[str, JobState]
     schedules: dict[str, ScheduleState]
     partition_of: dict[str, int]
+
+    def open_schedules(self, partition: int) -> list[ScheduleState]:
+        """Return the schedules whose owner owes them something at once."""
+        return [
+            each for known, each in self.schedules.items() if each.owes_now and self.partition_of[known] == partition
+        ]
 
     def load_zoned(self, partition: int, zone_data: str, after: str, limit: int) -> list[ScheduleState]:
         found = [

@@ -25,6 +25,8 @@ What must be true of a run that has calmed down: the invariants of the protocol,
     I24  what waits is not forgotten, and what is needed is kept (history.py)
     I25  of the jobs with one key at most one has it (keys/keys.py)
     I26  what was answered about the job of a key is so (keys/keys.py)
+    I27  while a run is under way, a tick spawns another one only if its schedule allows that (policy_rules.py)
+    I28  a schedule pauses itself after as many failed runs in a row as it says (policy_rules.py)
 
 I11, contiguous positions, is asserted by the ledger itself. Held jobs and schedules are excused from I3 and I5, and must have
 been poisoned.
@@ -46,6 +48,7 @@ from libs.events import (
     ScheduleCreated,
     ScheduleDefined,
     ScheduleResumed,
+    ScheduleSpawned,
     ScheduleTicked,
     WebhookAttempted,
 )
@@ -54,7 +57,14 @@ from tests.simulation.model.actors import HAND_OFF_EARLY_MS, SKEW_MS, Owner
 from tests.simulation.model.clients import Known
 from tests.simulation.model.harness import OPEN, Harness, Partition, Stored
 from tests.simulation.model.history import broken_history
-from tests.simulation.model.policy_rules import broken_policies, facts_of, ignored_stops, lost_job_changes, stops_of
+from tests.simulation.model.policy_rules import (
+    broken_policies,
+    broken_runs,
+    facts_of,
+    ignored_stops,
+    lost_job_changes,
+    stops_of,
+)
 from tests.simulation.model.rules import rule_of_state
 from tests.simulation.model.webhooks import is_pending
 
@@ -65,7 +75,7 @@ def check(harness: Harness, known: Known, owners: list[Owner]) -> list[str]:
     for part in harness.partitions:
         found += _dues(part) + _ends(part, known) + _tables(part) + _ticks(harness, part, known)
         found += broken_policies(harness, part) + ignored_stops(part) + lost_job_changes(harness, part)
-        found += _deliveries(part) + broken_history(part) + part.violations
+        found += _deliveries(part) + broken_history(part) + broken_runs(part) + part.violations
         found += [f"I7 illegal decision in the log: {stored.item}" for stored in part.illegal]
     found += _calls(harness) + _promises(harness, known)
     found += _lost_changes(harness, known) + _specs_of_ticks(harness)
@@ -98,7 +108,7 @@ def _ends(part: Partition, known: Known) -> list[str]:
                 found.append(f"I3 {job.job_id} is held, and no record of it was unreadable")
         elif not job.is_terminal:
             found.append(f"I3 {job.job_id} is stuck: {job}")
-        elif (job.status == JobStatus.COMPLETED) != bool(job.last_ok) and job.ended_by != "stopped":
+        elif (job.status == JobStatus.COMPLETED) != bool(job.last_ok) and job.ended_by not in ("stopped", "replaced"):
             found.append(f"I3 {job.job_id} ended as {job.status.name} with last_ok {job.last_ok}")
     for schedule in part.oracle.states.of(ScheduleState).values():
         if schedule.held and schedule.schedule_id not in known.poisoned:
@@ -255,12 +265,12 @@ def _ticks(harness: Harness, part: Partition, known: Known) -> list[str]:
             fire_at = rule.fire_at(schedule_id, item.tick_at)
             if rule.latest(item.tick_at) != item.tick_at or state.next_tick_at != item.tick_at + rule.period_ms:
                 found.append(f"I8 {schedule_id} left its rule: {item}")
-            if is_made != (item.action == "spawned") and schedule_id not in is_resumed:
+            if is_made != (item.action == "spawned" or item.reason is not None) and schedule_id not in is_resumed:
                 found.append(f"I8 {schedule_id} was {item.action} against its policy: {item}")
             if item.trigger == "catchup" and item.fire_at is not None:
                 is_in_time = item.at <= item.fire_at < item.at + 30_000
             else:
-                is_in_time = item.action == "skipped" or (item.fire_at or item.tick_at) == fire_at
+                is_in_time = item.action != "spawned" or (item.fire_at or item.tick_at) == fire_at
             if not is_in_time:
                 found.append(f"I8 {schedule_id} left its rule: {item}")
             lead_ms = harness.settings.lead_ms
@@ -306,7 +316,7 @@ def _specs_of_ticks(harness: Harness) -> list[str]:
                 continue
             if isinstance(item, ScheduleCreated | ScheduleDefined | ScheduleChanged) and item.spec is not None:
                 urls[item.schedule_id] = item.spec.url
-            elif isinstance(item, ScheduleTicked):
+            elif isinstance(item, ScheduleSpawned) or (isinstance(item, ScheduleTicked) and item.action == "spawned"):
                 of_job.setdefault(item.job_id, urls[item.schedule_id])
     return [
         f"I18 {call.job_id} called {call.url}, at its tick it was {of_job[call.job_id]}"
@@ -362,6 +372,8 @@ def is_quiet(harness: Harness, owners: list[Owner]) -> bool:
             return False
         for schedule in part.oracle.states.of(ScheduleState).values():
             is_live = schedule.status == ScheduleStatus.ACTIVE and not schedule.held
+            if is_live and schedule.owes_now:
+                return False
             if (
                 is_live
                 and schedule.next_run_at is not None

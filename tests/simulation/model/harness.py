@@ -147,8 +147,9 @@ class Tables:
         return found
 
     def load_open(self) -> list[State]:
-        """Return the jobs for which something is under way."""
-        return [job for job in self.jobs.values() if job.status in OPEN or job.cancel_requested]
+        """Return the jobs for which something is under way, and the schedules for which something is owed at once."""
+        jobs = [job for job in self.jobs.values() if job.status in OPEN or job.cancel_requested]
+        return [*jobs, *(row for row in self.schedules.values() if row.owes_now)]
 
     def load_due(self, since: int, before: int, limit: int) -> list[JobState]:
         """Return the waiting jobs with since <= fire_at < before, soonest first."""

@@ -33,6 +33,7 @@ from libs.events import (
 from libs.events.codec import kind_of
 from libs.store.projection.changes import PartitionChanges
 from services.scheduler.decider import Decider
+from tests.simulation.model import schedule_mutations as of_schedules
 from tests.simulation.model import webhook_mutations
 from tests.simulation.model.actors import Dispatcher, Flushing, Owner
 from tests.simulation.model.harness import Harness, Partition, Tables
@@ -46,17 +47,6 @@ from tests.simulation.model.history import (
 )
 from tests.simulation.model.keys.keys import KEY_MUTATIONS
 from tests.simulation.model.run import Cast
-from tests.simulation.model.schedule_mutations import (
-    OwnerCatchingUpForever,
-    OwnerChangingLastWins,
-    OwnerCountingOvertakenTicks,
-    OwnerInUtc,
-    OwnerMakingUpForAll,
-    OwnerTickingAhead,
-    OwnerTickingByAnyVersion,
-    OwnerTickingInPlace,
-    OwnerTickingWithFirstSpec,
-)
 
 Item = Event | Unknown | Unreadable
 
@@ -374,14 +364,14 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "forgets memory at the horizon": Mutation("I3", Cast(owner=OwnerForgettingTheHorizon)),
     "dispatcher does not wait": Mutation("I5", Cast(dispatcher=DispatcherWithoutWaiting)),
     "last wins": Mutation("I4", Cast(owner=OwnerLastWins)),
-    "tick does not move on": Mutation("I7", Cast(owner=OwnerTickingInPlace)),
-    "ticks every missed tick": Mutation("I8", Cast(owner=OwnerMakingUpForAll)),
-    "ticks far ahead": Mutation("I15", Cast(owner=OwnerTickingAhead)),
-    "change lost": Mutation("I17", Cast(owner=OwnerChangingLastWins)),
-    "tick decided before a change": Mutation("I4", Cast(owner=OwnerTickingByAnyVersion)),
-    "changed spec forgotten": Mutation("I18", Cast(owner=OwnerTickingWithFirstSpec)),
-    "catches up without a bound": Mutation("I8", Cast(owner=OwnerCatchingUpForever)),
-    "ticks in UTC": Mutation("I8", Cast(owner=OwnerInUtc)),
+    "tick does not move on": Mutation("I7", Cast(owner=of_schedules.OwnerTickingInPlace)),
+    "ticks every missed tick": Mutation("I8", Cast(owner=of_schedules.OwnerMakingUpForAll)),
+    "ticks far ahead": Mutation("I15", Cast(owner=of_schedules.OwnerTickingAhead)),
+    "change lost": Mutation("I17", Cast(owner=of_schedules.OwnerChangingLastWins)),
+    "tick decided before a change": Mutation("I4", Cast(owner=of_schedules.OwnerTickingByAnyVersion)),
+    "changed spec forgotten": Mutation("I18", Cast(owner=of_schedules.OwnerTickingWithFirstSpec)),
+    "catches up without a bound": Mutation("I8", Cast(owner=of_schedules.OwnerCatchingUpForever)),
+    "ticks in UTC": Mutation("I8", Cast(owner=of_schedules.OwnerInUtc)),
     "policy ignored": Mutation("I16", Cast(owner=OwnerIgnoringPolicies)),
     "job's change forgotten": Mutation("I21", Cast(owner=OwnerForgettingChanges)),
     "change folded by a job under way": Mutation("I4", Cast(owner=OwnerChangingWhatIsUnderWay)),
@@ -394,5 +384,9 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "forgets by instants alone": Mutation("I24", Cast(janitor=JanitorOfAges)),
     "forgets a spec that another job has": Mutation("I24", Cast(janitor=JanitorOfSpecs)),
     **{name: Mutation(breaks, Cast(**cast)) for name, (breaks, cast) in KEY_MUTATIONS.items()},
-    "overtaken tick is a breach": Mutation("I7", Cast(owner=OwnerCountingOvertakenTicks)),
+    "runs under way ignored": Mutation("I27", Cast(owner=of_schedules.OwnerIgnoringRuns)),
+    "end of a run forgotten": Mutation("I4", Cast(owner=of_schedules.OwnerForgettingEndsOfRuns)),
+    "slot fired twice": Mutation("I7", Cast(owner=of_schedules.OwnerFiringSlotsTwice)),
+    "failures pause nothing": Mutation("I28", Cast(owner=of_schedules.OwnerNeverPausing)),
+    "overtaken tick is a breach": Mutation("I7", Cast(owner=of_schedules.OwnerCountingOvertakenTicks)),
 }

@@ -1,11 +1,16 @@
 """
-I16 and I20, by arithmetic of their own, from records alone. I20 is about stopped jobs.
+I16, I20, I27 and I28, by arithmetic of their own, from records alone. I20 is about stopped jobs.
 
 I16: a job is called, judged and ended as the policy says that its request carries.
 
 * Each due carries the request's policy. No call leaves at or after `expires_at`, nor later than `max_elapsed` after the first.
 * After a result that ends a job no try follows. Before the last one the budget was not used up.
 * The end's reason is the one of the last result, or a bound that was reached.
+
+I27: while a run that a tick spawned is under way, no other tick spawns one, unless the schedule allows it. Each tick that waits
+gets its job once, and only after it waited. When all is quiet, no tick waits while no run is under way.
+
+I28: a schedule pauses itself exactly when as many runs failed in a row as it says.
 """
 
 from __future__ import annotations
@@ -13,9 +18,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from libs.domain.ledger import Verdict
+from libs.domain.schedule import ScheduleState
 from libs.events import (
     AttemptDue,
     AttemptFinished,
+    Event,
+    JobCancelled,
     JobChanged,
     JobChangeRequested,
     JobFinished,
@@ -24,6 +32,12 @@ from libs.events import (
     JobRetryScheduled,
     JobScheduled,
     JobStopRequested,
+    RunPolicy,
+    ScheduleAutopaused,
+    ScheduleResumed,
+    ScheduleRunStopped,
+    ScheduleSpawned,
+    ScheduleTicked,
 )
 from tests.simulation.model.harness import Harness, Partition
 from tests.simulation.model.keys.keys import after_merges
@@ -110,7 +124,7 @@ def _end(job: JobScheduled, end: JobFinished, dues: list[AttemptDue], results: l
     reason = end.ended_by or PLAIN_ENDS[end.status]
     last = results[-1] if results else None
     charged = sum(each.outcome not in ("free", "snoozed") for each in results)
-    if reason == "stopped":
+    if reason in ("stopped", "replaced"):
         is_right = True  # I20 has the rest
     elif reason in ("expired", "max_elapsed"):
         is_right = reason in _bounds(job, dues)
@@ -133,7 +147,7 @@ def stops_of(part: Partition) -> dict[str, int]:
     """Return the position of the first stop that counts, by job."""
     found: dict[str, int] = {}
     for stored in part.records:
-        if isinstance(stored.item, JobStopRequested) and stored.applied.verdict is Verdict.APPLIED:
+        if isinstance(stored.item, JobStopRequested | ScheduleRunStopped) and stored.applied.verdict is Verdict.APPLIED:
             found.setdefault(stored.item.job_id, stored.position)
     return found
 
@@ -190,4 +204,80 @@ def lost_job_changes(harness: Harness, part: Partition) -> list[str]:
     for call in harness.calls:
         if call.job_id in wanted and call.url != wanted[call.job_id][1]:
             found.append(f"I21 {call.job_id} called {call.url}, and changed to {wanted[call.job_id]}")
+    return found
+
+
+ALLOW = RunPolicy()
+
+
+class _Runs:
+    """What the records so far say of one schedule."""
+
+    def __init__(self) -> None:
+        self.policy = ALLOW
+        self.running: set[str] = set()
+        self.waiting: set[int] = set()
+        self.spawned: set[int] = set()
+        self.failures = 0
+
+    def take(self, event: Event) -> list[str]:
+        """Take in a record that counts; return what it breaks."""
+        found: list[str] = []
+        if isinstance(event, ScheduleTicked) and event.action == "buffered":
+            self.waiting.add(event.tick_at)
+        elif isinstance(event, ScheduleTicked | ScheduleSpawned):
+            if isinstance(event, ScheduleTicked) and event.action != "spawned":
+                return found
+            if self.running and self.policy.overlap != "allow":
+                found.append(f"I27 {event} spawned a run while {self.running} ran")
+            if isinstance(event, ScheduleSpawned) and event.tick_at not in self.waiting:
+                found.append(f"I27 {event} names a tick that did not wait")
+            if isinstance(event, ScheduleSpawned) and event.tick_at in self.spawned:
+                found.append(f"I27 {event} fired its slot twice")
+            self.waiting.discard(event.tick_at)
+            self.spawned.add(event.tick_at)
+            if self.policy.overlap != "allow":
+                self.running.add(event.job_id)
+        elif isinstance(event, JobFinished | JobCancelled):
+            self.running.discard(event.job_id)
+            if isinstance(event, JobFinished) and event.ended_by not in ("stopped", "replaced"):
+                self.failures = 0 if event.status == "completed" else self.failures + 1
+        elif isinstance(event, ScheduleResumed):
+            self.failures = 0
+        elif isinstance(event, ScheduleAutopaused) and self.failures < self.policy.pause_after_failures:
+            found.append(f"I28 {event} after {self.failures} failures in a row")
+        return found
+
+    def become(self, policy: RunPolicy) -> None:
+        """Go on by *policy*."""
+        if policy != self.policy:
+            self.failures = 0
+        if policy.overlap == "allow":
+            self.running.clear()
+        self.policy = policy
+
+
+def broken_runs(part: Partition) -> list[str]:
+    """Return the breaches of I27 and I28 in *part*."""
+    found: list[str] = []
+    runs: dict[str, _Runs] = {}
+    for stored in part.records:
+        if stored.applied.verdict is not Verdict.APPLIED:
+            continue
+        for state in stored.applied.changed.values():
+            if not isinstance(state, ScheduleState) or state.more is None:
+                continue
+            mine = runs.setdefault(state.schedule_id, _Runs())
+            assert stored.applied.event is not None
+            found += mine.take(stored.applied.event)
+            mine.become(state.more.runs or ALLOW)
+    for state in part.oracle.states.of(ScheduleState).values():
+        more = state.more
+        if more is None or not state.is_active or state.held:
+            continue
+        if more.buffered and not more.active:
+            found.append(f"I27 {state.schedule_id}: {more.buffered} wait, and no run is under way")
+        limit = (more.runs or ALLOW).pause_after_failures
+        if limit and more.failures_in_row >= limit:
+            found.append(f"I28 {state.schedule_id} goes on after {more.failures_in_row} failures in a row")
     return found

@@ -12,7 +12,7 @@ from libs.domain.calendar.recorded_rule import rule_of
 from libs.domain.calendar.rule import Rule, Spread
 from libs.domain.schedule import ScheduleState
 from libs.domain.schedule_ticks import LATE_MS
-from libs.events import SchedulePolicy, ScheduleRule
+from libs.events import RunPolicy, SchedulePolicy, ScheduleRule
 from tests.property.calendar.made_zones import HALF, find
 
 
@@ -24,6 +24,7 @@ class ModelRule(NamedTuple):
         record: the rule as `schedule.defined` says it.
         is_plain: `schedule.created` says it.
         policy: what becomes of late ticks.
+        runs: what becomes of ticks while a run is under way, and after failures.
     """
 
     period_ms: int
@@ -31,6 +32,7 @@ class ModelRule(NamedTuple):
     record: ScheduleRule
     is_plain: bool = False
     policy: SchedulePolicy | None = None
+    runs: RunPolicy | None = None
 
     @property
     def rule(self) -> Rule:
@@ -74,6 +76,11 @@ RULES: Final = (
     ModelRule(120_000, 90_000, ScheduleRule(cron="*/2 * * * *", zone=HALF.name, spread_s=40)),
     ModelRule(30_000, 0, ScheduleRule(every_s=30), policy=SchedulePolicy(misfire="skip")),
     ModelRule(60_000, 0, ScheduleRule(every_s=60), policy=SchedulePolicy(misfire="fire_all", catchup_max=3)),
+    ModelRule(20_000, 0, ScheduleRule(every_s=20), runs=RunPolicy(overlap="skip", pause_after_failures=2)),
+    ModelRule(15_000, 0, ScheduleRule(every_s=15), runs=RunPolicy(overlap="buffer_one")),
+    ModelRule(10_000, 0, ScheduleRule(every_s=10), runs=RunPolicy(overlap="buffer_all", buffer_max=2)),
+    ModelRule(25_000, 0, ScheduleRule(every_s=25), runs=RunPolicy(overlap="replace")),
+    ModelRule(50_000, 0, ScheduleRule(every_s=50), runs=RunPolicy(pause_after_failures=1)),
 )
 _BY_RECORD: Final = {rule.record: rule for rule in RULES}
 _BY_CRON: Final = {rule.record.cron: rule for rule in RULES if rule.is_plain}

@@ -47,7 +47,7 @@ class ScheduleApi:
     known: Any
     partition: Any
     append: Any
-    accept: Any
+    landed: Any
     changes: list[Change]
     schedule_count: int
 
@@ -104,6 +104,7 @@ class ScheduleApi:
             zone_data=first.zone_data,
             max_retries=retries,
             policy=rule.policy,
+            runs=rule.runs,
         )
 
     def schedule_row(self, schedule_id: str) -> ScheduleState | None:
@@ -115,7 +116,7 @@ class ScheduleApi:
         row, now = self.schedule_row(schedule_id), self.harness.now
         if row is None:
             return
-        following = next_run(rule_of_state(row).rule, schedule_id, max(now, row.last_run_at or 0))
+        following = next_run(rule_of_state(row).rule, schedule_id, max(now, row.last_slot_at))
         assert following.run_at is not None
         fact = ScheduleResumed(
             schedule_id=schedule_id,
@@ -146,18 +147,19 @@ class ScheduleApi:
             fire_at=now,
             spec_id=from_int("job", to_int(row.spec_id)) if is_shared else None,
             schedule_id=schedule_id,
+            is_tracked=row.more is not None and row.more.runs is not None,
         )
-        self.append(encode(fact), lambda _: self.accept(job_id, None, url))
+        self.append(encode(fact), lambda position: self.landed(job_id, None, url, position))
 
     def change(self, schedule_id: str) -> None:
         """PATCH a schedule: another rule or another URL; or pause it until an instant."""
         row, rng, now = self.schedule_row(schedule_id), self.harness.rng, self.harness.now
         if row is None:
             return
-        version, after = row.version + 1, max(now, row.last_run_at or 0)
+        version, after = row.version + 1, max(now, row.last_slot_at)
         if rng.random() < 0.25:
             until = now + rng.randint(1, 200_000)
-            following = next_run(rule_of_state(row).rule, schedule_id, max(until - 1, row.last_run_at or 0))
+            following = next_run(rule_of_state(row).rule, schedule_id, max(until - 1, row.last_slot_at))
             fact = SchedulePaused(
                 schedule_id=schedule_id,
                 at=now,
@@ -181,6 +183,7 @@ class ScheduleApi:
             change_id=f"{rng.getrandbits(64):016x}",
             rule=row.rule if rule is None else rule.record,
             policy=rule_of_state(row).policy if rule is None else rule.policy,
+            runs=rule_of_state(row).runs if rule is None else rule.runs,
             spec=Spec(url=f"https://example.com/{schedule_id}/{rng.getrandbits(32)}") if rng.random() < 0.6 else None,
             after_at=after if is_moved else None,
             next_run_at=following.run_at,

@@ -11,7 +11,16 @@ from libs.domain.job import JobState
 from libs.domain.ledger import Applied, Ledger, Verdict
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import State
-from libs.events import Event, ScheduleChanged, ScheduleTicked, Unknown, Unreadable
+from libs.events import (
+    Event,
+    JobFinished,
+    ScheduleAutopaused,
+    ScheduleChanged,
+    ScheduleSpawned,
+    ScheduleTicked,
+    Unknown,
+    Unreadable,
+)
 from services.scheduler.decider import Decider
 from tests.simulation.model.actors import Owner
 
@@ -151,3 +160,65 @@ class CountsOvertakenTicks(Ledger):
 
 class OwnerCountingOvertakenTicks(Owner):
     ledger_type = CountsOvertakenTicks
+
+
+# A tick that takes no notice of the run that is under way.
+
+
+class DeciderIgnoringRuns(Decider):
+    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event | None:
+        if isinstance(state, ScheduleState) and state.more is not None and not state.more.owes_now:
+            state = msgspec.structs.replace(state, more=msgspec.structs.replace(state.more, active=()))
+        return super()._commit(owner_id, state, now, jitter)
+
+
+class OwnerIgnoringRuns(Owner):
+    decider_type = DeciderIgnoringRuns
+
+
+# The end of a run that its schedule is not told of.
+
+
+class ForgetsEndsOfRuns(Ledger):
+    def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
+        if isinstance(item, JobFinished):
+            item = msgspec.structs.replace(item, schedule_id=None)
+        return super().apply(position, item, stamp)
+
+
+class OwnerForgettingEndsOfRuns(Owner):
+    ledger_type = ForgetsEndsOfRuns
+
+
+# A slot that waits on after it got its job.
+
+
+class KeepsSlots(Ledger):
+    def apply(self, position: int, item: Item, stamp: str | None) -> Applied:
+        applied = super().apply(position, item, stamp)
+        state = applied.changed.get(item.schedule_id) if isinstance(item, ScheduleSpawned) else None
+        if isinstance(item, ScheduleSpawned) and isinstance(state, ScheduleState) and state.more is not None:
+            more = msgspec.structs.replace(state.more, buffered=(item.tick_at,), active=(), owes_now=True)
+            self.states[item.schedule_id] = kept = msgspec.structs.replace(state, more=more)
+            return msgspec.structs.replace(applied, changed={**applied.changed, item.schedule_id: kept})
+        return applied
+
+
+class OwnerFiringSlotsTwice(Owner):
+    ledger_type = KeepsSlots
+
+
+# Failures do not pause a schedule.
+
+
+class DeciderNeverPausing(Decider):
+    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event | None:
+        decision = super()._commit(owner_id, state, now, jitter)
+        if isinstance(decision, ScheduleAutopaused):
+            self._overlay.discard(owner_id)
+            return None
+        return decision
+
+
+class OwnerNeverPausing(Owner):
+    decider_type = DeciderNeverPausing

@@ -6,7 +6,7 @@ from libs.domain import job, schedule
 from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import FOLDED_BY, States, id_of
-from libs.events import JobScheduled, LogBarrier, ScheduleTicked
+from libs.events import AttemptDue, JobScheduled, LogBarrier, ScheduleTicked
 from libs.events.ids import new_job_id, new_schedule_id
 
 JOB = JobState(job_id=new_job_id(1, 0, bytes(8)), account="acme", scheduled_at=1, fire_at=1, created_at=1)
@@ -23,7 +23,8 @@ SCHEDULE = ScheduleState(
 def test_the_kind_under_whose_key_a_record_stands_comes_first() -> None:
     """A tick stands under its schedule, which decides whether it applies; the job follows."""
     assert FOLDED_BY[ScheduleTicked] == (schedule.KIND, job.KIND)
-    assert FOLDED_BY[JobScheduled] == (job.KIND,)
+    assert FOLDED_BY[JobScheduled] == (job.KIND, schedule.KIND)
+    assert FOLDED_BY[AttemptDue] == (job.KIND,)
     assert FOLDED_BY[LogBarrier] == ()
 
 

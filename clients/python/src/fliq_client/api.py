@@ -38,14 +38,11 @@ from fliq_client.surface import E, Group, call, listing
 PAGE_SIZE: Final = 100  # the most that Fliq gives at once
 
 _CREATED_JOB: Final = answers.one(models.CreatedJob)
-_REPLAYED_JOB: Final = answers.one(models.ReplayedJob)
 _JOB: Final = answers.one(models.Job)
 _JOBS: Final = answers.page(models.JobList, lambda found: (found.jobs, found.next_cursor))
 _EXECUTIONS: Final = answers.items(models.Executions, lambda found: found.executions)
-_CREATED_SCHEDULE: Final = answers.one(models.CreatedSchedule)
 _SCHEDULE: Final = answers.one(models.Schedule)
 _SCHEDULES: Final = answers.page(models.ScheduleList, lambda found: (found.schedules, found.next_cursor))
-_RUN: Final = answers.one(models.ManualRun)
 _BACKFILL: Final = answers.one(models.Backfill)
 _BACKFILL_STOP: Final = answers.one(models.BackfillStop)
 _PREVIEW: Final = answers.one(models.Preview)
@@ -162,7 +159,7 @@ class Jobs(Group[E]):
         """Make a copy of a failed job, due at once; *key* as in `create`. Raises JobNotFailed."""
         headers = key_header(self._new_key() if key is None else key)
         request = Request(method="POST", path=path("jobs", job_id, "replay"), headers=headers)
-        return Call(request=request, read=_REPLAYED_JOB)
+        return Call(request=request, read=answers.one(models.ReplayedJob))
 
 
 class Schedules(Group[E]):
@@ -189,13 +186,14 @@ class Schedules(Group[E]):
         made: dict[str, Any] = {"url": url, **named, **with_json(dict(fields), json)}
         headers = key_header(self._new_key() if key is None else key)
         request = Request(method="POST", path=path("schedules"), headers=headers, content=document(made))
-        return Call(request=request, read=_CREATED_SCHEDULE)
+        return Call(request=request, read=answers.one(models.CreatedSchedule))
 
     @call
     def preview_rule(self, **fields: Unpack[PreviewFields]) -> Call[models.Preview]:
         """Get the coming runs of a rule that is not saved; it takes the fields of a schedule that say when it runs."""
-        request = Request(method="POST", path=path("schedules", "preview"), content=document(fields))
-        return Call(request=request, read=_PREVIEW)
+        return Call(
+            request=Request(method="POST", path=path("schedules", "preview"), content=document(fields)), read=_PREVIEW
+        )
 
     @call
     def preview(
@@ -289,13 +287,9 @@ class Schedules(Group[E]):
         self, schedule_id: str, *, json: object = UNSET, key: str | None = None, **fields: Unpack[RunFields]
     ) -> Call[models.ManualRun]:
         """Run a schedule now, whatever its rule says; its next run stays. *json*, *key* as of a job."""
-        request = Request(
-            method="POST",
-            path=path("schedules", schedule_id, "run"),
-            headers=key_header(self._new_key() if key is None else key),
-            content=document(with_json(dict(fields), json)),
-        )
-        return Call(request=request, read=_RUN)
+        headers, where = key_header(self._new_key() if key is None else key), path("schedules", schedule_id, "run")
+        request = Request(method="POST", path=where, headers=headers, content=document(with_json(dict(fields), json)))
+        return Call(request=request, read=answers.one(models.ManualRun))
 
     @call
     def backfill(
@@ -329,6 +323,12 @@ class Schedules(Group[E]):
         content = document(fields) if fields else None
         request = Request(method="POST", path=path("schedules", schedule_id, "resume"), content=content)
         return Call(request=request, read=_SCHEDULE)
+
+    @call
+    def events(self, schedule_id: str, *, limit: int | None = None) -> Call[Sequence[TimelineEvent]]:
+        """Get the newest *limit* records about a schedule, oldest first: its ticks, skips and changes."""
+        where, asked = path("schedules", schedule_id, "events"), query(limit=limit)
+        return Call(request=Request(method="GET", path=where, query=asked), read=answers.timeline)
 
     @listing
     def jobs(self, schedule_id: str, *, status: str | None = None) -> Listing[models.JobItem]:

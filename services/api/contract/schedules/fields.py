@@ -25,6 +25,10 @@ WINDOW_S: Final = 86_400  # of fire_all
 WINDOW_MIN_S: Final = 60
 WINDOW_MAX_S: Final = 31_536_000
 CATCHUP_MAX: Final = 500
+OVERLAPS: Final = ("allow", "skip", "buffer_one", "buffer_all", "replace")
+BUFFER_MAX: Final = 100
+BUFFER: Final = 10
+FAILURES_MAX: Final = 100
 NOTE_MAX: Final = 500  # characters
 
 SCHEDULE_KEY: Final[Schema] = {"type": "string", "pattern": "^[A-Za-z0-9._~-]{1,128}$"}
@@ -251,8 +255,47 @@ MISFIRE: Final = (
         rule=f"of ticks older than that at most so many, the newest, 1–{CATCHUP_MAX}; only with `fire_all`; by default 100",
     ),
 )
+_OVERLAP_MEANS: Final = (
+    "overlap is not allow, skip, buffer_one, buffer_all or replace, or buffer_max is not 1 to 100"
+    " or stands without buffer_all."
+)
+OVERLAP: Final = (
+    Field(
+        name="overlap",
+        read=_as_it_is,
+        schema={"type": "string", "enum": list(OVERLAPS)},
+        rule="what becomes of a tick while a run is under way: `allow` runs both, `skip` leaves the tick out, `buffer_one` lets the"
+        " latest such tick wait, `buffer_all` up to `buffer_max`, `replace` stops the run and takes its place; by default `allow`;"
+        " see [runs that meet](schedules.md#runs-that-meet)",
+        code="invalid_overlap",
+        means=_OVERLAP_MEANS,
+        default=None,
+        takes_null=True,
+    ),
+    Field(
+        name="buffer_max",
+        read=_as_it_is,
+        schema={"type": "integer", "minimum": 1, "maximum": BUFFER_MAX},
+        rule=f"ticks that may wait, 1–{BUFFER_MAX}; only with `buffer_all`; by default {BUFFER}",
+        code="invalid_overlap",
+        means=_OVERLAP_MEANS,
+        default=None,
+        takes_null=True,
+    ),
+    Field(
+        name="pause_after_failures",
+        read=_as_it_is,
+        schema={"type": "integer", "minimum": 0, "maximum": FAILURES_MAX},
+        rule=f"the schedule pauses itself after so many failed runs in a row, retries used up, 0–{FAILURES_MAX}; by default 0:"
+        " never",
+        code="invalid_pause_after_failures",
+        means=f"pause_after_failures is not an integer from 0 to {FAILURES_MAX}.",
+        default=None,
+        takes_null=True,
+    ),
+)
 # What a change may name; a request for a new schedule may name its key, too.
-CHANGEABLE: Final = Fields(*CALL, *RULE, _MAX_RUNS, *MISFIRE, MAX_RETRIES, *RETRY_ROWS, expiry_fields()[1])
+CHANGEABLE: Final = Fields(*CALL, *RULE, _MAX_RUNS, *MISFIRE, *OVERLAP, MAX_RETRIES, *RETRY_ROWS, expiry_fields()[1])
 SCHEDULE: Final = Fields(*CHANGEABLE.rows, _KEY_FIELD)
 RUN: Final = Fields(
     Field(

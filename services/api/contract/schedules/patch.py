@@ -15,9 +15,11 @@ from services.api.contract.api_error import ApiError, refuse
 from services.api.contract.fields.retry_fields import shown_policy
 from services.api.contract.json_body import Duplicated
 from services.api.contract.schedules.fields import CHANGEABLE
-from services.api.contract.schedules.shown import policy_fields, terms_of
+from services.api.contract.schedules.shown import policy_fields, run_fields, terms_of
 
 _NAMES: Final = frozenset(row.name for row in CHANGEABLE.rows)
+# A choice -> the fields that only some of its values take.
+_COMPANIONS: Final = {"overlap": ("buffer_max",), "misfire": ("catchup_window_seconds", "catchup_max")}
 _DEPTH_MAX: Final = 4  # objects inside objects; the fields of a schedule have two
 
 
@@ -45,6 +47,7 @@ def fields_of(state: ScheduleState, spec: Spec) -> dict[str, Any]:
         "max_runs": None if more is None else more.max_runs,
         "max_retries": state.max_retries,
         **policy_fields(None if more is None else more.policy),
+        **run_fields(None if more is None else more.runs),
         **terms_of(more),
     }
 
@@ -66,6 +69,11 @@ def merged(fields: dict[str, Any], patch: Any, names: Collection[str] = _NAMES) 
     found = _merged(fields, patch, _DEPTH_MAX)
     if type(found.get("retry")) is dict:
         _agree(found, patch)
+    for name, companions in _COMPANIONS.items():
+        if name in patch and patch[name] != fields.get(name):  # another choice has other limits
+            for each in companions:
+                if each not in patch:
+                    found.pop(each, None)
     return found
 
 

@@ -14,7 +14,7 @@ from libs.domain.calendar.recorded_rule import ZoneLookup, is_plain, record_of
 from libs.domain.calendar.rule import Rule
 from libs.domain.calendar.rule_fields import RuleContext, RuleError
 from libs.domain.calendar.zones import Zone
-from libs.events import SchedulePolicy, ScheduleRule, Spec
+from libs.events import RunPolicy, SchedulePolicy, ScheduleRule, Spec
 from libs.events.retry_policy import JobTerms
 from services.api.contract.api_error import bad, refuse
 from services.api.contract.field import CheckUrl, Rules
@@ -22,8 +22,12 @@ from services.api.contract.instants import parse_instant
 from services.api.contract.request_fields import BODILESS
 from services.api.contract.requests import asked_for, digest, retries_of, spec_of
 from services.api.contract.schedules.fields import (
+    BUFFER,
+    BUFFER_MAX,
     CATCHUP_MAX,
+    FAILURES_MAX,
     MISFIRES,
+    OVERLAPS,
     PAUSE,
     PREVIEW,
     RESUME,
@@ -75,6 +79,7 @@ class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         policy: what becomes of late ticks; None: the latest is made up for.
         terms: what its jobs inherit besides; None for the defaults.
         key: the name that the body gives it.
+        runs: what becomes of ticks while a run is under way, and after failures; None: nothing.
     """
 
     spec: Spec
@@ -85,11 +90,13 @@ class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     max_retries: int
     terms: JobTerms | None = None
     key: str | None = None
+    runs: RunPolicy | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether `schedule.created` can describe it."""
-        return self.max_runs is None and self.policy is None and self.terms is None and is_plain(self.rule)
+        asked = (self.max_runs, self.policy, self.terms, self.runs)
+        return asked == (None, None, None, None) and is_plain(self.rule)
 
     def rule_at(self, created_at: int) -> ScheduleRule:
         """Return the rule of a schedule that is created at *created_at*."""
@@ -131,6 +138,7 @@ def schedule_request(
         policy=read_policy(found),
         max_retries=retries_of(data, found),
         terms=_terms(found),
+        runs=read_runs(found),
         key=found["key"],
     )
 
@@ -245,8 +253,9 @@ def read_policy(found: Mapping[str, Any]) -> SchedulePolicy | None:
     misfire: Any = "fire_once" if found["misfire"] is None else found["misfire"]
     if misfire not in MISFIRES:
         refuse("invalid_misfire", f"misfire must be one of {', '.join(MISFIRES)}")
-    window_s = _whole(found["catchup_window_seconds"], WINDOW_MIN_S, WINDOW_MAX_S, "catchup_window_seconds")
-    catchup_max = _whole(found["catchup_max"], 1, CATCHUP_MAX, "catchup_max")
+    code = "invalid_misfire"
+    window_s = _whole(found["catchup_window_seconds"], WINDOW_MIN_S, WINDOW_MAX_S, "catchup_window_seconds", code)
+    catchup_max = _whole(found["catchup_max"], 1, CATCHUP_MAX, "catchup_max", code)
     if misfire == "skip" and window_s is not None:
         refuse(
             "invalid_misfire", "catchup_window_seconds says what is made up for, and misfire skip makes up for nothing"
@@ -259,11 +268,33 @@ def read_policy(found: Mapping[str, Any]) -> SchedulePolicy | None:
     return None if policy == DEFAULT_POLICY else policy
 
 
-def _whole(value: Any, low: int, high: int, field: str) -> int | None:
+def read_runs(found: Mapping[str, Any]) -> RunPolicy | None:
+    """
+    Return what the fields *found* say about runs that meet or fail; None for what is so by default.
+
+    Raises:
+        ApiError: 400 `invalid_overlap`, `invalid_pause_after_failures`.
+    """
+    overlap: Any = "allow" if found["overlap"] is None else found["overlap"]
+    if overlap not in OVERLAPS:
+        refuse("invalid_overlap", f"overlap must be one of {', '.join(OVERLAPS)}")
+    buffer_max = _whole(found["buffer_max"], 1, BUFFER_MAX, "buffer_max", "invalid_overlap")
+    if overlap != "buffer_all" and buffer_max is not None:
+        refuse("invalid_overlap", "buffer_max belongs to overlap buffer_all: leave it out")
+    failures = found["pause_after_failures"]
+    if type(failures) is float and failures.is_integer():
+        failures = int(failures)
+    if failures is not None and (type(failures) is not int or not 0 <= failures <= FAILURES_MAX):
+        refuse("invalid_pause_after_failures", f"pause_after_failures must be a whole number from 0 to {FAILURES_MAX}")
+    runs = RunPolicy(overlap=overlap, buffer_max=buffer_max or BUFFER, pause_after_failures=failures or 0)
+    return None if runs == RunPolicy() else runs
+
+
+def _whole(value: Any, low: int, high: int, field: str, code: str) -> int | None:
     if type(value) is float and value.is_integer():
         value = int(value)
     if value is not None and (type(value) is not int or not low <= value <= high):
-        refuse("invalid_misfire", f"{field} must be a whole number from {low} to {high:,}")
+        refuse(code, f"{field} must be a whole number from {low} to {high:,}")
     return value
 
 
@@ -274,6 +305,6 @@ def schedule_hash(request: ScheduleRequest) -> bytes:
     rule = request.rule if request.has_anchor else msgspec.structs.replace(request.rule, anchor_at=0)
     asked = msgspec.json.encode(rule).decode()
     policy = None if request.policy is None else msgspec.json.encode(request.policy).decode()
-    terms = [] if request.terms is None else [msgspec.json.encode(request.terms).decode()]
+    terms = [msgspec.json.encode(each).decode() for each in (request.terms, request.runs) if each is not None]
     key = [] if request.key is None else [{"key": request.key}]
     return digest(["schedule", *asked_for(request, asked), request.max_runs, policy, *terms, *key])

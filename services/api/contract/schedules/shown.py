@@ -13,7 +13,7 @@ from libs.domain.calendar.preview import ComingTick
 from libs.domain.instants import rfc3339
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.schedules.more import ScheduleMore
-from libs.events import SchedulePolicy, Spec
+from libs.events import RunPolicy, SchedulePolicy, Spec
 from libs.events.retry_policy import JobTerms
 from services.api.contract.fields.retry_fields import shown_policy
 
@@ -65,9 +65,14 @@ def item(state: ScheduleState, spec: Spec, now: int) -> dict[str, Any]:
         "spread": None if rule.spread_s is None else {"seconds": rule.spread_s, "by": rule.spread_by},
         "max_runs": None if more is None else more.max_runs,
         **policy_fields(None if more is None else more.policy),
+        **run_fields(None if more is None else more.runs),
         "next_tick_at": _instant(state.next_tick_at),
         "run_count": None if more is None else more.run_count,
         "missed_count": None if more is None else more.missed_count,
+        "skipped_count": None if more is None else more.skipped_count,
+        "failures_in_row": None if more is None or more.runs is None else more.failures_in_row,
+        "active_jobs": [] if more is None else list(more.active),
+        "buffered": [] if more is None else [rfc3339(tick_at) for tick_at in more.buffered],
         "zone_data": (more.zone_data or None) if more is not None else None,
         "version": state.version,
         "key": None if more is None else more.key,
@@ -95,6 +100,16 @@ def policy_fields(policy: SchedulePolicy | None) -> dict[str, Any]:
         "misfire": policy.misfire,
         "catchup_window_seconds": policy.window_s,
         "catchup_max": policy.catchup_max if policy.misfire == "fire_all" else None,
+    }
+
+
+def run_fields(runs: RunPolicy | None) -> dict[str, Any]:
+    """Return the fields of a request that say *runs*."""
+    runs = runs or RunPolicy()
+    return {
+        "overlap": runs.overlap,
+        "buffer_max": runs.buffer_max if runs.overlap == "buffer_all" else None,
+        "pause_after_failures": runs.pause_after_failures,
     }
 
 

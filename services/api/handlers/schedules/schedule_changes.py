@@ -115,12 +115,12 @@ class ScheduleChanges:
         had_max_runs = None if state.more is None else state.more.max_runs
         is_new_rule = rule != state.rule or wanted.max_runs != had_max_runs
         more = state.more or ScheduleMore(rule=state.rule)
-        was = (row.spec, state.max_retries, more.policy, more.terms)
-        if not is_new_rule and (spec, wanted.max_retries, wanted.policy, wanted.terms) == was:
+        was = (row.spec, state.max_retries, more.policy, more.terms, more.runs)
+        if not is_new_rule and (spec, wanted.max_retries, wanted.policy, wanted.terms, wanted.runs) == was:
             return None
         following, after = NextRun(None, None, ""), None
         if is_new_rule:
-            after = max(now, state.last_run_at or 0)
+            after = max(now, state.last_slot_at)
             following = self._first_of(state, rule, wanted.max_runs, after)
         return ScheduleChanged(
             schedule_id=state.schedule_id,
@@ -137,6 +137,7 @@ class ScheduleChanges:
             next_tick_at=following.tick_at,
             zone_data=following.zone_data,
             terms=wanted.terms,
+            runs=wanted.runs,
         )
 
     def _first_of(self, state: ScheduleState, record: ScheduleRule, max_runs: int | None, after: int) -> NextRun:
@@ -154,7 +155,7 @@ class ScheduleChanges:
             paused = msgspec.structs.replace(paused, version=state.version)
         if wanted.until is None:
             return paused
-        after = max(wanted.until - 1, state.last_run_at or 0)
+        after = max(wanted.until - 1, state.last_slot_at)
         following = self._rows.next_run(self._rows.rule(state), state.schedule_id, after)
         return msgspec.structs.replace(
             paused,
@@ -167,7 +168,7 @@ class ScheduleChanges:
     def _resumed(self, state: ScheduleState, *, catch_up: bool) -> ScheduleResumed:
         """Return the fact that *state* goes on: from now, or from its last tick on."""
         now = self._c.clock.now()
-        after = state.since_at if catch_up else max(now, state.last_run_at or 0)
+        after = max(state.since_at if catch_up else now, state.last_slot_at)
         following = self._rows.next_run(self._rows.rule(state), state.schedule_id, after)
         return ScheduleResumed(
             schedule_id=state.schedule_id,

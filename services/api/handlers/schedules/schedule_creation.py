@@ -169,6 +169,7 @@ def created_event(
         max_retries=wanted.max_retries,
         key=key,
         terms=wanted.terms,
+        runs=wanted.runs,
     )
 
 

@@ -117,6 +117,7 @@ def _scheduled(row: Row, own_spec: Spec | None, held: Reservation, key: str | No
         idempotency_key=key,
         spec_id=None if own_spec is not None else from_int("job", to_int(state.spec_id)),
         schedule_id=state.schedule_id,
+        is_tracked=state.more is not None and state.more.runs is not None,
         retry=terms.retry,
         success_on=terms.success_on,
         expires_at=expires_at,

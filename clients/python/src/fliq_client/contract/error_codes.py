@@ -47,8 +47,10 @@ __all__ = [
     "InvalidMisfire",
     "InvalidName",
     "InvalidNote",
+    "InvalidOverlap",
     "InvalidOverlapSeconds",
     "InvalidParameter",
+    "InvalidPauseAfterFailures",
     "InvalidRequest",
     "InvalidRetry",
     "InvalidScheduledAt",
@@ -372,6 +374,23 @@ class InvalidMisfire(BadRequest):
 
     status = 400
     code = "invalid_misfire"
+
+
+class InvalidOverlap(BadRequest):
+    """
+    400 `invalid_overlap`. overlap is not allow, skip, buffer_one, buffer_all or replace, or buffer_max is not 1 to 100
+    or stands without buffer_all.
+    """
+
+    status = 400
+    code = "invalid_overlap"
+
+
+class InvalidPauseAfterFailures(BadRequest):
+    """400 `invalid_pause_after_failures`. pause_after_failures is not an integer from 0 to 100."""
+
+    status = 400
+    code = "invalid_pause_after_failures"
 
 
 class InvalidKey(BadRequest):
@@ -769,6 +788,8 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_spread": InvalidSpread,
     "invalid_max_runs": InvalidMaxRuns,
     "invalid_misfire": InvalidMisfire,
+    "invalid_overlap": InvalidOverlap,
+    "invalid_pause_after_failures": InvalidPauseAfterFailures,
     "invalid_key": InvalidKey,
     "invalid_count": InvalidCount,
     "invalid_after": InvalidAfter,

@@ -422,6 +422,10 @@ class Schedule(Answered, frozen=True, kw_only=True):
     next_tick_at: datetime | None = None
     run_count: int | None = None
     missed_count: int | None = None
+    skipped_count: int | None = None
+    failures_in_row: int | None = None
+    active_jobs: list[str]
+    buffered: list[datetime]
     zone_data: str | None = None
     version: int
     key: str | None = None
@@ -532,6 +536,10 @@ class ScheduleItem(Answered, frozen=True, kw_only=True):
     next_tick_at: datetime | None = None
     run_count: int | None = None
     missed_count: int | None = None
+    skipped_count: int | None = None
+    failures_in_row: int | None = None
+    active_jobs: list[str]
+    buffered: list[datetime]
     zone_data: str | None = None
     version: int
     key: str | None = None

@@ -319,6 +319,14 @@ class SchedulePatchFields(TypedDict, total=False):
     catchup_window_seconds: int | None
     # of ticks older than that at most so many, the newest, 1–500; only with `fire_all`; by default 100
     catchup_max: int | None
+    # what becomes of a tick while a run is under way: `allow` runs both, `skip` leaves the tick out, `buffer_one` lets
+    # the latest such tick wait, `buffer_all` up to `buffer_max`, `replace` stops the run and takes its place; by
+    # default `allow`; see runs that meet
+    overlap: Literal["allow", "skip", "buffer_one", "buffer_all", "replace"] | None
+    # ticks that may wait, 1–100; only with `buffer_all`; by default 10
+    buffer_max: int | None
+    # the schedule pauses itself after so many failed runs in a row, retries used up, 0–100; by default 0: never
+    pause_after_failures: int | None
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
     max_retries: int
     # object that says when and how often a failed attempt is tried again, see retry policy
@@ -386,6 +394,14 @@ class ScheduleFields(TypedDict, total=False):
     catchup_window_seconds: int | None
     # of ticks older than that at most so many, the newest, 1–500; only with `fire_all`; by default 100
     catchup_max: int | None
+    # what becomes of a tick while a run is under way: `allow` runs both, `skip` leaves the tick out, `buffer_one` lets
+    # the latest such tick wait, `buffer_all` up to `buffer_max`, `replace` stops the run and takes its place; by
+    # default `allow`; see runs that meet
+    overlap: Literal["allow", "skip", "buffer_one", "buffer_all", "replace"] | None
+    # ticks that may wait, 1–100; only with `buffer_all`; by default 10
+    buffer_max: int | None
+    # the schedule pauses itself after so many failed runs in a row, retries used up, 0–100; by default 0: never
+    pause_after_failures: int | None
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
     max_retries: int
     # object that says when and how often a failed attempt is tried again, see retry policy
