@@ -104,6 +104,12 @@ class AccountQueries:
         return {rows.job_id_of(row["job_id"]) for row in await self._pool.fetch(query, rows.uuids_of(job_ids), account)}
 
     @answer_call
+    async def forgotten_before(self, partition: int) -> int:
+        """Return the instant before which a new id would count for nothing (libs/domain/history); 0 if nothing is forgotten."""
+        query = "SELECT greatest(success_before, failed_before) FROM history WHERE part = $1"
+        return await self._pool.fetchval(query, partition) or 0
+
+    @answer_call
     async def job_status(self, job_id: str) -> JobStatus | None:
         """Return the status of a job of any account; None if there is no such job."""
         status = await self._pool.fetchval("SELECT status FROM jobs WHERE job_id = $1", rows.uuid_of(job_id))

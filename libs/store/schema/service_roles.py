@@ -33,7 +33,8 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
     "api": {
         **_COMMON,
         **dict.fromkeys(
-            ("jobs", "specs", "schedules", "executions", "usage_daily", "daily_grants", "deliveries"), "SELECT"
+            ("jobs", "specs", "schedules", "executions", "usage_daily", "daily_grants", "deliveries", "history"),
+            "SELECT",
         ),
         "instance": "SELECT, INSERT",
         "idempotency": _WRITE,

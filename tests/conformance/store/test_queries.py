@@ -238,3 +238,17 @@ async def test_lists_use_their_indexes(harness: Harness, index: str, of_schedule
         await connection.execute("RESET enable_seqscan")
     assert plan.count(f"Scan using {index} on jobs") == 7, plan
     assert "Merge Append" in plan, plan
+
+
+async def test_which_jobs_there_are_and_what_is_forgotten(harness: Harness) -> None:
+    """Of the ids that are asked for, those of the account's jobs; nothing is forgotten until the history says so."""
+    await fill(harness, state(1), state(2, account="other"))
+    queries = AccountQueries(harness.pool)
+    ids = [state(n).job_id for n in (1, 2, 3)]
+    assert await queries.existing_jobs("acme", ids) == {ids[0]}
+
+    assert await queries.forgotten_before(0) == 0
+    await harness.pool.execute(
+        "INSERT INTO history (part, through, success_before, failed_before, heartbeat_before) VALUES (0, 1, 20, 10, 99)"
+    )
+    assert await queries.forgotten_before(0) == 20

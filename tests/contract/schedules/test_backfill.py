@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from libs.events import HistoryForgotten, encode
+from libs.events.ids import partition_of
 from tests.contract.harness import Harness
+from tests.fakes.running.client import instant_ms
 from tests.fakes.running.topologies import Client
 
 URL = "https://example.com/report"
@@ -169,3 +172,20 @@ async def test_without_catch_up_nothing_of_the_pause_is_made_up_for(api: Client,
 
     assert resumed["next_run_at"] == preview["runs"][0]["at"]
     assert resumed["missed_count"] == 0
+
+
+async def test_ticks_whose_jobs_are_forgotten_are_refused(api: Client, harness: Harness) -> None:
+    """Nobody knows any more whether they ran, and their ids would count for nothing: 400, with the first instant that is kept."""
+    schedule_id = await create(api)
+    forgotten = int(instant_ms("2026-01-01T12:00:00Z"))
+    part = partition_of(schedule_id)
+    decision = HistoryForgotten(through=1, success_before=forgotten, at=harness.clock.now())
+    await harness.log.append(part, [encode(decision, harness.claims[part])])
+    await harness.caught_up()
+
+    status, error = await backfill(api, schedule_id, {"dry_run": True})
+    assert (status, error["error"]["code"]) == (400, "invalid_backfill")
+    assert "2026-01-01T13:00:00Z or later" in error["error"]["message"]
+
+    status, dry = await backfill(api, schedule_id, {"since": "2026-01-01T13:00:00Z", "dry_run": True})
+    assert (status, dry["ticks"]) == (200, 1)

@@ -66,6 +66,16 @@ def refuse_too_many() -> None:
     )
 
 
+def refuse_forgotten(kept_from: int) -> None:
+    """
+    Refuse ticks of which nobody knows whether they ran.
+
+    Raises:
+        ApiError: 400 `invalid_backfill`.
+    """
+    refuse(_CODE, f"since must be {rfc3339(kept_from)} or later: the jobs of earlier ticks are forgotten")
+
+
 def shown(
     schedule_id: str, version: int, wanted: BackfillRequest, *, ticks: int, ran: int, first_at: int
 ) -> dict[str, Any]:

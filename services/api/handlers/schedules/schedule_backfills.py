@@ -30,6 +30,7 @@ from services.api.contract.schedules.backfill import (
     SLOTS_MAX,
     BackfillRequest,
     backfill_request,
+    refuse_forgotten,
     refuse_too_many,
     shown,
 )
@@ -44,6 +45,7 @@ from services.api.state.account_use import Room
 TICKS_AT_ONCE: Final = 10  # looked for before others may go on: the dearest rule takes 0.4 ms for one
 APPENDED_AT_ONCE: Final = 200
 STEP_S: Final = 0.5  # then the row is read again, whatever the tables' position
+MARGIN_MS: Final = 3_600_000  # the history goes on while the jobs of a request are appended
 PAGE: Final = 500  # jobs read in one go while a back-fill is stopped
 PAGES_MAX: Final = 200
 
@@ -62,6 +64,9 @@ class ScheduleBackfills:
         nonce = checked_key(request) or self._c.mint.secret(8).hex()
         row = await self._rows.find(identity.account, schedule_id, fresh=True)
         rule = self._rows.rule(row.state)
+        forgotten = await self._c.queries.forgotten_before(partition_of(schedule_id))
+        if forgotten and wanted.since < forgotten + MARGIN_MS:
+            refuse_forgotten(forgotten + MARGIN_MS)
         ticks = await _ticks(rule, wanted)
         ran = await self._c.queries.existing_jobs(
             identity.account, [tick_job_id(schedule_id, tick_at) for tick_at in ticks]
