@@ -14,9 +14,10 @@ import msgspec
 import orjson
 from aiohttp.web import BaseRequest
 
+from libs.domain.history.choice import LATE_MS
 from libs.events import JobScheduled, Spec, encode
 from libs.events.fields import MAX_INSTANT
-from libs.events.ids import from_int, partition_of, to_int
+from libs.events.ids import from_int, instant_of, partition_of, to_int
 from libs.events.retry_policy import JobTerms
 from libs.runtime.crashpoint import crash_at
 from libs.store.control.idempotency import Reservation
@@ -59,6 +60,12 @@ class ScheduleRuns:
         if made is None:
             event = _scheduled(row, spec if own else None, held, key)
             await self._c.append(account, partition_of(held.job_id), [encode(event)])
+            if not held.is_new and await self._is_void(account, held.job_id):
+                now = self._c.clock.now()
+                new_id = self._c.mint.job_id(now, partition_of(held.job_id))
+                held = await self._c.keys.replace(account, key or "", held, new_id, now)
+                event = _scheduled(row, spec if own else None, held, key)
+                await self._c.append(account, partition_of(held.job_id), [encode(event)])
         else:
             spec = made  # the schedule may call something else by now
         crash_at("api.before_reply")
@@ -93,6 +100,10 @@ class ScheduleRuns:
             make_id=lambda at, _: self._c.mint.job_id(at, partition),
             check_new=check_new,
         )
+
+    async def _is_void(self, account: str, job_id: str) -> bool:
+        """Say whether the record of *job_id*, which is appended, makes nothing, because an id so old may have been forgotten."""
+        return self._c.clock.now() - instant_of(job_id) >= LATE_MS and await self._made(account, job_id) is None
 
     async def _made(self, account: str, job_id: str) -> Spec | None:
         """Return what the run of a request that is repeated calls; None if its process died before it was made."""
