@@ -96,18 +96,18 @@ def delivery_job_id(at: int, partition: int, about: str) -> str:
 
 
 def delivery_id(job_id: str) -> str:
-    """Return the id of the delivery that a job makes: what its receiver sees as `webhook-id`, the same for each try."""
+    """
+    Return the id of the delivery that a job makes: what its receiver sees as `webhook-id`, the same for each try.
+
+    A job that tells an endpoint makes one; a job whose own webhook is repeated makes one as well. libs/domain/history finds a job's
+    delivery by it.
+    """
     return "whd_" + job_id[-26:]
 
 
 def job_of_delivery(any_delivery_id: str) -> str:
     """Return the id of the job that makes a delivery, if a job makes it."""
     return "job_" + any_delivery_id[-26:]
-
-
-def webhook_delivery_id(job_id: str, ended_at: int) -> str:
-    """Return the id of the delivery of a job's own webhook, if it is repeated; the job ended at *ended_at*."""
-    return "whd_" + ulid(ended_at, partition_of(job_id), _hash(f"{job_id}#webhook"))
 
 
 def tick_job_id(schedule_id: str, tick_at: int) -> str:

@@ -20,7 +20,7 @@ from libs.domain.jobs.ends import TerminalEvent
 from libs.egress.caller_headers import INTERNAL_ERROR, endpoint_of, host_of
 from libs.egress.outcome import Outcome
 from libs.events import Spec, WebhookAttempted, WebhookFinished
-from libs.events.ids import webhook_delivery_id
+from libs.events.ids import delivery_id
 from libs.events.retry_policy import RetryPolicy
 from libs.following.calls import CallContext, Calls, traced
 from libs.following.held_calls import Call
@@ -72,7 +72,7 @@ class WebhookCall(Call):
     def delivery_id(self) -> str:
         """The id of the delivery that the try belongs to."""
         event, delivery = self.event, self.delivery
-        return webhook_delivery_id(event.job_id, event.at) if delivery is None else delivery.delivery_id
+        return delivery_id(event.job_id) if delivery is None else delivery.delivery_id
 
     @property
     def group(self) -> str:

@@ -13,7 +13,7 @@ from libs.domain.endpoints.fan_out import Told
 from libs.domain.endpoints.webhook_event import of_end
 from libs.domain.state_registry import decide
 from libs.events import JobFinished, JobScheduled, WebhookAttempted, WebhookRedeliverRequested, encode, read
-from libs.events.ids import delivery_id, job_of_delivery, partition_of, webhook_delivery_id
+from libs.events.ids import delivery_id, job_of_delivery, partition_of
 from libs.events.retry_policy import RetryPolicy
 from tests.contract.harness import Harness
 from tests.contract.webhooks.test_endpoints import ALL, URL, create, refused
@@ -182,7 +182,7 @@ async def test_webhooks_that_are_repeated(api: Client, harness: Harness) -> None
     await harness.fire(job["id"])
     await harness.finish(job["id"], ok=True)
     state = harness.tables.jobs[job["id"]]
-    made = webhook_delivery_id(job["id"], state.completed_at or 0)
+    made = delivery_id(job["id"])
     failed = WebhookAttempted(
         delivery_id=made,
         job_id=job["id"],

@@ -8,7 +8,7 @@ from libs.domain.job import JobState
 from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus
 from libs.domain.ledger import Applied, Ledger, Verdict
 from libs.events import Event, Unknown, Unreadable, WebhookAttempted
-from libs.events.ids import webhook_delivery_id
+from libs.events.ids import delivery_id
 from tests.simulation.model.actors import Owner
 from tests.simulation.model.harness import Harness, Partition
 from tests.simulation.model.webhooks import Webhooks
@@ -75,7 +75,7 @@ class ForgetfulWebhooks(Webhooks):
         self.mine: set[str] = set()
 
     def tell(self, part: Partition, job: JobState) -> None:
-        self.mine.add(webhook_delivery_id(job.job_id, job.completed_at or 0))
+        self.mine.add(delivery_id(job.job_id))
         super().tell(part, job)
 
     def is_due(self, delivery: DeliveryState) -> bool:

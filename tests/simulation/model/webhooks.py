@@ -9,7 +9,7 @@ from __future__ import annotations
 from libs.domain.job import JobState
 from libs.domain.jobs.delivery import DeliveryState
 from libs.events import WebhookAttempted, WebhookFinished, WebhookRedeliverRequested, encode
-from libs.events.ids import webhook_delivery_id
+from libs.events.ids import delivery_id
 from libs.events.retry_policy import Outcome, RetryPolicy
 from tests.simulation.model.harness import Harness, Partition
 
@@ -56,7 +56,7 @@ class Webhooks:
             part.send(object(), [encode(WebhookFinished(job_id=job.job_id, at=now, ok=True, duration_ms=1))])
             return
         event = WebhookAttempted(
-            delivery_id=webhook_delivery_id(job.job_id, job.completed_at or 0),
+            delivery_id=delivery_id(job.job_id),
             account=job.account,
             at=now,
             attempt=1,

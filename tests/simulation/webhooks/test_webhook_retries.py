@@ -7,7 +7,7 @@ import pytest
 from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus
 from libs.egress.outcome import Outcome
 from libs.events import WebhookAttempted, WebhookFinished, WebhookRedeliverRequested, encode
-from libs.events.ids import webhook_delivery_id
+from libs.events.ids import delivery_id
 from libs.events.retry_policy import RetryPolicy
 from tests.simulation.webhooks.harness import HOST, Harness, harness
 
@@ -44,12 +44,12 @@ async def test_a_webhook_that_is_answered_writes_one_record() -> None:
     async with harness() as here:
         await here.begin()
         job = await here.job(webhook_retry=FIXED)
-        end = await here.owner.finish(job)
+        await here.owner.finish(job)
         await here.settle()
 
         (only,) = await attempts(here)
         assert (only.attempt, only.outcome, only.job_id, only.event) == (1, "success", job.job_id, "job.completed")
-        assert here.posted == [only.delivery_id] == [webhook_delivery_id(job.job_id, end.at)]
+        assert here.posted == [only.delivery_id] == [delivery_id(job.job_id)]
         assert [each.status for each in await deliveries(here)] == [DeliveryStatus.DELIVERED]
         assert await here.facts(WebhookFinished) == []
 

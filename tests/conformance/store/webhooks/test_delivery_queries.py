@@ -12,7 +12,7 @@ from libs.domain.job import JobState, JobStatus, create
 from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus
 from libs.domain.state_registry import id_of
 from libs.events import JobFinished, JobScheduled, Spec
-from libs.events.ids import delivery_id, from_int, new_endpoint_id, webhook_delivery_id
+from libs.events.ids import delivery_id, from_int, new_endpoint_id
 from libs.store.control.accounts import Accounts
 from libs.store.control.endpoints import Endpoints
 from libs.store.projection.changes import ExecutionRow
@@ -121,7 +121,7 @@ async def test_webhooks_that_are_repeated(harness: Harness) -> None:
     def delivery(number: int, status: DeliveryStatus, account: str = "acme") -> DeliveryState:
         job = state(number)
         return DeliveryState(
-            delivery_id=webhook_delivery_id(job.job_id, NOW + number),
+            delivery_id=delivery_id(job.job_id),
             account=account,
             job_id=job.job_id,
             event="job.failed",
