@@ -95,6 +95,12 @@ JOBS: Final = (
         width=12,
     ),
     Panel(
+        "Calls a second, by connection",
+        "On a new connection, on one that had served before, or on such a one first and then on a new one.",
+        {"{{use}}": "sum by (use) (rate(fliq_connections_total[$__rate_interval]))"},
+        unit="reqps",
+    ),
+    Panel(
         "Answers",
         "By class of the status; none: no answer.",
         {"{{status_class}}": "sum by (status_class) (rate(fliq_attempts_total[$__rate_interval]))"},

@@ -25,7 +25,17 @@ from tests.fakes.running.client import Client
 
 OWN_KEY = "client-"
 POLICY = {"retry", "success_on", "expires_at"}
-LEFT_OUT = {"error_detail", "resent", "ended_by", "waiting_for", "warning", "webhook_retry", *POLICY}
+LEFT_OUT = {
+    "error_detail",
+    "resent",
+    "waiting_key",
+    "singleton_key",
+    "ended_by",
+    "waiting_for",
+    "warning",
+    "webhook_retry",
+    *POLICY,
+}
 PARAMETERS = {"at", "json", "key", "self"}  # of the client's methods, which are no fields of the API
 _ID = r"([0-9a-zA-Z_]+)"
 
@@ -208,7 +218,9 @@ def _shown(result: Any, listed: str) -> Any:
     if not isinstance(result, Answered):
         return result
     fields = {
-        name: getattr(result, name) for name in result.__struct_fields__ if name not in ("is_stale", "is_replayed")
+        name: getattr(result, name)
+        for name in result.__struct_fields__
+        if name not in ("is_stale", "is_replayed", "existing")
     }
     # What the API leaves out where it does not apply; the three of a policy come together.
     for name in LEFT_OUT if fields.get("success_on") is None else LEFT_OUT - POLICY:

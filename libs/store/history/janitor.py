@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 
 from libs.domain.history.floors import NOTHING_FORGOTTEN, Floors
 from libs.domain.job import TERMINAL
-from libs.runtime.crashpoint import crash_at
 from libs.store.errors import store_call
 from libs.store.history.forgotten_rows import FORGOTTEN, arguments, floors_of, of_schema
 
@@ -91,7 +90,6 @@ class Janitor:
             if gone:
                 await connection.execute("SET LOCAL synchronous_commit = off")  # what is not deleted is deleted later
                 await _delete(connection, gone)
-                crash_at("janitor.before_commit")
         return len(gone)
 
 

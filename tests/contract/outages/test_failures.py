@@ -11,7 +11,8 @@ from libs.domain.instants import next_midnight
 from libs.log.memory import LOST, REPLY_LOST
 from libs.store.control.limits import Limits
 from services.api.contract.instants import utc_day
-from services.api.handlers import context, jobs
+from services.api.handlers import context
+from services.api.handlers.jobs import jobs
 from services.api.state import creation_limits
 from tests.contract.harness import PARTITIONS, Harness
 from tests.fakes.running.topologies import Client, in_seconds

@@ -23,7 +23,18 @@ from tests.e2e.process.starting import FLIQ, Started, environment, run
 from tests.fakes.pages import read
 from tests.fakes.running.topologies import Client
 
-SERVICES = ["probes", "clock", "limits", "scheduler", "heartbeats", "dispatcher", "webhooks", "api", "vitals"]
+SERVICES = [
+    "probes",
+    "clock",
+    "limits",
+    "scheduler",
+    "history",
+    "heartbeats",
+    "dispatcher",
+    "webhooks",
+    "api",
+    "vitals",
+]
 TOKEN = re.compile(r"fliq_sk_[0-9A-Za-z]{36}")
 
 
