@@ -135,15 +135,5 @@ class BarsNothing(Floors, frozen=True):
         return False
 
 
-class BarsJobsAlone(Floors, frozen=True):
-    """A late outcome of a webhook makes a delivery of a job that is forgotten."""
-
-    def after(self, event: HistoryForgotten) -> Floors:
-        return BarsJobsAlone(**_fields(super().after(event)))
-
-    def bars(self, event: object, states: Mapping[str, Any]) -> bool:
-        return hasattr(event, "fire_at") and super().bars(event, states)
-
-
 def _fields(floors: Floors) -> dict[str, int]:
     return {name: getattr(floors, name) for name in Floors.__struct_fields__}

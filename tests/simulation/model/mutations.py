@@ -38,7 +38,6 @@ from tests.simulation.model import webhook_mutations
 from tests.simulation.model.actors import Dispatcher, Flushing, Owner
 from tests.simulation.model.harness import Harness, Partition, Tables
 from tests.simulation.model.history import (
-    BarsJobsAlone,
     BarsNothing,
     JanitorOfAges,
     JanitorOfPending,
@@ -329,13 +328,6 @@ class OwnerBarringNothing(Owner):
         return BarsNothing(**msgspec.structs.asdict(floors))
 
 
-class OwnerBarringJobsAlone(Owner):
-    """A late outcome of a webhook makes a delivery of a job that is forgotten."""
-
-    def first_floors(self, floors: Floors) -> Floors:
-        return BarsJobsAlone(**msgspec.structs.asdict(floors))
-
-
 class Mutation(NamedTuple):
     """A rule taken out, and the invariant that is then broken (the numbers are those of the checker)."""
 
@@ -378,7 +370,6 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "stop forgotten": Mutation("I20", Cast(owner=OwnerForgettingStops)),
     "expiry ignored": Mutation("I16", Cast(dispatcher=DispatcherIgnoringExpiry)),
     "a forgotten id comes back": Mutation("I23", Cast(owner=OwnerBarringNothing)),
-    "a late outcome brings a delivery back": Mutation("I4", Cast(owner=OwnerBarringJobsAlone)),
     "forgets what waits": Mutation("I24", Cast(janitor=JanitorOfWaiting)),
     "forgets a job with a pending delivery": Mutation("I24", Cast(janitor=JanitorOfPending)),
     "forgets by instants alone": Mutation("I24", Cast(janitor=JanitorOfAges)),
