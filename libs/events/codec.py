@@ -270,10 +270,7 @@ def _lowest_version(kind: Kind, event: Event) -> int:
     all_of, defaults, newest_first = found
     if all_of(event) == defaults:  # a plain one, as most are, is told by one comparison
         return kind.oldest_written
-    for version, values_of, defaults in newest_first:
-        if values_of(event) != defaults:
-            return version
-    return kind.oldest_written
+    return next(version for version, values_of, defaults in newest_first if values_of(event) != defaults)
 
 
 def _newest_first(kind: Kind) -> "list[tuple[int, attrgetter[Any], Any]]":

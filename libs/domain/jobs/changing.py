@@ -46,8 +46,7 @@ def changed(
         case JobMergeRequested():
             asked = None if state.wants_cancel else merges.merge_asked(state.more, event, position)
             return state if asked is None else advanced(state, position, cancel_requested=True, more=asked)
-        case JobMerged():
-            return _merged(state, position)
+    return _merged(state, position)
 
 
 def _change_asked(state: JobState, event: JobChangeRequested, position: int) -> JobState:

@@ -28,6 +28,12 @@ def test_the_spec_is_the_schedules_where_there_is_one() -> None:
     assert create(ASKED, 7).spec_id == JOB
 
 
+def test_a_run_of_a_schedule_may_bring_a_spec_of_its_own() -> None:
+    """Such a job names no other spec: its own is kept under its own id, not under the schedule's."""
+    assert create(events.asked(JOB, NOW, schedule_id=SCHEDULE, tick_at=NOW), 7).spec_id == JOB
+    assert create(events.asked(JOB, NOW, schedule_id=SCHEDULE, spec_id=SCHEDULE, tick_at=NOW), 7).spec_id == SCHEDULE
+
+
 def test_positions_have_a_bound_and_the_life_goes_on() -> None:
     """A job waits between attempts and remembers `MAX_OFFSETS` positions: all of the longest life that can be asked for."""
     state = create(ASKED, 0)

@@ -60,6 +60,23 @@ def test_known_ids() -> None:
     assert ids.tick_job_id(schedule_id, 1_800_000_060_000) == "job_01mcc5tek0001vkpa0bc88qp0c"
 
 
+def test_a_redelivery_has_an_account_that_names_its_endpoint() -> None:
+    """So it is told from the first delivery, and shares with it what the endpoints of an account share."""
+    endpoint_id = "whe_01mcc5rm3v001k09jqpfzzzzzz"
+    again = ids.redelivery_account(endpoint_id)
+
+    assert [ids.is_redelivery(each) for each in (again, endpoint_id, "acme", "acme.again")] == [True, *[False] * 3]
+    assert ids.told_endpoint(again) == ids.told_endpoint(endpoint_id) == endpoint_id
+    assert ids.share_of(again) == ids.share_of(endpoint_id)
+
+
+def test_a_delivery_and_its_job_name_each_other() -> None:
+    """Their ids differ in the prefix alone."""
+    job_id = "job_01mcc5rm3v001h4d2pf28aqkff"
+
+    assert ids.job_of_delivery(ids.delivery_id(job_id)) == job_id
+
+
 @given(moments, partitions, tails, st.integers(1, 1000))
 def test_ids_made_from_the_log_are_made_again_alike(ms: int, partition: int, tail: int, number: int) -> None:
     """If a decision is made twice, both times it has the same id, in the same partition; every other decision has another id."""
