@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(300)
 def test_words_and_decisions_are_covered_by_their_unit_tests(tmp_path: Path) -> None:
     """Statements and branches of libs/events and libs/domain, all of them."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--cov-branch", "--cov-fail-under=100"]
@@ -21,7 +24,7 @@ def test_words_and_decisions_are_covered_by_their_unit_tests(tmp_path: Path) -> 
         env={**environment, "COVERAGE_FILE": str(tmp_path / "coverage")},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         check=False,
     )
 
