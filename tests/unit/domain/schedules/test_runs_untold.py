@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from libs.domain import schedule as fold
@@ -47,3 +48,20 @@ def test_a_slot_that_runs_already_begins_no_second_run() -> None:
 
     assert story.more.active == (slot(1),)
     assert story.running == [slot(1)]
+
+
+@pytest.mark.parametrize("event", [STOPPED, PAUSED], ids=lambda event: kind_of(event).name)
+def test_what_a_change_or_an_end_overtook_is_void(event: Event) -> None:
+    """The run that is to stop is not under way; the runs do not fail any more."""
+    story = Story(RunPolicy(overlap="replace", pause_after_failures=3))
+    before = story.schedule
+
+    assert story.tell(event) is Verdict.REPEATED
+    assert story.schedule is before
+
+
+def test_a_pause_of_another_version_is_not_to_be() -> None:
+    """Failures are counted anew by each change, so what an owner decided before it does not count."""
+    story = Story(RunPolicy(pause_after_failures=1))
+
+    assert not runs.is_to_pause(story.more, msgspec.structs.replace(PAUSED, version=story.more.version + 1))
