@@ -30,6 +30,8 @@ GET_ADDS = [
     ),
     *("run_count", "missed_count", "zone_data", "version", "key", "paused_until", "note"),
     *("misfire", "catchup_window_seconds", "catchup_max"),
+    *("overlap", "buffer_max", "pause_after_failures"),
+    *("skipped_count", "failures_in_row", "active_jobs", "buffered"),
     *("retry", "success_on", "expires_in_seconds"),
 ]
 

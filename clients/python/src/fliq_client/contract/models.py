@@ -419,6 +419,9 @@ class Schedule(Answered, frozen=True, kw_only=True):
     misfire: str
     catchup_window_seconds: int | None = None
     catchup_max: int | None = None
+    overlap: str
+    buffer_max: int | None = None
+    pause_after_failures: int
     next_tick_at: datetime | None = None
     run_count: int | None = None
     missed_count: int | None = None
@@ -533,6 +536,9 @@ class ScheduleItem(Answered, frozen=True, kw_only=True):
     misfire: str
     catchup_window_seconds: int | None = None
     catchup_max: int | None = None
+    overlap: str
+    buffer_max: int | None = None
+    pause_after_failures: int
     next_tick_at: datetime | None = None
     run_count: int | None = None
     missed_count: int | None = None
