@@ -328,7 +328,8 @@ def test_the_tables_name_every_event_of_their_kind_and_nothing_else() -> None:
 
     for_deliveries = {name for _, name in delivery_fold.TRANSITIONS}
 
-    assert for_jobs == {kind.name for kind in KINDS if kind.key == "job_id"} - {"job.scheduled"} | {"webhook.attempted"}
+    told_besides = {"webhook.attempted", "schedule.run_stopped"}  # of a delivery and of a schedule, which concern a job
+    assert for_jobs == {kind.name for kind in KINDS if kind.key == "job_id"} - {"job.scheduled"} | told_besides
     assert for_deliveries == {kind.name for kind in KINDS if kind.key == "delivery_id"}
     assert for_schedules == {kind.name for kind in KINDS if kind.key == "schedule_id"} - {
         "schedule.created",

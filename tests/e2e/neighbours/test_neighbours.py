@@ -132,7 +132,8 @@ async def test_a_neighbour_is_not_hurt(fliq_of: FliqOf, attack: str, stalls: Sta
         await check(fliq, [attack], 1, DAY_S, DAY_SIZE, stalls)
 
 
-@pytest.mark.parametrize("size", [LITTLE, pytest.param(1.0, marks=pytest.mark.nightly)])
+@pytest.mark.nightly  # half a minute of everything at once: nothing else may run beside it
+@pytest.mark.parametrize("size", [LITTLE, 1.0])
 async def test_every_role_lives_within_its_memory(fliq_of: FliqOf, size: float, stalls: Stalls) -> None:
     """The attacks that take memory, all at once, on processes that may take as much as deploy/ gives them: nothing is missing."""
     async with shared_fliq(fliq_of, "split", "") as fliq:

@@ -38,3 +38,6 @@ class ScheduleReads:
 
     def existing_jobs(self, account: str, job_ids: Collection[str]) -> set[str]:
         return {known for known in job_ids if known in self.jobs and self.jobs[known].account == account}
+
+    def forgotten_before(self, partition: int) -> int:
+        return 0  # a fleet has no history
