@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from libs.log.ends import all_ends
 from libs.log.port import Log
+from libs.store.errors import StoreUnavailable
 from libs.store.pool import open_pool
 from libs.store.rebuild.verify import differences
 from tests.fakes.running.processes import RunningFliq
@@ -26,12 +28,22 @@ def assert_tables_are_the_fold(fliq: RunningFliq) -> None:
 async def fold_differences(fliq: RunningFliq) -> list[str]:
     """Wait until the tables have caught up with the log, then return where they differ from its fold."""
     async with fliq.open_log() as log:
-        pool = await open_pool(fliq.settings["FLIQ_DATABASE_URL"], name="verify", size=1)
+        pool = await _open(fliq.settings["FLIQ_DATABASE_URL"])
         try:
             await _caught_up(log, pool)
             return await differences(log, pool)
         finally:
             await pool.close()
+
+
+async def _open(dsn: str) -> Any:
+    """Open a pool; a database that a test has just given back may be slow on a busy machine."""
+    for _ in range(2):
+        try:
+            return await open_pool(dsn, name="verify", size=1)
+        except StoreUnavailable:
+            continue
+    return await open_pool(dsn, name="verify", size=1)
 
 
 async def _caught_up(log: Log, pool: object) -> None:
