@@ -97,8 +97,8 @@ class Calls(ABC, Generic[C]):
         self._appenders: dict[int, FactAppender] = {}
 
     @abstractmethod
-    def lane_of(self, spec: bytes) -> str | None:
-        """Return the lane of calls with this stored spec; None if it names no URL. Raise if the spec cannot be read."""
+    def lane_of(self, call: C, spec: bytes) -> str | None:
+        """Return the lane of *call*, which has this stored spec; None if it names no URL. Raise if the spec cannot be read."""
 
     @abstractmethod
     async def make(self, call: C, spec: Spec) -> Event:

@@ -82,7 +82,7 @@ class Loader(Generic[C]):
         *,
         read_specs: ReadSpecs,
         held_calls: HeldCalls[C],
-        lane_of: Callable[[bytes], str | None],
+        lane_of: Callable[[C, bytes], str | None],
         on_ready: Callable[[Sequence[C]], None],
         on_failed: Callable[[C, str], None],
     ) -> None:
@@ -91,7 +91,7 @@ class Loader(Generic[C]):
 
         Args:
             role: the name of the service's logger.
-            lane_of: returns the lane of calls with this stored spec, or None if it names no URL.
+            lane_of: returns the lane of a call, which has this stored spec, or None if that names no URL.
             on_ready: gets the calls that are loaded.
             on_failed: gets those that lack a spec or a secret for good, and which of the two.
         """
@@ -140,7 +140,7 @@ class Loader(Generic[C]):
             if stored is None or stored.spec is None:
                 return None
             spec = stored.spec
-            call.lane = call.lane or self._lane_of(spec)
+            call.lane = call.lane or self._lane_of(call, spec)
         return spec
 
     async def wait_batch(self) -> None:
@@ -196,7 +196,11 @@ class Loader(Generic[C]):
             batch = [call for call in batch if call.stage is Stage.LOADING]
             try:
                 specs = await self._fetch_specs(batch)
-                lanes = {known: self._lane_of(found.spec) for known, found in specs.items() if found.spec is not None}
+                lanes = {
+                    call.spec_id: self._lane_of(call, found.spec)
+                    for call in {each.spec_id: each for each in batch}.values()  # calls of one spec have one lane
+                    if (found := specs.get(call.spec_id)) is not None and found.spec is not None
+                }
                 secrets = await self._fetch_secrets({call.signer for call in batch})
                 break
             except Exception as error:  # noqa: BLE001 - whatever the store raises, the calls stay and are tried again

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from libs.domain.endpoints.delivery import NOT_SENT
-from libs.egress.caller_headers import host_of
+from libs.egress.caller_headers import endpoint_of, host_of
 from libs.egress.outcome import TIMEOUT, Outcome
 from libs.events import AttemptDue, AttemptFinished, Spec
 from libs.events.ids import share_of
@@ -145,9 +145,10 @@ class AttemptCalls(Calls[AttemptCall]):
         """Return how many slots the call takes."""
         return 1 + call.spec_bytes // SLOT_BYTES
 
-    def lane_of(self, spec: bytes) -> str:
-        """Return the host that is called."""
-        return host_of(decode_spec(spec).url)
+    def lane_of(self, call: AttemptCall, spec: bytes) -> str:
+        """Return the host that is called; of what tells a webhook endpoint that endpoint, so that one that hangs is alone."""
+        url = decode_spec(spec).url
+        return host_of(url) if call.signer == call.account else endpoint_of(url)
 
     async def make(self, call: AttemptCall, spec: Spec) -> AttemptFinished:
         """Make the call and return its outcome."""
@@ -155,7 +156,7 @@ class AttemptCalls(Calls[AttemptCall]):
         if due.too_late_at is not None and (now := self._clock.now()) >= due.too_late_at:
             self._meter.call_not_made(TOO_LATE)
             return too_late(due, at=now)
-        attributes = span_attributes(due, spec, call.lane or "") if tracing.is_on else {}
+        attributes = span_attributes(due, spec, host_of(call.lane or "")) if tracing.is_on else {}
         span = tracing.start("attempt", "client", parent=spec.traceparent, seed=due.execution_id, attributes=attributes)
         call.trace_id = span.trace_id
         sending = self._send(call, spec, span.traceparent)

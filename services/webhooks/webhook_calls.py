@@ -133,7 +133,7 @@ class WebhookCalls(Calls[WebhookCall]):
             self.submit(call)
         self.start_waiting()
 
-    def lane_of(self, spec: bytes) -> str | None:
+    def lane_of(self, call: WebhookCall, spec: bytes) -> str | None:
         """Return the endpoint that is told."""
         url = decode_spec(spec).webhook_url
         return None if url is None else endpoint_of(url)

@@ -13,7 +13,10 @@ from typing import Final
 
 from tests.fakes.running.sink import Arrival, Sink
 
-KEPT: Final = ("X-Fliq-Job-Id", "X-Fliq-Execution-Id", "X-Fliq-Attempt", "X-Fliq-Scheduled-At", "X-Fliq-Schedule-Id")
+KEPT: Final = (
+    *("X-Fliq-Job-Id", "X-Fliq-Execution-Id", "X-Fliq-Attempt", "X-Fliq-Scheduled-At", "X-Fliq-Schedule-Id"),
+    "webhook-id",
+)
 
 
 class Told(list[Arrival]):

@@ -1,22 +1,28 @@
-"""Very many jobs that end at once: each webhook is sent, whatever one receiver can take and whoever is killed meanwhile."""
+"""
+Very many jobs that end at once: each webhook is sent, whatever one receiver can take and whoever is killed meanwhile.
+
+The receiver is a process of its own: what the jobs call would otherwise make it slower than it is meant to be.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import Counter
-from functools import partial
 from typing import Any
 
 import pytest
 
 from services.webhooks.service import LIMITS
 from tests.bench.usage import rss_mb
+from tests.chaos.hurting.children import Targets
 from tests.e2e.test_firing import nothing_more_comes
-from tests.fakes.running.client import Client, in_seconds, instant_ms
+from tests.e2e.test_webhook_endpoints import ENDPOINTS
+from tests.fakes.running.client import OTHER_TOKEN, Client, in_seconds, instant_ms
 from tests.fakes.running.processes import RunningFliq
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.stalls import Stalls
+from tests.fakes.until import until
 
 RECEIVER_MS = 100
 PER_SECOND = LIMITS.per_lane * 1000 // RECEIVER_MS  # webhooks that one endpoint can be sent
@@ -24,10 +30,10 @@ KILLS = 10
 GROWTH_MAX_MB = 60.0  # 10,000 held webhooks and what else a herd takes
 
 
-async def make_herd(client: Client, sink: Sink, count: int) -> tuple[list[str], float]:
+async def make_herd(client: Client, sink: Sink, receiver: Targets, count: int) -> tuple[list[str], float]:
     """Make *count* jobs of one second whose webhooks go to one slow receiver; return their ids and that second in ms."""
     at = in_seconds(3.5 + count / 1_000)[:19] + "Z"
-    hook = f"{sink.url}/slow/{RECEIVER_MS}/hook"
+    hook = f"{receiver.url}/slow/{RECEIVER_MS}/hook"
     ids: list[str] = []
     for start in range(0, count, 1_000):
         jobs: list[dict[str, Any]] = [
@@ -40,14 +46,9 @@ async def make_herd(client: Client, sink: Sink, count: int) -> tuple[list[str], 
     return ids, instant_ms(at)
 
 
-def told(sink: Sink) -> list[str]:
+def told(receiver: Targets) -> list[str]:
     """Return the ids of the jobs that were told of, in order."""
-    return [each.headers["webhook-id"] for each in sink.arrivals if each.path.endswith("/hook")]
-
-
-def is_beyond(sink: Sink, count: int) -> bool:
-    """Whether more than *count* webhooks came."""
-    return len(told(sink)) > count
+    return [each.headers["webhook-id"] for each in receiver.arrivals]
 
 
 @pytest.mark.timeout(900)
@@ -57,14 +58,17 @@ async def test_every_job_of_a_herd_is_told_of_once_at_the_pace_of_its_receiver(
 ) -> None:
     """As many webhooks as jobs, once each, in the time that an endpoint's slots need and two seconds; memory stays flat."""
     memory = [rss_mb(each.process.pid) for each in fliq.of("webhooks")]
-    ids, at = await make_herd(client, sink, count)
-    await sink.wait_for(lambda: len(told(sink)) >= count, timeout_s=60 + count / PER_SECOND * 2)
-    took_s = (sink.arrivals[-1].at - at) / 1000
-    await nothing_more_comes(client, sink)
+    async with Targets() as receiver:
+        ids, at = await make_herd(client, sink, receiver, count)
+        await until(lambda: len(receiver.arrivals) >= count, within_s=60 + count / PER_SECOND * 2)
+        took_s = (receiver.arrivals[-1].at - at) / 1000
+        await nothing_more_comes(client, sink)
     grown = [rss_mb(each.process.pid) - before for each, before in zip(fliq.of("webhooks"), memory, strict=True)]
-    print(f"{count} webhooks in {took_s:.1f} s, memory + {max(grown):.0f} MB")
+    print(
+        f"{count} webhooks in {took_s:.1f} s, memory + {max(grown):.0f} MB, the machine stood {stalls.longest_ms:.0f} ms"
+    )
 
-    assert sorted(told(sink)) == sorted(ids)
+    assert sorted(told(receiver)) == sorted(ids)
     assert took_s <= count / PER_SECOND + 2 + 2 * stalls.longest_ms / 1000
     if count >= 5_000:
         assert max(grown) <= GROWTH_MAX_MB
@@ -76,18 +80,52 @@ async def test_every_job_of_a_herd_is_told_of_once_at_the_pace_of_its_receiver(
 @pytest.mark.parametrize("count", [5_000])
 async def test_no_webhook_is_lost_while_the_service_is_killed(own_fliq: RunningFliq, sink: Sink, count: int) -> None:
     """Ten kills: each job is told of at least once, always under the same id; what is told twice was under way."""
-    async with Client(own_fliq.url) as client:
-        ids, at = await make_herd(client, sink, count)
-        await sink.wait_for(lambda: len(told(sink)) >= 100, timeout_s=60)
+    async with Client(own_fliq.url) as client, Targets() as receiver:
+        ids, at = await make_herd(client, sink, receiver, count)
         for _ in range(KILLS):
+            before = len(receiver.arrivals)
+            await until(lambda: len(receiver.arrivals) > before + 50)  # noqa: B023 - it is awaited
             (process,) = own_fliq.of("webhooks")
             await asyncio.to_thread(process.kill)
             own_fliq.processes.remove(process)
             own_fliq.processes.append(own_fliq.spawn("webhooks"))
-            await sink.wait_for(partial(is_beyond, sink, len(told(sink)) + 50), timeout_s=60)
-        await sink.wait_for(lambda: len(set(told(sink))) >= count, timeout_s=60 + count / PER_SECOND * 2)
+        await until(lambda: len(set(told(receiver))) >= count, within_s=60 + count / PER_SECOND * 2)
         print(f"{count} webhooks, {KILLS} kills: {time.time() - at / 1000:.1f} s")
-        times = Counter(told(sink))
+        times = Counter(told(receiver))
 
     assert set(times) == set(ids)
     assert sum(times.values()) <= count + KILLS * LIMITS.per_lane * 2
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("hanging", [30, pytest.param(300, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("told_by", ["webhook_url", "endpoint"])
+async def test_deliveries_that_hang_hold_up_no_other_endpoint_and_no_other_account(
+    client: Client, sink: Sink, fliq: RunningFliq, stalls: Stalls, hanging: int, told_by: str
+) -> None:
+    """However many of one endpoint: another path of that host, and another account, are served within a second."""
+    async with Client(fliq.url, OTHER_TOKEN) as other:
+        slow = await _receiver(client, told_by, f"{sink.url}/hang/{told_by}", "job.completed")
+        at = in_seconds(1.0)
+        jobs = [{"url": f"{sink.url}/ok", "scheduled_at": at, **slow} for _ in range(hanging)]
+        assert (await client.call("POST", "/v1/jobs/batch", {"jobs": jobs}))[0] == 200
+        await sink.wait_for(lambda: len(sink.at(f"/hang/{told_by}")) >= min(hanging, LIMITS.per_lane), timeout_s=30)
+
+        for number, caller in enumerate((client, other)):
+            fast = await _receiver(caller, told_by, f"{sink.url}/fast/{number}", "job.cancelled")
+            job = await caller.create(f"{sink.url}/ok", 3_600, **fast)
+            ended_at = time.time() * 1000
+            assert (await caller.call("DELETE", f"/v1/jobs/{job['id']}"))[0] == 204
+            await sink.wait_for(lambda: sink.at(f"/fast/{number}"))  # noqa: B023 - it is awaited
+            assert sink.at(f"/fast/{number}")[0].at - ended_at <= 1_000 + 2 * stalls.longest_ms
+        for caller in (client, other):
+            for each in (await caller.call("GET", ENDPOINTS))[1]["endpoints"]:
+                assert (await caller.call("DELETE", f"{ENDPOINTS}/{each['id']}"))[0] == 204
+
+
+async def _receiver(client: Client, told_by: str, url: str, event: str) -> dict[str, str]:
+    """Have *url* told of *event*: by the jobs that are made with the fields that are returned, or by an endpoint."""
+    if told_by == "webhook_url":
+        return {"webhook_url": url}
+    assert (await client.call("POST", ENDPOINTS, {"url": url, "events": [event]}))[0] == 201
+    return {}

@@ -205,7 +205,7 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         int,
         "200",
         values.integer(1, 100_000),
-        "calls under way at the same time to one host and port, in one dispatcher",
+        "calls under way at the same time to one host and port, or to one webhook endpoint, in one dispatcher",
     ]
     webhook_concurrency: Annotated[
         int,

@@ -4,8 +4,9 @@ import asyncio
 from itertools import pairwise
 
 from libs.events import encode
+from libs.events.ids import new_endpoint_id
 from libs.following.calls import STARTED_AT_ONCE
-from tests.fakes.partition import due_of
+from tests.fakes.partition import SECRET, due_of
 from tests.simulation.dispatcher.harness import Harness, harness
 
 BLACK_HOLE = "http://black-hole.example"
@@ -33,6 +34,22 @@ async def test_a_black_hole_does_not_delay_a_healthy_host_of_the_same_account() 
         assert [call.at for call in here.egress.calls if call.request.url.startswith(HEALTHY)] == [job.fire_at]
         assert here.egress.most_active[BLACK_HOLE] == 10
         here.egress.answer(BLACK_HOLE)
+
+
+async def test_a_webhook_endpoint_that_hangs_delays_no_other_of_its_host() -> None:
+    """Each endpoint of an account has slots of its own; the slots of a host are for jobs that call it."""
+    async with harness(slots=100, per_lane=10) as here:
+        ids = [new_endpoint_id(here.clock.now(), 0, "default", number.to_bytes(4, "big")) for number in range(2)]
+        here.tables.secrets |= dict.fromkeys(ids, (SECRET,))
+        await here.begin()
+        here.egress.hang(f"{BLACK_HOLE}/x")
+        await flood(here, 300, account=ids[0])
+        job = await here.owner.schedule(here.clock.now() + 50, url=f"{BLACK_HOLE}/fast", account=ids[1])
+        await here.owner.due(job)
+        await here.clock.advance(50)
+
+        assert [call.at for call in here.egress.calls if call.request.url.endswith("/fast")] == [job.fire_at]
+        here.egress.answer(f"{BLACK_HOLE}/x")
 
 
 async def test_an_account_whose_targets_all_hang_does_not_delay_another_account() -> None:

@@ -46,6 +46,25 @@ async def test_jobs_that_end_in_one_second_are_all_told_once_at_the_pace_of_thei
         assert here.egress.most_active[HOST] <= SLOTS_OF_AN_ENDPOINT
 
 
+async def test_no_slot_of_a_receiver_is_free_while_a_webhook_for_it_is_pending() -> None:
+    """Neither while webhooks come from memory nor while they are recalled: a hundredth of the slots' time at most."""
+    step_ms, count = 20, 600
+    async with harness(places=300) as here:
+        await here.begin()
+        here.egress.takes_ms[HOST] = 100
+        await ended_jobs(here, count)
+        idle = total = 0
+        while len(here.posted) < count:
+            await here.clock.advance(step_ms)
+            idle += min(count - len(here.posted), SLOTS_OF_AN_ENDPOINT - here.egress.active[HOST])
+            total += SLOTS_OF_AN_ENDPOINT
+            assert total * step_ms <= count * 200, (
+                f"{len(here.posted)} were sent, slots were free {idle} of {total} times"
+            )
+
+        assert idle <= total / 100
+
+
 async def test_no_end_is_lost_when_the_service_dies_ten_times() -> None:
     """Each is told at least once, always under the same id; only what was under way is told twice."""
     async with harness(places=600) as here:

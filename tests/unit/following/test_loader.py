@@ -63,7 +63,7 @@ def loader_of(
         FollowingPorts(MemoryLog(), store, store, ScriptedEgress(clock), clock, version="1"),
         read_specs=store.stored_specs,
         held_calls=held_calls,
-        lane_of=lambda spec: host_of(decode_spec(spec).url),
+        lane_of=lambda _, spec: host_of(decode_spec(spec).url),
         on_ready=lambda found: [ready.put_nowait(each) for each in found] and None,
         on_failed=lambda call, error: None,
     )
