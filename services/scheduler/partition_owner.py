@@ -286,12 +286,13 @@ class PartitionOwner:
             else:
                 self._tidy()  # in a burst the horizon does it, from time to time: it costs as much as there is unsaved
             crash_at("scheduler.after_read")
-            items = [(each.position, read(self.partition, each.envelope), each.envelope.claim) for each in records]
-            missing = decider.missing([owner_id for _, item, _ in items for owner_id in names(item)])
+            items = [((each.position, each.envelope), read(self.partition, each.envelope)) for each in records]
+            missing = decider.missing([owner_id for _, item in items for owner_id in names(item)])
             if missing:
                 await self._load(missing)
-            for position, item, stamp in items:
-                applied = decider.apply(position, item, stamp)
+            for (position, envelope), item in items:
+                applied = decider.apply(position, item, envelope.claim)
+                self._unsaved.note(envelope)
                 self._unsaved.add(applied)
                 if applied.verdict is not Verdict.APPLIED:
                     self._count(position, applied)

@@ -24,16 +24,14 @@ from libs.events import Claim, Spec
 from libs.store.control.accounts import Token
 from libs.store.control.daily_grants import GrantAsk, share_out
 from libs.store.control.idempotency import Reservation
-from libs.store.leases.lease_table import Lease
 from libs.store.projection.changes import ExecutionRow, Flush
 from libs.store.reads.partition_tables import Snapshot, StoredSpec, due_of
 from services.api.contract.schedules import shown
 from tests.fakes.control.fan_out_rows import FanOutRows
+from tests.fakes.control.lease_statements import ABSENT, LeaseStatements
 from tests.fakes.control.schedule_reads import ScheduleReads
-from tests.fakes.leases import LeaseRow
 from tests.fakes.partition import WebhookReads
 
-_ABSENT: Any = object()
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _spec_of = msgspec.json.Decoder(Spec).decode
 
@@ -57,7 +55,7 @@ class Commit(NamedTuple):
     undo: list[tuple[dict[Any, Any], Any, Any]]
 
 
-class Database(FanOutRows, WebhookReads, ScheduleReads):
+class Database(LeaseStatements, FanOutRows, WebhookReads, ScheduleReads):
     """The tables. *now* is the database's own clock, in ms."""
 
     def __init__(self, *, now: Callable[[], int] = lambda: 0) -> None:
@@ -65,7 +63,6 @@ class Database(FanOutRows, WebhookReads, ScheduleReads):
         super().__init__()
         self.now = now
         self.positions: dict[int, tuple[int, Claim | None]] = {}
-        self.nonces: dict[int, str] = {}
         self.jobs: dict[str, JobState] = {}
         self.schedules: dict[str, ScheduleState] = {}
         self.deliveries: dict[str, DeliveryState] = {}
@@ -79,9 +76,6 @@ class Database(FanOutRows, WebhookReads, ScheduleReads):
         self.partition_of: dict[str, int] = {}
         self.usage_by_day: dict[tuple[str, int], int] = {}
         self.usage_of: dict[tuple[int, str, int], int] = {}
-        self.lease_rows: dict[tuple[str, int], LeaseRow] = {}
-        self.seen: dict[tuple[str, str], int] = {}
-        self.draining: set[tuple[str, str]] = set()
         self.keys: dict[tuple[str, str], Reservation] = {}
         self.names: dict[tuple[str, str, str], str] = {}
         self.tokens_by_hash: dict[bytes, Token] = {}
@@ -90,11 +84,10 @@ class Database(FanOutRows, WebhookReads, ScheduleReads):
         self.journal: list[Commit] = []
         self.flush_count = 0
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
-        self._nonces_made = 0
 
     def _write(self, table: dict[Any, Any], key: Any, value: Any) -> None:
-        self._undo.append((table, key, table.get(key, _ABSENT)))
-        if value is _ABSENT:
+        self._undo.append((table, key, table.get(key, ABSENT)))
+        if value is ABSENT:
             table.pop(key, None)
         else:
             table[key] = value
@@ -110,7 +103,7 @@ class Database(FanOutRows, WebhookReads, ScheduleReads):
             for table, key, old in reversed(self.journal.pop().undo):
                 if id(table) in keep:
                     continue
-                if old is _ABSENT:
+                if old is ABSENT:
                     table.pop(key, None)
                 else:
                     table[key] = old
@@ -171,7 +164,7 @@ class Database(FanOutRows, WebhookReads, ScheduleReads):
 
     def forget_before(self, day: int) -> None:
         for key in [key for key in self.grants if key[1] < day]:
-            self._write(self.grants, key, _ABSENT)
+            self._write(self.grants, key, ABSENT)
         self._commit(is_durable=True)
 
     def flush(self, flushes: Sequence[Flush]) -> set[int]:
@@ -183,6 +176,8 @@ class Database(FanOutRows, WebhookReads, ScheduleReads):
                 continue
             self.flush_count += 1
             self._write(self.positions, flush.partition, (flush.to_position, flush.claim))
+            if flush.changes.needs > self.needs.get(flush.partition, 0):
+                self._write(self.needs, flush.partition, flush.changes.needs)
             self._write_all(flush)
         self._commit(is_durable=False)
         return missed
@@ -319,82 +314,3 @@ class Database(FanOutRows, WebhookReads, ScheduleReads):
 
     def signing_secrets(self, accounts: Iterable[str]) -> dict[str, tuple[str, ...]]:
         return {account: self.secrets[account] for account in accounts if account in self.secrets}
-
-    # --- leases -----------------------------------------------------------------------------------------------------------
-
-    def acquire(
-        self, role: str, node: str, ttl_s: float, limit: int, held: Collection[str], avoid: Collection[int]
-    ) -> list[Lease]:
-        """Take free leases: nobody's, run out, or of this node's name in an earlier life (libs/store/leases/lease_table.py)."""
-        taken: list[Lease] = []
-        for (of, partition), row in sorted(self.lease_rows.items()):
-            if of != role or partition in avoid or len(taken) == limit or (row.nonce is not None and row.nonce in held):
-                continue
-            if row.until is not None and row.until >= self.now() and row.node != node:
-                continue
-            self._nonces_made += 1
-            nonce = f"{self._nonces_made:016x}"
-            claim = self.progress(partition)[1] if role == "scheduler" else None
-            epoch = max(row.epoch, claim.epoch if claim else 0) + 1
-            self._set_lease(role, partition, LeaseRow(epoch, nonce, node, self.now() + int(ttl_s * 1000)))
-            taken.append(Lease(partition, nonce, epoch))
-        self._commit(is_durable=True)
-        return taken
-
-    def renew(self, role: str, ttl_s: float, leases: Sequence[Lease]) -> set[int]:
-        """Extend *leases*; return the partitions of those that are somebody else's."""
-        lost = set()
-        for lease in leases:
-            row = self.lease_rows[role, lease.partition]
-            if row.nonce == lease.nonce:
-                self._set_lease(role, lease.partition, row._replace(until=self.now() + int(ttl_s * 1000)))
-            else:
-                lost.add(lease.partition)
-        self._commit(is_durable=True)
-        return lost
-
-    def release(self, role: str, leases: Sequence[Lease]) -> None:
-        for lease in leases:
-            row = self.lease_rows[role, lease.partition]
-            if row.nonce == lease.nonce:
-                self._set_lease(role, lease.partition, LeaseRow(row.epoch))
-        self._commit(is_durable=True)
-
-    def expire(self, role: str, partition: int) -> None:
-        """Let a lease run out before its time: its holder does not know."""
-        row = self.lease_rows[role, partition]
-        self._set_lease(role, partition, row._replace(until=None))
-        self._commit(is_durable=True)
-
-    def _set_lease(self, role: str, partition: int, row: LeaseRow) -> None:
-        self._write(self.lease_rows, (role, partition), row)
-        if role == "scheduler":
-            self._write(self.nonces, partition, _ABSENT if row.nonce is None else row.nonce)
-
-    def members(self, role: str, node: str, ttl_s: float, is_known: bool) -> tuple[int, bool]:
-        """
-        Note that *node* lives; return how many share the partitions, and whether this one was asked to drain.
-
-        What was asked of a life before this one, which is not yet *is_known*, counts no more.
-        """
-        if not is_known:
-            self.draining.discard((role, node))
-        self.seen[role, node] = self.now()
-        return self._members(role, node, ttl_s), (role, node) in self.draining
-
-    def free(self, role: str, node: str, ttl_s: float) -> tuple[int, int]:
-        """Return how many leases are free, and how many share the partitions."""
-        rows = [row for (of, _), row in self.lease_rows.items() if of == role]
-        free = sum(row.until is None or row.until < self.now() for row in rows)
-        return free, self._members(role, node, ttl_s)
-
-    def _members(self, role: str, node: str, ttl_s: float) -> int:
-        since = self.now() - ttl_s * 1000
-        return 1 + sum(
-            of == role and who != node and at > since and (of, who) not in self.draining
-            for (of, who), at in self.seen.items()
-        )
-
-    def leave(self, role: str, node: str) -> None:
-        self.seen.pop((role, node), None)
-        self.draining.discard((role, node))

@@ -13,6 +13,8 @@ meanwhile. A node that was asked to drain is not counted, takes nothing, and han
     fenced    A fenced holder is an owner: its decisions are fenced by its claim in the log, its flushes by the nonce. It need not
               stop while the database is away, because then nobody can take a lease. It goes on until the database says that
               another process has the lease, or until it reads the newer claim in the log.
+    left      A lease that stays free although every member has its share is one that somebody cannot serve, such as an older
+              build that met a record which it does not know. After `LEFT_S` whoever sees it takes it, whatever its share.
     outage    After an outage, wait one round before taking leases, so that live members can renew theirs and are counted again.
     losing    `on_lost` is called exactly once for each `on_gained`, before the lease is given back or forgotten.
 
@@ -35,6 +37,7 @@ from libs.store.leases.shares import share
 
 INTERVAL_S: Final = 1.0
 CHECK_S: Final = 0.15  # between two checks whether a lease became free
+LEFT_S: Final = 3.0  # a lease that is free for so long is taken beyond the share: those who should take it cannot
 CALLBACK_TIMEOUT_S: Final = 5.0
 RELEASE_TIMEOUT_S: Final = 2.0
 ENDING_EVERY_S: Final = 0.02  # between two questions whether a holder is done with a lease that goes back
@@ -91,6 +94,7 @@ class LeaseKeeper:
         self._answered_at = -math.inf
         self._may_take = False  # the last round succeeded, and was not the first after an outage
         self._members = 0
+        self._free_since = math.inf
         self._task: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()  # only one task at a time gains, loses or releases
 
@@ -192,8 +196,11 @@ class LeaseKeeper:
                     await self._hand_back()
                     return
                 free, self._members = await self._answer(self._leases.free())
-                if free and len(self._held) < self._share:
-                    await self._take()
+                now = self._now_s()
+                self._free_since = min(self._free_since, now) if free else math.inf
+                is_left = now - self._free_since >= LEFT_S and not self._leases.is_draining
+                if is_left or (free and len(self._held) < self._share):
+                    await self._take(at_least=int(is_left))
         except StoreUnavailable:
             return  # the next round logs it
         except Exception:  # noqa: BLE001 - as in `_run`
@@ -276,10 +283,10 @@ class LeaseKeeper:
         await self._answer(self._leases.leave())
         await self._bounded(self._leases.release(leases))
 
-    async def _take(self) -> None:
-        """Take free leases, up to our share."""
+    async def _take(self, *, at_least: int = 0) -> None:
+        """Take free leases, up to our share; *at_least* so many, even beyond it."""
         now = self._now_s()
-        wanted = self._share - len(self._held)
+        wanted = max(self._share - len(self._held), at_least)
         for lease in await self._answer(self._leases.acquire(wanted, avoid=self._held.paused(now))):
             self._held.add(lease, now)
             if not await self._call(self._on_gained(lease)):

@@ -11,12 +11,14 @@ are facts. A lease only keeps two processes from doing the same work, and lets a
     nonce     new random text from the database at each acquisition; without it a process cannot flush
 
 Rows are locked in the order of partitions; rows that another process is just taking are skipped. A member that was started before
-the log grew does not know the newer partitions. Those are taken first, because that member can take only the others.
+the log grew does not know the newer partitions. Those are taken first, because that member can take only the others. The same holds
+for partitions with records that an older build does not know (libs/events/protocol.py): it takes no lease of theirs.
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from libs.events.protocol import PROTOCOL
 from libs.runtime.roles import OWNER
 from libs.store.errors import store_call
 
@@ -42,7 +44,15 @@ class LeaseTable:
     """
 
     def __init__(
-        self, pool: Any, role: str, node: str, ttl_s: float, sql: "_Sql", partitions: int, version: str
+        self,
+        pool: Any,
+        role: str,
+        node: str,
+        ttl_s: float,
+        sql: "_Sql",
+        partitions: int,
+        version: str,
+        protocol: int,
     ) -> None:
         self.role = role
         self.node = node
@@ -53,6 +63,7 @@ class LeaseTable:
         self._sql = sql
         self._partitions = partitions
         self._version = version
+        self._protocol = protocol
         self._held: dict[int, str] = {}
         self._is_known = False
 
@@ -71,6 +82,7 @@ class LeaseTable:
             list(avoid),
             self._partitions,
             min(self.known_by_others, default=self._partitions),
+            self._protocol,
         )
         leases = sorted(Lease(row["part"], row["nonce"], row["epoch"]) for row in found)
         self._held.update({lease.partition: lease.nonce for lease in leases})
@@ -111,6 +123,7 @@ class LeaseTable:
             self._is_known,
             self._partitions if self._partitions < ALL_PARTITIONS else None,
             self._version,
+            self._protocol,
         )
         self._is_known = True
         self.is_draining = row["draining"]
@@ -120,7 +133,9 @@ class LeaseTable:
     @store_call
     async def free(self) -> tuple[int, int]:
         """Return how many leases are free among the partitions this node knows, and what `members` would return. Write nothing."""
-        row = await self._pool.fetchrow(self._sql.free, self.role, self.node, self.ttl_s, self._partitions)
+        row = await self._pool.fetchrow(
+            self._sql.free, self.role, self.node, self.ttl_s, self._partitions, self._protocol
+        )
         return row["free"], row["members"]
 
     @store_call
@@ -133,7 +148,14 @@ class OwnerLeases(LeaseTable):
     """The schedulers' leases. They fence flushes; their epochs and nonces are used for the claims in the log."""
 
     def __init__(
-        self, pool: Any, node: str, *, ttl_s: float = TTL_S, partitions: int = ALL_PARTITIONS, version: str = ""
+        self,
+        pool: Any,
+        node: str,
+        *,
+        ttl_s: float = TTL_S,
+        partitions: int = ALL_PARTITIONS,
+        version: str = "",
+        protocol: int = PROTOCOL,
     ) -> None:
         """
         Take leases as *node*. No other live process may have that name.
@@ -141,8 +163,9 @@ class OwnerLeases(LeaseTable):
         Args:
             partitions: how many this process knows; it leaves later ones to others.
             version: of this build, for operators.
+            protocol: what this build knows of the log (libs/events/protocol.py).
         """
-        super().__init__(pool, OWNER, node, ttl_s, _OWNER, partitions, version)
+        super().__init__(pool, OWNER, node, ttl_s, _OWNER, partitions, version, protocol)
 
 
 class RoleLeases(LeaseTable):
@@ -157,9 +180,10 @@ class RoleLeases(LeaseTable):
         ttl_s: float = TTL_S,
         partitions: int = ALL_PARTITIONS,
         version: str = "",
+        protocol: int = PROTOCOL,
     ) -> None:
         """Take leases of *role* (`dispatcher` or `webhooks`); the other arguments as for `OwnerLeases`."""
-        super().__init__(pool, role, node, ttl_s, _ROLE, partitions, version)
+        super().__init__(pool, role, node, ttl_s, _ROLE, partitions, version, protocol)
 
 
 def _keys(leases: Sequence[Lease]) -> tuple[list[int], list[str]]:
@@ -169,17 +193,20 @@ def _keys(leases: Sequence[Lease]) -> tuple[list[int], list[str]]:
 # A member that was not seen within a term is not counted; after an hour it is deleted. A member that was seen in the future is
 # treated the same way: the database's clock was set back, and the member has not been seen since.
 _LIVES = "seen_at BETWEEN now() - make_interval(secs => $3::float8) AND now() + make_interval(secs => $3::float8)"
+# An older build that cannot serve every partition is counted as one that knows none.
 _MEMBERS = f"""
 WITH beat AS (
-    INSERT INTO members AS m (node, role, seen_at, partitions, version) VALUES ($1, $2, now(), $5, $6)
+    INSERT INTO members AS m (node, role, seen_at, partitions, version, protocol) VALUES ($1, $2, now(), $5, $6, $7)
     ON CONFLICT (role, node) DO UPDATE SET seen_at = excluded.seen_at, draining = m.draining AND $4,
-        partitions = excluded.partitions, version = excluded.version
+        partitions = excluded.partitions, version = excluded.version, protocol = excluded.protocol
     RETURNING draining
 ), forgotten AS (
     DELETE FROM members WHERE role = $2 AND node <> $1
         AND seen_at NOT BETWEEN now() - interval '1 hour' AND now() + interval '1 hour'
 )
-SELECT (SELECT draining FROM beat) AS draining, count(*) AS others, array_agg(coalesce(partitions, 1 << 30)) AS known FROM members
+SELECT (SELECT draining FROM beat) AS draining, count(*) AS others,
+    array_agg(CASE WHEN protocol < (SELECT max(needs) FROM progress) THEN 0 ELSE coalesce(partitions, 1 << 30) END) AS known
+FROM members
 WHERE role = $2 AND node <> $1 AND NOT draining AND {_LIVES}
 """  # noqa: S608 - our own names
 
@@ -196,6 +223,7 @@ class _Sql(NamedTuple):
 def _statements(table: str, prefix: str, role: str) -> _Sql:
     """Return the statements for *table*, whose lease columns begin with *prefix*; *role* is the condition on $1."""
     nonce, node, until, epoch = f"{prefix}nonce", f"{prefix}node", "lease_until", f"{prefix}epoch"
+    needs = "(SELECT p.needs FROM progress p WHERE p.part = l.part)"
     is_over = f"l.{until} IS NULL OR l.{until} NOT BETWEEN now() AND now() + 2 * make_interval(secs => $3::float8)"
 
     def ours(first: int) -> str:
@@ -209,11 +237,12 @@ def _statements(table: str, prefix: str, role: str) -> _Sql:
 WITH free AS MATERIALIZED (
     SELECT l.part FROM {table} l
     WHERE {role} AND l.part < $7 AND l.part <> ALL ($6::int4[]) AND (l.{nonce} IS NULL OR l.{nonce} <> ALL ($5::text[]))
-        AND ({is_over} OR l.{node} = $2::text)
-    ORDER BY l.part < $8, l.part LIMIT $4 FOR NO KEY UPDATE OF l SKIP LOCKED
+        AND ({is_over} OR l.{node} = $2::text) AND {needs} <= $9
+    ORDER BY l.part < $8, {needs} DESC, l.part LIMIT $4 FOR NO KEY UPDATE OF l SKIP LOCKED
 )
 UPDATE {table} l SET {node} = $2::text, {until} = now() + make_interval(secs => $3::float8),
-    {nonce} = replace(gen_random_uuid()::text, '-', ''), {epoch} = greatest(l.{epoch}, l.claim_epoch, 0) + 1
+    {nonce} = replace(gen_random_uuid()::text, '-', ''), {epoch} = greatest(l.{epoch}, l.claim_epoch, 0) + 1,
+    taken_with = $9
 FROM free WHERE {role} AND l.part = free.part
 RETURNING l.part, l.{nonce} AS nonce, l.{epoch} AS epoch""",  # noqa: S608 - our own names
         renew=f"""
@@ -225,7 +254,7 @@ WITH ours AS MATERIALIZED ({ours(2)})
 UPDATE {table} l SET {until} = NULL, {node} = NULL, {nonce} = NULL
 FROM ours WHERE {role} AND l.part = ours.part""",  # noqa: S608
         free=f"""
-SELECT (SELECT count(*) FROM {table} l WHERE {role} AND l.part < $4 AND ({is_over})) AS free,
+SELECT (SELECT count(*) FROM {table} l WHERE {role} AND l.part < $4 AND ({is_over}) AND {needs} <= $5) AS free,
     (SELECT 1 + count(*) FROM members
      WHERE role = $1 AND node <> $2 AND NOT draining AND {_LIVES}) AS members""",  # noqa: S608
     )

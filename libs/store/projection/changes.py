@@ -17,6 +17,7 @@ from libs.events import (
     AttemptDue,
     AttemptFinished,
     Claim,
+    Envelope,
     HistoryForgotten,
     JobChangeRequested,
     JobMergeRequested,
@@ -27,6 +28,7 @@ from libs.events import (
     Spec,
 )
 from libs.events.ids import changed_spec_id
+from libs.events.protocol import protocol_of
 
 _WITH_SPEC = (JobScheduled, ScheduleCreated, ScheduleDefined)
 _WITH_NEW_SPEC = (JobChangeRequested, JobMergeRequested)
@@ -74,11 +76,13 @@ class PartitionChanges:
         new_executions: keys among *executions* whose attempt these records made due.
         usage: attempts made due, by (account, UTC day counted from 1970-01-01).
         floors: how far these records moved what is forgotten; None if they did not.
+        needs: the highest protocol among these records (libs/events/protocol.py).
     """
 
     __slots__ = (
         "executions",
         "floors",
+        "needs",
         "new",
         "new_executions",
         "partition",
@@ -99,6 +103,11 @@ class PartitionChanges:
         self.new_executions: set[tuple[str, int]] = set()
         self.usage: dict[tuple[str, int], int] = {}
         self.floors: Floors | None = None
+        self.needs = 0
+
+    def note(self, envelope: Envelope) -> None:
+        """Note which builds may work on what a record did."""
+        self.needs = max(self.needs, protocol_of(envelope))
 
     def add(self, applied: Applied) -> None:
         """Take in what one record did; records must come in the order of the log."""

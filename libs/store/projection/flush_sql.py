@@ -102,6 +102,7 @@ _COLUMNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("to_position", "int8"),
         ("claim_epoch", "int8"),
         ("claim_nonce", "text"),
+        ("needs", "int4"),
     ),
     "new_specs": (("part", "int4"), ("spec_id", "uuid"), ("spec", "bytea")),
     "counted": (("part", "int4"), ("account", "text"), ("day", "date"), ("executions", "int8")),
@@ -120,13 +121,13 @@ _FENCE: Final = """
 WITH flush AS MATERIALIZED (
     SELECT * FROM {unnest}
 ), locked AS MATERIALIZED (
-    SELECT p.part, f.to_position, f.claim_epoch, f.claim_nonce
+    SELECT p.part, f.to_position, f.claim_epoch, f.claim_nonce, f.needs
     FROM progress p JOIN flush f ON f.part = p.part
     WHERE p.lease_nonce = f.nonce AND p.position = f.from_position
     ORDER BY p.part FOR NO KEY UPDATE OF p
 ), fence AS (
     UPDATE progress p SET position = l.to_position, claim_epoch = l.claim_epoch, claim_nonce = l.claim_nonce,
-        applied_at = clock_timestamp()
+        needs = greatest(p.needs, l.needs), applied_at = clock_timestamp()
     FROM locked l WHERE p.part = l.part RETURNING p.part
 )"""
 
@@ -159,7 +160,10 @@ def prepare(flushes: Sequence[Flush]) -> tuple[str, list[Any]]:
 
 def _fence(flushes: Sequence[Flush]) -> list[Any]:
     fenced = [
-        (each.partition, each.lease_nonce, each.from_position, each.to_position, *rows.claim_columns(each.claim))
+        (
+            *(each.partition, each.lease_nonce, each.from_position, each.to_position),
+            *(*rows.claim_columns(each.claim), each.changes.needs),
+        )
         for each in flushes
     ]
     return [list(column) for column in zip(*fenced, strict=True)]

@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 
+from libs.events.protocol import PROTOCOL
 from libs.store.leases.lease_keeper import LeaseKeeper
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
+from libs.store.leases.shares import share
+from libs.store.projection.changes import Flush, PartitionChanges
 from tests.conformance.store.conftest import PARTITIONS, Harness
 from tests.fakes.leases import ManualMonotonic
 
@@ -13,8 +16,10 @@ KINDS = ("scheduler", "dispatcher", "webhooks")
 Node = OwnerLeases | RoleLeases
 
 
-def leases_of(harness: Harness, kind: str, node: str) -> Node:
-    return OwnerLeases(harness.pool, node) if kind == "scheduler" else RoleLeases(harness.pool, kind, node)
+def leases_of(harness: Harness, kind: str, node: str, *, protocol: int = PROTOCOL) -> Node:
+    if kind == "scheduler":
+        return OwnerLeases(harness.pool, node, protocol=protocol)
+    return RoleLeases(harness.pool, kind, node, protocol=protocol)
 
 
 @pytest.fixture(params=KINDS)
@@ -207,3 +212,62 @@ async def test_a_database_clock_that_went_back_keeps_no_partition_from_being_ser
     assert await alive.free() == (PARTITIONS, 1)
     assert await alive.members() == 1
     assert len(await alive.acquire(PARTITIONS)) == PARTITIONS
+
+
+async def needing(harness: Harness, partition: int, protocol: int = 1) -> None:
+    """Fold a record of *protocol* into the tables of *partition*."""
+    changes = PartitionChanges(partition)
+    changes.needs = protocol
+    owner = OwnerLeases(harness.pool, "owner", protocol=protocol or 9)
+    (lease,) = await owner.acquire(1, avoid=[each for each in range(PARTITIONS) if each != partition])
+    position = await harness.pool.fetchval("SELECT position FROM progress WHERE part = $1", partition)
+    flush = Flush(partition, lease.nonce, position, position + 1, None, changes)
+    assert await harness.projector.flush([flush]) == set()
+    await owner.release([lease])
+
+
+async def test_an_older_build_takes_no_lease_of_a_partition_whose_tables_it_does_not_understand(
+    harness: Harness, kind: str
+) -> None:
+    """It is passed over as if somebody held it. A build that knows the protocol takes it, and takes it first."""
+    await needing(harness, 2)
+    old = leases_of(harness, kind, "old", protocol=0)
+    assert (await old.free())[0] == PARTITIONS - 1
+    assert [lease.partition for lease in await old.acquire(PARTITIONS)] == [0, 1, 3]
+    assert [lease.partition for lease in await leases_of(harness, kind, "new").acquire(1)] == [2]
+    await expire(harness, kind)
+    assert await old.acquire(PARTITIONS) == []
+    assert [lease.partition for lease in await leases_of(harness, kind, "later").acquire(1)] == [2]
+
+
+async def test_the_tables_themselves_refuse_a_build_that_does_not_ask(harness: Harness, kind: str) -> None:
+    """The statement of builds from before there were protocols takes every lease but that one, also after a newer build had it."""
+    await needing(harness, 2)
+    table, prefix = ("progress", "lease_") if kind == "scheduler" else ("role_lease", "")
+    of_role = "" if kind == "scheduler" else f" AND role = '{kind}'"
+    taking = f"UPDATE {table} SET {prefix}nonce = gen_random_uuid() WHERE part = ANY ($1){of_role} RETURNING part"
+    taken = await harness.pool.fetch(taking, [0, 2])
+    assert [row["part"] for row in taken] == [0]
+    (lease,) = await leases_of(harness, kind, "new").acquire(1)
+    assert lease.partition == 2
+    assert await harness.pool.fetch(taking, [2]) == []
+
+
+async def test_older_builds_are_not_counted_on_for_partitions_that_they_cannot_serve(
+    harness: Harness, kind: str
+) -> None:
+    """While one partition is beyond them, newer members share all partitions among themselves; older ones keep what they hold."""
+    old = leases_of(harness, kind, "old", protocol=0)
+    new = leases_of(harness, kind, "new")
+    await old.members()
+    assert (await new.members(), new.known_by_others) == (2, (1 << 30,))
+    await needing(harness, 2)
+    assert (await new.members(), new.known_by_others) == (2, (0,))
+    assert share(PARTITIONS, 2, new.known_by_others) == PARTITIONS
+
+
+async def test_what_a_partition_needs_never_sinks(harness: Harness) -> None:
+    """A flush of plain records leaves it as it was."""
+    await needing(harness, 1, protocol=3)
+    await needing(harness, 1, protocol=0)
+    assert await harness.pool.fetchval("SELECT needs FROM progress WHERE part = 1") == 3

@@ -7,45 +7,23 @@ import pytest
 from libs.domain.schedule import create
 from libs.domain.schedule_ticks import tick
 from libs.events import (
-    Envelope,
-    Event,
+    JobRetryScheduled,
     ScheduleDefined,
     SchedulePaused,
     ScheduleResumed,
     ScheduleRule,
     ScheduleTicked,
-    Unknown,
-    Unreadable,
     read,
 )
-from libs.events.codec import KINDS
-from libs.events.ids import new_schedule_id
+from libs.events.ids import new_job_id, new_schedule_id
+from libs.events.retry_policy import RetryPolicy
 from services.scheduler import partition_owner
 from services.scheduler.metrics import Reason
 from tests.fakes import events
+from tests.fakes.leases import LeaseRow
 from tests.property.calendar.made_zones import HALF, find
+from tests.simulation import first_build
 from tests.simulation.scheduler.test_scheduler_service import MINUTE_MS, Harness, running
-
-FIRST_NAMES = {
-    *(
-        "owner.claimed",
-        "job.scheduled",
-        "job.cancel_requested",
-        "attempt.due",
-        "attempt.finished",
-        "job.retry_scheduled",
-    ),
-    *("job.cancelled", "job.finished", "webhook.finished"),
-    *("schedule.created", "schedule.paused", "schedule.resumed", "schedule.deleted", "schedule.ticked"),
-}
-FIRST_VERSIONS = {kind.name: kind.oldest_written for kind in KINDS if kind.name in FIRST_NAMES}
-
-
-def read_as_first(partition: int, envelope: Envelope) -> Event | Unknown | Unreadable:
-    """Read a record as the build of the first contract does."""
-    if envelope.version > FIRST_VERSIONS.get(envelope.type, 0):
-        return Unknown(envelope.type, envelope.version, envelope.must_understand)
-    return read(partition, envelope)
 
 
 class Builds:
@@ -56,13 +34,25 @@ class Builds:
         self._patch = patch
 
     async def first(self) -> None:
-        """Have the first build take the partition over."""
-        self._patch.setattr(partition_owner, "read", read_as_first)
+        """Have the first build take the partition over, if the tables let it."""
+        if self._is_refused():
+            return
+        self._patch.setattr(partition_owner, "read", first_build.read_as_first)
+        self._patch.setattr(self.harness.store, "_answer", lambda: first_build.Tables(self.harness.store.database))
         await self._take_over()
+
+    def _is_refused(self) -> bool:
+        database = self.harness.store.database
+        database.lease_rows["scheduler", 0] = LeaseRow(self.harness.keeper.epoch)
+        nonces = dict(database.nonces)
+        found = database.acquire("scheduler", "first", 4.0, 1, (), (), first_build.PROTOCOL)
+        database.nonces.update(nonces)
+        return not found
 
     async def newer(self) -> None:
         """Have this build take it over."""
         self._patch.setattr(partition_owner, "read", read)
+        self._patch.setattr(self.harness.store, "_answer", lambda: self.harness.store.database)
         await self._take_over()
 
     async def _take_over(self) -> None:
@@ -97,6 +87,7 @@ async def test_schedules_of_the_first_contract_never_leave_the_first_build(monke
         await builds.go_to(again_at + MINUTE_MS + 1_000)
 
         assert await builds.ticks() == [first_at, first_at + MINUTE_MS, again_at, again_at + MINUTE_MS]
+        assert harness.store.database.needs == {}
         assert harness.reasons == []
         await harness.check()
 
@@ -119,6 +110,34 @@ async def test_a_schedule_with_a_zone_waits_for_the_newer_build(monkeypatch: pyt
 
         ticks = await builds.ticks()
         assert ticks == [minute_at + MINUTE_MS // 2 + number * MINUTE_MS for number in range(3)]
+        await harness.check()
+
+
+async def test_a_job_with_a_policy_stays_with_newer_builds_once_it_is_in_the_tables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    The first build would read the row without its policy, and wait for 30 s as it always did. So it gets no lease of that
+    partition, though it would begin behind the record that it does not know.
+    """
+    async with running(Harness(zones=find)) as harness:
+        builds = Builds(harness, monkeypatch)
+        await builds.newer()
+        now = harness.clock.now()
+        asked = events.asked(
+            new_job_id(now, 0, bytes(8)),
+            now,
+            fire_at=now + 1_000,
+            max_retries=2,
+            retry=RetryPolicy(backoff="fixed", delay_ms=100_000, jitter="none"),
+        )
+        await harness.append(asked)
+        await harness.clock.advance(2_000)
+        await builds.first()
+        await harness.finish(asked.job_id, 1, ok=False)
+        retries = [event for event in await harness.events() if isinstance(event, JobRetryScheduled)]
+        assert [event.fire_at - event.at for event in retries] == [100_000]
+        assert harness.store.database.needs == {0: 1}
         await harness.check()
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from libs.store.errors import StoreUnavailable
-from libs.store.leases.lease_keeper import LeaseKeeper
+from libs.store.leases.lease_keeper import LEFT_S, LeaseKeeper
 from libs.store.leases.lease_table import Lease
 from tests.fakes.leases import ManualMonotonic, Node, Table, TableLeases
 from tests.fakes.until import until
@@ -318,3 +318,31 @@ async def test_who_stands_aside_holds_nothing_and_is_not_counted() -> None:
     await second.tick()
     assert first.held == set()
     assert second.held == {0, 1, 2, 3}
+
+
+async def test_a_partition_that_another_member_cannot_serve_is_taken_beyond_the_share(table: Table) -> None:
+    """An older build gives a partition up, again and again: after three seconds the other member takes it, share or not."""
+    old, new = Node(table, "old"), Node(table, "new")
+    for _ in range(4):
+        await old.tick()
+        await new.tick()
+    (given_up, _) = sorted(old.held)
+    await old.keeper.give_up(given_up, pause_s=30.0)
+    await new.keeper._check_between_rounds()
+    new.clock.at_s += LEFT_S - 0.1
+    await new.keeper._check_between_rounds()
+    assert len(new.held) == 2
+    new.clock.at_s += 0.2
+    await new.keeper._check_between_rounds()
+    assert given_up in new.held
+
+
+async def test_a_draining_member_takes_nothing_that_is_left(table: Table) -> None:
+    """It was asked to hand over what it has."""
+    node = Node(table, "a")
+    table.draining.add("a")
+    await node.tick()
+    await node.keeper._check_between_rounds()
+    node.clock.at_s += 2 * LEFT_S
+    await node.keeper._check_between_rounds()
+    assert node.held == set()
