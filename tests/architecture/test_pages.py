@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from fliq_client.cli.entrance import WORDS as USERS
 from libs.domain.endpoints.webhook_event import STATUS_WORDS
 from libs.domain.schedule import ScheduleStatus
 from libs.egress import outcome
@@ -44,7 +43,7 @@ def test_every_command_exists(name: str) -> None:
     """`make x` is a target with a line in `make help`, and `fliq x` a command."""
     page = read(name)
     assert commands(page, "make") <= TARGETS
-    assert commands(page, "fliq") <= {*MEANINGS, *(command.NAME for command in COMMANDS), *USERS}
+    assert commands(page, "fliq") <= {*MEANINGS, *(command.NAME for command in COMMANDS)}
 
 
 def test_commands_are_found() -> None:

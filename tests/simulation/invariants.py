@@ -59,4 +59,7 @@ INVARIANTS: Final = {
     "I26": Invariant("what was answered about the job of a key is so", "model", "merge lost"),
     "I27": Invariant("runs of a schedule meet only if it allows that", "model", "runs under way ignored"),
     "I28": Invariant("a schedule pauses itself after the failures that it names", "model", "failures pause nothing"),
+    "I29": Invariant(
+        "builds serve only what they understand", "fleet", "policy_ignored_by_an_older_build", "too_many_attempts"
+    ),
 }

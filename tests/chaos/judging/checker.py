@@ -151,7 +151,7 @@ def _fits(job: JobRead) -> bool:
     born, *rest = [
         each for each in job.timeline if each not in ("webhook.finished", "webhook.attempted", "job.cancel_requested")
     ]
-    if born not in ("job.scheduled", "schedule.ticked"):
+    if born not in ("job.scheduled", "schedule.ticked", "schedule.spawned"):
         return False
     if job.status == "cancelled":
         return rest == ["job.cancelled"]

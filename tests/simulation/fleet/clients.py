@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import orjson
 
 from libs.domain.instants import rfc3339
 from tests.chaos.judging.history import Operation, Plan
-from tests.property.calendar.made_zones import HALF
 from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.loop import SimLoop
 from tests.simulation.fleet.node import Node
+from tests.simulation.fleet.stories.schedules import RULES, RUN_MS, ScheduleOp, ScheduleStory
 
 REQUEST_S: Final = 5.0
 REPEATS_MAX: Final = 150
@@ -36,37 +35,8 @@ FATES: Final = {
     "far": 8,
     "bad": 2,
     "batch": 4,
+    "once": 12,
 }
-RULES: Final[tuple[Mapping[str, Any], ...]] = (
-    {"cron": "* * * * *"},
-    {"cron": "* * * * *"},
-    {"cron": "*/2 * * * *"},
-    {"cron": "*/3 * * * *"},
-    {"cron": "* * * * *", "timezone": HALF.name},
-    {"cron": "*/2 * * * *", "timezone": HALF.name},
-    {"every": {"seconds": 45, "anchor": "2020-01-01T00:00:07Z"}},
-)
-
-
-@dataclass(kw_only=True)
-class ScheduleOp:
-    """A change of a schedule that was asked for; *outcome* as in `Operation`."""
-
-    kind: str
-    invoked_at: float
-    returned_at: float
-    outcome: str
-
-
-@dataclass(kw_only=True)
-class ScheduleStory:
-    """A schedule as its user wanted it."""
-
-    name: str
-    rule: Mapping[str, Any]  # the fields of the request that say when it ticks
-    ops: list[ScheduleOp] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    max_retries: int = 0  # as the last PATCH that was answered with 200 has it
 
 
 class Clients:
@@ -151,10 +121,10 @@ class Clients:
     def _job(
         self, name: str, fate: str, draw: random.Random, herd_at: float | None = None
     ) -> tuple[Plan, dict[str, Any]]:
-        failures = {"flaky": draw.randint(1, 2), "failing": 9, "hang": 9}.get(fate, 0)
+        failures = {"flaky": draw.randint(1, 2), "failing": 9, "hang": 9, "once": 9}.get(fate, 0)
         retries = {"flaky": 2, "failing": draw.randint(0, 2), "hang": draw.randint(0, 1)}.get(fate, 0)
         ahead_s = draw.choice((0.15, 0.5, 1.0, 3.0)) * (0.5 + draw.random())
-        if fate == "far":
+        if fate in ("far", "once"):
             ahead_s = draw.uniform(5, 40)
         if fate == "bad":
             ahead_s = -5.0
@@ -176,6 +146,7 @@ class Clients:
             "flaky": f"flaky/{failures}",
             "failing": "failing",
             "hang": "hang",
+            "once": "failing",
         }
         body: dict[str, Any] = {
             "url": f"http://t{draw.randint(1, 2)}.example/{path.get(fate, 'ok')}/{name}",
@@ -185,7 +156,10 @@ class Clients:
         }
         if fate == "hang":
             body["timeout_seconds"] = 1
-        if plan.has_policy:
+        if fate == "once":  # its policy forbids what `max_retries` alone allows
+            del body["max_retries"]
+            body["retry"] = {"max_retries": 2, "retry_on": ["network"]}
+        elif plan.has_policy:
             body["retry"] = {"max_retries": retries, "max_elapsed_seconds": 86_400}
         elif draw.random() < 0.1:
             body["expires_in_seconds"] = 86_400
@@ -235,7 +209,8 @@ class Clients:
     async def _schedule(self, name: str, draw: random.Random) -> None:
         rule = draw.choice(RULES)
         story = self.schedules[name] = ScheduleStory(name=name, rule=rule)
-        body = {"url": f"http://t1.example/ok/{name}", "body": name, **rule}
+        target = f"slow/{RUN_MS}" if "overlap" in rule else "ok"
+        body = {"url": f"http://t1.example/{target}/{name}", "body": name, **rule}
         if draw.random() < 0.4:
             body["webhook_url"] = f"http://t3.example/hook/{name}"
         made = await self._change(story, "create", "POST", "/v1/schedules", body, draw)
@@ -244,7 +219,7 @@ class Clients:
         schedule_id = made["id"]
         story.ids.append(schedule_id)
         path = f"/v1/schedules/{schedule_id}"
-        if draw.random() < 0.7:
+        if draw.random() < 0.7 and "overlap" not in rule:  # jobs of a back-fill run beside those of ticks
             await asyncio.sleep(self._just_before_a_tick_s(draw) + draw.uniform(2.0, 6.0))
             until = self._chronicle.now() - SKEW_MS
             # No more than the last tick: one of before, which an outage left out, would be called a minute after its instant.
@@ -259,9 +234,9 @@ class Clients:
             await self._surely(story, "resume", "POST", f"{path}/resume", draw)
         while draw.random() < 0.5 and self._loop.time() < self.ends_at:
             await asyncio.sleep(draw.uniform(0.5, 20) if draw.random() < 0.5 else self._just_before_a_tick_s(draw))
-            retries = draw.randint(0, 20)
-            await self._surely(story, "patch", "PATCH", path, draw, {"max_retries": retries})
-            story.max_retries = retries
+            story.max_retries, story.max_runs = draw.randint(0, 20), draw.randint(10**6, 10**9)
+            fields = {"max_retries": story.max_retries}, {"max_runs": story.max_runs}
+            await asyncio.gather(*[self._surely(story, "patch", "PATCH", path, draw, each) for each in fields])
         await asyncio.sleep(max(self.ends_at - self._loop.time(), 0) * draw.choice((0.5, 1.0, 1.0)))
         await self._surely(story, "delete", "DELETE", path, draw)
 
@@ -296,6 +271,10 @@ class Clients:
         returned_at = self._chronicle.now_exact()
         story.ops.append(ScheduleOp(kind=kind, invoked_at=invoked_at, returned_at=returned_at, outcome=outcome))
         return None if outcome == "info" else (answer or {})
+
+    def waits_for_runs(self, name: str) -> bool:
+        """Say whether the jobs of the schedule *name* may wait for each other."""
+        return name in self.schedules and "overlap" in self.schedules[name].rule
 
     async def end(self, schedule_id: str) -> None:
         """Delete a schedule that its user does not know of."""

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from typing import Final
 
 from libs.domain.job import JobState
@@ -28,10 +29,11 @@ from tests.chaos.judging.view import View
 from tests.property.calendar.made_zones import HALF
 from tests.property.cron_oracle import Oracle, instant
 from tests.simulation.fleet.chronicle import BEGAN_AT
-from tests.simulation.fleet.clients import Clients, ScheduleStory
+from tests.simulation.fleet.clients import Clients
 from tests.simulation.fleet.endpoint import undelivered
 from tests.simulation.fleet.nemesis import Nemesis
 from tests.simulation.fleet.node import Harness, Node
+from tests.simulation.fleet.stories.schedules import RUN_MS, ScheduleStory
 
 SKEW_MS: Final = 400.0  # between the clock of a process and the true time
 GATHER_MS: Final = 20.0  # more than what is decided waits to be decided together
@@ -59,7 +61,12 @@ def judge(evidence: Evidence) -> list[str]:
     history = _history(evidence)
     kinds = {blow.kind for blow, _ in evidence.nemesis.struck}
     excused = {"repeated_after_record"}  # what may land late, may land behind a repetition: see _recorded_twice
-    found = [str(each) for each in check(history, late_ms=evidence.late_ms) if each.name not in excused]
+    waited = {call.job_id for call in history.calls if evidence.clients.waits_for_runs(call.name)}
+    found = [
+        str(each)
+        for each in check(history, late_ms=evidence.late_ms)
+        if each.name not in excused and not (each.name == "late" and each.subject in waited)
+    ]
     found += evidence.clients.violations
     found += _duplicates(evidence, history)
     found += _recorded_twice(evidence, history)
@@ -239,7 +246,21 @@ def _ticks(evidence: Evidence, history: History, *, skew_ms: float) -> Iterator[
                 yield f"tick_alien: {story.name}: {tick_at:.0f} is no instant of {story.rule}"
             elif _is_idle_at(story, tick_at, skew_ms, early_ms + HAND_OFF_EARLY_MS * bool(jobs[tick_at] & ahead)):
                 yield f"tick_alien: {story.name}: {tick_at:.0f}, while it was paused or deleted"
-        yield from _missing(view, story, reference, set(jobs), skew_ms)
+        if "overlap" in story.rule:
+            yield from _running_beside_each_other(story, history)
+        else:
+            yield from _missing(view, story, reference, set(jobs), skew_ms)
+
+
+def _running_beside_each_other(story: ScheduleStory, history: History) -> Iterator[str]:
+    """No run begins while another is under way. It is, until the outcome of a call is recorded: longer than its target works."""
+    began: dict[str, float] = {}
+    for call in history.calls:
+        if call.schedule_id is not None and call.name == story.name:
+            began.setdefault(call.job_id, call.at)
+    for (one, at), (two, next_at) in pairwise(sorted(began.items(), key=itemgetter(1))):
+        if next_at < at + RUN_MS:
+            yield f"runs_overlap: {story.name}: {one} began at {at:.0f}, {two} at {next_at:.0f}"
 
 
 def _reference(story: ScheduleStory, ended_at: float) -> list[float]:
@@ -308,8 +329,10 @@ def _changes(evidence: Evidence) -> Iterator[str]:
     schedules = evidence.harness.store.database.schedules
     for story in evidence.clients.schedules.values():
         for schedule_id in story.ids:
-            if schedules[schedule_id].max_retries != story.max_retries:
-                yield f"change_lost: {story.name}: {story.max_retries} retries were answered, {schedules[schedule_id]}"
+            state = schedules[schedule_id]
+            found = state.max_retries, None if state.more is None else state.more.max_runs
+            if found != (story.max_retries, story.max_runs):
+                yield f"change_lost: {story.name}: {story.max_retries}, {story.max_runs} were answered, {state}"
 
 
 # --- the tables -----------------------------------------------------------------------------------------------------------
@@ -367,6 +390,8 @@ def unfinished(harness: Harness, nodes: Sequence[Node], poisoned: set[str]) -> l
     if found:
         return found
     for node in nodes:
+        if node.process is not None and node.process.is_first_build:
+            continue  # it may be left without a partition that it can serve
         for service in node.services:
             held = getattr(service, "held_count", 0)
             ready = getattr(service, "ready", lambda: None)()

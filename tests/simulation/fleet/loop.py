@@ -44,6 +44,7 @@ class Process:
         self.name = name
         self.is_dead = False
         self.is_frozen = False
+        self.is_first_build = False
         self.skew_ms = 0
         self.fuse: int | None = None  # steps that are left until it dies
         self.on_death: Callable[[], None] | None = None

@@ -14,15 +14,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from libs.domain import schedule_ticks
-from libs.domain.calendar.zones import UTC
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs import decisions
 from libs.domain.reader_fold import ReaderFold
-from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import State
 from libs.events import Claim, Envelope, Event, JobRetryScheduled
-from libs.events.ids import repeated_tick_job_id
 from libs.following.calls import Calls
 from libs.following.held_calls import HeldCalls
 from libs.log.fact_appender import FactAppender
@@ -31,18 +27,25 @@ from libs.store.control.idempotency import Reservation
 from libs.store.projection.changes import Flush
 from services.api.handlers.jobs.job_creation import JobCreation
 from services.api.handlers.jobs.jobs import Jobs
-from services.api.handlers.schedules import schedule_backfills
 from services.api.state.account_use import Room
 from services.api.state.consistency import ReadIndex
 from services.dispatcher.attempt_calls import AttemptCalls
 from services.dispatcher.reader import DueReader
-from services.scheduler import decider
 from services.scheduler.daily_permits import DailyPermits
 from services.scheduler.fenced_tables import FencedTables
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.timer_wheel import TimerWheel
+from tests.fakes.control.lease_statements import LeaseStatements
 from tests.fakes.database import Database
+from tests.simulation.fleet.stories.schedule_mutations import (
+    changes_overwritten,
+    overlap_ignored,
+    slot_fired_twice,
+    tick_skipped,
+    ticks_far_ahead,
+    ticks_in_utc,
+)
 from tests.simulation.webhooks.mutations import (
     deliveries_forgotten,
     patched,
@@ -285,44 +288,9 @@ def reads_do_not_wait() -> AbstractContextManager[None]:
     return patched((ReadIndex, "partition", at_once))
 
 
-def tick_skipped() -> AbstractContextManager[None]:
-    """A schedule's next run is the one after the next."""
-    after = schedule_ticks.next_run
-
-    def skip(rule: Any, schedule_id: str, at: int) -> schedule_ticks.NextRun:
-        following = rule.next_after(at)
-        return after(rule, schedule_id, at if following is None else following)
-
-    return patched((schedule_ticks, "next_run", skip))
-
-
-def ticks_in_utc() -> AbstractContextManager[None]:
-    """An owner passes over the time zone of a rule, as a build would that does not know of it."""
-    begin = decider.Decider.__init__
-
-    def blind(self: decider.Decider, *args: Any, **options: Any) -> None:
-        begin(self, *args, **(options | {"zones": lambda _: UTC}))
-
-    return patched((decider.Decider, "__init__", blind))
-
-
-def slot_fired_twice() -> AbstractContextManager[None]:
-    """A back-fill gives each tick a job of its own, whether it has one already or not."""
-
-    def another(schedule_id: str, tick_at: int) -> str:
-        return repeated_tick_job_id(schedule_id, tick_at, "back-fill")
-
-    return patched((schedule_backfills, "tick_job_id", another))
-
-
-def ticks_far_ahead() -> AbstractContextManager[None]:
-    """A tick is decided two seconds ahead: the pause that is answered meanwhile comes too late (as it was until ADR 0015)."""
-    owed_at = decider.owed_at
-
-    def early(state: State, *, lead_ms: int) -> int | None:
-        return owed_at(state, lead_ms=2_000 if isinstance(state, ScheduleState) else lead_ms)
-
-    return patched((decider, "owed_at", early))
+def policy_ignored_by_an_older_build() -> AbstractContextManager[None]:
+    """A build of the first contract takes partitions over whose rows it does not understand."""
+    return patched((LeaseStatements, "_may_serve", lambda *_: True))
 
 
 def flush_left_behind() -> AbstractContextManager[None]:
@@ -376,6 +344,9 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         ticks_in_utc,
         slot_fired_twice,
         ticks_far_ahead,
+        policy_ignored_by_an_older_build,
+        overlap_ignored,
+        changes_overwritten,
         flush_left_behind,
         due_without_permit,
         used_is_forgotten,

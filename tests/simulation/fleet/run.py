@@ -23,13 +23,14 @@ import structlog
 from libs.store import errors
 from libs.store.control.accounts import Token
 from services.api.contract.token_text import new_token, token_hash
-from tests.fakes.database import LeaseRow
+from tests.fakes.leases import LeaseRow
+from tests.simulation.first_build import reading
 from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.clients import Clients
 from tests.simulation.fleet.endpoint import has_endpoint, make_endpoint
 from tests.simulation.fleet.judge import Evidence, judge, unfinished
 from tests.simulation.fleet.log_link import LogServer
-from tests.simulation.fleet.loop import SimLoop, Stalled
+from tests.simulation.fleet.loop import PROCESS, SimLoop, Stalled
 from tests.simulation.fleet.nemesis import Blow, Nemesis, draw_blows
 from tests.simulation.fleet.node import PEPPER, ROLES, Harness, Node, Sizes
 from tests.simulation.fleet.store_link import StoreServer
@@ -39,6 +40,7 @@ from tests.simulation.manual_clock import SeededEntropy
 ACCOUNTS: Final = ("default", "other")
 QUIET_WITHIN_S: Final = 60.0  # after the last story and the last instant asked for
 LIMITED_WITHIN_S: Final = 300.0  # the same if jobs wait for days of ten seconds
+OLDER: Final = 1  # the node that may be of an older build: another one has each of its roles
 ALONE: Final = tuple((role,) for role in ROLES)
 LAYOUTS: Final = (
     (ROLES, ROLES),
@@ -96,6 +98,7 @@ class Scenario:
     job_count: int
     schedule_count: int
     late_ms: float
+    has_older: bool
 
 
 def draw_scenario(seed: str) -> Scenario:
@@ -129,6 +132,8 @@ def draw_scenario(seed: str) -> Scenario:
         job_count=draw.randint(6, 22),
         schedule_count=schedule_count,
         late_ms=60_000.0 if is_tight else 1_000.0,
+        # Builds of the first contract know no endpoints, and send each webhook once.
+        has_older=draw.random() < 0.5 and not sizes.webhook_retries and not has_endpoint(seed),
     )
     if draw.random() < 0.15 and not schedule_count:
         # Days of ten seconds, so that jobs wait for the next one: late, and not for a fault.
@@ -180,6 +185,7 @@ class Run:
             Node(self.harness, f"n{number}{''.join(role[0] for role in roles)}", roles)
             for number, roles in enumerate(scenario.layout)
         ]
+        self.nodes[OLDER].is_older = scenario.has_older
         self.clients = Clients(loop, chronicle, self.nodes, tokens, seed=name)
         if blows is None:
             blows = draw_blows(name, seconds=scenario.seconds, node_count=len(self.nodes))
@@ -308,6 +314,12 @@ DEFECTS: Final = frozenset(
 )
 
 
+def is_first_build() -> bool:
+    """Whether the process that runs at this moment is of the first contract."""
+    process = PROCESS.get()
+    return process is not None and process.is_first_build
+
+
 def _listener(played: Run) -> Any:
     """Return what reads the services' own log: it goes into the chronicle, and a defect is a violation."""
 
@@ -342,7 +354,7 @@ def run(
     played = Run(seed, blows)
     structlog.configure(processors=[_listener(played)], cache_logger_on_first_use=False)
     try:
-        with limited((*played.scenario.limits, *PACED)), mutate():
+        with limited((*played.scenario.limits, *PACED)), reading(is_first_build), mutate():
             return played.play()
     finally:
         played.is_over = True

@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
+from libs.events.protocol import PROTOCOL
 from libs.store.errors import ANSWER_TIMEOUT_S, CALL_TIMEOUT_S, StoreUnavailable
-from libs.store.leases.lease_table import TTL_S, Lease
+from libs.store.leases.lease_table import ALL_PARTITIONS, TTL_S, Lease
 from libs.store.projection.changes import Flush
 from libs.store.projection.progress import ProgressWatch
 from libs.store.projection.projector import TRIES
 from tests.fakes.database import Database
+from tests.simulation import first_build
 from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.loop import Process, SimLoop
 
@@ -85,6 +87,7 @@ class StoreLink:
         self.server = server
         self.on_connect: Callable[[], None] = lambda: None
         self.is_cut = False
+        self.is_first_build = process.is_first_build
         self._process = process
         self._loop = server.loop
         self._generation = server.generation
@@ -137,6 +140,8 @@ class Remote:
 
     def __getattr__(self, name: str) -> Any:
         work = getattr(self._link.server.database, name)
+        if self._link.is_first_build:
+            work = first_build.asked(name, work)
 
         async def call(*args: Any, **options: Any) -> Any:
             return await self._link.ask(name, partial(work, *args, **options), self._timeout_s)
@@ -174,13 +179,16 @@ class LinkedLeases:
         self.known_by_others: tuple[int, ...] = ()
         self._node = node
         self._remote = Remote(link)
+        self._protocol = first_build.PROTOCOL if link.is_first_build else PROTOCOL
         self._held: dict[int, str] = {}
 
     async def acquire(self, limit: int, *, avoid: Sequence[int] = ()) -> list[Lease]:
         if limit <= 0:
             return []
         held = list(self._held.values())
-        leases: list[Lease] = await self._remote.acquire(self.role, self._node, self.ttl_s, limit, held, list(avoid))
+        leases: list[Lease] = await self._remote.acquire(
+            self.role, self._node, self.ttl_s, limit, held, list(avoid), self._protocol
+        )
         self._held.update({lease.partition: lease.nonce for lease in leases})
         return leases
 
@@ -198,13 +206,15 @@ class LinkedLeases:
             await self._remote.release(self.role, list(leases))
 
     async def members(self) -> int:
-        count: int
-        count, self.is_draining = await self._remote.members(self.role, self._node, self.ttl_s, self._is_known)
+        count, self.is_draining, older = await self._remote.members(
+            self.role, self._node, self.ttl_s, self._is_known, self._protocol
+        )
+        self.known_by_others = (0,) * older + (ALL_PARTITIONS,) * (count - 1 - older)
         self._is_known = True
-        return count
+        return int(count)
 
     async def free(self) -> tuple[int, int]:
-        found: tuple[int, int] = await self._remote.free(self.role, self._node, self.ttl_s)
+        found: tuple[int, int] = await self._remote.free(self.role, self._node, self.ttl_s, self._protocol)
         return found
 
     async def leave(self) -> None:
@@ -224,7 +234,7 @@ class LinkedProjector:
         ordered = sorted(flushes, key=lambda flush: flush.partition)
         for attempt in range(1, TRIES + 1):
             try:
-                missed: set[int] = await self._link.ask("flush", lambda: self._database.flush(ordered), 5.0)
+                missed: set[int] = await self._link.ask("flush", lambda: self._write(ordered), 5.0)
                 doubtful = [flush for flush in ordered if flush.partition in missed]
                 if doubtful:
                     missed = await self._link.ask("missed", partial(self._missed, doubtful), 5.0)
@@ -237,6 +247,12 @@ class LinkedProjector:
             if flush.partition not in missed:
                 self._watch.publish(flush.partition, flush.to_position)
         return missed
+
+    def _write(self, ordered: Sequence[Flush]) -> set[int]:
+        if self._link.is_first_build:
+            for flush in ordered:
+                first_build.keep_what_it_does_not_know(flush, self._database)
+        return self._database.flush(ordered)
 
     def _missed(self, doubtful: Sequence[Flush]) -> set[int]:
         for flush in doubtful:
