@@ -110,6 +110,43 @@ def test_a_slot_that_has_ticked_stays_ticked() -> None:
     assert event.next_run_at == NEXT + DAY - HOUR  # that of today would have been before the one that was made
 
 
+@pytest.mark.parametrize(
+    ("cron", "hours"),
+    [
+        ("0 12 * * *", 24),  # a day later, by the new clock
+        ("0 12 * * 1-5", 72),  # over a weekend
+        ("0 12,18 * * *", 6),  # and at 18:00 as well
+    ],
+)
+def test_a_wall_minute_that_comes_again_is_not_ticked_for_once_more(cron: str, hours: int) -> None:
+    """It ticked at 12:00. By newer data that was 11:00: the next tick is that after 12:00, not 12:00 again."""
+    state = defined(ScheduleRule(cron=cron, zone=HALF.name))
+    ticked_at = state.next_run_at or 0
+    state = fold.evolve(state, decided(state, ticked_at), 1)
+
+    event = realigned(state, ticked_at, lambda _: newer(-3_570, "2026w"))
+
+    assert event is not None
+    assert event.next_run_at == ticked_at + HOUR + hours * HOUR
+
+
+def test_what_comes_every_so_often_goes_on_by_the_new_clock() -> None:
+    """A cron that names all hours ticks each hour, whatever they are called."""
+    state = defined(ScheduleRule(cron="0 * * * *", zone=HALF.name))
+    ticked_at = state.next_run_at or 0
+    state = fold.evolve(state, decided(state, ticked_at), 1)
+
+    assert realigned(state, ticked_at, lambda _: newer(-3_570, "2026w")) is None
+
+
+def test_a_schedule_that_has_not_ticked_takes_the_first_tick() -> None:
+    """Nothing can come twice: today's 12:00 is an hour later than it was."""
+    event = realigned(STATE, NOW, lambda _: newer(-3_570, "2026w"))
+
+    assert event is not None
+    assert event.next_run_at == NEXT + HOUR
+
+
 def test_a_tick_that_was_skipped_is_not_looked_for_again() -> None:
     """It spawned no job, so the instant is kept beside the last run."""
     skipped = msgspec.structs.replace(decided(STATE, NEXT), action="skipped", missed=(NEXT,), missed_count=1)
