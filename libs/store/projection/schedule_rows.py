@@ -1,7 +1,8 @@
 """
 Schedule rows: how a schedule stands in the table `schedules`.
 
-Many schedules have the same rule, account and zone data. States that are read share these values: a rule alone takes 300 bytes.
+Many schedules have the same rule, account, zone data, timeout and next run (a full minute). States that are read share these
+values: a rule alone takes 300 bytes, a number 32.
 """
 
 import sys
@@ -38,6 +39,12 @@ def read_more(value: bytes) -> ScheduleMore:
     return more
 
 
+@lru_cache(maxsize=RULES_KEPT_MAX)
+def shared(value: int) -> int:
+    """Return *value*: the same object for the same number."""
+    return value
+
+
 SCHEDULES: Final[StateTable[ScheduleState]] = StateTable(
     schedule.KIND,
     "schedules",
@@ -63,7 +70,7 @@ SCHEDULES: Final[StateTable[ScheduleState]] = StateTable(
     ),
     waits=f"{one_of('status', {ScheduleStatus.ACTIVE})} AND NOT held AND next_run_at IS NOT NULL",
     is_open="position('\"owes_now\":true'::bytea in more) > 0",
-    readers={"account": sys.intern, "more": read_more},
+    readers={"account": sys.intern, "more": read_more, "timeout_ms": shared, "next_run_at": shared},
 )
 
 # Active schedules with a time zone other than UTC: exactly the condition of the index that holds them.

@@ -4,7 +4,8 @@ Measure 100,000 schedules in time zones: how long a take-over loads them, and wh
     python -m tests.bench.costs.zoned_schedules [schedules]
 
 A fresh embedded server with its real settings; nothing else should run. Four partitions, one process. 50 crons in 40 zones. Once
-their runs are spread over a day, as they usually are; once all are due within two minutes, so that all of them must be in memory.
+their runs are spread over a day, as they usually are; once all are due at the next two full minutes, so that all of them must be
+in memory; once the same with calls that are spread over these minutes.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ from tests.fakes.running.postgres import fresh_server
 NOW = 1_790_000_000_000
 PARTITIONS = 4
 FLUSH_ROWS = 1_000
+OVER_A_DAY, FULL_MINUTES, SPREAD = "over a day", "at full minutes", "spread"
 CLAIM = Claim(1, "claimclaim")
 ZONES = [
     *("Europe/Berlin", "Europe/London", "Europe/Dublin", "Europe/Madrid", "Europe/Kyiv", "Europe/Istanbul"),
@@ -49,8 +51,8 @@ ZONES = [
 CRONS = [f"{minute} {hour} * * {days}" for minute in (0, 15, 30, 45, 50) for hour in range(5) for days in ("*", "1-5")]
 
 
-def defined(number: int, *, soon: bool) -> ScheduleDefined:
-    """Return a schedule; if *soon*, its first run is within two minutes."""
+def defined(number: int, *, due: str) -> ScheduleDefined:
+    """Return a schedule whose first run is as *due* says."""
     record = ScheduleRule(cron=CRONS[number % len(CRONS)], zone=ZONES[number // len(CRONS) % len(ZONES)])
     rule = rule_of(record, zone)
     assert rule is not None
@@ -62,12 +64,17 @@ def defined(number: int, *, soon: bool) -> ScheduleDefined:
         NOW,
         account=f"account{number % 7}",
         rule=record,
-        next_run_at=NOW + 60_000 + number % 60_000 if soon else first.run_at,
+        next_run_at=first.run_at if due == OVER_A_DAY else NOW - NOW % 60_000 + run_ms(number, due),
         zone_data=first.zone_data,
     )
 
 
-async def fill(pool: Any, count: int, *, soon: bool) -> None:
+def run_ms(number: int, due: str) -> int:
+    """Return how long after the last full minute a schedule runs that is due soon."""
+    return 60_000 + (number % 60_000 if due == SPREAD else number % 2 * 60_000)
+
+
+async def fill(pool: Any, count: int, *, due: str) -> None:
     """Fold *count* schedules into the tables."""
     projector = Projector(pool, ProgressWatch(pool))
     ledgers = [Ledger(part, claim=CLAIM) for part in range(PARTITIONS)]
@@ -76,7 +83,7 @@ async def fill(pool: Any, count: int, *, soon: bool) -> None:
         since = [ledger.position for ledger in ledgers]
         for number in range(start, min(count, start + FLUSH_ROWS)):
             ledger = ledgers[number % PARTITIONS]
-            event = defined(number, soon=soon)
+            event = defined(number, due=due)
             changes[ledger.partition].add(ledger.apply(ledger.position + 1, event, str(CLAIM)))
         flushes = [
             Flush(part, "bench", since[part], ledger.position, ledger.claim, changes[part])
@@ -107,11 +114,11 @@ async def take_over(tables: Tables) -> list[Decider]:
     return deciders
 
 
-async def measure(dsn: str, count: int, *, soon: bool) -> None:
+async def measure(dsn: str, count: int, *, due: str) -> None:
     await migrate(dsn, PARTITIONS)
     pool = await open_pool(dsn, name="bench", size=3)
     await pool.execute("UPDATE progress SET lease_nonce = 'bench'")
-    await fill(pool, count, soon=soon)
+    await fill(pool, count, due=due)
     tables = Tables(pool)
     await pool.fetchval("SELECT count(*) FROM schedules")
     walls, cpus = [], []
@@ -132,7 +139,7 @@ async def measure(dsn: str, count: int, *, soon: bool) -> None:
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     print(
-        f"{'all due at once' if soon else 'over a day':16} {count:,} schedules, {loaded:,} loaded:"
+        f"{due:16} {count:,} schedules, {loaded:,} loaded:"
         f" take-over {sorted(walls)[1]:5.2f} s ({sorted(cpus)[1]:.2f} s of CPU),"
         f" {held / max(loaded, 1):,.0f} bytes of memory each, {held / count:,.0f} of each schedule there is"
     )
@@ -146,9 +153,9 @@ def own_cpu() -> float:
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    for soon in (False, True):
+    for due in (OVER_A_DAY, FULL_MINUTES, SPREAD):
         with fresh_server() as dsn:
-            asyncio.run(measure(dsn, count, soon=soon))
+            asyncio.run(measure(dsn, count, due=due))
 
 
 if __name__ == "__main__":

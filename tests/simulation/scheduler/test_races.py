@@ -46,7 +46,7 @@ async def decided(harness: Harness, *kinds: type) -> list[Event]:
 @pytest.mark.parametrize("order", [*permutations(("run", "cancel"))])
 @pytest.mark.parametrize("gap_ms", [0, 1, 10, 100])
 async def test_run_now_against_cancel(order: tuple[str, str], gap_ms: int) -> None:
-    """The job is called or cancelled, never both and never neither; a cancel may still overtake the due of a run that stands first."""
+    """The job is called or cancelled, never both and never neither. A cancel may overtake the due of a run that stands first."""
     async with running() as harness:
         job_id = await harness.job(60_000)
         for word in order:
