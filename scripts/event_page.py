@@ -17,7 +17,7 @@ import msgspec
 from libs.domain.state_registry import STATE_KINDS
 from libs.events import fields
 from libs.events.codec import KINDS, Kind
-from libs.events.job import Spec
+from libs.events.job import Sealed, Spec
 from libs.events.retry_policy import JobTerms, RetryPolicy, StatusClasses, TryClass
 from libs.events.schedule import RunPolicy, SchedulePolicy, ScheduleRule
 
@@ -52,8 +52,8 @@ _TYPES = {
     "Text": "text",
     "Account": "text",
 }
-_PLAIN = {str: "text", int: "number", bool: "true or false", type(None): "nothing"}
-_PARTS = (Spec, RetryPolicy, JobTerms, ScheduleRule, SchedulePolicy, RunPolicy)  # what is no event of its own
+_PLAIN = {str: "text", bytes: "base64", int: "number", bool: "true or false", type(None): "nothing"}
+_PARTS = (Spec, Sealed, RetryPolicy, JobTerms, ScheduleRule, SchedulePolicy, RunPolicy)  # what is no event of its own
 
 
 def page() -> str:
@@ -94,10 +94,11 @@ def _versions(kind: Kind) -> str:
 
 def _part(part: type) -> str:
     text = inspect.cleandoc(part.__doc__ or "").partition("Args:")[0].strip()
+    holders = {kind.name: kind.event for kind in KINDS} | {each.__name__: each for each in _PARTS}
     users = [
-        f"`{kind.name}`"
-        for kind in KINDS
-        if any(part is hint or part in get_args(hint) for hint in get_type_hints(kind.event).values())
+        f"`{name}`"
+        for name, holder in holders.items()
+        if any(part is hint or part in get_args(hint) for hint in get_type_hints(holder).values())
     ]
     return f"## `{part.__name__}`\n\nNo event of its own: part of {' and '.join(users)}.\n\n{text}\n\n{_table(part)}"
 

@@ -22,6 +22,7 @@ from libs.events.job import (
     JobRetryScheduled,
     JobScheduled,
     JobStopRequested,
+    Sealed,
     Spec,
 )
 from libs.events.owner import LogBarrier, OwnerClaimed
@@ -77,6 +78,7 @@ __all__ = [
     "ScheduleRunStopped",
     "ScheduleSpawned",
     "ScheduleTicked",
+    "Sealed",
     "Spec",
     "Unknown",
     "Unreadable",

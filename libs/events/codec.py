@@ -13,9 +13,10 @@ A reader of a record gets one of three things. None of them is an exception:
 use nothing new, and stops at the first one that does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -91,7 +92,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="job.scheduled",
         event=job.JobScheduled,
-        version=8,
+        version=9,
         added=(
             ("spec_id",),
             ("retry", "success_on", "expires_at"),
@@ -100,16 +101,31 @@ KINDS: Final[tuple[Kind, ...]] = (
             ("waiting_key", "singleton_key"),
             ("tick_at", "local_time"),
             ("is_tracked",),
+            ("spec.sealed",),
         ),
         role="fact",
         key="job_id",
     ),
     Kind(name="job.cancel_requested", event=job.JobCancelRequested, role="fact", key="job_id"),
     Kind(name="job.stop_requested", event=job.JobStopRequested, role="fact", key="job_id"),
-    Kind(name="job.change_requested", event=job.JobChangeRequested, role="fact", key="job_id"),
+    Kind(
+        name="job.change_requested",
+        event=job.JobChangeRequested,
+        version=2,
+        added=(("spec.sealed",),),
+        role="fact",
+        key="job_id",
+    ),
     Kind(name="job.changed", event=job.JobChanged, role="decision", key="job_id"),
     Kind(name="job.change_refused", event=job.JobChangeRefused, role="decision", key="job_id"),
-    Kind(name="job.merge_requested", event=job.JobMergeRequested, role="fact", key="job_id"),
+    Kind(
+        name="job.merge_requested",
+        event=job.JobMergeRequested,
+        version=2,
+        added=(("spec.sealed",),),
+        role="fact",
+        key="job_id",
+    ),
     Kind(name="job.merged", event=job.JobMerged, role="decision", key="job_id"),
     Kind(
         name="attempt.due",
@@ -150,24 +166,24 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="schedule.created",
         event=schedule.ScheduleCreated,
-        version=2,
-        added=(("spec.webhook_retry",),),
+        version=3,
+        added=(("spec.webhook_retry",), ("spec.sealed",)),
         role="fact",
         key="schedule_id",
     ),
     Kind(
         name="schedule.defined",
         event=schedule.ScheduleDefined,
-        version=6,
-        added=(("key",), ("policy",), ("terms",), ("spec.webhook_retry",), ("runs",)),
+        version=7,
+        added=(("key",), ("policy",), ("terms",), ("spec.webhook_retry",), ("runs",), ("spec.sealed",)),
         role="fact",
         key="schedule_id",
     ),
     Kind(
         name="schedule.changed",
         event=schedule.ScheduleChanged,
-        version=4,
-        added=(("policy",), ("terms",), ("runs",)),
+        version=5,
+        added=(("policy",), ("terms",), ("runs",), ("spec.sealed",)),
         role="fact",
         key="schedule_id",
     ),
@@ -260,7 +276,7 @@ def encode(event: Event, claim: Claim | None = None) -> Envelope:
 
 
 # By class, since hashing a `Kind` would take longer than the whole comparison.
-_NEWEST_FIRST: Final[dict[type, "tuple[attrgetter[Any], Any, list[tuple[int, attrgetter[Any], Any]]]"]] = {}
+_NEWEST_FIRST: Final[dict[type, "tuple[Callable[[Any], Any], Any, list[tuple[int, Callable[[Any], Any], Any]]]"]] = {}
 
 
 def _lowest_version(kind: Kind, event: Event) -> int:
@@ -273,7 +289,7 @@ def _lowest_version(kind: Kind, event: Event) -> int:
     return next(version for version, values_of, defaults in newest_first if values_of(event) != defaults)
 
 
-def _newest_first(kind: Kind) -> "list[tuple[int, attrgetter[Any], Any]]":
+def _newest_first(kind: Kind) -> "list[tuple[int, Callable[[Any], Any], Any]]":
     """
     Return the versions that added fields, the newest first, with what reads these fields and their defaults.
 
@@ -285,16 +301,32 @@ def _newest_first(kind: Kind) -> "list[tuple[int, attrgetter[Any], Any]]":
     return found[::-1]
 
 
-def _reader(kind: Kind, paths: tuple[str, ...]) -> "tuple[attrgetter[Any], Any]":
+def _reader(kind: Kind, paths: tuple[str, ...]) -> "tuple[Callable[[Any], Any], Any]":
     """Return what reads the fields *paths* of an event, and what it returns if all have their defaults."""
-    defaults = tuple(_default(kind.event, path) for path in paths)
-    return attrgetter(*paths), defaults if len(paths) > 1 else defaults[0]
+    found = [_field(kind.event, path) for path in paths]
+    defaults = tuple(default for default, _ in found)
+    all_of = attrgetter(*paths)
+    expected = defaults if len(paths) > 1 else defaults[0]
+    if not (outer := {path.partition(".")[0] for path, (_, may_lack) in zip(paths, found, strict=True) if may_lack}):
+        return all_of, expected
+    if len(paths) > 1:
+        rest = tuple(path for path in paths if path.partition(".")[0] not in outer)
+        inner = tuple(path for path in paths if path.partition(".")[0] in outer)
+        first, first_expected = _reader(kind, rest)
+        second, second_expected = _reader(kind, inner)
+        return (lambda event: (first(event), second(event))), (first_expected, second_expected)
+    holder = attrgetter(outer.pop())
+    return (lambda event: expected if holder(event) is None else all_of(event)), expected
 
 
-def _default(struct: type, path: str) -> Any:
+def _field(struct: type, path: str) -> tuple[Any, bool]:
+    """Return the default of the field *path*, and whether the struct that has it may be None."""
     name, _, rest = path.partition(".")
     field = next(each for each in msgspec.structs.fields(struct) if each.name == name)
-    return _default(field.type, rest) if rest else field.default
+    if not rest:
+        return field.default, False
+    within = [each for each in get_args(field.type) or (field.type,) if each is not NoneType]
+    return _field(within[0], rest)[0], len(get_args(field.type)) > 1
 
 
 def decode(envelope: Envelope) -> Event | Unknown | Unreadable:

@@ -32,12 +32,30 @@ from libs.events.retry_policy import EndedBy, Outcome, RetryPolicy, StatusClasse
 MergeHow = Literal["replace", "extend"]
 
 
+class Sealed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    The secrets of a spec, encrypted (libs/sealing). The body comes last: the database cuts it off without reading it.
+
+    Args:
+        key: the id of the data key.
+        url: the absolute URL to call, without its query.
+        fields: the queries of both URLs and the values of all headers; none if there are none.
+        body: the body; none if there is none.
+    """
+
+    key: Text
+    url: str
+    fields: bytes | None = None
+    body: bytes | None = None
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     What to call, and where to send the webhook.
 
     Args:
-        url: the absolute URL to call, normalised, and allowed by the egress policy.
+        url: the absolute URL to call, normalised, and allowed by the egress policy; not there if the spec is sealed, so that a
+            build that cannot open it calls nothing.
         method: upper-case HTTP method.
         headers: the caller's own headers, names as given.
         body: text, sent as UTF-8; None sends no body.
@@ -46,9 +64,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
         webhook_headers: the caller's own headers for that POST.
         traceparent: W3C trace context of the request that created the job or schedule.
         webhook_retry: when a webhook that fails is tried again; None: it is not (version 4; of `schedule.created` 2).
+        sealed: values of headers, queries and body, which are empty then in the other fields.
     """
 
-    url: str
+    url: str = ""
     method: str = "POST"
     headers: dict[str, str] | None = None
     body: str | None = None
@@ -57,6 +76,12 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     webhook_headers: dict[str, str] | None = None
     traceparent: str | None = None
     webhook_retry: RetryPolicy | None = None
+    sealed: Sealed | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a spec that names nothing to call."""
+        if not self.url and self.sealed is None:
+            raise ValueError("a spec without a URL")
 
 
 class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

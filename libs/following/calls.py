@@ -116,9 +116,9 @@ class Calls(ABC, Generic[C]):
     def on_appended(self, call: C, position: int) -> None:
         """The outcome is in the log at *position*."""
 
-    def decode(self, spec: bytes) -> Spec:
-        """Return a stored spec, as far as it is needed while the call is under way."""
-        return decode_spec(spec)
+    def needed(self, spec: Spec) -> Spec:
+        """Return *spec* as far as it is needed while the call is under way."""
+        return spec
 
     def weight_of(self, call: C) -> int:
         """Return how many slots the call takes."""
@@ -245,20 +245,20 @@ class Calls(ABC, Generic[C]):
         lane, weight = _queued_at(call), self.weight_of(call)
         outcome: Event | None = None
         try:
-            spec = await self.loader.read(call)
+            spec = await self._read(call)
             if call.stage is not Stage.QUEUED:
                 pass  # dropped meanwhile
             elif not self._may_start(call.partition):
                 self._wait_for_lease(call)
-            elif spec is None or call.lane is None:
-                outcome = self.not_made(call, SPEC_MISSING)
-            elif lane != call.lane and not self._fair_queue.move(from_host=lane, to_host=call.lane):
+            elif isinstance(spec, str):
+                outcome = self.not_made(call, spec)
+            elif lane != (to := _queued_at(call)) and not self._fair_queue.move(from_host=lane, to_host=to):
                 self.submit(call)
             else:
-                lane = call.lane
+                lane = to
                 call.stage = Stage.CALLING
                 call.started_at = self._clock.now()
-                making = self.make(call, self.decode(spec))
+                making = self.make(call, self.needed(spec))
                 del spec  # a large one must not be kept for as long as the call takes
                 outcome = await making
         except asyncio.CancelledError:
@@ -275,6 +275,14 @@ class Calls(ABC, Generic[C]):
         if outcome is not None:
             self._record(call, outcome)
         self.start_waiting()
+
+    async def _read(self, call: C) -> Spec | str:
+        """Return what *call* sends, opened, or why it cannot be made. If it is dropped meanwhile, what is returned says nothing."""
+        stored = await self.loader.read(call)
+        if stored is None or call.lane is None:
+            return SPEC_MISSING
+        spec = decode_spec(stored)
+        return spec if spec.sealed is None else await self.loader.open(call, spec)
 
     def _record(self, call: C, outcome: Event) -> None:
         call.stage = Stage.RECORDING

@@ -19,8 +19,11 @@ from typing import Final, Generic
 
 import structlog
 
+from libs.events import Spec
 from libs.following.held_calls import C, HeldCalls, Stage
 from libs.following.ports import FollowingPorts, ReadSpecs
+from libs.sealing.data_key import Broken
+from libs.sealing.keyring import Shredded
 from libs.store.errors import StoreUnavailable
 from libs.store.reads.partition_tables import StoredSpec
 
@@ -37,6 +40,8 @@ RETRY_MAX_MS: Final = 2_000
 
 # Errors of a call that is not made.
 SPEC_MISSING: Final = "spec_missing"  # the tables are folded past the event and do not have the job
+SPEC_SHREDDED: Final = "spec_shredded"  # the key that sealed it was deleted: nobody can open it any more
+SPEC_BROKEN: Final = "integrity"  # somebody changed it, or put it in the place of another one
 SECRET_MISSING: Final = "signing_secret_missing"  # noqa: S105 - an error's name; the account cannot sign, and unsigned calls are not made
 
 
@@ -98,6 +103,7 @@ class Loader(Generic[C]):
         self._read_specs = read_specs
         self._progress = ports.progress
         self._secrets = ports.secrets
+        self._keyring = ports.keyring
         self._clock = ports.clock
         self._held_calls = held_calls
         self._lane_of = lane_of
@@ -142,6 +148,32 @@ class Loader(Generic[C]):
             spec = stored.spec
             call.lane = call.lane or self._lane_of(call, spec)
         return spec
+
+    async def open(self, call: C, spec: Spec) -> Spec | str:
+        """
+        Return *spec* as its caller gave it, asking until the keys can be had, or why it can never be opened.
+
+        If the call is dropped meanwhile, what is returned says nothing.
+        """
+        retry_ms = RETRY_FIRST_MS
+        while call.stage is Stage.QUEUED:
+            try:
+                await self._keyring.load([spec])
+                break
+            except Exception as error:  # noqa: BLE001 - as above
+                self._note_trouble(error)
+                await self._clock.pause(retry_ms)
+                retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
+        else:
+            return spec
+        self.trouble = None
+        try:
+            return self._keyring.opened(spec, call.signer, call.spec_id)
+        except Shredded:
+            return SPEC_SHREDDED
+        except Broken:
+            self._logger.error("spec_broken", job_id=call.job_id, partition=call.partition)
+            return SPEC_BROKEN
 
     async def wait_batch(self) -> None:
         """Wait until the next batch of calls is loaded; not at all if there is nothing to load."""

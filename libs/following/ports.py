@@ -8,6 +8,7 @@ from libs.egress.request import OutgoingRequest
 from libs.log.port import Log
 from libs.runtime.clock import Clock
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
+from libs.sealing.keyring import NO_SEALING, Keyring
 from libs.store.leases.lease_table import Lease
 from libs.store.reads.partition_tables import StoredSpec
 
@@ -69,6 +70,7 @@ class FollowingPorts(NamedTuple):
         gather_ms: the least time between two reads, and between two appends, of a partition: what arrives meanwhile goes
             together.
         tracing: where the spans of calls go.
+        keyring: opens what is sealed.
     """
 
     event_log: Log
@@ -79,3 +81,4 @@ class FollowingPorts(NamedTuple):
     version: str
     gather_ms: int = 0
     tracing: Tracing = NO_TRACING
+    keyring: Keyring = NO_SEALING

@@ -14,6 +14,7 @@ from libs.log.port import Log
 from libs.runtime.clock import Clock, Entropy
 from libs.runtime.listening import bind_failure
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
+from libs.sealing.keyring import NO_SEALING, Keyring
 from libs.store.control.accounts import Accounts
 from libs.store.control.endpoints import Endpoints as StoredEndpoints
 from libs.store.control.idempotency import IdempotencyKeys
@@ -79,6 +80,7 @@ class Ports:
         zones: the time zones that rules of schedules may name.
         pepper: keys the hashes of tokens; the same in every process, and never changed.
         cursor_key: keys the cursors; the same in every process.
+        keyring: seals what new jobs and schedules carry.
         is_disk_full: whether nothing new may be taken, because the disk of the database is nearly full.
     """
 
@@ -98,6 +100,7 @@ class Ports:
     pepper: bytes
     cursor_key: bytes
     is_disk_full: Callable[[], bool] = lambda: False
+    keyring: Keyring = NO_SEALING
 
 
 def _unobserved(_route: str, _method: str, _status: int, _seconds: float) -> None:
@@ -232,6 +235,7 @@ class ApiService:
             cursors=Cursors(ports.cursor_key),
             check_url=ports.check_url,
             zones=ports.zones,
+            keyring=ports.keyring,
         )
         authenticator = Authenticator(ports.accounts.find_tokens, pepper=ports.pepper, now=ports.clock.now)
         handlers = _handlers(context, ports, authenticator, self._version)
@@ -243,6 +247,7 @@ class ApiService:
             limits_of=self._limits_of,
             tracing=self._tracing,
             mount=self._mount,
+            make_ready=ports.keyring.ready,
         )
 
 

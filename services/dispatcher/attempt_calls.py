@@ -19,11 +19,13 @@ from libs.egress.caller_headers import endpoint_of, host_of
 from libs.egress.outcome import TIMEOUT, Outcome
 from libs.events import AttemptDue, AttemptFinished, Spec
 from libs.events.ids import share_of
+from libs.events.retry_policy import Outcome as OutcomeWord
 from libs.following.calls import CallContext, Calls, traced
 from libs.following.held_calls import Call, Stage
-from libs.following.loader import SECRET_MISSING
+from libs.following.loader import SECRET_MISSING, SPEC_BROKEN, SPEC_SHREDDED
 from libs.runtime.clock import Timer
 from libs.runtime.crashpoint import crash_at
+from libs.sealing.sealed_spec import clear_url
 from libs.store.reads.partition_tables import decode_spec
 from services.dispatcher.attempt import STOPPED, TOO_LATE, finished, not_made, outgoing, span_attributes, too_late
 from services.dispatcher.endpoints import EndpointHealth
@@ -147,7 +149,7 @@ class AttemptCalls(Calls[AttemptCall]):
 
     def lane_of(self, call: AttemptCall, spec: bytes) -> str:
         """Return the host that is called; of what tells a webhook endpoint that endpoint, so that one that hangs is alone."""
-        url = decode_spec(spec).url
+        url = clear_url(decode_spec(spec))
         return host_of(url) if call.signer == call.account else endpoint_of(url)
 
     async def make(self, call: AttemptCall, spec: Spec) -> AttemptFinished:
@@ -186,7 +188,9 @@ class AttemptCalls(Calls[AttemptCall]):
             self._meter.call_not_made(NOT_SENT)
             return not_made(call.due, NOT_SENT, at=self._clock.now(), outcome="not_retryable")
         self._meter.call_not_made(error)
-        return not_made(call.due, error, at=self._clock.now())
+        is_final = error in (SPEC_SHREDDED, SPEC_BROKEN)  # no later try opens it
+        outcome: OutcomeWord | None = "not_retryable" if is_final else None
+        return not_made(call.due, error, at=self._clock.now(), outcome=outcome)
 
     def ended_by_cancel(self, call: AttemptCall) -> AttemptFinished | None:
         """Return a timeout if the call was stuck, and that its job was stopped if it was cut off."""

@@ -14,7 +14,8 @@ import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import structlog
 
@@ -34,6 +35,8 @@ from libs.runtime.roles import READERS, ROLES
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.runtime.telemetry.metrics import Metrics
 from libs.runtime.telemetry.tracing import Tracing, open_tracing
+from libs.sealing.keyring import Keyring
+from libs.store.control.account_keys import AccountKeys
 from libs.store.control.account_limits import AccountLimits, LimitsTable
 from libs.store.control.limits import Limits
 from libs.store.health.clock_check import ClockCheck
@@ -41,6 +44,7 @@ from libs.store.health.disk_watch import DiskWatch
 from libs.store.projection.progress import ProgressWatch
 from libs.store.schema.log_identity import database_name
 from services import VERSION
+from services.process.keys.master_key import keyring, prepare_sealing
 from services.process.open_log import open_log, prepare_tables
 from services.process.pools import Pools, enter_pools
 from services.process.start_error import StartError, start_errors
@@ -64,6 +68,7 @@ class Resources:
         pools: the connections to the database.
         watch: knows how far the tables are.
         disk: that of the embedded PostgreSQL; of another database nothing is known.
+        master_key_path: the file with the master key; None if nothing is sealed.
     """
 
     settings: Settings
@@ -83,6 +88,11 @@ class Resources:
     watch: ProgressWatch
     clock_check: ClockCheck
     disk: DiskWatch
+    master_key_path: Path | None
+
+    def keyring(self, pool: Any) -> Keyring:
+        """Return what seals and opens, with keys read through *pool*."""
+        return keyring(self.master_key_path, pool, self.entropy, self.clock)
 
     async def database_reason(self) -> str | None:
         """Return None if the database answers, else why not; asked by `/readyz`, which bounds the wait."""
@@ -122,6 +132,7 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
         await clock_check.compare()
         limits = AccountLimits(limits_of_all(settings), LimitsTable(pools.vital), clock)
         await limits.look()
+        key_path = await prepare_sealing(settings, roles, AccountKeys(pools.vital), entropy)
     tracing = _open_tracing(roles, stack)
     egress = EgressClient(policy=policy, now=clock.now, ssl_context=tls)
     await egress.start()
@@ -143,6 +154,7 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
         pools=pools,
         watch=watch,
         clock_check=clock_check,
+        master_key_path=key_path,
         disk=DiskWatch(
             settings.data_dir, settings.disk_min_free / 100 if settings.database_url is None else 0.0, clock
         ),

@@ -30,7 +30,7 @@ from libs.store.leases.keeper_port import Keeper
 from services import VERSION
 from services.api.greeting import address_of, greeting
 from services.process import wiring
-from services.process.bootstrap_tokens import show
+from services.process.keys.bootstrap_tokens import show
 from services.process.resources import Resources, open_resources
 from services.process.start_error import StartError
 from services.process.vitals import Reading, Role, Vitals

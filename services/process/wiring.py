@@ -39,9 +39,9 @@ from services.dispatcher.heartbeat import HeartbeatSecrets, HeartbeatTarget
 from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.service import LIMITS as DISPATCHER_LIMITS
 from services.dispatcher.service import DispatcherService
-from services.process.bootstrap_tokens import bootstrap, installation_key
 from services.process.console import mounted_console
 from services.process.keepers import follower_keeper, owner_keeper
+from services.process.keys.bootstrap_tokens import bootstrap, installation_key
 from services.process.resources import Resources
 from services.process.start_error import StartError
 from services.process.zones import zone
@@ -153,6 +153,7 @@ def _following_ports(resources: Resources, *, gather_ms: int) -> FollowingPorts:
         version=VERSION,
         gather_ms=gather_ms,
         tracing=resources.tracing,
+        keyring=resources.keyring(resources.pools.tables),
     )
 
 
@@ -189,14 +190,16 @@ def webhooks(resources: Resources) -> WebhooksService:
     """Return the webhooks service."""
     leases = _leases(resources, "webhooks")
     meter = WebhooksMetrics(resources.metrics)
+    ports = _following_ports(resources, gather_ms=WEBHOOKS_GATHER_MS)
     service = WebhooksService(
-        _following_ports(resources, gather_ms=WEBHOOKS_GATHER_MS),
+        ports,
         tables=PendingWebhooks(resources.pools.tables),
         fan_out=FanOutPorts(
             Endpoints(resources.pools.tables),
             ToldJobs(resources.pools.tables),
             FanOutPositions(resources.pools.tables),
-            RecoveryPorts(Recoveries(resources.pools.tables), DeliveryQueries(resources.pools.tables)),
+            RecoveryPorts(Recoveries(resources.pools.tables), DeliveryQueries(resources.pools.tables, ports.keyring)),
+            ports.keyring,
         ),
         retries=resources.settings.webhook_retries,
         retry_base_s=resources.settings.retry_base_s,
@@ -248,7 +251,7 @@ async def api(
         StartError: the database does not answer.
     """
     accounts = Accounts(resources.pools.callers)
-    settings = resources.settings
+    settings, keyring = resources.settings, resources.keyring(resources.pools.callers)
     try:
         secret = await installation_key(settings.secret_key, accounts)
         first_token = await bootstrap(
@@ -264,12 +267,13 @@ async def api(
     service = ApiService(
         Ports(
             log=resources.log,
-            queries=AccountQueries(resources.pools.callers),
+            queries=AccountQueries(resources.pools.callers, keyring),
             keys=IdempotencyKeys(resources.pools.callers),
             names=Names(resources.pools.callers),
             accounts=accounts,
             endpoints=Endpoints(resources.pools.callers),
-            deliveries=DeliveryQueries(resources.pools.callers),
+            deliveries=DeliveryQueries(resources.pools.callers, keyring),
+            keyring=keyring,
             recoveries=Recoveries(resources.pools.callers),
             progress=resources.watch,
             clock=resources.clock,

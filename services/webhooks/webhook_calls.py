@@ -138,9 +138,9 @@ class WebhookCalls(Calls[WebhookCall]):
         url = decode_spec(spec).webhook_url
         return None if url is None else endpoint_of(url)
 
-    def decode(self, spec: bytes) -> Spec:
-        """Return a stored spec without the job's own body and headers."""
-        return msgspec.structs.replace(decode_spec(spec), body=None, headers=None)
+    def needed(self, spec: Spec) -> Spec:
+        """Return *spec* without the job's own body and headers."""
+        return msgspec.structs.replace(spec, body=None, headers=None)
 
     async def make(self, call: WebhookCall, spec: Spec) -> WebhookFinished | WebhookAttempted:
         """Make the POST and return its outcome."""

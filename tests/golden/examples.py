@@ -34,6 +34,7 @@ from tests.golden.delivery_examples import DELIVERY_EXAMPLES
 from tests.golden.key_examples import KEY_EXAMPLES
 from tests.golden.run_examples import RUN_EXAMPLES
 from tests.golden.schedule_examples import AT, JOB, PLAIN, SCHEDULE, SCHEDULE_EXAMPLES, SPEC
+from tests.golden.sealed_examples import SEALED_EXAMPLES
 
 PARTITION: Final = 3
 CLAIM: Final = Claim(42, "0123456789abcdef")
@@ -241,4 +242,5 @@ EXAMPLES: Final[Mapping[str, Event]] = {
     **DELIVERY_EXAMPLES,
     **KEY_EXAMPLES,
     **RUN_EXAMPLES,
+    **SEALED_EXAMPLES,
 }

@@ -252,6 +252,12 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         "api",
         "console",
     ]
+    master_key_file: Annotated[
+        Path | None,
+        Unset("`master.key` in the data directory with the embedded PostgreSQL; else nothing is sealed"),
+        values.directory,
+        "file with the master key that seals what jobs carry; the same in every process but a console; see docs/sealing.md",
+    ]
     api_url: Annotated[
         str,
         "http://127.0.0.1:8080",

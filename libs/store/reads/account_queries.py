@@ -5,7 +5,7 @@ Lists go from the newest id down. An id begins with the instant at which it was 
 pages stand above the first page: the pages below neither shift nor repeat a row.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -15,6 +15,7 @@ import msgspec
 from libs.domain.job import WAITING, JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.events import Spec
+from libs.sealing.keyring import NO_SEALING, Keyring, Stored
 from libs.store.errors import answer_call
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
@@ -85,9 +86,10 @@ class ScheduleRow(NamedTuple):
 class AccountQueries:
     """Reads by account. Every method raises `StoreUnavailable` when the database does not answer in time."""
 
-    def __init__(self, pool: Any) -> None:
-        """Read through *pool*."""
+    def __init__(self, pool: Any, keyring: Keyring = NO_SEALING) -> None:
+        """Read through *pool*, and open what *keyring* can open."""
         self._pool = pool
+        self._keyring = keyring
 
     @answer_call
     async def get_job(self, account: str, job_id: str) -> JobRow | None:
@@ -95,7 +97,7 @@ class AccountQueries:
         row = await self._pool.fetchrow(
             f"{_JOB} WHERE jobs.job_id = $1 AND jobs.account = $2", rows.uuid_of(job_id), account
         )
-        return None if row is None else _job_row(row)
+        return None if row is None else (await self._job_rows([row]))[0]
 
     @answer_call
     async def existing_jobs(self, account: str, job_ids: Collection[str]) -> set[str]:
@@ -139,7 +141,7 @@ class AccountQueries:
         else:
             query = _list_of(len(wanted), of_schedule=True)
             found = await self._pool.fetch(query, account, below, limit, *wanted, rows.uuid_of(schedule_id))
-        return [_job_row(row) for row in found]
+        return await self._job_rows(found)
 
     @answer_call
     async def executions(self, account: str, job_id: str) -> list[ExecutionRow]:
@@ -160,7 +162,7 @@ class AccountQueries:
             rows.uuid_of(schedule_id),
             account,
         )
-        return None if row is None else _schedule_row(row)
+        return None if row is None else (await self._schedule_rows([row]))[0]
 
     @answer_call
     async def list_schedules(
@@ -181,7 +183,7 @@ class AccountQueries:
             limit,
             *([] if status is None else [now]),
         )
-        return [_schedule_row(row) for row in found]
+        return await self._schedule_rows(found)
 
     @answer_call
     async def usage(self, account: str, day: date) -> int:
@@ -210,6 +212,23 @@ class AccountQueries:
         stored_bytes = await self._pool.fetchval(_WAITING_BYTES, account) if with_bytes else 0
         return WaitingUse(jobs, stored_bytes)
 
+    async def _job_rows(self, found: Sequence[Any]) -> list[JobRow]:
+        states = [JOBS.state_of(row) for row in found]
+        return [JobRow(*each) for each in zip(states, await self._specs(states, found), strict=True)]
+
+    async def _schedule_rows(self, found: Sequence[Any]) -> list[ScheduleRow]:
+        states = [SCHEDULES.state_of(row) for row in found]
+        return [ScheduleRow(*each) for each in zip(states, await self._specs(states, found), strict=True)]
+
+    async def _specs(self, states: Sequence[JobState | ScheduleState], found: Sequence[Any]) -> list[Spec]:
+        """Return the specs of *states*, which stand in *found*, opened."""
+        return await self._keyring.shown(
+            [
+                Stored(_decode_spec(row["spec"]), state.account, state.spec_id)
+                for state, row in zip(states, found, strict=True)
+            ]
+        )
+
 
 @cache
 def _list_of(status_count: int, *, of_schedule: bool = False) -> str:
@@ -225,11 +244,3 @@ def _list_of(status_count: int, *, of_schedule: bool = False) -> str:
         f"SELECT j.*, {_LISTED_SPEC} FROM (SELECT * FROM ({scans}) merged ORDER BY job_id DESC LIMIT $3) j"  # noqa: S608
         " LEFT JOIN specs ON spec_id = coalesce(j.shared_spec_id, j.schedule_id, j.job_id) ORDER BY j.job_id DESC"
     )
-
-
-def _job_row(row: Any) -> JobRow:
-    return JobRow(JOBS.state_of(row), _decode_spec(row["spec"]))
-
-
-def _schedule_row(row: Any) -> ScheduleRow:
-    return ScheduleRow(SCHEDULES.state_of(row), _decode_spec(row["spec"]))

@@ -15,6 +15,7 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus
 from libs.events import Spec
 from libs.events.ids import job_of_delivery
+from libs.sealing.keyring import NO_SEALING, Keyring, Stored
 from libs.store.errors import answer_call, store_call
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
@@ -68,10 +69,7 @@ _WEBHOOKS_OF_JOB: Final = (
     f"{DELIVERIES.select} WHERE job_id = $6 AND account = $1 AND status = ANY ($4::int2[]) AND {_DELIVERY_RANGE}"
     " ORDER BY delivery_id DESC LIMIT $5"
 )
-_URLS: Final = (
-    "SELECT spec_id, convert_from(spec, 'UTF8')::json->>'webhook_url' AS url FROM"  # noqa: S608
-    f" (SELECT spec_id, {BODILESS_SPEC} AS spec FROM specs WHERE spec_id = ANY ($1::uuid[]) OFFSET 0) AS cut"
-)
+_SPECS: Final = f"SELECT spec_id, {BODILESS_SPEC} AS spec FROM specs WHERE spec_id = ANY ($1::uuid[])"  # noqa: S608
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
 
@@ -79,9 +77,10 @@ _decode_spec = msgspec.json.Decoder(Spec).decode
 class DeliveryQueries:
     """Reads by account. Every method raises `StoreUnavailable` when the database does not answer in time."""
 
-    def __init__(self, pool: Any) -> None:
-        """Read through *pool*."""
+    def __init__(self, pool: Any, keyring: Keyring = NO_SEALING) -> None:
+        """Read through *pool*, and open what *keyring* can open."""
         self._pool = pool
+        self._keyring = keyring
 
     @answer_call
     async def to_endpoints(
@@ -109,13 +108,13 @@ class DeliveryQueries:
             found = await self._pool.fetch(_LIST, *arguments)
         else:
             found = await self._pool.fetch(_LIST_OF_JOB, *arguments, job_id)
-        return [_endpoint_delivery(row) for row in found]
+        return await self._endpoint_deliveries(found)
 
     @answer_call
     async def to_endpoint(self, account: str, delivery_id: str) -> EndpointDelivery | None:
         """Return a delivery to an endpoint of *account*; None if there is none."""
         row = await self._pool.fetchrow(_GET, account, None, rows.uuid_of(job_of_delivery(delivery_id)))
-        return None if row is None else _endpoint_delivery(row)
+        return None if row is None else (await self._endpoint_deliveries([row]))[0]
 
     @answer_call
     async def tries(self, delivery_id: str) -> list[Try]:
@@ -151,10 +150,32 @@ class DeliveryQueries:
         return None if row is None else (await self._with_urls([DELIVERIES.state_of(row)]))[0]
 
     async def _with_urls(self, deliveries: Sequence[DeliveryState]) -> list[WebhookDelivery]:
-        ids = {rows.uuid_of(each.spec_id): each.spec_id for each in deliveries if each.spec_id is not None}
-        found = await self._pool.fetch(_URLS, list(ids)) if ids else ()
-        urls = {ids[row["spec_id"]]: row["url"] for row in found}
+        by_key = {rows.uuid_of(each.spec_id): each for each in deliveries if each.spec_id is not None}
+        found = await self._pool.fetch(_SPECS, list(by_key)) if by_key else ()
+        of_rows = [by_key[row["spec_id"]] for row in found]
+        stored = [
+            Stored(_decode_spec(row["spec"]), each.account, each.spec_id or "")
+            for each, row in zip(of_rows, found, strict=True)
+        ]
+        specs = await self._keyring.shown(stored)
+        urls = {place.spec_id: spec.webhook_url for place, spec in zip(stored, specs, strict=True)}
         return [WebhookDelivery(each, urls.get(each.spec_id or "")) for each in deliveries]
+
+    async def _endpoint_deliveries(self, found: Sequence[Any]) -> list[EndpointDelivery]:
+        states = [JOBS.state_of(row) for row in found]
+        specs = await self._opened(states, found)
+        return [
+            EndpointDelivery(state, spec, row["again_count"], row["is_delivered_again"])
+            for state, spec, row in zip(states, specs, found, strict=True)
+        ]
+
+    async def _opened(self, states: Sequence[JobState], found: Sequence[Any]) -> list[Spec]:
+        return await self._keyring.shown(
+            [
+                Stored(_decode_spec(row["spec"]), state.account, state.spec_id)
+                for state, row in zip(states, found, strict=True)
+            ]
+        )
 
     # --- for what recovers them -----------------------------------------------------------------------------------------
 
@@ -162,7 +183,8 @@ class DeliveryQueries:
     async def failed(self, endpoint_id: str, *, after: str, below: str, limit: int) -> list[tuple[JobState, Spec]]:
         """Return up to *limit* jobs that told *endpoint_id* in vain, with ids between *after* and *below*, oldest first."""
         found = await self._pool.fetch(_FAILED, endpoint_id, rows.uuid_of(after), rows.uuid_of(below), limit)
-        return [(JOBS.state_of(row), _decode_spec(row["spec"])) for row in found]
+        states = [JOBS.state_of(row) for row in found]
+        return list(zip(states, await self._opened(states, found), strict=True))
 
     @store_call
     async def open_count(self, account: str, limit: int) -> int:
@@ -173,8 +195,3 @@ class DeliveryQueries:
 
 def _range(below: str | None, since: str | None) -> tuple[Any, Any]:
     return rows.MAX_ID if below is None else rows.uuid_of(below), rows.MIN_ID if since is None else rows.uuid_of(since)
-
-
-def _endpoint_delivery(row: Any) -> EndpointDelivery:
-    spec = _decode_spec(row["spec"])
-    return EndpointDelivery(JOBS.state_of(row), spec, row["again_count"], row["is_delivered_again"])

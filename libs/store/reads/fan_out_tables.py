@@ -23,7 +23,8 @@ _ATTEMPTS: Final = (
 )
 # The URL alone: a spec may have a large body.
 _URLS: Final = (
-    "SELECT spec_id, convert_from(spec, 'UTF8')::json->>'url' AS url FROM specs WHERE spec_id = ANY ($1::uuid[])"
+    "SELECT spec_id, coalesce(whole->>'url', whole->'sealed'->>'url') AS url"
+    " FROM (SELECT spec_id, convert_from(spec, 'UTF8')::json AS whole FROM specs WHERE spec_id = ANY ($1::uuid[])) AS specs"
 )
 
 _SAVE: Final = (

@@ -23,9 +23,14 @@ from libs.store.schema.migrate import LOCK_KEY, TABLE_WAIT_MS, TIMEOUT_S, Schema
 
 LOG_SCHEMA: Final = "fliq_log"
 _WRITE: Final = "SELECT, INSERT, UPDATE"
-_COMMON: Final = dict.fromkeys(("migrations", "instance", "progress", "role_lease", "account_limits"), "SELECT")
+_COMMON: Final = dict.fromkeys(
+    ("migrations", "instance", "progress", "role_lease", "account_limits", "master_key"), "SELECT"
+)
 _MEMBER: Final = {"members": "SELECT, INSERT, UPDATE, DELETE"}
-_FOLLOWER: Final = {"role_lease": "SELECT, UPDATE", "specs": "SELECT", "signing_secrets": "SELECT"}
+_FOLLOWER: Final = {
+    "role_lease": "SELECT, UPDATE",
+    **dict.fromkeys(("specs", "signing_secrets", "account_keys"), "SELECT"),
+}
 _DISABLING: Final = "disabled_reason, version, changed_at, announced"
 
 # Service -> table -> its rights.
@@ -47,6 +52,8 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         "endpoint_changes": "SELECT, UPDATE",
         "endpoint_health": "SELECT, DELETE",
         "endpoint_recoveries": _WRITE,
+        "account_keys": "SELECT, INSERT",
+        "master_key": "SELECT, INSERT",
     },
     "scheduler": {
         **_COMMON,
@@ -79,6 +86,8 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         "webhook_endpoints": "SELECT, UPDATE (announced)",
         "endpoint_recoveries": "SELECT, UPDATE",
         "endpoint_changes": "SELECT",
+        "account_keys": "SELECT, INSERT",  # for what it tells webhook endpoints
+        "master_key": "SELECT, INSERT",
     },
 }
 LOG_GRANTS: Final = {"log_heads": "SELECT, UPDATE", "log_events": "SELECT, INSERT"}

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from libs.events import Envelope
+from libs.events import Envelope, Event, encode
 from libs.log.port import MAX_VALUE_BYTES, AppendFailed, Log, LogError, RecordTooLarge
 from libs.runtime.clock import Clock
 from libs.runtime.crashpoint import crash_at
+from libs.sealing.keyring import Keyring
 from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.control.limits import Limits
 from libs.store.control.names import Names
@@ -51,6 +52,11 @@ class Context:
     cursors: Cursors
     check_url: CheckUrl
     zones: Zones
+    keyring: Keyring
+
+    def sealed(self, event: Event, account: str) -> Envelope:
+        """Return the record of *event*, sealed for *account*: of a request that writes, so the key is at hand (http/app.py)."""
+        return encode(self.keyring.seal(event, account))
 
     async def append(
         self, account: str, partition: int, envelopes: list[Envelope], *, ends_at: float | None = None

@@ -63,6 +63,7 @@ async def reserve(
             accepted is not refused, so in these cases the key is looked up before it is taken.
     """
     held = None
+    keyed = await context.keyring.request_hash(account, request_hash)
     try:
         await check_new()
     except ApiError:
@@ -72,8 +73,8 @@ async def reserve(
     if held is None:
         partition = context.mint.partition(now)
         crash_at("api.before_reserve")
-        held = await context.keys.reserve(account, key, request_hash, make_id(now, partition), now)
+        held = await context.keys.reserve(account, key, keyed, make_id(now, partition), now)
         crash_at("api.after_reserve")
-    if held.request_hash != request_hash:
+    if not context.keyring.is_same_request(held.request_hash, request_hash, keyed):
         raise ApiError(409, "idempotency_key_reused", "the idempotency key stands for another request")
     return held

@@ -21,6 +21,8 @@ from aiohttp.web import BaseRequest
 from libs.log.port import LogError
 from libs.runtime.telemetry.trace_context import accept
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
+from libs.sealing.keyring import AccountErased, KeysUnavailable
+from libs.sealing.sealed_spec import Unopened
 from libs.store.control.limits import NO_LIMITS
 from libs.store.errors import StoreUnavailable
 from services.api.contract.api_error import ApiError, not_found, unavailable
@@ -36,6 +38,7 @@ from services.api.http.trace import note_span, trace_of
 _log = structlog.get_logger("api")
 
 _VERSIONS: Final = ((1, 1), (1, 0))
+_READING: Final = ("GET", "HEAD")
 _ROOT: Final = "/v1/"
 _ID: Final = "{}"  # stands for the id in the parts of a path; no path of a request that is found has it, as it is percent-encoded
 _PARTS_MAX: Final = 6  # parts of the longest path behind the root, and one for what is longer
@@ -66,7 +69,12 @@ class _Bound(NamedTuple):
 
 
 class App:
-    """Answers requests. *handlers* by the names that `ROUTES` gives them; *now_s* is a monotonic clock for *observe*."""
+    """
+    Answers requests.
+
+    *handlers* by the names that `ROUTES` gives them; *now_s* is a monotonic clock for *observe*; *make_ready* has the key at hand
+    that seals for an account, before a request of it that writes.
+    """
 
     def __init__(
         self,
@@ -78,9 +86,11 @@ class App:
         limits_of: LimitsOf = lambda _account: NO_LIMITS,
         tracing: Tracing = NO_TRACING,
         mount: Mount | None = None,
+        make_ready: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._tracing = tracing
         self._mount = mount
+        self._make_ready = make_ready
         self._authenticator = authenticator
         self._observe = observe
         self._now_s = now_s
@@ -143,7 +153,11 @@ class App:
                 reply = await self._handle(bound, request, connection, identity, item_id)
         except ApiError as error:
             reply = error_reply(error, is_last=isinstance(error, LastError))
-        except (LogError, StoreUnavailable, TimeoutError) as error:
+        except Unopened:
+            reply = error_reply(ApiError(409, "spec_shredded", "what it sends cannot be opened any more: make it anew"))
+        except AccountErased:
+            reply = error_reply(unauthorized("the account was erased"))
+        except (LogError, StoreUnavailable, KeysUnavailable, TimeoutError) as error:
             _log.warning(
                 "request_unavailable",
                 route=route,
@@ -173,6 +187,8 @@ class App:
             await connection.owner.loop_time.turn(connection)
         if request.query_string:
             check_parameters(request.query, bound.route.query)
+        if self._make_ready is not None and scope and request.method not in _READING:
+            await self._make_ready(identity.account)
         return await bound.handler(request, identity, item_id)
 
     def _route(self, request: BaseRequest) -> tuple[_Bound, str]:

@@ -18,6 +18,7 @@ from libs.events import encode
 from libs.events.ids import partition_of
 from libs.log.port import Log
 from libs.runtime.clock import Clock
+from libs.sealing.keyring import Keyring
 from services.webhooks.fan_out.directory import CHECK_EVERY_MS, EndpointDirectory
 
 APPEND_S: Final = 10.0
@@ -38,8 +39,11 @@ class DisabledEndpoints(Protocol):
 class Announcer:
     """Looks for disabled endpoints whenever an endpoint was changed."""
 
-    def __init__(self, directory: EndpointDirectory, endpoints: DisabledEndpoints, log: Log, clock: Clock) -> None:
+    def __init__(
+        self, directory: EndpointDirectory, endpoints: DisabledEndpoints, log: Log, clock: Clock, keyring: Keyring
+    ) -> None:
         """Look at nothing before `run`."""
+        self._keyring = keyring
         self._directory = directory
         self._endpoints = endpoints
         self._log = log
@@ -64,8 +68,9 @@ class Announcer:
             reason, at = disabled.disabled_reason or "", disabled.changed_at
             event = of_disabling(disabled.endpoint_id, disabled.config.url, reason, at)
             partition = partition_of(disabled.endpoint_id)
+            await self._keyring.ready(disabled.account)
             jobs = [
-                encode(delivery_job(Told(event, endpoint, name), partition))
+                encode(self._keyring.seal(delivery_job(Told(event, endpoint, name), partition), disabled.account))
                 for endpoint in self._directory.of(disabled.account)
                 if endpoint.endpoint_id != disabled.endpoint_id
                 and (name := name_for(endpoint.config, event)) is not None

@@ -30,7 +30,7 @@ class FanOuts:
         self._progress = progress
         self._clock = context.clock
         self._directory = EndpointDirectory(ports.endpoints, context.clock)
-        self._announcer = Announcer(self._directory, ports.endpoints, context.event_log, context.clock)
+        self._announcer = Announcer(self._directory, ports.endpoints, context.event_log, context.clock, ports.keyring)
         self._readers: dict[int, tuple[FanOutReader, asyncio.Task[None]]] = {}
 
     def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -43,7 +43,12 @@ class FanOuts:
         recovery = self._ports.recovery
         if recovery is not None:
             recoverer = Recoverer(
-                self._directory, recovery, self._context.event_log, self._clock, serves=self._readers.__contains__
+                self._directory,
+                recovery,
+                self._context.event_log,
+                self._clock,
+                self._ports.keyring,
+                serves=self._readers.__contains__,
             )
             loops["recoveries"] = recoverer.run()
         return loops
@@ -64,6 +69,7 @@ class FanOuts:
             positions=self._ports.positions,
             tables=self._ports.jobs,
             progress=self._progress,
+            keyring=self._ports.keyring,
         )
         self._readers[partition] = (reader, asyncio.create_task(reader.run(), name=f"fan-out of partition {partition}"))
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from libs.events import Claim
+from libs.sealing.keyring import NO_SEALING, Keyring
 from libs.store.reads.fan_out_tables import JobAttempt, ToldJob
 from services.webhooks.fan_out.announcer import DisabledEndpoints
 from services.webhooks.fan_out.directory import StoredEndpoints
@@ -43,3 +44,4 @@ class FanOutPorts(NamedTuple):
     jobs: JobTables
     positions: FanOutPositions
     recovery: RecoveryPorts | None = None  # None: nobody recovers
+    keyring: Keyring = NO_SEALING

@@ -31,6 +31,7 @@ from libs.following.partition_reader import BeginAgain, PartitionReader, ReaderC
 from libs.following.ports import Progress
 from libs.log.fact_appender import FactAppender
 from libs.runtime.crashpoint import crash_at
+from libs.sealing.keyring import Keyring
 from libs.store.reads.fan_out_tables import JobAttempt, ToldJob
 from services.webhooks.fan_out.directory import CHECK_EVERY_MS, EndpointDirectory
 from services.webhooks.fan_out.ports import FanOutPositions, JobTables
@@ -55,6 +56,7 @@ class FanOutReader(PartitionReader):
         positions: FanOutPositions,
         tables: JobTables,
         progress: Progress,
+        keyring: Keyring,
     ) -> None:
         """Prepare to read *partition*; nothing happens before `run`."""
         super().__init__(partition, context, wanted=frozenset({"job.finished", "job.cancelled", "job.retry_scheduled"}))
@@ -62,6 +64,7 @@ class FanOutReader(PartitionReader):
         self._positions = positions
         self._tables = tables
         self._progress = progress
+        self._keyring = keyring
         self._facts = FactAppender(self._log, partition, clock=self._clock)
         self._reached: tuple[int, Claim | None] | None = None
         self._saved_position = -1
@@ -89,7 +92,9 @@ class FanOutReader(PartitionReader):
         count = 0
         for decision in decisions:
             for told in self._told_of(decision, rows):
-                self._facts.put(encode(delivery_job(told, self.partition)), _nothing)
+                await self._keyring.ready(told.endpoint.account)
+                job = self._keyring.seal(delivery_job(told, self.partition), told.endpoint.account)
+                self._facts.put(encode(job), _nothing)
                 count += 1
                 if count % FACTS_MAX == 0:
                     await self._facts.wait_idle()

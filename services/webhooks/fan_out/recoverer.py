@@ -18,6 +18,7 @@ from libs.events import Spec, encode
 from libs.events.ids import partition_of, redelivery_account
 from libs.log.port import Log
 from libs.runtime.clock import Clock
+from libs.sealing.keyring import Keyring
 from services.webhooks.fan_out.directory import EndpointDirectory
 
 EVERY_MS: Final = 1_000
@@ -68,6 +69,7 @@ class Recoverer:
         ports: RecoveryPorts,
         log: Log,
         clock: Clock,
+        keyring: Keyring,
         *,
         serves: Callable[[int], bool],
     ) -> None:
@@ -76,6 +78,7 @@ class Recoverer:
         self._recoveries, self._deliveries = ports
         self._log = log
         self._clock = clock
+        self._keyring = keyring
         self._serves = serves
 
     async def run(self) -> None:
@@ -115,6 +118,8 @@ class Recoverer:
         await self._recoveries.advance(recovery, reached=failed[-1][0].job_id, count=len(failed))
 
     async def _append(self, recovery: Recovery, endpoint: Endpoint, failed: Sequence[tuple[JobState, Spec]]) -> None:
+        await self._keyring.ready(endpoint.account)
         jobs = sorted(recovery_jobs(recovery, endpoint, failed), key=lambda job: partition_of(job.job_id))
         for partition, group in groupby(jobs, lambda job: partition_of(job.job_id)):
-            await self._log.append(partition, [encode(job) for job in group], timeout_s=APPEND_S)
+            sealed = [encode(self._keyring.seal(job, endpoint.account)) for job in group]
+            await self._log.append(partition, sealed, timeout_s=APPEND_S)

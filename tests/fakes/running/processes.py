@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -25,6 +26,9 @@ from urllib.error import URLError
 
 from libs.log.port import Log
 from libs.runtime.settings.settings import Settings
+from libs.sealing.data_key import KEY_BYTES
+from libs.sealing.master_key_file import write_master_keys
+from libs.sealing.master_keys import MasterKeys
 from services.process.open_log import open_log
 from tests.fakes.running.client import OTHER_TOKEN, TOKEN
 from tests.fakes.running.fork_server import start
@@ -188,6 +192,10 @@ class RunningFliq:
             }
         if database_url is not None:
             self.settings["FLIQ_DATABASE_URL"] = database_url
+            # What callers give is sealed wherever Fliq runs, as with the embedded PostgreSQL.
+            key_file = self.directory / "master.key"
+            write_master_keys(key_file, MasterKeys((secrets.token_bytes(KEY_BYTES),)))
+            self.settings["FLIQ_MASTER_KEY_FILE"] = str(key_file)
         self.settings |= settings
         self.processes: list[FliqProcess] = []
         self._spawned: list[FliqProcess] = []

@@ -17,7 +17,7 @@ from aiohttp.web import BaseRequest
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.more import JobMore
-from libs.events import JobChangeRequested, encode
+from libs.events import JobChangeRequested
 from libs.events.ids import partition_of
 from services.api.contract import present, requests
 from services.api.contract.api_error import ApiError
@@ -114,7 +114,8 @@ class JobChanges:
         Raises:
             ApiError: 409 if the job does not wait any more, 503 if the decision was not seen in time.
         """
-        position = await self._c.append_change(partition_of(event.job_id), encode(event), what="the change")
+        envelope = self._c.sealed(event, account)
+        position = await self._c.append_change(partition_of(event.job_id), envelope, what="the change")
 
         def look(row: Row) -> tuple[Row | None] | None:
             more = row.state.more or JobMore()

@@ -26,7 +26,7 @@ from aiohttp.web import BaseRequest
 from libs.domain.history.choice import LATE_MS
 from libs.domain.job import JobStatus
 from libs.domain.jobs.more import JobMore
-from libs.events import Envelope, JobScheduled, Spec, encode
+from libs.events import Envelope, JobScheduled, Spec
 from libs.events.ids import from_int, instant_of, partition_of, to_int
 from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
@@ -124,7 +124,7 @@ class JobCreation:
                 continue
             job = requests.resolved(job, now)
             job_id = self._c.mint.job_id(now, partition)
-            envelopes.append(_scheduled(job, job_id, account, now))
+            envelopes.append(self._c.sealed(_scheduled(job, job_id, account, now), account))
             results.append({"job": _body(job, job_id, now)})
         if keyed:
             envelopes += await self._reserve_batch(keyed, results, now, account, room)
@@ -202,7 +202,7 @@ class JobCreation:
             account,
             ends_at=ends_at,
             check_new=check_new,
-            scheduled=lambda resolved, job_id, at: _scheduled(resolved, job_id, account, at),
+            scheduled=lambda resolved, job_id, at: self._c.sealed(_scheduled(resolved, job_id, account, at), account),
         )
         return {"job": found.shown} if found.existing is None else {"job": found.shown, "existing": found.existing}
 
@@ -229,7 +229,8 @@ class JobCreation:
             if not held.is_new:
                 held = await self._repeat(job, held, now, account, room, replay_of=replay_of, spec_id=spec_id)
         if held.is_new:
-            envelope = _fact(job, held, account, replay_of=replay_of, spec_id=spec_id)
+            fact = _fact(job, held, account, replay_of=replay_of, spec_id=spec_id)
+            envelope = self._c.sealed(fact, account)
             await self._c.append(account, partition_of(held.job_id), [envelope])
         crash_at("api.before_reply")
         job = _of_reservation(job, held, replay_of)
@@ -255,7 +256,7 @@ class JobCreation:
         if await self._is_known(held.job_id):
             return held
         ends_at = asyncio.get_running_loop().time() + CHANGE_S
-        envelope = _fact(job, held, account, replay_of=replay_of, spec_id=spec_id)
+        envelope = self._c.sealed(_fact(job, held, account, replay_of=replay_of, spec_id=spec_id), account)
         await self._c.append(account, partition_of(held.job_id), [envelope], ends_at=ends_at)
         if now - instant_of(held.job_id) < LATE_MS or await self._is_known(held.job_id):
             return held
@@ -319,7 +320,8 @@ class JobCreation:
                     job = requests.resolved(job, held.created_at)
                     results[index] = {"job": _body(job, held.job_id, held.created_at)}
                     if held.job_id not in made and (held.is_new or not await self._is_known(held.job_id)):
-                        envelopes.append(_scheduled(job, held.job_id, account, held.created_at))
+                        fact = _scheduled(job, held.job_id, account, held.created_at)
+                        envelopes.append(self._c.sealed(fact, account))
                     made.add(held.job_id)
 
         await all_of([take(indices) for indices in by_key.values()])
@@ -341,7 +343,7 @@ def _of_reservation(job: JobRequest, held: Reservation, replay_of: str | None) -
 
 def _fact(
     job: JobRequest, held: Reservation, account: str, *, replay_of: str | None = None, spec_id: str | None = None
-) -> Envelope:
+) -> JobScheduled:
     job = _of_reservation(job, held, replay_of)
     return _scheduled(job, held.job_id, account, held.created_at, replay_of=replay_of, spec_id=spec_id)
 
@@ -354,25 +356,23 @@ def _scheduled(
     *,
     replay_of: str | None = None,
     spec_id: str | None = None,
-) -> Envelope:
+) -> JobScheduled:
     spec: Spec = job.spec
     if spec_id is not None:  # what may be large stands in the log once
         spec = msgspec.structs.replace(spec, body=None, headers=None, webhook_headers=None)
-    return encode(
-        JobScheduled(
-            job_id=job_id,
-            account=account,
-            at=created_at,
-            spec=spec,
-            fire_at=job.fire_at,
-            max_retries=job.max_retries,
-            idempotency_key=job.idempotency_key,
-            replay_of=replay_of,
-            spec_id=spec_id,
-            retry=job.retry,
-            success_on=job.success_on,
-            expires_at=job.expires_at,
-            waiting_key=job.key.name if job.key is not None and job.key.kind == "waiting" else None,
-            singleton_key=job.key.name if job.key is not None and job.key.kind == "singleton" else None,
-        )
+    return JobScheduled(
+        job_id=job_id,
+        account=account,
+        at=created_at,
+        spec=spec,
+        fire_at=job.fire_at,
+        max_retries=job.max_retries,
+        idempotency_key=job.idempotency_key,
+        replay_of=replay_of,
+        spec_id=spec_id,
+        retry=job.retry,
+        success_on=job.success_on,
+        expires_at=job.expires_at,
+        waiting_key=job.key.name if job.key is not None and job.key.kind == "waiting" else None,
+        singleton_key=job.key.name if job.key is not None and job.key.kind == "singleton" else None,
     )

@@ -21,7 +21,7 @@ import msgspec
 from libs.domain.history.choice import LATE_MS
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.more import JobMore
-from libs.events import Envelope, JobMergeRequested, encode
+from libs.events import Envelope, JobMergeRequested
 from libs.events.ids import instant_of, partition_of
 from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
@@ -160,7 +160,7 @@ class JobKeys:
             event = msgspec.structs.replace(event, fire_at=min(job.fire_at, latest_at))
         if asyncio.get_running_loop().time() >= ends_at:
             raise unavailable("the jobs of this key do not answer in time; try again")
-        position = await self._c.append_change(partition, encode(event), what="the request")
+        position = await self._c.append_change(partition, self._c.sealed(event, account), what="the request")
 
         def look(row: Row) -> tuple[Row | None] | None:
             if (row.state.more or JobMore()).merged_to >= position:

@@ -138,7 +138,8 @@ class ScheduleBackfills:
                     _scheduled(row, rule, job_id, tick_at, now, now + (first + index) * pace_ms)
                     for index, (job_id, tick_at) in enumerate(part)
                 ]
-                await self._c.append(account, partition_of(row.state.schedule_id), [encode(each) for each in facts])
+                envelopes = [self._c.sealed(each, account) for each in facts]
+                await self._c.append(account, partition_of(row.state.schedule_id), envelopes)
             crash_at("api.before_reply")
         finally:
             room.done()

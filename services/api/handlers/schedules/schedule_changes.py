@@ -46,7 +46,9 @@ class ScheduleChanges:
     async def delete(self, _: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """DELETE /v1/schedules/{schedule_id}."""
         await self._rows.find(identity.account, schedule_id)
-        await self._rows.change(ScheduleDeleted(schedule_id=schedule_id, at=self._c.clock.now()), schedule_id)
+        await self._rows.change(
+            ScheduleDeleted(schedule_id=schedule_id, at=self._c.clock.now()), identity.account, schedule_id
+        )
         return no_content()
 
     async def pause(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
@@ -55,7 +57,7 @@ class ScheduleChanges:
         row = await self._rows.find(identity.account, schedule_id, fresh=True)
         for _ in range(TRIES_MAX):
             if not _is_paused_as(row.state, wanted, self._c.clock.now()):
-                await self._rows.change(self._paused(row.state, wanted), schedule_id)
+                await self._rows.change(self._paused(row.state, wanted), row.state.account, schedule_id)
                 row = await self._rows.find(identity.account, schedule_id)
             if wanted.until is None or _is_paused_as(row.state, wanted, self._c.clock.now()):
                 return await self._rows.answer(row, with_payload="write:payloads" in identity.scopes)
@@ -68,7 +70,7 @@ class ScheduleChanges:
         for _ in range(TRIES_MAX):
             if not row.state.is_paused_at(self._c.clock.now()):
                 return await self._rows.answer(row, with_payload="write:payloads" in identity.scopes)
-            await self._rows.change(self._resumed(row.state, catch_up=catch_up), schedule_id)
+            await self._rows.change(self._resumed(row.state, catch_up=catch_up), row.state.account, schedule_id)
             row = await self._rows.find(identity.account, schedule_id)
         if row.state.is_paused_at(self._c.clock.now()):
             raise version_conflict(row.state.version)
@@ -99,7 +101,7 @@ class ScheduleChanges:
         event = self._changed(row, wanted)
         if event is None:
             return row
-        await self._rows.change(event, state.schedule_id)
+        await self._rows.change(event, state.account, state.schedule_id)
         now = await self._rows.find(state.account, state.schedule_id)
         is_ours = now.state.more is not None and event.change_id in now.state.more.change_ids
         return now if is_ours else None

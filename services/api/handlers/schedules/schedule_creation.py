@@ -11,7 +11,7 @@ from libs.domain.calendar.recorded_rule import rule_of
 from libs.domain.schedule import ScheduleStatus
 from libs.domain.schedule import create as first_state
 from libs.domain.schedule_ticks import next_run
-from libs.events import ScheduleCreated, ScheduleDefined, encode
+from libs.events import ScheduleCreated, ScheduleDefined
 from libs.events.ids import is_id, partition_of
 from libs.runtime.crashpoint import crash_at
 from services.api.contract.api_error import not_found
@@ -70,7 +70,8 @@ class ScheduleCreation:
         if wanted.key is not None:
             await self._create_under_key(event.account, wanted, event.schedule_id, event.at)
             return
-        await self._c.append(event.account, partition_of(event.schedule_id), [encode(event)])
+        envelope = self._c.sealed(event, event.account)
+        await self._c.append(event.account, partition_of(event.schedule_id), [envelope])
         crash_at("api.before_reply")
 
     async def get(self, _: BaseRequest, identity: Identity, schedule_id: str) -> Reply:

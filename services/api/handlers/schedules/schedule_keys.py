@@ -121,7 +121,7 @@ class ScheduleKeys:
         if row is not None and row.state.status != ScheduleStatus.DELETED:
             return row, False
         event = created_event(self._c, wanted, held_id, account, at, now, key=name)
-        await self._rows.change(event, held_id)
+        await self._rows.change(event, account, held_id)
         made = await self._rows.find(account, held_id)
         # Another caller may have taken the one that took the key for dead, and have written first: then this one replaces that.
         return made, (made.state, made.spec) == (first_state(event, made.state.changed_at), event.spec)

@@ -11,7 +11,7 @@ from libs.domain.calendar.recorded_rule import rule_of
 from libs.domain.calendar.rule import Rule
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.schedule_ticks import NextRun, next_run, rule_of_schedule
-from libs.events import Event, ScheduleRule, Spec, encode
+from libs.events import Event, ScheduleRule, Spec
 from libs.events.ids import is_id, partition_of, tick_job_id
 from libs.log.port import LogUnavailable
 from services.api.contract.api_error import ApiError, not_found, outcome_unknown
@@ -73,12 +73,12 @@ class ScheduleRows:
             return row._replace(state=msgspec.structs.replace(state, last_run_at=last_run_at))
         return row
 
-    async def change(self, event: Event, schedule_id: str) -> None:
+    async def change(self, event: Event, account: str, schedule_id: str) -> None:
         """Append *event* and wait until the tables hold it, so that every later read sees the change."""
         partition = partition_of(schedule_id)
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + CHANGE_S
-        position = await self._c.append_change(partition, encode(event), what="the change")
+        position = await self._c.append_change(partition, self._c.sealed(event, account), what="the change")
         if not await self._c.read_index.applied(partition, position, wait_s=ends_at - loop.time()):
             raise outcome_unknown("the change is recorded but not in force yet; read the schedule again")
 

@@ -15,7 +15,7 @@ import orjson
 from aiohttp.web import BaseRequest
 
 from libs.domain.history.choice import LATE_MS
-from libs.events import JobScheduled, Spec, encode
+from libs.events import JobScheduled, Spec
 from libs.events.fields import MAX_INSTANT
 from libs.events.ids import from_int, instant_of, partition_of, to_int
 from libs.events.retry_policy import JobTerms
@@ -59,13 +59,13 @@ class ScheduleRuns:
         made = None if held.is_new else await self._made(account, held.job_id)
         if made is None:
             event = _scheduled(row, spec if own else None, held, key)
-            await self._c.append(account, partition_of(held.job_id), [encode(event)])
+            await self._c.append(account, partition_of(held.job_id), [self._c.sealed(event, account)])
             if not held.is_new and await self._is_void(account, held.job_id):
                 now = self._c.clock.now()
                 new_id = self._c.mint.job_id(now, partition_of(held.job_id))
                 held = await self._c.keys.replace(account, key or "", held, new_id, now)
                 event = _scheduled(row, spec if own else None, held, key)
-                await self._c.append(account, partition_of(held.job_id), [encode(event)])
+                await self._c.append(account, partition_of(held.job_id), [self._c.sealed(event, account)])
         else:
             spec = made  # the schedule may call something else by now
         crash_at("api.before_reply")

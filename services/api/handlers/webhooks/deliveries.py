@@ -86,7 +86,7 @@ class Deliveries:
             if endpoint is None:  # deleted a moment ago
                 raise not_found("delivery")
             job = redelivery_job(found.first, found.spec, endpoint, at=now, request_id=request_id)
-            envelope = encode(job)
+            envelope = self._c.sealed(job, identity.account)
         else:
             envelope = encode(WebhookRedeliverRequested(delivery_id=delivery_id, at=now, request_id=request_id))
         await self._c.append_change(partition_of(delivery_id), envelope, what="the redelivery")

@@ -17,7 +17,6 @@ from libs.domain.endpoints.endpoint import ENDPOINTS_MAX, Endpoint
 from libs.domain.endpoints.fan_out import Told
 from libs.domain.endpoints.webhook_event import TEST, of_test
 from libs.egress.signing import new_secret
-from libs.events import encode
 from libs.events.ids import delivery_id, is_id
 from libs.store.control.endpoints import Endpoints as StoredEndpoints
 from services.api.contract import requests
@@ -106,7 +105,7 @@ class Endpoints:
         now = self._c.clock.now()
         partition = self._c.mint.partition(now)
         job = delivery_job(Told(of_test(endpoint_id, now), endpoint, TEST), partition)
-        await self._c.append_change(partition, encode(job), what="the test")
+        await self._c.append_change(partition, self._c.sealed(job, identity.account), what="the test")
         return json_reply(202, {"delivery_id": delivery_id(job.job_id)})
 
     async def secret(self, _: BaseRequest, identity: Identity, endpoint_id: str) -> Reply:

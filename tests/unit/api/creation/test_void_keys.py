@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from libs.domain.history.choice import LATE_MS
-from libs.events import Envelope, Spec
+from libs.events import Envelope, Spec, encode
 from libs.events.ids import new_job_id
+from libs.sealing.keyring import NO_SEALING
 from services.api.contract.requests import JobRequest
 from services.api.handlers.jobs.job_creation import JobCreation
 from tests.fakes.store import MemoryStore
@@ -26,6 +27,8 @@ class Surroundings:
         self.appended: list[str] = []
         self._folds = folds
         context: Any = SimpleNamespace(
+            keyring=NO_SEALING,
+            sealed=lambda event, account: encode(event),
             read_index=self,
             queries=self,
             keys=self,

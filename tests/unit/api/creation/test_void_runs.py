@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from libs.domain.history.choice import LATE_MS
-from libs.events import Envelope, Spec
+from libs.events import Envelope, Spec, encode
 from libs.events.ids import new_job_id, new_schedule_id
+from libs.sealing.keyring import NO_SEALING
 from services.api.contract.schedules.requests import run_hash
 from services.api.handlers.schedules.schedule_runs import ScheduleRuns
 from tests.fakes.store import MemoryStore
@@ -30,6 +31,8 @@ class Surroundings:
         self.appended: list[str] = []
         self._folds = folds
         context: Any = SimpleNamespace(
+            keyring=NO_SEALING,
+            sealed=lambda event, account: encode(event),
             clock=SimpleNamespace(now=lambda: NOW),
             read_index=self,
             queries=self,

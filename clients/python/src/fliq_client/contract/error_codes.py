@@ -83,6 +83,7 @@ __all__ = [
     "ReservedHeader",
     "RuleNotKnown",
     "ScheduleNeverFires",
+    "SpecShredded",
     "StoredBytesLimitReached",
     "TooManyConnections",
     "TooManyEndpoints",
@@ -583,6 +584,13 @@ class JobNotFailed(Conflict):
     code = "job_not_failed"
 
 
+class SpecShredded(Conflict):
+    """409 `spec_shredded`. What the job or schedule sends cannot be opened any more: its key was deleted."""
+
+    status = 409
+    code = "spec_shredded"
+
+
 class ScheduleNeverFires(Conflict):
     """409 `schedule_never_fires`. The schedule's rule has no instant within the next five years."""
 
@@ -816,6 +824,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "job_expired": JobExpired,
     "job_not_waiting": JobNotWaiting,
     "job_not_failed": JobNotFailed,
+    "spec_shredded": SpecShredded,
     "schedule_never_fires": ScheduleNeverFires,
     "key_taken": KeyTaken,
     "rule_not_known": RuleNotKnown,

@@ -1,0 +1,139 @@
+"""
+Sealed spec: what of a spec is sealed, and how it is opened again. Pure.
+
+    in clear   scheme, host, port and path of both URLs, method, names of headers, timeout, trace context, retries of the webhook
+    sealed     the queries of both URLs and the values of all headers (`fields`), the body (`body`)
+
+Each of the two is bound to its place: the account, the id under which the spec is kept, the name of the part, the key, and all of
+the above that stands in clear and says where the secrets go. So what was sealed for one job opens in no other, and is not sent to
+another host. A spec without anything to seal stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from libs.events import Sealed, Spec
+from libs.sealing.data_key import NONCE_BYTES, Broken, DataKey
+
+
+class _Fields(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
+    """What is sealed besides the body: queries without the question mark, and values in the order of the names."""
+
+    query: str | None = None
+    values: tuple[str, ...] = ()
+    webhook_query: str | None = None
+    webhook_values: tuple[str, ...] = ()
+
+
+class Unopened(Exception):
+    """A spec whose secrets are lost stands where a whole one is needed: nothing is ever sent with blanks."""
+
+
+_NOTHING: Final = _Fields()
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(_Fields).decode
+
+
+def seal_spec(spec: Spec, key: DataKey, *, account: str, spec_id: str, entropy: Callable[[int], bytes]) -> Spec:
+    """
+    Return *spec* sealed; raises `Unopened`.
+
+    Args:
+        account: whose job or schedule it is.
+        spec_id: the id under which it will be kept.
+        entropy: returns random bytes.
+    """
+    if spec.sealed is not None:
+        raise Unopened("a spec that could not be opened cannot be sealed again")
+    clear, fields = _split(spec)
+    if fields == _NOTHING and spec.body is None:
+        return spec
+    place = _place(clear, spec.url.partition("?")[0], key.key_id, account, spec_id)
+    sealed = Sealed(
+        key=key.key_id,
+        url=spec.url.partition("?")[0],
+        fields=None if fields == _NOTHING else key.seal(_encode(fields), place + b"fields", entropy(NONCE_BYTES)),
+        body=None if spec.body is None else key.seal(spec.body.encode(), place + b"body", entropy(NONCE_BYTES)),
+    )
+    return msgspec.structs.replace(clear, url="", sealed=sealed)
+
+
+def open_spec(spec: Spec, key: DataKey, *, account: str, spec_id: str) -> Spec:
+    """
+    Return a sealed *spec* as it was; a body that was left out stays left out.
+
+    Raises:
+        Broken: it was sealed for another place, or somebody changed it.
+    """
+    sealed = spec.sealed
+    assert sealed is not None  # noqa: S101 - the caller looked
+    place = _place(spec, sealed.url, sealed.key, account, spec_id)
+    try:
+        fields = _NOTHING if sealed.fields is None else _decode(key.open(sealed.fields, place + b"fields"))
+        body = None if sealed.body is None else key.open(sealed.body, place + b"body").decode()
+        return msgspec.structs.replace(
+            spec,
+            url=_with_query(sealed.url, fields.query),
+            headers=_with_values(spec.headers, fields.values),
+            body=body,
+            webhook_url=None if spec.webhook_url is None else _with_query(spec.webhook_url, fields.webhook_query),
+            webhook_headers=_with_values(spec.webhook_headers, fields.webhook_values),
+            sealed=None,
+        )
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Broken(str(error)) from None
+
+
+def clear_part(spec: Spec) -> Spec:
+    """Return what stands in clear of *spec*, sealed or not: without queries, values and body."""
+    clear, _ = _split(spec)
+    if spec.sealed is None:
+        return msgspec.structs.replace(clear, url=spec.url.partition("?")[0])
+    return msgspec.structs.replace(clear, url=spec.sealed.url, sealed=None)
+
+
+def clear_url(spec: Spec) -> str:
+    """Return the URL of *spec*, of a sealed one without its query."""
+    return spec.url if spec.sealed is None else spec.sealed.url
+
+
+def _split(spec: Spec) -> tuple[Spec, _Fields]:
+    url, mark, query = spec.url.partition("?")
+    webhook_url, webhook_mark, webhook_query = (spec.webhook_url or "").partition("?")
+    fields = _Fields(
+        query if mark else None,
+        tuple((spec.headers or {}).values()),
+        webhook_query if webhook_mark else None,
+        tuple((spec.webhook_headers or {}).values()),
+    )
+    clear = msgspec.structs.replace(
+        spec,
+        url=url,
+        headers=_without_values(spec.headers),
+        body=None,
+        webhook_url=None if spec.webhook_url is None else webhook_url,
+        webhook_headers=_without_values(spec.webhook_headers),
+    )
+    return clear, fields
+
+
+def _place(clear: Spec, url: str, key_id: str, account: str, spec_id: str) -> bytes:
+    # The last 26 characters: a spec is kept by the 128 bits of an id, that of a schedule also as a job's.
+    names, webhook_names = list(clear.headers or ()), list(clear.webhook_headers or ())
+    return _encode((account, spec_id[-26:], key_id, clear.method, url, names, clear.webhook_url, webhook_names))
+
+
+def _with_query(url: str, query: str | None) -> str:
+    return url if query is None else f"{url}?{query}"
+
+
+def _with_values(headers: dict[str, str] | None, values: tuple[str, ...]) -> dict[str, str] | None:
+    return None if headers is None else dict(zip(headers, values, strict=True))
+
+
+def _without_values(headers: dict[str, str] | None) -> dict[str, str] | None:
+    return None if headers is None else dict.fromkeys(headers, "")
