@@ -155,6 +155,12 @@ def of_members(members: Sequence[Member], partitions: int) -> list[Finding]:
     if len(versions) > 1:
         text = f"different builds are at work: {', '.join(versions)}"
         found.append(warning("members", text, "finish the upgrade, or the way back"))
+    zone_data = sorted({member.zone_data for member in live if member.zone_data is not None})
+    if len(zone_data) > 1:
+        text = f"schedulers decide by different zone data: {', '.join(zone_data)}"
+        found.append(
+            warning("members", text, "install the same tzdata everywhere: a schedule runs by the one of its owner")
+        )
     if not found:
         counts = ", ".join(f"{sum(member.role == role for member in live)} {role}" for role in READERS)
         found.append(ok("members", f"alive: {counts}"))

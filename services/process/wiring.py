@@ -103,7 +103,13 @@ def scheduler(resources: Resources, stack: AsyncExitStack) -> SchedulerService:
         ),
         make_asker=lambda owners: GrantAsker(grants, owners, resources.clock),
         make_keeper=owner_keeper(
-            OwnerLeases(resources.pools.vital, resources.node, partitions=resources.partitions, version=VERSION),
+            OwnerLeases(
+                resources.pools.vital,
+                resources.node,
+                partitions=resources.partitions,
+                version=VERSION,
+                zone_data=VERSION_OF_ZONES,
+            ),
             partitions=resources.partitions,
             stands_aside=resources.clock_check.reason,
             clock=resources.clock,

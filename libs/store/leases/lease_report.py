@@ -47,6 +47,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         is_draining: whether it was asked to hand over all its partitions.
         partitions: how many it knows; None if it did not report that.
         version: of its build; None if it did not report that.
+        zone_data: the version of the zone data by which it decides; None if it decides nothing or did not report that.
     """
 
     node: str
@@ -55,6 +56,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     is_draining: bool
     partitions: int | None
     version: str | None
+    zone_data: str | None = None
 
     @property
     def is_live(self) -> bool:
@@ -95,6 +97,7 @@ ORDER BY partition, role
 """
 
 _MEMBERS = """
-SELECT node, role, extract(epoch FROM now() - seen_at)::float8 AS seen_s, draining AS is_draining, partitions, version
+SELECT node, role, extract(epoch FROM now() - seen_at)::float8 AS seen_s, draining AS is_draining, partitions, version,
+    zone_data
 FROM members ORDER BY node, role
 """

@@ -53,6 +53,7 @@ class LeaseTable:
         partitions: int,
         version: str,
         protocol: int,
+        zone_data: str | None = None,
     ) -> None:
         self.role = role
         self.node = node
@@ -64,6 +65,7 @@ class LeaseTable:
         self._partitions = partitions
         self._version = version
         self._protocol = protocol
+        self._zone_data = zone_data
         self._held: dict[int, str] = {}
         self._is_known = False
 
@@ -124,6 +126,7 @@ class LeaseTable:
             self._partitions if self._partitions < ALL_PARTITIONS else None,
             self._version,
             self._protocol,
+            self._zone_data,
         )
         self._is_known = True
         self.is_draining = row["draining"]
@@ -156,6 +159,7 @@ class OwnerLeases(LeaseTable):
         partitions: int = ALL_PARTITIONS,
         version: str = "",
         protocol: int = PROTOCOL,
+        zone_data: str | None = None,
     ) -> None:
         """
         Take leases as *node*. No other live process may have that name.
@@ -164,8 +168,9 @@ class OwnerLeases(LeaseTable):
             partitions: how many this process knows; it leaves later ones to others.
             version: of this build, for operators.
             protocol: what this build knows of the log (libs/events/protocol.py).
+            zone_data: its version, for operators.
         """
-        super().__init__(pool, OWNER, node, ttl_s, _OWNER, partitions, version, protocol)
+        super().__init__(pool, OWNER, node, ttl_s, _OWNER, partitions, version, protocol, zone_data)
 
 
 class RoleLeases(LeaseTable):
@@ -196,9 +201,11 @@ _LIVES = "seen_at BETWEEN now() - make_interval(secs => $3::float8) AND now() + 
 # An older build that cannot serve every partition is counted as one that knows none.
 _MEMBERS = f"""
 WITH beat AS (
-    INSERT INTO members AS m (node, role, seen_at, partitions, version, protocol) VALUES ($1, $2, now(), $5, $6, $7)
+    INSERT INTO members AS m (node, role, seen_at, partitions, version, protocol, zone_data)
+    VALUES ($1, $2, now(), $5, $6, $7, $8)
     ON CONFLICT (role, node) DO UPDATE SET seen_at = excluded.seen_at, draining = m.draining AND $4,
-        partitions = excluded.partitions, version = excluded.version, protocol = excluded.protocol
+        partitions = excluded.partitions, version = excluded.version, protocol = excluded.protocol,
+        zone_data = excluded.zone_data
     RETURNING draining
 ), forgotten AS (
     DELETE FROM members WHERE role = $2 AND node <> $1

@@ -42,6 +42,19 @@ def partition(number: int, *, leader: int | None = 1, in_sync: tuple[int, ...] =
     return PartitionReport(partition=number, leader=leader, replicas=(1, 2, 3), in_sync=in_sync)
 
 
+def test_schedulers_with_different_zone_data_are_told() -> None:
+    """They would not agree on what a time zone means. Those that report none, as other roles do, are passed over."""
+    same = [member("a", zone_data="2026f"), member("b", zone_data="2026f"), member("c", zone_data=None)]
+    others = everybody()[1:]
+    found = judge.of_members([*same, *others], 4)
+    assert states(found) == ["ok"]
+
+    (found_one,) = judge.of_members([*same, member("d", zone_data="2026e"), *others], 4)
+    assert found_one.state == "warning"
+    assert "2026e, 2026f" in found_one.text
+    assert "tzdata" in (found_one.advice or "")
+
+
 @pytest.mark.parametrize(
     ("changes", "state", "word"),
     [
