@@ -3,7 +3,7 @@ Measure 100,000 schedules in time zones: how long a take-over loads them, and wh
 
     python -m tests.bench.costs.zoned_schedules [schedules]
 
-A fresh embedded server with its real settings; nothing else should run. Four partitions, one process. 50 crons in 40 zones. Once
+A fresh embedded server with its real settings; nothing else should run. Sixteen partitions, one process. 50 crons in 40 zones. Once
 their runs are spread over a day, as they usually are; once all are due at the next two full minutes, so that all of them must be
 in memory; once the same with calls that are spread over these minutes.
 """
@@ -35,7 +35,7 @@ from tests.fakes import events
 from tests.fakes.running.postgres import fresh_server
 
 NOW = 1_790_000_000_000
-PARTITIONS = 4
+PARTITIONS = 16  # in fewer, more than one load (LOAD_MAX) would be due at one instant
 FLUSH_ROWS = 1_000
 OVER_A_DAY, FULL_MINUTES, SPREAD = "over a day", "at full minutes", "spread"
 CLAIM = Claim(1, "claimclaim")

@@ -126,6 +126,14 @@ async def test_a_field_beyond_its_limits_is_refused(api: Client, fields: dict[st
     assert next(iter(fields)) in error["error"]["message"]
 
 
+async def test_the_outermost_paces_are_taken(api: Client) -> None:
+    """A tenth of a second, and an hour."""
+    schedule_id = await create(api)
+    for pace_s in (0.1, 3_600):
+        status, shown = await backfill(api, schedule_id, {"pace_seconds": pace_s, "dry_run": True})
+        assert (status, shown["ticks"]) == (200, 4)
+
+
 async def test_catch_up_is_true_or_false(api: Client) -> None:
     """Anything else is refused, and the schedule stays paused."""
     schedule_id = await create(api)

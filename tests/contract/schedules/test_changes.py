@@ -299,6 +299,22 @@ async def test_concurrent_declarations_make_one_schedule(api: Client, harness: H
     assert len((await api.call("GET", "/v1/schedules"))[1]["schedules"]) == 1
 
 
+async def test_the_outermost_keys_notes_and_ends_of_pauses_are_taken(api: Client, harness: Harness) -> None:
+    """A key of 1 and of 128 characters, a note of 500, a pause of a second and of almost ten years."""
+    for key in ("a", "A-z.9_~" + "k" * 121):
+        status, schedule, _ = await put(api, key, {})
+        assert (status, schedule["key"]) == (201, key)
+    path = f"/v1/schedules/{schedule['id']}"
+    for ahead_ms in (1_000, 3_652 * DAY_MS):
+        until = rfc3339(harness.clock.now() + ahead_ms)
+        status, paused, _ = await api.call("POST", f"{path}/pause", {"note": "n" * 500, "until": until})
+        assert (status, paused["note"]) == (200, "n" * 500), paused
+    beyond = rfc3339(harness.clock.now() + 3_654 * DAY_MS)
+    status, body, _ = await api.call("POST", f"{path}/pause", {"until": beyond})
+    assert (status, body["error"]["code"]) == (400, "invalid_until")
+    assert "until must be" in body["error"]["message"]
+
+
 @pytest.mark.parametrize("key", ["a" * 129, "a%20b", "ä", "a:b"])
 async def test_what_is_no_key(api: Client, key: str) -> None:
     """1 to 128 letters, digits, dots, underscores, tildes and dashes."""

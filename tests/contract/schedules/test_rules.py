@@ -117,7 +117,9 @@ AT_THE_LIMIT: list[dict[str, Any]] = [
     {"cron": "0 9 * * *", "exclude": ["2030-12-24/2030-12-26"]},
     {"cron": "0 9 * * *", "spread": {"seconds": 86_400, "by": "run"}},
     {"cron": "0 9 * * *", "dst": {"gap": "skip", "fold": "both"}, "timezone": "Europe/Dublin"},
+    {"cron": "0 9 * * *", "spread": {"seconds": 1}},
     {"cron": "0 9 * * *", "max_runs": 1_000_000_000},
+    {"cron": "0 9 * * *", "max_runs": 1},
     {"cron": "0 9 * * *", "starts_at": "2090-01-01T00:00:00Z", "ends_at": "2090-01-01T09:00:00Z"},
 ]
 REFUSED: list[tuple[str, dict[str, Any]]] = [
@@ -144,6 +146,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("invalid_exclude", {"cron": "0 9 * * *", "exclude": "2030-02-03"}),
     ("invalid_exclude", {"cron": "0 9 * * *", "exclude": ["2000-01-01/2199-12-31"]}),
     ("invalid_spread", {"cron": "0 9 * * *", "spread": {"seconds": 86_401}}),
+    ("invalid_spread", {"cron": "0 9 * * *", "spread": {"seconds": 0}}),
     ("invalid_spread", {"cron": "0 9 * * *", "spread": {"seconds": 1, "by": "chance"}}),
     ("invalid_max_runs", {"cron": "0 9 * * *", "max_runs": 0}),
     ("invalid_max_runs", {"cron": "0 9 * * *", "max_runs": 1_000_000_001}),
