@@ -67,13 +67,12 @@ async def test_a_newcomer_replays_a_failed_job_in_four_clicks(browser: Browser, 
     assert await page.locator(".said").count() == 0, "what was done is said once"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_page_can_be_used_by_everybody(browser: Browser, client: Client, sink: Sink, scheme: str) -> None:
-    """axe-core finds nothing serious on any page, in light and in dark."""
+async def test_every_page_can_be_used_by_everybody(browser: Browser, client: Client, sink: Sink) -> None:
+    """axe-core finds nothing serious on any page in light, nor does its rule for what differs in dark: the contrast."""
     job = await failed_job(client, sink)
     waiting = await client.create(f"{sink.url}/ok", 3600, headers={"X-A": "1"}, body="text")
     made = await schedule(client, f"{sink.url}/ok", timezone="Europe/Berlin")
-    page = await browser.open(scheme=scheme)
+    page = await browser.open(scheme="light")
     found = {}
     jobs = ("/jobs", "/jobs?host=none", f"/jobs/{job['id']}", f"/jobs/{waiting['id']}", "/jobs/new", "/failures")
     places = ("/", *jobs, "/schedules", f"/schedules/{made['id']}", "/schedules/new", "/access", "/system")
@@ -81,7 +80,11 @@ async def test_every_page_can_be_used_by_everybody(browser: Browser, client: Cli
         answer = await page.goto(browser.url + place)
         assert answer is not None
         assert answer.status == 200, place
-        if findings := await serious_findings(page):
+        await page.emulate_media(color_scheme="light")
+        in_light = await serious_findings(page)
+        await page.emulate_media(color_scheme="dark")
+        in_dark = await serious_findings(page, rule="color-contrast")
+        if findings := in_light + in_dark:
             found[place] = findings
 
     assert found == {}

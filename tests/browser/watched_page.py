@@ -15,7 +15,7 @@ AXE: Final = Path(__file__).with_name("axe.min.js")
 TIMEOUT_MS: Final = 60_000  # a bound for a machine that is very busy
 expect.set_options(timeout=TIMEOUT_MS)
 _FINDINGS: Final = """
-axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations
+rules => axe.run(document, {resultTypes: ["violations"], ...(rules && {runOnly: rules})}).then(found => found.violations
   .filter(each => ["serious", "critical"].includes(each.impact))
   .map(each => each.id + ": " + each.nodes.map(node => node.target.join(" ") + " " + (node.any[0]?.message || "")).join(" | ")))
 """
@@ -67,7 +67,7 @@ class Browser:
         )
 
 
-async def serious_findings(page: Page) -> list[str]:
-    """Return what axe-core finds on *page* that is serious or critical."""
+async def serious_findings(page: Page, *, rule: str | None = None) -> list[str]:
+    """Return what axe-core, or one *rule* of it, finds on *page* that is serious or critical."""
     await page.evaluate(AXE.read_text(encoding="utf-8"))
-    return list(await page.evaluate(_FINDINGS))
+    return list(await page.evaluate(_FINDINGS, rule and [rule]))

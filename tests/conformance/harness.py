@@ -112,7 +112,8 @@ class Callers:
         self._timeout_s = timeout_s
         self._returned: dict[int, str] = {}
         self._failed: set[str] = set()
-        self.finished = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self.finished = asyncio.Event()  # set once no append is under way any more
         self._tasks = [asyncio.create_task(self._call(name)) for name in range(count)]
 
     async def more(self, count: int) -> None:
@@ -126,8 +127,9 @@ class Callers:
 
     async def stop(self) -> list[str]:
         """End the calls, and return the log: what returned is where it was said to be, what failed is there once or not."""
-        self.finished.set()
+        self._stopping.set()
         await asyncio.gather(*self._tasks)
+        self.finished.set()
         found = await values(self._log)
         assert len(set(found)) == len(found)
         assert set(self._returned.values()) <= set(found) <= set(self._returned.values()) | self._failed
@@ -136,7 +138,7 @@ class Callers:
 
     async def _call(self, name: int) -> None:
         turn = 0
-        while not self.finished.is_set():
+        while not self._stopping.is_set():
             text = f"{name}.{turn}"
             turn += 1
             try:
