@@ -3,6 +3,9 @@ The command `fliq`: one word says which services this process runs.
 
     fliq all          every service in one process
     fliq api          ... or one at a time, each as often as needed
+
+The client's distribution has a script `fliq`, too, for users: jobs, schedules, failures. Both may be installed, in any order: each
+does its own commands, and looks for every other word among the entry points of the group `fliq.commands`.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ try:
     import asyncio
     import inspect
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from importlib import import_module
+    from importlib.metadata import entry_points
     from typing import Any
 
     import uvloop
@@ -46,6 +50,8 @@ examples:
   fliq verify                                     compare the tables with the log, row for row
   fliq log dump --job job_01h...                  what happened to a job, from the log itself
 
+`fliq jobs`, `fliq schedules`, `fliq failures` and `fliq login` come with the client: pip install fliq-client
+
 Ctrl-C or SIGTERM drains: no new work, calls under way end, what they report is written. A second one ends it at once.
 exit codes: 0 stopped as asked, 1 failed or something is wrong, 2 wrong usage or settings; `fliq COMMAND --help` says more
 """
@@ -65,6 +71,17 @@ MEANINGS = {
     "webhooks": "report the end: terminal -> webhook",
     "console": "show it in a browser: the public API -> pages",
 }
+
+
+def _other_command(arguments: Sequence[str]) -> Callable[[Sequence[str]], int] | None:
+    """Return what does the command, if another distribution brought it."""
+    word = arguments[0] if arguments else "-"
+    if word.startswith("-") or word in MEANINGS or any(word == command.NAME for command in COMMANDS):
+        return None
+    for found in entry_points(group="fliq.commands", name=word):
+        main_of_other: Callable[[Sequence[str]], int] = found.load()
+        return main_of_other
+    return None
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -119,6 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     try:
         open_standard_files()
+        arguments = sys.argv[1:] if arguments is None else arguments
+        if (other := _other_command(arguments)) is not None:
+            return other(arguments)
         args = build_parser().parse_args(arguments)
         roles = ALL if args.command == "all" else (args.command,) if args.command in ALL else None
         settings = Settings.from_env(os.environ, is_token=is_well_formed, roles=roles)

@@ -56,7 +56,7 @@ def test_every_setting_that_a_page_names_exists() -> None:
     }
     tests_own = {name for name in named if name.startswith("FLIQ_TEST_")}
     assert len(named & SETTINGS) > 15
-    client = {"FLIQ_URL", "FLIQ_TOKEN"}  # of the Python client, which is not a part of the server
+    client = {"FLIQ_URL", "FLIQ_TOKEN", "FLIQ_PROFILE"}  # of the Python client, which is not a part of the server
     compose = {"FLIQ_IMAGE"}  # of deploy/compose.yaml: which image it starts
     assert named - tests_own - client - compose - SETTINGS - {"FLIQ_KAFKA_*"} == set()
 

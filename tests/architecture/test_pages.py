@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fliq_client.cli.entrance import WORDS as USERS
 from libs.domain.endpoints.webhook_event import STATUS_WORDS
 from libs.domain.schedule import ScheduleStatus
 from libs.egress import outcome
@@ -43,7 +44,7 @@ def test_every_command_exists(name: str) -> None:
     """`make x` is a target with a line in `make help`, and `fliq x` a command."""
     page = read(name)
     assert commands(page, "make") <= TARGETS
-    assert commands(page, "fliq") <= {*MEANINGS, *(command.NAME for command in COMMANDS)}
+    assert commands(page, "fliq") <= {*MEANINGS, *(command.NAME for command in COMMANDS), *USERS}
 
 
 def test_commands_are_found() -> None:

@@ -1,0 +1,99 @@
+"""The user's command against a running Fliq, as a person or a script calls it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from fliq_client.cli import exits
+from fliq_client.cli.entrance import main
+from tests.fakes.running.topologies import TOKEN, RunningFliq, make_token
+
+pytestmark = pytest.mark.topologies("embedded")
+
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def command(
+    fliq: RunningFliq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """Runs a command line, logged in: (words) -> (exit code, what it printed on both streams)."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in ("FLIQ_URL", "FLIQ_TOKEN", "FLIQ_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*words: str) -> tuple[int, str]:
+        code = main(words)
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    monkeypatch.setattr("sys.stdin", StringIO(f"{TOKEN}\n"))
+    assert run("login", fliq.url, "--no-input") == (0, f"logged in to {fliq.url} as profile default\n")
+    yield run
+    assert TOKEN in (tmp_path / "fliq/profiles.json").read_text(encoding="utf-8")
+
+
+def test_a_job_is_made_shown_cancelled_and_listed(command: Command) -> None:
+    """Text for people, JSON for programs; a cancel of a cancelled job is no error, as in the API."""
+    code, said = command("jobs", "create", "https://example.com/cli", "--in", "1h", "-H", "X-A: b", "--json")
+    job = json.loads(said)
+    assert (code, job["status"]) == (0, "scheduled")
+    assert command("jobs", "create", "https://example.com/cli", "--in", "1h", "--key", job["id"])[0] == 0
+    code, said = command("jobs", "get", job["id"])
+    assert (code, "POST https://example.com/cli" in said) == (0, True)
+    assert command("jobs", "cancel", job["id"]) == (0, f"{job['id']}  cancelled\n")
+    assert command("jobs", "cancel", job["id"])[0] == 0
+    code, said = command("jobs", "list", "--status", "cancelled", "--ids")
+    assert (code, job["id"] in said.split()) == (0, True)
+    assert command("jobs", "replay", job["id"])[0] == exits.CONFLICT
+    assert command("jobs", "get", "job_00000000000000000000000000")[0] == exits.NOT_FOUND
+
+
+def test_a_job_is_watched_to_its_end(command: Command, fliq: RunningFliq) -> None:
+    """Each record is printed once; the exit code is the job's: its target is a port where nobody listens."""
+    job = json.loads(command("jobs", "create", "http://127.0.0.1:9/cli-watched", "--in", "0.1s", "--json")[1])
+    code, said = command("jobs", "watch", job["id"])
+    kinds = [line.split()[1] for line in said.splitlines()]
+    assert code == exits.FAILED
+    assert kinds == ["job.scheduled", "attempt.due", "attempt.finished", "job.finished"]
+    code, said = command("failures", "--json")
+    assert code == 0
+    assert any(job["id"] in group["jobs"] and group["host"] == "127.0.0.1" for group in json.loads(said))
+    code, said = command("jobs", "replay", job["id"], "--json")
+    assert (code, json.loads(said)["replay_of"]) == (0, job["id"])
+
+
+def test_a_schedule_lives_under_its_key(command: Command) -> None:
+    """Made, replaced only at its version, paused with a reason, run, and deleted after a yes."""
+    line = ("schedules", "put", "cli-digest", "https://example.com/digest", "--cron", "0 8 * * 1-5")
+    code, said = command(*line, "--timezone", "Europe/Berlin", "--json")
+    schedule = json.loads(said)
+    assert (code, schedule["key"]) == (0, "cli-digest")
+    assert json.loads(command(*line, "--timezone", "Europe/Berlin", "--json")[1])["version"] == schedule["version"]
+    assert command(*line, "--max-retries", "2", "--if-version", "9")[0] == exits.CONFLICT
+    assert "why not" in command("schedules", "pause", "cli-digest", "--note", "why not")[1]
+    assert command("schedules", "resume", schedule["id"])[0] == 0
+    code, said = command("schedules", "preview", "cli-digest", "-n", "3")
+    assert (code, len(said.splitlines())) == (0, 3)
+    code, said = command("schedules", "preview", "--cron", "@daily", "-n", "2", "--json")
+    assert (code, len(json.loads(said)["runs"])) == (0, 2)
+    assert command("schedules", "run", "cli-digest")[0] == 0
+    assert "cli-digest" in command("schedules", "list")[1]
+    code, said = command("schedules", "delete", "cli-digest", "--no-input")
+    assert (code, "--yes" in said) == (exits.FAILED, True)
+    assert command("schedules", "delete", "cli-digest", "--yes")[0] == 0
+    assert command("schedules", "get", "cli-digest")[0] == exits.NOT_FOUND
+
+
+def test_a_wrong_token_is_not_kept(
+    command: Command, fliq: RunningFliq, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A login tries the token first; the profile that is there stays."""
+    monkeypatch.setattr("sys.stdin", StringIO(make_token("w" * 30) + "\n"))
+    assert command("login", fliq.url, "--no-input", "--profile", "other")[0] == exits.NOT_ALLOWED
+    assert "other" not in (tmp_path / "fliq/profiles.json").read_text(encoding="utf-8")
