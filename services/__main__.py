@@ -30,6 +30,7 @@ try:
     from services.api.contract.token_text import is_well_formed
     from services.commands import COMMANDS
     from services.commands.output import CLOSED_CODE, OutputClosed, OutputFailed, open_standard_files
+    from services.dev.server import command_line as dev
     from services.process.console import run_console
     from services.process.run import run_services
     from services.process.start_error import StartError
@@ -63,6 +64,8 @@ Without FLIQ_DATABASE_URL it starts a PostgreSQL of its own, in FLIQ_DATA_DIR. A
 an example that can be pasted into a shell. Calls go to public addresses only, unless FLIQ_EGRESS_ALLOW names others.
 """
 
+DEV = "dev"
+
 MEANINGS = {
     "all": "run every service in this process",
     "api": "take requests: command -> log, query -> tables",
@@ -70,6 +73,7 @@ MEANINGS = {
     "dispatcher": "make the calls: due -> HTTP -> outcome",
     "webhooks": "report the end: terminal -> webhook",
     "console": "show it in a browser: the public API -> pages",
+    DEV: "run a Fliq for development, on a database that goes away with it",
 }
 
 
@@ -94,9 +98,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fliq {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command", title="commands")
-    texts = {"all": ALL_TEXT} | {role: _card(role) for role in ALL}
+    texts = {"all": ALL_TEXT, DEV: dev.TEXT} | {role: _card(role) for role in ALL}
     for name, meaning in MEANINGS.items():
-        _add(commands, name, meaning, texts[name])
+        added = _add(commands, name, meaning, texts[name])
+        if name == DEV:
+            dev.arguments(added)
     for command in COMMANDS:
         command.arguments(_add(commands, command.NAME, command.MEANING, command.TEXT))
     return parser
@@ -140,6 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (other := _other_command(arguments)) is not None:
             return other(arguments)
         args = build_parser().parse_args(arguments)
+        if args.command == DEV:
+            from services.dev.server.run import run_dev
+
+            return uvloop.run(run_dev(args, os.environ))
         roles = ALL if args.command == "all" else (args.command,) if args.command in ALL else None
         settings = Settings.from_env(os.environ, is_token=is_well_formed, roles=roles)
         if roles == (CONSOLE,):

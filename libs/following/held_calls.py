@@ -191,6 +191,11 @@ class HeldCalls(Generic[C]):
         """Return how many calls of *partition* are held whose outcome is not in the log. O(calls held)."""
         return sum(call.stage is not Stage.RECORDED for call in self._held.get(partition, {}).values())
 
+    def working_count(self) -> int:
+        """Return how many calls are under way or could be: those that wait for their instant are not. O(calls held)."""
+        done = (Stage.WAITING, Stage.RECORDED)
+        return sum(call.stage not in done for calls in self._held.values() for call in calls.values())
+
     def find(self, partition: int, key: str) -> C | None:
         """Return the call if it is held, in any stage."""
         return self._held.get(partition, {}).get(key)

@@ -82,6 +82,11 @@ class FollowingService(StartStop, Generic[R, K]):
         return self._calls.held.open_count
 
     @property
+    def working_count(self) -> int:
+        """How many calls are held whose outcome is not in the log, without those that wait for their instant. O(calls held)."""
+        return self._calls.held.working_count()
+
+    @property
     def active_count(self) -> int:
         """How many calls are under way."""
         return self._calls.active_count

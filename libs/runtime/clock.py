@@ -30,6 +30,9 @@ class Clock(Protocol):
     def now_s(self) -> float:
         """The same in seconds, with the precision that the system has."""
 
+    def signed_at_s(self) -> int:
+        """The second that a signature carries: real time also if `now` is not, since who checks it has a clock of his own."""
+
     async def sleep_until(self, at_ms: int) -> None:
         """Return at *at_ms* or just after, never before; at once, but after other tasks ran, when it has passed."""
 
@@ -92,6 +95,9 @@ class SystemClock:
 
     def now_s(self) -> float:
         return self._now_ns() / 1_000_000_000
+
+    def signed_at_s(self) -> int:
+        return self.now() // 1_000
 
     async def sleep_until(self, at_ms: int) -> None:
         at_ns = at_ms * 1_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -124,7 +124,7 @@ class ApiService:
         received_max: int = RECEIVED_MAX,
         unread_max: int = UNREAD_MAX,
         tracing: Tracing = NO_TRACING,
-        mount: Mount | None = None,
+        mounts: Sequence[Mount] = (),
     ) -> None:
         """
         Prepare the service.
@@ -138,7 +138,7 @@ class ApiService:
             connections_max: how many connections may be open at once.
             received_max, unread_max: bytes of requests without an answer and of answers that nobody has read, over all connections.
             tracing: takes the spans of requests.
-            mount: what answers beside `/v1`, if anything does.
+            mounts: what answers beside `/v1`.
         """
         self._ports = ports
         self._host = host
@@ -151,7 +151,7 @@ class ApiService:
         self._received_max = received_max
         self._unread_max = unread_max
         self._tracing = tracing
-        self._mount = mount
+        self._mounts = mounts
         self.server: HttpServer | None = None
         self._limits: CreationLimits | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -246,7 +246,7 @@ class ApiService:
             now_s=asyncio.get_running_loop().time,
             limits_of=self._limits_of,
             tracing=self._tracing,
-            mount=self._mount,
+            mounts=self._mounts,
             make_ready=ports.keyring.ready,
         )
 

@@ -19,11 +19,10 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +32,7 @@ from aiohttp import web
 
 from libs.runtime.clock import SystemClock, SystemEntropy
 from services.api.contract.token_text import new_token
+from services.dev.free_ports import free_ports
 
 START_S: Final = 30.0  # the first start makes a database, which takes about one second
 LIFE_S: Final = 15.0  # the job's life takes about three seconds
@@ -274,15 +274,6 @@ def _told(event: Mapping[str, Any]) -> tuple[float, str, str, str]:
     """Return an entry of the timeline as a line of the screen."""
     at = datetime.fromisoformat(event["at"].replace("Z", "+00:00")).timestamp() * 1000
     return at, "log", event["type"], DETAILS.get(event["type"], "").format_map(event)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return so many different ports that were free a moment ago."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def main() -> int:

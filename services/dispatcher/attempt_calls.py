@@ -226,7 +226,7 @@ class AttemptCalls(Calls[AttemptCall]):
             call.due,
             spec,
             secrets=call.secrets,
-            timestamp_s=self._clock.now() // 1000,
+            timestamp_s=self._clock.signed_at_s(),
             user_agent=self._user_agent,
             traceparent=traceparent,
         )

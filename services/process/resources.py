@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,6 +52,24 @@ from services.process.start_error import StartError, start_errors
 TRACES_SENT_S: Final = 3.0  # for the last spans, when the process ends
 
 _log = structlog.get_logger("process")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Basis:
+    """
+    What a process rests on; `fliq dev` rests on something else.
+
+    Args:
+        clock: what time it is.
+        make_clock_check: compares that clock with the database's.
+        make_egress: makes the way out, with the arguments of `EgressClient`.
+        postgres: settings of the embedded PostgreSQL besides ours.
+    """
+
+    clock: SteadyClock = field(default_factory=SteadyClock)
+    make_clock_check: Callable[[Any, SteadyClock], ClockCheck] = ClockCheck
+    make_egress: Callable[..., EgressClient] = EgressClient
+    postgres: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,13 +121,16 @@ class Resources:
         return None
 
 
-async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncExitStack) -> Resources:
+async def open_resources(
+    settings: Settings, roles: Sequence[str], stack: AsyncExitStack, basis: Basis | None = None
+) -> Resources:
     """
     Open what the services of *roles* need: database, log, tables and the way out; *stack* closes it all.
 
     Raises:
         StartError, SettingsError: something is missing or wrong; one line says what.
     """
+    basis = basis or Basis()
     policy = egress_policy(settings)
     tls = _egress_tls(settings)
     if settings.database_url is None and len(roles) < len(ROLES):
@@ -117,24 +138,24 @@ async def open_resources(settings: Settings, roles: Sequence[str], stack: AsyncE
             "FLIQ_DATABASE_URL: a service on its own needs the database that the others use;"
             " `fliq all` brings one along"
         )
-    clock, entropy, metrics, supervisor = SteadyClock(), SystemEntropy(), Metrics(version=VERSION), Supervisor()
+    clock, entropy, metrics, supervisor = basis.clock, SystemEntropy(), Metrics(version=VERSION), Supervisor()
     with start_errors(settings):
         node = Node.claim(settings.data_dir, override=settings.node, entropy=entropy)
         stack.callback(node.release)
-        dsn = settings.database_url or await _embedded_database(settings, supervisor, stack)
+        dsn = settings.database_url or await _embedded_database(settings, supervisor, stack, basis.postgres)
         log = MeasuredLog(await open_log(settings, dsn, stack), metrics)
         partitions = await log.partitions()
         await prepare_tables(log, dsn)
         name = await database_name(dsn)
         await _be_alone(log, settings, name, clock)
         pools, watch = await enter_pools(stack, dsn, roles)
-        clock_check = ClockCheck(pools.vital, clock)
+        clock_check = basis.make_clock_check(pools.vital, clock)
         await clock_check.compare()
         limits = AccountLimits(limits_of_all(settings), LimitsTable(pools.vital), clock)
         await limits.look()
         key_path = await prepare_sealing(settings, roles, AccountKeys(pools.vital), entropy)
     tracing = _open_tracing(roles, stack)
-    egress = EgressClient(policy=policy, now=clock.now, ssl_context=tls)
+    egress = basis.make_egress(policy=policy, now=clock.now, ssl_context=tls)
     await egress.start()
     stack.push_async_callback(egress.close)
     return Resources(
@@ -192,10 +213,12 @@ def _egress_tls(settings: Settings) -> ssl.SSLContext:
         raise SettingsError(f"FLIQ_EGRESS_CA_FILE: cannot use {settings.egress_ca_file}: {reason}") from None
 
 
-async def _embedded_database(settings: Settings, supervisor: Supervisor, stack: AsyncExitStack) -> str:
+async def _embedded_database(
+    settings: Settings, supervisor: Supervisor, stack: AsyncExitStack, more: Mapping[str, str]
+) -> str:
     """Start the embedded PostgreSQL and return its address; if it ends by itself, so does the process."""
     ignore_pg_variables()
-    embedded = EmbeddedPostgres(settings.data_dir)
+    embedded = EmbeddedPostgres(settings.data_dir, settings=more)
     await stack.enter_async_context(embedded)
     watching = asyncio.create_task(embedded.watch(), name="embedded postgresql")
     supervisor.watch("embedded postgresql", watching)

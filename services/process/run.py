@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
@@ -29,6 +29,7 @@ from libs.store.health.installation_status import StatusReader
 from libs.store.leases.keeper_port import Keeper
 from services import VERSION
 from services.api.greeting import address_of, greeting
+from services.api.http.app import Mount
 from services.process import wiring
 from services.process.keys.bootstrap_tokens import show
 from services.process.resources import Resources, open_resources
@@ -68,7 +69,7 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
             raise SettingsError(str(error)) from None
     async with AsyncExitStack() as stack:
         resources = await open_resources(settings, roles, stack)
-        first_token = await _add_services(resources, roles, stack)
+        added = await add_services(resources, roles, stack)
         _log.info(
             "starting",
             service=",".join(roles),
@@ -80,7 +81,7 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
 
         def greet() -> None:
             lines.flush(_GREET_S)  # log lines leave through a thread: those before the greeting come first
-            show(_greeting(resources, first_token, roles) if "api" in roles else "")
+            show(_greeting(resources, added.first_token, roles) if "api" in roles else "")
 
         garbage.settle()
         status = await resources.supervisor.run(on_started=greet)
@@ -90,8 +91,23 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
     return status
 
 
-async def _add_services(resources: Resources, roles: Sequence[str], stack: AsyncExitStack) -> str | None:
-    """Have the supervisor run *roles* and what every process has; return the API token made at the first start."""
+class Added(NamedTuple):
+    """
+    What the supervisor runs.
+
+    Args:
+        first_token: the API token that was made, if this is the first start.
+        services: those that read the log, by role.
+    """
+
+    first_token: str | None
+    services: Mapping[str, ReadingService]
+
+
+async def add_services(
+    resources: Resources, roles: Sequence[str], stack: AsyncExitStack, *, mounts: Sequence[Mount] = ()
+) -> Added:
+    """Have the supervisor run *roles* and what every process has; *mounts* answer beside the API."""
     settings, supervisor = resources.settings, resources.supervisor
     probes = Probes(host=settings.admin_host, port=settings.admin_port, metrics=resources.metrics)
     supervisor.add("probes", probes)
@@ -102,11 +118,13 @@ async def _add_services(resources: Resources, roles: Sequence[str], stack: Async
     policy = resources.policy
     supervisor.add("own addresses", Loop("own addresses", lambda: watch_own_addresses(policy.note_own_addresses)))
     readers: list[Role] = []
+    services: dict[str, ReadingService] = {}
 
     def add_reader(role: str, service: ReadingService) -> None:
         supervisor.add(role, service)
         probes.add_check(role, service.ready)
         readers.append(Role(role, service, service.keeper))
+        services[role] = service
         if (reports := resources.log.position_reports) is not None:
             shown = ReportedPositions(
                 f"fliq-{role}",
@@ -129,11 +147,11 @@ async def _add_services(resources: Resources, roles: Sequence[str], stack: Async
         add_reader("webhooks", wiring.webhooks(resources))
     first_token = None
     if "api" in roles:
-        api, first_token = await wiring.api(resources, stack, with_console=CONSOLE in roles)
+        api, first_token = await wiring.api(resources, stack, with_console=CONSOLE in roles, mounts=mounts)
         supervisor.add("api", api)
         probes.add_check("api", api.ready)
     supervisor.add("vitals", _vitals(resources, readers, probes))
-    return first_token
+    return Added(first_token, services)
 
 
 def _vitals(resources: Resources, readers: Sequence[Role], probes: Probes) -> Vitals:

@@ -6,6 +6,7 @@ Nothing is built at import time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from libs.store.reads.partition_tables import Tables
 from libs.store.reads.pending_webhooks import PendingWebhooks
 from services import VERSION
 from services.api.contract.schedules.requests import Zones
+from services.api.http.app import Mount
 from services.api.metrics import ApiMetrics
 from services.api.service import ApiService, Ports
 from services.dispatcher.endpoints import EndpointSecrets
@@ -248,10 +250,13 @@ def _leases(resources: Resources, role: str) -> RoleLeases:
 
 
 async def api(
-    resources: Resources, stack: AsyncExitStack, *, with_console: bool = False
+    resources: Resources, stack: AsyncExitStack, *, with_console: bool = False, mounts: Sequence[Mount] = ()
 ) -> tuple[ApiService, str | None]:
     """
     Return the API, and the token that was made if this is the first start; *stack* closes the console beside it.
+
+    Args:
+        mounts: what else answers beside `/v1`.
 
     Raises:
         StartError: the database does not answer.
@@ -265,11 +270,10 @@ async def api(
         )
     except StoreUnavailable as error:
         raise StartError(str(error)) from error
-    mount = None
     if with_console:
         console = mounted_console(settings, secret, resources.clock, resources.entropy)
         stack.push_async_callback(console.close)
-        mount = console.mount
+        mounts = (*mounts, console.mount)
     service = ApiService(
         Ports(
             log=resources.log,
@@ -298,6 +302,6 @@ async def api(
         observe=ApiMetrics(resources.metrics),
         version=VERSION,
         tracing=resources.tracing,
-        mount=mount,
+        mounts=mounts,
     )
     return service, first_token

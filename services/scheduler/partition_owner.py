@@ -162,7 +162,7 @@ class PartitionOwner:
         self._early_ms = 0
         self._end: asyncio.Future[None]
         self._timer = Alarm(clock, self.look_again)
-        self._horizon = Horizon(
+        self.horizon = Horizon(
             lease.partition, self._decider, self._tables, clock, lead_ms=lead_ms, on_moved=self._decide, tidy=self._tidy
         )
 
@@ -194,7 +194,7 @@ class PartitionOwner:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._read_forever())
                 tasks.create_task(self._append_forever())
-                tasks.create_task(self._horizon.keep())
+                tasks.create_task(self.horizon.keep())
                 tasks.create_task(self._tables.watch(self.partition, self._clock))
                 tasks.create_task(self._wait_for_end())
         except ExceptionGroup as group:
@@ -261,7 +261,7 @@ class PartitionOwner:
         yesterday = day_of(self._clock.now()) - 1
         self._decider.permits.load(await self._tables.daily_usage(self.partition, yesterday))
         self._decider.load(await self._tables.load_open(self.partition))
-        await self._horizon.load()
+        await self.horizon.load()
         crash_at("scheduler.before_claim")
         claimed = OwnerClaimed(epoch=self._claim.epoch, nonce=self._claim.nonce, node=self._node, at=self._clock.now())
         await self._log.append(self.partition, [encode(claimed)])
@@ -313,7 +313,7 @@ class PartitionOwner:
 
     def _tidy(self) -> None:
         """Drop what need not be in memory, except while rows are being loaded: what is in memory then is newer than the rows."""
-        if not self._loading and not self._horizon.is_loading:
+        if not self._loading and not self.horizon.is_loading:
             self._decider.evict(self)
 
     async def _load(self, ids: list[str]) -> None:

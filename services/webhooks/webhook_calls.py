@@ -207,7 +207,7 @@ class WebhookCalls(Calls[WebhookCall]):
             spec,
             secrets=call.secrets,
             message_id=call.event.job_id if call.policy is None else call.delivery_id,
-            timestamp_s=self._clock.now() // 1000,
+            timestamp_s=self._clock.signed_at_s(),
             user_agent=self._user_agent,
             traceparent=traceparent,
         )

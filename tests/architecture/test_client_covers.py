@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from fliq_client import api, webhook_endpoints
+from fliq_client import api
 from fliq_client.call import Call
 from fliq_client.contract.error_codes import CODES as KNOWN
-from fliq_client.groups import account
+from fliq_client.groups import account, webhook_endpoints
 from fliq_client.pages import Listing
 from services.api.contract.error_codes import CODES
 from services.api.contract.routes import QUERY_NAMES, ROUTES, Route

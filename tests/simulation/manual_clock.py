@@ -29,6 +29,9 @@ class ManualClock:
     def now_s(self) -> float:
         return self._now_ms / 1_000
 
+    def signed_at_s(self) -> int:
+        return self._now_ms // 1_000
+
     async def sleep_until(self, at_ms: int) -> None:
         if at_ms <= self._now_ms:
             await asyncio.sleep(0)

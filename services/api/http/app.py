@@ -12,7 +12,7 @@ everything else as 500 with one log line.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 import structlog
@@ -85,11 +85,11 @@ class App:
         now_s: Callable[[], float],
         limits_of: LimitsOf = lambda _account: NO_LIMITS,
         tracing: Tracing = NO_TRACING,
-        mount: Mount | None = None,
+        mounts: Sequence[Mount] = (),
         make_ready: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._tracing = tracing
-        self._mount = mount
+        self._mounts = tuple(mounts)
         self._make_ready = make_ready
         self._authenticator = authenticator
         self._observe = observe
@@ -139,10 +139,10 @@ class App:
         try:
             if request.version not in _VERSIONS:
                 raise LastError(400, "invalid_request", "the HTTP version is neither 1.1 nor 1.0")
-            if self._mount is not None and self._mount.takes(request.raw_path):
-                route = self._mount.name
+            if (mount := self._mount_of(request.raw_path)) is not None:
+                route = mount.name
                 await connection.owner.loop_time.turn(connection)
-                reply = await self._mount.answer(request, await read_json_body(request))
+                reply = await mount.answer(request, await read_json_body(request))
             else:
                 bound, item_id = self._route(request)
                 route, scope = bound.route.path, bound.route.scope
@@ -176,6 +176,11 @@ class App:
             reply.headers = {**reply.headers, **said}
         self._observe(route, request.method, reply.status, self._now_s() - began_at)
         return reply, route
+
+    def _mount_of(self, target: str) -> Mount | None:
+        if target.startswith(_ROOT):  # nearly all requests
+            return None
+        return next((mount for mount in self._mounts if mount.takes(target)), None)
 
     async def _handle(
         self, bound: _Bound, request: BaseRequest, connection: Connection, identity: Identity, item_id: str

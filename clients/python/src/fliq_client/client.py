@@ -14,8 +14,8 @@ from fliq_client.api import Jobs, Schedules
 from fliq_client.edges import AsyncEdge, Settings, SyncEdge
 from fliq_client.exchange import Retries
 from fliq_client.groups.account import Account, SigningSecrets, Tokens
+from fliq_client.groups.webhook_endpoints import WebhookDeliveries, WebhookEndpoints
 from fliq_client.version import __version__
-from fliq_client.webhook_endpoints import WebhookDeliveries, WebhookEndpoints
 
 TIMEOUT_S: Final = 30.0
 
