@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 from libs.runtime.settings.settings import Settings
 from services.commands import doctor, drain, log, migrate, partitions, rebuild, retention, verify
-from services.commands.accounts import accounts, tokens
+from services.commands.accounts import accounts, keys, tokens
 
 
 class Command(Protocol):
@@ -43,6 +43,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     partitions,
     drain,
     retention,
+    keys,
     migrate,
     verify,
     rebuild,

@@ -19,6 +19,7 @@ from libs.runtime.roles import OWNER
 from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names
 from libs.runtime.settings.table import TABLE
 from libs.runtime.telemetry import logging
+from libs.store.control.account_keys import AccountKeys
 from libs.store.errors import StoreUnavailable
 from libs.store.health.database_report import DatabaseReport
 from libs.store.leases.lease_report import HeldLease, LeaseReport
@@ -29,6 +30,7 @@ from services.commands.access import Access, opened
 from services.commands.findings import Finding, ok, warning, wrong
 from services.commands.output import answer, answer_json
 from services.commands.url_check import check_url
+from services.process.keys.master_key import master_key_path
 from services.process.open_log import log_report
 from services.process.resources import egress_policy
 from services.process.start_error import StartError, is_log_apart, start_errors
@@ -53,7 +55,20 @@ AGAIN_S: Final = 3.0  # a check that finds trouble is repeated after so long: wh
 CLOCK_TRIES: Final = 3
 BETWEEN_S: Final = 1.5  # between two readings of positions: a position that does not move in between stands still
 ADVICE_INDENT: Final = " " * 23
-ORDER: Final = ("settings", "database", "schema", "log", "clocks", "members", "leases", "lag", "halted", "work", "disk")
+ORDER: Final = (
+    "settings",
+    "database",
+    "schema",
+    "log",
+    "clocks",
+    "members",
+    "leases",
+    "lag",
+    "halted",
+    "work",
+    "sealing",
+    "disk",
+)
 
 Check = Callable[[], Awaitable[Sequence[Finding]]]
 
@@ -104,6 +119,7 @@ class Doctor:
                     ("log", lambda: self._of_log(access, lease_report)),
                     ("members", lambda: _settled(lambda: self._of_members(lease_report))),
                     ("work", lambda: self._of_work(database)),
+                    ("sealing", lambda: self._of_sealing(AccountKeys(pool), database)),
                     ("disk", lambda: self._of_disk(database)),
                 ]
             elif is_log_apart(self._settings):
@@ -165,6 +181,11 @@ class Doctor:
         now = self._clock.now()
         work = await database.work(now, daily_limit=self._settings.daily_execution_limit)
         return judge.of_work(work, now)
+
+    async def _of_sealing(self, keys: AccountKeys, database: DatabaseReport) -> list[Finding]:
+        path = master_key_path(self._settings)
+        file = None if path is None else str(path)
+        return judge.of_sealing(file, await keys.master_id(), await keys.count(), await database.clear_specs())
 
     async def _of_disk(self, database: DatabaseReport) -> list[Finding]:
         total, sizes = await database.sizes()

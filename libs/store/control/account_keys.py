@@ -5,12 +5,12 @@ They exist nowhere else, so every write waits for the disk. A key is made only u
 left behind when the master key is replaced.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple
 
 from libs.sealing.keyring import OF_INSTALLATION
 from libs.sealing.master_keys import WrappedKey
-from libs.store.errors import answer_call
+from libs.store.errors import answer_call, store_call
 
 _SELECT: Final = "SELECT key_id, account, master_id, wrapped FROM account_keys"
 _ADD: Final = """
@@ -79,6 +79,66 @@ class AccountKeys:
         await self._pool.execute("INSERT INTO master_key (master_id) VALUES ($1) ON CONFLICT DO NOTHING", master_id)
         found: str = await self._pool.fetchval("SELECT master_id FROM master_key")
         return found
+
+    @answer_call
+    async def accounts(self) -> list[str]:
+        """Return the accounts that have a key."""
+        found = await self._pool.fetch(
+            "SELECT DISTINCT account FROM account_keys WHERE wrapped IS NOT NULL AND account <> $1 ORDER BY 1",
+            OF_INSTALLATION,
+        )
+        return [row["account"] for row in found]
+
+    @store_call
+    async def rewrap(self, rewrapped: Callable[[WrappedKey], WrappedKey], master_id: str) -> int:
+        """
+        Have *master_id* wrap from here on, and wrap every key anew that another one wraps; return how many those were.
+
+        All or nothing; a key that is made meanwhile waits, and is made under *master_id*.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            # Before the first snapshot: a process that makes a key holds a weaker lock, and has committed when this one is had.
+            await connection.execute("LOCK TABLE account_keys IN SHARE ROW EXCLUSIVE MODE")
+            await connection.execute("UPDATE master_key SET master_id = $1", master_id)
+            found = await connection.fetch(f"{_SELECT} WHERE wrapped IS NOT NULL AND master_id <> $1", master_id)
+            keys = [rewrapped(WrappedKey(*row)) for row in found]
+            await connection.executemany(
+                "UPDATE account_keys SET master_id = $2, wrapped = $3 WHERE key_id = $1",
+                [(key.key_id, key.master_id, key.wrapped) for key in keys],
+            )
+        return len(keys)
+
+    @store_call
+    async def shred(self, account: str) -> int:
+        """
+        Delete the keys of *account*, and all that it has besides jobs and schedules; no key is made for it any more.
+
+        Return how many keys were deleted. The bytes of the keys are gone from the table's pages afterwards.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            done = await connection.execute(
+                "UPDATE account_keys SET wrapped = NULL, shredded_at = now() WHERE account = $1 AND wrapped IS NOT NULL",
+                account,
+            )
+            # A row that says so, also if the account never had a key.
+            await connection.execute(
+                "INSERT INTO account_keys (key_id, account, master_id, shredded_at) VALUES ($1, $2, '', now())"
+                " ON CONFLICT DO NOTHING",
+                f"erased {account}",
+                account,
+            )
+            for table in (
+                "webhook_endpoints",
+                "api_tokens",
+                "signing_secrets",
+                "account_limits",
+                "names",
+                "idempotency",
+            ):
+                await connection.execute(f"DELETE FROM {table} WHERE account = $1", account)  # noqa: S608 - our own names
+            await connection.execute("DELETE FROM accounts WHERE account = $1", account)
+        await self._pool.execute("VACUUM account_keys")
+        return int(done.rpartition(" ")[2])
 
     @answer_call
     async def count(self) -> KeyCount:

@@ -114,6 +114,12 @@ class Accounts:
             )
         return bool(done == "INSERT 0 1")
 
+    @answer_call
+    async def is_erased(self, account: str) -> bool:
+        """Return whether *account* was erased with its keys: its name is not used again."""
+        query = "SELECT EXISTS (SELECT FROM account_keys WHERE account = $1 AND shredded_at IS NOT NULL)"
+        return bool(await self._pool.fetchval(query, account))
+
     # --- tokens ---------------------------------------------------------------------------------------------------------
 
     @answer_call

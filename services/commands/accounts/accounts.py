@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+from typing import Any, Final
 
 from libs.egress.signing import new_secret
-from libs.runtime.clock import SystemEntropy
+from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.runtime.settings.settings import Settings
+from libs.store.control.account_keys import AccountKeys
 from libs.store.control.account_limits import LimitsTable, merged
+from libs.store.control.account_rest import AccountRest
 from libs.store.control.accounts import Accounts
-from services.commands.access import opened
+from libs.store.projection.progress import ProgressWatch
+from services.commands.access import Access, opened
+from services.commands.accounts.erase import erase
 from services.commands.log.lines import instant
 from services.commands.option_values import DEFAULT, account, limit
 from services.commands.output import answer, answer_rows
@@ -27,6 +31,11 @@ An account owns jobs, schedules, tokens and signing secrets, and sees nothing of
 
     fliq accounts limits billing                             what it may use
     fliq accounts limits billing --executions-per-day 5000   change that; `off`: no limit, `default`: as the settings say
+
+    fliq accounts erase billing --yes                        end all it has, and delete its keys: nobody can read it again
+
+Erasing cancels the jobs of the account and deletes its schedules, endpoints, tokens and secrets, then the keys that sealed what its
+jobs carry; log, tables and backups keep ciphertext that nothing opens. The services must run. The name cannot be used again.
 
 A new account has no token yet: `fliq tokens create --account billing` makes one. Services that run need no restart: a limit holds
 within five seconds.
@@ -47,7 +56,7 @@ LIMITS: Final = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    does = parser.add_subparsers(dest="does", required=True, metavar="list | create | limits")
+    does = parser.add_subparsers(dest="does", required=True, metavar="list | create | limits | erase")
     listing = does.add_parser("list", help="list the accounts")
     listing.add_argument("--json", action="store_true", help="answer as one JSON document")
     create = does.add_parser("create", help="make an account")
@@ -60,6 +69,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         option = f"--{name.replace('_', '-')}"
         limits.add_argument(option, dest=name, type=limit, metavar="N", help=f"{meaning}; or `off`, or `default`")
     limits.add_argument("--json", action="store_true", help="answer as one JSON document")
+    erasing = does.add_parser("erase", help="end all that an account has, and delete its keys for ever")
+    erasing.add_argument("name", type=account, metavar="NAME", help="whose")
+    erasing.add_argument("--yes", action="store_true", help="do it: it cannot be undone")
 
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
@@ -71,6 +83,11 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
         if args.does == "limits":
             await _limits(args, settings, accounts, LimitsTable(pool))
             return 0
+        if args.does == "erase":
+            await _erase(args.name, access, pool, is_sure=args.yes)
+            return 0
+        if args.does == "create" and await accounts.is_erased(args.name):
+            raise StartError(f"the account {args.name} was erased: its name cannot be used again")
         if args.does == "create":
             if not await accounts.ensure_account(args.name, new_secret(SystemEntropy().entropy(32))):
                 raise StartError(f"the account {args.name} is there already")
@@ -82,6 +99,28 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
         ]
         answer_rows(rows, ("account", "since", "tokens"), as_json=args.json)
         return 0
+
+
+async def _erase(name: str, access: Access, pool: Any, *, is_sure: bool) -> None:
+    if not is_sure:
+        raise StartError(f"`fliq accounts erase {name} --yes` deletes all that the account has; it cannot be undone")
+    watch = ProgressWatch(pool)
+    try:
+        log = await access.log()
+        count = await erase(
+            name,
+            log=log,
+            rest=AccountRest(pool),
+            accounts=Accounts(pool),
+            keys=AccountKeys(pool),
+            watch=watch,
+            clock=SystemClock(),
+        )
+    finally:
+        await watch.stop()
+    answer(
+        f"erased the account {name}: {count} data keys are deleted; delete older backups of the table account_keys, too"
+    )
 
 
 async def _limits(args: argparse.Namespace, settings: Settings, accounts: Accounts, table: LimitsTable) -> None:

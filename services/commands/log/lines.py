@@ -68,6 +68,8 @@ def without_secrets(spec: dict[str, Any]) -> dict[str, Any]:
     for name in ("headers", "webhook_headers"):
         if shown.get(name):
             shown[name] = dict.fromkeys(shown[name], HIDDEN)
+    if shown.get("sealed"):
+        shown["sealed"] = shown["sealed"] | {"url": reduce_url(shown["sealed"]["url"])}
     if shown.get("body") is not None:
         shown["body"] = f"{HIDDEN} ({len(shown['body'].encode())} bytes)"
     return shown

@@ -12,12 +12,16 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final, TextIO
 
+import structlog
+
 from libs.egress.signing import new_secret
 from libs.runtime.clock import Clock, Entropy
 from libs.store.control.accounts import Accounts, Token
 from services.api.contract.token_text import ALL_SCOPES, new_token, token_hash
 
 DEFAULT_ACCOUNT: Final = "default"
+
+_log = structlog.get_logger("process")
 
 
 async def bootstrap(
@@ -32,6 +36,9 @@ async def bootstrap(
     """Make the accounts and tokens; return the token that was made and shown, if one was."""
     if named is not None:
         for account, token in named:
+            if await accounts.is_erased(account):
+                _log.warning("erased_account_not_made", account=account, reason="take it out of FLIQ_BOOTSTRAP_TOKENS")
+                continue
             await accounts.ensure_account(account, new_secret(entropy.entropy(32)))
             # The id follows from the token, so that every process that starts with it uses the same row.
             token_id = "tok_" + sha256(token.encode()).hexdigest()[:20]

@@ -138,6 +138,10 @@ class Sink:
                 await self._released.wait()
             case ["retry-after", seconds, *_] if self._seen[path] == 1:
                 return web.Response(status=429, headers={"Retry-After": seconds})
+            case ["echo", *_]:
+                last = self.arrivals[-1]
+                told = f"{last.query} {last.headers} {last.body.decode()}"
+                return web.Response(status=500, text=told, headers={"X-Echo": last.query})
             case ["redirect", *_]:
                 return web.Response(status=302, headers={"Location": f"{self.url}/redirected"})
             case _:
