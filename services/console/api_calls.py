@@ -82,6 +82,25 @@ class ApiCalls:
             raise ApiRefused(status, str(refusal.get("code", status)), str(refusal.get("message", "no reason given")))
         return ApiAnswer(status, value, said)
 
+    async def pass_on(
+        self, token: str, method: str, path: str, document: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, bytes, dict[str, str]]:
+        """
+        Make a call of the API's reference with *token*, as it is; return status, body and headers, by name in lower case.
+
+        Raises:
+            ApiRefused: there is no answer in time.
+        """
+        said = {**headers, "Authorization": f"Bearer {token}"}
+        try:
+            async with self._open().request(
+                method, self._url_of() + path, data=document or None, headers=said, allow_redirects=False
+            ) as answer:
+                raw = await _read(answer.content)
+                return answer.status, raw, {name.lower(): text for name, text in answer.headers.items()}
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise ApiRefused(503, "unreachable", f"the API does not answer ({type(error).__name__})") from None
+
     async def close(self) -> None:
         """Close the connections; may be called twice."""
         session, self._session = self._session, None

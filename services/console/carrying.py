@@ -7,6 +7,7 @@ from aiohttp import web
 from services.console.exchange import Answer, Request, fields_of
 
 FORM: str = "application/x-www-form-urlencoded"
+JSON: str = "application/json"
 
 
 def request_of(request: web.BaseRequest, body: bytes, path: str) -> Request | None:
@@ -19,11 +20,13 @@ def request_of(request: web.BaseRequest, body: bytes, path: str) -> Request | No
     target, _, query = request.raw_path.partition("?")
     if not is_below(target, path):
         return None
-    form = fields_of(body.decode("utf-8")) if body else []
     headers = {name.lower(): value for name, value in request.headers.items()}
-    if body and not headers.get("content-type", "").startswith(FORM):
-        raise ValueError("the body is no form")
-    return Request(request.method, target.removeprefix(path), fields_of(query), form, headers)
+    media, below, asked = headers.get("content-type", ""), target.removeprefix(path), fields_of(query)
+    if body and media.startswith(JSON):
+        return Request(request.method, below, asked, [], headers, body)
+    if body and not media.startswith(FORM):
+        raise ValueError("the body is neither a form nor JSON")
+    return Request(request.method, below, asked, fields_of(body.decode("utf-8")) if body else [], headers)
 
 
 def is_below(target: str, path: str) -> bool:

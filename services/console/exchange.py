@@ -29,6 +29,10 @@ SECURITY_HEADERS: Final = {
 }
 
 
+# The API's reference has pictures inside its style.
+REFERENCE_POLICY: Final = CONTENT_SECURITY_POLICY.replace("img-src 'self'", "img-src 'self' data:")
+
+
 class Request(NamedTuple):
     """
     A request of a browser.
@@ -37,6 +41,7 @@ class Request(NamedTuple):
         path: behind the console's path; begins with `/`, or is empty.
         query, form: names and values in their order; empty values are kept.
         headers: by name in lower case.
+        document: the body, if it is JSON; such a body is no form.
     """
 
     method: str
@@ -44,6 +49,7 @@ class Request(NamedTuple):
     query: Sequence[tuple[str, str]]
     form: Sequence[tuple[str, str]]
     headers: Mapping[str, str]
+    document: bytes = b""
 
     def asked(self, name: str) -> str:
         """Return the first value of *name* in the query without blanks around it; empty if it is not there."""

@@ -17,7 +17,7 @@ import structlog
 
 from services.console.api_calls import ApiCalls, ApiRefused
 from services.console.exchange import SECURITY_HEADERS, Answer, Request, see_other
-from services.console.pages import login
+from services.console.pages import login, reference
 from services.console.pages.routes import find
 from services.console.rendering import Templates
 from services.console.sealing import Seal
@@ -70,10 +70,13 @@ class Site:
         if request.path.startswith("/static/"):
             return _static_file(request)
         is_write = request.method == "POST"
-        if request.method not in ("GET", "HEAD", "POST"):
+        if request.method not in ("GET", "HEAD", "POST") and not request.path.startswith(f"{reference.PATH}/"):
             return self._problem(405, "Not a page", "Pages are read with GET, and actions are POST.")
         if is_write and not comes_from_us(request.headers):
             return self._problem(403, "Not from here", "The request does not come from a page of this console.")
+        if request.path == reference.PATH or request.path.startswith(f"{reference.PATH}/"):
+            session = self._sessions.of(request)
+            return await reference.answer(request, session, self._api, self._templates, self._path)
         if request.path == "/login":
             return await login.log_in(
                 request, self._api, self._sessions, self._templates, self._path, self._entropy(16).hex()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from services.console.site import Site
 
 _KEY_BYTES: Final = 32
+DOCS: Final = "/docs"
 
 _log = structlog.get_logger("console")
 
@@ -51,6 +52,11 @@ class MountedConsole:
         """What the API has to know of it."""
         return Mount(self._path, CONSOLE, self._answer)
 
+    @property
+    def docs_mount(self) -> Mount:
+        """What answers at /docs: it leads to the API's reference, which is a page of the console."""
+        return Mount(DOCS, "docs", self._to_docs)
+
     async def close(self) -> None:
         """Close its connections to the API."""
         if self._site is not None:
@@ -67,6 +73,9 @@ class MountedConsole:
         assert asked is not None  # noqa: S101 - the mount takes nothing else
         answer = await site.answer(asked)
         return Reply(answer.status, answer.body, answer.headers, media=answer.content_type.encode())
+
+    async def _to_docs(self, _: BaseRequest, __: bytes) -> Reply:
+        return Reply(302, b"", {"Location": f"{self._path}/docs", "Cache-Control": "no-store"})
 
     async def _get(self) -> Site:
         async with self._making:

@@ -273,7 +273,7 @@ async def api(
     if with_console:
         console = mounted_console(settings, secret, resources.clock, resources.entropy)
         stack.push_async_callback(console.close)
-        mounts = (*mounts, console.mount)
+        mounts = (*mounts, console.mount, console.docs_mount)
     service = ApiService(
         Ports(
             log=resources.log,
