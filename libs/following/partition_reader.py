@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from libs.domain.ledger import MustUnderstand
 from libs.domain.reader_fold import ReaderFold
 from libs.events import Claim, Event
 from libs.following.partition_trouble import STARTING, PartitionTrouble, trouble_of
@@ -68,6 +69,9 @@ class PartitionReader(ABC):
         self.partition = partition
         self.position = -1  # the last position read
         self.trouble: PartitionTrouble | None = STARTING
+        self.stopped_before: tuple[int, str] | None = (
+            None  # position and name of a record that only a newer build knows
+        )
         self.read_wait_s = READ_WAIT_S  # how long a read waits for a record
         self._furthest = -1
         self._wanted = wanted
@@ -134,7 +138,11 @@ class PartitionReader(ABC):
             wanted: list[Wanted] = []
             try:
                 for position, _, envelope in records:
-                    event = fold.take(position, envelope)
+                    try:
+                        event = fold.take(position, envelope)
+                    except MustUnderstand as error:
+                        self.stopped_before = position, str(error)
+                        raise
                     if event is not None:
                         wanted.append(Wanted(position, event, fold.claim))
             finally:

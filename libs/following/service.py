@@ -21,7 +21,7 @@ import structlog
 from libs.following.calls import CallContext, CallLimits, Calls
 from libs.following.left_partitions import LEAVE_S, LeftPartitions
 from libs.following.partition_reader import PartitionReader, ReaderContext
-from libs.following.partition_trouble import TroubleKind
+from libs.following.partition_trouble import PartitionTrouble, TroubleKind
 from libs.following.ports import FollowingPorts, LeaseHolder, PoisonMeter
 from libs.runtime.lifecycle import StartStop
 from libs.store.leases.keeper_port import Keeper
@@ -126,6 +126,10 @@ class FollowingService(StartStop, Generic[R, K]):
             await self.keeper.stop()
             self._logger.debug("drained", in_flight=self.held_count)
 
+    def trouble_of(self, reader: R) -> PartitionTrouble | None:
+        """Return why the partition of *reader* is not served in full."""
+        return reader.trouble
+
     def ready(self) -> str | None:
         """Return None if all is well, else what is not."""
         if not self._is_taking:
@@ -187,7 +191,7 @@ class FollowingService(StartStop, Generic[R, K]):
         while True:
             await self._clock.pause(LEAVE_CHECK_MS)
             for partition, (reader, _) in list(self._readers.items()):
-                trouble = reader.trouble
+                trouble = self.trouble_of(reader)
                 if trouble is None or trouble.kind is not TroubleKind.NEEDS_NEWER or not self.may_release(partition):
                     continue
                 self._left.note(partition, trouble.text)

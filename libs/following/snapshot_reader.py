@@ -17,7 +17,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
-from libs.domain.ledger import GapInLog
+from libs.domain.ledger import GapInLog, MustUnderstand
 from libs.events import Claim
 from libs.following.calls import Calls
 from libs.following.held_calls import C
@@ -100,12 +100,16 @@ class SnapshotReader(PartitionReader, Generic[S, C]):
 
         Raises:
             GapInLog: the tables went back.
+            MustUnderstand: the tables have a record in front of which this reader has stopped.
         """
         partition = self.partition
         end = await self._log.end(partition)
         while not await self._progress.wait(partition, end - 1, PROGRESS_WAIT_S):
             self._logger.info("waiting_for_tables", partition=partition, position=end - 1)
         snapshot = await self.read_snapshot()
+        if self.stopped_before is not None and snapshot.position >= self.stopped_before[0]:
+            # A newer build has folded the record meanwhile. What is open since then this build may understand wrongly.
+            raise MustUnderstand(self.stopped_before[1])
         if snapshot.position < end - 1:
             raise GapInLog(f"partition {partition}: the tables went back from {end - 1} to {snapshot.position}")
         self.held.passed(partition, snapshot.position)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from libs.following.calls import CallLimits
+from libs.following.partition_trouble import PartitionTrouble
 from libs.following.ports import FollowingPorts, LeaseHolder
 from libs.following.service import FollowingService
 from libs.store.leases.keeper_port import Keeper
@@ -83,6 +84,10 @@ class WebhooksService(FollowingService[EndedJobsReader, WebhookCalls]):
         for name, loop in self._fan_outs.loops().items():
             self.spawn(loop, name=f"webhooks {name}")
         await super().on_start()
+
+    def trouble_of(self, reader: EndedJobsReader) -> PartitionTrouble | None:
+        """Return why the partition of *reader* is not served in full: also if only its events are not fanned out."""
+        return reader.trouble or self._fan_outs.trouble_of(reader.partition)
 
     def ready(self) -> str | None:
         """Return None if all is well, else what is not."""

@@ -76,6 +76,10 @@ class Owner:
         await self.decide(event)
         return event
 
+    async def append(self, fact: Event) -> int:
+        """Append what a caller asks for."""
+        return await self.log.append(self.partition, [encode(fact)])
+
     async def decide(self, event: Event) -> int:
         return await self.log.append(self.partition, [encode(event, self.claim)])
 

@@ -33,7 +33,7 @@ def body(
         account: whose event it is.
         name: the event's name, as the endpoint asked for it.
         at: when it happened, ms since 1970.
-        subject: the job that it is about, if there is one.
+        subject: the job or the schedule that it is about, if there is one.
         data: what is said of it.
     """
     if form == "flat":

@@ -44,8 +44,8 @@ def delivery_job(told: Told, partition: int) -> JobScheduled:
     """Return the job that tells an endpoint of an event, in *partition*: the same one however often it is made."""
     event, endpoint = told.event, told.endpoint
     config = endpoint.config
-    about = event.job_id or f"{told.name} {event.data['endpoint_id']}"
-    job_id = delivery_job_id(event.at, partition, f"{about}#{event.attempt}#{endpoint.endpoint_id}")
+    about = f"{event.job_id or event.key}#{event.attempt}#{endpoint.endpoint_id}"
+    job_id = delivery_job_id(event.at, partition, about)
     headers = {name: value for name, value in (config.headers or {}).items() if name.lower() != "content-type"}
     about_job = {} if event.job_id is None else {SUBJECT_HEADER: event.job_id}
     retry = config.retry or RETRY
@@ -55,7 +55,7 @@ def delivery_job(told: Told, partition: int) -> JobScheduled:
         account=endpoint.account,
         name=told.name,
         at=event.at,
-        subject=event.job_id,
+        subject=event.job_id or event.schedule_id,
         data=event.data,
     )
     return JobScheduled(

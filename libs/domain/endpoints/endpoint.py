@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from libs.domain.endpoints.webhook_event import ALL, WebhookEvent
+from libs.domain.endpoints.webhook_event import ALL, EVENTS, WebhookEvent
 from libs.events.retry_policy import RetryPolicy
 
 ENDPOINTS_MAX: Final = 100  # of an account
@@ -71,22 +71,29 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     disabled_reason: str | None = None
 
 
+def is_understood(config: EndpointConfig) -> bool:
+    """Whether this build knows all events that are asked for; what it does not know a newer build must look for."""
+    return all(name in EVENTS or name == ALL for name in config.events)
+
+
 def name_for(config: EndpointConfig, event: WebhookEvent) -> str | None:
     """
     Return the name under which an endpoint is told of *event*; None if it does not ask for it.
 
-    A filter speaks of jobs, so it does not hold back an event that is about none.
+    A filter speaks of jobs. Of an event that is about a schedule only its `schedule_ids` judge, and it holds back no event that is
+    about neither.
     """
     asked = config.events
     name = next((name for name in event.names if name in asked or ALL in asked), None)
-    if name is None or config.filter is None or event.job_id is None:
+    if name is None or config.filter is None or event.schedule_id is event.job_id is None:
         return name
     return name if _passes(config.filter, event) else None
 
 
 def _passes(wanted: Filter, event: WebhookEvent) -> bool:
-    return (
-        (not wanted.schedule_ids or event.schedule_id in wanted.schedule_ids)
-        and (not wanted.hosts or event.host in wanted.hosts)
+    if wanted.schedule_ids and event.schedule_id not in wanted.schedule_ids:
+        return False
+    return event.job_id is None or (
+        (not wanted.hosts or event.host in wanted.hosts)
         and (not wanted.status_codes or event.status_code in wanted.status_codes)
     )

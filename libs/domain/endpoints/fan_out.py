@@ -1,5 +1,5 @@
 """
-Fan-out: which endpoints of an account are told of what a decision of a job's owner says.
+Fan-out: which endpoints of an account are told of what a decision of the owner of a job or a schedule says.
 
 An attempt is told when the owner has decided what follows it: that is decided once, and after the first outcome that was recorded,
 whereas the outcome itself may be recorded twice. So two events may follow from one decision, the attempt's and then the job's.
@@ -9,12 +9,22 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from libs.domain.endpoints.endpoint import Endpoint, name_for
-from libs.domain.endpoints.webhook_event import ALL, Attempt, WebhookEvent, of_attempt, of_end
-from libs.events import JobCancelled, JobFinished, JobRetryScheduled
+from libs.domain.endpoints.webhook_event import (
+    ALL,
+    Attempt,
+    WebhookEvent,
+    of_attempt,
+    of_autopause,
+    of_end,
+    of_tick,
+)
+from libs.events import JobCancelled, JobFinished, JobRetryScheduled, ScheduleAutopaused, ScheduleTicked
 
 OWNER_DECISIONS: Final = (JobFinished, JobCancelled, JobRetryScheduled)
+SCHEDULE_DECISIONS: Final = (ScheduleTicked, ScheduleAutopaused)
 SLACK_MS: Final = 1_000  # between the clocks of who makes endpoints and who decides
 _OF_ATTEMPTS: Final = frozenset({"attempt.failed", "attempt.finished", ALL})
+_OF_SCHEDULES: Final = frozenset({"schedule.missed", "schedule.skipped", "schedule.autopaused", ALL})
 
 
 class JobFacts(NamedTuple):
@@ -45,6 +55,11 @@ class Told(NamedTuple):
 def asks_for_attempts(endpoint: Endpoint) -> bool:
     """Whether an endpoint is told of attempts."""
     return not _OF_ATTEMPTS.isdisjoint(endpoint.config.events)
+
+
+def asks_for_schedules(endpoint: Endpoint) -> bool:
+    """Whether an endpoint is told of schedules."""
+    return not _OF_SCHEDULES.isdisjoint(endpoint.config.events)
 
 
 def asks_for_hosts(endpoint: Endpoint) -> bool:
@@ -79,6 +94,20 @@ def told_of(
         events.append(of_attempt(facts.attempt, at=decision.at, schedule_id=facts.schedule_id, host=facts.host))
     if not isinstance(decision, JobRetryScheduled):
         events.append(of_end(decision, schedule_id=facts.schedule_id, host=facts.host))
+    return _told(events, endpoints)
+
+
+def of_schedule(decision: ScheduleTicked | ScheduleAutopaused) -> list[WebhookEvent]:
+    """Return what is said of what the owner of a schedule decided; of most ticks nothing."""
+    return of_tick(decision) if isinstance(decision, ScheduleTicked) else [of_autopause(decision)]
+
+
+def told_of_schedule(decision: ScheduleTicked | ScheduleAutopaused, endpoints: Sequence[Endpoint]) -> list[Told]:
+    """Return which of *endpoints*, all of the schedule's account, are told of *decision*; see `told_of`."""
+    return _told(of_schedule(decision), endpoints)
+
+
+def _told(events: Sequence[WebhookEvent], endpoints: Sequence[Endpoint]) -> list[Told]:
     return [
         Told(event, endpoint, name)
         for event in events

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from libs.domain.instants import rfc3339
-from libs.events import JobCancelled, JobFinished
+from libs.events import JobCancelled, JobFinished, ScheduleAutopaused, ScheduleTicked
 from libs.events.ids import execution_id
 
 EVENTS: Final[Mapping[str, str]] = {
@@ -20,6 +20,9 @@ EVENTS: Final[Mapping[str, str]] = {
     "job.cancelled": "a job was cancelled",
     "attempt.failed": "an attempt of a job failed; the job may be tried again",
     "attempt.finished": "an attempt of a job ended, well or not",
+    "schedule.missed": "ticks of a schedule were missed: they were due while Fliq could not make them",
+    "schedule.skipped": "ticks of a schedule were left out, because a run was under way",
+    "schedule.autopaused": "a schedule paused itself, because its runs failed",
     "endpoint.disabled": "Fliq has disabled another endpoint of the account",
 }
 # The log's words for how a job ended -> those of its webhook.
@@ -51,9 +54,10 @@ class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         names: the event's names in `EVENTS`, the most exact one first.
         at: when it happened, ms since 1970.
         data: what a receiver is told, in the order in which it is sent.
-        job_id: the job that it is about; None if it is about an endpoint.
+        key: what tells it from others of the same instant; empty if job and attempt do.
+        job_id: the job that it is about; None if it is about a schedule or an endpoint.
         attempt: the attempt that it is about; 0 if it is about none.
-        schedule_id: the schedule that the job belongs to.
+        schedule_id: the schedule that it is about, or that the job belongs to.
         host: the host that the job calls, in lower case, without the port.
         status_code: the status of the answer, if there was one.
     """
@@ -61,6 +65,7 @@ class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     names: tuple[str, ...]
     at: int
     data: Mapping[str, Any]
+    key: str = ""
     job_id: str | None = None
     attempt: int = 0
     schedule_id: str | None = None
@@ -118,12 +123,45 @@ def of_attempt(attempt: Attempt, *, at: int, schedule_id: str | None, host: str 
     )
 
 
+def of_tick(event: ScheduleTicked) -> list[WebhookEvent]:
+    """Return what is said of a tick: nothing if it is like any other."""
+    said = []
+    if event.missed_count:
+        missed = {"missed_count": event.missed_count, "missed": [rfc3339(at) for at in event.missed]}
+        said.append(_of_slots("schedule.missed", event, missed))
+    if event.skipped:
+        skipped = {"reason": event.reason, "skipped": [rfc3339(at) for at in event.skipped]}
+        said.append(_of_slots("schedule.skipped", event, skipped))
+    return said
+
+
+def _of_slots(name: str, event: ScheduleTicked, data: Mapping[str, Any]) -> WebhookEvent:
+    """*data* says of which slots it is."""
+    return WebhookEvent(
+        names=(name,),
+        at=event.at,
+        data={"schedule_id": event.schedule_id, **data, "decided_at": rfc3339(event.at)},
+        key=f"{name} {event.schedule_id} {event.tick_at}",
+        schedule_id=event.schedule_id,
+    )
+
+
+def of_autopause(event: ScheduleAutopaused) -> WebhookEvent:
+    """Return what is said of a schedule that paused itself."""
+    name = "schedule.autopaused"
+    data = {"schedule_id": event.schedule_id, "failures": event.failures, "paused_at": rfc3339(event.at)}
+    return WebhookEvent(
+        names=(name,), at=event.at, data=data, key=f"{name} {event.schedule_id}", schedule_id=event.schedule_id
+    )
+
+
 def of_disabling(endpoint_id: str, url: str, reason: str, at: int) -> WebhookEvent:
     """Return what the other endpoints of an account are told when Fliq disables one; *reason* is `GONE` or `FAILING`."""
     data = {"endpoint_id": endpoint_id, "url": url, "reason": reason, "disabled_at": rfc3339(at)}
-    return WebhookEvent(names=("endpoint.disabled",), at=at, data=data)
+    return WebhookEvent(names=("endpoint.disabled",), at=at, data=data, key=f"endpoint.disabled {endpoint_id}")
 
 
 def of_test(endpoint_id: str, at: int) -> WebhookEvent:
     """Return the event that an endpoint is sent for a test."""
-    return WebhookEvent(names=(TEST,), at=at, data={"endpoint_id": endpoint_id, "sent_at": rfc3339(at)})
+    data = {"endpoint_id": endpoint_id, "sent_at": rfc3339(at)}
+    return WebhookEvent(names=(TEST,), at=at, data=data, key=f"{TEST} {endpoint_id}")

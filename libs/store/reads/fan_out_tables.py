@@ -1,14 +1,16 @@
 """
-Fan-out tables: what webhook endpoints are told of a job that the owner's decisions do not say, and how far each partition is done.
+Fan-out tables: what webhook endpoints are told of a job or a schedule that the owner's decisions do not say, and how far each
+partition is done.
 
 The positions are in the table `fan_out` only. One that is lost, or older, costs a second reading of the log, and nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from libs.domain.endpoints.webhook_event import Attempt
 from libs.events import Claim
+from libs.events.ids import from_int
 from libs.store.errors import store_call
 from libs.store.projection import rows
 from libs.store.projection.job_rows import JOBS
@@ -42,6 +44,13 @@ class ToldJob(NamedTuple):
     attempt: Attempt | None
 
 
+class ToldSchedule(NamedTuple):
+    """A schedule; *changed_at* is the position of the last record that changed it."""
+
+    account: str
+    changed_at: int
+
+
 class ToldJobs:
     """Reads by partition. Every method raises `StoreUnavailable` when the database does not answer in time."""
 
@@ -73,6 +82,20 @@ class ToldJobs:
             )
             for job_id, number in wanted
             if (job := jobs.get(job_id)) is not None
+        }
+
+    @store_call
+    async def schedules_of(self, partition: int, ids: Collection[str]) -> tuple[int, dict[str, ToldSchedule]]:
+        """Return those of the schedules of *partition* that exist, and the position as of which; see `jobs_of`."""
+        async with consistent(self._pool) as connection:
+            position, _ = await progress_of(connection, partition)
+            found = await connection.fetch(
+                "SELECT schedule_id, account, changed_at FROM schedules WHERE schedule_id = ANY ($1::uuid[]) AND part = $2",
+                rows.uuids_of(ids),
+                partition,
+            )
+        return position, {
+            from_int("sched", row["schedule_id"].int): ToldSchedule(row["account"], row["changed_at"]) for row in found
         }
 
 

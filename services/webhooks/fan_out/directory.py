@@ -14,8 +14,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from libs.domain.endpoints.endpoint import Endpoint
-from libs.domain.endpoints.fan_out import asks_for_attempts, asks_for_hosts
+from libs.domain.endpoints.endpoint import Endpoint, is_understood
+from libs.domain.endpoints.fan_out import asks_for_attempts, asks_for_hosts, asks_for_schedules
 from libs.runtime.clock import Clock
 
 CHECK_EVERY_MS: Final = 1_000
@@ -50,6 +50,8 @@ class EndpointDirectory:
         self._is_asked = False
         self.asks_for_attempts = False  # any endpoint of any account
         self.asks_for_hosts = False
+        self.asks_for_schedules = False
+        self.not_understood: str | None = None  # an endpoint that asks for what only a newer build knows
 
     @property
     def changes(self) -> int | None:
@@ -93,6 +95,8 @@ class EndpointDirectory:
             self._by_account = {account: tuple(own) for account, own in groupby(found, key=attrgetter("account"))}
             self.asks_for_attempts = any(asks_for_attempts(endpoint) for endpoint in found)
             self.asks_for_hosts = any(asks_for_hosts(endpoint) for endpoint in found)
+            self.asks_for_schedules = any(asks_for_schedules(endpoint) for endpoint in found)
+            self.not_understood = next((each.endpoint_id for each in found if not is_understood(each.config)), None)
             self._changes = changes
         self._ended = number
         self._has_ended.set()

@@ -7,6 +7,7 @@ from typing import Any, Final
 import structlog
 
 from libs.following.partition_reader import ReaderContext
+from libs.following.partition_trouble import PartitionTrouble
 from libs.following.ports import Progress
 from services.webhooks.fan_out.announcer import Announcer
 from services.webhooks.fan_out.directory import EndpointDirectory
@@ -59,6 +60,11 @@ class FanOuts:
             if reader.trouble is not None:
                 return f"fan-out of partition {partition}: {reader.trouble.text}"
         return None
+
+    def trouble_of(self, partition: int) -> PartitionTrouble | None:
+        """Return why the events of *partition* are not fanned out."""
+        found = self._readers.get(partition)
+        return None if found is None else found[0].trouble
 
     def gained(self, partition: int) -> None:
         """Fan the events of *partition* out from here on."""

@@ -1,23 +1,26 @@
 """What fan-out needs of others: met by libs/store, and by fakes in tests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from libs.events import Claim
 from libs.sealing.keyring import NO_SEALING, Keyring
-from libs.store.reads.fan_out_tables import JobAttempt, ToldJob
+from libs.store.reads.fan_out_tables import JobAttempt, ToldJob, ToldSchedule
 from services.webhooks.fan_out.announcer import DisabledEndpoints
 from services.webhooks.fan_out.directory import StoredEndpoints
 from services.webhooks.fan_out.recoverer import RecoveryPorts
 
 
 class JobTables(Protocol):
-    """What is read of jobs."""
+    """What is read of jobs and schedules."""
 
     async def jobs_of(
         self, partition: int, wanted: Sequence[JobAttempt], *, with_urls: bool
     ) -> tuple[int, Mapping[JobAttempt, ToldJob]]:
         """Return the jobs that exist, each with the attempt that is asked for, and as of which position of the tables."""
+
+    async def schedules_of(self, partition: int, ids: Collection[str]) -> tuple[int, Mapping[str, ToldSchedule]]:
+        """Return those of the schedules that exist, and as of which position of the tables."""
 
 
 class EndpointTables(StoredEndpoints, DisabledEndpoints, Protocol):

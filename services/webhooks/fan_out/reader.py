@@ -14,8 +14,9 @@ them.
 While no account has an endpoint, nothing of the log is read.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import chain
+from typing import Final, TypeVar
 
 from libs.domain.endpoints.delivery import delivery_job
 from libs.domain.endpoints.fan_out import (
@@ -23,16 +24,27 @@ from libs.domain.endpoints.fan_out import (
     Told,
     attempt_of,
     needs_facts,
+    of_schedule,
     told_of,
+    told_of_schedule,
 )
+from libs.domain.ledger import MustUnderstand
 from libs.egress.caller_headers import host_of
-from libs.events import Claim, JobCancelled, JobFinished, JobRetryScheduled, encode
+from libs.events import (
+    Claim,
+    JobCancelled,
+    JobFinished,
+    JobRetryScheduled,
+    ScheduleAutopaused,
+    ScheduleTicked,
+    encode,
+)
 from libs.following.partition_reader import BeginAgain, PartitionReader, ReaderContext, Wanted
 from libs.following.ports import Progress
 from libs.log.fact_appender import FactAppender
 from libs.runtime.crashpoint import crash_at
 from libs.sealing.keyring import Keyring
-from libs.store.reads.fan_out_tables import JobAttempt, ToldJob
+from libs.store.reads.fan_out_tables import JobAttempt, ToldJob, ToldSchedule
 from services.webhooks.fan_out.directory import CHECK_EVERY_MS, EndpointDirectory
 from services.webhooks.fan_out.ports import FanOutPositions, JobTables
 
@@ -42,6 +54,11 @@ WENT_BACK_MS: Final = 100
 IDLE_SAVE_MS: Final = 60_000  # between two looks at the tables' position while there is no endpoint
 
 OwnerDecision = JobFinished | JobCancelled | JobRetryScheduled
+ScheduleDecision = ScheduleTicked | ScheduleAutopaused
+_WANTED: Final = frozenset(
+    {"job.finished", "job.cancelled", "job.retry_scheduled", "schedule.ticked", "schedule.autopaused"}
+)
+R = TypeVar("R")
 
 
 class FanOutReader(PartitionReader):
@@ -59,7 +76,7 @@ class FanOutReader(PartitionReader):
         keyring: Keyring,
     ) -> None:
         """Prepare to read *partition*; nothing happens before `run`."""
-        super().__init__(partition, context, wanted=frozenset({"job.finished", "job.cancelled", "job.retry_scheduled"}))
+        super().__init__(partition, context, wanted=_WANTED)
         self._directory = directory
         self._positions = positions
         self._tables = tables
@@ -82,22 +99,24 @@ class FanOutReader(PartitionReader):
 
     async def take(self, wanted: Sequence[Wanted], position: int, claim: Claim | None) -> None:
         """Fan out what was read."""
-        decisions = [each.event for each in wanted if isinstance(each.event, OwnerDecision)]
-        if decisions:
+        if self._reached is None or position > self._reached[0]:
+            # Also for records of which this build tells nobody: an endpoint may ask for what a newer build makes of them.
             await self._directory.wait_newer()
         if self._directory.is_empty:
             self._reached = position, claim
             raise BeginAgain
+        if self._directory.not_understood is not None:
+            raise MustUnderstand(f"endpoint {self._directory.not_understood} asks for events of a newer build")
+        decisions = [each.event for each in wanted if isinstance(each.event, OwnerDecision)]
         rows = await self._rows(decisions, position)
-        count = 0
-        for decision in decisions:
-            for told in self._told_of(decision, rows):
-                await self._keyring.ready(told.endpoint.account)
-                job = self._keyring.seal(delivery_job(told, self.partition), told.endpoint.account)
-                self._facts.put(encode(job), _nothing)
-                count += 1
-                if count % FACTS_MAX == 0:
-                    await self._facts.wait_idle()
+        of_schedules = await self._told_of_schedules(wanted, position)
+        of_jobs = (told for decision in decisions for told in self._told_of(decision, rows))
+        for count, told in enumerate(chain(of_jobs, of_schedules), start=1):
+            await self._keyring.ready(told.endpoint.account)
+            job = self._keyring.seal(delivery_job(told, self.partition), told.endpoint.account)
+            self._facts.put(encode(job), _nothing)
+            if count % FACTS_MAX == 0:
+                await self._facts.wait_idle()
         await self._facts.wait_idle()
         crash_at("webhooks.after_fan_out")
         self._reached = position, claim
@@ -134,20 +153,45 @@ class FanOutReader(PartitionReader):
         wanted = [(decision.job_id, attempt_of(decision)) for decision in decisions if self._needs_row(decision)]
         if not wanted:
             return {}
-        found, folded = await self._tables_at(position, wanted)
+        with_urls = self._directory.asks_for_hosts
+        folded, found = await self._tables_at(
+            position, lambda: self._tables.jobs_of(self.partition, wanted, with_urls=with_urls)
+        )
         for job_id, _ in wanted:
             if not any(known == job_id for known, _ in found):
                 self._logger.error("job_missing", partition=self.partition, job_id=job_id, position=folded)
         return found
 
-    async def _tables_at(self, position: int, wanted: Sequence[JobAttempt]) -> tuple[Mapping[JobAttempt, ToldJob], int]:
+    async def _told_of_schedules(self, wanted: Sequence[Wanted], position: int) -> list[Told]:
+        """
+        Return who is told of schedules.
+
+        A tick is void if its schedule was paused or changed before it in the log. Then nothing at or behind it has changed the
+        schedule, unless that came in the moment until the tables were read.
+        """
+        if not self._directory.asks_for_schedules:
+            return []
+        found = [(at, event) for at, event, _ in wanted if isinstance(event, ScheduleDecision) and of_schedule(event)]
+        if not found:
+            return []
+        ids = {event.schedule_id for _, event in found}
+        _, schedules = await self._tables_at(position, lambda: self._tables.schedules_of(self.partition, ids))
+        nothing = ToldSchedule("", -1)
+        return [
+            told
+            for at, event in found
+            if (schedule := schedules.get(event.schedule_id, nothing)).changed_at >= at
+            for told in told_of_schedule(event, self._directory.of(schedule.account))
+        ]
+
+    async def _tables_at(self, position: int, ask: Callable[[], Awaitable[tuple[int, R]]]) -> tuple[int, R]:
         """Return what the tables know once they are folded up to *position*; the caller bounds the wait, by being cancelled."""
         while True:
             while not await self._progress.wait(self.partition, position, PROGRESS_WAIT_S):
                 self._logger.info("waiting_for_tables", partition=self.partition, position=position)
-            folded, found = await self._tables.jobs_of(self.partition, wanted, with_urls=self._directory.asks_for_hosts)
+            folded, found = await ask()
             if folded >= position:
-                return found, folded
+                return folded, found
             await self._clock.pause(WENT_BACK_MS)  # the tables lost flushes, which are made again
 
     def _needs_row(self, decision: OwnerDecision) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 
 from libs.domain.endpoints.webhook_event import Attempt
 from libs.events import Claim, Spec
-from libs.store.reads.fan_out_tables import JobAttempt, ToldJob
+from libs.store.reads.fan_out_tables import JobAttempt, ToldJob, ToldSchedule
 from tests.fakes.control.endpoints import EndpointTable
 from tests.fakes.control.history_rows import HistoryRows
 
@@ -53,3 +53,10 @@ class FanOutRows(HistoryRows):
             url = _decode_spec(self.specs_by_id[state.spec_id]).url if with_urls else None
             found[job_id, number] = ToldJob(state.account, state.schedule_id, url, attempt)
         return self.progress(partition)[0], found
+
+    def schedules_of(self, partition: int, ids: Collection[str]) -> tuple[int, dict[str, ToldSchedule]]:
+        return self.progress(partition)[0], {
+            each: ToldSchedule(state.account, state.changed_at)
+            for each in ids
+            if (state := self.schedules.get(each)) is not None
+        }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from libs.domain.endpoints.webhook_event import Attempt
 from libs.domain.job import JobState
+from libs.domain.schedule import ScheduleState
 from libs.events import AttemptFinished, Claim, JobScheduled
-from libs.store.reads.fan_out_tables import JobAttempt, ToldJob
+from libs.store.reads.fan_out_tables import JobAttempt, ToldJob, ToldSchedule
 from tests.fakes.partition import FoldedTables, events_of
 
 
@@ -48,6 +49,14 @@ class FoldedJobs:
             )
             for key in wanted
             if key[0] in states
+        }
+
+    async def schedules_of(self, partition: int, ids: Collection[str]) -> tuple[int, Mapping[str, ToldSchedule]]:
+        self.questions += 1
+        ledger = await self.tables.fold(partition)
+        states = ledger.states.of(ScheduleState)
+        return ledger.position, {
+            each: ToldSchedule(states[each].account, states[each].changed_at) for each in ids if each in states
         }
 
     async def progress(self, partition: int) -> tuple[int, Claim | None]:

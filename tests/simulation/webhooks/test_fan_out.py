@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from libs.domain.endpoints.endpoint import Filter
-from libs.events import JobRetryScheduled, encode
-from libs.events.ids import partition_of
+from libs.events import JobRetryScheduled, SchedulePaused, encode
+from libs.events.ids import new_schedule_id, partition_of
 from libs.store.errors import StoreUnavailable
 from tests.fakes import events
 from tests.simulation.webhooks.fan_out import harness, told_in
@@ -187,6 +187,46 @@ async def test_while_the_database_is_away_fan_out_waits() -> None:
             ("job.failed", job.job_id),
             ("job.failed", job.job_id),
         ]
+
+
+async def test_schedules_are_told_of() -> None:
+    """Ticks that were missed or left out, each once; of ticks like any other nothing is said, and nothing is asked."""
+    async with harness() as here:
+        await here.endpoint("schedule.missed", "schedule.skipped")
+        await here.begin()
+        now = here.clock.now()
+        schedule_id = new_schedule_id(now, 0, bytes(8))
+        await here.owner.append(events.created(schedule_id, now, account="default"))
+        first = now + 60_000
+        await here.owner.decide(events.ticked(schedule_id, first, at=now))
+        await here.pass_time(1_000)
+        assert here.jobs.questions == 0
+
+        await here.owner.decide(events.ticked(schedule_id, first + 180_000, at=now + 1, missed_count=2))
+        await here.pass_time(1_000)
+        await here.die()
+        await here.begin()
+        await here.pass_time(2_000)
+
+        (told,) = await here.deliveries()
+        assert told_in(told)["type"] == "schedule.missed"
+        assert (told_in(told)["data"]["schedule_id"], told_in(told)["data"]["missed_count"]) == (schedule_id, 2)
+
+
+async def test_a_tick_that_a_pause_overtook_is_not_told() -> None:
+    """It is void, so nothing was missed."""
+    async with harness() as here:
+        await here.endpoint("*")
+        await here.begin()
+        now = here.clock.now()
+        schedule_id = new_schedule_id(now, 0, bytes(8))
+        await here.owner.append(events.created(schedule_id, now, account="default"))
+        await here.owner.append(SchedulePaused(schedule_id=schedule_id, at=now))
+        await here.owner.decide(events.ticked(schedule_id, now + 60_000, at=now + 1, missed_count=2))
+        job = await here.ended_job(status="completed")
+        await here.pass_time(1_000)
+
+        assert await here.told() == [("attempt.finished", job.job_id), ("job.completed", job.job_id)]
 
 
 async def test_a_void_end_is_not_told() -> None:

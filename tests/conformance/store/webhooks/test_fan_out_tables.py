@@ -2,8 +2,8 @@
 
 from libs.domain.endpoints.webhook_event import Attempt
 from libs.events import Spec
-from libs.events.ids import new_job_id
-from libs.store.reads.fan_out_tables import FanOutPositions, ToldJob, ToldJobs
+from libs.events.ids import new_job_id, new_schedule_id
+from libs.store.reads.fan_out_tables import FanOutPositions, ToldJob, ToldJobs, ToldSchedule
 from tests.conformance.store.conftest import CLAIM, NOW, Harness
 from tests.fakes import events
 
@@ -35,6 +35,18 @@ async def test_a_job_is_read_with_the_attempt_that_is_asked_for(harness: Harness
     }
     assert {job.url for job in (await told.jobs_of(0, wanted, with_urls=False))[1].values()} == {None}
     assert await told.jobs_of(1, wanted, with_urls=True) == (-1, {})
+
+
+async def test_a_schedule_is_read_with_the_position_that_changed_it_last(harness: Harness) -> None:
+    """Whose it is, and how far it is; what does not exist is left out."""
+    told = ToldJobs(harness.pool)
+    schedule, missing = (new_schedule_id(NOW, 0, bytes(7) + bytes([number])) for number in range(2))
+    await harness.write(0, events.created(schedule, NOW), events.ticked(schedule, NOW + 60_000))
+
+    position, found = await told.schedules_of(0, [schedule, missing])
+
+    assert found == {schedule: ToldSchedule("acme", position)}
+    assert await told.schedules_of(1, [schedule]) == (-1, {})
 
 
 async def test_a_position_moves_forward_only(harness: Harness) -> None:

@@ -17,12 +17,15 @@ from libs.domain.endpoints.webhook_event import (
     Attempt,
     WebhookEvent,
     of_attempt,
+    of_autopause,
     of_disabling,
     of_end,
     of_test,
+    of_tick,
 )
-from libs.events import JobCancelled, JobFinished
+from libs.events import JobCancelled, JobFinished, ScheduleAutopaused
 from libs.events.ids import new_job_id, new_schedule_id
+from tests.fakes import events
 
 JOB = new_job_id(1_000, 3, b"12345678")
 A, B = new_schedule_id(1, 3, b"aaaaaaaa"), new_schedule_id(1, 3, b"bbbbbbbb")
@@ -59,13 +62,13 @@ def judged(*, ok: bool, schedule_id: str | None, host: str | None) -> WebhookEve
 
 def sixty() -> list[tuple[str, str | None, str, WebhookEvent]]:
     """Return (what happened, schedule, host, event) for five happenings of twelve jobs."""
-    events = []
+    found = []
     for schedule, host in product((None, A, B), ("a.example", "b.example", "c.example", "[::1]")):
         for status in ("completed", "failed", "cancelled"):
-            events.append((status, schedule, host, of_end(ended(status), schedule_id=schedule, host=host)))
+            found.append((status, schedule, host, of_end(ended(status), schedule_id=schedule, host=host)))
         for word, ok in (("tried badly", False), ("tried well", True)):
-            events.append((word, schedule, host, judged(ok=ok, schedule_id=schedule, host=host)))
-    return events
+            found.append((word, schedule, host, judged(ok=ok, schedule_id=schedule, host=host)))
+    return found
 
 
 Expected = Callable[[str, str | None, str], bool]
@@ -106,8 +109,8 @@ ENDPOINTS: list[tuple[tuple[str, ...], Filter | None, Expected]] = [
 @pytest.mark.parametrize("row", range(len(ENDPOINTS)))
 def test_an_endpoint_gets_what_it_asks_for(row: int) -> None:
     """Of sixty events each of twenty endpoints gets exactly those that its events name and its filter lets through."""
-    events, wanted, expected = ENDPOINTS[row]
-    config = EndpointConfig(url=URL, events=events, filter=wanted)
+    asked, wanted, expected = ENDPOINTS[row]
+    config = EndpointConfig(url=URL, events=asked, filter=wanted)
 
     got = [name_for(config, event) is not None for *_, event in sixty()]
 
@@ -124,8 +127,8 @@ def test_an_attempt_that_failed_is_told_once() -> None:
     event = tried(ok=False)
 
     names = [
-        name_for(EndpointConfig(url=URL, events=events), event)
-        for events in (("attempt.finished",), ("attempt.finished", "attempt.failed"), (ALL,))
+        name_for(EndpointConfig(url=URL, events=asked), event)
+        for asked in (("attempt.finished",), ("attempt.finished", "attempt.failed"), (ALL,))
     ]
 
     assert names == ["attempt.finished", "attempt.failed", "attempt.failed"]
@@ -148,7 +151,10 @@ def test_no_endpoint_asks_for_tests() -> None:
 
 def test_every_event_can_be_made() -> None:
     """The names of `EVENTS` are those of the events that records give."""
-    made = {name for *_, event in sixty() for name in event.names} | set(of_disabling("whe_1", URL, FAILING, AT).names)
+    tick = events.ticked(A, AT, missed_count=1, skipped=(AT,))
+    pause = ScheduleAutopaused(schedule_id=A, account="acme", at=AT, failures=1, version=1)
+    others = (*of_tick(tick), of_autopause(pause), of_disabling("whe_1", URL, FAILING, AT))
+    made = {name for event in (*[event for *_, event in sixty()], *others) for name in event.names}
 
     assert made == set(EVENTS)
 

@@ -47,7 +47,7 @@ class EndpointChangeFields(TypedDict, total=False):
     """What EndpointChange may have."""
 
     # a list of one or more of `job.completed`, `job.failed`, `job.cancelled`, `attempt.failed`, `attempt.finished`,
-    # `endpoint.disabled`, `*`
+    # `schedule.missed`, `schedule.skipped`, `schedule.autopaused`, `endpoint.disabled`, `*`
     events: Sequence[
         Literal[
             "job.completed",
@@ -55,6 +55,9 @@ class EndpointChangeFields(TypedDict, total=False):
             "job.cancelled",
             "attempt.failed",
             "attempt.finished",
+            "schedule.missed",
+            "schedule.skipped",
+            "schedule.autopaused",
             "endpoint.disabled",
             "*",
         ]
@@ -86,7 +89,7 @@ class EndpointFields(TypedDict, total=False):
     """What EndpointRequest may have."""
 
     # a list of one or more of `job.completed`, `job.failed`, `job.cancelled`, `attempt.failed`, `attempt.finished`,
-    # `endpoint.disabled`, `*`
+    # `schedule.missed`, `schedule.skipped`, `schedule.autopaused`, `endpoint.disabled`, `*`
     events: Sequence[
         Literal[
             "job.completed",
@@ -94,6 +97,9 @@ class EndpointFields(TypedDict, total=False):
             "job.cancelled",
             "attempt.failed",
             "attempt.finished",
+            "schedule.missed",
+            "schedule.skipped",
+            "schedule.autopaused",
             "endpoint.disabled",
             "*",
         ]
