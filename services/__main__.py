@@ -20,22 +20,21 @@ try:
     from collections.abc import Callable, Sequence
     from importlib import import_module
     from importlib.metadata import entry_points
-    from typing import Any
-
-    import uvloop
+    from typing import TYPE_CHECKING, Any
 
     from libs.runtime.roles import ALL, CONSOLE
     from libs.runtime.settings.settings import Settings, SettingsError, help_text
     from services import VERSION
     from services.api.contract.token_text import is_well_formed
-    from services.commands import COMMANDS
     from services.commands.output import CLOSED_CODE, OutputClosed, OutputFailed, open_standard_files
     from services.dev.server import command_line as dev
-    from services.process.console import run_console
-    from services.process.run import run_services
-    from services.process.start_error import StartError
-except KeyboardInterrupt:  # the imports take a third of a second, within which people press Ctrl-C
+    from services.embedded_database import begin_database
+    from services.start_error import StartError
+except KeyboardInterrupt:  # people press Ctrl-C within the tenths of a second that imports take
     sys.exit(130)
+
+if TYPE_CHECKING:
+    from services.commands.registry import Command
 
 DESCRIPTION = """\
 Fliq makes an HTTP call at the instant you choose, or on a cron schedule. It retries calls that fail, signs them,
@@ -80,7 +79,7 @@ MEANINGS = {
 def _other_command(arguments: Sequence[str]) -> Callable[[Sequence[str]], int] | None:
     """Return what does the command, if another distribution brought it."""
     word = arguments[0] if arguments else "-"
-    if word.startswith("-") or word in MEANINGS or any(word == command.NAME for command in COMMANDS):
+    if word.startswith("-") or word in MEANINGS or any(word == command.NAME for command in _commands()):
         return None
     for found in entry_points(group="fliq.commands", name=word):
         main_of_other: Callable[[Sequence[str]], int] = found.load()
@@ -88,8 +87,13 @@ def _other_command(arguments: Sequence[str]) -> Callable[[Sequence[str]], int] |
     return None
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line; a service's own help is its card, the text of its package."""
+def build_parser(*, is_service: bool = False) -> argparse.ArgumentParser:
+    """
+    Return the parser of the command line; a service's own help is its card, the text of its package.
+
+    Args:
+        is_service: a service is to be run, so the commands of an operator are left out, whose imports take their time.
+    """
     parser = argparse.ArgumentParser(
         prog="fliq",
         description=DESCRIPTION,
@@ -103,7 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
         added = _add(commands, name, meaning, texts[name])
         if name == DEV:
             dev.arguments(added)
-    for command in COMMANDS:
+    for command in () if is_service else _commands():
         command.arguments(_add(commands, command.NAME, command.MEANING, command.TEXT))
     return parser
 
@@ -138,6 +142,34 @@ def _layout(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=16, width=110)
 
 
+def _commands() -> tuple[Command, ...]:
+    from services.commands.registry import COMMANDS
+
+    return COMMANDS
+
+
+def _serve(settings: Settings, roles: Sequence[str]) -> int:
+    """Run a service or all; the embedded PostgreSQL starts while the rest of Fliq is imported."""
+    embedded = begin_database(settings) if roles == ALL else None
+    try:
+        import uvloop
+
+        from services.process.console import run_console
+        from services.process.run import run_services
+
+        return uvloop.run(run_console(settings) if roles == (CONSOLE,) else run_services(settings, roles, embedded))
+    finally:
+        if embedded is not None:
+            embedded.stop()
+
+
+def _operate(args: argparse.Namespace, settings: Settings) -> int:
+    import uvloop
+
+    command = next(each for each in _commands() if args.command == each.NAME)
+    return uvloop.run(command.run(args, settings))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     try:
@@ -145,19 +177,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments = sys.argv[1:] if arguments is None else arguments
         if (other := _other_command(arguments)) is not None:
             return other(arguments)
-        args = build_parser().parse_args(arguments)
+        args = build_parser(is_service=next(iter(arguments), None) in MEANINGS).parse_args(arguments)
         if args.command == DEV:
+            import uvloop
+
             from services.dev.server.run import run_dev
 
             return uvloop.run(run_dev(args, os.environ))
         roles = ALL if args.command == "all" else (args.command,) if args.command in ALL else None
         settings = Settings.from_env(os.environ, is_token=is_well_formed, roles=roles)
-        if roles == (CONSOLE,):
-            return uvloop.run(run_console(settings))
-        if roles is not None:
-            return uvloop.run(run_services(settings, roles))
-        command = next(each for each in COMMANDS if args.command == each.NAME)
-        return uvloop.run(command.run(args, settings))
+        return _operate(args, settings) if roles is None else _serve(settings, roles)
     except SettingsError as error:
         sys.stderr.write(f"fliq: {error}\n")
         return 2

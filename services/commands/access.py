@@ -28,7 +28,8 @@ from services.commands.output import progress
 from services.process.log_place import LogPlace, in_database
 from services.process.open_log import open_log
 from services.process.pools import enter_pool
-from services.process.start_error import StartError, start_errors
+from services.process.start_errors import start_errors
+from services.start_error import StartError
 
 
 class Access:

@@ -33,7 +33,8 @@ from services.commands.url_check import check_url
 from services.process.keys.master_key import master_key_path
 from services.process.open_log import log_report
 from services.process.resources import egress_policy
-from services.process.start_error import StartError, is_log_apart, start_errors
+from services.process.start_errors import is_log_apart, start_errors
+from services.start_error import StartError
 
 NAME: Final = "doctor"
 MEANING: Final = "say what is wrong, in plain words, and what to do; exit 1 when something is"

@@ -12,7 +12,7 @@ from libs.store.leases.lease_report import LeaseReport, Member
 from services.commands.access import opened
 from services.commands.option_values import wait_s
 from services.commands.output import answer, answer_json, answer_rows, progress
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 NAME: Final = "drain"
 MEANING: Final = "have a node hand its partitions over, and wait until it holds none"

@@ -15,7 +15,7 @@ from services.commands.access import opened
 from services.commands.option_values import whole
 from services.commands.output import answer, answer_json, columns
 from services.process.open_log import log_partitions, open_log, prepare_tables
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 NAME: Final = "partitions"
 MEANING: Final = "show who serves which partition and how far it is; `grow N` adds partitions"

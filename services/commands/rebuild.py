@@ -14,7 +14,7 @@ from services.commands.access import opened
 from services.commands.output import answer, answer_json, progress
 from services.commands.progress_bar import ProgressBar
 from services.commands.verify import differences_json
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 NAME: Final = "rebuild"
 MEANING: Final = "make the tables again from the log, beside the old ones, and switch while the services run"

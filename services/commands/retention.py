@@ -13,7 +13,7 @@ from libs.runtime.settings.settings import Settings
 from libs.store.history.history_report import HistoryReport
 from services.commands.access import opened
 from services.commands.output import answer, answer_json, answer_rows
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 NAME: Final = "retention"
 MEANING: Final = "show which ended jobs are kept, and how many would be forgotten"

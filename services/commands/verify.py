@@ -14,7 +14,7 @@ from services.commands.access import opened
 from services.commands.option_values import whole
 from services.commands.output import answer, answer_json
 from services.commands.progress_bar import ProgressBar
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 NAME: Final = "verify"
 MEANING: Final = "compare the tables with the log, row for row; exit 1 on a difference"

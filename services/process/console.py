@@ -26,7 +26,7 @@ from services.api.contract.api_error import ApiError
 from services.api.greeting import address_of
 from services.api.http.app import Mount
 from services.api.http.reply import Reply, error_reply
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 if TYPE_CHECKING:
     from services.console.api_calls import ApiCalls

@@ -22,7 +22,8 @@ from libs.log.postgres.inspect import partition_count
 from libs.runtime.settings.settings import Settings
 from libs.store.schema.log_identity import check_log
 from libs.store.schema.migrate import Step, migrate
-from services.process.start_error import StartError, log_place
+from services.process.start_errors import log_place
+from services.start_error import StartError
 
 LOG_CONNECTIONS: Final = CONNECTIONS_MAX  # of a process to a log in PostgreSQL
 

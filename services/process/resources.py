@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,11 +27,10 @@ from libs.log.measured import MeasuredLog
 from libs.log.port import Log
 from libs.log.reported_positions import has_company
 from libs.runtime.clock import SteadyClock, SystemEntropy
-from libs.runtime.embedded_postgres.address import ignore_pg_variables
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.runtime.lifecycle import Supervisor, cancelled
 from libs.runtime.node import Node
-from libs.runtime.roles import READERS, ROLES
+from libs.runtime.roles import READERS
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.runtime.telemetry.metrics import Metrics
 from libs.runtime.telemetry.tracing import Tracing, open_tracing
@@ -47,7 +46,8 @@ from services import VERSION
 from services.process.keys.master_key import keyring, prepare_sealing
 from services.process.open_log import open_log, prepare_tables
 from services.process.pools import Pools, enter_pools
-from services.process.start_error import StartError, start_errors
+from services.process.start_errors import start_errors
+from services.start_error import StartError
 
 TRACES_SENT_S: Final = 3.0  # for the last spans, when the process ends
 
@@ -63,13 +63,13 @@ class Basis:
         clock: what time it is.
         make_clock_check: compares that clock with the database's.
         make_egress: makes the way out, with the arguments of `EgressClient`.
-        postgres: settings of the embedded PostgreSQL besides ours.
+        postgres: the database if settings name none; it may be starting already.
     """
 
     clock: SteadyClock = field(default_factory=SteadyClock)
     make_clock_check: Callable[[Any, SteadyClock], ClockCheck] = ClockCheck
     make_egress: Callable[..., EgressClient] = EgressClient
-    postgres: Mapping[str, str] = field(default_factory=dict)
+    postgres: EmbeddedPostgres | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +133,7 @@ async def open_resources(
     basis = basis or Basis()
     policy = egress_policy(settings)
     tls = _egress_tls(settings)
-    if settings.database_url is None and len(roles) < len(ROLES):
+    if settings.database_url is None and basis.postgres is None:
         raise SettingsError(
             "FLIQ_DATABASE_URL: a service on its own needs the database that the others use;"
             " `fliq all` brings one along"
@@ -142,7 +142,9 @@ async def open_resources(
     with start_errors(settings):
         node = Node.claim(settings.data_dir, override=settings.node, entropy=entropy)
         stack.callback(node.release)
-        dsn = settings.database_url or await _embedded_database(settings, supervisor, stack, basis.postgres)
+        dsn = settings.database_url or ""
+        if basis.postgres is not None:
+            dsn = await _embedded_database(basis.postgres, supervisor, stack)
         log = MeasuredLog(await open_log(settings, dsn, stack), metrics)
         partitions = await log.partitions()
         await prepare_tables(log, dsn)
@@ -213,12 +215,8 @@ def _egress_tls(settings: Settings) -> ssl.SSLContext:
         raise SettingsError(f"FLIQ_EGRESS_CA_FILE: cannot use {settings.egress_ca_file}: {reason}") from None
 
 
-async def _embedded_database(
-    settings: Settings, supervisor: Supervisor, stack: AsyncExitStack, more: Mapping[str, str]
-) -> str:
+async def _embedded_database(embedded: EmbeddedPostgres, supervisor: Supervisor, stack: AsyncExitStack) -> str:
     """Start the embedded PostgreSQL and return its address; if it ends by itself, so does the process."""
-    ignore_pg_variables()
-    embedded = EmbeddedPostgres(settings.data_dir, settings=more)
     await stack.enter_async_context(embedded)
     watching = asyncio.create_task(embedded.watch(), name="embedded postgresql")
     supervisor.watch("embedded postgresql", watching)

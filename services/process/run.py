@@ -20,6 +20,7 @@ from libs.egress.own_addresses import watch_own_addresses
 from libs.log.reported_positions import ReportedPositions
 from libs.runtime import garbage
 from libs.runtime.crashpoint import arm
+from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.runtime.lifecycle import Loop, Service
 from libs.runtime.probes import Probes
 from libs.runtime.roles import CONSOLE
@@ -32,9 +33,9 @@ from services.api.greeting import address_of, greeting
 from services.api.http.app import Mount
 from services.process import wiring
 from services.process.keys.bootstrap_tokens import show
-from services.process.resources import Resources, open_resources
-from services.process.start_error import StartError
+from services.process.resources import Basis, Resources, open_resources
 from services.process.vitals import Reading, Role, Vitals
+from services.start_error import StartError
 
 _GREET_S: Final = 0.5
 
@@ -52,9 +53,9 @@ class ReadingService(Reading, Service, Protocol):
         """Return None if it can do its work, else the reason why not."""
 
 
-async def run_services(settings: Settings, roles: Sequence[str]) -> int:
+async def run_services(settings: Settings, roles: Sequence[str], embedded: EmbeddedPostgres | None = None) -> int:
     """
-    Run *roles* until told to stop; returns the exit code.
+    Run *roles* until told to stop, on the *embedded* PostgreSQL if settings name no database; returns the exit code.
 
     Raises:
         StartError, SettingsError: something is missing or wrong; one line says what.
@@ -68,7 +69,7 @@ async def run_services(settings: Settings, roles: Sequence[str]) -> int:
         except ValueError as error:
             raise SettingsError(str(error)) from None
     async with AsyncExitStack() as stack:
-        resources = await open_resources(settings, roles, stack)
+        resources = await open_resources(settings, roles, stack, Basis(postgres=embedded))
         added = await add_services(resources, roles, stack)
         _log.info(
             "starting",

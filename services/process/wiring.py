@@ -45,7 +45,6 @@ from services.process.console import mounted_console
 from services.process.keepers import follower_keeper, owner_keeper
 from services.process.keys.bootstrap_tokens import bootstrap, installation_key
 from services.process.resources import Resources
-from services.process.start_error import StartError
 from services.process.zones import zone
 from services.scheduler.flusher import Flusher
 from services.scheduler.grant_asker import GrantAsker
@@ -55,6 +54,7 @@ from services.scheduler.history.history_metrics import HistoryMetrics
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
+from services.start_error import StartError
 from services.webhooks.fan_out.ports import FanOutPorts
 from services.webhooks.fan_out.recoverer import RecoveryPorts
 from services.webhooks.metrics import WebhooksMetrics

@@ -22,7 +22,7 @@ from services.api.contract.present import PUBLIC_STATUS
 from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.http import request_body
 from services.api.state import consistency
-from services.commands import COMMANDS
+from services.commands.registry import COMMANDS
 from services.dispatcher import attempt
 from tests.fakes.pages import ROOT, anchors, commands, links, read
 

@@ -18,7 +18,7 @@ from libs.runtime.roles import ROLES
 from libs.runtime.settings.settings import Settings
 from libs.runtime.settings.table import TABLE
 from services import VERSION
-from services.commands import COMMANDS
+from services.commands.registry import COMMANDS
 from tests.deploy.dockerfile import ROOT, stages
 
 FILE = ROOT / "deploy" / "compose.yaml"

@@ -19,7 +19,7 @@ from services.commands.log.lines import instant
 from services.commands.option_values import DEFAULT, account, limit
 from services.commands.output import answer, answer_rows
 from services.process.resources import limits_of_all
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 NAME: Final = "accounts"
 MEANING: Final = "list the accounts; make one; say what it may use"

@@ -14,7 +14,7 @@ from services.commands.log.lines import instant
 from services.commands.option_values import account, scopes
 from services.commands.output import answer, answer_json, answer_rows
 from services.process.keys.bootstrap_tokens import DEFAULT_ACCOUNT, installation_key
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 NAME: Final = "tokens"
 MEANING: Final = "make, list and revoke API tokens, also when the only one is lost"

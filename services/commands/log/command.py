@@ -26,7 +26,8 @@ from services.commands.log.selection import Selection, job_id, schedule_id, when
 from services.commands.option_values import whole
 from services.commands.output import Output, OutputClosed, answer, answer_json, columns, progress
 from services.commands.progress_bar import ProgressBar
-from services.process.start_error import StartError, is_log_apart
+from services.process.start_errors import is_log_apart
+from services.start_error import StartError
 
 NAME: Final = "log"
 MEANING: Final = "show what stands in the log: tail, dump, stats"

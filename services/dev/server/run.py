@@ -20,6 +20,8 @@ from typing import Any, Final, cast
 from libs.following.service import FollowingService
 from libs.runtime import garbage
 from libs.runtime.clock import SteadyClock
+from libs.runtime.embedded_postgres.address import ignore_pg_variables
+from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.runtime.roles import ALL, READERS
 from libs.runtime.settings.settings import Settings
 from libs.runtime.telemetry import logging
@@ -37,8 +39,8 @@ from services.dev.server.virtual_clock import NoClockCheck, VirtualClock
 from services.process.keys.bootstrap_tokens import show
 from services.process.resources import Basis, Resources, open_resources
 from services.process.run import add_services
-from services.process.start_error import StartError
 from services.scheduler.service import SchedulerService
+from services.start_error import StartError
 
 _RANDOM: Final = "developmentdevelopmentdevelopm"  # nothing of it is secret: whoever may call this Fliq may do so
 TOKEN: Final = PREFIX + _RANDOM + checksum(_RANDOM)
@@ -97,11 +99,12 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
     began_s = time.monotonic()
     lines = logging.configure(settings.log_level, settings.log_format)
     clock, calls = _clock_of(args.virtual_clock), Calls()
+    ignore_pg_variables()
     basis = Basis(
         clock=clock,
         make_clock_check=NoClockCheck if isinstance(clock, VirtualClock) else ClockCheck,
         make_egress=partial(RecordedEgress, calls=calls, clock=clock),
-        postgres=_POSTGRES,
+        postgres=EmbeddedPostgres(settings.data_dir, settings=_POSTGRES),
     )
     url = address_of(settings.host, settings.port)
     async with AsyncExitStack() as stack:

@@ -15,7 +15,7 @@ try:
     from libs.runtime.settings.settings import Settings, SettingsError
     from services.api.contract.token_text import is_well_formed
     from services.dev.up.run import Up
-    from services.process.start_error import StartError
+    from services.start_error import StartError
 except KeyboardInterrupt:  # the imports take a third of a second, within which people press Ctrl-C
     sys.exit(130)
 

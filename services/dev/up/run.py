@@ -27,7 +27,7 @@ from libs.store.schema.databases import ensure_database
 from services.dev.up.child import PROBE_S, KeptChild, how, shown
 from services.dev.up.plan import Child, children
 from services.process.log_place import LogPlace, in_database
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 DRAIN_S: Final = 32.0  # a call under way takes 30 s at most
 HURRY_S: Final = 1.5

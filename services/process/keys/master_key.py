@@ -19,7 +19,7 @@ from libs.sealing.keyring import Keyring
 from libs.sealing.master_key_file import UnusableKeyFile, read_master_keys, write_master_keys
 from libs.sealing.master_keys import MasterKeys
 from libs.store.control.account_keys import AccountKeys
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 FILE_NAME: Final = "master.key"
 SEALERS: Final = ("api", "webhooks")  # the roles that append what is sealed

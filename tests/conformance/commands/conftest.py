@@ -15,7 +15,7 @@ from libs.runtime.settings.settings import Settings
 from libs.store.rebuild.rebuild import Rebuild
 from libs.store.schema.migrate import migrate
 from services.__main__ import build_parser
-from services.commands import COMMANDS
+from services.commands.registry import COMMANDS
 from tests.fakes.histories import history
 from tests.fakes.running.postgres import Databases, database_of
 

@@ -13,7 +13,7 @@ from libs.log.port import LogUnavailable
 from libs.runtime.roles import ROLES
 from libs.runtime.settings.settings import Settings
 from services.process.resources import open_resources
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 
 class DyingLog:

@@ -14,7 +14,7 @@ from libs.events.ids import partition_of
 from libs.log.postgres import PostgresLog
 from services.__main__ import build_parser
 from services.commands.output import OutputClosed
-from services.process.start_error import StartError
+from services.start_error import StartError
 from tests.conformance.commands.conftest import PARTITIONS, Fliq, written
 from tests.fakes.running.postgres import fetch
 

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.process.start_error import StartError
+from services.start_error import StartError
 from tests.conformance.commands.conftest import PARTITIONS, Fliq, written
 
 COUNT = sum(len(each) for each in written())

@@ -23,7 +23,9 @@ runpy.run_module({command!r}, run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize("command", ["services", "services.dev.up"])
-@pytest.mark.parametrize("module", ["argparse", "libs.runtime.settings.settings", "services.process.start_error"])
+@pytest.mark.parametrize(
+    "module", ["argparse", "libs.runtime.settings.settings", "services.start_error", "services.process.run"]
+)
 def test_ctrl_c_while_modules_are_imported_says_nothing(command: str, module: str) -> None:
     """The exit code is a shell's for Ctrl-C, and there is no trace."""
     ended = subprocess.run(

@@ -9,7 +9,7 @@ import pytest
 
 from libs.runtime.lockfile import LockFile
 from services.dev.up.run import end_leftovers
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 
 @pytest.fixture

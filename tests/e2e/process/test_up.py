@@ -20,7 +20,7 @@ from libs.runtime.settings.settings import Settings, SettingsError
 from services.dev.up.plan import children
 from services.dev.up.run import find_log
 from services.process.log_place import LogPlace
-from services.process.start_error import StartError
+from services.start_error import StartError
 from tests.e2e.process.starting import Started, environment, run
 from tests.fakes.running.client import Client
 from tests.fakes.running.kafka import Kafka

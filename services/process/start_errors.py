@@ -1,4 +1,4 @@
-"""Start error: why Fliq, or one of its commands, cannot start or go on, in one line."""
+"""Start errors: what the log, the tables and the embedded PostgreSQL raise, as one line that names the variable to change."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from libs.runtime.settings.settings import Settings
 from libs.store.errors import StoreUnavailable
 from libs.store.schema.log_identity import WrongLog
 from libs.store.schema.migrate import SchemaError
-
-
-class StartError(Exception):
-    """Fliq cannot start; the message is one line that says what is wrong and what to do."""
+from services.start_error import StartError
 
 
 @contextmanager
