@@ -25,11 +25,11 @@ from libs.store.health.database_report import DatabaseReport
 from libs.store.leases.lease_report import HeldLease, LeaseReport
 from libs.store.schema.log_identity import known_log
 from libs.store.schema.migrate import inspect_schema
-from services.commands import findings as judge
 from services.commands.access import Access, opened
-from services.commands.findings import Finding, ok, warning, wrong
+from services.commands.checks import findings as judge
+from services.commands.checks.findings import Finding, ok, warning, wrong
+from services.commands.checks.url_check import check_url
 from services.commands.output import answer, answer_json
-from services.commands.url_check import check_url
 from services.process.keys.master_key import master_key_path
 from services.process.open_log import log_report
 from services.process.resources import egress_policy

@@ -23,7 +23,7 @@ from libs.store.control.account_rest import AccountRest, Rest
 from libs.store.control.accounts import Accounts
 from libs.store.projection.progress import ProgressWatch
 from services.commands.output import progress
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 SETTLE_S: Final = 10.0  # tokens are refused everywhere within 5 s; requests under way end within 5 s more
 FOLD_S: Final = 30.0

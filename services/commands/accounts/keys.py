@@ -16,7 +16,7 @@ from services.commands.access import opened
 from services.commands.option_values import account
 from services.commands.output import answer, answer_json
 from services.process.keys.master_key import master_key_path
-from services.process.start_error import StartError
+from services.start_error import StartError
 
 NAME: Final = "keys"
 MEANING: Final = "show and replace the keys that seal what jobs carry"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 
@@ -22,9 +23,12 @@ runpy.run_module({command!r}, run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize("command", ["services", "services.dev.up"])
+EARLY = ("argparse", "libs.runtime.settings.settings", "services.start_error")
+
+
 @pytest.mark.parametrize(
-    "module", ["argparse", "libs.runtime.settings.settings", "services.start_error", "services.process.run"]
+    ("command", "module"),
+    [*product(["services", "services.dev.up"], EARLY), ("services", "services.process.run")],
 )
 def test_ctrl_c_while_modules_are_imported_says_nothing(command: str, module: str) -> None:
     """The exit code is a shell's for Ctrl-C, and there is no trace."""

@@ -11,8 +11,8 @@ from libs.log.log_report import LogReport
 from libs.store.health.database_report import Server, Work
 from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, Step
-from services.commands import findings as judge
-from services.commands.findings import Finding
+from services.commands.checks import findings as judge
+from services.commands.checks.findings import Finding
 
 SERVER = Server(
     version=180_006, version_text="18.6", at=0, is_replica=False, unsafe=[], connections=20, connections_max=100

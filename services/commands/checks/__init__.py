@@ -1,0 +1,1 @@
+"""Checks: what `fliq doctor` looks at, and what it makes of it."""
