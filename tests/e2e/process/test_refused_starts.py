@@ -123,7 +123,9 @@ def test_every_command_has_help_of_its_own(name: str, capsys: pytest.CaptureFixt
         build_parser().parse_args([name, "--help"])
     shown = capsys.readouterr().out
     assert shown.startswith(f"usage: fliq {name}")
-    assert name in ("all", "dev", "verify") or all(f"\n{word}: " in shown for word in ("Reads", "Writes", "Holds", "Never"))
+    assert name in ("all", "dev", "verify") or all(
+        f"\n{word}: " in shown for word in ("Reads", "Writes", "Holds", "Never")
+    )
 
 
 def test_without_a_command_the_usage_is_shown() -> None:
