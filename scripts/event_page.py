@@ -133,6 +133,8 @@ def _type(hint: Any) -> str:
         hint, meta = get_args(hint)[:2]
         if get_origin(hint) is tuple:
             return f"list of {_type(get_args(hint)[0])}"
+        if get_origin(hint) is dict:
+            return _type(hint)
         an_id = re.match(r"\\A([a-z]+_)\[", meta.pattern or "")
         if an_id:
             return f"`{an_id[1]}…`"

@@ -104,7 +104,13 @@ def spawn(event: ScheduleTicked | ScheduleSpawned, position: int, schedule: Sche
     more = None
     if schedule.more is not None:
         trigger: Trigger = "buffered" if isinstance(event, ScheduleSpawned) else event.trigger
-        more = inherited(schedule.more.terms, event.tick_at, trigger=trigger, local_time=event.local_time)
+        more = inherited(
+            schedule.more.terms,
+            event.tick_at,
+            trigger=trigger,
+            local_time=event.local_time,
+            labels=schedule.more.labels,
+        )
     if schedule.more is not None and schedule.more.runs is not None:
         more = tracked(more)
     return JobState(

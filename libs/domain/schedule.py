@@ -88,6 +88,7 @@ def create(event: ScheduleCreated | ScheduleDefined, position: int) -> ScheduleS
             policy=event.policy,
             terms=event.terms,
             runs=event.runs,
+            labels=event.labels,
         )
     return ScheduleState(
         schedule_id=event.schedule_id,
@@ -263,6 +264,7 @@ def _changed(state: ScheduleState, event: ScheduleChanged, position: int) -> Sch
         max_runs=event.max_runs,
         policy=event.policy,
         terms=event.terms,
+        labels=event.labels,
         change_ids=(*more.change_ids, event.change_id)[-CHANGES_KEPT:],
     )
     changes: dict[str, object] = {"cron": "", "max_retries": event.max_retries}

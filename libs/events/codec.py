@@ -92,7 +92,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="job.scheduled",
         event=job.JobScheduled,
-        version=9,
+        version=10,
         added=(
             ("spec_id",),
             ("retry", "success_on", "expires_at"),
@@ -102,6 +102,7 @@ KINDS: Final[tuple[Kind, ...]] = (
             ("tick_at", "local_time"),
             ("is_tracked",),
             ("spec.sealed",),
+            ("labels",),
         ),
         role="fact",
         key="job_id",
@@ -174,16 +175,16 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="schedule.defined",
         event=schedule.ScheduleDefined,
-        version=7,
-        added=(("key",), ("policy",), ("terms",), ("spec.webhook_retry",), ("runs",), ("spec.sealed",)),
+        version=8,
+        added=(("key",), ("policy",), ("terms",), ("spec.webhook_retry",), ("runs",), ("spec.sealed",), ("labels",)),
         role="fact",
         key="schedule_id",
     ),
     Kind(
         name="schedule.changed",
         event=schedule.ScheduleChanged,
-        version=5,
-        added=(("policy",), ("terms",), ("runs",), ("spec.sealed",)),
+        version=6,
+        added=(("policy",), ("terms",), ("runs",), ("spec.sealed",), ("labels",)),
         role="fact",
         key="schedule_id",
     ),

@@ -25,6 +25,7 @@ Fields that mean the same in every event (docs/events.md is made from this list 
     spec: what to call, and where to send the webhook; see `Spec`.
     spec_id: the id under which the spec is kept.
     next_run_at: the instant of the next tick.
+    labels: names and values by which a caller finds a job or schedule again; none means that there are none.
 """
 
 from typing import Annotated, Literal
@@ -49,6 +50,13 @@ Text = Annotated[str, Meta(max_length=4096, pattern=r"\A[^\x00]*\Z")]
 Trigger = Literal["schedule", "catchup", "buffered", "manual", "backfill"]
 Account = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[A-Za-z0-9_.\-]+\Z")]
 JobId = Annotated[str, Meta(pattern=r"\Ajob_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]
+# Callers may set 16; names that begin with `fliq.` are Fliq's own.
+LABELS_MAX = 32
+LABEL_NAME = "[a-z0-9][a-z0-9._/-]{0,62}"
+LABEL_VALUE_MAX = 128
+LabelName = Annotated[str, Meta(pattern=rf"\A{LABEL_NAME}\Z")]
+LabelValue = Annotated[str, Meta(min_length=1, max_length=LABEL_VALUE_MAX, pattern=r"\A[^\x00]*\Z")]
+Labels = Annotated[dict[LabelName, LabelValue], Meta(min_length=1, max_length=LABELS_MAX)]
 ScheduleId = Annotated[str, Meta(pattern=r"\Asched_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]
 ExecutionId = Annotated[str, Meta(pattern=r"\Aexec_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]
 DeliveryId = Annotated[str, Meta(pattern=r"\Awhd_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")]

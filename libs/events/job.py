@@ -20,6 +20,7 @@ from libs.events.fields import (
     ExecutionId,
     Instant,
     JobId,
+    Labels,
     Retries,
     ScheduleId,
     StatusCode,
@@ -102,6 +103,7 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         tick_at: the tick that this run is for, if it is one of a back-fill: then it is the job's `scheduled_at` (version 7).
         local_time: what a clock on the wall shows at *tick_at*, if the schedule has a time zone (version 7).
         is_tracked: the schedule is told of this job's end (version 8).
+        labels: (version 10).
     """
 
     job_id: JobId
@@ -122,6 +124,7 @@ class JobScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     tick_at: Instant | None = None
     local_time: Text | None = None
     is_tracked: bool = False
+    labels: Labels | None = None
 
 
 class JobCancelRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

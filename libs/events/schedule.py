@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from libs.events.fields import Account, Instant, JobId, Retries, ScheduleId, Text
+from libs.events.fields import Account, Instant, JobId, Labels, Retries, ScheduleId, Text
 from libs.events.job import Spec
 from libs.events.retry_policy import JobTerms
 
@@ -111,6 +111,7 @@ class ScheduleDefined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         policy: what becomes of late ticks, if not only the latest is made up for (version 3).
         terms: what its jobs inherit besides (version 4).
         runs: what becomes of ticks while a run is under way, and after failures (version 6).
+        labels: its jobs have the same (version 8).
     """
 
     schedule_id: ScheduleId
@@ -127,6 +128,7 @@ class ScheduleDefined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     policy: SchedulePolicy | None = None
     terms: JobTerms | None = None
     runs: RunPolicy | None = None
+    labels: Labels | None = None
 
 
 class SchedulePaused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -186,6 +188,7 @@ class ScheduleChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         spec: what to call from here on; none: as before.
         terms: what the jobs inherit from here on (version 3).
         runs: what becomes of ticks while a run is under way, and after failures, from here on (version 4).
+        labels: of it and of its jobs, from here on (version 6).
         after_at: the rule or *max_runs* is another one, and the next run is the first whose tick is after this instant. Void if a
             later tick was made meanwhile. None: the next run stays.
         next_run_at: when that call is made; None if there is none.
@@ -208,6 +211,7 @@ class ScheduleChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     policy: SchedulePolicy | None = None
     terms: JobTerms | None = None
     runs: RunPolicy | None = None
+    labels: Labels | None = None
 
 
 class ScheduleDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -24,6 +24,7 @@ from libs.store.control.recoveries import Recoveries as StoredRecoveries
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
 from libs.store.reads.delivery_queries import DeliveryQueries
+from libs.store.reads.search import Search
 from services.api.contract.cursor import Cursors
 from services.api.contract.field import CheckUrl
 from services.api.contract.routes import ROUTES
@@ -86,6 +87,7 @@ class Ports:
 
     log: Log
     queries: AccountQueries
+    search: Search
     keys: IdempotencyKeys
     names: Names
     accounts: Accounts
@@ -221,6 +223,7 @@ class ApiService:
         context = Context(
             log=ports.log,
             queries=ports.queries,
+            search=ports.search,
             keys=ports.keys,
             names=ports.names,
             progress=ports.progress,

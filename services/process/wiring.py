@@ -31,6 +31,7 @@ from libs.store.reads.delivery_queries import DeliveryQueries
 from libs.store.reads.fan_out_tables import FanOutPositions, ToldJobs
 from libs.store.reads.partition_tables import Tables
 from libs.store.reads.pending_webhooks import PendingWebhooks
+from libs.store.reads.search import Search
 from services import VERSION
 from services.api.contract.schedules.requests import Zones
 from services.api.http.app import Mount
@@ -270,6 +271,7 @@ async def api(
         )
     except StoreUnavailable as error:
         raise StartError(str(error)) from error
+    queries = AccountQueries(resources.pools.callers, keyring)
     if with_console:
         console = mounted_console(settings, secret, resources.clock, resources.entropy)
         stack.push_async_callback(console.close)
@@ -277,7 +279,8 @@ async def api(
     service = ApiService(
         Ports(
             log=resources.log,
-            queries=AccountQueries(resources.pools.callers, keyring),
+            queries=queries,
+            search=Search(resources.pools.callers, queries),
             keys=IdempotencyKeys(resources.pools.callers),
             names=Names(resources.pools.callers),
             accounts=accounts,

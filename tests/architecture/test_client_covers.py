@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -97,6 +97,14 @@ def described(name: str) -> tuple[Any, Any]:
     return function, function(group, *needed, **named)
 
 
+def _filters(function: Any) -> list[str]:
+    """Return the query parameters that *function* takes as keyword arguments of a `TypedDict`."""
+    kind = get_type_hints(function).get("filters")
+    return [
+        "label" if name == "labels" else name for name in ([] if kind is None else get_type_hints(get_args(kind)[0]))
+    ]
+
+
 def test_the_client_knows_every_code() -> None:
     """Each error code of the API has an exception class with its status; `make docs` writes them."""
     assert {code: kind.status for code, kind in KNOWN.items()} == {code: status for code, (status, _) in CODES.items()}
@@ -129,5 +137,5 @@ def test_a_method_asks_for_its_route(route: Route) -> None:
         before, brace, after = route.path.partition("{")
         path = f"{before}id{after.partition('}')[2]}" if brace else before
         assert (call.request.method, call.request.path) == (route.method, path)
-        taken |= set(inspect.signature(function).parameters)
+        taken |= set(inspect.signature(function).parameters) | set(_filters(function))
     assert {QUERY_NAMES.get(name, name) for name in route.parameters} <= taken

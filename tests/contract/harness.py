@@ -47,6 +47,7 @@ from tests.fakes.control.deliveries import FakeDeliveries
 from tests.fakes.control.endpoints import FakeEndpoints
 from tests.fakes.control.existing_jobs import ExistingJobs
 from tests.fakes.control.recoveries import FakeRecoveries
+from tests.fakes.control.searches import SearchedTables
 from tests.fakes.control.shifted_clock import ShiftedClock
 from tests.fakes.until import until
 from tests.property.calendar.made_zones import ZONES
@@ -56,7 +57,7 @@ PARTITIONS = 3
 PEPPER = b"pepper"
 
 
-class Tables(ExistingJobs):
+class Tables(ExistingJobs, SearchedTables):
     """The ports of the API over dictionaries."""
 
     def __init__(self, harness: Harness) -> None:
@@ -261,6 +262,7 @@ class Harness:
         ports = Ports(
             log=self.log,
             queries=tables,
+            search=tables,
             keys=tables,
             names=tables,
             accounts=tables,

@@ -126,6 +126,8 @@ def _job(partition: int, number: int, at: int, chance: random.Random) -> Iterato
         policy = {"retry": RetryPolicy(max_retries=3), "expires_at": at + DAY_MS, "singleton_key": f"one {number}"}
     elif kind == "far" and number % 2 == 0:
         policy = {"waiting_key": f"many {number}"}
+    if number % 4 == 1:
+        policy["labels"] = {"kind": f"ü {number % 3}", "tenant": account}
     yield JobScheduled(
         job_id=job_id,
         account=account,
@@ -260,6 +262,7 @@ def _schedule(partition: int, number: int, at: int, chance: random.Random) -> It
             next_run_at=tick_at + 7_000,
             next_tick_at=tick_at,
             zone_data="2026f",
+            labels={"tenant": account} if number % 2 else None,
         )
         later = {"zone_data": "2026f", "version": 1}
     else:

@@ -32,6 +32,7 @@ from libs.events import (
 from libs.events.retry_policy import RetryPolicy
 from tests.golden.delivery_examples import DELIVERY_EXAMPLES
 from tests.golden.key_examples import KEY_EXAMPLES
+from tests.golden.label_examples import LABEL_EXAMPLES
 from tests.golden.run_examples import RUN_EXAMPLES
 from tests.golden.schedule_examples import AT, JOB, PLAIN, SCHEDULE, SCHEDULE_EXAMPLES, SPEC
 from tests.golden.sealed_examples import SEALED_EXAMPLES
@@ -241,6 +242,7 @@ EXAMPLES: Final[Mapping[str, Event]] = {
     ),
     **DELIVERY_EXAMPLES,
     **KEY_EXAMPLES,
+    **LABEL_EXAMPLES,
     **RUN_EXAMPLES,
     **SEALED_EXAMPLES,
 }

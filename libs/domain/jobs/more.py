@@ -1,8 +1,8 @@
 """
 Job, more: what is known of a job that a plain one does not have, and how its tries count.
 
-A job with `retry`, `success_on`, an expiry or a key has it from its beginning, any other from the first outcome that a plain job
-cannot have (a snooze, a stop by the target). So plain jobs pay one null in their row.
+A job with `retry`, `success_on`, an expiry, a key or labels has it from its beginning, any other from the first outcome that a
+plain job cannot have (a snooze, a stop by the target). So plain jobs pay one null in their row.
 
 Only events and versions that older builds do not read change it: what an older build folds must not leave it behind.
 """
@@ -13,7 +13,7 @@ import msgspec
 
 from libs.domain.retry_policy import SNOOZED_TOO_OFTEN, counted, too_late_at
 from libs.events import JobChangeRequested, JobScheduled
-from libs.events.fields import MAX_INSTANT, Instant, Trigger
+from libs.events.fields import MAX_INSTANT, Instant, Labels, Trigger
 from libs.events.retry_policy import EndedBy, JobTerms, Outcome, RetryPolicy, StatusClasses, StopReason
 
 CHANGES_MAX: Final = 16  # changes of one job that may wait for their decision; more are passed over
@@ -70,6 +70,7 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
         merge_ids: of the last requests to merge.
         merged_to: position of the last request to merge that was made.
         is_tracked: its schedule is told of its end.
+        labels: by which its caller finds it again; they never change.
     """
 
     retry: RetryPolicy | None = None
@@ -93,6 +94,7 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     merge_ids: tuple[str, ...] = ()
     merged_to: int = -1
     is_tracked: bool = False
+    labels: Labels | None = None
 
     @property
     def is_about_origin(self) -> bool:
@@ -103,6 +105,7 @@ class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
             waiting_key=self.waiting_key,
             singleton_key=self.singleton_key,
             is_tracked=self.is_tracked,
+            labels=self.labels,
         )
 
     @property
@@ -215,7 +218,7 @@ def at_the_end(more: JobMore | None, ended_by: EndedBy | None) -> JobMore | None
 def asked_for(event: JobScheduled) -> JobMore | None:
     """Return what is known of a new job; None of a plain one."""
     asked = (event.retry, event.success_on, event.expires_at, event.schedule_id, event.waiting_key, event.singleton_key)
-    if asked == (None, None, None, None, None, None):
+    if asked == (None, None, None, None, None, None) and event.labels is None:
         return None
     return JobMore(
         retry=event.retry,
@@ -226,6 +229,7 @@ def asked_for(event: JobScheduled) -> JobMore | None:
         waiting_key=event.waiting_key,
         singleton_key=event.singleton_key,
         is_tracked=event.is_tracked,
+        labels=event.labels,
     )
 
 
@@ -241,7 +245,12 @@ def tracked(more: JobMore | None) -> JobMore:
 
 
 def inherited(
-    terms: JobTerms | None, scheduled_at: int, *, trigger: Trigger = "schedule", local_time: str | None = None
+    terms: JobTerms | None,
+    scheduled_at: int,
+    *,
+    trigger: Trigger = "schedule",
+    local_time: str | None = None,
+    labels: Labels | None = None,
 ) -> JobMore | None:
     """
     Return what is known of the job of a schedule with *terms*.
@@ -249,6 +258,7 @@ def inherited(
     Args:
         trigger: why it was spawned.
         local_time: what a clock on the wall shows at *scheduled_at*; None if the schedule has no time zone.
+        labels: of the schedule.
     """
     terms = terms or JobTerms()
     expires_at = None if terms.expires_in_ms is None else min(scheduled_at + terms.expires_in_ms, MAX_INSTANT)
@@ -259,6 +269,7 @@ def inherited(
         expires_at=expires_at,
         trigger=None if trigger == "schedule" else trigger,
         local_time=local_time,
+        labels=labels,
     )
 
 

@@ -1,5 +1,7 @@
 """Job state: what is known of a job after its events; libs/domain/job.py says which event leads to which."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -10,6 +12,7 @@ from libs.events.retry_policy import EndedBy, Outcome
 
 # Positions kept for a job's timeline: 21 attempts of three events each, its request, a cancel that came too late, its ends.
 MAX_OFFSETS: Final = 72
+NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -90,6 +93,11 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if more is None or not more.has_open_changes:
             return self.cancel_requested
         return more.is_cancelled_after_changes or more.stop is not None
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Names and values by which its caller finds it again."""
+        return (self.more.labels if self.more is not None else None) or NO_LABELS
 
     @property
     def version(self) -> int:

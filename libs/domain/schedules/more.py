@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from libs.events import RunPolicy, SchedulePolicy, ScheduleRule
+from libs.events.fields import Labels
 from libs.events.retry_policy import JobTerms
 
 CHANGES_KEPT: Final = 8  # ids of the last changes, by which their writers see that they counted
@@ -42,6 +43,7 @@ class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         failures_in_row: runs that failed since the last one that did not.
         owes_now: its owner owes it something at once. The owner that comes next finds it by this.
         offsets: positions of the last records about it that spawned no job, oldest first, at most `RECORDS_KEPT`.
+        labels: by which its caller finds it and its jobs again.
     """
 
     rule: ScheduleRule
@@ -68,6 +70,7 @@ class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     failures_in_row: int = 0
     owes_now: bool = False
     offsets: tuple[int, ...] = ()
+    labels: Labels | None = None
 
 
 def since(more: ScheduleMore, at: int) -> ScheduleMore:

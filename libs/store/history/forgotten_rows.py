@@ -60,7 +60,8 @@ def of_schema(schema: str) -> str:
 # By parameters: $1 part, $2 limit, $3 to $6 the floors, $7 and $8 the bounds of ids. Every part is a short scan of an index.
 _PARAMETERS: Final = _Terms("$3", "$4", "$5", "$6", "j.job_id < $7")
 _GONE: Final = (
-    "SELECT j.job_id, j.account, j.idempotency_key, j.shared_spec_id, j.schedule_id FROM jobs j WHERE j.part = $1"
+    "SELECT j.job_id, j.account, j.idempotency_key, j.shared_spec_id, j.schedule_id, j.more"
+    " FROM jobs j WHERE j.part = $1"
 )
 
 

@@ -3,7 +3,8 @@ Janitor: deletes the rows of forgotten jobs, a slice at a time, each in a transa
 
 Which jobs are forgotten stands in the table `history`, which is flushed with the rows that follow from the same records. So what is
 deleted can never change again, and no order between janitor and flushes is needed. A crash between two slices leaves rows for the
-next one. With a job go its executions, its delivery and its idempotency key; its spec goes if no job and no schedule has it.
+next one. With a job go its executions, its delivery, its labels and its idempotency key; its spec goes if no job and no
+schedule has it.
 
 While a rebuild compares the tables, nothing is deleted (`LOCK`).
 """
@@ -13,8 +14,10 @@ from typing import Any, Final, NamedTuple
 
 from libs.domain.history.floors import NOTHING_FORGOTTEN, Floors
 from libs.domain.job import TERMINAL
+from libs.domain.jobs.more import JobMore
 from libs.store.errors import store_call
 from libs.store.history.forgotten_rows import FORGOTTEN, arguments, floors_of, of_schema
+from libs.store.projection.rows import struct_reader
 
 LOCK: Final = 0x666C6968  # shared by slices, exclusive while tables are compared
 
@@ -36,6 +39,12 @@ _KEYS: Final = """
 DELETE FROM idempotency i USING unnest($1::text[], $2::text[], $3::uuid[]) AS g (account, key, job_id)
 WHERE i.account = g.account AND i.key = g.key AND i.job_id = g.job_id
 """
+_LABELS: Final = b'"labels":'
+_LABELS_GONE: Final = """
+DELETE FROM labels l USING unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) AS g (account, key, value, job_id)
+WHERE l.account = g.account AND l.key = g.key AND l.value = g.value AND l.job_id = g.job_id
+"""
+_read_more: Final = struct_reader(JobMore)
 
 
 class HistoryLook(NamedTuple):
@@ -102,6 +111,14 @@ async def _delete(connection: Any, gone: Sequence[Any]) -> None:
     await connection.execute(
         _SPECS.format(s="", among="= ANY ($1::uuid[])"), [each for each in specs if each is not None]
     )
+    labelled = [
+        (row["account"], key, value, row["job_id"])
+        for row in gone
+        if row["more"] is not None and _LABELS in row["more"]
+        for key, value in (_read_more(row["more"]).labels or {}).items()
+    ]
+    if labelled:
+        await connection.execute(_LABELS_GONE, *map(list, zip(*labelled, strict=True)))
     keyed = [
         (row["account"], row["idempotency_key"], row["job_id"]) for row in gone if row["idempotency_key"] is not None
     ]
@@ -117,6 +134,7 @@ async def sweep_all(connection: Any, schema: str) -> None:
         ANALYZE gone;
         DELETE FROM {schema}.executions e USING gone WHERE e.job_id = gone.job_id;
         DELETE FROM {schema}.deliveries d USING gone WHERE d.job_id = gone.job_id;
+        DELETE FROM {schema}.labels l USING gone WHERE l.job_id = gone.job_id;
         DELETE FROM {schema}.jobs j USING gone WHERE j.job_id = gone.job_id;
         """  # noqa: S608 - our own names
     )

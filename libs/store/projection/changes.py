@@ -11,6 +11,7 @@ import msgspec
 
 from libs.domain.history.floors import NOTHING_FORGOTTEN, Floors
 from libs.domain.instants import day_of
+from libs.domain.job import JobState
 from libs.domain.ledger import Applied, Verdict
 from libs.domain.state_registry import States
 from libs.events import (
@@ -63,6 +64,15 @@ class ExecutionRow(NamedTuple):
     resent: bool | None = None
 
 
+class LabelRow(NamedTuple):
+    """One label of a job, as the tables keep it beside the job: from the job's creation until it is forgotten."""
+
+    account: str
+    key: str
+    value: str
+    job_id: str
+
+
 class PartitionChanges:
     """
     The rows of one partition that a run of records changed.
@@ -74,6 +84,7 @@ class PartitionChanges:
         spec_bytes: length of all *specs* together, by which the caller bounds a flush: rows are small, bodies need not be.
         executions: latest rows by (job id, attempt).
         new_executions: keys among *executions* whose attempt these records made due.
+        labels: of the jobs among *new*.
         usage: attempts made due, by (account, UTC day counted from 1970-01-01).
         floors: how far these records moved what is forgotten; None if they did not.
         needs: the highest protocol among these records (libs/events/protocol.py).
@@ -82,6 +93,7 @@ class PartitionChanges:
     __slots__ = (
         "executions",
         "floors",
+        "labels",
         "needs",
         "new",
         "new_executions",
@@ -101,6 +113,7 @@ class PartitionChanges:
         self.spec_bytes = 0
         self.executions: dict[tuple[str, int], ExecutionRow] = {}
         self.new_executions: set[tuple[str, int]] = set()
+        self.labels: list[LabelRow] = []
         self.usage: dict[tuple[str, int], int] = {}
         self.floors: Floors | None = None
         self.needs = 0
@@ -123,6 +136,9 @@ class PartitionChanges:
             self.new.add(new_id)
             if isinstance(event, _WITH_SPEC) and getattr(event, "spec_id", None) is None:
                 self._spec(new_id, event.spec)
+            state = changed[new_id]
+            if isinstance(state, JobState) and state.more is not None and state.more.labels is not None:
+                self.labels += [LabelRow(state.account, *label, new_id) for label in state.more.labels.items()]
         elif isinstance(event, AttemptDue):  # what every job has comes first
             self._due(event)
         elif isinstance(event, AttemptFinished):
@@ -165,7 +181,7 @@ class PartitionChanges:
 
     def __len__(self) -> int:
         """Return how many rows a flush would write."""
-        rows = len(self.states) + len(self.specs) + len(self.executions) + len(self.usage)
+        rows = len(self.states) + len(self.specs) + len(self.executions) + len(self.labels) + len(self.usage)
         return rows + (self.floors is not None)
 
     def __bool__(self) -> bool:

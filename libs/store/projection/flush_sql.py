@@ -105,12 +105,14 @@ _COLUMNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("needs", "int4"),
     ),
     "new_specs": (("part", "int4"), ("spec_id", "uuid"), ("spec", "bytea")),
+    "new_labels": (("part", "int4"), ("account", "text"), ("key", "text"), ("value", "text"), ("job_id", "uuid")),
     "counted": (("part", "int4"), ("account", "text"), ("day", "date"), ("executions", "int8")),
     "forgotten": (("part", "int4"), *((name, "int8") for name in FIELDS)),
 }
 _WRITES: Final[dict[str, str]] = {
     **{part: write for each in _PARTS.values() for part, write in each.writes.items()},
     "new_specs": "INSERT INTO specs ({names}) SELECT {names} {rows} ON CONFLICT (spec_id) DO NOTHING",
+    "new_labels": "INSERT INTO labels ({names}) SELECT {names} {rows} ON CONFLICT DO NOTHING",
     "counted": "INSERT INTO usage_daily AS d ({names}) SELECT {names} {rows}"
     " ON CONFLICT (account, day, part) DO UPDATE SET executions = d.executions + excluded.executions",
     "forgotten": f"INSERT INTO history AS h ({{names}}) SELECT {{names}} {{rows}} {rows.FLOORS_RISE}",
@@ -153,7 +155,7 @@ def _unnest(part: str, first: int) -> str:
 
 def prepare(flushes: Sequence[Flush]) -> tuple[str, list[Any]]:
     """Return the statement for *flushes*, which are in the order of partitions, and its arguments."""
-    gathered = {**_rows(flushes), **_specs(flushes), **_usage(flushes), **_floors(flushes)}
+    gathered = {**_rows(flushes), **_specs(flushes), **_labels(flushes), **_usage(flushes), **_floors(flushes)}
     parts = tuple(part for part, columns in gathered.items() if columns[0])
     return statement(parts), [*_fence(flushes), *chain.from_iterable(gathered[part] for part in parts)]
 
@@ -203,6 +205,11 @@ def _specs(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
             list(chain.from_iterable(flush.changes.specs.values() for flush in flushes)),
         ]
     }
+
+
+def _labels(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
+    found = [row for flush in flushes for row in rows.labels_of(flush.changes)]
+    return {"new_labels": [list(column) for column in zip(*found, strict=True)]} if found else {}
 
 
 def _usage(flushes: Sequence[Flush]) -> dict[str, list[Any]]:

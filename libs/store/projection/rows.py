@@ -18,7 +18,7 @@ from libs.domain.history.floors import FIELDS
 from libs.domain.job import MAX_OFFSETS
 from libs.events import Claim
 from libs.events.ids import from_int, to_int
-from libs.store.projection.changes import ExecutionRow, PartitionChanges
+from libs.store.projection.changes import ExecutionRow, LabelRow, PartitionChanges
 
 Row = Any  # asyncpg.Record: mapping and sequence at once
 
@@ -115,6 +115,14 @@ def usage_of(changes: PartitionChanges) -> list[tuple[int, str, date, int]]:
         (changes.partition, account, _EPOCH + timedelta(days=day), count)
         for (account, day), count in changes.usage.items()
     ]
+
+
+LABEL_COLUMNS: tuple[str, ...] = ("part", *LabelRow._fields)
+
+
+def labels_of(changes: PartitionChanges) -> list[tuple[int, str, str, str, UUID]]:
+    """Return the rows of `labels` in *changes*, with the columns `LABEL_COLUMNS`."""
+    return [(changes.partition, *row[:3], uuid_of(row.job_id)) for row in changes.labels]
 
 
 def floors_of(changes: PartitionChanges) -> list[tuple[int, ...]]:

@@ -26,6 +26,7 @@ FOLD_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     **{table.name: (table.key,) for table in STATE_TABLES},
     "specs": ("spec_id",),
     "executions": ("job_id", "attempt"),
+    "labels": ("account", "key", "value", "job_id"),
     "usage_daily": ("account", "day"),
     "history": ("part",),
 }

@@ -27,7 +27,7 @@ from libs.store.reads.bodiless_spec import BODILESS_SPEC
 _JOB: Final = (
     f"SELECT {JOBS.listed}, spec FROM jobs LEFT JOIN specs ON spec_id = coalesce(shared_spec_id, schedule_id, job_id)"  # noqa: S608
 )
-_SCHEDULE: Final = (
+SCHEDULE: Final = (
     f"SELECT {SCHEDULES.listed}, {{spec}} FROM schedules"  # noqa: S608
     " LEFT JOIN specs ON spec_id = coalesce(changed_spec_id, schedule_id)"
 )
@@ -37,14 +37,14 @@ _PAUSED: Final = (
     f"(status = {ScheduleStatus.PAUSED:d} OR"
     " coalesce((convert_from(more, 'UTF8')::json->>'paused_until')::int8 > $4, false))"
 )
-_WITH_STATUS: Final = {
+WITH_STATUS: Final = {
     None: "",
     "paused": f" AND {_PAUSED}",
     "active": f" AND NOT {_PAUSED} AND next_run_at IS NOT NULL",
     "finished": f" AND NOT {_PAUSED} AND next_run_at IS NULL",
 }
 
-_LISTED_SPEC: Final = f"{BODILESS_SPEC} AS spec"
+LISTED_SPEC: Final = f"{BODILESS_SPEC} AS spec"
 
 _CHARGED: Final = """
 SELECT coalesce(sum(greatest(granted, executions)), 0)::int8
@@ -97,7 +97,7 @@ class AccountQueries:
         row = await self._pool.fetchrow(
             f"{_JOB} WHERE jobs.job_id = $1 AND jobs.account = $2", rows.uuid_of(job_id), account
         )
-        return None if row is None else (await self._job_rows([row]))[0]
+        return None if row is None else (await self.job_rows([row]))[0]
 
     @answer_call
     async def existing_jobs(self, account: str, job_ids: Collection[str]) -> set[str]:
@@ -141,7 +141,7 @@ class AccountQueries:
         else:
             query = _list_of(len(wanted), of_schedule=True)
             found = await self._pool.fetch(query, account, below, limit, *wanted, rows.uuid_of(schedule_id))
-        return await self._job_rows(found)
+        return await self.job_rows(found)
 
     @answer_call
     async def executions(self, account: str, job_id: str) -> list[ExecutionRow]:
@@ -158,11 +158,11 @@ class AccountQueries:
     async def get_schedule(self, account: str, schedule_id: str) -> ScheduleRow | None:
         """Return a schedule of *account*, even a deleted one; None if there is none, or if it belongs to another account."""
         row = await self._pool.fetchrow(
-            f"{_SCHEDULE.format(spec='spec')} WHERE schedules.schedule_id = $1 AND schedules.account = $2",
+            f"{SCHEDULE.format(spec='spec')} WHERE schedules.schedule_id = $1 AND schedules.account = $2",
             rows.uuid_of(schedule_id),
             account,
         )
-        return None if row is None else (await self._schedule_rows([row]))[0]
+        return None if row is None else (await self.schedule_rows([row]))[0]
 
     @answer_call
     async def list_schedules(
@@ -176,14 +176,14 @@ class AccountQueries:
                 through until enough are found.
         """
         found = await self._pool.fetch(
-            f"{_SCHEDULE.format(spec=_LISTED_SPEC)} WHERE account = $1 AND status <> {ScheduleStatus.DELETED:d}"
-            f" AND schedule_id < $2{_WITH_STATUS[status]} ORDER BY schedule_id DESC LIMIT $3",
+            f"{SCHEDULE.format(spec=LISTED_SPEC)} WHERE account = $1 AND status <> {ScheduleStatus.DELETED:d}"
+            f" AND schedule_id < $2{WITH_STATUS[status]} ORDER BY schedule_id DESC LIMIT $3",
             account,
             rows.MAX_ID if before is None else rows.uuid_of(before),
             limit,
             *([] if status is None else [now]),
         )
-        return await self._schedule_rows(found)
+        return await self.schedule_rows(found)
 
     @answer_call
     async def usage(self, account: str, day: date) -> int:
@@ -212,11 +212,13 @@ class AccountQueries:
         stored_bytes = await self._pool.fetchval(_WAITING_BYTES, account) if with_bytes else 0
         return WaitingUse(jobs, stored_bytes)
 
-    async def _job_rows(self, found: Sequence[Any]) -> list[JobRow]:
+    async def job_rows(self, found: Sequence[Any]) -> list[JobRow]:
+        """Return the jobs in rows that begin with the columns of `jobs` and have a `spec`, opened."""
         states = [JOBS.state_of(row) for row in found]
         return [JobRow(*each) for each in zip(states, await self._specs(states, found), strict=True)]
 
-    async def _schedule_rows(self, found: Sequence[Any]) -> list[ScheduleRow]:
+    async def schedule_rows(self, found: Sequence[Any]) -> list[ScheduleRow]:
+        """Return the same of schedules."""
         states = [SCHEDULES.state_of(row) for row in found]
         return [ScheduleRow(*each) for each in zip(states, await self._specs(states, found), strict=True)]
 
@@ -241,6 +243,6 @@ def _list_of(status_count: int, *, of_schedule: bool = False) -> str:
         for index in range(status_count)
     )
     return (
-        f"SELECT j.*, {_LISTED_SPEC} FROM (SELECT * FROM ({scans}) merged ORDER BY job_id DESC LIMIT $3) j"  # noqa: S608
+        f"SELECT j.*, {LISTED_SPEC} FROM (SELECT * FROM ({scans}) merged ORDER BY job_id DESC LIMIT $3) j"  # noqa: S608
         " LEFT JOIN specs ON spec_id = coalesce(j.shared_spec_id, j.schedule_id, j.job_id) ORDER BY j.job_id DESC"
     )

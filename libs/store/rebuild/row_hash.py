@@ -14,6 +14,7 @@ from libs.store.projection import rows
 from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES
 from libs.store.rebuild.difference import HIDDEN, SHOWN, Differences
 
+_TEXTS: Final = ("account", "key", "value")  # columns of keys that hold text
 ROWS: Final = 5_000  # fetched at once
 TIMEOUT_S: Final = 3_600.0  # hashing a table of hundreds of millions of rows
 
@@ -76,7 +77,7 @@ async def _compare(found: Differences, old: Any, new: Any, schemas: tuple[str, s
 
 async def _keys(connection: Any, schema: str, part: int, table: str) -> AsyncIterator[tuple[tuple[Any, ...], int]]:
     """Yield key and hash of each row, in the order of keys as Python compares them."""
-    keys = ", ".join(f'{key} COLLATE "C"' if key == "account" else key for key in FOLD_TABLES[table])
+    keys = ", ".join(f'{key} COLLATE "C"' if key in _TEXTS else key for key in FOLD_TABLES[table])
     query = (
         f"SELECT {', '.join(FOLD_TABLES[table])}, hashtextextended(t::text, 0) AS hash"  # noqa: S608
         f" FROM {schema}.{table} t WHERE part = $1 ORDER BY {keys}"
@@ -107,6 +108,8 @@ def _name(table: str, key: tuple[Any, ...]) -> str:
         return from_int("job", key[0].int).removeprefix("job_")  # of a job or of a schedule: the row does not say
     if table == "executions":
         return f"{rows.job_id_of(key[0])} {key[1]}"
+    if table == "labels":
+        return f"{rows.job_id_of(key[3])} {key[1]}={key[2]}"
     if table == "history":
         return ""
     if table == "usage_daily":

@@ -28,6 +28,7 @@ from libs.log.ends import all_ends
 from libs.log.port import Log
 from libs.store.errors import translated
 from libs.store.projection import rows
+from libs.store.projection.changes import LabelRow
 from libs.store.projection.state_table import StateTable
 from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES
 from libs.store.reads.partition_tables import LOCK_BEFORE_SNAPSHOT, NOTHING_FOLDED, positions
@@ -196,6 +197,13 @@ def _forgotten_in(ledger: Ledger) -> _Forgotten:
     return _Forgotten(ids, frozenset(each[-26:] for each in needed if each is not None))
 
 
+_UNKNOWN: Final = object()
+
+
+def _label_name(row: LabelRow) -> str:
+    return f"{row.job_id} {row.key}={row.value}"
+
+
 class _Usage(NamedTuple):
     executions: int
 
@@ -227,6 +235,7 @@ class _Comparison:
             for key in [key for key in left if key[0] in self._forgotten[part].ids]:
                 del left[key]
         self._report_missing("executions", executions)
+        await self._labels()
         usage = {part: replay.changes.usage for part, replay in self._replays.items()}
         async for row in self._each("usage_daily", "part, account, day - DATE '1970-01-01' AS day, executions"):
             count = usage[row["part"]].pop((row["account"], row["day"]), None)
@@ -266,6 +275,20 @@ class _Comparison:
             "specs",
             {
                 part: {each: None for each in left if self._forgotten[part].needs(each)}
+                for part, left in expected.items()
+            },
+        )
+
+    async def _labels(self) -> None:
+        expected = {part: dict.fromkeys(replay.changes.labels) for part, replay in self._replays.items()}
+        async for row in self._each("labels", "part, account, key, value, job_id"):
+            stored = LabelRow(row["account"], row["key"], row["value"], rows.job_id_of(row["job_id"]))
+            if expected[row["part"]].pop(stored, _UNKNOWN) is _UNKNOWN:
+                self._found.add(row["part"], "labels", _label_name(stored), "only in the tables")
+        self._report_missing(
+            "labels",
+            {
+                part: {_label_name(each): None for each in left if each.job_id not in self._forgotten[part].ids}
                 for part, left in expected.items()
             },
         )

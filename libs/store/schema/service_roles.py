@@ -38,7 +38,10 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
     "api": {
         **_COMMON,
         **dict.fromkeys(
-            ("jobs", "specs", "schedules", "executions", "usage_daily", "daily_grants", "deliveries", "history"),
+            (
+                *("jobs", "specs", "schedules", "executions", "labels", "usage_daily"),
+                *("daily_grants", "deliveries", "history"),
+            ),
             "SELECT",
         ),
         "instance": "SELECT, INSERT",
@@ -59,7 +62,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         **_COMMON,
         **_MEMBER,
         **dict.fromkeys(("schedules", "usage_daily", "history"), _WRITE),
-        **dict.fromkeys(("jobs", "executions", "deliveries"), f"{_WRITE}, DELETE"),
+        **dict.fromkeys(("jobs", "executions", "labels", "deliveries"), f"{_WRITE}, DELETE"),
         "fan_out": "SELECT",
         "idempotency": "SELECT (account, key, job_id), DELETE",  # those of forgotten jobs
         "daily_grants": f"{_WRITE}, DELETE",

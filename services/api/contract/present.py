@@ -60,7 +60,7 @@ _OF_SCHEDULE: Final = (
 _ONLY_IF_GIVEN: Final = frozenset(
     {
         *("retry", "success_on", "expires_at", "too_late_at", "previous_status_code", "max_attempts"),
-        *("outcome", "resent", "ended_by", "fire_at", "tick_at", "trigger", "local_time"),
+        *("outcome", "resent", "ended_by", "fire_at", "tick_at", "trigger", "local_time", "labels"),
     }
 )
 # What the outcome of a try means for the job, in words.
@@ -166,6 +166,8 @@ def _more_of(state: JobState, spec: Spec) -> dict[str, Any]:
         for name in ("waiting_key", "singleton_key"):
             if (key := getattr(more, name)) is not None:
                 shown[name] = key
+    if state.labels:
+        shown["labels"] = dict(state.labels)
     if state.ended_by is not None:
         shown["ended_by"] = state.ended_by
     return shown

@@ -7,6 +7,7 @@ from services.api.contract.api_error import bad
 
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 100
+REPEATED: Final = frozenset({"label"})  # parameters that may stand several times: all of them count
 
 
 def check_parameters(query: Mapping[str, str], known: Container[str]) -> None:
@@ -20,7 +21,7 @@ def check_parameters(query: Mapping[str, str], known: Container[str]) -> None:
     for name, _ in query.items():  # a MultiDict gives a repeated name once as a key, twice as an item
         if name not in known:
             raise bad("invalid_parameter", f"unknown query parameter {name[:40]!r}")
-        if name in found:
+        if name in found and name not in REPEATED:
             raise bad("invalid_parameter", f"the query parameter {name!r} stands twice")
         found.add(name)
 

@@ -16,6 +16,7 @@ from services.api.contract.api_error import refuse
 from services.api.contract.field import Field, Fields, Rules, Schema, integer, url
 from services.api.contract.fields.delay_fields import delay_field, expiry_fields
 from services.api.contract.fields.key_fields import KEY_MAX, key_fields
+from services.api.contract.fields.label_fields import labels_field
 from services.api.contract.fields.retry_fields import WEBHOOK_MAXIMA, retry_field, success_field
 from services.api.contract.instants import parse_instant, ten_years_after, why_no_instant
 from services.api.contract.token_text import ALL_SCOPES, SCOPES
@@ -164,6 +165,7 @@ RETRY_ROWS: Final = (
     ),
     success_field(),
 )
+LABELS: Final = labels_field()
 _KEY: Final = Field(
     name="idempotency_key",
     read=_read_key,
@@ -192,6 +194,7 @@ JOB: Final = Fields(
     *RETRY_ROWS,
     *expiry_fields(),
     *key_fields(),
+    LABELS,
     one_of=("scheduled_at", "delay_seconds"),
 )
 TOKEN: Final = Fields(

@@ -34,6 +34,7 @@ class JobRequest(msgspec.Struct, frozen=True, gc=False):
         expires_at: ms since 1970.
         expires_in_ms: from *fire_at* to *expires_at*; None if resolved, or not given.
         key: of which the account has one job at a time.
+        labels: None if there are none.
     """
 
     spec: Spec
@@ -46,6 +47,7 @@ class JobRequest(msgspec.Struct, frozen=True, gc=False):
     expires_at: int | None = None
     expires_in_ms: int | None = None
     key: JobKey | None = None
+    labels: dict[str, str] | None = None
 
 
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -77,6 +79,7 @@ def job_request(data: Any, rules: Rules, *, traceparent: str | None = None) -> J
         found["success_on"],
         *_expiry(found),
         key_of(found),
+        found["labels"],
     )
 
 
@@ -177,7 +180,8 @@ def request_hash(request: JobRequest) -> bytes:
 def asked_besides(request: JobRequest) -> list[Any]:
     """Return what a plain request does not ask for; nothing for a plain one, whose hash must stay what it was."""
     given = (request.retry, request.success_on, request.expires_at, request.expires_in_ms)
-    return [] if given == (None, None, None, None) else [msgspec.json.encode(given).decode()]
+    besides = [] if given == (None, None, None, None) else [msgspec.json.encode(given).decode()]
+    return besides if request.labels is None else [*besides, {"labels": request.labels}]
 
 
 def replay_hash(job_id: str) -> bytes:

@@ -60,7 +60,8 @@ QUERY_NAMES: Final = {
     "of_key": "key",
 }  # called otherwise than in `parameters`
 _LIST: Final = ("limit", "cursor")
-_JOBS: Final = (*_LIST, "status")
+_FILTERS: Final = ("label", "created_after", "created_before")
+_JOBS: Final = (*_LIST, "status", *_FILTERS, "scheduled_after", "scheduled_before", "q")
 _DELIVERIES: Final = (*_LIST, "endpoint", "job", "event", "delivery_status", "since", "until")
 _JOB: Final = "/v1/jobs/{job_id}"
 _SCHEDULE: Final = "/v1/schedules/{schedule_id}"
@@ -94,7 +95,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/v1/schedules", "write:jobs", "schedule_creation.create", "createSchedule", "Create a schedule", "Schedules",
           201, "CreatedSchedule", request="ScheduleRequest", refusals=(409, 429), parameters=("key",)),
     Route("GET", "/v1/schedules", "read:jobs", "schedule_creation.list", "listSchedules", "List schedules", "Lists",
-          200, "ScheduleList", parameters=(*_LIST, "schedule_status", "of_key"), may_be_stale=True),
+          200, "ScheduleList", parameters=(*_LIST, "schedule_status", "of_key", *_FILTERS, "q"), may_be_stale=True),
     Route("POST", "/v1/schedules/preview", "read:jobs", "preview.of_request", "previewRule",
           "The coming runs of a rule that is not saved", "Preview", 200, "Preview", request="PreviewRequest"),
     Route("GET", _SCHEDULE, "read:jobs", "schedule_creation.get", "getSchedule", "Get a schedule", "Schedules",

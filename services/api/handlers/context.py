@@ -17,6 +17,7 @@ from libs.store.control.limits import Limits
 from libs.store.control.names import Names
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
+from libs.store.reads.search import Search
 from services.api.contract.api_error import ApiError, outcome_unknown, unavailable
 from services.api.contract.cursor import Cursors
 from services.api.contract.field import CheckUrl
@@ -38,6 +39,7 @@ class Context:
 
     log: Log
     queries: AccountQueries
+    search: Search
     keys: IdempotencyKeys
     names: Names
     progress: ProgressWatch

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeVar, cast
 
 from aiohttp.web import BaseRequest
 
+from libs.store.reads.filters import Found
 from services.api.contract.query import limit_of
 from services.api.handlers.context import Context
 from services.api.http.reply import Reply, json_reply
@@ -23,7 +24,7 @@ async def page(
     kind: Literal["job", "sched"],
     listing: str,
     name: str,
-    query: Callable[[int, str | None], Awaitable[Sequence[Row]]],
+    query: Callable[[int, str | None], Awaitable[Found[Row]]],
     shown: Callable[..., dict[str, Any]],
 ) -> Reply:
     """
@@ -33,7 +34,7 @@ async def page(
         kind: of the ids, which a cursor holds.
         listing: names the list and its filter: a cursor of another one is refused.
         name: of the array in the answer.
-        query: (limit, before) -> rows with ids below *before*, newest first.
+        query: (limit, before) -> what was found with ids below *before*, newest first.
         shown: a row to its object, which has an `id`.
 
     Raises:
@@ -47,7 +48,7 @@ async def page(
     is_fresh = await context.read_index.everywhere()
     await context.lists.take(account)
     try:
-        rows = await query(limit + 1, before)
+        rows, reached = await query(limit + 1, before)
         await cast(Any, request.protocol).pause()
         items = [shown(*row) for row in rows[:limit]]
     finally:
@@ -55,4 +56,7 @@ async def page(
     next_cursor = None
     if len(rows) > limit:
         next_cursor = context.cursors.write(items[-1]["id"], account=account, listing=listing)
-    return json_reply(200, {name: items, "next_cursor": next_cursor}, FRESH if is_fresh else STALE)
+    elif reached is not None:
+        next_cursor = context.cursors.write(reached, account=account, listing=listing)
+    partial = {"partial": True} if reached is not None and len(rows) <= limit else {}
+    return json_reply(200, {name: items, "next_cursor": next_cursor, **partial}, FRESH if is_fresh else STALE)

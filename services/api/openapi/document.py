@@ -13,6 +13,7 @@ from libs.domain.calendar.preview import PREVIEW_COUNT_MAX
 from services.api.contract.endpoints.deliveries import TOLD
 from services.api.contract.error_codes import CODES
 from services.api.contract.field import Schema
+from services.api.contract.fields.label_fields import LABEL_TEXT, LABELS_MAX
 from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.contract.request_fields import INSTANT
 from services.api.contract.routes import ROUTES, Route
@@ -75,6 +76,34 @@ _PARAMETERS: Final[dict[str, Schema]] = {
         "in": "header",
         "description": "`*`: make something new, or refuse with 412.",
         "schema": {"type": "string"},
+    },
+    "label": {
+        "name": "label",
+        "in": "query",
+        "description": "Only what has this label, `name:value`; if it stands several times, all of them.",
+        "schema": {"type": "array", "maxItems": LABELS_MAX, "items": {"type": "string", "pattern": LABEL_TEXT}},
+        "style": "form",
+        "explode": True,
+    },
+    **{
+        f"{what}_{side}": {"name": f"{what}_{side}", "in": "query", "description": text, "schema": INSTANT}
+        for what, side, text in (
+            (
+                "created",
+                "after",
+                "Only what was created at this instant or later; of a run of a schedule its tick counts.",
+            ),
+            ("created", "before", "Only what was created before this instant."),
+            ("scheduled", "after", "Only jobs whose `scheduled_at` is this instant or later."),
+            ("scheduled", "before", "Only jobs whose `scheduled_at` is before this instant."),
+        )
+    },
+    "q": {
+        "name": "q",
+        "in": "query",
+        "description": "Only what this is, exactly: the id of a job, of an execution or of a schedule, an idempotency key, or the"
+        " key of a schedule.",
+        "schema": KEY,
     },
     "schedule_status": {
         "name": "status",

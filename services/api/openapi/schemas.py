@@ -55,6 +55,12 @@ JOB_STATUS: Final[Schema] = {"type": "string", "enum": list(STATUSES_OF)}
 CURSOR: Final = nullable({"type": "string", "description": "The next page's cursor; null on the last page."})
 HEADERS_OUT: Final = nullable({"type": "object", "additionalProperties": {"type": "string"}})
 KEY: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": KEY_MAX}
+LABELS_OUT: Final[Schema] = {"type": "object", "additionalProperties": {"type": "string"}}
+# Of a list that was searched: there may be more, although this page is not full.
+PARTIAL: Final[Schema] = {
+    "type": "boolean",
+    "description": "true: the search went through as many rows as it may, and goes on at next_cursor.",
+}
 # What a request made of the job that has its key.
 EXISTING: Final[Schema] = {"type": "string", "enum": ["kept", "replaced", "extended"]}
 
@@ -75,6 +81,7 @@ _MORE: Final[dict[str, Schema]] = {
     "expires_at": nullable(INSTANT),
     "waiting_key": KEY,
     "singleton_key": KEY,
+    "labels": LABELS_OUT,
     "ended_by": {"type": "string", "enum": list(get_args(EndedBy))},
 }
 _JOB_ITEM: Final = (
@@ -143,6 +150,7 @@ _SCHEDULE_ITEM: Final = _CREATED_SCHEDULE | {
     "success_on": {"type": "array", "items": TEXT},
     "expires_in_seconds": nullable({"type": "number"}),
     "webhook_retry": nullable(shown_schema()),
+    "labels": LABELS_OUT,
 }
 _TOKEN: Final[dict[str, Schema]] = {
     "id": TOKEN_ID,
@@ -211,7 +219,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "ReplayedJob": closed(_CREATED_JOB | {"replay_of": JOB_ID}),
     "Job": closed(_JOB_ITEM | {"waiting_for": _WAITING_FOR} | _PAYLOAD, optional=(*_PAYLOAD, *_MORE, "waiting_for")),
     "JobList": closed(
-        {"jobs": {"type": "array", "items": closed(_JOB_ITEM, optional=tuple(_MORE))}, "next_cursor": CURSOR}
+        {
+            "jobs": {"type": "array", "items": closed(_JOB_ITEM, optional=tuple(_MORE))},
+            "next_cursor": CURSOR,
+            "partial": PARTIAL,
+        },
+        optional=("partial",),
     ),
     "Batch": BATCH.schema(),
     "BatchResults": closed(
@@ -262,12 +275,16 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "ScheduleRequest": SCHEDULE.schema(),
     "CreatedSchedule": closed(_CREATED_SCHEDULE),
-    "Schedule": closed(_SCHEDULE_ITEM | _PAYLOAD | _WARNING, optional=(*_PAYLOAD, *_WARNING, "webhook_retry")),
+    "Schedule": closed(
+        _SCHEDULE_ITEM | _PAYLOAD | _WARNING, optional=(*_PAYLOAD, *_WARNING, "webhook_retry", "labels")
+    ),
     "ScheduleList": closed(
         {
-            "schedules": {"type": "array", "items": closed(_SCHEDULE_ITEM, optional=("webhook_retry",))},
+            "schedules": {"type": "array", "items": closed(_SCHEDULE_ITEM, optional=("webhook_retry", "labels"))},
             "next_cursor": CURSOR,
+            "partial": PARTIAL,
         },
+        optional=("partial",),
     ),
     "SchedulePatch": PATCH_SCHEMA,
     "PauseRequest": PAUSE.schema(),

@@ -137,7 +137,8 @@ def id_of(each: JobState | DeliveryState) -> str:
 
 async def test_what_belongs_to_a_job_goes_with_it(harness: Harness) -> None:
     """Its executions, its spec, its key; of a job that is still there nothing."""
-    old, young = job(1, idempotency_key="old"), job(2, NOW + 5_000, idempotency_key="young")
+    old = job(1, idempotency_key="old", labels={"a": "1", "b": "2"})
+    young = job(2, NOW + 5_000, idempotency_key="young", labels={"a": "1"})
     keys = IdempotencyKeys(harness.pool)
     for each in (old, young):
         await keys.reserve("acme", str(each.idempotency_key), b"", each.job_id, each.at)
@@ -146,10 +147,11 @@ async def test_what_belongs_to_a_job_goes_with_it(harness: Harness) -> None:
 
     assert await swept(harness) == 1
     assert [each.job_id for each in await harness.tables.load(0, [old.job_id, young.job_id])] == [young.job_id]
-    assert {table: await rows_of(harness, table) for table in ("executions", "specs", "idempotency")} == {
+    assert {table: await rows_of(harness, table) for table in ("executions", "specs", "idempotency", "labels")} == {
         "executions": 1,
         "specs": 1,
         "idempotency": 1,
+        "labels": 1,
     }
     assert await keys.reservation("acme", "old") is None
 
@@ -199,7 +201,7 @@ async def add(harness: Harness, log: MemoryLog, *items: Event) -> None:
 
 async def test_the_tables_are_the_fold_while_rows_go(harness: Harness) -> None:
     """Before the janitor came, between two slices and afterwards; late repeats change nothing."""
-    jobs = [job(number, NOW + number) for number in range(7)]
+    jobs = [job(number, NOW + number, labels={"n": str(number)} if number % 2 else None) for number in range(7)]
     hook = msgspec.structs.replace(SPEC, webhook_url="https://example.com/hook")
     told = job(90, NOW, spec=hook)
     outcome = WebhookAttempted(
@@ -223,7 +225,10 @@ async def test_the_tables_are_the_fold_while_rows_go(harness: Harness) -> None:
     await add(harness, log, *jobs, told, outcome)
     assert await swept(harness) == 5
     assert await differences(log, harness.pool) == []
-    assert {table: await rows_of(harness, table) for table in ("jobs", "deliveries", "executions", "specs")} == {
+    assert {
+        table: await rows_of(harness, table) for table in ("jobs", "deliveries", "executions", "labels", "specs")
+    } == {
+        "labels": 0,
         "jobs": 1,
         "deliveries": 0,
         "executions": 0,
@@ -236,6 +241,7 @@ PLANTED = {
     "an ended job that is kept": "DELETE FROM jobs WHERE status = 5",
     "a spec that is needed": "DELETE FROM specs WHERE spec_id IN (SELECT job_id FROM jobs WHERE status = 0)",
     "an execution that is kept": "DELETE FROM executions WHERE job_id IN (SELECT job_id FROM jobs WHERE status = 5)",
+    "a label that is kept": "DELETE FROM labels WHERE job_id IN (SELECT job_id FROM jobs WHERE status = 5)",
     "a floor": "UPDATE history SET success_before = success_before + 1",
     "all floors": "DELETE FROM history",
     "a forgotten row that is not what the log says": "UPDATE jobs SET attempt = 7 WHERE status = 4",
@@ -245,7 +251,7 @@ PLANTED = {
 @pytest.mark.parametrize("planted", PLANTED)
 async def test_a_row_that_is_not_forgotten_is_missed(harness: Harness, planted: str) -> None:
     """Rows may be gone if they are forgotten, and only then."""
-    log = await logged(harness, *life(job(1)), *life(job(2), is_failure=True), job(3))
+    log = await logged(harness, *life(job(1)), *life(job(2, labels={"n": "2"}), is_failure=True), job(3))
     await add(harness, log, forgetting(harness, NOW + 10_000, failed_before=NOW))
     await harness.pool.execute(PLANTED[planted])
 

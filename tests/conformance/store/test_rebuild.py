@@ -132,6 +132,7 @@ PLANTED = {
     "executions": "UPDATE executions SET ok = NOT ok WHERE job_id = (SELECT job_id FROM executions"
     " WHERE part = 1 AND ok LIMIT 1)",
     "schedules": "UPDATE schedules SET next_run_at = 1 WHERE part = 1",
+    "labels": "DELETE FROM labels WHERE part = 1",
     "usage_daily": "INSERT INTO usage_daily VALUES ('nobody', '2026-01-01', 1, 5)",
     "progress": "UPDATE progress SET claim_nonce = 'another' WHERE part = 1",
 }

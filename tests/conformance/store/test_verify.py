@@ -1,5 +1,6 @@
 """Verification says nothing about true tables, and names every kind of difference that is planted."""
 
+import msgspec
 import pytest
 
 from libs.events import (
@@ -27,6 +28,7 @@ DECISIONS = ("AttemptDue", "ScheduleTicked")
 def history(partition: int) -> list[Event]:
     """A claim, two jobs on their way, and in partition 1 a schedule that ticked."""
     first, second = scheduled(partition, 1), scheduled(partition, 2)
+    first = msgspec.structs.replace(first, labels={"tenant": "acme"})
     events: list[Event] = [
         OwnerClaimed(epoch=1, nonce="claimclaim", node="n", at=NOW),
         first,
@@ -119,6 +121,16 @@ PLANTED = {
         "UPDATE usage_daily SET executions = 9 WHERE part = 1",
         "usage_daily: acme",
         "is 9, and the log says 1",
+    ),
+    "another label": (
+        "UPDATE labels SET value = 'other' WHERE part = 1",
+        "labels: job_",
+        "tenant=other is in the tables and not in the log",
+    ),
+    "a lost label": (
+        "DELETE FROM labels WHERE part = 1",
+        "labels: job_",
+        "tenant=acme is in the log and not in the tables",
     ),
     "a claim": (
         "UPDATE progress SET claim_epoch = 8 WHERE part = 1",

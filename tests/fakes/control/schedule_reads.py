@@ -6,6 +6,9 @@ from collections.abc import Collection
 
 from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
+from libs.events import Spec
+from libs.store.reads.filters import Found, JobFilter
+from tests.fakes.control import searches
 
 
 class ScheduleReads:
@@ -38,6 +41,14 @@ class ScheduleReads:
 
     def existing_jobs(self, account: str, job_ids: Collection[str]) -> set[str]:
         return {known for known in job_ids if known in self.jobs and self.jobs[known].account == account}
+
+    def search_jobs(
+        self, account: str, wanted: JobFilter, *, limit: int, before: str | None
+    ) -> Found[tuple[JobState, Spec]]:
+        return searches.search_jobs(self.jobs, self._spec, account, wanted, limit, before)
+
+    def _spec(self, state: JobState | ScheduleState) -> Spec:
+        raise NotImplementedError
 
     def forgotten_before(self, partition: int) -> int:
         return 0  # a fleet has no history

@@ -340,6 +340,7 @@ class Node:
             Ports(
                 log=log,
                 queries=requests,
+                search=requests,
                 keys=requests,
                 names=requests,
                 accounts=requests,

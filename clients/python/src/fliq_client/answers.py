@@ -39,11 +39,13 @@ class Page(Generic[T]):
         items: newest first.
         next_cursor: of the page behind it; None on the last one.
         is_stale: the log could not be asked, so the page may lack what was accepted before.
+        is_partial: Fliq went through as many rows as it may; the search goes on at *next_cursor*, however few items there are.
     """
 
     items: list[T]
     next_cursor: str | None
     is_stale: bool = False
+    is_partial: bool = False
 
 
 class TimelineEvent(Answered, frozen=True, kw_only=True):
@@ -109,9 +111,14 @@ def page(kind: type[W], of: Callable[[W], tuple[list[A], str | None]]) -> Callab
     decoder = msgspec.json.Decoder(kind)
 
     def read(answer: Answer) -> Page[A]:
-        found, next_cursor = of(decoder.decode(answer.body))
-        marked = [_marked(item, answer) for item in found]
-        return Page(items=marked, next_cursor=next_cursor, is_stale=_says(answer, "fliq-stale"))
+        decoded = decoder.decode(answer.body)
+        found, next_cursor = of(decoded)
+        return Page(
+            items=[_marked(item, answer) for item in found],
+            next_cursor=next_cursor,
+            is_stale=_says(answer, "fliq-stale"),
+            is_partial=bool(getattr(decoded, "partial", None)),
+        )
 
     return read
 

@@ -31,6 +31,7 @@ from fliq_client.contract.request_fields import (
     SchedulePatchFields,
 )
 from fliq_client.errors import ApiError
+from fliq_client.groups.list_filters import JobFilters, ScheduleFilters, filtered
 from fliq_client.job_request import has_own_key, job_request, keyed, with_json
 from fliq_client.pages import Listing
 from fliq_client.surface import E, Group, call, listing
@@ -93,16 +94,23 @@ class Jobs(Group[E]):
         return Call(request=Request(method="GET", path=path("jobs", job_id)), read=_JOB)
 
     @listing
-    def list(self, *, status: str | None = None) -> Listing[models.JobItem]:
-        """Walk over the jobs, newest first, or those with a *status*; pages are fetched as they are needed."""
-        return Listing(call_of=lambda cursor: _page_of_jobs(path("jobs"), status, PAGE_SIZE, cursor))
+    def list(self, *, status: str | None = None, **filters: Unpack[JobFilters]) -> Listing[models.JobItem]:
+        """
+        Walk over the jobs, newest first, or those with a *status* and what *filters* say; pages are fetched as they are needed.
+        """
+        return Listing(call_of=lambda cursor: _page_of_jobs(path("jobs"), status, filters, PAGE_SIZE, cursor))
 
     @call
     def page(
-        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        **filters: Unpack[JobFilters],
     ) -> Call[Page[models.JobItem]]:
         """Get one page of the jobs, of at most *limit* items; *cursor* is the `next_cursor` of the page before."""
-        return _page_of_jobs(path("jobs"), status, limit, cursor)
+        return _page_of_jobs(path("jobs"), status, filters, limit, cursor)
 
     @call
     def cancel(self, job_id: str) -> Call[None]:
@@ -210,16 +218,24 @@ class Schedules(Group[E]):
         return Call(request=Request(method="GET", path=path("schedules", schedule_id)), read=_SCHEDULE)
 
     @listing
-    def list(self, *, status: str | None = None, key: str | None = None) -> Listing[models.ScheduleItem]:
+    def list(
+        self, *, status: str | None = None, key: str | None = None, **filters: Unpack[ScheduleFilters]
+    ) -> Listing[models.ScheduleItem]:
         """Walk over the schedules, newest first: all, or those with a status (active, paused, finished), or the one of a key."""
-        return Listing(call_of=lambda cursor: _page_of_schedules(status, key, PAGE_SIZE, cursor))
+        return Listing(call_of=lambda cursor: _page_of_schedules(status, key, filters, PAGE_SIZE, cursor))
 
     @call
     def page(
-        self, *, status: str | None = None, key: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        status: str | None = None,
+        key: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        **filters: Unpack[ScheduleFilters],
     ) -> Call[Page[models.ScheduleItem]]:
         """Get one page of the schedules, as in `jobs.page`."""
-        return _page_of_schedules(status, key, limit, cursor)
+        return _page_of_schedules(status, key, filters, limit, cursor)
 
     @call
     def delete(self, schedule_id: str) -> Call[None]:
@@ -331,30 +347,40 @@ class Schedules(Group[E]):
         return Call(request=Request(method="GET", path=where, query=asked), read=answers.timeline)
 
     @listing
-    def jobs(self, schedule_id: str, *, status: str | None = None) -> Listing[models.JobItem]:
+    def jobs(
+        self, schedule_id: str, *, status: str | None = None, **filters: Unpack[JobFilters]
+    ) -> Listing[models.JobItem]:
         """Walk over the jobs that a schedule has made, newest first."""
         where = path("schedules", schedule_id, "jobs")
-        return Listing(call_of=lambda cursor: _page_of_jobs(where, status, PAGE_SIZE, cursor))
+        return Listing(call_of=lambda cursor: _page_of_jobs(where, status, filters, PAGE_SIZE, cursor))
 
     @call
     def jobs_page(
-        self, schedule_id: str, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        schedule_id: str,
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        **filters: Unpack[JobFilters],
     ) -> Call[Page[models.JobItem]]:
         """Get one page of these jobs, as in `jobs.page`."""
-        return _page_of_jobs(path("schedules", schedule_id, "jobs"), status, limit, cursor)
+        return _page_of_jobs(path("schedules", schedule_id, "jobs"), status, filters, limit, cursor)
 
 
 def _if_match(tag: str | None, header: str = "If-Match") -> tuple[tuple[str, bytes], ...]:
     return () if tag is None else ((header, tag.encode()),)
 
 
-def _page_of_jobs(where: str, status: str | None, limit: int | None, cursor: str | None) -> Call[Page[models.JobItem]]:
-    asked = query(status=status, limit=limit, cursor=cursor)
+def _page_of_jobs(
+    where: str, status: str | None, filters: JobFilters, limit: int | None, cursor: str | None
+) -> Call[Page[models.JobItem]]:
+    asked = filtered(filters, status=status, limit=limit, cursor=cursor)
     return Call(request=Request(method="GET", path=where, query=asked), read=_JOBS)
 
 
 def _page_of_schedules(
-    status: str | None, key: str | None, limit: int | None, cursor: str | None
+    status: str | None, key: str | None, filters: ScheduleFilters, limit: int | None, cursor: str | None
 ) -> Call[Page[models.ScheduleItem]]:
-    asked = query(status=status, key=key, limit=limit, cursor=cursor)
+    asked = filtered(filters, status=status, key=key, limit=limit, cursor=cursor)
     return Call(request=Request(method="GET", path=path("schedules"), query=asked), read=_SCHEDULES)

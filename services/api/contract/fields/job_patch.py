@@ -16,7 +16,7 @@ from services.api.contract.fields.retry_fields import shown_policy
 from services.api.contract.request_fields import JOB
 from services.api.contract.schedules.patch import merged
 
-_ROWS: Final = tuple(row for row in JOB.rows if row.name not in ("idempotency_key", *KEY_FIELDS))
+_ROWS: Final = tuple(row for row in JOB.rows if row.name not in ("idempotency_key", "labels", *KEY_FIELDS))
 _NAMES: Final = frozenset(row.name for row in _ROWS)
 _WHEN: Final = ("scheduled_at", "delay_seconds")
 _EXPIRY: Final = ("expires_at", "expires_in_seconds")

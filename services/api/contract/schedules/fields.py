@@ -16,7 +16,7 @@ from services.api.contract.field import Field, Fields, Rules, Schema
 from services.api.contract.fields.delay_fields import expiry_fields
 from services.api.contract.instants import ten_years_after
 from services.api.contract.json_body import Duplicated
-from services.api.contract.request_fields import CALL, INSTANT, MAX_RETRIES, RETRY_ROWS, instant_of, read_body
+from services.api.contract.request_fields import CALL, INSTANT, LABELS, MAX_RETRIES, RETRY_ROWS, instant_of, read_body
 
 PREVIEW_COUNT: Final = 10  # runs shown unless asked otherwise
 RUNS_MAX: Final = 1_000_000_000
@@ -295,7 +295,9 @@ OVERLAP: Final = (
     ),
 )
 # What a change may name; a request for a new schedule may name its key, too.
-CHANGEABLE: Final = Fields(*CALL, *RULE, _MAX_RUNS, *MISFIRE, *OVERLAP, MAX_RETRIES, *RETRY_ROWS, expiry_fields()[1])
+CHANGEABLE: Final = Fields(
+    *CALL, *RULE, _MAX_RUNS, *MISFIRE, *OVERLAP, MAX_RETRIES, *RETRY_ROWS, expiry_fields()[1], LABELS
+)
 SCHEDULE: Final = Fields(*CHANGEABLE.rows, _KEY_FIELD)
 RUN: Final = Fields(
     Field(

@@ -49,6 +49,7 @@ def fields_of(state: ScheduleState, spec: Spec) -> dict[str, Any]:
         **policy_fields(None if more is None else more.policy),
         **run_fields(None if more is None else more.runs),
         **terms_of(more),
+        "labels": None if more is None else more.labels,
     }
 
 

@@ -80,6 +80,7 @@ class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         terms: what its jobs inherit besides; None for the defaults.
         key: the name that the body gives it.
         runs: what becomes of ticks while a run is under way, and after failures; None: nothing.
+        labels: of it and of its jobs; None if there are none.
     """
 
     spec: Spec
@@ -91,12 +92,13 @@ class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     terms: JobTerms | None = None
     key: str | None = None
     runs: RunPolicy | None = None
+    labels: dict[str, str] | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether `schedule.created` can describe it."""
-        asked = (self.max_runs, self.policy, self.terms, self.runs)
-        return asked == (None, None, None, None) and is_plain(self.rule)
+        asked = (self.max_runs, self.policy, self.terms, self.runs, self.labels)
+        return asked == (None, None, None, None, None) and is_plain(self.rule)
 
     def rule_at(self, created_at: int) -> ScheduleRule:
         """Return the rule of a schedule that is created at *created_at*."""
@@ -140,6 +142,7 @@ def schedule_request(
         terms=_terms(found),
         runs=read_runs(found),
         key=found["key"],
+        labels=found["labels"],
     )
 
 
@@ -307,4 +310,5 @@ def schedule_hash(request: ScheduleRequest) -> bytes:
     policy = None if request.policy is None else msgspec.json.encode(request.policy).decode()
     terms = [msgspec.json.encode(each).decode() for each in (request.terms, request.runs) if each is not None]
     key = [] if request.key is None else [{"key": request.key}]
-    return digest(["schedule", *asked_for(request, asked), request.max_runs, policy, *terms, *key])
+    labels = [] if request.labels is None else [{"labels": request.labels}]
+    return digest(["schedule", *asked_for(request, asked), request.max_runs, policy, *terms, *key, *labels])

@@ -79,6 +79,7 @@ def item(state: ScheduleState, spec: Spec, now: int) -> dict[str, Any]:
         "paused_until": _instant(more.paused_until) if more is not None and is_paused and state.is_active else None,
         "note": more.note if more is not None and is_paused else None,
         **terms_of(more),
+        **({} if more is None or more.labels is None else {"labels": more.labels}),
         **({} if spec.webhook_retry is None else {"webhook_retry": shown_policy(spec.webhook_retry)}),
     }
 

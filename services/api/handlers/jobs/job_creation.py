@@ -150,7 +150,13 @@ class JobCreation:
         spec_id = from_int("job", to_int(state.spec_id)) if is_kept else None
         more = state.more or JobMore()
         clone = JobRequest(
-            spec, self._c.clock.now(), state.max_retries, key, retry=more.retry, success_on=more.success_on
+            spec,
+            self._c.clock.now(),
+            state.max_retries,
+            key,
+            retry=more.retry,
+            success_on=more.success_on,
+            labels=more.labels,
         )
         return await self._make(clone, account, replay_of=job_id, spec_id=spec_id)
 
@@ -375,4 +381,5 @@ def _scheduled(
         expires_at=job.expires_at,
         waiting_key=job.key.name if job.key is not None and job.key.kind == "waiting" else None,
         singleton_key=job.key.name if job.key is not None and job.key.kind == "singleton" else None,
+        labels=job.labels,
     )

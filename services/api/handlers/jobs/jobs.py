@@ -14,11 +14,15 @@ from libs.events import JobCancelRequested, JobStopRequested, Spec, encode, read
 from libs.events.ids import is_id, partition_of
 from libs.log.port import LogError, LogUnavailable
 from libs.runtime.crashpoint import crash_at
+from libs.store.reads.account_queries import JobRow
+from libs.store.reads.filters import Found
 from services.api.contract import present, requests
-from services.api.contract.api_error import ApiError, bad, not_found, outcome_unknown
+from services.api.contract.api_error import ApiError, not_found, outcome_unknown
+from services.api.contract.fields.list_filters import listing_of
 from services.api.handlers.context import CHANGE_S, Context
 from services.api.handlers.jobs.timeline import records_at
 from services.api.handlers.listing import page
+from services.api.handlers.searching import jobs_asked_for
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply, no_content
 from services.api.http.request_body import read_json
@@ -189,20 +193,25 @@ class Jobs:
         return state, spec, is_fresh
 
     async def _list(self, request: BaseRequest, account: str, schedule_id: str | None) -> Reply:
-        status = request.query.get("status")
-        if status is not None and status not in present.STATUSES_OF:
-            raise bad("invalid_status", f"status must be one of {', '.join(present.STATUSES_OF)}")
-        statuses = present.STATUSES_OF[status] if status else None
+        wanted = await jobs_asked_for(self._c, account, request.query, schedule_id)
+
+        async def query(limit: int, before: str | None) -> Found[JobRow]:
+            if not wanted.is_plain:
+                return await self._c.search.search_jobs(account, wanted, limit=limit, before=before)
+            rows = await self._c.queries.list_jobs(
+                account, statuses=wanted.statuses, schedule_id=wanted.schedule_id, limit=limit, before=before
+            )
+            return Found(rows)
+
+        first = f"jobs {schedule_id or ''} {request.query.get('status', '')}"
         return await page(
             self._c,
             request,
             account,
             kind="job",
-            listing=f"jobs {schedule_id or ''} {status or ''}",
+            listing=listing_of(request.query, first, "status"),
             name="jobs",
-            query=lambda limit, before: self._c.queries.list_jobs(
-                account, statuses=statuses, schedule_id=schedule_id, limit=limit, before=before
-            ),
+            query=query,
             shown=lambda state, spec: present.job_item(state, spec, self._c.clock.now()),
         )
 

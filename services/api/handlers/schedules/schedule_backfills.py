@@ -181,4 +181,5 @@ def _scheduled(row: Row, rule: Rule, job_id: str, tick_at: int, now: int, fire_a
         expires_at=None if terms.expires_in_ms is None else min(fire_at + terms.expires_in_ms, MAX_INSTANT),
         tick_at=tick_at,
         local_time=local_time(rule, tick_at),
+        labels=None if state.more is None else state.more.labels,
     )

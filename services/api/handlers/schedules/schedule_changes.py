@@ -117,8 +117,9 @@ class ScheduleChanges:
         had_max_runs = None if state.more is None else state.more.max_runs
         is_new_rule = rule != state.rule or wanted.max_runs != had_max_runs
         more = state.more or ScheduleMore(rule=state.rule)
-        was = (row.spec, state.max_retries, more.policy, more.terms, more.runs)
-        if not is_new_rule and (spec, wanted.max_retries, wanted.policy, wanted.terms, wanted.runs) == was:
+        was = (row.spec, state.max_retries, more.policy, more.terms, more.runs, more.labels)
+        asked = (spec, wanted.max_retries, wanted.policy, wanted.terms, wanted.runs, wanted.labels)
+        if not is_new_rule and asked == was:
             return None
         following, after = NextRun(None, None, ""), None
         if is_new_rule:
@@ -140,6 +141,7 @@ class ScheduleChanges:
             zone_data=following.zone_data,
             terms=wanted.terms,
             runs=wanted.runs,
+            labels=wanted.labels,
         )
 
     def _first_of(self, state: ScheduleState, record: ScheduleRule, max_runs: int | None, after: int) -> NextRun:

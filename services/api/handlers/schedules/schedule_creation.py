@@ -14,13 +14,16 @@ from libs.domain.schedule_ticks import next_run
 from libs.events import ScheduleCreated, ScheduleDefined
 from libs.events.ids import is_id, partition_of
 from libs.runtime.crashpoint import crash_at
+from libs.store.reads.filters import Found, ScheduleFilter
 from services.api.contract.api_error import not_found
+from services.api.contract.fields.list_filters import listing_of
 from services.api.contract.schedules import shown
-from services.api.contract.schedules.requests import ScheduleRequest, schedule_hash, schedule_request, schedules_query
+from services.api.contract.schedules.requests import ScheduleRequest, schedule_hash, schedule_request
 from services.api.handlers.context import Context
 from services.api.handlers.listing import page
 from services.api.handlers.reserving import REPLAYED, checked_key, reserve, schedule_id_of
 from services.api.handlers.schedules.schedule_rows import Row, ScheduleRows, never_fires, rule_not_known
+from services.api.handlers.searching import schedules_asked_for
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply
 from services.api.http.request_body import read_json
@@ -98,27 +101,36 @@ class ScheduleCreation:
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/schedules."""
         account, now = identity.account, self._c.clock.now()
-        status, key = schedules_query(request.query)
+        wanted, key = await schedules_asked_for(self._c, account, request.query)
 
-        async def query(limit: int, before: str | None) -> list[Row]:
+        async def query(limit: int, before: str | None) -> Found[Row]:
             if key is not None:
-                rows = [row for row in await self._of_key(account, key) if shown.has_status(row.state, status, now)]
-                return rows if before is None else []
-            found = await self._c.queries.list_schedules(account, status=status, now=now, limit=limit, before=before)
-            rows = [Row(*row) for row in found]
+                rows = await self._of_key(account, key) if before is None else []
+                return Found([row for row in rows if _is_wanted(row, wanted, now)])
+            if wanted.is_plain:
+                status = wanted.status
+                found = Found(
+                    await self._c.queries.list_schedules(account, status=status, now=now, limit=limit, before=before)
+                )
+            else:
+                found = await self._c.search.search_schedules(account, wanted, now=now, limit=limit, before=before)
             # One after the other: a list must not take all connections to the database at once.
-            return [await self._rows.as_of_now(row) for row in rows]
+            return Found([await self._rows.as_of_now(Row(*row)) for row in found.rows], found.reached)
 
         return await page(
             self._c,
             request,
             account,
             kind="sched",
-            listing=f"schedules {status or ''}",
+            listing=listing_of(request.query, f"schedules {wanted.status or ''}", "status", "key"),
             name="schedules",
             query=query,
             shown=lambda state, spec: shown.item(state, spec, now),
         )
+
+
+def _is_wanted(row: Row, wanted: ScheduleFilter, now: int) -> bool:
+    return shown.has_status(row.state, wanted.status, now) and wanted.takes(row.state)
 
 
 def created_event(
@@ -171,6 +183,7 @@ def created_event(
         key=key,
         terms=wanted.terms,
         runs=wanted.runs,
+        labels=wanted.labels,
     )
 
 

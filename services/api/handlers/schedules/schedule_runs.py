@@ -132,4 +132,5 @@ def _scheduled(row: Row, own_spec: Spec | None, held: Reservation, key: str | No
         retry=terms.retry,
         success_on=terms.success_on,
         expires_at=expires_at,
+        labels=None if state.more is None else state.more.labels,
     )

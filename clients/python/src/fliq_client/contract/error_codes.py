@@ -41,6 +41,7 @@ __all__ = [
     "InvalidJobs",
     "InvalidJson",
     "InvalidKey",
+    "InvalidLabels",
     "InvalidLimit",
     "InvalidMaxRetries",
     "InvalidMaxRuns",
@@ -303,6 +304,16 @@ class InvalidSingletonKey(BadRequest):
 
     status = 400
     code = "invalid_singleton_key"
+
+
+class InvalidLabels(BadRequest):
+    """
+    400 `invalid_labels`. labels is not an object of up to 16 names with values of 1 to 128 printable characters, or
+    label is not a name, a colon and a value.
+    """
+
+    status = 400
+    code = "invalid_labels"
 
 
 class InvalidCron(BadRequest):
@@ -787,6 +798,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_expires_at": InvalidExpiresAt,
     "invalid_waiting_key": InvalidWaitingKey,
     "invalid_singleton_key": InvalidSingletonKey,
+    "invalid_labels": InvalidLabels,
     "invalid_cron": InvalidCron,
     "invalid_every": InvalidEvery,
     "invalid_timezone": InvalidTimezone,

@@ -206,6 +206,7 @@ class Job(Answered, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     waiting_key: str | None = None
     singleton_key: str | None = None
+    labels: dict[str, str] | None = None
     # success, exhausted, not_retryable, stopped_by_target, expired, max_elapsed, stopped, replaced
     ended_by: str | None = None
     waiting_for: JobWaitingFor | None = None
@@ -285,6 +286,7 @@ class JobItem(Answered, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     waiting_key: str | None = None
     singleton_key: str | None = None
+    labels: dict[str, str] | None = None
     # success, exhausted, not_retryable, stopped_by_target, expired, max_elapsed, stopped, replaced
     ended_by: str | None = None
 
@@ -294,6 +296,7 @@ class JobList(Answered, frozen=True, kw_only=True):
 
     jobs: list[JobItem]
     next_cursor: str | None = None
+    partial: bool | None = None
 
 
 class Execution(Answered, frozen=True, kw_only=True):
@@ -438,6 +441,7 @@ class Schedule(Answered, frozen=True, kw_only=True):
     success_on: list[str]
     expires_in_seconds: float | None = None
     webhook_retry: ScheduleWebhookRetry | None = None
+    labels: dict[str, str] | None = None
     headers: dict[str, str] | None = None
     body: str | None = None
     webhook_headers: dict[str, str] | None = None
@@ -555,6 +559,7 @@ class ScheduleItem(Answered, frozen=True, kw_only=True):
     success_on: list[str]
     expires_in_seconds: float | None = None
     webhook_retry: ScheduleItemWebhookRetry | None = None
+    labels: dict[str, str] | None = None
 
 
 class ScheduleList(Answered, frozen=True, kw_only=True):
@@ -562,6 +567,7 @@ class ScheduleList(Answered, frozen=True, kw_only=True):
 
     schedules: list[ScheduleItem]
     next_cursor: str | None = None
+    partial: bool | None = None
 
 
 class ManualRun(Answered, frozen=True, kw_only=True):

@@ -192,6 +192,10 @@ class JobFields(TypedDict, total=False):
     max_wait_seconds: float
     # 1–255 printable characters: of the account's jobs with this key at most one has not ended
     singleton_key: str | None
+    # object of up to 16 names with values, by which lists find it again, see labels: names of 1–63 of the characters
+    # `a-z 0-9 . _ / -`, the first a letter or digit, values of 1–128 printable characters; no secrets; names that begin
+    # with `fliq.` are reserved
+    labels: Mapping[str, str] | None
 
 
 class JobRequest(JobFields, total=False):
@@ -342,6 +346,10 @@ class SchedulePatchFields(TypedDict, total=False):
     success_on: Sequence[Literal["2xx", "3xx", "4xx", "5xx"] | int | str] | None
     # 1–31,536,000; the same, counted from the job's instant
     expires_in_seconds: float | None
+    # object of up to 16 names with values, by which lists find it again, see labels: names of 1–63 of the characters
+    # `a-z 0-9 . _ / -`, the first a letter or digit, values of 1–128 printable characters; no secrets; names that begin
+    # with `fliq.` are reserved
+    labels: Mapping[str, str] | None
 
 
 class SchedulePatch(SchedulePatchFields, total=False):
@@ -417,6 +425,10 @@ class ScheduleFields(TypedDict, total=False):
     success_on: Sequence[Literal["2xx", "3xx", "4xx", "5xx"] | int | str] | None
     # 1–31,536,000; the same, counted from the job's instant
     expires_in_seconds: float | None
+    # object of up to 16 names with values, by which lists find it again, see labels: names of 1–63 of the characters
+    # `a-z 0-9 . _ / -`, the first a letter or digit, values of 1–128 printable characters; no secrets; names that begin
+    # with `fliq.` are reserved
+    labels: Mapping[str, str] | None
 
 
 class ScheduleRequest(ScheduleFields, total=False):
