@@ -261,11 +261,7 @@ class Harness:
         tables: Any = self.tables
         ports = Ports(
             log=self.log,
-            queries=tables,
-            search=tables,
-            keys=tables,
-            names=tables,
-            accounts=tables,
+            **dict.fromkeys(("queries", "search", "keys", "names", "accounts"), tables),
             endpoints=self.endpoints,  # type: ignore[arg-type]
             deliveries=self.deliveries,  # type: ignore[arg-type]
             recoveries=FakeRecoveries(self.endpoints.table),  # type: ignore[arg-type]

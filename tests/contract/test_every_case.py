@@ -32,9 +32,9 @@ SHOWN = {
     "Response — 201 Created": "contract/test_jobs.py::test_created",
     "Returns the job object with current status and execution count": "contract/test_sentences.py::test_a_life",
     "current status": "contract/test_sentences.py::test_what_a_target_was_told_is_current",
-    "status — filter by scheduled|success|failed|cancelled": "contract/test_lists.py::test_status_filter",
-    "limit — max results per page (default 20, max 100)": "contract/test_lists.py::test_default_limit",
-    "cursor — pagination cursor from previous response": "contract/test_lists.py::test_pages",
+    "status — filter by scheduled|success|failed|cancelled": "contract/lists/test_lists.py::test_status_filter",
+    "limit — max results per page (default 20, max 100)": "contract/lists/test_lists.py::test_default_limit",
+    "cursor — pagination cursor from previous response": "contract/lists/test_lists.py::test_pages",
     "Cancels a job that has not yet fired": "contract/test_jobs.py::test_cancel",
     "Returns 404 if the job doesn't exist": "contract/test_jobs.py::test_missing",
     "or 409 if it has already executed": "contract/test_sentences.py::test_a_life",
@@ -77,9 +77,9 @@ SHOWN = {
     "one row per attempt that was admitted, also when its outcome is unknown": (
         "contract/test_attempts.py::test_executions"
     ),
-    "stable while rows arrive: no gaps, no duplicates": "contract/test_lists.py::test_stable_while_jobs_arrive",
+    "stable while rows arrive: no gaps, no duplicates": "contract/lists/test_lists.py::test_stable_while_jobs_arrive",
     "limit outside 1–100 or not a number, an unknown status, a bad cursor: 400": (
-        "contract/test_lists.py::test_bad_parameters"
+        "contract/lists/test_lists.py::test_bad_parameters"
     ),
     "204 means that the job never fires": "contract/attacks/test_attack_replicas.py::test_a_thousand_cancels_race_with_firing",
     "Once the first attempt is admitted as due it is 409 for good": (
