@@ -92,19 +92,19 @@ async def test_if_match(api: Client) -> None:
 
 
 async def test_concurrent_patches_with_if_match_make_one_version_each(api: Client, harness: Harness) -> None:
-    """Of twenty at once on three replicas, each a change of version n, one is answered 200."""
+    """Of two hundred at once on three replicas, and of twenty, each a change of version n, one is answered 200."""
     schedule = await create(api)
     clients = [api, *[Client(f"http://127.0.0.1:{(await harness.replica()).port}", api.token) for _ in range(2)]]
     async with clients[1], clients[2]:
-        for version in range(3):
+        for version, count in enumerate((200, 20, 20)):
             answers = await asyncio.gather(
                 *[
                     patch(clients[n % 3], schedule["id"], {"body": f"{version} {n}"}, **{"If-Match": f'"v{version}"'})
-                    for n in range(20)
+                    for n in range(count)
                 ]
             )
             done = [shown for status, shown, _ in answers if status == 200]
-            assert [status for status, _, _ in answers].count(412) == 19
+            assert [status for status, _, _ in answers].count(412) == count - 1
             _, now, _ = await api.call("GET", f"/v1/schedules/{schedule['id']}")
             assert [now] == done
             assert now["version"] == version + 1
@@ -288,15 +288,42 @@ async def test_a_key_with_if_match(api: Client) -> None:
 
 
 async def test_concurrent_declarations_make_one_schedule(api: Client, harness: Harness) -> None:
-    """Thirty at once on three replicas: one schedule, and all answers are of it."""
+    """Fifty at once on three replicas: one schedule, and all answers are of it."""
     clients = [api, *[Client(f"http://127.0.0.1:{(await harness.replica()).port}", api.token) for _ in range(2)]]
     async with clients[1], clients[2]:
-        answers = await asyncio.gather(*[put(clients[n % 3], "k", {}) for n in range(30)])
+        answers = await asyncio.gather(*[put(clients[n % 3], "k", {}) for n in range(50)])
 
     assert {status for status, _, _ in answers} <= {200, 201}
     assert len({shown["id"] for _, shown, _ in answers}) == 1
     assert [headers["Fliq-Change"] for _, _, headers in answers].count("updated") == 0
     assert len((await api.call("GET", "/v1/schedules"))[1]["schedules"]) == 1
+
+
+async def test_deployments_while_it_ticks_make_no_slot_twice(api: Client, harness: Harness) -> None:
+    """Ten times it is declared anew, on two replicas at once, while its tick is decided: each slot has one job at the end."""
+    url = f"http://127.0.0.1:{(await harness.replica()).port}"
+    rule = {"cron": None, "every": {"seconds": 60}, "misfire": "fire_all", "catchup_window_seconds": 31_536_000}
+    _, schedule, _ = await put(api, "k", rule)
+    async with Client(url, api.token) as other:
+        for number in range(1, 11):
+            harness.clock.ahead_ms = number * 60_000
+            declared = rule | {"body": f"build {number}"}
+            await asyncio.gather(
+                put(api, "k", declared), harness.tick(schedule["id"]), put(other, "k", declared), return_exceptions=True
+            )
+    while instant_ms((await shown_by_key(api, "k"))["next_run_at"]) <= harness.clock.now():
+        await harness.tick(schedule["id"])
+    await harness.caught_up()
+
+    slots = [job.scheduled_at for job in harness.tables.jobs.values() if job.schedule_id == schedule["id"]]
+    first_at = instant_ms(schedule["next_run_at"])
+    assert sorted(slots) == [first_at + 60_000 * number for number in range(len(slots))]
+    assert len(slots) >= 9
+
+
+async def shown_by_key(api: Client, key: str) -> dict[str, Any]:
+    _, shown, _ = await api.call("GET", f"/v1/schedules/by-key/{key}")
+    return dict(shown)
 
 
 async def test_the_outermost_keys_notes_and_ends_of_pauses_are_taken(api: Client, harness: Harness) -> None:
