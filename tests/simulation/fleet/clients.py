@@ -36,7 +36,13 @@ FATES: Final = {
     "bad": 2,
     "batch": 4,
     "once": 12,
+    "singleton": 5,
+    "waiting": 5,
 }
+
+
+KEYS: Final = {"keyed": "idempotency_key", "singleton": "singleton_key", "waiting": "waiting_key"}
+HELD_KEYS: Final = ("singleton", "waiting")  # held by a job, not for ever
 
 
 class Clients:
@@ -95,7 +101,7 @@ class Clients:
         if plan.key is not None:
             posts = [self._create_with_key(name, body, account, draw) for _ in range(draw.randint(1, 3))]
             await asyncio.gather(*posts)
-            if draw.random() < 0.3:
+            if draw.random() < 0.3 and fate not in HELD_KEYS:
                 await asyncio.sleep(draw.uniform(0, 6))
                 await self._create_with_key(name, body, account, draw)
             return
@@ -126,6 +132,8 @@ class Clients:
         ahead_s = draw.choice((0.15, 0.5, 1.0, 3.0)) * (0.5 + draw.random())
         if fate in ("far", "once"):
             ahead_s = draw.uniform(5, 40)
+        if fate in HELD_KEYS:
+            ahead_s = draw.uniform(20, 40)  # every request is answered while the job waits
         if fate == "bad":
             ahead_s = -5.0
         fire_at = self._chronicle.now() + ahead_s * 1000
@@ -136,7 +144,7 @@ class Clients:
             fire_at=float(int(fire_at)),
             max_retries=retries,
             failure_count=failures,
-            key=f"key-{name}" if fate == "keyed" else None,
+            key=f"key-{name}" if fate in KEYS else None,
             has_webhook=draw.random() < 0.5,
             has_policy=retries > 0 and draw.random() < 0.5,
         )
@@ -166,7 +174,7 @@ class Clients:
         if plan.has_webhook:
             body["webhook_url"] = f"http://t3.example/hook/{name}"
         if plan.key is not None:
-            body["idempotency_key"] = plan.key
+            body[KEYS[fate]] = plan.key
         return plan, body
 
     async def _batch(self, name: str, draw: random.Random) -> None:

@@ -173,6 +173,15 @@ def reservation_forgotten() -> AbstractContextManager[None]:
     return patched((JobCreation, "_reserve", anew))
 
 
+def names_forgotten() -> AbstractContextManager[None]:
+    """The key of a job that waits, or has not ended, is given to the next one that asks for it."""
+
+    def anew(self: Database, account: str, kind: str, name: str, new_id: str) -> str:
+        return self.pass_name_on(account, kind, name, self.name_holder(account, kind, name, ""), new_id)
+
+    return patched((Database, "take_name", anew))
+
+
 def retries_a_success() -> AbstractContextManager[None]:
     """An attempt that succeeded is followed by another while there are any left."""
     after = decisions._after_attempt
@@ -332,6 +341,7 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         deliveries_forgotten,
         webhooks_retried_early,
         reservation_forgotten,
+        names_forgotten,
         retries_a_success,
         retries_at_once,
         owner_lives_on,
