@@ -19,7 +19,7 @@ from tests.chaos.judging.history import Operation, Plan
 from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.loop import SimLoop
 from tests.simulation.fleet.node import Node
-from tests.simulation.fleet.stories.schedules import RULES, RUN_MS, ScheduleOp, ScheduleStory
+from tests.simulation.fleet.stories.schedules import RESUMES, RULES, RUN_MS, ScheduleOp, ScheduleStory
 
 REQUEST_S: Final = 5.0
 REPEATS_MAX: Final = 150
@@ -239,7 +239,8 @@ class Clients:
             await asyncio.sleep(draw.uniform(0.5, 20) if draw.random() < 0.5 else self._just_before_a_tick_s(draw))
             await self._surely(story, "pause", "POST", f"{path}/pause", draw)
             await asyncio.sleep(draw.uniform(0.5, 15))
-            await self._surely(story, "resume", "POST", f"{path}/resume", draw)
+            kind = draw.choice(RESUMES)
+            await self._surely(story, kind, "POST", f"{path}/resume", draw, {"catch_up": kind == "catch_up"})
         while draw.random() < 0.5 and self._loop.time() < self.ends_at:
             await asyncio.sleep(draw.uniform(0.5, 20) if draw.random() < 0.5 else self._just_before_a_tick_s(draw))
             story.max_retries, story.max_runs = draw.randint(0, 20), draw.randint(10**6, 10**9)
@@ -280,9 +281,10 @@ class Clients:
         story.ops.append(ScheduleOp(kind=kind, invoked_at=invoked_at, returned_at=returned_at, outcome=outcome))
         return None if outcome == "info" else (answer or {})
 
-    def waits_for_runs(self, name: str) -> bool:
-        """Say whether the jobs of the schedule *name* may wait for each other."""
-        return name in self.schedules and "overlap" in self.schedules[name].rule
+    def may_be_late(self, name: str) -> bool:
+        """Say whether the jobs of the schedule *name* may wait: for each other, or for the end of a pause."""
+        story = self.schedules.get(name)
+        return story is not None and ("overlap" in story.rule or any(op.kind == "catch_up" for op in story.ops))
 
     async def end(self, schedule_id: str) -> None:
         """Delete a schedule that its user does not know of."""

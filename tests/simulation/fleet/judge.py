@@ -20,20 +20,17 @@ from libs.events import OwnerClaimed, ScheduleTicked, read
 from libs.events.ids import execution_id, is_id
 from libs.store.projection.changes import PartitionChanges
 from libs.store.reads.partition_tables import decode_spec
-from services.api.contract.instants import parse_instant
 from services.api.contract.present import PUBLIC_STATUS
 from services.scheduler.partition_owner import HAND_OFF_EARLY_MS
 from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Call, Execution, Fault, History, Hook, JobRead, SchedulePlan
 from tests.chaos.judging.view import View
-from tests.property.calendar.made_zones import HALF
-from tests.property.cron_oracle import Oracle, instant
 from tests.simulation.fleet.chronicle import BEGAN_AT
 from tests.simulation.fleet.clients import Clients
 from tests.simulation.fleet.endpoint import undelivered
 from tests.simulation.fleet.nemesis import Nemesis
 from tests.simulation.fleet.node import Harness, Node
-from tests.simulation.fleet.stories.schedules import RUN_MS, ScheduleStory
+from tests.simulation.fleet.stories.schedules import RESUMES, RUN_MS, ScheduleStory, instants_of
 
 SKEW_MS: Final = 400.0  # between the clock of a process and the true time
 GATHER_MS: Final = 20.0  # more than what is decided waits to be decided together
@@ -61,7 +58,7 @@ def judge(evidence: Evidence) -> list[str]:
     history = _history(evidence)
     kinds = {blow.kind for blow, _ in evidence.nemesis.struck}
     excused = {"repeated_after_record"}  # what may land late, may land behind a repetition: see _recorded_twice
-    waited = {call.job_id for call in history.calls if evidence.clients.waits_for_runs(call.name)}
+    waited = {call.job_id for call in history.calls if evidence.clients.may_be_late(call.name)}
     found = [
         str(each)
         for each in check(history, late_ms=evidence.late_ms)
@@ -240,7 +237,7 @@ def _ticks(evidence: Evidence, history: History, *, skew_ms: float) -> Iterator[
                 yield f"tick_doubled: {story.name}: {tick_at:.0f}: {sorted(ids)}"
         if not story.ops:
             continue
-        reference = _reference(story, evidence.ended_at)
+        reference = instants_of(story, evidence.ended_at)
         for tick_at in sorted(jobs):
             if tick_at not in reference:
                 yield f"tick_alien: {story.name}: {tick_at:.0f} is no instant of {story.rule}"
@@ -261,21 +258,6 @@ def _running_beside_each_other(story: ScheduleStory, history: History) -> Iterat
     for (one, at), (two, next_at) in pairwise(sorted(began.items(), key=itemgetter(1))):
         if next_at < at + RUN_MS:
             yield f"runs_overlap: {story.name}: {one} began at {at:.0f}, {two} at {next_at:.0f}"
-
-
-def _reference(story: ScheduleStory, ended_at: float) -> list[float]:
-    since, until = int(story.ops[0].invoked_at), int(ended_at + 120_000)
-    if "every" in story.rule:
-        period_ms, anchor_at = story.rule["every"]["seconds"] * 1_000, parse_instant(story.rule["every"]["anchor"]) or 0
-        first = since + (anchor_at - since) % period_ms
-        return [float(tick_at) for tick_at in range(first, until, period_ms)]
-    ahead_ms = HALF.offset[0] * 1_000 if "timezone" in story.rule else 0
-    found = []
-    for wall_at in Oracle(story.rule["cron"]).walk(instant(since + ahead_ms), 1):
-        if wall_at - ahead_ms > until:
-            break
-        found.append(float(wall_at - ahead_ms))
-    return found
 
 
 def _written_ahead(harness: Harness) -> set[str]:
@@ -299,10 +281,12 @@ def _is_idle_at(story: ScheduleStory, tick_at: float, skew_ms: float, early_ms: 
     for index, op in enumerate(story.ops):
         if op.outcome != "ok" or op.kind not in ("pause", "delete"):
             continue
-        again = [each.invoked_at for each in story.ops[index:] if each.kind == "resume"]
+        again = [each for each in story.ops[index:] if each.kind in RESUMES]
+        if again and again[0].kind == "catch_up":
+            continue  # the ticks of the pause are late ones
         # What was sent before and whose fate is not known may yet land behind: a resume, of all things.
-        unsure = any(each.kind == "resume" and each.outcome == "info" for each in story.ops[:index])
-        until = min(again, default=float("inf")) - skew_ms
+        unsure = any(each.kind in RESUMES and each.outcome == "info" for each in story.ops[:index])
+        until = min([each.invoked_at for each in again], default=float("inf")) - skew_ms
         if op.returned_at + early_ms < tick_at < until and not (unsure and op.kind == "pause"):
             return True
     return False
@@ -313,7 +297,7 @@ def _missing(
 ) -> Iterator[str]:
     unsure_from = min((op.invoked_at for op in story.ops if op.outcome == "info"), default=float("inf"))
     for index, op in enumerate(story.ops):
-        if op.outcome != "ok" or op.kind not in ("create", "resume") or unsure_from < op.returned_at:
+        if op.outcome != "ok" or op.kind not in ("create", *RESUMES) or unsure_from < op.returned_at:
             continue
         ends = [each.invoked_at for each in story.ops[index:] if each.kind in ("pause", "delete")]
         until = min([*ends, view.history.ended_at, unsure_from]) - TICK_GRACE_MS - skew_ms
