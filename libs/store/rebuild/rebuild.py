@@ -327,6 +327,7 @@ class Rebuild:
             if len(replay.changes):
                 # The changes are kept: if the transaction fails, the next try writes them again.
                 await side_rows.write(control, replay.changes)
+        await side_tables.raise_needs(control, {partition: replay.needs for partition, replay in self._replays.items()})
         return {partition: (replay.position, replay.ledger.claim) for partition, replay in self._replays.items()}
 
     async def _tidy(self, control: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 from libs.domain.ledger import Ledger, names
 from libs.domain.state_registry import State, id_of
 from libs.events import read
+from libs.events.protocol import protocol_of
 from libs.log.port import Log, LogDamaged
 from libs.store.projection.changes import PartitionChanges
 
@@ -28,6 +29,7 @@ class Replay:
         """Fold from position *begin* of *log*; nothing is read before `step`."""
         self.ledger = Ledger(partition, position=begin - 1)
         self.changes = PartitionChanges(partition)
+        self.needs = 0  # the highest protocol of what was folded (libs/events/protocol.py)
         self._log = log
         self._forgot = False
 
@@ -65,6 +67,7 @@ class Replay:
         if self._forgot and load is not None:
             await self._load([each for item in items for each in names(item)], load)
         for record, item in zip(records, items, strict=True):
+            self.needs = max(self.needs, protocol_of(record.envelope))
             changes.add(ledger.apply(record.position, item, record.envelope.claim))
         return len(records)
 

@@ -21,7 +21,7 @@ the new tables.
 Not safe: views, publications or foreign keys that an operator made on these tables; if there are views or keys, `make` refuses.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -71,6 +71,12 @@ UPDATE fliq.progress p SET position = f.position, claim_epoch = f.claim_epoch, c
     lease_epoch = greatest(p.lease_epoch, coalesce(f.claim_epoch, 0)),
     lease_nonce = NULL, lease_node = NULL, lease_until = NULL, applied_at = clock_timestamp()
 FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::text[]) AS f (part, position, claim_epoch, claim_nonce)
+WHERE p.part = f.part
+"""
+
+
+_NEEDS_RISE: Final = """
+UPDATE fliq.progress p SET needs = greatest(p.needs, f.needs) FROM unnest($1::int4[], $2::int4[]) AS f (part, needs)
 WHERE p.part = f.part
 """
 
@@ -150,6 +156,11 @@ async def schema_steps(connection: Any) -> list[int]:
 async def drop(connection: Any) -> None:
     """Drop the side tables, if there are any."""
     await connection.execute(f"DROP SCHEMA IF EXISTS {SIDE} CASCADE")
+
+
+async def raise_needs(connection: Any, needs: Mapping[int, int]) -> None:
+    """Note in the tables in use what their rows will need once the new ones are there: *needs*, by partition."""
+    await connection.execute(_NEEDS_RISE, list(needs), list(needs.values()))
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import pytest
 from libs.domain.ledger import Ledger
 from libs.events import Claim, Envelope, OwnerClaimed, encode, read
 from libs.events.ids import new_job_id
+from libs.events.protocol import PROTOCOL
 from libs.log.memory import MemoryLog
 from libs.log.port import LogUnavailable
 from libs.store.history.janitor import sweep_all
@@ -158,6 +159,17 @@ async def test_a_column_that_differs_is_named_with_both_values(
     (found,) = rebuilt.differences.shown
     assert (found.kind, found.columns) == ("changed", {"fire_at": (5, before)})
     assert found.key.startswith("job_")
+
+
+async def test_a_rebuild_finds_which_builds_may_serve_the_partitions(
+    harness: Harness, store_dsn: str, log: MemoryLog
+) -> None:
+    """Tables that were empty, or from before this was noted, are served by builds that know their records, from then on."""
+    assert await harness.pool.fetchval("SELECT max(needs) FROM progress") == 0
+    await Rebuild(log, store_dsn).run()
+
+    assert {row["needs"] for row in await harness.pool.fetch("SELECT needs FROM progress")} == {PROTOCOL}
+    assert await OwnerLeases(harness.pool, "old", protocol=0).acquire(PARTITIONS) == []
 
 
 async def test_a_flush_of_an_owner_from_before_is_refused(harness: Harness, store_dsn: str, log: MemoryLog) -> None:
