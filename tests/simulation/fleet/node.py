@@ -117,7 +117,7 @@ class Node:
         self.harness = harness
         self.name = name
         self.roles = roles
-        self.is_older = False  # every other life here is that of a build of the first contract
+        self.is_older = False  # two of three lives here are those of a build of the first contract
         self.skew_ms = 0
         self.counts: Counter[str] = Counter()
         self.lives = 0
@@ -143,7 +143,7 @@ class Node:
         self.lives += 1
         harness = self.harness
         self.process = process = Process(f"{self.name}.{self.lives}")
-        process.is_first_build = self.is_older and self.lives % 2 == 1
+        process.is_first_build = self.is_older and self.lives % 3 != 0
         process.skew_ms = self.skew_ms
         process.on_death = self._on_death
         self.log = LogLink(harness.log, process)

@@ -133,7 +133,7 @@ def draw_scenario(seed: str) -> Scenario:
         schedule_count=schedule_count,
         late_ms=60_000.0 if is_tight else 1_000.0,
         # Builds of the first contract know no endpoints, and send each webhook once.
-        has_older=draw.random() < 0.5 and not sizes.webhook_retries and not has_endpoint(seed),
+        has_older=draw.random() < 0.9 and not sizes.webhook_retries and not has_endpoint(seed),
     )
     if draw.random() < 0.15 and not schedule_count:
         # Days of ten seconds, so that jobs wait for the next one: late, and not for a fault.
@@ -189,10 +189,22 @@ class Run:
         self.clients = Clients(loop, chronicle, self.nodes, tokens, seed=name)
         if blows is None:
             blows = draw_blows(name, seconds=scenario.seconds, node_count=len(self.nodes))
+            if blows and scenario.has_older:
+                blows = sorted([*blows, *self._deaths_beside_the_older()], key=lambda blow: blow.at_s)
         self.nemesis = Nemesis(self.harness, self.nodes, blows)
         self.blows = list(blows)
         self.violations: list[str] = []
         self.is_over = False
+
+    def _deaths_beside_the_older(self) -> Iterator[Blow]:
+        """Yield deaths of the older node and of those from which it could take partitions over."""
+        draw = random.Random(f"{self.seed} older")
+        roles = {*self.nodes[OLDER].roles} - {"api"}
+        for number, node in enumerate(self.nodes):
+            if roles & {*node.roles}:
+                for _ in range(2):
+                    at_s = draw.uniform(4.0, self.scenario.seconds)
+                    yield Blow(kind="kill", at_s=at_s, for_s=draw.uniform(0.2, 6.0), node=number, number=0, amount=0.5)
 
     def _fill_tables(self) -> dict[str, str]:
         database = self.harness.store.database
