@@ -45,6 +45,8 @@ HEALTHY |= {
     f"fliq_dispatch_lateness_seconds_count{{{DISPATCHER}}}": "+300",
     f"fliq_attempts_overdue_total{{{DISPATCHER}}}": "+0",
     f'fliq_partitions_halted{{{DISPATCHER},role="dispatcher"}}': "0",
+    f'fliq_webhook_endpoints_disabled_total{{{DISPATCHER},reason="failing"}}': "+0",
+    f'fliq_webhook_endpoints_disabled_total{{{DISPATCHER},reason="gone"}}': "+0",
     f"fliq_heartbeat_period_seconds{{{DISPATCHER}}}": "60",
     f"fliq_heartbeat_timestamp_seconds{{{DISPATCHER}}}": "beats",
     f"fliq_illegal_decisions_total{{{SCHEDULER}}}": "+0",
@@ -165,6 +167,11 @@ CASES = [
         "FliqWebhooksExhausted",
         {f"fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS}}}": "+5"},
         {f"fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS}}}": "+0.1"},
+    ),
+    Case(
+        "FliqWebhookEndpointsDisabled",
+        {f'fliq_webhook_endpoints_disabled_total{{{DISPATCHER},reason="failing"}}': "+1"},
+        {f'fliq_webhook_endpoints_disabled_total{{{DISPATCHER},reason="gone"}}': "+1"},
     ),
     Case("FliqSchedulesMissed", at_all("fliq_schedule_missed_total", "+1")),
     Case(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
+import pytest
 
 from libs.domain.endpoints.delivery import RETRY, delivery_job
 from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig
@@ -17,6 +19,7 @@ from libs.domain.job import JobState, JobStatus, create
 from libs.events import JobFinished, JobScheduled, Spec
 from libs.events.ids import new_endpoint_id, new_job_id
 from libs.log.memory import MemoryLog
+from libs.sealing.keyring import NO_SEALING
 from libs.store.errors import StoreUnavailable
 from services.webhooks.fan_out.directory import EndpointDirectory
 from services.webhooks.fan_out.recoverer import EVERY_MS, PAGE, UNDER_WAY_MAX, Recoverer, RecoveryPorts
@@ -33,18 +36,23 @@ class Failed:
     """What the endpoint was told in vain; the redeliveries in the log are under way until the test ends them."""
 
     def __init__(self, jobs: Sequence[JobScheduled]) -> None:
-        self.jobs = sorted(jobs, key=lambda each: each.job_id)
+        self.jobs = sorted(jobs, key=_tail)
         self.open = 0
 
     async def failed(self, endpoint_id: str, *, after: str, below: str, limit: int) -> list[tuple[JobState, Spec]]:
+        first = bisect_right(self.jobs, after[-26:], key=_tail)
+        last = bisect_left(self.jobs, below[-26:], key=_tail)
         return [
             (msgspec.structs.replace(create(each, 0), status=JobStatus.FAILED, attempt=1), each.spec)
-            for each in self.jobs
-            if after[-26:] < each.job_id[-26:] < below[-26:]
-        ][:limit]
+            for each in self.jobs[first : min(last, first + limit)]
+        ]
 
     async def open_count(self, account: str, limit: int) -> int:
         return min(self.open, limit)
+
+
+def _tail(job: JobScheduled) -> str:
+    return job.job_id[-26:]
 
 
 class Harness:
@@ -84,6 +92,7 @@ class Harness:
             self.log,
             self.clock,
             serves=self.served.__contains__,
+            keyring=NO_SEALING,
         )
         tasks = [asyncio.create_task(each) for each in (directory.run(), recoverer.run())]
         for _ in range(rounds):
@@ -124,6 +133,28 @@ async def test_each_is_sent_again_once_whoever_dies() -> None:
     (ended,) = here.recoveries.last.values()
     assert (ended.status, ended.recovered_count) == ("completed", 1_100)
     assert ended.reached[-26:] < first_id(until)[-26:]
+    await here.log.stop()
+
+
+@pytest.mark.parametrize("count", [2_000, pytest.param(100_000, marks=pytest.mark.nightly)])
+async def test_two_kills_repeat_nothing(count: int) -> None:
+    """Killed twice, each time between a page in the log and its note: each delivery is sent again, under one id."""
+    here = Harness(count)
+    await here.log.start()
+    await here.recoveries.begin(begun(here.endpoint.endpoint_id, "r", since=0, until=NOW + count, now=NOW))
+    rounds = count // PAGE
+    for _ in range(2):
+        await here.life(rounds // 4)
+        here.recoveries.fails = StoreUnavailable("dies here, says the test")
+        await here.life(1)
+        here.recoveries.fails = None
+    await here.life(rounds)
+
+    made = await here.made()
+    assert len(made) == count + 2 * PAGE
+    assert len({each.job_id for each in made}) == count
+    assert {each.replay_of for each in made} == {each.job_id for each in here.deliveries.jobs}
+    assert [(each.status, each.recovered_count) for each in here.recoveries.last.values()] == [("completed", count)]
     await here.log.stop()
 
 

@@ -74,24 +74,6 @@ async def test_a_webhook_that_fails_is_tried_again_at_its_instants_under_one_id(
         assert (await here.tables.fold(0)).states[job.job_id].status.name == "COMPLETED"
 
 
-async def test_an_outage_of_the_receiver_is_outlived() -> None:
-    """Down for two hours: the webhook arrives afterwards, once."""
-    async with harness() as here:
-        await here.begin()
-        here.egress.answers[HOST] = answer(503)
-        policy = RetryPolicy(max_retries=20, delay_ms=60_000, max_delay_ms=900_000)
-        await here.owner.finish(await here.job(webhook_retry=policy))
-        for _ in range(120):
-            await here.clock.advance(60_000)
-        del here.egress.answers[HOST]
-        for _ in range(20):
-            await here.clock.advance(60_000)
-
-        (delivery,) = await deliveries(here)
-        assert delivery.status is DeliveryStatus.DELIVERED
-        assert [each.outcome for each in await attempts(here)].count("success") == 1
-
-
 async def test_an_answer_that_asks_for_a_delay_uses_up_no_retry() -> None:
     """429 and 503 with Retry-After: called again then, as often as the receiver asks."""
     async with harness() as here:

@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from libs.domain.endpoints.delivery import delivery_job
+from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig
+from libs.domain.endpoints.fan_out import Told
+from libs.domain.endpoints.webhook_event import of_end
 from libs.egress.outcome import Outcome
 from libs.events import JobFinished, Spec
 from libs.events.retry_policy import RetryPolicy
@@ -79,6 +83,26 @@ def test_the_receiver_refuses_what_is_not_signed_for_it() -> None:
     assert work == []
     headers, body = sent(SECRET, OTHER_SECRET)
     assert [receive(headers, body, secrets=[one], work=work) for one in (SECRET, OTHER_SECRET)] == [200, 200]
+
+
+def test_the_body_of_an_endpoint_is_the_one_that_is_sent() -> None:
+    """In the standard format; its delays are those of the text."""
+    config = EndpointConfig(url="https://shop.example/events", events=("job.failed",))
+    endpoint = Endpoint(
+        endpoint_id="whe_01m8ymky3t002j3dd0kk9q5xsw",
+        account="default",
+        config=config,
+        version=1,
+        created_at=0,
+        changed_at=0,
+    )
+    made = delivery_job(Told(of_end(END, schedule_id=None, host=None), endpoint, "job.failed"), 0)
+
+    assert json.loads(made.spec.body or "") == json.loads(example("json", 2))
+    assert (made.spec.headers or {})["X-Fliq-Event"] == "job.failed"
+    assert "5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h" in PAGE.replace("\n", " ")
+    assert made.retry is not None
+    assert made.retry.delays_ms == tuple(1_000 * each for each in (5, 300, 1_800, 7_200, 18_000, 36_000, 36_000))
 
 
 def test_the_request_of_the_page_is_taken() -> None:
