@@ -1,5 +1,5 @@
 """
-Take the pictures of docs/console.md, of a Fliq that runs for that:
+Take the pictures of docs/console.md and docs/tour.md, of a Fliq that runs for that:
 
     python -m tests.browser.pictures
 """
@@ -21,7 +21,7 @@ from tests.fakes.running.sink import Sink
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 TAKEN: Final = {
-    "light": ("overview", "failed-job", "failures", "schedule", "new-schedule"),
+    "light": ("overview", "jobs", "failed-job", "failures", "schedule", "new-schedule", "reference"),
     "dark": ("waiting-job",),
 }
 SETTINGS: Final = {"FLIQ_HEARTBEAT_SECONDS": "0", "FLIQ_RETRY_BASE_SECONDS": "600"}
@@ -46,7 +46,7 @@ async def _happen(client: Client, sink: Sink) -> dict[str, str]:
     return {
         "overview": "/", "jobs": "/jobs", "failed-job": f"/jobs/{jobs[9]['id']}", "waiting-job": f"/jobs/{retried['id']}",
         "failures": "/failures", "schedules": "/schedules", "schedule": f"/schedules/{made[0]['id']}",
-        "new-schedule": "/schedules/new", "access": "/access", "system": "/system",
+        "new-schedule": "/schedules/new", "access": "/access", "system": "/system", "reference": "/docs",
     }  # fmt: skip
 
 

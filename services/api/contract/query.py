@@ -26,6 +26,14 @@ def check_parameters(query: Mapping[str, str], known: Container[str]) -> None:
         found.add(name)
 
 
+def flag_of(parameters: Mapping[str, str], name: str) -> bool:
+    """Return whether the parameter *name* is `true`; raises 400 `invalid_parameter` if it is neither `true` nor `false`."""
+    text = parameters.get(name, "false")
+    if text not in ("true", "false"):
+        raise bad("invalid_parameter", f"{name} must be true or false")
+    return text == "true"
+
+
 def limit_of(parameters: Mapping[str, str]) -> int:
     """Return the page size asked for; raises 400 `invalid_limit`."""
     text = parameters.get("limit")

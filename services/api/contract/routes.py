@@ -106,7 +106,7 @@ ROUTES: Final[tuple[Route, ...]] = (
           "Get the schedule of a key", "Keys", 200, "Schedule"),
     Route("PUT", "/v1/schedules/by-key/{schedule_key}", "write:jobs", "schedule_keys.put", "putSchedule",
           "Make the schedule of a key, or replace it", "Keys",
-          200, "Schedule", request="ScheduleRequest", refusals=(409, 412, 429), parameters=("if_match", "if_none_match"),
+          200, "Schedule", request="ScheduleRequest", refusals=(409, 412, 429), parameters=("if_match", "if_none_match", "dry_run"),
           may_create=True),
     Route("DELETE", _SCHEDULE, "write:jobs", "schedule_changes.delete", "deleteSchedule", "Delete a schedule", "Schedules",
           204, ""),

@@ -105,6 +105,12 @@ _PARAMETERS: Final[dict[str, Schema]] = {
         " key of a schedule.",
         "schema": KEY,
     },
+    "dry_run": {
+        "name": "dry_run",
+        "in": "query",
+        "description": "`true`: change nothing, and say in `Fliq-Change` what would happen; 404 if the schedule would be made.",
+        "schema": {"type": "boolean", "default": False},
+    },
     "schedule_status": {
         "name": "status",
         "in": "query",

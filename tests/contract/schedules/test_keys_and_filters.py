@@ -158,3 +158,24 @@ async def test_a_cursor_belongs_to_its_filter(api: Client) -> None:
     assert len(await ids(api, f"status=active&limit=1&cursor={first['next_cursor']}")) == 1
     status, body, _ = await api.call("GET", f"/v1/schedules?status=paused&cursor={first['next_cursor']}")
     assert (status, body["error"]["code"]) == (400, "invalid_cursor")
+
+
+async def test_a_dry_run_says_what_would_happen(api: Client) -> None:
+    """Nothing is made or changed; what a `PUT` refuses is refused, and the schedule is shown as it is."""
+    dry = "/v1/schedules/by-key/foretold?dry_run=true"
+    report = {"url": URL, "cron": "0 2 * * *"}
+    assert (await api.call("PUT", dry, report))[0] == 404
+    assert (await api.call("GET", "/v1/schedules/by-key/foretold"))[0] == 404
+    _, made, _ = await api.call("PUT", "/v1/schedules/by-key/foretold", report)
+
+    status, shown, headers = await api.call("PUT", dry, report)
+    assert (status, shown["id"], headers["Fliq-Change"]) == (200, made["id"], "unchanged")
+    status, shown, headers = await api.call("PUT", dry, report | {"cron": "0 3 * * *"})
+    assert (status, shown["cron"], shown["version"], headers["Fliq-Change"]) == (200, "0 2 * * *", 1, "updated")
+
+    assert (await api.call("PUT", dry, report, headers={"If-Match": '"v9"'}))[0] == 412
+    assert (await api.call("PUT", dry, report, headers={"If-None-Match": "*"}))[0] == 412
+    assert (await api.call("PUT", dry, report | {"cron": "soon"}))[0] == 400
+    status, body, _ = await api.call("PUT", "/v1/schedules/by-key/foretold?dry_run=perhaps", report)
+    assert (status, body["error"]["code"]) == (400, "invalid_parameter")
+    assert (await api.call("GET", "/v1/schedules/by-key/foretold"))[1]["version"] == 1

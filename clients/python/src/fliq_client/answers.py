@@ -183,9 +183,10 @@ def _marked(item: A, answer: Answer) -> A:
     if existing is not None:
         return _existing(item, existing)
     is_stale, is_replayed = _says(answer, "fliq-stale"), _says(answer, "idempotent-replayed")
-    if not is_stale and not is_replayed:
+    change = answer.headers.get("fliq-change")
+    if not is_stale and not is_replayed and change is None:
         return item
-    return msgspec.structs.replace(item, is_stale=is_stale, is_replayed=is_replayed)
+    return msgspec.structs.replace(item, is_stale=is_stale, is_replayed=is_replayed, change=change)
 
 
 def _existing(item: A, existing: str) -> A:

@@ -277,21 +277,25 @@ class Schedules(Group[E]):
         json: object = UNSET,
         if_match: str | None = None,
         if_none_match: str | None = None,
+        dry_run: bool | None = None,
         **fields: Unpack[ScheduleFields],
     ) -> Call[models.Schedule]:
         """
         Make the schedule of a key of your own, or have it be exactly as said here: what is left out takes its default.
 
-        A deployment may do this again and again: if nothing is different, nothing happens.
+        A deployment may do this again and again: if nothing is different, nothing happens; `change` says what happened.
 
         Args:
             json, if_match, fields: as in `create` and `update`. `*` as if_none_match: VersionConflict if the key has a schedule.
+            dry_run: change nothing; get the schedule as it is, `change` says what would happen. NotFound: it would be made.
         """
         made: dict[str, Any] = {"url": url, **with_json(dict(fields), json)}
         where = path("schedules", "by-key", schedule_key)
         headers = _if_match(if_match) + _if_match(if_none_match, "If-None-Match")
-        request = Request(method="PUT", path=where, headers=headers, content=document(made))
-        return Call(request=request, read=_SCHEDULE, is_repeatable=if_match is None and if_none_match is None)
+        asked = query(dry_run=None if dry_run is None else str(dry_run).lower())
+        request = Request(method="PUT", path=where, headers=headers, query=asked, content=document(made))
+        is_repeatable = bool(dry_run) or (if_match is None and if_none_match is None)
+        return Call(request=request, read=_SCHEDULE, is_repeatable=is_repeatable)
 
     @call
     def get_by_key(self, schedule_key: str) -> Call[models.Schedule]:

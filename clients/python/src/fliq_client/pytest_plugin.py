@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 ADVANCE_S: Final = 600.0  # calls to the application are real, and take their time
 STOP_S: Final = 20.0
+_FLIQ: Final = (
+    "import sys; from fliq_client.cli.entrance import main; sys.exit(main())"  # `fliq`, wherever its script is
+)
 
 
 class MadeCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +160,7 @@ class DevFliq(Fliq):
 @pytest.fixture(scope="session")
 def fliq_dev_server() -> Iterator[DevServer]:
     """A Fliq whose clock stands still, for the whole session; it ends with the process of the tests."""
-    command = [sys.executable, "-m", "fliq_client.cli", "dev", "--port", "0", "--json", "--virtual-clock"]
+    command = [sys.executable, "-c", _FLIQ, "dev", "--port", "0", "--json", "--virtual-clock"]
     with subprocess.Popen(  # noqa: S603 - our own command
         [*command, "--until-stdin-closes"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -10,6 +10,7 @@ from services.api.contract.json_body import Duplicated
 
 LABELS_MAX: Final = 16
 RESERVED: Final = "fliq."  # names that begin so are Fliq's own
+OWNER: Final = "fliq.owner"  # but this one is of whom a schedule is, as `fliq apply` says it
 LABEL_TEXT: Final = f"^{LABEL_NAME}:.{{1,{LABEL_VALUE_MAX}}}$"
 
 _CODE: Final = "invalid_labels"
@@ -30,7 +31,7 @@ def labels_field() -> Field:
         },
         rule=f"object of up to {LABELS_MAX} names with values, by which lists find it again, see [labels](#labels): names of 1–63"
         f" of the characters `a-z 0-9 . _ / -`, the first a letter or digit, values of 1–{LABEL_VALUE_MAX} printable characters;"
-        " no secrets; names that begin with `fliq.` are reserved",
+        " no secrets; names that begin with `fliq.` are reserved, but for `fliq.owner`",
         code=_CODE,
         means=f"labels is not an object of up to {LABELS_MAX} names with values of 1 to {LABEL_VALUE_MAX} printable characters, or"
         " label is not a name, a colon and a value.",
@@ -46,7 +47,7 @@ def _read(value: Any, _found: dict[str, Any], _rules: Rules) -> dict[str, str] |
         refuse(_CODE, f"labels must be an object of at most {LABELS_MAX} names with values")
     for name, text in value.items():
         check_label(name, text)
-        if name.startswith(RESERVED):
+        if name.startswith(RESERVED) and name != OWNER:
             refuse(_CODE, f"labels: names that begin with {RESERVED} are reserved: call {name!r} something else")
     return dict(sorted(value.items())) or None
 

@@ -106,6 +106,10 @@ class ScheduleChanges:
         is_ours = now.state.more is not None and event.change_id in now.state.more.change_ids
         return now if is_ours else None
 
+    def would_change(self, row: Row, wanted: ScheduleRequest) -> bool:
+        """Whether `replace` would change anything."""
+        return self._changed(row, wanted) is not None
+
     def _declared(self, fields: dict[str, Any]) -> ScheduleRequest:
         return schedule_request(fields, self._c.check_url, self._c.clock.now(), self._c.zones)
 

@@ -16,6 +16,7 @@ from libs.domain.schedule import ScheduleStatus
 from libs.domain.schedule import create as first_state
 from libs.runtime.crashpoint import crash_at
 from services.api.contract.api_error import ApiError, not_found, refuse
+from services.api.contract.query import flag_of
 from services.api.contract.schedules.fields import check_schedule_key
 from services.api.contract.schedules.patch import must_be_new, version_conflict, wanted_version
 from services.api.contract.schedules.requests import ScheduleRequest, schedule_request
@@ -58,6 +59,10 @@ class ScheduleKeys:
         wanted = schedule_request(data, self._c.check_url, self._c.clock.now(), self._c.zones, traceparent=traceparent)
         if wanted.key not in (None, name):
             refuse("invalid_key", "the key in the body is not the one in the path: leave it out")
+        if flag_of(request.query, "dry_run"):
+            return await self._foretold(
+                account, name, wanted, version, is_new_only=is_new_only, with_payload=with_payload
+            )
         for _ in range(TRIES_MAX):
             row, is_new = await self._find_or_create(account, name, wanted, must_exist=if_match is not None)
             if is_new:
@@ -71,6 +76,28 @@ class ScheduleKeys:
                 said = "unchanged" if changed is row else "updated"
                 return await self._answer(changed, with_payload, 200, said)
         raise version_conflict(row.state.version)
+
+    async def _foretold(
+        self,
+        account: str,
+        name: str,
+        wanted: ScheduleRequest,
+        version: int | None,
+        *,
+        is_new_only: bool,
+        with_payload: bool,
+    ) -> Reply:
+        """Return the schedule of the key as it is, and say what would become of it; 404 if it would be made."""
+        held_id = await self._c.names.name_holder(account, KIND, name, "sched")
+        row = None if held_id is None else await self._rows.look(account, held_id, fresh=True)
+        if row is None or row.state.status == ScheduleStatus.DELETED:
+            raise not_found("schedule")
+        if is_new_only:
+            raise ApiError(412, "version_conflict", f"the key is that of {row.state.schedule_id} already")
+        if version is not None and row.state.version != version:
+            raise version_conflict(row.state.version)
+        would_change = self._changes.would_change(row, wanted)
+        return await self._answer(row, with_payload, 200, "updated" if would_change else "unchanged")
 
     async def _answer(self, row: Row, with_payload: bool, status: int, change: str) -> Reply:
         reply = await self._rows.answer(row, with_payload=with_payload)

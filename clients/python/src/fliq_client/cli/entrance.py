@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Final
 
-from fliq_client.cli import completion, exits, failures, jobs, login, schedules
+from fliq_client.cli import completion, exits, failures, jobs, login, manifests, schedules
 from fliq_client.cli.parsing import Parser
 from fliq_client.cli.profiles import chosen
 from fliq_client.cli.session import Session, is_interactive
@@ -21,7 +21,7 @@ from fliq_client.client import Fliq
 from fliq_client.errors import FliqError
 from fliq_client.version import __version__
 
-WORDS: Final = ("jobs", "schedules", "failures", "login", "logout", "completion")
+WORDS: Final = ("jobs", "schedules", "failures", "apply", "diff", "export", "login", "logout", "completion")
 
 DESCRIPTION: Final = """\
 Jobs and schedules of a Fliq, from a shell.
@@ -30,6 +30,7 @@ Jobs and schedules of a Fliq, from a shell.
   fliq jobs create https://example.com/charge --in 15m
   fliq failures                                               what failed, in groups that failed alike
   fliq jobs replay job_01h...
+  fliq diff -f schedules.yaml; fliq apply -f schedules.yaml   schedules as code
 """
 
 
@@ -40,7 +41,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="command", title="commands", parser_class=Parser
     )
-    for each in (jobs, schedules, failures, login):
+    for each in (jobs, schedules, failures, manifests, login):
         each.add(commands)
     completion.add(commands, parser)
     return parser

@@ -80,10 +80,12 @@ class Session:
 
 def plain(item: Any) -> Any:
     """Return an object as the API has it, for JSON; the client's own marks stay out."""
-    if not isinstance(item, Answered):
-        return item
-    found = msgspec.to_builtins(item)
-    return {name: value for name, value in found.items() if name not in _MARKS}
+    if isinstance(item, Answered):
+        fields = msgspec.structs.asdict(item)
+        return {name: plain(value) for name, value in fields.items() if name not in _MARKS}
+    if isinstance(item, list):
+        return [plain(each) for each in item]
+    return item
 
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

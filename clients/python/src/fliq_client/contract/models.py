@@ -87,18 +87,20 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
         is_stale: the log could not be asked, so the object may lack what was accepted before.
         is_replayed: it was made by an earlier request with the same key.
         existing: the job had the request's `waiting_key` or `singleton_key` already, and was `kept`, `replaced` or `extended`.
+        change: what a `put` did, or would do: `created`, `updated` or `unchanged`.
     """
 
     is_stale: bool = False
     is_replayed: bool = False
     existing: str | None = None
+    change: str | None = None
 
     def __repr__(self) -> str:
         """Show the fields, but no secret: objects end up in logs."""
         shown = [
             f"{name}={'...' if name in SECRETS and value else repr(value)}"
             for name, value in msgspec.structs.asdict(self).items()
-            if value or name not in ("is_stale", "is_replayed", "existing")
+            if value or name not in ("is_stale", "is_replayed", "existing", "change")
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 

@@ -194,7 +194,7 @@ class JobFields(TypedDict, total=False):
     singleton_key: str | None
     # object of up to 16 names with values, by which lists find it again, see labels: names of 1–63 of the characters
     # `a-z 0-9 . _ / -`, the first a letter or digit, values of 1–128 printable characters; no secrets; names that begin
-    # with `fliq.` are reserved
+    # with `fliq.` are reserved, but for `fliq.owner`
     labels: Mapping[str, str] | None
 
 
@@ -348,7 +348,7 @@ class SchedulePatchFields(TypedDict, total=False):
     expires_in_seconds: float | None
     # object of up to 16 names with values, by which lists find it again, see labels: names of 1–63 of the characters
     # `a-z 0-9 . _ / -`, the first a letter or digit, values of 1–128 printable characters; no secrets; names that begin
-    # with `fliq.` are reserved
+    # with `fliq.` are reserved, but for `fliq.owner`
     labels: Mapping[str, str] | None
 
 
@@ -427,7 +427,7 @@ class ScheduleFields(TypedDict, total=False):
     expires_in_seconds: float | None
     # object of up to 16 names with values, by which lists find it again, see labels: names of 1–63 of the characters
     # `a-z 0-9 . _ / -`, the first a letter or digit, values of 1–128 printable characters; no secrets; names that begin
-    # with `fliq.` are reserved
+    # with `fliq.` are reserved, but for `fliq.owner`
     labels: Mapping[str, str] | None
 
 
