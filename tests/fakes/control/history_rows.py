@@ -9,7 +9,7 @@ from libs.domain.job import JobState
 from libs.events.ids import delivery_id
 from libs.store.control.idempotency import Reservation
 from libs.store.history.janitor import HistoryLook
-from libs.store.projection.changes import Flush
+from libs.store.projection.changes import Flush, LabelRow
 
 
 class HistoryRows:
@@ -18,12 +18,15 @@ class HistoryRows:
     def __init__(self) -> None:
         """Start with nothing forgotten."""
         self.floor_rows: dict[int, Floors] = {}
+        self.label_rows: dict[LabelRow, None] = {}
 
     def floors(self, partition: int) -> Floors:
         return self.floor_rows.get(partition, NOTHING_FORGOTTEN)
 
     def _write_all(self, flush: Flush) -> None:
         self._write_changes(flush)
+        for row in flush.changes.labels:
+            self._write(self.label_rows, row, None)
         moved = flush.changes.floors
         if moved is not None:
             old = self.floors(flush.partition)
@@ -43,6 +46,8 @@ class HistoryRows:
         gone = self._forgotten(partition, self.floors(partition))[:limit]
         for job in gone:
             self._remove(self.jobs, job.job_id)
+            for name, value in job.labels.items():
+                self._remove(self.label_rows, LabelRow(job.account, name, value, job.job_id))
             self._remove(self.deliveries, delivery_id(job.job_id))
             for key in [key for key in self.execution_rows if key[0] == job.job_id]:
                 self._remove(self.execution_rows, key)

@@ -19,6 +19,7 @@ from tests.chaos.judging.history import Operation, Plan
 from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.loop import SimLoop
 from tests.simulation.fleet.node import Node
+from tests.simulation.fleet.stories.labels import asked
 from tests.simulation.fleet.stories.schedules import RESUMES, RULES, RUN_MS, ScheduleOp, ScheduleStory
 
 REQUEST_S: Final = 5.0
@@ -161,6 +162,7 @@ class Clients:
             "scheduled_at": rfc3339(int(plan.fire_at)),
             "max_retries": retries,
             "body": name,
+            **asked(name),
         }
         if fate == "hang":
             body["timeout_seconds"] = 1
@@ -218,7 +220,7 @@ class Clients:
         rule = draw.choice(RULES)
         story = self.schedules[name] = ScheduleStory(name=name, rule=rule)
         target = f"slow/{RUN_MS}" if "overlap" in rule else "ok"
-        body = {"url": f"http://t1.example/{target}/{name}", "body": name, **rule}
+        body = {"url": f"http://t1.example/{target}/{name}", "body": name, **rule, **asked(name)}
         if draw.random() < 0.4:
             body["webhook_url"] = f"http://t3.example/hook/{name}"
         made = await self._change(story, "create", "POST", "/v1/schedules", body, draw)

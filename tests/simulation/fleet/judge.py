@@ -30,6 +30,7 @@ from tests.simulation.fleet.clients import Clients
 from tests.simulation.fleet.endpoint import undelivered
 from tests.simulation.fleet.nemesis import Nemesis
 from tests.simulation.fleet.node import Harness, Node
+from tests.simulation.fleet.stories.labels import labels_lost
 from tests.simulation.fleet.stories.schedules import RESUMES, RUN_MS, ScheduleStory, instants_of
 
 SKEW_MS: Final = 400.0  # between the clock of a process and the true time
@@ -71,9 +72,8 @@ def judge(evidence: Evidence) -> list[str]:
     found += [f"crashed: {each}" for each in evidence.harness.loop.errors]
     for node in evidence.nodes:
         found += [f"{name}: {node.name}: {count} times" for name, count in node.counts.items() if name in _NEVER]
-    found += _changes(evidence)
-    found += _tables(evidence.harness)
-    found += _over_the_day(evidence.harness)
+    found += [*_changes(evidence), *_tables(evidence.harness), *_over_the_day(evidence.harness)]
+    found += labels_lost(evidence.harness.store.database, {**evidence.clients.plans, **evidence.clients.schedules})
     found += undelivered(evidence.harness, evidence.nemesis.poisoned)
     return found
 

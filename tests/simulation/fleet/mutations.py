@@ -38,6 +38,7 @@ from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.timer_wheel import TimerWheel
 from tests.fakes.control.lease_statements import LeaseStatements
 from tests.fakes.database import Database
+from tests.simulation.fleet.stories.labels import labels_lost_at_the_end, labels_not_written
 from tests.simulation.fleet.stories.schedule_mutations import (
     changes_overwritten,
     overlap_ignored,
@@ -357,6 +358,8 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         policy_ignored_by_an_older_build,
         overlap_ignored,
         changes_overwritten,
+        labels_lost_at_the_end,
+        labels_not_written,
         flush_left_behind,
         due_without_permit,
         used_is_forgotten,

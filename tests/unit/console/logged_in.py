@@ -43,6 +43,7 @@ LISTED: dict[str, Any] = {
     "last_status_code": 503,
     "last_error": "HTTP 503",
     "ended_by": "exhausted",
+    "labels": {"tenant": "a&b"},
 }
 JOB = LISTED | {"headers": {"X-A": "1"}, "body": "{}", "webhook_headers": None}
 SCHEDULE: dict[str, Any] = {
@@ -65,6 +66,7 @@ SCHEDULE: dict[str, Any] = {
     "key": None,
     "paused_until": None,
     "note": None,
+    "labels": {"tenant": "a&b"},
     "headers": None,
     "body": None,
 }
@@ -159,12 +161,14 @@ class TableApi(ApiCalls):
     def __init__(self) -> None:
         super().__init__(lambda: "http://nowhere")
         self.made: list[Call] = []
+        self.asked: list[str] = []
         self.refusal: ApiRefused | None = None
 
     async def call(self, token: str, call: Call) -> ApiAnswer:
         if self.refusal is not None:
             raise self.refusal
         path = call.path.partition("?")[0]
+        self.asked.append(call.path)
         if call.method != "GET" and not path.endswith("/preview"):
             self.made.append(call)
             if path not in ANSWERS or call.method in ("DELETE", "PATCH"):

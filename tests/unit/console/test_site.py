@@ -33,6 +33,29 @@ async def test_every_page_is_answered(person: Person, path: str) -> None:
     assert TOKEN.encode() not in answer.body
 
 
+@pytest.mark.parametrize("page", ["jobs", "schedules"])
+async def test_a_label_leads_to_what_has_it(person: Person, page: str) -> None:
+    """Each row shows its labels; the list behind the link asks the API for the label, and its pages do, too."""
+    shown = (await person.send("GET", f"/{page}")).body.decode()
+    assert f'href="/console/{page}?label=tenant%3Aa%26b">tenant: a&amp;b</a>' in shown
+
+    found = (await person.send("GET", f"/{page}?label=tenant%3Aa&q=")).body.decode()
+    assert any(path.startswith(f"/v1/{page}?label=tenant%253Aa&limit=") for path in person.api.asked), person.api.asked
+    if page == "schedules":
+        assert "/console/schedules?label=tenant%253Aa&amp;cursor=more" in found
+
+
+async def test_a_text_is_first_asked_for_as_a_name(person: Person) -> None:
+    """What the API finds by it is shown alone, and nothing was looked through; with another filter the jobs are looked through."""
+    found = (await person.send("GET", "/jobs?q=order-7")).body.decode()
+    assert person.api.asked[-1] == "/v1/jobs?q=order-7&limit=50"
+    assert "Looked through" not in found
+
+    found = (await person.send("GET", "/jobs?q=order-7&host=a.example")).body.decode()
+    assert person.api.asked[-1] == "/v1/jobs?limit=100"
+    assert "Looked through the newest 1 jobs" in found
+
+
 async def test_who_is_not_logged_in_gets_the_log_in(person: Person) -> None:
     """And comes back to the page afterwards."""
     person.cookies.clear()

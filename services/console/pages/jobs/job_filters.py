@@ -1,8 +1,8 @@
 """
 Job filters: which jobs a list shows, as the address says it. Pure but for the pages of the API that it reads.
 
-The API filters by status and by schedule. Host, answer, error and text are looked for in the newest `SCANNED_MAX` jobs, and the
-page says so: a list never reads more than that.
+The API filters by status, schedule and label, and finds what a text names exactly: an id or a key. Host, answer, error and any
+other text are looked for in the newest `SCANNED_MAX` jobs, and the page says so: a list never reads more than that.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ STATUSES: Final = ("scheduled", "running", "success", "failed", "cancelled")
 PAGE: Final = 50
 SCANNED_MAX: Final = 200
 _API_PAGE: Final = 100
+_NAME_MAX: Final = 255  # characters of an id or a key
 
 
 class Filters(NamedTuple):
@@ -29,6 +30,7 @@ class Filters(NamedTuple):
     host: str = ""
     code: str = ""
     error: str = ""
+    label: str = ""
     q: str = ""
 
     @property
@@ -36,8 +38,14 @@ class Filters(NamedTuple):
         """Whether jobs have to be looked at one by one."""
         return bool(self.host or self.code or self.error or self.q)
 
+    @property
+    def is_name(self) -> bool:
+        """Whether the text may be an id or a key, and nothing else is looked for."""
+        alone = not (self.host or self.code or self.error)
+        return alone and 0 < len(self.q) <= _NAME_MAX and self.q.isprintable()
+
     def takes(self, job: Mapping[str, Any]) -> bool:
-        """Return whether *job*, of the right status and schedule, is one of those asked for."""
+        """Return whether *job*, of the right status, schedule and label, is one of those asked for."""
         text = self.q.lower()
         return (
             (not self.host or host(job["url"]) == self.host)
@@ -62,6 +70,7 @@ class Found(NamedTuple):
     jobs: list[dict[str, Any]]
     next_cursor: str | None
     looked_at: int
+    is_exact: bool = True  # the API has found them; no other job is asked for
 
 
 def filters_of(request: Request) -> Filters:
@@ -73,15 +82,20 @@ def filters_of(request: Request) -> Filters:
 async def find_jobs(visit: Visit, filters: Filters, *, cursor: str = "", wanted: int = PAGE) -> Found:
     """Return a page of the jobs that *filters* ask for."""
     path = path_of("schedules", filters.schedule, "jobs") if filters.schedule else "/v1/jobs"
+    asked = {"status": filters.status, "label": filters.label}
     if not filters.must_look:
-        found = await visit.get(path, status=filters.status, limit=wanted, cursor=cursor)
+        found = await visit.get(path, **asked, limit=wanted, cursor=cursor)
         return Found(found["jobs"], found["next_cursor"], len(found["jobs"]))
+    if filters.is_name and not cursor:
+        found = await visit.get(path, **asked, q=filters.q, limit=wanted)
+        if found["jobs"]:
+            return Found(found["jobs"], found["next_cursor"], len(found["jobs"]))
     kept: list[dict[str, Any]] = []
     next_cursor: str | None = cursor
     looked_at = 0
     while next_cursor is not None and looked_at < SCANNED_MAX and len(kept) < wanted:
-        found = await visit.get(path, status=filters.status, limit=_API_PAGE, cursor=next_cursor)
+        found = await visit.get(path, **asked, limit=_API_PAGE, cursor=next_cursor)
         looked_at += len(found["jobs"])
         next_cursor = found["next_cursor"]
         kept += [job for job in found["jobs"] if filters.takes(job)]
-    return Found(kept, next_cursor, looked_at)
+    return Found(kept, next_cursor, looked_at, is_exact=False)

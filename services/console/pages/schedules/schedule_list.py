@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from services.console.exchange import Answer
+from services.console.exchange import Answer, query_of
 from services.console.pages.form_fields import METHODS
 from services.console.visit import Visit
 
@@ -14,13 +15,17 @@ PAGE: Final = 50
 async def page(visit: Visit) -> Answer:
     """GET /schedules."""
     cursor = visit.request.asked("cursor")
-    found = await visit.get("/v1/schedules", limit=PAGE, cursor=cursor)
+    asked = {name: visit.request.asked(name) for name in ("label", "q")}
+    found = await visit.get("/v1/schedules", **asked, limit=PAGE, cursor=cursor)
     return visit.show(
         "schedules.html",
         page="schedules",
         schedules=found["schedules"],
         cursor=cursor,
         next_cursor=found["next_cursor"],
+        query=partial(query_of, **asked),
+        label=asked["label"],
+        q=asked["q"],
     )
 
 
