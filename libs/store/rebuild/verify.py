@@ -84,6 +84,9 @@ async def verify(
     return await _Verification(log, pool, on_progress).run(partitions)
 
 
+_NEEDS: Final = "SELECT needs FROM progress WHERE part = $1"
+
+
 class _Verification:
     def __init__(self, log: Log, pool: Any, on_progress: OnProgress) -> None:
         self._log = log
@@ -134,6 +137,8 @@ class _Verification:
                 if claim != replays[each].ledger.claim:
                     apart = {"claim": (_text_of(claim), _text_of(replays[each].ledger.claim))}
                     self._found.add(each, "progress", "", "changed", apart)
+                if (needs := await connection.fetchval(_NEEDS, each) or 0) < replays[each].needs:
+                    self._found.add(each, "progress", "", "changed", {"needs": (needs, replays[each].needs)})
             if replays:
                 await _Comparison(connection, replays, self._found, self._rows).run()
 

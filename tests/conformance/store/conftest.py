@@ -11,7 +11,8 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Ledger
 from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import id_of
-from libs.events import Claim, Event
+from libs.events import Claim, Event, encode
+from libs.events.codec import kind_of
 from libs.events.ids import new_job_id, new_schedule_id
 from libs.store.pool import open_pool
 from libs.store.projection.changes import Flush, PartitionChanges
@@ -45,6 +46,7 @@ class Harness:
         changes = PartitionChanges(partition)
         for event in events:
             changes.add(ledger.apply(ledger.position + 1, event, str(ledger.claim)))
+            changes.note(encode(event, CLAIM if kind_of(event).role == "decision" else None))
         return Flush(partition, NONCE, before, ledger.position, ledger.claim, changes)
 
     async def put(self, *states: JobState | ScheduleState, **changed: Any) -> None:
