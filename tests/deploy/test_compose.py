@@ -201,6 +201,16 @@ def test_prometheus_scrapes_every_process_of_every_role() -> None:
     assert ours | {"scrape_configs": None} == others | {"scrape_configs": None}
 
 
+def test_the_sealed_file_gives_the_key_to_those_who_use_it() -> None:
+    """The API, the dispatcher and webhooks get the file with the master key where their setting names it; nobody else does."""
+    sealed = yaml.safe_load(FILE.with_name("compose.sealed.yaml").read_text("utf-8"))
+
+    assert sealed["services"].keys() == {"api", "dispatcher", "webhooks"} <= set(ROLES)
+    for service in sealed["services"].values():
+        assert service["environment"]["FLIQ_MASTER_KEY_FILE"] == f"/run/secrets/{service['secrets'][0]}"
+        assert service["secrets"][0] in sealed["secrets"]
+
+
 def test_the_small_file_allows_the_app_that_it_has() -> None:
     """Compose takes it as it is, with nothing to fill in; what Fliq may call by name is the app beside it."""
     small = FILE.with_name("compose.small.yaml")

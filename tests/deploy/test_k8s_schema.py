@@ -138,6 +138,23 @@ def test_a_checked_certificate_of_postgresql_is_a_line_away(name: str, tmp_path:
             assert asked[1] == f"{mounts['postgres-ca']}/ca.crt", name_of(document)
 
 
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_master_key_is_a_line_away(name: str) -> None:
+    """With the commented component every service finds the key where its setting says, readable by its own group alone."""
+    text = (PLACE / "overlays" / name / "kustomization.yaml").read_text("utf-8")
+    assert "# - ../../components/sealing #" in text
+    component = yaml.safe_load((PLACE / "components" / "sealing" / "kustomization.yaml").read_text("utf-8"))
+    (patch,) = component["patches"]
+    volume, mount, setting = (each["value"] for each in yaml.safe_load(patch["patch"]))
+
+    assert patch["target"] == {"kind": "Deployment"}
+    assert volume["secret"]["defaultMode"] == 0o440
+    assert setting == {
+        "name": "FLIQ_MASTER_KEY_FILE",
+        "value": f"{mount['mountPath']}/{volume['secret']['items'][0]['path']}",
+    }
+
+
 def test_a_login_for_each_service_is_a_line_away(tmp_path: Path) -> None:
     """With the commented component each service has its own address of the database; the owner's is the migration's alone."""
     if renderer() is None:

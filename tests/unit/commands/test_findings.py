@@ -8,6 +8,7 @@ import pytest
 from libs.log.kafka.inspect import PartitionReport, TopicReport, problems
 from libs.log.kafka.topic import SETTINGS
 from libs.log.log_report import LogReport
+from libs.store.control.account_keys import KeyCount
 from libs.store.health.database_report import Server, Work
 from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, Step
@@ -210,3 +211,15 @@ def test_every_finding_says_what_to_do() -> None:
     ]
     assert all(each.advice for each in found)
     assert [judge.seconds(ms) for ms in (4, 1_500, 600_000, 9_000_000)] == ["4 ms", "1.5 s", "10 min", "2 h"]
+
+
+def test_sealing_is_judged_by_file_and_database() -> None:
+    """Off is a warning; sealed data without a file is wrong; with one it says how much from before is in clear."""
+    keys = KeyCount(2, 3, 0)
+
+    assert states(judge.of_sealing(None, None, KeyCount(0, 0, 0), 7)) == ["warning"]
+    assert states(judge.of_sealing(None, "abcd", keys, 0)) == ["wrong"]
+    (sealed,) = judge.of_sealing("master.key", "abcd", keys, 7)
+    assert (sealed.state, "7 specs from before are not sealed" in sealed.text) == ("ok", True)
+    (all_sealed,) = judge.of_sealing("master.key", "abcd", keys, 0)
+    assert "not sealed" not in all_sealed.text

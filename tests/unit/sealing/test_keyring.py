@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
 
 import msgspec
 import pytest
@@ -11,48 +10,11 @@ import pytest
 from libs.events import JobScheduled, Spec
 from libs.sealing.data_key import Broken
 from libs.sealing.keyring import FRESH_MS, NO_SEALING, AccountErased, Keyring, KeysUnavailable, Shredded, Stored
-from libs.sealing.master_keys import MasterKeys, WrappedKey
+from libs.sealing.master_keys import MasterKeys
+from tests.fakes.control.account_keys import MASTER, MemoryKeys
 
 JOB = "job_01mcc5rm3v001h4d2pf28aqkff"
 SPEC = Spec(url="https://example.com/?q=1", body="secret")
-
-
-class MemoryKeys:
-    """The table of keys, as libs/store/control/account_keys.py keeps it."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, WrappedKey] = {}
-        self.master_id = MasterKeys((b"m" * 32,)).master_id
-        self.erased: set[str] = set()
-        self.asked = 0
-        self.is_away = False
-
-    async def newest(self, account: str) -> WrappedKey | None:
-        self._ask()
-        own = [row for row in self.rows.values() if row.account == account and row.wrapped is not None]
-        return own[-1] if own else None
-
-    async def add(self, key: WrappedKey) -> bool:
-        self._ask()
-        if key.master_id != self.master_id or key.account in self.erased or key.key_id in self.rows:
-            return False
-        self.rows[key.key_id] = key
-        return True
-
-    async def find(self, key_ids: Collection[str]) -> list[WrappedKey]:
-        self._ask()
-        return [self.rows[key_id] for key_id in key_ids if key_id in self.rows]
-
-    def shred(self, account: str) -> None:
-        self.erased.add(account)
-        self.rows = {
-            key_id: row._replace(wrapped=None) if row.account == account else row for key_id, row in self.rows.items()
-        }
-
-    def _ask(self) -> None:
-        self.asked += 1
-        if self.is_away:
-            raise ConnectionError("away")
 
 
 class Bench:
@@ -60,7 +22,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.table = MemoryKeys()
-        self.master = MasterKeys((b"m" * 32,))
+        self.master = MASTER
         self.now = 0.0
         self._bytes = itertools.count()
 
