@@ -49,17 +49,17 @@ def seal_spec(spec: Spec, key: DataKey, *, account: str, spec_id: str, entropy: 
     """
     if spec.sealed is not None:
         raise Unopened("a spec that could not be opened cannot be sealed again")
-    clear, fields = _split(spec)
+    url, webhook_url, fields = _split(spec)
     if fields == _NOTHING and spec.body is None:
         return spec
-    place = _place(clear, spec.url.partition("?")[0], key.key_id, account, spec_id)
+    place = _place(spec, url, webhook_url, key.key_id, account, spec_id)
     sealed = Sealed(
         key=key.key_id,
-        url=spec.url.partition("?")[0],
+        url=url,
         fields=None if fields == _NOTHING else key.seal(_encode(fields), place + b"fields", entropy(NONCE_BYTES)),
         body=None if spec.body is None else key.seal(spec.body.encode(), place + b"body", entropy(NONCE_BYTES)),
     )
-    return msgspec.structs.replace(clear, url="", sealed=sealed)
+    return _cleared(spec, "", webhook_url, sealed)
 
 
 def open_spec(spec: Spec, key: DataKey, *, account: str, spec_id: str) -> Spec:
@@ -71,7 +71,7 @@ def open_spec(spec: Spec, key: DataKey, *, account: str, spec_id: str) -> Spec:
     """
     sealed = spec.sealed
     assert sealed is not None  # noqa: S101 - the caller looked
-    place = _place(spec, sealed.url, sealed.key, account, spec_id)
+    place = _place(spec, sealed.url, spec.webhook_url, sealed.key, account, spec_id)
     try:
         fields = _NOTHING if sealed.fields is None else _decode(key.open(sealed.fields, place + b"fields"))
         body = None if sealed.body is None else key.open(sealed.body, place + b"body").decode()
@@ -90,10 +90,8 @@ def open_spec(spec: Spec, key: DataKey, *, account: str, spec_id: str) -> Spec:
 
 def clear_part(spec: Spec) -> Spec:
     """Return what stands in clear of *spec*, sealed or not: without queries, values and body."""
-    clear, _ = _split(spec)
-    if spec.sealed is None:
-        return msgspec.structs.replace(clear, url=spec.url.partition("?")[0])
-    return msgspec.structs.replace(clear, url=spec.sealed.url, sealed=None)
+    url, webhook_url, _ = _split(spec)
+    return _cleared(spec, url if spec.sealed is None else spec.sealed.url, webhook_url, None)
 
 
 def clear_url(spec: Spec) -> str:
@@ -101,30 +99,35 @@ def clear_url(spec: Spec) -> str:
     return spec.url if spec.sealed is None else spec.sealed.url
 
 
-def _split(spec: Spec) -> tuple[Spec, _Fields]:
+def _split(spec: Spec) -> tuple[str, str | None, _Fields]:
+    """Return both URLs without their queries, and what is sealed besides the body."""
     url, mark, query = spec.url.partition("?")
     webhook_url, webhook_mark, webhook_query = (spec.webhook_url or "").partition("?")
     fields = _Fields(
         query if mark else None,
-        tuple((spec.headers or {}).values()),
+        tuple(spec.headers.values()) if spec.headers else (),
         webhook_query if webhook_mark else None,
-        tuple((spec.webhook_headers or {}).values()),
+        tuple(spec.webhook_headers.values()) if spec.webhook_headers else (),
     )
-    clear = msgspec.structs.replace(
+    return url, None if spec.webhook_url is None else webhook_url, fields
+
+
+def _cleared(spec: Spec, url: str, webhook_url: str | None, sealed: Sealed | None) -> Spec:
+    return msgspec.structs.replace(
         spec,
         url=url,
         headers=_without_values(spec.headers),
         body=None,
-        webhook_url=None if spec.webhook_url is None else webhook_url,
+        webhook_url=webhook_url,
         webhook_headers=_without_values(spec.webhook_headers),
+        sealed=sealed,
     )
-    return clear, fields
 
 
-def _place(clear: Spec, url: str, key_id: str, account: str, spec_id: str) -> bytes:
+def _place(spec: Spec, url: str, webhook_url: str | None, key_id: str, account: str, spec_id: str) -> bytes:
     # The last 26 characters: a spec is kept by the 128 bits of an id, that of a schedule also as a job's.
-    names, webhook_names = list(clear.headers or ()), list(clear.webhook_headers or ())
-    return _encode((account, spec_id[-26:], key_id, clear.method, url, names, clear.webhook_url, webhook_names))
+    names, webhook_names = tuple(spec.headers or ()), tuple(spec.webhook_headers or ())
+    return _encode((account, spec_id[-26:], key_id, spec.method, url, names, webhook_url, webhook_names))
 
 
 def _with_query(url: str, query: str | None) -> str:

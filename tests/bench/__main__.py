@@ -1,5 +1,5 @@
 """
-Measure Fliq: creates, batches, a herd, lateness, memory, CPU time per job's life; and a rebuild, on request.
+Measure Fliq: creates, batches, a herd, lateness, memory, CPU time per job's life, sealing; and a rebuild, on request.
 
     python -m tests.bench [--topology kafka] [--quick] [--long] [--only creates,herd] [--rounds n]
 
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable
 
 from tests.bench import cluster, rebuild, sections
+from tests.bench.costs import sealing
 from tests.bench.harness import Harness, elapsed_s, machine, say
 
 WITH_RIG = {
@@ -24,7 +25,7 @@ WITH_RIG = {
     "lateness": sections.lateness,
     "lives": sections.lives,
 }
-NAMES = (*WITH_RIG, "memory", "rebuild")
+NAMES = (*WITH_RIG, "memory", "sealing", "rebuild")
 
 
 def show(title: str, lines: Iterable[str]) -> None:
@@ -90,6 +91,8 @@ def main() -> None:
         title = (sections.memory.__doc__ or "").strip()
         show(f"memory: {title}", sections.memory(size, far=True))
         show("memory, due soon", sections.memory(size, far=False))
+    if "sealing" in wanted:
+        show(f"sealing: {(sealing.measure.__doc__ or '').strip()}", sealing.measure(size.rounds, size.lives))
     if "rebuild" in wanted:
         records = rebuild.QUICK_RECORDS if options.quick else rebuild.FULL_RECORDS
         show(f"rebuild: {(rebuild.rebuild.__doc__ or '').strip()}", rebuild.rebuild(records))
