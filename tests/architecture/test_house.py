@@ -137,3 +137,9 @@ def test_every_field_of_a_log_line_leaves() -> None:
     ]
 
     assert withheld == []
+
+
+def test_each_migration_has_a_number_of_its_own() -> None:
+    """From 1 on, without gaps: a database notes the numbers of those that it has had."""
+    numbers = sorted(int(path.name[:4]) for path in (ROOT / "libs/store/schema/migrations").glob("*.sql"))
+    assert numbers == list(range(1, len(numbers) + 1))
