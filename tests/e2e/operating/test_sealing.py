@@ -92,9 +92,10 @@ async def use_everything(client: Client, sink: Sink) -> list[str]:
     return ids
 
 
-async def test_a_canary_is_found_nowhere_but_where_it_is_sent(fliq_of: FliqOf, sink: Sink) -> None:
+@pytest.mark.parametrize("topology", ["split", pytest.param("kafka", marks=pytest.mark.nightly)])
+async def test_a_canary_is_found_nowhere_but_where_it_is_sent(topology: str, fliq_of: FliqOf, sink: Sink) -> None:
     """Not in tables, log, log lines at DEBUG, metrics, dumps or process lists, although the target echoes it; and it arrives."""
-    fliq = fliq_of("split", FLIQ_LOG_LEVEL="debug")
+    fliq = fliq_of(topology, FLIQ_LOG_LEVEL="debug")
     dsn = fliq.settings["FLIQ_DATABASE_URL"]
     with fliq:
         async with Client(fliq.url) as client:
@@ -222,6 +223,8 @@ async def test_an_erased_account_can_never_be_read_again(fliq_of: FliqOf, sink: 
             gone = await other.create(f"{sink.url}/gone", LATER_S, body="gone")
             schedule = {"url": f"{sink.url}/gone?q=1", "cron": "0 0 1 1 *"}
             assert (await other.call("POST", "/v1/schedules", schedule))[0] == 201
+            endpoint = {"url": f"{sink.url}/told?q=1", "events": ["job.cancelled"]}
+            assert (await other.call("POST", "/v1/webhooks/endpoints", endpoint))[0] == 201
             await other.wait_status(gone["id"], "scheduled")
             yesterday = [spec for (spec,) in await fetch(dsn, "SELECT spec FROM fliq.specs")]
 
@@ -231,6 +234,12 @@ async def test_an_erased_account_can_never_be_read_again(fliq_of: FliqOf, sink: 
             assert (await other.call("GET", f"/v1/jobs/{gone['id']}"))[0] == 401
             assert (await client.call("GET", f"/v1/jobs/{gone['id']}"))[0] == 404
             assert (await client.job(kept["id"]))["status"] == "scheduled"
+            # Who tells endpoints of events goes on, too.
+            endpoint = {"url": f"{sink.url}/kept", "events": ["job.cancelled"]}
+            assert (await client.call("POST", "/v1/webhooks/endpoints", endpoint))[0] == 201
+            also = await client.create(f"{sink.url}/ok", LATER_S)
+            assert (await client.call("DELETE", f"/v1/jobs/{also['id']}"))[0] == 204
+            await sink.wait_for(lambda: sink.at("/kept"))
         assert (await command(fliq, "accounts", "create", "other")).code == 1
         assert (await command(fliq, "rebuild")).code == 0
         assert await fold_differences(fliq) == []

@@ -9,8 +9,9 @@ import pytest
 
 from libs.events import JobScheduled, Spec
 from libs.sealing.keyring import Keyring
-from libs.sealing.master_keys import MasterKeys, WrappedKey
+from libs.sealing.master_keys import MasterKeys, UnknownMasterKey, WrappedKey
 from libs.store.control.account_keys import AccountKeys, KeyCount
+from libs.store.control.accounts import Accounts
 from libs.store.reads.account_queries import AccountQueries
 from libs.store.reads.bodiless_spec import LARGE_SPEC
 from tests.conformance.store.conftest import Harness, state
@@ -48,6 +49,52 @@ async def test_a_key_is_made_under_the_master_key_that_counts(harness: Harness) 
     assert not await keys.add(key("dk_1", master=OTHER_MASTER))
     assert await keys.add(key("dk_1"))
     assert not await keys.add(key("dk_1"))
+
+
+async def test_a_new_master_key_wraps_every_key_anew(harness: Harness) -> None:
+    """All or nothing; from then on a process with the old one makes no key, and deleted keys stay deleted."""
+    keys = AccountKeys(harness.pool)
+    await Accounts(harness.pool).ensure_account("gone", "whsec_")
+    await keys.begin(MASTER.master_id)
+    for each in (key("dk_1"), key("dk_2", "other"), key("dk_3", "gone")):
+        assert await keys.add(each)
+    await keys.shred("gone")
+    both = MASTER.after(b"o" * 32)
+
+    def rewrapped(old: WrappedKey) -> WrappedKey:
+        return both.wrap(old.key_id, old.account, both.unwrap(old), os.urandom(12))
+
+    with pytest.raises(UnknownMasterKey):
+        await keys.rewrap(lambda old: rewrapped(old._replace(master_id="x")), both.master_id)
+    assert await keys.master_id() == MASTER.master_id
+    assert await keys.rewrap(rewrapped, both.master_id) == 2
+    assert await keys.rewrap(rewrapped, both.master_id) == 0
+
+    assert await keys.master_id() == both.master_id
+    assert [OTHER_MASTER.unwrap(each) for each in await keys.find(["dk_1", "dk_2"])] == [b"s" * 32] * 2
+    assert not await keys.add(key("dk_4"))
+    assert (await keys.find(["dk_3"]))[0].wrapped is None
+
+
+async def test_an_erased_account_has_nothing_left(harness: Harness) -> None:
+    """Its keys, tokens, secrets and endpoints are gone; it gets no key any more, also if it never had one; others keep theirs."""
+    keys, accounts = AccountKeys(harness.pool), Accounts(harness.pool)
+    for name in ("acme", "never", "kept"):
+        await accounts.ensure_account(name, "whsec_")
+    await keys.begin(MASTER.master_id)
+    assert await keys.add(key("dk_1"))
+    assert await keys.add(key("dk_2", "kept"))
+
+    assert [await keys.shred(name) for name in ("acme", "never")] == [1, 0]
+
+    assert [await accounts.is_erased(name) for name in ("acme", "never", "kept")] == [True, True, False]
+    assert [each.name for each in await accounts.all()] == ["kept"]
+    assert await accounts.signing_secrets(["acme", "kept"]) == {"kept": ("whsec_",)}
+    assert not await keys.add(key("dk_3"))
+    assert not await keys.add(key("dk_4", "never"))
+    assert await keys.newest("acme") is None
+    assert await keys.newest("kept") is not None
+    assert await keys.accounts() == ["kept"]
 
 
 @pytest.mark.parametrize("body", ["", "short", "long" * LARGE_SPEC], ids=["empty", "short", "long"])
