@@ -258,6 +258,15 @@ OPERATION: Final = (
         },
     ),
     Panel(
+        "The log's length",
+        "Rows carried over, and records deleted; for how long it should have been done in the partition furthest behind.",
+        {
+            "carried": "sum(increase(fliq_log_carried_rows_total[$__rate_interval]))",
+            "deleted": "sum(increase(fliq_log_trimmed_records_total[$__rate_interval]))",
+            "overdue, in seconds": "max(fliq_log_carry_overdue_seconds)",
+        },
+    ),
+    Panel(
         "Waiting by limit",
         "Due jobs for a slot of their partition; due calls for a slot of their host or of all.",
         {

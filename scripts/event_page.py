@@ -52,7 +52,14 @@ _TYPES = {
     "Text": "text",
     "Account": "text",
 }
-_PLAIN = {str: "text", bytes: "base64", int: "number", bool: "true or false", type(None): "nothing"}
+_PLAIN = {
+    str: "text",
+    bytes: "base64",
+    int: "number",
+    bool: "true or false",
+    type(None): "nothing",
+    msgspec.Raw: "JSON",
+}
 _PARTS = (Spec, Sealed, RetryPolicy, JobTerms, ScheduleRule, SchedulePolicy, RunPolicy)  # what is no event of its own
 
 
@@ -119,7 +126,7 @@ def _type(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(f"`{word}`" for word in get_args(hint))
     if get_origin(hint) is dict:
-        return "map of text"
+        return f"map of {_type(get_args(hint)[1])}"
     if get_origin(hint) is tuple:
         return f"list of {_type(get_args(hint)[0])}"
     if hint in (StatusClasses, TryClass):

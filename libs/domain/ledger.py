@@ -11,9 +11,11 @@ Invariants
     3. A fact that repeats changes nothing. An admitted decision that does not apply gets the verdict `ILLEGAL`.
     4. A record that cannot be read stops its own job or schedule (`held`), and nothing else.
     5. What is forgotten (`floors`) changes no more, whether its state is still in `states` or not.
+    6. A fold that begins with carried rows (libs/store/carried) and one that began with the first record end with the same states,
+       but for those of jobs that were over before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
@@ -30,6 +32,7 @@ from libs.events import (
     Claim,
     Event,
     HistoryForgotten,
+    LogCarried,
     OwnerClaimed,
     ScheduleSpawned,
     ScheduleTicked,
@@ -115,6 +118,9 @@ class Ledger(PartitionFold):
         super().__init__(partition, position=position, claim=claim)
         self.states = States()
         self.floors = NOTHING_FORGOTTEN
+        self.over: Container[str] = (
+            frozenset()
+        )  # ids of jobs that were over before this fold began: they are not made again
 
     def apply(self, position: int, item: Event | Unknown | Unreadable, stamp: str | None) -> Applied:
         """
@@ -149,7 +155,7 @@ class Ledger(PartitionFold):
         """Return what *event* changed, or None when it does not apply."""
         kinds = FOLDED_BY[type(event)]
         if not kinds:
-            if isinstance(event, HistoryForgotten):
+            if isinstance(event, HistoryForgotten | LogCarried):
                 self.floors = self.floors.after(event)
             return Applied(Verdict.APPLIED, event)  # it belongs to the partition, and changes no state
         states, floors = self.states, self.floors
@@ -161,7 +167,7 @@ class Ledger(PartitionFold):
                 break
             old = states.get(state_id)
             if floors is not NOTHING_FORGOTTEN and (
-                floors.bars(event, states) if old is None else floors.forget(old, states)
+                state_id in self.over or floors.bars(event, states) if old is None else floors.forget(old, states)
             ):
                 break
             new = kind.create(event, position, cause) if old is None else kind.evolve(old, event, position)

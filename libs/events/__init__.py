@@ -5,6 +5,7 @@ Frozen, versioned records without behaviour. A stored name is an explicit string
 Facts may be appended by anyone and may be repeated; decisions carry a claim and count only under the partition's current owner.
 """
 
+from libs.events.carried import LogCarried, RowsCarried
 from libs.events.codec import Event, Unknown, Unreadable, decode, encode, read
 from libs.events.envelope import Claim, Envelope
 from libs.events.history import HistoryForgotten
@@ -63,7 +64,9 @@ __all__ = [
     "JobScheduled",
     "JobStopRequested",
     "LogBarrier",
+    "LogCarried",
     "OwnerClaimed",
+    "RowsCarried",
     "RunPolicy",
     "ScheduleAutopaused",
     "ScheduleChanged",

@@ -20,7 +20,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from libs.events import history, job, owner, schedule, upcasters, webhook
+from libs.events import carried, history, job, owner, schedule, upcasters, webhook
 from libs.events.envelope import Claim, Envelope
 from libs.events.ids import STATE_IDS, is_id, partition_of
 
@@ -52,6 +52,8 @@ Event = (
     | schedule.ScheduleRunStopped
     | schedule.ScheduleAutopaused
     | history.HistoryForgotten
+    | carried.RowsCarried
+    | carried.LogCarried
     | webhook.WebhookFinished
     | webhook.WebhookAttempted
     | webhook.WebhookRedeliverRequested
@@ -222,7 +224,16 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(name="schedule.spawned", event=schedule.ScheduleSpawned, role="decision", key="schedule_id"),
     Kind(name="schedule.run_stopped", event=schedule.ScheduleRunStopped, role="decision", key="schedule_id"),
     Kind(name="schedule.autopaused", event=schedule.ScheduleAutopaused, role="decision", key="schedule_id"),
-    Kind(name="history.forgotten", event=history.HistoryForgotten, role="decision", key=""),
+    Kind(
+        name="history.forgotten",
+        event=history.HistoryForgotten,
+        version=2,
+        added=(("closed_before",),),
+        role="decision",
+        key="",
+    ),
+    Kind(name="rows.carried", event=carried.RowsCarried, role="decision", key=""),
+    Kind(name="log.carried", event=carried.LogCarried, role="decision", key=""),
     Kind(name="webhook.finished", event=webhook.WebhookFinished, role="fact", key="job_id"),
     Kind(name="webhook.attempted", event=webhook.WebhookAttempted, role="fact", key="delivery_id"),
     Kind(name="webhook.redeliver_requested", event=webhook.WebhookRedeliverRequested, role="fact", key="delivery_id"),

@@ -21,10 +21,13 @@ class HistoryForgotten(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         success_before: jobs that ended well or were cancelled before this instant are forgotten.
         failed_before: the same for jobs that failed.
         heartbeat_before: the same for Fliq's own heartbeats.
+        closed_before: no request makes a job of an id from before this instant that nobody knows; nothing is forgotten by it
+            (version 2).
     """
 
     through: Annotated[int, Meta(ge=0)]
     success_before: Instant = 0
     failed_before: Instant = 0
     heartbeat_before: Instant = 0
+    closed_before: Instant = 0
     at: Instant

@@ -8,6 +8,7 @@ from typing import Any, Final
 from libs.domain.history.choice import HistoryTerms, wanted
 from libs.domain.instants import rfc3339
 from libs.domain.job import JobStatus
+from libs.log.port import Log
 from libs.runtime.clock import SteadyClock
 from libs.runtime.settings.settings import Settings
 from libs.store.history.history_report import HistoryReport
@@ -16,9 +17,9 @@ from services.commands.output import answer, answer_json, answer_rows
 from services.start_error import StartError
 
 NAME: Final = "retention"
-MEANING: Final = "show which ended jobs are kept, and how many would be forgotten"
+MEANING: Final = "show which ended jobs and how much of the log are kept, and how many jobs would be forgotten"
 TEXT: Final = """\
-Show the ended jobs that are kept, by kind of end: how many there are, and when the oldest ended.
+Show the ended jobs that are kept, by kind of end: how many there are, and when the oldest ended; and how many records the log has.
 
     fliq retention show             what is kept, and what the settings say
     fliq retention run --dry-run    how many jobs the settings of this shell would forget, and about how many bytes
@@ -54,11 +55,11 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
     async with opened(settings) as access:
         report = HistoryReport(await access.tables())
         if args.action == "show":
-            return await _show(args, report, settings)
+            return await _show(args, report, settings, await access.log())
         return await _count(args, report, settings)
 
 
-async def _show(args: argparse.Namespace, report: HistoryReport, settings: Settings) -> int:
+async def _show(args: argparse.Namespace, report: HistoryReport, settings: Settings, log: Log) -> int:
     days = {None: "1 hour", JobStatus.FAILED: _days(settings.history_failed_days)}
     rows: list[dict[str, Any]] = [
         {
@@ -69,6 +70,7 @@ async def _show(args: argparse.Namespace, report: HistoryReport, settings: Setti
         }
         for kept in await report.kept()
     ]
+    rows += await _of_log(log, settings)
     if args.json:
         answer_json(rows)
     elif rows:
@@ -76,6 +78,20 @@ async def _show(args: argparse.Namespace, report: HistoryReport, settings: Setti
     else:
         answer("no job has ended, or all that did are forgotten")
     return 0
+
+
+async def _of_log(log: Log, settings: Settings) -> list[dict[str, Any]]:
+    """Return the log as one more kind: its records, and when the oldest of them came."""
+    count, oldest = 0, []
+    for partition in range(await log.partitions()):
+        begin, end = await log.begin(partition), await log.end(partition)
+        count += end - begin
+        if end > begin:
+            oldest.append((await log.read(partition, begin, max_records=1))[0].at)
+    if not oldest:
+        return []
+    days = f"{settings.log_days} days, half as long again at the most" if settings.log_days else "for ever"
+    return [{"kind": "records of the log", "rows": count, "oldest": rfc3339(min(oldest)), "kept_for": days}]
 
 
 async def _count(args: argparse.Namespace, report: HistoryReport, settings: Settings) -> int:

@@ -71,9 +71,12 @@ def differences_json(found: Differences) -> dict[str, Any]:
 
 
 def _facts(report: Report) -> dict[str, Any]:
-    return {"partitions": report.partitions, "records": report.records, "rows": report.rows} | differences_json(
-        report.differences
-    )
+    return {
+        "partitions": report.partitions,
+        "records": report.records,
+        "rows": report.rows,
+        "older_rows": report.older,
+    } | differences_json(report.differences)
 
 
 def _summary(report: Report) -> str:
@@ -81,6 +84,8 @@ def _summary(report: Report) -> str:
         f"{sum(report.rows.values()):,} rows compared with {report.records:,} records"
         f" of {report.partitions} partition{'s' if report.partitions != 1 else ''}"
     )
+    if report.older:
+        compared += f"; {report.older:,} of them are older than the log, and nothing says whether they are right"
     if report.differences.count:
         return f"{report.differences.count:,} differences; {compared}"
     return f"the tables are the fold of the log: {compared}"

@@ -140,6 +140,7 @@ async def add_services(
         scheduler = wiring.scheduler(resources, stack)
         add_reader("scheduler", scheduler)
         supervisor.add("history", wiring.history(resources, scheduler))
+        supervisor.add("log length", wiring.log_length(resources, scheduler))
         if settings.heartbeat_s:
             supervisor.add("heartbeats", wiring.heartbeats(resources, scheduler))
     if "dispatcher" in roles:

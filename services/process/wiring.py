@@ -16,6 +16,7 @@ from libs.following.ports import FollowingPorts
 from libs.runtime.lifecycle import Loop
 from libs.runtime.zone_data import VERSION as VERSION_OF_ZONES
 from libs.runtime.zone_data import zone_names
+from libs.store.carried.carrier import Carrier
 from libs.store.control.accounts import Accounts
 from libs.store.control.daily_grants import DailyGrants
 from libs.store.control.endpoints import Endpoints
@@ -47,11 +48,12 @@ from services.process.keepers import follower_keeper, owner_keeper
 from services.process.keys.bootstrap_tokens import bootstrap, installation_key
 from services.process.resources import Resources
 from services.process.zones import zone
+from services.scheduler.daily.grant_asker import GrantAsker
 from services.scheduler.flusher import Flusher
-from services.scheduler.grant_asker import GrantAsker
 from services.scheduler.heartbeats import Heartbeats
 from services.scheduler.history.history_keeper import HistoryKeeper
-from services.scheduler.history.history_metrics import HistoryMetrics
+from services.scheduler.history.history_metrics import HistoryMetrics, LogMetrics
+from services.scheduler.history.log_keeper import LogKeeper
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
@@ -150,6 +152,20 @@ def history(resources: Resources, service: SchedulerService) -> Loop:
         is_disk_short=resources.disk.is_short,
     )
     return Loop("history", keeper.run)
+
+
+def log_length(resources: Resources, service: SchedulerService) -> Loop:
+    """Return what keeps the log of the partitions that *service* owns from growing for ever."""
+    keeper = LogKeeper(
+        event_log=resources.log,
+        carrier=Carrier(resources.pools.tables),
+        positions=Janitor(resources.pools.tables),
+        owners=service.owners,
+        clock=resources.clock,
+        days=resources.settings.log_days,
+        metrics=LogMetrics(resources.metrics),
+    )
+    return Loop("log length", keeper.run)
 
 
 def _following_ports(resources: Resources, *, gather_ms: int) -> FollowingPorts:

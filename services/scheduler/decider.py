@@ -43,7 +43,7 @@ from libs.domain.state_registry import State, decide, id_of, owed_at
 from libs.events import AttemptDue, Claim, Event, OwnerClaimed, Unknown, Unreadable
 from libs.events.codec import kind_of
 from services.scheduler.concurrency import Concurrency
-from services.scheduler.daily_permits import DailyPermits, PermitAsk
+from services.scheduler.daily.daily_permits import DailyPermits, PermitAsk
 from services.scheduler.timer_wheel import TimerWheel
 
 EXAMINED_MAX: Final = 2_000  # states examined in one go, most of which may only be queued for a slot

@@ -12,7 +12,7 @@ Source: ARCHITECTURE.md, "Facts and decisions", "Leases", "What happens when som
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -20,7 +20,7 @@ import structlog
 from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc
 from libs.domain.instants import day_of
 from libs.domain.ledger import Applied, GapInLog, Ledger, MustUnderstand, Verdict, names
-from libs.events import Claim, Envelope, OwnerClaimed, ScheduleRealigned, ScheduleTicked, encode, read
+from libs.events import Claim, Envelope, Event, OwnerClaimed, ScheduleRealigned, ScheduleTicked, encode, read
 from libs.log.port import AppendFailed, Log, LogDamaged, LogError
 from libs.runtime.alarm import Alarm
 from libs.runtime.clock import Clock, Entropy
@@ -29,7 +29,8 @@ from libs.runtime.pace import Pace
 from libs.store.errors import StoreUnavailable
 from libs.store.leases.lease_table import Lease
 from libs.store.projection.changes import Flush, PartitionChanges
-from services.scheduler.daily_permits import DailyPermits, no_limit
+from services.scheduler.crash_moments import crash_after, crash_before
+from services.scheduler.daily.daily_permits import DailyPermits, no_limit
 from services.scheduler.decider import Decider
 from services.scheduler.fenced_tables import FencedTables, TablesMoved
 from services.scheduler.horizon import Horizon
@@ -72,36 +73,6 @@ def _resignation(error: Exception) -> Exception:
             return Resigned(Reason.HALTED, error)
         case _:
             return error
-
-
-def _crash_before(batch: Sequence[Envelope]) -> None:
-    for envelope in batch:
-        match envelope.type:
-            case "attempt.due":
-                crash_at("scheduler.before_due")
-            case "job.retry_scheduled":
-                crash_at("scheduler.before_retry")
-            case "job.cancelled":
-                crash_at("scheduler.before_cancel")
-            case "job.finished":
-                crash_at("scheduler.before_finish")
-            case "schedule.ticked":
-                crash_at("scheduler.before_tick")
-
-
-def _crash_after(batch: Sequence[Envelope]) -> None:
-    for envelope in batch:
-        match envelope.type:
-            case "attempt.due":
-                crash_at("scheduler.after_due")
-            case "job.retry_scheduled":
-                crash_at("scheduler.after_retry")
-            case "job.cancelled":
-                crash_at("scheduler.after_cancel")
-            case "job.finished":
-                crash_at("scheduler.after_finish")
-            case "schedule.ticked":
-                crash_at("scheduler.after_tick")
 
 
 class PartitionOwner:
@@ -181,6 +152,11 @@ class PartitionOwner:
         """The last position folded."""
         return self._decider.ledger.position
 
+    @property
+    def saved_position(self) -> int:
+        """The last position whose fold is in the tables."""
+        return self._saved_position
+
     async def run(self) -> None:
         """
         Take the partition over and own it until cancelled.
@@ -213,6 +189,19 @@ class PartitionOwner:
         while self._outbox or self._appending or self._decider.overlay_count or self._has_unsaved:
             self._wake_flusher()
             await asyncio.sleep(0.005)
+
+    async def write(self, decision: Event) -> None:
+        """
+        Append a decision about the partition that is too large to be made with the others.
+
+        Raises:
+            LogError: it may be in the log, or not. If that is not known, this owner gives up, as after any other decision.
+        """
+        try:
+            await self._log.append(self.partition, [encode(decision, self._claim)])
+        except AppendFailed as error:
+            self._give_up(_resignation(error))
+            raise
 
     def take_flush(self) -> Flush | None:
         """Return what is to be saved next, or None. The same flush comes again until `flushed` or `fence_lost` is called."""
@@ -344,10 +333,10 @@ class PartitionOwner:
                 continue
             self._appending = True
             if is_armed():
-                _crash_before(batch)
+                crash_before(batch)
             await self._log.append(self.partition, batch)
             if is_armed():
-                _crash_after(batch)
+                crash_after(batch)
             self._appending = False
 
     async def _wait_for_end(self) -> None:

@@ -12,8 +12,8 @@ import structlog
 from libs.runtime.crashpoint import crash_at
 from libs.store.leases.keeper_port import Keeper
 from libs.store.leases.lease_table import Lease
+from services.scheduler.daily.grant_asker import GrantAsker
 from services.scheduler.flusher import Flusher
-from services.scheduler.grant_asker import GrantAsker
 from services.scheduler.metrics import Reason
 from services.scheduler.partition_owner import PartitionOwner, Resigned
 

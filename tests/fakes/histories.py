@@ -12,6 +12,8 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from libs.events import (
     AttemptDue,
     AttemptFinished,
@@ -29,6 +31,8 @@ from libs.events import (
     JobScheduled,
     JobStopRequested,
     LogBarrier,
+    LogCarried,
+    RowsCarried,
     RunPolicy,
     ScheduleAutopaused,
     ScheduleChanged,
@@ -90,7 +94,9 @@ def history(partition: int, *, lives: int, seed: int = 1) -> Iterator[Envelope]:
                 yield envelope  # what the owner before had on its way
             yield Envelope("job.teleported", 1, False, None, envelope.key, b"{}")
             yield _seal(HistoryForgotten(through=count, success_before=NOW + started * 7, at=NOW), claim)
-            count += 5
+            yield _seal(RowsCarried(begin=0, table="over", rows=(msgspec.Raw(b'"job_of_before"'),), at=NOW), claim)
+            yield _seal(LogCarried(begin=0, rows=1, at=NOW + count), claim)
+            count += 7
 
 
 def _seal(event: Event, claim: Claim) -> Envelope:

@@ -7,7 +7,8 @@ The simulation of whole fleets reaches the same tables over an imagined network 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from libs.domain.history.floors import Floors
 from libs.domain.job import JobState
@@ -19,6 +20,7 @@ from libs.store.control.daily_grants import GrantAsk
 from libs.store.errors import StoreUnavailable
 from libs.store.history.janitor import HistoryLook
 from libs.store.projection.changes import Flush
+from tests.fakes.control.carried import MemoryCarried
 from tests.fakes.database import Database
 
 
@@ -66,6 +68,13 @@ class MemoryStore:
 
     async def sweep(self, partition: int, limit: int) -> int:
         return self._answer().sweep(partition, limit)
+
+    @asynccontextmanager
+    async def opened(self, partition: int) -> AsyncIterator[MemoryCarried]:
+        """Give out a copy of the tables of *partition*, as `Carrier` does."""
+        database = self._answer()
+        position, claim = database.progress(partition)
+        yield MemoryCarried(position + 1, claim, database.floors(partition), *database.rows(partition))
 
     async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
         found: dict[tuple[str, int], int] = self._answer().daily_usage(partition, since_day)

@@ -30,6 +30,7 @@ from libs.events import (
     WebhookFinished,
 )
 from libs.events.retry_policy import RetryPolicy
+from tests.golden.carried_examples import CARRIED_EXAMPLES
 from tests.golden.delivery_examples import DELIVERY_EXAMPLES
 from tests.golden.key_examples import KEY_EXAMPLES
 from tests.golden.label_examples import LABEL_EXAMPLES
@@ -240,6 +241,8 @@ EXAMPLES: Final[Mapping[str, Event]] = {
     "history.forgotten": HistoryForgotten(
         through=7, success_before=AT - 9, failed_before=AT - 99, heartbeat_before=AT - 5, at=AT
     ),
+    "history.forgotten that closes ids": HistoryForgotten(through=7, closed_before=AT - 86_400_000, at=AT),
+    **CARRIED_EXAMPLES,
     **DELIVERY_EXAMPLES,
     **KEY_EXAMPLES,
     **LABEL_EXAMPLES,

@@ -191,6 +191,11 @@ CASES = [
         | {series: "4" for series in HEALTHY if "unassigned" in series and 'role="dispatcher"' in series},
         {f"fliq_clock_skew_seconds{{{API}}}": "0.15"},
     ),
+    Case(
+        "FliqLogNotCarried",
+        {f"fliq_log_carry_overdue_seconds{{{SCHEDULER}}}": "90000"},
+        {f"fliq_log_carry_overdue_seconds{{{SCHEDULER}}}": "3600"},
+    ),
     Case("FliqDiskFilling", {f"fliq_data_dir_free_bytes{{{API}}}": "4"}, {f"fliq_data_dir_free_bytes{{{API}}}": "15"}),
     Case("FliqFilesRunningOut", {f"process_open_fds{{{API}}}": "950"}, {f"process_open_fds{{{API}}}": "700"}),
 ]

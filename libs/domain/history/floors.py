@@ -15,6 +15,10 @@ Never back. `job.scheduled` of an unknown id counts only if the id was made at o
 before it, so a repeated record makes no second job. A first outcome of a webhook makes no delivery if its job is not known or had
 an outcome before.
 
+What lives is carried over to a later part of the log now and then (libs/store/carried), and one day the records before are
+deleted. A fold that begins there does not know the jobs that were over. So `closed_before` rises first: a request of an unknown id
+from before it makes no job, in every fold.
+
 Instants alone would not do: clocks of two owners differ, so a job could end, by its owner's clock, before an instant up to which
 jobs were forgotten already. Those who read the log up to different positions would then not agree. `through` makes them agree.
 
@@ -29,21 +33,40 @@ import msgspec
 from libs.domain.heartbeat import ACCOUNT
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState
-from libs.events import HistoryForgotten, JobScheduled, WebhookAttempted
+from libs.events import HistoryForgotten, JobScheduled, LogCarried, WebhookAttempted
 from libs.events.ids import delivery_id, instant_of
 
 
+def is_over(job: JobState) -> bool:
+    """Say whether nothing more can happen to *job*: no record changes it from here on."""
+    return job.is_terminal and job.completed_at is not None and not (job.has_webhook and job.webhook_at is None)
+
+
 class Floors(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is forgotten in a partition; see `HistoryForgotten` for the fields."""
+    """
+    What is forgotten and carried in a partition: numbers that only rise. See `HistoryForgotten` and `LogCarried` for the fields.
+
+    Args:
+        trim_to: the log before this position is needed no more.
+        carried_to, carried_at: the last position before which all that lived was carried, and when.
+        prior_to, prior_at: the same of the time before.
+    """
 
     through: int = 0
     success_before: int = 0
     failed_before: int = 0
     heartbeat_before: int = 0
+    closed_before: int = 0
+    trim_to: int = 0
+    carried_to: int = 0
+    carried_at: int = 0
+    prior_to: int = 0
+    prior_at: int = 0
 
-    def after(self, event: HistoryForgotten) -> "Floors":
+    def after(self, event: HistoryForgotten | LogCarried) -> "Floors":
         """Return the floors after *event*; they never go down."""
-        return Floors(**{name: max(getattr(self, name), getattr(event, name)) for name in FIELDS})
+        moved = _moved_by(event)
+        return Floors(**{name: max(getattr(self, name), moved.get(name, 0)) for name in FIELDS})
 
     def ids_before(self, account: str) -> int:
         """Return the instant before which the id of every forgotten job of *account* was made."""
@@ -63,7 +86,7 @@ class Floors(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def forget_job(self, job: JobState, delivery: DeliveryState | None) -> bool:
         """Say whether *job* is forgotten; *delivery* is the one that it made."""
-        if not job.is_terminal or job.completed_at is None or (job.has_webhook and job.webhook_at is None):
+        if not is_over(job) or job.completed_at is None:
             return False
         before = self.ended_before(job.account, is_failure=job.status is JobStatus.FAILED)
         is_old = job.completed_at < before and instant_of(job.job_id) < self.ids_before(job.account)
@@ -80,12 +103,30 @@ class Floors(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def bars(self, event: object, states: Mapping[str, Any]) -> bool:
         """Say whether *event*, of an id that is not known, makes nothing because the id may have been forgotten."""
         if isinstance(event, JobScheduled):
-            return instant_of(event.job_id) < self.ids_before(event.account)
-        if isinstance(event, WebhookAttempted) and instant_of(event.delivery_id) < self.ids_before(event.account):
+            made_at = instant_of(event.job_id)
+            # The id of a back-filled run says when its tick was, not when it was made.
+            is_closed = event.tick_at is None and made_at < self.closed_before
+            return is_closed or made_at < self.ids_before(event.account)
+        if isinstance(event, WebhookAttempted) and (
+            self.closed_before or instant_of(event.delivery_id) < self.ids_before(event.account)
+        ):
             job = states.get(event.job_id)
             return not isinstance(job, JobState) or job.webhook_at is not None
         return False
 
 
+def _moved_by(event: HistoryForgotten | LogCarried) -> dict[str, int]:
+    if isinstance(event, HistoryForgotten):
+        return {name: getattr(event, name) for name in FORGOTTEN}
+    return {
+        "trim_to": event.trim_to,
+        "carried_to": event.begin,
+        "carried_at": event.at,
+        "prior_to": event.prior_to,
+        "prior_at": event.prior_at,
+    }
+
+
 FIELDS: Final = Floors.__struct_fields__
+FORGOTTEN: Final = FIELDS[:5]  # those that `HistoryForgotten` moves
 NOTHING_FORGOTTEN: Final = Floors()

@@ -33,6 +33,19 @@ def integer(low: int, high: int, noun: str = "a whole number") -> Callable[[str]
     return parse
 
 
+def zero_or(low: int, high: int, noun: str) -> Callable[[str], int]:
+    """Return a parser of 0, which turns something off, and of numbers from *low* on."""
+    parse_number = integer(0, high, noun)
+
+    def parse(text: str) -> int:
+        number = parse_number(text)
+        if 0 < number < low:
+            raise ValueError(f"is neither 0 nor {noun} from {low} to {high}")
+        return number
+
+    return parse
+
+
 port = integer(1, 65535, "a port")
 
 

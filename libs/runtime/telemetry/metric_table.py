@@ -111,6 +111,13 @@ class MetricFields:
     history_shortened: Annotated[
         Gauge, "scheduler", "1 while jobs are forgotten earlier than the settings say, because there is too little room"
     ]
+    log_carried_rows: Annotated[Counter, "scheduler", "rows carried over to a later part of the log"]
+    log_trimmed_records: Annotated[Counter, "scheduler", "records deleted from the log because they are needed no more"]
+    log_carry_overdue_seconds: Annotated[
+        Gauge,
+        "scheduler",
+        "for how long what lives should have been carried over, in the partition that is furthest behind",
+    ]
     wheel_size: Annotated[Gauge, "scheduler", "timers in memory"]
     jobs_due: Annotated[Gauge, "scheduler", "due jobs that wait for a free slot of their partition"]
     accounts_over_daily_limit: Annotated[

@@ -88,7 +88,7 @@ def arguments(partition: int, floors: Floors, limit: int) -> list[Any]:
     return [
         partition,
         limit,
-        *(getattr(floors, name) for name in FIELDS),
+        *(getattr(floors, name) for name in ("through", "success_before", "failed_before", "heartbeat_before")),
         *(UUID((ms << 80).to_bytes(16, "big")) for ms in bounds),
     ]
 

@@ -13,7 +13,7 @@ from libs.domain.history.floors import NOTHING_FORGOTTEN, Floors
 from libs.domain.instants import day_of
 from libs.domain.job import JobState
 from libs.domain.ledger import Applied, Verdict
-from libs.domain.state_registry import States
+from libs.domain.state_registry import State, States
 from libs.events import (
     AttemptDue,
     AttemptFinished,
@@ -23,6 +23,7 @@ from libs.events import (
     JobChangeRequested,
     JobMergeRequested,
     JobScheduled,
+    LogCarried,
     ScheduleChanged,
     ScheduleCreated,
     ScheduleDefined,
@@ -126,7 +127,7 @@ class PartitionChanges:
         """Take in what one record did; records must come in the order of the log."""
         changed = applied.changed
         if not changed:
-            if isinstance(applied.event, HistoryForgotten) and applied.verdict is Verdict.APPLIED:
+            if isinstance(applied.event, HistoryForgotten | LogCarried) and applied.verdict is Verdict.APPLIED:
                 self.floors = (self.floors or NOTHING_FORGOTTEN).after(applied.event)
             return
         self.states.update(changed)
@@ -136,9 +137,7 @@ class PartitionChanges:
             self.new.add(new_id)
             if isinstance(event, _WITH_SPEC) and getattr(event, "spec_id", None) is None:
                 self._spec(new_id, event.spec)
-            state = changed[new_id]
-            if isinstance(state, JobState) and state.more is not None and state.more.labels is not None:
-                self.labels += [LabelRow(state.account, *label, new_id) for label in state.more.labels.items()]
+            self._labels(new_id, changed[new_id])
         elif isinstance(event, AttemptDue):  # what every job has comes first
             self._due(event)
         elif isinstance(event, AttemptFinished):
@@ -150,9 +149,22 @@ class PartitionChanges:
             self._spec(event.new_spec_id, event.spec)
 
     def _spec(self, spec_id: str, spec: Spec) -> None:
-        encoded = _encode(spec)
-        self.specs[spec_id] = encoded
-        self.spec_bytes += len(encoded)
+        self.carry_spec(spec_id, _encode(spec))
+
+    def carry_state(self, state_id: str, state: State) -> None:
+        """Take in a state that the log carries."""
+        self.states[state_id] = state
+        self.new.add(state_id)
+        self._labels(state_id, state)
+
+    def _labels(self, state_id: str, state: State) -> None:
+        if isinstance(state, JobState) and state.more is not None and state.more.labels is not None:
+            self.labels += [LabelRow(state.account, *label, state_id) for label in state.more.labels.items()]
+
+    def carry_spec(self, spec_id: str, spec: bytes) -> None:
+        """Take in a spec that the log carries, as it is stored."""
+        self.specs[spec_id] = spec
+        self.spec_bytes += len(spec)
 
     def _due(self, event: AttemptDue) -> None:
         key = (event.job_id, event.attempt)

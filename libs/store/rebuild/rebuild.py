@@ -22,13 +22,15 @@ the same time is refused, by a lock that ends with its connection.
 Memory: `STATES_MAX` states and one batch of rows for each of `WORKERS`. States that were dropped from memory are read back from
 the side tables by key.
 
-Not safe, and refused: a log that was trimmed (the tables hold what the log no longer does), and a log that ends before the
-tables.
+A log that was trimmed carries what lived where it begins, and the fold begins with that. Rows that are older (older_rows.py) are
+taken over from the old tables as they are.
+
+Not safe, and refused: a log that was trimmed by somebody else, and one that ends before the tables.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import asyncpg
@@ -36,7 +38,7 @@ import msgspec
 import structlog
 
 from libs.log.ends import all_ends
-from libs.log.port import Log
+from libs.log.port import Log, LogDamaged
 from libs.store.errors import translated
 from libs.store.history.janitor import LOCK as JANITOR_LOCK
 from libs.store.history.janitor import sweep_all
@@ -45,7 +47,8 @@ from libs.store.projection.table_registry import FOLD_TABLES
 from libs.store.reads.partition_tables import TablePosition, Tables, positions
 from libs.store.rebuild import row_hash, side_rows, side_tables
 from libs.store.rebuild.difference import Differences
-from libs.store.rebuild.rebuild_session import LOCK, WRITER, connect, old_positions
+from libs.store.rebuild.older_rows import Older, take_over
+from libs.store.rebuild.rebuild_session import LOCK, WRITER, connect, old_positions, undone
 from libs.store.rebuild.replay import Replay
 from libs.store.rebuild.side_tables import SIDE, TablesLocked
 
@@ -154,6 +157,7 @@ class Rebuild:
             self._writers.append(writer)
         await side_rows.prepare(control)
         stands = await old_positions(control)
+        await self._begin_with_carried()
         await self._fold({each: min(stands[each], ends[each] - 1) for each in stands}, "folding")
         differences, hashes = await self._compare(stack, control)
         has_switched = False
@@ -184,19 +188,24 @@ class Rebuild:
             )
         ends = await all_ends(self._log, stands)
         for partition, position in stands.items():
-            if await self._log.begin(partition) > 0:
-                raise RebuildRefused(
-                    f"partition {partition} of the log was trimmed: what it began with stands in the tables only"
-                )
             if position >= ends[partition]:
                 raise RebuildRefused(
                     f"partition {partition}: the tables stand at {position}, and the log ends at {ends[partition]}:"
                     " it is not the log of these tables, or it lost records"
                 )
-            self._replays[partition] = Replay(self._log, partition)
+            self._replays[partition] = Replay(self._log, partition, begin=await self._log.begin(partition))
         return ends
 
     # --- folding -----------------------------------------------------------------------------------------------------
+
+    async def _begin_with_carried(self) -> None:
+        """Write what the log carries of what stood before it begins."""
+        for replay in self._replays.values():
+            try:
+                async for _ in replay.begin_with_carried():
+                    await self._write(replay, self._writers[0])
+            except LogDamaged as error:
+                raise RebuildRefused(str(error)) from error
 
     async def _fold(self, until: Mapping[int, int], stage: str) -> None:
         """Fold into the side tables exactly up to the positions *until*; a partition that is further already stays."""
@@ -257,11 +266,15 @@ class Rebuild:
         reader = await connect(stack, self._dsn, "compare")
         await control.execute("SELECT pg_advisory_lock($1)", JANITOR_LOCK)
         async with (
-            _undone(reader),
+            undone(reader),
             control.transaction(isolation="repeatable_read"),  # its snapshot is taken by its first query, below
         ):
             await self._fold(await old_positions(reader), "following")
             self._on_progress("comparing", 0, 2)
+            for replay in self._replays.values():
+                if replay.beginning.begin:
+                    await take_over(control, SIDE, SCHEMA, replay.partition, Older.than(replay.beginning))
+                    replay.forget()  # from here on records find these rows, too
             # Rows of forgotten jobs may still be there, or not: they are no difference.
             await asyncio.gather(sweep_all(reader, SCHEMA), sweep_all(control, SIDE))
             old, new = await asyncio.gather(row_hash.hashes(reader, SCHEMA), row_hash.hashes(control, SIDE))
@@ -377,17 +390,6 @@ class _LastRecords:
             await asyncio.wait([self._waiting], timeout=MEASURE_S)
             if self._waiting.done() and not self._waiting.cancelled():
                 self._waiting.exception()  # mark it as retrieved, so that asyncio does not report it
-
-
-@asynccontextmanager
-async def _undone(connection: Any) -> AsyncIterator[None]:
-    """Run a transaction with one snapshot, which changes nothing in the end."""
-    transaction = connection.transaction(isolation="repeatable_read")
-    await transaction.start()
-    try:
-        yield
-    finally:
-        await transaction.rollback()
 
 
 def _states(replay: Replay) -> int:

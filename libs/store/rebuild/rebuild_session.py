@@ -1,7 +1,7 @@
 """Rebuild sessions: the connections of a rebuild, and where the tables in use stand."""
 
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -53,3 +53,14 @@ async def _close(connection: Any) -> None:
         await connection.close(timeout=CONNECT_TIMEOUT_S)
     except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         connection.terminate()
+
+
+@asynccontextmanager
+async def undone(connection: Any) -> AsyncIterator[None]:
+    """Run a transaction with one snapshot, which changes nothing in the end."""
+    transaction = connection.transaction(isolation="repeatable_read")
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()

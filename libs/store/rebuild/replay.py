@@ -4,10 +4,12 @@ Replay: folds a partition from the log alone, with the same `Ledger` and `Partit
 Verify and rebuild use this: there is no second way to read the log. What was folded gathers in `changes` until the caller takes
 it away. States stay in `ledger` until `forget`; afterwards they are loaded again when a record names them.
 
+The log may begin later than with its first record. Then the fold begins with the rows that the log carries (`begin_with_carried`).
+
 Cost: O(records); memory O(states that were not forgotten).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from libs.domain.ledger import Ledger, names
@@ -15,9 +17,12 @@ from libs.domain.state_registry import State, id_of
 from libs.events import read
 from libs.events.protocol import protocol_of
 from libs.log.port import Log, LogDamaged
+from libs.store.carried.carried_rows import BadRows, Beginning
 from libs.store.projection.changes import PartitionChanges
 
 BATCH: Final = 2_000  # records read at once
+
+_CARRIED: Final = frozenset({"rows.carried", "log.carried"})
 
 Load = Callable[[int, Sequence[str]], Awaitable[list[State]]]
 
@@ -30,6 +35,7 @@ class Replay:
         self.ledger = Ledger(partition, position=begin - 1)
         self.changes = PartitionChanges(partition)
         self.needs = 0  # the highest protocol of what was folded (libs/events/protocol.py)
+        self.beginning = Beginning(begin)
         self._log = log
         self._forgot = False
 
@@ -42,6 +48,32 @@ class Replay:
     def position(self) -> int:
         """The last position folded; one before begin when nothing was."""
         return self.ledger.position
+
+    async def begin_with_carried(self) -> AsyncIterator[None]:
+        """
+        Take in the rows that the log carries, if it does not begin with its first record; `changes` may be taken in between.
+
+        They stand behind the records from which the fold goes on, which are read again by `step`.
+
+        Raises:
+            LogDamaged: the log does not carry what stood before its beginning.
+            LogError: it cannot be read.
+        """
+        beginning, position = self.beginning, self.beginning.begin
+        while beginning.begin > 0 and beginning.end is None:
+            records = await self._log.read(self.partition, position, max_records=BATCH)
+            if not records:
+                raise LogDamaged(
+                    f"partition {self.partition}: the log begins at {beginning.begin}, and does not carry what stood before"
+                )
+            try:
+                for record in records:
+                    if record.envelope.type in _CARRIED:
+                        beginning.take(read(self.partition, record.envelope), self.ledger, self.changes)
+            except BadRows as error:
+                raise LogDamaged(f"partition {self.partition}: {error}") from error
+            position = records[-1].position + 1
+            yield
 
     async def step(self, until: int, load: Load | None = None) -> int:
         """

@@ -5,6 +5,9 @@ For each group of partitions: fold the log up to the position of the tables. Ope
 records that came meanwhile. Then compare the rows one by one with the fold, and remove each from it; what is left is missing in
 the tables.
 
+A log that was trimmed carries what lived where it begins, and the fold begins with that. Rows that are older (older_rows.py) are
+counted: nothing in the log says what they were.
+
 The fold takes nothing from the tables but the positions, and nothing is written, so this may run beside the services. A
 snapshot is kept only while rows are read. Memory: the fold of one group, `GROUP_RECORDS` records or one partition, whichever is
 more; a table is read once for each group.
@@ -33,6 +36,7 @@ from libs.store.projection.state_table import StateTable
 from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES
 from libs.store.reads.partition_tables import LOCK_BEFORE_SNAPSHOT, NOTHING_FOLDED, positions
 from libs.store.rebuild.difference import Differences, columns_apart
+from libs.store.rebuild.older_rows import Older
 from libs.store.rebuild.replay import Replay
 
 GROUP_RECORDS: Final = 400_000  # about 150 MB of states
@@ -49,12 +53,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         records: how many were folded.
-        rows: how many were compared, by table.
+        rows: how many were compared, by table; those that are older than the log are among them.
+        older: how many are older than the log, so that nothing says whether they are right.
     """
 
     partitions: int
     records: int
     rows: dict[str, int]
+    older: int = 0
     differences: Differences
 
 
@@ -96,6 +102,7 @@ class _Verification:
         self._rows = dict.fromkeys(FOLD_TABLES, 0)
         self._records = 0
         self._expected = 0
+        self._older = 0
 
     async def run(self, partitions: Sequence[int]) -> Report:
         with translated():
@@ -114,11 +121,19 @@ class _Verification:
                         raise
                     with translated():
                         known |= await positions(self._pool, group)
-        return Report(partitions=len(partitions), records=self._records, rows=self._rows, differences=self._found)
+        return Report(
+            partitions=len(partitions),
+            records=self._records,
+            rows=self._rows,
+            older=self._older,
+            differences=self._found,
+        )
 
     async def _group(self, replays: "dict[int, _DigestingReplay]", known: dict[int, int]) -> None:
         ends = await all_ends(self._log, replays)
         for each, replay in replays.items():
+            async for _ in replay.begin_with_carried():
+                replay.digest_specs()
             await self._fold(replay, min(known[each], ends[each] - 1))
         async with self._snapshot() as connection:
             standing = dict.fromkeys(replays, NOTHING_FOLDED) | await positions(connection, replays)
@@ -140,7 +155,9 @@ class _Verification:
                 if (needs := await connection.fetchval(_NEEDS, each) or 0) < replays[each].needs:
                     self._found.add(each, "progress", "", "changed", {"needs": (needs, replays[each].needs)})
             if replays:
-                await _Comparison(connection, replays, self._found, self._rows).run()
+                comparison = _Comparison(connection, replays, self._found, self._rows)
+                await comparison.run()
+                self._older += comparison.older_count
 
     async def _fold(self, replay: "_DigestingReplay", until: int) -> None:
         while folded := await replay.step(until):
@@ -224,6 +241,8 @@ class _Comparison:
         self._found = found
         self._counts = counts
         self._forgotten = {part: _forgotten_in(replay.ledger) for part, replay in replays.items()}
+        self._older = {part: Older.than(replay.beginning) for part, replay in replays.items()}
+        self.older_count = 0
 
     async def run(self) -> None:
         for table in STATE_TABLES:
@@ -233,6 +252,8 @@ class _Comparison:
         async for row in self._each("executions", "*"):
             stored = rows.execution_of(row)
             by_log = executions[row["part"]].pop((stored.job_id, stored.attempt), None)
+            if by_log is None and self._is_older(self._older[row["part"]].has_execution(stored)):
+                continue
             self._compare(
                 row, "executions", f"{stored.job_id} {stored.attempt}", stored, by_log, rows.EXECUTION_COLUMNS
             )
@@ -244,6 +265,8 @@ class _Comparison:
         usage = {part: replay.changes.usage for part, replay in self._replays.items()}
         async for row in self._each("usage_daily", "part, account, day - DATE '1970-01-01' AS day, executions"):
             count = usage[row["part"]].pop((row["account"], row["day"]), None)
+            if count is None and self._is_older(self._older[row["part"]].has_day(row["day"])):
+                continue
             counted = None if count is None else _Usage(count)
             name = f"{row['account']} {row['day']}"
             self._compare(row, "usage_daily", name, _Usage(row["executions"]), counted, _Usage._fields)
@@ -255,7 +278,10 @@ class _Comparison:
         async for row in self._each(table.name, f"part, {table.listed}"):
             stored = table.state_of(row[1:])
             state_id = id_of(stored)
-            self._compare(row, table.name, state_id, stored, expected[row["part"]].pop(state_id, None), table.columns)
+            by_log = expected[row["part"]].pop(state_id, None)
+            if by_log is None and self._is_older(self._older[row["part"]].has_state(stored)):
+                continue
+            self._compare(row, table.name, state_id, stored, by_log, table.columns)
         self._report_missing(
             table.name,
             {
@@ -273,7 +299,8 @@ class _Comparison:
                 key = from_int("job", number)
             digest = expected[part].pop(key, None)
             if digest is None:
-                self._found.add(part, "specs", key, "only in the tables")
+                if not self._is_older(self._older[part].has_spec(key)):
+                    self._found.add(part, "specs", key, "only in the tables")
             elif digest != _digest(row["spec"]):
                 self._found.add(part, "specs", key, "changed", {"spec": (None, None)})
         self._report_missing(
@@ -288,7 +315,9 @@ class _Comparison:
         expected = {part: dict.fromkeys(replay.changes.labels) for part, replay in self._replays.items()}
         async for row in self._each("labels", "part, account, key, value, job_id"):
             stored = LabelRow(row["account"], row["key"], row["value"], rows.job_id_of(row["job_id"]))
-            if expected[row["part"]].pop(stored, _UNKNOWN) is _UNKNOWN:
+            if expected[row["part"]].pop(stored, _UNKNOWN) is _UNKNOWN and not self._is_older(
+                self._older[row["part"]].has_labels(stored.job_id)
+            ):
                 self._found.add(row["part"], "labels", _label_name(stored), "only in the tables")
         self._report_missing(
             "labels",
@@ -308,6 +337,10 @@ class _Comparison:
             by_log = expected.pop(row["part"], {}).get("")
             self._compare(row, "history", "", Floors(**{name: row[name] for name in FIELDS}), by_log, FIELDS)
         self._report_missing("history", expected)
+
+    def _is_older(self, is_older: bool) -> bool:
+        self.older_count += is_older
+        return is_older
 
     async def _each(self, table: str, columns: str) -> AsyncIterator[Any]:
         query = f"SELECT {columns} FROM {table} WHERE part = ANY ($1::int4[])"  # noqa: S608 - our own names

@@ -12,11 +12,10 @@ Deleting takes a tenth of the time at the most: after each slice the keeper wait
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-import msgspec
 import structlog
 
 from libs.domain.history.choice import HistoryTerms, wanted
-from libs.domain.history.floors import Floors
+from libs.domain.history.floors import FORGOTTEN, Floors
 from libs.events import HistoryForgotten
 from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable
@@ -110,7 +109,7 @@ class HistoryKeeper:
         is_behind = seen is None or look.fanned_out < seen
         if look.is_needed and not is_behind:
             self._metrics.decided()
-            owner.decider.asked.append(HistoryForgotten(**msgspec.structs.asdict(new), at=now))
+            owner.decider.asked.append(HistoryForgotten(**{name: getattr(new, name) for name in FORGOTTEN}, at=now))
             owner.look_again()
 
     async def _sweep(self, partition: int) -> None:

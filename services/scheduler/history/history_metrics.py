@@ -1,4 +1,4 @@
-"""What is measured of the history, on the metrics of the process."""
+"""What is measured of the history and of the log's length, on the metrics of the process."""
 
 from libs.runtime.telemetry.metrics import Metrics
 
@@ -23,3 +23,25 @@ class HistoryMetrics:
     def is_pressed(self, is_pressed: bool) -> None:
         """Show whether the history is shortened for lack of room."""
         self._is_pressed.set(is_pressed)
+
+
+class LogMetrics:
+    """What the log keeper touches."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Measure on *metrics*."""
+        self._carried = metrics.log_carried_rows
+        self._trimmed = metrics.log_trimmed_records
+        self._overdue = metrics.log_carry_overdue_seconds
+
+    def carried(self, count: int) -> None:
+        """Count rows that were carried over."""
+        self._carried.inc(count)
+
+    def trimmed(self, count: int) -> None:
+        """Count records that were deleted."""
+        self._trimmed.inc(count)
+
+    def overdue(self, ms: int) -> None:
+        """Show for how long the partition that is furthest behind should have been carried over."""
+        self._overdue.set(ms / 1000)

@@ -9,7 +9,7 @@ import pytest
 
 from libs.domain.heartbeat import ACCOUNT
 from libs.domain.history.choice import DAY_MS, HistoryTerms, wanted
-from libs.domain.history.floors import NOTHING_FORGOTTEN, Floors
+from libs.domain.history.floors import FORGOTTEN, NOTHING_FORGOTTEN, Floors
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus
 from libs.domain.state_registry import States
@@ -276,7 +276,7 @@ async def grown(harness: Harness, *, days: int, jobs_a_day: int, looks_a_day: in
             ledger, now = harness.ledgers[0], at + DAY_MS // looks_a_day
             new = wanted(TERMS, ledger.floors, now=now, position=ledger.position, oldest_at=None, is_pressed=False)
             if (await janitor.look(0, new)).is_needed:
-                await harness.write(0, HistoryForgotten(**msgspec.structs.asdict(new), at=now))
+                await harness.write(0, HistoryForgotten(**{name: getattr(new, name) for name in FORGOTTEN}, at=now))
             while await janitor.sweep(0, 250):
                 pass
             for known in [known for known, each in ledger.states.items() if ledger.floors.forget(each, ledger.states)]:

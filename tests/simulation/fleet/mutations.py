@@ -31,7 +31,7 @@ from services.api.state.account_use import Room
 from services.api.state.consistency import ReadIndex
 from services.dispatcher.attempt_calls import AttemptCalls
 from services.dispatcher.reader import DueReader
-from services.scheduler.daily_permits import DailyPermits
+from services.scheduler.daily.daily_permits import DailyPermits
 from services.scheduler.fenced_tables import FencedTables
 from services.scheduler.flusher import Flusher
 from services.scheduler.partition_owner import PartitionOwner

@@ -24,8 +24,8 @@ from services.api.service import ApiService, Ports
 from services.dispatcher.endpoints import EndpointSecrets
 from services.dispatcher.service import DispatcherService
 from services.process.keepers import follower_keeper, owner_keeper
+from services.scheduler.daily.grant_asker import GrantAsker
 from services.scheduler.flusher import Flusher
-from services.scheduler.grant_asker import GrantAsker
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
 from services.webhooks.fan_out.ports import FanOutPorts

@@ -138,6 +138,8 @@ class Owner:
         decider, rng = self.decider, self.harness.rng
         if self.lookup is None:
             start = decider.ledger.position + 1
+            if start < self.part.begin:
+                self.harness.violate(f"I30 an owner reads {start}, and the log begins at {self.part.begin}")
             batch = self.part.records[start : start + rng.randint(1, 4)]
             if not batch:
                 return
@@ -329,7 +331,10 @@ class Dispatcher:
         return admits_decision(self.claim, envelope.claim)
 
     def tail(self) -> None:
-        """Read on: only claims and dues matter here."""
+        """Read on: only claims and dues matter here. One that is behind the log begins again with what is running."""
+        if self.position + 1 < self.part.begin:
+            self.barrier, self.ready, self.todo = self.part.end - 1, False, []
+            return
         for stored in self.part.records[self.position + 1 : self.position + 4]:
             self.position = stored.position
             item = stored.item

@@ -27,6 +27,8 @@ What must be true of a run that has calmed down: the invariants of the protocol,
     I26  what was answered about the job of a key is so (keys/keys.py)
     I27  while a run is under way, a tick spawns another one only if its schedule allows that (policy_rules.py)
     I28  a schedule pauses itself after as many failed runs in a row as it says (policy_rules.py)
+    I29  a fold that begins with what was carried ends as the fold of the whole log (carry/carrying.py)
+    I30  nobody reads what was trimmed (carry/carrying.py)
 
 I11, contiguous positions, is asserted by the ledger itself. Held jobs and schedules are excused from I3 and I5, and must have
 been poisoned.
@@ -54,6 +56,7 @@ from libs.events import (
 )
 from libs.store.projection.changes import PartitionChanges
 from tests.simulation.model.actors import HAND_OFF_EARLY_MS, SKEW_MS, Owner
+from tests.simulation.model.carry.carrying import broken_beginnings
 from tests.simulation.model.clients import Known
 from tests.simulation.model.harness import OPEN, Harness, Partition, Stored
 from tests.simulation.model.history import broken_history
@@ -75,7 +78,8 @@ def check(harness: Harness, known: Known, owners: list[Owner]) -> list[str]:
     for part in harness.partitions:
         found += _dues(part) + _ends(part, known) + _tables(part) + _ticks(harness, part, known)
         found += broken_policies(harness, part) + ignored_stops(part) + lost_job_changes(harness, part)
-        found += _deliveries(part) + broken_history(part) + broken_runs(part) + part.violations
+        found += _deliveries(part) + broken_history(part) + broken_runs(part) + broken_beginnings(part)
+        found += part.violations
         found += [f"I7 illegal decision in the log: {stored.item}" for stored in part.illegal]
     found += _calls(harness) + _promises(harness, known)
     found += _lost_changes(harness, known) + _specs_of_ticks(harness)

@@ -172,6 +172,7 @@ class Partition:
     def __init__(self, number: int, tables: Tables) -> None:
         self.number = number
         self.records: list[Stored] = []
+        self.begin = 0  # what stands before is trimmed; `records` keeps it for the oracle
         self.queues: dict[object, deque[Append]] = {}
         self.tables = tables
         self.oracle = Ledger(number)
@@ -333,6 +334,10 @@ class Harness:
         """Remember the tables as they are now; a replica lags by up to four such moments."""
         if self.settings.failover:
             self._replicas = [*self._replicas[-3:], [partition.tables.copy() for partition in self.partitions]]
+
+    def oldest_position(self, part: Partition) -> int:
+        """Return the position of the oldest tables with which *part* may have to go on."""
+        return min([part.tables.position, *(replica[part.number].position for replica in self._replicas)])
 
     def fail_over(self) -> None:
         """Go on with a replica's tables."""

@@ -36,6 +36,7 @@ from services.scheduler.decider import Decider
 from tests.simulation.model import schedule_mutations as of_schedules
 from tests.simulation.model import webhook_mutations
 from tests.simulation.model.actors import Dispatcher, Flushing, Owner
+from tests.simulation.model.carry.carry_mutations import CARRY_MUTATIONS
 from tests.simulation.model.harness import Harness, Partition, Tables
 from tests.simulation.model.history import (
     BarsNothing,
@@ -374,7 +375,10 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "forgets a job with a pending delivery": Mutation("I24", Cast(janitor=JanitorOfPending)),
     "forgets by instants alone": Mutation("I24", Cast(janitor=JanitorOfAges)),
     "forgets a spec that another job has": Mutation("I24", Cast(janitor=JanitorOfSpecs)),
-    **{name: Mutation(breaks, Cast(**cast)) for name, (breaks, cast) in KEY_MUTATIONS.items()},
+    **{
+        name: Mutation(breaks, Cast(**cast))
+        for name, (breaks, cast) in (*KEY_MUTATIONS.items(), *CARRY_MUTATIONS.items())
+    },
     "runs under way ignored": Mutation("I27", Cast(owner=of_schedules.OwnerIgnoringRuns)),
     "end of a run forgotten": Mutation("I4", Cast(owner=of_schedules.OwnerForgettingEndsOfRuns)),
     "slot fired twice": Mutation("I7", Cast(owner=of_schedules.OwnerFiringSlotsTwice)),

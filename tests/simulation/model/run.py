@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState
 from tests.simulation.model.actors import SKEW_MS, Dispatcher, Owner
+from tests.simulation.model.carry.carrying import Carrier
 from tests.simulation.model.checker import check, is_quiet
 from tests.simulation.model.clients import Api, Gremlin
 from tests.simulation.model.harness import Harness, Partition, Tables
@@ -33,6 +34,7 @@ class Cast:
     webhooks: type[Webhooks] = Webhooks
     janitor: type[Janitor] = Janitor
     keys: type[KeyApi] = KeyApi
+    carrier: type[Carrier] = Carrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Run:
         self.gremlin = Gremlin(self.harness, self.api.known)
         self.webhooks = cast.webhooks(self.harness)
         self.keys = cast.keys(self.harness)
+        self.carrier = cast.carrier(self.harness)
         self.owners: list[Owner] = []
         self.dispatchers: list[Dispatcher] = []
         for part in self.harness.partitions:
@@ -133,6 +136,10 @@ class Run:
             self.webhooks = self.cast.webhooks(harness)
         elif chance < 0.30:
             harness.janitor.sweep(part.tables, harness.reservations, rng)
+        elif chance < 0.34 and self.owners:
+            self.carrier.step(rng.choice(self.owners))
+        elif chance < 0.36:
+            self.carrier.trim(part)
         elif chance < 0.47:
             part.land(rng)
         elif chance < 0.84:
@@ -227,6 +234,10 @@ class Run:
                 if rng.random() < 0.2:
                     owners[index].forget()
                 harness.janitor.sweep(part.tables, harness.reservations, rng)
+                if turn < 200 and rng.random() < 0.05:
+                    self.carrier.step(owners[index])
+                if rng.random() < 0.1:
+                    self.carrier.trim(part)
             for zombie in zombies:
                 if not zombie.dead and rng.random() < 0.2:
                     zombie.step()

@@ -25,8 +25,8 @@ from libs.events.ids import new_job_id
 from libs.log.memory import LOST, REPLY_LOST, Fate, Faults, MemoryLog
 from libs.runtime.telemetry.metrics import Metrics
 from libs.store.leases.lease_table import Lease
+from services.scheduler.daily.grant_asker import GrantAsker
 from services.scheduler.flusher import Flusher
-from services.scheduler.grant_asker import GrantAsker
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService

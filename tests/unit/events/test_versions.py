@@ -107,3 +107,9 @@ def test_every_added_field_has_a_default() -> None:
         for defaults in found
         for default in (defaults if isinstance(defaults, tuple) else (defaults,))
     )
+
+
+def test_a_spec_names_what_to_call() -> None:
+    """Neither a URL nor anything sealed: there would be nothing to call."""
+    with pytest.raises(ValueError, match="without a URL"):
+        Spec(url="")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from libs.domain.instants import DAY_MS
 from libs.store.control.daily_grants import GrantAsk, share_out
-from services.scheduler.daily_permits import PORTION, DailyPermits, PermitAsk
+from services.scheduler.daily.daily_permits import PORTION, DailyPermits, PermitAsk
 
 DAY = 20_000
 NOON = DAY * DAY_MS + DAY_MS // 2

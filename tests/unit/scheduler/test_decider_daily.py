@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from libs.domain.instants import DAY_MS, day_of, next_midnight
 from libs.events import AttemptDue, Claim, Event, OwnerClaimed
-from services.scheduler.daily_permits import DailyPermits
+from services.scheduler.daily.daily_permits import DailyPermits
 from services.scheduler.decider import REFUSED_LEAST
 from tests.fakes import events
 from tests.unit.scheduler.harness import NOW, OURS, Harness, asked, cancel, finished, job

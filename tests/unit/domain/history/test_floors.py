@@ -10,7 +10,7 @@ from libs.domain.history.floors import NOTHING_FORGOTTEN, Floors
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus
 from libs.domain.ledger import Ledger, Verdict
-from libs.events import Claim, HistoryForgotten, WebhookAttempted
+from libs.events import Claim, HistoryForgotten, LogCarried, WebhookAttempted
 from libs.events.ids import delivery_id, new_job_id
 from tests.fakes import events
 
@@ -154,3 +154,62 @@ def test_an_owner_that_was_replaced_forgets_nothing() -> None:
 
     assert ledger.apply(1, late, "1.bbbbbbbbbbbbbbbb").verdict is Verdict.VOID
     assert ledger.floors is NOTHING_FORGOTTEN
+
+
+def test_a_closed_id_makes_no_job_unless_it_is_that_of_a_tick() -> None:
+    """A request from before is void, however late it comes; a back-filled run has the id of its tick, and is made."""
+    ledger = Ledger(0)
+    read(ledger, events.claimed(CLAIM, NOW), HistoryForgotten(through=0, closed_before=NOW + 1, at=NOW))
+    young = new_job_id(NOW + 1, 0, bytes(8))
+    schedule_id = "sched_" + JOB_ID[4:]
+    run = events.asked(JOB_ID, NOW, schedule_id=schedule_id, tick_at=NOW)
+
+    assert read(ledger, events.asked(JOB_ID, NOW), events.asked(young, NOW)) == [Verdict.REPEATED, Verdict.APPLIED]
+    assert read(ledger, run) == [Verdict.APPLIED]
+
+
+def test_a_job_that_was_over_before_the_fold_began_is_not_made_again() -> None:
+    """Its state is not known, its id is."""
+    ledger = Ledger(0)
+    ledger.over = {JOB_ID}
+    read(ledger, events.claimed(CLAIM, NOW), HistoryForgotten(through=0, closed_before=1, at=NOW))
+
+    assert read(ledger, events.asked(JOB_ID, NOW)) == [Verdict.REPEATED]
+
+
+def test_once_ids_are_closed_a_webhook_of_an_unknown_job_makes_no_delivery() -> None:
+    """However young it is: its job was over."""
+    ledger = Ledger(0)
+    read(ledger, events.claimed(CLAIM, NOW), HistoryForgotten(through=0, closed_before=1, at=NOW))
+    outcome = WebhookAttempted(
+        delivery_id=delivery_id(JOB_ID),
+        job_id=JOB_ID,
+        account="acme",
+        at=NOW,
+        attempt=1,
+        outcome="success",
+        duration_ms=1,
+        event="job.completed",
+    )
+
+    assert read(ledger, outcome) == [Verdict.REPEATED]
+
+
+def test_what_is_carried_moves_its_own_floors() -> None:
+    """They rise, and what is forgotten stays as it was."""
+    ledger = Ledger(0)
+    read(ledger, events.claimed(CLAIM, NOW), HistoryForgotten(through=2, success_before=NOW, at=NOW))
+    read(
+        ledger, LogCarried(begin=9, rows=0, at=NOW), LogCarried(begin=20, rows=0, prior_to=9, prior_at=NOW, at=NOW + 5)
+    )
+    read(ledger, LogCarried(begin=12, rows=0, trim_to=4, at=NOW + 3))
+
+    assert ledger.floors == Floors(
+        through=2,
+        success_before=NOW,
+        trim_to=4,
+        carried_to=20,
+        carried_at=NOW + 5,
+        prior_to=9,
+        prior_at=NOW,
+    )

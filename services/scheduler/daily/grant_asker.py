@@ -17,7 +17,7 @@ from libs.runtime.alarm import Alarm
 from libs.runtime.clock import Clock
 from libs.store.control.daily_grants import GrantAsk
 from libs.store.errors import StoreUnavailable
-from services.scheduler.daily_permits import PermitAsk
+from services.scheduler.daily.daily_permits import PermitAsk
 from services.scheduler.partition_owner import PartitionOwner
 
 ASK_EVERY_MS: Final = 5  # what is wanted within it is asked for together

@@ -1,0 +1,103 @@
+"""Mutations of carrying and trimming: each breaks one rule of libs/store/carried or of the log keeper, and must be caught."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from libs.events import Event
+from libs.store.carried.carried_rows import OVER, SPECS, Piece
+from tests.fakes.control.carried import MemoryCarried
+from tests.simulation.model.actors import Owner
+from tests.simulation.model.carry.carrying import Carrier
+from tests.simulation.model.harness import Harness, Partition
+
+
+class CarrierWithoutSpecs(Carrier):
+    """Carries jobs, and not what they call."""
+
+    def pieces(self, owner: Owner, tables: MemoryCarried, at: int) -> list[Piece]:
+        return [piece for piece in super().pieces(owner, tables, at) if piece.table != SPECS]
+
+
+class CarrierOfTheLiving(Carrier):
+    """Does not say which jobs are over: one that is asked for twice is made a second time."""
+
+    def pieces(self, owner: Owner, tables: MemoryCarried, at: int) -> list[Piece]:
+        return [piece for piece in super().pieces(owner, tables, at) if piece.table != OVER]
+
+
+class HastyCarrier(Carrier):
+    """Carries before old ids are closed."""
+
+    def close(self, owner: Owner, before: int) -> None:
+        super().close(owner, before)
+        self.carry(owner)
+
+    def is_closed(self, owner: Owner, tables: MemoryCarried) -> bool:
+        return True
+
+
+class TornCarrier(Carrier):
+    """Reads the rows a while after it has looked where the tables stand."""
+
+    def __init__(self, harness: Harness) -> None:
+        super().__init__(harness)
+        self.first: tuple[Owner, MemoryCarried] | None = None
+
+    def close(self, owner: Owner, before: int) -> None:
+        super().close(owner, before)
+        self.first = (owner, super().look(owner))
+
+    def look(self, owner: Owner) -> MemoryCarried:
+        now = super().look(owner)
+        if self.first is None or self.first[0] is not owner:
+            return now
+        return now._replace(begin=self.first[1].begin, claim=self.first[1].claim)
+
+
+class ImpatientCarrier(Carrier):
+    """Says that all is carried before it knows that the rows are in the log."""
+
+    def send(self, owner: Owner, decisions: list[Event]) -> None:
+        for each in decisions:
+            owner.append([each])
+
+
+class TrimBeforeCarry(Carrier):
+    """Deletes the log up to where the tables stand as soon as it has asked for the rows to be appended."""
+
+    def carry(self, owner: Owner) -> None:
+        begin = self.look(owner).begin
+        super().carry(owner)
+        if self.closing is None and owner.part.tables.position + 1 == begin:
+            self.delete(owner.part, begin)
+
+
+class TrimByTime(Carrier):
+    """Deletes what is older than a while, wherever that is."""
+
+    def needless(self, part: Partition) -> int:
+        return part.tables.position if part.tables.floors.trim_to else 0
+
+
+class TrimOfBackups(Carrier):
+    """Does not ask which tables may have to be used again."""
+
+    def needless(self, part: Partition) -> int:
+        return part.tables.floors.carried_to
+
+    def trim(self, part: Partition) -> None:
+        self.delete(part, self.needless(part))
+
+
+CARRY_MUTATIONS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
+    "carried without specs": ("I29", {"carrier": CarrierWithoutSpecs}),
+    "jobs that are over not carried": ("I29", {"carrier": CarrierOfTheLiving}),
+    "carried before ids are closed": ("I29", {"carrier": HastyCarrier}),
+    "carried as of two positions": ("I29", {"carrier": TornCarrier}),
+    "end of rows that may be lost": ("I29", {"carrier": ImpatientCarrier}),
+    "trimmed before it is carried": ("I29", {"carrier": TrimBeforeCarry}),
+    "trimmed by time": ("I29", {"carrier": TrimByTime}),
+    "trimmed under a replica": ("I30", {"carrier": TrimOfBackups}),
+}
