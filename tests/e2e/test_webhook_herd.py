@@ -34,15 +34,21 @@ async def make_herd(client: Client, sink: Sink, receiver: Targets, count: int) -
     """Make *count* jobs of one second whose webhooks go to one slow receiver; return their ids and that second in ms."""
     at = in_seconds(3.5 + count / 1_000)[:19] + "Z"
     hook = f"{receiver.url}/slow/{RECEIVER_MS}/hook"
+    left: list[dict[str, Any]] = [
+        {"url": f"{sink.url}/ok/{n}", "scheduled_at": at, "webhook_url": hook} for n in range(count)
+    ]
     ids: list[str] = []
-    for start in range(0, count, 1_000):
-        jobs: list[dict[str, Any]] = [
-            {"url": f"{sink.url}/ok/{n}", "scheduled_at": at, "webhook_url": hook}
-            for n in range(start, min(count, start + 1_000))
-        ]
-        status, answer, _ = await client.call("POST", "/v1/jobs/batch", {"jobs": jobs})
+
+    async def are_made() -> bool:
+        """Send a thousand; what Fliq cannot take at once is sent again."""
+        batch, rest = left[:1_000], left[1_000:]
+        status, answer, _ = await client.call("POST", "/v1/jobs/batch", {"jobs": batch})
         assert status == 200
-        ids += [result["job"]["id"] for result in answer["results"]]
+        ids.extend(result["job"]["id"] for result in answer["results"] if "job" in result)
+        left[:] = [job for job, result in zip(batch, answer["results"], strict=True) if "job" not in result] + rest
+        return not left
+
+    await until(are_made, within_s=300)
     return ids, instant_ms(at)
 
 
