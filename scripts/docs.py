@@ -13,7 +13,7 @@ from pathlib import Path
 
 from libs.runtime.settings import settings as config
 from libs.runtime.telemetry import metric_table
-from scripts import api_page, client_modules, dashboards, event_page, lifecycle_page, prometheus_rule
+from scripts import api_page, client_modules, dashboards, event_page, helm_chart, lifecycle_page, prometheus_rule
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,6 +26,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/job-lifecycle.md": lifecycle_page.page,
     **{f"deploy/grafana/dashboards/{uid}.json": partial(dashboards.page, uid) for uid in dashboards.DASHBOARDS},
     "deploy/k8s/components/monitoring/prometheusrule.yaml": prometheus_rule.page,
+    **helm_chart.pages(),
     f"{client_modules.FOLDER}/error_codes.py": client_modules.error_codes,
     f"{client_modules.FOLDER}/models.py": client_modules.models,
     f"{client_modules.FOLDER}/request_fields.py": client_modules.request_fields,

@@ -19,7 +19,6 @@ try:
     import os
     from collections.abc import Callable, Sequence
     from importlib import import_module
-    from importlib.metadata import entry_points
     from typing import TYPE_CHECKING, Any
 
     from libs.runtime.roles import ALL, CONSOLE
@@ -81,6 +80,8 @@ def _other_command(arguments: Sequence[str]) -> Callable[[Sequence[str]], int] |
     word = arguments[0] if arguments else "-"
     if word.startswith("-") or word in MEANINGS or any(word == command.NAME for command in _commands()):
         return None
+    from importlib.metadata import entry_points  # it costs what only another distribution's word should cost
+
     for found in entry_points(group="fliq.commands", name=word):
         main_of_other: Callable[[Sequence[str]], int] = found.load()
         return main_of_other
