@@ -17,9 +17,10 @@ import pytest
 
 from services.api.service import ApiService
 from tests.clients.contract_caller import ContractCaller
-from tests.contract import test_attempts, test_idempotency, test_jobs, test_lists, test_schedules, test_sentences
+from tests.contract import test_attempts, test_idempotency, test_jobs, test_schedules, test_sentences
 from tests.contract.conftest import HERE, harness, service
 from tests.contract.harness import Harness
+from tests.contract.lists import test_lists
 
 __all__ = ["harness", "service"]
 
