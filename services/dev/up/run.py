@@ -16,6 +16,7 @@ from typing import Final
 
 import aiohttp
 
+from libs.runtime.clock import SystemEntropy
 from libs.runtime.embedded_postgres.address import ignore_pg_variables
 from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
@@ -26,6 +27,7 @@ from libs.store.errors import StoreUnavailable
 from libs.store.schema.databases import ensure_database
 from services.dev.up.child import PROBE_S, KeptChild, how, shown
 from services.dev.up.plan import Child, children
+from services.process.keys.master_key import embedded_key_file
 from services.process.log_place import LogPlace, in_database
 from services.start_error import StartError
 
@@ -179,7 +181,7 @@ class Up:
         stack.callback(lock.release)
 
     async def _database(self, place: LogPlace, stack: AsyncExitStack) -> dict[str, str]:
-        """Return the variable that names the database of the tables, which is started if it is embedded; say where the log is."""
+        """Return what names the database, which is started if it is embedded, and its master key; say where the log is."""
         if self._settings.database_url is not None:
             say(f"{place.said()}; the tables are in the database of FLIQ_DATABASE_URL")
             return {}
@@ -188,6 +190,8 @@ class Up:
         try:
             await stack.enter_async_context(embedded)
             await ensure_database(embedded.dsn, place.database)
+            dsn = in_database(embedded.dsn, place.database)
+            key_file = await embedded_key_file(self._settings, dsn, SystemEntropy())
         except (EmbeddedPostgresError, StoreUnavailable) as error:
             raise StartError(str(error)) from error
         watching = asyncio.create_task(embedded.watch(), name="embedded postgresql")
@@ -195,7 +199,7 @@ class Up:
         stack.push_async_callback(cancelled, watching)
         where = shown(self._settings.data_dir)
         say(f"{place.said()}; the tables are in the database {place.database} of the embedded PostgreSQL in {where}")
-        return {"FLIQ_DATABASE_URL": in_database(embedded.dsn, place.database)}
+        return {"FLIQ_DATABASE_URL": dsn, "FLIQ_MASTER_KEY_FILE": str(key_file)}
 
     def _postgres_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():

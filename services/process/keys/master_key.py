@@ -19,6 +19,7 @@ from libs.sealing.keyring import Keyring
 from libs.sealing.master_key_file import UnusableKeyFile, read_master_keys, write_master_keys
 from libs.sealing.master_keys import MasterKeys
 from libs.store.control.account_keys import AccountKeys
+from libs.store.pool import connected
 from services.start_error import StartError
 
 FILE_NAME: Final = "master.key"
@@ -65,6 +66,22 @@ async def prepare_sealing(settings: Settings, roles: Sequence[str], keys: Accoun
         raise StartError(
             f"FLIQ_MASTER_KEY_FILE: {path} does not hold the master key {used_id} of this installation: put the right file there"
         )
+    return path
+
+
+async def embedded_key_file(settings: Settings, dsn: str, entropy: Entropy) -> Path:
+    """
+    Return the master key file for separate processes on an embedded PostgreSQL; make it if nothing is sealed there yet.
+
+    Raises:
+        StoreUnavailable: the database *dsn* does not answer.
+    """
+    path = settings.master_key_file or (settings.data_dir / FILE_NAME).absolute()
+    if not path.exists() and settings.master_key_file is None:
+        async with connected(dsn, "keys") as connection:
+            has_table = await connection.fetchval("SELECT to_regclass('fliq.master_key') IS NOT NULL")
+            if not has_table or not await connection.fetchval("SELECT EXISTS (SELECT FROM master_key)"):
+                write_master_keys(path, MasterKeys((entropy.entropy(KEY_BYTES),)))
     return path
 
 
