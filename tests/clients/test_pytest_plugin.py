@@ -29,7 +29,7 @@ def dev(fliq_dev_server: DevServer) -> Iterator[DevFliq]:
 
 def test_a_month_of_a_daily_schedule_passes_in_a_moment(dev: DevFliq) -> None:
     """
-    Thirty calls, each at its instant, with three steps of the clock each: half a second on a machine that does nothing else.
+    Thirty calls, each at its instant, with three steps of the clock each.
 
     What is judged is the number of steps, and that the fastest of three months takes no more than a busy machine excuses.
     """
