@@ -62,4 +62,6 @@ INVARIANTS: Final = {
     "I29": Invariant(
         "builds serve only what they understand", "fleet", "policy_ignored_by_an_older_build", "too_many_attempts"
     ),
+    "I30": Invariant("a fold of a trimmed log ends as that of the whole log", "model", "trimmed before it is carried"),
+    "I31": Invariant("nobody reads what was trimmed", "model", "trimmed under a replica"),
 }

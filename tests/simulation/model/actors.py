@@ -139,7 +139,7 @@ class Owner:
         if self.lookup is None:
             start = decider.ledger.position + 1
             if start < self.part.begin:
-                self.harness.violate(f"I30 an owner reads {start}, and the log begins at {self.part.begin}")
+                self.harness.violate(f"I31 an owner reads {start}, and the log begins at {self.part.begin}")
             batch = self.part.records[start : start + rng.randint(1, 4)]
             if not batch:
                 return

@@ -27,8 +27,8 @@ What must be true of a run that has calmed down: the invariants of the protocol,
     I26  what was answered about the job of a key is so (keys/keys.py)
     I27  while a run is under way, a tick spawns another one only if its schedule allows that (policy_rules.py)
     I28  a schedule pauses itself after as many failed runs in a row as it says (policy_rules.py)
-    I29  a fold that begins with what was carried ends as the fold of the whole log (carry/carrying.py)
-    I30  nobody reads what was trimmed (carry/carrying.py)
+    I30  a fold that begins with what was carried ends as the fold of the whole log (carry/carrying.py)
+    I31  nobody reads what was trimmed (carry/carrying.py)
 
 I11, contiguous positions, is asserted by the ledger itself. Held jobs and schedules are excused from I3 and I5, and must have
 been poisoned.

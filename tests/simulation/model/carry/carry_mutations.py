@@ -92,12 +92,12 @@ class TrimOfBackups(Carrier):
 
 
 CARRY_MUTATIONS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
-    "carried without specs": ("I29", {"carrier": CarrierWithoutSpecs}),
-    "jobs that are over not carried": ("I29", {"carrier": CarrierOfTheLiving}),
-    "carried before ids are closed": ("I29", {"carrier": HastyCarrier}),
-    "carried as of two positions": ("I29", {"carrier": TornCarrier}),
-    "end of rows that may be lost": ("I29", {"carrier": ImpatientCarrier}),
-    "trimmed before it is carried": ("I29", {"carrier": TrimBeforeCarry}),
-    "trimmed by time": ("I29", {"carrier": TrimByTime}),
-    "trimmed under a replica": ("I30", {"carrier": TrimOfBackups}),
+    "carried without specs": ("I30", {"carrier": CarrierWithoutSpecs}),
+    "jobs that are over not carried": ("I30", {"carrier": CarrierOfTheLiving}),
+    "carried before ids are closed": ("I30", {"carrier": HastyCarrier}),
+    "carried as of two positions": ("I30", {"carrier": TornCarrier}),
+    "end of rows that may be lost": ("I30", {"carrier": ImpatientCarrier}),
+    "trimmed before it is carried": ("I30", {"carrier": TrimBeforeCarry}),
+    "trimmed by time": ("I30", {"carrier": TrimByTime}),
+    "trimmed under a replica": ("I31", {"carrier": TrimOfBackups}),
 }

@@ -1,12 +1,12 @@
 """
-What lives is carried over in the protocol model, and the log is trimmed; I29 and I30.
+What lives is carried over in the protocol model, and the log is trimmed; I30 and I31.
 
 An owner closes what is old, takes a snapshot of the tables at which that is folded, and appends the rows, then the end of them,
 while everything else goes on: facts come, owners die, the tables go back. A log is trimmed by what the tables say, but never beyond
 what a replica needs that may take over: in seconds it stands for backups.
 
-    I29  a fold that begins with what was carried, at any place at which that was ever decided, ends as the fold of the whole log
-    I30  nobody reads what was trimmed
+    I30  a fold that begins with what was carried, at any place at which that was ever decided, ends as the fold of the whole log
+    I31  nobody reads what was trimmed
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Carrier:
 
 
 def broken_beginnings(part: Partition) -> list[str]:
-    """Return the breaches of I29 in *part*, once all is quiet."""
+    """Return the breaches of I30 in *part*, once all is quiet."""
     begins = [
         stored.item.begin
         for stored in part.records
@@ -146,7 +146,7 @@ def broken_beginnings(part: Partition) -> list[str]:
 
 
 def _broken_beginning(part: Partition, begin: int) -> list[str]:
-    where = f"I29 a fold that begins at {begin}"
+    where = f"I30 a fold that begins at {begin}"
     beginning, ledger, changes = (
         Beginning(begin),
         Ledger(part.number, position=begin - 1),
