@@ -26,7 +26,9 @@ from tests.fakes.running.client import Client
 OWN_KEY = "client-"
 POLICY = {"retry", "success_on", "expires_at"}
 LEFT_OUT = {
+    "change",
     "error_detail",
+    "labels",
     "resent",
     "waiting_key",
     "singleton_key",

@@ -7,10 +7,11 @@ import msgspec
 from msgspec.structs import fields as fields_of
 
 from libs.domain.instants import rfc3339
-from libs.events import Unknown, Unreadable, read
+from libs.events import RowsCarried, Unknown, Unreadable, read
 from libs.events.codec import KINDS
 from libs.log.port import Record
 from libs.runtime.telemetry.redaction import reduce_url
+from libs.store.carried.carried_rows import SPECS
 
 HIDDEN: Final = "***"
 _WITH_SPEC: Final = frozenset(kind.name for kind in KINDS if any(each.name == "spec" for each in fields_of(kind.event)))
@@ -41,9 +42,13 @@ def fields(partition: int, record: Record, *, with_secrets: bool = False) -> dic
     if isinstance(item, Unknown):
         # A record of a newer build may hold secrets anywhere.
         return shown | {"unknown": True} | _bytes(envelope.value, True, with_secrets)
-    event: dict[str, Any] = msgspec.to_builtins(item)
-    if "spec" in event and not with_secrets:
+    event: dict[str, Any] = msgspec.to_builtins(item, enc_hook=msgspec.json.decode)  # rows that are carried are bytes
+    if with_secrets:
+        return shown | {"event": event}
+    if "spec" in event:
         event["spec"] = without_secrets(event["spec"])
+    if isinstance(item, RowsCarried) and item.table == SPECS:
+        event["rows"] = [[spec_id, without_secrets(spec)] for spec_id, spec in event["rows"]]
     return shown | {"event": event}
 
 

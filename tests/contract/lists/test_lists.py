@@ -109,10 +109,11 @@ async def test_bad_parameters(api: Client, path: str, query: str, code: str) -> 
 async def test_case_15_no_route_ignores_a_parameter(api: Client, route: Route) -> None:
     """A parameter that the route does not know is 400 on every route: `?dry_run=true` must not make a job."""
     path = route.path.replace("{job_id}", "job_0").replace("{schedule_id}", "sched_0").replace("{token_id}", "tok_0")
-    status, body, _ = await api.call(route.method, f"{path}?dry_run=true", {} if route.request else None)
+    unknown = "dry" if "dry_run" in route.parameters else "dry_run"
+    status, body, _ = await api.call(route.method, f"{path}?{unknown}=true", {} if route.request else None)
 
     assert (status, body["error"]["code"]) == (400, "invalid_parameter")
-    assert "dry_run" in body["error"]["message"]
+    assert unknown in body["error"]["message"]
 
 
 async def test_a_cursor_belongs_to_its_list(api: Client) -> None:

@@ -209,12 +209,14 @@ async def test_usage_is_remembered_only_far_from_the_limit(harness: Harness) -> 
         assert (await client.call("POST", "/v1/jobs", JOB))[0] == 429
 
 
-async def test_too_large_for_a_record(api: Client) -> None:
-    """A job whose record would be longer than the log takes is 413 before anything is written."""
+async def test_too_large_for_a_record(api: Client, harness: Harness) -> None:
+    """A job whose record would be longer than the log takes is 413 before anything is written. Sealed it is shorter, and fits."""
     body = "\x00" * 170_000  # six bytes each as JSON
 
     status, answer, _ = await api.call("POST", "/v1/jobs", JOB | {"body": body})
     assert (status, answer["error"]["code"]) == (413, "payload_too_large")
+    await harness.caught_up()
+    assert not harness.tables.jobs
 
 
 async def test_a_defect_is_500(api: Client, harness: Harness) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from libs.events import Envelope
+from libs.events import Claim, Envelope, RowsCarried, encode
 from libs.log.port import Record
-from services.commands.log.lines import fields, without_secrets
+from services.commands.log.lines import fields, line, without_secrets
 from services.commands.log.stats import PartitionStats, facts
 
 
@@ -38,3 +39,14 @@ def test_a_time_that_no_calendar_has_is_null(at: int) -> None:
 
     assert fields(0, record)["at"] is None
     assert (facts([stats])["first_at"], facts([stats])["records"]) == (None, 1)
+
+
+def test_what_is_carried_is_shown_without_secrets() -> None:
+    """Rows are JSON of their own; those of specs hold what specs hold. With --show-secrets they are shown as they are."""
+    row = b'["job_01mcc5rm3v001h4d2pf28aqkff",{"url":"https://a.example/p?token=canary","body":"canary"}]'
+    carried = RowsCarried(begin=13, table="specs", rows=(msgspec.Raw(row),), at=5)
+    record = Record(14, 5, encode(carried, Claim(1, "0123456789abcdef")))
+
+    assert b"canary" not in line(0, record)
+    assert fields(0, record)["event"]["rows"][0][1]["body"] == "*** (6 bytes)"
+    assert list(fields(0, record, with_secrets=True)["event"]["rows"]) == [msgspec.json.decode(row)]
