@@ -19,7 +19,7 @@ from tests.contract.harness import Harness
 from tests.fakes.running.fold import assert_tables_are_the_fold
 from tests.fakes.running.topologies import TOPOLOGIES, Client, FliqOf, RunningFliq, free_port, make_token
 
-ACCOUNTS = 400
+ACCOUNTS = 600
 HERE = "here"
 
 

@@ -69,7 +69,7 @@ function showSelected() {
 const PLACES = { o: "/", j: "/jobs", f: "/failures", s: "/schedules" };
 let wentAt = 0;
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input:not([type=checkbox]), textarea, select, dialog");
+  const typing = event.target.closest("input:not([type=checkbox]), textarea, select, dialog[open]");
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (Date.now() - wentAt < 1500 && PLACES[event.key]) {
     const link = [...document.querySelectorAll(".menu a")].find((each) => each.getAttribute("href").endsWith(PLACES[event.key]));
