@@ -17,6 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 PATIENT = (
     "architecture/",
+    "browser/",  # pages come when they come
     "chaos/",  # the harness notes when the machine stood still
     "clients/",
     "conformance/",
@@ -34,7 +35,7 @@ PATIENT = (
     "simulation/",
     "unit/",
 )
-SHARING = ("tests/clients/test_", "tests/deploy/", "tests/e2e/")
+SHARING = ("tests/browser/", "tests/clients/test_", "tests/deploy/", "tests/e2e/")
 _HERE = re.compile(r"[\[-]here[\]-]")
 _is_lane = "PYTEST_XDIST_WORKER" in os.environ
 
