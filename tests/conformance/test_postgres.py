@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from libs.log.postgres.partition_bounds import POLL_SLOW_S, PartitionBounds
 from libs.log.postgres.writer import Writer
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from tests.conformance.harness import Callers, envelope, values
+from tests.fakes.running.memory_disk import data_folder
 from tests.fakes.running.postgres import fetch
 from tests.fakes.running.stalls import Stalls
 
@@ -50,7 +50,7 @@ async def locked_head(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[EmbeddedPostgres]:
     """A server of this module's own, with fsync, to be stopped and started."""
-    directory = Path(tempfile.mkdtemp(prefix="fliq-log-"))
+    directory = data_folder("fliq-log-")
     directory.chmod(0o711)
     server = EmbeddedPostgres(directory / "d", say=lambda _: None)
     server.start()

@@ -17,7 +17,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -34,6 +33,7 @@ from libs.log.port import Log
 from libs.log.postgres import PostgresLog
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from tests.chaos.hurting.children import Clocks, Links
+from tests.fakes.running.memory_disk import data_folder
 from tests.fakes.running.topologies import OTHER_TOKEN, ROOT, TOKEN, FliqProcess, free_port
 from tests.fakes.until import until_blocking, until_or_late
 from tests.kafka.broker import Broker, Brokers
@@ -99,7 +99,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         # A short path of its own, for the server's socket; the campaign's directory keeps what is worth keeping.
-        self.place = Path(tempfile.mkdtemp(prefix="fliq-c-"))
+        self.place = data_folder("fliq-c-")
         self.place.chmod(0o711)
         self.postgres = EmbeddedPostgres(self.place / "d", settings=_POSTGRES, say=lambda _: None)
         self.brokers = Brokers(self.place / "k", count=self.brokers_count) if self.topology == "kafka" else None

@@ -11,7 +11,6 @@ import asyncio
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from tests.chaos.harness import Harness
 from tests.chaos.judging.history import Fault
 from tests.chaos.load import now_ms
 from tests.fakes.running.fold import assert_tables_are_the_fold
+from tests.fakes.running.memory_disk import data_folder
 from tests.fakes.running.operating import until_held
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.stalls import Stalls
@@ -103,7 +103,7 @@ class Server:
     """A PostgreSQL of the test's own, with fsync, to be ended as `pg_ctl stop -m immediate` does and started again."""
 
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="fliq-pg-"))
+        self.directory = data_folder("fliq-pg-")
         self.directory.chmod(0o711)
         self._server = EmbeddedPostgres(self.directory / "d", say=lambda _: None)
         self.dsn = self._server.start()

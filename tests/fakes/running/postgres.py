@@ -13,11 +13,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -25,6 +23,7 @@ import asyncpg
 import pytest
 
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
+from tests.fakes.running.memory_disk import data_folder
 
 _FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 
@@ -68,8 +67,7 @@ def database_of(dsn: str) -> str:
 @contextmanager
 def fresh_server(settings: dict[str, str] | None = None) -> Iterator[str]:
     """Run a new server, with fsync unless *settings* say otherwise; returns its address (database `fliq`)."""
-    # A short path of its own: pytest's would often be too long for a socket.
-    directory = Path(tempfile.mkdtemp(prefix="fliq-pg-"))
+    directory = data_folder("fliq-pg-")
     directory.chmod(0o711)
     server = EmbeddedPostgres(directory / "d", settings=settings or {}, say=lambda _: None)
     try:

@@ -15,7 +15,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,6 +31,7 @@ from libs.sealing.master_keys import MasterKeys
 from services.process.open_log import open_log
 from tests.fakes.running.client import OTHER_TOKEN, TOKEN
 from tests.fakes.running.fork_server import start
+from tests.fakes.running.memory_disk import data_folder
 from tests.fakes.until import until_blocking
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -171,7 +171,7 @@ class RunningFliq:
     ) -> None:
         self.topology = topology
         self.counts = {"all": 1} if topology == "embedded" else counts
-        self.directory = Path(tempfile.mkdtemp(prefix="fliq-"))
+        self.directory = data_folder("fliq-")
         self.directory.chmod(0o711)
         self.port = free_port()
         self.settings = {
