@@ -1,8 +1,8 @@
 """
 Memory disk: where the servers that tests start keep their data, if the machine has one.
 
-On a disk that all lanes share a server waits for what the others write, for seconds at worst, and then a test fails that is about
-something else. What a kill leaves is the same there and here; what is about the disk itself has a place of its own.
+On a disk that all lanes share a server waits for what the others write; in memory it does not. What a kill leaves is the same there
+and here; what is about the disk itself has a place of its own.
 """
 
 from __future__ import annotations
