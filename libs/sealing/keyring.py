@@ -72,6 +72,7 @@ class Keyring:
         *,
         entropy: Callable[[int], bytes],
         steady: Callable[[], float],
+        away: type[Exception],
     ) -> None:
         """
         Know no key yet.
@@ -81,12 +82,14 @@ class Keyring:
             table: the wrapped keys.
             entropy: returns random bytes.
             steady: the steady clock, in ms.
+            away: what *table* raises while it does not answer; any other error is a defect, and is passed on.
         """
         self._read_master_keys = read_master_keys
         self._master = None if read_master_keys is None else read_master_keys()
         self._table = table
         self._entropy = entropy
         self._steady = steady
+        self._away = away
         self._newest: dict[str, tuple[float, DataKey]] = {}
         self._by_id: dict[str, tuple[float, DataKey | None]] = {}
 
@@ -112,8 +115,8 @@ class Keyring:
             return
         try:
             found = await self._table.newest(account)
-        except Exception:
-            if kept is not None:  # the tables are away: the key that was the newest seals as well
+        except self._away:
+            if kept is not None:  # the key that was the newest seals as well
                 return
             raise
         key = await self._make(account) if found is None else self._unwrapped(found)
@@ -254,8 +257,9 @@ class Keyring:
 
 
 def _keep(kept: dict[str, T], name: str, value: T) -> None:
-    if len(kept) >= KEPT_MAX:
-        kept.clear()
+    kept.pop(name, None)
+    if len(kept) >= KEPT_MAX:  # the one that was read the longest ago goes: somebody may be about to use the others
+        del kept[next(iter(kept))]
     kept[name] = value
 
 
@@ -271,4 +275,4 @@ class _NoKeys:
 
 
 # Seals nothing; what is sealed it cannot open.
-NO_SEALING: Final = Keyring(None, _NoKeys(), entropy=bytes, steady=float)
+NO_SEALING: Final = Keyring(None, _NoKeys(), entropy=bytes, steady=float, away=ConnectionError)

@@ -19,6 +19,7 @@ from libs.sealing.keyring import Keyring
 from libs.sealing.master_key_file import UnusableKeyFile, read_master_keys, write_master_keys
 from libs.sealing.master_keys import MasterKeys
 from libs.store.control.account_keys import AccountKeys
+from libs.store.errors import StoreUnavailable
 from libs.store.pool import connected
 from services.start_error import StartError
 
@@ -88,7 +89,7 @@ async def embedded_key_file(settings: Settings, dsn: str, entropy: Entropy) -> P
 def keyring(path: Path | None, pool: Any, entropy: Entropy, clock: SteadyClock) -> Keyring:
     """Return a keyring that asks *pool* for keys, under the master keys of the file *path*."""
     read = None if path is None else partial(read_master_keys, path)
-    return Keyring(read, AccountKeys(pool), entropy=entropy.entropy, steady=clock.steady)
+    return Keyring(read, AccountKeys(pool), entropy=entropy.entropy, steady=clock.steady, away=StoreUnavailable)
 
 
 def _read(path: Path) -> MasterKeys:

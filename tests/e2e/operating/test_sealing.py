@@ -259,7 +259,9 @@ async def _assert_opens_only(fliq: RunningFliq, backup: Sequence[bytes], kept_id
     """Open the specs of a backup with the keys of today."""
     pool = await open_pool(fliq.settings["FLIQ_DATABASE_URL"], name="test", size=1)
     path = Path(fliq.settings["FLIQ_MASTER_KEY_FILE"])
-    ring = Keyring(lambda: read_master_keys(path), AccountKeys(pool), entropy=bytes, steady=lambda: 0.0)
+    ring = Keyring(
+        lambda: read_master_keys(path), AccountKeys(pool), entropy=bytes, steady=lambda: 0.0, away=ConnectionError
+    )
     specs = [msgspec.json.decode(each, type=Spec) for each in backup]
     await ring.load(specs)
     await pool.close()

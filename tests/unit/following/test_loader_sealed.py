@@ -48,7 +48,7 @@ def call_of(job_id: str = JOB, account: str = "acme") -> Call:
 
 
 def ring_on(table: MemoryKeys) -> Keyring:
-    return Keyring(lambda: MASTER, table, entropy=os.urandom, steady=lambda: 0.0)
+    return Keyring(lambda: MASTER, table, entropy=os.urandom, steady=lambda: 0.0, away=ConnectionError)
 
 
 async def sealed(table: MemoryKeys) -> Spec:

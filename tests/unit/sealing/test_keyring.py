@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from libs.events import JobScheduled, Spec
+from libs.sealing import keyring
 from libs.sealing.data_key import Broken
 from libs.sealing.keyring import FRESH_MS, NO_SEALING, AccountErased, Keyring, KeysUnavailable, Shredded, Stored
 from libs.sealing.master_keys import MasterKeys
@@ -27,7 +28,9 @@ class Bench:
         self._bytes = itertools.count()
 
     def ring(self) -> Keyring:
-        return Keyring(lambda: self.master, self.table, entropy=self._entropy, steady=lambda: self.now)
+        return Keyring(
+            lambda: self.master, self.table, entropy=self._entropy, steady=lambda: self.now, away=ConnectionError
+        )
 
     def _entropy(self, size: int) -> bytes:
         return next(self._bytes).to_bytes(size, "big")
@@ -133,6 +136,33 @@ async def test_a_key_that_is_known_seals_while_the_tables_are_away() -> None:
     assert (await sealed(ring)).sealed
     with pytest.raises(ConnectionError):
         await ring.ready("other")
+
+
+async def test_a_defect_of_the_table_is_not_taken_for_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that nobody foresaw is passed on, also where an older key would do."""
+    bench = Bench()
+    ring = bench.ring()
+    await sealed(ring)
+    bench.now += FRESH_MS + 1
+
+    async def broken(account: str) -> None:
+        raise LookupError(account)
+
+    monkeypatch.setattr(bench.table, "newest", broken)
+    with pytest.raises(LookupError):
+        await ring.ready("acme")
+
+
+async def test_a_key_that_is_ready_stays_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was read the longest ago goes, not all: somebody is about to use the others."""
+    monkeypatch.setattr(keyring, "KEPT_MAX", 3)
+    bench = Bench()
+    ring = bench.ring()
+    for account in ("a", "b", "acme", "c"):
+        await ring.ready(account)
+    event = JobScheduled(job_id=JOB, account="acme", at=1, spec=SPEC, fire_at=1)
+
+    assert ring.seal(event, "acme") != event
 
 
 async def test_without_a_file_nothing_is_sealed_and_nothing_sealed_is_opened() -> None:

@@ -105,7 +105,7 @@ async def test_the_sealed_body_of_a_large_spec_stays_in_the_database(
     """A list opens all of it but the body; what is read alone has the body, too."""
     keys = AccountKeys(harness.pool)
     await keys.begin(MASTER.master_id)
-    ring = Keyring(lambda: MASTER, keys, entropy=os.urandom, steady=lambda: 0.0)
+    ring = Keyring(lambda: MASTER, keys, entropy=os.urandom, steady=lambda: 0.0, away=ConnectionError)
     await ring.ready("acme")
     job = state(1)
     spec = Spec(url='https://example.com/?q=","body":"', headers={"X-A": "b"}, body=body, webhook_url=webhook_url)
