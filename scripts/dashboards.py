@@ -241,11 +241,13 @@ OPERATION: Final = (
     ),
     Panel(
         "Webhooks pending",
-        "Ended jobs whose webhook has no outcome yet, and for how long the oldest has waited.",
+        "Ended jobs whose webhook has no outcome yet, and for how long the oldest has waited; what failed for the last time.",
         {
             "pending": "sum(fliq_webhooks_pending)",
             "oldest, in seconds": "max(fliq_webhooks_pending_oldest_seconds)",
             "waiting for another try": "sum(fliq_webhook_deliveries_waiting)",
+            "failed for good: {{told_by}}": "sum by (told_by)"
+            " (increase(fliq_webhook_deliveries_exhausted_total[$__rate_interval]))",
         },
     ),
     Panel(

@@ -1,12 +1,13 @@
 """The webhooks service's measurements, on the metrics of the process."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, get_args
 
 from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED
 from libs.following.loader import SECRET_MISSING, SPEC_MISSING
 from libs.runtime.telemetry.metrics import Metrics
+from services.webhooks.ports import ToldBy
 
 OUTCOMES: Final = NO_ANSWER | {"ok", REDIRECT_NOT_FOLLOWED, INTERNAL_ERROR, SECRET_MISSING, SPEC_MISSING}
 
@@ -26,6 +27,8 @@ class WebhooksMetrics:
         self._oldest = metrics.webhooks_pending_oldest_seconds
         self._deliveries = metrics.webhook_deliveries_waiting
         self._exhausted = metrics.webhook_deliveries_exhausted
+        for told_by in get_args(ToldBy):  # shown from the start
+            self._exhausted.labels(told_by)
 
     def observe(
         self,
@@ -41,9 +44,9 @@ class WebhooksMetrics:
         self._pending.set_function(pending)
         self._oldest.set_function(oldest_s)
 
-    def delivery_exhausted(self) -> None:
+    def delivery_exhausted(self, told_by: ToldBy) -> None:
         """Count a delivery whose last try failed."""
-        self._exhausted.inc()
+        self._exhausted.labels(told_by).inc()
 
     def overdue(self, count: int) -> None:
         """Count webhooks that were found pending long after their time."""

@@ -1,13 +1,15 @@
 """What only webhooks needs of others (libs/following/ports.py has the rest): met by libs/store, and by fakes in tests."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from libs.domain.jobs.ends import TerminalEvent
 from libs.following.left_calls import Place
 from libs.following.ports import PoisonMeter
 from libs.store.reads.partition_tables import StoredSpec
 from libs.store.reads.pending_webhooks import DueDeliveries, DueDelivery, PendingSnapshot
+
+ToldBy = Literal["webhook_url", "endpoint"]
 
 
 class PendingTables(Protocol):
@@ -35,7 +37,7 @@ class Meter(PoisonMeter, Protocol):
     def webhook_ended(self, outcome: str, duration_ms: int | None = None) -> None:
         """One webhook ended: `ok`, or the word for how it failed; *duration_ms* if there was a call."""
 
-    def delivery_exhausted(self) -> None:
+    def delivery_exhausted(self, told_by: ToldBy) -> None:
         """The last try of a delivery failed."""
 
     def overdue(self, count: int) -> None:

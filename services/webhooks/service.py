@@ -56,7 +56,7 @@ class WebhooksService(FollowingService[EndedJobsReader, WebhookCalls]):
         self._retries = retries
         self._retry_base_s = retry_base_s
         super().__init__("webhooks", ports, meter=meter, make_keeper=make_keeper, limits=limits, drain_s=drain_s)
-        self._fan_outs = FanOuts(self._reader_context, fan_out, ports.progress)
+        self._fan_outs = FanOuts(self._reader_context, fan_out, ports.progress, meter=meter)
 
     @property
     def pending_count(self) -> int:

@@ -190,7 +190,7 @@ class WebhookCalls(Calls[WebhookCall]):
         before = call.delivery
         after = create(event, 0) if before is None else evolve(before, event, 0)
         if after is not None and after.status is DeliveryStatus.EXHAUSTED and (before is None or before.is_pending):
-            self._meter.delivery_exhausted()
+            self._meter.delivery_exhausted("webhook_url")
         return event
 
     def log_defect(self, call: WebhookCall) -> None:

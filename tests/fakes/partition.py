@@ -55,7 +55,13 @@ class Owner:
         return await self.log.append(self.partition, [encode(event)])
 
     async def schedule(
-        self, fire_at: int, *, url: str = "http://target.example/x", account: str = "default", **spec: object
+        self,
+        fire_at: int,
+        *,
+        url: str = "http://target.example/x",
+        account: str = "default",
+        labels: dict[str, str] | None = None,
+        **spec: object,
     ) -> JobScheduled:
         """Append a job and return its first event."""
         self._jobs += 1
@@ -66,6 +72,7 @@ class Owner:
             account=account,
             at=fire_at - 1_000,
             spec=Spec(url=url, **spec),
+            labels=labels,
         )
         await self.log.append(self.partition, [encode(job)])
         return job

@@ -133,8 +133,8 @@ class Tally:
     def webhook_ended(self, outcome: str, duration_ms: int | None = None) -> None:
         self.counts[outcome] += 1
 
-    def delivery_exhausted(self) -> None:
-        self.counts["exhausted"] += 1
+    def delivery_exhausted(self, told_by: str) -> None:
+        self.counts[f"exhausted: {told_by}"] += 1
 
     def poison(self, count: int) -> None:
         self.counts["poison"] += count

@@ -55,7 +55,8 @@ HEALTHY |= {
     f"fliq_webhooks_pending{{{WEBHOOKS}}}": "0",
     f"fliq_webhooks_pending_oldest_seconds{{{WEBHOOKS}}}": "0",
     f"fliq_webhooks_overdue_total{{{WEBHOOKS}}}": "+0",
-    f"fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS}}}": "+0",
+    f'fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS},told_by="webhook_url"}}': "+0",
+    f'fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS},told_by="endpoint"}}': "+0",
     f'fliq_log_lag_records{{{WEBHOOKS},role="webhooks"}}': "0",
     f'fliq_http_requests_total{{{API},method="POST",route="/v1/jobs",status="201"}}': "+300",
     f'fliq_http_requests_total{{{API},method="POST",route="/v1/jobs",status="503"}}': "+0",
@@ -165,8 +166,13 @@ CASES = [
     Case("FliqWebhooksOverdue", at_all("fliq_webhooks_overdue_total", "+1")),
     Case(
         "FliqWebhooksExhausted",
-        {f"fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS}}}": "+5"},
-        {f"fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS}}}": "+0.1"},
+        {f'fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS},told_by="webhook_url"}}': "+5"},
+        {f'fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS},told_by="webhook_url"}}': "+0.1"},
+    ),
+    Case(
+        "FliqWebhooksExhausted",
+        {f'fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS},told_by="endpoint"}}': "+5"},
+        {f'fliq_webhook_deliveries_exhausted_total{{{WEBHOOKS},told_by="endpoint"}}': "+0.1"},
     ),
     Case(
         "FliqWebhookEndpointsDisabled",

@@ -17,8 +17,15 @@ from libs.domain.endpoints.body import CONTENT_TYPES, body
 from libs.domain.endpoints.endpoint import Endpoint
 from libs.domain.endpoints.fan_out import Told
 from libs.domain.job import JobState, JobStatus
-from libs.events import JobScheduled, Spec
-from libs.events.ids import delivery_id, delivery_job_id, partition_of, redelivery_account
+from libs.events import JobFinished, JobScheduled, Spec
+from libs.events.ids import (
+    delivery_id,
+    delivery_job_id,
+    is_redelivery,
+    partition_of,
+    redelivery_account,
+    told_endpoint,
+)
 from libs.events.retry_policy import RetryPolicy
 
 TIMEOUT_MS: Final = 10_000  # as of a job's webhook
@@ -110,6 +117,13 @@ def redelivery_job(
         retry=retry,
         replay_of=first.job_id,
     )
+
+
+def is_exhausted(event: JobFinished) -> bool:
+    """Whether *event* ends a delivery to an endpoint because its last try failed; a redelivery never does."""
+    if told_endpoint(event.account) is None or is_redelivery(event.account):
+        return False
+    return event.status == "failed" and event.attempt > 0 and event.last_error != NOT_SENT
 
 
 def status_of(first: JobState, *, is_delivered_again: bool) -> DeliveryWord:

@@ -1,6 +1,6 @@
 """Endpoint: a URL of an account, which events it asks for, and whether it is told of one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -20,11 +20,13 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
     Args:
         schedule_ids: schedules that the job belongs to.
+        labels: each a name, a colon and a value: of every name that stands here the job has one of the values.
         hosts: hosts that the job calls, in lower case, without a port.
         status_codes: statuses of the answer.
     """
 
     schedule_ids: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     status_codes: tuple[int, ...] = ()
 
@@ -80,8 +82,8 @@ def name_for(config: EndpointConfig, event: WebhookEvent) -> str | None:
     """
     Return the name under which an endpoint is told of *event*; None if it does not ask for it.
 
-    A filter speaks of jobs. Of an event that is about a schedule only its `schedule_ids` judge, and it holds back no event that is
-    about neither.
+    A filter speaks of jobs. Of an event that is about a schedule only its `schedule_ids` and `labels` judge, and it holds back no
+    event that is about neither.
     """
     asked = config.events
     name = next((name for name in event.names if name in asked or ALL in asked), None)
@@ -93,7 +95,14 @@ def name_for(config: EndpointConfig, event: WebhookEvent) -> str | None:
 def _passes(wanted: Filter, event: WebhookEvent) -> bool:
     if wanted.schedule_ids and event.schedule_id not in wanted.schedule_ids:
         return False
+    if wanted.labels and not _has_labels(event.labels, wanted.labels):
+        return False
     return event.job_id is None or (
         (not wanted.hosts or event.host in wanted.hosts)
         and (not wanted.status_codes or event.status_code in wanted.status_codes)
     )
+
+
+def _has_labels(labels: Mapping[str, str], wanted: Sequence[str]) -> bool:
+    names = {text.partition(":")[0] for text in wanted}
+    return all(name in labels and f"{name}:{labels[name]}" in wanted for name in names)

@@ -5,7 +5,7 @@ An attempt is told when the owner has decided what follows it: that is decided o
 whereas the outcome itself may be recorded twice. So two events may follow from one decision, the attempt's and then the job's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from libs.domain.endpoints.endpoint import Endpoint, name_for
@@ -18,6 +18,7 @@ from libs.domain.endpoints.webhook_event import (
     of_end,
     of_tick,
 )
+from libs.domain.jobs.state import NO_LABELS
 from libs.events import JobCancelled, JobFinished, JobRetryScheduled, ScheduleAutopaused, ScheduleTicked
 
 OWNER_DECISIONS: Final = (JobFinished, JobCancelled, JobRetryScheduled)
@@ -36,12 +37,14 @@ class JobFacts(NamedTuple):
         schedule_id: the schedule that made it.
         host: the host that it calls, in lower case, without the port; None if no filter asks for it.
         attempt: the attempt after which the decision was taken; None after none.
+        labels: of the job.
     """
 
     account: str
     schedule_id: str | None = None
     host: str | None = None
     attempt: Attempt | None = None
+    labels: Mapping[str, str] = NO_LABELS
 
 
 class Told(NamedTuple):
@@ -71,7 +74,9 @@ def asks_for_hosts(endpoint: Endpoint) -> bool:
 def needs_facts(endpoint: Endpoint) -> bool:
     """Whether `told_of` needs the facts of a job for *endpoint*."""
     wanted = endpoint.config.filter
-    return asks_for_attempts(endpoint) or (wanted is not None and bool(wanted.schedule_ids or wanted.hosts))
+    return asks_for_attempts(endpoint) or (
+        wanted is not None and bool(wanted.schedule_ids or wanted.hosts or wanted.labels)
+    )
 
 
 def attempt_of(decision: JobFinished | JobCancelled | JobRetryScheduled) -> int:
@@ -91,20 +96,34 @@ def told_of(
     """
     events: list[WebhookEvent] = []
     if facts.attempt is not None:
-        events.append(of_attempt(facts.attempt, at=decision.at, schedule_id=facts.schedule_id, host=facts.host))
+        events.append(
+            of_attempt(
+                facts.attempt,
+                at=decision.at,
+                schedule_id=facts.schedule_id,
+                host=facts.host,
+                labels=facts.labels,
+            )
+        )
     if not isinstance(decision, JobRetryScheduled):
-        events.append(of_end(decision, schedule_id=facts.schedule_id, host=facts.host))
+        events.append(of_end(decision, schedule_id=facts.schedule_id, host=facts.host, labels=facts.labels))
     return _told(events, endpoints)
 
 
-def of_schedule(decision: ScheduleTicked | ScheduleAutopaused) -> list[WebhookEvent]:
-    """Return what is said of what the owner of a schedule decided; of most ticks nothing."""
-    return of_tick(decision) if isinstance(decision, ScheduleTicked) else [of_autopause(decision)]
+def of_schedule(
+    decision: ScheduleTicked | ScheduleAutopaused, labels: Mapping[str, str] = NO_LABELS
+) -> list[WebhookEvent]:
+    """Return what is said of what the owner of a schedule with *labels* decided; of most ticks nothing."""
+    return of_tick(decision, labels) if isinstance(decision, ScheduleTicked) else [of_autopause(decision, labels)]
 
 
-def told_of_schedule(decision: ScheduleTicked | ScheduleAutopaused, endpoints: Sequence[Endpoint]) -> list[Told]:
-    """Return which of *endpoints*, all of the schedule's account, are told of *decision*; see `told_of`."""
-    return _told(of_schedule(decision), endpoints)
+def told_of_schedule(
+    decision: ScheduleTicked | ScheduleAutopaused,
+    endpoints: Sequence[Endpoint],
+    labels: Mapping[str, str] = NO_LABELS,
+) -> list[Told]:
+    """Return which of *endpoints*, all of the account of a schedule with *labels*, are told of *decision*; see `told_of`."""
+    return _told(of_schedule(decision, labels), endpoints)
 
 
 def _told(events: Sequence[WebhookEvent], endpoints: Sequence[Endpoint]) -> list[Told]:

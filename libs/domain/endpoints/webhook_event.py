@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from libs.domain.instants import rfc3339
+from libs.domain.jobs.state import NO_LABELS
 from libs.events import JobCancelled, JobFinished, ScheduleAutopaused, ScheduleTicked
 from libs.events.ids import execution_id
 
@@ -60,6 +61,7 @@ class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         schedule_id: the schedule that it is about, or that the job belongs to.
         host: the host that the job calls, in lower case, without the port.
         status_code: the status of the answer, if there was one.
+        labels: of the job, or of the schedule.
     """
 
     names: tuple[str, ...]
@@ -71,9 +73,16 @@ class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     schedule_id: str | None = None
     host: str | None = None
     status_code: int | None = None
+    labels: Mapping[str, str] = NO_LABELS
 
 
-def of_end(event: JobFinished | JobCancelled, *, schedule_id: str | None, host: str | None) -> WebhookEvent:
+def of_end(
+    event: JobFinished | JobCancelled,
+    *,
+    schedule_id: str | None,
+    host: str | None,
+    labels: Mapping[str, str] = NO_LABELS,
+) -> WebhookEvent:
     """Return what is said of the end of a job."""
     if isinstance(event, JobCancelled):
         status, status_code, last_error, attempt = STATUS_WORDS["job.cancelled"], None, None, 0
@@ -96,10 +105,18 @@ def of_end(event: JobFinished | JobCancelled, *, schedule_id: str | None, host: 
         schedule_id=schedule_id,
         host=host,
         status_code=status_code,
+        labels=labels,
     )
 
 
-def of_attempt(attempt: Attempt, *, at: int, schedule_id: str | None, host: str | None) -> WebhookEvent:
+def of_attempt(
+    attempt: Attempt,
+    *,
+    at: int,
+    schedule_id: str | None,
+    host: str | None,
+    labels: Mapping[str, str] = NO_LABELS,
+) -> WebhookEvent:
     """Return what is said of an attempt that ended; *at* is when it was decided what follows."""
     data = {
         "job_id": attempt.job_id,
@@ -120,22 +137,23 @@ def of_attempt(attempt: Attempt, *, at: int, schedule_id: str | None, host: str 
         schedule_id=schedule_id,
         host=host,
         status_code=attempt.status_code,
+        labels=labels,
     )
 
 
-def of_tick(event: ScheduleTicked) -> list[WebhookEvent]:
-    """Return what is said of a tick: nothing if it is like any other."""
+def of_tick(event: ScheduleTicked, labels: Mapping[str, str] = NO_LABELS) -> list[WebhookEvent]:
+    """Return what is said of a tick of a schedule with *labels*: nothing if it is like any other."""
     said = []
     if event.missed_count:
         missed = {"missed_count": event.missed_count, "missed": [rfc3339(at) for at in event.missed]}
-        said.append(_of_slots("schedule.missed", event, missed))
+        said.append(_of_slots("schedule.missed", event, missed, labels))
     if event.skipped:
         skipped = {"reason": event.reason, "skipped": [rfc3339(at) for at in event.skipped]}
-        said.append(_of_slots("schedule.skipped", event, skipped))
+        said.append(_of_slots("schedule.skipped", event, skipped, labels))
     return said
 
 
-def _of_slots(name: str, event: ScheduleTicked, data: Mapping[str, Any]) -> WebhookEvent:
+def _of_slots(name: str, event: ScheduleTicked, data: Mapping[str, Any], labels: Mapping[str, str]) -> WebhookEvent:
     """*data* says of which slots it is."""
     return WebhookEvent(
         names=(name,),
@@ -143,15 +161,21 @@ def _of_slots(name: str, event: ScheduleTicked, data: Mapping[str, Any]) -> Webh
         data={"schedule_id": event.schedule_id, **data, "decided_at": rfc3339(event.at)},
         key=f"{name} {event.schedule_id} {event.tick_at}",
         schedule_id=event.schedule_id,
+        labels=labels,
     )
 
 
-def of_autopause(event: ScheduleAutopaused) -> WebhookEvent:
-    """Return what is said of a schedule that paused itself."""
+def of_autopause(event: ScheduleAutopaused, labels: Mapping[str, str] = NO_LABELS) -> WebhookEvent:
+    """Return what is said of a schedule with *labels* that paused itself."""
     name = "schedule.autopaused"
     data = {"schedule_id": event.schedule_id, "failures": event.failures, "paused_at": rfc3339(event.at)}
     return WebhookEvent(
-        names=(name,), at=event.at, data=data, key=f"{name} {event.schedule_id}", schedule_id=event.schedule_id
+        names=(name,),
+        at=event.at,
+        data=data,
+        key=f"{name} {event.schedule_id}",
+        schedule_id=event.schedule_id,
+        labels=labels,
     )
 
 

@@ -27,6 +27,7 @@ LABEL_VALUES: Final = {
     "role": "`scheduler`, `dispatcher`, `webhooks`",
     "use": "`new`, `reused`, `resent`",
     "kind": "`failed`: the outcome is unknown; `unavailable`: nothing was written; `refused`: it does not fit",
+    "told_by": "`webhook_url` of the job, `endpoint` of the account",
     "route": "the route's template, such as `/v1/jobs/{job_id}`, or `unknown`",
     "method": "the HTTP method, or `other`",
     "status": "the HTTP status",
@@ -87,7 +88,9 @@ class MetricFields:
     ]
     webhooks_pending_oldest_seconds: Annotated[Gauge, "webhooks", "for how long the oldest of them has waited"]
     webhook_deliveries_waiting: Annotated[Gauge, "webhooks", "webhooks that failed and wait for another try"]
-    webhook_deliveries_exhausted: Annotated[Counter, "webhooks", "webhooks whose last try failed"]
+    webhook_deliveries_exhausted: Annotated[
+        Counter, "webhooks", "webhooks and deliveries to endpoints whose last try failed", "told_by"
+    ]
     webhooks_overdue: Annotated[
         Counter, "webhooks", "webhooks that were pending for long and that nobody knew of; each means a defect"
     ]

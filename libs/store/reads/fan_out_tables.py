@@ -5,10 +5,13 @@ partition is done.
 The positions are in the table `fan_out` only. One that is lost, or older, costs a second reading of the log, and nothing else.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from libs.domain.endpoints.webhook_event import Attempt
+from libs.domain.jobs.state import NO_LABELS
 from libs.events import Claim
 from libs.events.ids import from_int
 from libs.store.errors import store_call
@@ -42,6 +45,7 @@ class ToldJob(NamedTuple):
     schedule_id: str | None
     url: str | None
     attempt: Attempt | None
+    labels: Mapping[str, str] = NO_LABELS
 
 
 class ToldSchedule(NamedTuple):
@@ -49,6 +53,16 @@ class ToldSchedule(NamedTuple):
 
     account: str
     changed_at: int
+    labels: Mapping[str, str] = NO_LABELS
+
+
+class _Labelled(msgspec.Struct, gc=False):
+    """What is read of the column `more` of a schedule."""
+
+    labels: dict[str, str] | None = None
+
+
+_decode_labels: Final = msgspec.json.Decoder(_Labelled).decode
 
 
 class ToldJobs:
@@ -78,7 +92,7 @@ class ToldJobs:
             urls = await _urls(connection, {job.spec_id for job in jobs.values()}) if with_urls else {}
         return position, {
             (job.job_id, number): ToldJob(
-                job.account, job.schedule_id, urls.get(job.spec_id), attempts.get((job.job_id, number))
+                job.account, job.schedule_id, urls.get(job.spec_id), attempts.get((job.job_id, number)), job.labels
             )
             for job_id, number in wanted
             if (job := jobs.get(job_id)) is not None
@@ -90,13 +104,20 @@ class ToldJobs:
         async with consistent(self._pool) as connection:
             position, _ = await progress_of(connection, partition)
             found = await connection.fetch(
-                "SELECT schedule_id, account, changed_at FROM schedules WHERE schedule_id = ANY ($1::uuid[]) AND part = $2",
+                "SELECT schedule_id, account, changed_at, more FROM schedules WHERE schedule_id = ANY ($1::uuid[]) AND part = $2",
                 rows.uuids_of(ids),
                 partition,
             )
         return position, {
-            from_int("sched", row["schedule_id"].int): ToldSchedule(row["account"], row["changed_at"]) for row in found
+            from_int("sched", row["schedule_id"].int): ToldSchedule(
+                row["account"], row["changed_at"], _labels(row["more"])
+            )
+            for row in found
         }
+
+
+def _labels(more: bytes | None) -> Mapping[str, str]:
+    return (None if more is None else _decode_labels(more).labels) or NO_LABELS
 
 
 async def _attempts(connection: Any, wanted: Sequence[JobAttempt]) -> dict[JobAttempt, Attempt]:

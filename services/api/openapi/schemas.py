@@ -166,6 +166,7 @@ _WARNING: Final[dict[str, Schema]] = {"warning": {"type": "string", "enum": [SLO
 PATCH_SCHEMA: Final = {name: each for name, each in CHANGEABLE.schema().items() if name != "required"}
 _FILTER: Final[dict[str, Schema]] = {
     "schedule_ids": {"type": "array", "items": SCHEDULE_ID},
+    "labels": {"type": "array", "items": TEXT},
     "hosts": {"type": "array", "items": TEXT},
     "status_codes": {"type": "array", "items": INTEGER},
 }

@@ -11,7 +11,7 @@ from libs.following.partition_trouble import PartitionTrouble
 from libs.following.ports import Progress
 from services.webhooks.fan_out.announcer import Announcer
 from services.webhooks.fan_out.directory import EndpointDirectory
-from services.webhooks.fan_out.ports import FanOutPorts
+from services.webhooks.fan_out.ports import DeliveryMeter, FanOutPorts
 from services.webhooks.fan_out.reader import FanOutReader
 from services.webhooks.fan_out.recoverer import Recoverer
 
@@ -24,8 +24,9 @@ _log = structlog.get_logger("webhooks")
 class FanOuts:
     """One reader for each partition."""
 
-    def __init__(self, context: ReaderContext, ports: FanOutPorts, progress: Progress) -> None:
+    def __init__(self, context: ReaderContext, ports: FanOutPorts, progress: Progress, *, meter: DeliveryMeter) -> None:
         """Serve no partition before `gained`."""
+        self._meter = meter
         self._context = context
         self._ports = ports
         self._progress = progress
@@ -76,6 +77,7 @@ class FanOuts:
             tables=self._ports.jobs,
             progress=self._progress,
             keyring=self._ports.keyring,
+            meter=self._meter,
         )
         self._readers[partition] = (reader, asyncio.create_task(reader.run(), name=f"fan-out of partition {partition}"))
 

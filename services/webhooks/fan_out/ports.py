@@ -1,7 +1,7 @@
 """What fan-out needs of others: met by libs/store, and by fakes in tests."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from libs.events import Claim
 from libs.sealing.keyring import NO_SEALING, Keyring
@@ -38,6 +38,13 @@ class FanOutPositions(Protocol):
 
     async def save_fan_out(self, partition: int, position: int, claim: Claim | None) -> None:
         """Save a position; one that is not behind what is saved already changes nothing."""
+
+
+class DeliveryMeter(Protocol):
+    """What is measured."""
+
+    def delivery_exhausted(self, told_by: Literal["endpoint"]) -> None:
+        """The last try of a delivery failed."""
 
 
 class FanOutPorts(NamedTuple):

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
 from typing import Final, TypeVar
 
-from libs.domain.endpoints.delivery import delivery_job
+from libs.domain.endpoints.delivery import delivery_job, is_exhausted
 from libs.domain.endpoints.fan_out import (
     JobFacts,
     Told,
@@ -46,7 +46,7 @@ from libs.runtime.crashpoint import crash_at
 from libs.sealing.keyring import Keyring
 from libs.store.reads.fan_out_tables import JobAttempt, ToldJob, ToldSchedule
 from services.webhooks.fan_out.directory import CHECK_EVERY_MS, EndpointDirectory
-from services.webhooks.fan_out.ports import FanOutPositions, JobTables
+from services.webhooks.fan_out.ports import DeliveryMeter, FanOutPositions, JobTables
 
 FACTS_MAX: Final = 500  # appended before the next are made
 PROGRESS_WAIT_S: Final = 5.0
@@ -74,6 +74,7 @@ class FanOutReader(PartitionReader):
         tables: JobTables,
         progress: Progress,
         keyring: Keyring,
+        meter: DeliveryMeter,
     ) -> None:
         """Prepare to read *partition*; nothing happens before `run`."""
         super().__init__(partition, context, wanted=_WANTED)
@@ -82,6 +83,7 @@ class FanOutReader(PartitionReader):
         self._tables = tables
         self._progress = progress
         self._keyring = keyring
+        self._meter = meter
         self._facts = FactAppender(self._log, partition, clock=self._clock)
         self._reached: tuple[int, Claim | None] | None = None
         self._saved_position = -1
@@ -108,6 +110,9 @@ class FanOutReader(PartitionReader):
         if self._directory.not_understood is not None:
             raise MustUnderstand(f"endpoint {self._directory.not_understood} asks for events of a newer build")
         decisions = [each.event for each in wanted if isinstance(each.event, OwnerDecision)]
+        for decision in decisions:
+            if isinstance(decision, JobFinished) and is_exhausted(decision):
+                self._meter.delivery_exhausted("endpoint")
         rows = await self._rows(decisions, position)
         of_schedules = await self._told_of_schedules(wanted, position)
         of_jobs = (told for decision in decisions for told in self._told_of(decision, rows))
@@ -181,7 +186,7 @@ class FanOutReader(PartitionReader):
             told
             for at, event in found
             if (schedule := schedules.get(event.schedule_id, nothing)).changed_at >= at
-            for told in told_of_schedule(event, self._directory.of(schedule.account))
+            for told in told_of_schedule(event, self._directory.of(schedule.account), schedule.labels)
         ]
 
     async def _tables_at(self, position: int, ask: Callable[[], Awaitable[tuple[int, R]]]) -> tuple[int, R]:
@@ -203,7 +208,7 @@ class FanOutReader(PartitionReader):
         row = rows.get((decision.job_id, attempt_of(decision)))
         if row is not None:
             host = None if row.url is None else bare_host(row.url)
-            facts = JobFacts(row.account, row.schedule_id, host, row.attempt)
+            facts = JobFacts(row.account, row.schedule_id, host, row.attempt, row.labels)
         elif isinstance(decision, JobRetryScheduled):
             return []
         else:

@@ -98,7 +98,13 @@ async def test_shown_as_asked_for(api: Client, other: Client) -> None:
         ({"events": [["job.failed"]]}, "invalid_events"),
         ({"events": None}, "invalid_events"),
         ({"filter": []}, "invalid_filter"),
-        ({"filter": {"labels": ["a:b"]}}, "invalid_filter"),
+        ({"filter": {"flow": ["a*"]}}, "invalid_filter"),
+        ({"filter": {"labels": ["a"]}}, "invalid_filter"),
+        ({"filter": {"labels": ["a:"]}}, "invalid_filter"),
+        ({"filter": {"labels": ["A:b"]}}, "invalid_filter"),
+        ({"filter": {"labels": [{"a": "b"}]}}, "invalid_filter"),
+        ({"filter": {"labels": ["a:" + "b" * 129]}}, "invalid_filter"),
+        ({"filter": {"labels": [f"a:{number}" for number in range(21)]}}, "invalid_filter"),
         ({"filter": {"hosts": []}}, "invalid_filter"),
         ({"filter": {"hosts": [f"h{number}" for number in range(21)]}}, "invalid_filter"),
         ({"filter": {"hosts": ["a.example:80"]}}, "invalid_filter"),
@@ -135,6 +141,7 @@ async def test_at_the_limits(api: Client) -> None:
         "hosts": [f"h{number:02}" for number in range(20)],
         "status_codes": [100, 599, *range(200, 218)],
         "schedule_ids": [f"sched_{number:026}" for number in range(20)],
+        "labels": ["a" * 63 + ":" + "ü" * 128, *(f"a:{number}" for number in range(19))],
     }
     endpoint = await create(api, filter=wanted, description="d" * 200)
 

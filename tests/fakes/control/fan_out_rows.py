@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from libs.domain.endpoints.webhook_event import Attempt
+from libs.domain.jobs.state import NO_LABELS
+from libs.domain.schedule import ScheduleState
 from libs.events import Claim, Spec
 from libs.store.reads.fan_out_tables import JobAttempt, ToldJob, ToldSchedule
 from tests.fakes.control.endpoints import EndpointTable
@@ -15,6 +17,11 @@ from tests.fakes.control.history_rows import HistoryRows
 
 ENDPOINT_METHODS = ("changes", "everybody", "to_announce", "announced", "sending_secrets", "failed", "delivered")
 _decode_spec = msgspec.json.Decoder(Spec).decode
+
+
+def labels_of(schedule: ScheduleState) -> Mapping[str, str]:
+    """Return the labels of a schedule."""
+    return (None if schedule.more is None else schedule.more.labels) or NO_LABELS
 
 
 class FanOutRows(HistoryRows):
@@ -51,12 +58,12 @@ class FanOutRows(HistoryRows):
             if row is not None and row.ok is not None:
                 attempt = Attempt(job_id, number, row.ok, row.status_code, row.error, row.duration_ms, row.executed_at)
             url = _decode_spec(self.specs_by_id[state.spec_id]).url if with_urls else None
-            found[job_id, number] = ToldJob(state.account, state.schedule_id, url, attempt)
+            found[job_id, number] = ToldJob(state.account, state.schedule_id, url, attempt, state.labels)
         return self.progress(partition)[0], found
 
     def schedules_of(self, partition: int, ids: Collection[str]) -> tuple[int, dict[str, ToldSchedule]]:
         return self.progress(partition)[0], {
-            each: ToldSchedule(state.account, state.changed_at)
+            each: ToldSchedule(state.account, state.changed_at, labels_of(state))
             for each in ids
             if (state := self.schedules.get(each)) is not None
         }

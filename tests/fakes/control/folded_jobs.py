@@ -9,6 +9,7 @@ from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
 from libs.events import AttemptFinished, Claim, JobScheduled
 from libs.store.reads.fan_out_tables import JobAttempt, ToldJob, ToldSchedule
+from tests.fakes.control.fan_out_rows import labels_of
 from tests.fakes.partition import FoldedTables, events_of
 
 
@@ -46,6 +47,7 @@ class FoldedJobs:
                 states[key[0]].schedule_id,
                 urls[key[0]] if with_urls else None,
                 attempts.get(key),
+                states[key[0]].labels,
             )
             for key in wanted
             if key[0] in states
@@ -56,7 +58,9 @@ class FoldedJobs:
         ledger = await self.tables.fold(partition)
         states = ledger.states.of(ScheduleState)
         return ledger.position, {
-            each: ToldSchedule(states[each].account, states[each].changed_at) for each in ids if each in states
+            each: ToldSchedule(states[each].account, states[each].changed_at, labels_of(states[each]))
+            for each in ids
+            if each in states
         }
 
     async def progress(self, partition: int) -> tuple[int, Claim | None]:

@@ -65,7 +65,9 @@ def owed(harness: Harness) -> Iterator[JobScheduled]:
             row = database.jobs_of(partition, [(event.job_id, number)], with_urls=False)[1].get((event.job_id, number))
             if row is None or row.account != ACCOUNT:
                 continue
-            for told in told_of(event, JobFacts(row.account, row.schedule_id, None, row.attempt), endpoints):
+            for told in told_of(
+                event, JobFacts(row.account, row.schedule_id, None, row.attempt, row.labels), endpoints
+            ):
                 yield delivery_job(told, partition)
 
 

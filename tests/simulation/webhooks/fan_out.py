@@ -45,13 +45,15 @@ class Harness:
         self.jobs = FoldedJobs(self.tables)
         self.endpoints = FakeEndpoints()
         self.owner = Owner(log)
+        self.tally = Tally()
         self._tasks: list[asyncio.Task[None]] = []
         self.fan_outs: FanOuts | None = None
 
     async def begin(self) -> None:
         """Begin a life of the service."""
-        context = ReaderContext("webhooks", self.log, self.clock, Tally(), 0)
-        self.fan_outs = FanOuts(context, FanOutPorts(self.endpoints, self.jobs, self.jobs), self.tables)
+        context = ReaderContext("webhooks", self.log, self.clock, self.tally, 0)
+        ports = FanOutPorts(self.endpoints, self.jobs, self.jobs)
+        self.fan_outs = FanOuts(context, ports, self.tables, meter=self.tally)
         self._tasks = [asyncio.create_task(each) for each in self.fan_outs.loops().values()]
         self.fan_outs.gained(0)
         await self.settle()

@@ -6,7 +6,7 @@ import msgspec
 
 from libs.domain.endpoints.endpoint import Filter
 from libs.events import JobRetryScheduled, SchedulePaused, encode
-from libs.events.ids import new_schedule_id, partition_of
+from libs.events.ids import new_schedule_id, partition_of, redelivery_account
 from libs.store.errors import StoreUnavailable
 from tests.fakes import events
 from tests.simulation.webhooks.fan_out import harness, told_in
@@ -139,6 +139,36 @@ async def test_a_job_is_told_by_schedule_host_and_status() -> None:
         job = await here.ended_job(url="http://Target.example:8080/x")
         await here.ended_job(url="http://elsewhere.example/x")
         await here.ended_job(status="completed", url="http://target.example/x")
+
+        assert await here.told() == [("job.failed", job.job_id)]
+
+
+async def test_deliveries_that_failed_for_good_are_counted() -> None:
+    """Once each, when the last try failed: not what was taken, what was not sent, or what somebody sent again."""
+    async with harness() as here:
+        made = await here.endpoint("job.cancelled")
+        await here.begin()
+        for status in ("failed", "completed", "failed"):
+            await here.ended_job(status, account=made.endpoint_id)
+        await here.ended_job("failed", account=redelivery_account(made.endpoint_id))
+        await here.ended_job("failed")
+        expired = await here.owner.schedule(here.clock.now(), account=made.endpoint_id)
+        await here.owner.decide(
+            events.ended(expired.job_id, here.clock.now(), 0, account=made.endpoint_id, status="failed")
+        )
+        await here.settle()
+
+        assert here.tally.counts["exhausted: endpoint"] == 2
+
+
+async def test_a_job_is_told_by_its_labels() -> None:
+    """Of each name that the filter has the job has one of the values."""
+    async with harness() as here:
+        await here.endpoint("job.failed", wanted=Filter(labels=("tenant:acme", "tenant:zeta", "env:prod")))
+        await here.begin()
+        job = await here.ended_job(labels={"tenant": "zeta", "env": "prod", "more": "x"})
+        for labels in (None, {"tenant": "zeta"}, {"tenant": "other", "env": "prod"}, {"tenant": "acme", "env": "dev"}):
+            await here.ended_job(labels=labels)
 
         assert await here.told() == [("job.failed", job.job_id)]
 

@@ -70,7 +70,7 @@ async def test_a_webhook_that_fails_is_tried_again_at_its_instants_under_one_id(
             assert 10_000 <= after.at - before.at <= 12_500
         (delivery,) = await deliveries(here)
         assert (delivery.status, delivery.charged, delivery.next_at) == (DeliveryStatus.EXHAUSTED, 4, None)
-        assert here.tally.counts["exhausted"] == 1
+        assert here.tally.counts["exhausted: webhook_url"] == 1
         assert (await here.tables.fold(0)).states[job.job_id].status.name == "COMPLETED"
 
 

@@ -7,8 +7,9 @@ from libs.domain.endpoints.webhook_event import ALL, EVENTS
 from libs.egress.url_rules import URL_LIMIT
 from libs.events.ids import is_id
 from services.api.contract import header_rules
-from services.api.contract.api_error import refuse
+from services.api.contract.api_error import ApiError, refuse
 from services.api.contract.field import REQUIRED, Field, Fields, Rules, Schema, integer, url
+from services.api.contract.fields.label_fields import LABEL_TEXT, label_of
 from services.api.contract.fields.retry_fields import WEBHOOK_MAXIMA, retry_field
 from services.api.contract.json_body import Duplicated
 
@@ -20,8 +21,9 @@ OVERLAP_MAX_S: Final = 7 * 86_400
 _EVENTS: Final = (*EVENTS, ALL)
 _EVENTS_RULE: Final = "a list of one or more of " + ", ".join(f"`{name}`" for name in _EVENTS)
 _FILTER_RULE: Final = (
-    f"object with some of `schedule_ids`, `hosts` (of the job's `url`, without port) and `status_codes`, each a list of 1 to"
-    f" {FILTER_MAX} values: an event of a job is sent only if each of these lists has the job's value"
+    f"object with some of `schedule_ids`, `labels` (each `name:value`), `hosts` (of the job's `url`, without port) and"
+    f" `status_codes`, each a list of 1 to {FILTER_MAX} values: an event of a job is sent only if each of these lists has the"
+    " job's value, and `labels` has one for each name in it"
 )
 
 
@@ -58,6 +60,16 @@ def _is_schedule(value: Any) -> bool:
     return type(value) is str and is_id(value, "sched")
 
 
+def _is_label(value: Any) -> bool:
+    if type(value) is not str:
+        return False
+    try:
+        label_of(value)
+    except ApiError:
+        return False
+    return True
+
+
 def _is_host(value: Any) -> bool:
     is_text = type(value) is str and 1 <= len(value) <= HOST_MAX and value.isascii() and value.isprintable()
     return is_text and not any(letter in value for letter in " /@?#") and (":" not in value or value.startswith("["))
@@ -69,6 +81,7 @@ def _is_status(value: Any) -> bool:
 
 _FILTERS: Final = {
     "schedule_ids": (_is_schedule, "ids of schedules"),
+    "labels": (_is_label, "labels, each a name, a colon and a value, such as tenant:acme"),
     "hosts": (_is_host, "names or addresses of hosts, without a port"),
     "status_codes": (_is_status, "statuses from 100 to 599"),
 }
@@ -129,6 +142,7 @@ ENDPOINT: Final = Fields(
             "type": "object",
             "properties": {
                 "schedule_ids": _list({"type": "string", "pattern": "^sched_[0-7][0-9a-hjkmnp-tv-z]{25}$"}),
+                "labels": _list({"type": "string", "pattern": LABEL_TEXT}),
                 "hosts": _list({"type": "string", "minLength": 1, "maxLength": HOST_MAX}),
                 "status_codes": _list({"type": "integer", "minimum": 100, "maximum": 599}),
             },

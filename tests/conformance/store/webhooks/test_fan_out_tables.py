@@ -16,7 +16,7 @@ async def test_a_job_is_read_with_the_attempt_that_is_asked_for(harness: Harness
     await harness.write(
         0,
         events.asked(first, NOW, account="acme", spec=spec),
-        events.asked(second, NOW, account="other", spec=Spec(url="https://b.example/y")),
+        events.asked(second, NOW, account="other", spec=Spec(url="https://b.example/y"), labels={"tenant": "ü"}),
         events.due(first, NOW, account="acme"),
         events.finished(first, NOW, ok=False, status_code=503, error="HTTP 503", duration_ms=7),
         events.finished(first, NOW, ok=True, status_code=200, duration_ms=8),
@@ -31,7 +31,7 @@ async def test_a_job_is_read_with_the_attempt_that_is_asked_for(harness: Harness
     assert found == {
         (first, 1): ToldJob("acme", None, "https://a.example/x", attempt),
         (first, 0): ToldJob("acme", None, "https://a.example/x", None),
-        (second, 1): ToldJob("other", None, "https://b.example/y", None),
+        (second, 1): ToldJob("other", None, "https://b.example/y", None, {"tenant": "ü"}),
     }
     assert {job.url for job in (await told.jobs_of(0, wanted, with_urls=False))[1].values()} == {None}
     assert await told.jobs_of(1, wanted, with_urls=True) == (-1, {})
@@ -40,12 +40,20 @@ async def test_a_job_is_read_with_the_attempt_that_is_asked_for(harness: Harness
 async def test_a_schedule_is_read_with_the_position_that_changed_it_last(harness: Harness) -> None:
     """Whose it is, and how far it is; what does not exist is left out."""
     told = ToldJobs(harness.pool)
-    schedule, missing = (new_schedule_id(NOW, 0, bytes(7) + bytes([number])) for number in range(2))
-    await harness.write(0, events.created(schedule, NOW), events.ticked(schedule, NOW + 60_000))
+    schedule, other, missing = (new_schedule_id(NOW, 0, bytes(7) + bytes([number])) for number in range(3))
+    await harness.write(
+        0,
+        events.defined(other, NOW, labels={"tenant": "ü"}),
+        events.created(schedule, NOW),
+        events.ticked(schedule, NOW + 60_000),
+    )
 
-    position, found = await told.schedules_of(0, [schedule, missing])
+    position, found = await told.schedules_of(0, [schedule, other, missing])
 
-    assert found == {schedule: ToldSchedule("acme", position)}
+    assert found == {
+        schedule: ToldSchedule("acme", position),
+        other: ToldSchedule("acme", position - 2, {"tenant": "ü"}),
+    }
     assert await told.schedules_of(1, [schedule]) == (-1, {})
 
 

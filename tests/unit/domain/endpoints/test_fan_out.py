@@ -79,11 +79,12 @@ def test_a_decision_follows_an_attempt(decision: object, number: int) -> None:
         (endpoint("e", "job.failed"), False, False, False),
         (endpoint("e", "job.failed", wanted=Filter(status_codes=(500,))), False, False, False),
         (endpoint("e", "job.failed", wanted=Filter(schedule_ids=(A,))), True, False, False),
+        (endpoint("e", "job.failed", wanted=Filter(labels=("a:b",))), True, False, False),
         (endpoint("e", "job.failed", wanted=Filter(hosts=("a.example",))), True, False, True),
         (endpoint("e", "attempt.failed"), True, True, False),
         (endpoint("e", "*"), True, True, False),
     ],
 )
 def test_who_needs_a_look_at_the_tables(made: Endpoint, facts: bool, attempts: bool, hosts: bool) -> None:
-    """An endpoint that is told of ends alone, and not by schedule or host, costs no query."""
+    """An endpoint that is told of ends alone, and not by schedule, labels or host, costs no query."""
     assert (needs_facts(made), asks_for_attempts(made), asks_for_hosts(made)) == (facts, attempts, hosts)

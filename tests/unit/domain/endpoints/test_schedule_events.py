@@ -66,14 +66,17 @@ def test_a_tick_may_have_missed_some_and_left_one_out() -> None:
     [
         (Filter(schedule_ids=(A,)), True),
         (Filter(schedule_ids=(B,)), False),
+        (Filter(labels=("tenant:acme",)), True),
+        (Filter(labels=("tenant:zeta",)), False),
+        (Filter(labels=("tenant:acme", "env:prod")), False),
         (Filter(hosts=("a.example",), status_codes=(500,)), True),
     ],
 )
-def test_a_filter_judges_it_by_the_schedule_alone(wanted: Filter, is_told: bool) -> None:
+def test_a_filter_judges_it_by_the_schedule_and_its_labels(wanted: Filter, is_told: bool) -> None:
     """A schedule has neither host nor status."""
     config = EndpointConfig(url=URL, events=("schedule.autopaused",), filter=wanted)
 
-    (event,) = of_schedule(AUTOPAUSED)
+    (event,) = of_schedule(AUTOPAUSED, {"tenant": "acme"})
 
     assert (name_for(config, event) is not None) is is_told
 

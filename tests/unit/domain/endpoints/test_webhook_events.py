@@ -1,4 +1,4 @@
-"""Which event of an account goes to which endpoint: 60 events, 20 endpoints, and what each gets, in words of its own."""
+"""Which event of an account goes to which endpoint: 60 events, 24 endpoints, and what each gets, in words of its own."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ JOB = new_job_id(1_000, 3, b"12345678")
 A, B = new_schedule_id(1, 3, b"aaaaaaaa"), new_schedule_id(1, 3, b"bbbbbbbb")
 AT = 1_000_000
 URL = "https://example.com/hook"
+# Of the jobs that call each host.
+LABELS: dict[str, dict[str, str]] = {
+    "a.example": {"tenant": "acme", "env": "prod"},
+    "b.example": {"tenant": "zeta", "env": "prod"},
+    "c.example": {"tenant": "acme", "env": "None"},
+    "[::1]": {},
+}
 
 
 def ended(status: str) -> JobFinished | JobCancelled:
@@ -57,7 +64,7 @@ def tried(*, ok: bool) -> WebhookEvent:
 def judged(*, ok: bool, schedule_id: str | None, host: str | None) -> WebhookEvent:
     """Return the end of the second attempt of a job of *schedule_id* that calls *host*."""
     attempt = Attempt(JOB, 2, ok, 200 if ok else 503, None if ok else "HTTP 503", 20, AT - 20)
-    return of_attempt(attempt, at=AT, schedule_id=schedule_id, host=host)
+    return of_attempt(attempt, at=AT, schedule_id=schedule_id, host=host, labels=LABELS.get(host or "", {}))
 
 
 def sixty() -> list[tuple[str, str | None, str, WebhookEvent]]:
@@ -65,7 +72,8 @@ def sixty() -> list[tuple[str, str | None, str, WebhookEvent]]:
     found = []
     for schedule, host in product((None, A, B), ("a.example", "b.example", "c.example", "[::1]")):
         for status in ("completed", "failed", "cancelled"):
-            found.append((status, schedule, host, of_end(ended(status), schedule_id=schedule, host=host)))
+            event = of_end(ended(status), schedule_id=schedule, host=host, labels=LABELS[host])
+            found.append((status, schedule, host, event))
         for word, ok in (("tried badly", False), ("tried well", True)):
             found.append((word, schedule, host, judged(ok=ok, schedule_id=schedule, host=host)))
     return found
@@ -90,6 +98,18 @@ ENDPOINTS: list[tuple[tuple[str, ...], Filter | None, Expected]] = [
     ((ALL,), Filter(schedule_ids=(A, B)), lambda _w, schedule, _h: schedule is not None),
     ((ALL,), Filter(hosts=("a.example",)), lambda _w, _s, host: host == "a.example"),
     ((ALL,), Filter(hosts=("b.example", "[::1]")), lambda _w, _s, host: host in ("b.example", "[::1]")),
+    ((ALL,), Filter(labels=("tenant:acme",)), lambda _w, _s, host: host in ("a.example", "c.example")),
+    ((ALL,), Filter(labels=("tenant:acme", "tenant:zeta")), lambda _w, _s, host: host != "[::1]"),
+    (
+        (ALL,),
+        Filter(labels=("tenant:acme", "env:prod", "tenant:zeta")),
+        lambda _w, _s, host: host in ("a.example", "b.example"),
+    ),
+    (
+        ("job.failed",),
+        Filter(labels=("env:None",), schedule_ids=(A,)),
+        lambda what, schedule, host: what == "failed" and schedule == A and host == "c.example",
+    ),
     ((ALL,), Filter(status_codes=(503,)), lambda what, _s, _h: what in ("failed", "tried badly")),
     ((ALL,), Filter(status_codes=(200, 503)), lambda what, _s, _h: what != "cancelled"),
     (("job.failed",), Filter(status_codes=(500,)), lambda _w, _s, _h: False),
@@ -108,7 +128,7 @@ ENDPOINTS: list[tuple[tuple[str, ...], Filter | None, Expected]] = [
 
 @pytest.mark.parametrize("row", range(len(ENDPOINTS)))
 def test_an_endpoint_gets_what_it_asks_for(row: int) -> None:
-    """Of sixty events each of twenty endpoints gets exactly those that its events name and its filter lets through."""
+    """Of sixty events each endpoint gets exactly those that its events name and its filter lets through."""
     asked, wanted, expected = ENDPOINTS[row]
     config = EndpointConfig(url=URL, events=asked, filter=wanted)
 
@@ -118,8 +138,8 @@ def test_an_endpoint_gets_what_it_asks_for(row: int) -> None:
 
 
 def test_the_table_has_its_size() -> None:
-    """Twenty endpoints and sixty events are compared."""
-    assert (len(ENDPOINTS), len(sixty())) == (20, 60)
+    """Twenty-four endpoints and sixty events are compared."""
+    assert (len(ENDPOINTS), len(sixty())) == (24, 60)
 
 
 def test_an_attempt_that_failed_is_told_once() -> None:

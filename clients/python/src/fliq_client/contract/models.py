@@ -628,6 +628,7 @@ class EndpointFilter(Answered, frozen=True, kw_only=True):
     """The API's `EndpointFilter`."""
 
     schedule_ids: list[str] | None = None
+    labels: list[str] | None = None
     hosts: list[str] | None = None
     status_codes: list[int] | None = None
 

@@ -62,8 +62,9 @@ class EndpointChangeFields(TypedDict, total=False):
             "*",
         ]
     ] | None
-    # object with some of `schedule_ids`, `hosts` (of the job's `url`, without port) and `status_codes`, each a list of
-    # 1 to 20 values: an event of a job is sent only if each of these lists has the job's value
+    # object with some of `schedule_ids`, `labels` (each `name:value`), `hosts` (of the job's `url`, without port) and
+    # `status_codes`, each a list of 1 to 20 values: an event of a job is sent only if each of these lists has the job's
+    # value, and `labels` has one for each name in it
     filter: Mapping[str, Any] | None
     # `standard`, `flat` or `cloudevents`, see below
     format: Literal["standard", "flat", "cloudevents"] | None
@@ -104,8 +105,9 @@ class EndpointFields(TypedDict, total=False):
             "*",
         ]
     ]
-    # object with some of `schedule_ids`, `hosts` (of the job's `url`, without port) and `status_codes`, each a list of
-    # 1 to 20 values: an event of a job is sent only if each of these lists has the job's value
+    # object with some of `schedule_ids`, `labels` (each `name:value`), `hosts` (of the job's `url`, without port) and
+    # `status_codes`, each a list of 1 to 20 values: an event of a job is sent only if each of these lists has the job's
+    # value, and `labels` has one for each name in it
     filter: Mapping[str, Any] | None
     # `standard`, `flat` or `cloudevents`, see below
     format: Literal["standard", "flat", "cloudevents"]
