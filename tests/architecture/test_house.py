@@ -143,3 +143,17 @@ def test_each_migration_has_a_number_of_its_own() -> None:
     """From 1 on, without gaps: a database notes the numbers of those that it has had."""
     numbers = sorted(int(path.name[:4]) for path in (ROOT / "libs/store/schema/migrations").glob("*.sql"))
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_api_appends_in_one_place() -> None:
+    """Every fact of a request takes of its account's share of what is not folded yet, so none can go past it."""
+    appends = [
+        f"{place(path)}:{node.name}"
+        for path in modules("services/api")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.AsyncFunctionDef)
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("log.append")
+    ]
+
+    assert appends == ["services/api/handlers/context.py:_append"]

@@ -87,16 +87,19 @@ class Context:
         crash_at("api.after_append")
         return position
 
-    async def append_change(self, partition: int, envelope: Envelope, *, what: str) -> int:
+    async def append_change(self, account: str, partition: int, envelope: Envelope, *, what: str) -> int:
         """
-        Append one fact about something that exists. If its outcome is unknown, the caller is told so: repeating it is harmless.
+        Append one fact of *account* about something that exists, within its share of what is not folded yet.
+
+        If the outcome is unknown, the caller is told so: repeating it is harmless.
 
         Raises:
             ApiError: 503; `outcome_unknown` if the fact may be in the log.
         """
         self._check_served(partition)
         try:
-            return await self.log.append(partition, [envelope], timeout_s=APPEND_S)
+            ends_at = asyncio.get_running_loop().time() + APPEND_S
+            return await self._append(account, partition, [envelope], ends_at)
         except AppendFailed as error:
             raise outcome_unknown(f"{what} may have been taken; repeat the request") from error
         except LogError as error:

@@ -115,7 +115,7 @@ class JobChanges:
             ApiError: 409 if the job does not wait any more, 503 if the decision was not seen in time.
         """
         envelope = self._c.sealed(event, account)
-        position = await self._c.append_change(partition_of(event.job_id), envelope, what="the change")
+        position = await self._c.append_change(account, partition_of(event.job_id), envelope, what="the change")
 
         def look(row: Row) -> tuple[Row | None] | None:
             more = row.state.more or JobMore()

@@ -160,7 +160,7 @@ class JobKeys:
             event = msgspec.structs.replace(event, fire_at=min(job.fire_at, latest_at))
         if asyncio.get_running_loop().time() >= ends_at:
             raise unavailable("the jobs of this key do not answer in time; try again")
-        position = await self._c.append_change(partition, self._c.sealed(event, account), what="the request")
+        position = await self._c.append_change(account, partition, self._c.sealed(event, account), what="the request")
 
         def look(row: Row) -> tuple[Row | None] | None:
             if (row.state.more or JobMore()).merged_to >= position:

@@ -107,7 +107,7 @@ class Jobs:
             partition = partition_of(job_id)
             envelope = encode(JobCancelRequested(job_id=job_id, at=self._c.clock.now()))
             crash_at("api.before_cancel_append")
-            position = await self._c.append_change(partition, envelope, what="the cancellation")
+            position = await self._c.append_change(identity.account, partition, envelope, what="the cancellation")
             crash_at("api.after_cancel_append")
             status = await self._decided(job_id, partition, position, ends_at, HAS_FIRED, what="cancellation")
             crash_at("api.after_cancel_decision")
@@ -126,7 +126,7 @@ class Jobs:
         if not state.is_terminal:
             partition = partition_of(job_id)
             envelope = encode(JobStopRequested(job_id=job_id, at=self._c.clock.now()))
-            position = await self._c.append_change(partition, envelope, what="the stop")
+            position = await self._c.append_change(account, partition, envelope, what="the stop")
             await self._decided(job_id, partition, position, ends_at, TERMINAL, what="stop")
         state, spec, _ = await self._find(account, job_id)
         shown = present.job(state, spec, self._c.clock.now(), with_payload="write:payloads" in identity.scopes)

@@ -78,7 +78,7 @@ class ScheduleRows:
         partition = partition_of(schedule_id)
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + CHANGE_S
-        position = await self._c.append_change(partition, self._c.sealed(event, account), what="the change")
+        position = await self._c.append_change(account, partition, self._c.sealed(event, account), what="the change")
         if not await self._c.read_index.applied(partition, position, wait_s=ends_at - loop.time()):
             raise outcome_unknown("the change is recorded but not in force yet; read the schedule again")
 

@@ -89,7 +89,7 @@ class Deliveries:
             envelope = self._c.sealed(job, identity.account)
         else:
             envelope = encode(WebhookRedeliverRequested(delivery_id=delivery_id, at=now, request_id=request_id))
-        await self._c.append_change(partition_of(delivery_id), envelope, what="the redelivery")
+        await self._c.append_change(identity.account, partition_of(delivery_id), envelope, what="the redelivery")
         return json_reply(202, {"delivery_id": delivery_id})
 
     async def _find(self, account: str, delivery_id: str) -> tuple[Delivery, bool]:

@@ -105,7 +105,7 @@ class Endpoints:
         now = self._c.clock.now()
         partition = self._c.mint.partition(now)
         job = delivery_job(Told(of_test(endpoint_id, now), endpoint, TEST), partition)
-        await self._c.append_change(partition, self._c.sealed(job, identity.account), what="the test")
+        await self._c.append_change(identity.account, partition, self._c.sealed(job, identity.account), what="the test")
         return json_reply(202, {"delivery_id": delivery_id(job.job_id)})
 
     async def secret(self, _: BaseRequest, identity: Identity, endpoint_id: str) -> Reply:
