@@ -7,7 +7,9 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run up demo test check fmt lint type bench chaos simulate nightly kafka-up kafka-down lock sbom advisories image golden docs clean
+# Without it every process would begin by compiling what it imports, which takes a second or more.
+unexport PYTHONDONTWRITEBYTECODE
+.PHONY: help install run up demo test prepare check fmt lint type bench chaos simulate nightly kafka-up kafka-down lock sbom advisories image golden docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,11 +35,16 @@ up: install ## start each service as its own process, on Kafka if make kafka-up 
 demo: install ## show a job's life in the terminal, with a small target that it starts
 	@exec $(PYTHON) -m services.dev.demo $(ARGS)
 
-test: install lint type ## lint, types, then every test but the nightly ones (ARGS="-k name" picks)
+test: install ## lint, types, then every test but the nightly ones (ARGS="-k name" picks)
+	@$(MAKE) --no-print-directory --jobs 2 lint type prepare
+	@$(PYTHON) -m pytest -m "not nightly" -n 3 $(ARGS)
+
+prepare: install
 	@$(PYTHON) -m tests.kafka prepare
 	@$(PYTHON) -m tests.prometheus
 	@$(PYTHON) -m tests.browser
-	@$(PYTHON) -m pytest -m "not nightly" -n 3 $(ARGS)
+	@# Compiles what the tests import, once, before three processes do it at the same time; what fails is said by the tests.
+	@$(PYTHON) -m pytest --collect-only -q > /dev/null || true
 
 check: test ## what .ci/run does
 

@@ -22,7 +22,7 @@ from tests.simulation.invariants import INVARIANTS
 FIRST = int(os.environ.get("FLIQ_TEST_FLEET_FROM", "0"))
 COUNT = 150
 NIGHTLY_COUNT = 10_000
-WITHIN = 150  # seeds; the slowest of the quick ones takes a tenth of that
+WITHIN = 150  # seeds, where the known one finds nothing any more
 RARE_WITHIN = 4_000
 
 

@@ -367,10 +367,12 @@ def unfinished(harness: Harness, nodes: Sequence[Node], poisoned: set[str]) -> l
     for job in database.jobs.values():
         if job.job_id not in poisoned and (not job.is_terminal or (job.has_webhook and job.webhook_at is None)):
             found.append(f"{job.job_id} is {job.status.name}, webhook at {job.webhook_at}, due at {job.fire_at}")
-    found += undelivered(harness, poisoned)
     for delivery in database.deliveries.values():
         if delivery.next_at is not None and delivery.delivery_id not in poisoned and delivery.job_id not in poisoned:
             found.append(f"{delivery.delivery_id} waits for a try at {delivery.next_at}")
+    if found:
+        return found
+    found = undelivered(harness, poisoned)  # it reads the whole log: only once all else is done
     if found:
         return found
     for node in nodes:

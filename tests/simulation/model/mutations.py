@@ -8,7 +8,7 @@ by which invariant.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -46,7 +46,7 @@ from tests.simulation.model.history import (
     JanitorOfWaiting,
 )
 from tests.simulation.model.keys.keys import KEY_MUTATIONS
-from tests.simulation.model.run import Cast
+from tests.simulation.model.run import Cast, run
 
 Item = Event | Unknown | Unreadable
 
@@ -385,3 +385,16 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "failures pause nothing": Mutation("I28", Cast(owner=of_schedules.OwnerNeverPausing)),
     "overtaken tick is a breach": Mutation("I7", Cast(owner=of_schedules.OwnerCountingOvertakenTicks)),
 }
+
+
+def caught_by(name: str, seeds: Iterable[int]) -> int | None:
+    """Return the first of *seeds* on which the mutation breaks its invariant."""
+    breaks, cast = MUTATIONS[name]
+    for seed in seeds:
+        try:
+            outcome = run(seed, cast)
+        except (KeyError, ValueError):
+            continue  # the broken rule made nonsense of the run
+        if any(violation.split()[0] == breaks for violation in outcome.violations):
+            return seed
+    return None

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests.simulation.model.mutations import MUTATIONS
+from tests.simulation.known_seeds import seeds_for
+from tests.simulation.model.mutations import MUTATIONS, caught_by
 from tests.simulation.model.run import Outcome, run
 
 SEED_VARIABLE = "FLIQ_TEST_MODEL_SEED"
@@ -56,15 +57,8 @@ def test_no_schedule_breaks_an_invariant_nightly(seeds: range) -> None:
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_caught(name: str) -> None:
     """The protocol without one of its rules breaks its invariant on some seed: the rule is needed, and the model sees it."""
-    breaks, cast = MUTATIONS[name]
-    for seed in MUTATION_SEEDS:
-        try:
-            outcome = run(seed, cast)
-        except (KeyError, ValueError):
-            continue  # the broken rule made nonsense of the run
-        if any(violation.split()[0] == breaks for violation in outcome.violations):
-            return
-    pytest.fail(f"{name}: no breach of {breaks} in {len(MUTATION_SEEDS)} seeds")
+    seeds = seeds_for("model", name, MUTATION_SEEDS)
+    assert caught_by(name, seeds) is not None, f"no breach of {MUTATIONS[name].breaks} in {len(MUTATION_SEEDS)} seeds"
 
 
 @pytest.mark.skipif(SEED_VARIABLE not in os.environ, reason=f"set {SEED_VARIABLE} to replay a seed")
