@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -20,7 +20,17 @@ from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.loop import SimLoop
 from tests.simulation.fleet.node import Node
 from tests.simulation.fleet.stories.labels import asked
-from tests.simulation.fleet.stories.schedules import RESUMES, RULES, RUN_MS, ScheduleOp, ScheduleStory
+from tests.simulation.fleet.stories.schedules import (
+    MOVES_MAX,
+    MOVING,
+    OFTENER,
+    RESUMES,
+    RULES,
+    RUN_MS,
+    ScheduleOp,
+    ScheduleStory,
+    before_a_tick_of_both_s,
+)
 
 REQUEST_S: Final = 5.0
 REPEATS_MAX: Final = 150
@@ -42,6 +52,7 @@ FATES: Final = {
 }
 
 
+Body = Mapping[str, Any] | None
 KEYS: Final = {"keyed": "idempotency_key", "singleton": "singleton_key", "waiting": "waiting_key"}
 HELD_KEYS: Final = ("singleton", "waiting")  # held by a job, not for ever
 
@@ -229,7 +240,9 @@ class Clients:
         schedule_id = made["id"]
         story.ids.append(schedule_id)
         path = f"/v1/schedules/{schedule_id}"
-        if draw.random() < 0.7 and "overlap" not in rule:  # jobs of a back-fill run beside those of ticks
+        if (
+            draw.random() < 0.7 and "overlap" not in rule and rule is not MOVING
+        ):  # jobs of a back-fill run beside those of ticks
             await asyncio.sleep(self._just_before_a_tick_s(draw) + draw.uniform(2.0, 6.0))
             until = self._chronicle.now() - SKEW_MS
             # No more than the last tick: one of before, which an outage left out, would be called a minute after its instant.
@@ -237,6 +250,11 @@ class Clients:
             if since < now:
                 fields = {"since": since, "before": now, "pace_seconds": 0.1}
                 await self._surely(story, "backfill", "POST", f"{path}/backfill", draw, fields)
+        for count in range(MOVES_MAX if rule is MOVING else 0):
+            await asyncio.sleep(before_a_tick_of_both_s(self._chronicle.now_exact(), draw))
+            to = (OFTENER, MOVING)[count % 2]
+            if self._loop.time() > self.ends_at or await self._change(story, "move", "PATCH", path, to, draw) is None:
+                break  # one that nobody answered may count at any time: no other follows
         while draw.random() < 0.3 and self._loop.time() < self.ends_at:
             await asyncio.sleep(draw.uniform(0.5, 20) if draw.random() < 0.5 else self._just_before_a_tick_s(draw))
             await self._surely(story, "pause", "POST", f"{path}/pause", draw)
@@ -270,7 +288,7 @@ class Clients:
         await self._until_answered(f"{story.name}: {kind}", change, draw)
 
     async def _change(
-        self, story: ScheduleStory, kind: str, method: str, path: str, body: dict[str, Any] | None, draw: random.Random
+        self, story: ScheduleStory, kind: str, method: str, path: str, body: Body, draw: random.Random
     ) -> dict[str, Any] | None:
         invoked_at = self._chronicle.now_exact()
         status, answer = await self._send(method, path, body, "default", draw)
@@ -280,7 +298,8 @@ class Clients:
         if outcome == "fail":
             self.violations.append(f"schedule_refused: {story.name}: {kind} was answered {status} {answer}")
         returned_at = self._chronicle.now_exact()
-        story.ops.append(ScheduleOp(kind=kind, invoked_at=invoked_at, returned_at=returned_at, outcome=outcome))
+        op = ScheduleOp(kind=kind, invoked_at=invoked_at, returned_at=returned_at, outcome=outcome, asked=body)
+        story.ops.append(op)
         return None if outcome == "info" else (answer or {})
 
     def may_be_late(self, name: str) -> bool:
@@ -342,7 +361,7 @@ class Clients:
         return operation
 
     async def _send(
-        self, method: str, path: str, body: dict[str, Any] | None, account: str, draw: random.Random
+        self, method: str, path: str, body: Body, account: str, draw: random.Random
     ) -> tuple[int | None, dict[str, Any] | None]:
         node = draw.choice(self._apis)
         await asyncio.sleep(draw.uniform(0.0002, 0.002))

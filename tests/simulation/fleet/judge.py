@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import itemgetter
 from typing import Final
 
 from libs.domain.job import JobState
@@ -31,7 +30,14 @@ from tests.simulation.fleet.endpoint import undelivered
 from tests.simulation.fleet.nemesis import Nemesis
 from tests.simulation.fleet.node import Harness, Node
 from tests.simulation.fleet.stories.labels import labels_lost
-from tests.simulation.fleet.stories.schedules import RESUMES, RUN_MS, ScheduleStory, instants_of
+from tests.simulation.fleet.stories.runs import running_beside_each_other
+from tests.simulation.fleet.stories.schedules import (
+    MOVING,
+    RESUMES,
+    ScheduleStory,
+    instants_of,
+    is_of_an_old_rule,
+)
 
 SKEW_MS: Final = 400.0  # between the clock of a process and the true time
 GATHER_MS: Final = 20.0  # more than what is decided waits to be decided together
@@ -129,6 +135,7 @@ def _read(harness: Harness, job: JobState) -> JobRead:
         ),
         timeline=tuple(records[offset].envelope.type for offset in job.offsets),
         schedule_id=job.schedule_id,
+        ended_by=job.ended_by,
     )
 
 
@@ -239,25 +246,17 @@ def _ticks(evidence: Evidence, history: History, *, skew_ms: float) -> Iterator[
             continue
         reference = instants_of(story, evidence.ended_at)
         for tick_at in sorted(jobs):
+            ahead_ms = early_ms + HAND_OFF_EARLY_MS * bool(jobs[tick_at] & ahead)
             if tick_at not in reference:
                 yield f"tick_alien: {story.name}: {tick_at:.0f} is no instant of {story.rule}"
-            elif _is_idle_at(story, tick_at, skew_ms, early_ms + HAND_OFF_EARLY_MS * bool(jobs[tick_at] & ahead)):
+            elif is_of_an_old_rule(story, tick_at, ahead_ms + skew_ms):
+                yield f"old_rule: {story.name}: {tick_at:.0f} is none of the rule that it was changed to"
+            elif _is_idle_at(story, tick_at, skew_ms, ahead_ms):
                 yield f"tick_alien: {story.name}: {tick_at:.0f}, while it was paused or deleted"
         if "overlap" in story.rule:
-            yield from _running_beside_each_other(story, history)
-        else:
+            yield from running_beside_each_other(evidence.harness, story, history)
+        elif story.rule is not MOVING:
             yield from _missing(view, story, reference, set(jobs), skew_ms)
-
-
-def _running_beside_each_other(story: ScheduleStory, history: History) -> Iterator[str]:
-    """No run begins while another is under way. It is, until the outcome of a call is recorded: longer than its target works."""
-    began: dict[str, float] = {}
-    for call in history.calls:
-        if call.schedule_id is not None and call.name == story.name:
-            began.setdefault(call.job_id, call.at)
-    for (one, at), (two, next_at) in pairwise(sorted(began.items(), key=itemgetter(1))):
-        if next_at < at + RUN_MS:
-            yield f"runs_overlap: {story.name}: {one} began at {at:.0f}, {two} at {next_at:.0f}"
 
 
 def _written_ahead(harness: Harness) -> set[str]:

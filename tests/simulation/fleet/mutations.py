@@ -42,7 +42,9 @@ from tests.simulation.fleet.stories.labels import labels_lost_at_the_end, labels
 from tests.simulation.fleet.stories.schedule_mutations import (
     changes_overwritten,
     overlap_ignored,
+    replaced_run_lives_on,
     slot_fired_twice,
+    tick_before_a_change_counts_after_it,
     tick_skipped,
     ticks_far_ahead,
     ticks_in_utc,
@@ -357,6 +359,8 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         ticks_far_ahead,
         policy_ignored_by_an_older_build,
         overlap_ignored,
+        replaced_run_lives_on,
+        tick_before_a_change_counts_after_it,
         changes_overwritten,
         labels_lost_at_the_end,
         labels_not_written,

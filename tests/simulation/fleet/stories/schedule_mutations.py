@@ -12,7 +12,7 @@ from libs.domain.calendar.zones import UTC
 from libs.domain.schedule import ScheduleState
 from libs.domain.schedules import runs
 from libs.domain.state_registry import State
-from libs.events import ScheduleChanged
+from libs.events import ScheduleChanged, ScheduleTicked
 from libs.events.ids import repeated_tick_job_id
 from services.api.handlers.schedules import schedule_backfills
 from services.scheduler import decider
@@ -62,6 +62,31 @@ def ticks_far_ahead() -> AbstractContextManager[None]:
 def overlap_ignored() -> AbstractContextManager[None]:
     """A tick spawns its job whether a run is under way or not."""
     return patched((schedule_ticks, "placed", lambda *_: runs.SPAWNED))
+
+
+def replaced_run_lives_on() -> AbstractContextManager[None]:
+    """A tick that replaces a run gets its job before that run is at its end."""
+    decision = runs.decision
+
+    def at_once(state: ScheduleState, now: int) -> runs.RunDecision | None:
+        more = state.more
+        if more is not None and more.runs is not None and more.runs.overlap == "replace" and more.buffered:
+            state = msgspec.structs.replace(state, more=msgspec.structs.replace(more, active=()))
+        return decision(state, now)
+
+    return patched((runs, "decision", at_once))
+
+
+def tick_before_a_change_counts_after_it() -> AbstractContextManager[None]:
+    """A tick that was decided before a change, and stands behind it in the log, counts all the same."""
+    evolve = schedule._evolved
+
+    def counted(state: ScheduleState, event: Any, position: int) -> ScheduleState:
+        if isinstance(event, ScheduleTicked):
+            event = msgspec.structs.replace(event, version=state.version)
+        return evolve(state, event, position)
+
+    return patched((schedule, "_evolved", counted))
 
 
 def changes_overwritten() -> AbstractContextManager[None]:

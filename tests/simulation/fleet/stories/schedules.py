@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,19 +22,27 @@ RULES: Final[tuple[Mapping[str, Any], ...]] = (
     {"every": {"seconds": 5, "anchor": "2020-01-01T00:00:02Z"}, "overlap": "skip"},
     {"every": {"seconds": 4, "anchor": "2020-01-01T00:00:01Z"}, "overlap": "buffer_one"},
     {"every": {"seconds": 4, "anchor": "2020-01-01T00:00:00Z"}, "overlap": "buffer_all", "buffer_max": 2},
+    {"every": {"seconds": 5, "anchor": "2020-01-01T00:00:03Z"}, "overlap": "replace"},
+    {"every": {"seconds": 6, "anchor": "2020-01-01T00:00:00Z"}},
 )
+MOVING: Final = RULES[
+    -1
+]  # its user changes it from each six seconds to each three, and back; every other tick is one of both
+MOVES_MAX: Final = 20
+OFTENER: Final = {"every": {"seconds": 3, "anchor": "2020-01-01T00:00:00Z"}}
 RESUMES: Final = ("resume", "catch_up")
 RUN_MS: Final = 7_000  # how long the target of a schedule with such an overlap works
 
 
 @dataclass(kw_only=True)
 class ScheduleOp:
-    """A change of a schedule that was asked for; *outcome* as in `Operation`."""
+    """A change of a schedule that was asked for; *outcome* as in `Operation`, *asked* what the request said."""
 
     kind: str
     invoked_at: float
     returned_at: float
     outcome: str
+    asked: Mapping[str, Any] | None = None
 
 
 @dataclass(kw_only=True)
@@ -49,10 +58,11 @@ class ScheduleStory:
 
 
 def instants_of(story: ScheduleStory, ended_at: float) -> list[float]:
-    """Return the ticks that its rule names from its creation on until two minutes after *ended_at*."""
+    """Return the ticks that its rule names from its creation on until two minutes after *ended_at*; of one that moves, all."""
     since, until = int(story.ops[0].invoked_at), int(ended_at + 120_000)
-    if "every" in story.rule:
-        period_ms, anchor_at = story.rule["every"]["seconds"] * 1_000, parse_instant(story.rule["every"]["anchor"]) or 0
+    rule = OFTENER if story.rule is MOVING else story.rule
+    if "every" in rule:
+        period_ms, anchor_at = rule["every"]["seconds"] * 1_000, parse_instant(rule["every"]["anchor"]) or 0
         first = since + (anchor_at - since) % period_ms
         return [float(tick_at) for tick_at in range(first, until, period_ms)]
     ahead_ms = HALF.offset[0] * 1_000 if "timezone" in story.rule else 0
@@ -62,3 +72,25 @@ def instants_of(story: ScheduleStory, ended_at: float) -> list[float]:
             break
         found.append(float(wall_at - ahead_ms))
     return found
+
+
+def is_of_an_old_rule(story: ScheduleStory, tick_at: float, early_ms: float) -> bool:
+    """Whether it is certain that the rule that names *tick_at* was changed before it was decided: *early_ms* ahead at most."""
+    if story.rule is not MOVING or tick_at % 6_000 == 0:
+        return False  # a tick of both
+    moves = [op for op in story.ops if op.kind == "move" and op.outcome != "fail"]
+    return not any(
+        op.asked is OFTENER
+        and op.invoked_at - early_ms <= tick_at
+        and not any(
+            later.outcome == "ok" and later.asked is not OFTENER and later.returned_at + early_ms < tick_at
+            for later in moves[index + 1 :]
+        )
+        for index, op in enumerate(moves)
+    )
+
+
+def before_a_tick_of_both_s(now: float, draw: random.Random) -> float:
+    """Return how long it is until a moment just before one of the next ticks of both rules of `MOVING`."""
+    until_s = (6.0 - now / 1000) % 6.0
+    return max(0.0, until_s + draw.choice((0.0, 6.0)) - draw.choice((0.0, 0.1, 0.4)) * draw.random())
