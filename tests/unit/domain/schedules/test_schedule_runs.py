@@ -119,6 +119,18 @@ def test_a_run_waits_for_a_retry_and_is_under_way_all_the_time() -> None:
     assert story.more.active == (slot(1),)
 
 
+def test_a_run_whose_target_snoozes_is_under_way_all_the_time() -> None:
+    """A target that works longer than a call may take asks to be called again until it is done; no other run meets it."""
+    story = Story(RunPolicy(overlap="skip"))
+    story.until(NOW + MINUTE)
+    snoozed = {"outcome": "snoozed", "retry_after_ms": 3 * MINUTE, "status_code": 200, "error": "snoozed"}
+    story.tell(events.finished(slot(1), story.now, 1, ok=False, **snoozed))
+    story.until(NOW + 3 * MINUTE)
+
+    assert story.job(slot(1)).status is JobStatus.RETRYING
+    assert story.ticks()[1:] == [(2, "skipped", "overlap"), (3, "skipped", "overlap")]
+
+
 def test_a_run_of_a_caller_counts_once_it_is_under_way() -> None:
     """It starts whatever else runs; ticks see it."""
     story = Story(RunPolicy(overlap="skip"))
