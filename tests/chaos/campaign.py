@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from libs.domain.job import JobStatus
+from libs.events.ids import from_int
 from libs.store.pool import open_pool
 from libs.store.rebuild.verify import differences
 from tests.chaos.hurting.children import Targets
@@ -38,7 +40,6 @@ HOOKS_S: Final = 15.0
 FIRST: Final = 32  # jobs that go all the way before the load begins
 PATIENCE_S: Final = 180.0
 SAY_EVERY_S: Final = 5.0
-SCHEDULES: Final = 2
 SPLIT: Final = {"scheduler": 2, "dispatcher": 2, "webhooks": 2, "api": 2}
 
 
@@ -112,9 +113,9 @@ class Watch:
         targets.on_arrival = self._arrived
 
     def _arrived(self, arrival: Arrival) -> None:
-        name = arrival.body.decode()
+        name = record.name_of(arrival.body.decode())
         plan = self._load.plans.get(name)
-        if arrival.path.startswith("/hook/") or plan is None or name in self.fired:
+        if arrival.path.startswith("/hook") or plan is None or name in self.fired:
             return
         self.fired.add(name)
         self._waiting.discard(name)
@@ -126,7 +127,8 @@ class Watch:
             self._read += 1
             if operation.kind == "create" and operation.outcome == "ok":
                 self.accepted += 1
-                if operation.name not in self.fired and not operation.name.endswith("-cancel"):
+                is_certain = not operation.name.endswith("-cancel") and self._load.plans[operation.name].terms is None
+                if operation.name not in self.fired and is_certain:
                     self._waiting.add(operation.name)
         before = now_ms() - OVERDUE_MS if before is None else before
         return sum(self._load.plans[name].fire_at < before for name in self._waiting)
@@ -186,8 +188,8 @@ async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wro
     ]
     try:
         start = await _first_calls(load, watch)
-        for number in range(SCHEDULES):
-            await load.every_minute(f"every-minute-{number}")
+        await load.make_endpoint()
+        load.begin_schedules(until=is_over)
         storm = asyncio.create_task(load.storm(per_s=order.per_s, seconds=order.seconds * 2, until=is_over))
         try:
             await nemesis.run(until=is_over, at_most=order.faults if order.jobs is None else None)
@@ -196,6 +198,7 @@ async def _run(order: Order, cluster: Cluster, load: Load, targets: Targets, wro
             wrong += [f"{error!r} during {nemesis.present}", *cluster.tails().splitlines()]
             deadline = time.monotonic()
         await storm
+        await _settle(load, wrong)
         for name in load.schedules:
             await load.delete_schedule(name)  # a tick while the evidence is collected would be in half of it
         order.say("healed; waiting until everything is at its end")
@@ -236,10 +239,7 @@ async def _quiet(cluster: Cluster, load: Load, watch: Watch, targets: Targets, w
     pool = await open_pool(cluster.dsn, name="chaos", size=1)
     deadline = time.monotonic() + QUIET_S
     try:
-        try:
-            await load.settle(timeout_s=QUIET_S + PATIENCE_S)
-        except AssertionError as error:
-            wrong.append(str(error))
+        await _settle(load, wrong)
         await _all_at_their_ends(pool, deadline)
         # What would come too late is behind this one: it takes the whole way.
         begun = len(load.plans)
@@ -248,11 +248,19 @@ async def _quiet(cluster: Cluster, load: Load, watch: Watch, targets: Targets, w
         last = list(load.plans)[begun]
         await until_or_late(lambda: last in watch.fired, within_s=HOOKS_S)
         await _all_at_their_ends(pool, deadline)
+        await _told(pool, targets)
     finally:
         await pool.close()
     accepted = {each.name for each in load.operations if each.kind == "create" and each.outcome == "ok"}
     expected = {name for name in accepted if load.plans[name].has_webhook}
     await until_or_late(lambda: not watch.overdue() and expected <= record.hooked(targets), within_s=HOOKS_S)
+
+
+async def _settle(load: Load, wrong: list[str]) -> None:
+    try:
+        await load.settle(timeout_s=QUIET_S + PATIENCE_S)
+    except AssertionError as error:
+        wrong.append(str(error))
 
 
 async def _all_at_their_ends(pool: Any, deadline: float) -> None:
@@ -263,6 +271,14 @@ async def _all_at_their_ends(pool: Any, deadline: float) -> None:
         return not await pool.fetchval(query, evidence.ACCOUNT)
 
     await until_or_late(none_open, within_s=deadline - time.monotonic(), every_s=0.1)
+
+
+async def _told(pool: Any, targets: Targets) -> None:
+    """Wait until the endpoint was told of every job that did not go well; the checker says of which it was not."""
+    query = "SELECT job_id FROM jobs WHERE status = ANY($2) AND account = $1"
+    ended = await pool.fetch(query, evidence.ACCOUNT, [JobStatus.FAILED.value, JobStatus.CANCELLED.value])
+    expected = {from_int("job", row["job_id"].int) for row in ended}
+    await until_or_late(lambda: expected <= record.told(targets).keys(), within_s=HOOKS_S)
 
 
 async def _verdict(

@@ -13,16 +13,20 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import aiohttp
 
-from tests.chaos.judging.history import Operation, Plan, SchedulePlan
+from tests.chaos.judging.history import Kind, Operation, Plan, SchedulePlan
+from tests.chaos.kinds import jobs, schedules
 from tests.fakes.running.topologies import TOKEN
+
+T = TypeVar("T")
 
 REQUEST_S: Final = 5.0
 REPEAT_S: Final = 0.1
+REPEAT_MAX_S: Final = 0.8  # in an outage all stories ask again, and none is to keep the machine from recovering
 PATIENCE_S: Final = 30.0
 STORIES_MAX: Final = 200
 BATCH: Final = 5
@@ -30,8 +34,9 @@ FAR_S: Final = 8.0
 NEVER_MS: Final = 10**14  # from 1970, or between two ticks: later than any test
 # What becomes of a job, and how often.
 FATES: Final = {"plain": 30, "slow": 15, "flaky": 12, "failing": 5, "keyed": 13, "cancel": 20, "bad": 5}
-# The same, with what a longer run has room for: jobs that are due later, and many at once.
-ALL_FATES: Final = FATES | {"far": 20, "batch": 4}
+# The same, with what a longer run has room for: jobs that are due later, many at once, and those with rules of their own.
+ALL_FATES: Final = FATES | {"far": 20, "batch": 4} | {name: kind.weight for name, kind in jobs.JOB_KINDS.items()}
+TOLD: Final = ("job.failed", "job.cancelled")  # of what the endpoint of the account is told
 
 
 def now_ms() -> float:
@@ -72,8 +77,10 @@ class Load:
         self.plans: dict[str, Plan] = {}
         self.schedules: dict[str, SchedulePlan] = {}
         self.operations: list[Operation] = []
+        self.shown: dict[str, dict[str, Any]] = {}
+        self.is_over: Callable[[], bool] = lambda: True
+        self.sink_url = sink_url
         self._urls = url if callable(url) else lambda: (url,)
-        self._sink_url = sink_url
         self._fates = fates
         self._patience_s = patience_s
         self._stories_max = stories_max
@@ -115,7 +122,20 @@ class Load:
         """Begin one story."""
         name = f"{self._label}-{next(self._numbers)}-{fate}"
         draw = random.Random(self._draw.random())
-        story = asyncio.create_task(self._batch(name, draw) if fate == "batch" else self._story(name, fate, draw))
+        if fate in jobs.JOB_KINDS:
+            self._tell(jobs.tell(self, name, jobs.JOB_KINDS[fate], draw))
+        else:
+            self._tell(self._batch(name, draw) if fate == "batch" else self._story(name, fate, draw))
+
+    def begin_schedules(self, *, until: Callable[[], bool]) -> None:
+        """Begin a schedule of each kind; what is done with them is done *until* something is so."""
+        self.is_over = until
+        for name, kind in schedules.SCHEDULE_KINDS.items():
+            draw = random.Random(self._draw.random())
+            self._tell(schedules.tell(self, f"{self._label}-{name}", kind, draw))
+
+    def _tell(self, told: Coroutine[Any, Any, None]) -> None:
+        story = asyncio.create_task(told)
         self._stories.add(story)
         story.add_done_callback(self._stories.discard)
 
@@ -127,51 +147,76 @@ class Load:
     async def every_minute(self, name: str) -> None:
         """Create a schedule that ticks at every full minute."""
         self.schedules[name] = SchedulePlan(name=name)
-        body = {"url": f"{self._sink_url}/ok/{name}", "cron": "* * * * *", "body": name}
-        await self._do("create_schedule", name, "POST", "/v1/schedules", body)
+        body = {"url": f"{self.sink_url}/ok/{name}", "cron": "* * * * *", "body": name}
+        await self.do("create_schedule", name, "POST", "/v1/schedules", body)
 
     async def delete_schedule(self, name: str) -> None:
-        """Delete a schedule, if its create was answered; until it is deleted."""
+        """Look at a schedule for the last time and delete it, if its create was answered."""
         made = next((o for o in self.operations if o.name == name and o.kind == "create_schedule" and o.id), None)
-        given_up_at = time.monotonic() + self._patience_s
-        while made is not None and time.monotonic() < given_up_at:
-            path = f"/v1/schedules/{made.id}"
-            if (await self._do("delete_schedule", name, "DELETE", path, job_id=made.id)).outcome != "info":
-                return
-            await asyncio.sleep(REPEAT_S)
+        if made is not None and made.id is not None:
+            if self.schedules[name].fields is not None:
+                await self.show_schedule(name, made.id)
+            await self.surely("delete_schedule", name, "DELETE", f"/v1/schedules/{made.id}", job_id=made.id)
+
+    async def show_schedule(self, name: str, schedule_id: str) -> dict[str, Any]:
+        """Return the schedule as a GET shows it, and keep it."""
+
+        async def read() -> dict[str, Any] | None:
+            status, shown = await self._send("GET", f"/v1/schedules/{schedule_id}", None)
+            return None if status is None or status >= 500 else shown
+
+        self.shown[name] = await self._until_answered(f"{name}: the GET", read)
+        return self.shown[name]
+
+    async def change_schedule(self, name: str, schedule_id: str, patch: dict[str, Any]) -> None:
+        """
+        Change a schedule until it is known that it is so.
+
+        Each request names the version that it changes. So one that nobody answered can count no more once there is a newer version.
+        """
+        invoked_at = now_ms()
+
+        async def change() -> Operation | None:
+            shown = await self.show_schedule(name, schedule_id)
+            if not patch.items() <= shown.items():
+                version = f'"v{shown["version"]}"'
+                status, _ = await self._send("PATCH", f"/v1/schedules/{schedule_id}", patch, version)
+                if status != 200:
+                    return None
+            return self._note("change_schedule", name, invoked_at, "ok", 200, schedule_id, asked=patch)
+
+        await self._until_answered(f"{name}: the change", change)
+
+    async def make_endpoint(self) -> None:
+        """Have an endpoint told of the ends of jobs that did not go well; it fails each fifth time."""
+        retry = {"max_retries": 20, "backoff": "fixed", "delay_seconds": 0.3, "jitter": "none"}
+        asked = {"url": f"{self.sink_url}/told", "events": [*TOLD], "retry": retry}
+        await self.surely("create_endpoint", "the endpoint", "POST", "/v1/webhooks/endpoints", asked)
 
     def note_schedule(self, name: str, schedule_id: str, *, invoked_at: float, first_at: float) -> None:
         """Note a schedule that was made past the API, with a tick at *first_at* and no other one."""
         self.schedules[name] = SchedulePlan(name=name, first_at=first_at, period_ms=NEVER_MS)
-        self.operations.append(
-            Operation(
-                kind="create_schedule",
-                name=name,
-                invoked_at=invoked_at,
-                returned_at=now_ms(),
-                outcome="ok",
-                id=schedule_id,
-            )
-        )
+        self._note("create_schedule", name, invoked_at, "ok", None, schedule_id)
 
     async def _story(self, name: str, fate: str, draw: random.Random) -> None:
         body = self._wanted(name, fate, draw)
         plan = self.plans[name]
         if plan.key is not None:
-            await asyncio.gather(*[self._create_with_key(name, body) for _ in range(draw.randint(1, 3))])
+            post = ("create", name, "POST", "/v1/jobs", body)
+            await asyncio.gather(*[self.surely(*post) for _ in range(draw.randint(1, 3))])
             return
-        created = await self._do("create", name, "POST", "/v1/jobs", body)
+        created = await self.do("create", name, "POST", "/v1/jobs", body)
         if created.id is None:
             return
         if draw.random() < 0.3:
-            await self._do("read", name, "GET", f"/v1/jobs/{created.id}", job_id=created.id)
+            await self.do("read", name, "GET", f"/v1/jobs/{created.id}", job_id=created.id)
         if fate == "cancel":
             at = plan.fire_at + draw.uniform(-180, 40)
             await asyncio.sleep(max(0.0, (at - now_ms()) / 1000))
-            await self._cancel(name, created.id)
+            await self.surely("cancel", name, "DELETE", f"/v1/jobs/{created.id}", job_id=created.id)
         if draw.random() < 0.2:
             await asyncio.sleep(draw.uniform(0, 1))
-            await self._do("read", name, "GET", f"/v1/jobs/{created.id}", job_id=created.id)
+            await self.do("read", name, "GET", f"/v1/jobs/{created.id}", job_id=created.id)
 
     def _wanted(self, name: str, fate: str, draw: random.Random) -> dict[str, Any]:
         """Plan a job and return the request for it."""
@@ -189,13 +234,13 @@ class Load:
         )
         self.plans[name] = plan
         body: dict[str, Any] = {
-            "url": f"{self._sink_url}/{path.get(fate, 'ok')}/{name}",
+            "url": f"{self.sink_url}/{path.get(fate, 'ok')}/{name}",
             "scheduled_at": rfc3339(plan.fire_at),
             "max_retries": retries,
             "body": name,
         }
         if plan.has_webhook:
-            body["webhook_url"] = f"{self._sink_url}/hook/{name}"
+            body["webhook_url"] = f"{self.sink_url}/hook/{name}"
         if plan.key is not None:
             body["idempotency_key"] = plan.key
         return body
@@ -214,68 +259,81 @@ class Load:
             # What is refused for reasons of Fliq's own is no refusal of the job: it may have happened.
             is_final = refused is not None and refused not in ("unavailable", "internal_error")
             outcome = "ok" if job_id else "fail" if is_final or (status is not None and 400 <= status < 500) else "info"
-            self.operations.append(
-                Operation(
-                    kind="create",
-                    name=each,
-                    invoked_at=invoked_at,
-                    returned_at=now_ms(),
-                    outcome=outcome,  # type: ignore[arg-type]
-                    status=status,
-                    id=job_id,
-                )
-            )
+            self._note("create", each, invoked_at, outcome, status, job_id)
 
-    async def _create_with_key(self, name: str, body: dict[str, Any]) -> None:
-        given_up_at = time.monotonic() + self._patience_s
+    async def surely(self, kind: Kind, name: str, method: str, path: str, *args: Any, **options: Any) -> Operation:
+        """Send a request until it is answered."""
+
+        async def ask() -> Operation | None:
+            done = await self.do(kind, name, method, path, *args, **options)
+            return None if done.outcome == "info" else done
+
+        return await self._until_answered(f"{name}: {kind}", ask)
+
+    async def _until_answered(self, what: str, ask: Callable[[], Awaitable[T | None]]) -> T:
+        given_up_at, pause_s = time.monotonic() + self._patience_s, REPEAT_S
         while time.monotonic() < given_up_at:
-            if (await self._do("create", name, "POST", "/v1/jobs", body)).outcome != "info":
-                return
-            await asyncio.sleep(REPEAT_S)
-        raise AssertionError(f"{name}: the post with a key was never answered")
+            if (answer := await ask()) is not None:
+                return answer
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, REPEAT_MAX_S)
+        raise AssertionError(f"{what} was never answered")
 
-    async def _cancel(self, name: str, job_id: str) -> None:
-        given_up_at = time.monotonic() + self._patience_s
-        while time.monotonic() < given_up_at:
-            if (await self._do("cancel", name, "DELETE", f"/v1/jobs/{job_id}", job_id=job_id)).outcome != "info":
-                return
-            await asyncio.sleep(REPEAT_S)
-        raise AssertionError(f"{name}: the cancel was never answered")
-
-    async def _do(
+    async def do(
         self,
-        kind: str,
+        kind: Kind,
         name: str,
         method: str,
         path: str,
         body: dict[str, Any] | None = None,
         *,
         job_id: str | None = None,
+        asked: Mapping[str, Any] | None = None,
+        version: str | None = None,
     ) -> Operation:
-        """Send one request and write down how it ended."""
+        """Send one request and write down how it ended; *version* is the one that it changes."""
         invoked_at = now_ms()
-        status, answer = await self._send(method, path, body)
+        status, answer = await self._send(method, path, body, version)
         outcome = "info" if status is None or status >= 500 else "ok" if status < 300 else "fail"
+        seen = None
+        if outcome == "ok" and kind in ("read", "stop"):
+            seen = answer.get("status") if kind == "read" else answer.get("ended_by", answer.get("status"))
+        return self._note(kind, name, invoked_at, outcome, status, job_id or answer.get("id"), seen=seen, asked=asked)
+
+    def _note(
+        self, kind: Any, name: str, invoked_at: float, outcome: Any, status: int | None, job_id: str | None, **more: Any
+    ) -> Operation:
         operation = Operation(
-            kind=kind,  # type: ignore[arg-type]
+            kind=kind,
             name=name,
             invoked_at=invoked_at,
             returned_at=now_ms(),
-            outcome=outcome,  # type: ignore[arg-type]
+            outcome=outcome,
             status=status,
-            id=job_id or answer.get("id"),
-            seen=answer.get("status") if kind == "read" and outcome == "ok" else None,
+            id=job_id,
+            **more,
         )
         self.operations.append(operation)
         return operation
 
-    async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int | None, dict[str, Any]]:
+    def instant_in(self, seconds: float) -> float:
+        """Return the instant in so many seconds, whole ms."""
+        return float(int(now_ms() + seconds * 1000))
+
+    def text_of(self, at: float) -> str:
+        """Return an instant as the API takes it."""
+        return rfc3339(at)
+
+    async def _send(
+        self, method: str, path: str, body: dict[str, Any] | None, version: str | None = None
+    ) -> tuple[int | None, dict[str, Any]]:
         """Send one request; the status is None when nobody answered, and then whether it happened is not known."""
         assert self._session is not None
         url = self._chance.choice(self._urls())
         try:
             data = None if body is None else json.dumps(body).encode()
-            async with self._session.request(method, url + path, data=data) as response:
+            headers = {} if version is None else {"If-Match": version}
+            async with self._session.request(method, url + path, data=data, headers=headers) as response:
                 text = await response.read()
                 return response.status, json.loads(text) if text else {}
         except (aiohttp.ClientError, TimeoutError, OSError):

@@ -15,7 +15,7 @@ from tests.fakes.running.sink import Arrival, Sink
 
 KEPT: Final = (
     *("X-Fliq-Job-Id", "X-Fliq-Execution-Id", "X-Fliq-Attempt", "X-Fliq-Scheduled-At", "X-Fliq-Schedule-Id"),
-    "webhook-id",
+    *("X-Fliq-Trigger", "webhook-id"),
 )
 
 

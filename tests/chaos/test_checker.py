@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.judging import good_history
 from tests.chaos.judging.checker import check, lateness
 from tests.chaos.judging.history import Fault
 from tests.chaos.judging.invariants import INVARIANTS
-from tests.chaos.judging.planted import PLANTED
+from tests.chaos.proving import good_history, good_plans
+from tests.chaos.proving.planted import PLANTED
+from tests.chaos.proving.planted_plans import PLANTED_PLANS
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -30,7 +31,21 @@ def test_a_planted_bug_is_found_by_name(bug: str) -> None:
 
 def test_every_invariant_has_a_planted_bug() -> None:
     """No invariant is only hoped to work."""
-    assert {name for name, _ in PLANTED.values()} == INVARIANTS.keys()
+    assert {name for name, _ in (PLANTED | PLANTED_PLANS).values()} == INVARIANTS.keys()
+
+
+def test_a_good_history_of_rules_has_no_violations() -> None:
+    """A job and a schedule of each kind, with what their users did with them, are in order."""
+    assert check(good_plans.make()) == []
+
+
+@pytest.mark.parametrize("bug", PLANTED_PLANS)
+def test_a_planted_bug_about_rules_is_found_by_name(bug: str) -> None:
+    """The invariant that the bug breaks is among the violations, whatever else it breaks."""
+    name, change = PLANTED_PLANS[bug]
+    found = check(change(good_plans.make()))
+
+    assert name in {violation.name for violation in found}, [str(each) for each in found]
 
 
 def test_a_repetition_needs_a_fault_to_excuse_it() -> None:

@@ -19,8 +19,8 @@ import pytest
 from tests.chaos.harness import PER_S, Harness
 from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Fault, History
-from tests.chaos.judging.planted import PLANTED
 from tests.chaos.load import now_ms
+from tests.chaos.proving.planted import PLANTED
 from tests.fakes.running.operating import command
 from tests.fakes.until import until
 

@@ -12,11 +12,11 @@ from tests.chaos.campaign import Order, Outcome
 from tests.chaos.hurting.cluster import Cluster
 from tests.chaos.hurting.faults import KINDS, clash
 from tests.chaos.hurting.nemesis import Nemesis
-from tests.chaos.judging import good_history
 from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Execution, Fault
 from tests.chaos.judging.invariants import INVARIANTS
 from tests.chaos.judging.view import Violation
+from tests.chaos.proving import good_history
 from tests.chaos.report import write
 
 

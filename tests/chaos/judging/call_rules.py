@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from tests.chaos.judging.history import Call, Execution
+from tests.chaos.judging.history import Call, Execution, Plan
 from tests.chaos.judging.view import FREEZES, View, Violation
 
 _BEGUN_MS: Final = 1_500.0  # from reading that an attempt is running to its call, on a busy machine
@@ -25,17 +25,24 @@ def check_calls(view: View) -> Iterator[Violation]:
                 yield Violation("phantom", job_id, f"a call nobody asked for, {call.name!r}")
             elif view.name_of.get(job_id, call.name) != call.name:
                 yield Violation("crossed", job_id, f"called with the body of {call.name!r}")
-            elif abs(call.scheduled_at - plan.fire_at) >= 1:
+            elif not _is_moved(plan) and abs(call.scheduled_at - plan.fire_at) >= 1:
                 yield Violation("crossed", job_id, f"says {call.scheduled_at:.0f}, was asked for {plan.fire_at:.0f}")
-            if call.at < call.scheduled_at or (plan is not None and call.at < int(plan.fire_at)):
+            if call.at < call.scheduled_at or (
+                plan is not None and not _is_moved(plan) and call.at < int(plan.fire_at)
+            ):
                 early = call.scheduled_at - call.at
                 yield Violation("early", job_id, f"attempt {call.attempt} came {early:.1f} ms early")
-        yield from _attempts(view, job_id, calls, is_free=plan is not None and plan.has_policy)
+        yield from _attempts(view, job_id, calls, plan)
 
 
-def _attempts(view: View, job_id: str, calls: Sequence[Call], *, is_free: bool) -> Iterator[Violation]:
-    """If *is_free*, an attempt that was answered with 429 is not charged: the back-off after it does not grow."""
-    charged = 0
+def _is_moved(plan: Plan) -> bool:
+    return plan.terms is not None and plan.terms.is_moved
+
+
+def _attempts(view: View, job_id: str, calls: Sequence[Call], plan: Plan | None) -> Iterator[Violation]:
+    """If it has a policy, an attempt that was answered with 429 is not charged: the back-off after it does not grow."""
+    charged, is_free = 0, plan is not None and plan.has_policy
+    has_terms = plan is not None and plan.terms is not None  # terms_rules.py has the rest
     by_attempt: dict[int, list[Call]] = defaultdict(list)
     for call in calls:
         by_attempt[call.attempt].append(call)
@@ -60,7 +67,7 @@ def _attempts(view: View, job_id: str, calls: Sequence[Call], *, is_free: bool) 
             least = view.history.retry_base_ms * 2 ** (max(charged, 1) - 1) * _JITTER_LEAST
             if gap < 0:
                 yield Violation("repeated_after_record", job_id, f"attempt {attempt} came after {attempt + 1}")
-            elif gap < least:
+            elif gap < least and not has_terms:
                 yield Violation(
                     "early_retry", job_id, f"attempt {attempt + 1} after {gap:.0f} ms, least is {least:.0f}"
                 )
@@ -87,10 +94,20 @@ def _is_repeated(view: View, same: Sequence[Call], row: Execution) -> bool:
 
 def check_lateness(view: View, late_ms: float) -> Iterator[Violation]:
     for job_id, calls in view.calls_of.items():
+        if _may_wait(view, calls[0]):
+            continue
         asked_at = view.asked_at(calls[0])
         late = calls[0].at - view.free_from(asked_at, late_ms)
         if calls[0].attempt == 1 and late > late_ms and not _is_backlog(view, asked_at, calls[0].at, late_ms):
             yield Violation("late", job_id, f"{late:.0f} ms after nothing hindered it")
+
+
+def _may_wait(view: View, call: Call) -> bool:
+    """Whether a call waits for another run, or is made up for, or spread."""
+    plan = view.history.schedules.get(call.name)
+    if plan is None or plan.fields is None:
+        return False
+    return call.trigger not in (None, "schedule") or not {"overlap", "spread", "misfire"}.isdisjoint(plan.fields)
 
 
 def _is_backlog(view: View, asked_at: float, called_at: float, late_ms: float) -> bool:

@@ -22,12 +22,13 @@ from itertools import pairwise
 from typing import Final
 
 from tests.chaos.judging.call_rules import check_calls, check_lateness
-from tests.chaos.judging.history import History, JobRead, Operation, SchedulePlan
+from tests.chaos.judging.history import History, JobRead, Operation
+from tests.chaos.judging.schedule_rules import check_schedules
+from tests.chaos.judging.terms_rules import check_keys, check_requests, check_terms
 from tests.chaos.judging.view import View, Violation
 
 _RANK: Final = {"scheduled": 0, "running": 1, "success": 2, "failed": 2, "cancelled": 2}
 _WEBHOOK_WORD: Final = {"completed": "success", "failed": "failed", "cancelled": "cancelled"}
-_TICK_GRACE_MS: Final = 5_000.0
 
 
 def check(history: History, *, late_ms: float = 1_000.0) -> list[Violation]:
@@ -58,7 +59,8 @@ def _accepted(view: View) -> Iterator[Violation]:
     for name, plan in view.history.plans.items():
         accepted = view.did(name, "create", "ok")
         ids = view.ids_of[name]
-        if len(ids) > 1:
+        holds_a_key = plan.terms is not None and plan.terms.is_moved  # one job after the other may have it
+        if len(ids) > 1 and not holds_a_key:
             yield Violation("key_split" if plan.key else "crossed", name, f"jobs {sorted(ids)}")
         refused = view.did(name, "create", "fail")
         if refused and not accepted and not view.did(name, "create", "info") and ids:
@@ -72,7 +74,9 @@ def _accepted(view: View) -> Iterator[Violation]:
             continue
         yield from _cancels(view, name, job)
     for job_id, job in view.history.jobs.items():
-        if not view.calls_of.get(job_id) and job.status != "cancelled":
+        terms = view.terms_of(job_id)
+        may_be_silent = job.is_cut_off or (terms is not None and terms.attempts[0] == 0)
+        if not view.calls_of.get(job_id) and job.status != "cancelled" and not may_be_silent:
             yield Violation("lost", job.name, f"{job_id} is {job.status} and never called")
 
 
@@ -94,7 +98,7 @@ def _cancels(view: View, name: str, job: JobRead) -> Iterator[Violation]:
             )
         elif cancel.status == 404:
             yield Violation("cancel_not_found", name, f"404 for {job.id}")
-    if job.status == "cancelled" and not any(each.kind == "cancel" for each in view.operations_of[name]):
+    if job.status == "cancelled" and not any(each.kind in ("cancel", "stop") for each in view.operations_of[name]):
         yield Violation("cancelled_by_nobody", name, job.id)
 
 
@@ -119,6 +123,8 @@ def _of_one_job(view: View, job_id: str, job: JobRead) -> Iterator[Violation]:
     if numbers != list(range(1, len(numbers) + 1)) or job.execution_count != len(numbers):
         yield Violation("attempt_gap", job_id, f"attempts {numbers}, count {job.execution_count}")
     plan = view.plan_of(job_id)
+    if job.is_cut_off or view.terms_of(job_id) is not None:
+        return  # terms_rules.py has the rest
     if plan is not None and len(numbers) > plan.max_retries + 1:
         yield Violation("too_many_attempts", job_id, f"{len(numbers)} with max_retries {plan.max_retries}")
     answers: dict[int, set[int | None]] = defaultdict(set)
@@ -206,55 +212,29 @@ def _hooks(view: View) -> Iterator[Violation]:
                 yield Violation("webhook_wrong", job_id, f"says {hook.status}, {hook.attempt_num}; is {job.status}")
             elif job.executions and hook.status_code != job.executions[-1].status_code:
                 yield Violation("webhook_wrong", job_id, f"says {hook.status_code}")
-        for one, two in pairwise(hooks):
+        times = plan.terms.hooks if plan is not None and plan.terms is not None else 1
+        for one, two in pairwise(hooks[times - 1 :]):
             if view.fault_between(one.at, two.at) is None:
                 yield Violation("webhook_duplicate", job_id, f"at {one.at:.0f} and {two.at:.0f}")
     plans = {job_id: view.plan_of(job_id) for job_id in view.history.jobs}
     expected = [job_id for job_id, plan in plans.items() if plan is not None and plan.has_webhook]
     for job_id in expected:
-        if job_id not in by_job:
-            yield Violation("webhook_lost", job_id, f"{view.history.jobs[job_id].status}, and no report came")
+        terms = view.terms_of(job_id)
+        if len(by_job.get(job_id, ())) < (1 if terms is None else terms.hooks):
+            count = len(by_job.get(job_id, ()))
+            yield Violation("webhook_lost", job_id, f"{view.history.jobs[job_id].status}, and {count} reports came")
 
 
-def _ticks(view: View) -> Iterator[Violation]:
-    for name, plan in view.history.schedules.items():
-        created = [
-            each for each in view.operations_of[name] if each.kind == "create_schedule" and each.outcome != "fail"
-        ]
-        deleted = [
-            each for each in view.operations_of[name] if each.kind == "delete_schedule" and each.outcome != "fail"
-        ]
-        if not created:
-            continue
-        born_at = min(each.invoked_at for each in created)
-        jobs: dict[float, set[str]] = defaultdict(set)
-        for call in view.history.calls:
-            if call.schedule_id is not None and call.name == name:
-                jobs[call.scheduled_at].add(call.job_id)
-        # A tick is decided a little ahead, at a hand-over 1.6 s, and what is decided is called.
-        dead_at = min((each.returned_at for each in deleted), default=view.history.ended_at) + 1_700
-        for tick_at, ids in sorted(jobs.items()):
-            if len(ids) > 1:
-                yield Violation("tick_doubled", name, f"{tick_at:.0f}: {sorted(ids)}")
-            if (tick_at % plan.period_ms and tick_at != plan.first_at) or not born_at <= tick_at <= dead_at:
-                yield Violation("tick_alien", name, f"{tick_at:.0f}")
-        yield from _missing_ticks(view, plan, set(jobs))
-
-
-def _missing_ticks(view: View, plan: SchedulePlan, ticks: set[float]) -> Iterator[Violation]:
-    name, period_ms = plan.name, plan.period_ms
-    created = view.did(name, "create_schedule", "ok")
-    if not created:
+def _endpoint(view: View) -> Iterator[Violation]:
+    told = view.history.told
+    if told is None:
         return
-    deleted = [each.invoked_at for each in view.operations_of[name] if each.kind == "delete_schedule"]
-    until = min([*deleted, view.history.ended_at]) - _TICK_GRACE_MS
-    tick_at = plan.first_at or (created[0].returned_at // period_ms + 1) * period_ms
-    while tick_at <= until:
-        next_at = (tick_at // period_ms + 1) * period_ms
-        free_at = view.free_from(tick_at, _TICK_GRACE_MS)
-        if tick_at not in ticks and free_at <= until and next_at > free_at:
-            yield Violation("tick_missing", name, f"{tick_at:.0f}")
-        tick_at = next_at
+    for job_id, job in view.history.jobs.items():
+        if job.status in ("failed", "cancelled") and job_id not in told:
+            yield Violation("endpoint_not_told", job_id, f"{job.status}")
+    for job_id, ids in told.items():
+        if len(ids) > 1:
+            yield Violation("endpoint_told_twice", job_id, f"{ids}")
 
 
 def _recovery(view: View) -> Iterator[Violation]:
@@ -262,6 +242,8 @@ def _recovery(view: View) -> Iterator[Violation]:
         if fault.healed_at is not None and fault.until - fault.healed_at > view.history.recovery_ms:
             took_s = (fault.until - fault.healed_at) / 1000
             yield Violation("slow_recovery", fault.kind, f"{took_s:.1f} s at {fault.healed_at:.0f}")
+    for name, said in view.history.breaches:
+        yield Violation(name, "the log", said)
     for said in view.history.unread:
         yield Violation("read_differs", "a job", said)
 
@@ -273,6 +255,10 @@ _CHECKS: Final[tuple[Callable[[View], Iterator[Violation]], ...]] = (
     _reads,
     _list,
     _hooks,
-    _ticks,
+    _endpoint,
+    check_terms,
+    check_requests,
+    check_keys,
+    check_schedules,
     _recovery,
 )

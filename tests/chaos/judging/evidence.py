@@ -19,6 +19,7 @@ from libs.events.ids import execution_id
 from libs.log.port import Log
 from tests.chaos.judging import record
 from tests.chaos.judging.history import Execution, Fault, History, JobRead
+from tests.chaos.judging.log_rules import LogRules
 from tests.chaos.load import Load
 from tests.fakes.running.all_rows import AllRows, all_rows
 from tests.fakes.running.topologies import Client
@@ -30,13 +31,15 @@ BATCH: Final = 2_000
 _STATUS: Final = {"COMPLETED": "success", "FINISHING": "running", "RETRYING": "running"}  # the rest is called the same
 
 
-async def dump(log: Log, partition: int) -> list[tuple[str, int]]:
-    """Return the types of the records of *partition*, in order, and when the log took them."""
+async def dump(log: Log, partition: int, rules: LogRules) -> list[tuple[str, int]]:
+    """Return the types of the records of *partition*, in order, and when the log took them; *rules* look at each."""
     found: list[tuple[str, int]] = []
     end = await log.end(partition)
     while len(found) < end:
         records = await log.read(partition, len(found), max_records=BATCH)
         found += [(sys.intern(each.envelope.type), each.at) for each in records]
+        for each in records:
+            rules.take(each.position, each.envelope)
     return found
 
 
@@ -67,14 +70,26 @@ def jobs_of(rows: AllRows, records: Sequence[tuple[str, int]]) -> list[JobRead]:
             executions=tuple(executions.get(job.job_id, ())),
             timeline=tuple(records[position][0] for position in job.offsets),
             schedule_id=job.schedule_id,
+            ended_by=job.ended_by,
+            **_instants([records[position] for position in job.offsets]),
         )
         for job in rows.states.of(JobState).values()
         if job.account == ACCOUNT
     ]
 
 
+def _instants(records: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """When the log took a job's first record, its first due and its end."""
+    ends = ("job.finished", "job.cancelled")
+    return {
+        "born_at": records[0][1],
+        "due_at": next((at for kind, at in records if kind == "attempt.due"), None),
+        "gone_at": next((at for kind, at in records if kind in ends), None),
+    }
+
+
 def _body(spec: bytes) -> str:
-    return json.loads(spec).get("body", "")  # type: ignore[no-any-return]
+    return record.name_of(json.loads(spec).get("body", ""))
 
 
 async def collect(
@@ -90,9 +105,12 @@ async def collect(
 ) -> History:
     """Return the history; *more* are its parameters."""
     jobs: dict[str, JobRead] = {}
+    breaches: list[tuple[str, str]] = []
     for partition in range(await log.partitions()):
-        rows = await all_rows(pool, partition)
-        jobs |= {job.id: job for job in jobs_of(rows, await dump(log, partition))}
+        rows, rules = await all_rows(pool, partition), LogRules(partition)
+        jobs |= {job.id: job for job in jobs_of(rows, await dump(log, partition, rules))}
+        breaches += rules.broken(sink.arrivals, sink.url, faults)
+    more = more | {"breaches": tuple(breaches), "told": record.told(sink)}
     unread = await _disagreements(client, jobs)
     try:
         listed = await record.patiently(lambda: record.list_all(client, "jobs"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from libs.events.ids import partition_of
-from tests.chaos.judging.history import Call, Fault, History, Operation, Plan
+from tests.chaos.judging.history import Call, Fault, History, Operation, Plan, Terms
 from tests.chaos.judging.invariants import INVARIANTS
 
 FREEZES: Final = ("freeze", "stall")
@@ -83,6 +83,11 @@ class View:
             if fault.at <= at + within_ms and at < fault.until:
                 at = fault.until
         return at
+
+    def terms_of(self, job_id: str) -> Terms | None:
+        """What a job with rules of its own must come to."""
+        plan = self.plan_of(job_id)
+        return None if plan is None else plan.terms
 
     def plan_of(self, job_id: str) -> Plan | None:
         """What the client wanted of a job; None for a tick's job, and for one that nobody asked for."""

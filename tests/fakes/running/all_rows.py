@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from libs.domain.state_registry import States, id_of
-from libs.events.ids import from_int, to_int
+from libs.events.ids import from_int, is_id, to_int
 from libs.store.projection import rows
 from libs.store.projection.changes import ExecutionRow
 from libs.store.projection.table_registry import STATE_TABLES
@@ -41,7 +41,8 @@ async def all_rows(pool: Any, partition: int) -> AllRows:
             for row in await everything(table.listed, table.name):
                 state = table.state_of(row)
                 states[id_of(state)] = state
-        ids = {to_int(any_id): any_id for any_id in states}
+        # The number of a delivery is that of a job, and deliveries have no specs.
+        ids = {to_int(any_id): any_id for any_id in states if not is_id(any_id, "whd")}
         specs = await everything("spec_id, spec", "specs")
         executions = [rows.execution_of(row) for row in await everything("*", "executions")]
         usage = await everything("account, day - DATE '1970-01-01' AS day, executions", "usage_daily")

@@ -8,6 +8,10 @@ What it answers is chosen by the path, so that a test can say it in the job's UR
     /slow/<ms>          200 after so long        /hang            never answers
     /hang-once/<name>   the first call of <name> is never answered, then 200
     /retry-after/<s>    429 with Retry-After for the first call, then 200
+    /snooze/<s>         200 with Fliq-Snooze for the first call, then 200 (of any path, so add a name)
+    /enough             500 with Fliq-Retry: no
+    /hook-flaky/<k>     a receiver of webhooks: 500 for the first k of any path, then 200
+    /told               500 for each fifth call, from the first on, else 200
 """
 
 from __future__ import annotations
@@ -128,7 +132,7 @@ class Sink:
         match parts:
             case ["status", status, *_]:
                 return web.Response(status=int(status))
-            case ["flaky", failures, *_]:
+            case ["flaky" | "hook-flaky", failures, *_]:
                 return web.Response(status=500 if self._seen[path] <= int(failures) else 200)
             case ["slow", milliseconds, *_]:
                 await asyncio.sleep(int(milliseconds) / 1000)
@@ -138,6 +142,12 @@ class Sink:
                 await self._released.wait()
             case ["retry-after", seconds, *_] if self._seen[path] == 1:
                 return web.Response(status=429, headers={"Retry-After": seconds})
+            case ["snooze", seconds, *_] if self._seen[path] == 1:
+                return web.Response(headers={"Fliq-Snooze": seconds})
+            case ["told", *_] if self._seen[path] % 5 == 1:
+                return web.Response(status=500)
+            case ["enough", *_]:
+                return web.Response(status=500, headers={"Fliq-Retry": "no"})
             case ["echo", *_]:
                 last = self.arrivals[-1]
                 told = f"{last.query} {last.headers} {last.body.decode()}"

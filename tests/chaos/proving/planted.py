@@ -20,7 +20,8 @@ Change = Callable[[History], History]
 T = TypeVar("T")
 
 
-def _first(found: Iterable[T], what: str) -> T:
+def first(found: Iterable[T], what: str) -> T:
+    """Return the first of *found*; a history that has no *what* is none to plant this in."""
     for each in found:
         return each
     raise LookupError(f"this history has no {what}")
@@ -43,17 +44,17 @@ def _called(history: History, *, attempts: int = 1, status: str = "success") -> 
         and history.plans[job.name].has_webhook
         and job.name in created
     ]
-    _first(fitting, f"{status} job with {attempts} attempts")
-    return max(fitting, key=lambda job: _quiet_ms(history, _calls(history, job)[0].at))
+    first(fitting, f"{status} job with {attempts} attempts")
+    return max(fitting, key=lambda job: quiet_ms(history, _calls(history, job)[0].at))
 
 
-def _quiet_ms(history: History, at: float) -> float:
+def quiet_ms(history: History, at: float) -> float:
     """How far *at* is from the nearest fault, in ms: 0 within one."""
     return min((max(fault.at - at, at - fault.until, 0.0) for fault in history.faults), default=math.inf)
 
 
 def _cancelled(history: History) -> tuple[JobRead, Operation]:
-    cancel = _first((each for each in history.operations if _is(each, "cancel", "ok")), "acknowledged cancel")
+    cancel = first((each for each in history.operations if _is(each, "cancel", "ok")), "acknowledged cancel")
     return history.jobs[cancel.id or ""], cancel
 
 
@@ -66,7 +67,7 @@ def _calls(history: History, job: JobRead) -> list[Call]:
 
 
 def _tick(history: History) -> Call:
-    return _first(sorted((c for c in history.calls if c.schedule_id), key=lambda each: each.at), "tick")
+    return first(sorted((c for c in history.calls if c.schedule_id), key=lambda each: each.at), "tick")
 
 
 def _without(history: History, job: JobRead) -> tuple[Call, ...]:
@@ -150,7 +151,7 @@ def _cancel_acknowledged_before_decision(history: History) -> History:
 def _cancels_the_wrong_job(history: History) -> History:
     asked = {each.name for each in history.operations if each.kind == "cancel"}
     others = (job for job in history.jobs.values() if job.name in history.plans and job.name not in asked)
-    job = _first(others, "job that nobody cancels")
+    job = first(others, "job that nobody cancels")
     quiet = replace(job, status="cancelled", executions=(), execution_count=0, timeline=())
     return replace(history, calls=_without(history, job), jobs={**history.jobs, job.id: quiet})
 
@@ -169,7 +170,7 @@ def _cancel_reads_stale_table(history: History) -> History:
 
 def _read_reads_stale_table(history: History) -> History:
     job = _called(history)
-    created = _first((o for o in history.operations if o.name == job.name and _is(o, "create", "ok")), "create")
+    created = first((o for o in history.operations if o.name == job.name and _is(o, "create", "ok")), "create")
     return _more(history, _told("read", job, created.returned_at + 1, 404))
 
 
@@ -197,7 +198,7 @@ def _replica_lags(history: History) -> History:
 
 def _key_reserved_twice(history: History) -> History:
     keyed = (o for o in history.operations if _is(o, "create", "ok") and history.plans[o.name].key is not None)
-    made = _first(keyed, "keyed job")
+    made = first(keyed, "keyed job")
     twin = replace(history.jobs[made.id or ""], id="job_twin")
     more = _more(history, replace(made, id="job_twin"))
     return replace(more, jobs={**history.jobs, "job_twin": twin}, listed=(*history.listed, "job_twin"))
@@ -244,7 +245,7 @@ def _repeated(history: History) -> Call:
 
 def _one_try_too_many(history: History) -> History:
     used_up = (job for job in history.jobs.values() if job.status == "failed" and job.name in history.plans)
-    return _with_another_attempt(history, _first(used_up, "failed job"))
+    return _with_another_attempt(history, first(used_up, "failed job"))
 
 
 def _with_another_attempt(history: History, job: JobRead) -> History:
@@ -301,7 +302,7 @@ def _webhook_dropped(history: History) -> History:
 
 
 def _webhook_retried(history: History) -> History:
-    hook = _first((hook for hook in history.hooks if hook.job_id == _called(history).id), "webhook")
+    hook = first((hook for hook in history.hooks if hook.job_id == _called(history).id), "webhook")
     return replace(history, hooks=(*history.hooks, replace(hook, at=hook.at + 50)))
 
 
