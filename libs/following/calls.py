@@ -173,7 +173,7 @@ class Calls(ABC, Generic[C]):
         while (call := self._fair_queue.take()) is not None:
             if call.stage is Stage.QUEUED and self._may_start(call.partition):
                 self._blocked_since = None
-                task = asyncio.create_task(self._run(call))
+                task = asyncio.create_task(self._serve(call))
                 self._calling[task] = call
                 task.add_done_callback(self._calling.pop)
                 started_count += 1
@@ -241,7 +241,40 @@ class Calls(ABC, Generic[C]):
             self.submit(call)
             self.start_waiting()
 
-    async def _run(self, call: C) -> None:
+    async def _serve(self, call: C) -> None:
+        """
+        Make *call*, then the calls that may start because it has ended, one after the other.
+
+        So the next request leaves before other answers of the same moment are handled, and needs no task of its own.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in one
+        next_call: C | None = call
+        while next_call is not None:
+            has_waited = await self._run(next_call)
+            next_call = None
+            # A call that ended without waiting gives way to the loop; a task that was cancelled is not used again.
+            if has_waited and self._starting is None and not task.cancelling():
+                next_call = self._take()
+            if next_call is not None:
+                self._calling[task] = next_call
+            self.start_waiting()  # what else may start now
+
+    def _take(self) -> C | None:
+        """Return the next call if it may start; else leave all to `start_waiting`."""
+        call = self._fair_queue.take()
+        if call is None:
+            return None
+        if call.stage is Stage.QUEUED and self._may_start(call.partition):
+            self._blocked_since = None
+            return call
+        self._fair_queue.release(account=call.account, host=_queued_at(call), weight=self.weight_of(call))
+        if call.stage is Stage.QUEUED:
+            self._wait_for_lease(call)
+        return None
+
+    async def _run(self, call: C) -> bool:
+        """Make *call*, which has its slot, and give the slot back; return whether it was under way for a while."""
         lane, weight = _queued_at(call), self.weight_of(call)
         outcome: Event | None = None
         try:
@@ -274,7 +307,7 @@ class Calls(ABC, Generic[C]):
             self._fair_queue.release(account=call.account, host=lane, weight=weight)
         if outcome is not None:
             self._record(call, outcome)
-        self.start_waiting()
+        return call.started_at > 0 and self._clock.now() > call.started_at
 
     async def _read(self, call: C) -> Spec | str:
         """Return what *call* sends, opened, or why it cannot be made. If it is dropped meanwhile, what is returned says nothing."""

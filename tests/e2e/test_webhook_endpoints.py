@@ -88,6 +88,22 @@ async def test_a_failed_job_reaches_the_endpoints_that_ask(client: Client, sink:
     ]  # deliveries are not listed
 
 
+async def test_while_a_secret_is_replaced_both_verify(client: Client, sink: Sink) -> None:
+    """The library of the scheme takes a delivery with the endpoint's old secret and with its new one."""
+    made = await endpoint(client, f"{sink.url}/replaced", events=["endpoint.disabled"])
+    path = f"{ENDPOINTS}/{made['id']}"
+    _, old, _ = await client.call("GET", f"{path}/secret")
+    _, new, _ = await client.call("POST", f"{path}/secret/rotate")
+
+    assert (await client.call("POST", f"{path}/test"))[0] == 202
+    await sink.wait_for(lambda: sink.at("/replaced"))
+
+    [sent] = sink.at("/replaced")
+    assert old["secret"] != new["secret"]
+    for secret in (old["secret"], new["secret"]):
+        Webhook(secret).verify(sent.body, sent.headers)
+
+
 async def test_an_endpoint_that_is_gone_is_disabled_and_others_are_told(client: Client, sink: Sink) -> None:
     """An answer of 410 disables an endpoint; a test is sent at once, and to a disabled endpoint it is refused."""
     gone = await endpoint(client, f"{sink.url}/status/410")

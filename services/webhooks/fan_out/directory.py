@@ -102,6 +102,10 @@ class EndpointDirectory:
         self._has_ended.set()
         self._has_ended = asyncio.Event()
 
+    async def wait_check(self) -> None:
+        """Wait until the next check has ended; the caller bounds the wait, by being cancelled."""
+        await self._has_ended.wait()
+
     async def wait_newer(self) -> None:
         """
         Wait until a check has ended that begins after this call, so that the copy has all that was changed before it.

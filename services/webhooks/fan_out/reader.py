@@ -45,7 +45,7 @@ from libs.log.fact_appender import FactAppender
 from libs.runtime.crashpoint import crash_at
 from libs.sealing.keyring import Keyring
 from libs.store.reads.fan_out_tables import JobAttempt, ToldJob, ToldSchedule
-from services.webhooks.fan_out.directory import CHECK_EVERY_MS, EndpointDirectory
+from services.webhooks.fan_out.directory import EndpointDirectory
 from services.webhooks.fan_out.ports import DeliveryMeter, FanOutPositions, JobTables
 
 FACTS_MAX: Final = 500  # appended before the next are made
@@ -149,7 +149,7 @@ class FanOutReader(PartitionReader):
                 self._saved_position = folded[0]
             looked_at = self._clock.steady()
             while self._directory.is_empty and self._clock.steady() - looked_at < IDLE_SAVE_MS:
-                await self._clock.pause(CHECK_EVERY_MS)
+                await self._directory.wait_check()  # all partitions begin with the check that finds the first endpoint
             if not self._directory.is_empty:
                 return await self._positions.fanned_out(self.partition)
 

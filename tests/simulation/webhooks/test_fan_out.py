@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from libs.domain.endpoints.endpoint import Filter
 from libs.events import JobRetryScheduled, SchedulePaused, encode
 from libs.events.ids import new_schedule_id, partition_of, redelivery_account
 from libs.store.errors import StoreUnavailable
+from services.webhooks.fan_out.directory import CHECK_EVERY_MS
 from tests.fakes import events
 from tests.simulation.webhooks.fan_out import harness, told_in
 
@@ -66,6 +68,27 @@ async def test_the_first_endpoint_is_told_of_what_follows() -> None:
         await here.endpoint("job.failed")
         job = await here.ended_job()
         await here.pass_time(2_000)
+
+        assert await here.told() == [("job.failed", job.job_id)]
+
+
+@pytest.mark.parametrize("seconds", [5, 20, 35, 50])
+async def test_the_first_endpoint_is_told_with_the_look_that_finds_it(seconds: int) -> None:
+    """A second after it was made, however long there was none: the readers begin with the look, and not some time later."""
+    async with harness() as here:
+        look = here.endpoints.changes
+
+        async def slow_look() -> int:
+            await here.clock.pause(20)
+            return await look()
+
+        here.endpoints.changes = slow_look  # type: ignore[method-assign]
+        await here.begin()
+        await here.pass_time(seconds * 1_000)
+        await here.endpoint("job.failed")
+        job = await here.ended_job()
+        await here.clock.advance(CHECK_EVERY_MS)
+        await here.settle()
 
         assert await here.told() == [("job.failed", job.job_id)]
 

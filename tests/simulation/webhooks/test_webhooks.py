@@ -132,6 +132,25 @@ async def test_a_receiver_that_hangs_does_not_delay_another() -> None:
         here.egress.answer(HOST)
 
 
+async def test_a_slot_goes_to_the_next_webhook_with_the_answer() -> None:
+    """While webhooks of a receiver wait, the task that got an answer sends the next one; a slow round costs no slot its turn."""
+    async with harness(per_lane=1) as here:
+        await here.begin()
+        here.egress.takes_ms[HOST] = 100
+        jobs = [await here.ended_job() for _ in range(3)]
+        await here.settle()
+        (task,) = here.service._calls._calling
+
+        for number, job in enumerate(jobs):
+            assert here.posted[number:] == [job.job_id]
+            assert list(here.service._calls._calling) == [task]
+            await here.clock.advance(100)
+            await here.settle()
+
+        assert len(here.service._calls._calling) == 0
+        assert len(await here.told()) == 3
+
+
 async def test_ends_wait_for_tables_that_are_away_or_behind() -> None:
     """Nothing is lost: the POST is made when the spec is there."""
     async with harness() as here:
