@@ -17,6 +17,7 @@ from libs.egress.address_rules import DENIED_PORTS, GUARDED, IPV4_DENIED, IPV4_M
 from libs.egress.url_rules import INSIDE_ENDINGS
 from services.api.contract.endpoints.fields import ENDPOINT
 from services.api.contract.error_codes import CODES
+from services.api.contract.fields.event_filter import EVENT_TYPES
 from services.api.contract.fields.retry_fields import retry_after_table, retry_table
 from services.api.contract.request_fields import JOB, TOKEN
 from services.api.contract.routes import ROUTES
@@ -50,6 +51,11 @@ def _scopes() -> str:
 def _events() -> str:
     rows = [f"| `{name}` | {meaning} |" for name, meaning in EVENTS.items()]
     return "\n".join(["| event | sent when |", "|---|---|", *rows])
+
+
+def _stream_events() -> str:
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in EVENT_TYPES.items()]
+    return "\n".join(["| event | told when |", "|---|---|", *rows])
 
 
 def _codes() -> str:
@@ -90,6 +96,7 @@ _TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "fields of a preview": partial(PREVIEW.page_table, besides=RULE),
     "fields of a webhook endpoint": ENDPOINT.page_table,
     "events of a webhook endpoint": _events,
+    "events of a stream": _stream_events,
     "fields of a token": TOKEN.page_table,
     "fields of retry": retry_table().page_table,
     "fields of retry_after": retry_after_table().page_table,

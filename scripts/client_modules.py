@@ -22,7 +22,7 @@ LINE: Final = 120  # characters
 
 REQUESTS: Final = {route.request for route in ROUTES if route.request} - {"Batch", "Nothing"}
 # What `answers.py` reads by hand, because it becomes something else than an object with these fields.
-_BY_HAND: Final = {"Error", "BatchResults", "Timeline", "Batch", "Nothing"}
+_BY_HAND: Final = {"Error", "BatchResults", "Timeline", "Batch", "Nothing", "StreamEvent"}
 # What an object inside of a list is called; another is named after the list.
 _ITEMS: Final = {
     "jobs": "JobItem",

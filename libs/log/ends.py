@@ -1,4 +1,4 @@
-"""Where partitions end, asked of the log for many partitions at once."""
+"""Where partitions end, asked of the log for many partitions at once; and where in a partition an instant is."""
 
 from __future__ import annotations
 
@@ -44,3 +44,15 @@ async def ends_of(log: Log, partitions: Sequence[int], timeout_s: float) -> tupl
         except (LogError, TimeoutError) as error:
             reason = reason or error
     return ends, reason
+
+
+async def first_at(log: Log, partition: int, at: int, begin: int, end: int) -> int:
+    """Return the position from *begin* to *end* of the first record that the log took at *at* or later; O(log n) reads."""
+    while begin < end:
+        middle = (begin + end) // 2
+        found = await log.read(partition, middle, max_records=1)
+        if found and found[0].at < at:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin

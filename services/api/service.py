@@ -6,10 +6,11 @@ import asyncio
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
+from libs.following.partition_reader import ReaderContext
 from libs.log.port import Log
 from libs.runtime.clock import Clock, Entropy
 from libs.runtime.listening import bind_failure
@@ -31,6 +32,7 @@ from services.api.contract.routes import ROUTES
 from services.api.contract.schedules.requests import Zones
 from services.api.handlers.account import Account
 from services.api.handlers.context import Context
+from services.api.handlers.events import Events
 from services.api.handlers.jobs.job_changes import JobChanges
 from services.api.handlers.jobs.job_creation import JobCreation
 from services.api.handlers.jobs.jobs import Jobs
@@ -58,10 +60,15 @@ from services.api.state.consistency import ReadIndex
 from services.api.state.creation_limits import LAG_MAX, CreationLimits
 from services.api.state.minting import Mint
 from services.api.state.unfolded_records import UnfoldedRecords
+from services.api.stream.judging import Judging
+from services.api.stream.judging import Tables as StreamTables
+from services.api.stream.place import Places
+from services.api.stream.tail import STREAMS_MAX, Tail
 
 CONNECTIONS_MAX: Final = 4096
 RECEIVED_MAX: Final = 64 << 20  # bytes; with as much for answers, within the memory that deploy/ gives to a process
 UNREAD_MAX: Final = 64 << 20
+TAIL_GATHER_MS: Final = 10  # between two reads of a partition for the streams
 DRAIN_S: Final = 10.0  # how long requests under way may take at stop: more than the longest wait of a handler
 
 _log = structlog.get_logger("api")
@@ -82,6 +89,8 @@ class Ports:
         pepper: keys the hashes of tokens; the same in every process, and never changed.
         cursor_key: keys the cursors; the same in every process.
         keyring: seals what new jobs and schedules carry.
+        stream: whose jobs and schedules are.
+        count_unreadable: called with how many records of the log could not be read for the streams of events.
         is_disk_full: whether nothing new may be taken, because the disk of the database is nearly full.
     """
 
@@ -94,6 +103,7 @@ class Ports:
     endpoints: StoredEndpoints
     deliveries: DeliveryQueries
     recoveries: StoredRecoveries
+    stream: StreamTables
     progress: ProgressWatch
     clock: Clock
     entropy: Entropy
@@ -103,6 +113,7 @@ class Ports:
     cursor_key: bytes
     is_disk_full: Callable[[], bool] = lambda: False
     keyring: Keyring = NO_SEALING
+    count_unreadable: Callable[[int], None] = lambda _count: None
 
 
 def _unobserved(_route: str, _method: str, _status: int, _seconds: float) -> None:
@@ -125,6 +136,7 @@ class ApiService:
         connections_max: int = CONNECTIONS_MAX,
         received_max: int = RECEIVED_MAX,
         unread_max: int = UNREAD_MAX,
+        streams_max: int = STREAMS_MAX,
         tracing: Tracing = NO_TRACING,
         mounts: Sequence[Mount] = (),
     ) -> None:
@@ -139,6 +151,7 @@ class ApiService:
             lag_max: if more records than these are in the log and not yet in the tables, new jobs are refused for the moment.
             connections_max: how many connections may be open at once.
             received_max, unread_max: bytes of requests without an answer and of answers that nobody has read, over all connections.
+            streams_max: how many streams of events there may be at once.
             tracing: takes the spans of requests.
             mounts: what answers beside `/v1`.
         """
@@ -152,6 +165,8 @@ class ApiService:
         self._connections_max = connections_max
         self._received_max = received_max
         self._unread_max = unread_max
+        self._streams_max = streams_max
+        self.tail: Tail | None = None
         self._tracing = tracing
         self._mounts = mounts
         self.server: HttpServer | None = None
@@ -199,6 +214,8 @@ class ApiService:
     async def stop(self) -> None:
         """Close the socket and let requests under way end; may be called before `start`, and twice."""
         server, self.server = self.server, None
+        if self.tail is not None:
+            await self.tail.close()
         if server is not None:
             await server.close(DRAIN_S)
         looking, self._looking = self._looking, None
@@ -241,7 +258,10 @@ class ApiService:
             keyring=ports.keyring,
         )
         authenticator = Authenticator(ports.accounts.find_tokens, pepper=ports.pepper, now=ports.clock.now)
+        places = Places(ports.cursor_key, ports.entropy.entropy)
+        self.tail = self._new_tail(partition_count, places)
         handlers = _handlers(context, ports, authenticator, self._version)
+        handlers["events.stream"] = Events(context, self.tail, places, authenticator).stream
         return App(
             authenticator,
             handlers,
@@ -252,6 +272,16 @@ class ApiService:
             mounts=self._mounts,
             make_ready=ports.keyring.ready,
         )
+
+    def _new_tail(self, partition_count: int, places: Places) -> Tail:
+        ports = self._ports
+        judging = Judging(ports.stream, ports.progress, ports.clock, places.event_id)
+        reading = ReaderContext("api", ports.log, ports.clock, _Unreadable(ports.count_unreadable), TAIL_GATHER_MS)
+        return Tail(reading, ports.stream, judging, partition_count, streams_max=self._streams_max)
+
+
+class _Unreadable(NamedTuple):
+    poison: Callable[[int], None]
 
 
 def _handlers(context: Context, ports: Ports, authenticator: Authenticator, version: str) -> dict[str, Handler]:
@@ -280,5 +310,7 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
     handlers = {}
     for route in ROUTES:
         group, _, method = route.handler.partition(".")
+        if group == "events":
+            continue
         handlers[route.handler] = getattr(groups[group], method)
     return handlers

@@ -33,6 +33,7 @@ from libs.store.reads.fan_out_tables import FanOutPositions, ToldJobs
 from libs.store.reads.partition_tables import Tables
 from libs.store.reads.pending_webhooks import PendingWebhooks
 from libs.store.reads.search import Search
+from libs.store.reads.stream_tables import StreamTables
 from services import VERSION
 from services.api.contract.schedules.requests import Zones
 from services.api.http.app import Mount
@@ -304,6 +305,8 @@ async def api(
             deliveries=DeliveryQueries(resources.pools.callers, keyring),
             keyring=keyring,
             recoveries=Recoveries(resources.pools.callers),
+            stream=StreamTables(resources.pools.callers),
+            count_unreadable=resources.metrics.poison_records.inc,
             progress=resources.watch,
             clock=resources.clock,
             entropy=resources.entropy,

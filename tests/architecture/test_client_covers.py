@@ -10,7 +10,8 @@ import pytest
 from fliq_client import api
 from fliq_client.call import Call
 from fliq_client.contract.error_codes import CODES as KNOWN
-from fliq_client.groups import account, webhook_endpoints
+from fliq_client.groups import account, events, webhook_endpoints
+from fliq_client.groups.feed import Feed
 from fliq_client.pages import Listing
 from services.api.contract.error_codes import CODES
 from services.api.contract.routes import QUERY_NAMES, ROUTES, Route
@@ -20,6 +21,7 @@ GROUPS: dict[str, Any] = {
     for group in (
         api.Jobs,
         api.Schedules,
+        events.Events,
         account.Account,
         account.Tokens,
         account.SigningSecrets,
@@ -70,6 +72,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "testEndpoint": ("WebhookEndpoints.test",),
     "getEndpointSecret": ("WebhookEndpoints.secret",),
     "rotateEndpointSecret": ("WebhookEndpoints.rotate_secret",),
+    "streamEvents": ("Events.stream",),
     "getAccount": ("Account.get",),
     "createToken": ("Tokens.create",),
     "listTokens": ("Tokens.list",),
@@ -133,9 +136,10 @@ def test_a_method_asks_for_its_route(route: Route) -> None:
     taken: set[str] = set()
     for name in METHODS[route.name]:
         function, found = described(name)
-        call: Call[Any] = found.call_of(None) if isinstance(found, Listing) else found
+        call: Call[Any] = found.call_of(None) if isinstance(found, Listing | Feed) else found
         before, brace, after = route.path.partition("{")
         path = f"{before}id{after.partition('}')[2]}" if brace else before
         assert (call.request.method, call.request.path) == (route.method, path)
         taken |= set(inspect.signature(function).parameters) | set(_filters(function))
+        taken |= {"label"} if "labels" in taken else set()
     assert {QUERY_NAMES.get(name, name) for name in route.parameters} <= taken

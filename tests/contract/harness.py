@@ -49,6 +49,7 @@ from tests.fakes.control.existing_jobs import ExistingJobs
 from tests.fakes.control.recoveries import FakeRecoveries
 from tests.fakes.control.searches import SearchedTables
 from tests.fakes.control.shifted_clock import ShiftedClock
+from tests.fakes.control.stream_facts import FakeStreamTables
 from tests.fakes.until import until
 from tests.property.calendar.made_zones import ZONES
 from tests.simulation.manual_clock import SeededEntropy
@@ -265,6 +266,7 @@ class Harness:
             endpoints=self.endpoints,  # type: ignore[arg-type]
             deliveries=self.deliveries,  # type: ignore[arg-type]
             recoveries=FakeRecoveries(self.endpoints.table),  # type: ignore[arg-type]
+            stream=FakeStreamTables(self.ledgers, self.tables),
             progress=watch,
             clock=self.clock,
             entropy=self.entropy,

@@ -71,7 +71,8 @@ def running() -> Iterator[tuple[str, str]]:
     loop.close()
 
 
-@schema.parametrize()
+# A stream does not end: tests/contract/stream has its tests.
+@schema.exclude(operation_id="streamEvents").parametrize()
 @hypothesis.settings(
     max_examples=int(EXAMPLES or "20"),
     deadline=timedelta(seconds=5),

@@ -27,6 +27,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "invalid_limit": (400, f"limit is not a number from 1 to {LIMIT_MAX}."),
     "invalid_status": (400, "status is none of the statuses of what is listed: jobs, schedules or deliveries."),
     "invalid_cursor": (400, "cursor is not one that this list handed out."),
+    "invalid_last_event_id": (400, "Last-Event-ID is not one that a stream of this account had."),
     "invalid_if_match": (400, "If-Match is not one entity tag as ETag gives it, or *; or If-None-Match is not *."),
     "interval_too_short": (400, "every.seconds is less than the operator allows (`FLIQ_MIN_INTERVAL_SECONDS`)."),
     "url_not_allowed": (400, "url or webhook_url points where Fliq does not go."),
@@ -63,6 +64,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
         "The signing secret was replaced so often that ten sign at once; try again later.",
     ),
     "idempotency_key_reused": (409, "The idempotency key stands for another request."),
+    "too_old": (410, "The log does not begin so early any more: begin the stream anew."),
     "version_conflict": (
         412,
         "What is to be changed is at another version than If-Match asks for, or is there already.",
@@ -74,6 +76,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
         "The account made more requests a second than it may; RateLimit says how many are left.",
     ),
     "too_many_connections": (429, "The account has as many connections to this server as it may have."),
+    "too_many_streams": (429, "The account has as many streams of events to this server as it may have."),
     "waiting_jobs_limit_reached": (429, "The account has as many waiting jobs as it may have."),
     "stored_bytes_limit_reached": (429, "The account's waiting jobs would send more bytes than they may."),
     "daily_limit_reached": (429, "The account's daily executions are used up."),

@@ -28,6 +28,7 @@ class Route(NamedTuple):
         parameters: query and header parameters, as the OpenAPI document names them.
         may_create: it answers 201 if it made something new.
         may_find: it answers 200 if what it would make is there.
+        media: what the answer is, if it is no JSON.
         may_be_stale: the read goes on while the log is away, with a header that says so.
     """
 
@@ -46,6 +47,7 @@ class Route(NamedTuple):
     may_be_stale: bool = False
     may_create: bool = False
     may_find: bool = False
+    media: str = "application/json"
 
     @property
     def query(self) -> tuple[str, ...]:
@@ -53,11 +55,12 @@ class Route(NamedTuple):
         return tuple(QUERY_NAMES.get(name, name) for name in self.parameters if name not in _HEADERS)
 
 
-_HEADERS: Final = frozenset({"key", "if_match", "if_none_match"})
+_HEADERS: Final = frozenset({"key", "if_match", "if_none_match", "last_event_id"})
 QUERY_NAMES: Final = {
     "schedule_status": "status",
     "delivery_status": "status",
     "of_key": "key",
+    "of_schedule": "schedule_id",
 }  # called otherwise than in `parameters`
 _LIST: Final = ("limit", "cursor")
 _FILTERS: Final = ("label", "created_after", "created_before")
@@ -157,6 +160,9 @@ ROUTES: Final[tuple[Route, ...]] = (
           "Deliveries", 200, "DeliveryDetail", may_be_stale=True),
     Route("POST", f"{_DELIVERY}/redeliver", "write:webhooks", "deliveries.redeliver", "redeliver", "Send a webhook once more",
           "Deliveries", 202, "SentTest", request="Nothing", refusals=(409,)),
+    Route("GET", "/v1/events", "read:jobs", "events.stream", "streamEvents", "A stream of what happens, as it happens", "Stream",
+          200, "StreamEvent", refusals=(410, 429), parameters=("types", "label", "of_schedule", "since", "last_event_id"),
+          media="text/event-stream"),
     Route("GET", "/v1/account", "read:jobs", "account.get", "getAccount", "Limits and use of the account", "Limits",
           200, "Account"),
     Route("POST", "/v1/tokens", "write:tokens", "tokens.create", "createToken", "Create an API token", "Tokens",

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
@@ -57,6 +58,7 @@ class Connection(RequestHandler):
         "address",
         "counted_as",
         "deadline",
+        "on_lost",
         "owner",
         "turn",
     )
@@ -74,6 +76,7 @@ class Connection(RequestHandler):
         self.counted_as: str | None = None
         self.account = ""  # of the latest request; its address until that is known
         self.turn: asyncio.Future[None] | None = None  # that its work waits for
+        self.on_lost: Callable[[], None] | None = None  # of an answer that does not end
 
     @property
     def date_line(self) -> bytes:
@@ -187,6 +190,8 @@ class Connection(RequestHandler):
             self.turn.set_exception(ConnectionResetError("the connection was closed"))
         if self._drained is not None and not self._drained.done():
             self._drained.set_exception(ConnectionResetError("the peer closed the connection"))
+        if self.on_lost is not None:
+            self.on_lost()
 
     def handle_error(
         self,

@@ -13,6 +13,7 @@ from libs.domain.calendar.preview import PREVIEW_COUNT_MAX
 from services.api.contract.endpoints.deliveries import TOLD
 from services.api.contract.error_codes import CODES
 from services.api.contract.field import Schema
+from services.api.contract.fields.event_filter import EVENT_TYPES
 from services.api.contract.fields.label_fields import LABEL_TEXT, LABELS_MAX
 from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.contract.request_fields import INSTANT
@@ -148,6 +149,26 @@ _PARAMETERS: Final[dict[str, Schema]] = {
         "description": "Only deliveries of this event.",
         "schema": {"type": "string", "enum": [*TOLD]},
     },
+    "of_schedule": {
+        "name": "schedule_id",
+        "in": "query",
+        "description": "Only what is of this schedule and its jobs.",
+        "schema": SCHEDULE_ID,
+    },
+    "types": {
+        "name": "types",
+        "in": "query",
+        "description": "Only events of these types.",
+        "schema": {"type": "array", "items": {"type": "string", "enum": [*EVENT_TYPES]}},
+        "style": "form",
+        "explode": False,
+    },
+    "last_event_id": {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "The last `id` of an earlier stream of the account: begin behind it.",
+        "schema": {"type": "string"},
+    },
     "since": {"name": "since", "in": "query", "description": "Only events from this instant on.", "schema": INSTANT},
     "until": {"name": "until", "in": "query", "description": "Only events before this instant.", "schema": INSTANT},
     "endpoint_id": {"name": "endpoint_id", "in": "path", "required": True, "schema": ENDPOINT_ID},
@@ -222,7 +243,7 @@ def _responses(route: Route, *, has_id: bool) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Done."}
     if route.answer:
         schema = {"type": "object"} if route.answer == "object" else ref(route.answer)
-        success["content"] = {"application/json": {"schema": schema}}
+        success["content"] = {route.media: {"schema": schema}}
     if "key" in route.parameters:
         header = {"description": "`true` when the job was made by an earlier request.", "schema": {"type": "string"}}
         success["headers"] = {"Idempotent-Replayed": header}

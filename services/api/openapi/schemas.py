@@ -350,6 +350,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "SentTest": closed({"delivery_id": DELIVERY_ID}),
     "EndpointList": closed({"endpoints": {"type": "array", "items": closed(_ENDPOINT)}}),
+    "StreamEvent": closed(
+        dict.fromkeys(("specversion", "id", "type", "source", "subject", "datacontenttype"), TEXT)
+        | {"time": INSTANT, "data": {"type": "object"}}
+    ),
     "Account": closed(
         {
             "account": TEXT,

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from libs.events.ids import instant_of
+from libs.log.ends import first_at
 from libs.log.port import Log, Record
 from services.commands.log.selection import Selection
 
@@ -34,18 +35,6 @@ async def bounds(log: Log, partition: int, selection: Selection) -> tuple[int, i
     if selection.until is not None:
         end = await first_at(log, partition, selection.until + MARGIN_MS, first, end)
     return max(first, selection.from_position or 0), end
-
-
-async def first_at(log: Log, partition: int, at: int, begin: int, end: int) -> int:
-    """Return the position from *begin* to *end* of the first record that the log took at *at* or later; O(log n) reads."""
-    while begin < end:
-        middle = (begin + end) // 2
-        found = await log.read(partition, middle, max_records=1)
-        if found and found[0].at < at:
-            begin = middle + 1
-        else:
-            end = middle
-    return begin
 
 
 async def records(

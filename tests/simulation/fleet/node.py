@@ -347,6 +347,7 @@ class Node:
                 endpoints=requests,
                 deliveries=requests,
                 recoveries=requests,
+                stream=requests,
                 progress=watch,
                 clock=clock,
                 entropy=SeededEntropy(_number(f"{self.harness.seed} {self.name} {self.lives} api")),

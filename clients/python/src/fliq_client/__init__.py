@@ -22,6 +22,7 @@ from fliq_client.errors import (
     UnexpectedAnswer,
 )
 from fliq_client.exchange import Retries
+from fliq_client.groups.feed import StreamEvent
 from fliq_client.job_request import job_request
 from fliq_client.signatures import Verified, verify
 from fliq_client.version import __version__
@@ -37,6 +38,7 @@ __all__ = [
     "NotVerified",
     "Page",
     "Retries",
+    "StreamEvent",
     "TimelineEvent",
     "UnexpectedAnswer",
     "Verified",

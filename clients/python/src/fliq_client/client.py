@@ -14,6 +14,7 @@ from fliq_client.api import Jobs, Schedules
 from fliq_client.edges import AsyncEdge, Settings, SyncEdge
 from fliq_client.exchange import Retries
 from fliq_client.groups.account import Account, SigningSecrets, Tokens
+from fliq_client.groups.events import Events
 from fliq_client.groups.webhook_endpoints import WebhookDeliveries, WebhookEndpoints
 from fliq_client.version import __version__
 
@@ -50,6 +51,7 @@ class Fliq:
         keys = new_key or _new_key
         self.jobs = Jobs(self._edge, keys)
         self.schedules = Schedules(self._edge, keys)
+        self.events = Events(self._edge, keys)
         self.account = Account(self._edge, keys)
         self.tokens = Tokens(self._edge, keys)
         self.signing_secret = SigningSecrets(self._edge, keys)
@@ -86,6 +88,7 @@ class AsyncFliq:
         keys = new_key or _new_key
         self.jobs = Jobs(self._edge, keys)
         self.schedules = Schedules(self._edge, keys)
+        self.events = Events(self._edge, keys)
         self.account = Account(self._edge, keys)
         self.tokens = Tokens(self._edge, keys)
         self.signing_secret = SigningSecrets(self._edge, keys)

@@ -17,11 +17,13 @@ import httpx
 
 from fliq_client.call import Answer, Call, Failure, Request
 from fliq_client.exchange import Exchange, Outcome, Retries, Step, Wait, exchange
+from fliq_client.groups.feed import SILENCE_S, EventLines, Feed, Patience, StreamEvent
 from fliq_client.pages import Listing
 
 T = TypeVar("T")
 
 CONNECT_S: Final = 5.0
+_OK: Final = 200
 # The request did not leave: nobody listens there, or no connection was free.
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -73,6 +75,29 @@ class SyncEdge:
             yield from page.items
             call, cursor = listing.after(page, cursor), page.next_cursor
 
+    def follow(self, feed: Feed) -> Iterator[StreamEvent]:
+        """Yield the events of *feed*, without an end; raises FliqError."""
+        lines, patience = EventLines(), Patience(self._settings.retries, feed.patience_s)
+        while True:  # `patience` ends it
+            request = _streamed(self._http, feed.call_of(lines.place).request, self._settings)
+            outcome: Outcome = Failure(reason="the stream ended", was_sent=True)
+            try:
+                response = self._http.send(request, stream=True, follow_redirects=False)
+                try:
+                    if response.status_code == _OK:
+                        lines.connected()
+                        for chunk in response.iter_raw():
+                            patience.heard()
+                            yield from lines.take(chunk)
+                    else:
+                        response.read()
+                        outcome = _answer(response)
+                finally:
+                    response.close()
+            except httpx.RequestError as error:
+                outcome = _failure(error)
+            time.sleep(patience.wait_s(outcome, time.monotonic(), random.random()))
+
     def close(self) -> None:
         """Close the connections, unless they are those of a client that was passed in."""
         if self._is_own:
@@ -118,6 +143,30 @@ class AsyncEdge:
                 yield item
             call, cursor = listing.after(page, cursor), page.next_cursor
 
+    async def follow(self, feed: Feed) -> AsyncIterator[StreamEvent]:
+        """Yield the events of *feed*, without an end; raises FliqError."""
+        lines, patience = EventLines(), Patience(self._settings.retries, feed.patience_s)
+        while True:  # `patience` ends it
+            request = _streamed(self._http, feed.call_of(lines.place).request, self._settings)
+            outcome: Outcome = Failure(reason="the stream ended", was_sent=True)
+            try:
+                response = await self._http.send(request, stream=True, follow_redirects=False)
+                try:
+                    if response.status_code == _OK:
+                        lines.connected()
+                        async for chunk in response.aiter_raw():
+                            patience.heard()
+                            for event in lines.take(chunk):
+                                yield event
+                    else:
+                        await response.aread()
+                        outcome = _answer(response)
+                finally:
+                    await response.aclose()
+            except httpx.RequestError as error:
+                outcome = _failure(error)
+            await anyio.sleep(patience.wait_s(outcome, time.monotonic(), random.random()))
+
     async def close(self) -> None:
         """Close the connections, unless they are those of a client that was passed in."""
         if self._is_own:
@@ -145,6 +194,14 @@ def _built(http: httpx.Client | httpx.AsyncClient, request: Request, settings: S
         content=request.content,
         timeout=httpx.Timeout(settings.timeout_s, connect=min(CONNECT_S, settings.timeout_s)),
     )
+
+
+def _streamed(http: httpx.Client | httpx.AsyncClient, request: Request, settings: Settings) -> httpx.Request:
+    built = _built(http, request, settings)
+    built.headers["Accept"] = "text/event-stream"
+    built.headers["Accept-Encoding"] = "identity"
+    built.extensions["timeout"] = {**built.extensions["timeout"], "read": SILENCE_S}
+    return built
 
 
 def _answer(response: httpx.Response) -> Answer:

@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from fliq_client.cli import completion, exits, failures, jobs, login, manifests, schedules
+from fliq_client.cli.events import listen, tail
 from fliq_client.cli.parsing import Parser
 from fliq_client.cli.profiles import chosen
 from fliq_client.cli.session import Session, is_interactive
@@ -21,7 +22,10 @@ from fliq_client.client import Fliq
 from fliq_client.errors import FliqError
 from fliq_client.version import __version__
 
-WORDS: Final = ("jobs", "schedules", "failures", "apply", "diff", "export", "login", "logout", "completion")
+WORDS: Final = (
+    *("jobs", "schedules", "failures", "events", "listen", "apply", "diff", "export"),
+    *("login", "logout", "completion"),
+)
 
 DESCRIPTION: Final = """\
 Jobs and schedules of a Fliq, from a shell.
@@ -30,6 +34,7 @@ Jobs and schedules of a Fliq, from a shell.
   fliq jobs create https://example.com/charge --in 15m
   fliq failures                                               what failed, in groups that failed alike
   fliq jobs replay job_01h...
+  fliq events tail                                            what happens, as it happens
   fliq diff -f schedules.yaml; fliq apply -f schedules.yaml   schedules as code
 """
 
@@ -41,7 +46,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="command", title="commands", parser_class=Parser
     )
-    for each in (jobs, schedules, failures, manifests, login):
+    for each in (jobs, schedules, failures, tail, listen, manifests, login):
         each.add(commands)
     completion.add(commands, parser)
     return parser

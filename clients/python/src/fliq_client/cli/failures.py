@@ -8,8 +8,9 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from fliq_client.cli import options
 from fliq_client.cli.exits import OK, UsageError
-from fliq_client.cli.parsing import Commands, word
+from fliq_client.cli.parsing import Commands, add_label_option, word
 from fliq_client.cli.session import Session
 from fliq_client.contract.models import JobItem
 
@@ -22,13 +23,15 @@ Looks at the newest failed jobs and puts those together that failed alike: same 
 def add(commands: Commands) -> None:
     """Describe `fliq failures`."""
     parser = word(commands, "failures", _failures, "failed jobs, in groups that failed alike", TEXT)
+    add_label_option(parser)
     parser.add_argument("-n", "--limit", type=int, default=200, metavar="COUNT", help="how many to look at (200)")
 
 
 def _failures(args: argparse.Namespace, session: Session) -> int:
     if args.limit < 1:
         raise UsageError("--limit is at least 1")
-    groups = groups_of(islice(session.fliq.jobs.list(status="failed"), args.limit))
+    failed = session.fliq.jobs.list(status="failed", labels=options.labels(args.label))
+    groups = groups_of(islice(failed, args.limit))
     shown = [
         {
             "jobs": len(jobs),

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fliq_client.cli import options
 from fliq_client.cli.exits import FAILED, OK, UsageError
-from fliq_client.cli.parsing import Commands, add_call_options, group, word
+from fliq_client.cli.parsing import Commands, add_call_options, add_label_option, group, word
 from fliq_client.cli.session import Session
 from fliq_client.contract.models import Job
 
@@ -46,6 +46,7 @@ def add(commands: Commands) -> None:
     listed = word(jobs, "list", _list, "list jobs, newest first")
     listed.add_argument("--status", choices=STATUSES, help="only those with this status")
     listed.add_argument("--schedule", metavar="ID", help="only those that this schedule made")
+    add_label_option(listed)
     listed.add_argument("-n", "--limit", type=int, default=50, metavar="COUNT", help="at most so many (50)")
     listed.add_argument("--ids", action="store_true", help="print the ids alone, for xargs")
     for name, does, meaning, text in (
@@ -114,6 +115,7 @@ def _get(args: argparse.Namespace, session: Session) -> int:
         "ended": None if job.completed_at is None else job.completed_at.isoformat(),
         "error": job.last_error,
         "schedule": job.schedule_id,
+        "labels": options.shown_labels(job.labels),
     }
     width = max(map(len, facts))
     for name, value in facts.items():
@@ -143,8 +145,12 @@ def _get(args: argparse.Namespace, session: Session) -> int:
 def _list(args: argparse.Namespace, session: Session) -> int:
     if args.limit < 1:
         raise UsageError("--limit is at least 1")
-    fliq, schedule = session.fliq, args.schedule
-    listed = fliq.schedules.jobs(schedule, status=args.status) if schedule else fliq.jobs.list(status=args.status)
+    fliq, schedule, labels = session.fliq, args.schedule, options.labels(args.label)
+    listed = (
+        fliq.schedules.jobs(schedule, status=args.status, labels=labels)
+        if schedule
+        else fliq.jobs.list(status=args.status, labels=labels)
+    )
     jobs = list(islice(listed, args.limit))
     if args.ids:
         for job in jobs:

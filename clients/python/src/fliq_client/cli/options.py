@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -43,6 +43,23 @@ def headers(texts: Iterable[str]) -> dict[str, str]:
             raise UsageError(f"{text!r} is no header: write 'Name: value'")
         found[name.strip()] = value.strip()
     return found
+
+
+def labels(texts: Iterable[str]) -> dict[str, str]:
+    """Return labels from texts like `tenant:acme`; raises UsageError."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon or not name or not value:
+            raise UsageError(f"{text!r} is no label: write name:value, such as tenant:acme")
+        if found.setdefault(name, value) != value:
+            raise UsageError(f"nothing has two values of the label {name!r}")
+    return found
+
+
+def shown_labels(labels: Mapping[str, str] | None) -> str | None:
+    """Return *labels* as `--label` takes them; None if there are none."""
+    return " ".join(f"{name}:{value}" for name, value in (labels or {}).items()) or None
 
 
 def settings(texts: Iterable[str]) -> dict[str, Any]:

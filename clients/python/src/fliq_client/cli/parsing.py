@@ -51,6 +51,24 @@ def add_general_options(parser: argparse.ArgumentParser) -> None:
     general.add_argument("--no-input", action="store_true", help="never ask; fail where a person would be asked")
 
 
+def add_label_option(parser: argparse.ArgumentParser) -> None:
+    """Add the labels by which a list, or a stream, chooses."""
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="NAME:VALUE",
+        help="only what has this label; repeated: all of them",
+    )
+
+
+def add_stream_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a command takes that follows the stream."""
+    add_label_option(parser)
+    parser.add_argument("--schedule-id", metavar="ID", help="only of this schedule and its jobs")
+    parser.add_argument("-n", "--count", type=int, metavar="COUNT", help="end after so many")
+
+
 def add_call_options(parser: argparse.ArgumentParser) -> None:
     """Add what jobs and schedules have in common: what is called, and how."""
     call = parser.add_argument_group("the call")

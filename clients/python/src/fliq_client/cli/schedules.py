@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fliq_client.cli import options
 from fliq_client.cli.exits import OK, UsageError
-from fliq_client.cli.parsing import Commands, add_call_options, group, word
+from fliq_client.cli.parsing import Commands, add_call_options, add_label_option, group, word
 from fliq_client.cli.session import Session
 from fliq_client.contract.models import Preview, Schedule
 
@@ -28,6 +28,7 @@ def add(commands: Commands) -> None:
     schedules = group(commands, "schedules", "calls that are made again and again: put, pause, run, preview", TEXT)
     listed = word(schedules, "list", _list, "list schedules, newest first")
     listed.add_argument("--status", choices=STATUSES, help="only those with this status")
+    add_label_option(listed)
     listed.add_argument("-n", "--limit", type=int, default=50, metavar="COUNT", help="at most so many (50)")
     _named(word(schedules, "get", _get, "show a schedule"))
     put = word(
@@ -90,7 +91,7 @@ def _id_of(name: str, session: Session) -> str:
 def _list(args: argparse.Namespace, session: Session) -> int:
     if args.limit < 1:
         raise UsageError("--limit is at least 1")
-    found = list(islice(session.fliq.schedules.list(status=args.status), args.limit))
+    found = list(islice(session.fliq.schedules.list(status=args.status, labels=options.labels(args.label)), args.limit))
     session.table(
         (
             {
@@ -127,6 +128,7 @@ def _show(schedule: Schedule, session: Session) -> int:
         "next run": None if schedule.next_run_at is None else schedule.next_run_at.isoformat(),
         "last run": None if schedule.last_run_at is None else schedule.last_run_at.isoformat(),
         "paused until": None if schedule.paused_until is None else schedule.paused_until.isoformat(),
+        "labels": options.shown_labels(schedule.labels),
         "version": schedule.version,
     }
     width = max(map(len, facts))

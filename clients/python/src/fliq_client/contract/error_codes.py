@@ -42,6 +42,7 @@ __all__ = [
     "InvalidJson",
     "InvalidKey",
     "InvalidLabels",
+    "InvalidLastEventId",
     "InvalidLimit",
     "InvalidMaxRetries",
     "InvalidMaxRuns",
@@ -89,7 +90,9 @@ __all__ = [
     "TooManyConnections",
     "TooManyEndpoints",
     "TooManySigningSecrets",
+    "TooManyStreams",
     "TooManyTokens",
+    "TooOld",
     "Unauthorized",
     "Unavailable",
     "UnknownField",
@@ -163,6 +166,13 @@ class InvalidCursor(BadRequest):
 
     status = 400
     code = "invalid_cursor"
+
+
+class InvalidLastEventId(BadRequest):
+    """400 `invalid_last_event_id`. Last-Event-ID is not one that a stream of this account had."""
+
+    status = 400
+    code = "invalid_last_event_id"
 
 
 class InvalidIfMatch(BadRequest):
@@ -681,6 +691,13 @@ class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
 
 
+class TooOld(ApiError):
+    """410 `too_old`. The log does not begin so early any more: begin the stream anew."""
+
+    status = 410
+    code = "too_old"
+
+
 class VersionConflict(ApiError):
     """
     412 `version_conflict`. What is to be changed is at another version than If-Match asks for, or is there already.
@@ -718,6 +735,13 @@ class TooManyConnections(ApiError):
 
     status = 429
     code = "too_many_connections"
+
+
+class TooManyStreams(ApiError):
+    """429 `too_many_streams`. The account has as many streams of events to this server as it may have."""
+
+    status = 429
+    code = "too_many_streams"
 
 
 class WaitingJobsLimitReached(ApiError):
@@ -779,6 +803,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_limit": InvalidLimit,
     "invalid_status": InvalidStatus,
     "invalid_cursor": InvalidCursor,
+    "invalid_last_event_id": InvalidLastEventId,
     "invalid_if_match": InvalidIfMatch,
     "interval_too_short": IntervalTooShort,
     "url_not_allowed": UrlNotAllowed,
@@ -848,11 +873,13 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "too_many_endpoints": TooManyEndpoints,
     "too_many_signing_secrets": TooManySigningSecrets,
     "idempotency_key_reused": IdempotencyKeyReused,
+    "too_old": TooOld,
     "version_conflict": VersionConflict,
     "payload_too_large": PayloadTooLarge,
     "uri_too_long": UriTooLong,
     "rate_limit_exceeded": RateLimitExceeded,
     "too_many_connections": TooManyConnections,
+    "too_many_streams": TooManyStreams,
     "waiting_jobs_limit_reached": WaitingJobsLimitReached,
     "stored_bytes_limit_reached": StoredBytesLimitReached,
     "daily_limit_reached": DailyLimitReached,

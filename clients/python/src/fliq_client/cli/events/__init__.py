@@ -1,0 +1,1 @@
+"""Events: the commands that follow the stream of events."""
