@@ -37,7 +37,7 @@ demo: install ## show a job's life in the terminal, with a small target that it 
 
 test: install ## lint, types, then every test but the nightly ones (ARGS="-k name" picks)
 	@$(MAKE) --no-print-directory --jobs 2 lint type prepare
-	@$(PYTHON) -m pytest -m "not nightly" -n 3 $(ARGS)
+	@$(PYTHON) -m pytest -m "not nightly" -n 4 $(ARGS)
 
 prepare: install
 	@$(PYTHON) -m tests.kafka prepare

@@ -1,7 +1,8 @@
 """
 Fliq dies at each named point, under load, and goes on: nothing is lost, early, fired after its cancel, or repeated without cause.
 
-All points run in the normal test run, one after the other in chains of lives; the nightly run takes more seeds.
+By day a life ends at each point of the log and of the flush, where PostgreSQL is what matters. The other points are walked through
+by the fleets (tests/simulation/test_fleet.py), in virtual time; here at night, all of them, with more seeds.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PER_S = 40.0
 DEATH_S = 30.0  # the load passes every point long before
 SEED = int(os.environ.get("FLIQ_TEST_SEED", "1"))
+BY_DAY = ("log", "store")
 
 
 def test_the_table_names_the_points_of_the_code() -> None:
@@ -44,7 +46,9 @@ def test_points_are_literals() -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(
+    "group", [group if group in BY_DAY else pytest.param(group, marks=pytest.mark.nightly) for group in GROUPS]
+)
 async def test_every_point_is_survived(group: str, pg_dsn: str) -> None:
     """Each life of the chain dies where it was told to, and the whole history has no violation; tables == fold."""
     await _chain(group, pg_dsn, SEED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,7 @@ SHOWN = {
 _ONE_OR_MORE = re.compile(r"\b([A-Z])(\d{1,2})\b(?:(?: to |–)(?:\1)?(\d{1,2})\b)?")
 
 
+@cache
 def named_cases() -> set[str]:
     """Return the cases that a test's docstring or a parameter's id names."""
     named: set[str] = set()

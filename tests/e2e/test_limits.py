@@ -39,8 +39,8 @@ async def test_over_its_day_an_account_waits(
     """Accepted jobs beyond the limit are not called and say why; another account does not notice; a raised limit frees them."""
     account, own = limited
     await limit(fliq, account, executions_per_day=2)
-    jobs = [await own.create(f"{sink.url}/ok/{account}", 6 + 0.1 * n) for n in range(4)]
-    neighbour = await client.create(f"{sink.url}/ok/neighbour", 6.2)
+    jobs = [await own.create(f"{sink.url}/ok/{account}", 8 + 0.1 * n) for n in range(4)]
+    neighbour = await client.create(f"{sink.url}/ok/neighbour", 8.2)
 
     async def blocked() -> list[bool]:
         return ["waiting_for" in await own.job(job["id"]) for job in jobs]
@@ -48,7 +48,7 @@ async def test_over_its_day_an_account_waits(
     async def is_blocked() -> bool:
         return sum(await blocked()) == 2
 
-    await until(is_blocked, within_s=EFFECTIVE_S + 6)
+    await until(is_blocked, within_s=EFFECTIVE_S + 8)
     assert (await client.wait_status(neighbour["id"]))["status"] == "success"
     assert len(sink.at(f"/ok/{account}")) == 2
     shown = [await own.job(job["id"]) for job in jobs]

@@ -44,10 +44,10 @@ TRIES = 40
 SHARED_OUT_S = 80.0  # of 64 partitions four go back at a time, once a second
 
 
-@pytest.fixture(scope="module")
-def pairs(topology: str, fliq_of: FliqOf) -> Iterator[RunningFliq]:
-    """A Fliq with two processes of each role, and as many partitions as it has by default."""
-    with fliq_of(topology, counts=dict.fromkeys(ROLES, 2), FLIQ_PARTITIONS="") as running:
+@pytest.fixture(scope="module", params=["16", pytest.param("", marks=pytest.mark.nightly, id="64")])
+def pairs(topology: str, fliq_of: FliqOf, request: pytest.FixtureRequest) -> Iterator[RunningFliq]:
+    """A Fliq with two processes of each role; at night also with as many partitions as it has by default."""
+    with fliq_of(topology, counts=dict.fromkeys(ROLES, 2), FLIQ_PARTITIONS=request.param) as running:
         yield running
         assert_tables_are_the_fold(running)
 

@@ -1,9 +1,10 @@
 """
-Three lanes for a machine of two cores, `pytest -n 3`, as `make test` runs.
+Four lanes for a machine of two cores, `pytest -n 4`, as `make test` runs.
 
 What lives in real time (a Fliq, a broker, their clocks) goes through one lane, one test after the other, so that nothing of ours
 disturbs it. What is patient goes through the others, and gives way: it computes, or waits for what comes when it comes. There are
-two of these, because more of them wait than compute.
+three of these, because more of them wait than compute. No lane is much longer than the others if what is real time takes less than
+a quarter of the whole.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ PATIENT = (
     "e2e/egress_client/",
     "e2e/embedded_postgres/",
     "e2e/operating/",
+    "e2e/outages/test_faults.py",  # with the harness of chaos
     "e2e/outages/test_restart.py",
     "e2e/process/",
+    "e2e/test_limits.py",
     "golden/",
     "prometheus/test_alerts.py",
     "prometheus/test_dashboards.py",
@@ -46,7 +49,7 @@ def is_patient(nodeid: str) -> bool:
         return False
     if "kafka" in nodeid.lower() and not nodeid.startswith("tests/chaos/"):  # which has brokers of its own
         return False
-    if not nodeid.startswith("tests/contract/test_"):
+    if not nodeid.startswith("tests/contract/test_") or "test_every_case" in nodeid:
         return True
     return "test_protocol" not in nodeid and _HERE.search(nodeid) is not None
 

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 
-from tests.simulation.fleet.campaign import Campaign, find_planted, shrink, story, work
+from tests.simulation.fleet.campaign import Campaign, find_crashes, find_planted, shrink, story, work
 
 
 def main() -> int:
@@ -31,9 +31,15 @@ def main() -> int:
     parser.add_argument(
         "--planted", nargs="+", metavar="NAME", help="say how many seeds it takes to find each of these"
     )
+    parser.add_argument("--crashes", nargs="+", metavar="POINT:PASS", help="let a process die at each of these points")
     chosen = parser.parse_args()
     if chosen.seeds < 1 or chosen.jobs < 1:
         parser.error("--seeds and --jobs begin at 1: what is not played shows nothing")
+    if chosen.crashes is not None:
+        points = {point: int(passes) for point, _, passes in (each.partition(":") for each in chosen.crashes)}
+        for point, seed, violations in find_crashes(points, within=chosen.seeds, first=chosen.first):
+            print(json.dumps({"point": point, "seed": seed, "violations": violations[:3]}), flush=True)
+        return 0
     if chosen.planted is not None:
         for name, seed, violations in find_planted(chosen.planted, within=chosen.seeds, first=chosen.first):
             print(json.dumps({"mutation": name, "seed": seed, "violations": violations[:3]}), flush=True)

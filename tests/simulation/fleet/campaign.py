@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -99,6 +99,27 @@ def find_planted(names: Sequence[str], *, within: int, first: int = 0) -> Iterat
                 gc.collect()
         else:
             yield name, None, []
+
+
+def find_crashes(
+    points: Mapping[str, int], *, within: int, first: int = 0
+) -> Iterator[tuple[str, int | None, list[str]]]:
+    """
+    Let a process die at each of *points*, at so many passes of it; yield a seed on which one did, and what was broken there.
+
+    The seed is None when no process passed the point so often, on the known one or on *within* seeds.
+    """
+    _detach()
+    for point, passes in points.items():
+        for number, seed in enumerate(seeds_for("crashes", point, range(first, first + within))):
+            outcome = run(seed, crash_at=(point, passes))
+            if outcome.violations or outcome.counts["crashes"]:
+                yield point, seed, outcome.violations
+                break
+            if number % COLLECT_EVERY == 0:
+                gc.collect()
+        else:
+            yield point, None, []
 
 
 def _detach() -> None:

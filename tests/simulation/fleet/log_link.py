@@ -19,7 +19,7 @@ from libs.events import Envelope
 from libs.log.memory import MemoryLog
 from libs.log.port import AppendFailed, LogError, LogUnavailable, Record, measure
 from tests.simulation.fleet.chronicle import Chronicle
-from tests.simulation.fleet.loop import Process, SimLoop
+from tests.simulation.fleet.loop import Process, SimLoop, never_if_dead
 
 
 class LogServer:
@@ -94,6 +94,7 @@ class LogLink:
     async def append(self, partition: int, envelopes: Sequence[Envelope], *, timeout_s: float = 10.0) -> int:
         taken = list(envelopes)
         measure(taken)
+        await never_if_dead(self._loop, self._process)
         server, loop, draw = self._server, self._loop, self._server.draw
         way_s = draw.uniform(0.0002, 0.003)
         end = "written"

@@ -252,4 +252,10 @@ class SimLoop(asyncio.BaseEventLoop):
         self.close()
 
 
+async def never_if_dead(loop: SimLoop, process: Process) -> None:
+    """Do not return in a process that died at this very step: nothing leaves it any more."""
+    if process.is_dead:
+        await loop.create_future()
+
+
 _WORLD: Final = contextvars.Context()

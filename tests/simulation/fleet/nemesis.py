@@ -6,13 +6,17 @@ Every seed draws which kinds of fault it knows at all: a run with two kinds find
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
+from unittest import mock
 
 from libs.events import Claim, Envelope, OwnerClaimed, encode
+from libs.runtime import crashpoint
 from tests.chaos.judging.history import Fault
+from tests.simulation.fleet.loop import PROCESS
 from tests.simulation.fleet.node import Harness, Node
 
 RECOVERY_S: Final = 16.0  # what was due is fired at most 15 s after healing, and a second for the bound itself
@@ -81,6 +85,7 @@ class Nemesis:
         self.nodes = nodes
         self.poisoned: set[str] = set()
         self.struck: list[tuple[Blow, Fault]] = []
+        self.crash_count = 0
         self._loop = harness.loop
         self._blows = blows
         self._over = False
@@ -89,6 +94,26 @@ class Nemesis:
         """Set the timers of all blows."""
         for blow in self._blows:
             self._loop.outside(self._loop.time() + blow.at_s, self._strike, blow)
+
+    @contextlib.contextmanager
+    def crashing_at(self, point: str, passes: int) -> Iterator[None]:
+        """Whichever process passes the crash point for the *passes*-th time dies there, unless all is healed by then."""
+        left = passes
+
+        def passed(name: str) -> None:
+            nonlocal left
+            process = PROCESS.get()
+            if name != point or process is None or process.is_dead or self._over:
+                return
+            left -= 1
+            if left == 0:
+                self.crash_count += 1
+                number = next(number for number, node in enumerate(self.nodes) if node.process is process)
+                at_s = self._loop.time()
+                self._strike(Blow(kind="kill", at_s=at_s, for_s=1.0, node=number, number=0, amount=0.0))
+
+        with mock.patch.multiple(crashpoint, _armed=point, _pass=passed):
+            yield
 
     def heal(self) -> None:
         """End every fault at this moment, and strike no more."""

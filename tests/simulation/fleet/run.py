@@ -249,6 +249,7 @@ class Run:
             "operations": len(self.clients.operations),
             "records": sum(self.harness.log.place(each).end for each in range(self.scenario.sizes.partitions)),
             "blows": len(self.nemesis.struck),
+            "crashes": self.nemesis.crash_count,
             "lives": sum(node.lives for node in self.nodes),
             "steps": self.loop.step_count,
         }
@@ -358,15 +359,25 @@ def _cause(error: Any) -> str:
 
 
 def run(
-    seed: int, blows: Sequence[Blow] | None = None, *, mutate: Callable[[], Any] = contextlib.nullcontext
+    seed: int,
+    blows: Sequence[Blow] | None = None,
+    *,
+    mutate: Callable[[], Any] = contextlib.nullcontext,
+    crash_at: tuple[str, int] | None = None,
 ) -> Outcome:
-    """Play *seed*, under *mutate*; the answer is the same for the same arguments, wherever and whenever."""
+    """
+    Play *seed*, under *mutate*; the answer is the same for the same arguments, wherever and whenever.
+
+    Args:
+        crash_at: a crash point, and the pass of it at which a process dies.
+    """
     before = structlog.get_config()
     gc.disable()
     played = Run(seed, blows)
     structlog.configure(processors=[_listener(played)], cache_logger_on_first_use=False)
     try:
-        with limited((*played.scenario.limits, *PACED)), reading(is_first_build), mutate():
+        crashing = contextlib.nullcontext() if crash_at is None else played.nemesis.crashing_at(*crash_at)
+        with limited((*played.scenario.limits, *PACED)), reading(is_first_build), mutate(), crashing:
             return played.play()
     finally:
         played.is_over = True

@@ -23,7 +23,7 @@ from libs.store.projection.projector import TRIES
 from tests.fakes.database import Database
 from tests.simulation import first_build
 from tests.simulation.fleet.chronicle import Chronicle
-from tests.simulation.fleet.loop import Process, SimLoop
+from tests.simulation.fleet.loop import Process, SimLoop, never_if_dead
 
 FLUSHED_WITHIN_S: Final = 0.6  # a commit that nobody waited for is on the disk by then: three rounds of the WAL writer
 
@@ -95,6 +95,7 @@ class StoreLink:
     async def ask(self, name: str, work: Callable[[], Any], timeout_s: float) -> Any:
         """Have the server do *work*; raises `StoreUnavailable` whenever that is not known to have happened."""
         server, loop, draw = self.server, self._loop, self.server.draw
+        await never_if_dead(loop, self._process)
         if self._generation != server.generation and not server.is_down:
             self._generation = server.generation
             self.on_connect()

@@ -18,7 +18,7 @@ from libs.egress.request import OutgoingRequest
 from tests.chaos.judging.history import Call, Hook
 from tests.fakes.running.topologies import instant_ms
 from tests.simulation.fleet.chronicle import Chronicle, SimClock
-from tests.simulation.fleet.loop import Process, SimLoop
+from tests.simulation.fleet.loop import Process, SimLoop, never_if_dead
 
 RESET = -1  # the target hung up after it had read the request
 
@@ -124,6 +124,7 @@ class SimEgress:
 
     async def call(self, request: OutgoingRequest, *, timeout_s: float) -> Outcome:
         """Make one call; whatever the target does comes back as an outcome."""
+        await never_if_dead(self._loop, self._process)
         loop, sent_at, began_at = self._loop, self._clock.now(), self._loop.time()
         future = loop.create_future()
         loop.outside(began_at + self._targets.way_s(), self._arrive, request, future)
