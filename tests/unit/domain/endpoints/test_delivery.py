@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import msgspec
 
-from libs.domain.endpoints.delivery import EVENT_HEADER, NOT_SENT, RETRY, SUBJECT_HEADER, delivery_job, status_of
+from libs.domain.endpoints.delivery import (
+    EVENT_HEADER,
+    NOT_SENT,
+    RETRY,
+    SUBJECT_HEADER,
+    delivery_job,
+    is_exhausted,
+    status_of,
+)
 from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig
 from libs.domain.endpoints.fan_out import Told
 from libs.domain.endpoints.webhook_event import TEST, WebhookEvent, of_disabling, of_end, of_test
 from libs.domain.job import JobStatus, create, evolve
 from libs.domain.jobs.decisions import decide
-from libs.events import JobScheduled
-from libs.events.ids import delivery_id, new_endpoint_id, partition_of
+from libs.events import JobFinished, JobScheduled
+from libs.events.ids import delivery_id, new_endpoint_id, partition_of, redelivery_account
 from libs.events.retry_policy import RetryPolicy
 from tests.unit.domain.endpoints.test_webhook_events import AT, JOB, URL, ended, tried
 
@@ -103,3 +111,17 @@ def test_a_delivery_is_repeated_as_its_endpoint_asks() -> None:
 
     assert (delivery(event, TEST).retry, delivery(event, TEST).max_retries) == (RETRY, 7)
     assert (delivery(event, TEST, retry=mine).retry, delivery(event, TEST, retry=mine).max_retries) == (mine, 2)
+
+
+def test_a_delivery_is_exhausted_when_its_last_try_failed() -> None:
+    """Not when it succeeded, was never sent, or was a redelivery; and the end of an account's own job is no delivery's."""
+    end = ended("failed")
+    assert isinstance(end, JobFinished)
+    failed = msgspec.structs.replace(end, account=ENDPOINT_ID)
+
+    assert is_exhausted(failed)
+    assert not is_exhausted(end)
+    assert not is_exhausted(msgspec.structs.replace(failed, status="completed"))
+    assert not is_exhausted(msgspec.structs.replace(failed, attempt=0))
+    assert not is_exhausted(msgspec.structs.replace(failed, last_error=NOT_SENT))
+    assert not is_exhausted(msgspec.structs.replace(failed, account=redelivery_account(ENDPOINT_ID)))
