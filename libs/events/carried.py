@@ -18,7 +18,8 @@ class RowsCarried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
     Args:
         begin: the rows are the fold of all records before this position.
-        table: the table; or `over` for ids of jobs that had ended, and that nothing more can happen to.
+        table: the table; or `over` for ids of jobs that had ended, and that nothing more can happen to; or `seals` for sums of
+            the rows of ended jobs, by hour, and of what was counted, by day.
         rows: as the owner's build writes them; a spec byte by byte as it is stored.
     """
 
@@ -42,6 +43,7 @@ class LogCarried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
         prior_to: the position before this one up to which all was carried; 0 if there is none.
         prior_at: when that was.
         trim_to: the log before this position is needed no more.
+        sealed_before: the hours before this instant are among the `seals`.
     """
 
     begin: Position
@@ -51,4 +53,5 @@ class LogCarried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     prior_to: Position = 0
     prior_at: Instant = 0
     trim_to: Position = 0
+    sealed_before: Instant = 0
     at: Instant

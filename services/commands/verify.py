@@ -75,6 +75,7 @@ def _facts(report: Report) -> dict[str, Any]:
         "partitions": report.partitions,
         "records": report.records,
         "rows": report.rows,
+        "sealed_rows": report.sealed,
         "older_rows": report.older,
     } | differences_json(report.differences)
 
@@ -84,6 +85,8 @@ def _summary(report: Report) -> str:
         f"{sum(report.rows.values()):,} rows compared with {report.records:,} records"
         f" of {report.partitions} partition{'s' if report.partitions != 1 else ''}"
     )
+    if report.sealed:
+        compared += f"; {report.sealed:,} of them are older than the log, and right by the sums in it"
     if report.older:
         compared += f"; {report.older:,} of them are older than the log, and nothing says whether they are right"
     if report.differences.count:

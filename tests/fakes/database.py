@@ -21,12 +21,14 @@ from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import State, id_of
 from libs.events import Claim, Spec
+from libs.store.carried.seals import Key, Sum
 from libs.store.control.accounts import Token
 from libs.store.control.daily_grants import GrantAsk, share_out
 from libs.store.control.idempotency import Reservation
 from libs.store.projection.changes import ExecutionRow, Flush
 from libs.store.reads.partition_tables import Snapshot, StoredSpec, due_of
 from services.api.contract.schedules import shown
+from tests.fakes.control.carried import MemoryCarried
 from tests.fakes.control.fan_out_rows import FanOutRows
 from tests.fakes.control.lease_statements import ABSENT, LeaseStatements
 from tests.fakes.control.schedule_reads import ScheduleReads
@@ -118,7 +120,8 @@ class Database(LeaseStatements, FanOutRows, WebhookReads, ScheduleReads):
 
     def load(self, partition: int, ids: Iterable[str]) -> list[State]:
         mine = [known for known in ids if self.partition_of.get(known) == partition]
-        return [self._states_of[known.partition("_")[0]][known] for known in mine]
+        tables = [(self._states_of[known.partition("_")[0]], known) for known in mine]
+        return [table[known] for table, known in tables if known in table]  # what was swept is not there
 
     def load_open(self, partition: int) -> list[State]:
         jobs = [job for job in self._jobs(partition) if job.status in UNDER_WAY or job.cancel_requested]
@@ -225,6 +228,15 @@ class Database(LeaseStatements, FanOutRows, WebhookReads, ScheduleReads):
             {key: each for key, each in self.execution_rows.items() if self.partition_of[key[0]] == partition},
             {(account, day): each for (part, account, day), each in self.usage_of.items() if part == partition},
         )
+
+    def carried(self, partition: int) -> MemoryCarried:
+        """Return what may be carried of *partition*, as it stands."""
+        position, claim = self.progress(partition)
+        return MemoryCarried(position + 1, claim, self.floors(partition), *self.rows(partition))
+
+    def sealing(self, partition: int, since: int, before: int) -> dict[Key, Sum]:
+        """Return the sums of what ended in *partition*."""
+        return self.carried(partition).sealing(since, before)
 
     def _jobs(self, partition: int) -> list[JobState]:
         return [job for job in self.jobs.values() if self.partition_of[job.job_id] == partition]

@@ -16,6 +16,7 @@ from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import State
 from libs.events import Claim
+from libs.store.carried.seals import Key, Sum
 from libs.store.control.daily_grants import GrantAsk
 from libs.store.errors import StoreUnavailable
 from libs.store.history.janitor import HistoryLook
@@ -72,9 +73,10 @@ class MemoryStore:
     @asynccontextmanager
     async def opened(self, partition: int) -> AsyncIterator[MemoryCarried]:
         """Give out a copy of the tables of *partition*, as `Carrier` does."""
-        database = self._answer()
-        position, claim = database.progress(partition)
-        yield MemoryCarried(position + 1, claim, database.floors(partition), *database.rows(partition))
+        yield self._answer().carried(partition)
+
+    async def sealing(self, partition: int, since: int, before: int) -> AsyncIterator[dict[Key, Sum]]:
+        yield self._answer().carried(partition).sealing(since, before)
 
     async def daily_usage(self, partition: int, since_day: int) -> dict[tuple[str, int], int]:
         found: dict[tuple[str, int], int] = self._answer().daily_usage(partition, since_day)

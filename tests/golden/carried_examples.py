@@ -22,6 +22,7 @@ _ROWS: Final = {
     "executions": b'["job_01mcc5rm3v001h4d2pf28aqkff",1,1800000000000,false,503,"503 Service Unavailable",41,null,null]',
     "usage_daily": b'["acme",20833,17]',
     "over": b'"job_01mcc5rm3v001g000000000000"',
+    "seals": b'["success",1799996400000,17,4611686018427387905]',
 }
 
 CARRIED_EXAMPLES: Final[Mapping[str, Event]] = {
@@ -39,5 +40,6 @@ CARRIED_EXAMPLES: Final[Mapping[str, Event]] = {
         trim_to=5,
         at=AT,
     ),
+    "log.carried sealed": LogCarried(begin=13, rows=1, sealed_before=1_800_000_000_000, at=AT),
     "log.carried plain": LogCarried(begin=0, rows=0, at=AT),
 }

@@ -18,7 +18,8 @@ What is carried of each table:
     over                          ids of the jobs that are over, and ended after `closed_before`: a request that was repeated by a
                                   slow network must not make such a job a second time. Older ids are closed (floors.py)
 
-What is not carried stands in the tables alone once the log before P is deleted: jobs that are over, and what belongs to them.
+What is not carried stands in the tables alone once the log before P is deleted: jobs that are over, and what belongs to them. Sums
+of their rows stand in the log (seals.py).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,6 +41,8 @@ SPECS: Final = "specs"
 EXECUTIONS: Final = "executions"
 USAGE: Final = "usage_daily"
 OVER: Final = "over"
+SEALS: Final = "seals"
+CARRIED: Final = frozenset({"rows.carried", "log.carried"})  # types of records
 PIECE_BYTES: Final = 200_000  # of rows in one record; a row that is longer has one of its own
 PIECE_ROWS: Final = 2_000
 DAYS_OF_USAGE: Final = 1  # before the day on which rows are carried
@@ -179,6 +182,8 @@ class Beginning:
                 changes.new_executions.add(key)
         elif table == USAGE:
             changes.usage.update(((account, day), count) for account, day, count in map(_USAGE.decode, found))
+        elif table == SEALS:
+            return  # seals.py reads them
         elif table == OVER:
             self._over.update(map(_ID.decode, found))
         else:

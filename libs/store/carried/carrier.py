@@ -15,8 +15,9 @@ from libs.domain.instants import day_of
 from libs.domain.job import TERMINAL, WAITING, JobState, JobStatus
 from libs.domain.state_registry import State
 from libs.events import Claim
-from libs.store.carried import carried_rows
+from libs.store.carried import carried_rows, sealer, seals
 from libs.store.carried.carried_rows import Piece
+from libs.store.carried.seals import Key, Sum
 from libs.store.errors import translated
 from libs.store.history.forgotten_rows import floors_of
 from libs.store.projection import rows
@@ -143,10 +144,28 @@ class Carrier:
         """Give out the tables of *partition* as they are now, for as long as the caller reads."""
         with translated():
             async with consistent(self._pool) as connection:
-                for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
-                    await connection.execute(f"SET LOCAL {name} = '{TIMEOUT_S:.0f}s'")
+                await _be_patient(connection)
                 position, claim = await progress_of(connection, partition)
                 yield Carried(connection, partition, position + 1, claim, await floors_of(connection, partition))
+
+    async def sealing(self, partition: int, since: int, before: int) -> AsyncIterator[dict[Key, Sum]]:
+        """Yield sums of the jobs of *partition* that ended in [*since*, *before*), whole hours, and of the days before."""
+        with translated():
+            async with self._pool.acquire() as connection:
+                at = await sealer.oldest_end(connection, partition, since)
+                while at is not None and at < before:
+                    until = min((at // sealer.WINDOW_MS + 1) * sealer.WINDOW_MS, before)
+                    async with connection.transaction():
+                        await _be_patient(connection)
+                        async for found in sealer.ended(connection, partition, at, until):
+                            yield seals.summed(found)
+                    at = await sealer.oldest_end(connection, partition, until)
+                yield await sealer.usage(connection, partition, since, before)
+
+
+async def _be_patient(connection: Any) -> None:
+    for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+        await connection.execute(f"SET LOCAL {name} = '{TIMEOUT_S:.0f}s'")
 
 
 def _plain(table: str, found: Iterable[Any]) -> list[Piece]:

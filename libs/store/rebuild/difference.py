@@ -54,6 +54,11 @@ class Differences:
             found = Difference(partition=partition, table=table, key=key, kind=kind, columns=columns or {})
             self.shown.append(found)
 
+    def include(self, others: "Differences") -> None:
+        """Add all of *others*, of other tables."""
+        self.shown += others.shown
+        self.counts.update(others.counts)
+
     @property
     def count(self) -> int:
         """How many rows differ."""

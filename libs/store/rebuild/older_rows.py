@@ -6,6 +6,7 @@ Nothing in the log says what they were, so they are counted, and taken over by a
 the row itself: it began before the log does. A job that still waits for something is never older: the log has it.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from libs.domain.history.floors import is_over
@@ -14,6 +15,7 @@ from libs.domain.job import TERMINAL, JobState
 from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.state_registry import State
 from libs.events.ids import instant_of
+from libs.store.carried import carried_rows
 from libs.store.carried.carried_rows import DAYS_OF_USAGE, Beginning
 from libs.store.projection.changes import ExecutionRow
 from libs.store.projection.state_table import one_of
@@ -60,6 +62,16 @@ class Older(NamedTuple):
     def has_day(self, day: int) -> bool:
         """Say the same of what was counted on a day."""
         return day < day_of(self.at) - DAYS_OF_USAGE
+
+
+def known_specs(states: Iterable[State]) -> frozenset[str]:
+    """Return the ids, without what they are of, of the specs of *states*: a fold that has these states has these, too."""
+    return frozenset(
+        each[-26:]
+        for state in states
+        for each in (carried_rows.own_spec_id(state), *carried_rows.spec_ids_of(state))
+        if each
+    )
 
 
 def _missing(side: str, schema: str, table: str, keys: tuple[str, ...], condition: str) -> str:

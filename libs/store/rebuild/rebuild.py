@@ -23,7 +23,7 @@ Memory: `STATES_MAX` states and one batch of rows for each of `WORKERS`. States 
 the side tables by key.
 
 A log that was trimmed carries what lived where it begins, and the fold begins with that. Rows that are older (older_rows.py) are
-taken over from the old tables as they are.
+taken over from the old tables as they are, and compared with the sums of their hours and days in the log (sealed_rows.py).
 
 Not safe, and refused: a log that was trimmed by somebody else, and one that ends before the tables.
 """
@@ -50,6 +50,7 @@ from libs.store.rebuild.difference import Differences
 from libs.store.rebuild.older_rows import Older, take_over
 from libs.store.rebuild.rebuild_session import LOCK, WRITER, connect, old_positions, undone
 from libs.store.rebuild.replay import Replay
+from libs.store.rebuild.sealed_rows import sealed_differences
 from libs.store.rebuild.side_tables import SIDE, TablesLocked
 
 WORKERS: Final = 2  # while one waits for the database, the other folds
@@ -280,6 +281,7 @@ class Rebuild:
             old, new = await asyncio.gather(row_hash.hashes(reader, SCHEMA), row_hash.hashes(control, SIDE))
             self._on_progress("comparing", 1, 2)
             found = await row_hash.differences(reader, control, (SCHEMA, SIDE), old, new)
+            found.include(await sealed_differences(control, self._replays.values()))
             for partition, (position, claim) in (await positions(reader)).items():
                 folded = self._replays[partition].ledger.claim
                 if claim != folded and position == self._replays[partition].position:

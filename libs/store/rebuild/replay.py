@@ -17,12 +17,11 @@ from libs.domain.state_registry import State, id_of
 from libs.events import read
 from libs.events.protocol import protocol_of
 from libs.log.port import Log, LogDamaged
-from libs.store.carried.carried_rows import BadRows, Beginning
+from libs.store.carried.carried_rows import CARRIED, BadRows, Beginning
+from libs.store.carried.seals import Seals
 from libs.store.projection.changes import PartitionChanges
 
 BATCH: Final = 2_000  # records read at once
-
-_CARRIED: Final = frozenset({"rows.carried", "log.carried"})
 
 Load = Callable[[int, Sequence[str]], Awaitable[list[State]]]
 
@@ -36,6 +35,7 @@ class Replay:
         self.changes = PartitionChanges(partition)
         self.needs = 0  # the highest protocol of what was folded (libs/events/protocol.py)
         self.beginning = Beginning(begin)
+        self.seals = Seals()
         self._log = log
         self._forgot = False
 
@@ -68,7 +68,7 @@ class Replay:
                 )
             try:
                 for record in records:
-                    if record.envelope.type in _CARRIED:
+                    if record.envelope.type in CARRIED:
                         beginning.take(read(self.partition, record.envelope), self.ledger, self.changes)
             except BadRows as error:
                 raise LogDamaged(f"partition {self.partition}: {error}") from error
@@ -100,7 +100,10 @@ class Replay:
             await self._load([each for item in items for each in names(item)], load)
         for record, item in zip(records, items, strict=True):
             self.needs = max(self.needs, protocol_of(record.envelope))
-            changes.add(ledger.apply(record.position, item, record.envelope.claim))
+            applied = ledger.apply(record.position, item, record.envelope.claim)
+            changes.add(applied)
+            if record.envelope.type in CARRIED:
+                self.seals.take(applied)
         return len(records)
 
     async def _load(self, ids: Sequence[str], load: Load) -> None:

@@ -6,7 +6,7 @@ records that came meanwhile. Then compare the rows one by one with the fold, and
 the tables.
 
 A log that was trimmed carries what lived where it begins, and the fold begins with that. Rows that are older (older_rows.py) are
-counted: nothing in the log says what they were.
+proved by the sums of their hours and days, which stand in the log (sealed_rows.py). What has no sum is counted.
 
 The fold takes nothing from the tables but the positions, and nothing is written, so this may run beside the services. A
 snapshot is kept only while rows are read. Memory: the fold of one group, `GROUP_RECORDS` records or one partition, whichever is
@@ -21,9 +21,6 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from libs.domain.history.floors import FIELDS, NOTHING_FORGOTTEN, Floors
-from libs.domain.job import JobState
-from libs.domain.ledger import Ledger
-from libs.domain.schedule import ScheduleState
 from libs.domain.state_registry import id_of
 from libs.events import Claim
 from libs.events.ids import from_int
@@ -36,8 +33,10 @@ from libs.store.projection.state_table import StateTable
 from libs.store.projection.table_registry import FOLD_TABLES, STATE_TABLES
 from libs.store.reads.partition_tables import LOCK_BEFORE_SNAPSHOT, NOTHING_FOLDED, positions
 from libs.store.rebuild.difference import Differences, columns_apart
-from libs.store.rebuild.older_rows import Older
+from libs.store.rebuild.forgotten_states import forgotten_in
+from libs.store.rebuild.older_rows import Older, known_specs
 from libs.store.rebuild.replay import Replay
+from libs.store.rebuild.sealed_rows import SealedRows
 
 GROUP_RECORDS: Final = 400_000  # about 150 MB of states
 ROWS: Final = 2_000  # fetched at once
@@ -54,12 +53,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         records: how many were folded.
         rows: how many were compared, by table; those that are older than the log are among them.
-        older: how many are older than the log, so that nothing says whether they are right.
+        sealed: how many are older than the log, and are right by a sum that the log has of them.
+        older: how many are older than the log, and nothing says whether they are right.
     """
 
     partitions: int
     records: int
     rows: dict[str, int]
+    sealed: int = 0
     older: int = 0
     differences: Differences
 
@@ -103,6 +104,7 @@ class _Verification:
         self._records = 0
         self._expected = 0
         self._older = 0
+        self._sealed = 0
 
     async def run(self, partitions: Sequence[int]) -> Report:
         with translated():
@@ -125,6 +127,7 @@ class _Verification:
             partitions=len(partitions),
             records=self._records,
             rows=self._rows,
+            sealed=self._sealed,
             older=self._older,
             differences=self._found,
         )
@@ -157,7 +160,8 @@ class _Verification:
             if replays:
                 comparison = _Comparison(connection, replays, self._found, self._rows)
                 await comparison.run()
-                self._older += comparison.older_count
+                self._sealed += comparison.proved
+                self._older += comparison.older_count - comparison.proved
 
     async def _fold(self, replay: "_DigestingReplay", until: int) -> None:
         while folded := await replay.step(until):
@@ -192,33 +196,6 @@ class _DigestingReplay(Replay):
         self.changes.spec_bytes = 0
 
 
-class _Forgotten(NamedTuple):
-    """The states whose rows may be gone; None as *needed_specs* if nothing is forgotten: then every spec is needed."""
-
-    ids: frozenset[str]
-    needed_specs: frozenset[str] | None
-
-    def needs(self, spec_id: str) -> bool:
-        return self.needed_specs is None or spec_id[-26:] in self.needed_specs
-
-
-def _forgotten_in(ledger: Ledger) -> _Forgotten:
-    """Return what of *ledger* is forgotten: the janitor deletes it when it comes to it."""
-    states, floors = ledger.states, ledger.floors
-    if floors == NOTHING_FORGOTTEN:
-        return _Forgotten(frozenset(), None)
-    ids = frozenset(each for each, state in states.items() if floors.forget(state, states))
-    needed: set[str | None] = set()
-    for state_id, state in states.items():
-        if state_id in ids:
-            continue
-        if isinstance(state, JobState):
-            needed |= {state_id, state.spec_id, *(each.spec_id for each in (state.more.changes if state.more else ()))}
-        elif isinstance(state, ScheduleState):
-            needed |= {state_id, state.changed_spec_id}
-    return _Forgotten(ids, frozenset(each[-26:] for each in needed if each is not None))
-
-
 _UNKNOWN: Final = object()
 
 
@@ -240,11 +217,23 @@ class _Comparison:
         self._replays = replays
         self._found = found
         self._counts = counts
-        self._forgotten = {part: _forgotten_in(replay.ledger) for part, replay in replays.items()}
+        self._forgotten = {part: forgotten_in(replay.ledger) for part, replay in replays.items()}
         self._older = {part: Older.than(replay.beginning) for part, replay in replays.items()}
+        self._known_specs = {
+            part: known_specs(replay.ledger.states.values() if replay.beginning.begin else ())
+            for part, replay in replays.items()
+        }
+        self._sealed = {part: SealedRows(replay) for part, replay in replays.items()}
         self.older_count = 0
 
+    @property
+    def proved(self) -> int:
+        """How many of the rows that are older are right by their sums."""
+        return min(self.older_count, sum(each.proved for each in self._sealed.values()))
+
     async def run(self) -> None:
+        for sealed in self._sealed.values():
+            await sealed.compare(self._connection, self._found)
         for table in STATE_TABLES:
             await self._states(table)
         await self._specs()
@@ -299,7 +288,8 @@ class _Comparison:
                 key = from_int("job", number)
             digest = expected[part].pop(key, None)
             if digest is None:
-                if not self._is_older(self._older[part].has_spec(key)):
+                is_known = key[-26:] in self._known_specs[part]
+                if not self._is_older(not is_known and self._older[part].has_spec(key)):
                     self._found.add(part, "specs", key, "only in the tables")
             elif digest != _digest(row["spec"]):
                 self._found.add(part, "specs", key, "changed", {"spec": (None, None)})
@@ -315,14 +305,21 @@ class _Comparison:
         expected = {part: dict.fromkeys(replay.changes.labels) for part, replay in self._replays.items()}
         async for row in self._each("labels", "part, account, key, value, job_id"):
             stored = LabelRow(row["account"], row["key"], row["value"], rows.job_id_of(row["job_id"]))
-            if expected[row["part"]].pop(stored, _UNKNOWN) is _UNKNOWN and not self._is_older(
-                self._older[row["part"]].has_labels(stored.job_id)
-            ):
+            sealed = self._sealed[row["part"]].labels
+            if expected[row["part"]].pop(stored, _UNKNOWN) is not _UNKNOWN:
+                continue
+            is_older = stored in sealed or self._older[row["part"]].has_labels(stored.job_id)
+            sealed.discard(stored)
+            if not self._is_older(is_older):
                 self._found.add(row["part"], "labels", _label_name(stored), "only in the tables")
         self._report_missing(
             "labels",
             {
-                part: {_label_name(each): None for each in left if each.job_id not in self._forgotten[part].ids}
+                part: {
+                    _label_name(each): None
+                    for each in (*left, *self._sealed[part].labels)
+                    if each.job_id not in self._forgotten[part].ids
+                }
                 for part, left in expected.items()
             },
         )

@@ -1,6 +1,7 @@
 """
 Log keeper: for every partition that this process owns, has what lives carried over in the log, and deletes what is needed no more.
 
+    seal     what ended since the last time is summed up by the hour, so that its rows can be proved without their records
     close    history.forgotten: requests of ids from before yesterday make no jobs from here on
     carry    rows.carried: what lives, as of one position of the tables at which that decision is folded; then log.carried
     trim     log.carried says how far the log is needed. Once that is in the tables too, the records before are deleted
@@ -22,10 +23,12 @@ import structlog
 
 from libs.domain.history.choice import DAY_MS, LEAST_MS
 from libs.domain.history.floors import Floors
-from libs.events import Claim, HistoryForgotten, LogCarried
+from libs.events import Claim, HistoryForgotten, LogCarried, RowsCarried, read
 from libs.log.port import Log, LogError
 from libs.runtime.clock import Clock
-from libs.store.carried.carried_rows import Piece, rows_carried
+from libs.store.carried import seals
+from libs.store.carried.carried_rows import CARRIED, SEALS, Piece, pieces, plain_row, rows_carried
+from libs.store.carried.seals import Key, Seals, Sum, is_kept, seal_row, sealed_until
 from libs.store.errors import StoreUnavailable
 from libs.store.history.janitor import HistoryLook
 from services.scheduler.history.history_metrics import LogMetrics
@@ -34,6 +37,7 @@ from services.scheduler.partition_owner import PartitionOwner
 LOOK_EVERY_MS: Final = 60_000
 WAIT_MS: Final = 100  # between two looks whether a decision is in the tables
 WAITS_MAX: Final = 600
+READ_MAX: Final = 500  # records at once
 REST_FACTOR: Final = 9
 REST_MIN_MS: Final = 20
 
@@ -56,6 +60,9 @@ class Carrying(Protocol):
 
     def opened(self, partition: int) -> AbstractAsyncContextManager[CarriedTables]:
         """Give out the tables of *partition* as they are now."""
+
+    def sealing(self, partition: int, since: int, before: int) -> AsyncIterator[dict[Key, Sum]]:
+        """Yield sums of the jobs of *partition* that ended in [*since*, *before*), and of the days before."""
 
 
 class Positions(Protocol):
@@ -136,16 +143,17 @@ class LogKeeper:
         closed_at = owner.position
         await self._wait(owner, lambda: owner.saved_position >= closed_at)
         at, count = self._clock.now(), 0
+        sealed = await self._sealed(owner, at)
+        rows = ((SEALS, plain_row(seal_row(*each))) for each in sorted(sealed.known.items()))
         async with self._carrier.opened(partition) as tables:
             if tables.floors.closed_before < closed_before:
                 raise _NotNow  # the tables went back
             async for piece in tables.pieces(at):
-                self._check(owner)
-                began_at = self._clock.steady()
-                await owner.write(rows_carried(piece, tables.begin, at))
+                await self._write(owner, piece, tables.begin, at)
                 count += len(piece.rows)
-                self._metrics.carried(len(piece.rows))
-                await self._clock.pause(max(REST_MIN_MS, REST_FACTOR * (self._clock.steady() - began_at)))
+        for piece in pieces(rows):
+            await self._write(owner, piece, tables.begin, at)
+            count += len(piece.rows)
         floors = owner.decider.ledger.floors
         await owner.write(
             LogCarried(
@@ -156,10 +164,54 @@ class LogKeeper:
                 prior_to=floors.carried_to,
                 prior_at=floors.carried_at,
                 trim_to=self._needless(floors),
+                sealed_before=sealed.before,
                 at=at,
             )
         )
         _log.info("log_carried", partition=partition, position=tables.begin, rows=count)
+
+    async def _write(self, owner: PartitionOwner, piece: Piece, begin: int, at: int) -> None:
+        self._check(owner)
+        began_at = self._clock.steady()
+        await owner.write(rows_carried(piece, begin, at))
+        self._metrics.carried(len(piece.rows))
+        await self._rest(began_at)
+
+    async def _rest(self, began_at: int) -> None:
+        await self._clock.pause(max(REST_MIN_MS, REST_FACTOR * (self._clock.steady() - began_at)))
+
+    async def _sealed(self, owner: PartitionOwner, at: int) -> Seals:
+        """Return the seals of all that ended long before *at*: those that were carried before, and those of the hours since."""
+        sealed, floors = await self._carried_seals(owner), owner.decider.ledger.floors
+        before = max(sealed.before, sealed_until(at))
+        began_at = self._clock.steady()
+        async for sums in self._carrier.sealing(owner.partition, sealed.before, before):
+            self._check(owner)
+            seals.add(sealed.known, sums)
+            await self._rest(began_at)
+            began_at = self._clock.steady()
+        sealed.known = {key: found for key, found in sealed.known.items() if is_kept(key, floors)}
+        sealed.before = before
+        return sealed
+
+    async def _carried_seals(self, owner: PartitionOwner) -> Seals:
+        """Return the seals that stand in the log with what was carried last."""
+        found, begin = Seals(), owner.decider.ledger.floors.carried_to
+        position = begin
+        while begin and position <= owner.position:
+            records = await self._log.read(owner.partition, position, max_records=READ_MAX)
+            for record in records:
+                if record.envelope.type in CARRIED:
+                    event = read(owner.partition, record.envelope)
+                    if isinstance(event, RowsCarried) and event.begin == begin and event.table == SEALS:
+                        found.read(begin, event.rows)
+                    elif isinstance(event, LogCarried) and event.begin == begin:
+                        found.end(event)
+                        return found
+            if not records:
+                break
+            position = records[-1].position + 1
+        return found
 
     def _needless(self, floors: Floors) -> int:
         """Return the position before which the log is needed no more; 0 if all of it is."""

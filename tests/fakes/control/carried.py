@@ -13,7 +13,9 @@ from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.schedule import ScheduleState
 from libs.events import Claim
 from libs.store.carried import carried_rows as said
+from libs.store.carried import seals
 from libs.store.carried.carrier import SKEW_MS
+from libs.store.carried.seals import Key, Sum
 from libs.store.projection.changes import ExecutionRow
 
 
@@ -33,6 +35,22 @@ class MemoryCarried(NamedTuple):
     def all_pieces(self, at: int) -> list[said.Piece]:
         """Return all that is to be carried at the instant *at*."""
         return list(said.pieces(self._rows(at)))
+
+    def sealing(self, since: int, before: int) -> dict[Key, Sum]:
+        """Return the sums of the jobs that ended in [*since*, *before*), and of the days before."""
+        found = []
+        for job in self.jobs.values():
+            if seals.is_sealed(job) and since <= (job.completed_at or 0) < before:
+                tried = [row for key, row in sorted(self.executions.items()) if key[0] == job.job_id]
+                hashed = seals.hash_of(job, tried, self.specs.get(job.spec_id))
+                found.append(seals.Ended(job, hashed, len(tried)))
+        sums = seals.summed(found)
+        first, end = (seals.usage_before(at) if at else 0 for at in (since, before))
+        for (account, day), count in self.usage.items():
+            if first <= day < end:
+                key = seals.USAGE, day * 86_400_000
+                sums[key] = sums.get(key, Sum()).plus(seals.usage_hash(account, day, count))
+        return sums
 
     async def pieces(self, at: int) -> Any:
         """Yield the same."""

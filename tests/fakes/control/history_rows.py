@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from libs.domain.history.floors import FIELDS, NOTHING_FORGOTTEN, Floors
@@ -19,6 +21,7 @@ class HistoryRows:
         """Start with nothing forgotten."""
         self.floor_rows: dict[int, Floors] = {}
         self.label_rows: dict[LabelRow, None] = {}
+        self.swept: list[tuple[dict[Any, Any], Any, Any]] = []  # table, key and row of what was deleted
 
     def floors(self, partition: int) -> Floors:
         return self.floor_rows.get(partition, NOTHING_FORGOTTEN)
@@ -73,4 +76,20 @@ class HistoryRows:
 
     def _remove(self, table: dict[Any, Any], key: object) -> None:
         if key in table:
-            self._undo.append((table, key, table.pop(key)))
+            row = table.pop(key)
+            self._undo.append((table, key, row))
+            self.swept.append((table, key, row))
+
+    @contextmanager
+    def unswept(self) -> Iterator[None]:
+        """Have all rows that were ever swept back for a while; keys stay with the jobs that have them now."""
+        back = []
+        for table, key, row in self.swept:
+            if table is not self.keys and key not in table:
+                table[key] = row
+                back.append((table, key))
+        try:
+            yield
+        finally:
+            for table, key in back:
+                table.pop(key, None)

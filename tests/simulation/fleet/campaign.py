@@ -22,7 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, Final
 
-from tests.simulation.fleet.mutations import MUTATIONS, nothing
+from tests.simulation.fleet.keeping import is_keeping
+from tests.simulation.fleet.mutations import KEEPING, MUTATIONS, nothing
 from tests.simulation.fleet.run import Outcome, run
 from tests.simulation.known_seeds import seeds_for
 
@@ -91,6 +92,8 @@ def find_planted(names: Sequence[str], *, within: int, first: int = 0) -> Iterat
     is_kept = cache(lambda seed: not play(seed).violations)
     for name in names:
         for number, seed in enumerate(seeds_for("fleet", name, range(first, first + within))):
+            if name in KEEPING and not is_keeping(str(seed)):
+                continue
             violations = play(seed, name).violations
             if violations and is_kept(seed):
                 yield name, seed, violations

@@ -69,6 +69,7 @@ class Clients:
         self.schedules: dict[str, ScheduleStory] = {}
         self.violations: list[str] = []
         self.ends_at = 0.0
+        self.far_s = 40.0  # for how long the jobs wait that wait long
         self._loop = loop
         self._chronicle = chronicle
         self._apis = [node for node in nodes if "api" in node.roles]
@@ -143,7 +144,7 @@ class Clients:
         retries = {"flaky": 2, "failing": draw.randint(0, 2), "hang": draw.randint(0, 1)}.get(fate, 0)
         ahead_s = draw.choice((0.15, 0.5, 1.0, 3.0)) * (0.5 + draw.random())
         if fate in ("far", "once"):
-            ahead_s = draw.uniform(5, 40)
+            ahead_s = draw.uniform(5, self.far_s)
         if fate in HELD_KEYS:
             ahead_s = draw.uniform(20, 40)  # every request is answered while the job waits
         if fate == "bad":

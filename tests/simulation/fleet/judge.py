@@ -14,10 +14,8 @@ from typing import Final
 from libs.domain.job import JobState
 from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.ledger import Ledger
-from libs.domain.schedule import ScheduleState
 from libs.events import OwnerClaimed, ScheduleTicked, read
 from libs.events.ids import execution_id, is_id
-from libs.store.projection.changes import PartitionChanges
 from libs.store.reads.partition_tables import decode_spec
 from services.api.contract.present import PUBLIC_STATUS
 from services.scheduler.partition_owner import HAND_OFF_EARLY_MS
@@ -58,10 +56,16 @@ class Evidence:
     listed: Sequence[str]
     ended_at: float
     late_ms: float
+    apart: Sequence[str]
 
 
 def judge(evidence: Evidence) -> list[str]:
     """Return every violation, as lines that begin with its name."""
+    with evidence.harness.store.database.unswept():
+        return _judge(evidence)
+
+
+def _judge(evidence: Evidence) -> list[str]:
     history = _history(evidence)
     kinds = {blow.kind for blow, _ in evidence.nemesis.struck}
     excused = {"repeated_after_record"}  # what may land late, may land behind a repetition: see _recorded_twice
@@ -78,7 +82,7 @@ def judge(evidence: Evidence) -> list[str]:
     found += [f"crashed: {each}" for each in evidence.harness.loop.errors]
     for node in evidence.nodes:
         found += [f"{name}: {node.name}: {count} times" for name, count in node.counts.items() if name in _NEVER]
-    found += [*_changes(evidence), *_tables(evidence.harness), *_over_the_day(evidence.harness)]
+    found += [*_changes(evidence), *evidence.apart, *_over_the_day(evidence.harness)]
     found += labels_lost(evidence.harness.store.database, {**evidence.clients.plans, **evidence.clients.schedules})
     found += undelivered(evidence.harness, evidence.nemesis.poisoned)
     return found
@@ -116,7 +120,7 @@ def _name(harness: Harness, job: JobState) -> str:
 def _read(harness: Harness, job: JobState) -> JobRead:
     database = harness.store.database
     partition = database.partition_of[job.job_id]
-    records = harness.log.place(partition).records
+    records = harness.log.records(partition)
     rows = [row for key, row in sorted(database.execution_rows.items()) if key[0] == job.job_id]
     return JobRead(
         id=job.job_id,
@@ -321,29 +325,6 @@ def _changes(evidence: Evidence) -> Iterator[str]:
 # --- the tables -----------------------------------------------------------------------------------------------------------
 
 
-def _tables(harness: Harness) -> Iterator[str]:
-    """The tables are the fold of the log, row for row."""
-    database = harness.store.database
-    for partition in range(harness.sizes.partitions):
-        ledger, changes = Ledger(partition), PartitionChanges(partition)
-        for record in harness.log.records(partition):
-            changes.add(ledger.apply(record.position, read(partition, record.envelope), record.envelope.claim))
-        if database.progress(partition) != (ledger.position, ledger.claim):
-            yield f"tables: partition {partition} stands at {database.progress(partition)}, the log at {ledger.position}"
-        stored, folded = database.rows(partition), changes
-        for table, ours, theirs in (
-            ("jobs", stored.jobs, folded.states.of(JobState)),
-            ("schedules", stored.schedules, folded.states.of(ScheduleState)),
-            ("deliveries", stored.deliveries, folded.states.of(DeliveryState)),
-            ("specs", stored.specs, folded.specs),
-            ("executions", stored.executions, folded.executions),
-            ("usage", stored.usage, folded.usage),
-        ):
-            for key in sorted({*ours, *theirs}, key=str):
-                if ours.get(key) != theirs.get(key):
-                    yield f"tables: {table}: {key} is {ours.get(key)}, and the log says {theirs.get(key)}"
-
-
 def _over_the_day(harness: Harness) -> Iterator[str]:
     """No account has more attempts due on one day than its limit, over all partitions."""
     limit = harness.sizes.daily_limit
@@ -357,6 +338,11 @@ def _over_the_day(harness: Harness) -> Iterator[str]:
 
 def unfinished(harness: Harness, nodes: Sequence[Node], poisoned: set[str]) -> list[str]:
     """Say what is still to be done when everything should be quiet; empty if it is."""
+    with harness.store.database.unswept():
+        return _unfinished(harness, nodes, poisoned)
+
+
+def _unfinished(harness: Harness, nodes: Sequence[Node], poisoned: set[str]) -> list[str]:
     database = harness.store.database
     found = []
     for partition in range(harness.sizes.partitions):

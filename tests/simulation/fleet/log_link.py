@@ -35,6 +35,7 @@ class LogServer:
         self.trouble = 0.0  # the share of appends that meet a fate of their own
         self.slow_reads = 0.0
         self.partition_count = partitions
+        self._trimmed: dict[int, list[Record]] = {}
 
     def place(self, partition: int) -> Any:
         """Return the records of *partition*."""
@@ -48,8 +49,17 @@ class LogServer:
         return first
 
     def records(self, partition: int) -> list[Record]:
-        """Return all records of *partition*."""
-        return list(self.place(partition).records)
+        """Return all records that *partition* ever had."""
+        return [*self._trimmed.get(partition, ()), *self.place(partition).records]
+
+    def trim(self, partition: int, before: int) -> None:
+        """Delete the records before *before*; they are kept for the judge."""
+        place = self.place(partition)
+        gone = place.records[: max(0, before - place.begin)]
+        del place.records[: len(gone)]
+        place.begin += len(gone)
+        self._trimmed.setdefault(partition, []).extend(gone)
+        self.chronicle.note(f"log {partition} trimmed before {before}, {len(gone)} records")
 
 
 class _Flight:
@@ -181,7 +191,9 @@ class LogLink:
         return end
 
     async def trim(self, partition: int, before: int) -> None:
-        raise NotImplementedError
+        await self._travel()
+        self._server.trim(partition, before)
+        await self._travel()
 
     async def _travel(self) -> None:
         draw = self._server.draw

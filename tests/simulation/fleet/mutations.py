@@ -38,6 +38,7 @@ from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.timer_wheel import TimerWheel
 from tests.fakes.control.lease_statements import LeaseStatements
 from tests.fakes.database import Database
+from tests.simulation.fleet.stories.keeping_mutations import KEEPING_MUTATIONS
 from tests.simulation.fleet.stories.labels import labels_lost_at_the_end, labels_not_written
 from tests.simulation.fleet.stories.schedule_mutations import (
     changes_overwritten,
@@ -367,8 +368,10 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         flush_left_behind,
         due_without_permit,
         used_is_forgotten,
+        *KEEPING_MUTATIONS,
     )
 }
+KEEPING: Final = frozenset(each.__name__ for each in KEEPING_MUTATIONS)  # found only by fleets that forget and trim
 # Found about once in thirty seeds or more rarely: for the nights.
 RARE: Final = (
     "starts_on_old_tables",

@@ -10,6 +10,7 @@ import contextlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from unittest import mock
 
@@ -76,6 +77,23 @@ def draw_blows(seed: str, *, seconds: float, node_count: int) -> list[Blow]:
     return sorted(found, key=lambda blow: blow.at_s)
 
 
+def draw_keeper_blows(seed: str, *, seconds: float, node_count: int) -> list[Blow]:
+    """Return deaths in the middle of forgetting, sweeping, carrying and trimming, and requests that are repeated late."""
+    draw = random.Random(f"{seed} keepers")
+    return [
+        Blow(
+            kind=kind,
+            at_s=draw.uniform(earliest_s, seconds),
+            for_s=draw.uniform(0.2, 6.0),
+            node=draw.randrange(node_count),
+            number=draw.randint(1, 40),
+            amount=0.0,
+        )
+        for kind, earliest_s in (("keeper", 20.0), ("echo", 60.0))
+        for _ in range(draw.randint(2, 6))
+    ]
+
+
 class Nemesis:
     """Strikes, and heals in the end."""
 
@@ -127,6 +145,8 @@ class Nemesis:
             harness.store.come_back()
         for node in self.nodes:
             node.skew_ms = 0
+            if node.keepers is not None:
+                node.keepers.step.left = None
             if node.process is not None:
                 node.process.fuse = None
                 node.process.skew_ms = 0
@@ -173,6 +193,24 @@ class Nemesis:
         if node.is_up and node.process is not None:
             node.process.fuse = 1 + int(blow.amount * 200)
         self._loop.outside(self._loop.time() + blow.for_s + 1.0, self._heal_one, self._restart, (node,))
+
+    def _keeper(self, blow: Blow, node: Node) -> None:
+        """Dies in the middle of what its keepers do, after some steps more."""
+        if node.is_up and node.keepers is not None:
+            node.keepers.step.left = blow.number
+            node.keepers.step.dies = partial(self._keeper_dies, blow, node)
+
+    def _keeper_dies(self, blow: Blow, node: Node) -> None:
+        at = self.harness.chronicle.now_exact()
+        self.struck.append((blow, Fault(kind="kill", at=at - 5.0, until=at + (blow.for_s + RECOVERY_S) * 1000)))
+        self._loop.outside(self._loop.time() + blow.for_s, self._heal_one, node.start, ())
+
+    def _echo(self, blow: Blow, _: Node) -> None:
+        """One of the oldest requests arrives once more."""
+        partition = blow.number % self.harness.sizes.partitions
+        asked = [each for each in self.harness.log.records(partition) if each.envelope.type == "job.scheduled"][:5]
+        if asked:
+            self.harness.log.write(partition, [asked[blow.number % len(asked)].envelope])
 
     def _restart(self, node: Node) -> None:
         node.kill()
@@ -248,7 +286,8 @@ class Nemesis:
 
     def _skew(self, blow: Blow, node: Node) -> None:
         """A machine's clock is set wrong, by more than may be overlooked; every other time its process is started meanwhile."""
-        node.skew_ms = int((1_000 + blow.amount * 29_000) * (1 if blow.number % 2 else -1))
+        most_ms = 3_000 if self.harness.sizes.keeps else 29_000
+        node.skew_ms = int((1_000 + blow.amount * most_ms) * (1 if blow.number % 2 else -1))
         if node.process is not None:
             node.process.skew_ms = node.skew_ms
         if blow.number // 2 % 2:

@@ -34,6 +34,7 @@ from services.webhooks.service import WebhooksService
 from tests.fakes.targets import Tally
 from tests.property.calendar.made_zones import ZONES
 from tests.simulation.fleet.chronicle import Chronicle, SimClock
+from tests.simulation.fleet.keeping import Keepers
 from tests.simulation.fleet.log_link import LogLink, LogServer
 from tests.simulation.fleet.loop import Process, SimLoop
 from tests.simulation.fleet.store_link import (
@@ -67,6 +68,7 @@ class Sizes:
     gather_ms: int
     daily_limit: int
     webhook_retries: int
+    keeps: bool = False  # forgets ended jobs, and trims the log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,7 @@ class Node:
         self.services: list[Any] = []
         self.app: Any = None
         self.clock_check: Any = None
+        self.keepers: Keepers | None = None
         self.checking: asyncio.Task[None] | None = None
         self.stopping: asyncio.Task[Any] | None = None
         self._callers: dict[asyncio.Future[Any], None] = {}
@@ -148,7 +151,7 @@ class Node:
         process.on_death = self._on_death
         self.log = LogLink(harness.log, process)
         self.store = StoreLink(harness.store, process)
-        self.app = None
+        self.app = self.keepers = None
         self.stopping = None
         harness.chronicle.note(f"start {process}")
         self.run(self._live(process, self.log, self.store))
@@ -214,6 +217,10 @@ class Node:
                 service = await self._make(role, process, clock, watch, log, store)
                 self.services.append(service)
                 await service.start()
+                if role == "scheduler" and self.harness.sizes.keeps:
+                    self.keepers = Keepers(process, clock, log, Remote(store), service, self.counts)
+                    self.services.append(self.keepers)
+                    await self.keepers.start()
 
     async def _drain(self) -> None:
         process = self.process

@@ -29,9 +29,10 @@ from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.clients import Clients
 from tests.simulation.fleet.endpoint import has_endpoint, make_endpoint
 from tests.simulation.fleet.judge import Evidence, judge, unfinished
+from tests.simulation.fleet.keeping import is_keeping, keeps, kept, swept_jobs
 from tests.simulation.fleet.log_link import LogServer
 from tests.simulation.fleet.loop import PROCESS, SimLoop, Stalled
-from tests.simulation.fleet.nemesis import Blow, Nemesis, draw_blows
+from tests.simulation.fleet.nemesis import Blow, Nemesis, draw_blows, draw_keeper_blows
 from tests.simulation.fleet.node import PEPPER, ROLES, Harness, Node, Sizes
 from tests.simulation.fleet.store_link import StoreServer
 from tests.simulation.fleet.targets import Targets
@@ -135,6 +136,8 @@ def draw_scenario(seed: str) -> Scenario:
         # Builds of the first contract know no endpoints, and send each webhook once.
         has_older=draw.random() < 0.9 and not sizes.webhook_retries and not has_endpoint(seed),
     )
+    if is_keeping(seed):
+        return keeps(scenario)
     if draw.random() < 0.15 and not schedule_count:
         # Days of ten seconds, so that jobs wait for the next one: late, and not for a fault.
         return replace(
@@ -187,10 +190,17 @@ class Run:
         ]
         self.nodes[OLDER].is_older = scenario.has_older
         self.clients = Clients(loop, chronicle, self.nodes, tokens, seed=name)
+        if scenario.sizes.keeps:
+            self.clients.far_s = scenario.seconds
         if blows is None:
             blows = draw_blows(name, seconds=scenario.seconds, node_count=len(self.nodes))
             if blows and scenario.has_older:
                 blows = sorted([*blows, *self._deaths_beside_the_older()], key=lambda blow: blow.at_s)
+            if blows and scenario.sizes.keeps:
+                blows = sorted(
+                    [*blows, *draw_keeper_blows(name, seconds=scenario.seconds, node_count=len(self.nodes))],
+                    key=lambda blow: blow.at_s,
+                )
         self.nemesis = Nemesis(self.harness, self.nodes, blows)
         self.blows = list(blows)
         self.violations: list[str] = []
@@ -275,9 +285,10 @@ class Run:
             nodes=self.nodes,
             clients=self.clients,
             nemesis=self.nemesis,
-            listed=listed,
+            listed=[*listed, *swept_jobs(self.harness.store.database, ACCOUNTS, listed)],
             ended_at=ended_at,
             late_ms=scenario.late_ms,
+            apart=await kept(self.harness.log, self.harness.store),
         )
         self.violations += judge(evidence)
 
