@@ -191,6 +191,16 @@ def executions(job_id: str, rows: Iterable[ExecutionRow]) -> list[dict[str, Any]
     ]
 
 
+def trimmed(state: JobState, rows: Iterable[ExecutionRow]) -> dict[str, Any]:
+    """Return what is known of a job whose first records are not in the log any more, beside those that are."""
+    return {
+        "trimmed": True,
+        "status": PUBLIC_STATUS[state.status],
+        "completed_at": _instant(state.completed_at),
+        "executions": executions(state.job_id, rows),
+    }
+
+
 def timeline_entry(item: Event | Unknown | Unreadable, *, partition: int, position: int, at: int) -> dict[str, Any]:
     """
     Return one entry of a job's timeline.

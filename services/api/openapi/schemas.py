@@ -210,6 +210,24 @@ _ENDPOINT: Final[dict[str, Schema]] = {
     "version": INTEGER,
 }
 
+_EXECUTIONS: Final[Schema] = {
+    "type": "array",
+    "items": closed(
+        {
+            "id": _id("exec"),
+            "attempt_num": INTEGER,
+            "status": nullable({"type": "string", "enum": ["success", "failed"]}),
+            "status_code": nullable(INTEGER),
+            "duration_ms": nullable(INTEGER),
+            "executed_at": INSTANT,
+            "error": nullable(TEXT),
+            "error_detail": TEXT,
+            "resent": {"type": "boolean"},
+        },
+        optional=("error_detail", "resent"),
+    ),
+}
+
 SCHEMAS: Final[dict[str, Schema]] = {
     "Error": closed(
         {"error": closed({"code": {"type": "string", "enum": sorted(CODES)}, "message": TEXT})},
@@ -241,27 +259,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             }
         }
     ),
-    "Executions": closed(
-        {
-            "executions": {
-                "type": "array",
-                "items": closed(
-                    {
-                        "id": _id("exec"),
-                        "attempt_num": INTEGER,
-                        "status": nullable({"type": "string", "enum": ["success", "failed"]}),
-                        "status_code": nullable(INTEGER),
-                        "duration_ms": nullable(INTEGER),
-                        "executed_at": INSTANT,
-                        "error": nullable(TEXT),
-                        "error_detail": TEXT,
-                        "resent": {"type": "boolean"},
-                    },
-                    optional=("error_detail", "resent"),
-                ),
-            }
-        }
-    ),
+    "Executions": closed({"executions": _EXECUTIONS}),
     "Timeline": closed(
         {
             "events": {
@@ -271,8 +269,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
                     "properties": {"type": TEXT, "at": INSTANT, "position": INTEGER, "partition": INTEGER},
                     "required": ["type", "at", "position", "partition"],
                 },
-            }
-        }
+            },
+            "trimmed": {"type": "boolean"},
+            "status": JOB_STATUS,
+            "completed_at": nullable(INSTANT),
+            "executions": _EXECUTIONS,
+        },
+        optional=("trimmed", "status", "completed_at", "executions"),
     ),
     "ScheduleRequest": SCHEDULE.schema(),
     "CreatedSchedule": closed(_CREATED_SCHEDULE),

@@ -159,6 +159,23 @@ def test_a_record_of_the_timeline_keeps_its_fields() -> None:
         reading.timeline(answer({"events": [{"type": "job.scheduled"}]}))
 
 
+def test_a_timeline_says_that_its_first_records_are_gone() -> None:
+    """Then it has the attempts of the job."""
+    attempt = {
+        "id": "exec_1",
+        "attempt_num": 1,
+        "status": "success",
+        "status_code": 200,
+        "duration_ms": 7,
+        "error": None,
+    }
+    attempt["executed_at"] = "2026-04-01T09:00:00Z"
+    found = reading.timeline(answer({"events": [], "trimmed": True, "status": "success", "executions": [attempt]}))
+    assert (found, found.is_trimmed, [each.attempt_num for each in found.executions]) == ([], True, [1])
+    whole = reading.timeline(answer({"events": []}))
+    assert (whole, whole.is_trimmed, list(whole.executions)) == ([], False, [])
+
+
 def test_a_webhook_is_read() -> None:
     """Its body is an object; what is none is a ValueError."""
     body = {"job_id": "job_1", "status": "completed", "status_code": 200, "completed_at": "2026-04-01T09:00:01Z"}

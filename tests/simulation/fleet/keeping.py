@@ -24,7 +24,7 @@ from libs.domain.job import JobState
 from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.schedule import ScheduleState
 from libs.events import read
-from libs.events.ids import delivery_id
+from libs.events.ids import delivery_id, is_id, partition_of
 from libs.store.carried import seals
 from libs.store.projection.changes import PartitionChanges
 from libs.store.rebuild.forgotten_states import forgotten_in
@@ -270,6 +270,31 @@ async def kept(log: LogServer, store: StoreServer) -> list[str]:
                 )
             found += _apart("trimmed", stored, trimmed, Older.than(trimmed.beginning))
             found += _unsealed(partition, store.database.carried(partition), whole, trimmed)
+    return found
+
+
+async def timelines(log: LogServer, database: Database, ask: Callable[..., Awaitable[Any]]) -> list[str]:
+    """Return the jobs whose timeline is not what the log has left of it; *ask* answers a path with a status and an object."""
+    found = []
+    for job in list(database.jobs.values()):
+        if is_id(job.account, "whe"):
+            continue
+        begin = log.place(partition_of(job.job_id)).begin
+        status, answer = await ask(job.account, f"/v1/jobs/{job.job_id}/events")
+        if database.jobs.get(job.job_id) is not job or log.place(partition_of(job.job_id)).begin != begin:
+            continue  # forgotten or trimmed while it was asked
+        left = [number for number, position in enumerate(job.offsets) if position >= begin]
+        said = None if status != 200 else [each["position"] for each in answer["events"]]
+        is_whole = len(left) == len(job.offsets)
+        tried = None if is_whole else [number + 1 for number in range(job.attempt)]
+        told = (
+            None
+            if status != 200 or "executions" not in answer
+            else [each["attempt_num"] for each in answer["executions"]]
+        )
+        is_said = status == 200 and answer.get("trimmed") is (None if is_whole else True)
+        if (said, told) != (left, tried) or not is_said:
+            found.append(f"timeline: {job.job_id}: {status} {answer}, left are {left}")
     return found
 
 

@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.clients import Clients
 from tests.simulation.fleet.endpoint import has_endpoint, make_endpoint
 from tests.simulation.fleet.judge import Evidence, judge, unfinished
-from tests.simulation.fleet.keeping import is_keeping, keeps, kept, swept_jobs
+from tests.simulation.fleet.keeping import is_keeping, keeps, kept, swept_jobs, timelines
 from tests.simulation.fleet.log_link import LogServer
 from tests.simulation.fleet.loop import PROCESS, SimLoop, Stalled
 from tests.simulation.fleet.nemesis import Blow, Nemesis, draw_blows, draw_keeper_blows
@@ -280,6 +281,10 @@ class Run:
         ended_at = self.chronicle.now_exact()
         node = next(each for each in self.nodes if each.app is not None)
         listed = [job_id for account in ACCOUNTS for job_id in await self.clients.list_all(account, node)]
+        if scenario.sizes.keeps:
+            self.violations += await timelines(
+                self.harness.log, self.harness.store.database, partial(self.clients.ask, node)
+            )
         evidence = Evidence(
             harness=self.harness,
             nodes=self.nodes,

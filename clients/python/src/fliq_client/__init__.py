@@ -6,7 +6,7 @@ The Python client of Fliq.
 
 from __future__ import annotations
 
-from fliq_client.answers import Page, TimelineEvent, webhook_payload
+from fliq_client.answers import Page, Timeline, TimelineEvent, webhook_payload
 from fliq_client.client import AsyncFliq, Fliq
 from fliq_client.contract import error_codes, models, request_fields
 from fliq_client.contract.error_codes import *  # noqa: F403 - one class for each code
@@ -39,6 +39,7 @@ __all__ = [
     "Page",
     "Retries",
     "StreamEvent",
+    "Timeline",
     "TimelineEvent",
     "UnexpectedAnswer",
     "Verified",

@@ -8,7 +8,7 @@ its status.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
@@ -17,7 +17,7 @@ import msgspec
 
 from fliq_client.call import Answer
 from fliq_client.contract.error_codes import CODES
-from fliq_client.contract.models import Answered, CreatedJob, WebhookPayload
+from fliq_client.contract.models import Answered, CreatedJob, Execution, WebhookPayload
 from fliq_client.errors import ApiError, BadRequest, Conflict, FliqError, UnexpectedAnswer
 
 T = TypeVar("T")
@@ -86,8 +86,23 @@ class _Results(msgspec.Struct, frozen=True):
     results: list[_Result]
 
 
+class Timeline(list[TimelineEvent]):
+    """
+    The records of a job or of a schedule, oldest first.
+
+    Attributes:
+        is_trimmed: the first records of the job are not in the log any more.
+        executions: if so, all attempts of the job.
+    """
+
+    is_trimmed = False
+    executions: Sequence[Execution] = ()
+
+
 class _Timeline(msgspec.Struct, frozen=True):
     events: list[dict[str, Any]]
+    trimmed: bool = False
+    executions: list[Execution] = []
 
 
 def nothing(_: Answer) -> None:
@@ -137,10 +152,12 @@ def results(answer: Answer) -> list[CreatedJob | ApiError]:
     return found
 
 
-def timeline(answer: Answer) -> list[TimelineEvent]:
-    """Read a job's timeline."""
-    found: list[TimelineEvent] = []
-    for record in msgspec.json.decode(answer.body, type=_Timeline).events:
+def timeline(answer: Answer) -> Timeline:
+    """Read the timeline of a job or of a schedule."""
+    said = msgspec.json.decode(answer.body, type=_Timeline)
+    found = Timeline()
+    found.is_trimmed, found.executions = said.trimmed, said.executions
+    for record in said.events:
         own = {name: record.pop(name) for name in ("type", "at", "position", "partition") if name in record}
         found.append(msgspec.convert(own | {"fields": record}, TimelineEvent))
     return found

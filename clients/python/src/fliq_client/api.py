@@ -15,7 +15,7 @@ from typing import Any, Final, Unpack
 from msgspec import UNSET
 
 from fliq_client import answers
-from fliq_client.answers import Page, TimelineEvent
+from fliq_client.answers import Page, Timeline
 from fliq_client.call import Call, Request, document, key_header, path, query
 from fliq_client.contract import models
 from fliq_client.contract.request_fields import (
@@ -158,7 +158,7 @@ class Jobs(Group[E]):
         return Call(request=Request(method="GET", path=path("jobs", job_id, "executions")), read=_EXECUTIONS)
 
     @call
-    def events(self, job_id: str) -> Call[Sequence[TimelineEvent]]:
+    def events(self, job_id: str) -> Call[Timeline]:
         """Get the timeline of a job: its records in the log."""
         return Call(request=Request(method="GET", path=path("jobs", job_id, "events")), read=answers.timeline)
 
@@ -345,7 +345,7 @@ class Schedules(Group[E]):
         return Call(request=request, read=_SCHEDULE)
 
     @call
-    def events(self, schedule_id: str, *, limit: int | None = None) -> Call[Sequence[TimelineEvent]]:
+    def events(self, schedule_id: str, *, limit: int | None = None) -> Call[Timeline]:
         """Get the newest *limit* records about a schedule, oldest first: its ticks, skips and changes."""
         where, asked = path("schedules", schedule_id, "events"), query(limit=limit)
         return Call(request=Request(method="GET", path=where, query=asked), read=answers.timeline)

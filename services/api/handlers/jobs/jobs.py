@@ -154,7 +154,6 @@ class Jobs:
             raise LogUnavailable("the log does not say where it ends")
         partition = partition_of(job_id)
         begin = await self._c.log.begin(partition)
-        # Trimmed records are gone from the timeline; the job object keeps the result.
         numbers = {position: number for number, position in enumerate(state.offsets) if position >= begin}
         await self._c.lists.take(account)
         try:
@@ -167,9 +166,11 @@ class Jobs:
                 )
                 for record in await records_at(self._c.log, partition, numbers)
             ]
+            rows = await self._c.queries.executions(account, job_id) if len(numbers) < len(state.offsets) else None
         finally:
             self._c.lists.give(account)
-        return json_reply(200, {"events": events})
+        # Of the records that were trimmed the tables know what came of them.
+        return json_reply(200, {"events": events} | ({} if rows is None else present.trimmed(state, rows)))
 
     async def _find(self, account: str, job_id: str, *, fresh: bool = False) -> tuple[JobState, Spec, bool]:
         """
