@@ -22,9 +22,9 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, Final
 
-from tests.simulation.fleet.keeping import is_keeping
 from tests.simulation.fleet.mutations import KEEPING, MUTATIONS, nothing
 from tests.simulation.fleet.run import Outcome, run
+from tests.simulation.fleet.stories.keeping import is_keeping
 from tests.simulation.known_seeds import seeds_for
 
 ROOT: Final = Path(__file__).resolve().parents[3]

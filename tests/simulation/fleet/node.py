@@ -34,7 +34,6 @@ from services.webhooks.service import WebhooksService
 from tests.fakes.targets import Tally
 from tests.property.calendar.made_zones import ZONES
 from tests.simulation.fleet.chronicle import Chronicle, SimClock
-from tests.simulation.fleet.keeping import Keepers
 from tests.simulation.fleet.log_link import LogLink, LogServer
 from tests.simulation.fleet.loop import Process, SimLoop
 from tests.simulation.fleet.store_link import (
@@ -45,6 +44,7 @@ from tests.simulation.fleet.store_link import (
     StoreServer,
     answering,
 )
+from tests.simulation.fleet.stories.keeping import Keepers
 from tests.simulation.fleet.targets import SimEgress, Targets
 from tests.simulation.fleet_request import Request
 from tests.simulation.manual_clock import SeededEntropy

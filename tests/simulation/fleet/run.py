@@ -30,12 +30,12 @@ from tests.simulation.fleet.chronicle import Chronicle
 from tests.simulation.fleet.clients import Clients
 from tests.simulation.fleet.endpoint import has_endpoint, make_endpoint
 from tests.simulation.fleet.judge import Evidence, judge, unfinished
-from tests.simulation.fleet.keeping import is_keeping, keeps, kept, swept_jobs, timelines
 from tests.simulation.fleet.log_link import LogServer
 from tests.simulation.fleet.loop import PROCESS, SimLoop, Stalled
 from tests.simulation.fleet.nemesis import Blow, Nemesis, draw_blows, draw_keeper_blows
 from tests.simulation.fleet.node import PEPPER, ROLES, Harness, Node, Sizes
 from tests.simulation.fleet.store_link import StoreServer
+from tests.simulation.fleet.stories.keeping import is_keeping, keeps, kept, swept_jobs, timelines
 from tests.simulation.fleet.targets import Targets
 from tests.simulation.manual_clock import SeededEntropy
 
