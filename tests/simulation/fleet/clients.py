@@ -378,17 +378,13 @@ class Clients:
             answer = {**answer, "status": None}  # what it shows is a state that was
         return status, answer
 
-    async def ask(self, node: Node, account: str, path: str) -> tuple[int, dict[str, Any]]:
-        """Get *path* from *node*, which nothing hurts."""
-        answer = await node.request("GET", path, b"", self._tokens[account])
-        return answer.status, orjson.loads(answer.body)
-
     async def list_all(self, account: str, node: Node) -> list[str]:
         """Walk the list of an account's jobs to its end."""
         ids: list[str] = []
         cursor = ""
         while True:
-            status, page = await self.ask(node, account, f"/v1/jobs?limit=20{cursor}")
+            status, text, _ = await node.request("GET", f"/v1/jobs?limit=20{cursor}", b"", self._tokens[account])
+            page = orjson.loads(text)
             if status != 200:
                 raise RuntimeError(f"the list was answered {status}: {page}")
             ids += [each["id"] for each in page["jobs"]]

@@ -15,7 +15,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -198,10 +197,7 @@ class Run:
             if blows and scenario.has_older:
                 blows = sorted([*blows, *self._deaths_beside_the_older()], key=lambda blow: blow.at_s)
             if blows and scenario.sizes.keeps:
-                blows = sorted(
-                    [*blows, *draw_keeper_blows(name, seconds=scenario.seconds, node_count=len(self.nodes))],
-                    key=lambda blow: blow.at_s,
-                )
+                blows += draw_keeper_blows(name, seconds=scenario.seconds, node_count=len(self.nodes))
         self.nemesis = Nemesis(self.harness, self.nodes, blows)
         self.blows = list(blows)
         self.violations: list[str] = []
@@ -282,9 +278,7 @@ class Run:
         node = next(each for each in self.nodes if each.app is not None)
         listed = [job_id for account in ACCOUNTS for job_id in await self.clients.list_all(account, node)]
         if scenario.sizes.keeps:
-            self.violations += await timelines(
-                self.harness.log, self.harness.store.database, partial(self.clients.ask, node)
-            )
+            self.violations += await timelines(self.harness, self.clients, node)
         evidence = Evidence(
             harness=self.harness,
             nodes=self.nodes,

@@ -12,6 +12,7 @@ The fold of the trimmed log alone, which begins with what it carries, must end w
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
@@ -273,14 +274,16 @@ async def kept(log: LogServer, store: StoreServer) -> list[str]:
     return found
 
 
-async def timelines(log: LogServer, database: Database, ask: Callable[..., Awaitable[Any]]) -> list[str]:
-    """Return the jobs whose timeline is not what the log has left of it; *ask* answers a path with a status and an object."""
-    found = []
+async def timelines(harness: Any, clients: Any, node: Any) -> list[str]:
+    """Return the jobs whose timeline, as *node* tells it, is not what the log has left of it."""
+    found, log, database = [], harness.log, harness.store.database
     for job in list(database.jobs.values()):
         if is_id(job.account, "whe"):
             continue
         begin = log.place(partition_of(job.job_id)).begin
-        status, answer = await ask(job.account, f"/v1/jobs/{job.job_id}/events")
+        token = clients._tokens[job.account]
+        status, body, _ = await node.request("GET", f"/v1/jobs/{job.job_id}/events", b"", token)
+        answer = json.loads(body)
         if database.jobs.get(job.job_id) is not job or log.place(partition_of(job.job_id)).begin != begin:
             continue  # forgotten or trimmed while it was asked
         left = [number for number, position in enumerate(job.offsets) if position >= begin]
