@@ -64,4 +64,10 @@ INVARIANTS: Final = {
     ),
     "I30": Invariant("a fold of a trimmed log ends as that of the whole log", "model", "trimmed before it is carried"),
     "I31": Invariant("nobody reads what was trimmed", "model", "trimmed under a replica"),
+    "I32": Invariant(
+        "rows without records are what they were when they were summed up",
+        "fleet",
+        "hours_sealed_before_their_end",
+        "seals:",
+    ),
 }
