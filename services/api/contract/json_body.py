@@ -76,7 +76,7 @@ def parsing(raw: bytes) -> Generator[None, None, Any]:
 
 def _check_count(raw: bytes) -> None:
     """Refuse a document of more than `VALUES_MAX` values: members, elements, objects and arrays each begin or follow one mark."""
-    if _marks(raw) <= VALUES_MAX:
+    if len(raw) <= VALUES_MAX or _marks(raw) <= VALUES_MAX:
         return
     # What stands in a string is no mark. Without its escapes, a text has a quote at both ends of each string and nowhere else; a
     # value has at most two strings.
@@ -91,7 +91,7 @@ def _check_count(raw: bytes) -> None:
 def _colons(raw: bytes) -> int:
     """Return how many colons *raw* holds, escaped ones included."""
     count = raw.count(b":")
-    if b"\\" in raw:
+    if b"\\u003" in raw:
         plain = raw.replace(b"\\\\", b"")  # behind an escaped backslash, `u003a` is text
         count += plain.count(b"\\u003a") + plain.count(b"\\u003A")
     return count

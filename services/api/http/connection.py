@@ -5,8 +5,9 @@ aiohttp parses (llhttp, in C) and frames. `Connection` adds to its `RequestHandl
 
     errors     if the parser refuses a request, or an exception escapes a handler, the answer has the contract's JSON shape
     silence    a connection must bring a complete header within `HEADER_READ_S` of its first byte (or of being opened), may be
-               idle for `KEEP_ALIVE_S` between requests, and must take its answer within `WRITE_S`; reading a body has a bound of
+               idle for `keep_alive_s` between requests, and must take its answer within `WRITE_S`; reading a body has a bound of
                its own (request_body.py)
+    again      a request whose head came before is answered without aiohttp (known_head.py). What comes behind it waits until then
     limits     what it holds counts in the server's budget (connection_budget.py). At most `RAW_MAX` bytes belong to one request,
                chunk framing and what follows a refusal included, because the parser skips chunk extensions of any length
 
@@ -27,6 +28,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 from aiohttp.web_protocol import RequestHandler
 
 from services.api.contract.api_error import ApiError, unavailable
+from services.api.http.known_head import DATA_MAX, KnownHead, Request, known_head
 from services.api.http.reply import error_reply
 
 if TYPE_CHECKING:
@@ -49,8 +51,15 @@ class Connection(RequestHandler):
     """One connection: aiohttp's protocol with deadlines and JSON errors."""
 
     __slots__ = (
+        "_answering",
+        "_behind",
         "_drained",
+        "_first",
         "_is_answered",
+        "_is_closing",
+        "_is_parsed",
+        "_is_resting",
+        "_known",
         "_latest",
         "_pipe",
         "_raw_bytes",
@@ -72,6 +81,13 @@ class Connection(RequestHandler):
         self._raw_bytes = 0  # since the latest request began
         self._drained: asyncio.Future[None] | None = None
         self._pipe: asyncio.Transport | None = None  # the transport, also once aiohttp has let go of it
+        self._known: KnownHead | None = None
+        self._is_parsed = True  # all that came belongs to requests that were whole: the next byte begins another
+        self._first: bytes | None = None  # what came of a request that is to begin, if it came at such a place
+        self._answering: asyncio.Task[None] | None = None  # a request whose head was known
+        self._behind = b""  # came meanwhile
+        self._is_resting = False  # `deadline` is the end of the time that it may be idle
+        self._is_closing = False
         self.address: str | None = None
         self.counted_as: str | None = None
         self.account = ""  # of the latest request; its address until that is known
@@ -97,8 +113,19 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse *data*; if it begins a header, the rest of the header must come in time."""
+        if self._answering is not None:
+            self._keep_behind(data)
+            return
         latest, budget = self._latest, self.owner.budget
         is_between = latest is None or (self._is_answered and latest.content.is_eof())
+        if data:
+            at_a_beginning = is_between and self._is_parsed
+            known = self._known
+            if at_a_beginning and known is not None and known.is_head_of(data) and not self._is_closing:
+                self._begin_again(known.with_body(data), len(data))
+                return
+            self._first = data if at_a_beginning and len(data) <= DATA_MAX else None
+            self._is_parsed = False
         super().data_received(data)
         if not data:
             return  # aiohttp goes on with what it had already
@@ -108,7 +135,8 @@ class Connection(RequestHandler):
             return
         if is_between:
             budget.busy(self)
-            if self.deadline == math.inf:
+            if self.deadline == math.inf or self._is_resting:
+                self._is_resting = False
                 self.deadline = self.owner.loop.time() + HEADER_READ_S - SWEEP_S
         elif self._is_answered:
             return  # the rest of a refused body is dropped
@@ -116,8 +144,66 @@ class Connection(RequestHandler):
         if not is_between and latest is not None and latest.content.is_eof():
             budget.received.settle(self)
 
+    def _begin_again(self, request: Request, size: int) -> None:
+        """Answer *request*, of *size* bytes, whose head is known."""
+        self.owner.budget.received.add(self, size)
+        if self.transport is None:
+            return  # there was no room for it
+        self.begin(request)
+        self._answering = self.owner.loop.create_task(self._answer(request), name="api-request")
+
+    async def _answer(self, request: Request) -> None:
+        keep_alive = False
+        try:
+            reply = await self.owner.handle(request)
+            await reply.prepare(request)
+            keep_alive = reply.keep_alive and not self._is_closing
+        except ConnectionError:
+            return  # the peer is gone
+        except Exception:  # noqa: BLE001 - as aiohttp does with a defect behind a handler
+            _log.exception("request_crashed")
+        finally:
+            self._answering = None
+            if not keep_alive:
+                self.force_close()
+        if keep_alive:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Wait for the next request, or go on with what came of it."""
+        self.keep_alive(False)  # aiohttp's own clock, which knows nothing of this request
+        self._is_resting = True
+        self.deadline = self.owner.loop.time() + self.owner.keep_alive_s
+        behind, self._behind = self._behind, b""
+        if behind and self._pipe is not None:
+            self.data_received(behind)
+            self._pipe.resume_reading()
+
+    def _keep_behind(self, data: bytes) -> None:
+        if data and self._pipe is not None:
+            self._pipe.pause_reading()  # so that no more than was read at once is kept
+            self._behind += data
+
+    def close(self) -> None:
+        """Begin no more requests."""
+        self._is_closing = True
+        super().close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """Let the request under way end within *timeout* seconds, then close."""
+        if self._answering is not None:
+            await asyncio.wait([self._answering], timeout=timeout)
+        if self._answering is not None:
+            self._answering.cancel()
+        await super().shutdown(timeout)
+
     def begin(self, request: BaseRequest) -> None:
         """Note that the header of *request* is complete and its handler starts."""
+        first, self._first = self._first, None
+        if first is not None and isinstance(request, Request) and request.content.is_eof():
+            self._known = known_head(first, request)
+            self._is_parsed = self._known is not None
+        self._is_resting = False
         self._latest = request
         self.account = self.address or ""
         self._is_answered = False
@@ -184,7 +270,8 @@ class Connection(RequestHandler):
         """Let `drain` fail; hold on to nothing, since the transport holds on to this connection until garbage is collected."""
         self.owner.budget.lost(self)
         self._drop_body()
-        self._pipe = self._latest = None
+        self._pipe = self._latest = self._known = self._first = None
+        self._behind = b""
         super().connection_lost(exc)
         if self.turn is not None and not self.turn.done():  # what it holds of a body is given back at once
             self.turn.set_exception(ConnectionResetError("the connection was closed"))

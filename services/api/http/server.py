@@ -1,7 +1,8 @@
 """
 Server: the listening socket, its connections, and the one task that looks at all of them.
 
-    cost       no access log, no router, no Response objects; the Date header is made four times a second, not per answer
+    cost       a head that came before is not parsed (known_head.py); no access log, no router, no Response objects; the Date
+               header is made four times a second, not per answer
 
 Each connection carries one number, its deadline. The task looks at all of them every `SWEEP_S`, so a deadline costs no timer.
 """
@@ -20,6 +21,7 @@ from aiohttp.web_server import Server as AiohttpServer
 from libs.runtime.listening import Listener, listening_sockets
 from services.api.http.connection import FIELD_MAX, HEADERS_MAX, LINE_MAX, SWEEP_S, Connection
 from services.api.http.connection_budget import ConnectionBudget
+from services.api.http.known_head import Request
 from services.api.http.loop_time import LoopTime
 from services.api.http.reply import Reply
 
@@ -36,8 +38,9 @@ class HttpServer(AiohttpServer):
 
     def __init__(self, handle: Handle, *, budget: ConnectionBudget, now_s: Callable[[], float]) -> None:
         """Serve every request with *handle*, which never raises; *now_s* is the wall clock for Date headers."""
-        super().__init__(cast(Any, self._begin))
-        self._handle = handle
+        super().__init__(cast(Any, self._begin), request_factory=cast(Any, self._request))
+        self.handle = handle
+        self.keep_alive_s = KEEP_ALIVE_S
         self.budget = budget
         self.loop = asyncio.get_running_loop()
         self.loop_time = LoopTime()
@@ -52,7 +55,7 @@ class HttpServer(AiohttpServer):
         return Connection(
             self,
             loop=self.loop,
-            keepalive_timeout=KEEP_ALIVE_S,
+            keepalive_timeout=self.keep_alive_s,
             access_log=None,
             max_line_size=LINE_MAX,
             max_field_size=FIELD_MAX,
@@ -93,7 +96,10 @@ class HttpServer(AiohttpServer):
 
     def _begin(self, request: BaseRequest) -> Awaitable[Reply]:
         cast(Connection, request.protocol).begin(request)
-        return self._handle(request)
+        return self.handle(request)
+
+    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
+        return Request(message, payload, protocol, writer, task, self.loop)
 
 
 def connections_within(wanted: int, files_max: int) -> int:
