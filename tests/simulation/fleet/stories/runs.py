@@ -24,7 +24,7 @@ def running_beside_each_other(harness: Harness, story: ScheduleStory, history: H
     for (one, at), (two, next_at) in pairwise(sorted(began.items(), key=itemgetter(1))):
         if story.rule["overlap"] == "replace":
             jobs = harness.store.database.jobs
-            records = harness.log.place(harness.store.database.partition_of[one]).records
+            records = harness.log.records(harness.store.database.partition_of[one])
             ended = [offset for offset in jobs[one].offsets if records[offset].envelope.type == "job.finished"]
             due = [offset for offset in jobs[two].offsets if records[offset].envelope.type == "attempt.due"]
             if not ended or ended[0] > due[0]:
