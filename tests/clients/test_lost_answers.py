@@ -19,7 +19,7 @@ from tests.fakes.until import until
 
 pytestmark = pytest.mark.topologies("embedded")
 
-CREATES = 60
+CREATES = 30
 PATIENT = Retries(count=60, first_wait_s=0.002, longest_wait_s=0.02, total_wait_s=30)
 
 
