@@ -85,6 +85,19 @@ def test_every_crash_point_is_survived() -> None:
     assert [each for each in said if each["violations"]] == []
 
 
+@pytest.mark.parametrize(
+    ("point", "defect"),
+    [("dispatcher.after_send:2", "forgets_in_flight"), ("webhooks.before_send:2", "pending_webhooks_forgotten")],
+)
+def test_a_crash_finds_a_defect(point: str, defect: str) -> None:
+    """Where nothing else goes wrong, the death of a process is what shows that the next one forgets."""
+    (with_crash,) = fleet("--seeds", "20", "--crashes", point, "--mutation", defect)
+    (without,) = fleet("--seeds", "1", "--crashes", "no.point:1", "--mutation", defect)
+
+    assert with_crash["violations"] != []
+    assert without["violations"] == []
+
+
 def planted(names: list[str], *, within: int) -> dict[str, list[str]]:
     """Return the violations by which each of *names* is found; none if it is not."""
     return {said["mutation"]: said["violations"] for said in fleet("--seeds", str(within), "--planted", *names)}

@@ -37,7 +37,9 @@ def main() -> int:
         parser.error("--seeds and --jobs begin at 1: what is not played shows nothing")
     if chosen.crashes is not None:
         points = {point: int(passes) for point, _, passes in (each.partition(":") for each in chosen.crashes)}
-        for point, seed, violations in find_crashes(points, within=chosen.seeds, first=chosen.first):
+        for point, seed, violations in find_crashes(
+            points, within=chosen.seeds, first=chosen.first, mutation=chosen.mutation
+        ):
             print(json.dumps({"point": point, "seed": seed, "violations": violations[:3]}), flush=True)
         return 0
     if chosen.planted is not None:

@@ -35,12 +35,16 @@ COLLECT_EVERY: Final = 10  # seeds
 
 def play(seed: int, mutation: str | None = None) -> Outcome:
     """Play one seed, perhaps with a planted defect."""
-    return run(seed, mutate=MUTATIONS[mutation] if mutation else nothing)
+    return run(seed, mutate=_planting(mutation))
+
+
+def _planting(mutation: str | None) -> Callable[[], Any]:
+    return MUTATIONS[mutation] if mutation else nothing
 
 
 def shrink(seed: int, *, mutation: str | None = None) -> Outcome:
     """Play *seed*; when it fails, return its failure with as few faults as will do."""
-    mutate = MUTATIONS[mutation] if mutation else nothing
+    mutate = _planting(mutation)
     smallest = run(seed, mutate=mutate)
     names = _names(smallest.violations)
     index = 0
@@ -105,17 +109,19 @@ def find_planted(names: Sequence[str], *, within: int, first: int = 0) -> Iterat
 
 
 def find_crashes(
-    points: Mapping[str, int], *, within: int, first: int = 0
+    points: Mapping[str, int], *, within: int, first: int = 0, mutation: str | None = None
 ) -> Iterator[tuple[str, int | None, list[str]]]:
     """
     Let a process die at each of *points*, at so many passes of it; yield a seed on which one did, and what was broken there.
+
+    With a planted defect the crash is the only fault, so that nothing else finds it.
 
     The seed is None when no process passed the point so often, on the known one or on *within* seeds.
     """
     _detach()
     for point, passes in points.items():
         for number, seed in enumerate(seeds_for("crashes", point, range(first, first + within))):
-            outcome = run(seed, crash_at=(point, passes))
+            outcome = run(seed, [] if mutation else None, mutate=_planting(mutation), crash_at=(point, passes))
             if outcome.violations or outcome.counts["crashes"]:
                 yield point, seed, outcome.violations
                 break
