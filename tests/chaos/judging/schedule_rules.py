@@ -16,7 +16,7 @@ from tests.chaos.judging.view import View, Violation
 _GRACE_MS: Final = 5_000.0
 _AHEAD_MS: Final = 1_700.0  # a tick is decided a little ahead, at a hand-over 1.6 s, and what is decided is called
 _CLOCKS_MS: Final = 300.0  # two processes' clocks differ by less
-_OF_A_TICK: Final = (None, "schedule", "catchup", "backfill")
+_OF_A_TICK: Final = (None, "schedule", "catchup", "buffered", "backfill")
 _STEP_MS: Final = 1_000
 
 
