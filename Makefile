@@ -26,10 +26,10 @@ $(STAMP): requirements.lock
 	@touch $@
 
 run: install ## start all of Fliq on this machine; targets on loopback are allowed
-	@FLIQ_EGRESS_ALLOW="$${FLIQ_EGRESS_ALLOW-127.0.0.0/8,::1/128}" exec $(VENV)/bin/fliq all $(ARGS)
+	@FLIQ_EGRESS_ALLOW="$${FLIQ_EGRESS_ALLOW-127.0.0.0/8,::1/128}" FLIQ_CAPTURE_PRIVATE="$${FLIQ_CAPTURE_PRIVATE-on}" exec $(VENV)/bin/fliq all $(ARGS)
 
 up: install ## start each service as its own process, on Kafka if make kafka-up runs (APIS, SCHEDULERS, DISPATCHERS, WEBHOOKS: how many of each)
-	@FLIQ_EGRESS_ALLOW="$${FLIQ_EGRESS_ALLOW-127.0.0.0/8,::1/128}" exec $(PYTHON) -m services.dev.up --apis $(or $(APIS),1) \
+	@FLIQ_EGRESS_ALLOW="$${FLIQ_EGRESS_ALLOW-127.0.0.0/8,::1/128}" FLIQ_CAPTURE_PRIVATE="$${FLIQ_CAPTURE_PRIVATE-on}" exec $(PYTHON) -m services.dev.up --apis $(or $(APIS),1) \
 		--schedulers $(or $(SCHEDULERS),1) --dispatchers $(or $(DISPATCHERS),1) --webhooks $(or $(WEBHOOKS),1) $(ARGS)
 
 demo: install ## show a job's life in the terminal, with a small target that it starts

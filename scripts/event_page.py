@@ -17,7 +17,7 @@ import msgspec
 from libs.domain.state_registry import STATE_KINDS
 from libs.events import fields
 from libs.events.codec import KINDS, Kind
-from libs.events.job import Sealed, Spec
+from libs.events.job import Capture, Response, Sealed, Spec
 from libs.events.retry_policy import JobTerms, RetryPolicy, StatusClasses, TryClass
 from libs.events.schedule import RunPolicy, SchedulePolicy, ScheduleRule
 
@@ -60,7 +60,17 @@ _PLAIN = {
     type(None): "nothing",
     msgspec.Raw: "JSON",
 }
-_PARTS = (Spec, Sealed, RetryPolicy, JobTerms, ScheduleRule, SchedulePolicy, RunPolicy)  # what is no event of its own
+_PARTS = (
+    Spec,
+    Sealed,
+    Capture,
+    Response,
+    RetryPolicy,
+    JobTerms,
+    ScheduleRule,
+    SchedulePolicy,
+    RunPolicy,
+)  # what is no event of its own
 
 
 def page() -> str:

@@ -80,12 +80,12 @@ def classify(policy: RetryPolicy | None, success_on: tuple[str, ...] | None, res
     status = result.status
     if result.no_answer is not None or status is None:
         return Classified("failure" if _is_listed(policy, _classes_of(result)) else "not_retryable")
-    is_success = 200 <= status <= 299 if success_on is None else _is_in(success_on, status)
-    if result.is_final and not is_success:
+    is_good = is_success(success_on, status)
+    if result.is_final and not is_good:
         return Classified("stopped")
     if result.snooze_ms is not None and not result.is_final:
         return Classified("snoozed", result.snooze_ms)
-    if is_success:
+    if is_good:
         return Classified("success")
     if policy is not None:
         is_named = policy.retry_on is not None and str(status) in policy.retry_on
@@ -96,6 +96,11 @@ def classify(policy: RetryPolicy | None, success_on: tuple[str, ...] | None, res
     asked_ms = _asked_ms(policy, result)
     is_free = asked_ms is not None and policy is not None and policy.retry_after_is_free
     return Classified("free" if is_free else "failure", asked_ms)
+
+
+def is_success(success_on: tuple[str, ...] | None, status: int) -> bool:
+    """Say whether *status* counts as success; *success_on* as in `classify`."""
+    return 200 <= status <= 299 if success_on is None else _is_in(success_on, status)
 
 
 def counted(outcome: Outcome, *, free_count: int, snooze_count: int) -> Outcome:

@@ -144,6 +144,8 @@ class EgressClient:
                 wire=serialise(request, target),
                 is_head_request=request.method == "HEAD",
                 is_peer_allowed=partial(self._is_peer_allowed, target.authority.is_named),
+                keeper=request.keeper,
+                needs_list=self._policy.needs_list,
                 origin=(request.account, target.authority.prefix),
                 connections=connections,
                 now=self._now,

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import msgspec
 
+from libs.domain.responses.answer_keeper import AnswerKeeper
 from libs.egress.url_rules import Target
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -43,6 +44,7 @@ class OutgoingRequest(msgspec.Struct, frozen=True, kw_only=True):
         empty one.
     account: the owner of the call, for fair queue and pace.
     key: names the call when it comes again after it was put off.
+    keeper: gathers what is kept of the answer; none if nothing is.
     """
 
     method: str
@@ -51,6 +53,7 @@ class OutgoingRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | None = None
     account: str = ""
     key: str = ""
+    keeper: AnswerKeeper | None = None
 
 
 class RequestRefused(ValueError):

@@ -139,7 +139,9 @@ class EgressPolicy:
 
     def _forget(self) -> None:
         self._authority_cached: Callable[[str], Authority] = lru_cache(CACHE_SIZE)(self._authority)
-        self._denial_cached: Callable[[str, int, bool, bool], Denial | None] = lru_cache(CACHE_SIZE)(self._denial)
+        self._denial_cached: Callable[[str, int, bool | None, bool], Denial | None] = lru_cache(CACHE_SIZE)(
+            self._denial
+        )
 
     def note_own_addresses(self, addresses: frozenset[Address]) -> None:
         """Refuse *addresses*, which are this machine's, from now on, unless the allow-list has them."""
@@ -209,11 +211,16 @@ class EgressPolicy:
         """
         return self._denial_cached(ip, port, is_named, is_here) is None
 
+    def needs_list(self, ip: str, port: int, *, is_here: bool = False) -> bool:
+        """Return whether the address may be connected to only because the allow-list says so."""
+        return self._denial_cached(ip, port, None, is_here) is not None
+
     def denial(self, ip: str, port: int, *, is_named: bool = False) -> Denial | None:
         """Return why `address_allowed` says no, None if it says yes."""
         return self._denial_cached(ip, port, is_named, False)
 
-    def _denial(self, ip: str, port: int, is_named: bool, is_here: bool) -> Denial | None:
+    def _denial(self, ip: str, port: int, is_named: bool | None, is_here: bool) -> Denial | None:
+        """Return why not; *is_named* None asks as if there were no allow-list."""
         address = parse_address(ip)
         if address is None:
             return Denial.SPELLING
@@ -222,11 +229,11 @@ class EgressPolicy:
         return denial_of(
             address,
             port,
-            allow=self._allow,
+            allow=AllowList() if is_named is None else self._allow,
             deny=self._deny,
             own_ports=self._own_ports,
             own_addresses=self._own_addresses,
-            is_named=is_named,
+            is_named=bool(is_named),
             is_here=is_here,
         )
 

@@ -12,6 +12,7 @@ from libs.events.history import HistoryForgotten
 from libs.events.job import (
     AttemptDue,
     AttemptFinished,
+    Capture,
     JobCancelled,
     JobCancelRequested,
     JobChanged,
@@ -23,6 +24,7 @@ from libs.events.job import (
     JobRetryScheduled,
     JobScheduled,
     JobStopRequested,
+    Response,
     Sealed,
     Spec,
 )
@@ -48,6 +50,7 @@ from libs.events.webhook import WebhookAttempted, WebhookFinished, WebhookRedeli
 __all__ = [
     "AttemptDue",
     "AttemptFinished",
+    "Capture",
     "Claim",
     "Envelope",
     "Event",
@@ -66,6 +69,7 @@ __all__ = [
     "LogBarrier",
     "LogCarried",
     "OwnerClaimed",
+    "Response",
     "RowsCarried",
     "RunPolicy",
     "ScheduleAutopaused",

@@ -94,7 +94,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="job.scheduled",
         event=job.JobScheduled,
-        version=10,
+        version=11,
         added=(
             ("spec_id",),
             ("retry", "success_on", "expires_at"),
@@ -105,6 +105,7 @@ KINDS: Final[tuple[Kind, ...]] = (
             ("is_tracked",),
             ("spec.sealed",),
             ("labels",),
+            ("spec.capture",),
         ),
         role="fact",
         key="job_id",
@@ -114,8 +115,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="job.change_requested",
         event=job.JobChangeRequested,
-        version=2,
-        added=(("spec.sealed",),),
+        version=3,
+        added=(("spec.sealed",), ("spec.capture",)),
         role="fact",
         key="job_id",
     ),
@@ -124,8 +125,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="job.merge_requested",
         event=job.JobMergeRequested,
-        version=2,
-        added=(("spec.sealed",),),
+        version=3,
+        added=(("spec.sealed",), ("spec.capture",)),
         role="fact",
         key="job_id",
     ),
@@ -144,8 +145,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="attempt.finished",
         event=job.AttemptFinished,
-        version=4,
-        added=(("error_detail",), ("outcome",), ("resent",)),
+        version=5,
+        added=(("error_detail",), ("outcome",), ("resent",), ("response",)),
         role="fact",
         key="job_id",
     ),
@@ -169,24 +170,33 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="schedule.created",
         event=schedule.ScheduleCreated,
-        version=3,
-        added=(("spec.webhook_retry",), ("spec.sealed",)),
+        version=4,
+        added=(("spec.webhook_retry",), ("spec.sealed",), ("spec.capture",)),
         role="fact",
         key="schedule_id",
     ),
     Kind(
         name="schedule.defined",
         event=schedule.ScheduleDefined,
-        version=8,
-        added=(("key",), ("policy",), ("terms",), ("spec.webhook_retry",), ("runs",), ("spec.sealed",), ("labels",)),
+        version=9,
+        added=(
+            ("key",),
+            ("policy",),
+            ("terms",),
+            ("spec.webhook_retry",),
+            ("runs",),
+            ("spec.sealed",),
+            ("labels",),
+            ("spec.capture",),
+        ),
         role="fact",
         key="schedule_id",
     ),
     Kind(
         name="schedule.changed",
         event=schedule.ScheduleChanged,
-        version=6,
-        added=(("policy",), ("terms",), ("runs",), ("spec.sealed",), ("labels",)),
+        version=7,
+        added=(("policy",), ("terms",), ("runs",), ("spec.sealed",), ("labels",), ("spec.capture",)),
         role="fact",
         key="schedule_id",
     ),
@@ -227,8 +237,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="history.forgotten",
         event=history.HistoryForgotten,
-        version=2,
-        added=(("closed_before",),),
+        version=3,
+        added=(("closed_before",), ("responses_before",)),
         role="decision",
         key="",
     ),
@@ -314,10 +324,8 @@ def _newest_first(kind: Kind) -> "list[tuple[int, Callable[[Any], Any], Any]]":
 
     All fields of a version are read and compared in one go: that is done for every record that is written.
     """
-    found = []
-    for version, paths in enumerate(kind.added, kind.oldest_written + 1):
-        found.append((version, *_reader(kind, paths)))
-    return found[::-1]
+    numbered = enumerate(kind.added, kind.oldest_written + 1)
+    return [(version, *_reader(kind, paths)) for version, paths in numbered][::-1]
 
 
 def _reader(kind: Kind, paths: tuple[str, ...]) -> "tuple[Callable[[Any], Any], Any]":
@@ -328,8 +336,8 @@ def _reader(kind: Kind, paths: tuple[str, ...]) -> "tuple[Callable[[Any], Any], 
     expected = defaults if len(paths) > 1 else defaults[0]
     if not (outer := {path.partition(".")[0] for path, (_, may_lack) in zip(paths, found, strict=True) if may_lack}):
         return all_of, expected
-    if len(paths) > 1:
-        rest = tuple(path for path in paths if path.partition(".")[0] not in outer)
+    rest = tuple(path for path in paths if path.partition(".")[0] not in outer)
+    if rest:
         inner = tuple(path for path in paths if path.partition(".")[0] in outer)
         first, first_expected = _reader(kind, rest)
         second, second_expected = _reader(kind, inner)

@@ -23,6 +23,7 @@ class HistoryForgotten(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         heartbeat_before: the same for Fliq's own heartbeats.
         closed_before: no request makes a job of an id from before this instant that nobody knows; nothing is forgotten by it
             (version 2).
+        responses_before: what was kept of an answer before this instant is forgotten (version 3).
     """
 
     through: Annotated[int, Meta(ge=0)]
@@ -30,4 +31,5 @@ class HistoryForgotten(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     failed_before: Instant = 0
     heartbeat_before: Instant = 0
     closed_before: Instant = 0
+    responses_before: Instant = 0
     at: Instant

@@ -31,6 +31,7 @@ from libs.events.fields import (
 from libs.events.retry_policy import EndedBy, Outcome, RetryPolicy, StatusClasses, StopReason
 
 MergeHow = Literal["replace", "extend"]
+CaptureWhen = Literal["none", "on_failure", "always"]
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -50,6 +51,32 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     body: bytes | None = None
 
 
+class Capture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    What is kept of the answers of a target (libs/domain/responses).
+
+    Args:
+        when: of which attempts; none: as the operator says.
+        redact: names whose values are taken out.
+    """
+
+    when: CaptureWhen | None = None
+    redact: tuple[str, ...] = ()
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    What was kept of an answer.
+
+    Args:
+        data: the JSON of `Captured` (libs/domain/responses/captured.py), sealed if there is a *key*.
+        key: the id of the data key.
+    """
+
+    data: bytes
+    key: Text | None = None
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     What to call, and where to send the webhook.
@@ -58,6 +85,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
         url: the absolute URL to call, normalised, and allowed by the egress policy; not there if the spec is sealed, so that a
             build that cannot open it calls nothing.
         method: upper-case HTTP method.
+        capture: what is kept of the answers. It stands before the body, which the database cuts off.
         headers: the caller's own headers, names as given.
         body: text, sent as UTF-8; None sends no body.
         timeout_ms: the longest that one attempt may take in all.
@@ -70,6 +98,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
     url: str = ""
     method: str = "POST"
+    capture: Capture | None = None
     headers: dict[str, str] | None = None
     body: str | None = None
     timeout_ms: DurationMs = 30_000
@@ -285,6 +314,7 @@ class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
             no retry; after `stopped`, `not_retryable` and `too_late` no try follows.
         resent: the connection had served before and ended before a byte of the answer came, so the request was sent a second time
             (version 4).
+        response: what was kept of the answer (version 5).
     """
 
     job_id: JobId
@@ -300,6 +330,7 @@ class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     error_detail: Text | None = None
     outcome: Outcome | None = None
     resent: bool = False
+    response: Response | None = None
 
 
 class JobRetryScheduled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

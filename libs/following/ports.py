@@ -70,7 +70,7 @@ class FollowingPorts(NamedTuple):
         gather_ms: the least time between two reads, and between two appends, of a partition: what arrives meanwhile goes
             together.
         tracing: where the spans of calls go.
-        keyring: opens what is sealed.
+        keyring: opens what is sealed, and seals.
     """
 
     event_log: Log

@@ -12,10 +12,11 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from libs.events import Event, Spec
+from libs.events import Event, Response, Spec
 from libs.sealing.data_key import KEY_BYTES, NONCE_BYTES, Broken, DataKey
 from libs.sealing.master_keys import MasterKeys, UnknownMasterKey, WrappedKey
 from libs.sealing.sealed_event import sealed_event
+from libs.sealing.sealed_response import open_response, seal_response
 from libs.sealing.sealed_spec import open_spec, seal_spec
 
 FRESH_MS: Final = 300_000
@@ -141,6 +142,13 @@ class Keyring:
             event, lambda spec, spec_id: seal_spec(spec, key, account=own, spec_id=spec_id, entropy=self._entropy)
         )
 
+    def sealed_response(self, data: bytes, *, account: str, job_id: str, attempt: int) -> Response:
+        """Return what was kept of an answer, sealed under the key of *account*, for which this process is `ready`."""
+        if self._master is None:
+            return Response(data=data)
+        key = self._newest[account][1]
+        return seal_response(data, key, account=account, job_id=job_id, attempt=attempt, entropy=self._entropy)
+
     async def request_hash(self, account: str, plain: bytes) -> bytes:
         """Return the hash of a request of *account* as it is kept: equal for equal ones, and of no use without the key."""
         if self._master is None:
@@ -162,13 +170,11 @@ class Keyring:
         Raises:
             KeysUnavailable: one of them is wrapped by a master key that this process does not have.
         """
+        await self._load_keys({spec.sealed.key for spec in specs if spec.sealed is not None})
+
+    async def _load_keys(self, key_ids: Iterable[str]) -> None:
         now = self._steady()
-        wanted = {
-            spec.sealed.key
-            for spec in specs
-            if spec.sealed is not None
-            and ((kept := self._by_id.get(spec.sealed.key)) is None or now - kept[0] > FRESH_MS)
-        }
+        wanted = {each for each in key_ids if (kept := self._by_id.get(each)) is None or now - kept[0] > FRESH_MS}
         if not wanted:
             return
         if self._master is None:
@@ -197,6 +203,22 @@ class Keyring:
         if key is None:
             raise Shredded(spec.sealed.key)
         return open_spec(spec, key, account=account, spec_id=spec_id)
+
+    async def opened_response(self, response: Response, *, account: str, job_id: str, attempt: int) -> bytes:
+        """
+        Return what was kept of an answer.
+
+        Raises:
+            Shredded, Broken: as `opened`.
+            KeysUnavailable: as `load`.
+        """
+        if response.key is None:
+            return response.data
+        await self._load_keys([response.key])
+        key = self._by_id[response.key][1]
+        if key is None:
+            raise Shredded(response.key)
+        return open_response(response.data, key, account=account, job_id=job_id, attempt=attempt)
 
     async def shown(self, stored: Sequence[Stored]) -> list[Spec]:
         """

@@ -25,6 +25,7 @@ from libs.store.control.recoveries import Recoveries as StoredRecoveries
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
 from libs.store.reads.delivery_queries import DeliveryQueries
+from libs.store.reads.responses import Responses
 from libs.store.reads.search import Search
 from services.api.contract.cursor import Cursors
 from services.api.contract.field import CheckUrl
@@ -36,6 +37,7 @@ from services.api.handlers.events import Events
 from services.api.handlers.jobs.job_changes import JobChanges
 from services.api.handlers.jobs.job_creation import JobCreation
 from services.api.handlers.jobs.jobs import Jobs
+from services.api.handlers.jobs.responses import KeptResponses
 from services.api.handlers.openapi import OpenApi
 from services.api.handlers.schedules.schedule_backfills import ScheduleBackfills
 from services.api.handlers.schedules.schedule_changes import ScheduleChanges
@@ -102,6 +104,7 @@ class Ports:
     accounts: Accounts
     endpoints: StoredEndpoints
     deliveries: DeliveryQueries
+    responses: Responses
     recoveries: StoredRecoveries
     stream: StreamTables
     progress: ProgressWatch
@@ -292,6 +295,7 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
         "creation": JobCreation(context),
         "job_changes": JobChanges(context),
         "jobs": Jobs(context),
+        "responses": KeptResponses(context, ports.responses),
         "schedule_creation": ScheduleCreation(context, rows, keys.create),
         "schedule_changes": changes,
         "schedule_runs": ScheduleRuns(context, rows),

@@ -130,6 +130,7 @@ class Demo:
             "FLIQ_DATA_DIR": str(directory / "data"),
             "FLIQ_BOOTSTRAP_TOKENS": f"default={self._token}",
             "FLIQ_EGRESS_ALLOW": "127.0.0.0/8",
+            "FLIQ_CAPTURE_PRIVATE": "on",
             "FLIQ_RETRY_BASE_SECONDS": RETRY_BASE_S,
             "FLIQ_LOG_FORMAT": "json",
         }

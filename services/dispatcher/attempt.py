@@ -12,12 +12,13 @@ from typing import Final
 
 from libs.domain.endpoints.delivery import DELIVERY_HEADER, EVENT_HEADER
 from libs.domain.instants import rfc3339
+from libs.domain.responses.answer_keeper import AnswerKeeper
 from libs.domain.retry_policy import Classified, Result, classify
 from libs.egress.caller_headers import clean_error, own_headers, sent_url
 from libs.egress.outcome import NO_ANSWER, Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.signing import signature_headers
-from libs.events import AttemptDue, AttemptFinished, Spec
+from libs.events import AttemptDue, AttemptFinished, Response, Spec
 from libs.events.ids import delivery_id, share_of, told_endpoint
 from libs.events.retry_policy import Outcome as OutcomeWord
 
@@ -34,6 +35,7 @@ def outgoing(
     timestamp_s: int,
     user_agent: str,
     traceparent: str | None = None,
+    keeper: AnswerKeeper | None = None,
 ) -> OutgoingRequest:
     """
     Return the request of one attempt.
@@ -45,6 +47,7 @@ def outgoing(
         timestamp_s: the second in which it is sent; it is signed.
         user_agent: `Fliq/<version>`; used unless the job sets its own.
         traceparent: the trace that the call belongs to, and its span; sent unless the job sets its own.
+        keeper: gathers what is kept of the answer.
     """
     headers, own_names = own_headers(spec.headers)
     ours, message_id = _of_job(due) if told_endpoint(due.account) is None else _of_delivery(due, spec)
@@ -71,6 +74,7 @@ def outgoing(
         body=body,
         account=share_of(due.account),
         key=due.execution_id,
+        keeper=keeper,
     )
 
 
@@ -126,8 +130,8 @@ def classified(due: AttemptDue, outcome: Outcome) -> Classified:
     return classify(due.retry, due.success_on, result)
 
 
-def finished(due: AttemptDue, outcome: Outcome, *, at: int) -> AttemptFinished:
-    """Return the fact that the attempt ended at *at* with *outcome*."""
+def finished(due: AttemptDue, outcome: Outcome, *, at: int, response: Response | None = None) -> AttemptFinished:
+    """Return the fact that the attempt ended at *at* with *outcome*; *response* is what was kept of the answer."""
     word, asked_ms = classified(due, outcome)
     return AttemptFinished(
         job_id=due.job_id,
@@ -143,6 +147,7 @@ def finished(due: AttemptDue, outcome: Outcome, *, at: int) -> AttemptFinished:
         error_detail=outcome.error_detail,
         outcome=None if word in ("success", "failure") else word,
         resent=outcome.connection == "resent",
+        response=response,
     )
 
 

@@ -17,7 +17,7 @@ import structlog
 from libs.domain.endpoints.delivery import NOT_SENT
 from libs.egress.caller_headers import endpoint_of, host_of
 from libs.egress.outcome import TIMEOUT, Outcome
-from libs.events import AttemptDue, AttemptFinished, Spec
+from libs.events import AttemptDue, AttemptFinished, Response, Spec
 from libs.events.ids import share_of
 from libs.events.retry_policy import Outcome as OutcomeWord
 from libs.following.calls import CallContext, Calls, traced
@@ -27,6 +27,7 @@ from libs.runtime.clock import Timer
 from libs.runtime.crashpoint import crash_at
 from libs.sealing.sealed_spec import clear_url
 from libs.store.reads.partition_tables import decode_spec
+from services.dispatcher.answers import Answers
 from services.dispatcher.attempt import STOPPED, TOO_LATE, finished, not_made, outgoing, span_attributes, too_late
 from services.dispatcher.endpoints import EndpointHealth
 from services.dispatcher.ports import DueTables, Meter
@@ -38,9 +39,9 @@ _log = structlog.get_logger("dispatcher")
 
 
 class AttemptCall(Call):
-    """One attempt; *position* is where the tables have its job."""
+    """One attempt; *position* is where the tables have its job. *response* is what was kept of the answer."""
 
-    __slots__ = ("due", "trace_id")
+    __slots__ = ("due", "response", "trace_id")
 
     def __init__(self, partition: int, due: AttemptDue, position: int) -> None:
         super().__init__(
@@ -54,16 +55,20 @@ class AttemptCall(Call):
         )
         self.due = due
         self.trace_id: str | None = None
+        self.response: Response | None = None
 
 
 class AttemptCalls(Calls[AttemptCall]):
     """All attempts of this process."""
 
-    def __init__(self, context: CallContext, *, tables: DueTables, meter: Meter, health: EndpointHealth) -> None:
-        """Hold nothing; *health* is told how calls of webhook endpoints end."""
+    def __init__(
+        self, context: CallContext, *, tables: DueTables, meter: Meter, health: EndpointHealth, answers: Answers
+    ) -> None:
+        """Hold nothing; *health* is told how calls of webhook endpoints end, *answers* keeps answers of others."""
         super().__init__(context, tables.stored_specs)
         self._meter = meter
         self._health = health
+        self._answers = answers
         # Preparing a line that is not written costs one per cent of an attempt.
         self._logs_each_call = _log.is_enabled_for(DEBUG)
         self._due_at: dict[int, list[AttemptCall]] = {}
@@ -179,7 +184,7 @@ class AttemptCalls(Calls[AttemptCall]):
                 duration_ms=outcome.duration_ms,
                 lateness_ms=lateness_ms,
             )
-        return finished(due, outcome, at=self._clock.now())
+        return finished(due, outcome, at=self._clock.now(), response=call.response)
 
     def not_made(self, call: AttemptCall, error: str) -> AttemptFinished:
         """Count an attempt that ended without an answer, and return the outcome."""
@@ -222,18 +227,23 @@ class AttemptCalls(Calls[AttemptCall]):
         self.start_waiting()
 
     async def _send(self, call: AttemptCall, spec: Spec, traceparent: str | None) -> Outcome:
+        due, capture = call.due, spec.capture
+        keeper = self._answers.keeper(due, capture) if call.signer == call.account else None
         request = outgoing(
-            call.due,
+            due,
             spec,
             secrets=call.secrets,
             timestamp_s=self._clock.signed_at_s(),
             user_agent=self._user_agent,
             traceparent=traceparent,
+            keeper=keeper,
         )
         del spec
         crash_at("dispatcher.before_send")
-        outcome = await self._ports.egress.call(request, timeout_s=call.due.timeout_ms / 1000)
+        outcome = await self._ports.egress.call(request, timeout_s=due.timeout_ms / 1000)
         crash_at("dispatcher.after_send")
+        if keeper is not None and keeper.answer is not None:
+            call.response = await self._answers.response(due, capture, request, keeper.answer)
         return outcome
 
 

@@ -11,11 +11,13 @@ for a bounded time, before the leases are given back, so that a deploy repeats n
 from collections.abc import Callable
 from typing import Final
 
+from libs.domain.responses.terms import CaptureTerms
 from libs.following.calls import CallLimits
 from libs.following.ports import FollowingPorts, LeaseHolder
 from libs.following.service import FollowingService
 from libs.store.leases.keeper_port import Keeper
 from libs.store.leases.lease_table import Lease
+from services.dispatcher.answers import Answers
 from services.dispatcher.attempt_calls import AttemptCalls
 from services.dispatcher.endpoints import EndpointHealth, HealthTable
 from services.dispatcher.ports import DueTables, Meter
@@ -38,6 +40,7 @@ class DispatcherService(FollowingService[DueReader, AttemptCalls]):
         meter: Meter,
         make_keeper: Callable[[LeaseHolder], Keeper],
         limits: CallLimits = LIMITS,
+        capture: CaptureTerms = CaptureTerms(),  # noqa: B008 - frozen
         drain_s: float = DRAIN_S,
     ) -> None:
         """
@@ -45,16 +48,20 @@ class DispatcherService(FollowingService[DueReader, AttemptCalls]):
 
         Args:
             make_keeper: makes the keeper of this service's leases.
+            capture: what is kept of answers.
             drain_s: how long calls under way may take to end when the service stops.
         """
         self._tables = tables
         self._meter = meter
         self._health = EndpointHealth(endpoint_health, ports.clock, meter)
+        self._answers = Answers(capture, ports.keyring, ports.clock)
         super().__init__("dispatcher", ports, meter=meter, make_keeper=make_keeper, limits=limits, drain_s=drain_s)
 
     def make_calls(self) -> AttemptCalls:
         """Return what makes the calls from one start of the service to its stop."""
-        return AttemptCalls(self._call_context, tables=self._tables, meter=self._meter, health=self._health)
+        return AttemptCalls(
+            self._call_context, tables=self._tables, meter=self._meter, health=self._health, answers=self._answers
+        )
 
     async def on_start(self) -> None:
         """Take leases and begin."""

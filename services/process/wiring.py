@@ -11,9 +11,11 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from libs.domain.history.choice import HistoryTerms
+from libs.domain.responses.terms import CaptureTerms
 from libs.egress.address_pace import AddressPace
 from libs.following.ports import FollowingPorts
 from libs.runtime.lifecycle import Loop
+from libs.runtime.settings.settings import Settings
 from libs.runtime.zone_data import VERSION as VERSION_OF_ZONES
 from libs.runtime.zone_data import zone_names
 from libs.store.carried.carrier import Carrier
@@ -32,6 +34,7 @@ from libs.store.reads.delivery_queries import DeliveryQueries
 from libs.store.reads.fan_out_tables import FanOutPositions, ToldJobs
 from libs.store.reads.partition_tables import Tables
 from libs.store.reads.pending_webhooks import PendingWebhooks
+from libs.store.reads.responses import Responses
 from libs.store.reads.search import Search
 from libs.store.reads.stream_tables import StreamTables
 from services import VERSION
@@ -147,7 +150,10 @@ def history(resources: Resources, service: SchedulerService) -> Loop:
         service.owners,
         resources.clock,
         HistoryTerms(
-            days=settings.history_days, failed_days=settings.history_failed_days, rows_max=settings.history_max_rows
+            days=settings.history_days,
+            failed_days=settings.history_failed_days,
+            response_days=settings.capture_days,
+            rows_max=settings.history_max_rows,
         ),
         HistoryMetrics(resources.metrics),
         is_disk_short=resources.disk.is_short,
@@ -203,6 +209,7 @@ def dispatcher(resources: Resources) -> DispatcherService:
             stands_aside=resources.clock_check.reason,
             clock=resources.clock,
         ),
+        capture=capture_terms(resources.settings),
         limits=DISPATCHER_LIMITS._replace(
             slots=resources.settings.dispatch_concurrency, per_lane=resources.settings.dispatch_per_host
         ),
@@ -210,6 +217,18 @@ def dispatcher(resources: Resources) -> DispatcherService:
     _pace_calls(resources, service)
     meter.observe_calls(active=lambda: service.active_count, waiting=lambda: service.waiting_count)
     return service
+
+
+def capture_terms(settings: Settings) -> CaptureTerms:
+    """Return what of answers is kept."""
+    return CaptureTerms(
+        when=settings.capture,  # type: ignore[arg-type]  # the parser knows these words
+        bytes_max=settings.capture_bytes,
+        header_names=frozenset(settings.capture_headers or ()),
+        with_private=settings.capture_private,
+        token_beginnings=settings.redact or (),
+        daily_bytes_max=settings.capture_daily_mb * 1_000_000,
+    )
 
 
 def webhooks(resources: Resources) -> WebhooksService:
@@ -302,6 +321,7 @@ async def api(
             names=Names(resources.pools.callers),
             accounts=accounts,
             endpoints=Endpoints(resources.pools.callers),
+            responses=Responses(resources.pools.callers, keyring),
             deliveries=DeliveryQueries(resources.pools.callers, keyring),
             keyring=keyring,
             recoveries=Recoveries(resources.pools.callers),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -40,6 +41,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "updateJob": ("Jobs.update",),
     "runJob": ("Jobs.run",),
     "listExecutions": ("Jobs.executions",),
+    "getResponse": ("Jobs.response",),
     "listEvents": ("Jobs.events",),
     "replayJob": ("Jobs.replay",),
     "createSchedule": ("Schedules.create",),
@@ -137,8 +139,7 @@ def test_a_method_asks_for_its_route(route: Route) -> None:
     for name in METHODS[route.name]:
         function, found = described(name)
         call: Call[Any] = found.call_of(None) if isinstance(found, Listing | Feed) else found
-        before, brace, after = route.path.partition("{")
-        path = f"{before}id{after.partition('}')[2]}" if brace else before
+        path = re.sub(r"{\w+}", "id", route.path)
         assert (call.request.method, call.request.path) == (route.method, path)
         taken |= set(inspect.signature(function).parameters) | set(_filters(function))
         taken |= {"label"} if "labels" in taken else set()

@@ -26,9 +26,11 @@ from tests.fakes.running.client import Client
 OWN_KEY = "client-"
 POLICY = {"retry", "success_on", "expires_at"}
 LEFT_OUT = {
+    "capture",
     "change",
     "error_detail",
     "labels",
+    "redact",
     "resent",
     "waiting_key",
     "singleton_key",

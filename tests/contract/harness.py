@@ -42,6 +42,7 @@ from libs.store.reads.partition_tables import decode_spec
 from services.api.contract.schedules import shown
 from services.api.contract.token_text import new_token, token_hash
 from services.api.service import ApiService, Ports
+from tests.contract.fake_responses import FakeResponses
 from tests.fakes import events
 from tests.fakes.control.deliveries import FakeDeliveries
 from tests.fakes.control.endpoints import FakeEndpoints
@@ -227,6 +228,7 @@ class Harness:
         self.deliveries = FakeDeliveries(
             self.endpoints.table, self.tables.jobs, self.tables.specs, self.tables.attempts, self.tables.deliveries
         )
+        self.responses = FakeResponses(self.log, self.tables.jobs, self.tables.attempts)
         self.ledgers = [Ledger(partition) for partition in range(PARTITIONS)]
         self.claims = [Claim(1, f"nonce{partition:04d}") for partition in range(PARTITIONS)]
         self.watches: list[ProgressWatch] = []
@@ -265,6 +267,7 @@ class Harness:
             **dict.fromkeys(("queries", "search", "keys", "names", "accounts"), tables),
             endpoints=self.endpoints,  # type: ignore[arg-type]
             deliveries=self.deliveries,  # type: ignore[arg-type]
+            responses=self.responses,  # type: ignore[arg-type]
             recoveries=FakeRecoveries(self.endpoints.table),  # type: ignore[arg-type]
             stream=FakeStreamTables(self.ledgers, self.tables),
             progress=watch,
@@ -330,13 +333,11 @@ class Harness:
             )
         )
 
-    async def finish(self, job_id: str, *, ok: bool, status_code: int | None = 200, error: str | None = None) -> None:
+    async def finish(self, job_id: str, *, ok: bool, status_code: int | None = 200, **fields: Any) -> None:
         """End the attempt under way, and decide what follows."""
-        state = self.tables.jobs[job_id]
-        partition = partition_of(job_id)
-        finished = events.finished(
-            job_id, self.clock.now(), state.attempt, ok=ok, duration_ms=143, status_code=status_code, error=error
-        )
+        state, partition = self.tables.jobs[job_id], partition_of(job_id)
+        fields |= {"ok": ok, "duration_ms": 143, "status_code": status_code}
+        finished = events.finished(job_id, self.clock.now(), state.attempt, **fields)
         await self._settle(partition, await self.log.append(partition, [encode(finished)]))
         await self.decide(
             decide(self.tables.jobs[job_id], self.clock.now(), jitter=0.5, retry_base_s=30, zones=ZONES.find)

@@ -70,6 +70,9 @@ class MemoryStore:
     async def sweep(self, partition: int, limit: int) -> int:
         return self._answer().sweep(partition, limit)
 
+    async def sweep_responses(self, partition: int, limit: int) -> int:
+        return self._answer().sweep_responses(partition, limit)
+
     @asynccontextmanager
     async def opened(self, partition: int) -> AsyncIterator[MemoryCarried]:
         """Give out a copy of the tables of *partition*, as `Carrier` does."""

@@ -34,6 +34,7 @@ from tests.golden.carried_examples import CARRIED_EXAMPLES
 from tests.golden.delivery_examples import DELIVERY_EXAMPLES
 from tests.golden.key_examples import KEY_EXAMPLES
 from tests.golden.label_examples import LABEL_EXAMPLES
+from tests.golden.response_examples import RESPONSE_EXAMPLES
 from tests.golden.run_examples import RUN_EXAMPLES
 from tests.golden.schedule_examples import AT, JOB, PLAIN, SCHEDULE, SCHEDULE_EXAMPLES, SPEC
 from tests.golden.sealed_examples import SEALED_EXAMPLES
@@ -246,6 +247,7 @@ EXAMPLES: Final[Mapping[str, Event]] = {
     **DELIVERY_EXAMPLES,
     **KEY_EXAMPLES,
     **LABEL_EXAMPLES,
+    **RESPONSE_EXAMPLES,
     **RUN_EXAMPLES,
     **SEALED_EXAMPLES,
 }

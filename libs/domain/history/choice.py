@@ -2,7 +2,8 @@
 Choice: how far an owner moves the floors of its partition. Pure.
 
 The settings say for how long ended jobs are kept. While there is too little room (`is_pressed`), the history is shortened by an
-hour at each look, the oldest first, but never into the last day: what ended since then is kept whatever happens.
+hour at each look, the oldest first, but never into the last day: what ended since then is kept whatever happens. Of answers then
+only those of the last day are kept.
 """
 
 from typing import Final
@@ -28,11 +29,13 @@ class HistoryTerms(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         days: jobs that ended well or were cancelled; 0 is for ever.
         failed_days: jobs that failed; 0 is for ever.
+        response_days: what was kept of answers; 0 is for as long as their jobs.
         rows_max: ended jobs in the tables, of all partitions; with more the history is shortened. 0 is no limit.
     """
 
     days: int = 30
     failed_days: int = 90
+    response_days: int = 0
     rows_max: int = 0
 
 
@@ -54,9 +57,11 @@ def wanted(
             instant = max(instant, min(max(instant, old_before, oldest_at) + STEP_MS, now - LEAST_MS))
         return max(instant, old_before, 0)
 
+    days = LEAST_MS // DAY_MS if is_pressed else terms.response_days
     return Floors(
         through=position + 1,
         success_before=before(terms.days, old.success_before),
         failed_before=before(terms.failed_days, old.failed_before),
         heartbeat_before=max(now - HEARTBEATS_MS, old.heartbeat_before),
+        responses_before=max(now - days * DAY_MS if days else 0, old.responses_before),
     )

@@ -22,6 +22,9 @@ from before it makes no job, in every fold.
 Instants alone would not do: clocks of two owners differ, so a job could end, by its owner's clock, before an instant up to which
 jobs were forgotten already. Those who read the log up to different positions would then not agree. `through` makes them agree.
 
+What was kept of an answer is forgotten if the record that brought it was made before `responses_before`. That instant is enough:
+such a row is written once, and no record changes it or depends on it.
+
 Source: ARCHITECTURE.md, "History"; docs/adr/0030; tests/simulation/model/history.py.
 """
 
@@ -57,6 +60,7 @@ class Floors(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     failed_before: int = 0
     heartbeat_before: int = 0
     closed_before: int = 0
+    responses_before: int = 0
     trim_to: int = 0
     carried_to: int = 0
     carried_at: int = 0
@@ -128,5 +132,5 @@ def _moved_by(event: HistoryForgotten | LogCarried) -> dict[str, int]:
 
 
 FIELDS: Final = Floors.__struct_fields__
-FORGOTTEN: Final = FIELDS[:5]  # those that `HistoryForgotten` moves
+FORGOTTEN: Final = FIELDS[:6]  # those that `HistoryForgotten` moves
 NOTHING_FORGOTTEN: Final = Floors()

@@ -16,8 +16,8 @@ answer to llhttp (the parser of Node.js, strict mode). The first of these events
 
 A head that llhttp refuses is read once more by `odd_heads.py`, which knows what real servers do.
 
-The result is set exactly once. Nothing of the answer is kept but its status and six short headers, so a hostile body costs at
-most one read buffer of memory, and nothing it echoes can reach a log.
+The result is set exactly once. Nothing of the answer is kept but its status and six short headers, and what the request's keeper
+gathers within its bound (libs/domain/responses), so a hostile body costs little memory, and nothing it echoes can reach a log line.
 
 *What is used again.* After (1) the connection waits for the next call, if all of this is true: the answer was strict HTTP/1.1, said
 where its body ends and nothing of `Connection: close`; nothing came behind it; the request was written whole; it was no HEAD, whose
@@ -36,6 +36,7 @@ from typing import cast
 import httptools
 import msgspec
 
+from libs.domain.responses.answer_keeper import AnswerKeeper
 from libs.egress.http1.connections import Connection, Connections
 from libs.egress.http1.odd_heads import END, HeadRefused, strict
 from libs.egress.outcome import (
@@ -93,8 +94,16 @@ class Exchange(asyncio.Protocol):
         connections: Connections,
         now: Callable[[], int],
         result: asyncio.Future[Reply],
+        keeper: AnswerKeeper | None = None,
+        needs_list: Callable[..., bool] | None = None,
     ) -> None:
-        """Write *wire* to a peer that *is_peer_allowed*(address, port, whether the address is this machine's own)."""
+        """
+        Write *wire* to a peer that *is_peer_allowed*(address, port, whether the address is this machine's own).
+
+        Args:
+            keeper: gathers what is kept of the answer.
+            needs_list: `EgressPolicy.needs_list`; from such a peer nothing is kept, unless the keeper may.
+        """
         self.result = result
         self._wire = wire
         self._is_head_request = is_head_request
@@ -102,6 +111,8 @@ class Exchange(asyncio.Protocol):
         self.origin = origin
         self._connections = connections
         self._now = now
+        self._keeper = keeper
+        self._needs_list = needs_list
         self._connection: Connection | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self.sent_at: int | None = None
@@ -169,6 +180,10 @@ class Exchange(asyncio.Protocol):
         elif not peer or not self._is_peer_allowed(peer[0], peer[1], _is_own_address(transport, peer[0])):
             self._finish(error=DESTINATION_NOT_ALLOWED)
         else:
+            if self._keeper is not None and not self._keeper.with_private:
+                is_here = _is_own_address(transport, peer[0])
+                if self._needs_list is None or self._needs_list(peer[0], peer[1], is_here=is_here):
+                    self._keeper = None
             self._parser = httptools.HttpResponseParser(self)
             self.sent_at = self._now()
             transport.write(self._wire)
@@ -242,9 +257,7 @@ class Exchange(asyncio.Protocol):
         self._head = bytearray(rest)
         if answer is None:
             return
-        self._header_count = 0
-        self._signals = {}
-        self._has_end = False
+        self._forget_head()
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(
             lenient_optional_cr_before_lf=True,
@@ -288,6 +301,8 @@ class Exchange(asyncio.Protocol):
             size == 17 and name.lower() == b"transfer-encoding"
         ):
             self._has_end = True
+        if self._keeper is not None:
+            self._keeper.header(name, value)
 
     def on_headers_complete(self) -> None:
         """Note the status. Answers to HEAD and protocol switches have no body."""
@@ -296,22 +311,32 @@ class Exchange(asyncio.Protocol):
             return
         status = parser.get_status_code()
         if 102 <= status <= 199 or status == 100:
-            self._header_count = 0
-            self._signals = {}
-            self._has_end = False
+            self._forget_head()
             return  # informational: the final answer follows
         if not 100 <= status <= 999 or parser.get_http_version() not in _VERSIONS:
             self._finish(error=PROTOCOL_ERROR, detail="the status line is not one of HTTP/1.x")
             return
         self._status = status
         self._is_head_complete = True
+        if self._keeper is not None and not self._keeper.wants(status):
+            self._keeper = None
         if self._is_head_request:
             self._finish(is_complete=True)
         elif status == 101:
             self._finish()
 
+    def _forget_head(self) -> None:
+        """Let go of a head: another one follows, or the same is read again."""
+        self._header_count = 0
+        self._signals = {}
+        self._has_end = False
+        if self._keeper is not None:
+            self._keeper.forget_head()
+
     def on_body(self, body: bytes) -> None:
         """Count the bytes, and stop at the limit."""
+        if self._keeper is not None and not self.result.done():
+            self._keeper.body(body[: BODY_LIMIT - self._body_bytes])
         self._body_bytes += len(body)
         if self._body_bytes > BODY_LIMIT:
             self._finish(is_truncated=True)
@@ -343,6 +368,8 @@ class Exchange(asyncio.Protocol):
             self.abort()
 
     def _reply(self, *, error: str | None, detail: str | None = None, is_truncated: bool = False) -> Reply:
+        if self._keeper is not None:
+            self._keeper.end(is_whole=error is None and not is_truncated)
         return Reply(
             status_code=self._status if self._is_head_complete else None,
             error=error,

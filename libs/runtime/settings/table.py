@@ -148,6 +148,48 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         values.integer(0, 36_500, "a number of days"),
         "the same for jobs that failed",
     ]
+    capture: Annotated[
+        str,
+        "on_failure",
+        values.one_of("none", "on_failure", "always"),
+        "of which attempts the answer of the target is kept, if the job does not say it; see docs/responses.md",
+    ]
+    capture_bytes: Annotated[
+        int,
+        "8192",
+        values.integer(0, 65_536, "a number of bytes"),
+        "bytes of one answer's body that are kept, half from its beginning and half from its end; 0 keeps nothing at all",
+    ]
+    capture_headers: Annotated[
+        tuple[str, ...] | None,
+        Unset("those on the list in docs/responses.md only"),
+        values.header_names,
+        "comma list of headers of answers that are kept besides; those that hold credentials never are",
+    ]
+    capture_private: Annotated[
+        bool,
+        "off",
+        values.switch,
+        "`on`: keep answers of targets, too, that may be called only because `FLIQ_EGRESS_ALLOW` names them; `make run` sets it",
+    ]
+    capture_days: Annotated[
+        int,
+        "7",
+        values.integer(0, 36_500, "a number of days"),
+        "for how long what is kept of answers can be read; 0 is as long as the job",
+    ]
+    capture_daily_mb: Annotated[
+        int,
+        "100",
+        values.integer(0, 1_000_000, "a number of MB"),
+        "MB of answers that one dispatcher keeps for one account on a UTC day; then only the first 512 characters of each",
+    ]
+    redact: Annotated[
+        tuple[str, ...] | None,
+        Unset("`whsec_` and `fliq_sk_`"),
+        values.beginnings,
+        "comma list of texts with which secrets begin (`sk_live_`): words that begin so are taken out of answers",
+    ]
     log_days: Annotated[
         int,
         "0",

@@ -189,6 +189,22 @@ def secret(text: str) -> str:
     return text
 
 
+def header_names(text: str) -> tuple[str, ...]:
+    """Return the names of a comma list, in lower case."""
+    names = tuple(item.strip().lower() for item in text.split(",") if item.strip())
+    if not all(re.fullmatch(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}", name, re.ASCII) for name in names):
+        raise ValueError("is not a comma list of names of headers")
+    return names
+
+
+def beginnings(text: str) -> tuple[str, ...]:
+    """Return the items of a comma list of texts with which secrets begin."""
+    items = tuple(item.strip() for item in text.split(",") if item.strip())
+    if not all(re.fullmatch(r"[A-Za-z0-9._~+/=-]{3,64}", item, re.ASCII) for item in items):
+        raise ValueError("is not a comma list of 3 to 64 of the characters A-Z a-z 0-9 . _ ~ + / = -")
+    return items
+
+
 def account_name(text: str) -> str:
     """Read the name of an account."""
     if _NAME.fullmatch(text) is None:

@@ -17,7 +17,7 @@ _KEPT: Final = (
 )
 _BYTES: Final = (
     "SELECT sum(pg_total_relation_size(t)), (SELECT reltuples FROM pg_class WHERE oid = 'jobs'::regclass)"
-    " FROM unnest('{jobs,specs,executions,labels,deliveries}'::regclass[]) t"
+    " FROM unnest('{jobs,specs,executions,responses,labels,deliveries}'::regclass[]) t"
 )
 _ALL: Final = 1 << 62
 

@@ -3,8 +3,8 @@ Janitor: deletes the rows of forgotten jobs, a slice at a time, each in a transa
 
 Which jobs are forgotten stands in the table `history`, which is flushed with the rows that follow from the same records. So what is
 deleted can never change again, and no order between janitor and flushes is needed. A crash between two slices leaves rows for the
-next one. With a job go its executions, its delivery, its labels and its idempotency key; its spec goes if no job and no
-schedule has it.
+next one. With a job go its executions, what was kept of their answers, its delivery, its labels and its idempotency key; its spec
+goes if no job and no schedule has it. What was kept of answers is also forgotten by itself, earlier.
 
 While a rebuild compares the tables, nothing is deleted (`LOCK`).
 """
@@ -27,6 +27,14 @@ _OLDEST: Final = "SELECT least({})".format(
         for status in sorted(TERMINAL)
     )
 )
+_OLD_RESPONSES: Final = "SELECT EXISTS (SELECT FROM responses WHERE part = $1 AND at < $2)"
+_RESPONSES_GONE: Final = """
+WITH gone AS (
+    DELETE FROM responses WHERE (job_id, attempt) IN (
+        SELECT job_id, attempt FROM responses WHERE part = $1 AND at < $2 ORDER BY at LIMIT $3
+    ) RETURNING job_id
+) SELECT count(*) FROM gone
+"""
 _FANNED_OUT: Final = "SELECT position FROM fan_out WHERE part = $1"
 _SPECS: Final = """
 DELETE FROM {s}specs s WHERE s.spec_id {among}
@@ -53,11 +61,13 @@ class HistoryLook(NamedTuple):
 
     Args:
         is_needed: whether a job would be forgotten, or is and has not been deleted yet.
+        has_old_responses: the same of what was kept of answers.
         fanned_out: up to which position events were fanned out to webhook endpoints.
     """
 
     is_needed: bool
     fanned_out: int
+    has_old_responses: bool = False
 
 
 class Janitor:
@@ -72,7 +82,8 @@ class Janitor:
         """Say whether *floors* would forget anything in *partition*, and how far its events are fanned out."""
         found = await self._pool.fetch(FORGOTTEN, *arguments(partition, floors, 1))
         fanned_out = await self._pool.fetchval(_FANNED_OUT, partition)
-        return HistoryLook(bool(found), -1 if fanned_out is None else fanned_out)
+        has_old_responses = await self._pool.fetchval(_OLD_RESPONSES, partition, floors.responses_before)
+        return HistoryLook(bool(found), -1 if fanned_out is None else fanned_out, has_old_responses)
 
     @store_call
     async def oldest_end(self, partition: int) -> int | None:
@@ -101,10 +112,24 @@ class Janitor:
                 await _delete(connection, gone)
         return len(gone)
 
+    @store_call
+    async def sweep_responses(self, partition: int, limit: int) -> int:
+        """Delete up to *limit* forgotten answers; return how many."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock_shared($1)", LOCK):
+                return 0
+            before = (await floors_of(connection, partition)).responses_before
+            if not before:
+                return 0
+            await connection.execute("SET LOCAL synchronous_commit = off")
+            count: int = await connection.fetchval(_RESPONSES_GONE, partition, before, limit)
+            return count
+
 
 async def _delete(connection: Any, gone: Sequence[Any]) -> None:
     ids = [row["job_id"] for row in gone]
     await connection.execute("DELETE FROM executions WHERE job_id = ANY ($1::uuid[])", ids)
+    await connection.execute("DELETE FROM responses WHERE job_id = ANY ($1::uuid[])", ids)
     await connection.execute("DELETE FROM deliveries WHERE job_id = ANY ($1::uuid[])", ids)
     await connection.execute("DELETE FROM jobs WHERE job_id = ANY ($1::uuid[])", ids)
     specs = {row[name] for row in gone if row["schedule_id"] is None for name in ("job_id", "shared_spec_id")}
@@ -133,6 +158,8 @@ async def sweep_all(connection: Any, schema: str) -> None:
         CREATE TEMPORARY TABLE gone ON COMMIT DROP AS {of_schema(schema)};
         ANALYZE gone;
         DELETE FROM {schema}.executions e USING gone WHERE e.job_id = gone.job_id;
+        DELETE FROM {schema}.responses r USING gone WHERE r.job_id = gone.job_id;
+        DELETE FROM {schema}.responses r USING {schema}.history h WHERE r.part = h.part AND r.at < h.responses_before;
         DELETE FROM {schema}.deliveries d USING gone WHERE d.job_id = gone.job_id;
         DELETE FROM {schema}.labels l USING gone WHERE l.job_id = gone.job_id;
         DELETE FROM {schema}.jobs j USING gone WHERE j.job_id = gone.job_id;

@@ -73,6 +73,27 @@ class LabelRow(NamedTuple):
     value: str
     job_id: str
 
+    @property
+    def name(self) -> str:
+        """How people are told of it."""
+        return f"{self.job_id} {self.key}={self.value}"
+
+
+class ResponseRow(NamedTuple):
+    """
+    What was kept of the answer to one attempt, as the tables keep it: written once.
+
+    Args:
+        at: when the record was made that brought it; it is forgotten by this instant.
+        key: the id of the data key that seals *data*; None if it is not sealed.
+    """
+
+    job_id: str
+    attempt: int
+    at: int
+    key: str | None
+    data: bytes
+
 
 class PartitionChanges:
     """
@@ -82,10 +103,11 @@ class PartitionChanges:
         states: latest states of all kinds by id.
         new: ids among *states* that these records created.
         specs: JSON bytes by the id of the job or schedule that brought them.
-        spec_bytes: length of all *specs* together, by which the caller bounds a flush: rows are small, bodies need not be.
+        spec_bytes: length of all *specs* and *responses*, by which the caller bounds a flush: rows are small, bodies need not be.
         executions: latest rows by (job id, attempt).
         new_executions: keys among *executions* whose attempt these records made due.
         labels: of the jobs among *new*.
+        responses: of the attempts that these records ended.
         usage: attempts made due, by (account, UTC day counted from 1970-01-01).
         floors: how far these records moved what is forgotten; None if they did not.
         needs: the highest protocol among these records (libs/events/protocol.py).
@@ -99,6 +121,7 @@ class PartitionChanges:
         "new",
         "new_executions",
         "partition",
+        "responses",
         "spec_bytes",
         "specs",
         "states",
@@ -115,6 +138,7 @@ class PartitionChanges:
         self.executions: dict[tuple[str, int], ExecutionRow] = {}
         self.new_executions: set[tuple[str, int]] = set()
         self.labels: list[LabelRow] = []
+        self.responses: list[ResponseRow] = []
         self.usage: dict[tuple[str, int], int] = {}
         self.floors: Floors | None = None
         self.needs = 0
@@ -186,6 +210,10 @@ class PartitionChanges:
             event.error_detail,
             event.resent or None,
         )
+        if event.response is not None:
+            response = event.response
+            self.responses.append(ResponseRow(event.job_id, event.attempt, event.at, response.key, response.data))
+            self.spec_bytes += len(response.data)
 
     def __contains__(self, any_id: object) -> bool:
         """Whether the job or schedule with this id is among what changed."""
@@ -194,6 +222,7 @@ class PartitionChanges:
     def __len__(self) -> int:
         """Return how many rows a flush would write."""
         rows = len(self.states) + len(self.specs) + len(self.executions) + len(self.labels) + len(self.usage)
+        rows += len(self.responses)
         return rows + (self.floors is not None)
 
     def __bool__(self) -> bool:

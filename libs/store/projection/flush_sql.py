@@ -11,7 +11,7 @@ within the same flush is sent whole. If a row was there before, only its key and
 states of which a caller has changed more (`is_rewritten`) are sent whole.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from operator import itemgetter
@@ -21,7 +21,7 @@ import msgspec
 
 from libs.domain.history.floors import FIELDS
 from libs.store.projection import rows
-from libs.store.projection.changes import ExecutionRow, Flush
+from libs.store.projection.changes import ExecutionRow, Flush, PartitionChanges
 from libs.store.projection.table_registry import STATE_TABLES, is_rewritten
 
 _EXECUTION_VALUES: Final = tuple(name for name in rows.EXECUTION_COLUMNS if name not in ("job_id", "attempt"))
@@ -106,6 +106,14 @@ _COLUMNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     ),
     "new_specs": (("part", "int4"), ("spec_id", "uuid"), ("spec", "bytea")),
     "new_labels": (("part", "int4"), ("account", "text"), ("key", "text"), ("value", "text"), ("job_id", "uuid")),
+    "new_responses": (
+        ("part", "int4"),
+        ("job_id", "uuid"),
+        ("attempt", "int2"),
+        ("at", "int8"),
+        ("key", "text"),
+        ("data", "bytea"),
+    ),
     "counted": (("part", "int4"), ("account", "text"), ("day", "date"), ("executions", "int8")),
     "forgotten": (("part", "int4"), *((name, "int8") for name in FIELDS)),
 }
@@ -113,9 +121,16 @@ _WRITES: Final[dict[str, str]] = {
     **{part: write for each in _PARTS.values() for part, write in each.writes.items()},
     "new_specs": "INSERT INTO specs ({names}) SELECT {names} {rows} ON CONFLICT (spec_id) DO NOTHING",
     "new_labels": "INSERT INTO labels ({names}) SELECT {names} {rows} ON CONFLICT DO NOTHING",
+    "new_responses": "INSERT INTO responses ({names}) SELECT {names} {rows} ON CONFLICT DO NOTHING",
     "counted": "INSERT INTO usage_daily AS d ({names}) SELECT {names} {rows}"
     " ON CONFLICT (account, day, part) DO UPDATE SET executions = d.executions + excluded.executions",
     "forgotten": f"INSERT INTO history AS h ({{names}}) SELECT {{names}} {{rows}} {rows.FLOORS_RISE}",
+}
+# Part -> what returns its rows; most flushes have none.
+_IN_FULL: Final[dict[str, Callable[[PartitionChanges], list[Any]]]] = {
+    "new_labels": rows.labels_of,
+    "new_responses": rows.responses_of,
+    "forgotten": rows.floors_of,
 }
 _TYPES: Final = {part: each.types for each in _PARTS.values() for part in each.columns}
 
@@ -155,7 +170,10 @@ def _unnest(part: str, first: int) -> str:
 
 def prepare(flushes: Sequence[Flush]) -> tuple[str, list[Any]]:
     """Return the statement for *flushes*, which are in the order of partitions, and its arguments."""
-    gathered = {**_rows(flushes), **_specs(flushes), **_labels(flushes), **_usage(flushes), **_floors(flushes)}
+    gathered = {**_rows(flushes), **_specs(flushes), **_usage(flushes)}
+    for part, rows_of in _IN_FULL.items():
+        if found := [row for flush in flushes for row in rows_of(flush.changes)]:
+            gathered[part] = [list(column) for column in zip(*found, strict=True)]
     parts = tuple(part for part, columns in gathered.items() if columns[0])
     return statement(parts), [*_fence(flushes), *chain.from_iterable(gathered[part] for part in parts)]
 
@@ -207,16 +225,6 @@ def _specs(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
     }
 
 
-def _labels(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
-    found = [row for flush in flushes for row in rows.labels_of(flush.changes)]
-    return {"new_labels": [list(column) for column in zip(*found, strict=True)]} if found else {}
-
-
 def _usage(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
     counted = [row for flush in flushes for row in rows.usage_of(flush.changes)]
     return {"counted": [[row[index] for row in counted] for index in range(4)]}
-
-
-def _floors(flushes: Sequence[Flush]) -> dict[str, list[Any]]:
-    moved = [row for flush in flushes for row in rows.floors_of(flush.changes)]
-    return {"forgotten": [list(column) for column in zip(*moved, strict=True)]} if moved else {}

@@ -18,7 +18,7 @@ from libs.domain.history.floors import FIELDS
 from libs.domain.job import MAX_OFFSETS
 from libs.events import Claim
 from libs.events.ids import from_int, to_int
-from libs.store.projection.changes import ExecutionRow, LabelRow, PartitionChanges
+from libs.store.projection.changes import ExecutionRow, LabelRow, PartitionChanges, ResponseRow
 
 Row = Any  # asyncpg.Record: mapping and sequence at once
 
@@ -123,6 +123,14 @@ LABEL_COLUMNS: tuple[str, ...] = ("part", *LabelRow._fields)
 def labels_of(changes: PartitionChanges) -> list[tuple[int, str, str, str, UUID]]:
     """Return the rows of `labels` in *changes*, with the columns `LABEL_COLUMNS`."""
     return [(changes.partition, *row[:3], uuid_of(row.job_id)) for row in changes.labels]
+
+
+RESPONSE_COLUMNS: tuple[str, ...] = ("part", *ResponseRow._fields)
+
+
+def responses_of(changes: PartitionChanges) -> list[tuple[int, UUID, int, int, str | None, bytes]]:
+    """Return the rows of `responses` in *changes*, with the columns `RESPONSE_COLUMNS`."""
+    return [(changes.partition, uuid_of(row.job_id), *row[1:]) for row in changes.responses]
 
 
 def floors_of(changes: PartitionChanges) -> list[tuple[int, ...]]:

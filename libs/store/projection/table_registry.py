@@ -27,6 +27,7 @@ FOLD_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "specs": ("spec_id",),
     "executions": ("job_id", "attempt"),
     "labels": ("account", "key", "value", "job_id"),
+    "responses": ("job_id", "attempt"),
     "usage_daily": ("account", "day"),
     "history": ("part",),
 }

@@ -17,7 +17,7 @@ from libs.domain.state_registry import State
 from libs.events.ids import instant_of
 from libs.store.carried import carried_rows
 from libs.store.carried.carried_rows import DAYS_OF_USAGE, Beginning
-from libs.store.projection.changes import ExecutionRow
+from libs.store.projection.changes import ExecutionRow, ResponseRow
 from libs.store.projection.state_table import one_of
 
 _IS_OVER: Final = (
@@ -59,6 +59,10 @@ class Older(NamedTuple):
         """Say the same of a job's labels."""
         return instant_of(job_id) < self.at
 
+    def has_response(self, row: ResponseRow) -> bool:
+        """Say the same of what was kept of an answer; the log carries none of them."""
+        return row.at < self.at
+
     def has_day(self, day: int) -> bool:
         """Say the same of what was counted on a day."""
         return day < day_of(self.at) - DAYS_OF_USAGE
@@ -90,6 +94,7 @@ async def take_over(connection: Any, side: str, schema: str, partition: int, old
     for table, keys, condition, argument in (
         ("executions", ("job_id", "attempt"), _of_over(side, schema, first), begin),
         ("labels", ("account", "key", "value", "job_id"), _of_over(side, schema, first), begin),
+        ("responses", ("job_id", "attempt"), "o.at < $2", at),
         ("jobs", ("job_id",), f"{_IS_OVER} AND {first}", begin),
         ("deliveries", ("delivery_id",), first, begin),
         ("specs", ("spec_id",), f"{id_ms} < $2", at),

@@ -106,7 +106,7 @@ async def _columns(
 def _name(table: str, key: tuple[Any, ...]) -> str:
     if table == "specs":
         return from_int("job", key[0].int).removeprefix("job_")  # of a job or of a schedule: the row does not say
-    if table == "executions":
+    if table in ("executions", "responses"):
         return f"{rows.job_id_of(key[0])} {key[1]}"
     if table == "labels":
         return f"{rows.job_id_of(key[3])} {key[1]}={key[2]}"

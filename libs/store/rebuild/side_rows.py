@@ -66,6 +66,7 @@ async def write(connection: Any, changes: PartitionChanges) -> None:
         await _copy(connection, "executions", _EXECUTIONS, _records(part, made, rows.EXECUTION_TYPES))
         await _merge(connection, "executions", _EXECUTIONS, _records(part, ended, rows.EXECUTION_TYPES))
         await _copy(connection, "labels", rows.LABEL_COLUMNS, rows.labels_of(changes))
+        await _copy(connection, "responses", rows.RESPONSE_COLUMNS, rows.responses_of(changes))
         await _merge(connection, "usage_daily", _USAGE, rows.usage_of(changes))
         await _merge(connection, "history", _FLOORS, rows.floors_of(changes))
 

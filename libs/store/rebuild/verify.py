@@ -36,6 +36,7 @@ from libs.store.rebuild.difference import Differences, columns_apart
 from libs.store.rebuild.forgotten_states import forgotten_in
 from libs.store.rebuild.older_rows import Older, known_specs
 from libs.store.rebuild.replay import Replay
+from libs.store.rebuild.response_check import RESPONSE_COLUMNS, DigestedResponse, not_forgotten, response_of
 from libs.store.rebuild.sealed_rows import SealedRows
 
 GROUP_RECORDS: Final = 400_000  # about 150 MB of states
@@ -183,24 +184,23 @@ class _Verification:
 
 
 class _DigestingReplay(Replay):
-    """A replay that keeps a digest of each spec instead of the spec."""
+    """A replay that keeps digests of specs and responses."""
 
     def __init__(self, log: Log, partition: int, *, begin: int) -> None:
         super().__init__(log, partition, begin=begin)
         self.digests: dict[str, bytes] = {}
+        self.responses: dict[tuple[str, int], DigestedResponse] = {}
 
     def digest_specs(self) -> None:
         specs = self.changes.specs
         self.digests.update((spec_id, _digest(spec)) for spec_id, spec in specs.items())
         specs.clear()
+        self.responses.update(((row.job_id, row.attempt), DigestedResponse.of(row)) for row in self.changes.responses)
+        self.changes.responses.clear()
         self.changes.spec_bytes = 0
 
 
 _UNKNOWN: Final = object()
-
-
-def _label_name(row: LabelRow) -> str:
-    return f"{row.job_id} {row.key}={row.value}"
 
 
 class _Usage(NamedTuple):
@@ -251,6 +251,7 @@ class _Comparison:
                 del left[key]
         self._report_missing("executions", executions)
         await self._labels()
+        await self._responses()
         usage = {part: replay.changes.usage for part, replay in self._replays.items()}
         async for row in self._each("usage_daily", "part, account, day - DATE '1970-01-01' AS day, executions"):
             count = usage[row["part"]].pop((row["account"], row["day"]), None)
@@ -311,18 +312,31 @@ class _Comparison:
             is_older = stored in sealed or self._older[row["part"]].has_labels(stored.job_id)
             sealed.discard(stored)
             if not self._is_older(is_older):
-                self._found.add(row["part"], "labels", _label_name(stored), "only in the tables")
+                self._found.add(row["part"], "labels", stored.name, "only in the tables")
         self._report_missing(
             "labels",
             {
                 part: {
-                    _label_name(each): None
+                    each.name: None
                     for each in (*left, *self._sealed[part].labels)
                     if each.job_id not in self._forgotten[part].ids
                 }
                 for part, left in expected.items()
             },
         )
+
+    async def _responses(self) -> None:
+        expected = {part: replay.responses for part, replay in self._replays.items()}
+        async for row in self._each("responses", RESPONSE_COLUMNS):
+            stored = response_of(row)
+            by_log = expected[row["part"]].pop((stored.job_id, stored.attempt), None)
+            if by_log is None and self._is_older(self._older[row["part"]].has_response(stored)):
+                continue
+            key = f"{stored.job_id} {stored.attempt}"
+            self._compare(row, "responses", key, DigestedResponse.of(stored), by_log, DigestedResponse._fields)
+        for part, replay in self._replays.items():
+            expected[part] = not_forgotten(expected[part], replay.ledger.floors, self._forgotten[part].ids)
+        self._report_missing("responses", expected)
 
     async def _floors(self) -> None:
         expected = {

@@ -39,7 +39,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         **_COMMON,
         **dict.fromkeys(
             (
-                *("jobs", "specs", "schedules", "executions", "labels", "usage_daily"),
+                *("jobs", "specs", "schedules", "executions", "responses", "labels", "usage_daily"),
                 *("daily_grants", "deliveries", "history"),
             ),
             "SELECT",
@@ -62,7 +62,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         **_COMMON,
         **_MEMBER,
         **dict.fromkeys(("schedules", "usage_daily", "history"), _WRITE),
-        **dict.fromkeys(("jobs", "executions", "labels", "deliveries"), f"{_WRITE}, DELETE"),
+        **dict.fromkeys(("jobs", "executions", "responses", "labels", "deliveries"), f"{_WRITE}, DELETE"),
         "fan_out": "SELECT",
         "idempotency": "SELECT (account, key, job_id), DELETE",  # those of forgotten jobs
         "daily_grants": f"{_WRITE}, DELETE",
@@ -79,6 +79,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         "endpoint_secrets": "SELECT",
         "endpoint_changes": "SELECT, UPDATE",
         "endpoint_health": f"{_WRITE}, DELETE",
+        "account_keys": "SELECT, INSERT",  # for what it keeps of answers
     },
     "webhooks": {
         **_COMMON,

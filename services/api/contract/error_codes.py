@@ -40,6 +40,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "unauthorized": (401, "The API token is missing, malformed, unknown, expired or revoked."),
     "forbidden": (403, "The token's scopes do not cover this request."),
     "not_found": (404, "There is no such resource in this account, or no such route."),
+    "no_response": (404, "Nothing was kept of the answer to this attempt, or the attempt has not ended yet."),
     "method_not_allowed": (405, "The route does not know this method; Allow lists those it knows."),
     "request_timeout": (408, "The body did not arrive in time."),
     "job_already_fired": (409, "The job's first attempt was admitted as due: it cannot be cancelled any more."),
@@ -65,6 +66,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     ),
     "idempotency_key_reused": (409, "The idempotency key stands for another request."),
     "too_old": (410, "The log does not begin so early any more: begin the stream anew."),
+    "response_forgotten": (410, "What was kept of this answer is forgotten."),
     "version_conflict": (
         412,
         "What is to be changed is at another version than If-Match asks for, or is there already.",

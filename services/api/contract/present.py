@@ -25,6 +25,7 @@ from libs.events import (
 from libs.events.codec import kind_of
 from libs.events.ids import execution_id
 from libs.store.projection.changes import ExecutionRow
+from services.api.contract.fields.capture_fields import shown_capture
 from services.api.contract.fields.retry_fields import shown_policy
 
 PUBLIC_STATUS: Final[Mapping[JobStatus, str]] = {
@@ -72,7 +73,20 @@ _NOTES: Final[Mapping[str, str]] = {
     "too_late": "not called: no attempt may start any more",
 }
 _NOT_IN_TIMELINE: Final = frozenset(
-    {"job_id", "account", "at", "spec", "spec_id", "idempotency_key", "waiting_key", "singleton_key", "is_tracked"}
+    {
+        *(
+            "job_id",
+            "account",
+            "at",
+            "spec",
+            "spec_id",
+            "idempotency_key",
+            "waiting_key",
+            "singleton_key",
+            "is_tracked",
+        ),
+        "response",
+    }
 )
 
 
@@ -154,7 +168,7 @@ def entity_tag(state: JobState) -> str:
 
 def _more_of(state: JobState, spec: Spec) -> dict[str, Any]:
     """Return the fields of a job that a plain one does not have, and why it ended."""
-    shown: dict[str, Any] = {}
+    shown: dict[str, Any] = shown_capture(spec.capture)
     if spec.webhook_retry is not None:
         shown["webhook_retry"] = shown_policy(spec.webhook_retry)
     more = state.more

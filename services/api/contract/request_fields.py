@@ -14,6 +14,7 @@ from libs.egress.url_rules import URL_LIMIT
 from services.api.contract import header_rules
 from services.api.contract.api_error import refuse
 from services.api.contract.field import Field, Fields, Rules, Schema, integer, url
+from services.api.contract.fields.capture_fields import capture_fields
 from services.api.contract.fields.delay_fields import delay_field, expiry_fields
 from services.api.contract.fields.key_fields import KEY_MAX, key_fields
 from services.api.contract.fields.label_fields import labels_field
@@ -154,6 +155,7 @@ CALL: Final = (
         rule="object like `retry`, of at most 20 retries in 7 days: a webhook that fails is sent again, see"
         " [webhooks](webhooks.md)",
     ),
+    *capture_fields(),
 )
 MAX_RETRIES: Final = integer(
     "max_retries", 0, 20, default=0, rule="; a job has at most `max_retries + 1` attempts, see [retries](#retries)"

@@ -15,6 +15,7 @@ from libs.events import Spec
 from libs.events.retry_policy import RetryPolicy
 from services.api.contract.api_error import refuse
 from services.api.contract.field import Rules
+from services.api.contract.fields.capture_fields import capture_of
 from services.api.contract.fields.key_fields import JobKey, key_of
 from services.api.contract.instants import LATEST
 from services.api.contract.request_fields import BATCH, JOB, NOTHING, TOKEN
@@ -134,6 +135,7 @@ def spec_of(found: dict[str, Any], traceparent: str | None) -> Spec:
         webhook_url=found["webhook_url"],
         webhook_headers=found["webhook_headers"],
         webhook_retry=found["webhook_retry"],
+        capture=capture_of(found),
         traceparent=traceparent,
     )
 
@@ -196,6 +198,7 @@ def asked_for(request: Any, when: int | str) -> list[Any]:
         *(spec.url, spec.method, when, _sorted_headers(spec.headers), spec.body),
         *(request.max_retries, spec.timeout_ms, spec.webhook_url, _sorted_headers(spec.webhook_headers)),
         *(() if spec.webhook_retry is None else (msgspec.json.encode(spec.webhook_retry).decode(),)),
+        *(() if spec.capture is None else ({"capture": msgspec.json.encode(spec.capture).decode()},)),
     ]
 
 

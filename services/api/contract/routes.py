@@ -16,7 +16,7 @@ class Route(NamedTuple):
 
     Args:
         method: the HTTP method; a `GET` also answers `HEAD`.
-        path: the path, with `{...}` for an id.
+        path: the path, with `{...}` for an id; a path of two ids has them as its second and fourth part behind the root.
         scope: the scope that a token needs; empty for everybody.
         handler: the group of handlers in services/api/service.py, and its method.
         name: the operationId.
@@ -91,6 +91,9 @@ ROUTES: Final[tuple[Route, ...]] = (
           200, "Job", request="Nothing"),
     Route("GET", f"{_JOB}/executions", "read:jobs", "jobs.executions", "listExecutions", "List a job's executions",
           "Executions and timeline", 200, "Executions", may_be_stale=True),
+    Route("GET", f"{_JOB}/executions/{{attempt_num}}/response", "read:payloads", "responses.get", "getResponse",
+          "What the target answered to an attempt", "Executions and timeline", 200, "Response", refusals=(410,),
+          may_be_stale=True),
     Route("GET", f"{_JOB}/events", "read:jobs", "jobs.events", "listEvents", "A job's timeline from the log",
           "Executions and timeline", 200, "Timeline"),
     Route("POST", f"{_JOB}/replay", "write:jobs", "creation.replay", "replayJob", "Clone a failed job, due at once", "Replay",

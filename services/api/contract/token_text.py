@@ -21,7 +21,7 @@ _TOKEN_LENGTH: Final = len(PREFIX) + _RANDOM_LENGTH + _SUM_LENGTH
 SCOPES: Final[Mapping[str, str]] = {
     "read": "do all that the scopes `read:…` allow",
     "read:jobs": "see jobs, schedules, executions and timelines",
-    "read:payloads": "see headers and bodies of jobs, schedules and webhook endpoints in answers to `GET`",
+    "read:payloads": "see headers and bodies of jobs, schedules and webhook endpoints in answers to `GET`, and answers of targets",
     "read:secrets": "see the signing secrets of the account and its webhook endpoints",
     "read:tokens": "list tokens",
     "read:webhooks": "see webhook endpoints",

@@ -42,6 +42,7 @@ _READING: Final = ("GET", "HEAD")
 _ROOT: Final = "/v1/"
 _ID: Final = "{}"  # stands for the id in the parts of a path; no path of a request that is found has it, as it is percent-encoded
 _PARTS_MAX: Final = 6  # parts of the longest path behind the root, and one for what is longer
+_TWO_IDS: Final = 5  # parts of a path with two ids; its handler gets both, with a slash between them
 _ID_AT_MAX: Final = 2  # where an id stands at the latest, counted from 0
 
 Handler = Callable[[BaseRequest, Identity, str], Awaitable[Reply]]
@@ -221,6 +222,10 @@ class App:
                 methods = self._by_id.get((*parts[:at], _ID, *parts[at + 1 :]))
                 if methods is not None and parts[at]:
                     return methods, parts[at]
+            if len(parts) == _TWO_IDS and parts[1] and parts[3]:
+                methods = self._by_id.get((parts[0], _ID, parts[2], _ID, parts[4]))
+                if methods is not None:
+                    return methods, f"{parts[1]}/{parts[3]}"
         raise not_found("route")
 
     async def _identify(self, request: BaseRequest, connection: Connection) -> Identity:

@@ -7,6 +7,7 @@ answered as described.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from libs.domain.calendar.preview import PREVIEW_COUNT_MAX
@@ -31,8 +32,8 @@ from services.api.openapi.schemas import (
     SCHEDULE_ID,
     SCHEMAS,
     TOKEN_ID,
-    ref,
 )
+from services.api.openapi.shapes import ref
 
 _PARAMETERS: Final[dict[str, Schema]] = {
     "limit": {
@@ -174,9 +175,17 @@ _PARAMETERS: Final[dict[str, Schema]] = {
     "endpoint_id": {"name": "endpoint_id", "in": "path", "required": True, "schema": ENDPOINT_ID},
     "delivery_id": {"name": "delivery_id", "in": "path", "required": True, "schema": DELIVERY_ID},
     "job_id": {"name": "job_id", "in": "path", "required": True, "schema": JOB_ID},
+    "attempt_num": {
+        "name": "attempt_num",
+        "in": "path",
+        "required": True,
+        "description": "The `attempt_num` of the execution.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 9999},
+    },
     "schedule_id": {"name": "schedule_id", "in": "path", "required": True, "schema": SCHEDULE_ID},
     "token_id": {"name": "token_id", "in": "path", "required": True, "schema": TOKEN_ID},
 }
+_IN_PATH: Final = re.compile(r"{(\w+)}")
 _ALWAYS: Final = (400, 401, 403, 405, 408, 413, 414, 431, 500, 503)
 
 
@@ -213,9 +222,8 @@ def document(version: str) -> dict[str, Any]:
 
 def _operation(route: Route) -> dict[str, Any]:
     names = [*route.parameters]
-    before, brace, after = route.path.partition("{")
-    if brace:
-        names.insert(0, after.partition("}")[0])
+    before, brace, _ = route.path.partition("{")
+    names = [*_IN_PATH.findall(route.path), *names]
     described: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,

@@ -23,22 +23,7 @@ from services.api.contract.schedules.fields import CHANGEABLE, PAUSE, PREVIEW, R
 from services.api.contract.schedules.run_times import SLOWER
 from services.api.contract.schedules.shown import STATUSES
 from services.api.contract.token_text import SCOPES
-
-
-def ref(name: str) -> Schema:
-    """Return a reference to the schema *name*."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def nullable(schema: Schema) -> Schema:
-    """Return *schema*, or null."""
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def closed(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
-    """Return an object with exactly *properties*, of which those in *optional* may be missing."""
-    required = [name for name in properties if name not in optional]
-    return {"type": "object", "properties": properties, "additionalProperties": False, "required": required}
+from services.api.openapi.shapes import CAPTURE_OUT, RESPONSE, closed, nullable, ref
 
 
 def _id(prefix: str) -> Schema:
@@ -75,6 +60,7 @@ _CREATED_JOB: Final[dict[str, Schema]] = {
 }
 # Shown where they say something: of jobs that were given them, and of jobs at their end.
 _MORE: Final[dict[str, Schema]] = {
+    **CAPTURE_OUT,
     "webhook_retry": nullable(shown_schema()),
     "retry": nullable(shown_schema()),
     "success_on": {"type": "array", "items": TEXT},
@@ -151,6 +137,7 @@ _SCHEDULE_ITEM: Final = _CREATED_SCHEDULE | {
     "expires_in_seconds": nullable({"type": "number"}),
     "webhook_retry": nullable(shown_schema()),
     "labels": LABELS_OUT,
+    **CAPTURE_OUT,
 }
 _TOKEN: Final[dict[str, Schema]] = {
     "id": TOKEN_ID,
@@ -260,6 +247,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "Executions": closed({"executions": _EXECUTIONS}),
+    "Response": RESPONSE,
     "Timeline": closed(
         {
             "events": {
@@ -280,11 +268,14 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "ScheduleRequest": SCHEDULE.schema(),
     "CreatedSchedule": closed(_CREATED_SCHEDULE),
     "Schedule": closed(
-        _SCHEDULE_ITEM | _PAYLOAD | _WARNING, optional=(*_PAYLOAD, *_WARNING, "webhook_retry", "labels")
+        _SCHEDULE_ITEM | _PAYLOAD | _WARNING, optional=(*_PAYLOAD, *_WARNING, *CAPTURE_OUT, "webhook_retry", "labels")
     ),
     "ScheduleList": closed(
         {
-            "schedules": {"type": "array", "items": closed(_SCHEDULE_ITEM, optional=("webhook_retry", "labels"))},
+            "schedules": {
+                "type": "array",
+                "items": closed(_SCHEDULE_ITEM, optional=(*CAPTURE_OUT, "webhook_retry", "labels")),
+            },
             "next_cursor": CURSOR,
             "partial": PARTIAL,
         },

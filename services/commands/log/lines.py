@@ -14,7 +14,9 @@ from libs.runtime.telemetry.redaction import reduce_url
 from libs.store.carried.carried_rows import SPECS
 
 HIDDEN: Final = "***"
-_WITH_SPEC: Final = frozenset(kind.name for kind in KINDS if any(each.name == "spec" for each in fields_of(kind.event)))
+_WITH_SECRETS: Final = frozenset(
+    kind.name for kind in KINDS if any(each.name in ("spec", "response") for each in fields_of(kind.event))
+)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -38,7 +40,9 @@ def fields(partition: int, record: Record, *, with_secrets: bool = False) -> dic
     }
     item = read(partition, envelope)
     if isinstance(item, Unreadable):
-        return shown | {"unreadable": item.reason} | _bytes(envelope.value, envelope.type in _WITH_SPEC, with_secrets)
+        return (
+            shown | {"unreadable": item.reason} | _bytes(envelope.value, envelope.type in _WITH_SECRETS, with_secrets)
+        )
     if isinstance(item, Unknown):
         # A record of a newer build may hold secrets anywhere.
         return shown | {"unknown": True} | _bytes(envelope.value, True, with_secrets)
@@ -47,6 +51,8 @@ def fields(partition: int, record: Record, *, with_secrets: bool = False) -> dic
         return shown | {"event": event}
     if "spec" in event:
         event["spec"] = without_secrets(event["spec"])
+    if "response" in event:
+        event["response"] = HIDDEN
     if isinstance(item, RowsCarried) and item.table == SPECS:
         event["rows"] = [[spec_id, without_secrets(spec)] for spec_id, spec in event["rows"]]
     return shown | {"event": event}

@@ -58,6 +58,7 @@ _NOT_READ: Final = frozenset(
 )
 _DEFAULTS: Final = {
     "FLIQ_EGRESS_ALLOW": "127.0.0.0/8,::1/128",
+    "FLIQ_CAPTURE_PRIVATE": "on",
     "FLIQ_PARTITIONS": "1",
     "FLIQ_HEARTBEAT_SECONDS": "0",
     "FLIQ_HISTORY_DAYS": "0",  # kept for ever: a test looks at a job of last year, by its clock

@@ -12,6 +12,7 @@ Deleting takes a tenth of the time at the most: after each slice the keeper wait
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
 from libs.domain.history.choice import HistoryTerms, wanted
@@ -40,6 +41,9 @@ class History(Protocol):
 
     async def sweep(self, partition: int, limit: int) -> int:
         """Delete up to *limit* forgotten jobs of each kind of end; return how many were deleted."""
+
+    async def sweep_responses(self, partition: int, limit: int) -> int:
+        """Delete up to *limit* forgotten answers; return how many were deleted."""
 
     async def oldest_end(self, partition: int) -> int | None:
         """Return when the oldest ended job of *partition* ended; None if there is none."""
@@ -107,7 +111,9 @@ class HistoryKeeper:
         new = wanted(self._terms, floors, now=now, position=position, oldest_at=oldest_at, is_pressed=is_pressed)
         look = await self._history.look(partition, new)
         is_behind = seen is None or look.fanned_out < seen
-        if look.is_needed and not is_behind:
+        if not look.has_old_responses:
+            new = msgspec.structs.replace(new, responses_before=floors.responses_before)
+        if (look.is_needed or look.has_old_responses) and not is_behind:
             self._metrics.decided()
             owner.decider.asked.append(HistoryForgotten(**{name: getattr(new, name) for name in FORGOTTEN}, at=now))
             owner.look_again()
@@ -116,7 +122,7 @@ class HistoryKeeper:
         for _ in range(SLICES_MAX):
             began_at = self._clock.steady()
             count = await self._history.sweep(partition, SLICE)
-            if not count:
+            if not count + await self._history.sweep_responses(partition, SLICE):
                 return
             self._metrics.deleted(count)
             took_ms = self._clock.steady() - began_at

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
 from libs.domain.history.choice import DAY_MS, LEAST_MS
@@ -160,7 +161,7 @@ class LogKeeper:
                 begin=tables.begin,
                 rows=count,
                 claim=None if tables.claim is None else str(tables.claim),
-                floors={name: getattr(tables.floors, name) for name in Floors.__struct_fields__},
+                floors={name: value for name, value in msgspec.structs.asdict(tables.floors).items() if value},
                 prior_to=floors.carried_to,
                 prior_at=floors.carried_at,
                 trim_to=self._needless(floors),

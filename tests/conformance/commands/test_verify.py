@@ -33,7 +33,7 @@ async def test_true_tables(fliq: Fliq, filled_dsn: str) -> None:
     assert sum(facts["rows"].values()) == rows
 
 
-TABLES = ("jobs", "specs", "executions", "labels", "schedules", "usage_daily", "deliveries", "history")
+TABLES = ("jobs", "specs", "executions", "responses", "labels", "schedules", "usage_daily", "deliveries", "history")
 
 
 async def test_a_difference_is_shown_with_both_values(fliq: Fliq, filled_dsn: str) -> None:

@@ -19,6 +19,7 @@ from libs.events import (
     JobFinished,
     JobScheduled,
     OwnerClaimed,
+    Response,
     Spec,
     WebhookAttempted,
     encode,
@@ -154,6 +155,33 @@ async def test_what_belongs_to_a_job_goes_with_it(harness: Harness) -> None:
         "labels": 1,
     }
     assert await keys.reservation("acme", "old") is None
+
+
+async def test_answers_are_forgotten_by_their_own_age(harness: Harness) -> None:
+    """Older ones go while their jobs stay; with a job goes its answer; the tables stay the fold, before and after."""
+    jobs = [job(number, NOW + number * 10_000) for number in range(3)]
+    lives = [life(each, is_failure=True) for each in jobs]
+    for each in lives:
+        each[2] = msgspec.structs.replace(each[2], response=Response(data=b"{}", key=None))
+    log = await logged(harness, *[record for each in lives for record in each])
+    janitor = Janitor(harness.pool)
+    floors = Floors(responses_before=NOW + 5_000)
+    assert (await janitor.look(0, floors)).has_old_responses
+    assert not (await janitor.look(0, NOTHING_FORGOTTEN)).has_old_responses
+    assert await janitor.sweep_responses(0, 10) == 0
+
+    await add(harness, log, HistoryForgotten(through=1, responses_before=NOW + 5_000, at=NOW))
+    assert await differences(log, harness.pool, 0) == []
+    assert await janitor.sweep_responses(0, 10) == 1
+    assert (await rows_of(harness, "responses"), await rows_of(harness, "jobs")) == (2, 3)
+    assert await differences(log, harness.pool, 0) == []
+    await add(harness, log, lives[0][2])  # a late repeat brings nothing back
+    await add(harness, log, forgetting(harness, NOW + 15_000))
+    assert await swept(harness) == 2
+    assert await rows_of(harness, "responses") == 1
+    assert await differences(log, harness.pool, 0) == []
+    await harness.pool.execute("DELETE FROM responses")
+    assert len(await differences(log, harness.pool, 0)) == 1
 
 
 async def test_a_spec_goes_with_the_last_job_that_has_it(harness: Harness) -> None:

@@ -8,6 +8,7 @@ from libs.events import (
     JobCancelRequested,
     JobScheduled,
     OwnerClaimed,
+    Response,
     ScheduleCreated,
     ScheduleTicked,
     WebhookAttempted,
@@ -35,7 +36,7 @@ def history(partition: int) -> list[Event]:
         second,
         first,
         due(first),
-        finished(first),
+        msgspec.structs.replace(finished(first), response=Response(data=b'{"head":"no"}')),
         JobCancelRequested(job_id=second.job_id, at=NOW),
     ]
     if partition == 1:
@@ -123,6 +124,21 @@ PLANTED = {
         "UPDATE usage_daily SET executions = 9 WHERE part = 1",
         "usage_daily: acme",
         "is 9, and the log says 1",
+    ),
+    "another answer": (
+        "UPDATE responses SET data = '{}' WHERE part = 1",
+        "responses: job_",
+        "digest is",
+    ),
+    "a lost answer": (
+        "DELETE FROM responses WHERE part = 1",
+        "responses: job_",
+        "is in the log and not in the tables",
+    ),
+    "an answer too many": (
+        "INSERT INTO responses SELECT part, job_id, 7, at, key, data FROM responses WHERE part = 1",
+        "responses: job_",
+        "7 is in the tables and not in the log",
     ),
     "another label": (
         "UPDATE labels SET value = 'other' WHERE part = 1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ async def use_everything(client: Client, sink: Sink) -> list[str]:
         return answer
 
     soon = {"delay_seconds": 1, "max_retries": 1}
-    ids = [(await made("POST", "/v1/jobs", secrets(sink, "echo") | soon))["id"]]
+    ids = [(await made("POST", "/v1/jobs", secrets(sink, "echo") | {"redact": ["token"]} | soon))["id"]]
     batch = await made("POST", "/v1/jobs/batch", {"jobs": [secrets(sink, "ok") | soon]})
     ids.append(batch["results"][0]["job"]["id"])
     keyed = secrets(sink, "ok") | {"waiting_key": "k", "on_waiting": "replace"}
@@ -86,6 +87,12 @@ async def use_everything(client: Client, sink: Sink) -> list[str]:
     ids.append((await made("POST", f"/v1/jobs/{failed}/replay", {}))["id"])
     await client.wait_status(ids[-1], "success", "failed")
     await sink.wait_for(lambda: len(sink.at("/hook")) == len(ids))
+    for job_id, attempt in ((failed, 1), (failed, 2), (ids[-1], 1)):  # what was kept of the echo, opened
+        _, kept, _ = await client.call("GET", f"/v1/jobs/{job_id}/executions/{attempt}/response")
+        assert CANARY not in json.dumps(kept)
+        assert (kept["status_code"], kept["redacted"] >= 3) == (500, True), kept
+        assert "[redacted]" in kept["head"]
+        assert "X-Secret" in kept["head"]
     shown = (await client.call("GET", f"/v1/jobs/{later['id']}"))[1]
     assert CANARY in shown["url"]
     assert CANARY in (await client.call("GET", f"/v1/schedules/{schedule['id']}"))[1]["url"]

@@ -8,10 +8,10 @@ from typing import Any
 
 from libs.domain.history.floors import FIELDS, NOTHING_FORGOTTEN, Floors
 from libs.domain.job import JobState
-from libs.events.ids import delivery_id
+from libs.events.ids import delivery_id, partition_of
 from libs.store.control.idempotency import Reservation
 from libs.store.history.janitor import HistoryLook
-from libs.store.projection.changes import Flush, LabelRow
+from libs.store.projection.changes import Flush, LabelRow, ResponseRow
 
 
 class HistoryRows:
@@ -22,6 +22,7 @@ class HistoryRows:
         self.floor_rows: dict[int, Floors] = {}
         self.label_rows: dict[LabelRow, None] = {}
         self.swept: list[tuple[dict[Any, Any], Any, Any]] = []  # table, key and row of what was deleted
+        self.response_rows: dict[tuple[str, int], ResponseRow] = {}
 
     def floors(self, partition: int) -> Floors:
         return self.floor_rows.get(partition, NOTHING_FORGOTTEN)
@@ -30,6 +31,8 @@ class HistoryRows:
         self._write_changes(flush)
         for row in flush.changes.labels:
             self._write(self.label_rows, row, None)
+        for response in flush.changes.responses:
+            self._write(self.response_rows, (response.job_id, response.attempt), response)
         moved = flush.changes.floors
         if moved is not None:
             old = self.floors(flush.partition)
@@ -37,7 +40,11 @@ class HistoryRows:
             self._write(self.floor_rows, flush.partition, risen)
 
     def look(self, partition: int, floors: Floors) -> HistoryLook:
-        return HistoryLook(bool(self._forgotten(partition, floors)), self.fanned_out(partition)[0])
+        return HistoryLook(
+            bool(self._forgotten(partition, floors)),
+            self.fanned_out(partition)[0],
+            bool(self._old_responses(partition, floors)),
+        )
 
     def oldest_end(self, partition: int) -> int | None:
         return min((job.completed_at for job in self._jobs(partition) if job.completed_at is not None), default=None)
@@ -54,6 +61,8 @@ class HistoryRows:
             self._remove(self.deliveries, delivery_id(job.job_id))
             for key in [key for key in self.execution_rows if key[0] == job.job_id]:
                 self._remove(self.execution_rows, key)
+            for key in [key for key in self.response_rows if key[0] == job.job_id]:
+                self._remove(self.response_rows, key)
             if job.schedule_id is None and all(each.spec_id != job.spec_id for each in self.jobs.values()):
                 self._remove(self.specs_by_id, job.spec_id)
             held = self.keys.get((job.account, job.idempotency_key))
@@ -61,6 +70,20 @@ class HistoryRows:
                 self._remove(self.keys, (job.account, job.idempotency_key))
         self._commit(is_durable=False)
         return len(gone)
+
+    def sweep_responses(self, partition: int, limit: int) -> int:
+        gone = self._old_responses(partition, self.floors(partition))[:limit]
+        for key in gone:
+            self._remove(self.response_rows, key)
+        self._commit(is_durable=False)
+        return len(gone)
+
+    def _old_responses(self, partition: int, floors: Floors) -> list[tuple[str, int]]:
+        return [
+            key
+            for key, row in self.response_rows.items()
+            if row.at < floors.responses_before and partition_of(row.job_id) == partition
+        ]
 
     def replace(self, account: str, key: str, held: Reservation, job_id: str, created_at: int) -> Reservation:
         now_held = self.keys.get((account, key))

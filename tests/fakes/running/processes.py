@@ -179,6 +179,7 @@ class RunningFliq:
             "FLIQ_DATA_DIR": str(self.directory / "data"),
             "FLIQ_BOOTSTRAP_TOKENS": f"default={TOKEN},other={OTHER_TOKEN}",
             "FLIQ_EGRESS_ALLOW": "127.0.0.0/8",
+            "FLIQ_CAPTURE_PRIVATE": "on",
             "FLIQ_RETRY_BASE_SECONDS": "0.2",
             "FLIQ_LOG_FORMAT": "json",
             "FLIQ_HEARTBEAT_SECONDS": "0",  # a job that no test asked for

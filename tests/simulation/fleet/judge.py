@@ -29,6 +29,7 @@ from tests.simulation.fleet.endpoint import undelivered
 from tests.simulation.fleet.nemesis import Nemesis
 from tests.simulation.fleet.node import Harness, Node
 from tests.simulation.fleet.stories.labels import labels_lost
+from tests.simulation.fleet.stories.responses import responses_lost
 from tests.simulation.fleet.stories.runs import running_beside_each_other
 from tests.simulation.fleet.stories.schedules import (
     MOVING,
@@ -89,6 +90,7 @@ def _judge(evidence: Evidence) -> list[str]:
         found += [f"{name}: {node.name}: {count} times" for name, count in node.counts.items() if name in _NEVER]
     found += [*_changes(evidence), *evidence.apart, *_over_the_day(evidence.harness)]
     found += labels_lost(evidence.harness.store.database, {**evidence.clients.plans, **evidence.clients.schedules})
+    found += responses_lost(evidence.harness.store.database)
     found += undelivered(evidence.harness, evidence.nemesis.poisoned)
     return found
 

@@ -40,6 +40,7 @@ from tests.fakes.control.lease_statements import LeaseStatements
 from tests.fakes.database import Database
 from tests.simulation.fleet.stories.keeping_mutations import KEEPING_MUTATIONS
 from tests.simulation.fleet.stories.labels import labels_lost_at_the_end, labels_not_written
+from tests.simulation.fleet.stories.responses import responses_not_written
 from tests.simulation.fleet.stories.schedule_mutations import (
     changes_overwritten,
     overlap_ignored,
@@ -365,6 +366,7 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         changes_overwritten,
         labels_lost_at_the_end,
         labels_not_written,
+        responses_not_written,
         flush_left_behind,
         due_without_permit,
         used_is_forgotten,

@@ -352,6 +352,7 @@ class Node:
                 names=requests,
                 accounts=requests,
                 endpoints=requests,
+                responses=requests,
                 deliveries=requests,
                 recoveries=requests,
                 stream=requests,

@@ -19,6 +19,7 @@ from tests.chaos.judging.history import Call, Hook
 from tests.fakes.running.topologies import instant_ms
 from tests.simulation.fleet.chronicle import Chronicle, SimClock
 from tests.simulation.fleet.loop import Process, SimLoop, never_if_dead
+from tests.simulation.fleet.stories.responses import tell
 
 RESET = -1  # the target hung up after it had read the request
 
@@ -140,6 +141,7 @@ class SimEgress:
             status = None
         else:
             error = error_of_status(status)
+            tell(request, status)
         return Outcome(
             ok=error is None,
             status_code=status,

@@ -42,6 +42,7 @@ _CREATED_JOB: Final = answers.one(models.CreatedJob)
 _JOB: Final = answers.one(models.Job)
 _JOBS: Final = answers.page(models.JobList, lambda found: (found.jobs, found.next_cursor))
 _EXECUTIONS: Final = answers.items(models.Executions, lambda found: found.executions)
+_RESPONSE: Final = answers.one(models.Response)
 _SCHEDULE: Final = answers.one(models.Schedule)
 _SCHEDULES: Final = answers.page(models.ScheduleList, lambda found: (found.schedules, found.next_cursor))
 _BACKFILL: Final = answers.one(models.Backfill)
@@ -156,6 +157,12 @@ class Jobs(Group[E]):
     def executions(self, job_id: str) -> Call[Sequence[models.Execution]]:
         """Get the attempts of a job, oldest first."""
         return Call(request=Request(method="GET", path=path("jobs", job_id, "executions")), read=_EXECUTIONS)
+
+    @call
+    def response(self, job_id: str, attempt_num: int) -> Call[models.Response]:
+        """Get what was kept of the answer of the target to an attempt; 404 `no_response` if nothing was."""
+        request = Request(method="GET", path=path("jobs", job_id, "executions", str(attempt_num), "response"))
+        return Call(request=request, read=_RESPONSE)
 
     @call
     def events(self, job_id: str) -> Call[Timeline]:

@@ -11,6 +11,7 @@ from libs.domain.job import JobState
 from libs.domain.jobs.more import JobMore
 from libs.events import Spec
 from services.api.contract.field import Schema
+from services.api.contract.fields.capture_fields import shown_capture
 from services.api.contract.fields.key_fields import KEY_FIELDS
 from services.api.contract.fields.retry_fields import shown_policy
 from services.api.contract.request_fields import JOB
@@ -59,6 +60,7 @@ def _fields_of(state: JobState, spec: Spec) -> dict[str, Any]:
         "timeout_seconds": state.timeout_ms // 1000,
         "webhook_url": spec.webhook_url,
         "webhook_headers": spec.webhook_headers,
+        **shown_capture(spec.capture),
         "scheduled_at": rfc3339(state.scheduled_at),
         "max_retries": state.max_retries,
         "retry": shown_policy(more.retry),

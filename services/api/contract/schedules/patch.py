@@ -12,6 +12,7 @@ from libs.domain.instants import rfc3339
 from libs.domain.schedule import ScheduleState
 from libs.events import Spec
 from services.api.contract.api_error import ApiError, refuse
+from services.api.contract.fields.capture_fields import shown_capture
 from services.api.contract.fields.retry_fields import shown_policy
 from services.api.contract.json_body import Duplicated
 from services.api.contract.schedules.fields import CHANGEABLE
@@ -40,6 +41,7 @@ def fields_of(state: ScheduleState, spec: Spec) -> dict[str, Any]:
         "webhook_url": spec.webhook_url,
         "webhook_headers": spec.webhook_headers,
         "webhook_retry": shown_policy(spec.webhook_retry),
+        **shown_capture(spec.capture),
         "starts_at": None if rule.starts_at is None else rfc3339(rule.starts_at),
         "ends_at": None if rule.ends_at is None else rfc3339(rule.ends_at),
         "exclude": list(rule.exclude),

@@ -15,6 +15,7 @@ from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.schedules.more import ScheduleMore
 from libs.events import RunPolicy, SchedulePolicy, Spec
 from libs.events.retry_policy import JobTerms
+from services.api.contract.fields.capture_fields import shown_capture
 from services.api.contract.fields.retry_fields import shown_policy
 
 STATUSES: Final = ("active", "paused", "finished")
@@ -81,6 +82,7 @@ def item(state: ScheduleState, spec: Spec, now: int) -> dict[str, Any]:
         **terms_of(more),
         **({} if more is None or more.labels is None else {"labels": more.labels}),
         **({} if spec.webhook_retry is None else {"webhook_retry": shown_policy(spec.webhook_retry)}),
+        **shown_capture(spec.capture),
     }
 
 

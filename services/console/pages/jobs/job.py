@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from services.console.api_calls import Call, curl, path_of
+from services.console.api_calls import ApiRefused, Call, curl, path_of
 from services.console.exchange import Answer
 from services.console.pages.form_fields import METHODS, lines_of
 from services.console.pages.jobs.job_picture import picture_of, why
@@ -20,11 +20,15 @@ async def page(visit: Visit, job_id: str) -> Answer:
         visit.get(path_of("jobs", job_id, "executions")),
         visit.get_or({"events": []}, path_of("jobs", job_id, "events")),
     )
+    asked = visit.request.asked("answer") or _last_ended(executions["executions"])
+    answer = await _answer(visit, job_id, asked)
     return visit.show(
         "job.html",
         page="jobs",
         job=job,
         executions=executions["executions"],
+        answer=answer,
+        answered=asked,
         events=[_event(each) for each in events["events"]],
         picture=picture_of(job, executions["executions"]),
         why=why(job, visit.now()),
@@ -36,6 +40,24 @@ async def page(visit: Visit, job_id: str) -> Answer:
         call=call_of(job),
         api_call=curl(Call("GET", path_of("jobs", job_id))),
     )
+
+
+def _last_ended(executions: list[dict[str, Any]]) -> str:
+    """Return the number of the last attempt whose outcome is known; nothing if there is none."""
+    return next((str(each["attempt_num"]) for each in reversed(executions) if each["status"] is not None), "")
+
+
+async def _answer(visit: Visit, job_id: str, attempt: str) -> dict[str, Any] | None:
+    """Return what was kept of the answer to *attempt*; None if nothing was, or the person may not see it."""
+    if not attempt.isdecimal() or not visit.session.may("read:payloads"):
+        return None
+    try:
+        found: dict[str, Any] = await visit.get(path_of("jobs", job_id, "executions", attempt, "response"))
+        return found
+    except ApiRefused as refusal:
+        if refusal.status in (404, 410):
+            return None
+        raise
 
 
 def _event(event: dict[str, Any]) -> dict[str, Any]:

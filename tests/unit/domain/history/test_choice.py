@@ -56,3 +56,17 @@ def test_with_too_little_room_a_history_for_ever_is_shortened_too() -> None:
     found = wanted(terms, NOTHING_FORGOTTEN, now=NOW, position=1, oldest_at=NOW - 9 * DAY_MS, is_pressed=True)
 
     assert found.success_before == found.failed_before == NOW - 9 * DAY_MS + STEP_MS
+
+
+def test_answers_are_kept_for_days_of_their_own() -> None:
+    """Less than the jobs; while there is too little room only those of the last day; the floor never goes back."""
+
+    def before(days: int, old: Floors = NOTHING_FORGOTTEN, *, is_pressed: bool = False) -> int:
+        terms = HistoryTerms(response_days=days)
+        found = wanted(terms, old, now=NOW, position=41, oldest_at=None, is_pressed=is_pressed)
+        return found.responses_before
+
+    assert before(7) == NOW - 7 * DAY_MS
+    assert before(0) == 0
+    assert before(7, is_pressed=True) == before(0, is_pressed=True) == NOW - DAY_MS
+    assert before(7, Floors(responses_before=NOW - DAY_MS)) == NOW - DAY_MS

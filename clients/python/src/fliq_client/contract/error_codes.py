@@ -19,6 +19,7 @@ __all__ = [
     "InvalidAfter",
     "InvalidBackfill",
     "InvalidBody",
+    "InvalidCapture",
     "InvalidCatchUp",
     "InvalidContentType",
     "InvalidCount",
@@ -53,6 +54,7 @@ __all__ = [
     "InvalidOverlapSeconds",
     "InvalidParameter",
     "InvalidPauseAfterFailures",
+    "InvalidRedact",
     "InvalidRequest",
     "InvalidRetry",
     "InvalidScheduledAt",
@@ -76,6 +78,7 @@ __all__ = [
     "KeyTaken",
     "LastToken",
     "MethodNotAllowed",
+    "NoResponse",
     "NotFound",
     "OutcomeUnknown",
     "PayloadTooLarge",
@@ -83,6 +86,7 @@ __all__ = [
     "RecoveryRunning",
     "RequestTimeout",
     "ReservedHeader",
+    "ResponseForgotten",
     "RuleNotKnown",
     "ScheduleNeverFires",
     "SpecShredded",
@@ -245,6 +249,20 @@ class InvalidWebhookRetry(BadRequest):
 
     status = 400
     code = "invalid_webhook_retry"
+
+
+class InvalidCapture(BadRequest):
+    """400 `invalid_capture`. capture is none of none, on_failure and always."""
+
+    status = 400
+    code = "invalid_capture"
+
+
+class InvalidRedact(BadRequest):
+    """400 `invalid_redact`. redact is not a list of at most 20 names of 1 to 64 printable characters."""
+
+    status = 400
+    code = "invalid_redact"
 
 
 class InvalidScheduledAt(BadRequest):
@@ -561,6 +579,13 @@ class NotFound(ApiError):
     code = "not_found"
 
 
+class NoResponse(ApiError):
+    """404 `no_response`. Nothing was kept of the answer to this attempt, or the attempt has not ended yet."""
+
+    status = 404
+    code = "no_response"
+
+
 class MethodNotAllowed(ApiError):
     """405 `method_not_allowed`. The route does not know this method; Allow lists those it knows."""
 
@@ -698,6 +723,13 @@ class TooOld(ApiError):
     code = "too_old"
 
 
+class ResponseForgotten(ApiError):
+    """410 `response_forgotten`. What was kept of this answer is forgotten."""
+
+    status = 410
+    code = "response_forgotten"
+
+
 class VersionConflict(ApiError):
     """
     412 `version_conflict`. What is to be changed is at another version than If-Match asks for, or is there already.
@@ -814,6 +846,8 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_body": InvalidBody,
     "invalid_timeout_seconds": InvalidTimeoutSeconds,
     "invalid_webhook_retry": InvalidWebhookRetry,
+    "invalid_capture": InvalidCapture,
+    "invalid_redact": InvalidRedact,
     "invalid_scheduled_at": InvalidScheduledAt,
     "invalid_delay_seconds": InvalidDelaySeconds,
     "invalid_idempotency_key": InvalidIdempotencyKey,
@@ -855,6 +889,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "unauthorized": Unauthorized,
     "forbidden": Forbidden,
     "not_found": NotFound,
+    "no_response": NoResponse,
     "method_not_allowed": MethodNotAllowed,
     "request_timeout": RequestTimeout,
     "job_already_fired": JobAlreadyFired,
@@ -874,6 +909,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "too_many_signing_secrets": TooManySigningSecrets,
     "idempotency_key_reused": IdempotencyKeyReused,
     "too_old": TooOld,
+    "response_forgotten": ResponseForgotten,
     "version_conflict": VersionConflict,
     "payload_too_large": PayloadTooLarge,
     "uri_too_long": UriTooLong,

@@ -52,6 +52,7 @@ __all__ = [
     "Preview",
     "Recovery",
     "ReplayedJob",
+    "Response",
     "Schedule",
     "ScheduleDst",
     "ScheduleEvery",
@@ -202,6 +203,8 @@ class Job(Answered, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     last_status_code: int | None = None
     last_error: str | None = None
+    capture: str | None = None
+    redact: list[str] | None = None
     webhook_retry: JobWebhookRetry | None = None
     retry: JobRetry | None = None
     success_on: list[str] | None = None
@@ -282,6 +285,8 @@ class JobItem(Answered, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     last_status_code: int | None = None
     last_error: str | None = None
+    capture: str | None = None
+    redact: list[str] | None = None
     webhook_retry: JobItemWebhookRetry | None = None
     retry: JobItemRetry | None = None
     success_on: list[str] | None = None
@@ -319,6 +324,19 @@ class Executions(Answered, frozen=True, kw_only=True):
     """The API's `Executions`."""
 
     executions: list[Execution]
+
+
+class Response(Answered, frozen=True, kw_only=True):
+    """The API's `Response`."""
+
+    status_code: int | None = None
+    headers: dict[str, str]
+    length: int
+    sha256: str
+    head: str | None = None
+    tail: str | None = None
+    truncated: bool
+    redacted: int
 
 
 class CreatedSchedule(Answered, frozen=True, kw_only=True):
@@ -444,6 +462,8 @@ class Schedule(Answered, frozen=True, kw_only=True):
     expires_in_seconds: float | None = None
     webhook_retry: ScheduleWebhookRetry | None = None
     labels: dict[str, str] | None = None
+    capture: str | None = None
+    redact: list[str] | None = None
     headers: dict[str, str] | None = None
     body: str | None = None
     webhook_headers: dict[str, str] | None = None
@@ -562,6 +582,8 @@ class ScheduleItem(Answered, frozen=True, kw_only=True):
     expires_in_seconds: float | None = None
     webhook_retry: ScheduleItemWebhookRetry | None = None
     labels: dict[str, str] | None = None
+    capture: str | None = None
+    redact: list[str] | None = None
 
 
 class ScheduleList(Answered, frozen=True, kw_only=True):

@@ -139,6 +139,8 @@ class JobPatchFields(TypedDict, total=False):
     webhook_url: str | None
     webhook_headers: Mapping[str, str] | None
     webhook_retry: Mapping[str, Any] | None
+    capture: Literal["none", "on_failure", "always"] | None
+    redact: Sequence[str] | None
     delay_seconds: float | None
     max_retries: int | None
     retry: Mapping[str, Any] | None
@@ -172,6 +174,12 @@ class JobFields(TypedDict, total=False):
     webhook_headers: Mapping[str, str] | None
     # object like `retry`, of at most 20 retries in 7 days: a webhook that fails is sent again, see webhooks
     webhook_retry: Mapping[str, Any] | None
+    # of which attempts the answer of the target is kept: `none`, `on_failure` or `always`; by default as the operator
+    # says (`FLIQ_CAPTURE`), see answers of targets
+    capture: Literal["none", "on_failure", "always"] | None
+    # at most 20 names whose values are taken out of answers before these are kept, such as `password`: of JSON at any
+    # depth, and of forms; 1–64 printable characters, in any letter case
+    redact: Sequence[str] | None
     # 0.001–315,576,000; instead of `scheduled_at`, counted from the instant at which the API took the request
     delay_seconds: float
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
@@ -301,6 +309,12 @@ class SchedulePatchFields(TypedDict, total=False):
     webhook_headers: Mapping[str, str] | None
     # object like `retry`, of at most 20 retries in 7 days: a webhook that fails is sent again, see webhooks
     webhook_retry: Mapping[str, Any] | None
+    # of which attempts the answer of the target is kept: `none`, `on_failure` or `always`; by default as the operator
+    # says (`FLIQ_CAPTURE`), see answers of targets
+    capture: Literal["none", "on_failure", "always"] | None
+    # at most 20 names whose values are taken out of answers before these are kept, such as `password`: of JSON at any
+    # depth, and of forms; 1–64 printable characters, in any letter case
+    redact: Sequence[str] | None
     # five fields: minute, hour, day of month, month, day of week; or a shorthand such as `@daily`; `CRON_TZ=Zone ` may
     # stand before them. Either `cron` or `every` is required
     cron: str | None
@@ -380,6 +394,12 @@ class ScheduleFields(TypedDict, total=False):
     webhook_headers: Mapping[str, str] | None
     # object like `retry`, of at most 20 retries in 7 days: a webhook that fails is sent again, see webhooks
     webhook_retry: Mapping[str, Any] | None
+    # of which attempts the answer of the target is kept: `none`, `on_failure` or `always`; by default as the operator
+    # says (`FLIQ_CAPTURE`), see answers of targets
+    capture: Literal["none", "on_failure", "always"] | None
+    # at most 20 names whose values are taken out of answers before these are kept, such as `password`: of JSON at any
+    # depth, and of forms; 1–64 printable characters, in any letter case
+    redact: Sequence[str] | None
     # five fields: minute, hour, day of month, month, day of week; or a shorthand such as `@daily`; `CRON_TZ=Zone ` may
     # stand before them. Either `cron` or `every` is required
     cron: str | None
