@@ -43,7 +43,7 @@ prepare: install
 	@$(PYTHON) -m tests.kafka prepare
 	@$(PYTHON) -m tests.prometheus
 	@$(PYTHON) -m tests.browser
-	@# Compiles what the tests import, once, before three processes do it at the same time; what fails is said by the tests.
+	@# Compiles what the tests import, once, before four processes do it at the same time; what fails is said by the tests.
 	@$(PYTHON) -m pytest --collect-only -q > /dev/null || true
 
 check: test ## what .ci/run does
