@@ -152,11 +152,13 @@ def _of_one_job(view: View, job_id: str, job: JobRead) -> Iterator[Violation]:
         yield Violation("wrong_timeline", job_id, f"{job.status}: {' '.join(job.timeline)}")
 
 
+# What may stand anywhere; a run that is stopped once its outcome is known ends as that says.
+_BESIDE: Final = ("webhook.finished", "webhook.attempted", "job.cancel_requested", "schedule.run_stopped")
+
+
 def _fits(job: JobRead) -> bool:
     """Whether the timeline is that of a job with these executions and this end; what folds to nothing is not in it."""
-    born, *rest = [
-        each for each in job.timeline if each not in ("webhook.finished", "webhook.attempted", "job.cancel_requested")
-    ]
+    born, *rest = [each for each in job.timeline if each not in _BESIDE]
     if born not in ("job.scheduled", "schedule.ticked", "schedule.spawned"):
         return False
     if job.status == "cancelled":
