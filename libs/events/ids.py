@@ -22,6 +22,7 @@ _VALUE_OF = {letter: index for index, letter in enumerate(_ALPHABET)}
 _ID = re.compile(r"(?:job|sched|exec|whe|whd)_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 
 MAX_PARTITIONS = 1 << 16
+HIGHEST_JOB_ID = "job_7" + "z" * 25
 STATE_IDS = ("job", "sched", "whd")  # the kinds of ids under whose key a record may stand: what has a state of its own
 _MAX_MS = (1 << 48) - 1
 _AGAIN = ".again"

@@ -60,6 +60,10 @@ class FencedTables:
         """Return the states of those of *ids* that exist."""
         return await self._fenced(partition, self._tables.load(partition, ids))
 
+    async def newest_job(self, partition: int) -> str:
+        """Return an id that no job of *partition* in the tables exceeds."""
+        return await self._fenced(partition, self._tables.newest_job(partition))
+
     async def load_open(self, partition: int) -> list[State]:
         """Return the jobs under way, and those with an unanswered cancel."""
         return await self._fenced(partition, self._tables.load_open(partition))

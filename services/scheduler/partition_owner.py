@@ -247,6 +247,7 @@ class PartitionOwner:
         self._decider.ledger.position = position
         self._decider.ledger.claim = claim
         self._decider.ledger.floors = await self._tables.floors(self.partition)
+        self._decider.newest_job = await self._tables.newest_job(self.partition)
         yesterday = day_of(self._clock.now()) - 1
         self._decider.permits.load(await self._tables.daily_usage(self.partition, yesterday))
         self._decider.load(await self._tables.load_open(self.partition))

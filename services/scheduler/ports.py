@@ -20,6 +20,9 @@ class TableReader(Protocol):
     async def load(self, partition: int, ids: list[str]) -> list[State]:
         """Return the states of those of *ids* that exist."""
 
+    async def newest_job(self, partition: int) -> str:
+        """Return an id that no job of *partition* in the tables exceeds."""
+
     async def load_open(self, partition: int) -> list[State]:
         """Return the jobs under way, and those with an unanswered cancel."""
 

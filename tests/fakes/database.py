@@ -123,6 +123,9 @@ class Database(LeaseStatements, FanOutRows, WebhookReads, ScheduleReads):
         tables = [(self._states_of[known.partition("_")[0]], known) for known in mine]
         return [table[known] for table, known in tables if known in table]  # what was swept is not there
 
+    def newest_job(self, _partition: int) -> str:
+        return max(self.jobs, default="")
+
     def load_open(self, partition: int) -> list[State]:
         jobs = [job for job in self._jobs(partition) if job.status in UNDER_WAY or job.cancel_requested]
         return [*jobs, *self.open_schedules(partition)]

@@ -48,6 +48,10 @@ class MemoryStore:
     async def load(self, partition: int, ids: list[str]) -> list[State]:
         return self._answer().load(partition, ids)
 
+    async def newest_job(self, partition: int) -> str:
+        found: str = self._answer().newest_job(partition)
+        return found
+
     async def load_open(self, partition: int) -> list[State]:
         return self._answer().load_open(partition)
 

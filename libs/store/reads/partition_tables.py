@@ -90,6 +90,15 @@ class Tables:
         return states
 
     @store_call
+    async def newest_job(self, partition: int) -> str:
+        """Return an id that no job of *partition* exceeds."""
+        del (
+            partition
+        )  # the highest of all jobs is one look at the index; that of a partition without jobs would be all of it
+        found = await self._pool.fetchval("SELECT job_id FROM jobs ORDER BY job_id DESC LIMIT 1")
+        return rows.job_id_of(rows.MIN_ID if found is None else found)
+
+    @store_call
     async def load_open(self, partition: int) -> list[State]:
         """Return the states that an owner needs although no timer rings for them: jobs under way, cancels to be answered."""
         states: list[State] = []

@@ -87,6 +87,13 @@ async def test_open_jobs_are_what_a_new_owner_must_know(harness: Harness) -> Non
     assert {job.job_id: job for job in await harness.tables.load_open(0)} == {job.job_id: job for job in jobs}
 
 
+async def test_the_newest_job_is_the_highest_of_all_ids(harness: Harness) -> None:
+    """An owner takes what is above it for new; what tables without jobs say is below every id."""
+    assert await harness.tables.newest_job(0) < state(1).job_id
+    await harness.put(state(2), state(9), state(5, JobStatus.FAILED))
+    assert await harness.tables.newest_job(0) == state(9).job_id
+
+
 async def test_running_attempts_come_with_position_and_claim(harness: Harness) -> None:
     """The snapshot holds the due events of the running jobs, and what position that is the truth of."""
     schedule_id = new_schedule_id(NOW, 0, bytes(8))

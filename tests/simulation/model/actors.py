@@ -85,6 +85,7 @@ class Owner:
             zones=made_zones.find,
         )
         self.decider.ledger.floors = self.first_floors(tables.floors)
+        self.decider.newest_job = tables.newest_job()
         self.decider.load(tables.load_open())
         part.send(self, [encode(events.claimed(self.claim, self.now))], failed=self.resign)
 
@@ -144,13 +145,13 @@ class Owner:
             if not batch:
                 return
             self.evict()
-            missing = decider.missing({owner_id for stored in batch for owner_id in names(stored.item)})
-            rows: list[State] = []
-            if missing:
-                if not self.is_fenced():
-                    self.resign()
-                    return
-                rows = self.part.tables.load(missing)
+            named = {owner_id for stored in batch for owner_id in names(stored.item)}
+            missing = decider.missing(named)
+            is_watching = not named <= decider.ledger.states.keys() and rng.random() < 0.8  # FencedTables.watch
+            if (missing or is_watching) and not self.is_fenced():
+                self.resign()
+                return
+            rows = self.part.tables.load(missing)
             self.lookup = (batch, rows)
             if missing and rng.random() < 0.5:
                 return  # the answer is on its way

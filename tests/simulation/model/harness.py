@@ -146,6 +146,10 @@ class Tables:
                 found.append(row)
         return found
 
+    def newest_job(self) -> str:
+        """Return an id that no row of a job exceeds."""
+        return max(self.jobs, default="")
+
     def load_open(self) -> list[State]:
         """Return the jobs for which something is under way, and the schedules for which something is owed at once."""
         jobs = [job for job in self.jobs.values() if job.status in OPEN or job.cancel_requested]

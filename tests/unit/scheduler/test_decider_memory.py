@@ -32,6 +32,30 @@ from tests.unit.scheduler.harness import (
     job,
 )
 
+# New jobs
+
+
+def test_a_job_above_all_that_were_there_is_new() -> None:
+    """The tables are asked for a job only if they may hold it: if its id is not above all that they, or the records, had."""
+    earlier, later, latest = (new_job_id(NOW + n, 0, bytes(8)) for n in range(3))
+    decider = Harness().decider
+    assert decider.missing([later, SCHEDULE]) == [later, SCHEDULE]  # as long as nothing is known of the tables
+
+    decider.newest_job = earlier
+    assert decider.missing([earlier, later, latest, SCHEDULE]) == [earlier, SCHEDULE]
+
+
+def test_a_job_that_left_memory_is_not_new_again() -> None:
+    """A fact that is written twice finds its job, however long it has been in the tables alone."""
+    harness = Harness()
+    harness.decider.newest_job = ""
+    harness.read(asked(in_ms=2 * HORIZON_MS))
+    harness.decider.evict(set())
+
+    assert harness.decider.state_count == 0
+    assert harness.decider.missing([JOB]) == [JOB]
+
+
 # Poison
 
 

@@ -12,6 +12,7 @@ from tests.fakes.store import MemoryStore
 
 READS: dict[str, Callable[[FencedTables], Awaitable[object]]] = {
     "load": lambda tables: tables.load(0, []),
+    "newest_job": lambda tables: tables.newest_job(0),
     "load_open": lambda tables: tables.load_open(0),
     "load_due": lambda tables: tables.load_due(job.KIND, 0, 1, 1),
     "load_zoned": lambda tables: tables.load_zoned(0, "2026f", "", 1),

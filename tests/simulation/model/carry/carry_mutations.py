@@ -1,12 +1,17 @@
-"""Mutations of carrying and trimming: each breaks one rule of libs/store/carried or of the log keeper, and must be caught."""
+"""
+Mutations of carrying and trimming, and of what is taken for new: each breaks one rule of libs/store/carried, of the log keeper or
+of the decider, and must be caught.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from libs.events import Event
+from libs.domain.ledger import Applied
+from libs.events import Event, JobScheduled, Unknown, Unreadable
 from libs.store.carried.carried_rows import OVER, SPECS, Piece
+from services.scheduler.decider import Decider
 from tests.fakes.control.carried import MemoryCarried
 from tests.simulation.model.actors import Owner
 from tests.simulation.model.carry.carrying import Carrier
@@ -21,7 +26,16 @@ class CarrierWithoutSpecs(Carrier):
 
 
 class CarrierOfTheLiving(Carrier):
-    """Does not say which jobs are over: one that is asked for twice is made a second time."""
+    """Does not say which jobs are over: one that is asked for twice, as one is whenever rows are carried, is made a second time."""
+
+    def carry(self, owner: Owner) -> None:
+        super().carry(owner)
+        rows = owner.part.tables.jobs
+        for stored in owner.part.records:
+            item = stored.item
+            if isinstance(item, JobScheduled) and item.job_id in rows and rows[item.job_id].is_terminal:
+                owner.part.send(object(), [stored.envelope])
+                return
 
     def pieces(self, owner: Owner, tables: MemoryCarried, at: int) -> list[Piece]:
         return [piece for piece in super().pieces(owner, tables, at) if piece.table != OVER]
@@ -91,6 +105,19 @@ class TrimOfBackups(Carrier):
         self.delete(part, self.needless(part))
 
 
+class DeciderNotingNoNewJobs(Decider):
+    """Takes every job for a new one whose id is above those that were in the tables when it began."""
+
+    def apply(self, position: int, item: Event | Unknown | Unreadable, stamp: str | None) -> Applied:
+        newest, applied = self.newest_job, super().apply(position, item, stamp)
+        self.newest_job = newest
+        return applied
+
+
+class OwnerNotingNoNewJobs(Owner):
+    decider_type = DeciderNotingNoNewJobs
+
+
 CARRY_MUTATIONS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "carried without specs": ("I30", {"carrier": CarrierWithoutSpecs}),
     "jobs that are over not carried": ("I30", {"carrier": CarrierOfTheLiving}),
@@ -99,5 +126,6 @@ CARRY_MUTATIONS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "end of rows that may be lost": ("I30", {"carrier": ImpatientCarrier}),
     "trimmed before it is carried": ("I30", {"carrier": TrimBeforeCarry}),
     "trimmed by time": ("I30", {"carrier": TrimByTime}),
+    "takes known jobs for new": ("I4", {"owner": OwnerNotingNoNewJobs}),
     "trimmed under a replica": ("I31", {"carrier": TrimOfBackups}),
 }
