@@ -1,5 +1,5 @@
 """
-Measure Fliq: creates, batches, a herd, lateness, memory, CPU time per job's life, sealing; and a rebuild, on request.
+Measure Fliq: creates, batches, herds, lateness, CPU time of lives and at rest, a restart, memory, sealing; a rebuild on request.
 
     python -m tests.bench [--topology kafka] [--quick] [--long] [--only creates,herd] [--rounds n]
 
@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 
-from tests.bench import cluster, rebuild, sections
+from tests.bench import at_rest, cluster, other_targets, rebuild, sections
 from tests.bench.costs import sealing
 from tests.bench.harness import Harness, elapsed_s, machine, say
 
@@ -25,7 +25,13 @@ WITH_RIG = {
     "lateness": sections.lateness,
     "lives": sections.lives,
 }
-NAMES = (*WITH_RIG, "memory", "sealing", "rebuild")
+WITH_THEIR_OWN = {
+    "https": other_targets.https_herd,
+    "slow": other_targets.slow_target,
+    "idle": at_rest.idle,
+    "restart": at_rest.restart,
+}
+NAMES = (*WITH_RIG, *WITH_THEIR_OWN, "memory", "sealing", "rebuild")
 
 
 def show(title: str, lines: Iterable[str]) -> None:
@@ -87,6 +93,9 @@ def main() -> None:
             for name, measure in WITH_RIG.items():
                 if name in wanted:
                     show(f"{name}: {(measure.__doc__ or '').strip()}", measure(harness, size))
+    for name, measure_alone in WITH_THEIR_OWN.items():
+        if name in wanted:
+            show(f"{name}: {(measure_alone.__doc__ or '').strip()}", measure_alone(size))
     if "memory" in wanted:
         title = (sections.memory.__doc__ or "").strip()
         show(f"memory: {title}", sections.memory(size, far=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
 from typing import Any
 
 from tests.bench.child import serve
@@ -17,7 +18,10 @@ async def answer(request: dict[str, Any]) -> dict[str, Any]:
     match request["do"]:
         case "listen":
             loop = asyncio.get_running_loop()
-            server = await loop.create_server(lambda: Sink(_arrivals), "127.0.0.1", 0, backlog=8192)
+            after_s = request.get("after_s", 0.0)
+            server = await loop.create_server(
+                lambda: Sink(_arrivals, after_s), "127.0.0.1", 0, backlog=8192, ssl=_tls(request.get("certificate"))
+            )
             gc.freeze()
             gc.disable()  # what it keeps has no cycles; a collection in the midst of a herd would be seen as lateness
             return {"port": server.sockets[0].getsockname()[1]}
@@ -30,6 +34,15 @@ async def answer(request: dict[str, Any]) -> dict[str, Any]:
             return _report()
         case what:
             raise ValueError(f"a sink cannot {what}")
+
+
+def _tls(certificate: str | None) -> ssl.SSLContext | None:
+    """Return the context of a server with *certificate*, a file; None without one."""
+    if certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
 
 
 def _report() -> dict[str, Any]:

@@ -61,6 +61,21 @@ def rss_mb(pid: int) -> float:
     return sum(int(fields[21]) for each in own if (fields := _stat(each))) * _PAGE / 1e6
 
 
+def pss_mb(pid: int) -> dict[str, float]:
+    """Return the memory of Fliq, with what it started, and of its PostgreSQL, in MB: a page that several share counts in parts."""
+    of_postgres = postgres_of(pid)
+    own = [pid, *[child for child in descendants(pid) if child not in of_postgres]]
+    return {"fliq": sum(map(_pss_mb, own)), "postgres": sum(map(_pss_mb, of_postgres))}
+
+
+def _pss_mb(pid: int) -> float:
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024 / 1e6
+
+
 def used_by(pid: int) -> float:
     """Return the CPU seconds of *pid* and of everything below it."""
     return cpu_s(pid) + sum(map(cpu_s, descendants(pid)))

@@ -138,10 +138,11 @@ class Arrivals:
 
 
 class Sink(asyncio.Protocol):
-    """One connection to the sink."""
+    """One connection to the sink, which answers *after_s* after a request is complete."""
 
-    def __init__(self, arrivals: Arrivals) -> None:
+    def __init__(self, arrivals: Arrivals, after_s: float = 0.0) -> None:
         self._arrivals = arrivals
+        self._after_s = after_s
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._at_ns = 0
         self._transport: asyncio.Transport
@@ -162,7 +163,14 @@ class Sink(asyncio.Protocol):
         self._arrivals.at_ns.append(self._at_ns)
 
     def on_message_complete(self) -> None:
-        assert self._parser is not None
+        if self._after_s:
+            asyncio.get_running_loop().call_later(self._after_s, self._answer)
+        else:
+            self._answer()
+
+    def _answer(self) -> None:
+        if self._parser is None:
+            return  # the caller is gone
         if self._parser.should_keep_alive():
             self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         else:
