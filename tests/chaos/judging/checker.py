@@ -27,6 +27,8 @@ from tests.chaos.judging.schedule_rules import check_schedules
 from tests.chaos.judging.terms_rules import check_keys, check_requests, check_terms
 from tests.chaos.judging.view import View, Violation
 
+# What may stand anywhere in the timeline of a job: it was told of, or was to end otherwise than it did.
+_BESIDE: Final = ("webhook.finished", "webhook.attempted", "job.cancel_requested", "schedule.run_stopped")
 _RANK: Final = {"scheduled": 0, "running": 1, "success": 2, "failed": 2, "cancelled": 2}
 _WEBHOOK_WORD: Final = {"completed": "success", "failed": "failed", "cancelled": "cancelled"}
 

@@ -17,6 +17,8 @@ from tests.chaos.kinds.schedules import PHASES, SCHEDULE_KINDS, ScheduleKind
 from tests.chaos.proving import good_history
 
 BEGAN: Final = good_history.START + 100_000  # long after the kill
+# A run that was to be replaced, and whose target answered just then.
+ENDED_IN_TIME: Final = ("schedule.spawned", "attempt.due", "schedule.run_stopped", "attempt.finished", "job.finished")
 LIVED_MS: Final = 90_000
 TARGETS: Final = {"status": 503, "enough": 500, "retry-after": 429, "snooze": 200, "flaky": 500}
 REASONS: Final = {"success": "success", "cancelled": "cancelled"}
@@ -154,6 +156,7 @@ def _with_schedule(history: History, fate: str, kind: ScheduleKind) -> History:
             status=word,
             execution_count=1,
             executions=(row,),
+            timeline=ENDED_IN_TIME if fate == "takes-over" else (),
             schedule_id=call.schedule_id,
             born_at=at - 70,
             due_at=at - 60,
