@@ -24,6 +24,7 @@ from libs.store.control.names import Names
 from libs.store.control.recoveries import Recoveries as StoredRecoveries
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
+from libs.store.reads.activity import ActivityReader
 from libs.store.reads.delivery_queries import DeliveryQueries
 from libs.store.reads.responses import Responses
 from libs.store.reads.search import Search
@@ -48,6 +49,7 @@ from services.api.handlers.schedules.schedule_rows import ScheduleRows
 from services.api.handlers.schedules.schedule_runs import ScheduleRuns
 from services.api.handlers.schedules.schedule_timeline import ScheduleTimeline
 from services.api.handlers.signing_secret import SigningSecret
+from services.api.handlers.system import Report, System
 from services.api.handlers.tokens import Tokens
 from services.api.handlers.webhooks.deliveries import Deliveries
 from services.api.handlers.webhooks.endpoints import Endpoints
@@ -91,6 +93,7 @@ class Ports:
         pepper: keys the hashes of tokens; the same in every process, and never changed.
         cursor_key: keys the cursors; the same in every process.
         keyring: seals what new jobs and schedules carry.
+        leases: who serves which partition.
         stream: whose jobs and schedules are.
         count_unreadable: called with how many records of the log could not be read for the streams of events.
         is_disk_full: whether nothing new may be taken, because the disk of the database is nearly full.
@@ -106,6 +109,8 @@ class Ports:
     deliveries: DeliveryQueries
     responses: Responses
     recoveries: StoredRecoveries
+    activity: ActivityReader
+    leases: Report
     stream: StreamTables
     progress: ProgressWatch
     clock: Clock
@@ -303,12 +308,13 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
         "schedule_timeline": ScheduleTimeline(context, rows),
         "schedule_keys": keys,
         "preview": SchedulePreview(context, rows),
-        "account": Account(context),
+        "account": Account(context, ports.activity),
         "tokens": Tokens(context, ports.accounts, authenticator, pepper=ports.pepper),
         "endpoints": Endpoints(context, ports.endpoints),
         "recoveries": Recoveries(context, ports.endpoints, ports.recoveries),
         "deliveries": Deliveries(context, ports.deliveries, ports.endpoints),
         "signing_secret": SigningSecret(context, ports.accounts),
+        "system": System(context, ports.leases, version),
         "openapi": OpenApi(version),
     }
     handlers = {}

@@ -27,9 +27,11 @@ from libs.store.control.names import Names
 from libs.store.control.recoveries import Recoveries
 from libs.store.errors import StoreUnavailable
 from libs.store.history.janitor import Janitor
+from libs.store.leases.lease_report import LeaseReport
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
 from libs.store.projection.projector import Projector
 from libs.store.reads.account_queries import AccountQueries
+from libs.store.reads.activity import ActivityReader
 from libs.store.reads.delivery_queries import DeliveryQueries
 from libs.store.reads.fan_out_tables import FanOutPositions, ToldJobs
 from libs.store.reads.partition_tables import Tables
@@ -325,6 +327,8 @@ async def api(
             deliveries=DeliveryQueries(resources.pools.callers, keyring),
             keyring=keyring,
             recoveries=Recoveries(resources.pools.callers),
+            activity=ActivityReader(resources.pools.callers),
+            leases=LeaseReport(resources.pools.callers),
             stream=StreamTables(resources.pools.callers),
             count_unreadable=resources.metrics.poison_records.inc,
             progress=resources.watch,

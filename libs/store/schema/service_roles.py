@@ -44,6 +44,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
             ),
             "SELECT",
         ),
+        "members": "SELECT",
         "instance": "SELECT, INSERT",
         "idempotency": _WRITE,
         "names": _WRITE,

@@ -168,6 +168,8 @@ ROUTES: Final[tuple[Route, ...]] = (
           media="text/event-stream"),
     Route("GET", "/v1/account", "read:jobs", "account.get", "getAccount", "Limits and use of the account", "Limits",
           200, "Account"),
+    Route("GET", "/v1/account/activity", "read:jobs", "account.activity", "getActivity", "What the account's jobs did in a day",
+          "Activity", 200, "Activity", may_be_stale=True),
     Route("POST", "/v1/tokens", "write:tokens", "tokens.create", "createToken", "Create an API token", "Tokens",
           201, "NewToken", request="TokenRequest"),
     Route("GET", "/v1/tokens", "read:tokens", "tokens.list", "listTokens", "List API tokens", "Tokens",
@@ -178,6 +180,8 @@ ROUTES: Final[tuple[Route, ...]] = (
           "Signatures", 200, "SigningSecret"),
     Route("POST", "/v1/signing-secret/rotate", "write:secrets", "signing_secret.rotate", "rotateSigningSecret",
           "Replace the signing secret", "Signatures", 200, "SigningSecret", request="Nothing"),
+    Route("GET", "/v1/system", "operator", "system.get", "getSystem", "Partitions, processes and lag of the installation", "System",
+          200, "System"),
     Route("GET", "/v1/openapi.json", "", "openapi.get", "getOpenApi", "This document", "",
           200, "object"),
 )

@@ -19,6 +19,7 @@ _TOKEN_LENGTH: Final = len(PREFIX) + _RANDOM_LENGTH + _SUM_LENGTH
 
 # Each scope, and what a token with it may do. `read` and `write` stand for all scopes below them, also for later ones.
 SCOPES: Final[Mapping[str, str]] = {
+    "operator": "see partitions, processes and lag of the whole installation",
     "read": "do all that the scopes `read:…` allow",
     "read:jobs": "see jobs, schedules, executions and timelines",
     "read:payloads": "see headers and bodies of jobs, schedules and webhook endpoints in answers to `GET`, and answers of targets",

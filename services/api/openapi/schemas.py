@@ -23,15 +23,14 @@ from services.api.contract.schedules.fields import CHANGEABLE, PAUSE, PREVIEW, R
 from services.api.contract.schedules.run_times import SLOWER
 from services.api.contract.schedules.shown import STATUSES
 from services.api.contract.token_text import SCOPES
-from services.api.openapi.shapes import CAPTURE_OUT, RESPONSE, closed, nullable, ref
+from services.api.openapi.account_schemas import ACTIVITY, SYSTEM
+from services.api.openapi.shapes import CAPTURE_OUT, INTEGER, RESPONSE, TEXT, closed, nullable, ref
 
 
 def _id(prefix: str) -> Schema:
     return {"type": "string", "pattern": f"^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"}
 
 
-TEXT: Final[Schema] = {"type": "string"}
-INTEGER: Final[Schema] = {"type": "integer"}
 JOB_ID: Final = _id("job")
 SCHEDULE_ID: Final = _id("sched")
 ENDPOINT_ID: Final = _id("whe")
@@ -362,6 +361,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "token": closed({"id": TEXT, "scopes": {"type": "array", "items": TEXT}}),
         }
     ),
+    "Activity": ACTIVITY,
+    "System": SYSTEM,
     "TokenRequest": TOKEN.schema(),
     "NewToken": closed(_TOKEN | {"token": {"type": "string", "description": "The secret, shown this once."}}),
     "TokenList": closed({"tokens": {"type": "array", "items": closed(_TOKEN)}}),

@@ -6,8 +6,8 @@ from typing import Final
 
 from services.api.contract.field import Schema
 
-_TEXT: Final[Schema] = {"type": "string"}
-_INTEGER: Final[Schema] = {"type": "integer"}
+TEXT: Final[Schema] = {"type": "string"}
+INTEGER: Final[Schema] = {"type": "integer"}
 
 
 def ref(name: str) -> Schema:
@@ -27,16 +27,16 @@ def closed(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> 
 
 
 # Of jobs and schedules that were given them.
-CAPTURE_OUT: Final[dict[str, Schema]] = {"capture": _TEXT, "redact": {"type": "array", "items": _TEXT}}
+CAPTURE_OUT: Final[dict[str, Schema]] = {"capture": TEXT, "redact": {"type": "array", "items": TEXT}}
 RESPONSE: Final[Schema] = closed(
     {
-        "status_code": nullable(_INTEGER),
-        "headers": {"type": "object", "additionalProperties": _TEXT},
-        "length": _INTEGER,
-        "sha256": _TEXT,
-        "head": nullable(_TEXT),
-        "tail": nullable(_TEXT),
+        "status_code": nullable(INTEGER),
+        "headers": {"type": "object", "additionalProperties": TEXT},
+        "length": INTEGER,
+        "sha256": TEXT,
+        "head": nullable(TEXT),
+        "tail": nullable(TEXT),
         "truncated": {"type": "boolean"},
-        "redacted": _INTEGER,
+        "redacted": INTEGER,
     }
 )

@@ -45,6 +45,11 @@ class ReadIndex:
         self._wait_s = wait_s
         self._away_until: dict[int, float] = {}  # partition -> until when the log is not asked again where it ends
 
+    @property
+    def partitions(self) -> range:
+        """Those that this process knows."""
+        return range(self._partition_count)
+
     async def partition(self, partition: int) -> bool:
         """
         Wait until the tables hold all that *partition* held when this was called; False if the log cannot be asked.

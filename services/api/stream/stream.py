@@ -32,9 +32,8 @@ from services.api.stream.tail import Listener, Tail
 PING_S: Final = 15.0
 CHECK_S: Final = 4.0  # how often the token is looked at; a revoked one ends the stream within 5 s, as in every process
 GATHER_S: Final = 0.02  # events of so long a time are written together
-PIECE_BYTES: Final = (
-    4_096  # written together, with one `id`: a caller that is killed in between sees these events again
-)
+PIECE_BYTES: Final = 4_096  # with one `id`: a caller that is killed in between sees these events again
+WRITE_BYTES: Final = 32_768
 MEDIA: Final = b"text/event-stream"
 # How long a browser waits before it comes back; no cache, and no proxy that holds events back.
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -88,6 +87,7 @@ class EventStream:
         self._ping_s = ping_s
         self._lines: list[bytes] = []
         self._size = 0
+        self._pieces: list[bytes] = []
         self._written_at = 0.0
         self._now_s = asyncio.get_running_loop().time
 
@@ -108,7 +108,7 @@ class EventStream:
         while not self._tail.is_closed and connection.transport is not None:
             self._listener.woken.clear()
             is_behind = await self._round(connection)
-            if self._lines:
+            if self._lines or self._pieces:
                 await self._flush(connection)
             if self._now_s() - checked_at >= CHECK_S:
                 await self._may_go_on()
@@ -149,16 +149,24 @@ class EventStream:
                     self._lines.append(b"data: %b\n" % told.text)
                     self._size += len(told.text)
                     if self._size >= PIECE_BYTES:
-                        await self._flush(connection)
+                        self._end_piece()
+                        if len(self._pieces) * PIECE_BYTES >= WRITE_BYTES:
+                            await self._flush(connection)
             self._places[partition] = reached
         return is_behind
 
-    async def _flush(self, connection: Connection, first: bytes = b"") -> None:
-        """Write what is gathered, with the place that is reached."""
+    def _end_piece(self, first: bytes = b"") -> None:
+        """Name the place that is reached behind the events that are gathered."""
         place = self._write_place.write(self._places, self._listener.account)
-        piece = b"%b%bid: %b\n\n" % (first, b"\n".join(self._lines), place.encode())
+        self._pieces.append(b"%b%bid: %b\n\n" % (first, b"\n".join(self._lines), place.encode()))
         self._lines, self._size = [], 0
-        connection.write(piece)
+
+    async def _flush(self, connection: Connection, first: bytes = b"") -> None:
+        """Write what is gathered."""
+        if self._lines or first:
+            self._end_piece(first)
+        written, self._pieces = b"".join(self._pieces), []
+        connection.write(written)
         if connection.writing_paused:
             await connection.drain()
         connection.owner.budget.busy(connection)  # it is not one that another may take the place of

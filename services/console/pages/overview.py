@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from services.console.exchange import Answer
+from services.console.pages.activity_picture import bars_of
 from services.console.pages.jobs.failure_groups import failed_by_host
 from services.console.visit import Visit
 
@@ -15,8 +16,9 @@ TICKS_SHOWN: Final = 20
 
 async def page(visit: Visit) -> Answer:
     """GET /."""
-    account, running, scheduled, failed, schedules = await asyncio.gather(
+    account, activity, running, scheduled, failed, schedules = await asyncio.gather(
         visit.get("/v1/account"),
+        visit.get_or(None, "/v1/account/activity"),  # an API of before does not have it
         visit.get("/v1/jobs", status="running", limit=RECENT),
         visit.get("/v1/jobs", status="scheduled", limit=RECENT),
         visit.get("/v1/jobs", status="failed", limit=RECENT),
@@ -28,6 +30,8 @@ async def page(visit: Visit) -> Answer:
         "overview.html",
         page="overview",
         account=account,
+        activity=activity,
+        bars=bars_of(activity["hours"] if activity else []),
         running=_counted(running),
         scheduled=_counted(scheduled),
         failed=_counted(failed),

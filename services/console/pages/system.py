@@ -1,4 +1,4 @@
-"""System: what the account may use, and how far Fliq is, as far as the API says it to an account."""
+"""System: what the account may use, and how far Fliq is, as far as the API says it to the token."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from services.console.visit import Visit
 
 async def page(visit: Visit) -> Answer:
     """GET /system."""
-    account, document = await asyncio.gather(visit.get("/v1/account"), visit.get("/v1/openapi.json"))
+    account, document, system = await asyncio.gather(
+        visit.get("/v1/account"), visit.get("/v1/openapi.json"), visit.get_or(None, "/v1/system")
+    )
     return visit.show(
         "system.html",
         page="system",
         account=account,
+        system=system,
         version=document["info"]["version"],
         route_count=sum(len(methods) for methods in document["paths"].values()),
     )

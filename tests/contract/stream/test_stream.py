@@ -80,7 +80,7 @@ async def test_filters(api: Client) -> None:
     ):
         plain = await made_and_cancelled(api)
         labelled = await made_and_cancelled(api, labels={"tenant": "acme", "kind": "invoice"})
-        assert await ends.told(2) == [("job.cancelled", plain), ("job.cancelled", labelled)]
+        assert set(await ends.told(2)) == {("job.cancelled", plain), ("job.cancelled", labelled)}  # of one job each
         assert {subject for _, subject in await of_label.told(2)} == {labelled}
 
 

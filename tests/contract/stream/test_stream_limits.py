@@ -165,7 +165,7 @@ async def test_a_slow_reader_is_cut_off_and_resumes(
     slow.close()
     wanted = {each["job"]["id"] for _, answer, _ in made for each in answer["results"]}
     async with listening(api, last_id=last_id) as stream:
-        await stream.until(lambda: len({event["subject"] for event in stream.events}) == len(wanted), within_s=30)
+        await stream.until(lambda: len({event["subject"] for event in stream.events}) == len(wanted), within_s=50)
         assert {event["subject"] for event in stream.events} == wanted
 
 

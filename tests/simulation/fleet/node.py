@@ -355,6 +355,8 @@ class Node:
                 responses=requests,
                 deliveries=requests,
                 recoveries=requests,
+                activity=requests,
+                leases=requests,
                 stream=requests,
                 progress=watch,
                 clock=clock,

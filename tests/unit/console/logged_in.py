@@ -105,6 +105,48 @@ ANSWERS: dict[str, Any] = {
         ),
         "use": {"executions_today": 7, "waiting_jobs": None, "stored_bytes": None},
     },
+    "/v1/account/activity": {
+        "hours": [
+            {"at": AT, "success": 5, "failed": 1, "cancelled": 0},
+            {"at": AT, "success": 0, "failed": 0, "cancelled": 0},
+        ],
+        "due": 2,
+        "oldest_due_at": AT,
+        "lateness": {"calls": 6, "p50_ms": 1, "p99_ms": 4, "max_ms": 9},
+        "partial": True,
+    },
+    "/v1/system": {
+        "version": "0.1.0",
+        "partitions": [
+            {
+                "partition": 0,
+                "end": 9,
+                "lag": 1,
+                "owners": [{"role": "scheduler", "node": "one"}, {"role": "webhooks", "node": None}],
+            },
+            {"partition": 1, "end": None, "lag": None, "owners": []},
+        ],
+        "members": [
+            {
+                "node": "one",
+                "role": "scheduler",
+                "version": None,
+                "live": True,
+                "draining": True,
+                "partitions": 1,
+                "seen_seconds": 0.5,
+            },
+            {
+                "node": "two",
+                "role": "webhooks",
+                "version": "1",
+                "live": False,
+                "draining": False,
+                "partitions": 0,
+                "seen_seconds": 99.5,
+            },
+        ],
+    },
     "/v1/jobs": {"jobs": [LISTED], "next_cursor": None},
     f"/v1/jobs/{JOB_ID}": JOB,
     f"/v1/jobs/{JOB_ID}/executions": {

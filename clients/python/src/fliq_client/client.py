@@ -13,7 +13,7 @@ import httpx
 from fliq_client.api import Jobs, Schedules
 from fliq_client.edges import AsyncEdge, Settings, SyncEdge
 from fliq_client.exchange import Retries
-from fliq_client.groups.account import Account, SigningSecrets, Tokens
+from fliq_client.groups.account import Account, SigningSecrets, System, Tokens
 from fliq_client.groups.events import Events
 from fliq_client.groups.webhook_endpoints import WebhookDeliveries, WebhookEndpoints
 from fliq_client.version import __version__
@@ -53,6 +53,7 @@ class Fliq:
         self.schedules = Schedules(self._edge, keys)
         self.events = Events(self._edge, keys)
         self.account = Account(self._edge, keys)
+        self.system = System(self._edge, keys)
         self.tokens = Tokens(self._edge, keys)
         self.signing_secret = SigningSecrets(self._edge, keys)
         self.webhook_endpoints = WebhookEndpoints(self._edge, keys)
@@ -90,6 +91,7 @@ class AsyncFliq:
         self.schedules = Schedules(self._edge, keys)
         self.events = Events(self._edge, keys)
         self.account = Account(self._edge, keys)
+        self.system = System(self._edge, keys)
         self.tokens = Tokens(self._edge, keys)
         self.signing_secret = SigningSecrets(self._edge, keys)
         self.webhook_endpoints = WebhookEndpoints(self._edge, keys)

@@ -15,6 +15,9 @@ __all__ = [
     "AccountLimits",
     "AccountToken",
     "AccountUse",
+    "Activity",
+    "ActivityHour",
+    "ActivityLateness",
     "Answered",
     "Backfill",
     "BackfillStop",
@@ -48,7 +51,10 @@ __all__ = [
     "JobWebhookRetry",
     "JobWebhookRetryRetryAfter",
     "ManualRun",
+    "Member",
     "NewToken",
+    "Owner",
+    "Partition",
     "Preview",
     "Recovery",
     "ReplayedJob",
@@ -72,6 +78,7 @@ __all__ = [
     "ScheduleWebhookRetryRetryAfter",
     "SentTest",
     "SigningSecret",
+    "System",
     "Token",
     "TokenList",
     "WebhookPayload",
@@ -849,13 +856,77 @@ class Account(Answered, frozen=True, kw_only=True):
     token: AccountToken
 
 
+class ActivityHour(Answered, frozen=True, kw_only=True):
+    """The API's `ActivityHour`."""
+
+    at: datetime
+    success: int
+    failed: int
+    cancelled: int
+
+
+class ActivityLateness(Answered, frozen=True, kw_only=True):
+    """The API's `ActivityLateness`."""
+
+    calls: int
+    p50_ms: int
+    p99_ms: int
+    max_ms: int
+
+
+class Activity(Answered, frozen=True, kw_only=True):
+    """The API's `Activity`."""
+
+    hours: list[ActivityHour]
+    due: int
+    oldest_due_at: datetime | None = None
+    lateness: ActivityLateness | None = None
+    partial: bool
+
+
+class Owner(Answered, frozen=True, kw_only=True):
+    """The API's `Owner`."""
+
+    role: str
+    node: str | None = None
+
+
+class Partition(Answered, frozen=True, kw_only=True):
+    """The API's `Partition`."""
+
+    partition: int
+    end: int | None = None
+    lag: int | None = None
+    owners: list[Owner]
+
+
+class Member(Answered, frozen=True, kw_only=True):
+    """The API's `Member`."""
+
+    node: str
+    role: str
+    version: str | None = None
+    live: bool
+    draining: bool
+    partitions: int
+    seen_seconds: float
+
+
+class System(Answered, frozen=True, kw_only=True):
+    """The API's `System`."""
+
+    version: str
+    partitions: list[Partition]
+    members: list[Member]
+
+
 class NewToken(Answered, frozen=True, kw_only=True):
     """The API's `NewToken`."""
 
     id: str
     name: str
-    # read, read:jobs, read:payloads, read:secrets, read:tokens, read:webhooks, write, write:jobs, write:payloads,
-    # write:secrets, write:tokens, write:webhooks
+    # operator, read, read:jobs, read:payloads, read:secrets, read:tokens, read:webhooks, write, write:jobs,
+    # write:payloads, write:secrets, write:tokens, write:webhooks
     scopes: list[str]
     last_four: str
     created_at: datetime
@@ -869,8 +940,8 @@ class Token(Answered, frozen=True, kw_only=True):
 
     id: str
     name: str
-    # read, read:jobs, read:payloads, read:secrets, read:tokens, read:webhooks, write, write:jobs, write:payloads,
-    # write:secrets, write:tokens, write:webhooks
+    # operator, read, read:jobs, read:payloads, read:secrets, read:tokens, read:webhooks, write, write:jobs,
+    # write:payloads, write:secrets, write:tokens, write:webhooks
     scopes: list[str]
     last_four: str
     created_at: datetime

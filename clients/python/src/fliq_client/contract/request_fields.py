@@ -472,6 +472,7 @@ class TokenFields(TypedDict, total=False):
     # some of the scopes; a token cannot give what it lacks
     scopes: Sequence[
         Literal[
+            "operator",
             "read",
             "read:jobs",
             "read:payloads",

@@ -12,6 +12,8 @@ from fliq_client.contract.request_fields import TokenFields
 from fliq_client.surface import E, Group, call
 
 _ACCOUNT: Final = answers.one(models.Account)
+_ACTIVITY: Final = answers.one(models.Activity)
+_SYSTEM: Final = answers.one(models.System)
 _NEW_TOKEN: Final = answers.one(models.NewToken)
 _TOKENS: Final = answers.items(models.TokenList, lambda found: found.tokens)
 _SECRET: Final = answers.one(models.SigningSecret)
@@ -24,6 +26,20 @@ class Account(Group[E]):
     def get(self) -> Call[models.Account]:
         """Get what the account may use, None for what is not limited, and what it uses."""
         return Call(request=Request(method="GET", path=path("account")), read=_ACCOUNT)
+
+    @call
+    def activity(self) -> Call[models.Activity]:
+        """Get how the account's jobs ended in each of the last 24 hours, which are overdue, and how late calls left."""
+        return Call(request=Request(method="GET", path=path("account", "activity")), read=_ACTIVITY)
+
+
+class System(Group[E]):
+    """The whole installation, for tokens with the scope `operator`."""
+
+    @call
+    def get(self) -> Call[models.System]:
+        """Get the partitions, who serves them, how far the tables are behind the log, and the processes."""
+        return Call(request=Request(method="GET", path=path("system")), read=_SYSTEM)
 
 
 class Tokens(Group[E]):
