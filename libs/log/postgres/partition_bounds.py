@@ -15,8 +15,10 @@ from libs.log.shared_request import SharedRequest
 
 POLL_FAST_S: Final = 0.005
 POLL_SLOW_S: Final = 0.025
+POLL_ALONE_S: Final = 0.2  # while nobody else writes: the first record of another process is seen so late
 POLL_FAILED_S: Final = 0.5
 LIVELY_S: Final = 1.0  # for how long records of others keep the poller fast
+COMPANY_S: Final = 600.0  # after so long without a record of others this process is alone; heartbeats come each minute
 
 _log = structlog.get_logger("log")
 
@@ -77,8 +79,7 @@ class PartitionBounds:
                 _log.exception("log_poll_failed")
                 pause_s = POLL_FAILED_S
                 continue
-            lively = loop.time() - self._foreign_at < LIVELY_S
-            pause_s = POLL_FAST_S if lively else min(POLL_SLOW_S, pause_s + POLL_FAST_S)
+            pause_s = next_pause(pause_s, loop.time() - self._foreign_at)
 
     async def stop(self) -> None:
         """End the query under way; the queries must have been stopped."""
@@ -92,3 +93,10 @@ class PartitionBounds:
                     self.note_foreign()
                 recent.see(begin, end)
         self.refresh_count += 1
+
+
+def next_pause(pause_s: float, silent_s: float) -> float:
+    """Return the pause before the next look, *pause_s* after the one before; nobody else was seen to write for *silent_s*."""
+    if silent_s < LIVELY_S:
+        return POLL_FAST_S
+    return min(POLL_SLOW_S if silent_s < COMPANY_S else POLL_ALONE_S, pause_s + POLL_FAST_S)
