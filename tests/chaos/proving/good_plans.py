@@ -160,7 +160,7 @@ def _with_schedule(history: History, fate: str, kind: ScheduleKind) -> History:
             schedule_id=call.schedule_id,
             born_at=at - 70,
             due_at=at - 60,
-            gone_at=at + min(kind.run_ms, 1_000),
+            gone_at=at + min(kind.run_ms, 900),
         )
     return replace(
         history,

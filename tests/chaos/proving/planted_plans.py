@@ -5,6 +5,7 @@ a schedule of each kind (good_plans.make, or that of a campaign).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -14,13 +15,18 @@ from tests.chaos.kinds.schedules import PHASES
 from tests.chaos.proving.planted import Change, first, quiet_ms
 
 
+def _is(name: str, kind: str) -> bool:
+    """Whether what a load called *name* is of that kind: the name is the load's label, perhaps a number, and the kind."""
+    return re.fullmatch(rf"[^-]+-(\d+-)?{kind}", name) is not None
+
+
 def _jobs(history: History, kind: str) -> list[JobRead]:
     """The jobs of a kind, all known of each, called once for each of its attempts; those farthest from every fault first."""
     unsure = {each.name for each in history.operations if each.outcome == "info"}
     found = [
         job
         for job in history.jobs.values()
-        if job.name.endswith(f"-{kind}") and job.name not in unsure and job.schedule_id is None
+        if _is(job.name, kind) and job.name not in unsure and job.schedule_id is None
         and len(_calls(history, job)) == job.execution_count > 0
         and all(row.status_code for row in job.executions)
     ]  # fmt: skip
@@ -39,7 +45,7 @@ def _ticks(history: History, kind: str) -> list[Call]:
     """The first calls of the runs of a schedule of a kind, those with others around them, farthest from every fault, first."""
     firsts: dict[str, Call] = {}
     for call in sorted(history.calls, key=lambda each: each.at):
-        if call.schedule_id is not None and call.trigger != "manual" and call.name.endswith(f"-{kind}"):
+        if call.schedule_id is not None and call.trigger != "manual" and _is(call.name, kind):
             firsts.setdefault(call.job_id, call)
     around = [*firsts.values()][1:-3] or [*firsts.values()]
     return sorted(around, key=lambda call: -quiet_ms(history, call.at))
@@ -108,7 +114,7 @@ def _many_runs(kind: str) -> Change:
 
 def _shown(kind: str, **fields: Any) -> Change:
     def changed(history: History) -> History:
-        name = first((each for each in history.shown if each.endswith(f"-{kind}")), kind)
+        name = first((each for each in history.shown if _is(each, kind)), kind)
         return replace(history, shown={**history.shown, name: {**history.shown[name], **fields}})
 
     return changed
