@@ -191,7 +191,9 @@ class Doctor:
     async def _of_disk(self, database: DatabaseReport) -> list[Finding]:
         total, sizes = await database.sizes()
         largest = ", ".join(f"{size.table} {size.bytes / 1e6:.0f} MB" for size in sizes[:3])
-        found = [ok("disk", f"database {total / 1e6:.0f} MB; {largest}")]
+        kept = next((size.bytes for size in sizes if size.table == "fliq.responses"), 0)
+        share = f"answers of targets {kept / 1e6:.0f} MB ({kept / max(total, 1):.0%})"
+        found = [ok("disk", f"database {total / 1e6:.0f} MB; {largest}; {share}")]
         for size in sizes:
             if size.dead > 0.5 and size.bytes > 100_000_000:
                 advice = "look whether autovacuum keeps up, and for a transaction that is open for long"

@@ -98,7 +98,7 @@ class DatabaseReport:
 
     @store_call
     async def sizes(self) -> tuple[int, list[Size]]:
-        """Return the bytes of the whole database, and its five largest tables, those of the log included."""
+        """Return the bytes of the whole database, and its tables, the largest first, those of the log included."""
         rows = await self._pool.fetch(_SIZES)
         total = await self._pool.fetchval("SELECT pg_database_size(current_database())")
         return total, [Size(**row) for row in rows]
@@ -147,5 +147,5 @@ _SIZES = """
 SELECT n.nspname || '.' || c.relname AS "table", pg_total_relation_size(c.oid) AS bytes,
     coalesce(s.n_dead_tup::float8 / nullif(s.n_live_tup + s.n_dead_tup, 0), 0) AS dead
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
-WHERE c.relkind = 'r' AND n.nspname IN ('fliq', 'fliq_log') ORDER BY bytes DESC LIMIT 5
+WHERE c.relkind = 'r' AND n.nspname IN ('fliq', 'fliq_log') ORDER BY bytes DESC LIMIT 100
 """
