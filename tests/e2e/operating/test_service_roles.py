@@ -80,7 +80,7 @@ REFUSED = {
         "UPDATE fliq.jobs SET status = 5",
         "DELETE FROM fliq.specs",
         "DELETE FROM fliq_log.log_events",
-        "SELECT FROM fliq.members",
+        "DELETE FROM fliq.members",
     ),
     "scheduler": (
         "SELECT spec FROM fliq.specs",
