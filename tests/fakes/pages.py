@@ -20,6 +20,7 @@ SECRETS = (
     (re.compile(r"whsec_[0-9A-Za-z+/=]{40,}"), "whsec_..."),
 )
 _VARYING = (
+    (re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT"), "HTTP-DATE"),
     (re.compile(r"\b(job|sched|exec|tok|whe)_[0-9a-z]{20,26}"), r"\1_..."),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z"), "<instant>"),
     *SECRETS,
