@@ -23,7 +23,7 @@ from tests.kafka.source import find
 
 SEED = int(os.environ.get("FLIQ_TEST_SEED", "1"))
 # What the last faults of a short run excuse until its end.
-NEEDS_QUIET = ("one of the missed ticks is left out",)
+NEEDS_QUIET = ("one of the missed ticks is left out", "an expired job is called")
 FEW = {"scheduler": 2, "dispatcher": 2, "webhooks": 1, "api": 1}
 
 
