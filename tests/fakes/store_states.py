@@ -187,4 +187,6 @@ def execution_rows(partition: int) -> st.SearchStrategy[ExecutionRow]:
         status_code=st.none() | st.integers(0, 99_999),
         error=st.none() | texts,
         duration_ms=st.none() | durations,
+        error_detail=st.none() | texts,
+        resent=st.none() | st.just(True),
     )

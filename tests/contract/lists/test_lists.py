@@ -105,7 +105,8 @@ async def test_bad_parameters(api: Client, path: str, query: str, code: str) -> 
     assert (status, body["error"]["code"]) == (400, code)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+# An operator's route is refused to this token before it is looked at; numbers/test_activity.py asks with an operator's.
+@pytest.mark.parametrize("route", [each for each in ROUTES if each.scope != "operator"], ids=lambda route: route.name)
 async def test_case_15_no_route_ignores_a_parameter(api: Client, route: Route) -> None:
     """A parameter that the route does not know is 400 on every route: `?dry_run=true` must not make a job."""
     path = route.path.replace("{job_id}", "job_0").replace("{schedule_id}", "sched_0").replace("{token_id}", "tok_0")

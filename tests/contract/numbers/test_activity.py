@@ -59,6 +59,8 @@ async def test_the_system_is_an_operators(api: Client, harness: Harness) -> None
     async with Client(api.url, harness.token(scopes=("operator",))) as operator:
         status, found, _ = await operator.call("GET", "/v1/system")
         assert (await operator.call("GET", "/v1/jobs"))[0] == 403
+        _, refused, _ = await operator.call("GET", "/v1/system?dry_run=true")
+    assert refused["error"]["code"] == "invalid_parameter"
     assert status == 200
     first = found["partitions"][0]
     assert first["owners"] == [{"role": "scheduler", "node": "one"}, {"role": "dispatcher", "node": None}]

@@ -258,5 +258,5 @@ def _context(harness: Harness) -> Any:
 def _jobs(harness: Harness) -> Any:
     server = harness.replicas[0].server
     assert server is not None
-    handle: Any = server._handle
+    handle: Any = server.handle
     return handle.__self__._fixed["/v1/jobs"]["GET"].handler.__self__
