@@ -99,11 +99,13 @@ class Fields:
     """
     The table of one request: its rows in the order in which they are judged.
 
-    Exactly one of the fields *one_of* must be given; a broken rule has the code of the first of them.
+    Exactly one of the fields *one_of* must be given; a broken rule has the code of the first of them. *within* is the field that the
+    object stands in, if it is not the request itself.
     """
 
-    def __init__(self, *rows: Field, one_of: tuple[str, ...] = ()) -> None:
+    def __init__(self, *rows: Field, one_of: tuple[str, ...] = (), within: str = "") -> None:
         self.rows: Final = rows
+        self._within = f"{within}." if within else ""
         self._one_of = one_of
         self._defaults = {row.name: row.default for row in rows if row.default is not REQUIRED}
         self._plan = lru_cache(_PLANS_MAX)(self._plan_for)
@@ -131,7 +133,7 @@ class Fields:
         """Return, in the table's order, how the fields of a request with *names* are read; refuses unknown names."""
         for name in names:
             if all(name != row.name for row in self.rows):
-                refuse("unknown_field", f"unknown field {name[:40]!r}")
+                refuse("unknown_field", f"unknown field {self._within + name[:40]!r}")
         one_of = self._one_of
         if one_of and sum(name in names for name in one_of) != 1:
             code = next(row.code for row in self.rows if row.name == one_of[0])

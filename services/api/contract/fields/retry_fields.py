@@ -78,6 +78,7 @@ def retry_table(name: str = "retry", maxima: Maxima = JOB_MAXIMA) -> Fields:
             ' `{"honour": true, "max_seconds": 3600, "free": true}`:'
             " an attempt answered with 429 or 503 and a `Retry-After` uses up no retry",
         ),
+        within=name,
     )
 
 
@@ -270,6 +271,7 @@ def retry_after_table(name: str = "retry") -> Fields:
         make.flag("honour", "whether the header counts"),
         make.seconds("max_seconds", 1, RETRY_AFTER_MAX_S, "a longer wait is cut to this; 3,600 if left out"),
         make.flag("free", "whether an attempt that was answered with 429 or 503 and the header uses up no retry"),
+        within=f"{name}.retry_after",
     )
 
 
