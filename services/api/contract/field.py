@@ -99,8 +99,8 @@ class Fields:
     """
     The table of one request: its rows in the order in which they are judged.
 
-    Exactly one of the fields *one_of* must be given; a broken rule has the code of the first of them. *within* is the field that the
-    object stands in, if it is not the request itself.
+    Exactly one of the fields *one_of* must be given; a broken rule has the code of the first of them. *within* is the field
+    that the object stands in, if it is not the request itself.
     """
 
     def __init__(self, *rows: Field, one_of: tuple[str, ...] = (), within: str = "") -> None:

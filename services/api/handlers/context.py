@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,6 +60,20 @@ class Context:
     def sealed(self, event: Event, account: str) -> Envelope:
         """Return the record of *event*, sealed for *account*: of a request that writes, so the key is at hand (http/app.py)."""
         return encode(self.keyring.seal(event, account))
+
+    @asynccontextmanager
+    async def list_turn(self, account: str) -> AsyncIterator[None]:
+        """
+        Read many rows or records for *account* while this lasts, its reads before them included (http/account_turns.py).
+
+        Raises:
+            ApiError: 503 if the account's other lists take too long.
+        """
+        await self.lists.take(account)
+        try:
+            yield
+        finally:
+            self.lists.give(account)
 
     async def append(
         self, account: str, partition: int, envelopes: list[Envelope], *, ends_at: float | None = None

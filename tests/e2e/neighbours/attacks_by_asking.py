@@ -107,6 +107,12 @@ async def back_fills(account: Hostile) -> None:
     await account.for_ever(account.some(4), make)
 
 
+async def due_batches(account: Hostile) -> None:
+    """4 callers of batches of 500 jobs that are due at once, to a target that refuses."""
+    request = account.batch([{"url": CLOSED, "delay_seconds": 0.001, "max_retries": 0}] * 500)
+    await account.for_ever(account.some(4), lambda: request)
+
+
 async def previews(account: Hostile) -> None:
     """100 callers of a hundred runs of a rule that runs every four years, with hundreds of days left out."""
     request = sent(account, "POST", "/v1/schedules/preview", DEAR_RULE)
@@ -176,6 +182,6 @@ async def pages(account: Hostile) -> None:
 
 
 ASKING: Final[tuple[Callable[[Hostile], Coroutine[Any, Any, None]], ...]] = (
-    changes, timelines, waiting_keys, runs, ticks, back_fills, previews, schedule_keys, searches, fan_outs, endpoint_tests,
-    rotations, cancels, pages,
+    changes, timelines, waiting_keys, runs, ticks, back_fills, due_batches, previews, schedule_keys, searches, fan_outs,
+    endpoint_tests, rotations, cancels, pages,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final, cast
 
 import structlog
 from aiohttp.web import BaseRequest
@@ -134,41 +134,36 @@ class Jobs:
 
     async def executions(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
         """GET /v1/jobs/{job_id}/executions."""
-        _state, _spec, is_fresh = await self._find(identity.account, job_id, fresh=True)
-        await self._c.lists.take(identity.account)
-        try:
+        async with self._c.list_turn(identity.account):
+            _state, _spec, is_fresh = await self._find(identity.account, job_id, fresh=True)
             rows = await self._c.queries.executions(identity.account, job_id)
             shown = present.executions(job_id, rows)
-        finally:
-            self._c.lists.give(identity.account)
         return json_reply(200, {"executions": shown}, FRESH if is_fresh else STALE)
 
-    async def events(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
+    async def events(self, request: BaseRequest, identity: Identity, job_id: str) -> Reply:
         """GET /v1/jobs/{job_id}/events: the job's own records, read back from the log."""
-        async with asyncio.timeout(CHANGE_S):
-            return await self._events(identity.account, job_id)
+        async with self._c.list_turn(identity.account), asyncio.timeout(CHANGE_S):
+            return await self._events(request, identity.account, job_id)
 
-    async def _events(self, account: str, job_id: str) -> Reply:
+    async def _events(self, request: BaseRequest, account: str, job_id: str) -> Reply:
         state, _spec, is_fresh = await self._find(account, job_id, fresh=True)
         if not is_fresh:
             raise LogUnavailable("the log does not say where it ends")
         partition = partition_of(job_id)
         begin = await self._c.log.begin(partition)
         numbers = {position: number for number, position in enumerate(state.offsets) if position >= begin}
-        await self._c.lists.take(account)
-        try:
-            events = [
-                present.timeline_entry(
-                    read(partition, record.envelope),
-                    partition=partition,
-                    position=numbers[record.position],
-                    at=record.at,
-                )
-                for record in await records_at(self._c.log, partition, numbers)
-            ]
-            rows = await self._c.queries.executions(account, job_id) if len(numbers) < len(state.offsets) else None
-        finally:
-            self._c.lists.give(account)
+        records = await records_at(self._c.log, partition, numbers)
+        rows = await self._c.queries.executions(account, job_id) if len(numbers) < len(state.offsets) else None
+        await cast(Any, request.protocol).pause()
+        events = [
+            present.timeline_entry(
+                read(partition, record.envelope),
+                partition=partition,
+                position=numbers[record.position],
+                at=record.at,
+            )
+            for record in records
+        ]
         # Of the records that were trimmed the tables know what came of them.
         return json_reply(200, {"events": events} | ({} if rows is None else present.trimmed(state, rows)))
 

@@ -10,8 +10,8 @@ reader, whoever asks, and however often.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 from aiohttp.web import BaseRequest
@@ -43,11 +43,13 @@ from services.api.http.request_body import read_json
 from services.api.state.account_use import Room
 
 TICKS_AT_ONCE: Final = 10  # looked for before others may go on: the dearest rule takes 0.4 ms for one
-APPENDED_AT_ONCE: Final = 200
+APPENDED_AT_ONCE: Final = 50  # they take some milliseconds to make
 STEP_S: Final = 0.5  # then the row is read again, whatever the tables' position
 MARGIN_MS: Final = 3_600_000  # the history goes on while the jobs of a request are appended
 PAGE: Final = 500  # jobs read in one go while a back-fill is stopped
 PAGES_MAX: Final = 200
+
+Pause: TypeAlias = Callable[[], Awaitable[None]]  # ends a piece of work, and waits for the turn of the next one
 
 
 class ScheduleBackfills:
@@ -67,9 +69,16 @@ class ScheduleBackfills:
         forgotten = await self._c.queries.forgotten_before(partition_of(schedule_id))
         if forgotten and wanted.since < forgotten + MARGIN_MS:
             refuse_forgotten(forgotten + MARGIN_MS)
-        ticks = await _ticks(rule, wanted)
+        async with self._c.list_turn(identity.account):
+            return await self._backfill(request, row, rule, wanted, nonce, now)
+
+    async def _backfill(
+        self, request: BaseRequest, row: Row, rule: Rule, wanted: BackfillRequest, nonce: str, now: int
+    ) -> Reply:
+        schedule_id, pause = row.state.schedule_id, cast(Any, request.protocol).pause
+        ticks = await _ticks(rule, wanted, pause)
         ran = await self._c.queries.existing_jobs(
-            identity.account, [tick_job_id(schedule_id, tick_at) for tick_at in ticks]
+            row.state.account, [tick_job_id(schedule_id, tick_at) for tick_at in ticks]
         )
         answer = shown(schedule_id, row.state.version, wanted, ticks=len(ticks), ran=len(ran), first_at=now)
         if not wanted.is_dry_run and answer["jobs"]:
@@ -78,7 +87,7 @@ class ScheduleBackfills:
                 ticks = [tick_at for tick_at in ticks if ids[tick_at] not in ran]
             else:
                 ids = {tick_at: repeated_tick_job_id(schedule_id, tick_at, nonce) for tick_at in ticks}
-            await self._make(row, rule, [(ids[tick_at], tick_at) for tick_at in ticks], wanted.pace_ms, now)
+            await self._make(row, rule, [(ids[tick_at], tick_at) for tick_at in ticks], wanted.pace_ms, now, pause)
         return json_reply(200, answer)
 
     async def stop(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
@@ -125,7 +134,9 @@ class ScheduleBackfills:
             before = page[-1][0].job_id
         return found
 
-    async def _make(self, row: Row, rule: Rule, runs: Sequence[tuple[str, int]], pace_ms: int, now: int) -> None:
+    async def _make(
+        self, row: Row, rule: Rule, runs: Sequence[tuple[str, int]], pace_ms: int, now: int, pause: Pause
+    ) -> None:
         account = row.state.account
         self._c.limits.check_load()
         await self._c.limits.check_daily(account)
@@ -133,6 +144,7 @@ class ScheduleBackfills:
         try:
             _take(room, runs)
             for first in range(0, len(runs), APPENDED_AT_ONCE):
+                await pause()
                 part = runs[first : first + APPENDED_AT_ONCE]
                 facts = [
                     _scheduled(row, rule, job_id, tick_at, now, now + (first + index) * pace_ms)
@@ -145,7 +157,7 @@ class ScheduleBackfills:
             room.done()
 
 
-async def _ticks(rule: Rule, wanted: BackfillRequest) -> list[int]:
+async def _ticks(rule: Rule, wanted: BackfillRequest, pause: Pause) -> list[int]:
     """Return the ticks of the range, oldest first; raises 400 if there are too many."""
     found: list[int] = []
     tick_at = rule.next_after(max(wanted.since - 1, 0))
@@ -154,7 +166,7 @@ async def _ticks(rule: Rule, wanted: BackfillRequest) -> list[int]:
             refuse_too_many()
         found.append(tick_at)
         if len(found) % TICKS_AT_ONCE == 0:
-            await asyncio.sleep(0)
+            await pause()
         tick_at = rule.next_after(tick_at)
     return found
 

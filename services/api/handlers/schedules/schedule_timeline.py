@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 from aiohttp.web import BaseRequest
 
@@ -27,7 +28,7 @@ class ScheduleTimeline:
     async def events(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """GET /v1/schedules/{schedule_id}/events: the newest records about it, oldest first."""
         limit = limit_of(request.query)
-        async with asyncio.timeout(CHANGE_S):
+        async with self._c.list_turn(identity.account), asyncio.timeout(CHANGE_S):
             state = (await self._rows.find(identity.account, schedule_id, fresh=True)).state
             rows = await self._c.queries.list_jobs(identity.account, schedule_id=schedule_id, limit=limit)
             partition = partition_of(schedule_id)
@@ -35,8 +36,9 @@ class ScheduleTimeline:
             # Trimmed records are gone from the timeline; the counters of the schedule keep their number.
             positions = [at for at in timeline.newest(state, [job for job, _ in rows], limit) if at >= begin]
             records = await records_at(self._c.log, partition, positions)
-        events = [
-            timeline.entry(read(partition, record.envelope), partition=partition, position=number, at=record.at)
-            for number, record in enumerate(records)
-        ]
+            await cast(Any, request.protocol).pause()
+            events = [
+                timeline.entry(read(partition, record.envelope), partition=partition, position=number, at=record.at)
+                for number, record in enumerate(records)
+            ]
         return json_reply(200, {"events": events})

@@ -52,25 +52,29 @@ class Deliveries:
 
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/webhooks/deliveries, newest first."""
-        return await self._page(request, identity.account, asked(request.query))
+        wanted = asked(request.query)
+        async with self._c.list_turn(identity.account):
+            return await self._page(request, identity.account, wanted)
 
     async def list_of_endpoint(self, request: BaseRequest, identity: Identity, endpoint_id: str) -> Reply:
         """GET /v1/webhooks/endpoints/{endpoint_id}/deliveries: the same of one endpoint."""
         account = identity.account
         if not is_id(endpoint_id, "whe") or await self._endpoints.get(account, endpoint_id) is None:
             raise not_found("endpoint")
-        return await self._page(request, account, Asked(endpoint_id=endpoint_id))
+        async with self._c.list_turn(account):
+            return await self._page(request, account, Asked(endpoint_id=endpoint_id))
 
     async def get(self, _: BaseRequest, identity: Identity, delivery_id: str) -> Reply:
         """GET /v1/webhooks/deliveries/{delivery_id}: with its attempts, and what was sent."""
-        found, is_fresh = await self._find(identity.account, delivery_id)
-        if isinstance(found, EndpointDelivery):
-            attempts = tries_of_endpoint(await self._queries.tries(delivery_id))
-            body = found.spec.body
-        else:
-            attempts = tries_of_webhook(await self._records(found))
-            job = await self._c.queries.get_job(identity.account, found.delivery.job_id)
-            body = None if job is None else body_of_webhook(job[0])
+        async with self._c.list_turn(identity.account):
+            found, is_fresh = await self._find(identity.account, delivery_id)
+            if isinstance(found, EndpointDelivery):
+                attempts = tries_of_endpoint(await self._queries.tries(delivery_id))
+                body = found.spec.body
+            else:
+                attempts = tries_of_webhook(await self._records(found))
+                job = await self._c.queries.get_job(identity.account, found.delivery.job_id)
+                body = None if job is None else body_of_webhook(job[0])
         payload = {"body": body} if "read:payloads" in identity.scopes else {}
         return json_reply(200, shown(found) | {"attempts": attempts} | payload, FRESH if is_fresh else STALE)
 

@@ -104,7 +104,7 @@ def test_what_is_beyond_a_limit_is_refused(asked: Any, says: str) -> None:
 
 def test_unknown_and_doubled_names_are_refused() -> None:
     """As everywhere in a request."""
-    with pytest.raises(ApiError, match="unknown field 'retry.retries'"):
+    with pytest.raises(ApiError, match=r"unknown field 'retry\.retries'"):
         policy({"retries": 1})
 
 
