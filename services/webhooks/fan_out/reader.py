@@ -48,7 +48,7 @@ from libs.store.reads.fan_out_tables import JobAttempt, ToldJob, ToldSchedule
 from services.webhooks.fan_out.directory import EndpointDirectory
 from services.webhooks.fan_out.ports import DeliveryMeter, FanOutPositions, JobTables
 
-FACTS_MAX: Final = 500  # appended before the next are made
+FACTS_MAX: Final = 100  # appended before the tables have them: what others append comes behind these
 PROGRESS_WAIT_S: Final = 5.0
 WENT_BACK_MS: Final = 100
 IDLE_SAVE_MS: Final = 60_000  # between two looks at the tables' position while there is no endpoint
@@ -87,6 +87,8 @@ class FanOutReader(PartitionReader):
         self._facts = FactAppender(self._log, partition, clock=self._clock)
         self._reached: tuple[int, Claim | None] | None = None
         self._saved_position = -1
+        self._ahead_count = 0  # facts since the tables were waited for
+        self._written_position = -1
 
     async def begin(self) -> tuple[int, Claim | None]:
         """Wait until there is an endpoint, and return the position behind which its events begin."""
@@ -116,12 +118,13 @@ class FanOutReader(PartitionReader):
         rows = await self._rows(decisions, position)
         of_schedules = await self._told_of_schedules(wanted, position)
         of_jobs = (told for decision in decisions for told in self._told_of(decision, rows))
-        for count, told in enumerate(chain(of_jobs, of_schedules), start=1):
+        for told in chain(of_jobs, of_schedules):
             await self._keyring.ready(told.endpoint.account)
             job = self._keyring.seal(delivery_job(told, self.partition), told.endpoint.account)
-            self._facts.put(encode(job), _nothing)
-            if count % FACTS_MAX == 0:
-                await self._facts.wait_idle()
+            self._facts.put(encode(job), self._note_written)
+            self._ahead_count += 1
+            if self._ahead_count >= FACTS_MAX:
+                await self._wait_folded()
         await self._facts.wait_idle()
         crash_at("webhooks.after_fan_out")
         self._reached = position, claim
@@ -133,6 +136,21 @@ class FanOutReader(PartitionReader):
             crash_at("webhooks.before_fan_out_save")
             await self._positions.save_fan_out(self.partition, *reached)
             self._saved_position = reached[0]
+
+    async def _wait_folded(self) -> None:
+        """
+        Wait until the tables have all facts; the caller bounds the wait, by being cancelled.
+
+        A hundred endpoints make a hundred facts of each end. Without the wait one account's would stand in the log, by the ten
+        thousand, before everybody's next records.
+        """
+        await self._facts.wait_idle()
+        while not await self._progress.wait(self.partition, self._written_position, PROGRESS_WAIT_S):
+            self._logger.info("waiting_for_tables", partition=self.partition, position=self._written_position)
+        self._ahead_count = 0
+
+    def _note_written(self, position: int) -> None:
+        self._written_position = position
 
     async def stop(self) -> None:
         """Append nothing more; may be called twice."""
@@ -220,7 +238,3 @@ def bare_host(url: str) -> str:
     """Return the host of a normalised URL, in lower case and without the port."""
     host = host_of(url).partition("://")[2].lower()
     return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-
-
-def _nothing(_position: int) -> None:
-    """The reader waits for all facts together."""

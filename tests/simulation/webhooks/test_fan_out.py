@@ -10,6 +10,7 @@ from libs.events import JobRetryScheduled, SchedulePaused, encode
 from libs.events.ids import new_schedule_id, partition_of, redelivery_account
 from libs.store.errors import StoreUnavailable
 from services.webhooks.fan_out.directory import CHECK_EVERY_MS
+from services.webhooks.fan_out.reader import FACTS_MAX
 from tests.fakes import events
 from tests.simulation.webhooks.fan_out import harness, told_in
 
@@ -91,6 +92,23 @@ async def test_the_first_endpoint_is_told_with_the_look_that_finds_it(seconds: i
         await here.settle()
 
         assert await here.told() == [("job.failed", job.job_id)]
+
+
+async def test_facts_do_not_run_away_from_the_tables() -> None:
+    """Forty endpoints of one account: while the tables stand still, a hundred facts at most stand before what others append."""
+    async with harness() as here:
+        await here.begin()
+        for _ in range(40):
+            await here.endpoint("job.failed")
+        here.tables.freeze()
+        for _ in range(5):
+            await here.ended_job()
+        await here.pass_time(3_000)
+        assert len(await here.facts()) == FACTS_MAX
+
+        here.tables.thaw()
+        await here.pass_time(3_000)
+        assert len(await here.facts()) == len(await here.deliveries()) == 5 * 40
 
 
 async def test_after_a_crash_nothing_is_lost_and_nothing_is_made_twice() -> None:
