@@ -45,13 +45,10 @@ class Account:
         account, now = identity.account, self._c.clock.now()
         since = now // HOUR_MS * HOUR_MS - (HOURS - 1) * HOUR_MS
         is_fresh = await self._c.read_index.everywhere()
-        await self._c.lists.take(account)
-        try:
+        async with self._c.list_turn(account):
             found = await self._activity.activity(
                 account, self._c.read_index.partitions, since=since, calls_since=now - HOUR_MS, now=now
             )
-        finally:
-            self._c.lists.give(account)
         return json_reply(200, activity_shown(found, since), FRESH if is_fresh else STALE)
 
 

@@ -74,11 +74,8 @@ class Events:
             return await self._finder.resumed(last_id, account)
         if since is None:
             return self._finder.now()
-        await self._c.lists.take(account)
-        try:
+        async with self._c.list_turn(account):
             return await self._finder.since(since)
-        finally:
-            self._c.lists.give(account)
 
     async def _check(self, request: BaseRequest, identity: Identity) -> None:
         """Raise ApiError if the token may not read any more."""

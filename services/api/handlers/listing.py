@@ -46,13 +46,10 @@ async def page(
     if "cursor" in parameters:
         before = context.cursors.read(parameters["cursor"], kind=kind, account=account, listing=listing)
     is_fresh = await context.read_index.everywhere()
-    await context.lists.take(account)
-    try:
+    async with context.list_turn(account):
         rows, reached = await query(limit + 1, before)
         await cast(Any, request.protocol).pause()
         items = [shown(*row) for row in rows[:limit]]
-    finally:
-        context.lists.give(account)
     next_cursor = None
     if len(rows) > limit:
         next_cursor = context.cursors.write(items[-1]["id"], account=account, listing=listing)

@@ -38,13 +38,10 @@ class System:
 
     async def get(self, _: BaseRequest, identity: Identity, __: str) -> Reply:
         """GET /v1/system."""
-        await self._c.lists.take(identity.account)
-        try:
+        async with self._c.list_turn(identity.account):
             async with asyncio.timeout(ASK_S):
                 leases, members = await asyncio.gather(self._report.leases(), self._report.members())
             ends, _trouble = await ends_of(self._c.log, self._c.read_index.partitions, ASK_S)
-        finally:
-            self._c.lists.give(identity.account)
         return json_reply(200, {"version": self._version, **shown(leases, members, ends)})
 
 

@@ -69,14 +69,11 @@ class Tokens:
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/tokens."""
         shown = []
-        await self._c.lists.take(identity.account)
-        try:
+        async with self._c.list_turn(identity.account):
             tokens = await self._accounts.tokens(identity.account)
             for start in range(0, len(tokens), SHOWN_AT_ONCE):
                 await cast(Any, request.protocol).pause()
                 shown += [_shown(token) for token in tokens[start : start + SHOWN_AT_ONCE]]
-        finally:
-            self._c.lists.give(identity.account)
         return json_reply(200, {"tokens": shown})
 
     async def revoke(self, _: BaseRequest, identity: Identity, token_id: str) -> Reply:
