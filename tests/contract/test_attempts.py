@@ -9,6 +9,7 @@ import pytest
 from libs.events.ids import partition_of
 from tests.contract.harness import Harness
 from tests.contract.test_jobs import SEVEN
+from tests.fakes.running.client import instant_ms
 from tests.fakes.running.topologies import Client
 
 pytestmark = pytest.mark.everywhere("kafka")
@@ -64,7 +65,7 @@ async def test_status_words(api: Client, harness: Harness) -> None:
     done = await api.job(job["id"])
 
     assert (done["status"], done["execution_count"], done["last_status_code"]) == ("success", 2, 200)
-    assert done["started_at"] <= done["completed_at"]
+    assert instant_ms(done["started_at"]) <= instant_ms(done["completed_at"])
     assert done["next_attempt_at"] is done["last_error"] is None
 
 
