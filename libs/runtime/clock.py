@@ -8,6 +8,7 @@ that depends on the moment or on chance is given a Clock or an Entropy, so that 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import secrets
 import time
@@ -18,6 +19,8 @@ _STEP_NS = 50_000_000  # more than this between two readings is no drift, nor a 
 _FOLLOW = 10  # drift is followed by at most one part in so many; a clock that runs away faster soon differs by a step
 _READING_NS = 1_000_000  # a reading that takes longer was interrupted, and says nothing about steps
 _READINGS_MAX = 10
+_POOL_BYTES = 4_096
+_POOLED_MAX_BYTES = 16
 _SLEEP_SLICE_MS = 10_000  # the longest single wait: after it the wall clock is read again, in case it was set
 
 
@@ -174,10 +177,31 @@ class SteadyClock(SystemClock):
 
 
 class SystemEntropy:
-    """The machine's randomness."""
+    """
+    The machine's randomness.
+
+    A call to the system costs more than sealing a small spec. So short draws (ids, nonces) are cut from a pool, each byte once;
+    keys and tokens come from the system at once, and never lie in a pool. A forked process begins with an empty one.
+    """
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._taken = 0
+        os.register_at_fork(after_in_child=self._forget)
 
     def jitter(self) -> float:
         return random.random()
 
     def entropy(self, n: int) -> bytes:
-        return secrets.token_bytes(n)
+        if n > _POOLED_MAX_BYTES:
+            return secrets.token_bytes(n)
+        begin = self._taken
+        end = begin + n
+        if end > len(self._pool):
+            self._pool = secrets.token_bytes(_POOL_BYTES)
+            begin, end = 0, n
+        self._taken = end
+        return self._pool[begin:end]
+
+    def _forget(self) -> None:
+        self._pool, self._taken = b"", 0

@@ -16,7 +16,6 @@ from libs.events.ids import new_endpoint_id, new_job_id, new_schedule_id
 from libs.runtime.clock import Entropy
 
 TURN_MS: Final = 10
-_POOL_BYTES: Final = 4096  # drawn at once: one call to the system for 512 ids
 
 
 class Mint:
@@ -33,8 +32,6 @@ class Mint:
         self._partition_count = partition_count
         self._avoided = avoided
         self._offset = int.from_bytes(entropy.entropy(2), "big")
-        self._pool = b""
-        self._taken = 0
         self._last = (-1, -1, 0)  # instant, partition and tail of the last id
 
     def partition(self, now: int) -> int:
@@ -56,23 +53,15 @@ class Mint:
 
     def endpoint_id(self, now: int, account: str) -> str:
         """Return a fresh id of a webhook endpoint."""
-        return new_endpoint_id(now, self.partition(now), account, self._eight()[:4])
+        return new_endpoint_id(now, self.partition(now), account, self._entropy.entropy(4))
 
     def secret(self, n: int) -> bytes:
         """Return *n* bytes that nobody can guess and that are used nowhere else."""
         return self._entropy.entropy(n)
 
     def _tail(self, now: int, partition: int) -> bytes:
-        drawn = int.from_bytes(self._eight(), "big")
+        drawn = int.from_bytes(self._entropy.entropy(8), "big")
         last_now, last_partition, last_tail = self._last
         tail = last_tail + (drawn >> 32) + 1 if last_now == now and last_partition == partition else drawn >> 1
         self._last = (now, partition, tail)
         return tail.to_bytes(8, "big")
-
-    def _eight(self) -> bytes:
-        taken = self._taken
-        if taken == len(self._pool):
-            self._pool = self._entropy.entropy(_POOL_BYTES)
-            taken = 0
-        self._taken = taken + 8
-        return self._pool[taken : taken + 8]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import time
 
 import pytest
@@ -123,3 +125,40 @@ async def test_a_step_back_of_the_wall_clock_holds_nobody_up_who_only_pauses(mon
             await pace.turn()
     assert clock.now() == stood_at
     assert clock.steady() - began >= 9  # two of three turns had to wait
+
+
+def test_no_random_byte_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws of any size come one after the other from what the system gave, across the end of a pool; keys come from the system."""
+    counter = itertools.count()
+    asked: list[int] = []
+
+    def token_bytes(n: int) -> bytes:
+        asked.append(n)
+        return b"".join(next(counter).to_bytes(4, "big") for _ in range(0, n, 4))
+
+    monkeypatch.setattr("secrets.token_bytes", token_bytes)
+    source = SystemEntropy()
+    nonces = [source.entropy(12) for _ in range(1_000)]
+    keys = [source.entropy(32) for _ in range(10)]
+    assert len(set(nonces)) == 1_000
+    assert len(set(keys)) == 10
+    assert asked == [4_096] * 3 + [32] * 10
+
+
+def test_a_forked_process_draws_other_bytes() -> None:
+    """What lay in the pool before a fork is used by the parent alone."""
+    source = SystemEntropy()
+    source.entropy(1)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writer, source.entropy(16))
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        drawn = pipe.read()
+    assert len(drawn) == 16
+    assert drawn != source.entropy(16)
