@@ -11,7 +11,7 @@ Theory of operation
     stale      schedules whose next run was computed with older zone data: whether it is another instant now is still to be seen
     backlog    accounts with so many due jobs waiting for a slot or a permit that the rest of their jobs stays in the tables
     horizon    states whose next decision is owed before this instant are in memory; the rest lies in the tables
-    newest     a job with a higher id than any that was there is new: the tables need not be asked whether they hold it
+    new jobs   those of which the tables need not be asked whether they hold them (new_jobs.py)
 
     read a record -> fold it -> what is owed now? -> decide -> (append) -> read it back -> fold it -> ...
 
@@ -21,7 +21,7 @@ Invariants
     3. Every waiting job whose owed instant is before the horizon is in the wheel, in the overlay, urgent, or waits for a slot
        or for others of its account to be read back; or its account is in the backlog.
     4. A state leaves memory only when the tables hold it (`evict`), and never while rows are loaded (the caller sees to that).
-    5. No job that the tables hold, or that was folded here, has an id above `newest_job`.
+    5. No job that the tables hold, or that was folded here, is in `new_jobs`.
 
 Two deciders of one partition may run at the same time: admission makes the decisions of all but one void.
 
@@ -47,6 +47,7 @@ from libs.events.codec import kind_of
 from libs.events.ids import HIGHEST_JOB_ID
 from services.scheduler.concurrency import Concurrency
 from services.scheduler.daily.daily_permits import DailyPermits, PermitAsk
+from services.scheduler.new_jobs import NewJobs
 from services.scheduler.timer_wheel import TimerWheel
 
 EXAMINED_MAX: Final = 2_000  # states examined in one go, most of which may only be queued for a slot
@@ -97,7 +98,7 @@ class Decider:
         self.concurrency = Concurrency(concurrency)
         self.permits = permits or DailyPermits()
         self.backlog: set[str] = set()
-        self.newest_job = HIGHEST_JOB_ID  # the caller knows better what the tables hold
+        self.new_jobs = NewJobs(HIGHEST_JOB_ID)  # the caller knows better what the tables hold
         self.asked: list[Event] = []  # decisions about the partition, which the caller wants made
         self._stamp = str(claim)
         self._lead_ms = lead_ms
@@ -135,8 +136,10 @@ class Decider:
 
     def missing(self, ids: Iterable[str]) -> list[str]:
         """Return the *ids* whose states may be in the tables alone: they must be loaded before their records are applied."""
-        states, newest = self.ledger.states, self.newest_job
-        return [known for known in ids if known not in states and (known <= newest or not known.startswith("job_"))]
+        states, new_jobs = self.ledger.states, self.new_jobs
+        return [
+            known for known in ids if known not in states and (not known.startswith("job_") or known not in new_jobs)
+        ]
 
     def load(self, states: Iterable[State]) -> None:
         """Take states from the tables. A state that is in memory already is newer, and stays."""
@@ -158,9 +161,9 @@ class Decider:
             self.permits.count(item.account, day_of(max(item.at, item.not_before)))
         for owner_id, state in applied.changed.items():
             self._arm(owner_id, state)
-            if owner_id > self.newest_job and isinstance(state, JobState):
-                self.newest_job = owner_id
-            if isinstance(state, ScheduleState) and has_older_zone_data(state, self._zones):
+            if isinstance(state, JobState):
+                self.new_jobs.note(owner_id)
+            elif isinstance(state, ScheduleState) and has_older_zone_data(state, self._zones):
                 self._stale[owner_id] = None  # a process with older zone data wrote it
         return applied
 

@@ -35,6 +35,7 @@ from services.scheduler.decider import Decider
 from services.scheduler.fenced_tables import FencedTables, TablesMoved
 from services.scheduler.horizon import Horizon
 from services.scheduler.metrics import Reason, SchedulerMetrics
+from services.scheduler.new_jobs import NewJobs
 from services.scheduler.ports import TableReader
 
 READ_EVERY_MS: Final = 4  # records that arrive within it are folded, decided and saved together
@@ -247,7 +248,7 @@ class PartitionOwner:
         self._decider.ledger.position = position
         self._decider.ledger.claim = claim
         self._decider.ledger.floors = await self._tables.floors(self.partition)
-        self._decider.newest_job = await self._tables.newest_job(self.partition)
+        self._decider.new_jobs = NewJobs(await self._tables.newest_job(self.partition))
         yesterday = day_of(self._clock.now()) - 1
         self._decider.permits.load(await self._tables.daily_usage(self.partition, yesterday))
         self._decider.load(await self._tables.load_open(self.partition))

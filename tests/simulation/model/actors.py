@@ -35,6 +35,7 @@ from libs.events import (
 from libs.events.fields import MAX_INSTANT
 from libs.store.projection.changes import PartitionChanges
 from services.scheduler.decider import Decider
+from services.scheduler.new_jobs import NewJobs
 from tests.fakes import events
 from tests.property.calendar import made_zones
 from tests.simulation.model.harness import Call, Harness, Partition, Stored
@@ -85,7 +86,7 @@ class Owner:
             zones=made_zones.find,
         )
         self.decider.ledger.floors = self.first_floors(tables.floors)
-        self.decider.newest_job = tables.newest_job()
+        self.decider.new_jobs = NewJobs(tables.newest_job())
         self.decider.load(tables.load_open())
         part.send(self, [encode(events.claimed(self.claim, self.now))], failed=self.resign)
 

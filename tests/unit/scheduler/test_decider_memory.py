@@ -17,6 +17,7 @@ from libs.events import (
 )
 from libs.events.ids import new_job_id
 from services.scheduler.decider import UNREAD_MAX
+from services.scheduler.new_jobs import NewJobs
 from tests.unit.scheduler.harness import (
     HORIZON_MS,
     JOB,
@@ -41,19 +42,29 @@ def test_a_job_above_all_that_were_there_is_new() -> None:
     decider = Harness().decider
     assert decider.missing([later, SCHEDULE]) == [later, SCHEDULE]  # as long as nothing is known of the tables
 
-    decider.newest_job = earlier
+    decider.new_jobs = NewJobs(earlier)
     assert decider.missing([earlier, later, latest, SCHEDULE]) == [earlier, SCHEDULE]
 
 
 def test_a_job_that_left_memory_is_not_new_again() -> None:
     """A fact that is written twice finds its job, however long it has been in the tables alone."""
     harness = Harness()
-    harness.decider.newest_job = ""
+    harness.decider.new_jobs = NewJobs("")
     harness.read(asked(in_ms=2 * HORIZON_MS))
     harness.decider.evict(set())
 
     assert harness.decider.state_count == 0
     assert harness.decider.missing([JOB]) == [JOB]
+
+
+def test_jobs_that_come_in_another_order_than_their_ids_are_new() -> None:
+    """What was made earlier and appended later is not looked up in the tables, and is known once it was folded."""
+    harness = Harness()
+    harness.decider.new_jobs = NewJobs(job(1))
+    harness.read(asked(job(3), in_ms=2 * HORIZON_MS))
+    harness.decider.evict(set())
+
+    assert harness.decider.missing([job(1), job(2), job(3), job(4)]) == [job(1), job(3)]
 
 
 # Poison

@@ -12,6 +12,7 @@ from libs.domain.ledger import Applied
 from libs.events import Event, JobScheduled, Unknown, Unreadable
 from libs.store.carried.carried_rows import OVER, SPECS, Piece
 from services.scheduler.decider import Decider
+from services.scheduler.new_jobs import NewJobs
 from tests.fakes.control.carried import MemoryCarried
 from tests.simulation.model.actors import Owner
 from tests.simulation.model.carry.carrying import Carrier
@@ -109,8 +110,10 @@ class DeciderNotingNoNewJobs(Decider):
     """Takes every job for a new one whose id is above those that were in the tables when it began."""
 
     def apply(self, position: int, item: Event | Unknown | Unreadable, stamp: str | None) -> Applied:
-        newest, applied = self.newest_job, super().apply(position, item, stamp)
-        self.newest_job = newest
+        new_jobs = self.new_jobs
+        self.new_jobs = NewJobs("")
+        applied = super().apply(position, item, stamp)
+        self.new_jobs = new_jobs
         return applied
 
 
