@@ -62,6 +62,7 @@ class TableLeases:
         self.is_draining = False
         self.knows = len(table.holder)  # partitions; fewer when it was started before there were more
         self.known_by_others: tuple[int, ...] = ()
+        self.questions = 0  # whether a lease is free
 
     def _check(self) -> None:
         if self.down:
@@ -104,6 +105,7 @@ class TableLeases:
 
     async def free(self) -> tuple[int, int]:
         self._check()
+        self.questions += 1
         count = len(self.table.nodes - self.table.draining | {self.node})
         return sum(self.table.holder[part] is None for part in range(self.knows)), count
 

@@ -3,9 +3,10 @@ LeaseKeeper: holds a fair share of the partitions for one role of one process, a
 
 Every `INTERVAL_S` it renews its leases, counts the live members, takes free leases up to ceil(partitions / members), and hands a
 few back if it holds more than that. So two processes that start together settle within a few rounds, and no partition moves back
-and forth. In between, every `CHECK_S`, it checks whether a lease became free, so that the partitions of a process that left wait
-only a moment. While leases are handed back, it asks their holder every `ENDING_EVERY_S`, because nobody serves their partitions
-meanwhile. A node that was asked to drain is not counted, takes nothing, and hands back each lease as soon as its holder allows it.
+and forth. In between, unless it holds them all, it checks every `CHECK_S` whether a lease became free, so that the partitions of
+a process that left wait only a moment. While leases are handed back, it asks their holder every `ENDING_EVERY_S`, because nobody
+serves their partitions meanwhile. A node that was asked to drain is not counted, takes nothing, and hands back each lease as soon
+as its holder allows it.
 
     certain   By our own monotonic clock a lease is certain for 0.6 of its term, counted from before the request that last renewed
               it was sent. The database counts the whole term from when it got that request. So before another process may take
@@ -194,6 +195,9 @@ class LeaseKeeper:
             async with self._busy:
                 if self._held.is_handing_back:
                     await self._hand_back()
+                    return
+                if len(self._held) == self._partitions:  # so none is free; a process alone has nothing to ask
+                    self._free_since = math.inf
                     return
                 free, self._members = await self._answer(self._leases.free())
                 now = self._now_s()

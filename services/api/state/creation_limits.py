@@ -11,6 +11,7 @@ If only some partitions are behind (one is halted, has no owner, or no broker le
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -29,6 +30,7 @@ from services.api.contract.instants import utc_day
 
 LAG_MAX: Final = 200_000  # records in the log and not yet in the tables, over all partitions
 LOOK_S: Final = 0.25
+QUIET_LOOK_S: Final = 1.0  # while nobody asks for new work
 _NEAR: Final = 1000  # if fewer executions are left, every create reads the table
 _REMEMBER_MS: Final = 1000
 _ACCOUNTS_MAX: Final = 10_000
@@ -62,9 +64,11 @@ class CreationLimits:
         self._daily_limit = daily_limit
         self._is_disk_full = is_disk_full
         self.is_overloaded = False
+        self._asked = asyncio.Event()  # since the last look
 
     def check_load(self) -> None:
         """Raise 503 while the disk is full, or the tables are too far behind."""
+        self._asked.set()
         if self._is_disk_full():
             raise unavailable("the disk is nearly full: Fliq takes nothing new until there is room")
         if self.is_overloaded:
@@ -132,3 +136,7 @@ class CreationLimits:
                     _log.exception("look_failed")
                 is_broken = True
             await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(QUIET_LOOK_S - LOOK_S):
+                    await self._asked.wait()
+            self._asked.clear()

@@ -76,3 +76,25 @@ async def test_a_defect_does_not_end_the_looks(monkeypatch: pytest.MonkeyPatch) 
     await asyncio.gather(looking, return_exceptions=True)
     await log.stop()
     assert not limits.is_overloaded
+
+
+async def test_nobody_looks_for_those_who_do_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While no new work comes, the log is not asked for a while; with the first request it is asked at once."""
+    monkeypatch.setattr(creation_limits, "LOOK_S", 0.001)
+    monkeypatch.setattr(creation_limits, "QUIET_LOOK_S", 60.0)
+    around, log = Surroundings(), BrokenLog()
+    log.asked = 3  # no more defects
+    limits = CreationLimits(
+        log=log, progress=around, queries=around, clock=around, daily_limit=lambda _: 0, partition_count=1
+    )  # type: ignore[arg-type]
+    looking = asyncio.create_task(limits.look_forever())
+    async with asyncio.timeout(5):
+        for looks in (1, 2, 3):
+            await log.answered.wait()
+            log.answered.clear()
+            assert log.asked == 3 + looks
+            limits.check_load()
+        await log.answered.wait()
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    await log.stop()

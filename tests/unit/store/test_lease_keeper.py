@@ -50,6 +50,19 @@ async def test_what_became_free_is_taken_between_two_rounds(table: Table) -> Non
     assert first.held == {0, 1, 2, 3}
 
 
+async def test_who_holds_all_does_not_ask_between_two_rounds_what_is_free(table: Table) -> None:
+    """A process alone asks the database once a second; with one partition given up, it asks again."""
+    node = Node(table, "a")
+    await node.tick()
+    assert node.held == {0, 1, 2, 3}
+    await node.keeper._check_between_rounds()
+    assert node.leases.questions == 0
+    await node.keeper.give_up(1)
+    await node.keeper._check_between_rounds()
+    assert node.leases.questions == 1
+    assert node.held == {0, 1, 2, 3}
+
+
 async def test_many_partitions_are_balanced_in_a_few_rounds() -> None:
     """One sixteenth of all partitions goes back in a round, so a newcomer has its half of 64 within eight."""
     table = Table(64)
