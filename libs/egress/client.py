@@ -30,6 +30,7 @@ from functools import partial
 from libs.egress.address_pace import AddressPace, CallLater
 from libs.egress.http1.connections import Connections
 from libs.egress.http1.exchange import Exchange, Reply
+from libs.egress.http1.prompt_future import PromptFuture
 from libs.egress.outcome import (
     CONNECTION_ERROR,
     CONNECTION_REFUSED,
@@ -150,14 +151,14 @@ class EgressClient:
                 connections=connections,
                 now=self._now,
             )
-            exchange = make(result=loop.create_future())
+            exchange = make(result=PromptFuture())
             async with asyncio.timeout(timeout_s):
                 if self._take_over(exchange, connections, request, loop):
                     connection = "reused"
                     reply = await exchange.result
                     if reply.error == CONNECTION_ERROR and exchange.is_unanswered and self._connections is connections:
                         connection, began_at = "resent", reply.sent_at or began_at
-                        exchange = make(result=loop.create_future())
+                        exchange = make(result=PromptFuture())
                 if connection != "reused":
                     await self._connect(target.authority, exchange, request, is_admitted=connection == "resent")
                     reply = await exchange.result

@@ -39,6 +39,7 @@ import msgspec
 from libs.domain.responses.answer_keeper import AnswerKeeper
 from libs.egress.http1.connections import Connection, Connections
 from libs.egress.http1.odd_heads import END, HeadRefused, strict
+from libs.egress.http1.prompt_future import PromptFuture
 from libs.egress.outcome import (
     CONNECTION_ERROR,
     DESTINATION_NOT_ALLOWED,
@@ -93,7 +94,7 @@ class Exchange(asyncio.Protocol):
         origin: Origin,
         connections: Connections,
         now: Callable[[], int],
-        result: asyncio.Future[Reply],
+        result: PromptFuture[Reply],
         keeper: AnswerKeeper | None = None,
         needs_list: Callable[..., bool] | None = None,
     ) -> None:
@@ -190,6 +191,11 @@ class Exchange(asyncio.Protocol):
         self._wire = b""
 
     def data_received(self, data: bytes) -> None:
+        """Feed the parser; if the answer is complete, the call that waits for it goes on at once, and the next one may follow."""
+        self._take_data(data)
+        self.result.wake()
+
+    def _take_data(self, data: bytes) -> None:
         """Feed the parser, within the limits of bytes."""
         if self.result.done() or self._parser is None:
             # Bytes after a complete answer: the peer will not close first. In all other cases the connection was aborted before.

@@ -166,7 +166,6 @@ async def test_peer_is_compared_after_connecting(monkeypatch: pytest.MonkeyPatch
 
             create_connection = staticmethod(misrouted)
             time = staticmethod(loop.time)
-            create_future = staticmethod(loop.create_future)
 
         monkeypatch.setattr(fliq, "_loop", Misrouting())
         outcome = await fliq.call(request(there.url()), timeout_s=LONG_S)

@@ -12,6 +12,7 @@ from libs.egress.client import EgressClient
 from libs.egress.http1 import connections
 from libs.egress.http1.connections import Connections
 from libs.egress.http1.exchange import Exchange
+from libs.egress.http1.prompt_future import PromptFuture
 from libs.egress.tls import default_ssl_context
 from libs.egress.url_rules import EgressPolicy
 from tests.e2e.egress_client.hostile import (
@@ -98,7 +99,7 @@ async def test_an_exchange_takes_one_connection() -> None:
             origin=("", "http://h"),
             connections=held,
             now=lambda: NOW,
-            result=loop.create_future(),
+            result=PromptFuture(),
         )
         await loop.create_connection(lambda: one, "127.0.0.1", first.port)
         await loop.create_connection(lambda: one, "127.0.0.1", second.port)
@@ -106,3 +107,42 @@ async def test_an_exchange_takes_one_connection() -> None:
 
         assert second.requests == []
         await held.close(timeout_s=LONG_S)
+
+
+async def test_a_call_goes_on_in_the_callback_that_reads_its_answer() -> None:
+    """Before the answers of other connections are read, the next call may take the connection over."""
+    loop = asyncio.get_running_loop()
+    held = Connections(loop)
+    said: list[str] = []
+
+    class Watched(Exchange):
+        """Says when the callback ends."""
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            said.append("read")
+
+    async with target(answer(OK)) as there:
+        origin = ("account", "http://h")
+        one = Watched(
+            wire=b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            is_head_request=False,
+            is_peer_allowed=lambda ip, port, is_here: True,
+            origin=origin,
+            connections=held,
+            now=lambda: NOW,
+            result=PromptFuture(),
+        )
+        await loop.create_connection(lambda: one, "127.0.0.1", there.port)
+        reply = await asyncio.wait_for(asyncio.ensure_future(_waited(one, held, said)), LONG_S)
+
+        assert reply == 200
+        assert said == ["idle", "read"]
+        await held.close(timeout_s=LONG_S)
+
+
+async def _waited(one: Exchange, held: Connections, said: list[str]) -> int | None:
+    reply = await one.result
+    said.append("idle" if held.waiting_count else "not idle")
+    await asyncio.sleep(0)
+    return reply.status_code
