@@ -21,7 +21,7 @@ are void: of a change and a tick that cross, the one that stands first in the lo
 
 Of jobs that it spawned, a schedule is told what it needs to know (libs/domain/schedules/runs.py): that they ended.
 
-What is owed (`owed_at`, `decide`): what runs.py says, at once; and an active schedule's tick, at its next run - lead, as the due
+What is owed (`owed_at`, `decide`): what runs.py says; and an active schedule's tick, at its next run - lead, as the due
 event of a job is. That of the spawned job follows at once. So a pause or deletion that is answered before the lead stops the call
 (ADR 0015). Nothing is owed for a schedule that is paused, deleted or held. Which tick it is says libs/domain/schedule_ticks.py.
 """
@@ -168,22 +168,22 @@ def hold(state: ScheduleState, _: Unreadable) -> ScheduleState:
 
 
 def owed_at(state: ScheduleState, lead_ms: int) -> int | None:
-    """Return the instant from which the next tick is owed, *lead_ms* early; None when none is."""
+    """Return the instant from which something is owed, a tick *lead_ms* early; None when nothing is."""
     if state.held or not state.is_active:
         return None
-    if state.owes_now:
-        return AT_ONCE
-    if state.next_run_at is None:
-        return None
-    return max(state.next_run_at - lead_ms, AT_ONCE)
+    tick_owed_at = None if state.next_run_at is None else max(state.next_run_at - lead_ms, AT_ONCE)
+    run_owed_at = runs.owed_at(state) if state.owes_now else None
+    if run_owed_at is None or tick_owed_at is None:
+        return tick_owed_at if run_owed_at is None else run_owed_at
+    return min(run_owed_at, tick_owed_at)
 
 
 def decide(
     schedule: ScheduleState, now: int, jitter: float, retry_base_s: float, zones: ZoneLookup
 ) -> ScheduleTicked | ScheduleRealigned | runs.RunDecision | None:
     """Return what is owed for *schedule*; see `libs.domain.state_registry.decide`."""
-    if schedule.owes_now:
-        owed = runs.decision(schedule, now)
+    owed = runs.decision(schedule, now) if schedule.owes_now else None
+    if owed is not None:
         rule = rule_of_schedule(schedule, zones) if isinstance(owed, ScheduleSpawned) else None
         if rule is None or not isinstance(owed, ScheduleSpawned):
             return owed

@@ -88,7 +88,7 @@ def tick(
     more = schedule.more
     slot = _LATE
     if plan.is_made:
-        slot = SPAWNED if more is None or more.runs is None else placed(more, plan.tick_at)
+        slot = SPAWNED if more is None or more.runs is None else placed(more, plan.tick_at, now)
     is_spawned = slot.action == "spawned"
     following = next_run(rule, schedule.schedule_id, plan.tick_at)
     if more is not None and more.max_runs is not None:

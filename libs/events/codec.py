@@ -187,7 +187,7 @@ KINDS: Final[tuple[Kind, ...]] = (
             ("runs",),
             ("spec.sealed",),
             ("labels",),
-            ("spec.capture",),
+            ("spec.capture", "runs.grace_s"),
         ),
         role="fact",
         key="schedule_id",
@@ -196,7 +196,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         name="schedule.changed",
         event=schedule.ScheduleChanged,
         version=7,
-        added=(("policy",), ("terms",), ("runs",), ("spec.sealed",), ("labels",), ("spec.capture",)),
+        added=(("policy",), ("terms",), ("runs",), ("spec.sealed",), ("labels",), ("spec.capture", "runs.grace_s")),
         role="fact",
         key="schedule_id",
     ),
@@ -334,15 +334,16 @@ def _reader(kind: Kind, paths: tuple[str, ...]) -> "tuple[Callable[[Any], Any], 
     defaults = tuple(default for default, _ in found)
     all_of = attrgetter(*paths)
     expected = defaults if len(paths) > 1 else defaults[0]
-    if not (outer := {path.partition(".")[0] for path, (_, may_lack) in zip(paths, found, strict=True) if may_lack}):
+    outers = [path.partition(".")[0] for path, (_, may_lack) in zip(paths, found, strict=True) if may_lack]
+    if not outers:
         return all_of, expected
-    rest = tuple(path for path in paths if path.partition(".")[0] not in outer)
-    if rest:
-        inner = tuple(path for path in paths if path.partition(".")[0] in outer)
+    outer = outers[0]
+    if rest := tuple(path for path in paths if path.partition(".")[0] != outer):
+        inner = tuple(path for path in paths if path.partition(".")[0] == outer)
         first, first_expected = _reader(kind, rest)
         second, second_expected = _reader(kind, inner)
         return (lambda event: (first(event), second(event))), (first_expected, second_expected)
-    holder = attrgetter(outer.pop())
+    holder = attrgetter(outer)
     return (lambda event: expected if holder(event) is None else all_of(event)), expected
 
 

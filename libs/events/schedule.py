@@ -73,11 +73,13 @@ class RunPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
             (`buffer_one`: only the latest; `buffer_all`: up to *buffer_max*), or stops that run and takes its place (`replace`).
         buffer_max: ticks that may wait.
         pause_after_failures: the schedule pauses itself after so many failed runs in a row; 0: it never does.
+        grace_s: a run whose last call timed out counts as under way for so many seconds more: its target may still be at it.
     """
 
     overlap: Literal["allow", "skip", "buffer_one", "buffer_all", "replace"] = "allow"
     buffer_max: Annotated[int, Meta(ge=1, le=100)] = 10
     pause_after_failures: Annotated[int, Meta(ge=0, le=100)] = 0
+    grace_s: Annotated[int, Meta(ge=0, le=3_600)] = 0
 
 
 class ScheduleCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

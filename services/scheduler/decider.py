@@ -293,7 +293,9 @@ class Decider:
         """Drop the states that need not be in memory; those in *unsaved* are not in the tables yet and stay."""
         kept: dict[str, None] = {}
         for owner_id in self._touched:
-            if owner_id in unsaved:
+            state = self.ledger.states.get(owner_id)
+            # A schedule that waits for a grace may be owed something beyond the horizon, and the tables do not find it by that.
+            if owner_id in unsaved or (isinstance(state, ScheduleState) and state.owes_now and not state.held):
                 kept[owner_id] = None
             elif not self._needed(owner_id):
                 self.ledger.states.pop(owner_id, None)

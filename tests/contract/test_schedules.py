@@ -30,8 +30,8 @@ GET_ADDS = [
     ),
     *("run_count", "missed_count", "zone_data", "version", "key", "paused_until", "note"),
     *("misfire", "catchup_window_seconds", "catchup_max"),
-    *("overlap", "buffer_max", "pause_after_failures"),
-    *("skipped_count", "failures_in_row", "active_jobs", "buffered"),
+    *("overlap", "buffer_max", "overlap_grace_seconds", "pause_after_failures"),
+    *("skipped_count", "failures_in_row", "active_jobs", "overlap_grace_until", "buffered"),
     *("retry", "success_on", "expires_in_seconds"),
 ]
 

@@ -110,6 +110,7 @@ mores = st.builds(
     policy=st.none() | st.builds(SchedulePolicy, misfire=st.sampled_from(["skip", "fire_all"])),
     is_catching_up=st.booleans(),
     runs=st.none() | st.builds(RunPolicy, overlap=st.sampled_from(["skip", "replace"]), buffer_max=st.integers(1, 100)),
+    grace_until=st.none() | instants,
     active=st.lists(job_ids(0), max_size=3).map(tuple),
     buffered=st.lists(instants, max_size=3).map(tuple),
     skipped_count=st.integers(0, 10**12),

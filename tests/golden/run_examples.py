@@ -52,6 +52,23 @@ RUN_EXAMPLES: Final[Mapping[str, Event]] = {
         rule=ScheduleRule(cron="* * * * *"),
         runs=RunPolicy(overlap="skip"),
     ),
+    "schedule.defined with a grace": ScheduleDefined(
+        schedule_id=SCHEDULE,
+        account="acme",
+        at=AT,
+        spec=PLAIN,
+        rule=ScheduleRule(cron="* * * * *"),
+        next_run_at=1_800_000_060_000,
+        runs=RunPolicy(overlap="skip", grace_s=600),
+    ),
+    "schedule.changed to a grace": ScheduleChanged(
+        schedule_id=SCHEDULE,
+        at=AT,
+        version=2,
+        change_id="0123456789abcdef",
+        rule=ScheduleRule(cron="* * * * *"),
+        runs=RunPolicy(overlap="buffer_one", grace_s=1),
+    ),
     "schedule.ticked that waits": ScheduleTicked(
         schedule_id=SCHEDULE,
         at=AT,

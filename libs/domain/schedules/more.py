@@ -41,7 +41,8 @@ class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         last_slot_at: the last tick that spawned nothing at its instant; 0 if there is none.
         skipped_count: ticks that were left out because a run was under way.
         failures_in_row: runs that failed since the last one that did not.
-        owes_now: its owner owes it something at once. The owner that comes next finds it by this.
+        grace_until: until then a run that ended with a call that timed out counts as under way.
+        owes_now: its owner owes it something at once, or at the end of a grace. The owner that comes next finds it by this.
         offsets: positions of the last records about it that spawned no job, oldest first, at most `RECORDS_KEPT`.
         labels: by which its caller finds it and its jobs again.
     """
@@ -68,6 +69,7 @@ class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     last_slot_at: int = 0
     skipped_count: int = 0
     failures_in_row: int = 0
+    grace_until: int | None = None
     owes_now: bool = False
     offsets: tuple[int, ...] = ()
     labels: Labels | None = None

@@ -9,10 +9,12 @@ A *run* is a job of the schedule. It is under way until its end, retries include
     buffer_all   waits behind those that wait; if `buffer_max` wait, it is skipped
     replace      waits as with buffer_one, and the runs under way are stopped
 
+Once a run has ended with a call that timed out, its target may still be at it: it counts for `grace_s` seconds more.
+
 How a schedule learns of an end: the jobs of a schedule with such a policy are *tracked*. The last decision about a tracked job
 (`job.finished`, `job.cancelled`) names the schedule and is folded into both, so no crash can come between the two.
 
-What is owed at once, in this order:
+What is owed, at once or at the end of a grace, in this order:
 
     so many failed runs in a row as `pause_after_failures`   -> schedule.autopaused
     a tick waits, and no run is under way                    -> schedule.spawned
@@ -29,6 +31,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import msgspec
 
 from libs.domain.schedules.more import RECORDS_KEPT, ScheduleMore
+from libs.domain.state_kind import AT_ONCE
 from libs.events import (
     Event,
     JobCancelled,
@@ -40,6 +43,7 @@ from libs.events import (
     ScheduleSpawned,
     ScheduleTicked,
 )
+from libs.events.fields import MAX_INSTANT
 from libs.events.ids import tick_job_id
 
 if TYPE_CHECKING:
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
 
 ACTIVE_MAX: Final = 100  # runs under way that a schedule knows of; those that callers start beyond it do not count
 _ALLOW: Final = RunPolicy()
+_TIMEOUT: Final = "timeout"  # the error of a job whose last call did not end in time
 _BY_CALLERS: Final = frozenset({"stopped", "replaced"})  # such an end says nothing about the target
 
 RunDecision = ScheduleAutopaused | ScheduleSpawned | ScheduleRunStopped
@@ -63,10 +68,11 @@ class Placed(NamedTuple):
 SPAWNED: Final = Placed("spawned", None, ())
 
 
-def placed(more: ScheduleMore, tick_at: int) -> Placed:
-    """Return what becomes of the tick at *tick_at*, which would spawn its job if no run were under way."""
+def placed(more: ScheduleMore, tick_at: int, now: int) -> Placed:
+    """Return what becomes of the tick at *tick_at*, decided at *now*, which would spawn its job if no run were under way."""
     overlap = _policy(more).overlap
-    if overlap == "allow" or not more.active:
+    is_free = not more.active and not more.buffered and max(tick_at, now) >= (more.grace_until or 0)
+    if overlap == "allow" or is_free:
         return SPAWNED
     if overlap == "skip":
         return Placed("skipped", "overlap", (tick_at,))
@@ -77,8 +83,15 @@ def placed(more: ScheduleMore, tick_at: int) -> Placed:
     return Placed("buffered", "overlap", more.buffered)
 
 
+def owed_at(schedule: ScheduleState) -> int | None:
+    """Return the instant from which `decision` has something to say: at once or the end of a grace; None if it has nothing."""
+    if decision(schedule, AT_ONCE) is not None:
+        return AT_ONCE
+    return schedule.more.grace_until if schedule.more is not None and decision(schedule, MAX_INSTANT) else None
+
+
 def decision(schedule: ScheduleState, now: int) -> RunDecision | None:
-    """Return what is owed at once for *schedule*; None if nothing is."""
+    """Return what is owed for *schedule* at *now*; None if nothing is."""
     more, schedule_id = schedule.more, schedule.schedule_id
     if more is None or not schedule.is_active:
         return None
@@ -91,7 +104,7 @@ def decision(schedule: ScheduleState, now: int) -> RunDecision | None:
             failures=more.failures_in_row,
             version=more.version,
         )
-    if not more.buffered:
+    if not more.buffered or (not more.active and now < (more.grace_until or 0)):
         return None
     if not more.active:
         tick_at = more.buffered[0]
@@ -128,7 +141,8 @@ def after_spawn(more: ScheduleMore, event: ScheduleSpawned) -> ScheduleMore | No
     if event.tick_at not in more.buffered:
         return None
     waiting = tuple(tick_at for tick_at in more.buffered if tick_at != event.tick_at)
-    return run_began(msgspec.structs.replace(more, buffered=waiting, run_count=more.run_count + 1), event.job_id)
+    more = msgspec.structs.replace(more, buffered=waiting, run_count=more.run_count + 1, grace_until=None)
+    return run_began(more, event.job_id)
 
 
 def run_asked(more: ScheduleMore | None, event: JobScheduled) -> ScheduleMore | None:
@@ -176,9 +190,17 @@ def run_ended(more: ScheduleMore | None, event: JobFinished | JobCancelled) -> S
     return msgspec.structs.replace(
         more,
         failures_in_row=failures,
+        grace_until=_grace_until(more, event),
         active=_without(more.active, event.job_id),
         stopping=_without(more.stopping, event.job_id),
     )
+
+
+def _grace_until(more: ScheduleMore, event: JobFinished | JobCancelled) -> int | None:
+    is_timeout = isinstance(event, JobFinished) and event.last_error == _TIMEOUT and event.job_id in more.active
+    if not is_timeout or not _policy(more).grace_s:
+        return more.grace_until
+    return max(more.grace_until or 0, event.at + _policy(more).grace_s * 1_000)
 
 
 def is_to_pause(more: ScheduleMore | None, event: ScheduleAutopaused) -> bool:
@@ -208,17 +230,19 @@ def policy_changed(more: ScheduleMore, runs: RunPolicy | None) -> ScheduleMore:
     if runs == more.runs:
         return more
     changed = msgspec.structs.replace(more, runs=runs, failures_in_row=0)
+    if not _policy(changed).grace_s:
+        changed = msgspec.structs.replace(changed, grace_until=None)
     if _policy(changed).overlap != "allow":
         return changed
     return msgspec.structs.replace(changed, active=(), stopping=())
 
 
 def settled(state: ScheduleState, event: Event, position: int) -> ScheduleState:
-    """Return *state* with what follows from it: whether something is owed at once, and where *event* stands."""
+    """Return *state* with what follows from it: whether something is owed (`owed_at`), and where *event* stands."""
     more = state.more
     if more is None:
         return state
-    owes_now = decision(state, 0) is not None
+    owes_now = decision(state, MAX_INSTANT) is not None
     offsets = more.offsets
     if _is_noted(event):
         offsets = (*offsets, position)[-RECORDS_KEPT:]

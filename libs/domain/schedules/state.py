@@ -76,7 +76,7 @@ class ScheduleState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def owes_now(self) -> bool:
-        """Whether its owner owes it something at once; as the row says it."""
+        """Whether its owner owes it something at once or at the end of a grace; as the row says it."""
         return self.more is not None and self.more.owes_now
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.contract.harness import Harness
-from tests.fakes.running.topologies import Client
+from tests.fakes.running.topologies import Client, instant_ms
 
 URL = "https://example.com/digest"
 
@@ -26,6 +26,10 @@ async def create(api: Client, **fields: Any) -> tuple[int, Any]:
         {"overlap": "buffer_all", "buffer_max": 1},
         {"overlap": "buffer_all", "buffer_max": 100},
         {"overlap": "replace"},
+        {"overlap": "skip", "overlap_grace_seconds": 3_600},
+        {"overlap": "buffer_one", "overlap_grace_seconds": 1},
+        {"overlap": "buffer_all", "buffer_max": 2, "overlap_grace_seconds": 1.0},
+        {"overlap": "replace", "overlap_grace_seconds": 0},
         {"pause_after_failures": 1},
         {"overlap": None, "buffer_max": None, "pause_after_failures": 0},
     ],
@@ -39,7 +43,7 @@ async def test_what_is_in_range_is_taken_and_shown(api: Client, fields: dict[str
     expected = {"overlap": "allow", "buffer_max": None, "pause_after_failures": 0}
     expected |= {name: value for name, value in fields.items() if value is not None}
     assert {name: shown[name] for name in expected} == expected
-    assert (shown["active_jobs"], shown["buffered"]) == ([], [])
+    assert (shown["active_jobs"], shown["overlap_grace_until"], shown["buffered"]) == ([], None, [])
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,11 @@ async def test_what_is_in_range_is_taken_and_shown(api: Client, fields: dict[str
         ({"overlap": "buffer_all", "buffer_max": 0}, "invalid_overlap", "1 to 100"),
         ({"overlap": "buffer_all", "buffer_max": 101}, "invalid_overlap", "1 to 100"),
         ({"overlap": "buffer_all", "buffer_max": True}, "invalid_overlap", "1 to 100"),
+        ({"overlap_grace_seconds": 1}, "invalid_overlap", "leave it out"),
+        ({"overlap": "replace", "overlap_grace_seconds": 1}, "invalid_overlap", "leave it out"),
+        ({"overlap": "skip", "overlap_grace_seconds": -1}, "invalid_overlap", "0 to 3,600"),
+        ({"overlap": "skip", "overlap_grace_seconds": 3_601}, "invalid_overlap", "0 to 3,600"),
+        ({"overlap": "skip", "overlap_grace_seconds": 0.5}, "invalid_overlap", "0 to 3,600"),
         ({"pause_after_failures": -1}, "invalid_pause_after_failures", "0 to 100"),
         ({"pause_after_failures": 101}, "invalid_pause_after_failures", "0 to 100"),
         ({"pause_after_failures": "3"}, "invalid_pause_after_failures", "0 to 100"),
@@ -86,3 +95,23 @@ async def test_a_patch_of_overlap_leaves_the_next_run(api: Client) -> None:
 
     assert (patched["overlap"], patched["buffer_max"], patched["pause_after_failures"]) == ("buffer_all", 10, 3)
     assert (again["overlap"], again["next_run_at"]) == ("allow", schedule["next_run_at"])
+
+
+async def test_a_run_that_timed_out_counts_for_a_grace(api: Client, harness: Harness) -> None:
+    """GET says until when, and that instant goes by; another overlap keeps the grace, if it takes one."""
+    _, schedule = await create(api, every={"seconds": 60}, overlap="skip", overlap_grace_seconds=600)
+    path = f"/v1/schedules/{schedule['id']}"
+    job_id = await harness.tick(schedule["id"])
+    await harness.fire(job_id)
+    await harness.finish(job_id, ok=False, status_code=None, error="timeout")
+
+    _, shown, _ = await api.call("GET", path)
+    assert shown["active_jobs"] == []
+    ended_at = instant_ms((await api.job(job_id))["completed_at"])
+    assert instant_ms(shown["overlap_grace_until"]) == ended_at + 600_000
+    _, kept, _ = await api.call("PATCH", path, {"overlap": "buffer_one"})
+    assert (kept["overlap_grace_seconds"], kept["overlap_grace_until"]) == (600, shown["overlap_grace_until"])
+    harness.clock.ahead_ms += 601_000
+    assert (await api.call("GET", path))[1]["overlap_grace_until"] is None
+    _, gone, _ = await api.call("PATCH", path, {"overlap": "replace"})
+    assert gone["overlap_grace_seconds"] == 0

@@ -43,6 +43,7 @@ from tests.simulation.fleet.stories.labels import labels_lost_at_the_end, labels
 from tests.simulation.fleet.stories.responses import responses_not_written
 from tests.simulation.fleet.stories.schedule_mutations import (
     changes_overwritten,
+    grace_ignored,
     overlap_ignored,
     replaced_run_lives_on,
     slot_fired_twice,
@@ -360,6 +361,7 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
         slot_fired_twice,
         ticks_far_ahead,
         policy_ignored_by_an_older_build,
+        grace_ignored,
         overlap_ignored,
         replaced_run_lives_on,
         tick_before_a_change_counts_after_it,

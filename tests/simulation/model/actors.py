@@ -348,8 +348,7 @@ class Dispatcher:
 
     def fire(self, *, crash_share: float) -> None:
         """Make one call whose time has come, and report how it went."""
-        harness, rng = self.harness, self.harness.rng
-        specs = self.part.tables.specs
+        harness, rng, specs = self.harness, self.harness.rng, self.part.tables.specs
         for _ in range(len(self.todo)):
             due = self.todo.pop(rng.randrange(len(self.todo)))
             if due.not_before <= harness.now and due.spec_id in specs:
@@ -358,8 +357,8 @@ class Dispatcher:
         else:
             return
         if self.is_too_late(due):
-            late = events.finished(due.job_id, harness.now, due.attempt, ok=False, error="too_late", outcome="too_late")
-            self.report(late)
+            said = {"ok": False, "error": "too_late", "outcome": "too_late"}
+            self.report(events.finished(due.job_id, harness.now, due.attempt, **said))
             return
         first_result = self.part.finished.get((due.job_id, due.attempt))
         was_finished = first_result is not None and first_result <= self.barrier
@@ -381,6 +380,7 @@ class Dispatcher:
                 due.attempt,
                 ok=word == "success",
                 status_code=status,
+                error="timeout" if status in (404, 500) else None,  # its answer did not end in time
                 retry_after_ms=wait_ms,
                 outcome=None if word in ("success", "failure") else word,
             )

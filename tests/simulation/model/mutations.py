@@ -302,9 +302,7 @@ class OwnerChangingWhatIsUnderWay(Owner):
     ledger_type = ChangesWhatIsUnderWay
 
 
-class DeciderForgettingStops(Decider):
-    """A stop counts only before the first attempt: what is under way goes on."""
-
+class DeciderForgettingStops(Decider):  # a stop counts only before the first attempt: what is under way goes on
     def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event | None:
         if isinstance(state, JobState) and state.status in (JobStatus.FINISHING, JobStatus.RETRYING):
             state = msgspec.structs.replace(state, cancel_requested=False)
@@ -380,6 +378,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
         for name, (breaks, cast) in (*KEY_MUTATIONS.items(), *CARRY_MUTATIONS.items())
     },
     "runs under way ignored": Mutation("I27", Cast(owner=of_schedules.OwnerIgnoringRuns)),
+    "grace of a timeout ignored": Mutation("I27", Cast(owner=of_schedules.OwnerIgnoringGraces)),
     "end of a run forgotten": Mutation("I4", Cast(owner=of_schedules.OwnerForgettingEndsOfRuns)),
     "slot fired twice": Mutation("I7", Cast(owner=of_schedules.OwnerFiringSlotsTwice)),
     "failures pause nothing": Mutation("I28", Cast(owner=of_schedules.OwnerNeverPausing)),

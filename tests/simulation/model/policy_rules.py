@@ -219,6 +219,7 @@ class _Runs:
         self.waiting: set[int] = set()
         self.spawned: set[int] = set()
         self.failures = 0
+        self.grace_until = 0
 
     def take(self, event: Event) -> list[str]:
         """Take in a record that counts; return what it breaks."""
@@ -230,6 +231,8 @@ class _Runs:
                 return found
             if self.running and self.policy.overlap != "allow":
                 found.append(f"I27 {event} spawned a run while {self.running} ran")
+            if max(event.at, event.tick_at) < self.grace_until and self.policy.grace_s:
+                found.append(f"I27 {event} spawned a run in a grace until {self.grace_until}")
             if isinstance(event, ScheduleSpawned) and event.tick_at not in self.waiting:
                 found.append(f"I27 {event} names a tick that did not wait")
             if isinstance(event, ScheduleSpawned) and event.tick_at in self.spawned:
@@ -239,6 +242,8 @@ class _Runs:
             if self.policy.overlap != "allow":
                 self.running.add(event.job_id)
         elif isinstance(event, JobFinished | JobCancelled):
+            if isinstance(event, JobFinished) and event.last_error == "timeout" and event.job_id in self.running:
+                self.grace_until = max(self.grace_until, event.at + self.policy.grace_s * 1_000)
             self.running.discard(event.job_id)
             if isinstance(event, JobFinished) and event.ended_by not in ("stopped", "replaced"):
                 self.failures = 0 if event.status == "completed" else self.failures + 1
@@ -257,7 +262,7 @@ class _Runs:
         self.policy = policy
 
 
-def broken_runs(part: Partition) -> list[str]:
+def broken_runs(part: Partition, now: int) -> list[str]:
     """Return the breaches of I27 and I28 in *part*."""
     found: list[str] = []
     runs: dict[str, _Runs] = {}
@@ -275,7 +280,7 @@ def broken_runs(part: Partition) -> list[str]:
         more = state.more
         if more is None or not state.is_active or state.held:
             continue
-        if more.buffered and not more.active:
+        if more.buffered and not more.active and now >= (more.grace_until or 0):
             found.append(f"I27 {state.schedule_id}: {more.buffered} wait, and no run is under way")
         limit = (more.runs or ALLOW).pause_after_failures
         if limit and more.failures_in_row >= limit:

@@ -77,8 +77,8 @@ RULES: Final = (
     ModelRule(30_000, 0, ScheduleRule(every_s=30), policy=SchedulePolicy(misfire="skip")),
     ModelRule(60_000, 0, ScheduleRule(every_s=60), policy=SchedulePolicy(misfire="fire_all", catchup_max=3)),
     ModelRule(20_000, 0, ScheduleRule(every_s=20), runs=RunPolicy(overlap="skip", pause_after_failures=2)),
-    ModelRule(15_000, 0, ScheduleRule(every_s=15), runs=RunPolicy(overlap="buffer_one")),
-    ModelRule(10_000, 0, ScheduleRule(every_s=10), runs=RunPolicy(overlap="buffer_all", buffer_max=2)),
+    ModelRule(15_000, 0, ScheduleRule(every_s=15), runs=RunPolicy(overlap="buffer_one", grace_s=14)),
+    ModelRule(10_000, 0, ScheduleRule(every_s=10), runs=RunPolicy(overlap="buffer_all", buffer_max=2, grace_s=25)),
     ModelRule(25_000, 0, ScheduleRule(every_s=25), runs=RunPolicy(overlap="replace")),
     ModelRule(50_000, 0, ScheduleRule(every_s=50), runs=RunPolicy(pause_after_failures=1)),
 )

@@ -176,6 +176,20 @@ class OwnerIgnoringRuns(Owner):
     decider_type = DeciderIgnoringRuns
 
 
+# A run that timed out counts no longer than any other.
+
+
+class DeciderIgnoringGraces(Decider):
+    def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event | None:
+        if isinstance(state, ScheduleState) and state.more is not None:
+            state = msgspec.structs.replace(state, more=msgspec.structs.replace(state.more, grace_until=None))
+        return super()._commit(owner_id, state, now, jitter)
+
+
+class OwnerIgnoringGraces(Owner):
+    decider_type = DeciderIgnoringGraces
+
+
 # The end of a run that its schedule is not told of.
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from libs.domain import schedule
 from libs.domain.job import JobState
 from libs.domain.ledger import Verdict
 from libs.domain.schedule import ScheduleState
+from libs.domain.schedules.more import ScheduleMore
 from libs.domain.state_kind import AT_ONCE
 from libs.events import (
     AttemptDue,
     JobScheduled,
+    RunPolicy,
     SchedulePaused,
+    ScheduleRule,
     ScheduleTicked,
     Spec,
     Unknown,
@@ -309,3 +315,30 @@ def test_a_held_attempt_gives_its_slot_back() -> None:
     (next_due,) = harness.decider.decide(NOW, lambda: 0.5)
     assert isinstance(next_due, AttemptDue)
     assert next_due.job_id == other
+
+
+# Graces
+
+
+def test_a_tick_that_waits_for_a_grace_is_kept_and_called_at_its_end() -> None:
+    """The tables find a schedule by its next run, and that is later: so it stays in memory, and after a restart as well."""
+    grace_end = NOW + 2 * HORIZON_MS
+    more = ScheduleMore(
+        rule=ScheduleRule(every_s=3_600, anchor_at=NOW),
+        runs=RunPolicy(overlap="buffer_one", grace_s=600),
+        buffered=(NOW,),
+        grace_until=grace_end,
+        owes_now=True,
+    )
+    waiting = msgspec.structs.replace(
+        schedule.create(created(), 0), cron="", more=more, next_run_at=NOW + 60 * MINUTE, last_run_at=NOW - 60 * MINUTE
+    )
+    harness = Harness(states=[waiting])
+    assert harness.decider.next_decision_at() is None
+
+    harness.decider.evict(())
+    assert harness.decider.state_count == 1
+    harness.decider.extend(grace_end + 1)
+    assert harness.decider.next_decision_at() == grace_end
+    assert harness.kinds(grace_end - 1) == []
+    assert harness.kinds(grace_end) == ["schedule.spawned"]

@@ -28,6 +28,8 @@ CATCHUP_MAX: Final = 500
 OVERLAPS: Final = ("allow", "skip", "buffer_one", "buffer_all", "replace")
 BUFFER_MAX: Final = 100
 BUFFER: Final = 10
+GRACE_MAX_S: Final = 3_600
+GRACEFUL: Final = ("skip", "buffer_one", "buffer_all")
 FAILURES_MAX: Final = 100
 NOTE_MAX: Final = 500  # characters
 
@@ -257,7 +259,7 @@ MISFIRE: Final = (
 )
 _OVERLAP_MEANS: Final = (
     "overlap is not allow, skip, buffer_one, buffer_all or replace, or buffer_max is not 1 to 100"
-    " or stands without buffer_all."
+    f" or stands without buffer_all, or overlap_grace_seconds is not 0 to {GRACE_MAX_S:,} or stands without {', '.join(GRACEFUL)}."
 )
 OVERLAP: Final = (
     Field(
@@ -277,6 +279,17 @@ OVERLAP: Final = (
         read=_as_it_is,
         schema={"type": "integer", "minimum": 1, "maximum": BUFFER_MAX},
         rule=f"ticks that may wait, 1–{BUFFER_MAX}; only with `buffer_all`; by default {BUFFER}",
+        code="invalid_overlap",
+        means=_OVERLAP_MEANS,
+        default=None,
+        takes_null=True,
+    ),
+    Field(
+        name="overlap_grace_seconds",
+        read=_as_it_is,
+        schema={"type": "integer", "minimum": 0, "maximum": GRACE_MAX_S},
+        rule=f"a run whose last call timed out counts as under way for so many seconds more, 0–{GRACE_MAX_S:,}; only with `skip`,"
+        " `buffer_one` and `buffer_all`; by default 0",
         code="invalid_overlap",
         means=_OVERLAP_MEANS,
         default=None,

@@ -15,7 +15,7 @@ from services.api.contract.api_error import ApiError, refuse
 from services.api.contract.fields.capture_fields import shown_capture
 from services.api.contract.fields.retry_fields import shown_policy
 from services.api.contract.json_body import Duplicated
-from services.api.contract.schedules.fields import CHANGEABLE
+from services.api.contract.schedules.fields import CHANGEABLE, GRACEFUL
 from services.api.contract.schedules.shown import policy_fields, run_fields, terms_of
 
 _NAMES: Final = frozenset(row.name for row in CHANGEABLE.rows)
@@ -77,6 +77,8 @@ def merged(fields: dict[str, Any], patch: Any, names: Collection[str] = _NAMES) 
             for each in companions:
                 if each not in patch:
                     found.pop(each, None)
+    if "overlap" in patch and patch["overlap"] not in GRACEFUL and "overlap_grace_seconds" not in patch:
+        found.pop("overlap_grace_seconds", None)
     return found
 
 

@@ -26,6 +26,8 @@ from services.api.contract.schedules.fields import (
     BUFFER_MAX,
     CATCHUP_MAX,
     FAILURES_MAX,
+    GRACE_MAX_S,
+    GRACEFUL,
     MISFIRES,
     OVERLAPS,
     PAUSE,
@@ -284,12 +286,17 @@ def read_runs(found: Mapping[str, Any]) -> RunPolicy | None:
     buffer_max = _whole(found["buffer_max"], 1, BUFFER_MAX, "buffer_max", "invalid_overlap")
     if overlap != "buffer_all" and buffer_max is not None:
         refuse("invalid_overlap", "buffer_max belongs to overlap buffer_all: leave it out")
+    grace_s = _whole(found["overlap_grace_seconds"], 0, GRACE_MAX_S, "overlap_grace_seconds", "invalid_overlap")
+    if overlap not in GRACEFUL and grace_s:
+        refuse("invalid_overlap", f"overlap_grace_seconds belongs to overlap {', '.join(GRACEFUL)}: leave it out")
     failures = found["pause_after_failures"]
     if type(failures) is float and failures.is_integer():
         failures = int(failures)
     if failures is not None and (type(failures) is not int or not 0 <= failures <= FAILURES_MAX):
         refuse("invalid_pause_after_failures", f"pause_after_failures must be a whole number from 0 to {FAILURES_MAX}")
-    runs = RunPolicy(overlap=overlap, buffer_max=buffer_max or BUFFER, pause_after_failures=failures or 0)
+    runs = RunPolicy(
+        overlap=overlap, buffer_max=buffer_max or BUFFER, pause_after_failures=failures or 0, grace_s=grace_s or 0
+    )
     return None if runs == RunPolicy() else runs
 
 

@@ -73,6 +73,9 @@ def item(state: ScheduleState, spec: Spec, now: int) -> dict[str, Any]:
         "skipped_count": None if more is None else more.skipped_count,
         "failures_in_row": None if more is None or more.runs is None else more.failures_in_row,
         "active_jobs": [] if more is None else list(more.active),
+        "overlap_grace_until": _instant(more.grace_until)
+        if more is not None and (more.grace_until or 0) > now
+        else None,
         "buffered": [] if more is None else [rfc3339(tick_at) for tick_at in more.buffered],
         "zone_data": (more.zone_data or None) if more is not None else None,
         "version": state.version,
@@ -112,6 +115,7 @@ def run_fields(runs: RunPolicy | None) -> dict[str, Any]:
     return {
         "overlap": runs.overlap,
         "buffer_max": runs.buffer_max if runs.overlap == "buffer_all" else None,
+        "overlap_grace_seconds": runs.grace_s,
         "pause_after_failures": runs.pause_after_failures,
     }
 

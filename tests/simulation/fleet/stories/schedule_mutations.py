@@ -64,6 +64,11 @@ def overlap_ignored() -> AbstractContextManager[None]:
     return patched((schedule_ticks, "placed", lambda *_: runs.SPAWNED))
 
 
+def grace_ignored() -> AbstractContextManager[None]:
+    """A run that timed out counts no longer than any other, though its target works on."""
+    return patched((runs, "_grace_until", lambda more, _: more.grace_until))
+
+
 def replaced_run_lives_on() -> AbstractContextManager[None]:
     """A tick that replaces a run gets its job before that run is at its end."""
     decision = runs.decision

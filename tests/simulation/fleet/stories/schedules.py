@@ -20,7 +20,13 @@ RULES: Final[tuple[Mapping[str, Any], ...]] = (
     {"cron": "*/2 * * * *", "timezone": HALF.name},
     {"every": {"seconds": 45, "anchor": "2020-01-01T00:00:07Z"}},
     {"every": {"seconds": 5, "anchor": "2020-01-01T00:00:02Z"}, "overlap": "skip"},
-    {"every": {"seconds": 4, "anchor": "2020-01-01T00:00:01Z"}, "overlap": "buffer_one"},
+    # Fliq gives such a call up after 3 s, and its target works on: the grace keeps the next run from it.
+    {
+        "every": {"seconds": 4, "anchor": "2020-01-01T00:00:01Z"},
+        "overlap": "buffer_one",
+        "overlap_grace_seconds": 5,
+        "timeout_seconds": 3,
+    },
     {"every": {"seconds": 4, "anchor": "2020-01-01T00:00:00Z"}, "overlap": "buffer_all", "buffer_max": 2},
     {"every": {"seconds": 5, "anchor": "2020-01-01T00:00:03Z"}, "overlap": "replace"},
     {"every": {"seconds": 6, "anchor": "2020-01-01T00:00:00Z"}},

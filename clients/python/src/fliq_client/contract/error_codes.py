@@ -419,7 +419,8 @@ class InvalidMisfire(BadRequest):
 class InvalidOverlap(BadRequest):
     """
     400 `invalid_overlap`. overlap is not allow, skip, buffer_one, buffer_all or replace, or buffer_max is not 1 to 100
-    or stands without buffer_all.
+    or stands without buffer_all, or overlap_grace_seconds is not 0 to 3,600 or stands without skip, buffer_one,
+    buffer_all.
     """
 
     status = 400

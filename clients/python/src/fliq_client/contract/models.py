@@ -451,6 +451,7 @@ class Schedule(Answered, frozen=True, kw_only=True):
     catchup_max: int | None = None
     overlap: str
     buffer_max: int | None = None
+    overlap_grace_seconds: int
     pause_after_failures: int
     next_tick_at: datetime | None = None
     run_count: int | None = None
@@ -458,6 +459,7 @@ class Schedule(Answered, frozen=True, kw_only=True):
     skipped_count: int | None = None
     failures_in_row: int | None = None
     active_jobs: list[str]
+    overlap_grace_until: datetime | None = None
     buffered: list[datetime]
     zone_data: str | None = None
     version: int
@@ -571,6 +573,7 @@ class ScheduleItem(Answered, frozen=True, kw_only=True):
     catchup_max: int | None = None
     overlap: str
     buffer_max: int | None = None
+    overlap_grace_seconds: int
     pause_after_failures: int
     next_tick_at: datetime | None = None
     run_count: int | None = None
@@ -578,6 +581,7 @@ class ScheduleItem(Answered, frozen=True, kw_only=True):
     skipped_count: int | None = None
     failures_in_row: int | None = None
     active_jobs: list[str]
+    overlap_grace_until: datetime | None = None
     buffered: list[datetime]
     zone_data: str | None = None
     version: int

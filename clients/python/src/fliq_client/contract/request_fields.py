@@ -351,6 +351,9 @@ class SchedulePatchFields(TypedDict, total=False):
     overlap: Literal["allow", "skip", "buffer_one", "buffer_all", "replace"] | None
     # ticks that may wait, 1–100; only with `buffer_all`; by default 10
     buffer_max: int | None
+    # a run whose last call timed out counts as under way for so many seconds more, 0–3,600; only with `skip`,
+    # `buffer_one` and `buffer_all`; by default 0
+    overlap_grace_seconds: int | None
     # the schedule pauses itself after so many failed runs in a row, retries used up, 0–100; by default 0: never
     pause_after_failures: int | None
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
@@ -436,6 +439,9 @@ class ScheduleFields(TypedDict, total=False):
     overlap: Literal["allow", "skip", "buffer_one", "buffer_all", "replace"] | None
     # ticks that may wait, 1–100; only with `buffer_all`; by default 10
     buffer_max: int | None
+    # a run whose last call timed out counts as under way for so many seconds more, 0–3,600; only with `skip`,
+    # `buffer_one` and `buffer_all`; by default 0
+    overlap_grace_seconds: int | None
     # the schedule pauses itself after so many failed runs in a row, retries used up, 0–100; by default 0: never
     pause_after_failures: int | None
     # integer 0–20; a job has at most `max_retries + 1` attempts, see retries
