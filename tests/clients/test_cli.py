@@ -79,7 +79,11 @@ def test_a_schedule_lives_under_its_key(command: Command) -> None:
     assert "why not" in command("schedules", "pause", "cli-digest", "--note", "why not")[1]
     assert command("schedules", "resume", schedule["id"])[0] == 0
     code, said = command("schedules", "preview", "cli-digest", "-n", "3")
-    assert (code, len(said.splitlines())) == (0, 3)
+    assert (code, said.splitlines()[0], len(said.splitlines())) == (
+        0,
+        "At 08:00 on Monday to Friday, Europe/Berlin time",
+        4,
+    )
     code, said = command("schedules", "preview", "--cron", "@daily", "-n", "2", "--json")
     assert (code, len(json.loads(said)["runs"])) == (0, 2)
     assert command("schedules", "run", "cli-digest")[0] == 0
@@ -88,6 +92,56 @@ def test_a_schedule_lives_under_its_key(command: Command) -> None:
     assert (code, "--yes" in said) == (exits.FAILED, True)
     assert command("schedules", "delete", "cli-digest", "--yes")[0] == 0
     assert command("schedules", "get", "cli-digest")[0] == exits.NOT_FOUND
+
+
+def test_a_preview_shows_the_night_on_which_clocks_change(command: Command) -> None:
+    """The rule in words, each run with why it is not at its time, and the warning with its remedy; any field may be tried."""
+    rule = ("schedules", "preview", "--cron", "30 2 * * *", "--timezone", "Europe/Berlin", "-n", "1")
+    code, said = command(*rule, "--after", "2027-03-27T12:00:00Z")
+    assert (code, said.splitlines()[:2]) == (
+        0,
+        [
+            "At 02:30 every day, Europe/Berlin time",
+            "2027-03-28T01:00:00Z  2027-03-28T03:00:00+02:00[Europe/Berlin]  gap: clocks skip 02:30",
+        ],
+    )
+    assert "set dst.gap to skip" in said
+    said = command(*rule, "--after", "2027-03-27T12:00:00Z", "--set", 'dst={"gap": "skip"}')[1]
+    assert said.splitlines()[1].startswith("2027-03-29T00:30:00Z")
+    said = command(*rule, "--after", "2027-10-30T12:00:00Z", "--set", 'dst={"fold": "both"}')[1]
+    assert said.splitlines()[1].endswith("fold: clocks show 02:30 twice")
+
+
+def test_a_schedule_is_changed_and_made_up_for(command: Command) -> None:
+    """A change leaves what it does not name; a back-fill says how many jobs it makes, and makes them after a yes, once."""
+    line = ("schedules", "put", "cli-report", "http://127.0.0.1:9/report", "--cron", "30 2 * * *")
+    assert command(*line, "--timezone", "Europe/Berlin", "--max-retries", "2")[0] == 0
+    code, said = command(
+        "schedules", "change", "cli-report", "--cron", "30 3 * * *", "--set", "max_retries=null", "--json"
+    )
+    changed = json.loads(said)
+    assert (code, changed["cron"], changed["timezone"]) == (0, "30 3 * * *", "Europe/Berlin")
+    assert (changed["version"], changed["max_retries"]) == (2, 0)
+    assert (
+        command("schedules", "change", "cli-report", "--url", "http://127.0.0.1:9/x", "--if-version", "1")[0]
+        == exits.CONFLICT
+    )
+    assert command("schedules", "change", "cli-report")[0] == exits.USAGE
+    days = (
+        "schedules",
+        "backfill",
+        "cli-report",
+        "--since",
+        "2026-01-01T00:00:00Z",
+        "--before",
+        "2026-01-03T00:00:00Z",
+    )
+    assert "2 jobs" in command(*days, "--dry-run")[1]
+    code, said = command(*days, "--no-input")
+    assert (code, "2 jobs" in said, "--yes" in said) == (exits.FAILED, True, True)
+    assert "2 jobs" in command(*days, "--yes")[1]
+    assert "0 jobs" in command(*days, "--dry-run")[1]
+    assert command("schedules", "delete", "cli-report", "--yes")[0] == 0
 
 
 def test_a_wrong_token_is_not_kept(

@@ -58,4 +58,4 @@ def groups_of(jobs: Iterable[JobItem]) -> list[tuple[tuple[str, int | None, str 
 
 
 def _ended(job: JobItem) -> Any:
-    return None if job.completed_at is None else job.completed_at.isoformat()
+    return options.shown_instant(job.completed_at)

@@ -83,7 +83,7 @@ def _create(args: argparse.Namespace, session: Session) -> int:
     )
     fields |= options.body(_body_of(args), args.json_body) | options.settings(args.set)
     job = session.fliq.jobs.create(args.url, **fields)
-    session.show(job, f"{job.id}  {job.status}  {job.scheduled_at.isoformat()}")
+    session.show(job, f"{job.id}  {job.status}  {options.shown_instant(job.scheduled_at)}")
     return OK
 
 
@@ -109,10 +109,10 @@ def _get(args: argparse.Namespace, session: Session) -> int:
         "id": job.id,
         "status": job.status if job.ended_by in (None, job.status) else f"{job.status} ({job.ended_by})",
         "call": f"{job.http_method} {job.url}",
-        "scheduled": job.scheduled_at.isoformat(),
-        "next attempt": None if job.next_attempt_at is None else job.next_attempt_at.isoformat(),
+        "scheduled": options.shown_instant(job.scheduled_at),
+        "next attempt": options.shown_instant(job.next_attempt_at),
         "waits for": None if job.waiting_for is None else job.waiting_for.blocked_on,
-        "ended": None if job.completed_at is None else job.completed_at.isoformat(),
+        "ended": options.shown_instant(job.completed_at),
         "error": job.last_error,
         "schedule": job.schedule_id,
         "labels": options.shown_labels(job.labels),
@@ -128,7 +128,7 @@ def _get(args: argparse.Namespace, session: Session) -> int:
             (
                 {
                     "attempt": each.attempt_num,
-                    "at": each.executed_at.isoformat(),
+                    "at": options.shown_instant(each.executed_at),
                     "status": each.status,
                     "answer": each.status_code,
                     "ms": each.duration_ms,
@@ -161,7 +161,7 @@ def _list(args: argparse.Namespace, session: Session) -> int:
             {
                 "id": job.id,
                 "status": job.status,
-                "scheduled": job.scheduled_at.isoformat(),
+                "scheduled": options.shown_instant(job.scheduled_at),
                 "attempts": job.execution_count,
                 "answer": job.last_status_code,
                 "call": f"{job.http_method} {job.url}",
@@ -212,7 +212,7 @@ def _watch(args: argparse.Namespace, session: Session) -> int:
         records = session.fliq.jobs.events(args.id)
         for record in records[seen:]:
             said = " ".join(f"{name}={value}" for name, value in record.fields.items() if _is_short(value))
-            session.show(record, f"{record.at.isoformat()}  {record.type}  {said}".rstrip())
+            session.show(record, f"{options.shown_instant(record.at)}  {record.type}  {said}".rstrip())
         seen = max(seen, len(records))
         if job.status in _ENDS:
             return OK if job.status == "success" else FAILED

@@ -19,7 +19,7 @@ def seconds(text: str) -> float:
     """Return a duration such as `90`, `1.5h` or `7d` in seconds; raises UsageError."""
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise UsageError(f"{text!r} is no duration: write 90s, 15m, 2h or 7d")
+        raise UsageError(f"{text!r} is not a duration: write 90s, 15m, 2h or 7d")
     return float(found[1]) * _UNITS[found[2]]
 
 
@@ -28,10 +28,15 @@ def instant(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no instant: write 2027-01-31T09:00:00Z") from None
+        raise UsageError(f"{text!r} is not an instant: write 2027-01-31T09:00:00Z") from None
     if found.tzinfo is None:
         raise UsageError(f"{text!r} has no time zone: put Z (UTC) or an offset such as +01:00 behind it")
     return found
+
+
+def shown_instant(at: datetime | None) -> str | None:
+    """Return *at*, an instant in UTC, as the API writes it, such as `2027-01-31T09:00:00Z`."""
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
 
 
 def headers(texts: Iterable[str]) -> dict[str, str]:
@@ -40,7 +45,7 @@ def headers(texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         name, colon, value = text.partition(":")
         if not colon or not name.strip():
-            raise UsageError(f"{text!r} is no header: write 'Name: value'")
+            raise UsageError(f"{text!r} is not a header: write 'Name: value'")
         found[name.strip()] = value.strip()
     return found
 
@@ -51,7 +56,7 @@ def labels(texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         name, colon, value = text.partition(":")
         if not colon or not name or not value:
-            raise UsageError(f"{text!r} is no label: write name:value, such as tenant:acme")
+            raise UsageError(f"{text!r} is not a label: write name:value, such as tenant:acme")
         if found.setdefault(name, value) != value:
             raise UsageError(f"nothing has two values of the label {name!r}")
     return found
@@ -72,7 +77,7 @@ def settings(texts: Iterable[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            raise UsageError(f"{text!r} sets no field: write name=value, such as timeout_seconds=60")
+            raise UsageError(f"{text!r} does not set a field: write name=value, such as timeout_seconds=60")
         try:
             found[name] = msgspec.json.decode(value)
         except msgspec.DecodeError:
@@ -88,7 +93,7 @@ def body(text: str | None, json: str | None) -> dict[str, Any]:
         try:
             return {"json": msgspec.json.decode(json)}
         except msgspec.DecodeError as error:
-            raise UsageError(f"--json-body is no JSON: {error}") from None
+            raise UsageError(f"--json-body is not JSON: {error}") from None
     return {} if text is None else {"body": text}
 
 

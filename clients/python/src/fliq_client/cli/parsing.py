@@ -78,7 +78,12 @@ def add_call_options(parser: argparse.ArgumentParser) -> None:
     call.add_argument("--json-body", metavar="JSON", help="the same, with its Content-Type")
     call.add_argument("--max-retries", type=int, metavar="COUNT", help="how often a failed call is tried again")
     call.add_argument("--webhook", metavar="URL", help="is told how it ended")
-    call.add_argument(
+    add_set_option(call)
+
+
+def add_set_option(parser: argparse._ActionsContainer) -> None:
+    """Add the option that sets any field of the API."""
+    parser.add_argument(
         "--set",
         action="append",
         default=[],

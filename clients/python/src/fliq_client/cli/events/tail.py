@@ -55,7 +55,7 @@ def since(text: str | None) -> datetime | None:
 def line(event: StreamEvent) -> str:
     """Return *event* as one line for people."""
     said = " ".join(f"{name}={value}" for name, value in event.data.items() if _is_shown(name, value, event.subject))
-    return f"{event.time.isoformat()}  {event.name}  {event.subject}  {said}".rstrip()
+    return f"{options.shown_instant(event.time)}  {event.name}  {event.subject}  {said}".rstrip()
 
 
 def _is_shown(name: str, value: Any, subject: str) -> bool:
