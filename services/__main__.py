@@ -49,9 +49,9 @@ examples:
   fliq verify                                     compare the tables with the log, row for row
   fliq log dump --job job_01h...                  what happened to a job, from the log itself
 
-`fliq jobs`, `fliq schedules`, `fliq failures` and `fliq login` come with the client: pip install fliq-client
+`fliq jobs`, `fliq schedules`, `fliq failures` and `fliq login` come with the client: pip install './clients/python[cli]'
 
-Ctrl-C or SIGTERM drains: no new work, calls under way end, what they report is written. A second one ends it at once.
+Ctrl-C or SIGTERM drains: no new calls are begun, and calls under way end and are recorded. A second one ends it at once.
 exit codes: 0 stopped as asked, 1 failed or something is wrong, 2 wrong usage or settings; `fliq COMMAND --help` says more
 """
 
@@ -66,12 +66,12 @@ DEV = "dev"
 
 MEANINGS = {
     "all": "run every service in this process",
-    "api": "take requests: command -> log, query -> tables",
-    "scheduler": "decide what is due: log -> timer wheel -> due",
-    "dispatcher": "make the calls: due -> HTTP -> outcome",
-    "webhooks": "report the end: terminal -> webhook",
-    "console": "show it in a browser: the public API -> pages",
-    DEV: "run a Fliq for development, on a database that goes away with it",
+    "api": "take requests: write them to the log, answer reads from the tables",
+    "scheduler": "decide what is due, and what follows when a call has ended",
+    "dispatcher": "make the calls that are due, and write their outcomes to the log",
+    "webhooks": "tell callers how their jobs ended",
+    "console": "show jobs and schedules in a browser, by the public API",
+    DEV: "run a Fliq for development, on a temporary database",
 }
 
 

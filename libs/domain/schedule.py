@@ -346,8 +346,8 @@ KIND: Final = StateKind(
     decide=decide,
     timer="next_run_at",
     notes=(
-        "A tick (`schedule.ticked`) spawns the job and moves `next_run_at` on in one event. After an outage only the latest",
-        "missed tick is made up for.",
+        "A tick (`schedule.ticked`) spawns the job and moves `next_run_at` on in one event. After an outage the policy",
+        "`misfire` says which missed ticks are made up for; by default the latest alone.",
     ),
     is_overtaken=is_overtaken,
 )

@@ -285,10 +285,10 @@ class EgressPolicy:
             return
         if is_inside:
             raise _refused(
-                f"{shown} is a name of an inside network, which {ALLOW} must name, or the network of its addresses"
+                f"{shown} is a name of an inside network; an operator allows it, or the network of its addresses, with {ALLOW}"
             )
         if port in DENIED_PORTS:
-            raise _refused(f"port {port} {Denial.PORT.value}, which {ALLOW} must name ({shown}:{port})")
+            raise _refused(f"port {port} {Denial.PORT.value}; an operator allows {shown}:{port} with {ALLOW}")
 
 
 def _refused(cause: str) -> UrlRefused:
@@ -299,7 +299,7 @@ def _address_refused(ip: str, port: int, denial: Denial) -> UrlRefused:
     if denial is Denial.SPELLING:
         return _refused(f"{ip} {denial.value}")
     subject = f"port {port}" if denial in (Denial.PORT, Denial.OWN_PORT) else ip
-    return _refused(f"{subject} {denial.value}, which {ALLOW} must name")
+    return _refused(f"{subject} {denial.value}; an operator allows it with {ALLOW}")
 
 
 def _take_apart(url: str) -> tuple[str, str]:

@@ -129,6 +129,17 @@ async def listening_sockets(host: str, port: int, *, backlog: int) -> list[socke
     return sockets
 
 
+async def port_trouble(variable: str, host: str, port: int) -> str | None:
+    """Return why *port* cannot be listened on, as one line that begins with *variable*; None if it can."""
+    try:
+        sockets = await listening_sockets(host, port, backlog=1)
+    except OSError as error:
+        return bind_failure(variable, host, port, error)
+    for each in sockets:
+        each.close()
+    return None
+
+
 def bind_failure(variable: str, host: str, port: int, error: OSError) -> str:
     """Return the one line that says why a port cannot be listened on, and which variable chose it."""
     why = {

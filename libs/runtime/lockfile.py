@@ -53,3 +53,9 @@ class LockFile:
             return self.path.read_text(encoding="ascii", errors="replace").strip()[:20]
         except OSError:
             return ""
+
+
+def unusable(directory: Path, error: OSError) -> str:
+    """Return the one line that says why the data directory, or one in it, cannot be used."""
+    why = "it is not a directory" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
+    return f"FLIQ_DATA_DIR: cannot use {directory}: {why}"

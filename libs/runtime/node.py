@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from libs.runtime.clock import Entropy
-from libs.runtime.lockfile import LockFile
+from libs.runtime.lockfile import LockFile, unusable
 
 _NODES_MAX = 256  # processes on one data directory; more is a loop that starts processes
 _ID_FILE = "node.id"
@@ -56,7 +56,7 @@ class Node:
                 if lock.try_acquire():
                     return cls(f"{directory_id}-{number}", lock)
         except OSError as error:
-            raise NodeError(f"FLIQ_DATA_DIR: cannot use {data_dir}: {error.strerror}") from error
+            raise NodeError(unusable(data_dir, error)) from error
         raise NodeError(f"{_NODES_MAX} processes already use {data_dir}")
 
     def release(self) -> None:

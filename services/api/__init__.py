@@ -1,5 +1,5 @@
 """
-API: command -> log; query -> tables.
+API: takes requests, writes them to the log, and answers reads from the tables.
 
 Reads:   the tables (jobs, executions, schedules, tokens, usage) after a read-index wait; the log, for a job's timeline
 Writes:  the facts that callers ask for: job.scheduled, job.cancel_requested, job.stop_requested, schedule.created and its changes;

@@ -20,6 +20,7 @@ from typing import Any
 from libs.log.port import Log
 from libs.runtime.embedded_postgres import address as embedded_address
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
+from libs.runtime.lockfile import unusable
 from libs.runtime.settings.settings import Settings
 from libs.runtime.telemetry import logging
 from libs.store.schema.databases import has_database
@@ -128,4 +129,4 @@ def _running(data_dir: Path) -> str | None:
     try:
         return embedded_address.running_address(data_dir)
     except OSError as error:
-        raise StartError(f"FLIQ_DATA_DIR: cannot use {data_dir}: {error.strerror}") from error
+        raise StartError(unusable(data_dir, error)) from error

@@ -1,5 +1,5 @@
 """
-Console: the public API -> pages.
+Console: shows jobs and schedules in a browser, by the public API alone.
 
 Reads:   the API, with the token that a person logged in with
 Writes:  what that person asks for, by calls of the API

@@ -22,6 +22,7 @@ from libs.runtime import garbage
 from libs.runtime.crashpoint import arm
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.runtime.lifecycle import Loop, Service
+from libs.runtime.listening import port_trouble
 from libs.runtime.probes import Probes
 from libs.runtime.roles import CONSOLE
 from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names, unread_names
@@ -68,6 +69,9 @@ async def run_services(settings: Settings, roles: Sequence[str], embedded: Embed
             arm(*settings.crash_at)
         except ValueError as error:
             raise SettingsError(str(error)) from None
+    if (reason := await _port_trouble(settings, roles)) is not None:
+        lines.flush(_GREET_S)
+        raise StartError(reason)
     async with AsyncExitStack() as stack:
         resources = await open_resources(settings, roles, stack, Basis(postgres=embedded))
         added = await add_services(resources, roles, stack)
@@ -90,6 +94,18 @@ async def run_services(settings: Settings, roles: Sequence[str], embedded: Embed
         lines.flush(_GREET_S)  # what is wrong is the last line that a person reads
         raise StartError(resources.supervisor.failure)
     return status
+
+
+async def _port_trouble(settings: Settings, roles: Sequence[str]) -> str | None:
+    """Say that a port is taken before anything is made: a start that fails must not be the one that shows the first token."""
+    asked = [("probes", "FLIQ_ADMIN_PORT", settings.admin_host, settings.admin_port)]
+    if "api" in roles:
+        asked.append(("api", "FLIQ_PORT", settings.host, settings.port))
+    for service, variable, host, port in asked:
+        if (reason := await port_trouble(variable, host, port)) is not None:
+            _log.critical("did_not_start", service=service, error=reason)
+            return reason
+    return None
 
 
 class Added(NamedTuple):

@@ -1,5 +1,5 @@
 """
-Webhooks: tells a job's caller that the job reached its end; makes the jobs that tell the account's endpoints (fan_out).
+Webhooks: tells callers how their jobs ended; makes the jobs that tell the endpoints of accounts (fan_out).
 
 Reads:   fliq.log, the partitions it holds (ends and retries of jobs, ticks, what became of webhooks, claims); pending webhooks,
          deliveries that are due, specs, schedules and endpoints from the tables; signing secrets

@@ -284,5 +284,6 @@ def _value(field: _Field, text: str, item: str) -> int:
         return field.low + field.names.index(text.lower())
     if not text.isdecimal() or not field.low <= int(text) <= field.high:
         names = " or a three-letter name" if field.names else ""
-        raise CronError(f"{field.name}: {text!r} in {item!r} is not a number from {field.low} to {field.high}{names}")
+        where = "" if text == item else f" in {item!r}"
+        raise CronError(f"{field.name}: {text!r}{where} is not a number from {field.low} to {field.high}{names}")
     return int(text)

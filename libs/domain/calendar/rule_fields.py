@@ -129,7 +129,7 @@ def _zone(name: Any, context: RuleContext) -> Zone:
     hint = "must be a name of the IANA time zones, such as Europe/Berlin"
     if type(name) is str and len(name) <= ZONE_LENGTH_MAX:
         meant = [each for each in context.zone_names if each.lower() == name.lower()]
-        hint += f"; did you mean {meant[0]}?" if meant else f", and {name!r} is none"
+        hint += f"; did you mean {meant[0]}?" if meant else f", and {name!r} is not one"
     _refuse("invalid_timezone", f"timezone {hint}")
 
 
@@ -205,11 +205,14 @@ def _read_spread(fields: Mapping[str, Any]) -> Spread | None:
     return Spread(seconds=seconds, by=cast(Literal["schedule", "run"], by))
 
 
+_EXAMPLES: Final = {"dst": '{"gap": "skip"}', "every": '{"seconds": 300}', "spread": '{"seconds": 30}'}
+
+
 def _object(value: Any, names: tuple[str, str], code: str, field: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if type(value) is not dict or not value.keys() <= set(names):
-        _refuse(code, f"{field} must be an object with {names[0]} and {names[1]}, and nothing else")
+        _refuse(code, f"{field} must be an object with {names[0]} and {names[1]} alone, such as {_EXAMPLES[field]}")
     return {name: each for name, each in value.items() if each is not None}
 
 

@@ -43,7 +43,7 @@ from libs.runtime.embedded_postgres.postmaster import PID_FILE, PidFile, Postmas
 from libs.runtime.embedded_postgres.private_file import give, sync_directory, write_private
 from libs.runtime.embedded_postgres.settings import SETTINGS, fits_socket, on_port, on_socket, quoted
 from libs.runtime.embedded_postgres.unprivileged import ServerUser, UnprivilegedError, let_through, server_user
-from libs.runtime.lockfile import LockFile
+from libs.runtime.lockfile import LockFile, unusable
 
 _LOG_SIZE_MAX = 8 << 20  # bytes; checked at each start
 _ORPHAN_GRACE_S = 3.0  # back ends of a killed postmaster normally leave within milliseconds
@@ -126,7 +126,7 @@ class EmbeddedPostgres:
             self.data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
             locked = self._lock.try_acquire()
         except OSError as error:
-            raise EmbeddedPostgresError(f"FLIQ_DATA_DIR: cannot use {self.data_dir}: {error.strerror}") from error
+            raise EmbeddedPostgresError(unusable(self.data_dir, error)) from error
         if not locked:
             holder = self._lock.holder()
             raise EmbeddedPostgresError(

@@ -25,7 +25,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "unknown_field": (400, "A field that this request does not have."),
     "invalid_parameter": (400, "A query parameter that this route does not have, or that stands twice."),
     "invalid_limit": (400, f"limit is not a number from 1 to {LIMIT_MAX}."),
-    "invalid_status": (400, "status is none of the statuses of what is listed: jobs, schedules or deliveries."),
+    "invalid_status": (400, "status is not one of the statuses of what is listed: jobs, schedules or deliveries."),
     "invalid_cursor": (400, "cursor is not one that this list handed out."),
     "invalid_last_event_id": (400, "Last-Event-ID is not one that a stream of this account had."),
     "invalid_if_match": (400, "If-Match is not one entity tag as ETag gives it, or *; or If-None-Match is not *."),

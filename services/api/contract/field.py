@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple, NoReturn
 
 from libs.egress.url_rules import UrlRefused
-from services.api.contract.api_error import bad, refuse
+from services.api.contract.api_error import bad, refuse, refuse_unknown
 from services.api.contract.json_body import Duplicated
 
 Schema = dict[str, Any]
@@ -133,7 +133,7 @@ class Fields:
         """Return, in the table's order, how the fields of a request with *names* are read; refuses unknown names."""
         for name in names:
             if all(name != row.name for row in self.rows):
-                refuse("unknown_field", f"unknown field {self._within + name[:40]!r}")
+                refuse_unknown(name, [row.name for row in self.rows], self._within)
         one_of = self._one_of
         if one_of and sum(name in names for name in one_of) != 1:
             code = next(row.code for row in self.rows if row.name == one_of[0])
@@ -198,7 +198,7 @@ def url(name: str, *, default: Any = REQUIRED, rule: str, characters_max: int) -
         try:
             return rules.check_url(value)
         except UrlRefused as error:
-            raise bad(error.code, f"{name}: {error.message}") from None
+            raise bad(error.code, name + error.message.removeprefix("url")) from None
 
     return Field(
         name=name,

@@ -1,6 +1,6 @@
 """Query: the parameters of a list, which stand behind its path. Pure."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from services.api.contract.api_error import bad
@@ -10,7 +10,7 @@ LIMIT_MAX: Final = 100
 REPEATED: Final = frozenset({"label"})  # parameters that may stand several times: all of them count
 
 
-def check_parameters(query: Mapping[str, str], known: Container[str]) -> None:
+def check_parameters(query: Mapping[str, str], known: Collection[str]) -> None:
     """
     Refuse a parameter of *query* that is not *known*, or stands twice: what would be ignored does not do what it says.
 
@@ -20,7 +20,8 @@ def check_parameters(query: Mapping[str, str], known: Container[str]) -> None:
     found: set[str] = set()
     for name, _ in query.items():  # a MultiDict gives a repeated name once as a key, twice as an item
         if name not in known:
-            raise bad("invalid_parameter", f"unknown query parameter {name[:40]!r}")
+            taken = ", ".join(known) or "none"
+            raise bad("invalid_parameter", f"unknown query parameter {name[:40]!r}: this route takes {taken}")
         if name in found and name not in REPEATED:
             raise bad("invalid_parameter", f"the query parameter {name!r} stands twice")
         found.add(name)

@@ -62,7 +62,7 @@ def _read_method(value: Any, _found: dict[str, Any], _rules: Rules) -> str:
 def read_body(value: Any, found: dict[str, Any], _rules: Rules) -> str:
     """Return *value* if it is a body that the method in *found* can carry."""
     if type(value) is not str:
-        refuse("invalid_body", "body must be a string")
+        refuse("invalid_body", r'body must be a string: JSON is sent as text, such as "{\"amount\": 100}"')
     if found["http_method"] in BODILESS:
         refuse("invalid_body", f"a {found['http_method']} job cannot have a body")
     # ASCII and short texts need no encoding to be measured: a character has at most four bytes.
@@ -122,7 +122,7 @@ CALL: Final = (
         schema={"type": "string", "enum": sorted(METHODS)},
         rule=f"{' '.join(f'`{method}`' for method in METHODS)}, in any letter case",
         code="invalid_http_method",
-        means="http_method is none of the seven methods.",
+        means="http_method is not one of the seven methods.",
         default="POST",
     ),
     header_rules.field(

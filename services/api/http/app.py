@@ -25,7 +25,7 @@ from libs.sealing.keyring import AccountErased, KeysUnavailable
 from libs.sealing.sealed_spec import Unopened
 from libs.store.control.limits import NO_LIMITS
 from libs.store.errors import StoreUnavailable
-from services.api.contract.api_error import ApiError, not_found, unavailable
+from services.api.contract.api_error import ApiError, unavailable
 from services.api.contract.query import check_parameters
 from services.api.contract.routes import ROUTES, Route
 from services.api.http.auth import Authenticator, Identity, unauthorized
@@ -226,7 +226,7 @@ class App:
                 methods = self._by_id.get((parts[0], _ID, parts[2], _ID, parts[4]))
                 if methods is not None:
                     return methods, f"{parts[1]}/{parts[3]}"
-        raise not_found("route")
+        raise ApiError(404, "not_found", "route not found; GET /v1/openapi.json lists all routes")
 
     async def _identify(self, request: BaseRequest, connection: Connection) -> Identity:
         """Return who asks, once it is the turn of the account, or of the address as long as the account is not known."""

@@ -70,7 +70,9 @@ class Authenticator:
         scheme, _, rest = header.partition(" ")
         token = rest.strip(" ")
         if scheme.lower() != SCHEME or not is_well_formed(token):  # RFC 9110 §11.1: the scheme is case-insensitive
-            raise unauthorized("the API token is malformed")
+            raise unauthorized(
+                "the API token is malformed: send the whole of it, as `Authorization: Bearer fliq_sk_...`"
+            )
         asked_at = self._loop.time()
         found = await self._lookups.find(token_hash(self._pepper, token), address)
         if found is None or (found.expires_at is not None and found.expires_at <= self._now()):

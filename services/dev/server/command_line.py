@@ -6,11 +6,11 @@ import argparse
 from typing import Final
 
 TEXT: Final = """\
-Run a Fliq for development: everything in this process, on a database that goes away with it, with a token that is always the same.
-It listens on 127.0.0.1, may call this machine, and has the console.
+Run a Fliq for development: everything in this process, on a temporary database that is deleted at the end. It listens on 127.0.0.1,
+may call this machine, has the console, and prints an API token, the same at each start.
 
   fliq dev
-  fliq dev --virtual-clock                        the clock stands still until it is moved
+  fliq dev --virtual-clock                        the clock stands still until you move it
   curl -X POST 127.0.0.1:8080/dev/clock/advance -H "Authorization: Bearer $TOKEN" -d '{"by": "P30D"}'
 
 docs/development.md has the routes below /dev, and the pytest plugin.
@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="INSTANT",
-        help="have the clock stand still, at this instant or now, until POST /dev/clock/advance moves it",
+        help="stop the clock, at this instant or now; POST /dev/clock/advance moves it",
     )
     parser.add_argument("--json", action="store_true", help="print address and token as one line of JSON")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started it")

@@ -22,6 +22,7 @@ from libs.runtime import garbage
 from libs.runtime.clock import SteadyClock
 from libs.runtime.embedded_postgres.address import ignore_pg_variables
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
+from libs.runtime.listening import port_trouble
 from libs.runtime.roles import ALL, READERS
 from libs.runtime.settings.settings import Settings
 from libs.runtime.telemetry import logging
@@ -108,6 +109,8 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
         postgres=EmbeddedPostgres(settings.data_dir, settings=_POSTGRES),
     )
     url = address_of(settings.host, settings.port)
+    if (reason := await port_trouble("--port", settings.host, settings.port)) is not None:
+        raise StartError(reason)
     async with AsyncExitStack() as stack:
         resources = await open_resources(settings, ALL, stack, basis)
         routes = DevRoutes(

@@ -21,7 +21,7 @@ from libs.runtime.embedded_postgres.address import ignore_pg_variables
 from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.runtime.lifecycle import cancelled, is_same_signal, signals_handled
-from libs.runtime.lockfile import LockFile
+from libs.runtime.lockfile import LockFile, unusable
 from libs.runtime.settings.settings import Settings, SettingsError
 from libs.store.errors import StoreUnavailable
 from libs.store.schema.databases import ensure_database
@@ -177,7 +177,7 @@ class Up:
             if not lock.try_acquire():
                 raise StartError(f"another make up runs on {shown(self._settings.data_dir)} (process {lock.holder()})")
         except OSError as error:
-            raise StartError(f"FLIQ_DATA_DIR: cannot use {directory}: {error.strerror}") from error
+            raise StartError(unusable(directory, error)) from error
         stack.callback(lock.release)
 
     async def _database(self, place: LogPlace, stack: AsyncExitStack) -> dict[str, str]:

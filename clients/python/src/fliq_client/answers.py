@@ -176,7 +176,7 @@ def refusal(answer: Answer) -> FliqError:
         if 300 <= answer.status < 400:
             return UnexpectedAnswer(f"redirected to {answer.headers.get('location')}: use that URL", answer.status)
         text = answer.body[:_SHOWN_MAX].decode("utf-8", "replace")
-        return UnexpectedAnswer(f"this is no answer of Fliq: {text!r}", answer.status)
+        return UnexpectedAnswer(f"Fliq did not answer this, so look at the URL: {text!r}", answer.status)
     kind = CODES.get(told.code) or _BY_STATUS.get(answer.status, ApiError)
     return kind(told.message, answer.status, told.code, retry_after_s(answer))
 

@@ -120,12 +120,12 @@ def _settings(url: str | None, token: str | None, timeout_s: float, retries: Ret
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ValueError(f"{url!r} is no URL of Fliq: {error}") from None
+        raise ValueError(f"{url!r} is not a URL of Fliq: {error}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment or parsed.userinfo:
         shown = str(parsed.copy_with(userinfo=b"..." if parsed.userinfo else b""))
-        raise ValueError(f"{shown!r} is no URL of Fliq, such as https://fliq.example.com: pass url or set FLIQ_URL")
+        raise ValueError(f"{shown!r} is not a URL of Fliq: pass one such as https://fliq.example.com, or set FLIQ_URL")
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError("there is no token, or it is not one: pass token or set FLIQ_TOKEN to fliq_sk_...")
+        raise ValueError("the token is missing or malformed: pass token, or set FLIQ_TOKEN, as fliq_sk_...")
     return Settings(
         url=url.rstrip("/").removesuffix("/v1"),
         headers={

@@ -210,5 +210,6 @@ def _answer(response: httpx.Response) -> Answer:
 
 
 def _failure(error: httpx.RequestError) -> Failure:
-    reason = str(error) or type(error).__name__
+    asked = error.request.url  # without its path, which may hold a name
+    reason = f"{asked.scheme}://{asked.netloc.decode()}: {error or type(error).__name__}"
     return Failure(reason=reason, was_sent=not isinstance(error, _NOT_SENT))

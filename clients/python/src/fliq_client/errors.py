@@ -29,7 +29,7 @@ class NotAnswered(FliqError):
         self.may_have_happened = may_have_happened
 
     def __str__(self) -> str:
-        return f"no answer: {self.reason}"
+        return f"no answer from {self.reason}"
 
 
 class UnexpectedAnswer(FliqError):

@@ -99,7 +99,7 @@ def _choice(name: str, words: tuple[str, ...], rule: str) -> Field:
         schema={"type": "string", "enum": list(words)},
         rule=rule,
         code=f"invalid_{name}",
-        means=f"{name} is none of {', '.join(words)}.",
+        means=f"{name} is not one of {', '.join(words)}.",
         default=words[0],
     )
 

@@ -25,7 +25,7 @@ def capture_fields() -> tuple[Field, Field]:
             rule="of which attempts the answer of the target is kept: `none`, `on_failure` or `always`; by default as the operator"
             " says (`FLIQ_CAPTURE`), see [answers of targets](responses.md)",
             code="invalid_capture",
-            means="capture is none of none, on_failure and always.",
+            means="capture is not one of `none`, `on_failure` and `always`.",
             default=None,
             takes_null=True,
         ),

@@ -11,7 +11,7 @@ from typing import Any, Final
 from libs.domain.instants import rfc3339
 from libs.domain.schedule import ScheduleState
 from libs.events import Spec
-from services.api.contract.api_error import ApiError, refuse
+from services.api.contract.api_error import ApiError, refuse, refuse_unknown
 from services.api.contract.fields.capture_fields import shown_capture
 from services.api.contract.fields.retry_fields import shown_policy
 from services.api.contract.json_body import Duplicated
@@ -68,7 +68,7 @@ def merged(fields: dict[str, Any], patch: Any, names: Collection[str] = _NAMES) 
         refuse("invalid_json", "a JSON object is expected here")
     for name in patch:
         if name not in names:
-            refuse("unknown_field", f"unknown field {name[:40]!r}")
+            refuse_unknown(name, names)
     found = _merged(fields, patch, _DEPTH_MAX)
     if type(found.get("retry")) is dict:
         _agree(found, patch)

@@ -73,3 +73,30 @@ def test_a_refusal_names_the_field(kind: str, name: str) -> None:
 
     assert said
     assert [message for message in said if name not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "meant"),
+    [
+        ("job", "delay_second", "delay_seconds"),
+        ("job", "retries", "max_retries"),
+        ("job", "Timeout", "timeout_seconds"),
+        ("job", "method", "http_method"),
+        ("schedule", "tz", None),
+        ("schedule", "x" * 10_000, None),
+    ],
+)
+def test_an_unknown_field_is_told_which_one_is_like_it(kind: str, name: str, meant: str | None) -> None:
+    """The remedy stands in the line: the field that was meant, or the page that lists them all."""
+    _, taken, read = REQUESTS[kind]
+    with pytest.raises(ApiError) as refused:
+        read(taken | {name: 5})
+    assert refused.value.code == "unknown_field"
+    assert len(refused.value.message) < 120
+    assert refused.value.message.endswith(f"did you mean {meant!r}?" if meant else "docs/api.md lists the fields")
+
+
+def test_a_url_that_is_refused_is_named_once() -> None:
+    """By the name of its field, which is the subject of the sentence."""
+    with pytest.raises(ApiError, match=r"^webhook_url must be absolute"):
+        REQUESTS["job"][2](REQUESTS["job"][1] | {"webhook_url": "example.com"})

@@ -58,7 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments and not arguments[0].startswith("-") and arguments[0] not in WORDS:
         for found in entry_points(group="fliq.commands", name=arguments[0]):
             return int(found.load()(arguments))
-    args = build_parser().parse_args(arguments)
+    args, unknown = build_parser().parse_known_args(arguments)
+    if unknown:
+        args.parser.error(
+            f"unrecognized arguments: {' '.join(unknown)}"
+        )  # of the command, whose help says what there is
     session = Session(
         lambda: _connected(args.profile), as_json=args.as_json, may_ask=is_interactive() and not args.no_input
     )

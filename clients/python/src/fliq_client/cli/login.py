@@ -15,21 +15,21 @@ from fliq_client.cli.session import Session
 from fliq_client.client import Fliq
 
 TEXT: Final = """\
-Asks for the token, tries it, and keeps both in ~/.config/fliq/profiles.json (XDG_CONFIG_HOME), which nobody else may read.
+Asks for the token, tries it, and saves both in ~/.config/fliq/profiles.json (XDG_CONFIG_HOME), which only you can read.
 
   fliq login http://127.0.0.1:8080
   fliq login https://fliq.example.com --profile production
   echo "$TOKEN" | fliq login https://fliq.example.com --no-input      the token from standard input
 
-FLIQ_URL and FLIQ_TOKEN, if both are set, come before the profile `default`; --profile comes before them.
+If FLIQ_URL and FLIQ_TOKEN are both set, they are used instead of the profile `default`. --profile overrides both.
 """
 
 
 def add(commands: Commands) -> None:
     """Describe `fliq login` and `fliq logout`."""
-    parser = word(commands, "login", _login, "keep an address and a token", TEXT)
+    parser = word(commands, "login", _login, "save the address of a Fliq, and a token for it", TEXT)
     parser.add_argument("url", help="where Fliq is")
-    word(commands, "logout", _logout, "forget an address and its token")
+    word(commands, "logout", _logout, "remove what login saved")
 
 
 def _login(args: argparse.Namespace, session: Session) -> int:

@@ -26,16 +26,16 @@ TEXT: Final = """\
   schedules:
     digest: {cron: "0 8 * * 1-5", url: "${APP_URL}/digest"}
 
-A name below `schedules` is the key of a schedule, its fields are those of the API. ${NAME} is taken from the environment if
-`variables` names it. Every schedule gets the label fliq.owner; --prune deletes those of this owner that no file has, and no others.
+A name below `schedules` is the key of a schedule. Its fields are those of the API. ${NAME} is read from the environment if
+`variables` names it. Every schedule gets the label fliq.owner. --prune deletes schedules of this owner that are in no file.
 """
 APPLY_TEXT: Final = f"""\
-Each schedule is changed only if it is as it was looked at: if somebody else changed it meanwhile, the exit code is 3, and nothing
-of theirs is lost. Applied again, nothing happens.
+A schedule is changed only at the version that was compared. If somebody else changed it meanwhile, the exit code is 3, and their
+change stays. The same file applied again changes nothing.
 
 {TEXT}"""
 DIFF_TEXT: Final = f"""\
-Fliq itself says what would change; nothing is changed. Exit code: 0 if there is no difference, 2 if there is one.
+Nothing is changed. Exit code: 0 if there is no difference, 2 if there is one.
 
 {TEXT}"""
 _MARKS: Final = {"create": "+", "update": "~", "delete": "-", "keep": "?", "conflict": "!"}
@@ -64,8 +64,8 @@ class Step:
 
 def add(commands: Commands) -> None:
     """Describe `fliq apply`, `fliq diff` and `fliq export`."""
-    apply = word(commands, "apply", _apply, "have schedules be as files say", APPLY_TEXT)
-    diff = word(commands, "diff", _diff, "say what apply would do", DIFF_TEXT)
+    apply = word(commands, "apply", _apply, "make and change schedules until they are as files say", APPLY_TEXT)
+    diff = word(commands, "diff", _diff, "show what apply would change", DIFF_TEXT)
     for each in (apply, diff):
         each.add_argument(
             "-f",
@@ -82,7 +82,7 @@ def add(commands: Commands) -> None:
         commands,
         "export",
         _export,
-        "write the manifest of schedules that are there",
+        "write schedules of this Fliq as a file for apply",
         "Values of headers that look like secrets are left out; variables stand for them.",
     )
     export.add_argument("--owner", required=True, metavar="NAME", help="whose schedules; the owner of the manifest")

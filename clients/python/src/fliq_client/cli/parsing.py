@@ -31,14 +31,14 @@ class Parser(argparse.ArgumentParser):
 def group(commands: Commands, name: str, meaning: str, text: str) -> Commands:
     """Add a command that has words of its own; return what they are added to."""
     parser = commands.add_parser(name, help=meaning, description=text)
-    return parser.add_subparsers(dest="word", required=True, metavar="word", title="words", parser_class=Parser)
+    return parser.add_subparsers(dest="word", required=True, metavar="command", title="commands", parser_class=Parser)
 
 
 def word(commands: Commands, name: str, does: Does, meaning: str, text: str = "") -> argparse.ArgumentParser:
     """Add a word, or a command without words, that *does* something; return its parser."""
     first = f"{meaning[0].upper()}{meaning[1:]}."
     parser = commands.add_parser(name, help=meaning, description=f"{first}\n\n{text}" if text else first)
-    parser.set_defaults(does=does)
+    parser.set_defaults(does=does, parser=parser)
     add_general_options(parser)
     return parser
 
@@ -66,7 +66,7 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
     """Add what a command takes that follows the stream."""
     add_label_option(parser)
     parser.add_argument("--schedule-id", metavar="ID", help="only of this schedule and its jobs")
-    parser.add_argument("-n", "--count", type=int, metavar="COUNT", help="end after so many")
+    parser.add_argument("-n", "--count", type=int, metavar="COUNT", help="stop after so many")
 
 
 def add_call_options(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +77,7 @@ def add_call_options(parser: argparse.ArgumentParser) -> None:
     call.add_argument("--body", metavar="TEXT", help="what is sent")
     call.add_argument("--json-body", metavar="JSON", help="the same, with its Content-Type")
     call.add_argument("--max-retries", type=int, metavar="COUNT", help="how often a failed call is tried again")
-    call.add_argument("--webhook", metavar="URL", help="is told how it ended")
+    call.add_argument("--webhook", metavar="URL", help="receives a POST when the job has ended")
     add_set_option(call)
 
 

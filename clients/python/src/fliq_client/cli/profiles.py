@@ -48,7 +48,7 @@ def load(path: Path) -> dict[str, Profile]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except msgspec.DecodeError as error:
-        raise UsageError(f"{path} is no file of profiles: {error}; remove it and log in again") from None
+        raise UsageError(f"{path} is not a file of profiles: {error}; remove it and log in again") from None
 
 
 def save(path: Path, profiles: Mapping[str, Profile]) -> None:
@@ -81,4 +81,5 @@ def chosen(name: str | None, environ: Mapping[str, str]) -> Profile:
     if name is not None:
         known = ", ".join(sorted(profiles)) or "none yet"
         raise UsageError(f"there is no profile {name!r} (there is: {known}): run fliq login --profile {name}")
-    raise UsageError("Fliq's address and a token are missing: run fliq login, or set FLIQ_URL and FLIQ_TOKEN")
+    missing = "FLIQ_TOKEN is" if url else "FLIQ_URL is" if token else "Fliq's address and a token are"
+    raise UsageError(f"{missing} missing: run fliq login, or set both FLIQ_URL and FLIQ_TOKEN")

@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
         "put",
         _put,
         "make the schedule of a key, or replace it",
-        "The schedule is then exactly as said here: what is left out takes its default. Again, it changes nothing.",
+        "A field that is not given takes its default. The same command again changes nothing.",
     )
     put.add_argument("key", metavar="KEY", help="a name of your own")
     put.add_argument("url", help="what is called")
@@ -59,10 +59,10 @@ def add(commands: Commands) -> None:
     _rule(change, required=False)
     add_call_options(change)
     change.add_argument("--if-version", type=int, metavar="N", help="only if it is at this version; else exit code 3")
-    pause = word(schedules, "pause", _pause, "make no jobs until resumed")
+    pause = word(schedules, "pause", _pause, "make no jobs until it is resumed")
     _named(pause)
     pause.add_argument("--note", help="why, for people")
-    pause.add_argument("--until", metavar="INSTANT", help="go on by itself at this instant")
+    pause.add_argument("--until", metavar="INSTANT", help="resume by itself at this instant")
     resume = word(schedules, "resume", _resume, "go on after a pause")
     _named(resume)
     resume.add_argument("--catch-up", action="store_true", help="make up for the runs of the pause")
@@ -101,7 +101,7 @@ def _rule(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     rule = parser.add_mutually_exclusive_group(required=required)
     rule.add_argument("--cron", metavar="RULE", help="five fields, or @daily and the like")
     rule.add_argument("--every", metavar="DURATION", help="90s, 15m, 2h, 7d")
-    parser.add_argument("--timezone", metavar="ZONE", help="whose clock the cron speaks of, such as Europe/Berlin")
+    parser.add_argument("--timezone", metavar="ZONE", help="time zone of the cron, such as Europe/Berlin; UTC if not given")
 
 
 def _rule_of(args: argparse.Namespace) -> dict[str, Any]:

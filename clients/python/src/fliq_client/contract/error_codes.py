@@ -159,7 +159,7 @@ class InvalidLimit(BadRequest):
 
 
 class InvalidStatus(BadRequest):
-    """400 `invalid_status`. status is none of the statuses of what is listed: jobs, schedules or deliveries."""
+    """400 `invalid_status`. status is not one of the statuses of what is listed: jobs, schedules or deliveries."""
 
     status = 400
     code = "invalid_status"
@@ -215,7 +215,7 @@ class InvalidUrl(BadRequest):
 
 
 class InvalidHttpMethod(BadRequest):
-    """400 `invalid_http_method`. http_method is none of the seven methods."""
+    """400 `invalid_http_method`. http_method is not one of the seven methods."""
 
     status = 400
     code = "invalid_http_method"
@@ -252,7 +252,7 @@ class InvalidWebhookRetry(BadRequest):
 
 
 class InvalidCapture(BadRequest):
-    """400 `invalid_capture`. capture is none of none, on_failure and always."""
+    """400 `invalid_capture`. capture is not one of `none`, `on_failure` and `always`."""
 
     status = 400
     code = "invalid_capture"
@@ -525,7 +525,7 @@ class InvalidFilter(BadRequest):
 
 
 class InvalidFormat(BadRequest):
-    """400 `invalid_format`. format is none of standard, flat, cloudevents."""
+    """400 `invalid_format`. format is not one of standard, flat, cloudevents."""
 
     status = 400
     code = "invalid_format"

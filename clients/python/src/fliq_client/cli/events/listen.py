@@ -30,15 +30,15 @@ _SAID: Final = {
 }
 
 TEXT: Final = """\
-Each call that Fliq makes is made again by this command, to URL: with its method, the path and query of the job's own URL, its
-headers and its body. Fliq's own call is made all the same, and its outcome alone counts. The call carries X-Fliq-Forwarded: true
-and no signature, so let your application take it in development without one.
+Repeats each call that Fliq makes, to URL: with the method, path, query, headers and body of the job. Fliq makes its own call too,
+and only that one decides how the job ends. The repeated call has X-Fliq-Forwarded: true and no signature, so let your application
+accept calls without a signature in development.
 """
 
 
 def add(commands: Commands) -> None:
     """Describe `fliq listen`."""
-    listen = word(commands, "listen", _listen, "make each call again, to your machine", TEXT)
+    listen = word(commands, "listen", _listen, "repeat each call to your own machine", TEXT)
     listen.add_argument("url", metavar="URL", help="where your application is, such as http://localhost:3000")
     add_stream_options(listen)
 

@@ -15,7 +15,7 @@ from fliq_client.cli.session import Session, plain
 from fliq_client.groups.feed import StreamEvent
 
 TEXT: Final = """\
-What happens to jobs and schedules, as it happens. A connection that breaks is begun again where it was.
+Prints events of jobs and schedules as they happen. After a broken connection it goes on where it was.
 
   fliq events tail
   fliq events tail --type job.failed --label tenant:acme
@@ -25,8 +25,8 @@ What happens to jobs and schedules, as it happens. A connection that breaks is b
 
 def add(commands: Commands) -> None:
     """Describe `fliq events`."""
-    events = group(commands, "events", "what happens, as it happens", TEXT)
-    tail = word(events, "tail", _tail, "print what happens, until you stop it", "With --json one line is one event.")
+    events = group(commands, "events", "follow the events of jobs and schedules", TEXT)
+    tail = word(events, "tail", _tail, "print events, until you stop it", "With --json one line is one event.")
     tail.add_argument("--type", action="append", default=[], metavar="TYPE", help="only these, such as job.failed")
     tail.add_argument("--since", metavar="WHEN", help="begin then: an instant, or a duration ago, such as 1h")
     add_stream_options(tail)
