@@ -23,7 +23,7 @@ Of jobs that it spawned, a schedule is told what it needs to know (libs/domain/s
 
 What is owed (`owed_at`, `decide`): what runs.py says; and an active schedule's tick, at its next run - lead, as the due
 event of a job is. That of the spawned job follows at once. So a pause or deletion that is answered before the lead stops the call
-(ADR 0015). Nothing is owed for a schedule that is paused, deleted or held. Which tick it is says libs/domain/schedule_ticks.py.
+(ADR 0015). Nothing is owed for a schedule that is paused, deleted or held. schedules/tick_decision.py says which tick it is.
 """
 
 from collections.abc import Mapping
@@ -32,12 +32,12 @@ from typing import Any, Final
 import msgspec
 
 from libs.domain.calendar.recorded_rule import ZoneLookup
-from libs.domain.schedule_ticks import local_time, rule_of_schedule, tick
 from libs.domain.schedules import runs
 from libs.domain.schedules.more import CHANGES_KEPT, ScheduleMore, since
 from libs.domain.schedules.realign import realigned
 from libs.domain.schedules.state import ScheduleState
 from libs.domain.schedules.status import MEANINGS, TRANSITIONS, ScheduleStatus
+from libs.domain.schedules.tick_decision import local_time, rule_of_schedule, tick
 from libs.domain.state_kind import AT_ONCE, StateKind
 from libs.events import (
     Event,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from libs.domain.calendar.recorded_rule import ZoneLookup, rule_of
 from libs.domain.calendar.rule import Rule
 from libs.domain.calendar.ticks import WallClock
-from libs.domain.schedule_ticks import NextRun, next_run
+from libs.domain.schedules.tick_decision import NextRun, next_run
 from libs.events import ScheduleRealigned
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ class ScheduleStatus(IntEnum):
 
 MEANINGS: Final[Mapping[ScheduleStatus, str]] = {
     ScheduleStatus.ACTIVE: "spawns a job at every tick",
-    ScheduleStatus.PAUSED: "spawns nothing until it is resumed; ticks of the pause are made up for only if the resume says `catch_up`",
+    ScheduleStatus.PAUSED: "spawns nothing until it is resumed; makes up for ticks of the pause only if the resume says `catch_up`",
     ScheduleStatus.DELETED: "gone: the API answers 404; its jobs stay",
 }
 

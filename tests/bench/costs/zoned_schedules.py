@@ -19,7 +19,7 @@ from typing import Any
 from libs.domain.calendar.recorded_rule import rule_of
 from libs.domain.ledger import Ledger
 from libs.domain.schedule import KIND
-from libs.domain.schedule_ticks import next_run
+from libs.domain.schedules.tick_decision import next_run
 from libs.events import Claim, ScheduleDefined, ScheduleRule
 from libs.events.ids import new_schedule_id
 from libs.store.pool import open_pool

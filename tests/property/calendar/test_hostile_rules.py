@@ -20,7 +20,7 @@ from libs.domain import schedule as fold
 from libs.domain.calendar.cron_text import CronError, parse_extended, split_zone
 from libs.domain.calendar.words import in_words
 from libs.domain.calendar.zones import UTC
-from libs.domain.schedule_ticks import rule_of_schedule, tick
+from libs.domain.schedules.tick_decision import rule_of_schedule, tick
 from libs.events import SchedulePolicy, ScheduleRule
 from tests.fakes import events
 from tests.property.calendar.test_cost import hostile_zones

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from libs.domain.calendar.recorded_rule import rule_of
 from libs.domain.calendar.rule import Rule, Spread
 from libs.domain.schedule import ScheduleState
-from libs.domain.schedule_ticks import LATE_MS
+from libs.domain.schedules.tick_decision import LATE_MS
 from libs.events import RunPolicy, SchedulePolicy, ScheduleRule
 from tests.property.calendar.made_zones import HALF, find
 

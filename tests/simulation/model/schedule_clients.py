@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from libs.domain.schedule import ScheduleState
-from libs.domain.schedule_ticks import NextRun, next_run
+from libs.domain.schedules.tick_decision import NextRun, next_run
 from libs.events import (
     JobScheduled,
     ScheduleChanged,

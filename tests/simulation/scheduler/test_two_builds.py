@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libs.domain.schedule import create
-from libs.domain.schedule_ticks import tick
+from libs.domain.schedules.tick_decision import tick
 from libs.events import (
     JobRetryScheduled,
     ScheduleDefined,

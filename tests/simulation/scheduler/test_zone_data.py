@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from libs.domain.calendar.recorded_rule import ZoneLookup, rule_of
 from libs.domain.calendar.zones import Zone, zone_of
-from libs.domain.schedule_ticks import next_run
+from libs.domain.schedules.tick_decision import next_run
 from libs.events import ScheduleDefined, ScheduleDeleted, ScheduleRealigned, ScheduleRule, ScheduleTicked
 from libs.events.ids import new_schedule_id
 from tests.fakes import events

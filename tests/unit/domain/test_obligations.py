@@ -9,8 +9,8 @@ import pytest
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.domain.schedule_ticks import MISSED_COUNT_MAX
 from libs.domain.schedules.more import ScheduleMore
+from libs.domain.schedules.tick_decision import MISSED_COUNT_MAX
 from libs.domain.state_kind import AT_ONCE
 from libs.domain.state_registry import State, decide, owed_at
 from libs.events import AttemptDue, JobCancelled, JobFinished, JobRetryScheduled, ScheduleRule, ScheduleTicked

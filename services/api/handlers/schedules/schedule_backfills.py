@@ -18,7 +18,7 @@ from aiohttp.web import BaseRequest
 
 from libs.domain.calendar.rule import Rule
 from libs.domain.job import JobStatus
-from libs.domain.schedule_ticks import local_time
+from libs.domain.schedules.tick_decision import local_time
 from libs.events import JobCancelRequested, JobScheduled, encode
 from libs.events.fields import MAX_INSTANT
 from libs.events.ids import from_int, partition_of, repeated_tick_job_id, tick_job_id, to_int

@@ -10,7 +10,7 @@ from aiohttp.web import BaseRequest
 from libs.domain.calendar.recorded_rule import rule_of
 from libs.domain.schedule import ScheduleStatus
 from libs.domain.schedule import create as first_state
-from libs.domain.schedule_ticks import next_run
+from libs.domain.schedules.tick_decision import next_run
 from libs.events import ScheduleCreated, ScheduleDefined
 from libs.events.ids import is_id, partition_of
 from libs.runtime.crashpoint import crash_at

@@ -10,7 +10,7 @@ import msgspec
 from libs.domain.calendar.recorded_rule import rule_of
 from libs.domain.calendar.rule import Rule
 from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.domain.schedule_ticks import NextRun, next_run, rule_of_schedule
+from libs.domain.schedules.tick_decision import NextRun, next_run, rule_of_schedule
 from libs.events import Event, ScheduleRule, Spec
 from libs.events.ids import is_id, partition_of, tick_job_id
 from libs.log.port import LogUnavailable

@@ -7,7 +7,7 @@ from typing import Any
 from libs.domain import schedule as fold
 from libs.domain.calendar.recorded_rule import rule_of
 from libs.domain.schedule import ScheduleState
-from libs.domain.schedule_ticks import next_run, tick
+from libs.domain.schedules.tick_decision import next_run, tick
 from libs.events import (
     ScheduleRule,
     ScheduleTicked,

@@ -16,7 +16,7 @@ from libs.domain.calendar.recorded_rule import is_plain, only_utc, record_of, ru
 from libs.domain.calendar.zones import zone_of
 from libs.domain.jobs.more import JobMore, inherited
 from libs.domain.jobs.status import JobStatus
-from libs.domain.schedule_ticks import MISSED_COUNT_MAX, tick
+from libs.domain.schedules.tick_decision import MISSED_COUNT_MAX, tick
 from libs.events import (
     AttemptDue,
     ScheduleDefined,

@@ -101,7 +101,9 @@ def _rule(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     rule = parser.add_mutually_exclusive_group(required=required)
     rule.add_argument("--cron", metavar="RULE", help="five fields, or @daily and the like")
     rule.add_argument("--every", metavar="DURATION", help="90s, 15m, 2h, 7d")
-    parser.add_argument("--timezone", metavar="ZONE", help="time zone of the cron, such as Europe/Berlin; UTC if not given")
+    parser.add_argument(
+        "--timezone", metavar="ZONE", help="time zone of the cron, such as Europe/Berlin; UTC if not given"
+    )
 
 
 def _rule_of(args: argparse.Namespace) -> dict[str, Any]:
