@@ -94,4 +94,4 @@ def test_labels_on_the_command_line() -> None:
 
 def test_a_line_for_people() -> None:
     """When, what, of what, and the short facts."""
-    assert tail.line(EVENT) == "2027-01-01T00:00:00+00:00  attempt.due  job_1  execution_id=exec_1 attempt_num=2"
+    assert tail.line(EVENT) == "2027-01-01T00:00:00Z  attempt.due  job_1  execution_id=exec_1 attempt_num=2"

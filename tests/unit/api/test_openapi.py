@@ -77,5 +77,5 @@ def test_every_code_is_declared_and_used() -> None:
     rows = (*JOB.rows, *ENDPOINT.rows, *ROTATION.rows)
     raised |= {row.code for row in rows if "enum" in row.schema}
     raised |= {row.code for row in rows if row.schema["type"] in ("integer", "number", "object", "array")}
-    raised |= {"not_found", "unavailable", "outcome_unknown", "url_not_allowed", "invalid_url"}
+    raised |= {"not_found", "unavailable", "outcome_unknown", "unknown_field", "url_not_allowed", "invalid_url"}
     assert raised == set(CODES)

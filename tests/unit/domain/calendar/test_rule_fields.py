@@ -101,7 +101,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("invalid_timezone", {"every": {"seconds": 60}, "timezone": "UTC"}, "leave timezone out"),
     ("invalid_dst", {"every": {"seconds": 60}, "dst": {}}, "leave dst out"),
     ("invalid_dst", {"cron": "0 8 * * *", "dst": "shift"}, "dst must be an object with gap and fold"),
-    ("invalid_dst", {"cron": "0 8 * * *", "dst": {"gaps": "skip"}}, "and nothing else"),
+    ("invalid_dst", {"cron": "0 8 * * *", "dst": {"gaps": "skip"}}, "alone, such as"),
     ("invalid_dst", {"cron": "0 8 * * *", "dst": {"gap": "first"}}, "dst.gap must be shift or skip"),
     ("invalid_dst", {"cron": "0 8 * * *", "dst": {"fold": 1}}, "dst.fold must be first or both"),
     ("invalid_every", {"every": 60}, "every must be an object with seconds and anchor"),
