@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from libs.domain import schedule, schedule_ticks
+from libs.domain import schedule
 from libs.domain.calendar.zones import UTC
 from libs.domain.schedule import ScheduleState
-from libs.domain.schedules import runs
+from libs.domain.schedules import runs, tick_decision
 from libs.domain.state_registry import State
 from libs.events import ScheduleChanged, ScheduleTicked
 from libs.events.ids import repeated_tick_job_id
@@ -21,13 +21,13 @@ from tests.simulation.webhooks.mutations import patched
 
 def tick_skipped() -> AbstractContextManager[None]:
     """A schedule's next run is the one after the next."""
-    after = schedule_ticks.next_run
+    after = tick_decision.next_run
 
-    def skip(rule: Any, schedule_id: str, at: int) -> schedule_ticks.NextRun:
+    def skip(rule: Any, schedule_id: str, at: int) -> tick_decision.NextRun:
         following = rule.next_after(at)
         return after(rule, schedule_id, at if following is None else following)
 
-    return patched((schedule_ticks, "next_run", skip))
+    return patched((tick_decision, "next_run", skip))
 
 
 def ticks_in_utc() -> AbstractContextManager[None]:
@@ -61,7 +61,7 @@ def ticks_far_ahead() -> AbstractContextManager[None]:
 
 def overlap_ignored() -> AbstractContextManager[None]:
     """A tick spawns its job whether a run is under way or not."""
-    return patched((schedule_ticks, "placed", lambda *_: runs.SPAWNED))
+    return patched((tick_decision, "placed", lambda *_: runs.SPAWNED))
 
 
 def grace_ignored() -> AbstractContextManager[None]:
