@@ -95,12 +95,6 @@ class FairQueue(Generic[T]):
         self.active_count = 0
         self.waiting_count = 0
 
-    def backlog_length(self, *, account: str, host: str) -> int:
-        """Return how many calls of *account* wait for *host*."""
-        owner = self._accounts.get(account)
-        backlog = None if owner is None else owner.backlogs.get(host)
-        return 0 if backlog is None else len(backlog.queue)
-
     def is_starving(self) -> bool:
         """Whether an account that holds no slot waits because too few are free."""
         return any(not self._shares.held_by(account.name) for _, account in self._parked)

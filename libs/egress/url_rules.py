@@ -254,7 +254,7 @@ class EgressPolicy:
             is_named = self._allow.has_name(host, port)
             is_inside = "." not in host or host.endswith(INSIDE_ENDINGS)
             if host == "localhost" or host.endswith(".localhost"):
-                addresses = self._loopback(host, port, is_named)
+                addresses = self._loopback(port, is_named)
             else:
                 self._check_name(host, port, is_open=is_named or self._allow.may_open(port), is_inside=is_inside)
         host_header = written if port == _DEFAULT_PORTS[scheme] else f"{written}:{port}"
@@ -269,8 +269,8 @@ class EgressPolicy:
             is_as_written=(is_inside or is_named) and not written.endswith("."),
         )
 
-    def _loopback(self, host: str, port: int, is_named: bool) -> tuple[str, ...]:
-        """Return the addresses of *host*. RFC 6761: the name is loopback, and no resolver is asked."""
+    def _loopback(self, port: int, is_named: bool) -> tuple[str, ...]:
+        """Return the addresses of localhost. RFC 6761: the name is loopback, and no resolver is asked."""
         both = {ip: self._denial_cached(ip, port, is_named, False) for ip in ("127.0.0.1", "::1")}
         if (denial := both["127.0.0.1"]) is not None and both["::1"] is not None:
             raise _address_refused("127.0.0.1", port, denial)

@@ -80,10 +80,6 @@ class Answer(NamedTuple):
     content_type: str = HTML
     headers: Mapping[str, str] = {}
 
-    def with_headers(self, more: Mapping[str, str]) -> Answer:
-        """Return this answer with *more* headers, which win."""
-        return self._replace(headers={**self.headers, **more})
-
 
 def fields_of(text: str) -> list[tuple[str, str]]:
     """

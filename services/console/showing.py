@@ -23,11 +23,6 @@ def instant_ms(text: str) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def iso(ms: int) -> str:
-    """Return *ms* since 1970 as the API writes instants."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def utc(text: str) -> str:
     """Return an instant of the API to the second, in UTC, as a person reads it."""
     return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
