@@ -94,7 +94,7 @@ def add(commands: Commands) -> None:
 def _diff(args: argparse.Namespace, session: Session) -> int:
     steps = _plan(_manifest(args.file), session, prune=args.prune)
     _show(steps, session)
-    return DIFFERENT if any(step.action not in ("none", "keep") for step in steps) else OK
+    return DIFFERENT if any(map(_differs, steps)) else OK
 
 
 def _apply(args: argparse.Namespace, session: Session) -> int:
@@ -120,6 +120,8 @@ def _apply(args: argparse.Namespace, session: Session) -> int:
             session.note(f"{step.key} was changed meanwhile, and is not deleted")
             return CONFLICT
         schedules.delete(step.schedule_id)
+    if not session.as_json and any(map(_differs, steps)):
+        session.say("applied")
     return OK
 
 
@@ -208,5 +210,8 @@ def _show(steps: Sequence[Step], session: Session) -> None:
         session.say(f"{_MARKS[step.action]} {step.key}{kept}")
         for line in step.details:
             session.say(f"    {line}")
-    done = sum(step.action == "none" for step in steps)
-    session.say(f"{done} of {len(steps)} as they should be")
+    session.say(f"{sum(map(_differs, steps))} of {len(steps)} schedules differ from the file")
+
+
+def _differs(step: Step) -> bool:
+    return step.action not in ("none", "keep")
