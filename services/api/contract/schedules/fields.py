@@ -268,7 +268,7 @@ OVERLAP: Final = (
         schema={"type": "string", "enum": list(OVERLAPS)},
         rule="what becomes of a tick while a run is under way: `allow` runs both, `skip` leaves the tick out, `buffer_one` lets the"
         " latest such tick wait, `buffer_all` up to `buffer_max`, `replace` stops the run and takes its place; by default `allow`;"
-        " see [runs that meet](schedules.md#runs-that-meet)",
+        " see [when runs overlap](schedules.md#when-runs-overlap)",
         code="invalid_overlap",
         means=_OVERLAP_MEANS,
         default=None,

@@ -347,7 +347,7 @@ class SchedulePatchFields(TypedDict, total=False):
     catchup_max: int | None
     # what becomes of a tick while a run is under way: `allow` runs both, `skip` leaves the tick out, `buffer_one` lets
     # the latest such tick wait, `buffer_all` up to `buffer_max`, `replace` stops the run and takes its place; by
-    # default `allow`; see runs that meet
+    # default `allow`; see when runs overlap
     overlap: Literal["allow", "skip", "buffer_one", "buffer_all", "replace"] | None
     # ticks that may wait, 1–100; only with `buffer_all`; by default 10
     buffer_max: int | None
@@ -435,7 +435,7 @@ class ScheduleFields(TypedDict, total=False):
     catchup_max: int | None
     # what becomes of a tick while a run is under way: `allow` runs both, `skip` leaves the tick out, `buffer_one` lets
     # the latest such tick wait, `buffer_all` up to `buffer_max`, `replace` stops the run and takes its place; by
-    # default `allow`; see runs that meet
+    # default `allow`; see when runs overlap
     overlap: Literal["allow", "skip", "buffer_one", "buffer_all", "replace"] | None
     # ticks that may wait, 1–100; only with `buffer_all`; by default 10
     buffer_max: int | None
