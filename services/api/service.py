@@ -20,8 +20,8 @@ from libs.store.control.accounts import Accounts
 from libs.store.control.endpoints import Endpoints as StoredEndpoints
 from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.control.limits import NO_LIMITS, Limits
-from libs.store.control.names import Names
 from libs.store.control.recoveries import Recoveries as StoredRecoveries
+from libs.store.control.reserved_names import Names
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
 from libs.store.reads.activity import ActivityReader

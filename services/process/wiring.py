@@ -23,8 +23,8 @@ from libs.store.control.accounts import Accounts
 from libs.store.control.daily_grants import DailyGrants
 from libs.store.control.endpoints import Endpoints
 from libs.store.control.idempotency import IdempotencyKeys
-from libs.store.control.names import Names
 from libs.store.control.recoveries import Recoveries
+from libs.store.control.reserved_names import Names
 from libs.store.errors import StoreUnavailable
 from libs.store.history.janitor import Janitor
 from libs.store.leases.lease_report import LeaseReport

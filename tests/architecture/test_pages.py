@@ -18,7 +18,7 @@ from libs.following import loader
 from scripts.event_page import meanings
 from services.__main__ import MEANINGS
 from services.api.contract import header_rules
-from services.api.contract.present import PUBLIC_STATUS
+from services.api.contract.job_answers import PUBLIC_STATUS
 from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.http import request_body
 from services.api.state import consistency

@@ -15,7 +15,7 @@ from libs.runtime.crashpoint import crash_at
 from libs.sealing.keyring import Keyring
 from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.control.limits import Limits
-from libs.store.control.names import Names
+from libs.store.control.reserved_names import Names
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.account_queries import AccountQueries
 from libs.store.reads.search import Search

@@ -8,10 +8,10 @@ from libs.events.ids import is_id
 from libs.store.reads.filters import JobFilter, ScheduleFilter
 from services.api.contract.api_error import bad
 from services.api.contract.fields.list_filters import instant_of, labels_of, searched_text
-from services.api.contract.present import STATUSES_OF
+from services.api.contract.job_answers import STATUSES_OF
 from services.api.contract.schedules.requests import schedules_query
 from services.api.handlers.context import Context
-from services.api.handlers.reserving import schedule_id_of
+from services.api.handlers.idempotency import schedule_id_of
 
 
 async def jobs_asked_for(context: Context, account: str, query: Any, schedule_id: str | None) -> JobFilter:

@@ -16,7 +16,7 @@ from services.api.contract.field import Schema
 from services.api.contract.fields.job_patch import JOB_PATCH_SCHEMA
 from services.api.contract.fields.key_fields import KEY_MAX
 from services.api.contract.fields.retry_fields import shown_schema
-from services.api.contract.present import STATUSES_OF
+from services.api.contract.job_answers import STATUSES_OF
 from services.api.contract.request_fields import BATCH, INSTANT, JOB, NOTHING, TOKEN
 from services.api.contract.schedules.backfill import BACKFILL
 from services.api.contract.schedules.fields import CHANGEABLE, PAUSE, PREVIEW, RESUME, RUN, SCHEDULE

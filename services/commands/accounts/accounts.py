@@ -8,9 +8,9 @@ from typing import Any, Final
 from libs.egress.signing import new_secret
 from libs.runtime.clock import SystemClock, SystemEntropy
 from libs.runtime.settings.settings import Settings
+from libs.store.control.account_erasure import AccountRest
 from libs.store.control.account_keys import AccountKeys
 from libs.store.control.account_limits import LimitsTable, merged
-from libs.store.control.account_rest import AccountRest
 from libs.store.control.accounts import Accounts
 from libs.store.projection.progress import ProgressWatch
 from services.commands.access import Access, opened

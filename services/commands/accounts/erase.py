@@ -18,8 +18,8 @@ from libs.events import Event, JobStopRequested, ScheduleDeleted, encode
 from libs.events.ids import partition_of
 from libs.log.port import Log
 from libs.runtime.clock import Clock
+from libs.store.control.account_erasure import AccountRest, Rest
 from libs.store.control.account_keys import AccountKeys
-from libs.store.control.account_rest import AccountRest, Rest
 from libs.store.control.accounts import Accounts
 from libs.store.projection.progress import ProgressWatch
 from services.commands.output import progress

@@ -18,7 +18,7 @@ from libs.events import OwnerClaimed, ScheduleTicked, read
 from libs.events.ids import execution_id, is_id
 from libs.store.leases.lease_keeper import HAND_BACK_S
 from libs.store.reads.partition_tables import decode_spec
-from services.api.contract.present import PUBLIC_STATUS
+from services.api.contract.job_answers import PUBLIC_STATUS
 from services.scheduler.partition_owner import HAND_OFF_EARLY_MS
 from tests.chaos.judging.checker import check
 from tests.chaos.judging.history import Call, Execution, Fault, History, Hook, JobRead, SchedulePlan

@@ -19,7 +19,7 @@ from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.more import JobMore
 from libs.events import JobChangeRequested
 from libs.events.ids import partition_of
-from services.api.contract import present, requests
+from services.api.contract import job_answers, requests
 from services.api.contract.api_error import ApiError
 from services.api.contract.field import Rules
 from services.api.contract.fields import job_patch
@@ -131,8 +131,8 @@ class JobChanges:
 
     def _answer(self, row: Row, identity: Identity) -> Reply:
         with_payload = "write:payloads" in identity.scopes
-        shown: dict[str, Any] = present.job(*row, self._c.clock.now(), with_payload=with_payload)
-        return json_reply(200, shown, {"ETag": present.entity_tag(row.state)})
+        shown: dict[str, Any] = job_answers.job(*row, self._c.clock.now(), with_payload=with_payload)
+        return json_reply(200, shown, {"ETag": job_answers.entity_tag(row.state)})
 
 
 def not_waiting(state: JobState) -> ApiError:

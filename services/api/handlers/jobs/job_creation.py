@@ -31,16 +31,16 @@ from libs.events.ids import from_int, instant_of, partition_of, to_int
 from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from libs.store.control.idempotency import Reservation
-from services.api.contract import present, requests
+from services.api.contract import job_answers, requests
 from services.api.contract.api_error import ApiError, refuse
 from services.api.contract.field import Rules
 from services.api.contract.fields.key_fields import JobKey
 from services.api.contract.requests import JobRequest
 from services.api.handlers.context import APPEND_S, CHANGE_S, Context
+from services.api.handlers.idempotency import REPLAYED, checked_key, key_header, reserve
 from services.api.handlers.jobs.batch_append import all_of, append_batch
 from services.api.handlers.jobs.job_keys import EXISTING, JobKeys
 from services.api.handlers.jobs.jobs import find_current
-from services.api.handlers.reserving import REPLAYED, checked_key, key_header, reserve
 from services.api.http.account_turns import BATCHES_AT_ONCE, AccountTurns
 from services.api.http.auth import Identity
 from services.api.http.reply import NO_HEADERS, Reply, error_body
@@ -143,7 +143,7 @@ class JobCreation:
         if not is_fresh:
             raise LogUnavailable("the log does not say where it ends")
         if state.status != JobStatus.FAILED:
-            raise ApiError(409, "job_not_failed", f"the job is {present.PUBLIC_STATUS[state.status]}, not failed")
+            raise ApiError(409, "job_not_failed", f"the job is {job_answers.PUBLIC_STATUS[state.status]}, not failed")
         self._c.limits.check_load()
         # The spec is shared only if the first job is there for long enough: it goes when the job is forgotten.
         is_kept = state.completed_at is not None and state.completed_at > self._c.clock.now() - LATE_MS
@@ -335,7 +335,7 @@ class JobCreation:
 
 
 def _body(job: JobRequest, job_id: str, created_at: int) -> dict[str, Any]:
-    return present.created_job(
+    return job_answers.created_job(
         job_id, job.spec, fire_at=job.fire_at, max_retries=job.max_retries, created_at=created_at
     )
 

@@ -25,7 +25,7 @@ from libs.events import Envelope, JobMergeRequested
 from libs.events.ids import instant_of, partition_of
 from libs.log.port import LogUnavailable
 from libs.runtime.crashpoint import crash_at
-from services.api.contract import present, requests
+from services.api.contract import job_answers, requests
 from services.api.contract.api_error import unavailable
 from services.api.contract.fields.key_fields import JobKey
 from services.api.contract.requests import JobRequest
@@ -93,18 +93,18 @@ class JobKeys:
                     await self._c.names.pass_name_on(account, key.kind, key.name, held_id, fresh_id)
                     continue
                 if await self._is_first(account, held_id, position, ends_at):
-                    shown = present.created_job(
+                    shown = job_answers.created_job(
                         held_id, job.spec, fire_at=job.fire_at, max_retries=job.max_retries, created_at=now
                     )
                     return Keyed(shown, None)
             elif has_let_go(row.state, key):
                 await self._c.names.pass_name_on(account, key.kind, key.name, held_id, fresh_id)
             elif key.on_waiting == "keep":
-                return Keyed(present.existing_job(*row), _SAYS["keep"])
+                return Keyed(job_answers.existing_job(*row), _SAYS["keep"])
             else:
                 merged = await self._merge(row, job, key, now, account, ends_at)
                 if merged is not None:
-                    return Keyed(present.existing_job(*merged), _SAYS[key.on_waiting])
+                    return Keyed(job_answers.existing_job(*merged), _SAYS[key.on_waiting])
         raise unavailable(f"the jobs of the {key.kind}_key come and go; try again")
 
     async def _holder(self, account: str, key: JobKey, fresh_id: str, check_new: Callable[[], Awaitable[None]]) -> str:

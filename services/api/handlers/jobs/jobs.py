@@ -16,7 +16,7 @@ from libs.log.port import LogError, LogUnavailable
 from libs.runtime.crashpoint import crash_at
 from libs.store.reads.account_queries import JobRow
 from libs.store.reads.filters import Found
-from services.api.contract import present, requests
+from services.api.contract import job_answers, requests
 from services.api.contract.api_error import ApiError, not_found, outcome_unknown
 from services.api.contract.fields.list_filters import listing_of
 from services.api.handlers.context import CHANGE_S, Context
@@ -73,14 +73,14 @@ class Jobs:
             if row is None:
                 raise
             state, spec = row
-        shown = present.job(
+        shown = job_answers.job(
             state,
             spec,
             self._c.clock.now(),
             with_payload="read:payloads" in identity.scopes,
             waits_until=await self._c.limits.waits_until(state),
         )
-        return json_reply(200, shown, {"ETag": present.entity_tag(state), **(FRESH if is_fresh else STALE)})
+        return json_reply(200, shown, {"ETag": job_answers.entity_tag(state), **(FRESH if is_fresh else STALE)})
 
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/jobs."""
@@ -129,7 +129,7 @@ class Jobs:
             position = await self._c.append_change(account, partition, envelope, what="the stop")
             await self._decided(job_id, partition, position, ends_at, TERMINAL, what="stop")
         state, spec, _ = await self._find(account, job_id)
-        shown = present.job(state, spec, self._c.clock.now(), with_payload="write:payloads" in identity.scopes)
+        shown = job_answers.job(state, spec, self._c.clock.now(), with_payload="write:payloads" in identity.scopes)
         return json_reply(200, shown)
 
     async def executions(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
@@ -137,7 +137,7 @@ class Jobs:
         async with self._c.list_turn(identity.account):
             _state, _spec, is_fresh = await self._find(identity.account, job_id, fresh=True)
             rows = await self._c.queries.executions(identity.account, job_id)
-            shown = present.executions(job_id, rows)
+            shown = job_answers.executions(job_id, rows)
         return json_reply(200, {"executions": shown}, FRESH if is_fresh else STALE)
 
     async def events(self, request: BaseRequest, identity: Identity, job_id: str) -> Reply:
@@ -156,7 +156,7 @@ class Jobs:
         rows = await self._c.queries.executions(account, job_id) if len(numbers) < len(state.offsets) else None
         await cast(Any, request.protocol).pause()
         events = [
-            present.timeline_entry(
+            job_answers.timeline_entry(
                 read(partition, record.envelope),
                 partition=partition,
                 position=numbers[record.position],
@@ -165,7 +165,7 @@ class Jobs:
             for record in records
         ]
         # Of the records that were trimmed the tables know what came of them.
-        return json_reply(200, {"events": events} | ({} if rows is None else present.trimmed(state, rows)))
+        return json_reply(200, {"events": events} | ({} if rows is None else job_answers.trimmed(state, rows)))
 
     async def _find(self, account: str, job_id: str, *, fresh: bool = False) -> tuple[JobState, Spec, bool]:
         """
@@ -208,7 +208,7 @@ class Jobs:
             listing=listing_of(request.query, first, "status"),
             name="jobs",
             query=query,
-            shown=lambda state, spec: present.job_item(state, spec, self._c.clock.now()),
+            shown=lambda state, spec: job_answers.job_item(state, spec, self._c.clock.now()),
         )
 
     async def _decided(

@@ -35,7 +35,7 @@ from services.api.contract.schedules.backfill import (
     shown,
 )
 from services.api.handlers.context import CHANGE_S, Context
-from services.api.handlers.reserving import checked_key
+from services.api.handlers.idempotency import checked_key
 from services.api.handlers.schedules.schedule_rows import Row, ScheduleRows
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply

@@ -20,8 +20,8 @@ from services.api.contract.fields.list_filters import listing_of
 from services.api.contract.schedules import shown
 from services.api.contract.schedules.requests import ScheduleRequest, schedule_hash, schedule_request
 from services.api.handlers.context import Context
+from services.api.handlers.idempotency import REPLAYED, checked_key, reserve, schedule_id_of
 from services.api.handlers.listing import page
-from services.api.handlers.reserving import REPLAYED, checked_key, reserve, schedule_id_of
 from services.api.handlers.schedules.schedule_rows import Row, ScheduleRows, never_fires, rule_not_known
 from services.api.handlers.searching import schedules_asked_for
 from services.api.http.auth import Identity

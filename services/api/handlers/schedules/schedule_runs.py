@@ -21,10 +21,10 @@ from libs.events.ids import from_int, instant_of, partition_of, to_int
 from libs.events.retry_policy import JobTerms
 from libs.runtime.crashpoint import crash_at
 from libs.store.control.idempotency import Reservation
-from services.api.contract import present
+from services.api.contract import job_answers
 from services.api.contract.schedules.requests import run_hash, run_request
 from services.api.handlers.context import Context
-from services.api.handlers.reserving import REPLAYED, checked_key, reserve
+from services.api.handlers.idempotency import REPLAYED, checked_key, reserve
 from services.api.handlers.schedules.schedule_rows import Row, ScheduleRows
 from services.api.http.auth import Identity
 from services.api.http.reply import NO_HEADERS, Reply
@@ -69,7 +69,7 @@ class ScheduleRuns:
         else:
             spec = made  # the schedule may call something else by now
         crash_at("api.before_reply")
-        body = present.created_job(
+        body = job_answers.created_job(
             held.job_id,
             spec,
             fire_at=held.created_at,

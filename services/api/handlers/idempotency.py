@@ -1,5 +1,5 @@
 """
-Reserving: what an idempotency key stands for, for jobs and schedules alike.
+Idempotency: what an idempotency key stands for, for jobs and schedules alike.
 
 A reservation is written before the fact that it stands for. A key belongs to the account: a key that made a job cannot make a
 schedule, because the two requests differ.

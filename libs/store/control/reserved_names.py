@@ -1,5 +1,5 @@
 """
-Names: what a caller's own name stands for, such as the key of a schedule.
+Reserved names: what a caller's own name stands for, such as the key of a schedule.
 
 A name is taken before the fact that makes the thing is appended, so that of callers at the same time all get the same thing. The
 fact carries the name, so that every row can be found again in the log. The write waits for the disk.

@@ -12,7 +12,7 @@ from libs.events import JobFinished, JobScheduled, ScheduleTicked, Spec, Unknown
 from libs.events.codec import KINDS
 from libs.events.fields import Instant
 from libs.events.ids import new_job_id, new_schedule_id, tick_job_id
-from services.api.contract import present
+from services.api.contract import job_answers
 from tests.fakes import events
 
 JOB = new_job_id(1_700_000_000_000, 2, b"12345678")
@@ -22,22 +22,22 @@ SPEC = Spec(url="https://example.com/", headers={"Authorization": "canary"}, bod
 
 def test_every_status_has_a_word() -> None:
     """Each internal status has one public word, and the filter's words are exactly those."""
-    assert set(present.PUBLIC_STATUS) == set(JobStatus)
-    assert set(present.STATUSES_OF) == {"scheduled", "running", "success", "failed", "cancelled"}
-    assert sorted(s for statuses in present.STATUSES_OF.values() for s in statuses) == sorted(JobStatus)
+    assert set(job_answers.PUBLIC_STATUS) == set(JobStatus)
+    assert set(job_answers.STATUSES_OF) == {"scheduled", "running", "success", "failed", "cancelled"}
+    assert sorted(s for statuses in job_answers.STATUSES_OF.values() for s in statuses) == sorted(JobStatus)
 
 
 def test_next_attempt() -> None:
     """next_attempt_at is shown while the job waits, for its first try or a retry, and not while it is held."""
     state = JobState(job_id=JOB, account="a", scheduled_at=1_000, fire_at=2_000, created_at=0)
     for status in JobStatus:
-        shown = present.job(msgspec.structs.replace(state, status=status), SPEC, 5_000, with_payload=True)[
+        shown = job_answers.job(msgspec.structs.replace(state, status=status), SPEC, 5_000, with_payload=True)[
             "next_attempt_at"
         ]
         waits = status in (JobStatus.SCHEDULED, JobStatus.RETRYING)
         assert shown == ("1970-01-01T00:00:02Z" if waits else None)
     assert (
-        present.job(msgspec.structs.replace(state, held=True), SPEC, 5_000, with_payload=True)["next_attempt_at"]
+        job_answers.job(msgspec.structs.replace(state, held=True), SPEC, 5_000, with_payload=True)["next_attempt_at"]
         is None
     )
 
@@ -54,14 +54,14 @@ def test_case_14_a_start_to_come_is_not_shown() -> None:
         started_at=2_000,
     )
 
-    assert present.job(state, SPEC, 1_999, with_payload=True)["started_at"] is None
-    assert present.job(state, SPEC, 2_000, with_payload=True)["started_at"] == "1970-01-01T00:00:02Z"
+    assert job_answers.job(state, SPEC, 1_999, with_payload=True)["started_at"] is None
+    assert job_answers.job(state, SPEC, 2_000, with_payload=True)["started_at"] == "1970-01-01T00:00:02Z"
 
 
 def test_timeline_has_no_secrets() -> None:
     """A timeline shows types, places and instants, never headers or bodies."""
     event = JobScheduled(job_id=JOB, account="a", at=1_500, spec=SPEC, fire_at=2_000, idempotency_key="canary")
-    entry = present.timeline_entry(event, partition=2, position=7, at=1_501)
+    entry = job_answers.timeline_entry(event, partition=2, position=7, at=1_501)
 
     assert entry == {
         "type": "job.scheduled",
@@ -81,16 +81,16 @@ def test_timeline_words() -> None:
     finished = JobFinished(job_id=JOB, account="a", at=0, status="completed", attempt=1, status_code=200)
     ticked = ScheduleTicked(schedule_id=SCHEDULE, at=0, tick_at=1_000, job_id=tick_job_id(SCHEDULE, 1_000))
 
-    assert present.timeline_entry(due, partition=0, position=0, at=0)["not_before"] == "1970-01-01T00:00:01Z"
-    assert present.timeline_entry(finished, partition=0, position=0, at=0)["status"] == "success"
-    entry = present.timeline_entry(ticked, partition=0, position=0, at=0)
+    assert job_answers.timeline_entry(due, partition=0, position=0, at=0)["not_before"] == "1970-01-01T00:00:01Z"
+    assert job_answers.timeline_entry(finished, partition=0, position=0, at=0)["status"] == "success"
+    entry = job_answers.timeline_entry(ticked, partition=0, position=0, at=0)
     assert set(entry) == {"type", "at", "position", "partition", "schedule_id", "tick_at"}
 
 
 def test_timeline_of_the_unreadable() -> None:
     """A record that cannot be read has its place in the timeline, and says so."""
     for item in (Unknown("job.new_thing", 9, False), Unreadable("attempt.due", JOB, "torn")):
-        entry = present.timeline_entry(item, partition=1, position=3, at=1_000)
+        entry = job_answers.timeline_entry(item, partition=1, position=3, at=1_000)
         assert entry == {
             "type": item.type,
             "at": "1970-01-01T00:00:01Z",

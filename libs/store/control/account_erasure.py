@@ -1,4 +1,4 @@
-"""AccountRest: what an account that is being erased has left to end, and how an operator shuts its door."""
+"""Account erasure: what an account that is being erased has left to end, and how an operator closes it to requests."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
