@@ -24,6 +24,7 @@ from libs.events import (
     JobFinished,
     JobScheduled,
     OwnerClaimed,
+    Response,
     ScheduleCreated,
     ScheduleDefined,
     Spec,
@@ -90,8 +91,10 @@ class Owner:
     async def decide(self, event: Event) -> int:
         return await self.log.append(self.partition, [encode(event, self.claim)])
 
-    async def finish(self, job: JobScheduled, *, status: str = "completed", at: int | None = None) -> JobFinished:
-        """Decide that *job* is at its end, after one attempt that is appended, too."""
+    async def finish(
+        self, job: JobScheduled, *, status: str = "completed", at: int | None = None, response: Response | None = None
+    ) -> JobFinished:
+        """Decide that *job* is at its end, after one attempt that is appended, too; *response* is what was kept of its answer."""
         await self.due(job)
         fact = events.finished(
             job.job_id,
@@ -101,6 +104,7 @@ class Owner:
             duration_ms=5,
             status_code=200 if status == "completed" else 500,
             error=None if status == "completed" else "HTTP 500",
+            response=response,
         )
         await self.log.append(self.partition, [encode(fact)])
         event = JobFinished(

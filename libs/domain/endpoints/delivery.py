@@ -11,11 +11,14 @@ follows from the event and the endpoint: if the fact is written twice, the first
 What is found by them: `idempotency_key` of a delivery is the job that its event is about.
 """
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+import msgspec
 
 from libs.domain.endpoints.body import CONTENT_TYPES, body
 from libs.domain.endpoints.endpoint import Endpoint
 from libs.domain.endpoints.fan_out import Told
+from libs.domain.endpoints.webhook_event import WebhookEvent
 from libs.domain.job import JobState, JobStatus
 from libs.events import JobFinished, JobScheduled, Spec
 from libs.events.ids import (
@@ -56,6 +59,7 @@ def delivery_job(told: Told, partition: int) -> JobScheduled:
     headers = {name: value for name, value in (config.headers or {}).items() if name.lower() != "content-type"}
     about_job = {} if event.job_id is None else {SUBJECT_HEADER: event.job_id}
     retry = config.retry or RETRY
+    with_response = config.include_response and event.job_id is not None
     content = body(
         config.format,
         delivery_id=delivery_id(job_id),
@@ -63,7 +67,7 @@ def delivery_job(told: Told, partition: int) -> JobScheduled:
         name=told.name,
         at=event.at,
         subject=event.job_id or event.schedule_id,
-        data=event.data,
+        data={**event.data, "response": _shown(event)} if with_response else event.data,
     )
     return JobScheduled(
         job_id=job_id,
@@ -81,6 +85,12 @@ def delivery_job(told: Told, partition: int) -> JobScheduled:
         idempotency_key=event.job_id,
         expires_at=None if endpoint.disabled_reason is None else event.at,
     )
+
+
+def _shown(event: WebhookEvent) -> dict[str, Any] | None:
+    """Return what was kept of the answer, as the API shows it."""
+    kept = event.response
+    return None if kept is None else {"status_code": event.status_code, **msgspec.structs.asdict(kept)}
 
 
 def redelivery_job(

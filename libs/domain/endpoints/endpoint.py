@@ -43,6 +43,7 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         headers: the caller's own headers.
         retry: when and how often an event is sent again that was not taken; None for `RETRY` of delivery.py.
         description: the caller's own words.
+        include_response: what was kept of the target's answer is sent with what is told of its attempt, or of the job's end.
     """
 
     url: str
@@ -52,6 +53,7 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     headers: Mapping[str, str] | None = None
     retry: RetryPolicy | None = None
     description: str = ""
+    include_response: bool = False
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):

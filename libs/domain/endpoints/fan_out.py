@@ -19,6 +19,7 @@ from libs.domain.endpoints.webhook_event import (
     of_tick,
 )
 from libs.domain.jobs.state import NO_LABELS
+from libs.domain.responses.captured import Captured
 from libs.events import JobCancelled, JobFinished, JobRetryScheduled, ScheduleAutopaused, ScheduleTicked
 
 OWNER_DECISIONS: Final = (JobFinished, JobCancelled, JobRetryScheduled)
@@ -38,6 +39,7 @@ class JobFacts(NamedTuple):
         host: the host that it calls, in lower case, without the port; None if no filter asks for it.
         attempt: the attempt after which the decision was taken; None after none.
         labels: of the job.
+        response: what was kept of the answer to the attempt; None if nothing was, or nobody asks for it.
     """
 
     account: str
@@ -45,6 +47,7 @@ class JobFacts(NamedTuple):
     host: str | None = None
     attempt: Attempt | None = None
     labels: Mapping[str, str] = NO_LABELS
+    response: Captured | None = None
 
 
 class Told(NamedTuple):
@@ -74,8 +77,10 @@ def asks_for_hosts(endpoint: Endpoint) -> bool:
 def needs_facts(endpoint: Endpoint) -> bool:
     """Whether `told_of` needs the facts of a job for *endpoint*."""
     wanted = endpoint.config.filter
-    return asks_for_attempts(endpoint) or (
-        wanted is not None and bool(wanted.schedule_ids or wanted.hosts or wanted.labels)
+    return (
+        asks_for_attempts(endpoint)
+        or endpoint.config.include_response
+        or (wanted is not None and bool(wanted.schedule_ids or wanted.hosts or wanted.labels))
     )
 
 
@@ -103,10 +108,19 @@ def told_of(
                 schedule_id=facts.schedule_id,
                 host=facts.host,
                 labels=facts.labels,
+                response=facts.response,
             )
         )
     if not isinstance(decision, JobRetryScheduled):
-        events.append(of_end(decision, schedule_id=facts.schedule_id, host=facts.host, labels=facts.labels))
+        events.append(
+            of_end(
+                decision,
+                schedule_id=facts.schedule_id,
+                host=facts.host,
+                labels=facts.labels,
+                response=facts.response,
+            )
+        )
     return _told(events, endpoints)
 
 

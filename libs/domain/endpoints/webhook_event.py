@@ -12,6 +12,7 @@ import msgspec
 
 from libs.domain.instants import rfc3339
 from libs.domain.jobs.state import NO_LABELS
+from libs.domain.responses.captured import Captured
 from libs.events import JobCancelled, JobFinished, ScheduleAutopaused, ScheduleTicked
 from libs.events.ids import execution_id
 
@@ -62,6 +63,7 @@ class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         host: the host that the job calls, in lower case, without the port.
         status_code: the status of the answer, if there was one.
         labels: of the job, or of the schedule.
+        response: what was kept of the target's answer to the attempt, the last one of a job that ended; None if nothing was.
     """
 
     names: tuple[str, ...]
@@ -74,6 +76,7 @@ class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     host: str | None = None
     status_code: int | None = None
     labels: Mapping[str, str] = NO_LABELS
+    response: Captured | None = None
 
 
 def of_end(
@@ -82,6 +85,7 @@ def of_end(
     schedule_id: str | None,
     host: str | None,
     labels: Mapping[str, str] = NO_LABELS,
+    response: Captured | None = None,
 ) -> WebhookEvent:
     """Return what is said of the end of a job."""
     if isinstance(event, JobCancelled):
@@ -106,6 +110,7 @@ def of_end(
         host=host,
         status_code=status_code,
         labels=labels,
+        response=response,
     )
 
 
@@ -116,6 +121,7 @@ def of_attempt(
     schedule_id: str | None,
     host: str | None,
     labels: Mapping[str, str] = NO_LABELS,
+    response: Captured | None = None,
 ) -> WebhookEvent:
     """Return what is said of an attempt that ended; *at* is when it was decided what follows."""
     data = {
@@ -138,6 +144,7 @@ def of_attempt(
         host=host,
         status_code=attempt.status_code,
         labels=labels,
+        response=response,
     )
 
 

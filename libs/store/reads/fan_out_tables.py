@@ -12,7 +12,7 @@ import msgspec
 
 from libs.domain.endpoints.webhook_event import Attempt
 from libs.domain.jobs.state import NO_LABELS
-from libs.events import Claim
+from libs.events import Claim, Response
 from libs.events.ids import from_int
 from libs.store.errors import store_call
 from libs.store.projection import rows
@@ -25,6 +25,11 @@ _ATTEMPTS: Final = (
     "SELECT executions.job_id, executions.attempt, ok, status_code, error, duration_ms, executed_at FROM executions"
     " JOIN unnest($1::uuid[], $2::int4[]) AS wanted (job_id, attempt)"
     " ON executions.job_id = wanted.job_id AND executions.attempt = wanted.attempt WHERE ok IS NOT NULL"
+)
+_RESPONSES: Final = (
+    "SELECT responses.job_id, responses.attempt, key, data FROM responses"
+    " JOIN unnest($1::uuid[], $2::int4[]) AS wanted (job_id, attempt)"
+    " ON responses.job_id = wanted.job_id AND responses.attempt = wanted.attempt"
 )
 # The URL alone: a spec may have a large body.
 _URLS: Final = (
@@ -39,13 +44,14 @@ _SAVE: Final = (
 
 
 class ToldJob(NamedTuple):
-    """A job; *url* if it was asked for, *attempt* if that attempt has ended."""
+    """A job; *url* if it was asked for, *attempt* if that attempt has ended, *response* if one is kept of it, still sealed."""
 
     account: str
     schedule_id: str | None
     url: str | None
     attempt: Attempt | None
     labels: Mapping[str, str] = NO_LABELS
+    response: Response | None = None
 
 
 class ToldSchedule(NamedTuple):
@@ -74,12 +80,13 @@ class ToldJobs:
 
     @store_call
     async def jobs_of(
-        self, partition: int, wanted: Sequence[JobAttempt], *, with_urls: bool
+        self, partition: int, wanted: Sequence[JobAttempt], *, with_urls: bool, answers: Sequence[JobAttempt] = ()
     ) -> tuple[int, dict[JobAttempt, ToldJob]]:
         """
         Return the jobs of *partition* that exist, each with the attempt that is asked for, and the position as of which.
 
-        The tables may have gone back since somebody last asked for their position.
+        What was kept of answers is read of those in *answers*. The tables may have gone back since somebody last asked for their
+        position.
         """
         ids = rows.uuids_of(dict.fromkeys(job_id for job_id, _ in wanted))
         async with consistent(self._pool) as connection:
@@ -90,9 +97,15 @@ class ToldJobs:
             jobs = {job.job_id: job for job in await states_of(JOBS, found)}
             attempts = await _attempts(connection, [each for each in wanted if each[1]])
             urls = await _urls(connection, {job.spec_id for job in jobs.values()}) if with_urls else {}
+            responses = await _responses(connection, [each for each in answers if each[1]])
         return position, {
             (job.job_id, number): ToldJob(
-                job.account, job.schedule_id, urls.get(job.spec_id), attempts.get((job.job_id, number)), job.labels
+                job.account,
+                job.schedule_id,
+                urls.get(job.spec_id),
+                attempts.get((job.job_id, number)),
+                job.labels,
+                responses.get((job.job_id, number)),
             )
             for job_id, number in wanted
             if (job := jobs.get(job_id)) is not None
@@ -129,6 +142,16 @@ async def _attempts(connection: Any, wanted: Sequence[JobAttempt]) -> dict[JobAt
         job_id = rows.job_id_of(row["job_id"])
         attempts[job_id, row["attempt"]] = Attempt(job_id, *list(row.values())[1:])
     return attempts
+
+
+async def _responses(connection: Any, wanted: Sequence[JobAttempt]) -> dict[JobAttempt, Response]:
+    if not wanted:
+        return {}
+    ids = rows.uuids_of(job_id for job_id, _ in wanted)
+    found = await connection.fetch(_RESPONSES, ids, [number for _, number in wanted])
+    return {
+        (rows.job_id_of(row["job_id"]), row["attempt"]): Response(data=row["data"], key=row["key"]) for row in found
+    }
 
 
 async def _urls(connection: Any, spec_ids: set[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ owns the tables, and migrates them, needs none of these roles.
     api         reads the fold; reads and writes what exists nowhere else: tokens, secrets, idempotency keys, endpoints
     scheduler   writes the fold, but reads no spec: what a job sends is not its business
     dispatcher  reads jobs, specs and signing secrets; writes its leases and the health of webhook endpoints
-    webhooks    reads jobs, schedules, specs, endpoints and signing secrets; writes its leases and positions
+    webhooks    reads jobs, schedules, answers, specs, endpoints and signing secrets; writes its leases and positions
 
 All of them append to the log, if it is in PostgreSQL, and none deletes from it. Which record counts is decided by its readers.
 """
@@ -86,7 +86,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = {
         **_COMMON,
         **_MEMBER,
         **_FOLLOWER,
-        **dict.fromkeys(("jobs", "schedules", "executions", "deliveries"), "SELECT"),
+        **dict.fromkeys(("jobs", "schedules", "executions", "responses", "deliveries"), "SELECT"),
         "fan_out": _WRITE,
         "webhook_endpoints": "SELECT, UPDATE (announced)",
         "endpoint_recoveries": "SELECT, UPDATE",

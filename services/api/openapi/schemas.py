@@ -190,6 +190,7 @@ _ENDPOINT: Final[dict[str, Schema]] = {
     "filter": nullable(ref("EndpointFilter")),
     "format": {"type": "string", "enum": _ASKED["format"]["enum"]},
     "description": TEXT,
+    "include_response": {"type": "boolean"},
     "disabled": {"type": "boolean"},
     "retry": shown_schema(),
     "disabled_reason": nullable({"type": "string", "enum": [REQUESTED, GONE, FAILING]}),

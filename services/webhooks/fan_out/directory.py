@@ -51,6 +51,7 @@ class EndpointDirectory:
         self.asks_for_attempts = False  # any endpoint of any account
         self.asks_for_hosts = False
         self.asks_for_schedules = False
+        self.asks_for_responses = False
         self.not_understood: str | None = None  # an endpoint that asks for what only a newer build knows
 
     @property
@@ -96,6 +97,7 @@ class EndpointDirectory:
             self.asks_for_attempts = any(asks_for_attempts(endpoint) for endpoint in found)
             self.asks_for_hosts = any(asks_for_hosts(endpoint) for endpoint in found)
             self.asks_for_schedules = any(asks_for_schedules(endpoint) for endpoint in found)
+            self.asks_for_responses = any(endpoint.config.include_response for endpoint in found)
             self.not_understood = next((each.endpoint_id for each in found if not is_understood(each.config)), None)
             self._changes = changes
         self._ended = number

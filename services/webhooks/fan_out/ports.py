@@ -15,9 +15,13 @@ class JobTables(Protocol):
     """What is read of jobs and schedules."""
 
     async def jobs_of(
-        self, partition: int, wanted: Sequence[JobAttempt], *, with_urls: bool
+        self, partition: int, wanted: Sequence[JobAttempt], *, with_urls: bool, answers: Sequence[JobAttempt] = ()
     ) -> tuple[int, Mapping[JobAttempt, ToldJob]]:
-        """Return the jobs that exist, each with the attempt that is asked for, and as of which position of the tables."""
+        """
+        Return the jobs that exist, each with the attempt that is asked for, and as of which position of the tables.
+
+        What was kept of answers is read of those in *answers*.
+        """
 
     async def schedules_of(self, partition: int, ids: Collection[str]) -> tuple[int, Mapping[str, ToldSchedule]]:
         """Return those of the schedules that exist, and as of which position of the tables."""

@@ -29,6 +29,7 @@ from libs.domain.endpoints.fan_out import (
     told_of_schedule,
 )
 from libs.domain.ledger import MustUnderstand
+from libs.domain.responses.captured import Captured, decode
 from libs.egress.caller_headers import host_of
 from libs.events import (
     Claim,
@@ -43,7 +44,8 @@ from libs.following.partition_reader import BeginAgain, PartitionReader, ReaderC
 from libs.following.ports import Progress
 from libs.log.fact_appender import FactAppender
 from libs.runtime.crashpoint import crash_at
-from libs.sealing.keyring import Keyring
+from libs.sealing.data_key import Broken
+from libs.sealing.keyring import Keyring, Shredded
 from libs.store.reads.fan_out_tables import JobAttempt, ToldJob, ToldSchedule
 from services.webhooks.fan_out.directory import EndpointDirectory
 from services.webhooks.fan_out.ports import DeliveryMeter, FanOutPositions, JobTables
@@ -116,8 +118,9 @@ class FanOutReader(PartitionReader):
             if isinstance(decision, JobFinished) and is_exhausted(decision):
                 self._meter.delivery_exhausted("endpoint")
         rows = await self._rows(decisions, position)
+        answers = await self._opened(rows)
         of_schedules = await self._told_of_schedules(wanted, position)
-        of_jobs = (told for decision in decisions for told in self._told_of(decision, rows))
+        of_jobs = (told for decision in decisions for told in self._told_of(decision, rows, answers))
         for told in chain(of_jobs, of_schedules):
             await self._keyring.ready(told.endpoint.account)
             job = self._keyring.seal(delivery_job(told, self.partition), told.endpoint.account)
@@ -177,8 +180,9 @@ class FanOutReader(PartitionReader):
         if not wanted:
             return {}
         with_urls = self._directory.asks_for_hosts
+        answers = [(decision.job_id, attempt_of(decision)) for decision in decisions if self._needs_answer(decision)]
         folded, found = await self._tables_at(
-            position, lambda: self._tables.jobs_of(self.partition, wanted, with_urls=with_urls)
+            position, lambda: self._tables.jobs_of(self.partition, wanted, with_urls=with_urls, answers=answers)
         )
         for job_id, _ in wanted:
             if not any(known == job_id for known, _ in found):
@@ -222,11 +226,48 @@ class FanOutReader(PartitionReader):
             return self._directory.asks_for_attempts  # of any account: the decision does not say whose job it is
         return any(needs_facts(endpoint) for endpoint in self._directory.of(decision.account))
 
-    def _told_of(self, decision: OwnerDecision, rows: Mapping[JobAttempt, ToldJob]) -> list[Told]:
-        row = rows.get((decision.job_id, attempt_of(decision)))
+    def _needs_answer(self, decision: OwnerDecision) -> bool:
+        if isinstance(decision, JobRetryScheduled):
+            return self._directory.asks_for_responses  # of any account, as above
+        return any(each.config.include_response for each in self._directory.of(decision.account))
+
+    async def _opened(self, rows: Mapping[JobAttempt, ToldJob]) -> dict[JobAttempt, Captured]:
+        """
+        Return what was kept of the answers to attempts of accounts that have an endpoint which asks for it.
+
+        What nobody can open any more counts as not kept.
+
+        Raises:
+            KeysUnavailable: this process does not have the master key.
+        """
+        found = {}
+        for (job_id, attempt), row in rows.items():
+            endpoints = self._directory.of(row.account)
+            if row.response is None or not any(each.config.include_response for each in endpoints):
+                continue
+            try:
+                data = await self._keyring.opened_response(
+                    row.response, account=row.account, job_id=job_id, attempt=attempt
+                )
+            except Shredded:
+                continue
+            except Broken:
+                self._logger.error("response_broken", partition=self.partition, job_id=job_id, attempt=attempt)
+                continue
+            found[job_id, attempt] = decode(data)
+        return found
+
+    def _told_of(
+        self,
+        decision: OwnerDecision,
+        rows: Mapping[JobAttempt, ToldJob],
+        answers: Mapping[JobAttempt, Captured],
+    ) -> list[Told]:
+        key = decision.job_id, attempt_of(decision)
+        row = rows.get(key)
         if row is not None:
             host = None if row.url is None else bare_host(row.url)
-            facts = JobFacts(row.account, row.schedule_id, host, row.attempt, row.labels)
+            facts = JobFacts(row.account, row.schedule_id, host, row.attempt, row.labels, answers.get(key))
         elif isinstance(decision, JobRetryScheduled):
             return []
         else:

@@ -16,7 +16,8 @@ ALL = "/v1/webhooks/endpoints"
 URL = "https://example.com/hook"
 UNKNOWN = "whe_01m8mfsb6j000hnbjj6f4rh1ft"
 LISTED = [
-    *("id", "url", "events", "filter", "format", "description", "disabled", "retry", "disabled_reason"),
+    *("id", "url", "events", "filter", "format", "description", "include_response"),
+    *("disabled", "retry", "disabled_reason"),
     *("created_at", "changed_at", "version"),
 ]
 
@@ -43,7 +44,7 @@ async def test_created_with_defaults(api: Client) -> None:
     assert endpoint["id"].startswith("whe_")
     assert endpoint["url"] == URL
     assert (endpoint["events"], endpoint["filter"], endpoint["headers"]) == (["job.failed"], None, None)
-    assert (endpoint["format"], endpoint["description"]) == ("standard", "")
+    assert (endpoint["format"], endpoint["description"], endpoint["include_response"]) == ("standard", "", False)
     assert (endpoint["disabled"], endpoint["disabled_reason"], endpoint["version"]) == (False, None, 1)
     assert endpoint["created_at"] == endpoint["changed_at"]
     assert (endpoint["retry"]["max_retries"], endpoint["retry"]["delays_seconds"]) == (
@@ -62,6 +63,7 @@ async def test_shown_as_asked_for(api: Client, other: Client) -> None:
         "format": "cloudevents",
         "headers": {"Authorization": "Bearer x"},
         "description": "für die Wache",
+        "include_response": True,
         "disabled": True,
     }
     endpoint = await create(api, **asked)
@@ -73,9 +75,8 @@ async def test_shown_as_asked_for(api: Client, other: Client) -> None:
         "status_codes": [503, 429],
     }
     assert (endpoint["disabled"], endpoint["disabled_reason"]) == (True, "requested")
-    assert {name: endpoint[name] for name in ("url", "format", "headers", "description")} == {
-        name: asked[name] for name in ("url", "format", "headers", "description")
-    }
+    same = ("url", "format", "headers", "description", "include_response")
+    assert {name: endpoint[name] for name in same} == {name: asked[name] for name in same}
     status, shown, headers = await api.call("GET", f"{ALL}/{endpoint['id']}")
     assert (status, shown, headers["Etag"]) == (200, endpoint, '"v1"')
     second = await create(api)
@@ -124,6 +125,7 @@ async def test_shown_as_asked_for(api: Client, other: Client) -> None:
         ({"description": "d" * 201}, "invalid_description"),
         ({"description": "two\nlines"}, "invalid_description"),
         ({"disabled": "no"}, "invalid_disabled"),
+        ({"include_response": 1}, "invalid_include_response"),
         ({"secret": "whsec_"}, "unknown_field"),
     ],
 )
@@ -307,7 +309,10 @@ async def test_as_many_as_can_be(api: Client) -> None:
 
 
 async def test_scopes(api: Client) -> None:
-    """`webhooks` makes and shows endpoints, `payloads` shows headers, `secrets` the secrets; making one needs `read:jobs`."""
+    """`webhooks` makes and shows endpoints, `payloads` shows headers, `secrets` the secrets; making one needs `read:jobs`.
+
+    One that shows what targets answer needs `read:payloads`, also to change it: a change may send that elsewhere.
+    """
     endpoint = await create(api, headers={"A": "1"})
     path = f"{ALL}/{endpoint['id']}"
 
@@ -326,6 +331,15 @@ async def test_scopes(api: Client) -> None:
         assert "headers" not in (await create(maker, headers={"A": "1"}))
         assert (await maker.call("PATCH", path, {"description": "x"}))[0] == 200
         assert await refused(maker, "GET", path) == (403, "forbidden")
+        shown = await create(api, include_response=True)
+        for asked in ({"include_response": True}, {}):
+            assert await refused(maker, "PATCH", f"{ALL}/{shown['id'] if not asked else endpoint['id']}", asked) == (
+                403,
+                "forbidden",
+            )
+        assert await refused(maker, "POST", ALL, {"url": URL, "include_response": True}) == (403, "forbidden")
+    async with await asking("write:webhooks", "read:jobs", "read:payloads") as maker:
+        await create(maker, include_response=True)
     async with await asking("read:webhooks", "read:payloads", "read:secrets", "write:secrets") as reader:
         assert (await reader.call("GET", path))[1]["headers"] == {"A": "1"}
         assert (await reader.call("GET", f"{path}/secret"))[0] == 200

@@ -10,7 +10,7 @@ import msgspec
 from libs.domain.endpoints.webhook_event import Attempt
 from libs.domain.jobs.state import NO_LABELS
 from libs.domain.schedule import ScheduleState
-from libs.events import Claim, Spec
+from libs.events import Claim, Response, Spec
 from libs.store.reads.fan_out_tables import JobAttempt, ToldJob, ToldSchedule
 from tests.fakes.control.endpoints import EndpointTable
 from tests.fakes.control.history_rows import HistoryRows
@@ -47,7 +47,7 @@ class FanOutRows(HistoryRows):
             self._commit(is_durable=False)
 
     def jobs_of(
-        self, partition: int, wanted: Sequence[JobAttempt], *, with_urls: bool
+        self, partition: int, wanted: Sequence[JobAttempt], *, with_urls: bool, answers: Sequence[JobAttempt] = ()
     ) -> tuple[int, dict[JobAttempt, ToldJob]]:
         found = {}
         for job_id, number in wanted:
@@ -58,7 +58,9 @@ class FanOutRows(HistoryRows):
             if row is not None and row.ok is not None:
                 attempt = Attempt(job_id, number, row.ok, row.status_code, row.error, row.duration_ms, row.executed_at)
             url = _decode_spec(self.specs_by_id[state.spec_id]).url if with_urls else None
-            found[job_id, number] = ToldJob(state.account, state.schedule_id, url, attempt, state.labels)
+            answer = self.response_rows.get((job_id, number)) if (job_id, number) in answers else None
+            response = None if answer is None else Response(data=answer.data, key=answer.key)
+            found[job_id, number] = ToldJob(state.account, state.schedule_id, url, attempt, state.labels, response)
         return self.progress(partition)[0], found
 
     def schedules_of(self, partition: int, ids: Collection[str]) -> tuple[int, dict[str, ToldSchedule]]:

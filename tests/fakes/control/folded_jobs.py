@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from libs.domain.endpoints.webhook_event import Attempt
 from libs.domain.job import JobState
 from libs.domain.schedule import ScheduleState
-from libs.events import AttemptFinished, Claim, JobScheduled
+from libs.events import AttemptFinished, Claim, JobScheduled, Response
 from libs.store.reads.fan_out_tables import JobAttempt, ToldJob, ToldSchedule
 from tests.fakes.control.fan_out_rows import labels_of
 from tests.fakes.partition import FoldedTables, events_of
@@ -20,10 +20,11 @@ class FoldedJobs:
         self.tables = tables
         self.saved: dict[int, tuple[int, Claim | None]] = {}
         self.questions = 0
+        self.answers = 0  # asked for
         self.fails: Exception | None = None
 
     async def jobs_of(
-        self, partition: int, wanted: Sequence[JobAttempt], *, with_urls: bool
+        self, partition: int, wanted: Sequence[JobAttempt], *, with_urls: bool, answers: Sequence[JobAttempt] = ()
     ) -> tuple[int, Mapping[JobAttempt, ToldJob]]:
         self.questions += 1
         if self.fails is not None:
@@ -35,12 +36,15 @@ class FoldedJobs:
             if isinstance(each, JobScheduled)
         }
         attempts: dict[JobAttempt, Attempt] = {}
+        responses: dict[JobAttempt, Response] = {}
         for each in await events_of(self.tables.log, partition, AttemptFinished):
             assert isinstance(each, AttemptFinished)
             made = Attempt(
                 each.job_id, each.attempt, each.ok, each.status_code, each.error, each.duration_ms, each.started_at
             )
-            attempts.setdefault((each.job_id, each.attempt), made)
+            if attempts.setdefault((each.job_id, each.attempt), made) is made and each.response is not None:
+                responses[each.job_id, each.attempt] = each.response
+        self.answers += len(answers)
         return (await self.tables.fold(partition)).position, {
             key: ToldJob(
                 states[key[0]].account,
@@ -48,6 +52,7 @@ class FoldedJobs:
                 urls[key[0]] if with_urls else None,
                 attempts.get(key),
                 states[key[0]].labels,
+                responses.get(key) if key in answers else None,
             )
             for key in wanted
             if key[0] in states

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig, Filter
-from libs.events import JobScheduled
+from libs.events import JobScheduled, Response
 from libs.events.ids import is_id, new_endpoint_id
 from libs.following.partition_reader import ReaderContext
 from libs.log.memory import MemoryLog
+from libs.sealing.keyring import NO_SEALING
 from services.webhooks.fan_out.directory import GAP_MS
 from services.webhooks.fan_out.fan_outs import FanOuts
 from services.webhooks.fan_out.ports import FanOutPorts
@@ -48,11 +49,12 @@ class Harness:
         self.tally = Tally()
         self._tasks: list[asyncio.Task[None]] = []
         self.fan_outs: FanOuts | None = None
+        self.keyring = NO_SEALING
 
     async def begin(self) -> None:
         """Begin a life of the service."""
         context = ReaderContext("webhooks", self.log, self.clock, self.tally, 0)
-        ports = FanOutPorts(self.endpoints, self.jobs, self.jobs)
+        ports = FanOutPorts(self.endpoints, self.jobs, self.jobs, keyring=self.keyring)
         self.fan_outs = FanOuts(context, ports, self.tables, meter=self.tally)
         self._tasks = [asyncio.create_task(each) for each in self.fan_outs.loops().values()]
         self.fan_outs.gained(0)
@@ -82,13 +84,15 @@ class Harness:
             await self.clock.advance(1_000)
             await self.settle()
 
-    async def endpoint(self, *events: str, account: str = "default", wanted: Filter | None = None) -> Endpoint:
+    async def endpoint(
+        self, *events: str, account: str = "default", wanted: Filter | None = None, include_response: bool = False
+    ) -> Endpoint:
         """Make an endpoint that asks for *events*."""
         number = len(self.endpoints.table.by_id)
         made = Endpoint(
             endpoint_id=new_endpoint_id(self.clock.now(), 0, account, number.to_bytes(4, "big")),
             account=account,
-            config=EndpointConfig(url=URL, events=events, filter=wanted),
+            config=EndpointConfig(url=URL, events=events, filter=wanted, include_response=include_response),
             version=1,
             created_at=self.clock.now(),
             changed_at=self.clock.now(),
@@ -96,10 +100,12 @@ class Harness:
         assert await self.endpoints.add(made, "whsec_" + "C" * 32)
         return made
 
-    async def ended_job(self, status: str = "failed", **fields: object) -> JobScheduled:
-        """Append a job that ends now."""
+    async def ended_job(
+        self, status: str = "failed", *, response: Response | None = None, **fields: object
+    ) -> JobScheduled:
+        """Append a job that ends now; *response* is what was kept of the answer to its attempt."""
         job = await self.owner.schedule(self.clock.now(), **fields)  # type: ignore[arg-type]
-        await self.owner.finish(job, status=status)
+        await self.owner.finish(job, status=status, response=response)
         await self.settle()
         return job
 

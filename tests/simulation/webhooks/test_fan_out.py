@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import msgspec
 import pytest
 
 from libs.domain.endpoints.endpoint import Filter
-from libs.events import JobRetryScheduled, SchedulePaused, encode
+from libs.domain.responses.captured import Captured
+from libs.domain.responses.captured import encode as encode_captured
+from libs.events import JobRetryScheduled, Response, SchedulePaused, encode
 from libs.events.ids import new_schedule_id, partition_of, redelivery_account
+from libs.sealing.keyring import Keyring
 from libs.store.errors import StoreUnavailable
 from services.webhooks.fan_out.directory import CHECK_EVERY_MS
 from services.webhooks.fan_out.reader import FACTS_MAX
 from tests.fakes import events
+from tests.fakes.control.account_keys import MASTER, MemoryKeys
 from tests.simulation.webhooks.fan_out import harness, told_in
 
 
@@ -314,3 +321,60 @@ async def test_a_void_end_is_not_told() -> None:
         await here.settle()
 
         assert await here.told() == []
+
+
+async def test_an_endpoint_that_asks_is_shown_what_was_kept_of_the_answer() -> None:
+    """With the attempt and with the end of its job; null if nothing was kept; another endpoint is not shown it."""
+    kept = Captured(headers={"content-type": "text/plain"}, length=3, sha256="ab", head="no!")
+    async with harness() as here:
+        shown = await here.endpoint("job.failed", "job.cancelled", "attempt.failed", include_response=True)
+        plain = await here.endpoint("job.failed")
+        await here.begin()
+
+        await here.ended_job(response=Response(data=encode_captured(kept)))
+        await here.ended_job()
+        await here.owner.cancel(await here.owner.schedule(here.clock.now() + 60_000))
+        await here.settle()
+
+        told = [(each.account, told_in(each)) for each in await here.deliveries()]
+        answer = {"status_code": 500, **msgspec.structs.asdict(kept)}
+        assert [(each["type"], each["data"]["response"]) for account, each in told if account == shown.endpoint_id] == [
+            *(("attempt.failed", answer), ("job.failed", answer)),
+            *(("attempt.failed", None), ("job.failed", None)),
+            ("job.cancelled", None),
+        ]
+        assert not any("response" in each["data"] for account, each in told if account == plain.endpoint_id)
+
+
+async def test_answers_are_read_only_if_an_endpoint_asks_for_them() -> None:
+    """Of an account without such an endpoint none is read, whatever others ask for."""
+    async with harness() as here:
+        await here.endpoint("job.failed", wanted=Filter(hosts=("a.example",)))
+        await here.endpoint("job.failed", account="other", include_response=True)
+        await here.begin()
+        await here.ended_job(response=Response(data=b"{"))
+
+        assert (here.jobs.questions, here.jobs.answers) == (1, 0)
+
+
+async def test_answers_are_opened_and_one_whose_key_was_deleted_counts_as_not_kept() -> None:
+    """What is told is sealed again, as all that callers entrust."""
+    table = MemoryKeys()
+    keyring = Keyring(lambda: MASTER, table, entropy=os.urandom, steady=lambda: 0.0, away=ConnectionError)
+    kept = Captured(headers={}, length=3, sha256="ab", head="no!")
+    async with harness() as here:
+        await here.endpoint("job.failed", include_response=True)
+        here.keyring = keyring
+        await here.begin()
+        job = await here.owner.schedule(here.clock.now())
+        await keyring.ready(job.account)
+        response = keyring.sealed_response(encode_captured(kept), account=job.account, job_id=job.job_id, attempt=1)
+        await here.owner.finish(job, status="failed", response=response)
+        await here.settle()
+        await here.ended_job(response=Response(data=response.data, key="key_gone"))
+
+        specs = [(each, each.spec) for each in await here.deliveries()]
+        await keyring.load([spec for _, spec in specs])
+        bodies = [json.loads(keyring.opened(spec, each.account, each.job_id).body or "") for each, spec in specs]
+        assert all(spec.sealed is not None for _, spec in specs)
+        assert [body["data"]["response"] and body["data"]["response"]["head"] for body in bodies] == ["no!", None]

@@ -110,10 +110,21 @@ def _read_description(value: Any, _found: dict[str, Any], _rules: Rules) -> str:
     return value
 
 
-def _read_disabled(value: Any, _found: dict[str, Any], _rules: Rules) -> bool:
-    if type(value) is not bool:
-        refuse("invalid_disabled", "disabled must be true or false")
-    return value
+def _flag(name: str, rule: str) -> Field:
+    def read(value: Any, _found: dict[str, Any], _rules: Rules) -> bool:
+        if type(value) is not bool:
+            refuse(f"invalid_{name}", f"{name} must be true or false")
+        return value
+
+    return Field(
+        name=name,
+        read=read,
+        schema={"type": "boolean"},
+        rule=rule,
+        code=f"invalid_{name}",
+        means=f"{name} is neither true nor false.",
+        default=False,
+    )
 
 
 def _list(items: Schema) -> Schema:
@@ -170,15 +181,12 @@ ENDPOINT: Final = Fields(
         means=f"description is not text of at most {DESCRIPTION_MAX} printable characters.",
         default="",
     ),
-    Field(
-        name="disabled",
-        read=_read_disabled,
-        schema={"type": "boolean"},
-        rule="`true` sends nothing until it is `false` again; Fliq sets it when the endpoint takes nothing",
-        code="invalid_disabled",
-        means="disabled is neither true nor false.",
-        default=False,
+    _flag(
+        "include_response",
+        "`true` sends with each event of an attempt, or of the end of a job, as `response` what was [kept](responses.md) of the"
+        " target's answer; needs the scope `read:payloads`",
     ),
+    _flag("disabled", "`true` sends nothing until it is `false` again; Fliq sets it when the endpoint takes nothing"),
 )
 ROTATION: Final = Fields(
     integer(

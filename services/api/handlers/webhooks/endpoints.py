@@ -1,7 +1,8 @@
 """
 Endpoints: the handlers for webhook endpoints.
 
-An endpoint tells its receiver how jobs of the account end. So to make or change one, a token needs `read:jobs` besides.
+An endpoint tells its receiver how jobs of the account end. So to make or change one, a token needs `read:jobs` besides, and
+`read:payloads` if the endpoint is to show what targets answer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import msgspec
 from aiohttp.web import BaseRequest
 
 from libs.domain.endpoints.delivery import delivery_job
-from libs.domain.endpoints.endpoint import ENDPOINTS_MAX, Endpoint
+from libs.domain.endpoints.endpoint import ENDPOINTS_MAX, Endpoint, EndpointConfig
 from libs.domain.endpoints.fan_out import Told
 from libs.domain.endpoints.webhook_event import TEST, of_test
 from libs.egress.signing import new_secret
@@ -50,6 +51,7 @@ class Endpoints:
         """POST /v1/webhooks/endpoints."""
         _check_may_read(identity)
         wanted = endpoint_request(await read_json(request), self._c.check_url)
+        _check_may_show(identity, wanted.config)
         now = self._c.clock.now()
         endpoint = Endpoint(
             endpoint_id=self._c.mint.endpoint_id(now, identity.account),
@@ -84,6 +86,8 @@ class Endpoints:
             if version not in (None, endpoint.version):
                 break
             changed = self._changed(endpoint, patch)
+            for each in (endpoint, changed):
+                _check_may_show(identity, each.config)
             if changed is endpoint or await self._endpoints.change(changed):
                 return _reply(200, changed, identity, "write:payloads")
         message = "the endpoint was changed meanwhile; read it again, and change the version that it has now"
@@ -154,6 +158,12 @@ class Endpoints:
 def _check_may_read(identity: Identity) -> None:
     if "read:jobs" not in identity.scopes:
         message = "an endpoint tells its receiver how jobs end: the API token also needs the scope `read:jobs`"
+        raise ApiError(403, "forbidden", message)
+
+
+def _check_may_show(identity: Identity, config: EndpointConfig) -> None:
+    if config.include_response and "read:payloads" not in identity.scopes:
+        message = "include_response shows the receiver what targets answer: the API token also needs the scope `read:payloads`"
         raise ApiError(403, "forbidden", message)
 
 

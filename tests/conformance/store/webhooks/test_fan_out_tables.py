@@ -1,7 +1,7 @@
 """What fan-out reads of jobs, and the positions that it saves."""
 
 from libs.domain.endpoints.webhook_event import Attempt
-from libs.events import Spec
+from libs.events import Response, Spec
 from libs.events.ids import new_job_id, new_schedule_id
 from libs.store.reads.fan_out_tables import FanOutPositions, ToldJob, ToldJobs, ToldSchedule
 from tests.conformance.store.conftest import CLAIM, NOW, Harness
@@ -35,6 +35,25 @@ async def test_a_job_is_read_with_the_attempt_that_is_asked_for(harness: Harness
     }
     assert {job.url for job in (await told.jobs_of(0, wanted, with_urls=False))[1].values()} == {None}
     assert await told.jobs_of(1, wanted, with_urls=True) == (-1, {})
+
+
+async def test_what_was_kept_of_an_answer_is_read_of_the_attempts_that_are_named(harness: Harness) -> None:
+    """As it is stored: sealed, with the id of its key."""
+    told = ToldJobs(harness.pool)
+    first, second = (new_job_id(NOW + 9, 0, bytes(7) + bytes([number])) for number in range(2))
+    kept = Response(data=b"sealed", key="key_01m8mfsb6j000hnbjj6f4rh1ft")
+    answered = {"ok": False, "status_code": 503, "error": "HTTP 503", "duration_ms": 7, "response": kept}
+    await harness.write(
+        0,
+        *(events.asked(job, NOW, account="acme") for job in (first, second)),
+        *(events.due(job, NOW, account="acme") for job in (first, second)),
+        *(events.finished(job, NOW, **answered) for job in (first, second)),
+    )
+
+    wanted = [(first, 1), (second, 1), (second, 0)]
+    _, found = await told.jobs_of(0, wanted, with_urls=False, answers=[(second, 1), (second, 0)])
+
+    assert {key: job.response for key, job in found.items()} == {(first, 1): None, (second, 1): kept, (second, 0): None}
 
 
 async def test_a_schedule_is_read_with_the_position_that_changed_it_last(harness: Harness) -> None:

@@ -18,6 +18,7 @@ from libs.domain.endpoints.fan_out import Told
 from libs.domain.endpoints.webhook_event import TEST, WebhookEvent, of_disabling, of_end, of_test
 from libs.domain.job import JobStatus, create, evolve
 from libs.domain.jobs.decisions import decide
+from libs.domain.responses.captured import Captured
 from libs.events import JobFinished, JobScheduled
 from libs.events.ids import delivery_id, new_endpoint_id, partition_of, redelivery_account
 from libs.events.retry_policy import RetryPolicy
@@ -125,3 +126,29 @@ def test_a_delivery_is_exhausted_when_its_last_try_failed() -> None:
     assert not is_exhausted(msgspec.structs.replace(failed, attempt=0))
     assert not is_exhausted(msgspec.structs.replace(failed, last_error=NOT_SENT))
     assert not is_exhausted(msgspec.structs.replace(failed, account=redelivery_account(ENDPOINT_ID)))
+
+
+def test_an_endpoint_that_asks_is_shown_the_answer() -> None:
+    """As the API shows it, with what is about a job; null if nothing was kept; what is about no job has no such field."""
+    kept = Captured(headers={"server": "x"}, length=3, sha256="ab", head="no!")
+    end = of_end(ended("failed"), schedule_id=None, host=None, response=kept)
+    attempt = msgspec.structs.replace(tried(ok=False), response=kept)
+
+    def told(event: WebhookEvent, **config: object) -> object:
+        body = msgspec.json.decode(delivery(event, event.names[0], **config).spec.body or "")  # type: ignore[arg-type]
+        return body["data"].get("response", "no such field")
+
+    for event in (end, attempt):
+        assert told(event, include_response=True) == {
+            "status_code": event.status_code,
+            "headers": {"server": "x"},
+            "length": 3,
+            "sha256": "ab",
+            "head": "no!",
+            "tail": None,
+            "truncated": False,
+            "redacted": 0,
+        }
+        assert told(event) == "no such field"
+    assert told(msgspec.structs.replace(end, response=None), include_response=True) is None
+    assert told(of_test(ENDPOINT_ID, AT), include_response=True) == "no such field"

@@ -39,6 +39,7 @@ __all__ = [
     "InvalidHttpMethod",
     "InvalidIdempotencyKey",
     "InvalidIfMatch",
+    "InvalidIncludeResponse",
     "InvalidJobs",
     "InvalidJson",
     "InvalidKey",
@@ -538,6 +539,13 @@ class InvalidDescription(BadRequest):
     code = "invalid_description"
 
 
+class InvalidIncludeResponse(BadRequest):
+    """400 `invalid_include_response`. include_response is neither true nor false."""
+
+    status = 400
+    code = "invalid_include_response"
+
+
 class InvalidDisabled(BadRequest):
     """400 `invalid_disabled`. disabled is neither true nor false."""
 
@@ -884,6 +892,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_filter": InvalidFilter,
     "invalid_format": InvalidFormat,
     "invalid_description": InvalidDescription,
+    "invalid_include_response": InvalidIncludeResponse,
     "invalid_disabled": InvalidDisabled,
     "invalid_overlap_seconds": InvalidOverlapSeconds,
     "invalid_since": InvalidSince,

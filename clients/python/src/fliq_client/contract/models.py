@@ -698,6 +698,7 @@ class Endpoint(Answered, frozen=True, kw_only=True):
     filter: EndpointFilter | None = None
     format: str  # standard, flat, cloudevents
     description: str
+    include_response: bool
     disabled: bool
     retry: EndpointRetry
     disabled_reason: str | None = None  # requested, gone, failing
@@ -811,6 +812,7 @@ class EndpointItem(Answered, frozen=True, kw_only=True):
     filter: EndpointFilter | None = None
     format: str  # standard, flat, cloudevents
     description: str
+    include_response: bool
     disabled: bool
     retry: EndpointItemRetry
     disabled_reason: str | None = None  # requested, gone, failing

@@ -75,6 +75,9 @@ class EndpointChangeFields(TypedDict, total=False):
     retry: Mapping[str, Any] | None
     # your own words, at most 200 printable characters
     description: str | None
+    # `true` sends with each event of an attempt, or of the end of a job, as `response` what was kept of the target's
+    # answer; needs the scope `read:payloads`
+    include_response: bool | None
     # `true` sends nothing until it is `false` again; Fliq sets it when the endpoint takes nothing
     disabled: bool | None
 
@@ -118,6 +121,9 @@ class EndpointFields(TypedDict, total=False):
     retry: Mapping[str, Any] | None
     # your own words, at most 200 printable characters
     description: str
+    # `true` sends with each event of an attempt, or of the end of a job, as `response` what was kept of the target's
+    # answer; needs the scope `read:payloads`
+    include_response: bool
     # `true` sends nothing until it is `false` again; Fliq sets it when the endpoint takes nothing
     disabled: bool
 
