@@ -33,7 +33,7 @@ PING_S: Final = 15.0
 CHECK_S: Final = 4.0  # how often the token is looked at; a revoked one ends the stream within 5 s, as in every process
 GATHER_S: Final = 0.02  # events of so long a time are written together
 PIECE_BYTES: Final = 4_096  # with one `id`: a caller that is killed in between sees these events again
-WRITE_BYTES: Final = 32_768
+WRITE_BYTES: Final = 32_768  # in one turn at the event loop (http/loop_time.py): about 1 ms
 MEDIA: Final = b"text/event-stream"
 # How long a browser waits before it comes back; no cache, and no proxy that holds events back.
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -107,6 +107,7 @@ class EventStream:
         await self._flush(connection, _RETRY)
         while not self._tail.is_closed and connection.transport is not None:
             self._listener.woken.clear()
+            await connection.owner.loop_time.turn(connection)
             is_behind = await self._round(connection)
             if self._lines or self._pieces:
                 await self._flush(connection)
@@ -116,7 +117,7 @@ class EventStream:
             if self._now_s() - self._written_at >= self._ping_s:
                 await self._flush(connection, b": ping\n")
             if is_behind:
-                await connection.pause()
+                await asyncio.sleep(0)
             else:
                 await self._wait(checked_at)
 
@@ -152,6 +153,7 @@ class EventStream:
                         self._end_piece()
                         if len(self._pieces) * PIECE_BYTES >= WRITE_BYTES:
                             await self._flush(connection)
+                            await connection.pause()
             self._places[partition] = reached
         return is_behind
 
