@@ -5,8 +5,8 @@ Theory of operation
 
     claim      the decider's right to decide; it decides only after it has read its own claim back, admitted
     ledger     the fold of the partition, of the jobs and schedules that are due soon, under way or just changed
-    overlay    decisions made and not yet read back, at most one per job or schedule
-    unread     the same, counted: accounts share how many there may be (concurrency.py)
+    unread     decisions made and not yet read back, at most one per job or schedule; accounts share how many there may be
+               (sharing/unread_decisions.py)
     permits    executions that may still be decided today, for accounts with a daily limit
     stale      schedules whose next run was computed with older zone data: whether it is another instant now is still to be seen
     backlog    accounts with so many due jobs waiting for a slot or a permit that the rest of their jobs stays in the tables
@@ -16,9 +16,9 @@ Theory of operation
     read a record -> fold it -> what is owed now? -> decide -> (append) -> read it back -> fold it -> ...
 
 Invariants
-    1. A decision is made only while `is_deciding`, and never while one for the same job stands in the overlay.
+    1. A decision is made only while `is_deciding`, and never while one for the same job is unread.
     2. State changes only by records read back, the decider's own included.
-    3. Every waiting job whose owed instant is before the horizon is in the wheel, in the overlay, urgent, or waits for a slot
+    3. Every waiting job whose owed instant is before the horizon is in the wheel, unread, urgent, or waits for a slot
        or for others of its account to be read back; or its account is in the backlog.
     4. A state leaves memory only when the tables hold it (`evict`), and never while rows are loaded (the caller sees to that).
     5. No job that the tables hold, or that was folded here, is in `new_jobs`.
@@ -45,15 +45,13 @@ from libs.domain.state_registry import State, decide, id_of, owed_at
 from libs.events import AttemptDue, Claim, Event, OwnerClaimed, Unknown, Unreadable
 from libs.events.codec import kind_of
 from libs.events.ids import HIGHEST_JOB_ID
-from services.scheduler.concurrency import Concurrency
 from services.scheduler.daily.daily_permits import DailyPermits, PermitAsk
 from services.scheduler.new_jobs import NewJobs
+from services.scheduler.sharing.concurrency import Concurrency
+from services.scheduler.sharing.unread_decisions import UnreadDecisions
 from services.scheduler.timer_wheel import TimerWheel
 
 EXAMINED_MAX: Final = 2_000  # states examined in one go, most of which may only be queued for a slot
-UNREAD_MAX: Final = (
-    400  # decisions that may stand in the log unread: what is appended behind them waits for their folding
-)
 STALE_MAX: Final = 10  # next runs looked for again in one go: one costs 0.4 ms at most
 QUEUES_MAX: Final = 10_000  # due jobs waiting in memory; beyond, an account that has `QUEUE_LEAST` adds no more
 QUEUE_LEAST: Final = (
@@ -108,8 +106,7 @@ class Decider:
         self.not_understood: list[str] = []  # states that this build cannot decide for; the caller empties it
         self._stale: dict[str, None] = {}
         self._wheel: TimerWheel[str] = TimerWheel()
-        self._overlay: set[str] = set()
-        self._unread = Concurrency(UNREAD_MAX)
+        self._unread = UnreadDecisions()
         self._urgent: dict[str, None] = {}
         self._touched: dict[str, None] = {}  # in order, so that a run can be repeated exactly
         self._again = False
@@ -132,7 +129,7 @@ class Decider:
     @property
     def overlay_count(self) -> int:
         """How many decisions are made and not yet read back."""
-        return len(self._overlay)
+        return len(self._unread)
 
     def missing(self, ids: Iterable[str]) -> list[str]:
         """Return the *ids* whose states may be in the tables alone: they must be loaded before their records are applied."""
@@ -174,7 +171,7 @@ class Decider:
 
     def decide(self, now: int, jitter: Callable[[], float], *, early_ms: int = 0) -> list[Event]:
         """
-        Return the decisions that are owed at *now*, as many as may stand in the overlay; each does until it is read back.
+        Return the decisions that are owed at *now*, as many as may be unread; each is until it is read back.
 
         Args:
             early_ms: write due events and ticks this much earlier still; used while the partition is handed over.
@@ -182,6 +179,7 @@ class Decider:
         if not self.is_deciding or self.superseded:
             return []
         decisions, self.asked = self.asked, []
+        self._unread.follow(now)
         lead_ms = self._lead_ms + early_ms
         due, _ = self._wheel.advance(now - now % self._gather_ms + early_ms)
         for owner_id in due:
@@ -190,7 +188,7 @@ class Decider:
         for owner_id in list(islice(self._urgent, EXAMINED_MAX)):
             del self._urgent[owner_id]
             state = self.ledger.states.get(owner_id)
-            if state is None or owner_id in self._overlay:
+            if state is None or owner_id in self._unread:
                 continue
             at = owed_at(state, lead_ms=lead_ms)
             if at is None:
@@ -208,7 +206,7 @@ class Decider:
             if ready is None:
                 break
             state = self.ledger.states.get(ready)
-            at = None if state is None or ready in self._overlay else owed_at(state, lead_ms=lead_ms)
+            at = None if state is None or ready in self._unread else owed_at(state, lead_ms=lead_ms)
             if state is None or at is None:
                 continue
             if at > now:  # the clock was set back while it waited
@@ -224,11 +222,10 @@ class Decider:
         for owner_id in list(islice(self._stale, STALE_MAX)):
             del self._stale[owner_id]
             state = self.ledger.states.get(owner_id)
-            if not isinstance(state, ScheduleState) or owner_id in self._overlay:
+            if not isinstance(state, ScheduleState) or owner_id in self._unread:
                 continue  # what is on its way was decided with the data of this process
             decision = realigned(state, now, self._zones)
             if decision is not None:
-                self._overlay.add(owner_id)
                 self._unread.take(owner_id, state.account)
                 found.append(decision)
         return found
@@ -317,10 +314,9 @@ class Decider:
         if isinstance(item, Unknown | Unreadable) or kind_of(item).role != "decision":
             return
         owner_id = next(iter(names(item)), None)  # what belongs to the partition names none
-        if owner_id is None or owner_id not in self._overlay:
+        if owner_id is None or owner_id not in self._unread:
             return
-        self._overlay.discard(owner_id)
-        if self._unread.give_back(owner_id) or self.concurrency.waiting_count:
+        if self._unread.read_back(owner_id, item.at) or self.concurrency.waiting_count:
             self._again = True
         state = self.ledger.states.get(owner_id)
         if state is not None:
@@ -333,11 +329,11 @@ class Decider:
             # A held job may never end: it must not keep concurrency from the others.
             if state.status == JobStatus.RUNNING and not state.held:
                 self.concurrency.take(owner_id, state.account)
-            elif owner_id not in self._overlay and self.concurrency.give_back(owner_id):
+            elif owner_id not in self._unread and self.concurrency.give_back(owner_id):
                 self._again = True
         self.concurrency.withdraw(owner_id)
         self._unread.withdraw(owner_id)
-        if owner_id in self._overlay:
+        if owner_id in self._unread:
             return
         at = owed_at(state, lead_ms=self._lead_ms)
         if at == AT_ONCE:
@@ -355,7 +351,6 @@ class Decider:
         if decision is None:
             self.not_understood.append(owner_id)
             return None
-        self._overlay.add(owner_id)
         self._unread.take(owner_id, state.account)
         if isinstance(decision, AttemptDue):
             account = decision.account
@@ -387,12 +382,12 @@ class Decider:
 
     def _needed(self, owner_id: str) -> bool:
         if (
-            owner_id in self._overlay
+            owner_id in self._unread
             or owner_id in self._stale
             or owner_id in self._wheel
             or owner_id in self._urgent
             or owner_id in self.concurrency
-            or owner_id in self._unread
+            or self._unread.has_waiting(owner_id)
         ):
             return True
         state = self.ledger.states.get(owner_id)

@@ -16,7 +16,7 @@ from libs.events.ids import delivery_id, new_endpoint_id, redelivery_account, sh
 from libs.store.errors import StoreUnavailable
 from services.dispatcher.attempt import outgoing
 from services.dispatcher.endpoints import WRITE_EVERY_MS, EndpointHealth, EndpointSecrets
-from services.scheduler.concurrency import Concurrency
+from services.scheduler.sharing.concurrency import Concurrency
 from tests.fakes import events
 from tests.fakes.targets import Tally
 from tests.simulation.manual_clock import ManualClock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.scheduler.concurrency import Concurrency
+from services.scheduler.sharing.concurrency import Concurrency
 
 
 def drain(concurrency: Concurrency, account_of: dict[str, str]) -> list[str]:

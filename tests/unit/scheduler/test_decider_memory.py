@@ -22,8 +22,8 @@ from libs.events import (
     Unreadable,
 )
 from libs.events.ids import new_job_id
-from services.scheduler.decider import UNREAD_MAX
 from services.scheduler.new_jobs import NewJobs
+from services.scheduler.sharing.unread_decisions import UNREAD_MAX
 from tests.unit.scheduler.harness import (
     HORIZON_MS,
     JOB,

@@ -1,0 +1,1 @@
+"""Sharing: what the accounts of one partition share, and who waits for it."""
