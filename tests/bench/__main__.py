@@ -1,5 +1,5 @@
 """
-Measure Fliq: creates, batches, herds, lateness, CPU time of lives and at rest, a restart, memory, sealing; a rebuild on request.
+Measure Fliq: creates, batches, herds, lateness, CPU of lives and at rest, a restart, memory, and promises; on request a rebuild.
 
     python -m tests.bench [--topology kafka] [--quick] [--long] [--only creates,herd] [--rounds n]
 
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable
 
 from tests.bench import at_rest, cluster, other_targets, rebuild, sections
-from tests.bench.costs import sealing
+from tests.bench.costs import promises, sealing
 from tests.bench.harness import Harness, elapsed_s, machine, say
 
 WITH_RIG = {
@@ -31,7 +31,8 @@ WITH_THEIR_OWN = {
     "idle": at_rest.idle,
     "restart": at_rest.restart,
 }
-NAMES = (*WITH_RIG, *WITH_THEIR_OWN, "memory", "sealing", "rebuild")
+IN_TURNS = {"sealing": sealing.measure, "labels": promises.labels, "capture": promises.capture}
+NAMES = (*WITH_RIG, *WITH_THEIR_OWN, "memory", *IN_TURNS, "rebuild")
 
 
 def show(title: str, lines: Iterable[str]) -> None:
@@ -100,8 +101,10 @@ def main() -> None:
         title = (sections.memory.__doc__ or "").strip()
         show(f"memory: {title}", sections.memory(size, far=True))
         show("memory, due soon", sections.memory(size, far=False))
-    if "sealing" in wanted:
-        show(f"sealing: {(sealing.measure.__doc__ or '').strip()}", sealing.measure(size.rounds, size.lives))
+    for name, measure_in_turns in IN_TURNS.items():
+        if name in wanted:
+            title = (measure_in_turns.__doc__ or "").strip()
+            show(f"{name}: {title}", measure_in_turns(size.rounds, size.lives))
     if "rebuild" in wanted:
         records = rebuild.QUICK_RECORDS if options.quick else rebuild.FULL_RECORDS
         show(f"rebuild: {(rebuild.rebuild.__doc__ or '').strip()}", rebuild.rebuild(records))

@@ -192,7 +192,7 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
     ]
     log_days: Annotated[
         int,
-        "0",
+        "8",
         values.zero_or(2, 36_500, "a number of days"),
         "for how long records stay in the log, and half as long again at the most: what lives is carried over, then the records"
         " before are deleted; at least 2; 0 is for ever",

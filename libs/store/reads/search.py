@@ -27,7 +27,7 @@ _FIRST: Final = 4  # times the page: ids taken at first
 _GROWTH: Final = 4  # from one step to the next
 _STEP_MIN: Final = 100
 _STEP_MAX: Final = 5_000
-_COUNTED_MAX: Final = 1_000  # rows counted to see which of several labels is the rarest
+_COUNTED_MAX: Final = 1_000  # of the newest rows of each of several labels, to see which is the rarest
 _SAME_MS_MAX: Final = 2_000  # jobs of one millisecond that may have an execution
 _HASHES_MAX: Final = 20_000  # ids of executions computed to find one
 
@@ -44,8 +44,8 @@ _AMONG: Final = (
     " ORDER BY job_id DESC LIMIT $4"
 )
 _RARITY: Final = (
-    "SELECT count(*) FROM"
-    " (SELECT FROM labels WHERE account = $1 AND key = $2 AND value = $3 AND job_id < $4 LIMIT $5) AS seen"
+    'SELECT count(*) AS count, min(job_id::text COLLATE "C") AS oldest FROM (SELECT job_id FROM labels'
+    " WHERE account = $1 AND key = $2 AND value = $3 AND job_id < $4 ORDER BY job_id DESC LIMIT $5) AS seen"
 )
 _WANTED: Final = f"""
 SELECT j.*, {LISTED_SPEC} FROM (
@@ -120,8 +120,10 @@ class Search:
     async def _rarest(self, account: str, labels: Sequence[Label], below: UUID) -> Label:
         if len(labels) == 1:
             return labels[0]
-        counts = [await self._pool.fetchval(_RARITY, account, *label, below, _COUNTED_MAX) for label in labels]
-        return labels[counts.index(min(counts))]
+        found = [await self._pool.fetchrow(_RARITY, account, *label, below, _COUNTED_MAX) for label in labels]
+        # Of two that are more than are counted, that is the rarer one of which as many reach further back.
+        _, rarest = min(((each["count"], each["oldest"] or ""), place) for place, each in enumerate(found))
+        return labels[rarest]
 
     async def _wanted(self, account: str, wanted: JobFilter, ids: Sequence[UUID], limit: int) -> list[JobRow]:
         found = await self._pool.fetch(

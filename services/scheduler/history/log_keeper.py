@@ -9,8 +9,9 @@ Log keeper: for every partition that this process owns, has what lives carried o
 Each step is repeated by the next owner if this one dies: a crash anywhere leaves more of the log than is needed, never less. All
 of it is decided under the owner's claim, so what a process writes that is not the owner any more is void.
 
-It carries twice in the time for which the log is to be kept. At the second time after that time, what stands before is deleted:
-so the log is as long as the setting says, and half as long again at the most.
+It carries twice in the time for which the log is to be kept, the first time when the log is half that old: a log that is younger
+costs nothing. At the second time after that time, what stands before is deleted: so the log is as long as the setting says, and
+half as long again at the most.
 
 Writing takes a tenth of the time at the most: after each piece the keeper waits nine times as long as the piece took.
 """
@@ -100,6 +101,7 @@ class LogKeeper:
         self._days_ms = days * DAY_MS
         self._metrics = metrics
         self._seen: dict[int, int] = {}  # partition -> when this process first looked at it
+        self._began_at: dict[int, int] = {}  # partition -> when its first record was written
 
     async def run(self) -> None:
         """Look every minute until cancelled."""
@@ -118,10 +120,19 @@ class LogKeeper:
 
     async def look_at(self, owner: PartitionOwner) -> None:
         """Carry what lives over if it is time, and delete what is needed no more."""
-        floors = owner.decider.ledger.floors
-        if self._days_ms and self._clock.now() - floors.carried_at >= self._days_ms // 2:
+        if self._days_ms and self._clock.now() - await self._carried_at(owner) >= self._days_ms // 2:
             await self._carry(owner)
         await self._trim(owner)
+
+    async def _carried_at(self, owner: PartitionOwner) -> int:
+        """Return when what lives was carried over last; if it never was, when the log begins."""
+        carried_at = owner.decider.ledger.floors.carried_at
+        if carried_at or owner.partition in self._began_at:
+            return carried_at or self._began_at[owner.partition]
+        records = await self._log.read(owner.partition, await self._log.begin(owner.partition), max_records=1)
+        if not records:
+            return self._clock.now()
+        return self._began_at.setdefault(owner.partition, records[0].at)
 
     def _measure(self) -> None:
         now, overdue_ms = self._clock.now(), 0

@@ -95,7 +95,9 @@ async def kinds(harness: Harness) -> list[str]:
 
 
 async def until_carried(harness: Harness, count: int) -> None:
-    """Wait until so many records of carried rows are there, and no more."""
+    """Wait until the log is half of two days old, and so many records of carried rows are there, and no more."""
+    harness.clock.set(harness.clock.now() + DAY_MS - LOOK_EVERY_MS // 2)
+    await harness.settle()
     await harness.clock.advance(LOOK_EVERY_MS - 5_000)
     for _ in range(2_000):
         await harness.clock.advance(5)
@@ -146,8 +148,23 @@ async def test_the_log_does_not_grow() -> None:
     assert rows[-1] <= rows[5]
 
 
+async def test_a_young_log_costs_nothing() -> None:
+    """What lives is carried for the first time when the log is half as old as it may become, whoever owns the partition then."""
+    async with keeping(Harness(), days=8) as harness:
+        await ended(harness)
+        await harness.job(60 * DAY_MS)
+        await pass_time(harness, 4 * DAY_MS - HOUR_MS)
+        assert {"rows.carried", "log.carried", "history.forgotten"}.isdisjoint(await kinds(harness))
+        await harness.keeper.grant()
+        await pass_time(harness, HOUR_MS)
+        assert (await kinds(harness)).count("log.carried") == 1
+        await pass_time(harness, 4 * DAY_MS - HOUR_MS)
+        assert (await kinds(harness)).count("log.carried") == 1
+        await check(harness)
+
+
 async def test_for_ever_is_for_ever() -> None:
-    """With 0, which is the default, nothing is written and nothing is deleted."""
+    """With 0 nothing is written and nothing is deleted."""
     async with keeping(Harness(), days=0) as harness:
         await ended(harness)
         for _ in range(3):

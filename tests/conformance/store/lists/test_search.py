@@ -203,3 +203,16 @@ async def test_labels_are_found_by_their_index(harness: Harness) -> None:
             assert index in plan, plan
             assert "Seq Scan" not in plan
             assert "Sort" not in plan
+
+
+async def test_the_rarest_label_leads(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if there are more of each than are counted: a look that went through the jobs of the other one would end too early."""
+    for number in range(40):
+        labels = {"all": "x"} | ({"some": "y"} if number % 8 == 0 else {})
+        await harness.write(0, events.asked(new_job_id(NOW + number, 0, bytes(8)), NOW, labels=labels))
+    for name, value in (("_COUNTED_MAX", 3), ("SCANNED_MAX", 8), ("_STEP_MIN", 2)):
+        monkeypatch.setattr(search, name, value)
+    searched = Search(harness.pool, AccountQueries(harness.pool))
+    for labels_wanted in ((("all", "x"), ("some", "y")), (("some", "y"), ("all", "x"))):
+        found, reached = await searched.search_jobs("acme", JobFilter(labels=labels_wanted), limit=10, before=None)
+        assert (len(found), reached) == (5, None)
