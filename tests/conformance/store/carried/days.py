@@ -59,7 +59,7 @@ JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname IN ('fliq', 'fliq_
 
 
 class Held(NamedTuple):
-    """What is there at an instant: rows of the tables, records of the log, bytes of each table, and those of this process."""
+    """What is there, at an instant or the most of a day: rows, records of the log, bytes of each table, memory of this process."""
 
     rows: int
     records: int
@@ -69,6 +69,13 @@ class Held(NamedTuple):
     @property
     def all_bytes(self) -> int:
         return sum(self.bytes.values())
+
+
+def _most(seen: Sequence[Held]) -> Held:
+    rows, records, bytes_of, resident = zip(*seen, strict=True)
+    return Held(
+        max(rows), max(records), {name: max(each[name] for each in bytes_of) for name in bytes_of[0]}, max(resident)
+    )
 
 
 class _Keeper:
@@ -138,7 +145,8 @@ class Days:
         )
         self._rng = random.Random(1)
         self._asked = self._ended = self._answered = 0
-        self.responses: Callable[[int], Response | None] = lambda _: None
+        self.failed_every = FAILED_EVERY
+        self.response: Response | None = None  # what is kept of the answer to an attempt that fails
 
     async def flow(self) -> None:
         """Let a millisecond pass with every real one."""
@@ -165,7 +173,7 @@ class Days:
 
     def _outcome(self, due: AttemptDue) -> AttemptFinished:
         self._answered += 1
-        ok = self._answered % FAILED_EVERY != 0
+        ok = self._answered % self.failed_every != 0
         return AttemptFinished(
             job_id=due.job_id,
             at=self.clock.now(),
@@ -176,7 +184,7 @@ class Days:
             error=None if ok else "http_500",
             started_at=self.clock.now(),
             duration_ms=12,
-            response=None if ok else self.responses(self._answered),
+            response=None if ok else self.response,
         )
 
     async def ask(self, count: int, in_ms: int = 500, **fields: Any) -> list[str]:
@@ -239,13 +247,19 @@ class Days:
         await self.until_saved()
 
     async def live(self, first: int, days: int, jobs_a_day: int, **fields: Any) -> list[Held]:
-        """Live *days* days from the day *first* on; return what is there at the end of each."""
+        """
+        Live *days* days from the day *first* on; return the most that is there in each.
+
+        The log is carried and trimmed once in a day, at an instant that moves on with every day: so its end is no place to compare.
+        """
         found = []
         names = [each for each in await self._sizes() if not each.endswith(".progress")]
         for day in range(first, first + days):
+            seen = []
             for step in range(STEPS):
                 await self.step(day * STEPS + step, jobs_a_day // STEPS, names, **fields)
-            found.append(await self.held())
+                seen.append(await self.held())
+            found.append(_most(seen))
         return found
 
     async def held(self) -> Held:
