@@ -24,16 +24,17 @@ from tests.simulation.invariants import INVARIANTS
 FIRST = int(os.environ.get("FLIQ_TEST_FLEET_FROM", "0"))
 COUNT = 150
 NIGHTLY_COUNT = 10_000
+KEEPING_COUNT = 2_000
 WITHIN = 500  # seeds, where the known one finds nothing any more; the rarest of the quick ones takes 170
 RARE_WITHIN = 4_000
 # The pass of each crash point at which a process dies; what stands in the adapters of the log is passed on real processes only.
 CRASHES = {name: min(2, point.passes[1]) for name, point in POINTS.items() if not name.startswith("log.")}
 
 
-def check(count: int, first: int) -> Campaign:
-    """Play *count* seeds; fail with the command that replays the first one that breaks a promise."""
+def check(count: int, first: int, *, keeping: bool = False) -> Campaign:
+    """Play *count* seeds, perhaps only of fleets that forget and trim; fail with the command that replays the first one that breaks a promise."""
     print(f"seeds {first} to {first + count - 1} (FLIQ_TEST_FLEET_FROM={first})")
-    campaign = Campaign(first, count, jobs=2)
+    campaign = Campaign(first, count, jobs=2, keeping=keeping)
     campaign.run()
     for seed, violations in sorted(campaign.broken.items()):
         pytest.fail(f"make simulate SEED={seed}\n  " + "\n  ".join(violations), pytrace=False)
@@ -55,6 +56,15 @@ def test_no_seed_breaks_a_promise() -> None:
 def test_no_seed_breaks_a_promise_nightly() -> None:
     """The same, ten thousand times, on other seeds."""
     check(NIGHTLY_COUNT, FIRST + 1_000_000)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(14_400)
+def test_no_seed_that_forgets_and_trims_breaks_a_promise_nightly() -> None:
+    """What keepers do, and their deaths at each step of it: the fold of the trimmed log, and the sums, are the tables."""
+    campaign = check(KEEPING_COUNT, FIRST + 3_000_000, keeping=True)
+
+    assert campaign.totals["lives"] > 4 * KEEPING_COUNT
 
 
 @pytest.mark.timeout(300)

@@ -64,6 +64,7 @@ _DEFAULTS: Final = {
     "FLIQ_HEARTBEAT_SECONDS": "0",
     "FLIQ_HISTORY_DAYS": "0",  # kept for ever: a test looks at a job of last year, by its clock
     "FLIQ_HISTORY_FAILED_DAYS": "0",
+    "FLIQ_LOG_DAYS": "0",
     "FLIQ_LOG_LEVEL": "warning",
 }
 _POSTGRES: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "32MB"}

@@ -26,8 +26,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="replay this one")
     parser.add_argument("--mutation", help="plant this defect (tests/simulation/fleet/mutations.py)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
+    parser.add_argument("--keeping", action="store_true", help="only seeds whose fleets forget, carry over and trim")
     parser.add_argument("--go-on", action="store_true", help="play all seeds, whatever breaks")
-    parser.add_argument("--worker", type=int, nargs=3, metavar=("FIRST", "COUNT", "STEP"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--worker", type=int, nargs=4, metavar=("FIRST", "COUNT", "STEP", "INDEX"), help=argparse.SUPPRESS
+    )
     parser.add_argument(
         "--planted", nargs="+", metavar="NAME", help="say how many seeds it takes to find each of these"
     )
@@ -47,14 +50,21 @@ def main() -> int:
             print(json.dumps({"mutation": name, "seed": seed, "violations": violations[:3]}), flush=True)
         return 0
     if chosen.worker is not None:
-        work(*chosen.worker, mutation=chosen.mutation)
+        work(*chosen.worker, mutation=chosen.mutation, keeping=chosen.keeping)
         return 0
     if chosen.seed is not None:
         outcome = shrink(chosen.seed, mutation=chosen.mutation)
         print(story(outcome, mutation=chosen.mutation))
         return 1 if outcome.violations else 0
     began_at = time.monotonic()
-    campaign = Campaign(chosen.first, chosen.seeds, jobs=chosen.jobs, mutation=chosen.mutation, go_on=chosen.go_on)
+    campaign = Campaign(
+        chosen.first,
+        chosen.seeds,
+        jobs=chosen.jobs,
+        mutation=chosen.mutation,
+        go_on=chosen.go_on,
+        keeping=chosen.keeping,
+    )
     campaign.run(on_progress=lambda text: print(text, file=sys.stderr, flush=True))
     seconds = time.monotonic() - began_at
     pace = campaign.done / seconds

@@ -8,6 +8,7 @@ what it takes. The trace that is shown is that of the smaller run; the seed alon
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import selectors
@@ -78,10 +79,13 @@ def story(outcome: Outcome, *, mutation: str | None = None) -> str:
     )
 
 
-def work(first: int, count: int, step: int, *, mutation: str | None = None) -> None:
-    """Play every *step*-th of *count* seeds from *first* on; say a line of JSON for each."""
+def work(first: int, count: int, step: int, index: int, *, mutation: str | None = None, keeping: bool = False) -> None:
+    """Play every *step*-th of *count* seeds from *first* on, from that at *index*; say a line of JSON for each."""
     _detach()
-    for number, seed in enumerate(range(first, first + count, step)):
+    seeds: Iterator[int] = itertools.count(first)
+    if keeping:
+        seeds = (seed for seed in seeds if is_keeping(str(seed)))
+    for number, seed in enumerate(itertools.islice(seeds, index, count, step)):
         outcome = play(seed, mutation)
         said = {"seed": seed, "violations": outcome.violations[:20], "digest": outcome.digest, "counts": outcome.counts}
         print(json.dumps(said), flush=True)
@@ -140,13 +144,18 @@ def _detach() -> None:
 
 @dataclass
 class Campaign:
-    """*count* seeds from *first* on, over *jobs* processes; ends at the first failure unless it is to *go_on*."""
+    """
+    *count* seeds from *first* on, over *jobs* processes; ends at the first failure unless it is to *go_on*.
+
+    With *keeping* only those whose fleets forget, carry over and trim.
+    """
 
     first: int
     count: int
     jobs: int = 2
     mutation: str | None = None
     go_on: bool = False
+    keeping: bool = False
     hash_seed: str | None = None
     done: int = 0
     broken: dict[int, list[str]] = field(default_factory=dict)
@@ -193,9 +202,8 @@ class Campaign:
         return ", ".join(f"{count} {name}" for name, count in sorted(self.totals.items()))
 
     def _spawn(self, index: int) -> subprocess.Popen[str]:
-        count = self.count - index
-        command = [sys.executable, "-m", "tests.simulation.fleet", "--worker", str(self.first + index), str(count)]
-        command.append(str(min(self.jobs, self.count)))
+        command = [sys.executable, "-m", "tests.simulation.fleet", "--worker", str(self.first), str(self.count)]
+        command += [str(min(self.jobs, self.count)), str(index), *(["--keeping"] if self.keeping else [])]
         if self.mutation:
             command += ["--mutation", self.mutation]
         environment = dict(os.environ)

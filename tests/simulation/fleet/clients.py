@@ -293,8 +293,7 @@ class Clients:
     ) -> dict[str, Any] | None:
         invoked_at = self._chronicle.now_exact()
         status, answer = await self._send(method, path, body, "default", draw)
-        if kind == "delete" and status == 404:
-            status = 204  # an earlier try did it
+        status = 204 if (kind, status) == ("delete", 404) else status  # an earlier try did it
         if kind == "backfill" and status == 400 and any(node.skew_ms for node in self._apis):
             status = None  # to an API whose clock is behind the end of the back-fill lies in the future: it is asked for again
         outcome = "info" if status is None or status >= 500 else "ok" if status < 300 else "fail"
