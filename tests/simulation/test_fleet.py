@@ -32,7 +32,7 @@ CRASHES = {name: min(2, point.passes[1]) for name, point in POINTS.items() if no
 
 
 def check(count: int, first: int, *, keeping: bool = False) -> Campaign:
-    """Play *count* seeds, perhaps only of fleets that forget and trim; fail with the command that replays the first one that breaks a promise."""
+    """Play *count* seeds, perhaps only *keeping* ones; fail with the command that replays the first one that breaks a promise."""
     print(f"seeds {first} to {first + count - 1} (FLIQ_TEST_FLEET_FROM={first})")
     campaign = Campaign(first, count, jobs=2, keeping=keeping)
     campaign.run()
