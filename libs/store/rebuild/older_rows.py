@@ -20,6 +20,8 @@ from libs.store.carried.carried_rows import DAYS_OF_USAGE, Beginning
 from libs.store.projection.changes import ExecutionRow, ResponseRow
 from libs.store.projection.state_table import one_of
 
+SKEW_MS: Final = 60_000  # by which the clocks of two processes may differ; they stop long before, but for APIs
+
 _IS_OVER: Final = (
     f"{one_of('o.status', TERMINAL)} AND o.completed_at IS NOT NULL AND NOT (o.has_webhook AND o.webhook_at IS NULL)"
 )
@@ -49,19 +51,19 @@ class Older(NamedTuple):
 
     def has_execution(self, row: ExecutionRow) -> bool:
         """Say the same of an execution."""
-        return row.executed_at < self.at
+        return row.executed_at < self.at + SKEW_MS
 
     def has_spec(self, spec_id: str) -> bool:
         """Say the same of a spec."""
-        return instant_of(spec_id) < self.at
+        return instant_of(spec_id) < self.at + SKEW_MS
 
     def has_labels(self, job_id: str) -> bool:
         """Say the same of a job's labels."""
-        return instant_of(job_id) < self.at
+        return instant_of(job_id) < self.at + SKEW_MS
 
     def has_response(self, row: ResponseRow) -> bool:
         """Say the same of what was kept of an answer; the log carries none of them."""
-        return row.at < self.at
+        return row.at < self.at + SKEW_MS
 
     def has_day(self, day: int) -> bool:
         """Say the same of what was counted on a day."""
@@ -90,14 +92,14 @@ async def take_over(connection: Any, side: str, schema: str, partition: int, old
     """Copy the older rows of *partition* from *schema* to *side*, which has what the fold has."""
     first = "('x' || encode(substr(o.offsets, 1, 8), 'hex'))::bit(64)::int8 < $2"
     id_ms = "('x' || left(replace(o.spec_id::text, '-', ''), 12))::bit(48)::int8"
-    begin, at = older.begin, older.at
+    begin, at, until = older.begin, older.at, older.at + SKEW_MS
     for table, keys, condition, argument in (
         ("executions", ("job_id", "attempt"), _of_over(side, schema, first), begin),
         ("labels", ("account", "key", "value", "job_id"), _of_over(side, schema, first), begin),
-        ("responses", ("job_id", "attempt"), "o.at < $2", at),
+        ("responses", ("job_id", "attempt"), "o.at < $2", until),
         ("jobs", ("job_id",), f"{_IS_OVER} AND {first}", begin),
         ("deliveries", ("delivery_id",), first, begin),
-        ("specs", ("spec_id",), f"{id_ms} < $2", at),
+        ("specs", ("spec_id",), f"{id_ms} < $2", until),
         (
             "usage_daily",
             ("account", "day"),

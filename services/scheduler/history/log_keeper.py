@@ -154,12 +154,12 @@ class LogKeeper:
             await self._wait(owner, lambda: owner.decider.ledger.floors.closed_before >= closed_before)
         closed_at = owner.position
         await self._wait(owner, lambda: owner.saved_position >= closed_at)
-        at, count = self._clock.now(), 0
-        sealed = await self._sealed(owner, at)
+        count, sealed = 0, await self._sealed(owner, self._clock.now())
         rows = ((SEALS, plain_row(seal_row(*each))) for each in sorted(sealed.known.items()))
         async with self._carrier.opened(partition) as tables:
             if tables.floors.closed_before < closed_before:
                 raise _NotNow  # the tables went back
+            at = self._clock.now()  # not before: what is over by now, and is not carried, is older than that
             async for piece in tables.pieces(at):
                 await self._write(owner, piece, tables.begin, at)
                 count += len(piece.rows)

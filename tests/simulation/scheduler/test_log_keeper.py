@@ -15,6 +15,7 @@ from libs.events import read
 from libs.log.memory import LATE, LOST, REPLY_LOST, MemoryLog
 from libs.log.port import LogDamaged
 from libs.runtime.telemetry.metrics import Metrics
+from libs.store.rebuild import older_rows
 from libs.store.rebuild.older_rows import Older
 from libs.store.rebuild.replay import Replay
 from services.scheduler.history.history_keeper import HistoryKeeper
@@ -83,6 +84,10 @@ async def check(harness: Harness) -> Replay:
     ledger, older = replay.ledger, Older.than(replay.beginning)
     for job_id, row in harness.store.jobs.items():
         assert ledger.states.get(job_id) == row or (job_id not in ledger.states and older.has_state(row))
+    for key, execution in harness.store.database.execution_rows.items():
+        assert replay.changes.executions.get(key) == execution or (
+            key[0] not in ledger.states and older.has_execution(execution)
+        )
     for job_id, state in ledger.states.items():
         assert job_id in harness.store.jobs or ledger.floors.forget(state, ledger.states)
     assert harness.metrics.illegal._value.get() == 0
@@ -146,6 +151,28 @@ async def test_the_log_does_not_grow() -> None:
         await check(harness)
     assert lengths[-1] <= 1.05 * lengths[5]
     assert rows[-1] <= rows[5]
+
+
+async def test_what_ends_while_hours_are_sealed_is_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sealing may take hours: what began and ended meanwhile is not carried, and is older than a log that begins there."""
+    async with keeping(Harness(), days=2) as harness:
+        await ended(harness)
+        store, began, sealing = harness.store, asyncio.Event(), harness.store.sealing
+
+        async def slow(*wanted: int) -> AsyncIterator[object]:
+            began.set()
+            await harness.clock.pause(2 * older_rows.SKEW_MS)
+            async for each in sealing(*wanted):
+                yield each
+
+        monkeypatch.setattr(store, "sealing", slow)
+        await pass_time(harness, DAY_MS)
+        assert began.is_set()
+        await harness.clock.advance(older_rows.SKEW_MS * 3 // 2)
+        await ended(harness)
+        while not await harness.log.begin(0):
+            await pass_time(harness, DAY_MS)
+        await check(harness)
 
 
 async def test_a_young_log_costs_nothing() -> None:

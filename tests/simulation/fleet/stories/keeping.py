@@ -61,6 +61,7 @@ LIMITS: Final = (
     ("libs.store.carried.seals", "HOUR_MS", 5_000),
     ("libs.store.carried.seals", "MARGIN_MS", 2 * SKEW_MS),
     ("tests.fakes.control.carried", "SKEW_MS", SKEW_MS),
+    ("libs.store.rebuild.older_rows", "SKEW_MS", SKEW_MS),
     ("tests.fakes.control.carried", "LATE_MS", 15_000),
     (f"{_HANDLERS}.schedules.schedule_runs", "LATE_MS", 15_000),
     (f"{_HANDLERS}.jobs.job_keys", "LATE_MS", 15_000),
