@@ -262,6 +262,9 @@ _DECODERS: Final[Mapping[str, "msgspec.json.Decoder[Event]"]] = {
     kind.name: msgspec.json.Decoder(kind.event) for kind in KINDS
 }
 _ENCODER: Final = msgspec.json.Encoder()
+# Encoded into, and then copied: the bytes that `Encoder.encode` returns hold on to up to twice as much memory as they are long, and
+# records are kept for a while, and counted by their length.
+_BUFFER: Final = bytearray()
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False):
@@ -301,7 +304,8 @@ def encode(event: Event, claim: Claim | None = None) -> Envelope:
         raise ValueError(f"{kind.name} is a {kind.role}: a claim belongs on decisions, and on nothing else")
     key = getattr(event, kind.key) if kind.key else owner.CONTROL_KEY
     version = _lowest_version(kind, event) if kind.added else kind.version
-    return Envelope(kind.name, version, True, str(claim) if claim is not None else None, key, _ENCODER.encode(event))
+    _ENCODER.encode_into(event, _BUFFER)
+    return Envelope(kind.name, version, True, str(claim) if claim is not None else None, key, bytes(_BUFFER))
 
 
 # By class, since hashing a `Kind` would take longer than the whole comparison.

@@ -9,7 +9,7 @@ Readers in the same process as the writer find new records here, so they need no
                                                    known_end: every position before it is written and final
 
 Invariants: the kept records have no gaps; next <= known_end; known_end never goes back. Records and bytes are bounded: the oldest
-records are dropped first.
+records are dropped first. `let_go` bounds their age, so that nothing of a burst is kept for ever.
 Cost: `add` O(records) amortised, `slice` O(records returned).
 """
 
@@ -38,6 +38,7 @@ class RecentRecords:
         self._records: list[Record] = []
         self._bytes = 0
         self._readers: set[asyncio.Future[None]] = set()
+        self._let_go_until = 0  # what was kept already at the last `let_go` goes with the next one
 
     @property
     def next(self) -> int:
@@ -113,6 +114,11 @@ class RecentRecords:
         finally:
             self._fetch_lock.release()
 
+    def let_go(self) -> None:
+        """Drop the records that were kept already when this was called before. Who still needs one asks the server."""
+        self._drop(max(0, self._let_go_until - self._first))
+        self._let_go_until = self.next
+
     def wake(self) -> None:
         """Wake all readers that wait."""
         readers, self._readers = self._readers, set()
@@ -134,10 +140,13 @@ class RecentRecords:
                     break
                 freed += len(record.envelope.value)
                 dropped = max(dropped, index + 1)
-        if dropped:
-            self._bytes -= _size(records[:dropped])
-            del records[:dropped]
-            self._first += dropped
+        self._drop(dropped)
+
+    def _drop(self, count: int) -> None:
+        dropped = self._records[:count]
+        self._bytes -= _size(dropped)
+        del self._records[:count]
+        self._first += len(dropped)
 
 
 def _size(records: Sequence[Record]) -> int:

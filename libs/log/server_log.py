@@ -12,6 +12,7 @@ from libs.log.recent_records import RecentRecords
 QUEUE_RECORDS_MAX: Final = 50_000  # per queue
 RECENT_RECORDS_MAX: Final = 20_000  # per partition
 RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
+RECENT_S: Final = 5.0  # a record is kept for so long, and for twice as long at the most
 FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
 
 
@@ -39,6 +40,13 @@ class Running(ABC):
     @abstractmethod
     async def read(self, partition: int, position: int, max_records: int) -> list[Record]:
         """Read from the server."""
+
+    async def _let_go(self) -> None:
+        """Keep no record for long: a process that had much to do for a while does not keep the memory of it."""
+        while True:
+            await asyncio.sleep(RECENT_S)
+            for recent in self.recents:
+                recent.let_go()
 
     async def _end_tasks(self, queues: Sequence[AppendQueue]) -> None:
         """Take no more appends, write what waits in *queues* for at most `FLUSH_S`, then end all tasks and all waits."""

@@ -18,7 +18,7 @@ SCHEMA = "fliq"
 STATEMENT_TIMEOUT_MS = 10_000
 COMMAND_TIMEOUT_S = 12.0  # later than the server's own, so that we get its error text if it is alive
 CONNECT_TIMEOUT_S = 5.0
-IDLE_LIFETIME_S = 300.0
+IDLE_LIFETIME_S = 60.0  # each takes 4 MB of the server
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg carries no types

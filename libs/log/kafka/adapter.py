@@ -206,7 +206,7 @@ class _Running(Running):
             self._writing += [asyncio.create_task(writer.run()) for writer in writers]
         for producers in self._producers:
             producers.warm()
-        self._looking = [asyncio.create_task(self.follower.run())]
+        self._looking = [asyncio.create_task(self.follower.run()), asyncio.create_task(self._let_go())]
 
     def writer(self, partition: int, envelopes: Sequence[Envelope]) -> PartitionWriter:
         """Return the writer for an append: decisions do not wait behind facts."""

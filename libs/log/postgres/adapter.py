@@ -124,7 +124,7 @@ class _Running(Running):
             note_foreign=self.bounds.note_foreign,
         )
         self._writing = [asyncio.create_task(writer.run())]
-        self._looking = [asyncio.create_task(self.bounds.poll())]
+        self._looking = [asyncio.create_task(self.bounds.poll()), asyncio.create_task(self._let_go())]
 
     async def stop(self) -> None:
         await self._end_tasks([self.queue])

@@ -112,3 +112,31 @@ async def test_waiting_ends_in_time_and_leaves_nothing(recent: RecentRecords) ->
     waiting.cancel()
     await asyncio.wait([waiting])
     assert not recent.has_readers
+
+
+def test_what_is_old_is_let_go(recent: RecentRecords) -> None:
+    """What was kept already the time before goes; the positions stay, and what comes next joins what is left."""
+    recent.add(records(0, 3))
+    recent.let_go()
+    assert positions(recent, 0) == [0, 1, 2]
+    recent.add(records(3, 5))
+    recent.let_go()
+    assert positions(recent, 2) is None
+    assert positions(recent, 3) == [3, 4]
+    recent.let_go()
+    recent.let_go()
+    assert positions(recent, 4) is None
+    assert recent.next == recent.known_end == 5
+    recent.add(records(5, 7))
+    assert positions(recent, 5) == [5, 6]
+
+
+def test_a_new_run_is_not_older_than_it_is(recent: RecentRecords) -> None:
+    """Records behind a gap are new, wherever the run before them ended."""
+    recent.add(records(50, 60))
+    recent.let_go()
+    recent.add(records(20, 30))
+    assert recent.known_end == 60
+    recent.add(records(70, 75))
+    recent.let_go()
+    assert positions(recent, 70) == [70, 71, 72, 73, 74]
