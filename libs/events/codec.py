@@ -13,16 +13,15 @@ A reader of a record gets one of three things. None of them is an exception:
 use nothing new, and stops at the first one that does.
 """
 
-from collections.abc import Callable, Mapping
-from operator import attrgetter
-from types import NoneType
-from typing import Any, Final, get_args
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
-from libs.events import carried, history, job, owner, schedule, upcasters, webhook
+from libs.events import carried, history, job, owner, schedule, versions, webhook
 from libs.events.envelope import Claim, Envelope
 from libs.events.ids import STATE_IDS, is_id, partition_of
+from libs.events.versions import Kind, lowest_version
 
 Event = (
     owner.OwnerClaimed
@@ -58,34 +57,6 @@ Event = (
     | webhook.WebhookAttempted
     | webhook.WebhookRedeliverRequested
 )
-
-
-class Kind(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One stored name.
-
-    Args:
-        name: the string in the log; never changes.
-        event: the class it is read into.
-        version: the newest schema version.
-        added: the fields that each of the newest versions added, the last entry for *version*; `spec.body` names a field inside
-            one. Each must have a default that means what builds without the field do. A version that changes anything else is
-            not named here: it needs an upcaster, and versions before it are only read.
-        role: `control`, `fact` (anyone may append) or `decision` (only the owner may append, under its claim).
-        key: the field that holds the record's key; empty for records that belong to the partition.
-    """
-
-    name: str
-    event: type
-    version: int = 1
-    added: tuple[tuple[str, ...], ...] = ()
-    role: str
-    key: str
-
-    @property
-    def oldest_written(self) -> int:
-        """The lowest version that is still written; older ones are lifted by upcasters when they are read."""
-        return self.version - len(self.added)
 
 
 KINDS: Final[tuple[Kind, ...]] = (
@@ -262,8 +233,7 @@ _DECODERS: Final[Mapping[str, "msgspec.json.Decoder[Event]"]] = {
     kind.name: msgspec.json.Decoder(kind.event) for kind in KINDS
 }
 _ENCODER: Final = msgspec.json.Encoder()
-# Encoded into, and then copied: the bytes that `Encoder.encode` returns hold on to up to twice as much memory as they are long, and
-# records are kept for a while, and counted by their length.
+# Copied from: what `Encoder.encode` returns takes up to twice the memory of its length, by which records that are kept are counted.
 _BUFFER: Final = bytearray()
 
 
@@ -303,62 +273,9 @@ def encode(event: Event, claim: Claim | None = None) -> Envelope:
     if (claim is not None) != (kind.role == "decision"):
         raise ValueError(f"{kind.name} is a {kind.role}: a claim belongs on decisions, and on nothing else")
     key = getattr(event, kind.key) if kind.key else owner.CONTROL_KEY
-    version = _lowest_version(kind, event) if kind.added else kind.version
+    version = lowest_version(kind, event) if kind.added else kind.version
     _ENCODER.encode_into(event, _BUFFER)
     return Envelope(kind.name, version, True, str(claim) if claim is not None else None, key, bytes(_BUFFER))
-
-
-# By class, since hashing a `Kind` would take longer than the whole comparison.
-_NEWEST_FIRST: Final[dict[type, "tuple[Callable[[Any], Any], Any, list[tuple[int, Callable[[Any], Any], Any]]]"]] = {}
-
-
-def _lowest_version(kind: Kind, event: Event) -> int:
-    found = _NEWEST_FIRST.get(type(event))
-    if found is None:
-        found = _NEWEST_FIRST[type(event)] = (*_reader(kind, sum(kind.added, ())), _newest_first(kind))
-    all_of, defaults, newest_first = found
-    if all_of(event) == defaults:  # a plain one, as most are, is told by one comparison
-        return kind.oldest_written
-    return next(version for version, values_of, defaults in newest_first if values_of(event) != defaults)
-
-
-def _newest_first(kind: Kind) -> "list[tuple[int, Callable[[Any], Any], Any]]":
-    """
-    Return the versions that added fields, the newest first, with what reads these fields and their defaults.
-
-    All fields of a version are read and compared in one go: that is done for every record that is written.
-    """
-    numbered = enumerate(kind.added, kind.oldest_written + 1)
-    return [(version, *_reader(kind, paths)) for version, paths in numbered][::-1]
-
-
-def _reader(kind: Kind, paths: tuple[str, ...]) -> "tuple[Callable[[Any], Any], Any]":
-    """Return what reads the fields *paths* of an event, and what it returns if all have their defaults."""
-    found = [_field(kind.event, path) for path in paths]
-    defaults = tuple(default for default, _ in found)
-    all_of = attrgetter(*paths)
-    expected = defaults if len(paths) > 1 else defaults[0]
-    outers = [path.partition(".")[0] for path, (_, may_lack) in zip(paths, found, strict=True) if may_lack]
-    if not outers:
-        return all_of, expected
-    outer = outers[0]
-    if rest := tuple(path for path in paths if path.partition(".")[0] != outer):
-        inner = tuple(path for path in paths if path.partition(".")[0] == outer)
-        first, first_expected = _reader(kind, rest)
-        second, second_expected = _reader(kind, inner)
-        return (lambda event: (first(event), second(event))), (first_expected, second_expected)
-    holder = attrgetter(outer)
-    return (lambda event: expected if holder(event) is None else all_of(event)), expected
-
-
-def _field(struct: type, path: str) -> tuple[Any, bool]:
-    """Return the default of the field *path*, and whether the struct that has it may be None."""
-    name, _, rest = path.partition(".")
-    field = next(each for each in msgspec.structs.fields(struct) if each.name == name)
-    if not rest:
-        return field.default, False
-    within = [each for each in get_args(field.type) or (field.type,) if each is not NoneType]
-    return _field(within[0], rest)[0], len(get_args(field.type)) > 1
 
 
 def decode(envelope: Envelope) -> Event | Unknown | Unreadable:
@@ -374,7 +291,7 @@ def decode(envelope: Envelope) -> Event | Unknown | Unreadable:
         if envelope.version == kind.version or envelope.version >= kind.oldest_written:
             return decoder.decode(envelope.value)
         value = msgspec.json.decode(envelope.value, type=dict)
-        lifted = upcasters.upcast(name, envelope.version, kind.oldest_written, value, upcasters.UPCASTERS)
+        lifted = versions.upcast(name, envelope.version, kind.oldest_written, value, versions.UPCASTERS)
         return msgspec.convert(lifted, kind.event)
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError) as error:
         return Unreadable(name, envelope.key, str(error)[:200])

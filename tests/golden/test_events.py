@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from libs.events import Envelope, Unknown, Unreadable, codec, decode, encode, upcasters
+from libs.events import Envelope, Unknown, Unreadable, codec, decode, encode, versions
 from libs.events.codec import KINDS, kind_of, read
 from tests.golden.examples import CLAIM, EXAMPLES, JOB, OLDER_JOB, PARTITION, SCHEDULE
 
@@ -182,7 +182,7 @@ def test_an_older_version_is_lifted_step_by_step(monkeypatch: pytest.MonkeyPatch
     newer = type(kind)(name=kind.name, event=kind.event, version=3, role=kind.role, key=kind.key)
     monkeypatch.setattr(codec, "_BY_NAME", {**codec._BY_NAME, kind.name: newer})
     monkeypatch.setattr(
-        upcasters,
+        versions,
         "UPCASTERS",
         {
             (kind.name, 1): lambda value: {"job": value["id"], "at": value["at"]},

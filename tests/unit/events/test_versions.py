@@ -12,7 +12,7 @@ import pytest
 
 from libs.domain.ledger import Ledger, MustUnderstand, Verdict
 from libs.domain.reader_fold import ReaderFold
-from libs.events import Envelope, JobScheduled, Spec, codec, decode, encode, read
+from libs.events import Envelope, JobScheduled, Spec, codec, decode, encode, read, versions
 from libs.events.codec import KINDS, Kind
 from libs.events.ids import new_job_id
 
@@ -99,7 +99,7 @@ def test_an_older_build_goes_on_at_its_versions_and_stops_at_the_next_one() -> N
 
 def test_every_added_field_has_a_default() -> None:
     """The default is what builds do that do not know the field; without one no event could leave the field out."""
-    found = [defaults for kind in (*KINDS, NEWER) for _, _, defaults in codec._newest_first(kind)]
+    found = [defaults for kind in (*KINDS, NEWER) for _, _, defaults in versions._newest_first(kind)]
 
     assert len(found) == sum(len(kind.added) for kind in (*KINDS, NEWER)) >= 2
     assert all(
