@@ -14,7 +14,8 @@ Theory of operation
 
 Writing. One writer task has one connection and sends one statement at a time. Appends that arrive while a commit is under way
 form the next group, over all partitions. A group is one statement: it advances the rows of log_heads, inserts the records, and
-commits with synchronous_commit = on (G1). There are no timers: the slower the disk, the larger the groups.
+commits with synchronous_commit = on (G1). There are no timers: the slower the disk, the larger the groups. Columns are sent as
+arrays (libs/runtime/postgres/array_columns.py).
 
 Why nothing appears behind a reader (G3). A transaction gets its positions by updating the partition's row in log_heads, and
 holds the lock on that row until it ends. The next transaction, in whatever process, waits for that lock. So it gets later

@@ -17,6 +17,7 @@ from libs.log.postgres import sql
 from libs.log.postgres.connection import CONNECTION_LOST, close, connect
 from libs.log.recent_records import RecentRecords
 from libs.runtime.crashpoint import crash_at
+from libs.runtime.postgres.array_columns import send_arrays
 
 GROUP_RECORDS_MAX: Final = 2_000  # measured: larger groups gain nothing and take longer than 10 ms
 GROUP_BYTES_MAX: Final = 8_000_000
@@ -106,8 +107,10 @@ class Writer:
             if gone is False:
                 raise TimeoutError("the connection before this one is still at work on the server")
             self._suspect = None
-        self._me = tuple(await connection.fetchrow(sql.WHO_AM_I))
+        send_arrays(connection)
         self._statement = await connection.prepare(sql.APPEND)
+        # After it: asyncpg sends no Sync with a prepare, so until the next statement the table's lock would be kept.
+        self._me = tuple(await connection.fetchrow(sql.WHO_AM_I))
 
     def _drop(self) -> None:
         """Drop the connection. Its backend may still be at work, and is ended at the next connect."""

@@ -14,8 +14,9 @@ Theory of operation
               outcome of a try is unknown, the next try finds either the old position (not written: it writes) or the new one
               under our own nonce (written: it is done). No other process can leave the new position with our nonce.
 
-Cost: one round trip and one prepared statement, whatever the number of partitions. The session uses a generic plan without
-hash joins, merge joins and sequential scans: every access is by index, and the plan does not change while tables grow.
+Cost: one round trip and one prepared statement, whatever the number of partitions. Columns are sent as arrays
+(libs/runtime/postgres/array_columns.py). The session uses a generic plan without hash joins, merge joins and sequential scans:
+every access is by index, and the plan does not change while tables grow.
 
 Not safe: after `StoreUnavailable` the caller must repeat the same flushes before it adds to them. Usage is counted by addition,
 and if the first try was written after all, a larger flush from the old position would be refused.
@@ -27,6 +28,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from libs.runtime.postgres.array_columns import send_arrays
 from libs.store.errors import StoreUnavailable, translated
 from libs.store.projection import flush_sql
 from libs.store.projection.changes import Flush
@@ -124,6 +126,7 @@ class Projector:
         if self._connection is None or self._connection.is_closed():
             self._abandon()
             self._connection = await self._pool.acquire()
+            send_arrays(self._connection)
         return self._connection
 
     def _abandon(self) -> None:

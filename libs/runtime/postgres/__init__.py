@@ -1,0 +1,1 @@
+"""What the log and the tables share of how they speak with PostgreSQL."""
