@@ -72,17 +72,28 @@ def signature_headers(
     stamp = str(timestamp_s)
     ours = f"{stamp}.{method}.{url}.".encode() + body
     theirs = f"{message_id}.{stamp}.".encode() + body
-    keys = [_key(secret) for secret in secrets]
+    keys = [_keyed(secret) for secret in secrets]
     return [
         ("X-Fliq-Timestamp", stamp),
-        ("X-Fliq-Signature", ",".join([f"v1={hmac.digest(key, ours, 'sha256').hex()}" for key in keys])),
+        ("X-Fliq-Signature", ",".join([f"v1={_digest(key, ours).hex()}" for key in keys])),
         ("webhook-id", message_id),
         ("webhook-timestamp", stamp),
-        ("webhook-signature", " ".join([f"v1,{_base64(hmac.digest(key, theirs, 'sha256'))}" for key in keys])),
+        ("webhook-signature", " ".join([f"v1,{_base64(_digest(key, theirs))}" for key in keys])),
     ]
 
 
-@lru_cache(4096)  # one entry per account; decoding costs more than a signature
+@lru_cache(4096)  # one entry per account; decoding and keying cost more than a signature
+def _keyed(secret: str) -> hmac.HMAC:
+    """Return a digest under *secret* that has read nothing yet; it is copied for each message."""
+    return hmac.new(_key(secret), digestmod="sha256")
+
+
+def _digest(keyed: hmac.HMAC, message: bytes) -> bytes:
+    digest = keyed.copy()
+    digest.update(message)
+    return digest.digest()
+
+
 def _key(secret: str) -> bytes:
     if not secret.startswith(PREFIX) or not secret.isascii():
         raise ValueError("a signing secret starts with whsec_")

@@ -48,6 +48,7 @@ from libs.egress.outcome import (
     PROTOCOL_ERROR,
     SIGNAL_SIZES,
     SIGNALS,
+    TIMEOUT,
     Signals,
 )
 from libs.egress.tls import Origin
@@ -138,6 +139,11 @@ class Exchange(asyncio.Protocol):
     def failed(self, error: str) -> Reply:
         """Return the reply of an exchange that the caller ends with *error*; the status that was read is kept."""
         return self._reply(error=error)
+
+    def time_out(self) -> None:
+        """End the exchange with a timeout, unless it has ended."""
+        if not self.result.done():
+            self._finish(error=TIMEOUT)
 
     def abort(self) -> None:
         """Close the connection now. If there is no result yet, it becomes a connection error."""

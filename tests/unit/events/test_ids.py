@@ -88,6 +88,7 @@ def test_ids_made_from_the_log_are_made_again_alike(ms: int, partition: int, tai
     assert ids.instant_of(job_id) == number * 60_000
     assert ids.execution_id(job_id, number) != ids.execution_id(job_id, number + 1)
     assert ids.partition_of(ids.execution_id(job_id, number)) == partition
+    assert ids.instant_of(ids.execution_id(job_id, number)) == number * 60_000
 
 
 @pytest.mark.parametrize(
