@@ -237,6 +237,9 @@ class App:
         header = values[0] if values else None
         identity = self._authenticator.remembered(header) if header is not None else None
         if identity is None:
+            # Each token is looked up every few seconds: its requests must not wait for the strangers of its address.
+            if header is not None and (last := self._authenticator.last_account(header)) is not None:
+                connection.account = last
             await turn(connection)
             identity = await self._authenticator.identify(header, connection.address or "")
             connection.account = identity.account

@@ -58,6 +58,11 @@ class Authenticator:
             return None
         return identity
 
+    def last_account(self, header: str) -> str | None:
+        """Return whose *header* was when it was looked up last; it may have been revoked since."""
+        entry = self._cache.get(header)
+        return None if entry is None else entry[1].account
+
     async def identify(self, header: str | None, address: str = "") -> Identity:
         """
         Return the identity behind the Authorization *header* of a request from *address*.

@@ -9,7 +9,7 @@ several. Each piece begins with a turn:
               `BURST_S` together; those of the account that has used the least time come first
 
 So one round of the loop takes a few milliseconds longer at most, however many requests wait, and a newcomer waits for few rounds.
-A request whose account is not known yet counts for its address.
+A request whose account is not known yet counts for its address; one whose token was known a while ago, for the account that it had.
 
 Cost: two readings of a clock for each piece; O(log accounts) for one that waits.
 """

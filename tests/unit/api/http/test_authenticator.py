@@ -110,3 +110,21 @@ async def test_memory_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     began_at = loop.time()
     monkeypatch.setattr(authenticator, "_loop", type("Later", (), {"time": staticmethod(lambda: began_at + 4.99)}))
     assert authenticator.remembered(f"Bearer {token}") is None
+
+
+async def test_a_token_that_must_be_looked_up_again_is_still_its_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its request waits for the turn of its account, and not behind the strangers of its address, until it is refused."""
+    monkeypatch.setattr(auth, "CACHE_TTL_S", 0.0)
+    token = new_token(ENTROPY)
+    table = Table(token)
+    authenticator = Authenticator(table.find_tokens, pepper=PEPPER, now=lambda: 0)
+    header = f"Bearer {token}"
+    assert authenticator.last_account(header) is None
+    await authenticator.identify(header)
+
+    assert authenticator.remembered(header) is None
+    assert authenticator.last_account(header) == "a"
+    table.known.clear()
+    with pytest.raises(ApiError, match="token"):
+        await authenticator.identify(header)
+    assert authenticator.last_account(header) is None
