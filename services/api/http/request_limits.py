@@ -40,25 +40,24 @@ class RequestLimits:
 
         Raises:
             ApiError: 429, there are too many requests.
-            LastError: 429, there are too many connections; this one is closed.
+            LastError: 429, there are too many connections; this one is closed, and its request counts.
         """
         limits = self._limits_of(account)
+        said, rate = NO_HEADERS, limits.requests_per_second
+        taken = self._buckets.take(account, rate, self._now_s()) if rate else None
+        if taken is not None:
+            said = {
+                "RateLimit-Policy": f'"requests";q={rate};w=1',
+                "RateLimit": f'"requests";r={taken.remaining};t={math.ceil(taken.full_in_s)}',
+            }
         most = limits.connections
         if most and not connection.owner.budget.assign(connection, account, most):
             message = (
                 f"the account has {most:,} connections to this server, as many as it may have: use fewer, or close some"
             )
-            raise LastError(429, "too_many_connections", message, {"Retry-After": str(CONNECTIONS_RETRY_S)})
-        rate = limits.requests_per_second
-        if not rate:
-            return NO_HEADERS
-        taken = self._buckets.take(account, rate, self._now_s())
-        said = {
-            "RateLimit-Policy": f'"requests";q={rate};w=1',
-            "RateLimit": f'"requests";r={taken.remaining};t={math.ceil(taken.full_in_s)}',
-        }
-        if not taken.is_taken:
+            raise LastError(429, "too_many_connections", message, {**said, "Retry-After": str(CONNECTIONS_RETRY_S)})
+        if taken is not None and not taken.is_taken:
             wait_s = max(1, math.ceil(taken.wait_s))
             message = f"the account may make {rate:,} requests a second, and made more: try again in {wait_s} s"
-            raise ApiError(429, "rate_limit_exceeded", message, said | {"Retry-After": str(wait_s)})
+            raise ApiError(429, "rate_limit_exceeded", message, {**said, "Retry-After": str(wait_s)})
         return said

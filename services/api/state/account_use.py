@@ -72,17 +72,30 @@ class Room:
         if figure is None:
             return
         size = stored_size(spec) if spec is not None and limits.stored_bytes else 0
-        use = figure.use()
-        if limits.waiting_jobs and use.jobs >= limits.waiting_jobs:
+        if limits.waiting_jobs and figure.use().jobs >= limits.waiting_jobs:
             message = f"the account may have {limits.waiting_jobs:,} waiting jobs, and has them: cancel some, or try again later"
             raise ApiError(429, "waiting_jobs_limit_reached", message, _LATER)
-        if limits.stored_bytes and use.stored_bytes + size > limits.stored_bytes:
+        self._take(figure, WaitingUse(1, size))
+
+    def grow(self, spec: Spec, changed: Spec) -> None:
+        """
+        Make room for what a waiting job sends more, as *changed*, than as *spec*; one that sends less always finds it.
+
+        Raises:
+            ApiError: 429, there is none.
+        """
+        figure = self._figure
+        if figure is not None and self._limits.stored_bytes and (more := stored_size(changed) - stored_size(spec)) > 0:
+            self._take(figure, WaitingUse(0, more))
+
+    def _take(self, figure: _Figure, more: WaitingUse) -> None:
+        most = self._limits.stored_bytes
+        if most and figure.use().stored_bytes + more.stored_bytes > most:
             message = (
-                f"the account's waiting jobs may send {limits.stored_bytes:,} bytes in all, and this one would exceed that:"
+                f"the account's waiting jobs may send {most:,} bytes in all, and this one would exceed that:"
                 " send less, cancel some, or try again later"
             )
             raise ApiError(429, "stored_bytes_limit_reached", message, _LATER)
-        more = WaitingUse(1, size)
         self._taken = _sum(self._taken, more)
         figure.pending = _sum(figure.pending, more)
 

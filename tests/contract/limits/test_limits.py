@@ -98,3 +98,16 @@ async def test_stored_bytes(harness: Harness) -> None:
         assert (status, answer["error"]["code"]) == (429, "stored_bytes_limit_reached")
         assert (await client.call("POST", "/v1/jobs", job() | {"body": "x" * 500}))[0] == 201
         assert (await client.call("POST", "/v1/jobs", job() | {"body": "x" * 500}))[0] == 429
+
+
+async def test_a_change_takes_no_more_bytes_than_there_are(harness: Harness) -> None:
+    """A job that waits is made larger only as far as the account may store; smaller, and sooner, it always may be."""
+    count_waiting(harness)
+    service = await harness.replica(limits_of=lambda _: Limits(stored_bytes=1_000))
+    async with Client(f"http://127.0.0.1:{service.port}", harness.token()) as client:
+        _, made, _ = await client.call("POST", "/v1/jobs", job() | {"body": "x" * 500})
+        path = f"/v1/jobs/{made['id']}"
+        status, answer, headers = await client.call("PATCH", path, {"body": "x" * 5_000})
+        assert (status, answer["error"]["code"], headers["Retry-After"]) == (429, "stored_bytes_limit_reached", "10")
+        assert (await client.call("PATCH", path, {"body": "x"}))[0] == 200
+        assert (await client.call("PATCH", path, {"max_retries": 2}))[0] == 200

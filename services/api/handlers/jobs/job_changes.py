@@ -84,7 +84,7 @@ class JobChanges:
                 raise not_waiting(row.state)
             now = self._c.clock.now()
             event = self._event(row, wanted(row, now), now)
-            changed = await self._decided(identity.account, event, ends_at)
+            changed = await self._decided_within_limits(identity.account, row, event, ends_at)
             if changed is not None:
                 return self._answer(changed, identity)
         raise version_conflict(row.state.version)
@@ -106,6 +106,19 @@ class JobChanges:
             spec=spec if is_new else None,
             new_spec_id=self._c.mint.job_id(now, partition_of(state.job_id)) if is_new else None,
         )
+
+    async def _decided_within_limits(
+        self, account: str, row: Row, event: JobChangeRequested, ends_at: float
+    ) -> Row | None:
+        """Change the job as `_decided` does, if the account has room for what it sends then; else raise 429."""
+        if event.spec is None:
+            return await self._decided(account, event, ends_at)
+        room = await self._c.use.room(account)
+        try:
+            room.grow(row.spec, event.spec)
+            return await self._decided(account, event, ends_at)
+        finally:
+            room.done()
 
     async def _decided(self, account: str, event: JobChangeRequested, ends_at: float) -> Row | None:
         """

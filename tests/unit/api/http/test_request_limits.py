@@ -92,3 +92,15 @@ def test_a_connection_changes_hands() -> None:
     limited.admit("acme", connection(held))
     with pytest.raises(LastError):
         limited.admit("other", connection(held))
+
+
+def test_a_request_on_one_connection_too_many_counts() -> None:
+    """Its refusal says how many requests are left, too: who opens connections again and again is held to that limit."""
+    held = budget()
+    limited = limits(Clock(), connections=1, requests_per_second=2)
+    limited.admit("acme", connection(held))
+
+    with pytest.raises(LastError) as refused:
+        limited.admit("acme", connection(held))
+    assert refused.value.headers["RateLimit"] == '"requests";r=0;t=1'
+    assert refused.value.headers["Retry-After"] == "1"
