@@ -34,7 +34,7 @@ from libs.runtime.clock import SystemClock, SystemEntropy
 from services.api.contract.token_text import new_token
 from services.dev.free_ports import free_ports
 
-START_S: Final = 30.0  # the first start makes a database, which takes about one second
+START_S: Final = 60.0  # the first start makes a database, on a machine that may be busy
 LIFE_S: Final = 15.0  # the job's life takes about three seconds
 STOP_S: Final = 10.0
 AHEAD_MS: Final = 1_000

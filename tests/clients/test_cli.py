@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import StringIO
 from pathlib import Path
 
@@ -66,6 +68,29 @@ def test_a_job_is_watched_to_its_end(command: Command, fliq: RunningFliq) -> Non
     assert any(job["id"] in group["jobs"] and group["host"] == "127.0.0.1" for group in json.loads(said))
     code, said = command("jobs", "replay", job["id"], "--json")
     assert (code, json.loads(said)["replay_of"]) == (0, job["id"])
+
+
+def test_a_failed_job_shows_what_its_target_answered(command: Command, fliq: RunningFliq) -> None:
+    """The reason stands in the body of the answer more often than in its status."""
+
+    class Target(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(500)
+            self.send_header("Content-Type", "text/plain")
+            self.end_headers()
+            self.wfile.write(b"no such customer")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Target) as target:
+        threading.Thread(target=target.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{target.server_port}/cli-answer"
+        job = json.loads(command("jobs", "create", url, "--in", "0.1s", "--json")[1])
+        assert command("jobs", "watch", job["id"])[0] == exits.FAILED
+        target.shutdown()
+    code, said = command("jobs", "get", job["id"])
+    assert (code, "HTTP 500" in said, "no such customer" in said) == (0, True, True)
 
 
 def test_a_schedule_lives_under_its_key(command: Command) -> None:

@@ -14,10 +14,12 @@ from fliq_client.cli.exits import FAILED, OK, UsageError
 from fliq_client.cli.parsing import Commands, add_call_options, add_label_option, group, word
 from fliq_client.cli.session import Session
 from fliq_client.contract.models import Job
+from fliq_client.errors import ApiError
 
 STATUSES: Final = ("scheduled", "running", "success", "failed", "cancelled")
 _ENDS: Final = frozenset(STATUSES[2:])
 _WATCH_S: Final = 1.0  # between two looks
+_ANSWER_MAX: Final = 1_000  # characters of an answer that are shown
 
 TEXT: Final = """\
 A job is one HTTP call at an instant, with its retries.
@@ -42,7 +44,7 @@ def add(commands: Commands) -> None:
     create.add_argument(
         "--file", metavar="FILE", help="the body, from a file; - is standard input", type=Path, dest="body_file"
     )
-    _with_id(word(jobs, "get", _get, "show a job, with its attempts"))
+    _with_id(word(jobs, "get", _get, "show a job, with its attempts, and what the target answered if it failed"))
     listed = word(jobs, "list", _list, "list jobs, newest first")
     listed.add_argument("--status", choices=STATUSES, help="only those with this status")
     listed.add_argument("--schedule", metavar="ID", help="only those that this schedule made")
@@ -139,7 +141,19 @@ def _get(args: argparse.Namespace, session: Session) -> int:
             attempts,
             empty="",
         )
+    if job.status == "failed" and attempts:
+        _show_answer(job.id, attempts[-1].attempt_num, session)
     return OK
+
+
+def _show_answer(job_id: str, attempt_num: int, session: Session) -> None:
+    """Show the beginning of what the target answered: it says why more often than the status does."""
+    try:
+        head = session.fliq.jobs.response(job_id, attempt_num).head
+    except ApiError:  # nothing was kept, or the token may not read it
+        return
+    if head is not None:
+        session.say(f"\nwhat the target answered to attempt {attempt_num}:\n{head[:_ANSWER_MAX]}")
 
 
 def _list(args: argparse.Namespace, session: Session) -> int:

@@ -227,7 +227,7 @@ def _backfill(args: argparse.Namespace, session: Session) -> int:
         found = session.fliq.schedules.backfill(schedule.id, **asked)
     would = "would be made" if args.dry_run else "made"
     session.show(
-        found, f"{_counted(found.jobs)} {would}; the rule names {found.ticks} runs, {found.ran} have their job"
+        found, f"{_counted(found.jobs)} {would}; runs in this time: {found.ticks}, with a job already: {found.ran}"
     )
     return OK
 
