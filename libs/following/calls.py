@@ -34,6 +34,7 @@ from libs.store.reads.partition_tables import decode_spec
 
 LEASE_RECHECK_MS: Final = 50
 STARTED_AT_ONCE: Final = 32  # calls in one round of the loop: about 10 ms
+PUT_ASIDE_AT_ONCE: Final = 300  # calls that may not start, likewise: about 3 ms
 BLOCKED_MS: Final = 30_000  # after this a process that starts no call says that it is not ready
 
 
@@ -88,7 +89,7 @@ class Calls(ABC, Generic[C]):
         self._fair_queue: FairQueue[C] = FairQueue(total=limits.slots, per_host=limits.per_lane)
         self._may_start = context.may_start
         self._user_agent = f"Fliq/{ports.version}"
-        self._unsure: list[C] = []
+        self._unsure: dict[int, list[C]] = {}  # by partition
         self._recheck_timer: Timer | None = None
         self._blocked_since: int | None = None
         self._calling: dict[asyncio.Task[None], C] = {}
@@ -169,7 +170,7 @@ class Calls(ABC, Generic[C]):
 
     def _start_some(self) -> None:
         self._starting = None
-        started_count = 0
+        started_count = aside_count = 0
         while (call := self._fair_queue.take()) is not None:
             if call.stage is Stage.QUEUED and self._may_start(call.partition):
                 self._blocked_since = None
@@ -184,6 +185,10 @@ class Calls(ABC, Generic[C]):
             self._fair_queue.release(account=call.account, host=_queued_at(call), weight=self.weight_of(call))
             if call.stage is Stage.QUEUED:
                 self._wait_for_lease(call)
+            aside_count += 1
+            if aside_count == PUT_ASIDE_AT_ONCE:
+                self._starting = asyncio.get_running_loop().call_soon(self._start_some)
+                return
         if not self._unsure and not self._fair_queue.is_starving():
             self._blocked_since = None
         elif self._blocked_since is None:
@@ -217,16 +222,25 @@ class Calls(ABC, Generic[C]):
             await appender.stop()
 
     def _wait_for_lease(self, call: C) -> None:
-        self._unsure.append(call)
-        if self._recheck_timer is None:
+        self._unsure.setdefault(call.partition, []).append(call)
+        self._recheck_soon()
+
+    def _recheck_soon(self) -> None:
+        if self._recheck_timer is None and self._unsure:
             self._recheck_timer = self._clock.call_at(self._clock.now() + LEASE_RECHECK_MS, self._recheck)
 
     def _recheck(self) -> None:
+        """Queue the calls again whose lease is certain; the others stay where they are, since queueing thousands takes long."""
         self._recheck_timer = None
-        unsure, self._unsure = self._unsure, []
-        for call in unsure:
-            if call.stage is Stage.QUEUED:
-                self.submit(call)
+        unsure, self._unsure = self._unsure, {}
+        for partition, calls in unsure.items():
+            waiting = [call for call in calls if call.stage is Stage.QUEUED]
+            if self._may_start(partition):
+                for call in waiting:
+                    self.submit(call)
+            elif waiting:
+                self._unsure[partition] = waiting
+        self._recheck_soon()
         self.start_waiting()
 
     def _wait_for_address(self, call: C, wait_s: float) -> None:

@@ -10,7 +10,8 @@ from libs.log.port import LogUnavailable, Record
 from libs.log.recent_records import RecentRecords
 
 QUEUE_RECORDS_MAX: Final = 50_000  # per queue
-RECENT_RECORDS_MAX: Final = 20_000  # per partition
+# Per partition: the last seconds, at 650 bytes a record. A reader that is further behind asks the server.
+RECENT_RECORDS_MAX: Final = 5_000
 RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
 RECENT_S: Final = 5.0  # a record is kept for so long, and for twice as long at the most
 FLUSH_S: Final = 5.0  # what stop() waits for appends to be written

@@ -80,6 +80,7 @@ class HandKeeper:
         self._on_lost = on_lost
         self.held: set[int] = set()
         self.is_certain = True
+        self.asked_count = 0  # how often somebody asked whether a lease is held
         self.released_at_stop: set[int] | None = None
         self.ended_within_s: float | None = None
         self.given_up: dict[int, float] = {}
@@ -99,6 +100,7 @@ class HandKeeper:
         self.held.clear()
 
     def holds(self, partition: int) -> bool:
+        self.asked_count += 1
         return self.is_certain and partition in self.held
 
     async def give(self, partition: int = 0) -> None:

@@ -80,10 +80,15 @@ class Child:
 
 
 class Targets(Child):
-    """The sink, seen from here: `arrivals` as tests/fakes/running/sink.py has them, with the headers that matter."""
+    """
+    The sink, seen from here: `arrivals` as tests/fakes/running/sink.py has them, with the headers that matter.
 
-    def __init__(self) -> None:
-        super().__init__("tests.chaos.targets")
+    Args:
+        is_exact: `/slow/<ms>` answers after so many milliseconds, and not up to one later.
+    """
+
+    def __init__(self, *, is_exact: bool = False) -> None:
+        super().__init__("tests.chaos.targets", *(["exact"] if is_exact else []))
         self.arrivals: list[Arrival] = []
         self.on_arrival: Callable[[Arrival], None] = lambda _: None
         self.url = ""

@@ -5,7 +5,7 @@ What it answers is chosen by the path, so that a test can say it in the job's UR
 
     /ok                 200                      /status/<n>      that status
     /flaky/<k>/<name>   500 for the first k calls of <name>, then 200
-    /slow/<ms>          200 after so long        /hang            never answers
+    /slow/<ms>          200 so long after it came        /hang            never answers
     /hang-once/<name>   the first call of <name> is never answered, then 200
     /retry-after/<s>    429 with Retry-After for the first call, then 200
     /snooze/<s>         200 with Fliq-Snooze for the first call, then 200 (of any path, so add a name)
@@ -125,9 +125,9 @@ class Sink:
         )
         self._seen[request.path] += 1
         self._changed.set()
-        return await self._play(request.path)
+        return await self._play(request.path, at)
 
-    async def _play(self, path: str) -> web.StreamResponse:
+    async def _play(self, path: str, at: float) -> web.StreamResponse:
         parts = path.strip("/").split("/")
         match parts:
             case ["status", status, *_]:
@@ -135,7 +135,7 @@ class Sink:
             case ["flaky" | "hook-flaky", failures, *_]:
                 return web.Response(status=500 if self._seen[path] <= int(failures) else 200)
             case ["slow", milliseconds, *_]:
-                await asyncio.sleep(int(milliseconds) / 1000)
+                await asyncio.sleep((at + int(milliseconds)) / 1000 - time.time())
             case ["hang", *_]:
                 await self._released.wait()
             case ["hang-once", *_] if self._seen[path] == 1:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from libs.following.calls import LEASE_RECHECK_MS
 from tests.fakes.startstop import stress
 from tests.simulation.webhooks.harness import HOST, harness
 
@@ -77,6 +78,24 @@ async def test_nothing_is_sent_under_a_lease_that_may_be_anothers() -> None:
         here.keeper.is_certain = True
         await here.clock.advance(250)
         assert len(here.posted) == 1
+
+
+async def test_what_waits_for_a_lease_costs_little() -> None:
+    """The lease is asked for once for each webhook that waits, and then once a look: else thousands of them would fill the loop."""
+    async with harness() as here:
+        await here.begin()
+        here.keeper.is_certain = False
+        for _ in range(40):
+            await here.ended_job()
+        await here.clock.advance(1_000)
+        before = here.keeper.asked_count
+        await here.clock.advance(1_000)
+        assert here.keeper.asked_count - before <= 1_000 // LEASE_RECHECK_MS
+        assert here.posted == []
+
+        here.keeper.is_certain = True
+        await here.clock.advance(2_000)
+        assert len(here.posted) == len(set(here.posted)) == 40
 
 
 async def test_start_and_stop_hold_their_contract() -> None:
