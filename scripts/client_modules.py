@@ -29,6 +29,7 @@ _ITEMS: Final = {
     "schedules": "ScheduleItem",
     "executions": "Execution",
     "tokens": "Token",
+    "findings": "Finding",
     "runs": "ComingRun",
     "hours": "ActivityHour",
     "partitions": "Partition",

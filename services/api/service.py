@@ -49,7 +49,7 @@ from services.api.handlers.schedules.schedule_rows import ScheduleRows
 from services.api.handlers.schedules.schedule_runs import ScheduleRuns
 from services.api.handlers.schedules.schedule_timeline import ScheduleTimeline
 from services.api.handlers.signing_secret import SigningSecret
-from services.api.handlers.system import Report, System
+from services.api.handlers.system import Checks, Report, System
 from services.api.handlers.tokens import Tokens
 from services.api.handlers.webhooks.deliveries import Deliveries
 from services.api.handlers.webhooks.endpoints import Endpoints
@@ -94,6 +94,7 @@ class Ports:
         cursor_key: keys the cursors; the same in every process.
         keyring: seals what new jobs and schedules carry.
         leases: who serves which partition.
+        checks: what is wrong with the installation.
         stream: whose jobs and schedules are.
         count_unreadable: called with how many records of the log could not be read for the streams of events.
         is_disk_full: whether nothing new may be taken, because the disk of the database is nearly full.
@@ -111,6 +112,7 @@ class Ports:
     recoveries: StoredRecoveries
     activity: ActivityReader
     leases: Report
+    checks: Checks
     stream: StreamTables
     progress: ProgressWatch
     clock: Clock
@@ -314,7 +316,7 @@ def _handlers(context: Context, ports: Ports, authenticator: Authenticator, vers
         "recoveries": Recoveries(context, ports.endpoints, ports.recoveries),
         "deliveries": Deliveries(context, ports.deliveries, ports.endpoints),
         "signing_secret": SigningSecret(context, ports.accounts),
-        "system": System(context, ports.leases, version),
+        "system": System(context, ports.leases, ports.checks, version),
         "openapi": OpenApi(version),
     }
     handlers = {}

@@ -15,6 +15,7 @@ from libs.domain.responses.terms import CaptureTerms
 from libs.egress.address_pace import AddressPace
 from libs.following.ports import FollowingPorts
 from libs.runtime.lifecycle import Loop
+from libs.runtime.roles import ROLES
 from libs.runtime.settings.settings import Settings
 from libs.runtime.zone_data import VERSION as VERSION_OF_ZONES
 from libs.runtime.zone_data import zone_names
@@ -26,6 +27,8 @@ from libs.store.control.idempotency import IdempotencyKeys
 from libs.store.control.recoveries import Recoveries
 from libs.store.control.reserved_names import Names
 from libs.store.errors import StoreUnavailable
+from libs.store.examination.examination import Examination
+from libs.store.health.database_report import DatabaseReport
 from libs.store.history.janitor import Janitor
 from libs.store.leases.lease_report import LeaseReport
 from libs.store.leases.lease_table import Lease, OwnerLeases, RoleLeases
@@ -52,6 +55,8 @@ from services.dispatcher.service import DispatcherService
 from services.process.console import mounted_console
 from services.process.keepers import follower_keeper, owner_keeper
 from services.process.keys.bootstrap_tokens import bootstrap, installation_key
+from services.process.open_log import LOG_CONNECTIONS
+from services.process.pools import connections_max
 from services.process.resources import Resources
 from services.process.zones import zone
 from services.scheduler.daily.grant_asker import GrantAsker
@@ -288,6 +293,17 @@ def _leases(resources: Resources, role: str) -> RoleLeases:
     return RoleLeases(resources.pools.vital, role, resources.node, partitions=resources.partitions, version=VERSION)
 
 
+def _checks(resources: Resources) -> Examination:
+    pool = resources.pools.callers
+    return Examination(
+        DatabaseReport(pool),
+        LeaseReport(pool),
+        now=resources.clock.now,
+        daily_limit=resources.settings.daily_execution_limit,
+        connections_max=connections_max(ROLES) + LOG_CONNECTIONS,
+    )
+
+
 async def api(
     resources: Resources, stack: AsyncExitStack, *, with_console: bool = False, mounts: Sequence[Mount] = ()
 ) -> tuple[ApiService, str | None]:
@@ -329,6 +345,7 @@ async def api(
             recoveries=Recoveries(resources.pools.callers),
             activity=ActivityReader(resources.pools.callers),
             leases=LeaseReport(resources.pools.callers),
+            checks=_checks(resources),
             stream=StreamTables(resources.pools.callers),
             count_unreadable=resources.metrics.poison_records.inc,
             progress=resources.watch,

@@ -264,7 +264,7 @@ class Harness:
         tables: Any = self.tables
         ports = Ports(
             log=self.log,
-            **dict.fromkeys(("queries", "search", "keys", "names", "accounts", "activity", "leases"), tables),
+            **dict.fromkeys(("queries", "search", "keys", "names", "accounts", "activity", "leases", "checks"), tables),
             endpoints=self.endpoints,  # type: ignore[arg-type]
             deliveries=self.deliveries,  # type: ignore[arg-type]
             responses=self.responses,  # type: ignore[arg-type]

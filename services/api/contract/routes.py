@@ -182,6 +182,8 @@ ROUTES: Final[tuple[Route, ...]] = (
           "Replace the signing secret", "Signatures", 200, "SigningSecret", request="Nothing"),
     Route("GET", "/v1/system", "operator", "system.get", "getSystem", "Partitions, processes and lag of the installation", "System",
           200, "System"),
+    Route("GET", "/v1/system/findings", "operator", "system.findings", "getFindings", "What is wrong with the installation",
+          "System", 200, "Findings"),
     Route("GET", "/v1/openapi.json", "", "openapi.get", "getOpenApi", "This document", "",
           200, "object"),
 )

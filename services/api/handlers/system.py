@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from aiohttp.web import BaseRequest
+from msgspec import to_builtins
 
 from libs.log.ends import ends_of
+from libs.log.port import Log
+from libs.store.examination.findings import Finding
 from libs.store.leases.lease_report import HeldLease, Member
 from services.api.handlers.context import Context
 from services.api.http.auth import Identity
@@ -28,12 +31,20 @@ class Report(Protocol):
         """Return the processes that were seen lately."""
 
 
-class System:
-    """The handler of the system."""
+class Checks(Protocol):
+    """What says what is wrong: libs/store/examination/examination.py."""
 
-    def __init__(self, context: Context, report: Report, version: str) -> None:
+    async def findings(self, log: Log) -> Sequence[Finding]:
+        """Return what was found; raises nothing."""
+
+
+class System:
+    """The handlers of the system."""
+
+    def __init__(self, context: Context, report: Report, checks: Checks, version: str) -> None:
         self._c = context
         self._report = report
+        self._checks = checks
         self._version = version
 
     async def get(self, _: BaseRequest, identity: Identity, __: str) -> Reply:
@@ -43,6 +54,12 @@ class System:
                 leases, members = await asyncio.gather(self._report.leases(), self._report.members())
             ends, _trouble = await ends_of(self._c.log, self._c.read_index.partitions, ASK_S)
         return json_reply(200, {"version": self._version, **shown(leases, members, ends)})
+
+    async def findings(self, _: BaseRequest, identity: Identity, __: str) -> Reply:
+        """GET /v1/system/findings."""
+        async with self._c.list_turn(identity.account):
+            found = await self._checks.findings(self._c.log)
+        return json_reply(200, {"findings": [to_builtins(each) for each in found]})
 
 
 def shown(leases: Sequence[HeldLease], members: Sequence[Member], ends: Mapping[int, int]) -> dict[str, Any]:

@@ -45,3 +45,12 @@ SYSTEM: Final[Schema] = closed(
         "members": {"type": "array", "items": closed(_MEMBER)},
     }
 )
+
+_FINDING: Final[dict[str, Schema]] = {
+    "check": TEXT,
+    "state": {"type": "string", "enum": ["ok", "warning", "wrong"]},
+    "text": TEXT,
+    "advice": nullable(TEXT),
+}
+
+FINDINGS: Final[Schema] = closed({"findings": {"type": "array", "items": closed(_FINDING)}})

@@ -23,7 +23,7 @@ from services.api.contract.schedules.fields import CHANGEABLE, PAUSE, PREVIEW, R
 from services.api.contract.schedules.run_times import SLOWER
 from services.api.contract.schedules.shown import STATUSES
 from services.api.contract.token_text import SCOPES
-from services.api.openapi.account_schemas import ACTIVITY, SYSTEM
+from services.api.openapi.account_schemas import ACTIVITY, FINDINGS, SYSTEM
 from services.api.openapi.shapes import CAPTURE_OUT, INTEGER, RESPONSE, TEXT, closed, nullable, ref
 
 
@@ -366,6 +366,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "Activity": ACTIVITY,
     "System": SYSTEM,
+    "Findings": FINDINGS,
     "TokenRequest": TOKEN.schema(),
     "NewToken": closed(_TOKEN | {"token": {"type": "string", "description": "The secret, shown this once."}}),
     "TokenList": closed({"tokens": {"type": "array", "items": closed(_TOKEN)}}),

@@ -49,6 +49,18 @@ async def test_calls_and_overdue_jobs(api: Client, harness: Harness) -> None:
     assert found["lateness"]["calls"] == 2
 
 
+async def test_the_findings_are_an_operators(api: Client, harness: Harness) -> None:
+    """What is well is among them; what is not says what to do. Nobody else sees them."""
+    assert (await api.call("GET", "/v1/system/findings"))[0] == 403
+    async with Client(api.url, harness.token(scopes=("operator",))) as operator:
+        status, found, _ = await operator.call("GET", "/v1/system/findings")
+    assert status == 200
+    assert found["findings"] == [
+        {"check": "work", "state": "ok", "text": "nothing is overdue", "advice": None},
+        {"check": "members", "state": "wrong", "text": "no dispatcher is alive", "advice": "start one"},
+    ]
+
+
 async def test_the_system_is_an_operators(api: Client, harness: Harness) -> None:
     """`read` and `write` do not show it; a token with the scope sees partitions, owners, lag and processes, and cannot be made
     by one without it."""

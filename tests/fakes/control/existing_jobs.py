@@ -8,6 +8,8 @@ from typing import Any
 
 from libs.domain.history.floors import Floors
 from libs.domain.job import JobState
+from libs.log.port import Log
+from libs.store.examination.findings import Finding, ok, wrong
 from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.projection.changes import ExecutionRow
 from libs.store.reads.activity import HOUR_MS, Activity
@@ -54,3 +56,7 @@ class ExistingJobs:
 
     async def members(self) -> list[Member]:
         return [Member(node="one", role="scheduler", seen_s=0.5, is_draining=False, partitions=3, version="1")]
+
+    async def findings(self, log: Log) -> list[Finding]:
+        assert log is self.harness.log
+        return [ok("work", "nothing is overdue"), wrong("members", "no dispatcher is alive", "start one")]

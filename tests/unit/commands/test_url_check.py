@@ -6,7 +6,7 @@ import pytest
 
 from libs.egress.resolver import ResolveError
 from libs.egress.url_rules import EgressPolicy
-from services.commands.checks.url_check import check_url
+from services.commands.url_check import check_url
 
 ADDRESSES = {"web": ["10.0.1.5"], "h.example.": ["93.184.216.34"], "mixed.example.": ["93.184.216.34", "10.0.0.1"]}
 

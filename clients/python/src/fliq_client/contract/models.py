@@ -38,6 +38,8 @@ __all__ = [
     "EndpointRetryRetryAfter",
     "Execution",
     "Executions",
+    "Finding",
+    "Findings",
     "Job",
     "JobItem",
     "JobItemRetry",
@@ -924,6 +926,21 @@ class System(Answered, frozen=True, kw_only=True):
     version: str
     partitions: list[Partition]
     members: list[Member]
+
+
+class Finding(Answered, frozen=True, kw_only=True):
+    """The API's `Finding`."""
+
+    check: str
+    state: str  # ok, warning, wrong
+    text: str
+    advice: str | None = None
+
+
+class Findings(Answered, frozen=True, kw_only=True):
+    """The API's `Findings`."""
+
+    findings: list[Finding]
 
 
 class NewToken(Answered, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from fliq_client.surface import E, Group, call
 _ACCOUNT: Final = answers.one(models.Account)
 _ACTIVITY: Final = answers.one(models.Activity)
 _SYSTEM: Final = answers.one(models.System)
+_FINDINGS: Final = answers.items(models.Findings, lambda found: found.findings)
 _NEW_TOKEN: Final = answers.one(models.NewToken)
 _TOKENS: Final = answers.items(models.TokenList, lambda found: found.tokens)
 _SECRET: Final = answers.one(models.SigningSecret)
@@ -40,6 +41,11 @@ class System(Group[E]):
     def get(self) -> Call[models.System]:
         """Get the partitions, who serves them, how far the tables are behind the log, and the processes."""
         return Call(request=Request(method="GET", path=path("system")), read=_SYSTEM)
+
+    @call
+    def findings(self) -> Call[Sequence[models.Finding]]:
+        """Get what is wrong with the installation, and what to do; what is well is among it. It may take some seconds."""
+        return Call(request=Request(method="GET", path=path("system", "findings")), read=_FINDINGS)
 
 
 class Tokens(Group[E]):

@@ -8,7 +8,7 @@ from typing import Final
 
 from libs.egress.resolver import ResolveError, look_up_name
 from libs.egress.url_rules import ALLOW, EgressPolicy, UrlRefused
-from services.commands.checks.findings import Finding, ok, wrong
+from libs.store.examination.findings import Finding, ok, wrong
 
 CHECK: Final = "url"
 LOOK_UP_S: Final = 5.0

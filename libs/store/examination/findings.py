@@ -1,5 +1,5 @@
 """
-Findings: says in plain words what the facts mean, and what to do. Pure: `fliq doctor` gathers the facts.
+Findings: says in plain words what the facts mean, and what to do. Pure: examination.py and `fliq doctor` gather the facts.
 
     ok        as it should be
     warning   works, and may not go on doing so
@@ -15,13 +15,10 @@ import msgspec
 
 from libs.log.log_report import LogReport, name_partitions
 from libs.runtime.roles import READERS
-from libs.runtime.roles import ROLES as SERVICES
 from libs.store.control.account_keys import KeyCount
 from libs.store.health.database_report import Server, Work
 from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, SchemaError
-from services.process.open_log import LOG_CONNECTIONS
-from services.process.pools import connections_max
 
 State = Literal["ok", "warning", "wrong"]
 NAMES: Final = {role: "webhooks service" if role == "webhooks" else role for role in READERS}  # of the roles, in words
@@ -31,7 +28,6 @@ SKEW_WRONG_MS: Final = 1_000
 OVERDUE_WARNING_MS: Final = 5_000
 OVERDUE_WRONG_MS: Final = 60_000
 CONNECTIONS_SHARE: Final = 0.8
-CONNECTIONS_MAX: Final = connections_max(SERVICES) + LOG_CONNECTIONS  # of `fliq all` with the log in PostgreSQL
 DISK_SHARE: Final = 0.1  # of the disk that should be free
 
 
@@ -68,8 +64,8 @@ def seconds(ms: float) -> str:
     return f"{ms / 60_000:.0f} min" if abs(ms) < 7_200_000 else f"{ms / 3_600_000:.0f} h"
 
 
-def of_server(server: Server) -> list[Finding]:
-    """Judge the database server."""
+def of_server(server: Server, connections_max: int) -> list[Finding]:
+    """Judge the database server; a process of Fliq opens up to *connections_max* connections to it."""
     found = []
     if server.version < VERSION_MIN:
         found.append(wrong("database", f"PostgreSQL {server.version_text}", "Fliq needs PostgreSQL 15 or newer"))
@@ -86,7 +82,7 @@ def of_server(server: Server) -> list[Finding]:
     if server.connections > CONNECTIONS_SHARE * server.connections_max:
         text = f"{server.connections} of {server.connections_max} connections are taken"
         found.append(
-            warning("database", text, f"raise max_connections: a process of Fliq takes up to {CONNECTIONS_MAX}")
+            warning("database", text, f"raise max_connections: a process of Fliq takes up to {connections_max}")
         )
     if not found:
         text = f"PostgreSQL {server.version_text}, {server.connections} of {server.connections_max} connections taken"

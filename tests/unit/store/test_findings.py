@@ -9,11 +9,11 @@ from libs.log.kafka.inspect import PartitionReport, TopicReport, problems
 from libs.log.kafka.topic import SETTINGS
 from libs.log.log_report import LogReport
 from libs.store.control.account_keys import KeyCount
+from libs.store.examination import findings as judge
+from libs.store.examination.findings import Finding
 from libs.store.health.database_report import Server, Work
 from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, Step
-from services.commands.checks import findings as judge
-from services.commands.checks.findings import Finding
 
 SERVER = Server(
     version=180_006, version_text="18.6", at=0, is_replica=False, unsafe=[], connections=20, connections_max=100
@@ -69,7 +69,7 @@ def test_schedulers_with_different_zone_data_are_told() -> None:
 def test_a_server(changes: dict[str, object], state: str, word: str) -> None:
     """Too old or read-only is wrong; unsafe or nearly full may become so."""
     facts = {name: getattr(SERVER, name) for name in SERVER.__struct_fields__} | changes
-    (found,) = judge.of_server(Server(**facts))
+    (found,) = judge.of_server(Server(**facts), 20)
     assert found.state == state
     assert word in f"{found.text} {found.advice}"
 

@@ -1,0 +1,1 @@
+"""Examination: what is wrong with an installation, in plain words, and what to do. It only reads."""

@@ -1,1 +1,0 @@
-"""Checks: what `fliq doctor` looks at, and what it makes of it."""
