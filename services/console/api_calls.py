@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -18,6 +18,9 @@ import orjson
 
 TIMEOUT_S: Final = 15.0  # more than the longest wait of the API
 CONNECTIONS_MAX: Final = 64
+STREAMS_MAX: Final = 32  # of the connections, so that pages are never without one
+STREAM_LASTS_S: Final = 600.0  # then the browser comes back, and its session is looked at again
+STREAM_QUIET_S: Final = 45.0  # the API writes every 15 s
 ANSWER_MAX: Final = 16 << 20  # bytes
 SHOWN_BODY_MAX: Final = 1_200  # characters of a body that are shown in a command
 
@@ -49,12 +52,40 @@ class ApiRefused(Exception):
         self.message = message
 
 
+class OpenStream:
+    """A stream of the API; *ended* is called once, when it has ended."""
+
+    def __init__(self, answer: aiohttp.ClientResponse, ended: Callable[[], None]) -> None:
+        self._answer = answer
+        self._ended = ended
+        self._is_open = True
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Return what the API writes, for `STREAM_LASTS_S` at most."""
+        try:
+            async with asyncio.timeout(STREAM_LASTS_S):
+                async for piece in self._answer.content.iter_any():
+                    yield piece
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            pass  # the browser comes back, and then it is told why
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the API's stream."""
+        if self._is_open:
+            self._is_open = False
+            self._answer.close()
+            self._ended()
+
+
 class ApiCalls:
     """Calls the API at the address that *url_of* returns."""
 
     def __init__(self, url_of: Callable[[], str]) -> None:
         self._url_of = url_of
         self._session: aiohttp.ClientSession | None = None
+        self._stream_count = 0
 
     async def call(self, token: str, call: Call) -> ApiAnswer:
         """
@@ -78,8 +109,7 @@ class ApiCalls:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ApiRefused(503, "unreachable", f"the API does not answer ({type(error).__name__})") from None
         if status >= 300:
-            refusal = value.get("error", {}) if isinstance(value, dict) else {}
-            raise ApiRefused(status, str(refusal.get("code", status)), str(refusal.get("message", "no reason given")))
+            raise _refused(status, value)
         return ApiAnswer(status, value, said)
 
     async def pass_on(
@@ -100,6 +130,42 @@ class ApiCalls:
                 return answer.status, raw, {name.lower(): text for name, text in answer.headers.items()}
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ApiRefused(503, "unreachable", f"the API does not answer ({type(error).__name__})") from None
+
+    async def listen(self, token: str, call: Call) -> OpenStream:
+        """
+        Open a stream of the API; who gets it must read its pieces or close it.
+
+        Raises:
+            ApiRefused: the answer is no success, there is none in time, or this process reads too many streams.
+        """
+        if self._stream_count >= STREAMS_MAX:
+            raise ApiRefused(429, "too_many_streams", "too many people listen through this console at the moment")
+        headers = {"Authorization": f"Bearer {token}", **call.headers}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=STREAM_QUIET_S)
+        self._stream_count += 1
+        try:
+            answer = await self._open().request(
+                call.method, self._url_of() + call.path, headers=headers, timeout=timeout, allow_redirects=False
+            )
+        except BaseException as error:
+            self._leave_stream()
+            if isinstance(error, (aiohttp.ClientError, TimeoutError, OSError)):
+                message = f"the API does not answer ({type(error).__name__})"
+                raise ApiRefused(503, "unreachable", message) from None
+            raise
+        opened = OpenStream(answer, self._leave_stream)
+        if answer.status == 200:
+            return opened
+        try:
+            value = orjson.loads(await _read(answer.content))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            value = None
+        finally:
+            opened.close()
+        raise _refused(answer.status, value)
+
+    def _leave_stream(self) -> None:
+        self._stream_count -= 1
 
     async def close(self) -> None:
         """Close the connections; may be called twice."""
@@ -134,6 +200,11 @@ def curl(call: Call) -> str:
         words.append("-H 'Content-Type: application/json'")
         words.append(f"-d {shlex.quote(body)}" if len(body) <= SHOWN_BODY_MAX else "-d @body.json")
     return " ".join(words)
+
+
+def _refused(status: int, value: Any) -> ApiRefused:
+    refusal = value.get("error", {}) if isinstance(value, dict) else {}
+    return ApiRefused(status, str(refusal.get("code", status)), str(refusal.get("message", "no reason given")))
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

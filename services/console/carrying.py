@@ -34,6 +34,21 @@ def is_below(target: str, path: str) -> bool:
     return target == path or target.startswith(f"{path}/")
 
 
+async def send_stream(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
+    """Send *answer*, which has a stream, until the stream ends or the browser leaves."""
+    assert answer.stream is not None  # noqa: S101 - who calls has looked
+    response = web.StreamResponse(status=answer.status, headers={**answer.headers, "Content-Type": answer.content_type})
+    try:
+        await response.prepare(request)
+        async for piece in answer.stream.pieces():
+            await response.write(piece)
+    except ConnectionError:
+        pass  # the browser has left
+    finally:
+        answer.stream.close()
+    return response
+
+
 def response_of(answer: Answer) -> web.Response:
     """Return *answer* as aiohttp sends it."""
     return web.Response(

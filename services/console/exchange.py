@@ -6,9 +6,9 @@ Exchange: a request of a browser and the answer to it, apart from how they trave
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from http.cookies import CookieError, SimpleCookie
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlencode
 
 FIELDS_MAX: Final = 400  # of a form: a page of jobs that are all selected has a hundred
@@ -72,13 +72,24 @@ class Request(NamedTuple):
         return found.value if found is not None else ""
 
 
+class Stream(Protocol):
+    """A body that comes in pieces."""
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Return the pieces as they come; raises nothing if the stream breaks, but ends."""
+
+    def close(self) -> None:
+        """End it: nobody reads it any more. May be called twice."""
+
+
 class Answer(NamedTuple):
-    """What is answered; *headers* besides Content-Type and Content-Length."""
+    """What is answered; *headers* besides Content-Type and Content-Length. With a *stream* that is the body."""
 
     status: int
     body: bytes = b""
     content_type: str = HTML
     headers: Mapping[str, str] = {}
+    stream: Stream | None = None
 
 
 def fields_of(text: str) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from aiohttp import web
 from libs.runtime.lifecycle import StartStop
 from libs.runtime.listening import Listener, bind_failure, listening_sockets
 from services.console.api_calls import ApiCalls, ApiRefused, Call
-from services.console.carrying import request_of, response_of
+from services.console.carrying import request_of, response_of, send_stream
 from services.console.exchange import Answer, see_other
 from services.console.site import Site
 
@@ -85,4 +85,5 @@ class ConsoleService(StartStop):
             is_root = request.raw_path == "/"
             missing = Answer(404, b"the console is at " + self._path.encode() + b"\n", "text/plain; charset=utf-8")
             return response_of(see_other(f"{self._path}/") if is_root else missing)
-        return response_of(await self._site.answer(asked))
+        answer = await self._site.answer(asked)
+        return response_of(answer) if answer.stream is None else await send_stream(answer, request)

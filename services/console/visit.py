@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from services.console.api_calls import ApiAnswer, ApiCalls, ApiRefused, Call, curl
+from services.console.api_calls import ApiAnswer, ApiCalls, ApiRefused, Call, OpenStream, curl
 from services.console.exchange import Answer, Request, query_of, see_other
 from services.console.rendering import Templates
 from services.console.session import Session, Sessions
@@ -46,10 +46,17 @@ class Visit:
         self._api = api
         self._templates = templates
         self._sessions = sessions
+        self._is_stale = False
 
     async def get(self, path: str, **query: object) -> Any:
         """Return the document at *path* of the API; raises ApiRefused."""
-        return (await self._api.call(self.session.token, Call("GET", path + query_of(**query)))).value
+        answer = await self._api.call(self.session.token, Call("GET", path + query_of(**query)))
+        self._is_stale = self._is_stale or "fliq-stale" in answer.headers
+        return answer.value
+
+    async def listen(self, call: Call) -> OpenStream:
+        """Return the stream that *call* opens; raises ApiRefused."""
+        return await self._api.listen(self.session.token, call)
 
     async def ask(self, call: Call) -> Any:
         """Return the answer to a *call* that changes nothing, though it is a POST; raises ApiRefused."""
@@ -85,6 +92,7 @@ class Visit:
             session=self.session,
             secret=self.session.secret,
             said=said,
+            stale=self._is_stale,
             now=self.now(),
             once=self._nonce(),
             **values,

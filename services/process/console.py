@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 from aiohttp.web import BaseRequest
@@ -25,11 +25,14 @@ from services import VERSION
 from services.api.contract.api_error import ApiError
 from services.api.greeting import address_of
 from services.api.http.app import Mount
+from services.api.http.connection import Connection
 from services.api.http.reply import Reply, error_reply
+from services.api.stream.stream import StreamReply
 from services.start_error import StartError
 
 if TYPE_CHECKING:
     from services.console.api_calls import ApiCalls
+    from services.console.exchange import Answer
     from services.console.site import Site
 
 _KEY_BYTES: Final = 32
@@ -72,6 +75,8 @@ class MountedConsole:
             return error_reply(ApiError(400, "invalid_request", str(error)))
         assert asked is not None  # noqa: S101 - the mount takes nothing else
         answer = await site.answer(asked)
+        if answer.stream is not None:
+            return _streamed(answer)
         return Reply(answer.status, answer.body, answer.headers, media=answer.content_type.encode())
 
     async def _to_docs(self, _: BaseRequest, __: bytes) -> Reply:
@@ -82,6 +87,31 @@ class MountedConsole:
             if self._site is None:
                 self._site = await asyncio.to_thread(self._make)
             return self._site
+
+
+def _streamed(answer: Answer) -> Reply:
+    """Return the reply that writes the stream of *answer* until it ends or the browser leaves."""
+    stream = answer.stream
+    assert stream is not None  # noqa: S101 - who calls has looked
+
+    async def run(request: BaseRequest) -> None:
+        connection = cast(Connection, request.protocol)
+        connection.on_lost = stream.close
+        try:
+            if connection.transport is None:
+                return
+            async for piece in stream.pieces():
+                connection.write(piece)
+                if connection.writing_paused:
+                    await connection.drain()
+                connection.owner.budget.busy(connection)  # it is not one that another may take the place of
+        finally:
+            connection.on_lost = None
+            stream.close()
+
+    reply = StreamReply(run)
+    reply.headers = {**reply.headers, **answer.headers}
+    return reply
 
 
 def mounted_console(settings: Settings, key: bytes, clock: Clock, entropy: SystemEntropy) -> MountedConsole:

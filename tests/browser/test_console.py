@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import expect
 
 from services.console.pages.routes import ROUTES
+from tests.browser.made_things import endpoint, failed_job, read_token, schedule
 from tests.browser.watched_page import Browser, serious_findings
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import Client, RunningFliq, free_port
@@ -26,22 +27,6 @@ CORPUS = (
     "<script>window.hit=1</script>", '"><img src=x onerror=window.hit=1>', "' autofocus onfocus='window.hit=1",
     "</textarea><svg onload=window.hit=1>", "</title><script>window.hit=1</script>", "{{7*7}}",
 )  # fmt: skip
-
-
-async def failed_job(client: Client, sink: Sink) -> dict[str, Any]:
-    job = await client.create(f"{sink.url}/status/503", 0.2, body="{}", max_retries=0)
-    return await client.wait_status(job["id"], "failed")
-
-
-async def schedule(client: Client, url: str, **fields: Any) -> dict[str, Any]:
-    status, made, _ = await client.call("POST", "/v1/schedules", {"url": url, "cron": "0 8 * * 1-5", **fields})
-    assert status == 201, made
-    return made  # type: ignore[no-any-return]
-
-
-async def read_token(client: Client) -> str:
-    _, made, _ = await client.call("POST", "/v1/tokens", {"name": "reader", "scopes": ["read"]})
-    return str(made["token"])
 
 
 @pytest.mark.parametrize("name", sorted(HASHES))
@@ -74,9 +59,12 @@ async def test_every_page_can_be_used_by_everybody(browser: Browser, client: Cli
     made = await schedule(client, f"{sink.url}/ok", timezone="Europe/Berlin")
     page = await browser.open(scheme="light")
     found = {}
+    told = await endpoint(client, f"{sink.url}/status/500", filter={"hosts": ["none.example"]})
+    sent = (await client.call("POST", f"/v1/webhooks/endpoints/{told['id']}/test"))[1]["delivery_id"]
     jobs = ("/jobs", "/jobs?host=none", f"/jobs/{job['id']}", f"/jobs/{waiting['id']}", "/jobs/new", "/failures")
     places = ("/", *jobs, "/schedules", f"/schedules/{made['id']}", "/schedules/new", "/access", "/system")
-    for place in places:
+    webhooks = ("/webhooks", "/webhooks/new", f"/webhooks/{told['id']}", f"/webhooks/deliveries/{sent}")
+    for place in (*places, *webhooks, "/events?since=3600", "/system/findings"):
         answer = await page.goto(browser.url + place)
         assert answer is not None
         assert answer.status == 200, place
@@ -233,8 +221,18 @@ async def test_a_token_that_may_only_read_changes_nothing(browser: Browser, clie
     """Its buttons are disabled and say why, and every write is 403."""
     job = await failed_job(client, sink)
     made = await schedule(client, f"{sink.url}/ok")
+    each = await endpoint(client, f"{sink.url}/ok", filter={"hosts": ["none.example"]})
+    told = ("/webhooks/new", f"/webhooks/{each['id']}")
     page = await browser.open(await read_token(client))
-    for place in (f"/jobs/{job['id']}", "/jobs", "/failures", "/schedules/new", f"/schedules/{made['id']}", "/access"):
+    for place in (
+        f"/jobs/{job['id']}",
+        "/jobs",
+        "/failures",
+        "/schedules/new",
+        f"/schedules/{made['id']}",
+        "/access",
+        *told,
+    ):
         await page.goto(browser.url + place)
         await expect(page.locator(".lacks").first).to_contain_text("does not have the scope")
         writes = page.locator("main form[method=post] button, main .act button")
@@ -284,7 +282,7 @@ async def test_a_write_that_no_page_of_ours_made_is_refused(browser: Browser, cl
 async def test_no_text_of_a_job_or_schedule_runs(browser: Browser, client: Client, sink: Sink) -> None:
     """Whatever stands in a URL, header, body, key, note, name or address."""
     page = await browser.open()
-    pages = ["/jobs", "/failures", "/schedules", "/access", "/"]
+    pages = ["/jobs", "/failures", "/schedules", "/access", "/webhooks", "/events?since=3600", "/"]
     for number, text in enumerate(CORPUS):
         fields: dict[str, Any] = {"body": text, "headers": {"X-A": text}}
         url = f"{sink.url}/status/500?{quote(text)}"
@@ -292,6 +290,9 @@ async def test_no_text_of_a_job_or_schedule_runs(browser: Browser, client: Clien
         made = await schedule(client, url, **fields)
         await client.call("POST", f"/v1/schedules/{made['id']}/pause", {"note": text})
         await client.call("POST", "/v1/tokens", {"name": text, "scopes": ["read"]})
+        told = await endpoint(client, url, description=text, filter={"hosts": ["none.example"]})
+        sent = (await client.call("POST", f"/v1/webhooks/endpoints/{told['id']}/test"))[1]["delivery_id"]
+        pages += [f"/webhooks/{told['id']}", f"/webhooks/deliveries/{sent}", f"/events?types={quote(text)}"]
         asked = f"/jobs?q={quote(text)}&host={quote(text)}&error={quote(text)}"
         pages += [f"/jobs/{job['id']}", f"/schedules/{made['id']}", asked]
     for place in pages:

@@ -11,7 +11,8 @@ from services.console.exchange import Answer
 from services.console.pages.form_fields import wrong
 from services.console.visit import Visit
 
-SCOPES: Final = ("read", "write", "read:jobs", "read:payloads", "read:secrets", "read:tokens", "read:webhooks",
+OPERATOR: Final = "operator"
+SCOPES: Final = (OPERATOR, "read", "write", "read:jobs", "read:payloads", "read:secrets", "read:tokens", "read:webhooks",
                  "write:jobs", "write:payloads", "write:secrets", "write:tokens", "write:webhooks")  # fmt: skip
 WRITE_TOKENS: Final = "write:tokens"
 WRITE_SECRETS: Final = "write:secrets"
@@ -74,7 +75,8 @@ async def rotate_secret(visit: Visit) -> Answer:
 
 async def _show(visit: Visit, made: dict[str, Any] | None = None) -> Answer:
     tokens, secret = await asyncio.gather(visit.get_or(None, "/v1/tokens"), visit.get_or(None, "/v1/signing-secret"))
-    return visit.show("access.html", page="access", tokens=tokens, signing=secret, made=made, scopes=SCOPES)
+    scopes = [each for each in SCOPES if each != OPERATOR or visit.session.may(OPERATOR)]  # only who has it can give it
+    return visit.show("access.html", page="access", tokens=tokens, signing=secret, made=made, scopes=scopes)
 
 
 def _made_by(token_id: str, tokens: Sequence[dict[str, Any]]) -> set[str]:

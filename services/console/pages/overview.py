@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from services.console.exchange import Answer
 from services.console.pages.activity_picture import bars_of
+from services.console.pages.alerts import alerts_of
 from services.console.pages.jobs.failure_groups import failed_by_host
 from services.console.visit import Visit
 
@@ -16,9 +17,11 @@ TICKS_SHOWN: Final = 20
 
 async def page(visit: Visit) -> Answer:
     """GET /."""
-    account, activity, running, scheduled, failed, schedules = await asyncio.gather(
+    account, activity, system, endpoints, running, scheduled, failed, schedules = await asyncio.gather(
         visit.get("/v1/account"),
         visit.get_or(None, "/v1/account/activity"),  # an API of before does not have it
+        visit.get_or(None, "/v1/system") if visit.session.may("operator") else _nothing(),
+        visit.get_or({"endpoints": []}, "/v1/webhooks/endpoints"),
         visit.get("/v1/jobs", status="running", limit=RECENT),
         visit.get("/v1/jobs", status="scheduled", limit=RECENT),
         visit.get("/v1/jobs", status="failed", limit=RECENT),
@@ -31,6 +34,9 @@ async def page(visit: Visit) -> Answer:
         page="overview",
         account=account,
         activity=activity,
+        alerts=alerts_of(
+            visit.now(), account=account, activity=activity, endpoints=endpoints["endpoints"], system=system
+        ),
         bars=bars_of(activity["hours"] if activity else []),
         running=_counted(running),
         scheduled=_counted(scheduled),
@@ -39,6 +45,10 @@ async def page(visit: Visit) -> Answer:
         recent_failures=failed["jobs"][:6],
         coming=coming[:TICKS_SHOWN],
     )
+
+
+async def _nothing() -> None:
+    return None
 
 
 def _counted(found: dict[str, Any]) -> str:

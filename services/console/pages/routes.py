@@ -11,9 +11,11 @@ from typing import Final
 from urllib.parse import unquote
 
 from services.console.exchange import Answer
-from services.console.pages import access, overview, system
+from services.console.pages import access, events, overview, system
 from services.console.pages.jobs import failures, job, job_actions, job_list
 from services.console.pages.schedules import schedule, schedule_actions, schedule_list
+from services.console.pages.webhooks import endpoint, endpoint_actions, webhook_list
+from services.console.pages.webhooks.endpoint_actions import WRITE_WEBHOOKS
 from services.console.visit import WRITE_JOBS
 
 WRITE_TOKENS: Final = "write:tokens"
@@ -32,8 +34,15 @@ ROUTES: Final[tuple[tuple[str, str, str, Page], ...]] = (
     ("GET", "/schedules/new", "", schedule_list.new),
     ("GET", "/schedules/preview", "", schedule.preview),
     ("GET", "/schedules/{}", "", schedule.page),
+    ("GET", "/webhooks", "", webhook_list.page),
+    ("GET", "/webhooks/new", "", webhook_list.new),
+    ("GET", "/webhooks/{}", "", endpoint.page),
+    ("GET", "/webhooks/deliveries/{}", "", endpoint.delivery),
+    ("GET", "/events", "", events.page),
+    ("GET", "/events/stream", "", events.stream),
     ("GET", "/access", "", access.page),
     ("GET", "/system", "", system.page),
+    ("GET", "/system/findings", "", system.findings),
     ("POST", "/jobs", WRITE_JOBS, job_actions.create),
     ("POST", "/jobs/selected", WRITE_JOBS, job_actions.act_on_selected),
     ("POST", "/jobs/{}/change", WRITE_JOBS, job_actions.change),
@@ -45,6 +54,14 @@ ROUTES: Final[tuple[tuple[str, str, str, Page], ...]] = (
     ("POST", "/schedules/{}/resume", WRITE_JOBS, schedule_actions.resume),
     ("POST", "/schedules/{}/run", WRITE_JOBS, schedule_actions.run),
     ("POST", "/schedules/{}/delete", WRITE_JOBS, schedule_actions.delete),
+    ("POST", "/webhooks", WRITE_WEBHOOKS, endpoint_actions.create),
+    ("POST", "/webhooks/{}/change", WRITE_WEBHOOKS, endpoint_actions.change),
+    ("POST", "/webhooks/{}/switch", WRITE_WEBHOOKS, endpoint_actions.switch),
+    ("POST", "/webhooks/{}/test", WRITE_WEBHOOKS, endpoint_actions.test),
+    ("POST", "/webhooks/{}/recover", WRITE_WEBHOOKS, endpoint_actions.recover),
+    ("POST", "/webhooks/{}/delete", WRITE_WEBHOOKS, endpoint_actions.delete),
+    ("POST", "/webhooks/{}/secret", WRITE_SECRETS, endpoint_actions.rotate_secret),
+    ("POST", "/webhooks/deliveries/{}/redeliver", WRITE_WEBHOOKS, endpoint_actions.redeliver),
     ("POST", "/access/tokens", WRITE_TOKENS, access.create_token),
     ("POST", "/access/tokens/{}", WRITE_TOKENS, access.revoke_token),
     ("POST", "/access/secret", WRITE_SECRETS, access.rotate_secret),

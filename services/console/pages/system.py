@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from services.console.exchange import Answer
 from services.console.visit import Visit
+
+ORDER: Final = ("wrong", "warning", "ok")
+
+
+async def findings(visit: Visit) -> Answer:
+    """GET /system/findings: what is wrong, as a part of the page; it may take some seconds."""
+    found = (await visit.get("/v1/system/findings"))["findings"]
+    found.sort(key=lambda each: ORDER.index(each["state"]))
+    return visit.show("findings.html", page="system", findings=found)
 
 
 async def page(visit: Visit) -> Answer:

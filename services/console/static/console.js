@@ -66,7 +66,7 @@ function showSelected() {
   for (const each of document.querySelectorAll("[data-needs-selection]")) each.disabled = count === 0;
 }
 
-const PLACES = { o: "/", j: "/jobs", f: "/failures", s: "/schedules" };
+const PLACES = { o: "/", j: "/jobs", f: "/failures", s: "/schedules", w: "/webhooks", e: "/events" };
 let wentAt = 0;
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input:not([type=checkbox]), textarea, select, dialog[open]");

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from services.console.api_calls import ApiAnswer, ApiCalls, ApiRefused, Call
+from services.console.api_calls import ApiAnswer, ApiCalls, ApiRefused, Call, OpenStream
 from services.console.exchange import Answer, Request
 from services.console.site import Site
 
@@ -24,6 +24,9 @@ SCOPES = [
     "write:jobs",
     "write:tokens",
     "write:secrets",
+    "read:webhooks",
+    "write:webhooks",
+    "operator",
 ]
 LISTED: dict[str, Any] = {
     "id": JOB_ID,
@@ -70,6 +73,35 @@ SCHEDULE: dict[str, Any] = {
     "headers": None,
     "body": None,
 }
+ENDPOINT_ID, DELIVERY_ID = "whe_01m8nn4m8t001fx65gff495537", "whd_01m8nn4m8t001fx65gff495538"
+ENDPOINT: dict[str, Any] = {
+    "id": ENDPOINT_ID,
+    "url": "https://b.example/events",
+    "events": ["job.failed"],
+    "filter": {"hosts": ["a.example"]},
+    "format": "standard",
+    "description": "the till",
+    "disabled": True,
+    "disabled_reason": "failing",
+    "retry": {"max_retries": 2, "delays_seconds": [5, 300]},
+    "created_at": AT,
+    "changed_at": AT,
+    "version": 3,
+}
+DELIVERY: dict[str, Any] = {
+    "id": DELIVERY_ID,
+    "endpoint_id": ENDPOINT_ID,
+    "event": "job.failed",
+    "job_id": JOB_ID,
+    "url": "https://b.example/events",
+    "status": "exhausted",
+    "attempt_count": 3,
+    "last_status_code": 503,
+    "last_error": "HTTP 503",
+    "created_at": AT,
+    "next_attempt_at": None,
+    "ended_at": AT,
+}
 EVENTS = [
     {"type": "job.scheduled", "at": AT, "position": 0, "partition": 3, "fire_at": AT, "replay_of": JOB_ID},
     {
@@ -115,6 +147,41 @@ ANSWERS: dict[str, Any] = {
         "lateness": {"calls": 6, "p50_ms": 1, "p99_ms": 4, "max_ms": 9},
         "partial": True,
     },
+    "/v1/system/findings": {
+        "findings": [
+            {"check": "work", "state": "ok", "text": "nothing is overdue", "advice": None},
+            {"check": "members", "state": "wrong", "text": "no <dispatcher> is alive", "advice": "start one"},
+            {"check": "disk", "state": "warning", "text": "little is free", "advice": "make room"},
+        ]
+    },
+    "/v1/webhooks/endpoints": {"endpoints": [ENDPOINT], "next_cursor": None},
+    f"/v1/webhooks/endpoints/{ENDPOINT_ID}": ENDPOINT,
+    f"/v1/webhooks/endpoints/{ENDPOINT_ID}/deliveries": {"deliveries": [DELIVERY], "next_cursor": "more"},
+    f"/v1/webhooks/endpoints/{ENDPOINT_ID}/secret": {"secret": "whsec_z", "previous_secrets": []},
+    f"/v1/webhooks/endpoints/{ENDPOINT_ID}/test": {"delivery_id": DELIVERY_ID},
+    f"/v1/webhooks/endpoints/{ENDPOINT_ID}/recover": {
+        "endpoint_id": ENDPOINT_ID,
+        "status": "completed",
+        "since": AT,
+        "until": AT,
+        "recovered_count": 2,
+    },
+    "/v1/webhooks/deliveries": {"deliveries": [DELIVERY], "next_cursor": None},
+    f"/v1/webhooks/deliveries/{DELIVERY_ID}": DELIVERY
+    | {
+        "body": "{}",
+        "attempts": [
+            {
+                "is_redelivery": True,
+                "status": "failed",
+                "status_code": 503,
+                "error": "HTTP 503",
+                "duration_ms": 4,
+                "executed_at": AT,
+            }
+        ],
+    },
+    f"/v1/webhooks/deliveries/{DELIVERY_ID}/redeliver": {"delivery_id": DELIVERY_ID},
     "/v1/system": {
         "version": "0.1.0",
         "partitions": [
@@ -204,6 +271,8 @@ class TableApi(ApiCalls):
         super().__init__(lambda: "http://nowhere")
         self.made: list[Call] = []
         self.asked: list[str] = []
+        self.said: dict[str, str] = {}
+        self.heard: list[dict[str, str]] = []
         self.refusal: ApiRefused | None = None
 
     async def call(self, token: str, call: Call) -> ApiAnswer:
@@ -215,13 +284,35 @@ class TableApi(ApiCalls):
             self.made.append(call)
             if path not in ANSWERS or call.method in ("DELETE", "PATCH"):
                 return ApiAnswer(200, {}, {})
-            if path in ("/v1/jobs", "/v1/schedules"):
+            if path in ("/v1/jobs", "/v1/schedules", "/v1/webhooks/endpoints"):
                 return ApiAnswer(201, {"id": "made_1"}, {})
             if path == "/v1/tokens":
                 return ApiAnswer(201, ANSWERS[path]["tokens"][0] | {"token": TOKEN}, {})
         if path not in ANSWERS:
             raise ApiRefused(404, "not_found", "there is no such resource")
-        return ApiAnswer(200, ANSWERS[path], {})
+        return ApiAnswer(200, ANSWERS[path], self.said)
+
+    async def listen(self, token: str, call: Call) -> OpenStream:
+        self.asked.append(call.path)
+        self.heard.append(dict(call.headers))
+        if self.refusal is not None:
+            raise self.refusal
+        return Told([b"retry: 1000\n", b"id: 1\n\n"])  # type: ignore[return-value]
+
+
+class Told:
+    """A stream of what was said."""
+
+    def __init__(self, said: list[bytes]) -> None:
+        self.said = said
+        self.is_closed = False
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        for each in self.said:
+            yield each
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 class Person:

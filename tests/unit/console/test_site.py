@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from services.console.api_calls import ApiRefused
 from services.console.exchange import Request
 from services.console.pages.routes import ROUTES
-from tests.unit.console.logged_in import JOB_ID, SCHEDULE_ID, TOKEN, Person
+from tests.unit.console.logged_in import DELIVERY_ID, ENDPOINT_ID, JOB_ID, SCHEDULE_ID, TOKEN, Person
 
 
 @pytest.fixture
@@ -19,7 +20,8 @@ async def person() -> Person:
 
 
 def placed(path: str) -> str:
-    return path.replace("{}", SCHEDULE_ID if path.startswith("/schedules") else JOB_ID)
+    ids = {"/schedules": SCHEDULE_ID, "/webhooks/deliveries": DELIVERY_ID, "/webhooks": ENDPOINT_ID}
+    return path.replace("{}", next((item for start, item in ids.items() if path.startswith(start)), JOB_ID))
 
 
 @pytest.mark.parametrize("path", sorted({path for method, path, _, _ in ROUTES if method == "GET"}))
@@ -146,6 +148,44 @@ async def test_a_form_without_the_secret_does_nothing(person: Person, form: dict
             ),
             f"/schedules/{SCHEDULE_ID}",
         ),
+        (
+            "/webhooks",
+            {"url": "https://b.example", "event": "job.failed", "description": "d"},
+            (
+                "POST",
+                "/v1/webhooks/endpoints",
+                {"url": "https://b.example", "events": ["job.failed"], "description": "d"},
+            ),
+            "/webhooks/made_1",
+        ),
+        (
+            f"/webhooks/{ENDPOINT_ID}/change",
+            {"url": "https://b.example", "event": "*", "version": "3"},
+            (
+                "PATCH",
+                f"/v1/webhooks/endpoints/{ENDPOINT_ID}",
+                {"url": "https://b.example", "events": ["*"], "description": ""},
+            ),
+            f"/webhooks/{ENDPOINT_ID}",
+        ),
+        (
+            f"/webhooks/{ENDPOINT_ID}/switch",
+            {"disabled": ""},
+            ("PATCH", f"/v1/webhooks/endpoints/{ENDPOINT_ID}", {"disabled": False}),
+            f"/webhooks/{ENDPOINT_ID}",
+        ),
+        (
+            f"/webhooks/{ENDPOINT_ID}/test",
+            {},
+            ("POST", f"/v1/webhooks/endpoints/{ENDPOINT_ID}/test", None),
+            f"/webhooks/deliveries/{DELIVERY_ID}",
+        ),
+        (
+            f"/webhooks/deliveries/{DELIVERY_ID}/redeliver",
+            {},
+            ("POST", f"/v1/webhooks/deliveries/{DELIVERY_ID}/redeliver", None),
+            f"/webhooks/deliveries/{DELIVERY_ID}",
+        ),
     ],
 )
 async def test_an_action_makes_one_call_and_shows_it(
@@ -168,6 +208,24 @@ async def test_an_action_makes_one_call_and_shows_it(
         ("/access/tokens/tok_1", {}, "Revoke 2 tokens?", ("DELETE", "/v1/tokens/tok_1")),
         ("/access/secret", {}, "Replace the signing secret?", ("POST", "/v1/signing-secret/rotate")),
         (f"/schedules/{SCHEDULE_ID}/delete", {}, "Delete this schedule?", ("DELETE", f"/v1/schedules/{SCHEDULE_ID}")),
+        (
+            f"/webhooks/{ENDPOINT_ID}/delete",
+            {},
+            "Delete this endpoint?",
+            ("DELETE", f"/v1/webhooks/endpoints/{ENDPOINT_ID}"),
+        ),
+        (
+            f"/webhooks/{ENDPOINT_ID}/recover",
+            {"since": "2026-11-30T08:00:00Z"},
+            "Send 2 deliveries again?",
+            ("POST", f"/v1/webhooks/endpoints/{ENDPOINT_ID}/recover"),
+        ),
+        (
+            f"/webhooks/{ENDPOINT_ID}/secret",
+            {},
+            "Replace the endpoint&#39;s secret?",
+            ("POST", f"/v1/webhooks/endpoints/{ENDPOINT_ID}/secret/rotate"),
+        ),
     ],
 )
 async def test_it_asks_first_and_then_does_it(
@@ -182,6 +240,63 @@ async def test_it_asks_first_and_then_does_it(
     assert sure is not None
     assert (await person.do(path, **form, sure=sure[1])).status == 303
     assert [(each.method, each.path) for each in person.api.made] == [call]
+
+
+async def test_the_stream_is_passed_on_from_where_it_was(person: Person) -> None:
+    """With its filters and the place that the browser reached; what is asked for from a minute ago is an instant for the API."""
+    answer = await person.send("GET", "/events/stream?types=job.failed&label=tenant%3Aa&since=60")
+
+    assert answer.stream is not None
+    assert [piece async for piece in answer.stream.pieces()] == [b"retry: 1000\n", b"id: 1\n\n"]
+    assert answer.content_type.startswith("text/event-stream")
+    assert answer.headers["Cache-Control"] == "no-store"
+    since = "2026-11-30T00%3A52%3A20.000Z"
+    assert person.api.asked[-1] == f"/v1/events?types=job.failed&label=tenant%253Aa&since={since}"
+    assert person.api.heard == [{}]
+
+
+async def test_a_refused_stream_says_why(person: Person) -> None:
+    """In JSON, with the API's status, so that the page can say it; without a session it is 401."""
+    person.api.refusal = ApiRefused(429, "too_many_streams", "too many streams")
+    answer = await person.send("GET", "/events/stream")
+    assert (answer.status, answer.stream) == (429, None)
+    assert json.loads(answer.body) == {"code": "too_many_streams", "message": "too many streams"}
+
+    request = Request("GET", "/events/stream", (), (), {"hx-request": "true"})
+    assert (await person.site.answer(request)).status == 401
+
+
+async def test_a_page_from_tables_that_may_be_old_says_so(person: Person) -> None:
+    """The API marks what it reads while the log does not answer."""
+    assert 'class="stale"' not in (await person.send("GET", "/jobs")).body.decode()
+    person.api.said = {"fliq-stale": "true"}
+    assert 'class="stale"' in (await person.send("GET", "/jobs")).body.decode()
+
+
+async def test_what_is_wrong_stands_before_what_is_well(person: Person) -> None:
+    """Each finding with its remedy; findings are shown to operators alone."""
+    found = (await person.send("GET", "/system/findings")).body.decode()
+    assert (
+        found.index("no &lt;dispatcher&gt; is alive")
+        < found.index("little is free")
+        < found.index("nothing is overdue")
+    )
+    assert "start one" in found
+    assert 'id="findings"' in (await person.send("GET", "/system")).body.decode()
+
+    reader = await Person(["read", "read:jobs"]).log_in()
+    assert 'id="findings"' not in (await reader.send("GET", "/system")).body.decode()
+
+
+async def test_the_overview_says_what_is_wrong_now(person: Person) -> None:
+    """With a link to the reason; an operator sees what is wrong with the installation, too."""
+    shown = (await person.send("GET", "/")).body.decode().partition('class="alerts"')[2].partition("</ul>")[0]
+    assert "Fliq disabled the webhook endpoint https://b.example/events: it took nothing for five days." in shown
+    assert f'href="/console/webhooks/{ENDPOINT_ID}"' in shown
+    assert "No dispatcher process is alive: no call is made." in shown
+
+    reader = await Person(["read", "read:jobs"]).log_in()
+    assert "No dispatcher" not in (await reader.send("GET", "/")).body.decode()
 
 
 async def test_a_group_of_failures_is_asked_about_before_it_is_replayed(person: Person) -> None:

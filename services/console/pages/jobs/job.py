@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from services.console.api_calls import ApiRefused, Call, curl, path_of
 from services.console.exchange import Answer
@@ -12,13 +12,16 @@ from services.console.pages.jobs.job_picture import picture_of, why
 from services.console.showing import call_of
 from services.console.visit import Visit
 
+TOLD_SHOWN: Final = 20
+
 
 async def page(visit: Visit, job_id: str) -> Answer:
     """GET /jobs/{id}."""
-    job, executions, events = await asyncio.gather(
+    job, executions, events, told = await asyncio.gather(
         visit.get(path_of("jobs", job_id)),
         visit.get(path_of("jobs", job_id, "executions")),
         visit.get_or({"events": []}, path_of("jobs", job_id, "events")),
+        visit.get_or({"deliveries": []}, "/v1/webhooks/deliveries", job=job_id, limit=TOLD_SHOWN),
     )
     asked = visit.request.asked("answer") or _last_ended(executions["executions"])
     answer = await _answer(visit, job_id, asked)
@@ -34,6 +37,7 @@ async def page(visit: Visit, job_id: str) -> Answer:
         why=why(job, visit.now()),
         replay_of=_replay_of(events["events"]),
         webhook=[each for each in events["events"] if str(each["type"]).startswith("webhook.")],
+        deliveries=told["deliveries"],
         shows_payload="body" in job,
         header_lines=lines_of(job.get("headers")),
         methods=METHODS,

@@ -1,0 +1,1 @@
+"""Pages and actions of webhook endpoints and of what they were told."""
