@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from services.console import showing
 
@@ -40,6 +40,7 @@ class Templates:
             host=showing.host,
             short=showing.short,
             link=_link,
+            coded=_coded,
         )
         for name in self._environment.list_templates():
             self._environment.get_template(name)
@@ -56,6 +57,13 @@ class Templates:
         if not relative:
             return shown
         return shown + Markup(' <span class="soft">{}</span>').format(showing.relative(text, self._now()))
+
+
+def _coded(text: str) -> Markup:
+    """Return *text* with what stands between back quotes as code."""
+    parts = [escape(part) for part in text.split("`")]
+    shown = [Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts)]
+    return Markup("").join(shown)
 
 
 @pass_context

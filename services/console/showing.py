@@ -7,7 +7,7 @@ All text that these return is plain text, escaped where it is put into a page.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,6 +21,11 @@ def instant_ms(text: str) -> int:
     """Return an instant of the API in ms since 1970."""
     moment = datetime.fromisoformat(text)
     return round(moment.timestamp() * 1000)
+
+
+def iso(ms: int) -> str:
+    """Return *ms* since 1970 as the API writes instants."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def utc(text: str) -> str:
@@ -68,6 +73,18 @@ def short(item_id: str) -> str:
     if not mark or len(rest) <= _ID_HEAD + _ID_TAIL + 1:
         return item_id
     return f"{kind}_{rest[:_ID_HEAD]}…{rest[-_ID_TAIL:]}"
+
+
+def timeline_of(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return records of the log with their own fields, as `fields`, apart from those that all have."""
+    shared = ("type", "at", "position", "partition")
+    return [
+        {
+            **{name: event.get(name) for name in shared},
+            "fields": {name: value for name, value in event.items() if name not in shared and value is not None},
+        }
+        for event in events
+    ]
 
 
 def call_of(job: Mapping[str, Any]) -> str:

@@ -101,6 +101,7 @@ def _streamed(answer: Answer) -> Reply:
             if connection.transport is None:
                 return
             async for piece in stream.pieces():
+                await connection.owner.loop_time.turn(connection)
                 connection.write(piece)
                 if connection.writing_paused:
                     await connection.drain()

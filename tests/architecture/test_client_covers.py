@@ -79,6 +79,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "getAccount": ("Account.get",),
     "getActivity": ("Account.activity",),
     "getSystem": ("System.get",),
+    "getFindings": ("System.findings",),
     "createToken": ("Tokens.create",),
     "listTokens": ("Tokens.list",),
     "revokeToken": ("Tokens.revoke",),

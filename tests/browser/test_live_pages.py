@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.made_things import endpoint, failed_job, operator_token, read_token
-from tests.browser.watched_page import Browser
+from tests.browser.watched_page import Browser, serious_findings
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import Client, RunningFliq
 from tests.fakes.until import until
@@ -85,3 +85,4 @@ async def test_an_operator_sees_what_is_wrong(browser: Browser, client: Client, 
     await expect(page.locator("#findings summary")).to_contain_text("found nothing wrong")
     await page.click("#findings summary")
     await expect(page.locator("#findings")).to_contain_text("nothing is overdue")
+    assert await serious_findings(page) == []

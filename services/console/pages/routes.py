@@ -53,6 +53,7 @@ ROUTES: Final[tuple[tuple[str, str, str, Page], ...]] = (
     ("POST", "/schedules/{}/pause", WRITE_JOBS, schedule_actions.pause),
     ("POST", "/schedules/{}/resume", WRITE_JOBS, schedule_actions.resume),
     ("POST", "/schedules/{}/run", WRITE_JOBS, schedule_actions.run),
+    ("POST", "/schedules/{}/backfill", WRITE_JOBS, schedule_actions.backfill),
     ("POST", "/schedules/{}/delete", WRITE_JOBS, schedule_actions.delete),
     ("POST", "/webhooks", WRITE_WEBHOOKS, endpoint_actions.create),
     ("POST", "/webhooks/{}/change", WRITE_WEBHOOKS, endpoint_actions.change),

@@ -357,6 +357,7 @@ class Node:
                 recoveries=requests,
                 activity=requests,
                 leases=requests,
+                checks=requests,
                 stream=requests,
                 progress=watch,
                 clock=clock,

@@ -150,7 +150,7 @@ ANSWERS: dict[str, Any] = {
     "/v1/system/findings": {
         "findings": [
             {"check": "work", "state": "ok", "text": "nothing is overdue", "advice": None},
-            {"check": "members", "state": "wrong", "text": "no <dispatcher> is alive", "advice": "start one"},
+            {"check": "members", "state": "wrong", "text": "no <dispatcher> is alive", "advice": "start `<one>`"},
             {"check": "disk", "state": "warning", "text": "little is free", "advice": "make room"},
         ]
     },
@@ -235,6 +235,13 @@ ANSWERS: dict[str, Any] = {
     "/v1/schedules/preview": {"runs": [RUN], "warnings": ["clocks change"], "zone_data": "2026f"},
     f"/v1/schedules/{SCHEDULE_ID}": SCHEDULE,
     f"/v1/schedules/{SCHEDULE_ID}/preview": {"runs": [RUN], "warnings": [], "zone_data": "2026f"},
+    f"/v1/schedules/{SCHEDULE_ID}/events": {
+        "events": [
+            {"type": "schedule.changed", "at": AT, "position": 0, "partition": 3, "version": 2},
+            {"type": "schedule.ticked", "at": AT, "position": 1, "partition": 3, "job_id": JOB_ID},
+        ]
+    },
+    f"/v1/schedules/{SCHEDULE_ID}/backfill": {"ticks": 5, "ran": 2, "jobs": 3, "last_call_at": AT},
     f"/v1/schedules/{SCHEDULE_ID}/jobs": {"jobs": [LISTED], "next_cursor": None},
     f"/v1/schedules/{SCHEDULE_ID}/run": JOB,
     "/v1/tokens": {

@@ -281,7 +281,7 @@ async def test_what_is_wrong_stands_before_what_is_well(person: Person) -> None:
         < found.index("little is free")
         < found.index("nothing is overdue")
     )
-    assert "start one" in found
+    assert "start <code>&lt;one&gt;</code>" in found
     assert 'id="findings"' in (await person.send("GET", "/system")).body.decode()
 
     reader = await Person(["read", "read:jobs"]).log_in()
@@ -297,6 +297,26 @@ async def test_the_overview_says_what_is_wrong_now(person: Person) -> None:
 
     reader = await Person(["read", "read:jobs"]).log_in()
     assert "No dispatcher" not in (await reader.send("GET", "/")).body.decode()
+
+
+async def test_a_back_fill_says_how_many_jobs_it_makes(person: Person) -> None:
+    """By a dry run; then the form that was asked about is what is done."""
+    form = {"since": "2026-11-01T00:00:00Z", "before": "2026-11-08T00:00:00Z", "existing": "skip", "pace_seconds": "2"}
+    page = (await person.do(f"/schedules/{SCHEDULE_ID}/backfill", **form)).body.decode()
+    assert "Make 3 jobs?" in page
+    assert "names 5 runs in this time, of which 2 have a job" in page
+    assert [call.body["dry_run"] for call in person.api.made] == [True]
+
+    answer = await person.do(f"/schedules/{SCHEDULE_ID}/backfill", **form, sure="1")
+    assert answer.headers["Location"] == f"/console/schedules/{SCHEDULE_ID}"
+    assert person.api.made[-1].body == {**form, "pace_seconds": 2.0}
+
+
+async def test_the_changes_of_a_schedule_are_shown_without_its_ticks(person: Person) -> None:
+    """The runs are shown as jobs already."""
+    shown = (await person.send("GET", f"/schedules/{SCHEDULE_ID}")).body.decode()
+    assert "<strong>schedule.changed</strong>" in shown
+    assert "schedule.ticked" not in shown
 
 
 async def test_a_group_of_failures_is_asked_about_before_it_is_replayed(person: Person) -> None:

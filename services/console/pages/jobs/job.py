@@ -9,7 +9,7 @@ from services.console.api_calls import ApiRefused, Call, curl, path_of
 from services.console.exchange import Answer
 from services.console.pages.form_fields import METHODS, lines_of
 from services.console.pages.jobs.job_picture import picture_of, why
-from services.console.showing import call_of
+from services.console.showing import call_of, timeline_of
 from services.console.visit import Visit
 
 TOLD_SHOWN: Final = 20
@@ -32,7 +32,7 @@ async def page(visit: Visit, job_id: str) -> Answer:
         executions=executions["executions"],
         answer=answer,
         answered=asked,
-        events=[_event(each) for each in events["events"]],
+        events=timeline_of(events["events"]),
         picture=picture_of(job, executions["executions"]),
         why=why(job, visit.now()),
         replay_of=_replay_of(events["events"]),
@@ -62,15 +62,6 @@ async def _answer(visit: Visit, job_id: str, attempt: str) -> dict[str, Any] | N
         if refusal.status in (404, 410):
             return None
         raise
-
-
-def _event(event: dict[str, Any]) -> dict[str, Any]:
-    """Return a record with its own fields apart from those that all have."""
-    shared = ("type", "at", "position", "partition")
-    return {
-        **{name: event.get(name) for name in shared},
-        "fields": {name: value for name, value in event.items() if name not in shared and value is not None},
-    }
 
 
 def _replay_of(events: list[dict[str, Any]]) -> str | None:

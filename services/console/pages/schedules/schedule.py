@@ -8,20 +8,26 @@ from typing import Any, Final
 from services.console.api_calls import ApiRefused, Call, curl, path_of
 from services.console.exchange import Answer
 from services.console.pages.form_fields import METHODS, lines_of, rule_fields
+from services.console.showing import timeline_of
 from services.console.visit import Visit
 
 RUNS_SHOWN: Final = 30
 COMING_SHOWN: Final = 10
+RECORDS_READ: Final = 100
+CHANGES: Final = frozenset(  # of its records; ticks and runs are shown as jobs
+    f"schedule.{word}" for word in ("created", "defined", "changed", "paused", "resumed", "autopaused", "realigned")
+)
 _NO_PREVIEW: Final[dict[str, Any]] = {"runs": [], "warnings": [], "zone_data": None}
 
 
 async def page(visit: Visit, schedule_id: str) -> Answer:
     """GET /schedules/{id}."""
     path = path_of("schedules", schedule_id)
-    schedule, coming, runs = await asyncio.gather(
+    schedule, coming, runs, told = await asyncio.gather(
         visit.get(path),
         visit.get_or(_NO_PREVIEW, f"{path}/preview", count=COMING_SHOWN),
         visit.get(f"{path}/jobs", limit=RUNS_SHOWN),
+        visit.get_or({"events": []}, f"{path}/events", limit=RECORDS_READ),
     )
     return visit.show(
         "schedule.html",
@@ -29,6 +35,7 @@ async def page(visit: Visit, schedule_id: str) -> Answer:
         schedule=schedule,
         coming=coming,
         runs=runs["jobs"],
+        changes=timeline_of(each for each in told["events"] if each["type"] in CHANGES),
         methods=METHODS,
         header_lines=lines_of(schedule.get("headers")),
         shows_payload="body" in schedule,

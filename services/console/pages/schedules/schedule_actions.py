@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from services.console.api_calls import Call, path_of
 from services.console.exchange import Answer
-from services.console.pages.form_fields import call_fields, replaced_headers, rule_fields
+from services.console.pages.form_fields import call_fields, replaced_headers, rule_fields, wrong
 from services.console.visit import Visit
 
 
@@ -53,6 +55,36 @@ async def run(visit: Visit, schedule_id: str) -> Answer:
     call = Call("POST", path_of("schedules", schedule_id, "run"), None, headers)
     job = (await visit.make(call)).value
     return visit.done(f"/jobs/{job['id']}", "The schedule was run: this is its job.", [call])
+
+
+async def backfill(visit: Visit, schedule_id: str) -> Answer:
+    """POST /schedules/{id}/backfill: ask first, with the number of jobs that it makes."""
+    request = visit.request
+    fields: dict[str, Any] = {name: request.given(name) for name in ("since", "before", "existing")}
+    if request.given("pace_seconds"):
+        try:
+            fields["pace_seconds"] = float(request.given("pace_seconds"))
+        except ValueError:
+            raise wrong("pace_seconds is not a number") from None
+    path, once = path_of("schedules", schedule_id, "backfill"), request.given("once")[:64]
+    if request.given("sure") != "1":
+        found = await visit.ask(Call("POST", path, {**fields, "dry_run": True}))
+        jobs = f"{found['jobs']} job{'' if found['jobs'] == 1 else 's'}"
+        last = f" The last one is called at {found['last_call_at']}." if found["last_call_at"] else ""
+        return visit.show(
+            "ask_one.html",
+            page="schedules",
+            title=f"Make {jobs}?",
+            text=f"The rule names {found['ticks']} runs in this time, of which {found['ran']} have a job.{last}",
+            place=f"/schedules/{schedule_id}/backfill",
+            back=f"/schedules/{schedule_id}",
+            button=f"Make {jobs}",
+            fields={name: request.given(name) for name in ("since", "before", "existing", "pace_seconds")}
+            | {"once": once},
+        )
+    call = Call("POST", path, fields, {"Idempotency-Key": f"console-{once}"})
+    made = (await visit.make(call)).value
+    return visit.done(f"/schedules/{schedule_id}", f"The back-fill made {made['jobs']} jobs.", [call])
 
 
 async def delete(visit: Visit, schedule_id: str) -> Answer:
