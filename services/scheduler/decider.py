@@ -37,7 +37,7 @@ import msgspec
 from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc, zone_data_of
 from libs.domain.instants import day_of
 from libs.domain.job import UNDER_WAY, JobState, JobStatus
-from libs.domain.ledger import Applied, Ledger, Verdict, names
+from libs.domain.ledger import Applied, Ledger, Verdict
 from libs.domain.schedule import ScheduleState
 from libs.domain.schedules.realign import has_older_zone_data, realigned
 from libs.domain.state_kind import AT_ONCE
@@ -153,7 +153,7 @@ class Decider:
             self._on_claim(item, applied)
             return applied
         if stamp == self._stamp:
-            self._read_back(item)
+            self._read_back(item, applied)
         elif isinstance(item, AttemptDue) and applied.changed:
             self.permits.count(item.account, day_of(max(item.at, item.not_before)))
         for owner_id, state in applied.changed.items():
@@ -309,17 +309,20 @@ class Decider:
             self.is_deciding = False
             self.superseded = True
 
-    def _read_back(self, item: Event | Unknown | Unreadable) -> None:
+    def _read_back(self, item: Event | Unknown | Unreadable, applied: Applied) -> None:
         """One of our own decisions came back: it is pending no longer, whatever it did."""
-        if isinstance(item, Unknown | Unreadable) or kind_of(item).role != "decision":
+        if isinstance(item, Unknown | Unreadable):
             return
-        owner_id = next(iter(names(item)), None)  # what belongs to the partition names none
-        if owner_id is None or owner_id not in self._unread:
+        kind = kind_of(item)
+        if kind.role != "decision" or not kind.key:  # what belongs to the partition is about no state
+            return
+        owner_id: str = getattr(item, kind.key)
+        if owner_id not in self._unread:
             return
         if self._unread.read_back(owner_id, item.at) or self.concurrency.waiting_count:
             self._again = True
         state = self.ledger.states.get(owner_id)
-        if state is not None:
+        if state is not None and owner_id not in applied.changed:  # else it is armed with what changed
             self._arm(owner_id, state)
 
     def _arm(self, owner_id: str, state: State) -> None:
