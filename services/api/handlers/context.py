@@ -87,7 +87,6 @@ class Context:
         Raises:
             ApiError: 413 if a record is too large, 503 if the log does not take it.
         """
-        crash_at("api.before_append")
         now_s = asyncio.get_running_loop().time()
         ends_at = now_s + APPEND_S if ends_at is None else min(now_s + APPEND_S, ends_at)
         try:
@@ -99,7 +98,6 @@ class Context:
             raise ApiError(413, "payload_too_large", "url, headers and body are too large together") from None
         except LogError as error:
             raise self._refused(error) from error
-        crash_at("api.after_append")
         return position
 
     async def append_change(self, account: str, partition: int, envelope: Envelope, *, what: str) -> int:
@@ -121,6 +119,7 @@ class Context:
             raise self._refused(error) from error
 
     async def _append(self, account: str, partition: int, envelopes: list[Envelope], ends_at: float) -> int:
+        crash_at("api.before_append")
         units = units_of(envelopes)
         await self.unfolded.take(account, units, ends_at)
         try:
@@ -129,6 +128,7 @@ class Context:
         except BaseException:
             self.unfolded.failed(account, units)
             raise
+        crash_at("api.after_append")
         self.unfolded.appended(account, partition, position + len(envelopes) - 1, units)
         return position
 

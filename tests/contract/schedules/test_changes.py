@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from libs.domain.instants import rfc3339
+from libs.domain.ledger import Ledger
+from libs.events import read
+from libs.events.ids import partition_of
 from tests.contract.harness import Harness
 from tests.fakes.running.topologies import Client, instant_ms
 
@@ -53,10 +56,12 @@ async def test_a_patch_changes_what_it_names(api: Client) -> None:
 async def test_a_patch_that_changes_nothing_makes_no_version(api: Client, harness: Harness) -> None:
     """Nothing is appended."""
     schedule = await create(api, body="x")
+    end = await harness.log.end(partition_of(schedule["id"]))
 
     status, same, _ = await patch(api, schedule["id"], {"body": "x", "cron": "0 8 * * *"})
 
     assert (status, same["version"]) == (200, 0)
+    assert await harness.log.end(partition_of(schedule["id"])) == end
 
 
 async def test_a_changed_rule_runs_by_the_new_one_and_a_changed_body_leaves_the_next_run(
@@ -92,7 +97,7 @@ async def test_if_match(api: Client) -> None:
 
 
 async def test_concurrent_patches_with_if_match_make_one_version_each(api: Client, harness: Harness) -> None:
-    """Of two hundred at once on three replicas, and of twenty, each a change of version n, one is answered 200."""
+    """Of two hundred at once on three replicas, and of twenty, each a change of version n, one is made; a rebuild says the same."""
     schedule = await create(api)
     clients = [api, *[Client(f"http://127.0.0.1:{(await harness.replica()).port}", api.token) for _ in range(2)]]
     async with clients[1], clients[2]:
@@ -108,6 +113,10 @@ async def test_concurrent_patches_with_if_match_make_one_version_each(api: Clien
             _, now, _ = await api.call("GET", f"/v1/schedules/{schedule['id']}")
             assert [now] == done
             assert now["version"] == version + 1
+    ledger = Ledger(partition_of(schedule["id"]))
+    for record in await harness.log.read(ledger.partition, 0, max_records=10_000):
+        ledger.apply(record.position, read(ledger.partition, record.envelope), record.envelope.claim)
+    assert ledger.states[schedule["id"]] == harness.tables.schedules[schedule["id"]]
 
 
 async def test_concurrent_patches_without_it_are_all_made(api: Client) -> None:

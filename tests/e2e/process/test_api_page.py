@@ -22,7 +22,7 @@ from tests.fakes.running.sink import Sink
 from tests.fakes.running.topologies import TOKEN, Client, RunningFliq
 
 PAGE = ROOT / "docs/api.md"
-EXACT_PAGES = ["docs/schedules.md", "docs/migrating.md"]
+EXACT_PAGES = ["docs/schedules.md", "docs/retries.md", "docs/migrating.md"]
 URL, TARGET = "http://127.0.0.1:8080", "http://127.0.0.1:9000"
 BOUNDARY = "\x1e"
 
@@ -40,7 +40,9 @@ async def run(script: str) -> list[str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(shell.communicate(), 60)
+    out, err = await asyncio.wait_for(
+        shell.communicate(), 180
+    )  # a bound for a machine that many share; it takes some seconds
     assert (shell.returncode, err) == (0, b""), out.decode() + err.decode()
     return out.decode().split(BOUNDARY)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from libs.events import (
@@ -9,7 +11,9 @@ from libs.events import (
     Event,
     ScheduleDeleted,
     SchedulePaused,
+    SchedulePolicy,
     ScheduleResumed,
+    ScheduleRule,
     ScheduleTicked,
     encode,
 )
@@ -99,6 +103,38 @@ async def test_after_an_outage_a_schedule_fires_its_latest_missed_tick_once() ->
         await harness.clock.advance(2 * MINUTE_MS)
         await harness.check()
         assert len(harness.store.jobs) == 3
+
+
+@pytest.mark.parametrize(
+    ("policy", "called", "missed"),
+    [
+        (SchedulePolicy(misfire="skip"), [], range(10, 190, 10)),
+        (None, [180], range(10, 180, 10)),
+        (SchedulePolicy(misfire="fire_all"), range(10, 190, 10), []),
+        (SchedulePolicy(misfire="fire_all", catchup_max=5), range(140, 190, 10), range(10, 140, 10)),
+    ],
+)
+async def test_three_hours_without_an_owner(
+    policy: SchedulePolicy | None, called: Sequence[int], missed: Sequence[int]
+) -> None:
+    """A schedule of every ten minutes: which calls are made up for, in their order, and what log and metric say was missed."""
+    harness = Harness()
+    await harness.log.start()
+    now = harness.clock.now()
+    rule = ScheduleRule(every_s=600, anchor_at=now)
+    schedule_id = new_schedule_id(now, 0, bytes(8))
+    asked = events.defined(schedule_id, now, rule=rule, next_run_at=now + 10 * MINUTE_MS, policy=policy)
+    await harness.log.append(0, [encode(asked)])
+    harness.clock.set(now + 182 * MINUTE_MS)
+    async with running(harness) as harness:
+        await harness.clock.advance(MINUTE_MS)
+
+        said = await harness.events()
+        jobs = [(each.scheduled_at - now) // MINUTE_MS for each in said if isinstance(each, AttemptDue)]
+        passed = [at for each in said if isinstance(each, ScheduleTicked) for at in each.missed]
+        assert (jobs, [(at - now) // MINUTE_MS for at in passed]) == (list(called), list(missed))
+        assert harness.metrics.missed_ticks._value.get() == len(missed)
+        await harness.check()
 
 
 async def test_a_tick_and_its_due_event_are_written_within_the_lead() -> None:

@@ -7,6 +7,7 @@ import hmac
 import pytest
 from standardwebhooks import Webhook
 
+from libs.domain.instants import rfc3339
 from libs.egress.caller_headers import clean_error, host_of
 from libs.egress.outcome import Outcome
 from libs.events import AttemptDue, Spec, encode, read
@@ -103,6 +104,17 @@ def test_a_spawned_job_says_why_and_at_which_local_time() -> None:
     assert header(request_of(late), "X-Fliq-Local-Time") == [local]
     assert header(request_of(plain), "X-Fliq-Local-Time") == []
     assert header(request_of(due()), "X-Fliq-Trigger") == []
+
+
+def test_a_job_with_a_policy_says_how_far_it_is() -> None:
+    """How many attempts there are, what the last one was answered, and from when none may start: each only if there is one."""
+    names = ("X-Fliq-Max-Attempts", "X-Fliq-Previous-Status", "X-Fliq-Expires-At")
+    first = due(max_attempts=4, too_late_at=T + 60_000)
+    second = due(attempt=2, max_attempts=4, previous_status_code=503)
+
+    assert [header(request_of(first), name) for name in names] == [["4"], [], [rfc3339(T + 60_000)]]
+    assert [header(request_of(second), name) for name in names] == [["4"], ["503"], []]
+    assert [header(request_of(due()), name) for name in names] == [[], [], []]
 
 
 @pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY"])

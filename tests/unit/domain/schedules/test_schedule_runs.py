@@ -14,6 +14,7 @@ from libs.events import (
     AttemptDue,
     Event,
     JobFinished,
+    JobStopRequested,
     RunPolicy,
     ScheduleChanged,
     ScheduleDeleted,
@@ -107,6 +108,18 @@ def test_replace_stops_the_run_and_then_spawns() -> None:
     ended = story.job(slot(1))
     assert (ended.status, ended.ended_by) == (JobStatus.FAILED, "replaced")
     assert story.job(slot(2)).fire_at == NOW + 2 * MINUTE, "not before its instant"
+
+
+def test_the_schedule_of_a_stopped_run_goes_on() -> None:
+    """A caller stops the run: it fails as `stopped`, and the next tick meets no run."""
+    story = Story(RunPolicy(overlap="skip"))
+    story.until(NOW + MINUTE + 10_000)
+    story.tell(JobStopRequested(job_id=slot(1), at=story.now))
+    story.until(NOW + 2 * MINUTE)
+
+    ended = story.job(slot(1))
+    assert (ended.status, ended.ended_by, story.more.failures_in_row) == (JobStatus.FAILED, "stopped", 0)
+    assert story.spawned() == [1, 2]
 
 
 def test_a_run_waits_for_a_retry_and_is_under_way_all_the_time() -> None:
