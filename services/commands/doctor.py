@@ -42,7 +42,7 @@ at most, so that one that does not answer does not hide the others. It only read
 
     ok        as it should be
     warning   works, and may not go on doing so
-    wrong     something does not work, or will be lost; what to do stands below it
+    wrong     something does not work, or will be lost; the next line says what to do
 
     fliq doctor --url http://web:8000/     whether a job could call this URL: looked up and judged, never called
 

@@ -1,5 +1,5 @@
 """
-Take the pictures of docs/console.md and docs/tour.md, of a Fliq that runs for that:
+Take the pictures of docs/tour.md and docs/console.md, of a Fliq that runs for that:
 
     python -m tests.browser.pictures
 """

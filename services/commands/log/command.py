@@ -38,9 +38,9 @@ Show the records of the log, one line of JSON each: where it stands, its headers
     fliq log dump --job job_01h...           a job's life: what counted, found by the positions that its row remembers
     fliq log dump --job job_01h... --scan    every record that names it, also those that changed nothing
     fliq log dump --since 10m --type job.finished --type job.cancelled
-    fliq log stats                           how much of what, partition by partition; void decisions; what cannot be read
+    fliq log stats                           records by type and partition; void decisions; records that cannot be read
 
-It opens the log only, and changes nothing; it runs beside the services. Times are those at which the log took a record.
+It opens the log only, changes nothing, and may run beside the services. Times are those at which the log took a record.
 A dump goes partition by partition, each in its own order. A record that cannot be read is shown with the reason and its
 bytes in base64. Values of headers and bodies are shown as ***, and addresses without path and query, unless
 --show-secrets is given.
