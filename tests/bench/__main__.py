@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable
 
 from tests.bench import at_rest, cluster, other_targets, rebuild, sections
-from tests.bench.costs import promises, sealing
+from tests.bench.costs import keeping, promises, sealing
 from tests.bench.harness import Harness, elapsed_s, machine, say
 
 WITH_RIG = {
@@ -30,6 +30,7 @@ WITH_THEIR_OWN = {
     "slow": other_targets.slow_target,
     "idle": at_rest.idle,
     "restart": at_rest.restart,
+    "keeping": keeping.keeping,
 }
 IN_TURNS = {"sealing": sealing.measure, "labels": promises.labels, "capture": promises.capture}
 NAMES = (*WITH_RIG, *WITH_THEIR_OWN, "memory", *IN_TURNS, "rebuild")

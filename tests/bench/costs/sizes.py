@@ -84,20 +84,19 @@ async def of_carrying(dsn: str, count: int) -> None:
         await days.ask(count, 40 * DAY_MS)
         await days.ask(count, 300)
         await days.until_done(count)
-        await days.jump(days.clock.now() + 3_700_000)  # so that the hour is sealed
         end = await days.log.end(0)
-        await days.jump(days.clock.now() + DAY_MS // 2)
-        await days.looked(1)
+        await days.jump(days.clock.now() + DAY_MS)  # so that it is time to carry, and the hour can be sealed
         found: dict[str, list[int]] = {}
-        position = end
-        while records := await days.log.read(0, position, max_records=500):
-            for record in records:
+        is_carried = False
+        while not is_carried:
+            await days.looked(1)
+            for record in await days.log.read(0, end, max_records=500):
+                end, is_carried = record.position + 1, record.envelope.type == "log.carried"
                 if record.envelope.type == "rows.carried":
                     event: Any = read(0, record.envelope)
                     seen = found.setdefault(event.table, [0, 0])
                     seen[0] += len(event.rows)
                     seen[1] += len(record.envelope.value)
-            position = records[-1].position + 1
     for table, (rows, size) in found.items():
         print(f"carried, {table:13} {rows:6,} rows, {size / rows:6,.0f} bytes each", flush=True)
 
