@@ -25,7 +25,7 @@ from libs.following.ports import FollowingPorts, ReadSpecs
 from libs.sealing.data_key import Broken
 from libs.sealing.keyring import Shredded
 from libs.store.errors import StoreUnavailable
-from libs.store.reads.partition_tables import StoredSpec
+from libs.store.reads.partition_tables import StoredSpec, decode_spec
 
 SPEC_MAX: Final = 16_384  # bytes of a spec that is fetched ahead; a batch has at most 3 MB
 BATCH_MAX: Final = 200  # calls in one query, whose specs are decoded in one round of the loop: about 3 ms
@@ -234,6 +234,11 @@ class Loader(Generic[C]):
                     if (found := specs.get(call.spec_id)) is not None and found.spec is not None
                 }
                 secrets = await self._fetch_secrets({call.signer for call in batch})
+                unsigned = {
+                    call.key: await self._why_unsigned(call, specs.get(call.spec_id))
+                    for call in batch
+                    if not secrets[call.signer]
+                }
                 break
             except Exception as error:  # noqa: BLE001 - whatever the store raises, the calls stay and are tried again
                 self._note_trouble(error)
@@ -245,7 +250,7 @@ class Loader(Generic[C]):
                 await self._clock.pause(retry_ms)
                 retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
         self.trouble = None
-        return self._equip(batch, specs, lanes, secrets)
+        return self._equip(batch, specs, lanes, secrets, unsigned)
 
     def _equip(
         self,
@@ -253,6 +258,7 @@ class Loader(Generic[C]):
         specs: Mapping[str, StoredSpec],
         lanes: Mapping[str, str | None],
         secrets: Mapping[str, tuple[str, ...]],
+        unsigned: Mapping[str, str],
     ) -> list[C]:
         ready: list[C] = []
         missing: list[C] = []
@@ -263,7 +269,7 @@ class Loader(Generic[C]):
             if stored is None:
                 missing.append(call)
             elif not secrets[call.signer]:
-                self._on_failed(call, SECRET_MISSING)
+                self._on_failed(call, unsigned[call.key])
             else:
                 call.secrets = secrets[call.signer]
                 call.lane = lanes.get(call.spec_id)
@@ -272,6 +278,15 @@ class Loader(Generic[C]):
         if ready:
             self._on_ready(ready)
         return missing
+
+    async def _why_unsigned(self, call: C, stored: StoredSpec | None) -> str:
+        """Return why *call*, whose account has no secret, is not made: a new one is no help to a spec whose key is gone, too."""
+        if stored is not None and stored.spec is not None and call.signer == call.account:
+            spec = decode_spec(stored.spec)
+            await self._keyring.load([spec])
+            if self._keyring.is_shredded(spec):
+                return SPEC_SHREDDED
+        return SECRET_MISSING
 
     async def _fetch_specs(self, batch: Sequence[C]) -> dict[str, StoredSpec]:
         specs: dict[str, StoredSpec] = {}

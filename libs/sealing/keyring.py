@@ -7,7 +7,8 @@ one is used by then. `ready` and `load` may ask the tables; `seal` and `opened` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from libs.sealing.data_key import KEY_BYTES, NONCE_BYTES, Broken, DataKey
 from libs.sealing.master_keys import MasterKeys, UnknownMasterKey, WrappedKey
 from libs.sealing.sealed_event import sealed_event
 from libs.sealing.sealed_response import open_response, seal_response
+from libs.sealing.sealed_secret import key_of, open_secret, seal_secret
 from libs.sealing.sealed_spec import open_spec, seal_spec
 
 FRESH_MS: Final = 300_000
@@ -136,11 +138,33 @@ class Keyring:
         """
         if self._master is None:
             return event
-        key = self._newest[account][1]
         own = getattr(event, "account", account)
         return sealed_event(
-            event, lambda spec, spec_id: seal_spec(spec, key, account=own, spec_id=spec_id, entropy=self._entropy)
+            event, lambda spec, spec_id: self.sealed_spec(spec, account=own, spec_id=spec_id, sealer=account)
         )
+
+    def sealed_spec(self, spec: Spec, *, account: str, spec_id: str, sealer: str) -> Spec:
+        """
+        Return *spec*, of *account*, sealed under the key of the account *sealer*, for which this process is `ready`.
+
+        Raises:
+            Unopened: as `seal`.
+        """
+        if self._master is None:
+            return spec
+        return seal_spec(spec, self._newest[sealer][1], account=account, spec_id=spec_id, entropy=self._entropy)
+
+    async def sealed_secret(self, secret: str, *, account: str, owner: str) -> str:
+        """
+        Return the text that a table keeps of a signing secret of *owner*, which is *account* or a webhook endpoint of it.
+
+        Raises:
+            AccountErased, KeysUnavailable: as `ready`.
+        """
+        await self.ready(account)
+        if self._master is None:
+            return secret
+        return seal_secret(secret, self._newest[account][1], owner=owner, entropy=self._entropy)
 
     def sealed_response(self, data: bytes, *, account: str, job_id: str, attempt: int) -> Response:
         """Return what was kept of an answer, sealed under the key of *account*, for which this process is `ready`."""
@@ -204,6 +228,10 @@ class Keyring:
             raise Shredded(spec.sealed.key)
         return open_spec(spec, key, account=account, spec_id=spec_id)
 
+    def is_shredded(self, spec: Spec) -> bool:
+        """Whether the key that sealed *spec*, which is loaded, was deleted."""
+        return spec.sealed is not None and self._by_id[spec.sealed.key][1] is None
+
     async def opened_response(self, response: Response, *, account: str, job_id: str, attempt: int) -> bytes:
         """
         Return what was kept of an answer.
@@ -219,6 +247,26 @@ class Keyring:
         if key is None:
             raise Shredded(response.key)
         return open_response(response.data, key, account=account, job_id=job_id, attempt=attempt)
+
+    async def opened_secrets(self, kept: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+        """
+        Return signing secrets by owner, in the order in which they are *kept*; those that can never be opened are left out.
+
+        Raises:
+            KeysUnavailable: as `load`.
+        """
+        await self._load_keys({key_id for texts in kept.values() for text in texts if (key_id := key_of(text))})
+        opened = {owner: tuple(self._opened_secrets(owner, texts)) for owner, texts in kept.items()}
+        return {owner: secrets for owner, secrets in opened.items() if secrets}
+
+    def _opened_secrets(self, owner: str, texts: Sequence[str]) -> Iterator[str]:
+        for text in texts:
+            key_id = key_of(text)
+            if key_id is None:
+                yield text
+            elif (key := self._by_id[key_id][1]) is not None:
+                with suppress(Broken):
+                    yield open_secret(text, key, owner=owner)
 
     async def shown(self, stored: Sequence[Stored]) -> list[Spec]:
         """

@@ -16,6 +16,7 @@ from libs.runtime.settings.settings import Settings, SettingsError, idle_names, 
 from libs.runtime.settings.table import TABLE
 from libs.runtime.telemetry import logging
 from libs.store.control.account_keys import AccountKeys
+from libs.store.control.stale_secrets import StaleSecrets
 from libs.store.examination import findings as judge
 from libs.store.examination.examination import CHECK_S, ORDER, Check, Examination, found_by, settled
 from libs.store.examination.findings import Finding, ok, warning, wrong
@@ -106,7 +107,7 @@ class Doctor:
                     "log": lambda: self._of_log(access, shared),
                     "members": lambda: settled(shared.of_members),
                     "work": shared.of_work,
-                    "sealing": lambda: self._of_sealing(AccountKeys(pool), database),
+                    "sealing": lambda: self._of_sealing(pool, database),
                     "disk": lambda: self._of_disk(shared),
                 }
             elif is_log_apart(self._settings):
@@ -149,10 +150,11 @@ class Doctor:
     async def _of_schema(self, access: Access) -> list[Finding]:
         return judge.of_schema(await inspect_schema(access.dsn))
 
-    async def _of_sealing(self, keys: AccountKeys, database: DatabaseReport) -> list[Finding]:
-        path = master_key_path(self._settings)
+    async def _of_sealing(self, pool: Any, database: DatabaseReport) -> list[Finding]:
+        path, keys = master_key_path(self._settings), AccountKeys(pool)
         file = None if path is None else str(path)
-        return judge.of_sealing(file, await keys.master_id(), await keys.count(), await database.clear_specs())
+        clear = await StaleSecrets(pool).count_clear()
+        return judge.of_sealing(file, await keys.master_id(), await keys.count(), await database.clear_specs(), clear)
 
     async def _of_disk(self, shared: Examination) -> list[Finding]:
         found = await shared.of_sizes()

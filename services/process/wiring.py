@@ -19,6 +19,7 @@ from libs.runtime.roles import ROLES
 from libs.runtime.settings.settings import Settings
 from libs.runtime.zone_data import VERSION as VERSION_OF_ZONES
 from libs.runtime.zone_data import zone_names
+from libs.sealing.keyring import KeysUnavailable
 from libs.store.carried.carrier import Carrier
 from libs.store.control.accounts import Accounts
 from libs.store.control.daily_grants import DailyGrants
@@ -183,16 +184,17 @@ def log_length(resources: Resources, service: SchedulerService) -> Loop:
 
 
 def _following_ports(resources: Resources, *, gather_ms: int) -> FollowingPorts:
+    keyring = resources.keyring(resources.pools.tables)
     return FollowingPorts(
         event_log=resources.log,
         progress=resources.watch,
-        secrets=Accounts(resources.pools.tables),
+        secrets=Accounts(resources.pools.tables, keyring),
         egress=resources.egress,
         clock=resources.clock,
         version=VERSION,
         gather_ms=gather_ms,
         tracing=resources.tracing,
-        keyring=resources.keyring(resources.pools.tables),
+        keyring=keyring,
     )
 
 
@@ -201,7 +203,7 @@ def dispatcher(resources: Resources) -> DispatcherService:
     meter = DispatcherMetrics(resources.metrics)
     resources.metrics.heartbeat_period_seconds.set(resources.settings.heartbeat_s)
     ports = _following_ports(resources, gather_ms=DISPATCHER_GATHER_MS)
-    endpoints = Endpoints(resources.pools.tables)
+    endpoints = Endpoints(resources.pools.tables, ports.keyring)
     service = DispatcherService(
         ports._replace(
             secrets=HeartbeatSecrets(EndpointSecrets(ports.secrets, endpoints)),
@@ -247,7 +249,7 @@ def webhooks(resources: Resources) -> WebhooksService:
         ports,
         tables=PendingWebhooks(resources.pools.tables),
         fan_out=FanOutPorts(
-            Endpoints(resources.pools.tables),
+            Endpoints(resources.pools.tables, ports.keyring),
             ToldJobs(resources.pools.tables),
             FanOutPositions(resources.pools.tables),
             RecoveryPorts(Recoveries(resources.pools.tables), DeliveryQueries(resources.pools.tables, ports.keyring)),
@@ -316,14 +318,14 @@ async def api(
     Raises:
         StartError: the database does not answer.
     """
-    accounts = Accounts(resources.pools.callers)
     settings, keyring = resources.settings, resources.keyring(resources.pools.callers)
+    accounts = Accounts(resources.pools.callers, keyring)
     try:
         secret = await installation_key(settings.secret_key, accounts)
         first_token = await bootstrap(
             accounts, settings.bootstrap_tokens, pepper=secret, entropy=resources.entropy, clock=resources.clock
         )
-    except StoreUnavailable as error:
+    except (StoreUnavailable, KeysUnavailable) as error:
         raise StartError(str(error)) from error
     queries = AccountQueries(resources.pools.callers, keyring)
     if with_console:
@@ -338,7 +340,7 @@ async def api(
             keys=IdempotencyKeys(resources.pools.callers),
             names=Names(resources.pools.callers),
             accounts=accounts,
-            endpoints=Endpoints(resources.pools.callers),
+            endpoints=Endpoints(resources.pools.callers, keyring),
             responses=Responses(resources.pools.callers, keyring),
             deliveries=DeliveryQueries(resources.pools.callers, keyring),
             keyring=keyring,

@@ -64,6 +64,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         disabled_reason: `requested` by its account, or `GONE` or `FAILING`; None while it is told of events.
         version: grows by one with every change.
         created_at, changed_at: ms since 1970.
+        is_shredded: the key that sealed it was deleted, or somebody changed its row: its config lacks the query of the URL and the
+            values of the headers, so nothing is sent to it.
     """
 
     endpoint_id: str
@@ -73,6 +75,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     created_at: int
     changed_at: int
     disabled_reason: str | None = None
+    is_shredded: bool = False
 
 
 def is_understood(config: EndpointConfig) -> bool:

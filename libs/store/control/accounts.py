@@ -8,6 +8,7 @@ the installation's own secrets, which the database generates. Instants are ms si
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
+from libs.sealing.keyring import NO_SEALING, Keyring
 from libs.store.control.signing_secrets import OF_ACCOUNTS, rotate_secret, valid_secrets
 from libs.store.errors import answer_call
 
@@ -28,6 +29,7 @@ _INSERT: Final = (
 _VALID: Final = (
     "SELECT EXISTS (SELECT FROM api_tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
 )
+_HAS_CURRENT: Final = "SELECT EXISTS (SELECT FROM signing_secrets WHERE account = $1 AND expires_at IS NULL)"
 _HAS_PARENT: Final = f"{_VALID} AND token_id = $1)"
 _HAS_SCOPE: Final = f"{_VALID} AND account = $1 AND scopes && $2::text[])"
 # A descendant is also found below a token that is revoked already: an older build revokes a token alone.
@@ -82,9 +84,10 @@ class Account(NamedTuple):
 class Accounts:
     """The control plane. Every method raises `StoreUnavailable` if the database does not answer in time."""
 
-    def __init__(self, pool: Any) -> None:
-        """Use *pool*, whose commits must be synchronous."""
+    def __init__(self, pool: Any, keyring: Keyring = NO_SEALING) -> None:
+        """Use *pool*, whose commits must be synchronous; *keyring* seals and opens signing secrets."""
         self._pool = pool
+        self._keyring = keyring
 
     @answer_call
     async def all(self) -> list[Account]:
@@ -102,7 +105,14 @@ class Accounts:
         Make *account* if it is not there, and give it *signing_secret* if it has none that is current.
 
         Return whether it was made.
+
+        Raises:
+            AccountErased: the account was erased; nothing is made.
+            KeysUnavailable: the secret cannot be sealed at the moment.
         """
+        if await self._pool.fetchval(_HAS_CURRENT, account):
+            return False
+        sealed = await self._keyring.sealed_secret(signing_secret, account=account, owner=account)
         async with self._pool.acquire() as connection, connection.transaction():
             done = await connection.execute(
                 "INSERT INTO accounts (account) VALUES ($1) ON CONFLICT DO NOTHING", account
@@ -110,7 +120,7 @@ class Accounts:
             await connection.execute(
                 "INSERT INTO signing_secrets (account, secret) VALUES ($1, $2) ON CONFLICT DO NOTHING",
                 account,
-                signing_secret,
+                sealed,
             )
         return bool(done == "INSERT 0 1")
 
@@ -217,13 +227,21 @@ class Accounts:
 
     @answer_call
     async def signing_secrets(self, accounts: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Return, for those of *accounts* that have any, the secrets that sign now, the current one first."""
-        return await valid_secrets(self._pool, OF_ACCOUNTS, accounts)
+        """
+        Return, for those of *accounts* that have any, the secrets that sign now, the current one first.
+
+        Those that can never be opened are left out.
+
+        Raises:
+            KeysUnavailable: one is sealed, and the master key cannot be had at the moment.
+        """
+        return await self._keyring.opened_secrets(await valid_secrets(self._pool, OF_ACCOUNTS, accounts))
 
     @answer_call
     async def rotate_signing_secret(self, account: str, secret: str, *, overlap_s: float = ROTATION_OVERLAP_S) -> bool:
-        """Make *secret* the current one of *account*; see `signing_secrets.rotate_secret`."""
-        return await rotate_secret(self._pool, OF_ACCOUNTS, account, secret, overlap_s=overlap_s)
+        """Make *secret* the current one of *account*, sealed; see `signing_secrets.rotate_secret`."""
+        sealed = await self._keyring.sealed_secret(secret, account=account, owner=account)
+        return await rotate_secret(self._pool, OF_ACCOUNTS, account, sealed, overlap_s=overlap_s)
 
     # --- the installation ---------------------------------------------------------------------------------------------------
 

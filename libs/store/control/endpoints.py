@@ -1,16 +1,17 @@
 """
 Endpoints: the webhook endpoints of accounts, their secrets and their health. They are in these tables only, not in the log.
 
-A change names the version that it changes, and nothing happens if another change came first.
+The query of an endpoint's URL, the values of its headers and its secrets are sealed (endpoint_rows.py). A change names the version
+that it changes, and nothing happens if another change came first.
 """
 
 from collections.abc import Iterable
 from typing import Any, Final
 
-import msgspec
-
-from libs.domain.endpoints.endpoint import ENDPOINTS_MAX, Endpoint, EndpointConfig
+from libs.domain.endpoints.endpoint import ENDPOINTS_MAX, Endpoint
 from libs.domain.endpoints.health import Health, after_failure, disabling_reason
+from libs.sealing.keyring import NO_SEALING, Keyring
+from libs.store.control.endpoint_rows import opened_endpoints, stored_config
 from libs.store.control.signing_secrets import OF_ENDPOINTS, rotate_secret, valid_secrets
 from libs.store.errors import answer_call
 
@@ -18,21 +19,27 @@ _SELECT: Final = (
     "SELECT endpoint_id, account, config, version, disabled_reason, created_at, changed_at FROM webhook_endpoints"
 )
 _COUNT_CHANGE: Final = "UPDATE endpoint_changes SET count = count + 1"
-_decode: Final = msgspec.json.Decoder(EndpointConfig).decode
 
 
 class Endpoints:
-    """The endpoints. Every method raises `StoreUnavailable` if the database does not answer in time."""
+    """
+    The endpoints.
 
-    def __init__(self, pool: Any) -> None:
-        """Use *pool*, whose commits must be synchronous."""
+    Every method raises `StoreUnavailable` if the database does not answer in time; those that seal or open also `KeysUnavailable`.
+    """
+
+    def __init__(self, pool: Any, keyring: Keyring = NO_SEALING) -> None:
+        """Use *pool*, whose commits must be synchronous; *keyring* seals and opens."""
         self._pool = pool
+        self._keyring = keyring
 
     # --- for the account ------------------------------------------------------------------------------------------------
 
     @answer_call
     async def add(self, endpoint: Endpoint, secret: str) -> bool:
         """Store a new endpoint with its first secret; return False, and store nothing, if its account has `ENDPOINTS_MAX`."""
+        config = await stored_config(endpoint, self._keyring)
+        sealed = await self._keyring.sealed_secret(secret, account=endpoint.account, owner=endpoint.endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
             # This lock orders concurrent calls for one account.
             await connection.execute("SELECT FROM accounts WHERE account = $1 FOR UPDATE", endpoint.account)
@@ -45,14 +52,14 @@ class Endpoints:
                 " VALUES ($1, $2, $3::json, $4, $5, $6, $7)",
                 endpoint.endpoint_id,
                 endpoint.account,
-                _text(endpoint.config),
+                config,
                 endpoint.version,
                 endpoint.disabled_reason,
                 endpoint.created_at,
                 endpoint.changed_at,
             )
             await connection.execute(
-                "INSERT INTO endpoint_secrets (endpoint_id, secret) VALUES ($1, $2)", endpoint.endpoint_id, secret
+                "INSERT INTO endpoint_secrets (endpoint_id, secret) VALUES ($1, $2)", endpoint.endpoint_id, sealed
             )
             await connection.execute(_COUNT_CHANGE)
         return True
@@ -61,13 +68,13 @@ class Endpoints:
     async def get(self, account: str, endpoint_id: str) -> Endpoint | None:
         """Return the endpoint, if it is one of *account*."""
         row = await self._pool.fetchrow(f"{_SELECT} WHERE account = $1 AND endpoint_id = $2", account, endpoint_id)
-        return None if row is None else _endpoint(row)
+        return None if row is None else (await opened_endpoints([row], self._keyring))[0]
 
     @answer_call
     async def of_account(self, account: str) -> list[Endpoint]:
         """Return all endpoints of *account*, newest first."""
         found = await self._pool.fetch(f"{_SELECT} WHERE account = $1 ORDER BY endpoint_id DESC", account)
-        return [_endpoint(row) for row in found]
+        return await opened_endpoints(found, self._keyring)
 
     @answer_call
     async def change(self, endpoint: Endpoint) -> bool:
@@ -77,6 +84,7 @@ class Endpoints:
         Return False, and change nothing, if there is another version by now, or no such endpoint. One that is not disabled any
         more begins with no failures.
         """
+        config = await stored_config(endpoint, self._keyring)
         async with self._pool.acquire() as connection, connection.transaction():
             done = await connection.execute(
                 "UPDATE webhook_endpoints SET config = $4::json, version = $3, disabled_reason = $5, changed_at = $6,"
@@ -84,7 +92,7 @@ class Endpoints:
                 endpoint.account,
                 endpoint.endpoint_id,
                 endpoint.version,
-                _text(endpoint.config),
+                config,
                 endpoint.disabled_reason,
                 endpoint.changed_at,
             )
@@ -108,16 +116,18 @@ class Endpoints:
         return True
 
     @answer_call
-    async def rotate_secret(self, endpoint_id: str, secret: str, *, overlap_s: float) -> bool:
-        """Make *secret* the current one; see `signing_secrets.rotate_secret`."""
-        return await rotate_secret(self._pool, OF_ENDPOINTS, endpoint_id, secret, overlap_s=overlap_s)
+    async def rotate_secret(self, endpoint: Endpoint, secret: str, *, overlap_s: float) -> bool:
+        """Make *secret* the current one, sealed; see `signing_secrets.rotate_secret`."""
+        owner = endpoint.endpoint_id
+        sealed = await self._keyring.sealed_secret(secret, account=endpoint.account, owner=owner)
+        return await rotate_secret(self._pool, OF_ENDPOINTS, owner, sealed, overlap_s=overlap_s)
 
     # --- for what sends to them -----------------------------------------------------------------------------------------
 
     @answer_call
     async def secrets(self, endpoint_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Return, for those of *endpoint_ids* that exist, the secrets that sign now, the current one first."""
-        return await valid_secrets(self._pool, OF_ENDPOINTS, endpoint_ids)
+        """Return, for those of *endpoint_ids* that exist, the secrets that sign now and can be opened, the current one first."""
+        return await self._keyring.opened_secrets(await valid_secrets(self._pool, OF_ENDPOINTS, endpoint_ids))
 
     @answer_call
     async def sending_secrets(self, endpoint_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -126,7 +136,7 @@ class Endpoints:
             "SELECT endpoint_id FROM webhook_endpoints WHERE endpoint_id = ANY ($1::text[]) AND disabled_reason IS NULL"
         )
         enabled = [row["endpoint_id"] for row in await self._pool.fetch(query, list(endpoint_ids))]
-        return await valid_secrets(self._pool, OF_ENDPOINTS, enabled)
+        return await self._keyring.opened_secrets(await valid_secrets(self._pool, OF_ENDPOINTS, enabled))
 
     @answer_call
     async def changes(self) -> int:
@@ -138,7 +148,7 @@ class Endpoints:
     async def everybody(self) -> list[Endpoint]:
         """Return the endpoints of all accounts, those of an account together."""
         found = await self._pool.fetch(f"{_SELECT} ORDER BY account, endpoint_id")
-        return [_endpoint(row) for row in found]
+        return await opened_endpoints(found, self._keyring)
 
     @answer_call
     async def failed(self, endpoint_id: str, status_code: int | None, at: int) -> str | None:
@@ -180,7 +190,7 @@ class Endpoints:
     async def to_announce(self) -> list[Endpoint]:
         """Return the endpoints that Fliq has disabled and of which others may not have been told yet."""
         found = await self._pool.fetch(f"{_SELECT} WHERE NOT announced AND disabled_reason IS NOT NULL")
-        return [_endpoint(row) for row in found]
+        return await opened_endpoints(found, self._keyring)
 
     @answer_call
     async def announced(self, endpoint: Endpoint) -> None:
@@ -195,19 +205,3 @@ class Endpoints:
     async def delivered(self, endpoint_ids: Iterable[str]) -> None:
         """End the runs of failures of these endpoints."""
         await self._pool.execute("DELETE FROM endpoint_health WHERE endpoint_id = ANY ($1::text[])", list(endpoint_ids))
-
-
-def _text(config: EndpointConfig) -> str:
-    return msgspec.json.encode(config).decode()
-
-
-def _endpoint(row: Any) -> Endpoint:
-    return Endpoint(
-        endpoint_id=row["endpoint_id"],
-        account=row["account"],
-        config=_decode(row["config"]),
-        version=row["version"],
-        disabled_reason=row["disabled_reason"],
-        created_at=row["created_at"],
-        changed_at=row["changed_at"],
-    )

@@ -1,7 +1,8 @@
 """
 Signing secrets: those of accounts and those of webhook endpoints, in two tables of one shape.
 
-An owner has one current secret, and earlier ones that sign as well until their time is over.
+An owner has one current secret, and earlier ones that sign as well until their time is over. Here they are texts as the keyring
+seals them (libs/sealing/sealed_secret.py).
 """
 
 from collections.abc import Iterable

@@ -16,6 +16,7 @@ import msgspec
 from libs.log.log_report import LogReport, name_partitions
 from libs.runtime.roles import READERS
 from libs.store.control.account_keys import KeyCount
+from libs.store.control.stale_secrets import ClearCount
 from libs.store.health.database_report import Server, Work
 from libs.store.leases.lease_report import HeldLease, Member
 from libs.store.schema.migrate import Schema, SchemaError
@@ -209,17 +210,23 @@ def of_work(work: Work, now: int) -> list[Finding]:
     return found or [ok("work", "nothing is overdue")]
 
 
-def of_sealing(file: str | None, used_id: str | None, keys: KeyCount, clear_count: int) -> list[Finding]:
-    """Judge whether what callers entrust is sealed, and how much of what was made before is not."""
+def of_sealing(
+    file: str | None, used_id: str | None, keys: KeyCount, clear_count: int, clear: ClearCount
+) -> list[Finding]:
+    """Judge whether what callers entrust is sealed, and how much of what was made before is not: specs, and what stays for ever."""
     if file is None:
         if used_id is not None:
             text = f"what jobs carry is sealed under the master key {used_id}, and FLIQ_MASTER_KEY_FILE is not set"
             return [wrong("sealing", text, "set it to the file with that key: services do not start without it")]
-        text = "FLIQ_MASTER_KEY_FILE is not set: bodies, headers and queries stand readable in log, tables and backups"
+        text = "FLIQ_MASTER_KEY_FILE is not set: bodies, headers, queries and secrets stand readable in log, tables and backups"
         return [warning("sealing", text, "docs/sealing.md says how to turn sealing on")]
     text = f"{keys.keys} data keys of {keys.accounts} accounts, under the master key {used_id or 'of ' + file}"
     left = f"; {clear_count} specs from before are not sealed, and go when they are forgotten" if clear_count else ""
-    return [ok("sealing", text + left)]
+    found = [ok("sealing", text + left)]
+    if any(clear):
+        text = f"{clear.endpoints} webhook endpoints and {clear.secrets} signing secrets from before are not sealed"
+        found.append(warning("sealing", text, "once every process runs this build: `fliq keys seal`"))
+    return found
 
 
 def of_lag(before: Mapping[int, HeldLease], after: Sequence[HeldLease], ends: Mapping[int, int]) -> list[Finding]:

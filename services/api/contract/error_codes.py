@@ -50,7 +50,10 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     ),
     "job_not_waiting": (409, "The job ended before its first attempt: it cannot be changed."),
     "job_not_failed": (409, "Only a failed job can be replayed."),
-    "spec_shredded": (409, "What the job or schedule sends cannot be opened any more: its key was deleted."),
+    "spec_shredded": (
+        409,
+        "What the job, schedule or endpoint sends, or the secret, cannot be opened any more: its key is gone.",
+    ),
     "schedule_never_fires": (409, "The schedule's rule has no instant within the next five years."),
     "key_taken": (409, "Another schedule has this key."),
     "rule_not_known": (409, "This process does not know the schedule's rule or time zone; a newer one does."),

@@ -10,7 +10,7 @@ from aiohttp.web import BaseRequest
 from libs.egress.signing import new_secret
 from libs.store.control.accounts import Accounts
 from services.api.contract import requests
-from services.api.contract.api_error import ApiError, unavailable
+from services.api.contract.api_error import ApiError
 from services.api.handlers.context import Context
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply
@@ -51,6 +51,8 @@ class SigningSecret:
 
 def _reply(secrets: Sequence[str]) -> Reply:
     if not secrets:
-        raise unavailable("the account's signing secret cannot be read, try again")
+        raise ApiError(
+            409, "spec_shredded", "the signing secret cannot be opened any more, its key is gone: replace it"
+        )
     body = {"secret": secrets[0], "previous_secrets": list(secrets[1:])}
     return json_reply(200, body, {"Cache-Control": "no-store"})

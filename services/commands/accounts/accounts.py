@@ -6,8 +6,9 @@ import argparse
 from typing import Any, Final
 
 from libs.egress.signing import new_secret
-from libs.runtime.clock import SystemClock, SystemEntropy
+from libs.runtime.clock import SteadyClock, SystemClock, SystemEntropy
 from libs.runtime.settings.settings import Settings
+from libs.sealing.keyring import AccountErased, KeysUnavailable
 from libs.store.control.account_erasure import AccountRest
 from libs.store.control.account_keys import AccountKeys
 from libs.store.control.account_limits import LimitsTable, merged
@@ -18,6 +19,7 @@ from services.commands.accounts.erase import erase
 from services.commands.log.lines import instant
 from services.commands.option_values import DEFAULT, account, limit
 from services.commands.output import answer, answer_rows
+from services.process.keys.master_key import keyring, prepare_sealing
 from services.process.resources import limits_of_all
 from services.start_error import StartError
 
@@ -89,8 +91,7 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
         if args.does == "create" and await accounts.is_erased(args.name):
             raise StartError(f"the account {args.name} was erased: its name cannot be used again")
         if args.does == "create":
-            if not await accounts.ensure_account(args.name, new_secret(SystemEntropy().entropy(32))):
-                raise StartError(f"the account {args.name} is there already")
+            await _create(args.name, settings, pool)
             answer(f"made the account {args.name}; `fliq tokens create --account {args.name}` gives it a token")
             return 0
         rows = [
@@ -99,6 +100,21 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
         ]
         answer_rows(rows, ("account", "since", "tokens"), as_json=args.json)
         return 0
+
+
+async def _create(name: str, settings: Settings, pool: Any) -> None:
+    """Make the account, with a signing secret that is sealed as a start of the API would seal it."""
+    entropy = SystemEntropy()
+    path = await prepare_sealing(settings, ("api",), AccountKeys(pool), entropy)
+    accounts = Accounts(pool, keyring(path, pool, entropy, SteadyClock()))
+    try:
+        is_new = await accounts.ensure_account(name, new_secret(entropy.entropy(32)))
+    except KeysUnavailable as error:
+        raise StartError(str(error)) from error
+    except AccountErased:  # it was not, as the caller looked
+        raise StartError(f"{path} does not begin with the master key that wraps: `fliq keys rewrap` first") from None
+    if not is_new:
+        raise StartError(f"the account {name} is there already")
 
 
 async def _erase(name: str, access: Access, pool: Any, *, is_sure: bool) -> None:

@@ -6,29 +6,33 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
-from libs.runtime.clock import SystemEntropy
+from libs.runtime.clock import SteadyClock, SystemEntropy
 from libs.runtime.settings.settings import Settings
 from libs.sealing.data_key import KEY_BYTES, NONCE_BYTES
+from libs.sealing.keyring import KeysUnavailable
 from libs.sealing.master_key_file import UnusableKeyFile, read_master_keys, write_master_keys
 from libs.sealing.master_keys import MasterKeys, UnknownMasterKey, WrappedKey
 from libs.store.control.account_keys import AccountKeys
+from libs.store.control.stale_secrets import StaleSecrets
 from services.commands.access import opened
 from services.commands.option_values import account
 from services.commands.output import answer, answer_json
-from services.process.keys.master_key import master_key_path
+from services.process.keys.master_key import keyring, master_key_path
 from services.start_error import StartError
 
 NAME: Final = "keys"
 MEANING: Final = "show and replace the keys that seal what jobs carry"
 TEXT: Final = """\
-What jobs carry is sealed under a data key of their account. The data keys are in the database, wrapped by the master key, which
-is a file: FLIQ_MASTER_KEY_FILE, or master.key in FLIQ_DATA_DIR with the embedded PostgreSQL.
+What jobs and webhook endpoints carry, and signing secrets, are sealed under a data key of their account. The data keys are in
+the database, wrapped by the master key, which is a file: FLIQ_MASTER_KEY_FILE, or master.key in FLIQ_DATA_DIR with the embedded
+PostgreSQL.
 
     fliq keys show                      the master key that wraps, and how many data keys there are
     fliq keys new FILE                  make a file with a new master key
     fliq keys rotate-master             replace the master key: new one first in the file, wrap all data keys anew, drop the old one
     fliq keys rewrap                    only the second step: wrap all data keys anew with the first key of the file
     fliq keys rotate --account NAME     a new data key for what is new of an account; without --account of all
+    fliq keys seal                      seal the endpoints and secrets that are in clear or under an older data key
 
 Services go on meanwhile, and need no restart. If each machine has its own copy of the file, put the new key in the first line of
 every copy, run `fliq keys rewrap`, then take the old line out of every copy.
@@ -40,7 +44,9 @@ PASSES_MAX: Final = 5
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    does = parser.add_subparsers(dest="does", required=True, metavar="show | new | rotate-master | rewrap | rotate")
+    does = parser.add_subparsers(
+        dest="does", required=True, metavar="show | new | rotate-master | rewrap | rotate | seal"
+    )
     show = does.add_parser("show", help="the master key that wraps, and how many data keys there are")
     show.add_argument("--json", action="store_true", help="answer as one JSON document")
     new = does.add_parser("new", help="make a file with a new master key")
@@ -49,6 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     does.add_parser("rewrap", help="wrap all data keys with the first key of the file")
     rotate = does.add_parser("rotate", help="a new data key for what is new")
     rotate.add_argument("--account", type=account, metavar="NAME", help="of this account [of all]")
+    does.add_parser("seal", help="seal endpoints and secrets under the newest data keys")
 
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
@@ -66,7 +73,10 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
         async with opened(settings) as access:
             await access.check_schema()
             pool = await access.tables()
-            await _DOES[args.does](args, path, AccountKeys(pool))
+            if args.does == "seal":
+                await _seal(path, pool)
+            else:
+                await _DOES[args.does](args, path, AccountKeys(pool))
     except (UnusableKeyFile, OSError) as error:
         raise StartError(f"FLIQ_MASTER_KEY_FILE: {error}") from error
     return 0
@@ -132,7 +142,22 @@ async def _rotate(args: argparse.Namespace, path: Path, keys: AccountKeys) -> No
         key = master.wrap(f"dk_{entropy(8).hex()}", name, entropy(KEY_BYTES), entropy(NONCE_BYTES))
         if not await keys.add(key):
             raise StartError(f"{path} does not hold the master key that wraps: `fliq keys rewrap` first")
-    answer(f"{len(wanted)} accounts have a new data key; services use it within five minutes")
+    answer(f"{len(wanted)} accounts have a new data key; services use it within five minutes, `fliq keys seal` at once")
+
+
+async def _seal(path: Path, pool: Any) -> None:
+    used_id = await AccountKeys(pool).master_id()
+    if used_id is None:
+        raise StartError("nothing is sealed here yet: start the services with this master key first")
+    if used_id != read_master_keys(path).master_id:
+        raise StartError(f"{path} does not begin with the master key {used_id} that wraps: `fliq keys rewrap` first")
+    try:
+        sealed = await StaleSecrets(pool).seal(keyring(path, pool, SystemEntropy(), SteadyClock()))
+    except KeysUnavailable as error:
+        raise StartError(str(error)) from error
+    answer(
+        f"sealed {sealed.endpoints} webhook endpoints and {sealed.secrets} signing secrets under the newest data keys"
+    )
 
 
 _DOES: Final[dict[str, Any]] = {"show": _show, "rotate-master": _rotate_master, "rewrap": _rewrap, "rotate": _rotate}

@@ -44,6 +44,8 @@ async def bootstrap(
             token_id = "tok_" + sha256(token.encode()).hexdigest()[:20]
             await accounts.ensure_token(_row(token_id, account, token, "bootstrap", clock), token_hash(pepper, token))
         return None
+    if await accounts.is_erased(DEFAULT_ACCOUNT):
+        return None
     await accounts.ensure_account(DEFAULT_ACCOUNT, new_secret(entropy.entropy(32)))
     token = new_token(entropy.entropy)
     row = _row("tok_" + entropy.entropy(10).hex(), DEFAULT_ACCOUNT, token, "first", clock)

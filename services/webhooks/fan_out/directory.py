@@ -92,7 +92,7 @@ class EndpointDirectory:
         # The number of changes first: what is changed while the endpoints are read is then read once more.
         changes = await self._endpoints.changes()
         if changes != self._changes:
-            found = await self._endpoints.everybody()
+            found = [each for each in await self._endpoints.everybody() if _can_be_told(each)]
             self._by_account = {account: tuple(own) for account, own in groupby(found, key=attrgetter("account"))}
             self.asks_for_attempts = any(asks_for_attempts(endpoint) for endpoint in found)
             self.asks_for_hosts = any(asks_for_hosts(endpoint) for endpoint in found)
@@ -118,3 +118,10 @@ class EndpointDirectory:
         while self._ended <= asked:
             self._is_asked = True
             await self._has_ended.wait()
+
+
+def _can_be_told(endpoint: Endpoint) -> bool:
+    """Whether it is known where and with which headers *endpoint* is told; if not, it is left out, and holds up nobody."""
+    if endpoint.is_shredded:
+        _log.warning("endpoint_cannot_be_opened", endpoint_id=endpoint.endpoint_id)
+    return not endpoint.is_shredded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.contract.harness import Harness
@@ -298,6 +299,26 @@ async def test_secrets(api: Client) -> None:
     answers = [await api.call("POST", f"{path}/rotate", {"overlap_seconds": 604_800}) for _ in range(9)]
     assert [status for status, _, _ in answers] == [200] * 8 + [409]
     assert answers[-1][1]["error"]["code"] == "too_many_signing_secrets"
+
+
+async def test_what_cannot_be_opened_any_more(api: Client, harness: Harness) -> None:
+    """If its key is gone, it is shown without its secrets and can be deleted, not changed or tested; its secret can be replaced."""
+    endpoint = await create(api, headers={"A": "1"}, url=f"{URL}?token=1")
+    path, table = f"{ALL}/{endpoint['id']}", harness.endpoints.table
+    kept = table.by_id[endpoint["id"]]
+    lost = msgspec.structs.replace(kept.config, url=URL, headers={"A": ""})
+    table.by_id[endpoint["id"]] = msgspec.structs.replace(kept, config=lost, is_shredded=True)
+    table.secrets_of[endpoint["id"]] = []
+
+    shown = (await api.call("GET", path))[1]
+    assert (shown["url"], shown["headers"]) == (URL, {"A": ""})
+    assert len((await api.call("GET", ALL))[1]["endpoints"]) == 1
+    assert await refused(api, "PATCH", path, {"description": "x"}) == (409, "spec_shredded")
+    assert await refused(api, "POST", f"{path}/test") == (409, "spec_shredded")
+    assert await refused(api, "GET", f"{path}/secret") == (409, "spec_shredded")
+    assert (await api.call("POST", f"{path}/secret/rotate"))[0] == 200
+    assert (await api.call("GET", f"{path}/secret"))[0] == 200
+    assert (await api.call("DELETE", path))[0] == 204
 
 
 async def test_as_many_as_can_be(api: Client) -> None:

@@ -46,7 +46,7 @@ async def fliq(pg_dsn_of: Databases) -> AsyncIterator[RunningFliq]:
 
 
 async def test_every_service_does_its_work_with_its_role(fliq: RunningFliq, sink: Sink) -> None:
-    """Jobs with keys, webhooks and retries, cancels, schedules, tokens and secrets; after a rebuild as before."""
+    """Jobs with keys, webhooks, endpoints and retries, cancels, schedules, tokens and secrets; after a rebuild as before."""
     dsn = fliq.settings["FLIQ_DATABASE_URL"]
     for service in ROLES:
         port = {} if service == "api" else {"FLIQ_PORT": str(free_port())}
@@ -54,6 +54,8 @@ async def test_every_service_does_its_work_with_its_role(fliq: RunningFliq, sink
     for process in fliq.processes:
         await asyncio.to_thread(process.wait_ready)
     async with Client(fliq.url) as client:
+        told = {"url": f"{sink.url}/told-of?q=1", "headers": {"X-Told": "1"}}
+        assert (await client.call("POST", "/v1/webhooks/endpoints", told))[0] == 201
         for number in range(2):
             fields = {"webhook_url": f"{sink.url}/hook", "max_retries": 1}
             failed = await client.create(f"{sink.url}/status/500", 0.2, idempotency_key=f"key {number}", **fields)
@@ -63,6 +65,7 @@ async def test_every_service_does_its_work_with_its_role(fliq: RunningFliq, sink
             assert len((await client.call("GET", f"/v1/jobs/{failed['id']}/executions"))[1]["executions"]) == 2
             assert (await client.call("GET", f"/v1/jobs/{failed['id']}/events"))[0] == 200
             await sink.wait_for(lambda: len(sink.at("/hook")) == number + 1)  # noqa: B023 - waited for at once
+            await sink.wait_for(lambda: len(sink.at("/told-of")) == number + 1)  # noqa: B023
             body = {"url": sink.url, "cron": "* * * * *"}
             status, schedule, _ = await client.call("POST", "/v1/schedules", body, headers={"Idempotency-Key": "key"})
             assert status == 201

@@ -60,8 +60,9 @@ class EndpointTable:
         self.count += 1
         return True
 
-    def rotate_secret(self, endpoint_id: str, secret: str, *, overlap_s: float) -> bool:
+    def rotate_secret(self, endpoint: Endpoint, secret: str, *, overlap_s: float) -> bool:
         """Make *secret* the current one; time stands still, so an overlap never ends."""
+        endpoint_id = endpoint.endpoint_id
         kept = self.secrets_of[endpoint_id]
         if len(kept) >= SECRETS_MAX:
             return False

@@ -41,6 +41,23 @@ async def test_each_endpoint_that_asks_is_told() -> None:
         assert told_in(told[0])["data"]["last_error"] == "HTTP 500"
 
 
+async def test_an_endpoint_that_cannot_be_opened_is_not_told() -> None:
+    """Nobody knows its whole address any more; it holds up no other, and is told again once it can be opened."""
+    async with harness() as here:
+        lost, other = await here.endpoint("job.failed"), await here.endpoint("job.failed")
+        table = here.endpoints.table
+        table.by_id[lost.endpoint_id] = msgspec.structs.replace(lost, is_shredded=True)
+        await here.begin()
+        await here.ended_job()
+        assert [each.account for each in await here.deliveries()] == [other.endpoint_id]
+
+        assert table.change(msgspec.structs.replace(lost, version=2))
+        await here.pass_time(1_000)
+        await here.ended_job()
+
+        assert [each.account for each in await here.deliveries()][1:] == [lost.endpoint_id, other.endpoint_id]
+
+
 async def test_without_endpoints_the_log_is_not_read() -> None:
     """An installation without endpoints costs a look at one row in a second, and no reading of the log."""
     async with harness() as here:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
 
 from libs.events import JobScheduled, Spec
 from libs.events.ids import new_job_id
 from libs.following.held_calls import Call, HeldCalls, Stage
-from libs.following.loader import SPEC_BROKEN, SPEC_SHREDDED, Loader
-from libs.following.ports import FollowingPorts
+from libs.following.loader import SECRET_MISSING, SPEC_BROKEN, SPEC_SHREDDED, Loader
+from libs.following.ports import FollowingPorts, ReadSpecs
 from libs.log.memory import MemoryLog
 from libs.sealing.keyring import NO_SEALING, Keyring
 from libs.store.reads.partition_tables import StoredSpec
@@ -28,16 +30,28 @@ async def no_specs(_ids: Sequence[str], *, size_max: int | None) -> Mapping[str,
     return {}
 
 
-def loader_of(ring: Keyring, clock: ManualClock) -> Loader[Call]:
+class NoSecrets:
+    """Has no secret of anybody."""
+
+    async def signing_secrets(self, accounts: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return {}
+
+
+def loader_of(
+    ring: Keyring,
+    clock: ManualClock,
+    read_specs: ReadSpecs = no_specs,
+    on_failed: Callable[[Call, str], None] = lambda _call, _error: None,
+) -> Loader[Call]:
     store = MemoryStore()
     return Loader(
         "test",
-        FollowingPorts(MemoryLog(), store, store, ScriptedEgress(clock), clock, version="1", keyring=ring),  # type: ignore[arg-type]
-        read_specs=no_specs,
+        FollowingPorts(MemoryLog(), store, NoSecrets(), ScriptedEgress(clock), clock, version="1", keyring=ring),  # type: ignore[arg-type]
+        read_specs=read_specs,
         held_calls=HeldCalls[Call](10),
         lane_of=lambda _call, _spec: None,
         on_ready=lambda _: None,
-        on_failed=lambda _call, _error: None,
+        on_failed=on_failed,
     )
 
 
@@ -107,3 +121,25 @@ async def test_a_process_without_a_master_key_waits() -> None:
     call.stage = Stage.DROPPED
     await clock.advance(3_000)
     assert opening.done()
+
+
+async def test_a_call_that_lacks_secret_and_key_is_not_tried_again() -> None:
+    """If the keys of an account are lost, its secrets are, too. A new secret helps only what needs no lost key."""
+    table = MemoryKeys()
+    spec, failed = await sealed(table), dict[str, str]()
+    table.shred("acme")
+    specs = {JOB: spec, OTHER_JOB: Spec(url="https://example.com/")}
+
+    async def read(ids: Sequence[str], *, size_max: int | None) -> Mapping[str, StoredSpec]:
+        return {each: StoredSpec(9, msgspec.json.encode(specs[each])) for each in ids}
+
+    loader = loader_of(ring_on(table), ManualClock(), read, lambda call, error: failed.update({call.job_id: error}))
+    calls = [call_of(JOB), call_of(OTHER_JOB)]
+    for call in calls:
+        call.stage = Stage.LOADING
+    loader.put(calls)
+    loading = asyncio.create_task(loader.run())
+    await loader.wait_batch()
+    loading.cancel()
+
+    assert failed == {JOB: SPEC_SHREDDED, OTHER_JOB: SECRET_MISSING}

@@ -227,3 +227,28 @@ async def test_a_run_of_a_schedule_leaves_the_schedules_secrets_where_they_are()
 
     assert isinstance(event, JobScheduled)
     assert event.spec == Spec(url="https://example.com/")
+
+
+async def test_signing_secrets_are_opened_in_their_order() -> None:
+    """Those in clear from before as they are; one that cannot be opened any more is left out, and an erased account has none."""
+    bench = Bench()
+    ring = bench.ring()
+    first, second = [await ring.sealed_secret(each, account="acme", owner="whe_1") for each in ("whsec_1", "whsec_2")]
+    gone = await ring.sealed_secret("whsec_3", account="gone", owner="gone")
+    bench.table.shred("gone")
+    other = bench.ring()
+
+    opened = await other.opened_secrets({"whe_1": [second, gone, first, "whsec_0"], "gone": [gone], "whe_2": [first]})
+
+    assert opened == {"whe_1": ("whsec_2", "whsec_1", "whsec_0")}
+    with pytest.raises(AccountErased):
+        await other.sealed_secret("whsec_4", account="gone", owner="gone")
+
+
+async def test_without_a_file_secrets_stay_as_they_are() -> None:
+    """To the byte; a sealed one waits for the file."""
+    assert await NO_SEALING.sealed_secret("whsec_1", account="acme", owner="acme") == "whsec_1"
+    assert await NO_SEALING.opened_secrets({"acme": ["whsec_1"]}) == {"acme": ("whsec_1",)}
+    sealed = await Bench().ring().sealed_secret("whsec_1", account="acme", owner="acme")
+    with pytest.raises(KeysUnavailable, match="FLIQ_MASTER_KEY_FILE"):
+        await NO_SEALING.opened_secrets({"acme": [sealed]})

@@ -9,6 +9,7 @@ from libs.log.kafka.inspect import PartitionReport, TopicReport, problems
 from libs.log.kafka.topic import SETTINGS
 from libs.log.log_report import LogReport
 from libs.store.control.account_keys import KeyCount
+from libs.store.control.stale_secrets import ClearCount
 from libs.store.examination import findings as judge
 from libs.store.examination.findings import Finding
 from libs.store.health.database_report import Server, Work
@@ -18,6 +19,7 @@ from libs.store.schema.migrate import Schema, Step
 SERVER = Server(
     version=180_006, version_text="18.6", at=0, is_replica=False, unsafe=[], connections=20, connections_max=100
 )
+NONE_CLEAR = ClearCount(0, 0)
 GOOD_TOPIC = {**SETTINGS, "min.insync.replicas": "2"}
 STEP = Step(3, "0003_more.sql", "SELECT 1", True)
 
@@ -217,9 +219,12 @@ def test_sealing_is_judged_by_file_and_database() -> None:
     """Off is a warning; sealed data without a file is wrong; with one it says how much from before is in clear."""
     keys = KeyCount(2, 3, 0)
 
-    assert states(judge.of_sealing(None, None, KeyCount(0, 0, 0), 7)) == ["warning"]
-    assert states(judge.of_sealing(None, "abcd", keys, 0)) == ["wrong"]
-    (sealed,) = judge.of_sealing("master.key", "abcd", keys, 7)
+    assert states(judge.of_sealing(None, None, KeyCount(0, 0, 0), 7, NONE_CLEAR)) == ["warning"]
+    assert states(judge.of_sealing(None, "abcd", keys, 0, NONE_CLEAR)) == ["wrong"]
+    (sealed,) = judge.of_sealing("master.key", "abcd", keys, 7, NONE_CLEAR)
     assert (sealed.state, "7 specs from before are not sealed" in sealed.text) == ("ok", True)
-    (all_sealed,) = judge.of_sealing("master.key", "abcd", keys, 0)
+    (all_sealed,) = judge.of_sealing("master.key", "abcd", keys, 0, NONE_CLEAR)
     assert "not sealed" not in all_sealed.text
+    _, left = judge.of_sealing("master.key", "abcd", keys, 0, ClearCount(2, 5))
+    assert (left.state, "2 webhook endpoints and 5 signing secrets" in left.text) == ("warning", True)
+    assert "fliq keys seal" in str(left.advice)

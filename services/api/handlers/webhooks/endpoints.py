@@ -19,6 +19,7 @@ from libs.domain.endpoints.fan_out import Told
 from libs.domain.endpoints.webhook_event import TEST, of_test
 from libs.egress.signing import new_secret
 from libs.events.ids import delivery_id, is_id
+from libs.sealing.sealed_spec import Unopened
 from libs.store.control.endpoints import Endpoints as StoredEndpoints
 from services.api.contract import requests
 from services.api.contract.api_error import ApiError, not_found
@@ -104,6 +105,7 @@ class Endpoints:
         _check_may_read(identity)
         requests.empty_request(await read_json(request, is_optional=True))
         endpoint = await self._find(identity, endpoint_id)
+        _check_whole(endpoint)
         if endpoint.disabled_reason is not None:
             raise ApiError(409, "endpoint_disabled", "nothing is sent to a disabled endpoint: enable it first")
         now = self._c.clock.now()
@@ -120,7 +122,7 @@ class Endpoints:
         """POST /v1/webhooks/endpoints/{endpoint_id}/secret/rotate: for a while the old one signs as well."""
         overlap_s = rotation_request(await read_json(request, is_optional=True))
         endpoint = await self._find(identity, endpoint_id)
-        if not await self._endpoints.rotate_secret(endpoint_id, self._new_secret(), overlap_s=overlap_s):
+        if not await self._endpoints.rotate_secret(endpoint, self._new_secret(), overlap_s=overlap_s):
             message = "as many secrets of the endpoint sign as can be; try again when the time of one is over"
             raise ApiError(409, "too_many_signing_secrets", message)
         return _secrets_reply(await self._secrets(endpoint))
@@ -133,6 +135,7 @@ class Endpoints:
 
     def _changed(self, endpoint: Endpoint, patch: Any) -> Endpoint:
         """Return the next version of *endpoint*; the same one if *patch* changes nothing."""
+        _check_whole(endpoint)
         wanted = changed_request(endpoint, patch, self._c.check_url)
         reason = disabled_reason(endpoint.disabled_reason, is_disabled=wanted.is_disabled)
         if (wanted.config, reason) == (endpoint.config, endpoint.disabled_reason):
@@ -147,8 +150,10 @@ class Endpoints:
 
     async def _secrets(self, endpoint: Endpoint) -> Sequence[str]:
         secrets = (await self._endpoints.secrets([endpoint.endpoint_id])).get(endpoint.endpoint_id)
-        if not secrets:  # deleted a moment ago
-            raise not_found("endpoint")
+        if not secrets:
+            if await self._endpoints.get(endpoint.account, endpoint.endpoint_id) is None:  # deleted a moment ago
+                raise not_found("endpoint")
+            raise ApiError(409, "spec_shredded", "the secret cannot be opened any more, its key is gone: replace it")
         return secrets
 
     def _new_secret(self) -> str:
@@ -165,6 +170,11 @@ def _check_may_show(identity: Identity, config: EndpointConfig) -> None:
     if config.include_response and "read:payloads" not in identity.scopes:
         message = "include_response shows the receiver what targets answer: the API token also needs the scope `read:payloads`"
         raise ApiError(403, "forbidden", message)
+
+
+def _check_whole(endpoint: Endpoint) -> None:
+    if endpoint.is_shredded:
+        raise Unopened(endpoint.endpoint_id)
 
 
 def _reply(status: int, endpoint: Endpoint, identity: Identity, scope: str) -> Reply:

@@ -88,9 +88,9 @@ async def test_an_account_has_a_hundred_endpoints_at_most(endpoints: Endpoints) 
 async def test_old_and_new_secret_sign_for_the_overlap(endpoints: Endpoints) -> None:
     """The new one comes first; without an overlap the old one signs no more."""
     assert await endpoints.secrets(["whe_1", "whe_2"]) == {"whe_1": ("first",)}
-    assert await endpoints.rotate_secret("whe_1", "second", overlap_s=3600)
+    assert await endpoints.rotate_secret(ENDPOINT, "second", overlap_s=3600)
     assert await endpoints.secrets(["whe_1"]) == {"whe_1": ("second", "first")}
-    assert await endpoints.rotate_secret("whe_1", "third", overlap_s=0)
+    assert await endpoints.rotate_secret(ENDPOINT, "third", overlap_s=0)
     assert await endpoints.secrets(["whe_1"]) == {"whe_1": ("third", "first")}
 
 

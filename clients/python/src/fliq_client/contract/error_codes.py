@@ -640,7 +640,10 @@ class JobNotFailed(Conflict):
 
 
 class SpecShredded(Conflict):
-    """409 `spec_shredded`. What the job or schedule sends cannot be opened any more: its key was deleted."""
+    """
+    409 `spec_shredded`. What the job, schedule or endpoint sends, or the secret, cannot be opened any more: its key is
+    gone.
+    """
 
     status = 409
     code = "spec_shredded"
