@@ -53,11 +53,12 @@ LAYOUTS: Final = (
 )
 # Limits, drawn small in some runs so that they are met; what belongs together is set together.
 _HORIZON, _DECIDER, _OWNER = (f"services.scheduler.{name}" for name in ("horizon", "decider", "partition_owner"))
+_UNREAD: Final = "services.scheduler.sharing.unread_decisions"
 LIMITS: Final[tuple[tuple[tuple[str, str, tuple[int, ...]], ...], ...]] = (
     ((_HORIZON, "HORIZON_MS", (4_000, 8_000, 20_000)),),
     ((_HORIZON, "LOAD_MAX", (10, 30)),),
     ((_HORIZON, "LOAD_MAX", (10, 20)), (_HORIZON, "STATES_MAX", (20, 40)), (_HORIZON, "HORIZON_MS", (8_000, 20_000))),
-    ((_DECIDER, "UNREAD_MAX", (1, 2, 5)),),
+    ((_UNREAD, "UNREAD_MAX", (1, 2, 5)),),
     ((_DECIDER, "EXAMINED_MAX", (1, 3)),),
     ((_DECIDER, "QUEUES_MAX", (1, 4)), (_DECIDER, "QUEUE_LEAST", (2, 4))),
     ((_OWNER, "READ_MAX", (1, 2, 7)),),
@@ -125,6 +126,7 @@ def draw_scenario(seed: str) -> Scenario:
         if draw.random() < 0.3 and is_tight
         for module, name, values in group
     ]
+    limits += [(module, "UNREAD_MIN", 1) for module, name, _ in limits if name == "UNREAD_MAX"]  # below what was drawn
     scenario = Scenario(
         sizes=sizes,
         layout=draw.choice(LAYOUTS),
