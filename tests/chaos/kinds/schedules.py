@@ -119,6 +119,10 @@ SCHEDULE_KINDS: Final[dict[str, ScheduleKind]] = {
     "five-times": ScheduleKind(fields=_every(3, max_runs=5)),
     "spread": ScheduleKind(fields=_every(8, spread={"seconds": 3, "by": "run"})),
     "skips": ScheduleKind(fields=_every(1, overlap="skip"), target=LONG, run_ms=LONG_MS),
+    # Fliq gives such a call up after a second, and its target works on: the grace keeps the next run from it.
+    "outlasts": ScheduleKind(
+        fields=_every(1, overlap="skip", overlap_grace_seconds=1, timeout_seconds=1), target=LONG, run_ms=LONG_MS
+    ),
     "keeps-one": ScheduleKind(fields=_every(1, overlap="buffer_one"), target=LONG, run_ms=LONG_MS),
     "keeps-all": ScheduleKind(fields=_every(1, overlap="buffer_all", buffer_max=2), target=LONG, run_ms=LONG_MS),
     "takes-over": ScheduleKind(fields=_every(1, overlap="replace"), target=LONG, run_ms=LONG_MS),

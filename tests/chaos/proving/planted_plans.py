@@ -245,6 +245,13 @@ PLANTED_PLANS: Final[dict[str, tuple[str, Change]]] = {
             lambda history, call: _beside(history, call, 2_000, 900),
         ),
     ),
+    "a run begins in a grace": (
+        "overlap_broken",
+        _of_tick(
+            "outlasts",
+            lambda history, call: _beside(history, call, 2_000, 1_200),
+        ),
+    ),
     "a waiting tick overtakes another": (
         "overlap_broken",
         _of_tick(

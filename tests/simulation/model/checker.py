@@ -78,7 +78,7 @@ def check(harness: Harness, known: Known, owners: list[Owner]) -> list[str]:
     for part in harness.partitions:
         found += _dues(part) + _ends(part, known) + _tables(part) + _ticks(harness, part, known)
         found += broken_policies(harness, part) + ignored_stops(part) + lost_job_changes(harness, part)
-        found += _deliveries(part) + broken_history(part) + broken_runs(part, harness.now) + broken_beginnings(part)
+        found += _deliveries(part) + broken_history(part) + broken_runs(part) + broken_beginnings(part)
         found += part.violations
         found += [f"I7 illegal decision in the log: {stored.item}" for stored in part.illegal]
     found += _calls(harness) + _promises(harness, known)

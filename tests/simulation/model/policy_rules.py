@@ -262,10 +262,11 @@ class _Runs:
         self.policy = policy
 
 
-def broken_runs(part: Partition, now: int) -> list[str]:
+def broken_runs(part: Partition) -> list[str]:
     """Return the breaches of I27 and I28 in *part*."""
     found: list[str] = []
     runs: dict[str, _Runs] = {}
+    now = 0  # as the last record has it
     for stored in part.records:
         if stored.applied.verdict is not Verdict.APPLIED:
             continue
@@ -274,6 +275,7 @@ def broken_runs(part: Partition, now: int) -> list[str]:
                 continue
             mine = runs.setdefault(state.schedule_id, _Runs())
             assert stored.applied.event is not None
+            now = max(now, stored.applied.event.at)
             found += mine.take(stored.applied.event)
             mine.become(state.more.runs or ALLOW)
     for state in part.oracle.states.of(ScheduleState).values():
