@@ -1,16 +1,17 @@
 """
 Fold window: how much may stand in the log that is not folded yet, so that what is appended now is folded in time. Pure.
 
-What is appended is folded behind all that stands before it. If *ahead* units were folded while a unit waited for *took*, then
-`ahead * in_time / took` units are folded in time, on this machine, of such units (Little's law). So the window follows what was
-seen:
+What is appended is folded behind all that stands before it. If a unit waited for *took*, then `in_time / took` of what stood before
+it are folded in time, on this machine, of such units (Little's law). So the window follows what was seen:
 
-    late     took > in_time: the window is that many from now on, but no less than `LESS` of what it was
+    late     took > in_time: the window shrinks in that proportion, but not to less than `LESS` of what it was
     early    took < in_time / 2: the window grows by `MORE`
     between  the window stays
 
 It changes once for the units that were appended since it changed last: those before them waited in another window. A unit before
 which little stood says nothing: whatever it waited for, a smaller window would not help.
+
+An account alone fills half of the window. So it gets a window of which half is folded in time, and is not slowed down.
 
     invariant   least <= total <= most
     cost        O(1)
@@ -47,8 +48,7 @@ class FoldWindow:
         if took > self._in_time:
             if ahead < total * TELLING:
                 return False
-            wanted = max(ahead * self._in_time / took, total * LESS)
-            self.total = max(self._least, min(total, int(wanted)))
+            self.total = max(self._least, int(total * max(self._in_time / took, LESS)))
         elif took < self._in_time / 2:
             self.total = min(self._most, int(total * MORE) + 1)
         if self.total == total:

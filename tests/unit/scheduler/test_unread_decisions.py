@@ -44,6 +44,13 @@ def test_where_folding_is_fast_all_may_be_unread() -> None:
     assert len(unread) == UNREAD_MAX // 2
 
 
+def test_an_account_alone_is_as_fast_as_the_folding() -> None:
+    """Where folding is slow, fewer of its decisions are unread, and all the same something can always be folded."""
+    unread = UnreadDecisions()
+
+    assert live(unread, accounts=1, per_s=500, seconds=10) >= 0.98 * 500 * 10
+
+
 def test_however_slow_it_is_some_may_be_unread() -> None:
     """The least is there for every machine: else an account would wait for the round trip of each single decision."""
     unread = UnreadDecisions()

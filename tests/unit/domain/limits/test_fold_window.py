@@ -21,6 +21,14 @@ def test_a_late_unit_makes_the_window_what_is_folded_in_time() -> None:
     assert each.total == 500
 
 
+def test_one_account_alone_does_not_make_it_too_small() -> None:
+    """It fills half of the window. 500 units in 400 ms are 375 in 300 ms: half of the window that is there afterwards."""
+    each = window()
+
+    assert each.folded(appended_at=0, now=400, ahead=500)
+    assert each.total == 750
+
+
 def test_an_early_unit_makes_it_larger() -> None:
     """By a quarter, up to the most that there may be."""
     each = window()
