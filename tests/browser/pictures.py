@@ -18,10 +18,21 @@ from tests.fakes.running.client import Client
 from tests.fakes.running.postgres import fresh_server
 from tests.fakes.running.processes import RunningFliq
 from tests.fakes.running.sink import Sink
+from tests.fakes.until import until
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 TAKEN: Final = {
-    "light": ("overview", "jobs", "failed-job", "failures", "schedule", "new-schedule", "reference"),
+    "light": (
+        "overview",
+        "jobs",
+        "failed-job",
+        "failures",
+        "schedule",
+        "new-schedule",
+        "delivery",
+        "events",
+        "reference",
+    ),
     "dark": ("waiting-job",),
 }
 SETTINGS: Final = {"FLIQ_HEARTBEAT_SECONDS": "0", "FLIQ_RETRY_BASE_SECONDS": "600"}
@@ -29,11 +40,14 @@ SETTINGS: Final = {"FLIQ_HEARTBEAT_SECONDS": "0", "FLIQ_RETRY_BASE_SECONDS": "60
 
 async def _happen(client: Client, sink: Sink) -> dict[str, str]:
     """Let some jobs succeed, fail and wait; return the addresses of pages that show them."""
+    fields = {"url": f"{sink.url}/status/500?till=7", "description": "the till", "retry": {"max_retries": 0}}
+    await client.call("POST", "/v1/webhooks/endpoints", fields)
     jobs = [await client.create(f"{sink.url}/ok?invoice={n}", 0.2, body='{"customer": 17}') for n in range(9)]
     for status, count in ((503, 4), (404, 2), (500, 1)):
         jobs += [await client.create(f"{sink.url}/status/{status}", 0.2, body='{"customer": 17}') for _ in range(count)]
     for job in jobs:
         await client.wait_status(job["id"], timeout_s=60)
+    exhausted = await until(lambda: _exhausted(client))
     retried = await client.create(f"{sink.url}/status/503?charge", 0.2, max_retries=3, body='{"amount": 100}')
     for n in range(4):
         await client.create(f"https://shop.example.com/charge/{n}", 86_400, max_retries=3)
@@ -46,15 +60,24 @@ async def _happen(client: Client, sink: Sink) -> dict[str, str]:
     return {
         "overview": "/", "jobs": "/jobs", "failed-job": f"/jobs/{jobs[9]['id']}", "waiting-job": f"/jobs/{retried['id']}",
         "failures": "/failures", "schedules": "/schedules", "schedule": f"/schedules/{made[0]['id']}",
-        "new-schedule": "/schedules/new", "access": "/access", "system": "/system", "reference": "/docs",
+        "new-schedule": "/schedules/new", "delivery": f"/webhooks/deliveries/{exhausted}", "events": "/events?since=600",
+        "reference": "/docs",
     }  # fmt: skip
+
+
+async def _exhausted(client: Client) -> str:
+    _, found, _ = await client.call("GET", "/v1/webhooks/deliveries?status=exhausted")
+    return str(found["deliveries"][0]["id"]) if found["deliveries"] else ""
 
 
 async def _take(page: Page, url: str, places: dict[str, str], scheme: str) -> None:
     for name in TAKEN[scheme]:
         place = places[name]
         await page.goto(url + place)
-        await page.wait_for_load_state("networkidle")
+        if name == "events":  # it never stops listening
+            await page.wait_for_selector("#stream tr[data-row]")
+        else:
+            await page.wait_for_load_state("networkidle")
         await page.screenshot(path=FOLDER / f"{name}-{scheme}.png")
 
 

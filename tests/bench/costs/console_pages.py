@@ -37,8 +37,8 @@ FROM fliq.jobs j, generate_series(1, $2::int) n WHERE j.job_id = $1::uuid
 """
 
 
-async def measure(jobs: int) -> None:
-    """Fill the tables, then ask for each page."""
+async def measure(jobs: int) -> dict[str, float]:
+    """Fill the tables, then ask for each page; return the median time to its first byte in ms."""
     with fresh_server() as dsn:
         running = RunningFliq(database_url=dsn, FLIQ_HEARTBEAT_SECONDS="0")
         with running:
@@ -60,8 +60,8 @@ async def measure(jobs: int) -> None:
                 ]
                 told += [f"/webhooks?job={ids['failed']}", f"/webhooks/{ids['endpoint']}"]
                 told += [f"/webhooks/deliveries/{ids[each]}" for each in ("delivered", "exhausted")]
-                await _ask(running.url, TOKEN, lists + single + told)
-                await _ask(running.url, operator, ["/", "/system", "/system/findings"])
+                found = await _ask(running.url, TOKEN, lists + single + told)
+                return found | await _ask(running.url, operator, ["/", "/system", "/system/findings"])
 
 
 async def _originals(client: Client, sink: Sink) -> dict[str, str]:
@@ -101,7 +101,8 @@ async def _fill(dsn: str, ids: dict[str, str], jobs: int) -> None:
     print(f"{count:,} jobs after {time.monotonic() - began_at:.0f} s")
 
 
-async def _ask(url: str, token: str, pages: list[str]) -> None:
+async def _ask(url: str, token: str, pages: list[str]) -> dict[str, float]:
+    medians = {}
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         form, headers = {"token": token}, {"Sec-Fetch-Site": "same-origin"}
         async with session.post(f"{url}/console/login", data=form, headers=headers) as answer:
@@ -114,8 +115,10 @@ async def _ask(url: str, token: str, pages: list[str]) -> None:
                     taken.append((time.perf_counter() - began_at) * 1000)
                     assert answer.status == 200, (page, await answer.text())
                     await answer.read()
+            medians[page] = median(taken)
             late = "  LATE" if median(taken) > FIRST_BYTE_MAX_MS else ""
             print(f"{page:45} median {median(taken):6.1f} ms, slowest {max(taken):6.1f} ms{late}", flush=True)
+    return medians
 
 
 if __name__ == "__main__":
