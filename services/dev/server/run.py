@@ -119,7 +119,7 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
             token=TOKEN,
             clock=clock,
             calls=calls,
-            accounts=Accounts(resources.pools.callers),
+            accounts=Accounts(resources.pools.callers, resources.keyring(resources.pools.callers)),
             secret_key=settings.secret_key,
             entropy=resources.entropy,
         )
