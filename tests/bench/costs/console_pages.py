@@ -28,6 +28,11 @@ from tests.fakes.until import until
 TURNS: Final = 20
 SHARES: Final = (("success", 0.60), ("failed", 0.05), ("scheduled", 0.05), ("delivered", 0.25), ("exhausted", 0.05))
 FIRST_BYTE_MAX_MS: Final = 150.0
+# What a delivery sends is its own: lists of deliveries show no shared spec.
+COPY_SPECS: Final = """
+INSERT INTO fliq.specs SELECT (jsonb_populate_record(s, jsonb_build_object('spec_id', j.job_id))).*
+FROM fliq.specs s, fliq.jobs j WHERE s.spec_id = $1::uuid AND j.shared_spec_id = $1::uuid
+"""
 # A copy has an id of its own, one a millisecond, in the partition of its original, and shares the original's spec.
 COPY: Final = """
 INSERT INTO fliq.jobs SELECT (jsonb_populate_record(j, jsonb_build_object(
@@ -94,6 +99,8 @@ async def _fill(dsn: str, ids: dict[str, str], jobs: int) -> None:
         for status, share in SHARES:
             item = ids[status] if ids[status].startswith("job_") else job_of_delivery(ids[status])
             await connection.execute(COPY, uuid_of(item), round(jobs * share), timeout=1800)
+            if status in ("delivered", "exhausted"):
+                await connection.execute(COPY_SPECS, uuid_of(item), timeout=1800)
         await connection.execute("VACUUM ANALYZE fliq.jobs", timeout=600)
         count = await connection.fetchval("SELECT count(*) FROM fliq.jobs", timeout=600)
     finally:
