@@ -95,7 +95,8 @@ def _is_idle_at(view: View, name: str, tick_at: float) -> bool:
         if pause.kind != "pause" or pause.outcome != "ok":
             continue
         again = next((each for each in operations[index:] if each.kind == "resume"), None)
-        if again is not None and (again.asked or {}).get("catch_up"):
+        # It makes up for what follows the last tick that was decided, so maybe for ticks of an earlier pause, too.
+        if any((each.asked or {}).get("catch_up") for each in operations[index:]):
             continue
         until = math.inf if again is None else again.invoked_at - _CLOCKS_MS
         unsure = any(each.kind == "resume" and each.outcome == "info" for each in operations[:index])

@@ -270,7 +270,7 @@ def _ticks(evidence: Evidence, history: History, *, skew_ms: float) -> Iterator[
                 yield f"tick_doubled: {story.name}: {tick_at:.0f}: {sorted(ids)}"
         if not story.ops:
             continue
-        reference = instants_of(story, evidence.ended_at)
+        reference = instants_of(story, evidence.ended_at, skew_ms)
         for tick_at in sorted(jobs):
             ahead_ms = early_ms + HAND_OFF_EARLY_MS * bool(jobs[tick_at] & ahead)
             if tick_at not in reference:
@@ -307,8 +307,9 @@ def _is_idle_at(story: ScheduleStory, tick_at: float, skew_ms: float, early_ms: 
         if op.outcome != "ok" or op.kind not in ("pause", "delete"):
             continue
         again = [each for each in story.ops[index:] if each.kind in RESUMES]
-        if again and again[0].kind == "catch_up":
-            continue  # the ticks of the pause are late ones
+        # It makes up for what follows the last tick that was decided, so maybe for ticks of an earlier pause, too.
+        if any(each.kind == "catch_up" for each in again):
+            continue
         # What was sent before and whose fate is not known may yet land behind: a resume, of all things.
         unsure = any(each.kind in RESUMES and each.outcome == "info" for each in story.ops[:index])
         until = min([each.invoked_at for each in again], default=float("inf")) - skew_ms

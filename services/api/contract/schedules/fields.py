@@ -352,7 +352,8 @@ RESUME: Final = Fields(
         name="catch_up",
         read=_read_catch_up,
         schema={"type": "boolean"},
-        rule="the ticks of the pause are late ticks: `misfire` says which of them are made up for",
+        rule="the ticks since the last one that was decided, mostly those of the pause, are late ticks: `misfire` says which of"
+        " them are made up for",
         code="invalid_catch_up",
         means="catch_up is neither true nor false.",
         default=False,

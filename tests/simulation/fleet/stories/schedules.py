@@ -63,9 +63,13 @@ class ScheduleStory:
     max_runs: int | None = None  # the same, of the one that was sent beside it
 
 
-def instants_of(story: ScheduleStory, ended_at: float) -> list[float]:
-    """Return the ticks that its rule names from its creation on until two minutes after *ended_at*; of one that moves, all."""
-    since, until = int(story.ops[0].invoked_at), int(ended_at + 120_000)
+def instants_of(story: ScheduleStory, ended_at: float, skew_ms: float) -> list[float]:
+    """
+    Return the ticks that its rule names from its creation on until two minutes after *ended_at*; of one that moves, all.
+
+    The clock of the API that created it may have been wrong by *skew_ms*.
+    """
+    since, until = int(story.ops[0].invoked_at - skew_ms), int(ended_at + 120_000)
     rule = OFTENER if story.rule is MOVING else story.rule
     if "every" in rule:
         period_ms, anchor_at = rule["every"]["seconds"] * 1_000, parse_instant(rule["every"]["anchor"]) or 0

@@ -277,7 +277,8 @@ class RecoveryFields(TypedDict, total=False):
 class ResumeFields(TypedDict, total=False):
     """What ResumeRequest may have."""
 
-    # the ticks of the pause are late ticks: `misfire` says which of them are made up for
+    # the ticks since the last one that was decided, mostly those of the pause, are late ticks: `misfire` says which of
+    # them are made up for
     catch_up: bool
 
 
