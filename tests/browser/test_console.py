@@ -152,6 +152,8 @@ async def test_a_schedule_from_the_form_to_its_end(browser: Browser, client: Cli
     await page.fill("[name=timezone]", "Europe/Berlin")
     await expect(page.locator("#coming tbody tr")).to_have_count(10)
     await expect(page.locator("#coming")).to_contain_text('"timezone":"Europe/Berlin"')
+    await page.fill("[name=from_day]", "2027-03-26")  # the clocks go forward on the 28th, at two
+    await expect(page.locator("#coming")).to_contain_text("clock change: gap")
     await page.fill("[name=url]", f"{sink.url}/ok")
     await page.click("text=Create the schedule")
     made = page.url.rpartition("/")[2]

@@ -27,7 +27,6 @@ PATIENT = (
     "e2e/egress_client/",
     "e2e/embedded_postgres/",
     "e2e/operating/",
-    "e2e/outages/test_faults.py",  # with the harness of chaos
     "e2e/outages/test_restart.py",
     "e2e/process/",
     "e2e/test_limits.py",

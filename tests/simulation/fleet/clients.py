@@ -50,8 +50,6 @@ FATES: Final = {
     "singleton": 5,
     "waiting": 5,
 }
-
-
 Body = Mapping[str, Any] | None
 KEYS: Final = {"keyed": "idempotency_key", "singleton": "singleton_key", "waiting": "waiting_key"}
 HELD_KEYS: Final = ("singleton", "waiting")  # held by a job, not for ever
@@ -265,7 +263,7 @@ class Clients:
         while draw.random() < 0.5 and self._loop.time() < self.ends_at:
             await asyncio.sleep(draw.uniform(0.5, 20) if draw.random() < 0.5 else self._just_before_a_tick_s(draw))
             retries, story.max_runs = draw.randint(0, 20), draw.randint(10**6, 10**9)
-            # Each call of such a run fails: with more retries it would be waiting for the next one when all is to be at its end.
+            # All calls of a run that times out fail: with more retries it would never be at its end.
             story.max_retries = min(retries, 2) if "timeout_seconds" in rule else retries
             fields = {"max_retries": story.max_retries}, {"max_runs": story.max_runs}
             await asyncio.gather(*[self._surely(story, "patch", "PATCH", path, draw, each) for each in fields])

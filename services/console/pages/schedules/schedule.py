@@ -47,7 +47,10 @@ async def preview(visit: Visit) -> Answer:
     """GET /schedules/preview: the coming runs of the rule in a form, while somebody writes it."""
     call, coming, problem = None, _NO_PREVIEW, ""
     try:
-        call = Call("POST", "/v1/schedules/preview", {**rule_fields(visit.request, asked=True), "count": COMING_SHOWN})
+        fields = {**rule_fields(visit.request, asked=True), "count": COMING_SHOWN}
+        if day := visit.request.asked("from_day"):
+            fields["after"] = f"{day}T00:00:00Z"
+        call = Call("POST", "/v1/schedules/preview", fields)
         coming = await visit.ask(call)
     except ApiRefused as refusal:
         problem = refusal.message
