@@ -179,7 +179,6 @@ class Decider:
         if not self.is_deciding or self.superseded:
             return []
         decisions, self.asked = self.asked, []
-        self._unread.follow(now)
         lead_ms = self._lead_ms + early_ms
         due, _ = self._wheel.advance(now - now % self._gather_ms + early_ms)
         for owner_id in due:
@@ -319,7 +318,7 @@ class Decider:
         owner_id: str = getattr(item, kind.key)
         if owner_id not in self._unread:
             return
-        if self._unread.read_back(owner_id, item.at) or self.concurrency.waiting_count:
+        if self._unread.read_back(owner_id) or self.concurrency.waiting_count:
             self._again = True
         state = self.ledger.states.get(owner_id)
         if state is not None and owner_id not in applied.changed:  # else it is armed with what changed

@@ -5,8 +5,9 @@ The scheduler folds all records in their order. If one account could append as f
 would stand behind what it appended. So accounts share what may be unfolded (libs/domain/fair_shares.py). An append that finds no
 room waits until records of its account are folded, and the others append meanwhile.
 
-How much that is follows the folding (libs/domain/limits/fold_window.py): about as much as is folded in `FOLDED_S`, on this machine,
-of such records. Whenever appends wait, the time from an append to its folding is seen.
+How much that is follows the folding: about as much as is folded in `FOLDED_S`, on this machine, of such records. Whenever appends
+wait, the time from an append to its folding is seen. If it is longer, there is less to share from then on; if it is less than half
+as long, more.
 
 If nothing is folded at all (no scheduler runs), nobody holds anybody up: appends go on, as far as `CreationLimits` lets them.
 
@@ -22,15 +23,16 @@ from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from libs.domain.fair_shares import FairShares
-from libs.domain.limits.fold_window import FoldWindow
 from libs.events import Envelope
 from libs.store.projection.progress import ProgressWatch
 from services.api.contract.api_error import unavailable
 
 FOLDED_S: Final = 0.3  # a request waits for it, and is to be answered within a second
 TOTAL: Final = 2_000  # units in one process of the API at its start
-TOTAL_MIN: Final = 200
+TOTAL_MIN: Final = 400
 TOTAL_MAX: Final = 20_000
+FEWER: Final = 0.7  # by which the total changes, once for the records that were appended since it changed
+MORE: Final = 1.25
 UNIT_BYTES: Final = 4_096  # that take about as long to fold as a record does
 STILL_S: Final = 1.0  # after so long without any record folded, nobody waits
 STEP_S: Final = 0.05  # after so long a waiting append looks again, at the records of all accounts
@@ -40,7 +42,6 @@ class _Appended(NamedTuple):
     position: int  # of its last record
     units: int
     at: float
-    ahead: int  # units of all accounts that were unfolded then, these included
 
 
 def units_of(envelopes: Sequence[Envelope]) -> int:
@@ -53,11 +54,11 @@ class UnfoldedRecords:
 
     def __init__(self, progress: ProgressWatch, *, total: int | None = None) -> None:
         self._progress = progress
-        self._window = FoldWindow(TOTAL if total is None else total, least=TOTAL_MIN, most=TOTAL_MAX, in_time=FOLDED_S)
-        self._shares = FairShares(self._window.total)
+        self._shares = FairShares(TOTAL if total is None else total)
         self._appended: dict[str, dict[int, deque[_Appended]]] = {}  # by account and partition, in the log's order
         self._loop = asyncio.get_running_loop()
         self._moved_at = self._loop.time()  # when the last record was folded, or none was waited for
+        self._changed_at = self._loop.time()  # when the total changed
         self._waiting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by account, while appends wait
 
     @property
@@ -98,8 +99,7 @@ class UnfoldedRecords:
         if not self._appended:
             self._moved_at = now
         partitions = self._appended.setdefault(account, {})
-        ahead = self._shares.total - self._shares.free
-        partitions.setdefault(partition, deque()).append(_Appended(position, units, now, ahead))
+        partitions.setdefault(partition, deque()).append(_Appended(position, units, now))
 
     def failed(self, account: str, units: int) -> None:
         """Note that the append of so much failed."""
@@ -139,9 +139,21 @@ class UnfoldedRecords:
                 folded = waiting.popleft()
                 self._shares.give_back(account, folded.units)
                 self._moved_at = self._loop.time()
-                if is_timely and self._window.folded(appended_at=folded.at, now=self._moved_at, ahead=folded.ahead):
-                    self._shares.resize(self._window.total)
+                if is_timely and folded.at >= self._changed_at:
+                    self._follow(self._moved_at - folded.at)
             if not waiting:
                 del partitions[partition]
         if not partitions:
             self._appended.pop(account, None)
+
+    def _follow(self, took_s: float) -> None:
+        """Share less if folding *took_s* too long, more if it did not."""
+        total = self._shares.total
+        if took_s > FOLDED_S:
+            wanted = max(TOTAL_MIN, int(total * FEWER))
+        elif took_s < FOLDED_S / 2:
+            wanted = min(TOTAL_MAX, int(total * MORE))
+        else:
+            return
+        self._shares.resize(max(1, wanted))
+        self._changed_at = self._loop.time()

@@ -87,7 +87,7 @@ class OwnerWithoutBarrier(Owner):
 class DeciderWithoutOverlay(Decider):
     def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event:
         decision = super()._commit(owner_id, state, now, jitter)
-        self._unread.read_back(owner_id, now)
+        self._unread.read_back(owner_id)
         self._arm(owner_id, state)
         return decision
 
@@ -180,7 +180,7 @@ class DeciderAheadOfLog(Decider):
         decision = super()._commit(owner_id, state, now, jitter)
         if isinstance(state, JobState):
             self.ledger.states[owner_id] = job_fold.evolve(state, decision, self.ledger.position)
-        self._unread.read_back(owner_id, now)
+        self._unread.read_back(owner_id)
         return decision
 
 

@@ -229,7 +229,7 @@ class DeciderNeverPausing(Decider):
     def _commit(self, owner_id: str, state: State, now: int, jitter: float) -> Event | None:
         decision = super()._commit(owner_id, state, now, jitter)
         if isinstance(decision, ScheduleAutopaused):
-            self._unread.read_back(owner_id, now)
+            self._unread.read_back(owner_id)
             return None
         return decision
 

@@ -13,7 +13,7 @@ from services.api.handlers.context import APPEND_S, Context
 from services.api.http.reply import error_body
 from services.api.state.unfolded_records import units_of
 
-PIECE_UNITS: Final = 25  # of a batch, so that others append in between
+PIECE_UNITS: Final = 50  # of a batch, so that others append in between
 
 
 async def append_batch(
