@@ -10,8 +10,8 @@ from libs.log.port import LogUnavailable, Record
 from libs.log.recent_records import RecentRecords
 
 QUEUE_RECORDS_MAX: Final = 50_000  # per queue
-# Per partition, at about 650 bytes a record. A reader that is further behind asks the server, each for itself: with 5,000, five accounts
-# with thousands of due jobs delayed a neighbour by 18 s, with 20,000 by 3 s.
+# Per partition, at about 650 bytes a record. Readers that are further behind ask the server, each for itself: with 5,000, five
+# accounts with thousands of due jobs delayed a neighbour by 18 s, with 20,000 by 3 s.
 RECENT_RECORDS_MAX: Final = 20_000
 RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
 RECENT_S: Final = 60.0  # a record is kept for so long, and for twice as long at the most
