@@ -26,10 +26,6 @@ class Concurrency:
         self._waiting: dict[str, deque[str]] = {}
         self._queued: set[str] = set()
 
-    def resize(self, limit: int) -> None:
-        """Allow *limit* from now on; what is taken stays so."""
-        self._shares.resize(limit)
-
     @property
     def taken_count(self) -> int:
         """How many slots are taken."""
