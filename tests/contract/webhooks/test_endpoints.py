@@ -82,7 +82,8 @@ async def test_shown_as_asked_for(api: Client, other: Client) -> None:
     assert (status, shown, headers["Etag"]) == (200, endpoint, '"v1"')
     second = await create(api)
     _, listed, _ = await api.call("GET", ALL)
-    assert listed == {"endpoints": [{name: each[name] for name in LISTED} for each in (second, endpoint)]}
+    newest_first = sorted((second, endpoint), key=lambda each: each["id"], reverse=True)
+    assert listed == {"endpoints": [{name: each[name] for name in LISTED} for each in newest_first]}
     assert (await other.call("GET", ALL))[1] == {"endpoints": []}
     for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/secret"), ("POST", "/secret/rotate")):
         assert await refused(other, method, f"{ALL}/{endpoint['id']}{path}") == (404, "not_found")

@@ -126,7 +126,6 @@ def draw_scenario(seed: str) -> Scenario:
         if draw.random() < 0.3 and is_tight
         for module, name, values in group
     ]
-    limits += [(module, "UNREAD_MIN", 1) for module, name, _ in limits if name == "UNREAD_MAX"]  # below what was drawn
     scenario = Scenario(
         sizes=sizes,
         layout=draw.choice(LAYOUTS),
