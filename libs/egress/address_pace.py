@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from libs.domain.limits.token_bucket import TokenBuckets
+from libs.domain.token_bucket import TokenBuckets
 
 FORGOTTEN_S: Final = 60.0  # after its instant, a reservation of a call that never came again
 _SWEEP_AT: Final = 10_000  # reservations

@@ -149,7 +149,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="schedule.defined",
         event=schedule.ScheduleDefined,
-        version=9,
+        version=10,
         added=(
             ("key",),
             ("policy",),
@@ -158,7 +158,8 @@ KINDS: Final[tuple[Kind, ...]] = (
             ("runs",),
             ("spec.sealed",),
             ("labels",),
-            ("spec.capture", "runs.grace_s"),
+            ("spec.capture",),
+            ("runs.grace_s",),
         ),
         role="fact",
         key="schedule_id",
@@ -166,8 +167,16 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="schedule.changed",
         event=schedule.ScheduleChanged,
-        version=7,
-        added=(("policy",), ("terms",), ("runs",), ("spec.sealed",), ("labels",), ("spec.capture", "runs.grace_s")),
+        version=8,
+        added=(
+            ("policy",),
+            ("terms",),
+            ("runs",),
+            ("spec.sealed",),
+            ("labels",),
+            ("spec.capture",),
+            ("runs.grace_s",),
+        ),
         role="fact",
         key="schedule_id",
     ),

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from libs.domain.limits.token_bucket import TokenBuckets
+from libs.domain.token_bucket import TokenBuckets
 from libs.store.control.limits import Limits
 from services.api.contract.api_error import ApiError
 from services.api.http.reply import NO_HEADERS

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.domain.limits.token_bucket import TokenBuckets
+from libs.domain.token_bucket import TokenBuckets
 
 
 def test_a_burst_then_the_rate() -> None:

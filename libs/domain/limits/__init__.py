@@ -1,1 +1,0 @@
-"""Limits: how much of something there may be, which follows the time. Pure."""
