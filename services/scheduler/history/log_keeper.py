@@ -13,7 +13,8 @@ It carries twice in the time for which the log is to be kept, the first time whe
 costs nothing. At the second time after that time, what stands before is deleted: so the log is as long as the setting says, and
 half as long again at the most.
 
-Writing takes a tenth of the time at the most: after each piece the keeper waits nine times as long as the piece took.
+Its work takes a tenth of the time at the most: after each piece that it reads, writes or deletes, it waits nine times as long as
+that took.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -39,7 +40,8 @@ from services.scheduler.partition_owner import PartitionOwner
 LOOK_EVERY_MS: Final = 60_000
 WAIT_MS: Final = 100  # between two looks whether a decision is in the tables
 WAITS_MAX: Final = 600
-READ_MAX: Final = 500  # records at once
+READ_MAX: Final = 50  # records at once: some of 30 kB, which are decoded between two calls
+TRIM_STEP: Final = 2_000  # records deleted at once: appends to their partition wait meanwhile, some 20 ms in PostgreSQL
 REST_FACTOR: Final = 9
 REST_MIN_MS: Final = 20
 
@@ -211,6 +213,7 @@ class LogKeeper:
         found, begin = Seals(), owner.decider.ledger.floors.carried_to
         position = begin
         while begin and position <= owner.position:
+            began_at = self._clock.steady()
             records = await self._log.read(owner.partition, position, max_records=READ_MAX)
             for record in records:
                 if record.envelope.type in CARRIED:
@@ -223,6 +226,7 @@ class LogKeeper:
             if not records:
                 break
             position = records[-1].position + 1
+            await self._rest(began_at)
         return found
 
     def _needless(self, floors: Floors) -> int:
@@ -248,9 +252,14 @@ class LogKeeper:
         if behind or fanned_out < trim_to - 1:
             _log.warning("log_still_read", partition=partition, to_position=trim_to, position=fanned_out)
             return
-        if begin < trim_to:
-            await self._log.trim(partition, trim_to)
-            self._metrics.trimmed(trim_to - begin)
+        while begin < trim_to:
+            began_at, step = self._clock.steady(), min(trim_to, begin + TRIM_STEP)
+            await self._log.trim(partition, step)
+            self._metrics.trimmed(step - begin)
+            begin = step
+            if begin < trim_to:
+                await self._rest(began_at)
+                self._check(owner)
 
     async def _wait(self, owner: PartitionOwner, is_true: Callable[[], bool]) -> None:
         for _ in range(WAITS_MAX):

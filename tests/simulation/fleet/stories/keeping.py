@@ -55,6 +55,7 @@ LIMITS: Final = (
     (f"{_KEEPERS}.log_keeper", "DAY_MS", LOG_MS),
     (f"{_KEEPERS}.log_keeper", "LEAST_MS", HISTORY_MS),
     (f"{_KEEPERS}.log_keeper", "LOOK_EVERY_MS", 3_000),
+    (f"{_KEEPERS}.log_keeper", "TRIM_STEP", 40),
     (f"{_KEEPERS}.history_keeper", "LOOK_EVERY_MS", 3_000),
     (f"{_KEEPERS}.history_keeper", "SLICE", 2),
     ("libs.store.carried.carried_rows", "PIECE_ROWS", 2),
