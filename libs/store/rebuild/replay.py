@@ -5,6 +5,7 @@ Verify and rebuild use this: there is no second way to read the log. What was fo
 it away. States stay in `ledger` until `forget`; afterwards they are loaded again when a record names them.
 
 The log may begin later than with its first record. Then the fold begins with the rows that the log carries (`begin_with_carried`).
+While needless records are being deleted, a little at a time, the log begins before the position that these rows are of.
 
 Cost: O(records); memory O(states that were not forgotten).
 """
@@ -14,7 +15,7 @@ from typing import Final
 
 from libs.domain.ledger import Ledger, names
 from libs.domain.state_registry import State, id_of
-from libs.events import read
+from libs.events import Event, LogCarried, Unknown, Unreadable, read
 from libs.events.protocol import protocol_of
 from libs.log.port import Log, LogDamaged
 from libs.store.carried.carried_rows import CARRIED, BadRows, Beginning
@@ -53,27 +54,50 @@ class Replay:
         """
         Take in the rows that the log carries, if it does not begin with its first record; `changes` may be taken in between.
 
-        They stand behind the records from which the fold goes on, which are read again by `step`.
+        They are of a position at which the log begins or would begin if all that is needless were deleted. The fold goes on there:
+        `step` reads the records between that position and the rows.
 
         Raises:
             LogDamaged: the log does not carry what stood before its beginning.
             LogError: it cannot be read.
         """
-        beginning, position = self.beginning, self.beginning.begin
-        while beginning.begin > 0 and beginning.end is None:
-            records = await self._log.read(self.partition, position, max_records=BATCH)
-            if not records:
-                raise LogDamaged(
-                    f"partition {self.partition}: the log begins at {beginning.begin}, and does not carry what stood before"
-                )
+        beginning = self.beginning
+        if not beginning.begin:
+            return
+        async for events in self._carried():
+            yield
+            # Between two deletions the log begins anywhere before what was carried; what it holds there is needed no more.
+            begins = [each.begin for each in events if isinstance(each, LogCarried) and each.begin >= beginning.begin]
+            if begins:
+                beginning.begin, self.ledger.position = begins[0], begins[0] - 1
+                break
+        async for events in self._carried():
             try:
-                for record in records:
-                    if record.envelope.type in CARRIED:
-                        beginning.take(read(self.partition, record.envelope), self.ledger, self.changes)
+                for event in events:
+                    beginning.take(event, self.ledger, self.changes)
             except BadRows as error:
                 raise LogDamaged(f"partition {self.partition}: {error}") from error
-            position = records[-1].position + 1
             yield
+            if beginning.end is not None:
+                return
+
+    async def _carried(self) -> AsyncIterator[list[Event | Unknown | Unreadable]]:
+        """Yield what the log carries, from where it begins on; raise LogDamaged at its end."""
+        begin = position = self.beginning.begin
+        while True:
+            try:
+                records = await self._log.read(self.partition, position, max_records=BATCH)
+            except LogDamaged:
+                if (now := await self._log.begin(self.partition)) <= position:
+                    raise
+                position = now  # deleted meanwhile
+                continue
+            if not records:
+                raise LogDamaged(
+                    f"partition {self.partition}: the log begins at {begin}, and does not carry what stood before"
+                )
+            yield [read(self.partition, each.envelope) for each in records if each.envelope.type in CARRIED]
+            position = records[-1].position + 1
 
     async def step(self, until: int, load: Load | None = None) -> int:
         """

@@ -115,7 +115,7 @@ class _Verification:
         self._expected = sum(sizes.values())
         for group in _groups(sizes):
             for tries in range(TRIES):
-                replays = {each: _DigestingReplay(self._log, each, begin=begins[each]) for each in group}
+                replays = {each: _DigestingReplay(self._log, each, begin=await self._log.begin(each)) for each in group}
                 try:
                     await self._group(replays, {each: known[each][0] for each in group})
                     break

@@ -18,6 +18,7 @@ from libs.runtime.telemetry.metrics import Metrics
 from libs.store.rebuild import older_rows
 from libs.store.rebuild.older_rows import Older
 from libs.store.rebuild.replay import Replay
+from services.scheduler.history import log_keeper
 from services.scheduler.history.history_keeper import HistoryKeeper
 from services.scheduler.history.history_metrics import HistoryMetrics, LogMetrics
 from services.scheduler.history.log_keeper import LOOK_EVERY_MS, LogKeeper
@@ -73,14 +74,20 @@ async def ended(harness: Harness) -> str:
     return job_id
 
 
-async def check(harness: Harness) -> Replay:
-    """The rows are the fold of the log from where it begins, but for those that are older; return that fold."""
-    await harness.settle()
+async def folded(harness: Harness) -> Replay:
+    """Return the fold of the log from where it begins."""
     replay = Replay(harness.log, 0, begin=await harness.log.begin(0))
     async for _ in replay.begin_with_carried():
         pass
     while await replay.step(await harness.log.end(0) - 1):
         pass
+    return replay
+
+
+async def check(harness: Harness) -> Replay:
+    """The rows are the fold of the log from where it begins, but for those that are older; return that fold."""
+    await harness.settle()
+    replay = await folded(harness)
     ledger, older = replay.ledger, Older.than(replay.beginning)
     for job_id, row in harness.store.jobs.items():
         assert ledger.states.get(job_id) == row or (job_id not in ledger.states and older.has_state(row))
@@ -242,6 +249,32 @@ async def test_an_owner_that_is_lost_carries_nothing() -> None:
             await pass_time(harness, DAY_MS)
         assert await harness.log.begin(0) > 0
         await check(harness)
+
+
+async def test_a_log_of_which_half_is_deleted_can_be_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner that is lost between two deletions leaves a log that begins anywhere before what is carried; the next goes on."""
+    monkeypatch.setattr(log_keeper, "TRIM_STEP", 3)
+    async with keeping(Harness(), days=2) as harness:
+        for _ in range(5):
+            await ended(harness)
+        begins: list[int] = []
+        halves: list[Replay] = []
+        far, trim = await harness.job(60 * DAY_MS), harness.log.trim
+
+        async def trim_and_die(partition: int, before: int) -> None:
+            await trim(partition, before)
+            if not halves:
+                begins.append(before)
+                halves.append(await folded(harness))
+                await harness.keeper.grant()
+
+        monkeypatch.setattr(harness.log, "trim", trim_and_die)
+        for _ in range(6):
+            await pass_time(harness, DAY_MS)
+        assert begins == [3]
+        assert far in halves[0].ledger.states
+        assert await harness.log.begin(0) > 3
+        assert far in (await check(harness)).ledger.states
 
 
 async def test_rows_that_may_be_lost_are_not_relied_on() -> None:
