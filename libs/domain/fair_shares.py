@@ -39,6 +39,11 @@ class FairShares:
         self.free = total
         self._held: dict[str, int] = {}
 
+    @property
+    def holder_count(self) -> int:
+        """How many accounts hold any."""
+        return len(self._held)
+
     def resize(self, total: int) -> None:
         """Share *total* units from now on; what is held stays, so less than nothing may be free for a while."""
         self.free += total - self.total

@@ -121,12 +121,12 @@ class Context:
     async def _append(self, account: str, partition: int, envelopes: list[Envelope], ends_at: float) -> int:
         crash_at("api.before_append")
         units = units_of(envelopes)
-        await self.unfolded.take(account, units, ends_at)
+        await self.unfolded.take(account, partition, units, ends_at)
         try:
             timeout_s = max(ends_at - asyncio.get_running_loop().time(), 0.0)
             position = await self.log.append(partition, envelopes, timeout_s=timeout_s)
         except BaseException:
-            self.unfolded.failed(account, units)
+            self.unfolded.failed(account, partition, units)
             raise
         crash_at("api.after_append")
         self.unfolded.appended(account, partition, position + len(envelopes) - 1, units)

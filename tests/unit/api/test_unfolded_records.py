@@ -31,20 +31,19 @@ async def test_an_account_waits_for_its_own_records() -> None:
     progress = ProgressWatch(NoPool())
     unfolded = UnfoldedRecords(progress, total=100)
     for position in (9, 19, 29, 39, 49):
-        await unfolded.take("busy", 10, soon())
+        await unfolded.take("busy", 0, 10, soon())
         unfolded.appended("busy", 0, position, 10)
     with pytest.raises(ApiError, match="not in the tables yet"):
-        await unfolded.take("busy", 10, soon())
-    await unfolded.take("other", 10, soon())
-    unfolded.appended("other", 1, 9, 10)
+        await unfolded.take("busy", 0, 10, soon())
+    await unfolded.take("other", 0, 10, soon())
+    unfolded.appended("other", 0, 59, 10)
 
-    waiting = [asyncio.create_task(unfolded.take("busy", 10, soon() + 60)) for _ in range(2)]
+    waiting = [asyncio.create_task(unfolded.take("busy", 0, 10, soon() + 60)) for _ in range(2)]
     await asyncio.sleep(0)
     progress.publish(0, 9)
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     assert [task.done() for task in waiting] == [True, False]
-    progress.publish(1, 9)
-    progress.publish(0, 49)
+    progress.publish(0, 59)
     await asyncio.gather(*waiting)
     await progress.stop()
 
@@ -53,10 +52,10 @@ async def test_a_partition_that_stands_still_keeps_no_other_ones_records() -> No
     """What is folded elsewhere is given back, though an older append waits in a partition that is halted."""
     progress = ProgressWatch(NoPool())
     unfolded = UnfoldedRecords(progress, total=100)
-    await unfolded.take("a", 10, soon())
+    await unfolded.take("a", 0, 10, soon())
     unfolded.appended("a", 0, 9, 10)  # partition 0 is halted
     for position in range(39, 4_000, 40):
-        await unfolded.take("a", 40, soon())
+        await unfolded.take("a", 1, 40, soon())
         unfolded.appended("a", 1, position, 40)
         progress.publish(1, position)
     await progress.stop()
@@ -68,11 +67,11 @@ async def test_nobody_waits_while_nothing_is_folded(monkeypatch: pytest.MonkeyPa
     progress = ProgressWatch(NoPool())
     unfolded = UnfoldedRecords(progress, total=100)
     for position in range(49, 500, 50):
-        await unfolded.take("a", 50, soon() + 60)
+        await unfolded.take("a", 0, 50, soon() + 60)
         unfolded.appended("a", 0, position, 50)
     progress.publish(0, 49)
     with pytest.raises(ApiError, match="not in the tables yet"):
-        await unfolded.take("a", 50, soon())
+        await unfolded.take("a", 0, 50, soon())
     await progress.stop()
 
 
@@ -80,10 +79,10 @@ async def test_records_of_an_account_that_is_gone_do_not_count_for_ever() -> Non
     """They are given back as soon as another account needs the room."""
     progress = ProgressWatch(NoPool())
     unfolded = UnfoldedRecords(progress, total=100)
-    await unfolded.take("gone", 50, soon())
+    await unfolded.take("gone", 0, 50, soon())
     unfolded.appended("gone", 0, 49, 50)
     progress.publish(0, 49)
-    await unfolded.take("here", 50, soon())
+    await unfolded.take("here", 0, 50, soon())
     await progress.stop()
 
 
@@ -92,8 +91,8 @@ async def test_an_append_that_failed_takes_no_room() -> None:
     progress = ProgressWatch(NoPool())
     unfolded = UnfoldedRecords(progress, total=100)
     for _ in range(10):
-        await unfolded.take("a", 50, soon())
-        unfolded.failed("a", 50)
+        await unfolded.take("a", 0, 50, soon())
+        unfolded.failed("a", 0, 50)
     await progress.stop()
 
 
@@ -101,12 +100,12 @@ async def test_what_is_larger_than_a_share_goes_alone() -> None:
     """An account of which nothing is unfolded may append as soon as anything is free; then it waits as the others do."""
     progress = ProgressWatch(NoPool())
     unfolded = UnfoldedRecords(progress, total=100)
-    await unfolded.take("a", 99, soon())
-    await unfolded.take("b", 500, soon())
+    await unfolded.take("a", 0, 99, soon())
+    await unfolded.take("b", 0, 500, soon())
     with pytest.raises(ApiError, match="not in the tables yet"):
-        await unfolded.take("c", 1, soon())
-    unfolded.failed("b", 500)
-    await unfolded.take("c", 1, soon())
+        await unfolded.take("c", 0, 50, soon())
+    unfolded.failed("b", 0, 500)
+    await unfolded.take("c", 0, 50, soon())
     await progress.stop()
 
 
@@ -115,15 +114,53 @@ async def test_what_is_shared_follows_the_folding(folded_s: float, is_more: bool
     """If what waits is folded late there is less to share, if it is folded early there is more."""
     progress = ProgressWatch(NoPool())
     unfolded = UnfoldedRecords(progress, total=1_000)
-    await unfolded.take("a", 500, soon())
+    await unfolded.take("a", 0, 500, soon())
     unfolded.appended("a", 0, 499, 500)
 
-    waiting = asyncio.create_task(unfolded.take("a", 1, soon() + 60))
+    waiting = asyncio.create_task(unfolded.take("a", 0, 1, soon() + 60))
     asyncio.get_running_loop().call_later(folded_s, progress.publish, 0, 499)
     await waiting
 
-    assert (unfolded.total > 1_000) is is_more
-    assert (unfolded.total < 1_000) is not is_more
+    assert (unfolded.total_of(0) > 1_000) is is_more
+    assert (unfolded.total_of(0) < 1_000) is not is_more
+    await progress.stop()
+
+
+async def test_who_asks_for_little_does_not_wait_when_there_is_less_to_share() -> None:
+    """Others hold more than there is since that became less: an equal part of the least is had at once, by each newcomer."""
+    progress = ProgressWatch(NoPool())
+    unfolded = UnfoldedRecords(progress, total=1_000)
+    for account, units, end in (("a", 1, 0), ("a", 499, 499), ("b", 250, 749), ("c", 125, 874)):
+        await unfolded.take(account, 0, units, soon())
+        unfolded.appended(account, 0, end, units)
+    waiting = asyncio.create_task(unfolded.take("a", 0, 250, soon() + 60))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.4, progress.publish, 0, 0)  # late, so there is less to share from now on
+    await progress.wait(0, 0, 60)
+    await asyncio.sleep(0)
+    assert unfolded.total_of(0) < 875
+
+    await unfolded.take("d", 0, 10, soon())
+    with pytest.raises(ApiError, match="not in the tables yet"):
+        await unfolded.take("d", 0, 100, soon())
+    waiting.cancel()
+    await progress.stop()
+
+
+async def test_an_idle_partition_says_nothing_about_a_busy_one() -> None:
+    """What is folded late in one partition makes its shares smaller, however fast another one is folded meanwhile."""
+    progress = ProgressWatch(NoPool())
+    unfolded = UnfoldedRecords(progress, total=1_000)
+    for partition in (0, 1):
+        await unfolded.take("a", partition, 500, soon())
+        unfolded.appended("a", partition, 499, 500)
+    waiting = [asyncio.create_task(unfolded.take("a", partition, 1, soon() + 60)) for partition in (0, 1)]
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.05, progress.publish, 1, 499)
+    loop.call_later(0.5, progress.publish, 0, 499)
+    await asyncio.gather(*waiting)
+
+    assert unfolded.total_of(0) < 1_000 < unfolded.total_of(1)
     await progress.stop()
 
 

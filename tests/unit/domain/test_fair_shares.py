@@ -34,6 +34,7 @@ def test_accounts_that_want_all_hold_one_part_more_than_they_are(total: int, cou
 
     part = total / (count + 1)
     assert all(part - 1 <= shares.held_by(account) <= part + 1 for account in ACCOUNTS[:count])
+    assert shares.holder_count == sum(shares.held_by(account) > 0 for account in ACCOUNTS)
     assert shares.free >= part - count
 
 

@@ -31,7 +31,7 @@ async def append_batch(
     refused: dict[str, ApiError] = {}
 
     async def append(partition: int, group: list[Envelope]) -> None:
-        for piece in [group] if context.unfolded.has_room(account, units_of(group)) else pieces(group):
+        for piece in [group] if context.unfolded.has_room(account, partition, units_of(group)) else pieces(group):
             try:
                 await context.append(account, partition, piece, ends_at=ends_at)
             except ApiError as error:
