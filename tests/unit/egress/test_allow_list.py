@@ -242,3 +242,14 @@ def test_case_3_an_absolute_name_keeps_its_dot_in_host() -> None:
     authority = EgressPolicy().target("https://h.example.:8443/").authority
 
     assert (authority.host_header, authority.host) == ("h.example.:8443", "h.example")
+
+
+def test_what_may_be_called_only_because_it_is_listed() -> None:
+    """Of such addresses no answer is kept: private and guarded ones, this machine, odd ports; of public ones it is."""
+    policy = EgressPolicy.parse("10.0.0.0/8,127.0.0.0/8:9000,8.8.8.8:6379")
+
+    listed = [("10.1.2.3", 80), ("127.0.0.1", 9000), ("8.8.8.8", 6379), ("169.254.169.254", 80), ("nonsense", 80)]
+    assert [place for place in listed if not policy.needs_list(*place)] == []
+    assert policy.needs_list("8.8.8.8", 443, is_here=True)
+    assert not policy.needs_list("8.8.8.8", 443)
+    assert not policy.needs_list("2001:4860:4860::8888", 80)
