@@ -42,6 +42,9 @@ def test_without_any_variable_every_default_of_the_contract_holds() -> None:
     assert (settings.webhook_concurrency, settings.webhook_per_endpoint) == (300, 20)
     assert (settings.log_level, settings.log_format) == ("info", None)
     assert settings.partition_count == 4
+    assert (settings.history_days, settings.history_failed_days, settings.history_max_rows) == (30, 90, 0)
+    assert (settings.log_days, settings.capture_days, settings.disk_min_free) == (8, 7, 10)
+    assert (settings.capture, settings.capture_bytes, settings.capture_private) == ("on_failure", 8_192, False)
 
 
 def test_the_table_and_the_fields_are_the_same_settings() -> None:
@@ -92,6 +95,7 @@ def test_kafka_changes_the_number_of_partitions() -> None:
         ("FLIQ_KAFKA_BOOTSTRAP", "a..b:9092", "FLIQ_KAFKA_BOOTSTRAP: 'a..b:9092' is not a comma list of host:port"),
         ("FLIQ_EGRESS_DENY", "10.0.0.1/8", "FLIQ_EGRESS_DENY: '10.0.0.1/8' is not a comma list of networks"),
         ("FLIQ_NODE", "a/b", "FLIQ_NODE: 'a/b' is not a name (1–64 of letters, digits, _ . -)"),
+        ("FLIQ_LOG_DAYS", "1", "FLIQ_LOG_DAYS: '1' is neither 0 nor a number of days from 2 to 36500"),
         ("FLIQ_CRASH_AT", "x", "FLIQ_CRASH_AT: 'x' is not a crash point (name:n, n from 1)"),
         ("FLIQ_CRASH_AT", "x.y:0", "FLIQ_CRASH_AT: 'x.y:0' is not a crash point (name:n, n from 1)"),
     ],
