@@ -21,7 +21,15 @@ import msgspec
 
 from libs.domain.jobs.changing import advanced, cancel_asked, changed
 from libs.domain.jobs.decisions import decide, due, owed_at
-from libs.domain.jobs.more import after_try, asked_for, at_the_end, inherited, stop_asked, tracked, without_changes
+from libs.domain.jobs.optional_state import (
+    after_try,
+    asked_for,
+    at_the_end,
+    inherited,
+    stop_asked,
+    tracked,
+    without_changes,
+)
 from libs.domain.jobs.state import MAX_OFFSETS, JobState
 from libs.domain.jobs.status import MEANINGS, TERMINAL, TRANSITIONS, UNDER_WAY, WAITING, JobStatus
 from libs.domain.schedule import ScheduleState

@@ -33,7 +33,7 @@ import msgspec
 
 from libs.domain.calendar.recorded_rule import ZoneLookup
 from libs.domain.schedules import runs
-from libs.domain.schedules.more import CHANGES_KEPT, ScheduleMore, since
+from libs.domain.schedules.optional_state import CHANGES_KEPT, ScheduleMore, since
 from libs.domain.schedules.realign import realigned
 from libs.domain.schedules.state import ScheduleState
 from libs.domain.schedules.status import MEANINGS, TRANSITIONS, ScheduleStatus

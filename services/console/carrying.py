@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from services.console.exchange import Answer, Request, fields_of
+from services.console.http_messages import Answer, Request, fields_of
 
 FORM: str = "application/x-www-form-urlencoded"
 JSON: str = "application/json"

@@ -9,7 +9,7 @@ from libs.runtime.lifecycle import StartStop
 from libs.runtime.listening import Listener, bind_failure, listening_sockets
 from services.console.api_calls import ApiCalls, ApiRefused, Call
 from services.console.carrying import request_of, response_of, send_stream
-from services.console.exchange import Answer, see_other
+from services.console.http_messages import Answer, see_other
 from services.console.site import Site
 
 BACKLOG = 256

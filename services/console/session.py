@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from services.console.exchange import Request
+from services.console.http_messages import Request
 from services.console.sealing import SEALED_MAX, Seal
 
 COOKIE: Final = "fliq_console"

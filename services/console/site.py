@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from services.console.api_calls import ApiCalls, ApiRefused
-from services.console.exchange import SECURITY_HEADERS, Answer, Request, see_other
+from services.console.http_messages import SECURITY_HEADERS, Answer, Request, see_other
 from services.console.pages import login, reference
 from services.console.pages.routes import find
 from services.console.rendering import Templates

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.console.api_calls import ApiAnswer, ApiCalls, ApiRefused, Call, OpenStream, curl
-from services.console.exchange import Answer, Request, query_of, see_other
+from services.console.http_messages import Answer, Request, query_of, see_other
 from services.console.rendering import Templates
 from services.console.session import Session, Sessions
 

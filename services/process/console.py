@@ -32,7 +32,7 @@ from services.start_error import StartError
 
 if TYPE_CHECKING:
     from services.console.api_calls import ApiCalls
-    from services.console.exchange import Answer
+    from services.console.http_messages import Answer
     from services.console.site import Site
 
 _KEY_BYTES: Final = 32

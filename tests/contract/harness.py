@@ -39,7 +39,7 @@ from libs.store.errors import StoreUnavailable
 from libs.store.projection.changes import ExecutionRow, PartitionChanges
 from libs.store.projection.progress import ProgressWatch
 from libs.store.reads.partition_tables import decode_spec
-from services.api.contract.schedules import shown
+from services.api.contract.schedules import schedule_answers
 from services.api.contract.token_text import new_token, token_hash
 from services.api.service import ApiService, Ports
 from tests.contract.fake_responses import FakeResponses
@@ -126,7 +126,7 @@ class Tables(ExistingJobs, SearchedTables):
             (state, self.specs[state.spec_id])
             for state in sorted(self.schedules.values(), key=lambda state: state.schedule_id, reverse=True)
             if state.account == account
-            and shown.has_status(state, status, now)
+            and schedule_answers.has_status(state, status, now)
             and (before is None or state.schedule_id < before)
         ]
         return found[:limit]

@@ -27,7 +27,7 @@ from libs.store.control.daily_grants import GrantAsk, share_out
 from libs.store.control.idempotency import Reservation
 from libs.store.projection.changes import ExecutionRow, Flush
 from libs.store.reads.partition_tables import Snapshot, StoredSpec, due_of
-from services.api.contract.schedules import shown
+from services.api.contract.schedules import schedule_answers
 from tests.fakes.control.carried import MemoryCarried
 from tests.fakes.control.fan_out_rows import FanOutRows
 from tests.fakes.control.lease_statements import ABSENT, LeaseStatements
@@ -289,7 +289,7 @@ class Database(LeaseStatements, FanOutRows, WebhookReads, ScheduleReads):
         newest = [
             self.schedules[known] for known in sorted(self.schedules, reverse=True) if before is None or known < before
         ]
-        mine = [each for each in newest if each.account == account and shown.has_status(each, status, now)]
+        mine = [each for each in newest if each.account == account and schedule_answers.has_status(each, status, now)]
         return [(each, self._spec(each)) for each in mine[:limit]]
 
     def _spec(self, state: JobState | ScheduleState) -> Spec:

@@ -4,9 +4,9 @@ from hypothesis import strategies as st
 
 from libs.domain.job import MAX_OFFSETS, JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus
-from libs.domain.jobs.more import JobChange, JobMore
+from libs.domain.jobs.optional_state import JobChange, JobMore
 from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.domain.schedules.more import ScheduleMore
+from libs.domain.schedules.optional_state import ScheduleMore
 from libs.events import RunPolicy, SchedulePolicy, ScheduleRule
 from libs.events.fields import MAX_INSTANT
 from libs.events.ids import delivery_id, new_job_id, new_schedule_id

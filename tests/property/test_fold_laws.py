@@ -14,7 +14,7 @@ from libs.domain import job as job_fold
 from libs.domain import schedule as schedule_fold
 from libs.domain.job import TERMINAL, JobState, JobStatus
 from libs.domain.jobs import delivery as delivery_fold
-from libs.domain.jobs.more import change_asked
+from libs.domain.jobs.optional_state import change_asked
 from libs.domain.ledger import Ledger, Verdict
 from libs.domain.schedule import ScheduleState, ScheduleStatus
 from libs.domain.state_registry import State, decide, owed_at

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from libs.domain.jobs import merges
-from libs.domain.jobs import more as besides
+from libs.domain.jobs import merges, optional_state
 from libs.domain.jobs.state import MAX_OFFSETS, JobState
 from libs.events import JobChanged, JobChangeRefused, JobChangeRequested, JobMerged, JobMergeRequested
 
@@ -50,7 +49,7 @@ def changed(
 
 
 def _change_asked(state: JobState, event: JobChangeRequested, position: int) -> JobState:
-    asked = None if state.wants_cancel else besides.change_asked(state.more, event)
+    asked = None if state.wants_cancel else optional_state.change_asked(state.more, event)
     return state if asked is None else advanced(state, position, cancel_requested=True, more=asked)
 
 
@@ -61,7 +60,7 @@ def _change_decided(state: JobState, event: JobChanged | JobChangeRefused, posit
     change = more.changes[0]
     is_left = len(more.changes) > 1 or more.merge is not None or state.wants_cancel
     if isinstance(event, JobChangeRefused):
-        refused = besides.change_refused(more, change.request_id)
+        refused = optional_state.change_refused(more, change.request_id)
         return advanced(state, position, cancel_requested=is_left, more=refused)
     changes: dict[str, object] = {}
     if change.spec_id is not None:
@@ -77,7 +76,7 @@ def _change_decided(state: JobState, event: JobChanged | JobChangeRefused, posit
         scheduled_at=event.fire_at,
         fire_at=event.fire_at,
         max_retries=change.max_retries,
-        more=besides.change_made(more, change, state.scheduled_at),
+        more=optional_state.change_made(more, change, state.scheduled_at),
         **changes,
     )
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from libs.domain.jobs.more import JobChange
+from libs.domain.jobs.optional_state import JobChange
 from libs.domain.jobs.status import ENDED_BY, JobStatus
 from libs.domain.retry_policy import delay_ms, ended_by
 from libs.domain.state_kind import AT_ONCE

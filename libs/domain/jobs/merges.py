@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from libs.domain.jobs.more import NOTHING, JobMerge, JobMore
+from libs.domain.jobs.optional_state import NOTHING, JobMerge, JobMore
 from libs.events import JobMergeRequested
 
 IDS_KEPT: Final = 8  # ids of the last requests to merge, by which a repeat is known

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from libs.domain.jobs.more import JobMore
+from libs.domain.jobs.optional_state import JobMore
 from libs.domain.jobs.status import ENDED_BY, WAITING, JobStatus
 from libs.events.retry_policy import EndedBy, Outcome
 

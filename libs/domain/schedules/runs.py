@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 
-from libs.domain.schedules.more import RECORDS_KEPT, ScheduleMore
+from libs.domain.schedules.optional_state import RECORDS_KEPT, ScheduleMore
 from libs.domain.state_kind import AT_ONCE
 from libs.events import (
     Event,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from libs.domain.schedules.more import ScheduleMore
+from libs.domain.schedules.optional_state import ScheduleMore
 from libs.domain.schedules.status import ScheduleStatus
 from libs.events import ScheduleRule
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from libs.domain.history.floors import NOTHING_FORGOTTEN, Floors
 from libs.domain.job import TERMINAL
-from libs.domain.jobs.more import JobMore
+from libs.domain.jobs.optional_state import JobMore
 from libs.store.errors import store_call
 from libs.store.history.forgotten_rows import FORGOTTEN, arguments, floors_of, of_schema
 from libs.store.projection.rows import struct_reader

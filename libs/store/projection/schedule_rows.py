@@ -13,7 +13,7 @@ from msgspec.structs import force_setattr
 
 from libs.domain import schedule
 from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.domain.schedules.more import ScheduleMore
+from libs.domain.schedules.optional_state import ScheduleMore
 from libs.events import ScheduleRule
 from libs.store.projection.rows import struct_reader
 from libs.store.projection.state_table import StateTable, one_of

@@ -1,5 +1,5 @@
 """
-Job answers: jobs as the JSON that the contract documents. Pure. Schedules are in schedules/shown.py.
+Job answers: jobs as the JSON that the contract documents. Pure. Schedules are in schedules/schedule_answers.py.
 
 `PUBLIC_STATUS` is the one table of the API that translates the internal status; the list filter reads it backwards.
 """

@@ -20,7 +20,7 @@ from services.api.contract.query import LIMIT_DEFAULT, LIMIT_MAX
 from services.api.contract.request_fields import INSTANT
 from services.api.contract.routes import ROUTES, Route
 from services.api.contract.schedules.fields import PREVIEW_COUNT, SCHEDULE_KEY
-from services.api.contract.schedules.shown import STATUSES
+from services.api.contract.schedules.schedule_answers import STATUSES
 from services.api.openapi.schemas import (
     DELIVERY_ID,
     DELIVERY_STATUS,

@@ -21,7 +21,7 @@ from services.api.contract.request_fields import BATCH, INSTANT, JOB, NOTHING, T
 from services.api.contract.schedules.backfill import BACKFILL
 from services.api.contract.schedules.fields import CHANGEABLE, PAUSE, PREVIEW, RESUME, RUN, SCHEDULE
 from services.api.contract.schedules.run_times import SLOWER
-from services.api.contract.schedules.shown import STATUSES
+from services.api.contract.schedules.schedule_answers import STATUSES
 from services.api.contract.token_text import SCOPES
 from services.api.openapi.account_schemas import ACTIVITY, FINDINGS, SYSTEM
 from services.api.openapi.shapes import CAPTURE_OUT, INTEGER, RESPONSE, TEXT, closed, nullable, ref

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from services.console.api_calls import Call, path_of
-from services.console.exchange import Answer
+from services.console.http_messages import Answer
 from services.console.pages.form_fields import wrong
 from services.console.visit import Visit
 

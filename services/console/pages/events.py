@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 
 from services.console.api_calls import ApiRefused, Call, curl
-from services.console.exchange import Answer, query_of
+from services.console.http_messages import Answer, query_of
 from services.console.showing import iso
 from services.console.visit import Visit
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from services.console.api_calls import ApiRefused
-from services.console.exchange import Request
+from services.console.http_messages import Request
 
 METHODS: Final = ("POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 

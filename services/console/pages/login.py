@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from services.console.api_calls import ApiCalls, ApiRefused, Call
-from services.console.exchange import Answer, Request, query_of, see_other
+from services.console.http_messages import Answer, Request, query_of, see_other
 from services.console.rendering import Templates
 from services.console.session import Sessions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from services.console.exchange import Answer
+from services.console.http_messages import Answer
 from services.console.pages.activity_picture import bars_of
 from services.console.pages.alerts import alerts_of
 from services.console.pages.jobs.failure_groups import failed_by_host

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import orjson
 
 from services.console.api_calls import ApiCalls, ApiRefused, Call
-from services.console.exchange import HTML, REFERENCE_POLICY, Answer, Request
+from services.console.http_messages import HTML, REFERENCE_POLICY, Answer, Request
 from services.console.rendering import Templates
 from services.console.session import Session, comes_from_us
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import unquote
 
-from services.console.exchange import Answer
+from services.console.http_messages import Answer
 from services.console.pages import access, events, overview, system
 from services.console.pages.jobs import failures, job, job_actions, job_list
 from services.console.pages.schedules import schedule, schedule_actions, schedule_list

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from services.console.exchange import Answer
+from services.console.http_messages import Answer
 from services.console.visit import Visit
 
 ORDER: Final = ("wrong", "warning", "ok")

@@ -8,7 +8,7 @@ from libs.domain import job
 from libs.domain import schedule as schedules
 from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleStatus
-from libs.domain.schedules.more import ScheduleMore
+from libs.domain.schedules.optional_state import ScheduleMore
 from libs.events import JobCancelled, JobFinished, ScheduleRule, WebhookFinished
 from libs.events.ids import new_job_id, new_schedule_id
 from libs.store.projection.job_rows import PENDING_WEBHOOK

@@ -11,7 +11,7 @@ from libs.events import Spec
 from libs.events.ids import execution_id
 from libs.store.reads.filters import Found, JobFilter, ScheduleFilter
 from libs.store.reads.search import SCANNED_MAX
-from services.api.contract.schedules import shown
+from services.api.contract.schedules import schedule_answers
 
 
 def search_jobs(
@@ -35,7 +35,7 @@ def search_schedules(
     """Return what `Search.search_schedules` does."""
     mine = [schedules[known] for known in sorted(schedules, reverse=True) if schedules[known].account == account]
     near = [each for each in mine if before is None or each.schedule_id < before]
-    found = [each for each in near if wanted.takes(each) and shown.has_status(each, wanted.status, now)]
+    found = [each for each in near if wanted.takes(each) and schedule_answers.has_status(each, wanted.status, now)]
     return Found([(each, specs(each)) for each in found[:limit]])
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from services.console.api_calls import ApiAnswer, ApiCalls, ApiRefused, Call, OpenStream
-from services.console.exchange import Answer, Request
+from services.console.http_messages import Answer, Request
 from services.console.site import Site
 
 TOKEN = "fliq_sk_" + "a" * 36

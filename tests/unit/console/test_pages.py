@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.console.api_calls import ApiRefused
-from services.console.exchange import Request
+from services.console.http_messages import Request
 from services.console.pages.form_fields import call_fields, headers_of, replaced_headers, rule_fields
 from services.console.pages.jobs.failure_groups import failed_by_host, groups_of
 from services.console.pages.jobs.job_filters import Filters, filters_of

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import orjson
 import pytest
 
-from services.console.exchange import Request
+from services.console.http_messages import Request
 from services.console.pages.reference import PATH
 from tests.unit.console.logged_in import TOKEN, Person
 

@@ -7,7 +7,7 @@ from http.cookies import SimpleCookie
 
 import pytest
 
-from services.console.exchange import Request
+from services.console.http_messages import Request
 from services.console.sealing import Seal
 from services.console.session import COOKIE, LASTS_S, Sessions, comes_from_us, is_own_form
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.console.api_calls import ApiRefused
-from services.console.exchange import Request
+from services.console.http_messages import Request
 from services.console.pages.routes import ROUTES
 from tests.unit.console.logged_in import DELIVERY_ID, ENDPOINT_ID, JOB_ID, SCHEDULE_ID, TOKEN, Person
 

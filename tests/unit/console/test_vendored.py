@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from services.console.exchange import CONTENT_SECURITY_POLICY
+from services.console.http_messages import CONTENT_SECURITY_POLICY
 from services.console.rendering import FOLDER
 from services.console.site import STATIC
 

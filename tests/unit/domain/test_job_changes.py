@@ -8,7 +8,7 @@ import msgspec
 
 from libs.domain import job as job_fold
 from libs.domain.job import JobState, JobStatus
-from libs.domain.jobs.more import ANSWERS_KEPT, CHANGES_MAX, JobMore
+from libs.domain.jobs.optional_state import ANSWERS_KEPT, CHANGES_MAX, JobMore
 from libs.events import (
     AttemptDue,
     Event,

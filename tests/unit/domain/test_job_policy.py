@@ -10,7 +10,7 @@ import pytest
 
 from libs.domain import job as job_fold
 from libs.domain.job import JobState, JobStatus
-from libs.domain.jobs.more import JobMore
+from libs.domain.jobs.optional_state import JobMore
 from libs.domain.retry_policy import Result, classify
 from libs.events import AttemptDue, JobCancelRequested, JobFinished, JobRetryScheduled, JobStopRequested
 from libs.events.ids import new_job_id

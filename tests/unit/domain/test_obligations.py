@@ -9,7 +9,7 @@ import pytest
 
 from libs.domain.job import JobState, JobStatus
 from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.domain.schedules.more import ScheduleMore
+from libs.domain.schedules.optional_state import ScheduleMore
 from libs.domain.schedules.tick_decision import MISSED_COUNT_MAX
 from libs.domain.state_kind import AT_ONCE
 from libs.domain.state_registry import State, decide, owed_at

@@ -8,7 +8,7 @@ from libs.domain import schedule
 from libs.domain.job import JobState
 from libs.domain.ledger import Verdict
 from libs.domain.schedule import ScheduleState
-from libs.domain.schedules.more import ScheduleMore
+from libs.domain.schedules.optional_state import ScheduleMore
 from libs.domain.state_kind import AT_ONCE
 from libs.events import (
     AttemptDue,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from libs.domain.schedules.more import ScheduleMore
+from libs.domain.schedules.optional_state import ScheduleMore
 from libs.events import ScheduleRule
 from libs.store.projection import schedule_rows
 from libs.store.projection.schedule_rows import read_more

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from libs.domain.instants import rfc3339
 from libs.domain.job import JobState
-from libs.domain.jobs.more import JobMore
+from libs.domain.jobs.optional_state import JobMore
 from libs.events import Spec
 from services.api.contract.field import Schema
 from services.api.contract.fields.capture_fields import shown_capture

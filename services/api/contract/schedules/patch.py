@@ -16,7 +16,7 @@ from services.api.contract.fields.capture_fields import shown_capture
 from services.api.contract.fields.retry_fields import shown_policy
 from services.api.contract.json_body import Duplicated
 from services.api.contract.schedules.fields import CHANGEABLE, GRACEFUL
-from services.api.contract.schedules.shown import policy_fields, run_fields, terms_of
+from services.api.contract.schedules.schedule_answers import policy_fields, run_fields, terms_of
 
 _NAMES: Final = frozenset(row.name for row in CHANGEABLE.rows)
 # A choice -> the fields that only some of its values take.

@@ -40,7 +40,7 @@ from services.api.contract.schedules.fields import (
     WINDOW_S,
     check_schedule_key,
 )
-from services.api.contract.schedules.shown import STATUSES
+from services.api.contract.schedules.schedule_answers import STATUSES
 
 DEFAULT_POLICY: Final = SchedulePolicy()
 

@@ -16,7 +16,7 @@ import msgspec
 from aiohttp.web import BaseRequest
 
 from libs.domain.job import JobState, JobStatus
-from libs.domain.jobs.more import JobMore
+from libs.domain.jobs.optional_state import JobMore
 from libs.events import JobChangeRequested
 from libs.events.ids import partition_of
 from services.api.contract import job_answers, requests

@@ -25,7 +25,7 @@ from aiohttp.web import BaseRequest
 
 from libs.domain.history.choice import LATE_MS
 from libs.domain.job import JobStatus
-from libs.domain.jobs.more import JobMore
+from libs.domain.jobs.optional_state import JobMore
 from libs.events import Envelope, JobScheduled, Spec
 from libs.events.ids import from_int, instant_of, partition_of, to_int
 from libs.log.port import LogUnavailable

@@ -20,7 +20,7 @@ import msgspec
 
 from libs.domain.history.choice import LATE_MS
 from libs.domain.job import JobState, JobStatus
-from libs.domain.jobs.more import JobMore
+from libs.domain.jobs.optional_state import JobMore
 from libs.events import Envelope, JobMergeRequested
 from libs.events.ids import instant_of, partition_of
 from libs.log.port import LogUnavailable

@@ -16,7 +16,7 @@ import msgspec
 from aiohttp.web import BaseRequest
 
 from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.domain.schedules.more import ScheduleMore
+from libs.domain.schedules.optional_state import ScheduleMore
 from libs.domain.schedules.tick_decision import NextRun, next_run
 from libs.events import ScheduleChanged, ScheduleDeleted, SchedulePaused, ScheduleResumed, ScheduleRule
 from services.api.contract.schedules.patch import fields_of, merged, version_conflict, wanted_version

@@ -17,7 +17,7 @@ from libs.runtime.crashpoint import crash_at
 from libs.store.reads.filters import Found, ScheduleFilter
 from services.api.contract.api_error import not_found
 from services.api.contract.fields.list_filters import listing_of
-from services.api.contract.schedules import shown
+from services.api.contract.schedules import schedule_answers
 from services.api.contract.schedules.requests import ScheduleRequest, schedule_hash, schedule_request
 from services.api.handlers.context import Context
 from services.api.handlers.idempotency import REPLAYED, checked_key, reserve, schedule_id_of
@@ -125,12 +125,12 @@ class ScheduleCreation:
             listing=listing_of(request.query, f"schedules {wanted.status or ''}", "status", "key"),
             name="schedules",
             query=query,
-            shown=lambda state, spec: shown.item(state, spec, now),
+            shown=lambda state, spec: schedule_answers.item(state, spec, now),
         )
 
 
 def _is_wanted(row: Row, wanted: ScheduleFilter, now: int) -> bool:
-    return shown.has_status(row.state, wanted.status, now) and wanted.takes(row.state)
+    return schedule_answers.has_status(row.state, wanted.status, now) and wanted.takes(row.state)
 
 
 def created_event(
@@ -188,4 +188,4 @@ def created_event(
 
 
 def _created_body(event: Created) -> bytes:
-    return orjson.dumps(shown.created(first_state(event, 0), event.spec, event.at))
+    return orjson.dumps(schedule_answers.created(first_state(event, 0), event.spec, event.at))

@@ -21,9 +21,9 @@ from libs.domain.calendar.preview import ComingTick, preview
 from libs.domain.calendar.rule import Rule
 from libs.domain.calendar.ticks import WallClock
 from libs.domain.calendar.words import in_words
-from services.api.contract.schedules import shown
+from services.api.contract.schedules import schedule_answers
 from services.api.contract.schedules.requests import preview_query, preview_request
-from services.api.contract.schedules.shown import PreviewRow
+from services.api.contract.schedules.schedule_answers import PreviewRow
 from services.api.handlers.context import Context
 from services.api.handlers.schedules.schedule_rows import ScheduleRows
 from services.api.http.auth import Identity
@@ -66,7 +66,9 @@ class SchedulePreview:
         warnings = warnings_about(rule, ticks, await self._second_opinion(rule, after))
         rows = [PreviewRow(tick, rule.fire_at(schedule_id, tick.at) if schedule_id else tick.at) for tick in ticks]
         zone_data = rule.when.zone.version if isinstance(rule.when, WallClock) else ""
-        return json_reply(200, shown.preview(rows, zone_data=zone_data, warnings=warnings, text=in_words(rule)))
+        return json_reply(
+            200, schedule_answers.preview(rows, zone_data=zone_data, warnings=warnings, text=in_words(rule))
+        )
 
     async def _second_opinion(self, rule: Rule, after: int) -> list[int] | None:
         """Return the coming ticks as croniter sees them; None if it cannot say, or not in time."""

@@ -15,7 +15,7 @@ from libs.events import Event, ScheduleRule, Spec
 from libs.events.ids import is_id, partition_of, tick_job_id
 from libs.log.port import LogUnavailable
 from services.api.contract.api_error import ApiError, not_found, outcome_unknown
-from services.api.contract.schedules import run_times, shown
+from services.api.contract.schedules import run_times, schedule_answers
 from services.api.handlers.context import CHANGE_S, Context
 from services.api.http.reply import Reply, json_reply
 from services.api.state.consistency import FRESH, STALE
@@ -87,7 +87,7 @@ class ScheduleRows:
         now = self._c.clock.now()
         state, spec = await self.as_of_now(row)
         headers = {"ETag": f'"v{state.version}"', **(FRESH if is_fresh else STALE)}
-        found = shown.schedule(state, spec, now, with_payload=with_payload)
+        found = schedule_answers.schedule(state, spec, now, with_payload=with_payload)
         warning = await self._warning(state, now)
         return json_reply(200, found if warning is None else found | {"warning": warning}, headers)
 

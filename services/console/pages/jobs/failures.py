@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from services.console.exchange import Answer
+from services.console.http_messages import Answer
 from services.console.pages.form_fields import wrong
 from services.console.pages.jobs import job_actions
 from services.console.pages.jobs.failure_groups import Group, groups_of

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from services.console.api_calls import ApiRefused, Call, path_of
-from services.console.exchange import Answer
+from services.console.http_messages import Answer
 from services.console.pages.form_fields import METHODS, call_fields, replaced_headers, wrong
 from services.console.showing import host
 from services.console.visit import Visit

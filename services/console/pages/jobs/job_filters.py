@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from services.console.api_calls import path_of
-from services.console.exchange import Request, query_of
+from services.console.http_messages import Request, query_of
 from services.console.showing import host
 from services.console.visit import Visit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.console.exchange import Answer, see_other
+from services.console.http_messages import Answer, see_other
 from services.console.pages.jobs.job_filters import SCANNED_MAX, STATUSES, filters_of, find_jobs
 from services.console.visit import Visit
 

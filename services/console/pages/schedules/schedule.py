@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from services.console.api_calls import ApiRefused, Call, curl, path_of
-from services.console.exchange import Answer
+from services.console.http_messages import Answer
 from services.console.pages.form_fields import METHODS, lines_of, rule_fields
 from services.console.showing import timeline_of
 from services.console.visit import Visit

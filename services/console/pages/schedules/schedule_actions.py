@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.console.api_calls import Call, path_of
-from services.console.exchange import Answer
+from services.console.http_messages import Answer
 from services.console.pages.form_fields import call_fields, replaced_headers, rule_fields, wrong
 from services.console.visit import Visit
 

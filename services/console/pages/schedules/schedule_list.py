@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from services.console.exchange import Answer, query_of
+from services.console.http_messages import Answer, query_of
 from services.console.pages.form_fields import METHODS
 from services.console.visit import Visit
 

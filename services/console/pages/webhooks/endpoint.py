@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from services.console.api_calls import Call, curl, path_of
-from services.console.exchange import Answer
+from services.console.http_messages import Answer
 from services.console.pages.webhooks.webhook_list import EVENTS
 from services.console.visit import Visit
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from services.console.api_calls import Call, path_of
-from services.console.exchange import Answer, Request
+from services.console.http_messages import Answer, Request
 from services.console.pages.form_fields import wrong
 from services.console.visit import Visit
 

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import Final
 
-from services.console.exchange import Answer, query_of
+from services.console.http_messages import Answer, query_of
 from services.console.visit import Visit
 
 PAGE: Final = 25

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libs.domain.job import JobState, JobStatus
-from libs.domain.jobs.more import JobMore
+from libs.domain.jobs.optional_state import JobMore
 from libs.store.projection.changes import ExecutionRow
 from libs.store.reads import activity
 from libs.store.reads.activity import HOUR_MS, Activity, ActivityReader

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from libs.domain import job as job_fold
-from libs.domain.jobs.more import JobMore
+from libs.domain.jobs.optional_state import JobMore
 from libs.domain.ledger import Applied
 from libs.store.projection.changes import LabelRow, PartitionChanges
 from libs.store.reads.partition_tables import decode_spec

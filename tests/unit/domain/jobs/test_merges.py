@@ -9,7 +9,7 @@ import pytest
 from libs.domain import job as job_fold
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.merges import IDS_KEPT, later
-from libs.domain.jobs.more import JobMore
+from libs.domain.jobs.optional_state import JobMore
 from libs.events import (
     AttemptDue,
     Event,

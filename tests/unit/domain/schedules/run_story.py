@@ -7,7 +7,7 @@ from typing import Any
 from libs.domain.job import JobState, JobStatus
 from libs.domain.ledger import Ledger, Verdict
 from libs.domain.schedule import ScheduleState
-from libs.domain.schedules.more import ScheduleMore
+from libs.domain.schedules.optional_state import ScheduleMore
 from libs.domain.state_registry import decide, owed_at
 from libs.events import (
     Claim,

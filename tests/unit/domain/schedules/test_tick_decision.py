@@ -14,7 +14,7 @@ from libs.domain import schedule as fold
 from libs.domain.calendar import recorded_rule
 from libs.domain.calendar.recorded_rule import is_plain, only_utc, record_of, rule_of
 from libs.domain.calendar.zones import zone_of
-from libs.domain.jobs.more import JobMore, inherited
+from libs.domain.jobs.optional_state import JobMore, inherited
 from libs.domain.jobs.status import JobStatus
 from libs.domain.schedules.tick_decision import MISSED_COUNT_MAX, tick
 from libs.events import (

@@ -1,5 +1,5 @@
 """
-Shown: what the API answers about schedules: the objects of a schedule and of a preview. Pure.
+Schedule answers: schedules and previews as the JSON that the contract documents. Pure.
 
 A schedule of `schedule.created` is shown with the same fields as every other, at their defaults.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from libs.domain.calendar.preview import ComingTick
 from libs.domain.instants import rfc3339
 from libs.domain.schedule import ScheduleState, ScheduleStatus
-from libs.domain.schedules.more import ScheduleMore
+from libs.domain.schedules.optional_state import ScheduleMore
 from libs.events import RunPolicy, SchedulePolicy, Spec
 from libs.events.retry_policy import JobTerms
 from services.api.contract.fields.capture_fields import shown_capture

@@ -1,10 +1,10 @@
 """
-Job, more: what is known of a job that a plain one does not have, and how its tries count.
+Optional state: the part of a job's state that plain jobs do not have, and how tries are counted. It is the column `jobs.more`.
 
-A job with `retry`, `success_on`, an expiry, a key or labels has it from its beginning, any other from the first outcome that a
-plain job cannot have (a snooze, a stop by the target). So plain jobs pay one null in their row.
+A job with `retry`, `success_on`, an expiry, a key or labels has this part from its beginning. Any other job gets it with the first
+outcome that a plain job cannot have (a snooze, a stop by the target). A plain job has a null there.
 
-Only events and versions that older builds do not read change it: what an older build folds must not leave it behind.
+Only events and versions that older builds do not read change it, so that an older build never leaves it out of date.
 """
 
 from typing import Final
@@ -49,7 +49,7 @@ class JobMerge(JobChange, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
 
 class JobMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
-    What is known of a job besides.
+    The optional part of a job's state.
 
     Args:
         retry: when and how often it is tried again; None: as a job that gave no `retry` object.

@@ -1,4 +1,8 @@
-"""Schedule, more: what is known of a schedule that `schedule.created` could not describe, or that was changed since."""
+"""
+Optional state: the part of a schedule's state that `schedule.created` cannot describe. It is the column `schedules.more`.
+
+A schedule gets it from the event that creates it with such a field, or from its first change.
+"""
 
 from typing import Final
 
@@ -14,7 +18,7 @@ RECORDS_KEPT: Final = 64  # positions of the last records that spawned no job, f
 
 class ScheduleMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
-    What is known of a schedule besides, if `schedule.created` could not describe it.
+    The optional part of a schedule's state.
 
     Only events that older builds do not read change it, so that no row of theirs is other than the fold: ticks and resumes of such
     a schedule name its version, which is never 0.

@@ -1,5 +1,5 @@
 """
-Exchange: a request of a browser and the answer to it, apart from how they travel. Pure.
+HTTP messages: a request of a browser and the answer to it, apart from how they travel. Pure.
 
 `fliq all` answers them at the API's port, `fliq console` at a port of its own.
 """
