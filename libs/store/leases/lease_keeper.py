@@ -221,8 +221,12 @@ class LeaseKeeper:
             self._may_take = False
             try:
                 await self._renew()
-            finally:
+            except (
+                Exception
+            ):  # not `finally`: a round that is cancelled, or thrown away with its loop, begins nothing more
                 await self._drop_uncertain()
+                raise
+            await self._drop_uncertain()
             if not self._is_ending:
                 await self._balance()
 

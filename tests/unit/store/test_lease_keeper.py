@@ -235,6 +235,19 @@ async def test_a_lease_given_up_while_others_are_let_go_is_passed_over(table: Ta
     assert [event for event in node.events if event[0] == "lost"] == [("lost", 0), ("lost", 2), ("lost", 3)]
 
 
+async def test_a_round_that_is_thrown_away_makes_no_callback(table: Table) -> None:
+    """As when the loop ends under a process: nothing is begun that nobody waits for."""
+    node = Node(table, "a")
+    await node.tick()
+    node.leases.renew = lambda _: asyncio.Future()  # type: ignore[assignment, method-assign]
+    thrown_away = node.keeper.tick()
+    thrown_away.send(None)
+    node.clock.at_s += 5
+    thrown_away.close()
+    assert node.held == {0, 1, 2, 3}
+    assert ("lost", 0) not in node.events
+
+
 async def test_more_members_than_partitions_leave_some_to_spare(table: Table) -> None:
     """The fifth member on four partitions holds none and knows that this is as it should be; one of two does not."""
     nodes = [Node(table, name) for name in "abcde"]
