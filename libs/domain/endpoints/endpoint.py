@@ -44,6 +44,7 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         retry: when and how often an event is sent again that was not taken; None for `RETRY` of delivery.py.
         description: the caller's own words.
         include_response: what was kept of the target's answer is sent with what is told of its attempt, or of the job's end.
+        included_response: *include_response* was on before: bodies that can be sent again may hold answers. No request sets it.
     """
 
     url: str
@@ -54,6 +55,12 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     retry: RetryPolicy | None = None
     description: str = ""
     include_response: bool = False
+    included_response: bool = False
+
+    @property
+    def may_send_responses(self) -> bool:
+        """Whether something that this endpoint is sent, or is sent again, may hold the answer of a target."""
+        return self.include_response or self.included_response
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -333,7 +333,8 @@ async def test_as_many_as_can_be(api: Client) -> None:
 async def test_scopes(api: Client) -> None:
     """`webhooks` makes and shows endpoints, `payloads` shows headers, `secrets` the secrets; making one needs `read:jobs`.
 
-    One that shows what targets answer needs `read:payloads`, also to change it: a change may send that elsewhere.
+    One that shows what targets answer, or did so before, needs `read:payloads`, also to change it: a change may send that
+    elsewhere, and what was sent before can be sent again.
     """
     endpoint = await create(api, headers={"A": "1"})
     path = f"{ALL}/{endpoint['id']}"
@@ -360,6 +361,11 @@ async def test_scopes(api: Client) -> None:
                 "forbidden",
             )
         assert await refused(maker, "POST", ALL, {"url": URL, "include_response": True}) == (403, "forbidden")
+        shown_before = f"{ALL}/{shown['id']}"
+        assert (await api.call("PATCH", shown_before, {"include_response": False}))[0] == 200
+        assert await refused(maker, "PATCH", shown_before, {"url": f"{URL}/elsewhere"}) == (403, "forbidden")
+        assert (await api.call("PATCH", shown_before, {"description": "x"}))[0] == 200
+        assert await refused(maker, "PATCH", shown_before, {"url": f"{URL}/elsewhere"}) == (403, "forbidden")
     async with await asking("write:webhooks", "read:jobs", "read:payloads") as maker:
         await create(maker, include_response=True)
     async with await asking("read:webhooks", "read:payloads", "read:secrets", "write:secrets") as reader:

@@ -1,6 +1,5 @@
 """Endpoint requests: parsed JSON to endpoints, changes of endpoints, and endpoints to JSON. Pure."""
 
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -47,7 +46,9 @@ def changed_request(endpoint: Endpoint, patch: Any, check_url: CheckUrl) -> Endp
         refuse("duplicate_field", f"the field {patch.name[:40]!r} stands twice in one object")
     if type(patch) is not dict:
         refuse("invalid_json", "a JSON object is expected here")
-    return endpoint_request(merged(_as_asked_for(endpoint), patch), check_url)
+    wanted = endpoint_request(merged(_as_asked_for(endpoint), patch), check_url)
+    included = endpoint.config.may_send_responses and not wanted.config.include_response
+    return wanted._replace(config=msgspec.structs.replace(wanted.config, included_response=included))
 
 
 def merged(target: Any, patch: Any) -> Any:
@@ -100,7 +101,8 @@ _SHOWN: Final = tuple(row.name for row in ENDPOINT.rows if row.name not in ("hea
 
 def _as_asked_for(endpoint: Endpoint) -> dict[str, Any]:
     """Return the request that asks for *endpoint* as it is, without what is null there."""
-    fields: Mapping[str, Any] = msgspec.structs.asdict(endpoint.config)
+    fields = msgspec.structs.asdict(endpoint.config)
+    del fields["included_response"]
     as_json = msgspec.json.encode({name: value for name, value in fields.items() if value is not None})
     document: dict[str, Any] = msgspec.json.decode(as_json)
     if endpoint.config.retry is not None:

@@ -2,7 +2,7 @@
 Endpoints: the handlers for webhook endpoints.
 
 An endpoint tells its receiver how jobs of the account end. So to make or change one, a token needs `read:jobs` besides, and
-`read:payloads` if the endpoint is to show what targets answer.
+`read:payloads` if the endpoint shows, or has ever shown, what targets answer.
 """
 
 from __future__ import annotations
@@ -167,9 +167,11 @@ def _check_may_read(identity: Identity) -> None:
 
 
 def _check_may_show(identity: Identity, config: EndpointConfig) -> None:
-    if config.include_response and "read:payloads" not in identity.scopes:
-        message = "include_response shows the receiver what targets answer: the API token also needs the scope `read:payloads`"
-        raise ApiError(403, "forbidden", message)
+    if config.may_send_responses and "read:payloads" not in identity.scopes:
+        message = (
+            "an endpoint that has or had include_response shows what targets answer: the API token also needs the scope"
+        )
+        raise ApiError(403, "forbidden", f"{message} `read:payloads`")
 
 
 def _check_whole(endpoint: Endpoint) -> None:
