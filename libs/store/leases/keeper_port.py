@@ -13,7 +13,7 @@ class Keeper(Protocol):
 
     @property
     def is_spare(self) -> bool:
-        """Whether there are more processes than partitions, so that holding none is as it should be."""
+        """Whether holding none is as it should be: other processes may rightly hold all partitions."""
 
     def holds(self, partition: int) -> bool:
         """Whether the lease of *partition* is certain at this moment, by the monotonic clock: false after a long stall."""

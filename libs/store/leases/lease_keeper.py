@@ -34,7 +34,7 @@ from libs.runtime.clock import Clock
 from libs.store.errors import StoreUnavailable, within
 from libs.store.leases.held_leases import DRAIN_S, HeldLeases
 from libs.store.leases.lease_table import Lease, LeaseTable
-from libs.store.leases.shares import share
+from libs.store.leases.shares import may_hold_none, share
 
 INTERVAL_S: Final = 1.0
 CHECK_S: Final = 0.15  # between two checks whether a lease became free
@@ -101,8 +101,11 @@ class LeaseKeeper:
 
     @property
     def is_spare(self) -> bool:
-        """Whether it is right to hold none: there are more members than partitions, or this node drains."""
-        return not self._held and (self._members > self._partitions or self._leases.is_draining)
+        """Whether it is right to hold none: the others may rightly hold all, or this node drains."""
+        leases = self._leases
+        return not self._held and (
+            leases.is_draining or may_hold_none(self._partitions, self._members, leases.known_by_others)
+        )
 
     @property
     def held(self) -> dict[int, Lease]:

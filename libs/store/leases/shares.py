@@ -5,6 +5,8 @@ Each partition is divided equally among the members that know it. The share of a
 shares cover all partitions, and members that know more partitions take those that the others cannot. Partitions that some member
 does not know are taken first and handed back last. Otherwise they could stay without an owner: the only members with room would be
 old ones that do not know them.
+
+While some member knows fewer partitions, the shares together can be more than all partitions. Then the last member may find none.
 """
 
 from __future__ import annotations
@@ -30,6 +32,11 @@ def share(partitions: int, members: int, known_by_others: Sequence[int]) -> int:
         return math.ceil(partitions / members)
     parts = (1 / (members - sum(known <= part for known in behind)) for part in range(partitions))
     return math.ceil(sum(parts) - _ROUNDING)
+
+
+def may_hold_none(partitions: int, members: int, known_by_others: Sequence[int]) -> bool:
+    """Say whether the others may rightly hold all: there are more members than partitions, or the shares overlap (`share`)."""
+    return members > partitions or bool(_behind(partitions, members, known_by_others))
 
 
 def known_by_all(partitions: int, members: int, known_by_others: Sequence[int]) -> int:

@@ -263,6 +263,19 @@ async def test_more_members_than_partitions_leave_some_to_spare(table: Table) ->
     assert (late.held, late.keeper.is_spare) == (set(), False)
 
 
+async def test_beside_an_older_member_a_newer_one_may_be_left_with_none(table: Table) -> None:
+    """Newer members take what the older one may not be able to serve, and it holds what it can: a newcomer waits, and is ready."""
+    table.nodes |= {"older", "newer"}
+    table.knowing["older"] = 0
+    table.holder = {0: "newer-1", 1: "newer-1", 2: "newer-1", 3: "older-1"}
+    late = Node(table, "late")
+    await late.tick()
+    assert (late.held, late.keeper.is_spare) == (set(), True)
+    table.nodes.remove("older")
+    await late.tick()
+    assert (late.held, late.keeper.is_spare) == (set(), False)
+
+
 async def test_a_node_that_drains_hands_everything_over_and_takes_nothing(table: Table) -> None:
     """What it holds goes at once, the others take all of it, and it counts no more; told otherwise it takes its share again."""
     first, second = Node(table, "a"), Node(table, "b")
