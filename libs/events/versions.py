@@ -6,10 +6,11 @@ version and one function here, an upcaster, which turns the JSON value of the ve
 rewritten: reading version 1 of an event that is at version 3 applies 1 -> 2 and then 2 -> 3.
 """
 
-from collections.abc import Callable, Mapping
-from operator import attrgetter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
+from operator import attrgetter, ne
 from types import NoneType
-from typing import Any, Final, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 
@@ -61,48 +62,57 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         return self.version - len(self.added)
 
 
+class _Added(NamedTuple):
+    """
+    The fields that versions of a kind added, those of the newest first.
+
+    Args:
+        values_of: returns the values of all of them, of one event.
+        defaults: what it returns for an event that holds none of them.
+        versions: which version added each.
+    """
+
+    values_of: Callable[[Any], tuple[Any, ...]]
+    defaults: tuple[Any, ...]
+    versions: tuple[int, ...]
+
+
 # By class, since hashing a `Kind` would take longer than the whole comparison.
-_NEWEST_FIRST: Final[dict[type, "tuple[Callable[[Any], Any], Any, list[tuple[int, Callable[[Any], Any], Any]]]"]] = {}
+_ADDED: Final[dict[type, _Added]] = {}
 
 
 def lowest_version(kind: Kind, event: Any) -> int:
     """Return the lowest version of *kind* that holds all fields of *event*."""
-    found = _NEWEST_FIRST.get(type(event))
-    if found is None:
-        found = _NEWEST_FIRST[type(event)] = (*_reader(kind, sum(kind.added, ())), _newest_first(kind))
-    all_of, defaults, newest_first = found
-    if all_of(event) == defaults:  # a plain one, as most are, is told by one comparison
+    added = _ADDED.get(type(event))
+    if added is None:
+        added = _ADDED[type(event)] = _added(kind)
+    values_of, defaults, versions = added
+    values = values_of(event)  # in one go: this is done for every record that is written
+    if values == defaults:  # a plain one, as most are, is told by one comparison
         return kind.oldest_written
-    return next(version for version, values_of, defaults in newest_first if values_of(event) != defaults)
+    return next(compress(versions, map(ne, values, defaults)))
 
 
-def _newest_first(kind: Kind) -> "list[tuple[int, Callable[[Any], Any], Any]]":
-    """
-    Return the versions that added fields, the newest first, with what reads these fields and their defaults.
-
-    All fields of a version are read and compared in one go: that is done for every record that is written.
-    """
-    numbered = enumerate(kind.added, kind.oldest_written + 1)
-    return [(version, *_reader(kind, paths)) for version, paths in numbered][::-1]
-
-
-def _reader(kind: Kind, paths: tuple[str, ...]) -> "tuple[Callable[[Any], Any], Any]":
-    """Return what reads the fields *paths* of an event, and what it returns if all have their defaults."""
+def _added(kind: Kind) -> _Added:
+    newest_first = [*enumerate(kind.added, kind.oldest_written + 1)][::-1]
+    numbered = [(path, version) for version, paths in newest_first for path in paths]
+    paths = [path for path, _ in numbered]
     found = [_field(kind.event, path) for path in paths]
     defaults = tuple(default for default, _ in found)
-    all_of = attrgetter(*paths)
-    expected = defaults if len(paths) > 1 else defaults[0]
-    outers = [path.partition(".")[0] for path, (_, may_lack) in zip(paths, found, strict=True) if may_lack]
-    if not outers:
-        return all_of, expected
-    outer = outers[0]
-    if rest := tuple(path for path in paths if path.partition(".")[0] != outer):
-        inner = tuple(path for path in paths if path.partition(".")[0] == outer)
-        first, first_expected = _reader(kind, rest)
-        second, second_expected = _reader(kind, inner)
-        return (lambda event: (first(event), second(event))), (first_expected, second_expected)
-    holder = attrgetter(outer)
-    return (lambda event: expected if holder(event) is None else all_of(event)), expected
+    return _Added(_reader(paths, found), defaults, tuple(version for _, version in numbered))
+
+
+def _reader(paths: Sequence[str], found: Sequence[tuple[Any, bool]]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what reads the fields *paths* of an event; a field counts as its default if the struct that has it is not there."""
+    if len(paths) > 1 and not any(may_lack for _, may_lack in found):
+        return attrgetter(*paths)
+    fields = [
+        (attrgetter(path.partition(".")[0]) if may_lack else None, attrgetter(path), default)
+        for path, (default, may_lack) in zip(paths, found, strict=True)
+    ]
+    return lambda event: tuple(
+        [default if holder is not None and holder(event) is None else read(event) for holder, read, default in fields]
+    )
 
 
 def _field(struct: type, path: str) -> tuple[Any, bool]:
