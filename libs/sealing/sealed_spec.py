@@ -50,13 +50,14 @@ def seal_spec(spec: Spec, key: DataKey, *, account: str, spec_id: str, entropy: 
     if spec.sealed is not None:
         raise Unopened("a spec that could not be opened cannot be sealed again")
     url, webhook_url, fields = _split(spec)
-    if fields == _NOTHING and spec.body is None:
+    has_fields = fields != _NOTHING
+    if not has_fields and spec.body is None:
         return spec
     place = _place(spec, url, webhook_url, key.key_id, account, spec_id)
     sealed = Sealed(
         key=key.key_id,
         url=url,
-        fields=None if fields == _NOTHING else key.seal(_encode(fields), place + b"fields", entropy(NONCE_BYTES)),
+        fields=key.seal(_encode(fields), place + b"fields", entropy(NONCE_BYTES)) if has_fields else None,
         body=None if spec.body is None else key.seal(spec.body.encode(), place + b"body", entropy(NONCE_BYTES)),
     )
     return _cleared(spec, "", webhook_url, sealed)

@@ -41,32 +41,42 @@ def parse(raw: bytes) -> Any:
     Raises:
         ApiError: 400 `invalid_json`.
     """
-    steps = parsing(raw)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+    _check_count(raw)
+    value = _decoded(raw)
+    return value if _is_whole(value, _colons(raw)) else _with_duplicates(raw)
 
 
 def parsing(raw: bytes) -> Generator[None, None, Any]:
     """Do the same in steps, each of which takes some milliseconds for a body of 1 MiB at the most."""
     _check_count(raw)
     yield
-    try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        message = "the body is empty" if not raw else f"the body is not valid JSON: {str(error)[:120]}"
-        raise bad("invalid_json", message) from None
+    value = _decoded(raw)
     yield
     colons = _colons(raw)
     yield
+    if _is_whole(value, colons):
+        return value
+    yield
+    return _with_duplicates(raw)
+
+
+def _decoded(raw: bytes) -> Any:
     try:
-        if colons == orjson.dumps(value).count(b":"):
-            return value
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        message = "the body is empty" if not raw else f"the body is not valid JSON: {str(error)[:120]}"
+        raise bad("invalid_json", message) from None
+
+
+def _is_whole(value: Any, colons: int) -> bool:
+    """Whether *value*, of a text with so many *colons*, has every name of that text."""
+    try:
+        return orjson.dumps(value).count(b":") == colons
     except orjson.JSONEncodeError:
         raise _too_deep() from None
-    yield
+
+
+def _with_duplicates(raw: bytes) -> Any:
     try:
         return json.loads(raw, object_pairs_hook=_object)
     except (ValueError, RecursionError):

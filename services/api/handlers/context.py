@@ -90,8 +90,9 @@ class Context:
         now_s = asyncio.get_running_loop().time()
         ends_at = now_s + APPEND_S if ends_at is None else min(now_s + APPEND_S, ends_at)
         try:
-            if any(len(envelope.value) > MAX_VALUE_BYTES for envelope in envelopes):
-                raise RecordTooLarge
+            for envelope in envelopes:
+                if len(envelope.value) > MAX_VALUE_BYTES:
+                    raise RecordTooLarge
             self._check_served(partition)
             position = await self._append(account, partition, envelopes, ends_at)
         except RecordTooLarge:

@@ -3,12 +3,14 @@ Known head: a client sends the same head with every request; the second time, it
 
 A connection keeps the head that it parsed last, byte for byte, with the request that came of it. If exactly these bytes come again,
 with a body of the same length and nothing behind it, they mean the same: only the body is another. Whatever differs in one byte, or
-comes in pieces or with more behind it, is parsed.
+comes in pieces or with more behind it, is parsed. So what handlers make of the head alone is made once, too (`of_head`).
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final, NamedTuple, TypeVar
 
 from aiohttp import HttpVersion11
 from aiohttp.web import BaseRequest
@@ -18,6 +20,8 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 # What makes a connection, or the framing of what follows, depend on more than the head and the length.
 _MORE: Final = ("Transfer-Encoding", "Upgrade", "Expect", "Trailer")
 _END: Final = b"\r\n\r\n"
+
+T = TypeVar("T")
 
 
 class WholeBody:
@@ -53,14 +57,36 @@ class WholeBody:
 
 
 class Request(BaseRequest):
-    """A request; *whole* is its body if its head was not parsed again, and the stream of the first such request does not count."""
+    """
+    A request.
+
+    Attributes:
+        whole: its body if its head was not parsed again; the stream of the first such request does not count.
+        found: what was made of its head (see `of_head`), once that is known.
+    """
 
     whole: WholeBody | None = None
+    found: dict[Callable[..., Any], Any] | None = None
 
     @property
     def content(self) -> Any:
         """The body."""
         return super().content if self.whole is None else self.whole
+
+
+def of_head(work: Callable[[BaseRequest], T]) -> Callable[[BaseRequest], T]:
+    """Return *work*, which looks at nothing but the head of a request, so that it is done once for a head that comes again."""
+
+    @wraps(work)
+    def once(request: BaseRequest) -> T:
+        found: dict[Callable[..., Any], Any] | None = getattr(request, "found", None)
+        if found is None:
+            return work(request)
+        if work not in found:
+            found[work] = work(request)  # an error is not kept: it is raised again
+        return found[work]  # type: ignore[no-any-return]
+
+    return once
 
 
 class KnownHead(NamedTuple):
@@ -102,4 +128,5 @@ def known_head(data: bytes, request: Request) -> KnownHead | None:
     )
     if not is_plain or size < len(_END) or not length.isdecimal() or size + int(length) != len(data):
         return None
+    request.found = {}
     return KnownHead(data[:size], len(data), request)

@@ -11,7 +11,8 @@ from typing import Any, Final, cast
 from aiohttp.web import BaseRequest, RequestPayloadError
 
 from services.api.contract.api_error import ApiError, bad
-from services.api.contract.json_body import parsing
+from services.api.contract.json_body import parse, parsing
+from services.api.http.known_head import of_head
 
 BODY_MAX: Final = 1_048_576  # bytes
 BODY_READ_S: Final = 15.0
@@ -40,15 +41,16 @@ async def read_json(request: BaseRequest, *, is_optional: bool = False) -> Any:
 
 
 async def parse_json(request: BaseRequest, raw: bytes) -> Any:
-    """Return the JSON document *raw*, the body of *request*; raises as `parsing`."""
+    """Return the JSON document *raw*, the body of *request*; raises as `parse`."""
+    if len(raw) <= PARSED_AT_ONCE:
+        return parse(raw)
     steps = parsing(raw)
     while True:
         try:
             next(steps)
         except StopIteration as end:
             return end.value
-        if len(raw) > PARSED_AT_ONCE:
-            await cast(Any, request.protocol).pause()
+        await cast(Any, request.protocol).pause()
 
 
 async def read_json_body(request: BaseRequest, *, timeout_s: float = BODY_READ_S) -> bytes:
@@ -68,15 +70,21 @@ async def read_json_body(request: BaseRequest, *, timeout_s: float = BODY_READ_S
         raise LastError(400, "invalid_request", "the body is not framed as its header says") from None
     if len(body) > BODY_MAX:
         raise _too_large()
-    if body:
-        headers = request.headers
-        content_type = headers.get("Content-Type")
-        if content_type is not None and content_type not in _CONTENT_TYPES and not _is_json(content_type):
-            raise bad("invalid_content_type", "Content-Type must be application/json, in UTF-8")
-        codings = ",".join(headers.getall("Content-Encoding", ())).lower().split(",")
-        if any(coding.strip() not in ("", "identity") for coding in codings):
-            raise bad("invalid_content_type", "a compressed body is not taken")
+    if body and (why_not := _why_not_json(request)):
+        raise bad("invalid_content_type", why_not)
     return body
+
+
+@of_head
+def _why_not_json(request: BaseRequest) -> str:
+    """Return why what the head of *request* announces is not taken as JSON; empty if it is."""
+    content_type = request.headers.get("Content-Type")
+    if content_type is not None and content_type not in _CONTENT_TYPES and not _is_json(content_type):
+        return "Content-Type must be application/json, in UTF-8"
+    codings = ",".join(request.headers.getall("Content-Encoding", ())).lower().split(",")
+    if any(coding.strip() not in ("", "identity") for coding in codings):
+        return "a compressed body is not taken"
+    return ""
 
 
 async def _read_slowly(request: BaseRequest, timeout_s: float) -> bytes:

@@ -31,6 +31,7 @@ NEAR: Final = 0.8  # of a limit; from there on a create waits for the next count
 ACCOUNTS_MAX: Final = 10_000
 RETRY_AFTER_S: Final = 10
 _LATER: Final = {"Retry-After": str(RETRY_AFTER_S)}
+_NOTHING: Final = WaitingUse(0, 0)
 
 _log = structlog.get_logger("api")
 
@@ -59,7 +60,7 @@ class Room:
     def __init__(self, limits: Limits, figure: _Figure | None) -> None:
         self._limits = limits
         self._figure = figure
-        self._taken = WaitingUse(0, 0)
+        self._taken = _NOTHING
 
     def take(self, spec: Spec | None) -> None:
         """
@@ -107,7 +108,7 @@ class Room:
                 figure.pending.jobs - taken.jobs, figure.pending.stored_bytes - taken.stored_bytes
             )
             figure.fresh = _sum(figure.fresh, taken)
-            self._taken = WaitingUse(0, 0)
+            self._taken = _NOTHING
 
 
 class AccountUse:

@@ -53,7 +53,7 @@ class _Appended(NamedTuple):
 
 def units_of(envelopes: Sequence[Envelope]) -> int:
     """Return what *envelopes* take: one unit each, and one for every `UNIT_BYTES`."""
-    return len(envelopes) + sum(len(each.value) for each in envelopes) // UNIT_BYTES
+    return len(envelopes) + sum([len(each.value) for each in envelopes]) // UNIT_BYTES
 
 
 class UnfoldedRecords:

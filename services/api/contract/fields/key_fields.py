@@ -1,5 +1,6 @@
 """Key fields: `waiting_key`, `on_waiting`, `max_wait_seconds` and `singleton_key` of a job. Pure."""
 
+from operator import itemgetter
 from typing import Any, Final, Literal
 
 import msgspec
@@ -13,6 +14,7 @@ ON_WAITING: Final = ("keep", "replace", "extend")
 KEY_FIELDS: Final = ("waiting_key", "on_waiting", "max_wait_seconds", "singleton_key")
 
 OnWaiting = Literal["keep", "replace", "extend"]
+_values: Final = itemgetter(*KEY_FIELDS)
 _WAITING: Final = "invalid_waiting_key"
 _SINGLETON: Final = "invalid_singleton_key"
 
@@ -91,7 +93,7 @@ def key_of(found: dict[str, Any]) -> JobKey | None:
     Raises:
         ApiError: 400, fields contradict each other.
     """
-    waiting, how, max_wait_ms, singleton = (found[name] for name in KEY_FIELDS)
+    waiting, how, max_wait_ms, singleton = _values(found)
     if waiting is None and singleton is None and how is None and max_wait_ms is None:
         return None
     if waiting is None and (how is not None or max_wait_ms is not None):

@@ -58,12 +58,14 @@ class JobCreation:
     def __init__(self, context: Context) -> None:
         self._c = context
         self._keys = JobKeys(context)
+        self._rules = Rules(context.check_url)
         self._batches = AccountTurns(BATCHES_AT_ONCE, wait_s=APPEND_S)
 
     async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/jobs."""
         data = await read_json(request)
-        rules = Rules(self._c.check_url, key_header=key_header(request))
+        key = key_header(request)
+        rules = self._rules if key is None else self._rules._replace(key_header=key)
         job = requests.job_request(data, rules, traceparent=traceparent_of(request))
         self._c.limits.check_load()
         if job.key is not None:
@@ -94,7 +96,7 @@ class JobCreation:
     async def _make_batch(self, request: BaseRequest, items: Sequence[Any], account: str, room: Room) -> Reply:
         now = self._c.clock.now()
         partition = self._c.mint.partition(now)
-        rules, traceparent = Rules(self._c.check_url), traceparent_of(request)
+        rules, traceparent = self._rules, traceparent_of(request)
         results: list[dict[str, Any]] = []
         envelopes: list[Envelope] = []
         keyed: dict[int, JobRequest] = {}

@@ -13,6 +13,7 @@ import pytest
 from aiohttp.web import BaseRequest, RequestKey
 
 from services.api.http.connection_budget import ConnectionBudget
+from services.api.http.known_head import of_head
 from services.api.http.reply import Reply, error_reply
 from services.api.http.request_body import LastError, read_json_body
 from services.api.http.server import HttpServer
@@ -86,6 +87,33 @@ async def test_the_second_request_with_a_head_is_not_parsed() -> None:
         assert await client.ask(TWO) == said("abcdefghij")
         assert await client.ask(ONE) == said("0123456789")
         assert client.serving.requests_count == 1  # of those that aiohttp saw
+
+
+async def test_what_follows_from_a_head_is_found_once() -> None:
+    """For as long as this head comes again; another head, and what raises an error, is looked at each time."""
+    looks: list[str] = []
+
+    @of_head
+    def name(request: BaseRequest) -> str:
+        looks.append(request.headers["X-Name"])
+        if looks[-1] == "bad":
+            raise ValueError
+        return looks[-1]
+
+    async def handle(request: BaseRequest) -> Reply:
+        await read_json_body(request)
+        try:
+            return Reply(200, json.dumps(name(request)).encode())
+        except ValueError:
+            return Reply(200, b'"refused"')
+
+    def named(other: bytes) -> bytes:
+        return ONE.replace(b"known", other)
+
+    async with connected(handle) as client:
+        answers = [await client.ask(data) for data in (ONE, TWO, named(b"other"), ONE, named(b"bad"), named(b"bad"))]
+    assert answers == ["known", "known", "other", "known", "refused", "refused"]
+    assert looks == ["known", "other", "known", "bad", "bad"]
 
 
 async def test_a_head_in_pieces_is_not_taken_for_a_known_one() -> None:
