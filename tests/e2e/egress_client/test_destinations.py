@@ -257,6 +257,31 @@ async def test_system_resolver_is_bounded() -> None:
     resolver.close()
 
 
+@pytest.mark.parametrize("hostile", [1, 5])
+async def test_accounts_whose_names_nobody_answers_leave_threads_for_another(hostile: int) -> None:
+    """However many names they ask for, a name of another account is looked up while they wait."""
+    silence = threading.Event()
+
+    def look_up(name: str) -> list[str]:
+        assert not name.startswith("silent") or silence.wait(LONG_S)
+        return [name]
+
+    resolver = SystemResolver(threads=12, look_up=look_up)
+    waiting = [
+        asyncio.create_task(resolver.resolve(f"silent{n}.example", account=f"hostile{n % hostile}")) for n in range(100)
+    ]
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(LONG_S):
+            for n in range(5):
+                assert await resolver.resolve(f"well{n}.example", account="innocent") == [f"well{n}.example."]
+        assert not any(each.done() for each in waiting)
+    finally:
+        silence.set()
+        await asyncio.gather(*waiting)
+        resolver.close()
+
+
 async def test_r9_denials_look_alike(stalls: Stalls) -> None:
     """R9: an open port, a closed port and a name, all denied, give the same outcome, and nothing is connected."""
     resolver = FakeResolver(open_example=[["127.0.0.1"]], inside_example=[["10.0.0.1"]])
