@@ -1,7 +1,10 @@
 """
-Activity: what an account's jobs did in the last day, in few numbers: how they ended, which are overdue, how late calls left.
+Activity: what an account's jobs did in the last day, in few numbers: how they ended, which are overdue, how late calls left; and
+how many jobs there are of each status.
 
 Each number comes from a bounded number of rows, by an index. If there are more rows, the newest count, and the answer says so.
+Each `LIMIT` has the order of its index. Without an order the server may go through the whole table, in the hope of finding enough
+soon.
 """
 
 from collections.abc import Collection
@@ -14,6 +17,7 @@ from libs.store.projection.job_rows import JOBS
 ENDED_MAX: Final = 2_000  # jobs of each outcome
 DUE_MAX: Final = 2_000  # overdue jobs of all accounts
 CALLS_MAX: Final = 500  # calls of which the lateness is looked at
+STATUS_MAX: Final = 1_000  # jobs of each status that are counted
 HOUR_MS: Final = 3_600_000
 ENDS: Final = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
@@ -22,6 +26,11 @@ _ENDED: Final = " UNION ALL ".join(
     f"(SELECT status, completed_at, job_id, attempt, fire_at FROM jobs WHERE account = $1 AND status = {status:d}"  # noqa: S608
     f" ORDER BY job_id DESC LIMIT {ENDED_MAX})"
     for status in ENDS
+)
+_COUNTS: Final = ", ".join(
+    "(SELECT count(*) FROM (SELECT FROM jobs WHERE account = $1"  # noqa: S608 - our own names
+    f" AND status = {status:d} ORDER BY job_id DESC LIMIT {STATUS_MAX}) AS of_status)"
+    for status in JobStatus
 )
 _QUERY: Final = f"""
 WITH ended AS MATERIALIZED ({_ENDED}),
@@ -34,7 +43,10 @@ late AS MATERIALIZED (
     WHERE executed_at IS NOT NULL
 ),
 due AS MATERIALIZED (
-    SELECT account, fire_at FROM jobs WHERE part = ANY ($4::int4[]) AND {JOBS.waits} AND fire_at <= $5 LIMIT {DUE_MAX}
+    SELECT scan.account, scan.fire_at FROM unnest($4::int4[]) AS wanted (number) CROSS JOIN LATERAL (
+        SELECT account, fire_at FROM jobs WHERE part = wanted.number AND {JOBS.waits} AND fire_at <= $5
+        ORDER BY fire_at LIMIT {DUE_MAX}
+    ) AS scan LIMIT {DUE_MAX}
 )
 SELECT
     coalesce((SELECT array_agg(ARRAY[status::int8, hour, found] ORDER BY hour, status) FROM (
@@ -45,6 +57,7 @@ SELECT
     (SELECT count(*) FROM due WHERE account = $1) AS due,
     (SELECT min(fire_at) FROM due WHERE account = $1) AS oldest_due_at,
     (SELECT count(*) FROM late) AS calls,
+    ARRAY[{_COUNTS}] AS counts,
     (SELECT percentile_disc(ARRAY[0.5, 0.99, 1.0]) WITHIN GROUP (ORDER BY ms) FROM late) AS lateness
 """  # noqa: S608 - our own names
 
@@ -59,7 +72,8 @@ class Activity(NamedTuple):
         oldest_due_at: the earliest such instant; None if there is none.
         calls: how many calls *lateness_ms* is of.
         lateness_ms: by how much first attempts left late: half of them at most the first, 99 of 100 the second, all the third.
-        is_partial: there is more than was counted.
+        is_partial: there is more than was counted of ends and of what is due.
+        counts: how many jobs have each status, at most `STATUS_MAX` of each.
     """
 
     ended: list[tuple[int, JobStatus, int]]
@@ -68,6 +82,7 @@ class Activity(NamedTuple):
     calls: int
     lateness_ms: tuple[int, int, int] | None
     is_partial: bool
+    counts: dict[JobStatus, int]
 
 
 class ActivityReader:
@@ -97,4 +112,5 @@ class ActivityReader:
             calls=row["calls"],
             lateness_ms=None if late is None else tuple(late),
             is_partial=row["is_partial"],
+            counts=dict(zip(JobStatus, row["counts"], strict=True)),
         )

@@ -9,8 +9,9 @@ from aiohttp.web import BaseRequest
 from libs.domain.instants import rfc3339
 from libs.domain.job import JobStatus
 from libs.store.control.limits import Limits
-from libs.store.reads.activity import HOUR_MS, Activity, ActivityReader
+from libs.store.reads.activity import HOUR_MS, STATUS_MAX, Activity, ActivityReader
 from services.api.contract.instants import utc_day
+from services.api.contract.job_answers import STATUSES_OF
 from services.api.handlers.context import Context
 from services.api.http.auth import Identity
 from services.api.http.reply import Reply, json_reply
@@ -69,6 +70,10 @@ def activity_shown(found: Activity, since: int) -> dict[str, Any]:
         if late is None
         else {"calls": found.calls, "p50_ms": late[0], "p99_ms": late[1], "max_ms": late[2]},
         "partial": found.is_partial,
+        "jobs": {
+            word: min(sum(found.counts[status] for status in statuses), STATUS_MAX)
+            for word, statuses in STATUSES_OF.items()
+        },
     }
 
 

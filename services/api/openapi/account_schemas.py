@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from services.api.contract.field import Schema
+from services.api.contract.job_answers import STATUSES_OF
 from services.api.contract.request_fields import INSTANT
 from services.api.openapi.shapes import INTEGER, TEXT, closed, nullable
 
@@ -18,6 +19,7 @@ ACTIVITY: Final[Schema] = closed(
         "oldest_due_at": nullable(INSTANT),
         "lateness": nullable(closed(_LATENESS)),
         "partial": {"type": "boolean"},
+        "jobs": closed(dict.fromkeys(STATUSES_OF, INTEGER)),
     }
 )
 

@@ -327,7 +327,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "RotationRequest": ROTATION.schema(),
     "EndpointFilter": closed(_FILTER, optional=tuple(_FILTER)),
     "Endpoint": closed(_ENDPOINT | {"headers": HEADERS_OUT}, optional=("headers",)),
-    "DeliveryList": closed({"deliveries": {"type": "array", "items": closed(_DELIVERY)}, "next_cursor": CURSOR}),
+    "DeliveryList": closed(
+        {"deliveries": {"type": "array", "items": closed(_DELIVERY)}, "next_cursor": CURSOR, "partial": PARTIAL},
+        optional=("partial",),
+    ),
     "DeliveryDetail": closed(
         _DELIVERY | {"attempts": {"type": "array", "items": closed(_DELIVERY_ATTEMPT)}, "body": nullable(TEXT)},
         optional=("body",),

@@ -16,30 +16,17 @@ from statistics import median
 from typing import Final
 
 import aiohttp
-import asyncpg
 
+from tests.bench.costs.full_tables import ENDS, LABEL, copy, originals
 from tests.fakes.running.client import TOKEN, Client
 from tests.fakes.running.operating import command
 from tests.fakes.running.postgres import fresh_server
 from tests.fakes.running.processes import RunningFliq
 from tests.fakes.running.sink import Sink
-from tests.fakes.until import until
 
 TURNS: Final = 20
-SHARES: Final = (("success", 0.60), ("failed", 0.05), ("scheduled", 0.05), ("delivered", 0.25), ("exhausted", 0.05))
+SHARES: Final = tuple(zip(ENDS, (0.60, 0.05, 0.05, 0.25, 0.05), strict=True))
 FIRST_BYTE_MAX_MS: Final = 150.0
-# What a delivery sends is its own: lists of deliveries show no shared spec.
-COPY_SPECS: Final = """
-INSERT INTO fliq.specs SELECT (jsonb_populate_record(s, jsonb_build_object('spec_id', j.job_id))).*
-FROM fliq.specs s, fliq.jobs j WHERE s.spec_id = $1::uuid AND j.shared_spec_id = $1::uuid
-"""
-# A copy has an id of its own, one a millisecond, in the partition of its original, and shares the original's spec.
-COPY: Final = """
-INSERT INTO fliq.jobs SELECT (jsonb_populate_record(j, jsonb_build_object(
-  'job_id', lpad(to_hex(j.created_at - n), 12, '0') || lpad(to_hex(j.part), 4, '0') || substr(md5(n::text || j.status), 1, 16),
-  'shared_spec_id', j.job_id, 'idempotency_key', null))).*
-FROM fliq.jobs j, generate_series(1, $2::int) n WHERE j.job_id = $1::uuid
-"""
 
 
 async def measure(jobs: int) -> dict[str, float]:
@@ -48,14 +35,18 @@ async def measure(jobs: int) -> dict[str, float]:
         running = RunningFliq(database_url=dsn, FLIQ_HEARTBEAT_SECONDS="0")
         with running:
             async with Client(running.url) as client, Sink() as sink:
-                ids = await _originals(client, sink)
+                ids = await originals(client, sink)
                 await _fill(dsn, ids, jobs)
                 words = ("tokens", "create", "--account", "default", "--scopes", "read,operator", "--json")
                 operator = (await command(running, *words)).json["token"]
                 schedule = (await client.call("POST", "/v1/schedules", {"url": f"{sink.url}/ok", "cron": "0 8 * * *"}))[
                     1
                 ]
-                lists = ["/", "/jobs", "/jobs?status=failed", "/jobs?host=nobody", "/failures", "/schedules"]
+                of_label = [
+                    f"/jobs?label={LABEL}",
+                    f"/jobs?label={LABEL}&status=cancelled",
+                ]  # all have it; none was cancelled
+                lists = ["/", "/jobs", "/jobs?status=failed", "/jobs?host=nobody", *of_label, "/failures", "/schedules"]
                 single = [f"/jobs/{ids['failed']}", f"/schedules/{schedule['id']}", "/access", "/events"]
                 told = [
                     "/webhooks",
@@ -69,42 +60,9 @@ async def measure(jobs: int) -> dict[str, float]:
                 return found | await _ask(running.url, operator, ["/", "/system", "/system/findings"])
 
 
-async def _originals(client: Client, sink: Sink) -> dict[str, str]:
-    fields = {"url": f"{sink.url}/ok", "events": ["job.completed"]}
-    listens = (await client.call("POST", "/v1/webhooks/endpoints", fields))[1]["id"]
-    fields = {"url": f"{sink.url}/status/500", "events": ["job.failed"], "retry": {"max_retries": 0}}
-    await client.call("POST", "/v1/webhooks/endpoints", fields)
-    good, bad = await client.create(f"{sink.url}/ok", 0.2), await client.create(f"{sink.url}/status/503", 0.2)
-    waiting = await client.create(f"{sink.url}/ok", 86_400)
-    for job in (good, bad):
-        await client.wait_status(job["id"], timeout_s=60)
-    ids = {"success": good["id"], "failed": bad["id"], "scheduled": waiting["id"], "endpoint": listens}
-    for status in ("delivered", "exhausted"):
-        ids[status] = await until(lambda: _delivery(client, status))  # noqa: B023 - awaited at once
-    return ids
-
-
-async def _delivery(client: Client, status: str) -> str:
-    _, found, _ = await client.call("GET", f"/v1/webhooks/deliveries?status={status}")
-    return str(found["deliveries"][0]["id"]) if found["deliveries"] else ""
-
-
 async def _fill(dsn: str, ids: dict[str, str], jobs: int) -> None:
-    from libs.events.ids import job_of_delivery
-    from libs.store.projection.rows import uuid_of
-
-    connection = await asyncpg.connect(dsn)
     began_at = time.monotonic()
-    try:
-        for status, share in SHARES:
-            item = ids[status] if ids[status].startswith("job_") else job_of_delivery(ids[status])
-            await connection.execute(COPY, uuid_of(item), round(jobs * share), timeout=1800)
-            if status in ("delivered", "exhausted"):
-                await connection.execute(COPY_SPECS, uuid_of(item), timeout=1800)
-        await connection.execute("VACUUM ANALYZE fliq.jobs", timeout=600)
-        count = await connection.fetchval("SELECT count(*) FROM fliq.jobs", timeout=600)
-    finally:
-        await connection.close()
+    count = await copy(dsn, ids, {end: round(jobs * share) for end, share in SHARES})
     print(f"{count:,} jobs after {time.monotonic() - began_at:.0f} s")
 
 

@@ -47,6 +47,7 @@ async def test_calls_and_overdue_jobs(api: Client, harness: Harness) -> None:
     assert found["due"] == 1
     assert instant_ms(found["oldest_due_at"]) <= datetime.now(UTC).timestamp() * 1000 + 61_000
     assert found["lateness"]["calls"] == 2
+    assert found["jobs"] == {"scheduled": 1, "running": 0, "success": 1, "failed": 1, "cancelled": 0}
 
 
 async def test_the_findings_are_an_operators(api: Client, harness: Harness) -> None:

@@ -15,6 +15,7 @@ from libs.domain.state_registry import decide
 from libs.events import JobFinished, JobScheduled, WebhookAttempted, WebhookRedeliverRequested, encode, read
 from libs.events.ids import delivery_id, job_of_delivery, partition_of
 from libs.events.retry_policy import RetryPolicy
+from services.api.handlers.webhooks import deliveries
 from tests.contract.harness import Harness
 from tests.contract.webhooks.test_endpoints import ALL, URL, create, refused
 from tests.fakes.running.client import Client
@@ -171,6 +172,22 @@ async def test_filters(api: Client, harness: Harness) -> None:
             cursor = f"&cursor={page['next_cursor']}"
         assert pages == (newest if not query else newest[1:])
     assert await refused(api, "GET", f"{LOG}?limit=2{cursor}") == (400, "invalid_cursor")  # of another filter
+
+
+async def test_a_page_that_ends_early_says_so(api: Client, harness: Harness) -> None:
+    """A filter that the tables cannot find is looked for in a bounded number of deliveries; the cursor goes on behind them."""
+    endpoint = await create(api)
+    now = harness.clock.now()
+    count = deliveries.LOOK_AT * deliveries.LOOKS_MAX
+    ids = [await told(harness, endpoint["id"], at=now - number) for number in range(count + 2)]
+    await call(harness, ids[-1], ok=False)
+
+    _, page, _ = await api.call("GET", f"{LOG}?event=schedule.missed")
+    assert (page["deliveries"], page["partial"]) == ([], True)
+    _, page, _ = await api.call("GET", f"{LOG}?event=schedule.missed&cursor={page['next_cursor']}")
+    assert page == {"deliveries": [], "next_cursor": None}
+    _, page, _ = await api.call("GET", f"{LOG}?event=job.failed&limit=2")
+    assert ([each["id"] for each in page["deliveries"]], page.get("partial")) == (ids[:2], None)
 
 
 async def test_webhooks_that_are_repeated(api: Client, harness: Harness) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from libs.domain.history.floors import Floors
-from libs.domain.job import JobState
+from libs.domain.job import JobState, JobStatus
 from libs.log.port import Log
 from libs.store.examination.findings import Finding, ok, wrong
 from libs.store.leases.lease_report import HeldLease, Member
@@ -41,8 +41,9 @@ class ExistingJobs:
             if job.is_terminal and job.attempt == 1 and (row := self.attempts[job.job_id].get(1)) and row.executed_at
         )
         lateness = (late[(len(late) - 1) // 2], late[-1], late[-1]) if late else None
+        counts = {status: sum(job.status is status for job in mine) for status in JobStatus}
         counted = [(hour, status, count) for (hour, status), count in sorted(ended.items())]
-        return Activity(counted, len(due), min(due, default=None), len(late), lateness, is_partial=False)
+        return Activity(counted, len(due), min(due, default=None), len(late), lateness, is_partial=False, counts=counts)
 
     async def forgotten_before(self, partition: int) -> int:
         floors: Floors = self.harness.ledgers[partition].floors

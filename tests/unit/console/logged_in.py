@@ -146,6 +146,7 @@ ANSWERS: dict[str, Any] = {
         "oldest_due_at": AT,
         "lateness": {"calls": 6, "p50_ms": 1, "p99_ms": 4, "max_ms": 9},
         "partial": True,
+        "jobs": {"scheduled": 3, "running": 1, "success": 1000, "failed": 1, "cancelled": 0},
     },
     "/v1/system/findings": {
         "findings": [

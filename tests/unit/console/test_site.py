@@ -288,6 +288,16 @@ async def test_what_is_wrong_stands_before_what_is_well(person: Person) -> None:
     assert 'id="findings"' not in (await reader.send("GET", "/system")).body.decode()
 
 
+async def test_jobs_are_counted_by_status(person: Person) -> None:
+    """Above the list, with a link for each; not if something else is asked for, of which the counts say nothing."""
+    found = (await person.send("GET", "/jobs?status=failed")).body.decode()
+    assert '<a href="/console/jobs?status=success">success <strong>1,000+</strong></a>' in found
+    assert '<a href="/console/jobs?status=failed" aria-current="true">failed <strong>1</strong></a>' in found
+    found = (await person.send("GET", "/jobs?status=failed&label=tenant:acme")).body.decode()
+    assert '<a href="/console/jobs?status=success&amp;label=tenant%3Aacme">success</a>' in found
+    assert person.api.asked.count("/v1/account/activity") == 1
+
+
 async def test_the_overview_says_what_is_wrong_now(person: Person) -> None:
     """With a link to the reason; an operator sees what is wrong with the installation, too."""
     shown = (await person.send("GET", "/")).body.decode().partition('class="alerts"')[2].partition("</ul>")[0]

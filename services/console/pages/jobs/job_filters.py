@@ -7,6 +7,7 @@ other text are looked for in the newest `SCANNED_MAX` jobs, and the page says so
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +20,7 @@ STATUSES: Final = ("scheduled", "running", "success", "failed", "cancelled")
 PAGE: Final = 50
 SCANNED_MAX: Final = 200
 _API_PAGE: Final = 100
+COUNTED_MAX: Final = 1_000  # of a status: the API counts no further
 _NAME_MAX: Final = 255  # characters of an id or a key
 
 
@@ -37,6 +39,11 @@ class Filters(NamedTuple):
     def must_look(self) -> bool:
         """Whether jobs have to be looked at one by one."""
         return bool(self.host or self.code or self.error or self.q)
+
+    @property
+    def is_status_alone(self) -> bool:
+        """Whether nothing is asked for but a status."""
+        return self == Filters(status=self.status)
 
     @property
     def is_name(self) -> bool:
@@ -71,6 +78,7 @@ class Found(NamedTuple):
     next_cursor: str | None
     looked_at: int
     is_exact: bool = True  # the API has found them; no other job is asked for
+    counts: Mapping[str, str] = {}  # of each status, unless something else is asked for, of which they say nothing
 
 
 def filters_of(request: Request) -> Filters:
@@ -84,8 +92,10 @@ async def find_jobs(visit: Visit, filters: Filters, *, cursor: str = "", wanted:
     path = path_of("schedules", filters.schedule, "jobs") if filters.schedule else "/v1/jobs"
     asked = {"status": filters.status, "label": filters.label}
     if not filters.must_look:
-        found = await visit.get(path, **asked, limit=wanted, cursor=cursor)
-        return Found(found["jobs"], found["next_cursor"], len(found["jobs"]))
+        found, counts = await asyncio.gather(
+            visit.get(path, **asked, limit=wanted, cursor=cursor), _counts(visit, filters)
+        )
+        return Found(found["jobs"], found["next_cursor"], len(found["jobs"]), counts=counts)
     if filters.is_name and not cursor:
         found = await visit.get(path, **asked, q=filters.q, limit=wanted)
         if found["jobs"]:
@@ -99,3 +109,17 @@ async def find_jobs(visit: Visit, filters: Filters, *, cursor: str = "", wanted:
         next_cursor = found["next_cursor"]
         kept += [job for job in found["jobs"] if filters.takes(job)]
     return Found(kept, next_cursor, looked_at, is_exact=False)
+
+
+def counts_of(activity: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return how many jobs there are of each status, as pages show it; nothing if the API does not count, as one of before."""
+    counted = (activity or {}).get("jobs") or {}
+    return {
+        word: f"{counted[word]:,}{'+' if counted[word] >= COUNTED_MAX else ''}" for word in STATUSES if word in counted
+    }
+
+
+async def _counts(visit: Visit, filters: Filters) -> dict[str, str]:
+    if not filters.is_status_alone:
+        return {}
+    return counts_of(await visit.get_or(None, "/v1/account/activity"))

@@ -13,6 +13,8 @@ from libs.store.reads.stream_tables import StreamFacts, StreamTables
 from tests.conformance.store.conftest import NOW, PARTITIONS, Harness, schedule, state
 from tests.conformance.store.lists.test_queries import fill
 
+NONE = dict.fromkeys(JobStatus, 0)
+
 
 def ended(number: int, status: JobStatus, at: int, **fields: object) -> JobState:
     return state(number, status, completed_at=at, started_at=NOW, **fields)
@@ -49,8 +51,10 @@ async def test_ends_calls_and_overdue_jobs(harness: Harness) -> None:
         calls=4,
         lateness_ms=(2, 90, 90),
         is_partial=False,
+        counts={**NONE, JobStatus.SCHEDULED: 3, JobStatus.RETRYING: 1, JobStatus.COMPLETED: 4}
+        | dict.fromkeys((JobStatus.FAILED, JobStatus.CANCELLED), 1),
     )
-    assert await read(harness, "nobody") == Activity([], 0, None, 0, None, is_partial=False)
+    assert await read(harness, "nobody") == Activity([], 0, None, 0, None, is_partial=False, counts=NONE)
 
 
 async def test_what_is_not_counted_is_told(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +65,13 @@ async def test_what_is_not_counted_is_told(harness: Harness, monkeypatch: pytest
     await fill(harness, *[ended(number, JobStatus.COMPLETED, NOW) for number in range(10, 12)])
     found = await read(harness)
     assert (found.is_partial, found.ended) == (True, [(1, JobStatus.COMPLETED, 3)])
+
+
+async def test_each_status_is_counted_up_to_a_bound(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No count costs more than that, however many jobs there are."""
+    monkeypatch.setattr(activity, "_QUERY", activity._QUERY.replace(f"LIMIT {activity.STATUS_MAX})", "LIMIT 2)"))
+    await fill(harness, *[state(number) for number in range(3)], state(3, JobStatus.FAILED))
+    assert (await read(harness)).counts == {**NONE, JobStatus.SCHEDULED: 2, JobStatus.FAILED: 1}
 
 
 async def test_whose_a_job_or_schedule_is(harness: Harness) -> None:

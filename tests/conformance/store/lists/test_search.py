@@ -170,9 +170,12 @@ async def test_a_look_through_schedules_ends_too(harness: Harness, monkeypatch: 
     """With a page that is not full and more schedules than one look goes through, it says how far it came."""
     ids = [new_schedule_id(NOW + number, 0, bytes(8)) for number in range(6)]
     await harness.write(0, *(events.defined(each, NOW, labels={"n": each[-30:-24] or "x"}) for each in ids))
+    bound = search.SCANNED_MAX
     for name in ("_SCHEDULES", "_SCHEDULES_REACHED"):
         text = getattr(search, name)
-        monkeypatch.setattr(search, name, text.replace("LIMIT 50000", "LIMIT 4").replace("OFFSET 49999", "OFFSET 3"))
+        monkeypatch.setattr(
+            search, name, text.replace(f"LIMIT {bound}", "LIMIT 4").replace(f"OFFSET {bound - 1}", "OFFSET 3")
+        )
     wanted = ScheduleFilter(labels=(("tenant", "nobody"),))
 
     first = await Search(harness.pool, AccountQueries(harness.pool)).search_schedules(

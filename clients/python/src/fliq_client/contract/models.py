@@ -17,6 +17,7 @@ __all__ = [
     "AccountUse",
     "Activity",
     "ActivityHour",
+    "ActivityJobs",
     "ActivityLateness",
     "Answered",
     "Backfill",
@@ -732,6 +733,7 @@ class DeliveryList(Answered, frozen=True, kw_only=True):
 
     deliveries: list[Delivery]
     next_cursor: str | None = None
+    partial: bool | None = None
 
 
 class DeliveryAttempt(Answered, frozen=True, kw_only=True):
@@ -882,6 +884,16 @@ class ActivityLateness(Answered, frozen=True, kw_only=True):
     max_ms: int
 
 
+class ActivityJobs(Answered, frozen=True, kw_only=True):
+    """The API's `ActivityJobs`."""
+
+    scheduled: int
+    running: int
+    success: int
+    failed: int
+    cancelled: int
+
+
 class Activity(Answered, frozen=True, kw_only=True):
     """The API's `Activity`."""
 
@@ -890,6 +902,7 @@ class Activity(Answered, frozen=True, kw_only=True):
     oldest_due_at: datetime | None = None
     lateness: ActivityLateness | None = None
     partial: bool
+    jobs: ActivityJobs
 
 
 class Owner(Answered, frozen=True, kw_only=True):
