@@ -55,6 +55,34 @@ async def test_a_webhook_that_was_not_taken_is_sent_once_more(browser: Browser, 
     await expect(page.locator(".said")).to_contain_text("-X DELETE")
 
 
+async def test_a_page_is_refreshed_until_somebody_pauses_it_or_looks_elsewhere(
+    browser: Browser, client: Client
+) -> None:
+    """Every five seconds; not while it is switched off, nor while the tab is hidden. An instant has UTC in its tooltip."""
+    job = await client.create("https://shop.example.com/", 3600)
+    page = await browser.open()
+    await page.clock.install()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "hx-request" in request.headers else None)
+    await page.goto(f"{browser.url}/jobs")
+
+    async def refreshed() -> None:
+        async with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
+            await page.clock.run_for(5_000)
+
+    await refreshed()
+    await page.click("#live-switch")
+    await page.clock.run_for(60_000)
+    await page.click("#live-switch")
+    await page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    await page.clock.run_for(60_000)
+    await page.evaluate("delete document.hidden")
+    await refreshed()
+    assert len(asked) == 2
+    instant = page.locator(f'tr:has(input[value="{job["id"]}"]) time')
+    assert "UTC" in (await instant.get_attribute("title") or "")
+
+
 async def test_events_are_shown_as_they_happen(browser: Browser, client: Client, sink: Sink) -> None:
     """With a token that may only read; a pause holds them back and loses none, and a refused stream says why."""
     page = await browser.open(await read_token(client))
