@@ -10,7 +10,10 @@ Source: docs/api.md, "What a target receives", "Signatures".
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from libs.domain.endpoints.delivery import DELIVERY_HEADER, EVENT_HEADER
+from libs.domain.endpoints.order import WAITS
 from libs.domain.instants import rfc3339
 from libs.domain.responses.answer_keeper import AnswerKeeper
 from libs.domain.retry_policy import Classified, Result, classify
@@ -164,6 +167,12 @@ def not_made(due: AttemptDue, error: str, *, at: int, outcome: OutcomeWord | Non
         error=clean_error(error),
         outcome=outcome,
     )
+
+
+def waits(due: AttemptDue, wait_ms: int, *, at: int) -> AttemptFinished:
+    """Return the fact that the attempt was not made, as an earlier delivery is pending; the next one is due *wait_ms* later."""
+    fact = not_made(due, WAITS, at=at, outcome="snoozed")
+    return msgspec.structs.replace(fact, retry_after_ms=wait_ms)
 
 
 def too_late(due: AttemptDue, *, at: int) -> AttemptFinished:

@@ -15,6 +15,8 @@ from typing import Final
 import structlog
 
 from libs.domain.endpoints.delivery import NOT_SENT
+from libs.domain.endpoints.order import LOOK_MS, WAITS, Wait, ordered_subject, wait_of
+from libs.egress.address_pace import CallLater
 from libs.egress.caller_headers import endpoint_of, host_of
 from libs.egress.outcome import TIMEOUT, Outcome
 from libs.events import AttemptDue, AttemptFinished, Response, Spec
@@ -26,9 +28,19 @@ from libs.following.loader import SECRET_MISSING, SPEC_BROKEN, SPEC_SHREDDED
 from libs.runtime.clock import Timer
 from libs.runtime.crashpoint import crash_at
 from libs.sealing.sealed_spec import clear_url
+from libs.store.errors import StoreUnavailable
 from libs.store.reads.partition_tables import decode_spec
 from services.dispatcher.answers import Answers
-from services.dispatcher.attempt import STOPPED, TOO_LATE, finished, not_made, outgoing, span_attributes, too_late
+from services.dispatcher.attempt import (
+    STOPPED,
+    TOO_LATE,
+    finished,
+    not_made,
+    outgoing,
+    span_attributes,
+    too_late,
+    waits,
+)
 from services.dispatcher.endpoints import EndpointHealth
 from services.dispatcher.ports import DueTables, Meter
 
@@ -66,6 +78,7 @@ class AttemptCalls(Calls[AttemptCall]):
     ) -> None:
         """Hold nothing; *health* is told how calls of webhook endpoints end, *answers* keeps answers of others."""
         super().__init__(context, tables.stored_specs)
+        self._tables = tables
         self._meter = meter
         self._health = health
         self._answers = answers
@@ -163,6 +176,11 @@ class AttemptCalls(Calls[AttemptCall]):
         if due.too_late_at is not None and (now := self._clock.now()) >= due.too_late_at:
             self._meter.call_not_made(TOO_LATE)
             return too_late(due, at=now)
+        if call.signer != call.account and (wait := await self._wait(due, spec)) is not None:
+            if wait.is_kept:
+                raise CallLater(wait.ms / 1_000)
+            self._meter.call_not_made(WAITS)
+            return waits(due, wait.ms, at=self._clock.now())
         attributes = span_attributes(due, spec, host_of(call.lane or "")) if tracing.is_on else {}
         span = tracing.start("attempt", "client", parent=spec.traceparent, seed=due.execution_id, attributes=attributes)
         call.trace_id = span.trace_id
@@ -185,6 +203,17 @@ class AttemptCalls(Calls[AttemptCall]):
                 lateness_ms=lateness_ms,
             )
         return finished(due, outcome, at=self._clock.now(), response=call.response)
+
+    async def _wait(self, due: AttemptDue, spec: Spec) -> Wait | None:
+        """Return for how long a delivery waits for earlier ones about its job; None if it is sent now."""
+        subject = ordered_subject(spec.headers)
+        if subject is None:
+            return None
+        try:
+            pending = await self._tables.pending_about(due.account, subject)
+        except StoreUnavailable:
+            return Wait(LOOK_MS, is_kept=True)
+        return wait_of(due, spec.headers, pending, self._clock.now())
 
     def not_made(self, call: AttemptCall, error: str) -> AttemptFinished:
         """Count an attempt that ended without an answer, and return the outcome."""

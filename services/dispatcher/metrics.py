@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final, get_args
 
 from libs.domain.endpoints.delivery import NOT_SENT
+from libs.domain.endpoints.order import WAITS
 from libs.domain.endpoints.webhook_event import FAILING, GONE
 from libs.egress.caller_headers import INTERNAL_ERROR
 from libs.egress.outcome import NO_ANSWER, REDIRECT_NOT_FOLLOWED, ConnectionUse, Outcome
@@ -76,8 +77,8 @@ class DispatcherMetrics:
 
     def call_not_made(self, error: str) -> None:
         """Count an attempt that ended without a call."""
-        if error == NOT_SENT:
-            self._deliveries.labels(NOT_SENT).inc()
+        if error in (NOT_SENT, WAITS):
+            self._deliveries.labels(error).inc()
             return
         self._attempts.labels("failed", status_class(None), reason_of(error)).inc()
 

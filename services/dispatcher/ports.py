@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from libs.domain.endpoints.order import Pending
 from libs.egress.outcome import Outcome
 from libs.following.ports import PoisonMeter
 from libs.store.reads.partition_tables import Snapshot, StoredSpec
@@ -16,6 +17,9 @@ class DueTables(Protocol):
 
     async def stored_specs(self, ids: Sequence[str], *, size_max: int | None) -> Mapping[str, StoredSpec]:
         """Return the specs that exist among *ids*; of those larger than *size_max* bytes only the size."""
+
+    async def pending_about(self, endpoint_id: str, job_id: str) -> Sequence[Pending]:
+        """Return the deliveries to *endpoint_id* that are about *job_id* and have not ended."""
 
 
 class Meter(PoisonMeter, Protocol):

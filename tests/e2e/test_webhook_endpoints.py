@@ -88,6 +88,22 @@ async def test_a_failed_job_reaches_the_endpoints_that_ask(client: Client, sink:
     ]  # deliveries are not listed
 
 
+@pytest.mark.everywhere
+async def test_the_events_of_a_job_arrive_in_their_order(client: Client, sink: Sink) -> None:
+    """If the endpoint asks for it: the end of a job is not sent before its attempt was taken, at the third try."""
+    path = "/hook-flaky/2/in-order"
+    events = ["attempt.failed", "job.failed"]
+    made = await endpoint(client, f"{sink.url}{path}", events=events, ordering="job", retry=SOON)
+
+    job = await client.create(f"{sink.url}/status/500", 0.2)
+    await sink.wait_for(lambda: len(sink.at(path)) == 4)
+
+    arrived = [(each.headers["X-Fliq-Event"], json.loads(each.body)["data"]["job_id"]) for each in sink.at(path)]
+    assert arrived == [(name, job["id"]) for name in ["attempt.failed"] * 3 + ["job.failed"]]
+    assert not any("X-Fliq-Order" in each.headers for each in sink.at(path))
+    assert (await client.call("DELETE", f"{ENDPOINTS}/{made['id']}"))[0] == 204
+
+
 async def test_while_a_secret_is_replaced_both_verify(client: Client, sink: Sink) -> None:
     """The library of the scheme takes a delivery with the endpoint's old secret and with its new one."""
     made = await endpoint(client, f"{sink.url}/replaced", events=["endpoint.disabled"])

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from libs.domain import job
+from libs.domain.endpoints.order import Pending
 from libs.domain.job import UNDER_WAY, JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.schedule import ScheduleState
@@ -32,7 +33,7 @@ from tests.fakes.control.carried import MemoryCarried
 from tests.fakes.control.fan_out_rows import FanOutRows
 from tests.fakes.control.lease_statements import ABSENT, LeaseStatements
 from tests.fakes.control.schedule_reads import ScheduleReads
-from tests.fakes.partition import WebhookReads
+from tests.fakes.partition import WebhookReads, pending_about_of
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _spec_of = msgspec.json.Decoder(Spec).decode
@@ -212,6 +213,9 @@ class Database(LeaseStatements, FanOutRows, WebhookReads, ScheduleReads):
         position, claim = self.progress(partition)
         jobs = [job for job in self._jobs(partition) if job.status is JobStatus.RUNNING and not job.held]
         return Snapshot(position, claim, [due_of(job) for job in jobs])
+
+    def pending_about(self, endpoint_id: str, job_id: str) -> list[Pending]:
+        return pending_about_of(self.jobs.values(), endpoint_id, job_id)
 
     def webhook_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
         return self.stored_specs(ids, size_max=size_max)

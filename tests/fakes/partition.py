@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from libs.domain.endpoints.order import Pending
 from libs.domain.job import JobState, JobStatus
 from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.jobs.ends import TerminalEvent, end_of
@@ -244,6 +245,13 @@ class FoldedTables:
             await self.fold(partition)
         return {spec_id: stored_spec(self._specs[spec_id], size_max) for spec_id in wanted if spec_id in self._specs}
 
+    async def pending_about(self, endpoint_id: str, job_id: str) -> list[Pending]:
+        self._check()
+        for partition in self._ledgers:
+            await self.fold(partition)
+        jobs = [job for ledger in self._ledgers.values() for job in ledger.states.of(JobState).values()]
+        return pending_about_of(jobs, endpoint_id, job_id)
+
     async def signing_secrets(self, accounts: Sequence[str]) -> Mapping[str, Sequence[str]]:
         self._check()
         return {account: self.secrets[account] for account in accounts if account in self.secrets}
@@ -327,6 +335,15 @@ def due_page_of(
     }
     found = [due[key] for key in sorted(due) if key >= place][:limit]
     return [DueDelivery(each, end_of(jobs[each.job_id])) for each in found]
+
+
+def pending_about_of(jobs: Iterable[JobState], endpoint_id: str, job_id: str) -> list[Pending]:
+    """Return those of *jobs* that tell *endpoint_id* of *job_id* and have not ended, as the tables give them out."""
+    return [
+        Pending(job.job_id, job.scheduled_at, job.fire_at)
+        for job in jobs
+        if (job.account, job.idempotency_key) == (endpoint_id, job_id) and not job.is_terminal and not job.held
+    ]
 
 
 def _pending_end(job: JobState) -> TerminalEvent | None:

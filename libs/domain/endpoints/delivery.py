@@ -42,6 +42,7 @@ RETRY: Final = RetryPolicy(
 )
 EVENT_HEADER: Final = "X-Fliq-Event"
 SUBJECT_HEADER: Final = "X-Fliq-Subject"  # the job that the event is about: kept for the account, and not sent
+ORDER_HEADER: Final = "X-Fliq-Order"  # of a delivery that waits for earlier ones of its job: `job`; not sent
 DELIVERY_HEADER: Final = "X-Fliq-Delivery"  # of a redelivery: the id of the delivery that it repeats; not sent
 NOT_SENT: Final = (
     "endpoint_disabled"  # the error of a try that was not made, because the endpoint is disabled or deleted
@@ -58,6 +59,8 @@ def delivery_job(told: Told, partition: int) -> JobScheduled:
     job_id = delivery_job_id(event.at, partition, about)
     headers = {name: value for name, value in (config.headers or {}).items() if name.lower() != "content-type"}
     about_job = {} if event.job_id is None else {SUBJECT_HEADER: event.job_id}
+    if about_job and config.ordering == "job":
+        about_job[ORDER_HEADER] = config.ordering
     retry = config.retry or RETRY
     with_response = config.include_response and event.job_id is not None
     content = body(

@@ -12,6 +12,7 @@ ENDPOINTS_MAX: Final = 100  # of an account
 FILTER_MAX: Final = 20  # values in each list of a filter
 
 Format = Literal["flat", "standard", "cloudevents"]
+Ordering = Literal["none", "job"]
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -45,6 +46,7 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         description: the caller's own words.
         include_response: what was kept of the target's answer is sent with what is told of its attempt, or of the job's end.
         included_response: *include_response* was on before: bodies that can be sent again may hold answers. No request sets it.
+        ordering: `job` sends the events of one job one after the other (order.py).
     """
 
     url: str
@@ -56,6 +58,7 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     description: str = ""
     include_response: bool = False
     included_response: bool = False
+    ordering: Ordering = "none"
 
     @property
     def may_send_responses(self) -> bool:

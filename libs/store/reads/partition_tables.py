@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from libs.domain.endpoints.order import Pending
 from libs.domain.history.floors import Floors
 from libs.domain.job import JobState, JobStatus, due
 from libs.domain.schedule import ScheduleState
@@ -44,6 +45,12 @@ _SPEC_BYTES_MAX: Final = 2**31 - 1
 _STORED_SPECS: Final = (
     "SELECT spec_id, octet_length(spec) AS size, CASE WHEN octet_length(spec) <= $2 THEN spec END AS spec FROM specs"
     " WHERE spec_id = ANY ($1::uuid[])"
+)
+
+# In the words of the partial index `jobs_told`.
+_PENDING_ABOUT: Final = (
+    "SELECT job_id, scheduled_at, fire_at FROM jobs WHERE idempotency_key = $1 AND left(account, 4) = 'whe_' AND account = $2"
+    " AND status IN (0, 1, 2, 3) AND NOT held"
 )
 
 decode_spec: Final = msgspec.json.Decoder(Spec).decode
@@ -189,6 +196,12 @@ class Tables:
         Of those larger than *size_max* bytes only the size is read.
         """
         return await fetch_specs(self._pool, _STORED_SPECS, ids, size_max)
+
+    @store_call
+    async def pending_about(self, endpoint_id: str, job_id: str) -> list[Pending]:
+        """Return the deliveries to *endpoint_id* that are about *job_id* and have not ended."""
+        found = await self._pool.fetch(_PENDING_ABOUT, job_id, endpoint_id)
+        return [Pending(rows.job_id_of(row["job_id"]), row["scheduled_at"], row["fire_at"]) for row in found]
 
 
 @asynccontextmanager

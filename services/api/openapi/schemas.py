@@ -191,6 +191,7 @@ _ENDPOINT: Final[dict[str, Schema]] = {
     "format": {"type": "string", "enum": _ASKED["format"]["enum"]},
     "description": TEXT,
     "include_response": {"type": "boolean"},
+    "ordering": {"type": "string", "enum": _ASKED["ordering"]["enum"]},
     "disabled": {"type": "boolean"},
     "retry": shown_schema(),
     "disabled_reason": nullable({"type": "string", "enum": [REQUESTED, GONE, FAILING]}),

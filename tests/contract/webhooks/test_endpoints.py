@@ -18,7 +18,7 @@ URL = "https://example.com/hook"
 UNKNOWN = "whe_01m8mfsb6j000hnbjj6f4rh1ft"
 LISTED = [
     *("id", "url", "events", "filter", "format", "description", "include_response"),
-    *("disabled", "retry", "disabled_reason"),
+    *("ordering", "disabled", "retry", "disabled_reason"),
     *("created_at", "changed_at", "version"),
 ]
 
@@ -46,7 +46,8 @@ async def test_created_with_defaults(api: Client) -> None:
     assert endpoint["url"] == URL
     assert (endpoint["events"], endpoint["filter"], endpoint["headers"]) == (["job.failed"], None, None)
     assert (endpoint["format"], endpoint["description"], endpoint["include_response"]) == ("standard", "", False)
-    assert (endpoint["disabled"], endpoint["disabled_reason"], endpoint["version"]) == (False, None, 1)
+    assert (endpoint["ordering"], endpoint["disabled"], endpoint["disabled_reason"]) == ("none", False, None)
+    assert endpoint["version"] == 1
     assert endpoint["created_at"] == endpoint["changed_at"]
     assert (endpoint["retry"]["max_retries"], endpoint["retry"]["delays_seconds"]) == (
         7,
@@ -65,6 +66,7 @@ async def test_shown_as_asked_for(api: Client, other: Client) -> None:
         "headers": {"Authorization": "Bearer x"},
         "description": "für die Wache",
         "include_response": True,
+        "ordering": "job",
         "disabled": True,
     }
     endpoint = await create(api, **asked)
@@ -76,7 +78,7 @@ async def test_shown_as_asked_for(api: Client, other: Client) -> None:
         "status_codes": [503, 429],
     }
     assert (endpoint["disabled"], endpoint["disabled_reason"]) == (True, "requested")
-    same = ("url", "format", "headers", "description", "include_response")
+    same = ("url", "format", "headers", "description", "include_response", "ordering")
     assert {name: endpoint[name] for name in same} == {name: asked[name] for name in same}
     status, shown, headers = await api.call("GET", f"{ALL}/{endpoint['id']}")
     assert (status, shown, headers["Etag"]) == (200, endpoint, '"v1"')
@@ -121,13 +123,15 @@ async def test_shown_as_asked_for(api: Client, other: Client) -> None:
         ({"filter": {"status_codes": ["503"]}}, "invalid_filter"),
         ({"format": "xml"}, "invalid_format"),
         ({"headers": {"webhook-id": "1"}}, "reserved_header"),
-        ({"ordering": "job"}, "unknown_field"),
+        ({"order": "job"}, "unknown_field"),
         ({"retry": {"max_retries": 21}}, "invalid_retry"),
         ({"retry": {"max_elapsed_seconds": 604_801}}, "invalid_retry"),
         ({"description": "d" * 201}, "invalid_description"),
         ({"description": "two\nlines"}, "invalid_description"),
         ({"disabled": "no"}, "invalid_disabled"),
         ({"include_response": 1}, "invalid_include_response"),
+        ({"ordering": "account"}, "invalid_ordering"),
+        ({"ordering": True}, "invalid_ordering"),
         ({"secret": "whsec_"}, "unknown_field"),
     ],
 )

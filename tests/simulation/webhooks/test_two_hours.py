@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
 
 import pytest
 
@@ -11,7 +13,7 @@ from libs.events import WebhookAttempted, WebhookFinished
 from libs.events.ids import delivery_id
 from libs.events.retry_policy import RetryPolicy
 from services.webhooks import reader, webhook_calls
-from tests.simulation.webhooks.harness import HOST, Harness, harness
+from tests.simulation.webhooks.harness import HOST, harness
 from tests.simulation.webhooks.test_webhook_retries import answer
 
 POINTS = ("webhooks.after_snapshot", "webhooks.before_send", "webhooks.after_send", "webhooks.after_append")
@@ -21,6 +23,16 @@ DOWN_STEPS = 2 * 3_600_000 // STEP_MS
 COUNT = 4
 
 
+class Mortal(Protocol):
+    """What can be killed."""
+
+    async def die(self) -> None:
+        """End as a crash would."""
+
+    async def begin_anew(self) -> None:
+        """Begin another life."""
+
+
 class Killed(BaseException):
     """The process ends here: no handler of `Exception` runs."""
 
@@ -28,7 +40,8 @@ class Killed(BaseException):
 class Killer:
     """Ends the service at one point after the other, each time it comes to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, points: Sequence[str] = POINTS) -> None:
+        self._points = points
         self.kills: Counter[str] = Counter()
         self.armed: str | None = None
         self.has_struck = False
@@ -42,12 +55,12 @@ class Killer:
             self.kills[name] += 1
             raise Killed(name)
 
-    async def live_on(self, here: Harness) -> None:
+    async def live_on(self, here: Mortal) -> None:
         """If the process has died, start another one, which is to die at the next point."""
         if self.has_struck:
             await here.die()
             self.has_struck = False
-            self.armed = POINTS[sum(self.kills.values()) % len(POINTS)]
+            self.armed = self._points[sum(self.kills.values()) % len(self._points)]
             await here.begin_anew()
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final, get_args
 
-from libs.domain.endpoints.endpoint import FILTER_MAX, Filter, Format
+from libs.domain.endpoints.endpoint import FILTER_MAX, Filter, Format, Ordering
 from libs.domain.endpoints.webhook_event import ALL, EVENTS
 from libs.egress.url_rules import URL_LIMIT
 from libs.events.ids import is_id
@@ -186,6 +186,12 @@ ENDPOINT: Final = Fields(
         "`true` sends with each event of an attempt, or of the end of a job, as `response` what was [kept](responses.md) of the"
         " target's answer; needs the scope `read:payloads`",
     ),
+    _choice(
+        "ordering",
+        ("none", "job"),
+        "`job` sends the events of one job one after the other, in the order in which they happened: a later one waits while an"
+        " earlier one is [pending](webhooks.md#the-order-of-one-jobs-events); `none` sends each at once",
+    ),
     _flag("disabled", "`true` sends nothing until it is `false` again; Fliq sets it when the endpoint takes nothing"),
 )
 ROTATION: Final = Fields(
@@ -212,6 +218,7 @@ def change_schema() -> Schema:
     return {**{key: each for key, each in schema.items() if key != "required"}, "properties": properties}
 
 
-assert set(get_args(Format)) == {  # noqa: S101 - the words of the domain are those of the API
-    word for row in ENDPOINT.rows if row.name == "format" for word in row.schema["enum"]
-}
+for _name, _words in (("format", Format), ("ordering", Ordering)):
+    assert set(get_args(_words)) == {  # noqa: S101 - the words of the domain are those of the API
+        word for row in ENDPOINT.rows if row.name == _name for word in row.schema["enum"]
+    }

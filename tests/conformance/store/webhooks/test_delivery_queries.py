@@ -7,6 +7,7 @@ import msgspec
 from libs.domain.endpoints.delivery import delivery_job, redelivery_job
 from libs.domain.endpoints.endpoint import Endpoint, EndpointConfig
 from libs.domain.endpoints.fan_out import Told
+from libs.domain.endpoints.order import Pending
 from libs.domain.endpoints.webhook_event import of_end
 from libs.domain.job import JobState, JobStatus, create
 from libs.domain.jobs.delivery import DeliveryState, DeliveryStatus
@@ -112,6 +113,26 @@ async def test_what_is_to_be_recovered(harness: Harness) -> None:
     rest = await queries.failed(one.endpoint_id, after=jobs[1].job_id, below=end, limit=1)
     assert [job for job, _ in rest] == jobs[2:3]
     assert await queries.open_count(f"{one.endpoint_id}.again", 9) == 1
+
+
+async def test_what_is_pending_about_a_job(harness: Harness) -> None:
+    """To one endpoint: with the instant of the event, and that of the try; not what has ended, is held, or is a redelivery."""
+    one, two = endpoint(1), endpoint(2)
+    await add(harness, one, two)
+    retrying = await put(harness, told(one, 1, NOW + 1), JobStatus.RETRYING, attempt=1, fire_at=NOW + 60_000)
+    under_way = await put(harness, told(one, 1, NOW + 2), JobStatus.RUNNING, attempt=1)
+    ended = await put(harness, told(one, 1, NOW + 3), JobStatus.FAILED, attempt=1)
+    await put(harness, told(one, 1, NOW + 4), JobStatus.RUNNING, attempt=1, held=True)
+    await put(harness, told(one, 2, NOW + 1), JobStatus.RUNNING, attempt=1)
+    await put(harness, told(two, 1, NOW + 1), JobStatus.RUNNING, attempt=1)
+    again = redelivery_job(ended, told(one, 1, NOW + 3).spec, one, at=NOW + 50, request_id="r")
+    await put(harness, again, JobStatus.RUNNING)
+
+    found = await harness.tables.pending_about(one.endpoint_id, state(1).job_id)
+
+    assert sorted(found) == sorted(
+        [Pending(retrying.job_id, NOW + 1, NOW + 60_000), Pending(under_way.job_id, NOW + 2, NOW + 2)]
+    )
 
 
 async def test_webhooks_that_are_repeated(harness: Harness) -> None:

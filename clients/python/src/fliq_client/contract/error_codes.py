@@ -51,6 +51,7 @@ __all__ = [
     "InvalidMisfire",
     "InvalidName",
     "InvalidNote",
+    "InvalidOrdering",
     "InvalidOverlap",
     "InvalidOverlapSeconds",
     "InvalidParameter",
@@ -546,6 +547,13 @@ class InvalidIncludeResponse(BadRequest):
     code = "invalid_include_response"
 
 
+class InvalidOrdering(BadRequest):
+    """400 `invalid_ordering`. ordering is not one of none, job."""
+
+    status = 400
+    code = "invalid_ordering"
+
+
 class InvalidDisabled(BadRequest):
     """400 `invalid_disabled`. disabled is neither true nor false."""
 
@@ -896,6 +904,7 @@ CODES: Final[dict[str, type[ApiError]]] = {
     "invalid_format": InvalidFormat,
     "invalid_description": InvalidDescription,
     "invalid_include_response": InvalidIncludeResponse,
+    "invalid_ordering": InvalidOrdering,
     "invalid_disabled": InvalidDisabled,
     "invalid_overlap_seconds": InvalidOverlapSeconds,
     "invalid_since": InvalidSince,

@@ -702,6 +702,7 @@ class Endpoint(Answered, frozen=True, kw_only=True):
     format: str  # standard, flat, cloudevents
     description: str
     include_response: bool
+    ordering: str  # none, job
     disabled: bool
     retry: EndpointRetry
     disabled_reason: str | None = None  # requested, gone, failing
@@ -817,6 +818,7 @@ class EndpointItem(Answered, frozen=True, kw_only=True):
     format: str  # standard, flat, cloudevents
     description: str
     include_response: bool
+    ordering: str  # none, job
     disabled: bool
     retry: EndpointItemRetry
     disabled_reason: str | None = None  # requested, gone, failing

@@ -78,6 +78,9 @@ class EndpointChangeFields(TypedDict, total=False):
     # `true` sends with each event of an attempt, or of the end of a job, as `response` what was kept of the target's
     # answer; needs the scope `read:payloads`
     include_response: bool | None
+    # `job` sends the events of one job one after the other, in the order in which they happened: a later one waits
+    # while an earlier one is pending; `none` sends each at once
+    ordering: Literal["none", "job"] | None
     # `true` sends nothing until it is `false` again; Fliq sets it when the endpoint takes nothing
     disabled: bool | None
 
@@ -124,6 +127,9 @@ class EndpointFields(TypedDict, total=False):
     # `true` sends with each event of an attempt, or of the end of a job, as `response` what was kept of the target's
     # answer; needs the scope `read:payloads`
     include_response: bool
+    # `job` sends the events of one job one after the other, in the order in which they happened: a later one waits
+    # while an earlier one is pending; `none` sends each at once
+    ordering: Literal["none", "job"]
     # `true` sends nothing until it is `false` again; Fliq sets it when the endpoint takes nothing
     disabled: bool
 
