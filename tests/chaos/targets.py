@@ -2,16 +2,12 @@
 Targets: the sink of tests/fakes/running/sink.py as a process of its own, which tells of every arrival in a line of JSON.
 
 Its clock is the machine's, and nothing else runs in it: an arrival is stamped when it arrives. It ends with its standard input.
-
-With the argument `exact` it waits in `select`, which counts in microseconds. `epoll` rounds each wait up to a whole millisecond, by
-half of one on average. `select` takes a thousand connections at most.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import selectors
 import sys
 from typing import Final
 
@@ -38,11 +34,5 @@ async def serve() -> None:
         await asyncio.to_thread(sys.stdin.read)
 
 
-def make_loop(words: list[str]) -> asyncio.AbstractEventLoop:
-    """Return the loop that the arguments *words* ask for."""
-    return asyncio.SelectorEventLoop(selectors.SelectSelector() if words == ["exact"] else None)
-
-
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=lambda: make_loop(sys.argv[1:])) as runner:
-        runner.run(serve())
+    asyncio.run(serve())

@@ -84,11 +84,11 @@ class Targets(Child):
     The sink, seen from here: `arrivals` as tests/fakes/running/sink.py has them, with the headers that matter.
 
     Args:
-        is_exact: `/slow/<ms>` answers after so many milliseconds, and not up to one later.
+        module: what runs, if it is not the sink (slow_receiver.py).
     """
 
-    def __init__(self, *, is_exact: bool = False) -> None:
-        super().__init__("tests.chaos.targets", *(["exact"] if is_exact else []))
+    def __init__(self, module: str = "tests.chaos.targets", *args: str) -> None:
+        super().__init__(module, *args)
         self.arrivals: list[Arrival] = []
         self.on_arrival: Callable[[Arrival], None] = lambda _: None
         self.url = ""
