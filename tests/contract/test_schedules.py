@@ -114,9 +114,11 @@ async def test_pause_and_resume(api: Client, harness: Harness) -> None:
 
 async def test_spawned_jobs(api: Client, harness: Harness) -> None:
     """A schedule's jobs are listed under it, carry its id, and inherit what it asks for."""
-    schedule = await create(
-        api, cron="* * * * *", headers={"A": "1"}, max_retries=4, webhook_url="https://example.com/w"
-    )
+    hook = {
+        "webhook_url": "https://example.com/w",
+        "webhook_retry": {"backoff": "fixed", "delay_seconds": 5, "max_retries": 2},
+    }
+    schedule = await create(api, cron="* * * * *", headers={"A": "1"}, max_retries=4, **hook)
     await create(api)
     jobs = [await harness.tick(schedule["id"]) for _ in range(3)]
 
@@ -127,7 +129,9 @@ async def test_spawned_jobs(api: Client, harness: Harness) -> None:
     assert [job["id"] for job in listed["jobs"] + rest["jobs"]] == jobs[::-1]
     job = await api.job(jobs[0])
     assert (job["schedule_id"], job["url"], job["headers"], job["max_retries"]) == (schedule["id"], URL, {"A": "1"}, 4)
-    assert job["webhook_url"] == "https://example.com/w"
+    _, shown, _ = await api.call("GET", f"/v1/schedules/{schedule['id']}")
+    assert {name: job[name] for name in hook} == {name: shown[name] for name in hook}
+    assert (job["webhook_url"], job["webhook_retry"]["max_retries"]) == ("https://example.com/w", 2)
     status, timeline, _ = await api.call("GET", f"/v1/jobs/{jobs[0]}/events")
     assert [event["type"] for event in timeline["events"]] == ["schedule.ticked"]
 
