@@ -270,4 +270,8 @@ def _network(text: str, item: str) -> Network:
     try:
         return ip_network(text)
     except ValueError as error:
-        raise ValueError(f"{item!r} is not a network: {error}") from None
+        if "host bits" in str(error):
+            raise ValueError(f"{item!r} is not a network: {error}") from None
+        raise ValueError(
+            f"{item!r} is not a network, a name or a name ending (10.0.0.0/8, web, .example.com)"
+        ) from None

@@ -141,10 +141,12 @@ async def port_trouble(variable: str, host: str, port: int) -> str | None:
 
 
 def bind_failure(variable: str, host: str, port: int, error: OSError) -> str:
-    """Return the one line that says why a port cannot be listened on, and which variable chose it."""
+    """Return the one line that says why a port, which *variable* chose, cannot be listened on, and which variable to change."""
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        mend = "set it to 127.0.0.1, to :: (all), or to one of its addresses"
+        return f"{variable.replace('PORT', 'HOST')}: {host} is no address of this machine; {mend}"
     why = {
         errno.EADDRINUSE: "is taken by another process",
         errno.EACCES: "may not be used by this user",
-        errno.EADDRNOTAVAIL: "is not an address of this machine",
     }.get(error.errno or 0, f"cannot be listened on ({error.strerror or error})")
     return f"{variable}: {host}:{port} {why}; set it to another one"

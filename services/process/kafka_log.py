@@ -28,9 +28,9 @@ async def kafka_log_report(settings: Settings) -> LogReport:
 
 
 def _access(settings: Settings) -> KafkaAccess:
-    """Return the way to the cluster that the settings name; raises `SettingsError` if they contradict each other."""
+    """Return the way to the cluster; raises `SettingsError` if the settings contradict each other, or a file is of no use."""
     try:
-        return KafkaAccess(
+        access = KafkaAccess(
             bootstrap=settings.kafka_bootstrap or "",
             tls=settings.kafka_tls,
             ca_file=settings.kafka_ca_file,
@@ -40,5 +40,8 @@ def _access(settings: Settings) -> KafkaAccess:
             password=settings.kafka_password,
             mechanism=settings.kafka_mechanism,  # type: ignore[arg-type]  # the table of settings takes no other words
         )
-    except ValueError as error:
+        if access.tls:
+            access.tls_context()  # a file that cannot be used is told at the start, by its name
+        return access
+    except (ValueError, OSError) as error:
         raise SettingsError(f"FLIQ_KAFKA_*: {error}") from None

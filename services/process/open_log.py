@@ -7,7 +7,6 @@ do besides the port's methods, it declares.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
@@ -22,7 +21,7 @@ from libs.log.postgres.inspect import partition_count
 from libs.runtime.settings.settings import Settings
 from libs.store.schema.log_identity import check_log
 from libs.store.schema.migrate import Step, migrate
-from services.process.start_errors import log_place
+from services.process.start_errors import of_log
 from services.start_error import StartError
 
 LOG_CONNECTIONS: Final = CONNECTIONS_MAX  # of a process to a log in PostgreSQL
@@ -45,11 +44,10 @@ async def open_log(
         StartError: the log cannot be reached, or is not as Fliq needs it.
     """
     log: Log
-    place = log_place(settings)
     try:
         found = await log_partitions(settings, dsn)
         if must_exist and found is None:
-            raise StartError(f"{place}there is no log yet: start the services first")
+            raise StartError(of_log(settings, "there is no log yet: start the services first"))
         count = partitions or found or settings.partition_count
         if settings.partitions is not None and partitions is None and settings.partitions != count:
             reason = f"FLIQ_PARTITIONS is {settings.partitions}: `fliq partitions grow` adds to a log that is there"
@@ -61,10 +59,8 @@ async def open_log(
 
             log = kafka_log(settings, partitions=count)
         await log.start()
-    except LogError as error:
-        raise StartError(f"{place}{error}") from error
-    except (ssl.SSLError, OSError) as error:
-        raise StartError(f"{place}{error}") from error
+    except (LogError, OSError) as error:  # an SSLError is an OSError
+        raise StartError(of_log(settings, error)) from error
     stack.push_async_callback(log.stop)
     return log
 

@@ -9,7 +9,7 @@ from libs.domain.ledger import GapInLog, MustUnderstand
 from libs.log.port import LogError
 from libs.runtime.embedded_postgres.binaries import EmbeddedPostgresError
 from libs.runtime.node import NodeError
-from libs.runtime.settings.settings import Settings
+from libs.runtime.settings.settings import Settings, without_password
 from libs.store.errors import StoreUnavailable
 from libs.store.schema.log_identity import WrongLog
 from libs.store.schema.migrate import SchemaError
@@ -24,21 +24,22 @@ def start_errors(settings: Settings) -> Iterator[None]:
     except (EmbeddedPostgresError, NodeError, SchemaError, WrongLog) as error:
         raise StartError(str(error)) from error
     except StoreUnavailable as error:
-        raise StartError(f"{database_place(settings)}{error}") from error
+        raise StartError(_of_database(settings, error)) from error
     except LogError as error:
-        raise StartError(f"{log_place(settings)}{error}") from error
+        raise StartError(of_log(settings, error)) from error
     except (GapInLog, MustUnderstand) as error:
         raise StartError(f"the log cannot be folded: {type(error).__name__}: {error}") from error
 
 
-def log_place(settings: Settings) -> str:
-    """Return the variable that an operator changes if the log is in trouble, as the beginning of a line."""
-    return "FLIQ_KAFKA_BOOTSTRAP: " if is_log_apart(settings) else database_place(settings)
+def of_log(settings: Settings, error: object) -> str:
+    """Return *error* as the line that says which variable an operator changes if the log is in trouble."""
+    return f"FLIQ_KAFKA_BOOTSTRAP: {error}" if is_log_apart(settings) else _of_database(settings, error)
 
 
-def database_place(settings: Settings) -> str:
-    """Return the variable that names the operator's own database, as the beginning of a line; empty for the embedded one."""
-    return "" if settings.database_url is None else "FLIQ_DATABASE_URL: "
+def _of_database(settings: Settings, error: object) -> str:
+    if settings.database_url is None:
+        return str(error)
+    return f"FLIQ_DATABASE_URL: {error} ({without_password(settings.database_url)})"
 
 
 def is_log_apart(settings: Settings) -> bool:

@@ -1,6 +1,8 @@
 """KafkaAccess: how to reach a Kafka cluster: addresses, TLS and credentials."""
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,7 +55,7 @@ class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
         Return the options of every aiokafka client; *timeout_s* bounds connecting and each request.
 
         Raises:
-            OSError, ssl.SSLError: a certificate file cannot be read or used.
+            OSError: a certificate file cannot be used, as `tls_context`.
         """
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap.split(","),
@@ -67,8 +69,28 @@ class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
             options["sasl_plain_username"] = self.username
             options["sasl_plain_password"] = self.password
         if self.tls:
-            context = ssl.create_default_context(cafile=None if self.ca_file is None else str(self.ca_file))
-            if self.cert_file is not None:
-                context.load_cert_chain(self.cert_file, self.key_file)
-            options["ssl_context"] = context
+            options["ssl_context"] = self.tls_context()
         return options
+
+    def tls_context(self) -> ssl.SSLContext:
+        """
+        Return what checks the brokers' certificates, and shows ours.
+
+        Raises:
+            OSError: a certificate file cannot be used; the text names the file.
+        """
+        with _named(self.ca_file):
+            context = ssl.create_default_context(cafile=None if self.ca_file is None else str(self.ca_file))
+        if self.cert_file is not None:
+            with _named(self.cert_file):
+                context.load_cert_chain(self.cert_file, self.key_file)
+        return context
+
+
+@contextmanager
+def _named(file: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # an SSLError is one
+        why = "it holds no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise OSError(f"cannot use {file}: {why}") from error

@@ -49,6 +49,14 @@ def zero_or(low: int, high: int, noun: str) -> Callable[[str], int]:
 port = integer(1, 65535, "a port")
 
 
+def _is_port(text: str) -> bool:
+    try:
+        port(text)
+    except ValueError:
+        return False
+    return True
+
+
 def seconds(low: float, high: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
@@ -131,7 +139,9 @@ def database_url(text: str) -> str:
         )
     places = parts.netloc.rpartition("@")[2].split(",")  # the driver tries them one after the other
     found = [_PORT_OF.fullmatch(place) for place in places]
-    if parts.scheme not in ("postgresql", "postgres") or not all(each and _is_host(each[1]) for each in found):
+    if parts.scheme not in ("postgresql", "postgres") or not all(
+        each and _is_host(each[1]) and (each[2] in (None, ":") or _is_port(each[2][1:])) for each in found
+    ):
         raise ValueError(_NO_DATABASE)
     return text
 
@@ -141,9 +151,8 @@ def brokers(text: str) -> str:
     items = [item.strip() for item in text.split(",")]
     for item in items:
         name, colon, number = item.rpartition(":")
-        if not colon or _HOST.fullmatch(name.strip("[]")) is None or not _is_host(name):
+        if not colon or _HOST.fullmatch(name.strip("[]")) is None or not _is_host(name) or not _is_port(number):
             raise ValueError("is not a comma list of host:port")
-        port(number)
     return ",".join(items)
 
 

@@ -33,7 +33,15 @@ def refused(command: str = "all", **settings: str) -> tuple[int, str]:
         ("FLIQ_DATABASE_URL", f"mysql://u:{PASSWORD}@h/d", "the value is not an address of the form postgresql://"),
         ("FLIQ_DATABASE_URL", f"postgresql://u:{PASSWORD}@h:port/d", "the value is not an address of the form"),
         ("FLIQ_BOOTSTRAP_TOKENS", f"default={PASSWORD}", "the token of account default (item 1) is malformed"),
+        ("FLIQ_DATABASE_URL", "postgresql://u@h:99999/d", "the value is not an address of the form"),
+        ("FLIQ_KAFKA_BOOTSTRAP", "kafka:99999", "'kafka:99999' is not a comma list of host:port"),
         ("FLIQ_EGRESS_ALLOW", "10.0.0.0/33", "'10.0.0.0/33' is not a network"),
+        ("FLIQ_EGRESS_ALLOW", "10.0.0.1/8", "'10.0.0.1/8' is not a network: 10.0.0.1/8 has host bits set"),
+        (
+            "FLIQ_EGRESS_ALLOW",
+            "*.example",
+            "'*.example' is not a network, a name or a name ending (10.0.0.0/8, web, .example.com)",
+        ),
         ("FLIQ_EGRESS_CA_FILE", __file__, f"cannot use {__file__}: it holds no PEM certificate"),
         ("FLIQ_LOG_LEVEL", "loud", "'loud' is not one of debug, info"),
         ("FLIQ_CRASH_AT", "no.such:1", "'no.such' is not a crash point"),
@@ -44,6 +52,16 @@ def test_a_wrong_setting_is_named(name: str, value: str, says: str) -> None:
     code, line = refused(**{name: value})
     assert code == 2
     assert line.startswith(f"fliq: {name}: {says}")
+
+
+def test_a_certificate_of_kafka_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    """Exit code 2, with the file: before, the line spoke of the brokers, and of `[X509] PEM lib`."""
+    damaged = tmp_path / "ca.pem"
+    damaged.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    with_tls = {"FLIQ_KAFKA_BOOTSTRAP": "127.0.0.1:1", "FLIQ_KAFKA_TLS": "on", "FLIQ_DATA_DIR": str(tmp_path / "data")}
+    for name in ("FLIQ_KAFKA_CA_FILE", "FLIQ_KAFKA_CERT_FILE"):
+        code, line = refused(**with_tls, **{name: str(damaged)}, FLIQ_DATABASE_URL="postgresql://127.0.0.1:1/d")
+        assert (code, line) == (2, f"fliq: FLIQ_KAFKA_*: cannot use {damaged}: it holds no certificate in PEM")
 
 
 def test_a_service_on_its_own_needs_a_database(tmp_path: Path) -> None:
@@ -59,10 +77,12 @@ def test_a_database_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     """Exit code 1; the password is not shown."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can take the port
-        url = f"postgresql://u:{PASSWORD}@127.0.0.1:{closed.getsockname()[1]}/d"
+        closed_port = closed.getsockname()[1]
+        url = f"postgresql://u:{PASSWORD}@127.0.0.1:{closed_port}/d"
         code, line = refused(FLIQ_DATABASE_URL=url, FLIQ_DATA_DIR=str(tmp_path))
     assert code == 1
     assert line.startswith("fliq: FLIQ_DATABASE_URL: the log's database cannot be reached: ")
+    assert line.endswith(f" (postgresql://u:***@127.0.0.1:{closed_port}/d)")
 
 
 def test_a_database_that_does_not_answer_is_waited_for_some_seconds(tmp_path: Path) -> None:
@@ -70,8 +90,11 @@ def test_a_database_that_does_not_answer_is_waited_for_some_seconds(tmp_path: Pa
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://u:{PASSWORD}@127.0.0.1:{silent.getsockname()[1]}/d?sslmode=disable"
         code, line = refused(FLIQ_DATABASE_URL=url, FLIQ_DATA_DIR=str(tmp_path))
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
     assert code == 1
-    assert line == "fliq: FLIQ_DATABASE_URL: the log's database does not answer within 5 s"
+    assert line == (
+        f"fliq: FLIQ_DATABASE_URL: the log's database does not answer within 5 s (postgresql://u:***@{place}/d?***)"
+    )
 
 
 def test_wrong_credentials_are_told(pg_dsn: str, tmp_path: Path) -> None:
@@ -107,6 +130,19 @@ def test_case_21_a_port_that_is_taken_is_named(name: str, pg_dsn: str, tmp_path:
     assert last == f"fliq: {reason}"
     assert "Fliq is ready" not in ended.stdout
     assert "API token" not in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("FLIQ_HOST", "no-such-host.invalid"), ("FLIQ_HOST", "1.5x"), ("FLIQ_ADMIN_HOST", "203.0.113.5")],
+)
+def test_an_address_that_is_not_of_this_machine_is_named(name: str, value: str) -> None:
+    """Exit code 1; the line speaks of the address, not of the port."""
+    ended = run([*FLIQ, "console"], environment(**{name: value}))
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == (
+        f"fliq: {name}: {value} is no address of this machine; set it to 127.0.0.1, to :: (all), or to one of its addresses"
+    )
 
 
 def test_help_names_every_command_and_setting() -> None:
