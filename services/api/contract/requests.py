@@ -15,8 +15,9 @@ from libs.events import Spec
 from libs.events.retry_policy import RetryPolicy
 from services.api.contract.api_error import refuse
 from services.api.contract.field import Rules
-from services.api.contract.fields.capture_fields import capture_of
+from services.api.contract.fields.capture_fields import capture_of, shown_capture
 from services.api.contract.fields.key_fields import JobKey, key_of
+from services.api.contract.fields.retry_fields import shown_policy
 from services.api.contract.instants import LATEST
 from services.api.contract.request_fields import BATCH, JOB, NOTHING, TOKEN
 from services.api.contract.token_text import SCOPES
@@ -138,6 +139,21 @@ def spec_of(found: dict[str, Any], traceparent: str | None) -> Spec:
         capture=capture_of(found),
         traceparent=traceparent,
     )
+
+
+def fields_of(spec: Spec) -> dict[str, Any]:
+    """Return the fields of a request that say *spec*: what a change is laid over. The inverse of `spec_of`."""
+    return {
+        "url": spec.url,
+        "http_method": spec.method,
+        "headers": spec.headers,
+        "body": spec.body,
+        "timeout_seconds": spec.timeout_ms // 1000,
+        "webhook_url": spec.webhook_url,
+        "webhook_headers": spec.webhook_headers,
+        "webhook_retry": shown_policy(spec.webhook_retry),
+        **shown_capture(spec.capture),
+    }
 
 
 def token_request(data: Any, now: int) -> TokenRequest:

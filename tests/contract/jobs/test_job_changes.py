@@ -42,6 +42,16 @@ async def test_a_patch_changes_what_it_names(api: Client, harness: Harness) -> N
     assert instant_ms(again["expires_at"]) == instant_ms(again["scheduled_at"]) + 5_000
 
 
+async def test_a_patch_of_another_field_leaves_the_policy_of_the_webhook(api: Client) -> None:
+    """`webhook_retry` stays unless the patch names it; null takes the default."""
+    hook = {"webhook_url": f"{URL}/hook", "webhook_retry": {"max_retries": 3}}
+    made = await api.create(URL, 3600, **hook)
+    _, job, _ = await patch(api, made["id"], {"body": "x"})
+    assert job["webhook_retry"]["max_retries"] == 3
+    _, job, _ = await patch(api, made["id"], {"webhook_retry": None})
+    assert "webhook_retry" not in job
+
+
 async def test_the_call_is_as_the_last_change_says(api: Client, harness: Harness) -> None:
     """The due that follows names the changed spec; a change after it is 409, and so is one of a cancelled job."""
     made = await api.create(URL, 3600)

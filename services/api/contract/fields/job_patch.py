@@ -10,8 +10,8 @@ from libs.domain.instants import rfc3339
 from libs.domain.job import JobState
 from libs.domain.jobs.optional_state import JobMore
 from libs.events import Spec
+from services.api.contract import requests
 from services.api.contract.field import Schema
-from services.api.contract.fields.capture_fields import shown_capture
 from services.api.contract.fields.key_fields import KEY_FIELDS
 from services.api.contract.fields.retry_fields import shown_policy
 from services.api.contract.request_fields import JOB
@@ -52,15 +52,7 @@ def moves(patch: dict[str, Any]) -> bool:
 
 def _fields_of(state: JobState, spec: Spec) -> dict[str, Any]:
     more = state.more or JobMore()
-    return {
-        "url": spec.url,
-        "http_method": spec.method,
-        "headers": spec.headers,
-        "body": spec.body,
-        "timeout_seconds": state.timeout_ms // 1000,
-        "webhook_url": spec.webhook_url,
-        "webhook_headers": spec.webhook_headers,
-        **shown_capture(spec.capture),
+    return requests.fields_of(spec) | {
         "scheduled_at": rfc3339(state.scheduled_at),
         "max_retries": state.max_retries,
         "retry": shown_policy(more.retry),

@@ -11,9 +11,8 @@ from typing import Any, Final
 from libs.domain.instants import rfc3339
 from libs.domain.schedule import ScheduleState
 from libs.events import Spec
+from services.api.contract import requests
 from services.api.contract.api_error import ApiError, refuse, refuse_unknown
-from services.api.contract.fields.capture_fields import shown_capture
-from services.api.contract.fields.retry_fields import shown_policy
 from services.api.contract.json_body import Duplicated
 from services.api.contract.schedules.fields import CHANGEABLE, GRACEFUL
 from services.api.contract.schedules.schedule_answers import policy_fields, run_fields, terms_of
@@ -32,27 +31,22 @@ def fields_of(state: ScheduleState, spec: Spec) -> dict[str, Any]:
     if rule.every_s is None:
         zone = None if rule.zone == "UTC" else rule.zone  # so that a cron may bring one as its prefix
         when = {"cron": rule.cron, "timezone": zone, "dst": {"gap": rule.gap, "fold": rule.fold}}
-    return when | {
-        "url": spec.url,
-        "http_method": spec.method,
-        "headers": spec.headers,
-        "body": spec.body,
-        "timeout_seconds": state.timeout_ms // 1000,
-        "webhook_url": spec.webhook_url,
-        "webhook_headers": spec.webhook_headers,
-        "webhook_retry": shown_policy(spec.webhook_retry),
-        **shown_capture(spec.capture),
-        "starts_at": None if rule.starts_at is None else rfc3339(rule.starts_at),
-        "ends_at": None if rule.ends_at is None else rfc3339(rule.ends_at),
-        "exclude": list(rule.exclude),
-        "spread": spread,
-        "max_runs": None if more is None else more.max_runs,
-        "max_retries": state.max_retries,
-        **policy_fields(None if more is None else more.policy),
-        **run_fields(None if more is None else more.runs),
-        **terms_of(more),
-        "labels": None if more is None else more.labels,
-    }
+    return (
+        when
+        | requests.fields_of(spec)
+        | {
+            "starts_at": None if rule.starts_at is None else rfc3339(rule.starts_at),
+            "ends_at": None if rule.ends_at is None else rfc3339(rule.ends_at),
+            "exclude": list(rule.exclude),
+            "spread": spread,
+            "max_runs": None if more is None else more.max_runs,
+            "max_retries": state.max_retries,
+            **policy_fields(None if more is None else more.policy),
+            **run_fields(None if more is None else more.runs),
+            **terms_of(more),
+            "labels": None if more is None else more.labels,
+        }
+    )
 
 
 def merged(fields: dict[str, Any], patch: Any, names: Collection[str] = _NAMES) -> dict[str, Any]:
