@@ -152,3 +152,11 @@ def test_an_endpoint_that_asks_is_shown_the_answer() -> None:
         assert told(event) == "no such field"
     assert told(msgspec.structs.replace(end, response=None), include_response=True) is None
     assert told(of_test(ENDPOINT_ID, AT), include_response=True) == "no such field"
+
+
+def test_what_was_sent_before_may_hold_answers() -> None:
+    """An endpoint that included responses once counts as one that sends them, also when it does not any more."""
+    off = EndpointConfig(url=URL, events=("job.failed",))
+    before = msgspec.structs.replace(off, included_response=True)
+    now = msgspec.structs.replace(off, include_response=True)
+    assert [each.may_send_responses for each in (off, before, now)] == [False, True, True]
