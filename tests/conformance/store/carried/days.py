@@ -18,6 +18,7 @@ from unittest import mock
 from libs.domain.history.choice import DAY_MS, HistoryTerms
 from libs.events import AttemptDue, AttemptFinished, Response, Spec, encode, read
 from libs.events.ids import execution_id, new_job_id
+from libs.log.port import Log
 from libs.log.postgres import PostgresLog
 from libs.runtime.telemetry.metrics import Metrics
 from libs.store.carried.carrier import Carrier
@@ -99,11 +100,11 @@ class _Keeper:
 class Days:
     """A partition that lives through days. Every `step` is one load, and the rest of a twelfth of a day."""
 
-    def __init__(self, dsn: str, pool: Any, flush_pool: Any, terms: HistoryTerms, log_days: int) -> None:
+    def __init__(self, log: Log, pool: Any, flush_pool: Any, terms: HistoryTerms, log_days: int) -> None:
         """Keep the history as *terms* say and the log for *log_days*; `running` starts it."""
         self.pool = pool
         self.clock = ManualClock(BEGAN_AT)
-        self.log = PostgresLog(dsn, partitions=1)
+        self.log = log
         self.watch = ProgressWatch(pool)
         self.projector = Projector(flush_pool, self.watch)
         metrics = Metrics(version="test")
@@ -299,15 +300,15 @@ class Days:
 
 
 @asynccontextmanager
-async def days_of(dsn: str, terms: HistoryTerms, log_days: int) -> AsyncIterator[Days]:
-    """Give out a partition on the migrated database *dsn* that keeps its history as *terms* say, and its log for *log_days*."""
+async def days_of(dsn: str, terms: HistoryTerms, log_days: int, *, log: Log | None = None) -> AsyncIterator[Days]:
+    """Give out a partition on the migrated database *dsn* that keeps its history as *terms* say, and *log* for *log_days*."""
     pool = await open_pool(dsn, name="test", size=8)
     flush_pool = await open_pool(dsn, name="test flush", size=2, settings=SESSION)
     resting = [mock.patch.object(each, "REST_FACTOR", 0) for each in (history_keeper, log_keeper)]
     try:
         for each in resting:
             each.start()
-        async with Days(dsn, pool, flush_pool, terms, log_days).running() as days:
+        async with Days(log or PostgresLog(dsn, partitions=1), pool, flush_pool, terms, log_days).running() as days:
             yield days
     finally:
         for each in resting:
