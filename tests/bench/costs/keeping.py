@@ -32,8 +32,8 @@ from tests.fakes.running.postgres import fresh_server
 
 PARTITIONS: Final = 4
 # Ended jobs in each partition, by account: what the janitor has to delete, and, but for heartbeats, the log keeper to sum up.
-ENDED: Final = {"default": 5_000, ACCOUNT: 40_000}
-WAITING: Final = 20_000
+ENDED: Final = {"default": 2_000, ACCOUNT: 25_000}
+WAITING: Final = 12_000
 DAY_MS: Final = 86_400_000
 RATE: Final = 200
 TURN_S: Final = 10
