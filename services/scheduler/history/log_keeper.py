@@ -42,6 +42,7 @@ WAIT_MS: Final = 100  # between two looks whether a decision is in the tables
 WAITS_MAX: Final = 600
 READ_MAX: Final = 50  # records at once: some of 30 kB, which are decoded between two calls
 TRIM_STEP: Final = 2_000  # records deleted at once: appends to their partition wait meanwhile, some 20 ms in PostgreSQL
+STEPS_MAX: Final = 1_000  # of these at one look; then the other partitions have their turn
 REST_FACTOR: Final = 9
 REST_MIN_MS: Final = 20
 
@@ -252,14 +253,15 @@ class LogKeeper:
         if behind or fanned_out < trim_to - 1:
             _log.warning("log_still_read", partition=partition, to_position=trim_to, position=fanned_out)
             return
-        while begin < trim_to:
+        for _ in range(STEPS_MAX):
             began_at, step = self._clock.steady(), min(trim_to, begin + TRIM_STEP)
             await self._log.trim(partition, step)
             self._metrics.trimmed(step - begin)
             begin = step
-            if begin < trim_to:
-                await self._rest(began_at)
-                self._check(owner)
+            if begin >= trim_to:
+                return
+            await self._rest(began_at)
+            self._check(owner)
 
     async def _wait(self, owner: PartitionOwner, is_true: Callable[[], bool]) -> None:
         for _ in range(WAITS_MAX):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Final
 
 import pytest
@@ -275,6 +276,29 @@ async def test_a_log_of_which_half_is_deleted_can_be_folded(monkeypatch: pytest.
         assert far in halves[0].ledger.states
         assert await harness.log.begin(0) > 3
         assert far in (await check(harness)).ledger.states
+
+
+async def test_a_long_deletion_gives_way_to_other_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on at the next look, a minute later."""
+    monkeypatch.setattr(log_keeper, "TRIM_STEP", 3)
+    monkeypatch.setattr(log_keeper, "STEPS_MAX", 2)
+    async with keeping(Harness(), days=2) as harness:
+        for _ in range(5):
+            await ended(harness)
+        trim = harness.log.trim
+        trimmed_at: list[int] = []
+
+        async def noted(partition: int, before: int) -> None:
+            trimmed_at.append(harness.clock.now())
+            await trim(partition, before)
+
+        monkeypatch.setattr(harness.log, "trim", noted)
+        for _ in range(6):
+            await pass_time(harness, DAY_MS)
+        rests = [after - before for before, after in pairwise(trimmed_at[:4])]
+        assert rests[0] < LOOK_EVERY_MS <= rests[1]
+        assert rests[2] < LOOK_EVERY_MS
+        await check(harness)
 
 
 async def test_rows_that_may_be_lost_are_not_relied_on() -> None:
