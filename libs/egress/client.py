@@ -197,10 +197,9 @@ class EgressClient:
         idle = connections.take(exchange.origin)
         if idle is None:
             return False
-        if self.pace is not None:
-            peer = idle.transport.get_extra_info("peername")
+        if self.pace is not None and idle.peer is not None:
             try:
-                self.pace.admit(request.account, request.key, [peer[0]], loop.time())
+                self.pace.admit(request.account, request.key, [idle.peer[0]], loop.time())
             except CallLater:
                 connections.wait(idle, is_reusable=True)
                 raise

@@ -19,6 +19,7 @@ _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 # Of bytes: a text is translated letter by letter, which takes twice as long.
 _TO_BASE32HEX = bytes.maketrans(_ALPHABET.encode(), b"0123456789abcdefghijklmnopqrstuv")
 _VALUE_OF = {letter: index for index, letter in enumerate(_ALPHABET)}
+_VALUE_OF_PAIR = {pair: index for index, pair in enumerate(_PAIRS)}
 _ID = re.compile(r"(?:job|sched|exec|whe|whd)_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 
 MAX_PARTITIONS = 1 << 16
@@ -143,12 +144,7 @@ def is_id(text: str, kind: str) -> bool:
 
 def partition_of(any_id: str) -> int:
     """Return the partition that a well-formed id lives in."""
-    ulid_at = len(any_id) - 26
-    four = any_id[ulid_at + 10 : ulid_at + 14]
-    value = 0
-    for letter in four:
-        value = value << 5 | _VALUE_OF[letter]
-    return value >> 4
+    return (_VALUE_OF_PAIR[any_id[-16:-14]] << 10 | _VALUE_OF_PAIR[any_id[-14:-12]]) >> 4
 
 
 def instant_of(any_id: str) -> int:

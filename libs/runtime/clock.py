@@ -17,6 +17,7 @@ from typing import Protocol
 
 _STEP_NS = 50_000_000  # more than this between two readings is no drift, nor a correction of drift, but a step
 _FOLLOW = 10  # drift is followed by at most one part in so many; a clock that runs away faster soon differs by a step
+_LOOK_NS = 1_000_000  # so often the machine's clock is looked at; between two looks it can hardly have moved
 _READING_NS = 1_000_000  # a reading that takes longer was interrupted, and says nothing about steps
 _READINGS_MAX = 10
 _POOL_BYTES = 4_096
@@ -138,6 +139,10 @@ class SteadyClock(SystemClock):
         self._followed_at_ns, self._offset_ns = self._read_clean()
 
     @staticmethod
+    def _steady_ns() -> int:
+        return time.monotonic_ns()
+
+    @staticmethod
     def _read() -> tuple[int, int, bool]:
         """Return the monotonic time, how far the machine's clock is from it, and whether that was read in one go."""
         before = time.monotonic_ns()
@@ -154,6 +159,17 @@ class SteadyClock(SystemClock):
         return steady_ns, offset_ns
 
     def _now_ns(self) -> int:
+        steady_ns = self._steady_ns()
+        if steady_ns - self._followed_at_ns >= _LOOK_NS:
+            steady_ns = self._follow()
+        now_ns = steady_ns + self._offset_ns
+        if now_ns < self._latest_ns:
+            return self._latest_ns
+        self._latest_ns = now_ns
+        return now_ns
+
+    def _follow(self) -> int:
+        """Follow the drift of the machine's clock, and return the monotonic time."""
         steady_ns, offset_ns, is_clean = self._read()
         if is_clean:
             moved_ns = offset_ns - self._offset_ns
@@ -161,8 +177,7 @@ class SteadyClock(SystemClock):
                 most_ns = (steady_ns - self._followed_at_ns) // _FOLLOW
                 self._offset_ns += max(-most_ns, min(moved_ns, most_ns))
             self._followed_at_ns = steady_ns
-        self._latest_ns = max(self._latest_ns, steady_ns + self._offset_ns)
-        return self._latest_ns
+        return steady_ns
 
     def step_ms(self) -> int:
         """Return how far the machine's clock is ahead of this one; 0 while it was not stepped."""

@@ -37,15 +37,22 @@ class Connection:
         origin: whose it is, and where it leads.
         ends_at_s: the loop's time from which it takes no further call.
         is_first: it has had no complete answer yet.
+        peer: address and port of the other side; None if it was gone as soon as it was there.
+        is_here: the peer has the address that the connection leaves from: then it is this machine.
     """
 
-    __slots__ = ("ends_at_s", "is_first", "origin", "transport")
+    __slots__ = ("_poll", "ends_at_s", "is_first", "is_here", "origin", "peer", "transport")
 
     def __init__(self, transport: asyncio.Transport, origin: Origin, ends_at_s: float) -> None:
         self.transport = transport
         self.origin = origin
         self.ends_at_s = ends_at_s
         self.is_first = True
+        # Asked once: they stay as they are, and every call needs them.
+        peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self.peer: tuple[str, int] | None = (peer[0], peer[1]) if peer else None
+        self.is_here = bool(peer and own) and peer[0] == own[0]
+        self._poll: select.poll | None = None  # made with the first question
 
     def is_quiet(self) -> bool:
         """
@@ -55,9 +62,10 @@ class Connection:
         """
         if self.transport.is_closing():
             return False
-        poll = select.poll()
-        poll.register(self.transport.get_extra_info("socket").fileno(), _CLOSED_OR_TALKING)
-        return not poll.poll(0)
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self.transport.get_extra_info("socket").fileno(), _CLOSED_OR_TALKING)
+        return not self._poll.poll(0)
 
 
 class Connections:

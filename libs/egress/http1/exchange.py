@@ -180,20 +180,19 @@ class Exchange(asyncio.Protocol):
         """Check the peer's address, then write the whole request."""
         self._connection = connection
         self.is_used = True
-        transport = connection.transport
-        peer = transport.get_extra_info("peername")
+        peer, is_here = connection.peer, connection.is_here
         if self.result.done():  # the caller gave up just when the connection was made
             self.abort()
-        elif not peer or not self._is_peer_allowed(peer[0], peer[1], _is_own_address(transport, peer[0])):
+        elif peer is None or not self._is_peer_allowed(*peer, is_here):
             self._finish(error=DESTINATION_NOT_ALLOWED)
         else:
-            if self._keeper is not None and not self._keeper.with_private:
-                is_here = _is_own_address(transport, peer[0])
-                if self._needs_list is None or self._needs_list(peer[0], peer[1], is_here=is_here):
-                    self._keeper = None
+            keeper, needs_list = self._keeper, self._needs_list
+            may_need_list = keeper is not None and not keeper.with_private
+            if may_need_list and (needs_list is None or needs_list(*peer, is_here=is_here)):
+                self._keeper = None
             self._parser = httptools.HttpResponseParser(self)
             self.sent_at = self._now()
-            transport.write(self._wire)
+            connection.transport.write(self._wire)
         self._wire = b""
 
     def data_received(self, data: bytes) -> None:
@@ -390,9 +389,3 @@ class Exchange(asyncio.Protocol):
             error_detail=detail,
             is_truncated=is_truncated,
         )
-
-
-def _is_own_address(transport: asyncio.BaseTransport, peer: str) -> bool:
-    """Whether the peer has the address that the connection leaves from: then it is this machine."""
-    name = transport.get_extra_info("sockname")
-    return bool(name) and name[0] == peer

@@ -50,9 +50,11 @@ class SimClock(SteadyClock):
         self._process = process
         super().__init__()
 
+    def _steady_ns(self) -> int:  # type: ignore[override]
+        return int(self._loop.time() * 1e9 + 0.5)
+
     def _read(self) -> tuple[int, int, bool]:  # type: ignore[override]
-        steady_ns = int(self._loop.time() * 1e9 + 0.5)
-        return steady_ns, (BEGAN_AT + self._process.skew_ms) * 1_000_000, True
+        return self._steady_ns(), (BEGAN_AT + self._process.skew_ms) * 1_000_000, True
 
     def steady(self) -> int:
         return int(self._loop.time() * 1000 + 1e-6)

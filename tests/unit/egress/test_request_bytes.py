@@ -61,6 +61,12 @@ def test_callers_accept_headers_replace_ours() -> None:
     assert sent.lower().count(b"accept-encoding") == 1
 
 
+def test_percent_signs_are_sent_as_they_are() -> None:
+    """A name and a value may hold them, also with other values under the same names."""
+    for value in ("100%", "%s", "%(x)d"):
+        assert f"\r\nX-%s: {value}\r\nx: %\r\n".encode() in wire(headers=[("X-%s", value), ("x", "%")])
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

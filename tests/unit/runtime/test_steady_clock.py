@@ -84,6 +84,18 @@ def test_a_reading_that_was_interrupted_says_nothing(machine: Machine) -> None:
     assert clock.now() == (machine.steady_ns + machine.offset_ns) // MS
 
 
+def test_the_machines_clock_is_looked_at_once_in_a_millisecond(machine: Machine) -> None:
+    """The time is asked for many times for each call, and a clock that drifts has hardly moved since."""
+    clock = SteadyClock()
+    looks = []
+    time_ns = machine.time_ns
+    machine.time_ns = lambda: looks.append(machine.steady_ns) or time_ns()  # type: ignore[func-returns-value, method-assign]
+    for _ in range(100):
+        machine.steady_ns += MS // 10
+        clock.now()
+    assert len(looks) == 10
+
+
 @pytest.mark.parametrize("rate", [10, -10])
 @pytest.mark.parametrize("every_ms", [1, 4, 20])
 def test_a_machines_clock_that_runs_away_is_not_followed(machine: Machine, rate: int, every_ms: int) -> None:
