@@ -27,6 +27,7 @@ class Surroundings:
         self.appended: list[str] = []
         self._folds = folds
         context: Any = SimpleNamespace(
+            check_url=str,
             keyring=NO_SEALING,
             sealed=lambda event, account: encode(event),
             read_index=self,
