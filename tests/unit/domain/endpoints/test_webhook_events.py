@@ -185,12 +185,3 @@ def test_a_stored_endpoint_without_newer_fields_is_read() -> None:
 
     assert stored == EndpointConfig(url=URL, events=("job.failed",))
     assert msgspec.json.encode(stored) == b'{"url":"https://example.com/hook","events":["job.failed"]}'
-
-
-@pytest.mark.parametrize("now", [False, True])
-@pytest.mark.parametrize("before", [False, True])
-def test_an_endpoint_that_ever_included_responses_may_send_them_again(now: bool, before: bool) -> None:
-    """What it was told before can be sent again, with the answers in it."""
-    config = EndpointConfig(url=URL, events=("*",), include_response=now, included_response=before)
-
-    assert config.may_send_responses is (now or before)
