@@ -13,8 +13,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from libs.log.port import AppendFailed, LogError, LogUnavailable
+from libs.log.port import AppendFailed, LogError, LogUnavailable, Record
 from libs.log.postgres import PostgresLog, sql
+from libs.log.postgres.adapter import FETCH_MIN
 from libs.log.postgres.connection import LogQueries
 from libs.log.postgres.partition_bounds import POLL_SLOW_S, PartitionBounds
 from libs.log.postgres.writer import Writer
@@ -304,6 +305,35 @@ async def test_fresh_records_cost_no_query(pg_dsn: str) -> None:
         assert len(asked) <= (time.monotonic() - began_s) / POLL_SLOW_S + 1
 
 
+async def test_a_reader_catches_up_with_few_queries(pg_dsn: str) -> None:
+    """What another process wrote is fetched many at a time, however few are read at once, also if this one writes behind it."""
+    async with running(pg_dsn) as other, running(pg_dsn) as log:
+        assert log._running is not None
+        await other.append(0, [envelope(f"{n}") for n in range(10)])
+        assert len(await log.read(0, 0, max_records=50)) == 10
+        asked: list[str] = []
+        found: list[Record] = []
+        run = log._running.queries.run
+
+        async def counted(statement: str, *args: object) -> list[object]:
+            asked.append(statement)
+            return await run(statement, *args)
+
+        log._running.queries.run = counted  # type: ignore[method-assign]
+        for n in range(0, 1_000, 100):
+            await other.append(0, [envelope(f"{n + k}") for k in range(99)])
+            await log.append(0, [envelope("own")])
+
+        position = 10
+        while position < 1_010:
+            records = await log.read(0, position, max_records=50)
+            assert len(records) == 50
+            found += records
+            position += len(records)
+        assert [record.position for record in found] == list(range(10, 1_010))
+        assert asked.count(sql.READ) <= 1_000 / FETCH_MIN + 1
+
+
 async def test_a_defect_costs_the_writer_one_group_and_no_more(pg_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong in it, the writer lives on: the append in hand is of unknown outcome, the next one is written."""
     async with running(pg_dsn) as log:
@@ -318,7 +348,7 @@ async def test_a_defect_costs_the_writer_one_group_and_no_more(pg_dsn: str, monk
         with pytest.raises(AppendFailed):
             await log.append(0, [envelope("b")])
         assert await log.append(0, [envelope("c")]) == 2
-        assert len(await log.read(0, 0)) == 3
+        assert [len(await log.read(0, 0)), len(await log.read(0, 1))] == [1, 2]  # from memory, and from the table
 
 
 async def test_a_defect_does_not_blind_the_readers(pg_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

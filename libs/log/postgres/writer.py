@@ -173,6 +173,11 @@ class Writer:
             recent = self._recents[partition]
             if base > recent.known_end:
                 self._note_foreign()
+            if base > recent.next:
+                # Others wrote before it. A reader fetches that and this together; kept alone, it would take the place of what the
+                # readers of this process are about to read.
+                recent.see(recent.begin, base + len(envelopes))
+                continue
             recent.add(list(map(Record, range(base, base + len(envelopes)), repeat(at), envelopes)))
         if by_partition:
             self._queue.fail_taken(LogUnavailable(f"partitions {sorted(by_partition)} are not in log_heads"))
