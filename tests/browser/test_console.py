@@ -52,6 +52,7 @@ async def test_a_newcomer_replays_a_failed_job_in_four_clicks(browser: Browser, 
     assert await page.locator(".said").count() == 0, "what was done is said once"
 
 
+@pytest.mark.timeout(400)  # twenty pages, each judged twice
 async def test_every_page_can_be_used_by_everybody(browser: Browser, client: Client, sink: Sink) -> None:
     """
     axe-core finds nothing serious on any page in light, nor does its rule for what differs in dark: the contrast.
