@@ -43,15 +43,15 @@ class DyingLog:
 
 
 @pytest.mark.parametrize(
-    ("environ", "beginning"),
+    ("environ", "line"),
     [
-        ({}, "FLIQ_DATABASE_URL: "),
-        ({"FLIQ_KAFKA_BOOTSTRAP": "kafka:9092"}, "FLIQ_KAFKA_BOOTSTRAP: "),
+        ({}, "FLIQ_DATABASE_URL: nobody answers (postgresql://nobody@127.0.0.1/x)"),
+        ({"FLIQ_KAFKA_BOOTSTRAP": "kafka:9092"}, "FLIQ_KAFKA_BOOTSTRAP: nobody answers"),
     ],
 )
 @pytest.mark.parametrize("last", ["partitions", "identity"])
 async def test_a_log_that_dies_right_after_it_was_opened_refuses_the_start(
-    last: str, environ: dict[str, str], beginning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    last: str, environ: dict[str, str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line names the variable where it is mended, as when the log cannot be opened; the log is closed."""
     log = DyingLog(last)
@@ -68,5 +68,5 @@ async def test_a_log_that_dies_right_after_it_was_opened_refuses_the_start(
         async with AsyncExitStack() as stack:
             await open_resources(settings, ROLES, stack)
 
-    assert str(error.value) == f"{beginning}nobody answers"
+    assert str(error.value) == line
     assert log.has_stopped
