@@ -52,20 +52,27 @@ async def test_callers_who_wait_for_the_database_cost_no_lease_and_no_call(own: 
             await block.start()
             await hindering.execute("LOCK TABLE fliq.idempotency IN ACCESS EXCLUSIVE MODE")
             body = {"url": sink.url, "scheduled_at": "2033-01-01T00:00:00Z"}
-            asking = [
-                asyncio.create_task(client.call("POST", "/v1/jobs", body, headers={"Idempotency-Key": f"key {n}"}))
-                for n in range(CALLERS)
-            ]
+            is_over = asyncio.Event()
+
+            async def ask(number: int) -> None:
+                # A statement that waits too long is given up: the next one takes its connection.
+                while not is_over.is_set():
+                    await client.call("POST", "/v1/jobs", body, headers={"Idempotency-Key": f"key {number}"})
+
+            asking = [asyncio.create_task(ask(number)) for number in range(CALLERS)]
 
             async def all_stand() -> bool:
                 return await watching.fetchval(WAITING) == SIZES["callers"][0]  # type: ignore[no-any-return]
 
             await until(all_stand)
             wanted = {job["id"]: instant_ms(job["scheduled_at"]) for job in jobs}
-            await sink.wait_for(lambda: wanted.keys() <= sink.by_job().keys() and len(sink.at("/done")) == len(jobs))
-            assert await all_stand()
+            await sink.wait_for(
+                lambda: wanted.keys() <= sink.by_job().keys() and len(sink.at("/done")) == len(jobs), timeout_s=60
+            )
+            await until(all_stand)
             assert await asyncio.to_thread(readiness, own) == 200
             assert await watching.fetch(LEASES) == leases
+            is_over.set()
             await block.rollback()
             await asyncio.gather(*asking)
         finally:
