@@ -254,14 +254,15 @@ class LogKeeper:
             _log.warning("log_still_read", partition=partition, to_position=trim_to, position=fanned_out)
             return
         for _ in range(STEPS_MAX):
+            if begin >= trim_to:
+                return  # all is deleted; or the tables went back, and say less than was deleted before
             began_at, step = self._clock.steady(), min(trim_to, begin + TRIM_STEP)
             await self._log.trim(partition, step)
             self._metrics.trimmed(step - begin)
             begin = step
-            if begin >= trim_to:
-                return
-            await self._rest(began_at)
-            self._check(owner)
+            if begin < trim_to:
+                await self._rest(began_at)
+                self._check(owner)
 
     async def _wait(self, owner: PartitionOwner, is_true: Callable[[], bool]) -> None:
         for _ in range(WAITS_MAX):

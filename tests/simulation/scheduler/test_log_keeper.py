@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Final
 
+import msgspec
 import pytest
 
 from libs.domain.history.choice import DAY_MS, HistoryTerms
@@ -23,6 +24,7 @@ from services.scheduler.history import log_keeper
 from services.scheduler.history.history_keeper import HistoryKeeper
 from services.scheduler.history.history_metrics import HistoryMetrics, LogMetrics
 from services.scheduler.history.log_keeper import LOOK_EVERY_MS, LogKeeper
+from tests.fakes.control.carried import MemoryCarried
 from tests.simulation.scheduler.test_scheduler_service import Harness, running
 
 HOUR_MS: Final = 3_600_000
@@ -299,6 +301,33 @@ async def test_a_long_deletion_gives_way_to_other_partitions(monkeypatch: pytest
         assert rests[0] < LOOK_EVERY_MS <= rests[1]
         assert rests[2] < LOOK_EVERY_MS
         await check(harness)
+
+
+async def test_tables_that_went_back_delete_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they say is needed no more is less than was deleted before: the log stays as it is, and the keeper goes on."""
+    async with keeping(Harness(), days=2) as harness:
+        await ended(harness)
+        while not await harness.log.begin(0):
+            await pass_time(harness, DAY_MS)
+        opened = harness.store.opened
+        trimmed: list[int] = []
+
+        @asynccontextmanager
+        async def gone_back(partition: int) -> AsyncIterator[MemoryCarried]:
+            async with opened(partition) as tables:
+                yield tables._replace(floors=msgspec.structs.replace(tables.floors, trim_to=1))
+
+        async def noted(partition: int, before: int) -> None:
+            trimmed.append(before)
+
+        monkeypatch.setattr(harness.store, "opened", gone_back)
+        monkeypatch.setattr(harness.log, "trim", noted)
+        for _ in range(4):
+            await pass_time(harness, DAY_MS)
+        carried = (await kinds(harness)).count("log.carried")
+        await pass_time(harness, 2 * DAY_MS)
+        assert trimmed == []
+        assert (await kinds(harness)).count("log.carried") > carried
 
 
 async def test_rows_that_may_be_lost_are_not_relied_on() -> None:
