@@ -171,6 +171,15 @@ def _operate(args: argparse.Namespace, settings: Settings) -> int:
     return uvloop.run(command.run(args, settings))
 
 
+def _refused(error: Exception, code: int) -> int:
+    """Say what is wrong, after all that was logged: it is the last line that a person reads."""
+    from libs.runtime.telemetry import logging
+
+    logging.flush()
+    sys.stderr.write(f"fliq: {error}\n")
+    return code
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     try:
@@ -189,11 +198,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings.from_env(os.environ, is_token=is_well_formed, roles=roles)
         return _operate(args, settings) if roles is None else _serve(settings, roles)
     except SettingsError as error:
-        sys.stderr.write(f"fliq: {error}\n")
-        return 2
+        return _refused(error, 2)
     except (StartError, OutputFailed) as error:
-        sys.stderr.write(f"fliq: {error}\n")
-        return 1
+        return _refused(error, 1)
     except OutputClosed:
         return CLOSED_CODE
     except (KeyboardInterrupt, asyncio.CancelledError):

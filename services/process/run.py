@@ -70,7 +70,6 @@ async def run_services(settings: Settings, roles: Sequence[str], embedded: Embed
         except ValueError as error:
             raise SettingsError(str(error)) from None
     if (reason := await _port_trouble(settings, roles)) is not None:
-        lines.flush(_GREET_S)
         raise StartError(reason)
     async with AsyncExitStack() as stack:
         resources = await open_resources(settings, roles, stack, Basis(postgres=embedded))
@@ -91,7 +90,6 @@ async def run_services(settings: Settings, roles: Sequence[str], embedded: Embed
         garbage.settle()
         status = await resources.supervisor.run(on_started=greet)
     if resources.supervisor.failure is not None:
-        lines.flush(_GREET_S)  # what is wrong is the last line that a person reads
         raise StartError(resources.supervisor.failure)
     return status
 

@@ -123,12 +123,13 @@ def configure(level: str, form: str | None, *, stream: TextIO | None = None) -> 
     stdlib.captureWarnings(True)
     sys.excepthook = _uncaught
     if _writer is None:
-        atexit.register(_flush_at_exit)
+        atexit.register(flush)
     _writer = writer
     return writer
 
 
-def _flush_at_exit() -> None:
+def flush() -> None:
+    """Wait, for a moment, until what was logged so far is out: so what is written after it comes after it."""
     if _writer is not None:
         _writer.flush()
 
