@@ -24,6 +24,7 @@ from tests.conformance.harness import Callers, envelope, values
 from tests.fakes.running.memory_disk import data_folder
 from tests.fakes.running.postgres import fetch
 from tests.fakes.running.stalls import Stalls
+from tests.fakes.until import until
 
 SHORT_S = 1.0  # the limit of calls of which some are to run into it, and others not, on a machine that is busy
 
@@ -46,6 +47,37 @@ async def locked_head(dsn: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.execute("SELECT FROM fliq_log.log_heads WHERE part = 0 FOR UPDATE")
         yield connection
     await connection.close()
+
+
+@asynccontextmanager
+async def locked_record(dsn: str) -> AsyncIterator[None]:
+    """Hold the lock on the first record of partition 0; who deletes it waits."""
+    connection = await asyncpg.connect(dsn)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM fliq_log.log_events WHERE part = 0 AND off = 0 FOR UPDATE")
+        yield
+    await connection.close()
+
+
+async def test_appends_do_not_wait_for_a_trim(pg_dsn: str) -> None:
+    """While records are deleted others are appended, and begin has moved; a trim that was cut short is made good by the next."""
+    async with running(pg_dsn) as log:
+        await log.append(0, [envelope(str(number)) for number in range(6)])
+        async with locked_record(pg_dsn):
+            trimming = asyncio.create_task(log.trim(0, 3))
+            async with running(pg_dsn) as other:
+
+                async def has_begun() -> bool:
+                    return await other.begin(0) == 3
+
+                await until(has_begun)
+                assert await other.append(0, [envelope("6")]) == 6
+            assert not trimming.done()
+            trimming.cancel()
+            await asyncio.wait([trimming])
+        assert await log.begin(0) == 3
+        await log.trim(0, 5)
+        assert await fetch(pg_dsn, "SELECT off FROM fliq_log.log_events WHERE part = 0 ORDER BY off") == [(5,), (6,)]
 
 
 @pytest.fixture(scope="module")

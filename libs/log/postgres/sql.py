@@ -72,12 +72,10 @@ SELECT off, at, type, version, must_understand, claim, key, value FROM (
 
 HEADS = "SELECT part, begin_off, next_off FROM fliq_log.log_heads"
 
-# $2: the new begin. The lock on the row of log_heads keeps two trims in order; a reader sees both changes or neither.
-TRIM = """
-WITH moved AS (
-    UPDATE fliq_log.log_heads SET begin_off = $2 WHERE part = $1 AND begin_off < $2 AND next_off >= $2 RETURNING part
-)
-DELETE FROM fliq_log.log_events e USING moved WHERE e.part = moved.part AND e.off < $2
+# $2: the new begin. It goes first, by itself: appends wait for the row of log_heads, and the records are deleted without its lock.
+MOVE_BEGIN = "UPDATE fliq_log.log_heads SET begin_off = $2 WHERE part = $1 AND begin_off < $2 AND next_off >= $2"
+DELETE = """
+DELETE FROM fliq_log.log_events e USING fliq_log.log_heads h WHERE e.part = $1 AND h.part = $1 AND e.off < least($2, h.begin_off)
 """
 
 # Ends one backend, and returns whether it is gone; no row if it was gone already.
