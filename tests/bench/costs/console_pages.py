@@ -63,7 +63,7 @@ async def measure(jobs: int) -> dict[str, float]:
 async def _fill(dsn: str, ids: dict[str, str], jobs: int) -> None:
     began_at = time.monotonic()
     count = await copy(dsn, ids, {end: round(jobs * share) for end, share in SHARES})
-    print(f"{count:,} jobs after {time.monotonic() - began_at:.0f} s")
+    print(f"{count:,} jobs after {time.monotonic() - began_at:.0f} s", flush=True)
 
 
 async def _ask(url: str, token: str, pages: list[str]) -> dict[str, float]:

@@ -20,22 +20,26 @@ from tests.fakes.until import until
 
 ENDS: Final = ("success", "failed", "scheduled", "delivered", "exhausted")
 LABEL: Final = "kind:any"  # of every job
+# Copies stand in FROM: `(function(...)).*` would make each copy once a column.
 # What a delivery sends is its own: lists of deliveries show no shared spec.
 _COPY_SPECS: Final = """
-INSERT INTO fliq.specs SELECT (jsonb_populate_record(s, jsonb_build_object('spec_id', j.job_id))).*
-FROM fliq.specs s, fliq.jobs j WHERE s.spec_id = $1::uuid AND j.shared_spec_id = $1::uuid
+INSERT INTO fliq.specs SELECT copy.*
+FROM fliq.specs s, fliq.jobs j, jsonb_populate_record(s, jsonb_build_object('spec_id', j.job_id)) copy
+WHERE s.spec_id = $1::uuid AND j.shared_spec_id = $1::uuid
 ON CONFLICT DO NOTHING
 """
 # A copy has an id of its own, one a millisecond, in the partition of its original, and shares the original's spec.
 _COPY: Final = """
-INSERT INTO fliq.jobs SELECT (jsonb_populate_record(j, jsonb_build_object(
+INSERT INTO fliq.jobs SELECT copy.*
+FROM fliq.jobs j, generate_series($2::int, $3::int) n, jsonb_populate_record(j, jsonb_build_object(
   'job_id', lpad(to_hex(j.created_at - n), 12, '0') || lpad(to_hex(j.part), 4, '0') || substr(md5(n::text || j.status), 1, 16),
-  'shared_spec_id', j.job_id, 'idempotency_key', null))).*
-FROM fliq.jobs j, generate_series($2::int, $3::int) n WHERE j.job_id = $1::uuid
+  'shared_spec_id', j.job_id, 'idempotency_key', null)) copy
+WHERE j.job_id = $1::uuid
 """
 _COPY_LABELS: Final = """
-INSERT INTO fliq.labels SELECT (jsonb_populate_record(l, jsonb_build_object('job_id', j.job_id))).*
-FROM fliq.labels l, fliq.jobs j WHERE l.job_id = $1::uuid AND j.shared_spec_id = $1::uuid
+INSERT INTO fliq.labels SELECT copy.*
+FROM fliq.labels l, fliq.jobs j, jsonb_populate_record(l, jsonb_build_object('job_id', j.job_id)) copy
+WHERE l.job_id = $1::uuid AND j.shared_spec_id = $1::uuid
 ON CONFLICT DO NOTHING
 """
 
