@@ -224,9 +224,8 @@ class LeaseKeeper:
             self._may_take = False
             try:
                 await self._renew()
-            except (
-                Exception
-            ):  # not `finally`: a round that is cancelled, or thrown away with its loop, begins nothing more
+            except Exception:
+                # Not `finally`: a round that is cancelled, or thrown away with its loop, begins nothing more.
                 await self._drop_uncertain()
                 raise
             await self._drop_uncertain()

@@ -22,9 +22,8 @@ from libs.store.projection.job_rows import JOBS
 from libs.store.reads.account_queries import LISTED_SPEC, SCHEDULE, WITH_STATUS, AccountQueries, JobRow, ScheduleRow
 from libs.store.reads.filters import Found, JobFilter, Label, ScheduleFilter
 
-SCANNED_MAX: Final = (
-    20_000  # rows that one look goes through: some 50 ms of processor time, so that a page comes at once
-)
+# Rows that one look goes through: some 50 ms of processor time, so that a page comes at once.
+SCANNED_MAX: Final = 20_000
 _FIRST: Final = 4  # times the page: ids taken at first
 _GROWTH: Final = 4  # from one step to the next
 _STEP_MIN: Final = 100

@@ -36,9 +36,8 @@ from services.api.http.request_body import read_json
 from services.api.state.consistency import FRESH, STALE
 
 LOOK_AT: Final = 100  # deliveries in one look, if the tables cannot find exactly what is asked for
-LOOKS_MAX: Final = (
-    3  # of one request; then the page ends, and its cursor leads on. A look takes up to 15 ms of processor time
-)
+# Looks of one request; then the page ends, and its cursor leads on. A look takes up to 15 ms of processor time.
+LOOKS_MAX: Final = 3
 _REQUEST_BYTES: Final = 12
 
 Shown = list[dict[str, Any]]

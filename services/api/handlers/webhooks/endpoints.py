@@ -168,10 +168,8 @@ def _check_may_read(identity: Identity) -> None:
 
 def _check_may_show(identity: Identity, config: EndpointConfig) -> None:
     if config.may_send_responses and "read:payloads" not in identity.scopes:
-        message = (
-            "an endpoint that has or had include_response shows what targets answer: the API token also needs the scope"
-        )
-        raise ApiError(403, "forbidden", f"{message} `read:payloads`")
+        message = "an endpoint with include_response, now or before, shows what targets answer"
+        raise ApiError(403, "forbidden", f"{message}: the API token also needs the scope `read:payloads`")
 
 
 def _check_whole(endpoint: Endpoint) -> None:
