@@ -27,6 +27,7 @@ try:
     from services.api.contract.token_text import is_well_formed
     from services.commands.output import CLOSED_CODE, OutputClosed, OutputFailed, open_standard_files
     from services.dev.server import command_line as dev
+    from services.dev.server.place import begun
     from services.embedded_database import begin_database
     from services.start_error import StartError
 except KeyboardInterrupt:  # people press Ctrl-C within the tenths of a second that imports take
@@ -164,6 +165,16 @@ def _serve(settings: Settings, roles: Sequence[str]) -> int:
             embedded.stop()
 
 
+def _develop(args: argparse.Namespace) -> int:
+    """Run a dev server; its PostgreSQL is made while the rest of Fliq is imported."""
+    with begun(args, os.environ) as place:
+        import uvloop
+
+        from services.dev.server.run import run_dev
+
+        return uvloop.run(run_dev(args, place))
+
+
 def _operate(args: argparse.Namespace, settings: Settings) -> int:
     import uvloop
 
@@ -189,11 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return other(arguments)
         args = build_parser(is_service=next(iter(arguments), None) in MEANINGS).parse_args(arguments)
         if args.command == DEV:
-            import uvloop
-
-            from services.dev.server.run import run_dev
-
-            return uvloop.run(run_dev(args, os.environ))
+            return _develop(args)
         roles = ALL if args.command == "all" else (args.command,) if args.command in ALL else None
         settings = Settings.from_env(os.environ, is_token=is_well_formed, roles=roles)
         return _operate(args, settings) if roles is None else _serve(settings, roles)
