@@ -12,7 +12,7 @@ from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import Client
 
 BASE_MS = 200.0  # FLIQ_RETRY_BASE_SECONDS of the running Fliq
-SLACK_MS = 150.0
+SLACK_MS = 500.0  # how late a retry may be on a busy machine
 
 
 @pytest.mark.everywhere
@@ -28,7 +28,7 @@ async def test_a_failing_target_is_tried_again_with_back_off(client: Client, sin
     assert len({call.execution_id for call in calls}) == 3
     for number, gap in enumerate(gaps):
         delay = BASE_MS * 2**number
-        assert delay * 0.75 <= gap <= delay * 1.25 + SLACK_MS + 3 * stalls.longest_ms
+        assert delay * 0.75 <= gap <= delay * 1.25 + SLACK_MS + 2 * stalls.longest_ms
     _, executed, _ = await client.call("GET", f"/v1/jobs/{job['id']}/executions")
     rows = executed["executions"]
     assert [row["id"] for row in rows] == [call.execution_id for call in calls]

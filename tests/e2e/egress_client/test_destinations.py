@@ -290,7 +290,7 @@ async def test_r9_denials_look_alike(stalls: Stalls) -> None:
         outcomes = [await fliq.call(request(url), timeout_s=LONG_S) for url in [*urls, "http://kafka/"]]
 
         assert len({msgspec.structs.replace(outcome, duration_ms=0) for outcome in outcomes}) == 1
-        assert max(outcome.duration_ms for outcome in outcomes) < 100 + 2 * stalls.longest_ms
+        assert max(outcome.duration_ms for outcome in outcomes) < 500 + 2 * stalls.longest_ms
         assert canary.connection_count == 0
 
 
