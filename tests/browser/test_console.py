@@ -204,29 +204,6 @@ async def test_a_token_is_made_shown_once_and_revoked(browser: Browser, client: 
     await expect(page.locator(".said")).to_contain_text("1 token was revoked")
 
 
-async def test_keys_and_history(browser: Browser, client: Client, sink: Sink) -> None:
-    """Rows without a mouse, help, and a way back that keeps the filters."""
-    job = await failed_job(client, sink)
-    page = await browser.open()
-    place = f"{browser.url}/jobs?status=failed&host=127.0.0.1%3A{sink.port}"
-    await page.goto(place)
-    await page.keyboard.press("?")
-    await expect(page.locator("#help")).to_be_visible()
-    await page.keyboard.press("Escape")
-    await expect(page.locator("#help")).to_be_hidden()
-    await page.keyboard.press("/")
-    await expect(page.locator("#search")).to_be_focused()
-    await page.evaluate("document.activeElement.blur()")
-    await page.keyboard.press("j")
-    await page.keyboard.press("x")
-    await expect(page.locator("[data-selected]")).to_have_text("1")
-    await page.keyboard.press("Enter")
-    await page.wait_for_url(f"**/jobs/{job['id']}")
-    await page.go_back()
-    assert page.url == place
-    await expect(page.locator("[name=host]")).to_have_value(f"127.0.0.1:{sink.port}")
-
-
 async def test_a_token_that_may_only_read_changes_nothing(browser: Browser, client: Client, sink: Sink) -> None:
     """Its buttons are disabled and say why, and every write is 403."""
     job = await failed_job(client, sink)
