@@ -22,7 +22,6 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from libs.domain.heartbeat import ACCOUNT
 from libs.domain.history.floors import Floors
 from libs.domain.instants import day_of
 from libs.domain.job import JobState, JobStatus
@@ -81,11 +80,6 @@ def key_of(job: JobState) -> Key:
     """Return the key of the seal that the ended *job* is in."""
     kind = FAILED if job.status is JobStatus.FAILED else SUCCESS
     return kind, (job.completed_at or 0) // HOUR_MS * HOUR_MS
-
-
-def is_sealed(job: JobState) -> bool:
-    """Say whether *job* is in a seal once its hour is sealed."""
-    return job.is_terminal and job.completed_at is not None and job.account != ACCOUNT
 
 
 def hash_of(job: JobState, executions: Iterable[ExecutionRow], spec: bytes | None) -> int:

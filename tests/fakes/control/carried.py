@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from libs.domain.heartbeat import ACCOUNT as HEARTBEAT
 from libs.domain.history.choice import LATE_MS
 from libs.domain.history.floors import Floors, is_over
 from libs.domain.instants import day_of
@@ -40,7 +41,8 @@ class MemoryCarried(NamedTuple):
         """Return the sums of the jobs that ended in [*since*, *before*), and of the days before."""
         found = []
         for job in self.jobs.values():
-            if seals.is_sealed(job) and since <= (job.completed_at or 0) < before:
+            is_summed = job.is_terminal and job.completed_at is not None and job.account != HEARTBEAT
+            if is_summed and since <= (job.completed_at or 0) < before:
                 tried = [row for key, row in sorted(self.executions.items()) if key[0] == job.job_id]
                 hashed = seals.hash_of(job, tried, self.specs.get(job.spec_id))
                 found.append(seals.Ended(job, hashed, len(tried)))
