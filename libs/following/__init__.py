@@ -6,6 +6,7 @@ Following: what the services that read the log under leases and act on it share.
     snapshot_reader    SnapshotReader: the same, beginning with what is open in the tables; recalls what was left there
     calls              Calls: from the moment they are held until their outcomes are in the log
     held_calls         HeldCalls: which calls this process knows of, and which account may have more
+    round_portion      RoundPortion: how many calls start in one round of the event loop
     left_calls         LeftCalls: which calls are left in the tables because a share is full
     loader             Loader: fetches what a call needs, ahead of its instant or when it leaves
     partition_trouble  what kind of trouble a partition has: decided by the type of the exception

@@ -27,14 +27,14 @@ from libs.events import Event, Spec, encode
 from libs.following.held_calls import C, HeldCalls, Stage
 from libs.following.loader import SPEC_MISSING, Loader
 from libs.following.ports import FollowingPorts, ReadSpecs
+from libs.following.round_portion import RoundPortion
 from libs.log.fact_appender import FactAppender
 from libs.runtime.clock import Timer
 from libs.runtime.telemetry.tracing import Span
 from libs.store.reads.partition_tables import decode_spec
 
 LEASE_RECHECK_MS: Final = 50
-STARTED_AT_ONCE: Final = 32  # calls in one round of the loop: about 10 ms
-PUT_ASIDE_AT_ONCE: Final = 300  # calls that may not start, likewise: about 3 ms
+ASIDE_COST: Final = 0.1  # of a call that may not start, as a part of what one costs that does
 BLOCKED_MS: Final = 30_000  # after this a process that starts no call says that it is not ready
 
 
@@ -46,11 +46,13 @@ class CallLimits(NamedTuple):
         places: calls held, each with a small spec.
         slots: calls under way at once.
         per_lane: calls under way of one lane (see `Call`).
+        per_round: calls that start in one round of the loop, 0.2 to 0.3 ms each (see `RoundPortion`).
     """
 
     places: int
     slots: int
     per_lane: int
+    per_round: int
 
 
 class CallContext(NamedTuple):
@@ -93,7 +95,7 @@ class Calls(ABC, Generic[C]):
         self._recheck_timer: Timer | None = None
         self._blocked_since: int | None = None
         self._calling: dict[asyncio.Task[None], C] = {}
-        self._starting: asyncio.Handle | None = None  # of more calls in the next round
+        self._portion = RoundPortion(limits.per_round, ports.clock, self.start_waiting)
         self._put_off: dict[C, Timer] = {}
         self._appenders: dict[int, FactAppender] = {}
 
@@ -165,34 +167,31 @@ class Calls(ABC, Generic[C]):
 
     def start_waiting(self) -> None:
         """Start the calls that may start: some now, the others in the next rounds of the loop."""
-        if self._starting is None:
-            self._start_some()
-
-    def _start_some(self) -> None:
-        self._starting = None
-        started_count = aside_count = 0
-        while (call := self._fair_queue.take()) is not None:
-            if call.stage is Stage.QUEUED and self._may_start(call.partition):
-                self._blocked_since = None
-                task = asyncio.create_task(self._serve(call))
-                self._calling[task] = call
-                task.add_done_callback(self._calling.pop)
-                started_count += 1
-                if started_count == STARTED_AT_ONCE:
-                    self._starting = asyncio.get_running_loop().call_soon(self._start_some)
-                    return
-                continue
-            self._fair_queue.release(account=call.account, host=_queued_at(call), weight=self.weight_of(call))
-            if call.stage is Stage.QUEUED:
-                self._wait_for_lease(call)
-            aside_count += 1
-            if aside_count == PUT_ASIDE_AT_ONCE:
-                self._starting = asyncio.get_running_loop().call_soon(self._start_some)
+        while not self._portion.is_used_up:
+            call = self._fair_queue.take()
+            if call is None:
+                if not self._unsure and not self._fair_queue.is_starving():
+                    self._blocked_since = None
+                elif self._blocked_since is None:
+                    self._blocked_since = self._clock.steady()
                 return
-        if not self._unsure and not self._fair_queue.is_starving():
+            if not self._is_startable(call):
+                self._portion.use(ASIDE_COST)
+                continue
+            self._portion.use(1)
+            task = asyncio.create_task(self._serve(call))
+            self._calling[task] = call
+            task.add_done_callback(self._calling.pop)
+
+    def _is_startable(self, call: C) -> bool:
+        """Return whether *call*, which the fair queue gave a slot, may start; if not, take the slot back."""
+        if call.stage is Stage.QUEUED and self._may_start(call.partition):
             self._blocked_since = None
-        elif self._blocked_since is None:
-            self._blocked_since = self._clock.steady()
+            return True
+        self._fair_queue.release(account=call.account, host=_queued_at(call), weight=self.weight_of(call))
+        if call.stage is Stage.QUEUED:
+            self._wait_for_lease(call)
+        return False
 
     async def wait_idle(self) -> None:
         """Return once no call is under way and every outcome is in the log; the caller bounds the wait."""
@@ -208,8 +207,7 @@ class Calls(ABC, Generic[C]):
             self._recheck_timer.cancel()
             self._recheck_timer = None
         self._unsure.clear()
-        if self._starting is not None:
-            self._starting.cancel()
+        self._portion.stop()
         for timer in self._put_off.values():
             timer.cancel()
         self._put_off.clear()
@@ -265,30 +263,22 @@ class Calls(ABC, Generic[C]):
         assert task is not None  # noqa: S101 - a coroutine runs in one
         next_call: C | None = call
         while next_call is not None:
-            has_waited = await self._run(next_call)
-            next_call = None
-            # A call that ended without waiting gives way to the loop; a task that was cancelled is not used again.
-            if has_waited and self._starting is None and not task.cancelling():
-                next_call = self._take()
+            await self._run(next_call)
+            turn: asyncio.Future[None] | None = None
+            # A task that was cancelled is not used again.
+            next_call = None if task.cancelling() else self._fair_queue.take()
             if next_call is not None:
-                self._calling[task] = next_call
+                if self._is_startable(next_call):
+                    self._calling[task] = next_call
+                    turn = self._portion.turn()
+                else:
+                    next_call = None
             self.start_waiting()  # what else may start now
+            if turn is not None:
+                await turn
 
-    def _take(self) -> C | None:
-        """Return the next call if it may start; else leave all to `start_waiting`."""
-        call = self._fair_queue.take()
-        if call is None:
-            return None
-        if call.stage is Stage.QUEUED and self._may_start(call.partition):
-            self._blocked_since = None
-            return call
-        self._fair_queue.release(account=call.account, host=_queued_at(call), weight=self.weight_of(call))
-        if call.stage is Stage.QUEUED:
-            self._wait_for_lease(call)
-        return None
-
-    async def _run(self, call: C) -> bool:
-        """Make *call*, which has its slot, and give the slot back; return whether it was under way for a while."""
+    async def _run(self, call: C) -> None:
+        """Make *call*, which has its slot, and give the slot back."""
         lane, weight = _queued_at(call), self.weight_of(call)
         outcome: Event | None = None
         try:
@@ -321,7 +311,6 @@ class Calls(ABC, Generic[C]):
             self._fair_queue.release(account=call.account, host=lane, weight=weight)
         if outcome is not None:
             self._record(call, outcome)
-        return call.started_at > 0 and self._clock.now() > call.started_at
 
     async def _read(self, call: C) -> Spec | str:
         """Return what *call* sends, opened, or why it cannot be made. If it is dropped meanwhile, what is returned says nothing."""

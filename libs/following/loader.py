@@ -227,13 +227,14 @@ class Loader(Generic[C]):
         while True:
             batch = [call for call in batch if call.stage is Stage.LOADING]
             try:
-                specs = await self._fetch_specs(batch)
+                specs, secrets = await asyncio.gather(
+                    self._fetch_specs(batch), self._fetch_secrets({call.signer for call in batch})
+                )
                 lanes = {
                     call.spec_id: self._lane_of(call, found.spec)
                     for call in {each.spec_id: each for each in batch}.values()  # calls of one spec have one lane
                     if (found := specs.get(call.spec_id)) is not None and found.spec is not None
                 }
-                secrets = await self._fetch_secrets({call.signer for call in batch})
                 unsigned = {
                     call.key: await self._why_unsigned(call, specs.get(call.spec_id))
                     for call in batch

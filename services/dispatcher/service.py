@@ -23,7 +23,7 @@ from services.dispatcher.endpoints import EndpointHealth, HealthTable
 from services.dispatcher.ports import DueTables, Meter
 from services.dispatcher.reader import DueReader
 
-LIMITS: Final = CallLimits(places=20_000, slots=1_500, per_lane=50)
+LIMITS: Final = CallLimits(places=20_000, slots=1_500, per_lane=50, per_round=8)
 DRAIN_S: Final = 30.0
 STUCK_EVERY_MS: Final = 10_000
 

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 from libs.events import encode
 from libs.events.ids import new_endpoint_id
-from libs.following.calls import STARTED_AT_ONCE
+from libs.following.round_portion import LONG
+from services.dispatcher.service import LIMITS
 from tests.fakes.partition import SECRET, due_of
 from tests.simulation.dispatcher.harness import Harness, harness
 
@@ -82,13 +83,14 @@ async def test_what_waited_for_a_slot_goes_out_as_slots_become_free() -> None:
         assert len(await here.finished()) == 300
 
 
-async def test_calls_that_are_due_together_start_in_portions() -> None:
-    """However many they are, the loop's other work goes on between a few of them and the next few."""
-    async with harness(slots=1_000, per_lane=1_000) as here:
+async def test_calls_start_in_portions() -> None:
+    """Those that are due together, and those whose slots became free together: the loop's other work goes on in between."""
+    count = 20 * LIMITS.per_round
+    async with harness(slots=2 * count, per_lane=count // 2) as here:
         await here.begin()
         here.egress.hang(BLACK_HOLE)
         at = here.clock.now() + 50
-        jobs = [await here.owner.schedule(at, url=f"{BLACK_HOLE}/x") for _ in range(5 * STARTED_AT_ONCE)]
+        jobs = [await here.owner.schedule(at, url=f"{BLACK_HOLE}/x") for _ in range(count)]
         await here.log.append(0, [encode(due_of(job), here.owner.claim) for job in jobs])
         await here.settle()
         started: list[int] = []
@@ -100,8 +102,10 @@ async def test_calls_that_are_due_together_start_in_portions() -> None:
 
         looking = asyncio.create_task(look())
         await here.clock.advance(50)
+        assert started[-1] == count // 2
+        here.egress.answer(BLACK_HOLE)
+        await here.settle()
         looking.cancel()
 
-        assert started[-1] == len(jobs)
-        assert max(after - before for before, after in pairwise(started)) <= STARTED_AT_ONCE
-        here.egress.answer(BLACK_HOLE)
+        assert started[-1] == count
+        assert max(after - before for before, after in pairwise(started)) <= LONG * LIMITS.per_round

@@ -7,7 +7,7 @@ import pytest
 from libs.domain.job import JobState
 from libs.events import encode
 from libs.log.memory import Fate
-from services.dispatcher.service import DispatcherService
+from services.dispatcher.service import LIMITS, DispatcherService
 from tests.fakes.partition import due_of
 from tests.fakes.startstop import stress
 from tests.simulation.dispatcher.harness import HOST, Harness, harness
@@ -297,7 +297,10 @@ async def test_beyond_its_share_the_dispatcher_leaves_attempts_in_the_tables() -
         for _ in range(40):
             await here.clock.advance(1_000)
 
-        assert [call.header("X-Fliq-Job-Id") for call in here.egress.calls] == [job.job_id for job in jobs]
+        called = [call.header("X-Fliq-Job-Id") for call in here.egress.calls]
+        assert sorted(called) == sorted(job.job_id for job in jobs)
+        # Those that start in the same round of the loop, or the next one, may change places.
+        assert max(abs(called.index(job.job_id) - number) for number, job in enumerate(jobs)) <= 2 * LIMITS.per_round
         assert len(await here.finished()) == 1_200
 
 

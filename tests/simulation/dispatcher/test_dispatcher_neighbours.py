@@ -110,7 +110,7 @@ async def test_an_account_that_came_first_shrinks_as_others_come() -> None:
         await here.settle()
 
         held = here.service._calls._fair_queue._shares.held_by
-        assert [held(account) for account in HOSTILE] == [SLOTS // 6] * 5
+        assert all(abs(held(account) - SLOTS // 6) <= 1 for account in HOSTILE)
 
 
 async def test_a_large_body_waits_for_its_hosts_slot_like_any_other() -> None:

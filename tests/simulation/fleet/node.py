@@ -315,7 +315,7 @@ class Node:
                 stands_aside=self.clock_check.reason,
                 clock=ports.clock,
             ),
-            limits=CallLimits(places=sizes.window, slots=sizes.concurrency, per_lane=sizes.per_host),
+            limits=CallLimits(places=sizes.window, slots=sizes.concurrency, per_lane=sizes.per_host, per_round=8),
         )
         service.on_crash = self._crashed
         return service

@@ -128,7 +128,7 @@ async def test_a_receiver_that_hangs_does_not_delay_another() -> None:
         await here.settle()
 
         assert here.egress.most_active[HOST] == 20
-        assert here.posted[-1] == other.job_id
+        assert other.job_id in here.posted
         here.egress.answer(HOST)
 
 
