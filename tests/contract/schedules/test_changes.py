@@ -190,7 +190,7 @@ async def test_a_pause_with_an_end_and_a_note(api: Client, harness: Harness) -> 
     until = instant_ms(schedule["created_at"]) // DAY_MS * DAY_MS + 3 * DAY_MS + 30_000
 
     for _ in range(2):  # the repeat changes nothing
-        status, paused, _ = await api.call("POST", f"{path}/pause", {"note": "we move", "until": rfc3339(until)})
+        status, paused, _ = await api.call("POST", f"{path}/pause", {"note": "we move", "until": rfc3339(int(until))})
         assert (status, paused["status"], paused["note"], paused["version"]) == (200, "paused", "we move", 1)
     assert instant_ms(paused["next_run_at"]) == until + 30_000
     assert instant_ms(paused["paused_until"]) == until
@@ -206,7 +206,7 @@ async def test_a_pause_ends_by_itself(api: Client, harness: Harness) -> None:
     schedule = await create(api, cron="0 0 * * *")
     path = f"/v1/schedules/{schedule['id']}"
     until = harness.clock.now() + DAY_MS
-    await api.call("POST", f"{path}/pause", {"until": rfc3339(until)})
+    await api.call("POST", f"{path}/pause", {"until": rfc3339(int(until))})
     harness.clock.ahead_ms = DAY_MS + 60_000
 
     _, shown, _ = await api.call("GET", path)
