@@ -21,6 +21,7 @@ NAME_MAX: Final = 128  # bytes
 VALUE_MAX: Final = 4096  # bytes
 TOTAL_MAX: Final = 16_384  # bytes, names and values together
 _JUDGED_MAX: Final = 2048  # names remembered: callers send the same few with every job
+_NAMES_MAX: Final = 256  # the same of all names of one job, which take at most 10 kB
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
@@ -65,6 +66,8 @@ def check_headers(name: str, value: Any) -> dict[str, str] | None:
         refuse("invalid_headers", f"{name} must be an object whose values are strings")
     if len(value) > HEADERS_MAX:
         refuse("invalid_headers", f"{name} may hold at most {HEADERS_MAX} headers")
+    if _are_short(value):
+        return value or None
     total = 0
     seen = set()
     for header, text in value.items():
@@ -87,6 +90,23 @@ def check_headers(name: str, value: Any) -> dict[str, str] | None:
     if total > TOTAL_MAX:
         refuse("invalid_headers", f"{name} may be at most {TOTAL_MAX} bytes in all")
     return value or None
+
+
+def _are_short(value: dict[str, Any]) -> bool:
+    """Whether *value* keeps all rules because all its values together are no longer than one may be: nearly all headers are so."""
+    try:
+        text = "".join(value.values())
+    except TypeError:
+        return False  # a value is no string
+    return len(text) <= VALUE_MAX and text.isascii() and text.isprintable() and _are_names(tuple(value))
+
+
+@lru_cache(_NAMES_MAX)
+def _are_names(names: tuple[str, ...]) -> bool:
+    """Whether a caller may set these headers together; so few of them are never too long in all."""
+    judged = [_judge(name) for name in names if len(name) <= NAME_MAX]
+    lower = {each for each, is_reserved in judged if each and not is_reserved}
+    return len(lower) == len(names)
 
 
 @lru_cache(_JUDGED_MAX)
