@@ -12,6 +12,7 @@ Source: ARCHITECTURE.md, "The log"; the ULID specification for the alphabet and 
 """
 
 import re
+from functools import lru_cache
 from hashlib import blake2b
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -38,7 +39,7 @@ def ulid(ms: int, partition: int, tail: int) -> str:
     """
     if not (0 <= ms <= _MAX_MS and 0 <= partition < MAX_PARTITIONS and 0 <= tail < 1 << 64):
         raise ValueError("an id holds 48 bits of milliseconds, 16 of partition and 64 of tail")
-    return _letters(ms << 80 | partition << 64 | tail)
+    return _beginning(ms << 20 | partition << 4 | tail >> 60) + _low_letters(tail)
 
 
 def new_job_id(now: int, partition: int, entropy: bytes) -> str:
@@ -164,11 +165,20 @@ def from_int(kind: str, value: int) -> str:
 
 def _letters(value: int) -> str:
     """Return the 26 letters of 128 bits: 13 pairs, the highest first, written out since a loop would take twice as long."""
+    return _high_letters(value >> 60) + _low_letters(value)
+
+
+def _high_letters(value: int) -> str:
+    """Return the 14 letters of 68 bits."""
     p = _PAIRS
     return (
-        f"{p[value >> 120]}{p[value >> 110 & 1023]}{p[value >> 100 & 1023]}{p[value >> 90 & 1023]}{p[value >> 80 & 1023]}"
-        f"{p[value >> 70 & 1023]}{p[value >> 60 & 1023]}{_low_letters(value)}"
+        f"{p[value >> 60]}{p[value >> 50 & 1023]}{p[value >> 40 & 1023]}{p[value >> 30 & 1023]}"
+        f"{p[value >> 20 & 1023]}{p[value >> 10 & 1023]}{p[value & 1023]}"
     )
+
+
+# What begins a new id: the ids that are made in one millisecond share it.
+_beginning = lru_cache(64)(_high_letters)
 
 
 def _low_letters(value: int) -> str:
