@@ -40,8 +40,14 @@ KNOWN_BY: Final[tuple[Mapping[str, int], ...]] = (
 )
 PROTOCOL: Final = len(KNOWN_BY)  # of this build
 
-_PLAIN: Final = KNOWN_BY[0]
-_NEWEST: Final = {kind.name: kind.version for kind in KINDS}
+# Found once for every name and version that this build knows: the fold asks for each record.
+_PROTOCOLS: Final[Mapping[tuple[str, int], int]] = {
+    (kind.name, version): next(
+        (number for number, known in enumerate(KNOWN_BY) if version <= known.get(kind.name, 0)), PROTOCOL
+    )
+    for kind in KINDS
+    for version in range(1, kind.version + 1)
+}
 
 
 def protocol_of(envelope: Envelope) -> int:
@@ -50,7 +56,4 @@ def protocol_of(envelope: Envelope) -> int:
 
     It is 0 for a record that this build does not know: a fold that goes on after such a record has skipped it.
     """
-    name, version = envelope.type, envelope.version
-    if version <= _PLAIN.get(name, 0) or version > _NEWEST.get(name, 0):
-        return 0
-    return next((number for number, known in enumerate(KNOWN_BY) if version <= known.get(name, 0)), PROTOCOL)
+    return _PROTOCOLS.get(envelope[:2], 0)
