@@ -42,6 +42,10 @@ from libs.events import (
 from libs.events.codec import kind_of
 
 _NOTHING: Final[Mapping[str, State]] = MappingProxyType({})
+# Class of an event -> the fields that name states.
+_KEYS: Final[Mapping[type, tuple[str, ...]]] = {
+    event: tuple(kind.key for kind in kinds) for event, kinds in FOLDED_BY.items()
+}
 
 
 class MustUnderstand(Exception):
@@ -199,5 +203,4 @@ def names(item: Event | Unknown | Unreadable) -> tuple[str, ...]:
     """Return the ids of the states that `Ledger.apply` needs for *item*."""
     if isinstance(item, Unreadable):
         return (item.key,) if item.key else ()
-    found = [getattr(item, kind.key) for kind in FOLDED_BY.get(type(item), ())]
-    return tuple([any_id for any_id in found if any_id is not None])
+    return tuple([any_id for key in _KEYS.get(type(item), ()) if (any_id := getattr(item, key)) is not None])

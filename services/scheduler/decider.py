@@ -157,7 +157,7 @@ class Decider:
         elif isinstance(item, AttemptDue) and applied.changed:
             self.permits.count(item.account, day_of(max(item.at, item.not_before)))
         for owner_id, state in applied.changed.items():
-            self._arm(owner_id, state)
+            self._arm(owner_id, state, is_new=owner_id == applied.new_id)
             if isinstance(state, JobState):
                 self.new_jobs.note(owner_id)
             elif isinstance(state, ScheduleState) and has_older_zone_data(state, self._zones):
@@ -324,19 +324,20 @@ class Decider:
         if state is not None and owner_id not in applied.changed:  # else it is armed with what changed
             self._arm(owner_id, state)
 
-    def _arm(self, owner_id: str, state: State) -> None:
-        """Bring wheel, urgent list and concurrency in line with *state*."""
+    def _arm(self, owner_id: str, state: State, *, is_new: bool = False) -> None:
+        """Bring wheel, urgent list and concurrency in line with *state*; if it *is_new*, it is in none of them."""
         self._touched[owner_id] = None
-        if isinstance(state, JobState):
-            # A held job may never end: it must not keep concurrency from the others.
-            if state.status == JobStatus.RUNNING and not state.held:
-                self.concurrency.take(owner_id, state.account)
-            elif owner_id not in self._unread and self.concurrency.give_back(owner_id):
-                self._again = True
-        self.concurrency.withdraw(owner_id)
-        self._unread.withdraw(owner_id)
-        if owner_id in self._unread:
-            return
+        if not is_new:
+            if isinstance(state, JobState):
+                # A held job may never end: it must not keep concurrency from the others.
+                if state.status == JobStatus.RUNNING and not state.held:
+                    self.concurrency.take(owner_id, state.account)
+                elif owner_id not in self._unread and self.concurrency.give_back(owner_id):
+                    self._again = True
+            self.concurrency.withdraw(owner_id)
+            self._unread.withdraw(owner_id)
+            if owner_id in self._unread:
+                return
         at = owed_at(state, lead_ms=self._lead_ms)
         if at == AT_ONCE:
             self._wheel.cancel(owner_id)
