@@ -20,6 +20,7 @@ import msgspec
 
 from libs.events import carried, history, job, owner, schedule, versions, webhook
 from libs.events.envelope import Claim, Envelope
+from libs.events.fields import forms_of
 from libs.events.ids import STATE_IDS, is_id, partition_of
 from libs.events.versions import Kind, lowest_version
 
@@ -241,6 +242,7 @@ _BY_NAME: Final[Mapping[str, Kind]] = {kind.name: kind for kind in KINDS}
 _DECODERS: Final[Mapping[str, "msgspec.json.Decoder[Event]"]] = {
     kind.name: msgspec.json.Decoder(kind.event) for kind in KINDS
 }
+_FORMS: Final = {kind.name: [(field, form.check) for field, form in forms_of(kind.event)] for kind in KINDS}
 _ENCODER: Final = msgspec.json.Encoder()
 # Copied from: what `Encoder.encode` returns takes up to twice the memory of its length, by which records that are kept are counted.
 _BUFFER: Final = bytearray()
@@ -298,12 +300,23 @@ def decode(envelope: Envelope) -> Event | Unknown | Unreadable:
         return Unknown(name, envelope.version, envelope.must_understand)
     try:
         if envelope.version == kind.version or envelope.version >= kind.oldest_written:
-            return decoder.decode(envelope.value)
+            return _checked(name, decoder.decode(envelope.value))
         value = msgspec.json.decode(envelope.value, type=dict)
         lifted = versions.upcast(name, envelope.version, kind.oldest_written, value, versions.UPCASTERS)
-        return msgspec.convert(lifted, kind.event)
+        return _checked(name, msgspec.convert(lifted, kind.event))
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError) as error:
         return Unreadable(name, envelope.key, str(error)[:200])
+
+
+def _checked(name: str, event: Event) -> Event:
+    for field, check in _FORMS[name]:
+        text = getattr(event, field)
+        if text is not None:
+            try:
+                check(text)
+            except ValueError as error:
+                raise ValueError(f"{error} - at `$.{field}`") from None
+    return event
 
 
 def read(partition: int, envelope: Envelope) -> Event | Unknown | Unreadable:

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from libs.events.fields import (
+    TEXT_MAX,
     Account,
     AttemptCount,
     AttemptNum,
@@ -45,7 +46,7 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
         body: the body; none if there is none.
     """
 
-    key: Text
+    key: str
     url: str
     fields: bytes | None = None
     body: bytes | None = None
@@ -109,8 +110,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     sealed: Sealed | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a spec that names nothing to call."""
-        if not self.url and self.sealed is None:
+        """Refuse a spec that names nothing to call, or a key that no table can hold (as `Text`, which would take longer)."""
+        if self.sealed is not None:
+            if "\0" in self.sealed.key or len(self.sealed.key) > TEXT_MAX:
+                raise ValueError("the name of a key is too long, or has a NUL")
+        elif not self.url:
             raise ValueError("a spec without a URL")
 
 
