@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 
 import pytest
 import standardwebhooks
 
-from libs.egress.signing import is_secret, new_secret, signature_headers
+from libs.egress.signing import KEY_BYTES_MAX, KEY_BYTES_MIN, is_secret, new_secret, signature_headers
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = new_secret(bytes(range(32)))
@@ -117,3 +117,16 @@ def test_no_secret() -> None:
     """A call is never sent unsigned by accident."""
     with pytest.raises(ValueError):
         headers()
+
+
+@pytest.mark.parametrize("length", range(KEY_BYTES_MIN, KEY_BYTES_MAX + 1))
+def test_a_signature_is_an_hmac_for_keys_of_every_length(length: int) -> None:
+    """Both signatures are what the standard library makes of key and message, each time."""
+    key = bytes(range(100, 100 + length))
+    for body in (BODY, b"", BODY * 1_000):
+        sent = headers(new_secret(key), body=body)
+
+        ours = hmac.digest(key, b"1775034000.POST.https://h.example/x." + body, "sha256")
+        theirs = hmac.digest(key, b"exec_01hx.1775034000." + body, "sha256")
+        assert sent["X-Fliq-Signature"] == f"v1={ours.hex()}"
+        assert sent["webhook-signature"] == f"v1,{b64encode(theirs).decode()}"
