@@ -29,6 +29,17 @@ class _Fields(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
     webhook_values: tuple[str, ...] = ()
 
 
+class _SealedUrl(msgspec.Struct, frozen=True, gc=False):
+    url: str
+
+
+class _Urls(msgspec.Struct, frozen=True, gc=False):
+    """What `stored_url` reads of a spec."""
+
+    url: str = ""
+    sealed: _SealedUrl | None = None
+
+
 class Unopened(Exception):
     """A spec whose secrets are lost stands where a whole one is needed: nothing is ever sent with blanks."""
 
@@ -36,6 +47,7 @@ class Unopened(Exception):
 _NOTHING: Final = _Fields()
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(_Fields).decode
+_decode_urls: Final = msgspec.json.Decoder(_Urls).decode
 
 
 def seal_spec(spec: Spec, key: DataKey, *, account: str, spec_id: str, entropy: Callable[[int], bytes]) -> Spec:
@@ -95,9 +107,10 @@ def clear_part(spec: Spec) -> Spec:
     return _cleared(spec, url if spec.sealed is None else spec.sealed.url, webhook_url, None)
 
 
-def clear_url(spec: Spec) -> str:
-    """Return the URL of *spec*, of a sealed one without its query."""
-    return spec.url if spec.sealed is None else spec.sealed.url
+def stored_url(stored: bytes) -> str:
+    """Return the URL of a spec as it is stored, of a sealed one without its query. Reading all of it takes four times as long."""
+    urls = _decode_urls(stored)
+    return urls.url if urls.sealed is None else urls.sealed.url
 
 
 def _split(spec: Spec) -> tuple[str, str | None, _Fields]:

@@ -27,9 +27,8 @@ from libs.following.held_calls import Call, Stage
 from libs.following.loader import SECRET_MISSING, SPEC_BROKEN, SPEC_SHREDDED
 from libs.runtime.clock import Timer
 from libs.runtime.crashpoint import crash_at
-from libs.sealing.sealed_spec import clear_url
+from libs.sealing.sealed_spec import stored_url
 from libs.store.errors import StoreUnavailable
-from libs.store.reads.partition_tables import decode_spec
 from services.dispatcher.answers import Answers
 from services.dispatcher.attempt import (
     STOPPED,
@@ -167,7 +166,7 @@ class AttemptCalls(Calls[AttemptCall]):
 
     def lane_of(self, call: AttemptCall, spec: bytes) -> str:
         """Return the host that is called; of what tells a webhook endpoint that endpoint, so that one that hangs is alone."""
-        url = clear_url(decode_spec(spec))
+        url = stored_url(spec)
         return host_of(url) if call.signer == call.account else endpoint_of(url)
 
     async def make(self, call: AttemptCall, spec: Spec) -> AttemptFinished:

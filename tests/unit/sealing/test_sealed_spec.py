@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from libs.events import Spec
 from libs.events.retry_policy import RetryPolicy
 from libs.sealing.data_key import Broken, DataKey
-from libs.sealing.sealed_spec import Unopened, clear_part, clear_url, open_spec, seal_spec
+from libs.sealing.sealed_spec import Unopened, clear_part, open_spec, seal_spec, stored_url
 
 JOB = "job_01mcc5rm3v001h4d2pf28aqkff"
 OTHER_JOB = "job_01mcc5rm3v001g000000000000"
@@ -169,9 +169,14 @@ def test_what_stands_in_clear(spec: Spec) -> None:
     """It is the same of a spec and of its sealed form, and holds no secret."""
     clear = clear_part(spec)
 
-    assert clear.url == clear_url(sealed()) == "https://example.com/charge"
+    assert clear.url == stored_url(msgspec.json.encode(sealed())) == "https://example.com/charge"
     assert "CANARY" not in msgspec.json.encode(clear).decode()
     assert clear.sealed is None
+
+
+def test_the_url_of_a_stored_spec_that_is_not_sealed() -> None:
+    """It is the whole one: nothing of it is kept apart."""
+    assert stored_url(msgspec.json.encode(SPEC)) == SPEC.url
 
 
 def test_what_could_not_be_opened_is_not_sealed_again() -> None:
