@@ -26,7 +26,7 @@ from libs.runtime.clock import Clock
 from libs.runtime.pace import Pace
 
 READ_MAX: Final = 100  # records in one round of the loop: about 2 ms
-READ_WAIT_S: Final = 1.0
+READ_WAIT_S: Final = 10.0  # a record ends the wait at once, and so does a log that does not answer
 RETRY_FIRST_MS: Final = 100
 RETRY_MAX_MS: Final = 5_000
 

@@ -189,7 +189,7 @@ class FollowingService(StartStop, Generic[R, K]):
     async def _leave_forever(self) -> None:
         """Leave each partition that only a newer build can read on, once nothing of it is under way."""
         while True:
-            await self._clock.pause(LEAVE_CHECK_MS)
+            await self._clock.beat(LEAVE_CHECK_MS)
             for partition, (reader, _) in list(self._readers.items()):
                 trouble = self.trouble_of(reader)
                 if trouble is None or trouble.kind is not TroubleKind.NEEDS_NEWER or not self.may_release(partition):

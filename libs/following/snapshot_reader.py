@@ -90,6 +90,10 @@ class SnapshotReader(PartitionReader, Generic[S, C]):
     def may_recall(self) -> bool:
         """Whether calls are left for which there is room."""
 
+    def next_look_at(self) -> int | None:
+        """Return from when on `may_recall` may be true although nothing is left; None: not before another record was read."""
+        return None
+
     @abstractmethod
     async def recall(self) -> bool:
         """Find calls that were left; return whether there is room for more of them. May raise `BeginAgain`."""
@@ -131,10 +135,18 @@ class SnapshotReader(PartitionReader, Generic[S, C]):
             # Tables that are behind would hold up the calls of all accounts: another time.
             is_folded = await self._progress.wait(self.partition, position, RECALL_WAIT_S)
             self._recall_soon(is_at_once=is_folded and await self.recall())
-        elif self.read_wait_s == READ_WAIT_S and self.held.left.accounts(self.partition):
-            self.read_wait_s = self._recall_every_ms / 1_000
+        elif self.read_wait_s:
+            self.read_wait_s = self._quiet_wait_s()
 
     def _recall_soon(self, *, is_at_once: bool) -> None:
         self._recall_at = self._clock.now() + (0 if is_at_once else self._recall_every_ms)
-        is_left = bool(self.held.left.accounts(self.partition))
-        self.read_wait_s = 0.0 if is_at_once else self._recall_every_ms / 1_000 if is_left else READ_WAIT_S
+        self.read_wait_s = 0.0 if is_at_once else self._quiet_wait_s()
+
+    def _quiet_wait_s(self) -> float:
+        """Return how long to wait for a record: no longer than until there may be something to recall."""
+        if self.held.left.accounts(self.partition):
+            return self._recall_every_ms / 1_000
+        look_at = self.next_look_at()
+        if look_at is None:
+            return READ_WAIT_S
+        return min(READ_WAIT_S, max(look_at - self._clock.now(), self._recall_every_ms) / 1_000)

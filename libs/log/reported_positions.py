@@ -58,7 +58,7 @@ class ReportedPositions(StartStop):
 
     async def _run(self) -> None:
         while True:
-            await self._clock.pause(EVERY_MS)
+            await self._clock.beat(EVERY_MS)
             await self.tell()
 
     async def tell(self) -> None:

@@ -15,11 +15,19 @@ QUEUE_RECORDS_MAX: Final = 50_000  # per queue
 RECENT_RECORDS_MAX: Final = 20_000
 RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
 RECENT_S: Final = 60.0  # a record is kept for so long, and for twice as long at the most
+WAIT_MAX_S: Final = 1.0  # after so long a reader that waits asks the server itself
 FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
 
 
 class Running(ABC):
-    """What an adapter has between `start` and `stop`: the newest records of each partition, and tasks that write and look."""
+    """
+    What an adapter has between `start` and `stop`: the newest records of each partition, and tasks that write and look.
+
+    `wait_max_s` is how long a reader waits before it asks the server itself. An adapter that wakes its readers when the server does
+    not answer needs no bound.
+    """
+
+    wait_max_s = WAIT_MAX_S
 
     def __init__(self, partitions: int) -> None:
         share = RECENT_BYTES_MAX // partitions
@@ -95,7 +103,7 @@ class ServerLog(Generic[R]):
         if wait_s > 0 and position == recent.known_end:
             running.watch(partition)
             answers = running.answer_count(partition)
-            await recent.wait_beyond(position, wait_s)
+            await recent.wait_beyond(position, min(wait_s, running.wait_max_s))
             if self._running is not running:
                 raise LogUnavailable("the log was stopped")
             kept = recent.slice(position, max_records)

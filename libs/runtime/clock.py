@@ -22,6 +22,7 @@ _READING_NS = 1_000_000  # a reading that takes longer was interrupted, and says
 _READINGS_MAX = 10
 _POOL_BYTES = 4_096
 _POOLED_MAX_BYTES = 16
+BEAT_MS = 250  # of the common beat
 _SLEEP_SLICE_MS = 10_000  # the longest single wait: after it the wall clock is read again, in case it was set
 
 
@@ -49,6 +50,14 @@ class Clock(Protocol):
 
     async def pause(self, ms: int) -> None:
         """Return after *ms* of real time; at once, but after other tasks ran, when it is not positive."""
+
+    async def beat(self, ms: int) -> float:
+        """
+        Return after about *ms* of real time, *ms* >= `BEAT_MS`, together with the other loops of this process that wait so.
+
+        Returns by how many seconds that was later than it should have been. For loops that look at something now and then: what
+        costs most is waking the process, so they share the wake-ups.
+        """
 
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
         """
@@ -86,6 +95,7 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._latest_ns = 0
+        self._beat_from_ms: int | None = None
 
     def _now_ns(self) -> int:
         now_ns = time.time_ns()
@@ -119,6 +129,15 @@ class SystemClock:
 
     async def pause(self, ms: int) -> None:
         await asyncio.sleep(max(ms, 0) / 1_000)
+
+    async def beat(self, ms: int) -> float:
+        now = self.steady()
+        if self._beat_from_ms is None:
+            # Not the same in all processes of a machine: those that wake together wait for each other's cores.
+            self._beat_from_ms = now
+        ends_at = self._beat_from_ms + round((now - self._beat_from_ms + ms) / BEAT_MS) * BEAT_MS
+        await self.pause(ends_at - now)
+        return max(self.steady() - ends_at, 0) / 1_000
 
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
         wait_s = (at_ms * 1_000_000 - self._now_ns()) / 1_000_000_000

@@ -98,7 +98,7 @@ class EndpointHealth:
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            await self._clock.pause(WRITE_EVERY_MS)
+            await self._clock.beat(WRITE_EVERY_MS)
             delivered, self._delivered = self._delivered, set()
             failed, self._failed = self._failed, {}
             try:

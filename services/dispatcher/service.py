@@ -82,6 +82,6 @@ class DispatcherService(FollowingService[DueReader, AttemptCalls]):
 
     async def _watch_calls(self) -> None:
         while True:
-            await self._clock.pause(STUCK_EVERY_MS)
+            await self._clock.beat(STUCK_EVERY_MS)
             if count := self._calls.end_stuck():
                 self._meter.overdue(count)

@@ -208,7 +208,7 @@ class Vitals(StartStop):
                 await self.observe()
             except Exception:  # noqa: BLE001 - the next round may succeed: `progress_reason` says that none did
                 _log.exception("observation_failed")
-            await self._clock.pause(OBSERVE_EVERY_MS)
+            await self._clock.beat(OBSERVE_EVERY_MS)
 
     async def _ask_log(self) -> None:
         """Ask for every partition's end. One that does not answer is its readers' trouble; the log is gone when none does."""
@@ -261,11 +261,8 @@ class Vitals(StartStop):
         self._metrics.data_dir_size_bytes.set(usage.total)
 
     async def _measure_delay(self) -> None:
-        now_s = asyncio.get_running_loop().time
         while True:
-            began_at = now_s()
-            await self._clock.pause(DELAY_EVERY_MS)
-            self._metrics.loop_delay_seconds.observe(max(0.0, now_s() - began_at - DELAY_EVERY_MS / 1000))
+            self._metrics.loop_delay_seconds.observe(await self._clock.beat(DELAY_EVERY_MS))
 
 
 def _held_count(keeper: Keeper) -> int:

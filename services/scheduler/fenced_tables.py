@@ -45,7 +45,7 @@ class FencedTables:
     async def watch(self, partition: int, clock: Clock) -> None:
         """Check the position of the tables every second; raises `TablesMoved` if this owner has not brought them there."""
         while True:
-            await clock.pause(WATCH_EVERY_MS)
+            await clock.beat(WATCH_EVERY_MS)
             saved, _ = self._positions()
             try:
                 await self._check(partition, saved)

@@ -84,7 +84,7 @@ class Horizon:
         decider = self._decider
         while True:
             await self._look_at_zone_data()
-            await self._clock.pause(LOOK_EVERY_MS)
+            await self._clock.beat(LOOK_EVERY_MS)
             self._tidy()
             now = self._clock.now()
             if decider.state_count > STATES_MAX and decider.horizon_at > now + NEAREST_MS:

@@ -39,6 +39,7 @@ from services.scheduler.new_jobs import NewJobs
 from services.scheduler.ports import TableReader
 
 READ_EVERY_MS: Final = 4  # records that arrive within it are folded, decided and saved together
+READ_WAIT_S: Final = 10.0  # a record ends the wait at once, and so does a log that does not answer
 READ_MAX: Final = 50  # records folded in one round of the loop: about 3 ms
 RETRY_MS: Final = 500  # before the tables are asked again
 UNSAVED_MAX: Final = 1_000  # changed states not yet in the tables; then reading waits: a larger flush blocks the loop
@@ -268,7 +269,7 @@ class PartitionOwner:
                 self._wake_flusher()
                 await self._saved.wait()
             records = await self._log.read(
-                self.partition, decider.ledger.position + 1, max_records=READ_MAX, wait_s=1.0
+                self.partition, decider.ledger.position + 1, max_records=READ_MAX, wait_s=READ_WAIT_S
             )
             if not records:
                 continue

@@ -114,6 +114,10 @@ class EndedJobsReader(SnapshotReader[PendingSnapshot, WebhookCall]):
             self._lanes_with_room(account) for account in self.held.left.accounts(self.partition)
         )
 
+    def next_look_at(self) -> int | None:
+        """Return when a delivery may be due."""
+        return self._look_at
+
     async def recall(self) -> bool:
         """Read pages of pending webhooks, of each account in turn; return whether there is room for more."""
         if self._may_be_due():

@@ -2,10 +2,9 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from libs.log.postgres.partition_bounds import POLL_SLOW_S, PartitionBounds
 from libs.log.postgres.writer import Writer
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from tests.conformance.harness import Callers, envelope, values
-from tests.fakes.running.memory_disk import data_folder
 from tests.fakes.running.postgres import fetch
 from tests.fakes.running.stalls import Stalls
 from tests.fakes.until import until
@@ -78,18 +76,6 @@ async def test_appends_do_not_wait_for_a_trim(pg_dsn: str) -> None:
         assert await log.begin(0) == 3
         await log.trim(0, 5)
         assert await fetch(pg_dsn, "SELECT off FROM fliq_log.log_events WHERE part = 0 ORDER BY off") == [(5,), (6,)]
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[EmbeddedPostgres]:
-    """A server of this module's own, with fsync, to be stopped and started."""
-    directory = data_folder("fliq-log-")
-    directory.chmod(0o711)
-    server = EmbeddedPostgres(directory / "d", say=lambda _: None)
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 async def test_the_server_restarts_under_the_log(own_server: EmbeddedPostgres) -> None:

@@ -35,6 +35,10 @@ class ManualMonotonic(SystemClock):
         await self._rounds.wait()
         self._rounds.clear()
 
+    async def beat(self, ms: int) -> float:
+        await self.pause(ms)
+        return 0.0
+
     def wake(self) -> None:
         """Let one sleeper go on."""
         self._rounds.set()

@@ -46,6 +46,10 @@ class ManualClock:
     async def pause(self, ms: int) -> None:
         await self.sleep_until(self._now_ms + ms)
 
+    async def beat(self, ms: int) -> float:
+        await self.pause(ms)
+        return 0.0
+
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
         loop = asyncio.get_running_loop()
         if at_ms <= self._now_ms:

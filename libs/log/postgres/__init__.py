@@ -30,8 +30,13 @@ before it sends the next group. So the records of the old statement stand before
 
 Reading. New records come from the partition's `RecentRecords` in this process, others from a SELECT. To notice records of other
 processes, one poller per process reads log_heads while a reader waits: every 5 ms if other processes wrote within the last
-second, otherwise ever slower, up to every 25 ms. Concurrent callers of `end` share one query, which is sent after each of them
-called.
+second, every 25 ms while they may write. Concurrent callers of `end` share one query, which is sent after each of them called.
+
+Announcing. A process in which nobody else's records arrive looks about once a second, so that it sleeps when there is nothing to
+do. Another process that writes announces it, with a NOTIFY in the transaction of its group, at most once a second: committing a
+NOTIFY takes a lock of the whole server. Who hears one looks at once, and for `HEARD_S` after it: longer than the second that goes
+by without another one and the longest commit of a group in that second. So between announcements nothing is seen later. An older
+build announces nothing. Once a record of one was found, the poller looks every 25 ms for ten minutes.
 
 Cost: a commit is one round trip and one flush of the WAL for the whole group. A transaction that stays open for long (a dump)
 keeps every old version of the rows in log_heads, and each commit walks through them: about 0.1 ms more per commit for each

@@ -1,6 +1,7 @@
 """PostgresLog: implements the log port on PostgreSQL."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -80,6 +81,8 @@ class PostgresLog(ServerLog["_Running"]):
 class _Running(Running):
     """What exists between start and stop."""
 
+    wait_max_s = math.inf  # the poller wakes readers
+
     def __init__(self, dsn: str, timeout_s: float, partitions: int) -> None:
         super().__init__(partitions)
         self._dsn = dsn
@@ -87,7 +90,13 @@ class _Running(Running):
         self.queries = LogQueries(dsn, timeout_s)
         self._heads = LogQueries(dsn, timeout_s, size=1)  # apart from reads: however many there are, the ends are known
         self.queue = AppendQueue(max_records=QUEUE_RECORDS_MAX, max_bytes=QUEUE_BYTES_MAX)
-        self.bounds = PartitionBounds(self._heads, self.recents, lambda: self.queue.is_taken)
+        self._writer: Writer | None = None
+        self.bounds = PartitionBounds(
+            self._heads,
+            self.recents,
+            lambda: self.queue.is_taken,
+            lambda: self._writer is not None and self._writer.hears,
+        )
 
     async def start(self) -> None:
         """
@@ -120,12 +129,13 @@ class _Running(Running):
             self.recents[part].see(begin, end)
         await self.queries.start()
         await self._heads.start()
-        writer = Writer(
+        self._writer = writer = Writer(
             dsn=self._dsn,
             timeout_s=self._timeout_s,
             queue=self.queue,
             recents=self.recents,
             note_foreign=self.bounds.note_foreign,
+            note_announced=self.bounds.note_announced,
         )
         self._writing = [asyncio.create_task(writer.run())]
         self._looking = [asyncio.create_task(self.bounds.poll()), asyncio.create_task(self._let_go())]

@@ -15,10 +15,16 @@ from libs.log.shared_request import SharedRequest
 
 POLL_FAST_S: Final = 0.005
 POLL_SLOW_S: Final = 0.025
-POLL_ALONE_S: Final = 0.2  # while nobody else writes: the first record of another process is seen so late
+# While nobody else writes. The first record of another process is announced, and this is for an announcement that went astray. It
+# is a little more than the second in which an API asks anyway.
+POLL_ALONE_S: Final = 1.1
+POLL_DEAF_S: Final = 0.2  # the same while announcements cannot be heard
 POLL_FAILED_S: Final = 0.5
+POLL_PATIENCE_S: Final = 1.0  # if an answer takes longer, the readers ask for themselves
 LIVELY_S: Final = 1.0  # for how long records of others keep the poller fast
-COMPANY_S: Final = 600.0  # after so long without a record of others this process is alone; heartbeats come each minute
+HEARD_S: Final = 7.0  # an announcement holds for more than ANNOUNCE_EVERY_S and the longest commit (see writer.py)
+# For so long after a record that nobody had announced, which older builds do not. Their heartbeats come each minute.
+COMPANY_S: Final = 600.0
 
 _log = structlog.get_logger("log")
 
@@ -31,15 +37,25 @@ class PartitionBounds:
         queries: where to ask.
         recents: of all partitions; they note what was read.
         writing: returns whether this process has a group under way. Its records may be visible before its writer knows it.
+        hears: returns whether announcements of other processes arrive.
     """
 
-    def __init__(self, queries: LogQueries, recents: Sequence[RecentRecords], writing: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        queries: LogQueries,
+        recents: Sequence[RecentRecords],
+        writing: Callable[[], bool],
+        hears: Callable[[], bool],
+    ) -> None:
         self._queries = queries
         self._recents = recents
         self._writing = writing
+        self._hears = hears
         self._shared = SharedRequest(self._read)
         self._wanted = asyncio.Event()
-        self._foreign_at = float("-inf")  # when, by the loop's clock, another process was last seen to write
+        self._announced = asyncio.Event()
+        # By the loop's clock: when another process was last seen to write, last announced that, and last did not.
+        self._foreign_at = self._heard_at = self._unannounced_at = float("-inf")
         self.refresh_count = 0  # how often log_heads was read: a reader that waited sees whether it was read meanwhile
 
     async def refresh(self) -> None:
@@ -55,31 +71,57 @@ class PartitionBounds:
         """Let the poller run while a reader waits."""
         self._wanted.set()
 
+    def note_announced(self) -> None:
+        """Note that another process announced that it writes: look at once, and often for some seconds."""
+        self._heard_at = asyncio.get_running_loop().time()
+        self._announced.set()
+
     def note_foreign(self) -> None:
         """Note that another process wrote records: more will probably follow, so the poller runs faster."""
-        self._foreign_at = asyncio.get_running_loop().time()
+        self._foreign_at = now = asyncio.get_running_loop().time()
+        self._announced.set()
+        if now - self._heard_at > HEARD_S:
+            self._unannounced_at = now
 
     async def poll(self) -> None:
         """Look for records of other processes while a reader waits; run until cancelled."""
-        loop = asyncio.get_running_loop()
-        pause_s = POLL_SLOW_S
+        pause_s, is_failing = POLL_SLOW_S, False
         while True:
             if not any(recent.has_readers for recent in self._recents):
                 self._wanted.clear()
                 await self._wanted.wait()
-            await asyncio.sleep(pause_s)
+            if pause_s <= POLL_SLOW_S:
+                await asyncio.sleep(pause_s)
+            elif await self._others_asked(pause_s):
+                continue
+            self._announced.clear()
             try:
-                await self.refresh()
-            except LogError as error:
-                _log.warning("log_poll_failed", error=line(error))
-                pause_s = POLL_FAILED_S
-                continue
-            except Exception:  # noqa: BLE001 - as said below
-                # A defect. If the poller ended, no reader would ever see what other processes write.
-                _log.exception("log_poll_failed")
-                pause_s = POLL_FAILED_S
-                continue
-            pause_s = next_pause(pause_s, loop.time() - self._foreign_at)
+                async with asyncio.timeout(POLL_PATIENCE_S):
+                    await self.refresh()
+            except Exception as error:  # noqa: BLE001 - if the poller ended, no reader would see what other processes write
+                if not is_failing:
+                    is_defect = not isinstance(error, LogError | TimeoutError)
+                    _log.warning("log_poll_failed", error=line(error), exc_info=is_defect)
+                pause_s, is_failing = POLL_FAILED_S, True
+                for recent in self._recents:
+                    recent.wake()  # they ask for themselves, and find out
+            else:
+                pause_s, is_failing = self._next_pause(pause_s), False
+
+    async def _others_asked(self, pause_s: float) -> bool:
+        """Pause, but not beyond an announcement. Return whether no look is needed, since log_heads was read meanwhile."""
+        count = self.refresh_count
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._announced.wait()
+        except TimeoutError:
+            return self.refresh_count > count
+        return False
+
+    def _next_pause(self, pause_s: float) -> float:
+        now = asyncio.get_running_loop().time()
+        is_expected = now - self._heard_at < HEARD_S or now - self._unannounced_at < COMPANY_S
+        return next_pause(pause_s, now - self._foreign_at, is_expected=is_expected, hears=self._hears())
 
     async def stop(self) -> None:
         """End the query under way; the queries must have been stopped."""
@@ -95,8 +137,17 @@ class PartitionBounds:
         self.refresh_count += 1
 
 
-def next_pause(pause_s: float, silent_s: float) -> float:
-    """Return the pause before the next look, *pause_s* after the one before; nobody else was seen to write for *silent_s*."""
+def next_pause(pause_s: float, silent_s: float, *, is_expected: bool, hears: bool) -> float:
+    """
+    Return the pause before the next look, *pause_s* after the one before.
+
+    Args:
+        silent_s: for how long no record of another process was found.
+        is_expected: whether another process may write without an announcement that would end the pause.
+        hears: whether announcements arrive.
+    """
     if silent_s < LIVELY_S:
         return POLL_FAST_S
-    return min(POLL_SLOW_S if silent_s < COMPANY_S else POLL_ALONE_S, pause_s + POLL_FAST_S)
+    if is_expected:
+        return min(POLL_SLOW_S, pause_s + POLL_FAST_S)
+    return POLL_ALONE_S if hears else POLL_DEAF_S

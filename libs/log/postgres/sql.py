@@ -40,8 +40,10 @@ SELECT h.part, h.begin_off, h.next_off,
 FROM fliq_log.log_heads h ORDER BY h.part
 """
 
+CHANNEL = "fliq_log"  # announcements; PostgreSQL delivers one when the records of the same transaction are visible
+
 # One statement, so one round trip and one commit. `locked` locks the rows in order of partition, so that two writers
-# never deadlock; under READ COMMITTED `moved` then sees what the writer before it wrote.
+# never deadlock; under READ COMMITTED `moved` then sees what the writer before it wrote. $11: whether to announce it to others.
 APPEND = """
 WITH wanted AS (
     SELECT * FROM unnest($1::int[], $2::int[]) AS w (part, n)
@@ -57,7 +59,7 @@ WITH wanted AS (
          AS r (part, nth, type, version, must_understand, claim, key, value)
     JOIN moved m USING (part)
 )
-SELECT part, base, at FROM moved
+SELECT part, base, at, CASE WHEN $11 THEN pg_notify('fliq_log', '') END FROM moved
 """
 
 # At most $4 bytes of values, but at least one record. Large values are stored outside the row, and their length is known

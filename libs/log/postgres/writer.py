@@ -22,6 +22,7 @@ from libs.runtime.postgres.array_columns import send_arrays
 GROUP_RECORDS_MAX: Final = 2_000  # measured: larger groups gain nothing and take longer than 10 ms
 GROUP_BYTES_MAX: Final = 8_000_000
 END_BACKEND_MS: Final = 2_000
+ANNOUNCE_EVERY_S: Final = 1.0  # what is written in between, others find by themselves
 
 _log = structlog.get_logger("log")
 
@@ -35,6 +36,7 @@ class Writer:
         queue: the appends to write.
         recents: of all partitions; they get the written records.
         note_foreign: called if another process wrote in between.
+        note_announced: called if another process announces that it writes.
     """
 
     def __init__(
@@ -45,16 +47,25 @@ class Writer:
         queue: AppendQueue,
         recents: Sequence[RecentRecords],
         note_foreign: Callable[[], None],
+        note_announced: Callable[[], None],
     ) -> None:
         self._dsn = dsn
         self._timeout_s = timeout_s
         self._queue = queue
         self._recents = recents
         self._note_foreign = note_foreign
+        self._note_announced = note_announced
+        self._announced_at = float("-inf")  # by the loop's clock: when the group was sent that was announced last
         self._connection: asyncpg.Connection | None = None
         self._statement: Any = None
         self._me: tuple[int, Any] | None = None  # our backend: its process id and the instant it started
+        self._listens = False  # to announcements
         self._suspect: tuple[int, Any] | None = None  # a backend that may still be writing a group of ours
+
+    @property
+    def hears(self) -> bool:
+        """Whether announcements of other processes arrive."""
+        return self._listens and self._connection is not None and not self._connection.is_closed()
 
     async def run(self) -> None:
         """Write until the queue is closed and empty."""
@@ -111,9 +122,16 @@ class Writer:
         self._statement = await connection.prepare(sql.APPEND)
         # After it: asyncpg sends no Sync with a prepare, so until the next statement the table's lock would be kept.
         self._me = tuple(await connection.fetchrow(sql.WHO_AM_I))
+        await connection.add_listener(sql.CHANNEL, self._heard)
+        self._listens = True
+
+    def _heard(self, _: object, pid: int, *__: object) -> None:
+        if self._me is not None and pid != self._me[0]:
+            self._note_announced()
 
     def _drop(self) -> None:
         """Drop the connection. Its backend may still be at work, and is ended at the next connect."""
+        self._listens = False
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
@@ -136,10 +154,14 @@ class Writer:
             parts += repeat(partition, count)
             nths += range(count)
         columns = zip(*envelopes, strict=True)
+        now = asyncio.get_running_loop().time()
+        announces = now - self._announced_at >= ANNOUNCE_EVERY_S
+        if announces:
+            self._announced_at = now
         crash_at("log.before_commit")
         try:
             rows = await self._statement.fetch(
-                list(by_partition), counts, parts, nths, *columns, timeout=self._timeout_s
+                list(by_partition), counts, parts, nths, *columns, announces, timeout=self._timeout_s
             )
         except asyncio.CancelledError:
             self._drop()
@@ -153,6 +175,7 @@ class Writer:
     def _fail(self, error: Exception) -> None:
         """Fail the group that was taken, with the error that says what is certain about it."""
         _log.warning("log_group_failed", error=line(error))
+        self._announced_at = float("-inf")  # the announcement is lost with the group
         connection = self._connection
         refused = isinstance(error, asyncpg.PostgresError) and not isinstance(error, CONNECTION_LOST)
         if refused and connection is not None and not connection.is_closed():
@@ -164,7 +187,7 @@ class Writer:
 
     def _settle(self, by_partition: dict[int, list[Append]], rows: Sequence[Any]) -> None:
         """Tell the callers of a durable group the positions, and add its records to `RecentRecords`."""
-        for partition, base, at in rows:
+        for partition, base, at, _ in rows:
             envelopes: list[Envelope] = []
             for append in by_partition.pop(partition):
                 if not append.written.done():

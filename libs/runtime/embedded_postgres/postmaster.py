@@ -7,6 +7,7 @@ command is `postgres` and, on Linux, its working directory is the data directory
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import signal
@@ -61,7 +62,7 @@ class Postmaster:
         self.pid = pid
         self._child = child
         self._pidfd: int | None = None
-        if child is None and hasattr(os, "pidfd_open"):
+        if hasattr(os, "pidfd_open"):
             try:
                 # Stands for this process only: a later process with the same number is never signalled.
                 self._pidfd = os.pidfd_open(pid)
@@ -101,6 +102,21 @@ class Postmaster:
                 return False
             time.sleep(_POLL_S)
         return True
+
+    async def ended(self, timeout_s: float, poll_s: float) -> None:
+        """Return when the process has ended, or after *timeout_s*; after *poll_s* where the kernel does not report the end."""
+        if self._pidfd is None:
+            await asyncio.sleep(min(poll_s, timeout_s))
+            return
+        loop, ended, pidfd = asyncio.get_running_loop(), asyncio.Event(), self._pidfd
+        loop.add_reader(pidfd, ended.set)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await ended.wait()
+        except TimeoutError:
+            pass
+        finally:
+            loop.remove_reader(pidfd)
 
     def send(self, signum: signal.Signals) -> None:
         """Signal the process; do nothing if it has ended already."""

@@ -47,6 +47,7 @@ from libs.runtime.lockfile import LockFile, unusable
 
 _LOG_SIZE_MAX = 8 << 20  # bytes; checked at each start
 _ORPHAN_GRACE_S = 3.0  # back ends of a killed postmaster normally leave within milliseconds
+_LOOK_S = 10.0  # whether the server lives, even if the kernel has not reported its end
 _IMMEDIATE_TIMEOUT_S = 5.0
 _RESTARTS_MAX = 5  # within _RESTART_WINDOW_S; if there are more, starting again does not help
 _RESTART_WINDOW_S = 60.0
@@ -356,12 +357,18 @@ class EmbeddedPostgres:
         """
         Run until cancelled: start the server again if its process has died (out of memory, kill -9).
 
+        Args:
+            interval_s: between two looks where the kernel does not report the end of a process.
+
         Raises:
             EmbeddedPostgresError: it does not start, or died too often.
         """
         restarts_at: list[float] = []
         while True:
-            await asyncio.sleep(interval_s)
+            if self._server is None:
+                await asyncio.sleep(interval_s)
+            else:
+                await self._server.ended(_LOOK_S, interval_s)
             if self.is_alive():
                 continue
             now = time.monotonic()

@@ -108,7 +108,7 @@ class AccountLimits:
                 if not self._is_failing:
                     _log.warning("limits_not_read", reason=str(error))
                 self._is_failing = True
-            await self._clock.pause(round(LOOK_S * 1000))
+            await self._clock.beat(round(LOOK_S * 1000))
 
 
 def merged(of_all: Limits, own: Own) -> Limits:

@@ -97,6 +97,7 @@ class LeaseKeeper:
         self._members = 0
         self._free_since = math.inf
         self._task: asyncio.Task[None] | None = None
+        self._resting: asyncio.Future[float] | None = None
         self._busy = asyncio.Lock()  # only one task at a time gains, loses or releases
 
     @property
@@ -173,6 +174,8 @@ class LeaseKeeper:
         self._held.pause(partition, self._now_s() + pause_s)
         lease = self._held.remove(partition)
         if lease is not None:
+            if self._resting is not None:
+                self._resting.cancel()
             await self._bounded(self._leases.release([lease]))
 
     async def _run(self) -> None:
@@ -185,10 +188,34 @@ class LeaseKeeper:
                 # A defect must not end this loop: all leases would run out without a log line.
                 _log.exception("lease_keeping_failed", role=self._leases.role)
             next_at = self._now_s() + INTERVAL_S
-            while self._now_s() + (pause_s := ENDING_EVERY_S if self._held.is_handing_back else CHECK_S) < next_at:
-                await self._pause(pause_s)
-                await self._check_between_rounds()
-            await self._pause(max(next_at - self._now_s(), 0.0))
+            while (left_s := next_at - self._now_s()) > 0:
+                pause_s = ENDING_EVERY_S if self._held.is_handing_back else CHECK_S
+                if self._holds_all and not self._held.is_handing_back:
+                    if await self._rest(left_s):
+                        break
+                elif pause_s < left_s:
+                    await self._pause(pause_s)
+                    await self._check_between_rounds()
+                else:
+                    await self._pause(left_s)
+                    break
+
+    async def _rest(self, left_s: float) -> bool:
+        """
+        Pause until the next round, but no longer than all partitions are held, so that there is nothing to check.
+
+        Return whether the next round has come.
+        """
+        self._resting = resting = asyncio.ensure_future(self._clock.beat(round(left_s * 1000)))
+        try:
+            await asyncio.wait([resting])
+        finally:
+            resting.cancel()
+        return not resting.cancelled()
+
+    @property
+    def _holds_all(self) -> bool:
+        return len(self._held) == self._partitions
 
     async def _check_between_rounds(self) -> None:
         """Hand back the leases whose holder is done; if there are none to hand back, take free leases up to our share."""
@@ -199,7 +226,7 @@ class LeaseKeeper:
                 if self._held.is_handing_back:
                     await self._hand_back()
                     return
-                if len(self._held) == self._partitions:  # so none is free; a process alone has nothing to ask
+                if self._holds_all:  # so none is free; a process alone has nothing to ask
                     self._free_since = math.inf
                     return
                 free, self._members = await self._answer(self._leases.free())

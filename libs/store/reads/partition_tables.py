@@ -18,6 +18,7 @@ from libs.domain.schedule import ScheduleState
 from libs.domain.state_kind import StateKind
 from libs.domain.state_registry import S, State
 from libs.events import AttemptDue, Claim, Spec
+from libs.log.shared_request import SharedRequest
 from libs.store.errors import store_call
 from libs.store.history.forgotten_rows import floors_of
 from libs.store.pool import SCHEMA
@@ -77,11 +78,22 @@ class Tables:
     def __init__(self, pool: Any) -> None:
         """Read through *pool*."""
         self._pool = pool
+        self._asked_of: set[int] = set()  # the partitions of the next question
+        self._asked = SharedRequest(self._positions)
 
     @store_call
     async def progress(self, partition: int) -> TablePosition:
-        """Return the position of the tables, and the claim admitted there; -1 and None before the first record."""
-        return await progress_of(self._pool, partition)
+        """
+        Return the position of the tables, and the claim admitted there; -1 and None before the first record.
+
+        One question, which is sent after this call began, is asked for all callers of one moment.
+        """
+        self._asked_of.add(partition)
+        return (await self._asked.ask()).get(partition, NOTHING_FOLDED)
+
+    async def _positions(self) -> dict[int, TablePosition]:
+        asked_of, self._asked_of = self._asked_of, set()
+        return await positions(self._pool, asked_of)
 
     @store_call
     async def load(self, partition: int, ids: Iterable[str]) -> list[State]:

@@ -4,7 +4,8 @@ Server: the listening socket, its connections, and the one task that looks at al
     cost       a head that came before is not parsed (known_head.py); no access log, no router, no Response objects; the Date
                header is made four times a second, not per answer
 
-Each connection carries one number, its deadline. The task looks at all of them every `SWEEP_S`, so a deadline costs no timer.
+Each connection carries one number, its deadline. The task looks at all of them every `SWEEP_S`, so a deadline costs no timer. While
+there are no connections it sleeps.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class HttpServer(AiohttpServer):
         self.date_line = b""
         self._sweeper: asyncio.Task[None] | None = None
         self._listener: Listener | None = None
+        self._has_some = asyncio.Event()
         self._tick()
 
     def __call__(self) -> RequestHandler:
@@ -63,6 +65,13 @@ class HttpServer(AiohttpServer):
             lingering_time=LINGER_S,
             auto_decompress=False,
         )
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Note a connection; the first of several finds the time as it is now."""
+        super().connection_made(handler, transport)
+        if not self._has_some.is_set():
+            self._tick()
+            self._has_some.set()
 
     async def listen(self, host: str, port: int) -> int:
         """Open the socket and return the port, which is the given one unless that was 0; raises OSError."""
@@ -84,6 +93,9 @@ class HttpServer(AiohttpServer):
 
     async def _sweep_forever(self) -> None:
         while True:
+            if not self.connections:
+                self._has_some.clear()
+                await self._has_some.wait()
             await asyncio.sleep(SWEEP_S)
             self._tick()
 

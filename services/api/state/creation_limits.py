@@ -124,7 +124,7 @@ class CreationLimits:
 
     async def look_forever(self) -> None:
         """Look again and again until cancelled."""
-        is_broken = False
+        loop, is_broken = asyncio.get_running_loop(), False
         while True:
             try:
                 await self.look()
@@ -135,8 +135,9 @@ class CreationLimits:
                 if not is_broken:
                     _log.exception("look_failed")
                 is_broken = True
-            await asyncio.sleep(LOOK_S)
+            looked_at = loop.time()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(QUIET_LOOK_S - LOOK_S):
+                async with asyncio.timeout(QUIET_LOOK_S):
                     await self._asked.wait()
             self._asked.clear()
+            await asyncio.sleep(max(0.0, looked_at + LOOK_S - loop.time()))

@@ -65,15 +65,19 @@ class VirtualClock(SteadyClock):
     async def pause(self, ms: int) -> None:
         if ms <= GATHER_MAX_MS:
             await asyncio.sleep(min(max(ms, 0) / 1_000, _SHORT_S))
-        elif ms == LOOK_EVERY_MS:
-            look = asyncio.get_running_loop().create_future()
-            self._looks.add(look)
-            try:
-                await asyncio.wait((look,), timeout=ms / 1_000)
-            finally:
-                self._looks.discard(look)
         else:
             await super().pause(ms)
+
+    async def beat(self, ms: int) -> float:
+        if ms != LOOK_EVERY_MS:
+            return await super().beat(ms)
+        look = asyncio.get_running_loop().create_future()
+        self._looks.add(look)
+        try:
+            await asyncio.wait((look,), timeout=ms / 1_000)
+        finally:
+            self._looks.discard(look)
+        return 0.0
 
     def next_at(self) -> int | None:
         """Return the first instant that somebody waits for; None if nobody waits."""

@@ -60,7 +60,7 @@ class Announcer:
                     self._seen = changes
                 except Exception as error:  # noqa: BLE001 - log or tables do not answer: told a second later
                     _log.warning("disabled_endpoints_not_told", reason=str(error))
-            await self._clock.pause(CHECK_EVERY_MS)
+            await self._clock.beat(CHECK_EVERY_MS)
 
     async def tell(self) -> None:
         """Append the jobs that tell of endpoints disabled since the last time."""

@@ -77,13 +77,16 @@ class EndpointDirectory:
         """Check until cancelled: when somebody asks, and once a second."""
         checked_at = self._clock.steady() - CHECK_EVERY_MS
         while True:
-            if self._is_asked or self._clock.steady() - checked_at >= CHECK_EVERY_MS:
+            if self._is_asked or self.is_empty or self._clock.steady() - checked_at >= CHECK_EVERY_MS:
                 checked_at = self._clock.steady()
                 try:
                     await self.check()
                 except Exception as error:  # noqa: BLE001 - whatever the store raises, fan-out waits until it answers
                     _log.warning("endpoints_not_read", reason=str(error))
-            await self._clock.pause(CHECK_EVERY_MS if self.is_empty else GAP_MS)
+            if self.is_empty:
+                await self._clock.beat(CHECK_EVERY_MS)
+            else:
+                await self._clock.pause(GAP_MS)
 
     async def check(self) -> None:
         """Read the endpoints again, if one was changed."""

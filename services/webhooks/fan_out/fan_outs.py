@@ -106,7 +106,7 @@ class FanOuts:
     async def _save_forever(self) -> None:
         """Save the positions each second."""
         while True:
-            await self._clock.pause(SAVE_EVERY_MS)
+            await self._clock.beat(SAVE_EVERY_MS)
             for reader, _ in list(self._readers.values()):
                 await self._save(reader)
 

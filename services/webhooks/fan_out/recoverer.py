@@ -84,7 +84,7 @@ class Recoverer:
     async def run(self) -> None:
         """Recover until cancelled."""
         while True:
-            await self._clock.pause(EVERY_MS)
+            await self._clock.beat(EVERY_MS)
             if self._directory.is_empty:
                 continue
             try:

@@ -34,6 +34,9 @@ class HeldClock:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._clock, name)
 
+    async def beat(self, ms: int) -> float:
+        return await self._clock.beat(ms)
+
     async def pause(self, ms: int) -> None:
         """Return after *ms*, once the file is there."""
         await self._clock.pause(ms)

@@ -38,7 +38,7 @@ async def test_what_has_passed_does_not_wait() -> None:
 async def test_a_jump_ends_the_wait_for_the_next_look() -> None:
     """The look of the scheduler for timers beyond its horizon comes at once; a pause takes its real time."""
     clock = VirtualClock(1_000)
-    look = asyncio.create_task(clock.pause(LOOK_EVERY_MS))
+    look = asyncio.create_task(clock.beat(LOOK_EVERY_MS))
     pause = asyncio.create_task(clock.pause(LOOK_EVERY_MS + 1))
     await asyncio.sleep(0)
     clock.set(10**12)

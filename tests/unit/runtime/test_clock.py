@@ -42,6 +42,48 @@ async def test_the_system_clock_never_wakes_early() -> None:
         assert clock.now() >= at_ms
 
 
+class StillClock(SystemClock):
+    """A clock whose monotonic time is set, and which notes its pauses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = 70_123
+        self.pauses: list[int] = []
+
+    def steady(self) -> int:
+        return self.at
+
+    async def pause(self, ms: int) -> None:
+        self.pauses.append(ms)
+        self.at += ms
+
+
+async def test_loops_that_began_at_different_moments_share_a_beat() -> None:
+    """Each pause is shortened or prolonged a little, so that it ends with a beat; what follows takes as long as was asked for."""
+    clock = StillClock()
+    began_at = clock.at
+    await clock.beat(1_000)
+    for late_ms in (3, 120, 200):
+        clock.at = began_at + late_ms
+        await clock.beat(1_000)
+        await clock.beat(250)
+    assert clock.pauses == [1_000, 997, 250, 880, 250, 1_050, 250]
+
+
+async def test_a_beat_says_how_late_it_came() -> None:
+    """In seconds, as the loop's delay is measured."""
+    clock = StillClock()
+    assert await clock.beat(500) == 0.0
+    clock.at += 100
+    wait = clock.pause
+
+    async def oversleep(ms: int) -> None:
+        await wait(ms + 30)
+
+    clock.pause = oversleep  # type: ignore[method-assign]
+    assert await clock.beat(500) == 0.03
+
+
 async def test_sleepers_wake_in_order_of_time_then_of_arrival() -> None:
     """One step over several instants wakes everybody, the earliest first."""
     clock = ManualClock(1_000)
