@@ -33,8 +33,8 @@ from libs.events import Envelope
 from libs.store.projection.progress import ProgressWatch
 from services.api.contract.api_error import unavailable
 
-FOLDED_S: Final = 0.3  # a request waits for it, and is to be answered within a second
-TOTAL: Final = 2_000  # units of a partition, in one process of the API at its start
+FOLDED_S: Final = 0.15  # a request waits for it, and is to be answered within a second
+TOTAL: Final = 400  # units of a partition, in one process of the API at its start
 TOTAL_MIN: Final = 100
 TOTAL_MAX: Final = 5_000
 FEWER: Final = 0.7  # by which the total changes, once for the records that were appended since it changed

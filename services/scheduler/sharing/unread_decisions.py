@@ -9,7 +9,7 @@ from typing import Final
 
 from services.scheduler.sharing.concurrency import Concurrency
 
-UNREAD_MAX: Final = 400
+UNREAD_MAX: Final = 200
 
 
 class UnreadDecisions:

@@ -12,7 +12,7 @@ from libs.events.ids import new_job_id
 from libs.store.projection.progress import ProgressWatch
 from services.api.contract.api_error import ApiError
 from services.api.state import unfolded_records
-from services.api.state.unfolded_records import UnfoldedRecords, units_of
+from services.api.state.unfolded_records import FOLDED_S, UnfoldedRecords, units_of
 
 
 class NoPool:
@@ -109,7 +109,7 @@ async def test_what_is_larger_than_a_share_goes_alone() -> None:
     await progress.stop()
 
 
-@pytest.mark.parametrize(("folded_s", "is_more"), [(0.5, False), (0.1, True)])
+@pytest.mark.parametrize(("folded_s", "is_more"), [(2 * FOLDED_S, False), (FOLDED_S / 5, True)])
 async def test_what_is_shared_follows_the_folding(folded_s: float, is_more: bool) -> None:
     """If what waits is folded late there is less to share, if it is folded early there is more."""
     progress = ProgressWatch(NoPool())
