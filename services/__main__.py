@@ -21,6 +21,7 @@ try:
     from importlib import import_module
     from typing import TYPE_CHECKING, Any
 
+    from libs.runtime.garbage import held_off
     from libs.runtime.roles import ALL, CONSOLE
     from libs.runtime.settings.settings import Settings, SettingsError, help_text
     from services import VERSION
@@ -154,10 +155,11 @@ def _serve(settings: Settings, roles: Sequence[str]) -> int:
     """Run a service or all; the embedded PostgreSQL starts while the rest of Fliq is imported."""
     embedded = begin_database(settings) if roles == ALL else None
     try:
-        import uvloop
+        with held_off():
+            import uvloop
 
-        from services.process.console import run_console
-        from services.process.run import run_services
+            from services.process.console import run_console
+            from services.process.run import run_services
 
         return uvloop.run(run_console(settings) if roles == (CONSOLE,) else run_services(settings, roles, embedded))
     finally:

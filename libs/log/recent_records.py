@@ -114,10 +114,17 @@ class RecentRecords:
         finally:
             self._fetch_lock.release()
 
-    def let_go(self) -> None:
-        """Drop the records that were kept already when this was called before. Who still needs one asks the server."""
+    def let_go(self) -> int:
+        """Drop what was kept already when this was called before, and return how many. Who still needs a record asks the server."""
+        kept = len(self._records)
         self._drop(max(0, self._let_go_until - self._first))
         self._let_go_until = self.next
+        return kept - len(self._records)
+
+    @property
+    def count(self) -> int:
+        """How many records are kept."""
+        return len(self._records)
 
     def wake(self) -> None:
         """Wake all readers that wait."""

@@ -8,12 +8,14 @@ from typing import Final, Generic, TypeVar
 from libs.log.appends import AppendQueue
 from libs.log.port import LogUnavailable, Record
 from libs.log.recent_records import RecentRecords
+from libs.runtime.garbage import give_back
 
 QUEUE_RECORDS_MAX: Final = 50_000  # per queue
 # Per partition, at about 650 bytes a record. Readers that are further behind ask the server, each for itself: with 5,000, five
 # accounts with thousands of due jobs delayed a neighbour by 18 s, with 20,000 by 3 s.
 RECENT_RECORDS_MAX: Final = 20_000
 RECENT_BYTES_MAX: Final = 64_000_000  # over all partitions
+BURST_RECORDS: Final = 2_000  # more than a megabyte
 RECENT_S: Final = 60.0  # a record is kept for so long, and for twice as long at the most
 WAIT_MAX_S: Final = 1.0  # after so long a reader that waits asks the server itself
 FLUSH_S: Final = 5.0  # what stop() waits for appends to be written
@@ -55,8 +57,9 @@ class Running(ABC):
         """Keep no record for long: a process that had much to do for a while does not keep the memory of it."""
         while True:
             await asyncio.sleep(RECENT_S)
-            for recent in self.recents:
-                recent.let_go()
+            dropped = sum([recent.let_go() for recent in self.recents])
+            if dropped > BURST_RECORDS and dropped > 10 * sum([recent.count for recent in self.recents]):
+                give_back()  # a burst is over, and nothing is under way that it could delay
 
     async def _end_tasks(self, queues: Sequence[AppendQueue]) -> None:
         """Take no more appends, write what waits in *queues* for at most `FLUSH_S`, then end all tasks and all waits."""

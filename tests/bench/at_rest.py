@@ -41,7 +41,7 @@ def idle(size: Size) -> Iterator[str]:
 def restart(size: Size) -> Iterator[str]:
     """From the command that starts it, after kill -9 of Fliq and its PostgreSQL, to the first call of a job that is overdue."""
     took_s = []
-    with Harness() as harness:
+    with Harness(LD_PRELOAD="") as harness:  # so that it begins with the interpreter, imports included (fork_server.py)
         for each in range(size.rounds):
             say(f"kill -9 and restart, round {each + 1} of {size.rounds}")
             harness.sink.ask("clear")

@@ -12,7 +12,7 @@ _SOCKET_PATH_MAX = 107  # bytes; sun_path is 108 with its closing zero
 
 SETTINGS: Mapping[str, str] = {
     "max_connections": "200",  # enough for eight processes of `make up` under load; one that is not open costs almost nothing
-    "shared_buffers": "128MB",
+    "shared_buffers": "32MB",  # the rest is in the system's cache, which gives it back
     "jit": "off",  # short statements only; compiling them costs more than running them
     "fsync": "on",
     "synchronous_commit": "on",

@@ -117,10 +117,10 @@ async def test_waiting_ends_in_time_and_leaves_nothing(recent: RecentRecords) ->
 def test_what_is_old_is_let_go(recent: RecentRecords) -> None:
     """What was kept already the time before goes; the positions stay, and what comes next joins what is left."""
     recent.add(records(0, 3))
-    recent.let_go()
+    assert recent.let_go() == 0
     assert positions(recent, 0) == [0, 1, 2]
     recent.add(records(3, 5))
-    recent.let_go()
+    assert (recent.let_go(), recent.count) == (3, 2)
     assert positions(recent, 2) is None
     assert positions(recent, 3) == [3, 4]
     recent.let_go()
