@@ -25,13 +25,17 @@ def rfc3339(at: int) -> str:
     Raises:
         OverflowError: *at* lies outside the years 1 to 9999.
     """
-    minutes, ms = divmod(at, 60_000)
+    seconds, ms = divmod(at, 1000)
+    return f"{_second(seconds)}.{ms:03d}Z" if ms else f"{_second(seconds)}Z"
+
+
+@lru_cache(4096)  # many jobs and calls share their second; about 100 bytes each
+def _second(seconds: int) -> str:
+    minutes, second = divmod(seconds, 60)
     day, minute = divmod(minutes, 24 * 60)
-    second, ms = divmod(ms, 1000)
-    text = f"{_date(day)}{_MINUTES[minute]}{second:02d}"
-    return f"{text}.{ms:03d}Z" if ms else text + "Z"
+    return f"{_date(day)}{_MINUTES[minute]}{second:02d}"
 
 
-@lru_cache(4096)  # many jobs and calls share their day; about 100 bytes each
+@lru_cache(4096)  # the jobs of a batch, spread over a day, each have another second, but share the day
 def _date(day: int) -> str:
     return (_EPOCH + timedelta(days=day)).isoformat()[:10]
