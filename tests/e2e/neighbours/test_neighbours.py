@@ -40,11 +40,7 @@ FIRST_ON_DISK = 2 << 20  # bytes: a large job of each hostile account, in log an
 ON_DISK = {"replays": 16_384}  # bytes for each job: a replay does not copy what it repeats
 MEMORY = {"NEIGHBOURS_MEMORY": json.dumps({role: int(limit_mib(role)) << 20 for role in LIMITS})}
 LESS = {"half_requests": {"NEIGHBOURS_FILES": "1024"}, "nameless": {"NEIGHBOURS_NAMES": NAME_SERVER}}
-# What does not hold yet, with what was seen for five accounts on two cores that other tests used as well.
-BROKEN = {
-    "due_batches": "thousands of jobs that are due at once: answers of one process take 1.2 to 1.7 s, some 24 rounds of a busy loop"
-    " for a read; on split processes calls are late by 1.5 s, and by up to 3.4 s if much else uses the cores (docs/adr/0026)",
-}
+BROKEN: dict[str, str] = {}  # attacks against which this does not hold yet, and what was seen
 
 
 @contextmanager
