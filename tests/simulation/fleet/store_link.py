@@ -116,7 +116,12 @@ class StoreLink:
         if server.is_down or self.is_cut or end == "unasked" or generation != server.generation:
             _fail(future, "the connection is gone")
             return
-        answer = work()
+        try:
+            answer = work()
+        except Exception as error:  # what the memory of a planted defect does to a query is that defect's
+            if not future.done():
+                future.set_exception(error)
+            return
         if name in ("flush", "acquire", "release", "reserve"):
             shown = answer.is_new if name == "reserve" else answer
             server.chronicle.note(f"store {self._process} {name} {shown!s:.120}")
