@@ -21,7 +21,7 @@ NAME_MAX: Final = 128  # bytes
 VALUE_MAX: Final = 4096  # bytes
 TOTAL_MAX: Final = 16_384  # bytes, names and values together
 _JUDGED_MAX: Final = 2048  # names remembered: callers send the same few with every job
-_NAMES_MAX: Final = 256  # the same of all names of one job, which take at most 10 kB
+_NAMES_MAX: Final = 256  # the same of all names of one job, which take at most 15 kB
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
@@ -98,12 +98,14 @@ def _are_short(value: dict[str, Any]) -> bool:
         text = "".join(value.values())
     except TypeError:
         return False  # a value is no string
-    return len(text) <= VALUE_MAX and text.isascii() and text.isprintable() and _are_names(tuple(value))
+    names = "".join(value)
+    is_short = len(text) <= VALUE_MAX and len(names) <= TOTAL_MAX - VALUE_MAX  # names are remembered: no long ones
+    return is_short and text.isascii() and names.isascii() and text.isprintable() and _are_names(tuple(value))
 
 
 @lru_cache(_NAMES_MAX)
 def _are_names(names: tuple[str, ...]) -> bool:
-    """Whether a caller may set these headers together; so few of them are never too long in all."""
+    """Whether a caller may set these headers together."""
     judged = [_judge(name) for name in names if len(name) <= NAME_MAX]
     lower = {each for each, is_reserved in judged if each and not is_reserved}
     return len(lower) == len(names)

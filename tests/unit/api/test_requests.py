@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -188,6 +190,19 @@ def test_reserved_headers(name: str) -> None:
     """What Fliq or the connection sets cannot be set by the caller (H7 to H12, H15)."""
     assert refusal(headers={name: "x"}) == "reserved_header"
     assert refusal(webhook_headers={name: "x"}) == "reserved_header"
+
+
+def test_names_that_are_too_long_are_not_remembered() -> None:
+    """Judged names stay in memory: those of a hostile caller may be as long as a request."""
+    assert job(headers={"X-Ours": "1"}).spec.headers  # remembered by now
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            assert refusal(headers={f"X-{number}-".ljust(200_000, "x"): "1"}) == "invalid_headers"
+        gc.collect()  # what an error that was raised still holds
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_headers_at_their_limits() -> None:
