@@ -21,12 +21,11 @@ from libs.domain.reader_fold import ReaderFold
 from libs.events import Claim, Event
 from libs.following.partition_trouble import STARTING, PartitionTrouble, trouble_of
 from libs.following.ports import PoisonMeter
-from libs.log.port import Log
+from libs.log.port import READ_WAIT_S, Log
 from libs.runtime.clock import Clock
 from libs.runtime.pace import Pace
 
 READ_MAX: Final = 100  # records in one round of the loop: about 2 ms
-READ_WAIT_S: Final = 10.0  # a record ends the wait at once, and so does a log that does not answer
 RETRY_FIRST_MS: Final = 100
 RETRY_MAX_MS: Final = 5_000
 

@@ -21,8 +21,9 @@ from libs.domain.ledger import GapInLog, MustUnderstand
 from libs.events import Claim
 from libs.following.calls import Calls
 from libs.following.held_calls import C
-from libs.following.partition_reader import READ_WAIT_S, BeginAgain, PartitionReader, ReaderContext, Wanted
+from libs.following.partition_reader import BeginAgain, PartitionReader, ReaderContext, Wanted
 from libs.following.ports import Progress
+from libs.log.port import READ_WAIT_S
 
 PROGRESS_WAIT_S: Final = 5.0
 CHECK_EVERY_MS: Final = 30_000

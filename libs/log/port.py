@@ -36,11 +36,13 @@ Cost: `append` is O(records); all appends that wait at the same time share one d
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from libs.events import Envelope
 
 MAX_VALUE_BYTES = 1_000_000  # a Kafka broker's usual limit of 1 MiB, less room for headers
+# Seconds for which who follows the log waits for a record: it ends the wait at once, and so does a log that does not answer.
+READ_WAIT_S: Final = 10.0
 MAX_VERSION = 32_767  # fits every adapter's header: two bytes, signed
 
 

@@ -21,7 +21,7 @@ from libs.domain.calendar.recorded_rule import ZoneLookup, only_utc
 from libs.domain.instants import day_of
 from libs.domain.ledger import Applied, GapInLog, Ledger, MustUnderstand, Verdict, names
 from libs.events import Claim, Envelope, Event, OwnerClaimed, ScheduleRealigned, ScheduleTicked, encode, read
-from libs.log.port import AppendFailed, Log, LogDamaged, LogError
+from libs.log.port import READ_WAIT_S, AppendFailed, Log, LogDamaged, LogError
 from libs.runtime.alarm import Alarm
 from libs.runtime.clock import Clock, Entropy
 from libs.runtime.crashpoint import crash_at, is_armed
@@ -39,7 +39,6 @@ from services.scheduler.new_jobs import NewJobs
 from services.scheduler.ports import TableReader
 
 READ_EVERY_MS: Final = 4  # records that arrive within it are folded, decided and saved together
-READ_WAIT_S: Final = 10.0  # a record ends the wait at once, and so does a log that does not answer
 READ_MAX: Final = 50  # records folded in one round of the loop: about 3 ms
 RETRY_MS: Final = 500  # before the tables are asked again
 UNSAVED_MAX: Final = 1_000  # changed states not yet in the tables; then reading waits: a larger flush blocks the loop
