@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from inspect import signature
 
+from libs.log.postgres.adapter import PostgresLog
 from libs.log.postgres.partition_bounds import (
     HEARD_S,
     LIVELY_S,
@@ -42,5 +44,5 @@ def test_in_company_a_process_looks_often() -> None:
 
 def test_an_announcement_holds_until_the_next_one() -> None:
     """Who writes announces it each second, and a group that is sent in between takes at most the timeout of the log to commit."""
-    timeout_s = 5.0
+    timeout_s = signature(PostgresLog).parameters["timeout_s"].default
     assert ANNOUNCE_EVERY_S + timeout_s < HEARD_S
