@@ -21,14 +21,17 @@ try:
     from importlib import import_module
     from typing import TYPE_CHECKING, Any
 
-    from libs.runtime.garbage import held_off
+    from libs.runtime.telemetry.lean_structlog import import_structlog
+
+    import_structlog()  # before anything that imports it
+
+    from libs.runtime.garbage import hold_off
     from libs.runtime.roles import ALL, CONSOLE
     from libs.runtime.settings.settings import Settings, SettingsError, help_text
     from services import VERSION
     from services.api.contract.token_text import is_well_formed
     from services.commands.output import CLOSED_CODE, OutputClosed, OutputFailed, open_standard_files
     from services.dev.server import command_line as dev
-    from services.dev.server.place import begun
     from services.embedded_database import begin_database
     from services.start_error import StartError
 except KeyboardInterrupt:  # people press Ctrl-C within the tenths of a second that imports take
@@ -155,13 +158,16 @@ def _serve(settings: Settings, roles: Sequence[str]) -> int:
     """Run a service or all; the embedded PostgreSQL starts while the rest of Fliq is imported."""
     embedded = begin_database(settings) if roles == ALL else None
     try:
-        with held_off():
-            import uvloop
+        hold_off()
+        import uvloop
 
+        if roles == (CONSOLE,):
             from services.process.console import run_console
-            from services.process.run import run_services
 
-        return uvloop.run(run_console(settings) if roles == (CONSOLE,) else run_services(settings, roles, embedded))
+            return uvloop.run(run_console(settings))
+        from services.process.run import run_services
+
+        return uvloop.run(run_services(settings, roles, embedded))
     finally:
         if embedded is not None:
             embedded.stop()
@@ -169,7 +175,10 @@ def _serve(settings: Settings, roles: Sequence[str]) -> int:
 
 def _develop(args: argparse.Namespace) -> int:
     """Run a dev server; its PostgreSQL is made while the rest of Fliq is imported."""
+    from services.dev.server.place import begun
+
     with begun(args, os.environ) as place:
+        hold_off()
         import uvloop
 
         from services.dev.server.run import run_dev

@@ -129,11 +129,31 @@ class Loop(StartStop):
         self.spawn(self._work(), name=self._name)
 
 
+class _Late(StartStop):
+    """A service that is made when it is to start."""
+
+    def __init__(self, make: Callable[[], Awaitable[Service]]) -> None:
+        super().__init__()
+        self._make = make
+        self._service: Service | None = None
+
+    async def on_start(self) -> None:
+        self._service = service = await self._make()
+        if isinstance(service, StartStop):
+            service.on_crash = self.on_crash
+        await service.start()
+
+    async def on_stop(self) -> None:
+        if self._service is not None:
+            await self._service.stop()
+
+
 class Supervisor:
     """Runs services until a signal, a crash or request_stop(); see the module's text."""
 
     def __init__(self, *, drain_timeout_s: float = DRAIN_TIMEOUT_S) -> None:
-        self._services: list[tuple[str, Service]] = []
+        self._services: list[tuple[str, Service]] = []  # in the order in which they end, the last one first
+        self._late: list[tuple[str, Service]] = []
         self._drain_timeout_s = drain_timeout_s
         self._ending = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -147,6 +167,16 @@ class Supervisor:
         if isinstance(service, StartStop):
             service.on_crash = lambda task, error: self.crashed(f"{name}: {task}", error)
         self._services.append((name, service))
+
+    def add_late(self, name: str, make: Callable[[], Awaitable[Service]]) -> None:
+        """
+        Have the service that *make* returns started when all others are at work; it is stopped in the place in which it was added.
+
+        So whoever calls does not wait for what only people wait for: *make* may import in a thread what the others do not need.
+        """
+        service = _Late(make)
+        self.add(name, service)
+        self._late.append((name, service))
 
     def watch(self, name: str, task: asyncio.Task[Any]) -> None:
         """Treat it as a crash if *task*, which is no StartStop's, ends before the process is told to stop."""
@@ -190,9 +220,10 @@ class Supervisor:
             self._hurry.set()
 
     async def _run(self, on_started: Callable[[], None] | None) -> int:
-        stack = AsyncExitStack()
-        for name, service in self._services:
-            if not await self._start(name, service, stack):
+        begun: set[str] = set()
+        late = [name for name, _ in self._late]
+        for name, service in [*(each for each in self._services if each[0] not in late), *self._late]:
+            if not await self._start(name, service, begun):
                 break
         else:
             if on_started is not None:
@@ -200,6 +231,10 @@ class Supervisor:
             await self._ending.wait()
         self._ending.set()  # from here on a signal means hurry
         self._deadline = time.monotonic() + self._drain_timeout_s
+        stack = AsyncExitStack()
+        for name, service in self._services:
+            if name in begun:
+                stack.push_async_callback(self._stop, name, service)
         draining = asyncio.create_task(stack.aclose(), name="drain")
         await _first(draining, self._hurry)
         if not draining.done():
@@ -207,12 +242,12 @@ class Supervisor:
             await asyncio.wait([draining], timeout=_LAST_CHANCE_S)
         return self._status
 
-    async def _start(self, name: str, service: Service, stack: AsyncExitStack) -> bool:
+    async def _start(self, name: str, service: Service, begun: set[str]) -> bool:
         """Start one service; False when it failed or the process was told to end meanwhile."""
         if self._ending.is_set():
             return False
-        # Pushed first: a start that is cut short may have left something to stop, and stop must tolerate both.
-        stack.push_async_callback(self._stop, name, service)
+        # Noted first: a start that is cut short may have left something to stop, and stop must tolerate both.
+        begun.add(name)
         starting = asyncio.ensure_future(service.start())
         await _first(starting, self._ending)
         if not starting.done():

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Final, cast
 import structlog
 from aiohttp.web import BaseRequest
 
+from libs.runtime import garbage
+from libs.runtime.admin_port.checks import Checks
+from libs.runtime.admin_port.probes import Probes
 from libs.runtime.clock import Clock, SteadyClock, SystemEntropy
 from libs.runtime.lifecycle import Supervisor
-from libs.runtime.probes import Probes
 from libs.runtime.roles import CONSOLE
 from libs.runtime.settings.settings import Settings
 from libs.runtime.telemetry import logging
@@ -138,12 +140,14 @@ async def run_console(settings: Settings) -> int:
     api = ApiCalls(lambda: settings.api_url)
     site = _site(settings, api, key, clock, entropy)
     service = ConsoleService(site, api, host=settings.host, port=settings.port, path=settings.console_path)
-    probes = Probes(host=settings.admin_host, port=settings.admin_port, metrics=Metrics(version=VERSION))
-    probes.add_check("api", service.ready)
+    checks = Checks()
+    checks.add("api", service.ready)
+    metrics = Metrics(version=VERSION)
+    probes = Probes(host=settings.admin_host, port=settings.admin_port, metrics=metrics, checks=checks)
     supervisor.add("probes", probes)
     supervisor.add(CONSOLE, service)
     _log.info("starting", service=CONSOLE, version=VERSION, address=address_of(settings.host, settings.port))
-    status = await supervisor.run()
+    status = await supervisor.run(on_started=garbage.settle)
     if supervisor.failure is not None:
         raise StartError(supervisor.failure)
     return status

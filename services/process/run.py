@@ -10,20 +10,21 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Final, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
 from libs.egress.own_addresses import watch_own_addresses
 from libs.log.reported_positions import ReportedPositions
 from libs.runtime import garbage
+from libs.runtime.admin_port.checks import Checks
 from libs.runtime.crashpoint import arm
 from libs.runtime.embedded_postgres.server import EmbeddedPostgres
 from libs.runtime.lifecycle import Loop, Service
 from libs.runtime.listening import port_trouble
-from libs.runtime.probes import Probes
 from libs.runtime.roles import CONSOLE
 from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names, unread_names
 from libs.runtime.telemetry import logging
@@ -31,12 +32,16 @@ from libs.store.health.installation_status import StatusReader
 from libs.store.leases.keeper_port import Keeper
 from services import VERSION
 from services.api.greeting import address_of, greeting
-from services.api.http.app import Mount
 from services.process import wiring
 from services.process.keys.bootstrap_tokens import show
 from services.process.resources import Basis, Resources, open_resources
 from services.process.vitals import Reading, Role, Vitals
 from services.start_error import StartError
+
+if TYPE_CHECKING:
+    from libs.runtime.admin_port.probes import Probes
+    from services.api.http.app import Mount
+    from services.api.service import ApiService
 
 _GREET_S: Final = 0.5
 
@@ -73,7 +78,7 @@ async def run_services(settings: Settings, roles: Sequence[str], embedded: Embed
         raise StartError(reason)
     async with AsyncExitStack() as stack:
         resources = await open_resources(settings, roles, stack, Basis(postgres=embedded))
-        added = await add_services(resources, roles, stack)
+        added = add_services(resources, roles, stack)
         _log.info(
             "starting",
             service=",".join(roles),
@@ -86,8 +91,8 @@ async def run_services(settings: Settings, roles: Sequence[str], embedded: Embed
         def greet() -> None:
             lines.flush(_GREET_S)  # log lines leave through a thread: those before the greeting come first
             show(_greeting(resources, added.first_token, roles) if "api" in roles else "")
+            garbage.settle()
 
-        garbage.settle()
         status = await resources.supervisor.run(on_started=greet)
     if resources.supervisor.failure is not None:
         raise StartError(resources.supervisor.failure)
@@ -106,40 +111,43 @@ async def _port_trouble(settings: Settings, roles: Sequence[str]) -> str | None:
     return None
 
 
-class Added(NamedTuple):
+@dataclass(slots=True)
+class Added:
     """
     What the supervisor runs.
 
     Args:
-        first_token: the API token that was made, if this is the first start.
         services: those that read the log, by role.
+        first_token: the API token that was made, if this is the first start; known when all is started.
     """
 
-    first_token: str | None
-    services: Mapping[str, ReadingService]
+    services: dict[str, ReadingService] = field(default_factory=dict)
+    first_token: str | None = None
 
 
-async def add_services(
+def add_services(
     resources: Resources, roles: Sequence[str], stack: AsyncExitStack, *, mounts: Sequence[Mount] = ()
 ) -> Added:
-    """Have the supervisor run *roles* and what every process has; *mounts* answer beside the API."""
-    settings, supervisor = resources.settings, resources.supervisor
-    probes = Probes(host=settings.admin_host, port=settings.admin_port, metrics=resources.metrics)
-    supervisor.add("probes", probes)
-    probes.add_check("database", resources.database_reason)
-    probes.add_check("clock", resources.clock_check.reason)
+    """
+    Have the supervisor run *roles* and what every process has; *mounts* answer beside the API.
+
+    Both ports open last: what answers HTTP takes as long to import as all the rest, and calls that are due do not wait for it.
+    """
+    settings, supervisor, checks, added = resources.settings, resources.supervisor, Checks(), Added()
+    supervisor.add_late("probes", lambda: _probes(resources, checks))
+    checks.add("database", resources.database_reason)
+    checks.add("clock", resources.clock_check.reason)
     supervisor.add("clock", Loop("clock", resources.clock_check.run))
     supervisor.add("limits", Loop("limits", resources.limits.look_forever))
     policy = resources.policy
     supervisor.add("own addresses", Loop("own addresses", lambda: watch_own_addresses(policy.note_own_addresses)))
     readers: list[Role] = []
-    services: dict[str, ReadingService] = {}
 
     def add_reader(role: str, service: ReadingService) -> None:
         supervisor.add(role, service)
-        probes.add_check(role, service.ready)
+        checks.add(role, service.ready)
         readers.append(Role(role, service, service.keeper))
-        services[role] = service
+        added.services[role] = service
         if (reports := resources.log.position_reports) is not None:
             shown = ReportedPositions(
                 f"fliq-{role}",
@@ -161,16 +169,39 @@ async def add_services(
         add_reader("dispatcher", wiring.dispatcher(resources))
     if "webhooks" in roles:
         add_reader("webhooks", wiring.webhooks(resources))
-    first_token = None
+
+    async def api() -> ApiService:
+        make = await asyncio.to_thread(_maker_of_api)
+        service, added.first_token = await make(resources, stack, with_console=CONSOLE in roles, mounts=mounts)
+        checks.add("api", service.ready)
+        return service
+
     if "api" in roles:
-        api, first_token = await wiring.api(resources, stack, with_console=CONSOLE in roles, mounts=mounts)
-        supervisor.add("api", api)
-        probes.add_check("api", api.ready)
-    supervisor.add("vitals", _vitals(resources, readers, probes))
-    return Added(first_token, services)
+        checks.add("api", lambda: "not listening")
+        supervisor.add_late("api", api)
+    supervisor.add("vitals", _vitals(resources, readers, checks))
+    return added
 
 
-def _vitals(resources: Resources, readers: Sequence[Role], probes: Probes) -> Vitals:
+async def _probes(resources: Resources, checks: Checks) -> Probes:
+    settings = resources.settings
+    made = await asyncio.to_thread(_class_of_probes)
+    return made(host=settings.admin_host, port=settings.admin_port, metrics=resources.metrics, checks=checks)
+
+
+def _class_of_probes() -> type[Probes]:
+    from libs.runtime.admin_port.probes import Probes
+
+    return Probes
+
+
+def _maker_of_api() -> Callable[..., Awaitable[tuple[ApiService, str | None]]]:
+    from services.process.api_wiring import api
+
+    return api
+
+
+def _vitals(resources: Resources, readers: Sequence[Role], checks: Checks) -> Vitals:
     vitals = Vitals(
         log=resources.log,
         status=StatusReader(resources.pools.vital),
@@ -180,9 +211,9 @@ def _vitals(resources: Resources, readers: Sequence[Role], probes: Probes) -> Vi
         metrics=resources.metrics,
         data_dir=resources.settings.data_dir,
     )
-    probes.add_check("log", lambda: resources.log.append_trouble() or vitals.log_reason())
-    probes.add_check("progress", vitals.progress_reason)
-    probes.add_check("leases", vitals.leases_reason)
+    checks.add("log", lambda: resources.log.append_trouble() or vitals.log_reason())
+    checks.add("progress", vitals.progress_reason)
+    checks.add("leases", vitals.leases_reason)
     return vitals
 
 

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from libs.runtime.admin_port.checks import Checks
+from libs.runtime.admin_port.probes import Probes
 from libs.runtime.healthcheck import reason
-from libs.runtime.probes import Probes
 from libs.runtime.telemetry.metrics import Metrics
 from tests.fakes.running.processes import free_port
 
@@ -15,7 +16,7 @@ from tests.fakes.running.processes import free_port
 async def test_a_process_that_answers_is_well() -> None:
     """It asks the admin port of the settings, on loopback where the process listens everywhere."""
     port = free_port()
-    probes = Probes(host="127.0.0.1", port=port, metrics=Metrics(version="0"))
+    probes = Probes(host="127.0.0.1", port=port, metrics=Metrics(version="0"), checks=Checks())
     await probes.start()
     try:
         for host in ("127.0.0.1", "0.0.0.0"):

@@ -67,7 +67,7 @@ async def run_dev(args: argparse.Namespace, place: Place) -> int:
             secret_key=settings.secret_key,
             entropy=resources.entropy,
         )
-        added = await add_services(resources, ALL, stack, mounts=(routes.mount,))
+        added = add_services(resources, ALL, stack, mounts=(routes.mount,))
         if isinstance(clock, VirtualClock):
             routes.advancer = _advancer(resources, clock, calls, added.services)
         if args.until_stdin_closes:
@@ -76,8 +76,8 @@ async def run_dev(args: argparse.Namespace, place: Place) -> int:
         def greet() -> None:
             lines.flush(0.5)
             show(_greeting(url, settings.console_path, clock, time.monotonic() - place.began_s, as_json=args.json))
+            garbage.settle()
 
-        garbage.settle()
         status = await resources.supervisor.run(on_started=greet)
     if resources.supervisor.failure is not None:
         raise StartError(resources.supervisor.failure)

@@ -11,16 +11,28 @@ from typing import Any
 import aiohttp
 import pytest
 
-from libs.runtime import probes as probes_module
-from libs.runtime.probes import Probes, ProbesError
+from libs.runtime.admin_port import checks as checks_module
+from libs.runtime.admin_port import probes as probes_module
+from libs.runtime.admin_port.checks import Checks
+from libs.runtime.admin_port.probes import Probes, ProbesError
 from libs.runtime.telemetry.metrics import Metrics
 from tests.fakes.startstop import stress
 
 
+def made(*, port: int = 0, checks: Checks | None = None) -> Probes:
+    return Probes(host="127.0.0.1", port=port, metrics=Metrics(version="t"), checks=checks or Checks())
+
+
 @pytest.fixture
-async def probes() -> AsyncIterator[Probes]:
+def checks() -> Checks:
+    """What `/readyz` of the server asks."""
+    return Checks()
+
+
+@pytest.fixture
+async def probes(checks: Checks) -> AsyncIterator[Probes]:
     """A started server on a free port."""
-    server = Probes(host="127.0.0.1", port=0, metrics=Metrics(version="t"))
+    server = made(checks=checks)
     await server.start()
     yield server
     await server.stop()
@@ -32,13 +44,13 @@ async def get(probes: Probes, path: str) -> tuple[int, Any, str]:
         return answer.status, await answer.json() if is_json else await answer.text(), answer.headers["Content-Type"]
 
 
-async def test_healthz_says_that_the_process_turns(probes: Probes) -> None:
+async def test_healthz_says_that_the_process_turns(probes: Probes, checks: Checks) -> None:
     """200 without asking any check."""
-    probes.add_check("never", lambda: "broken")
+    checks.add("never", lambda: "broken")
     assert (await get(probes, "/healthz"))[:2] == (200, {"status": "ok"})
 
 
-async def test_readyz_tells_which_check_fails_and_why(probes: Probes) -> None:
+async def test_readyz_tells_which_check_fails_and_why(probes: Probes, checks: Checks) -> None:
     """200 while every check is well; 503 with the reason of each that is not, also when it raises."""
 
     async def well() -> str | None:
@@ -48,23 +60,25 @@ async def test_readyz_tells_which_check_fails_and_why(probes: Probes) -> None:
         raise OSError("gone")
 
     assert (await get(probes, "/readyz"))[:2] == (200, {"status": "ok", "checks": {}})
-    probes.add_check("log", well)
+    checks.add("log", well)
     assert (await get(probes, "/readyz"))[:2] == (200, {"status": "ok", "checks": {"log": "ok"}})
-    probes.add_check("tables", lambda: "behind")
-    probes.add_check("scheduler", raises)
+    checks.add("tables", lambda: "behind")
+    checks.add("scheduler", raises)
     expected = {"log": "ok", "tables": "behind", "scheduler": "OSError: gone"}
     assert (await get(probes, "/readyz"))[:2] == (503, {"status": "unavailable", "checks": expected})
 
 
-async def test_a_check_that_hangs_is_a_check_that_fails(probes: Probes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_check_that_hangs_is_a_check_that_fails(
+    probes: Probes, checks: Checks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A probe is answered in bounded time."""
-    monkeypatch.setattr(probes_module, "_CHECK_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(checks_module, "TIMEOUT_S", 0.01)
 
     async def hangs() -> str | None:
         await asyncio.Event().wait()
         return None
 
-    probes.add_check("hangs", hangs)
+    checks.add("hangs", hangs)
     status, body, _ = await get(probes, "/readyz")
     assert (status, body["checks"]) == (503, {"hangs": "no answer within 0.01 s"})
 
@@ -108,7 +122,7 @@ async def test_connections_that_come_at_once_are_limited_as_well(probes: Probes)
 async def test_silence_ends_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a request that goes no further is closed, as an idle connection is."""
     monkeypatch.setattr(probes_module, "IDLE_S", 0.2)
-    server = Probes(host="127.0.0.1", port=0, metrics=Metrics(version="t"))
+    server = made()
     await server.start()
     for beginning in (b"", b"GET /healthz HTTP/1.1\r\nHost: a\r\n"):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -121,7 +135,7 @@ async def test_silence_ends_a_connection(monkeypatch: pytest.MonkeyPatch) -> Non
 
 async def test_a_port_that_is_taken_is_one_line(probes: Probes) -> None:
     """The message names the variable and the address."""
-    second = Probes(host="127.0.0.1", port=probes.port, metrics=Metrics(version="t"))
+    second = made(port=probes.port)
     expected = rf"^FLIQ_ADMIN_PORT: 127\.0\.0\.1:{probes.port} is taken by another process; set it to another one$"
     with pytest.raises(ProbesError, match=expected):
         await second.start()
@@ -130,4 +144,4 @@ async def test_a_port_that_is_taken_is_one_line(probes: Probes) -> None:
 
 async def test_stress() -> None:
     """The server keeps the contract of start and stop."""
-    await stress(Probes(host="127.0.0.1", port=0, metrics=Metrics(version="t")), tasks=4, rounds=5)
+    await stress(made(), tasks=4, rounds=5)

@@ -21,7 +21,7 @@ from libs.store.reads import search
 from services.api.contract.routes import ROUTES
 from services.api.contract.token_text import is_well_formed
 from services.console.pages.routes import ROUTES as PAGES
-from services.process import wiring
+from services.process import api_wiring
 from services.process.resources import open_resources
 from tests.bench.costs.full_tables import ENDS, LABEL, copy, originals
 from tests.e2e.process.counted_reads import CountedPool
@@ -102,7 +102,7 @@ async def _counted_api(running: RunningFliq) -> AsyncIterator[tuple[str, Counted
         resources = await open_resources(settings, roles, stack)
         pool = CountedPool(resources.pools.callers)
         resources = dataclasses.replace(resources, pools=resources.pools._replace(callers=pool))
-        service, _ = await wiring.api(resources, stack, with_console=True)
+        service, _ = await api_wiring.api(resources, stack, with_console=True)
         await service.start()
         stack.push_async_callback(service.stop)
         yield f"http://127.0.0.1:{settings.port}", pool

@@ -120,6 +120,83 @@ async def test_a_signal_stops_everything_in_reverse_order(signum: signal.Signals
     assert running() == set()
 
 
+async def test_what_is_late_starts_last_and_stops_in_its_place() -> None:
+    """It is made when all others are at work; the order of the end is that in which all were added."""
+    notes: list[str] = []
+    late = Recorder("late", notes)
+
+    async def make() -> Recorder:
+        notes.append("made")
+        return late
+
+    supervisor = Supervisor()
+    supervisor.add("a", Recorder("a", notes))
+    supervisor.add_late("late", make)
+    supervisor.add("b", Recorder("b", notes))
+    run = asyncio.create_task(supervisor.run(on_started=lambda: notes.append("started")))
+    await noted(notes, 5)
+    supervisor.request_stop()
+    assert await run == 0
+    assert notes == ["+a", "+b", "made", "+late", "started", "-b", "-late", "-a"]
+    assert running() == set()
+
+
+async def test_a_crash_of_what_is_late_is_a_crash() -> None:
+    """It is watched like every other service, and named as it was added."""
+    late = Recorder()
+
+    async def make() -> Recorder:
+        return late
+
+    supervisor = Supervisor()
+    supervisor.add_late("late", make)
+    with capture_logs() as lines:
+        run = asyncio.create_task(supervisor.run(on_started=late.failure.set))
+        assert await run == 1
+    crashes = [line for line in lines if line["log_level"] == "critical"]
+    assert [(line["service"], line["error"]) for line in crashes] == [("late: work", "ValueError: broken")]
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+async def test_what_is_late_and_does_not_start_ends_the_process(is_made: bool) -> None:
+    """Whether it cannot be made or cannot be started: the others are stopped, and one line says why."""
+    notes: list[str] = []
+    late = Recorder("late", notes)
+    late.fails_at_start = True
+
+    async def make() -> Recorder:
+        if not is_made:
+            raise OSError("port taken")
+        return late
+
+    supervisor, _ = supervised(notes, "a")
+    supervisor.add_late("late", make)
+    with capture_logs() as lines:
+        assert await supervisor.run() == 1
+    assert notes == (["+a", "+late", "-a"] if is_made else ["+a", "-a"])
+    assert [line["error"] for line in lines if line["log_level"] == "critical"] == ["port taken"]
+    assert supervisor.failure == "port taken"
+
+
+async def test_a_signal_while_what_is_late_is_made_cuts_it_short() -> None:
+    """The others are stopped, and it never starts."""
+    notes: list[str] = []
+
+    async def make() -> Recorder:
+        notes.append("making")
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    supervisor, _ = supervised(notes, "a")
+    supervisor.add_late("late", make)
+    run = asyncio.create_task(supervisor.run())
+    await noted(notes, 2)
+    signal.raise_signal(signal.SIGTERM)
+    assert await run == 0
+    assert notes == ["+a", "making", "-a"]
+    assert running() == set()
+
+
 async def test_a_second_signal_ends_the_drain_where_it_is() -> None:
     """What hangs is left, what has not been stopped is not waited for, and the status tells the signal."""
     notes: list[str] = []

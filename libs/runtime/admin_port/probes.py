@@ -10,26 +10,21 @@ for a new one, so that nobody who only holds connections keeps a probe out or us
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import orjson
 from aiohttp import web
 
+from libs.runtime.admin_port.checks import Checks
 from libs.runtime.lifecycle import StartStop
 from libs.runtime.listening import Listener, bind_failure, listening_sockets
 from libs.runtime.telemetry.metrics import CONTENT_TYPE, Metrics
-
-Check = Callable[[], "str | Awaitable[str | None] | None"]
-"""Says None when all is well, else the reason why not; may be a coroutine function."""
 
 BACKLOG = 128  # connections that wait to be accepted
 CONNECTIONS_MAX = 64
 TAKEN_AT_ONCE = 16
 PAUSE_S = 0.01  # after so many new connections
 IDLE_S = 30.0  # probes come every 10 s, scrapes every 15
-_CHECK_TIMEOUT_S = 2.0
 _SHUTDOWN_TIMEOUT_S = 1.0
 _HEADERS = {"Cache-Control": "no-store"}
 
@@ -39,14 +34,14 @@ class ProbesError(RuntimeError):
 
 
 class Probes(StartStop):
-    """The server of the admin port. Checks may be added at any time; without any the process is ready."""
+    """The server of the admin port; what stands in *checks* says whether the process is ready."""
 
-    def __init__(self, *, host: str, port: int, metrics: Metrics) -> None:
+    def __init__(self, *, host: str, port: int, metrics: Metrics, checks: Checks) -> None:
         super().__init__()
         self._host = host
         self._port = port
         self._metrics = metrics
-        self._checks: dict[str, Check] = {}
+        self._checks = checks
         self._runner: web.AppRunner | None = None
         self._listener: Listener | None = None
 
@@ -54,16 +49,6 @@ class Probes(StartStop):
     def port(self) -> int:
         """The port that is listened on (after start; asked for 0, the one that was free)."""
         return self._port if self._listener is None else self._listener.port
-
-    def add_check(self, name: str, check: Check) -> None:
-        """Have `/readyz` ask *check*; it gets 2 s. A name that is there already is replaced."""
-        self._checks[name] = check
-
-    async def results(self) -> dict[str, str]:
-        """Ask every check at the same time; by name `ok` or the reason why not."""
-        names = list(self._checks)
-        reasons = await asyncio.gather(*(_ask(self._checks[name]) for name in names))
-        return {name: reason or "ok" for name, reason in zip(names, reasons, strict=True)}
 
     async def on_start(self) -> None:
         """
@@ -105,7 +90,7 @@ class Probes(StartStop):
         return _json(200, {"status": "ok"})
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        results = await self.results()
+        results = await self._checks.results()
         is_ready = all(result == "ok" for result in results.values())
         return _json(200 if is_ready else 503, {"status": "ok" if is_ready else "unavailable", "checks": results})
 
@@ -124,17 +109,6 @@ def _connection(runner: web.AppRunner) -> asyncio.Protocol:
         if transport is not None:
             transport.abort()  # without waiting for a peer that does not read
     return server()
-
-
-async def _ask(check: Check) -> str | None:
-    try:
-        async with asyncio.timeout(_CHECK_TIMEOUT_S):
-            answer = check()
-            return await answer if inspect.isawaitable(answer) else answer
-    except TimeoutError:
-        return f"no answer within {_CHECK_TIMEOUT_S:g} s"
-    except Exception as error:  # noqa: BLE001 - a check that fails is a reason, whatever it fails with
-        return f"{type(error).__name__}: {error}"[:200]
 
 
 def _json(status: int, body: object) -> web.Response:
