@@ -27,6 +27,9 @@ from libs.log.port import READ_WAIT_S
 
 PROGRESS_WAIT_S: Final = 5.0
 CHECK_EVERY_MS: Final = 30_000
+# Not all at the same time: each takes a connection, and those that are used within a minute are kept, with 4 MB of the server.
+CHECK_APART_MS: Final = 1_000
+CHECK_PHASES: Final = 16
 OVERDUE_MS: Final = 120_000  # beyond the latest instant at which a call should have ended
 RECALL_WAIT_S: Final = 0.05
 
@@ -120,7 +123,7 @@ class SnapshotReader(PartitionReader, Generic[S, C]):
         self.held.passed(partition, snapshot.position)
         self.held.left.forget(partition)
         self._recall_soon(is_at_once=await self.take_snapshot(snapshot))
-        self._check_at = self._clock.now() + CHECK_EVERY_MS
+        self._check_at = self._clock.now() + CHECK_EVERY_MS + partition % CHECK_PHASES * CHECK_APART_MS
         return snapshot.position, snapshot.claim
 
     async def take(self, wanted: Sequence[Wanted], position: int, claim: Claim | None) -> None:
