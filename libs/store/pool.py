@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from libs.runtime.postgres.known_arrays import KnownArrays
 from libs.store.errors import translated
 
 SCHEMA = "fliq"
@@ -21,7 +22,7 @@ CONNECT_TIMEOUT_S = 5.0
 IDLE_LIFETIME_S = 60.0  # each takes 4 MB of the server
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg carries no types
+class _Connection(KnownArrays, asyncpg.Connection):  # type: ignore[misc]  # asyncpg carries no types
     """A connection that is not reset when it is released: no code in libs/store leaves session state behind."""
 
     def get_reset_query(self) -> str:
@@ -37,6 +38,7 @@ async def connected(dsn: str, name: str, *, timeout_s: float = CONNECT_TIMEOUT_S
             dsn,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=timeout_s,
+            connection_class=_Connection,
             server_settings={"application_name": f"fliq {name}", "search_path": SCHEMA},
         )
         try:

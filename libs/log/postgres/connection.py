@@ -10,6 +10,7 @@ import asyncpg
 from libs.log.error_line import line
 from libs.log.growing_pauses import growing_pauses
 from libs.log.port import LogError, LogUnavailable
+from libs.runtime.postgres.known_arrays import KnownArrays
 
 READERS_MAX: Final = 3
 CONNECTIONS_MAX: Final = READERS_MAX + 2  # one more asks for the ends, one writes
@@ -30,11 +31,16 @@ CONNECTION_LOST: Final = (
 )
 
 
+class _Connection(KnownArrays, asyncpg.Connection):  # type: ignore[misc]  # asyncpg carries no types
+    """A connection that asks the server of no arrays."""
+
+
 def options(timeout_s: float) -> dict[str, Any]:
     """Return the settings of every connection of the log; *timeout_s* bounds connecting and each statement."""
     return {
         "timeout": timeout_s,
         "command_timeout": timeout_s,
+        "connection_class": _Connection,
         "target_session_attrs": "read-write",  # a replica may lag, and G3 would not hold
         "server_settings": {
             "application_name": "fliq log",
