@@ -6,7 +6,8 @@ the tables do not have a spec yet (a job that is due at once may be read here be
 for it, so that no other call waits. If the tables are folded past the event and still do not have it, it is missing for good.
 
 A spec of more than `SPEC_MAX` bytes is not fetched ahead, only its size: a batch of bodies would fill the memory. `read` fetches it
-when the call leaves, as it does with a spec that found no place among the held calls.
+when the call leaves, as it does with a spec that found no place among the held calls. A few are read so at once, and accounts take
+turns: thousands of large bodies that are due at one moment would take all connections, and the other calls wait for their specs.
 
 Specs of schedules are cached, because all jobs of a schedule share one; the least recently used one leaves first. Secrets are
 kept for a few seconds.
@@ -19,6 +20,7 @@ from typing import Final, Generic
 
 import structlog
 
+from libs.egress.account_turns import AccountTurns
 from libs.events import Spec
 from libs.following.held_calls import C, HeldCalls, Stage
 from libs.following.ports import FollowingPorts, ReadSpecs
@@ -27,6 +29,7 @@ from libs.sealing.keyring import Shredded
 from libs.store.errors import StoreUnavailable
 from libs.store.reads.partition_tables import StoredSpec, decode_spec
 
+READS_AT_ONCE: Final = 3  # of large specs; the pool has connections left for those of all other calls
 SPEC_MAX: Final = 16_384  # bytes of a spec that is fetched ahead; a batch has at most 3 MB
 BATCH_MAX: Final = 200  # calls in one query, whose specs are decoded in one round of the loop: about 3 ms
 SCHEDULE_PREFIX: Final = "sched_"  # of a spec_id whose spec all jobs of a schedule share
@@ -115,6 +118,7 @@ class Loader(Generic[C]):
         self._batch_ended = asyncio.Event()  # another one for each batch
         self._cache = SpecCache()
         self._kept_secrets: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self._reads = AccountTurns(READS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._logger = structlog.get_logger(role)
         self.trouble: str | None = None
@@ -136,7 +140,7 @@ class Loader(Generic[C]):
         spec = call.spec
         while spec is None and call.stage is Stage.QUEUED:
             try:
-                stored = (await self._read_specs([call.spec_id], size_max=None)).get(call.spec_id)
+                stored = await self._read_one(call)
             except Exception as error:  # noqa: BLE001 - whatever the store raises, the call stays and is tried again
                 self._note_trouble(error)
                 await self._clock.pause(retry_ms)
@@ -148,6 +152,16 @@ class Loader(Generic[C]):
             spec = stored.spec
             call.lane = call.lane or self._lane_of(call, spec)
         return spec
+
+    async def _read_one(self, call: C) -> StoredSpec | None:
+        """Return what the tables have; None, too, if the call was dropped before its account's turn came."""
+        await self._reads.take(call.account)
+        try:
+            if call.stage is not Stage.QUEUED:
+                return None
+            return (await self._read_specs([call.spec_id], size_max=None)).get(call.spec_id)
+        finally:
+            self._reads.give(call.account)
 
     async def open(self, call: C, spec: Spec) -> Spec | str:
         """

@@ -54,10 +54,10 @@ from services.api.handlers.tokens import Tokens
 from services.api.handlers.webhooks.deliveries import Deliveries
 from services.api.handlers.webhooks.endpoints import Endpoints
 from services.api.handlers.webhooks.recoveries import Recoveries
-from services.api.http.account_turns import LISTS_AT_ONCE, AccountTurns
 from services.api.http.app import App, Handler, Mount, Observe
 from services.api.http.auth import Authenticator
 from services.api.http.connection_budget import ConnectionBudget
+from services.api.http.request_turns import LISTS_AT_ONCE, RequestTurns
 from services.api.http.server import HttpServer, connections_within
 from services.api.state.account_use import AccountUse
 from services.api.state.consistency import ReadIndex
@@ -259,7 +259,7 @@ class ApiService:
             limits_of=self._limits_of,
             use=AccountUse(ports.queries, read_index.everywhere, self._limits_of),
             unfolded=UnfoldedRecords(ports.progress),
-            lists=AccountTurns(LISTS_AT_ONCE),
+            lists=RequestTurns(LISTS_AT_ONCE),
             mint=Mint(ports.entropy, partition_count=partition_count, avoided=lambda: limits.avoided),
             clock=ports.clock,
             cursors=Cursors(ports.cursor_key),

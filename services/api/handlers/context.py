@@ -23,7 +23,7 @@ from services.api.contract.api_error import ApiError, outcome_unknown, unavailab
 from services.api.contract.cursor import Cursors
 from services.api.contract.field import CheckUrl
 from services.api.contract.schedules.requests import Zones
-from services.api.http.account_turns import AccountTurns
+from services.api.http.request_turns import RequestTurns
 from services.api.state.account_use import AccountUse
 from services.api.state.consistency import ReadIndex
 from services.api.state.creation_limits import CreationLimits
@@ -49,7 +49,7 @@ class Context:
     limits_of: Callable[[str], Limits]
     use: AccountUse
     unfolded: UnfoldedRecords
-    lists: AccountTurns
+    lists: RequestTurns
     mint: Mint
     clock: Clock
     cursors: Cursors

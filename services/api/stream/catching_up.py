@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from libs.following.partition_reader import Wanted
 from libs.log.port import Log
-from services.api.http.account_turns import AccountTurns
+from services.api.http.request_turns import RequestTurns
 from services.api.stream.judging import Judging
 from services.api.stream.place import Place, ResumedFold
 from services.api.stream.recent_events import Placed
@@ -20,7 +20,7 @@ class CatchingUp:
     def __init__(self, log: Log, judging: Judging) -> None:
         self._log = log
         self._judging = judging
-        self._turns = AccountTurns(AT_ONCE)
+        self._turns = RequestTurns(AT_ONCE)
 
     async def step(self, partition: int, place: Place, account: str, until: int) -> tuple[list[Placed], Place]:
         """

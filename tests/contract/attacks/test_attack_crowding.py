@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.api.http.account_turns import LISTS_AT_ONCE
+from services.api.http.request_turns import LISTS_AT_ONCE
 from services.api.service import ApiService
 from tests.contract.harness import Harness
 from tests.contract.raw import RawConnection, exchange

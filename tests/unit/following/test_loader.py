@@ -11,7 +11,7 @@ from libs.egress.caller_headers import host_of
 from libs.events import Spec
 from libs.events.ids import new_job_id
 from libs.following.held_calls import Call, HeldCalls, Stage
-from libs.following.loader import SPEC_MAX, Loader
+from libs.following.loader import READS_AT_ONCE, SPEC_MAX, Loader
 from libs.following.ports import FollowingPorts
 from libs.log.memory import MemoryLog
 from libs.store.reads.partition_tables import StoredSpec, decode_spec
@@ -179,3 +179,61 @@ async def test_a_large_spec_is_read_when_its_call_leaves() -> None:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await loader.stop()
+
+
+class SlowStore(Store):
+    """Tables that read one spec after the other, as they are told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.turn = asyncio.Semaphore(0)
+
+    async def stored_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
+        ids = list(ids)
+        if size_max is None:
+            self.asked += ids
+            await self.turn.acquire()
+        return await super().stored_specs(ids, size_max=size_max)
+
+
+async def test_large_specs_are_read_a_few_at_once_and_in_turns_of_the_accounts() -> None:
+    """An account with a hundred of them leaves connections to all others, and a turn to the next that has one."""
+    store, held_calls = SlowStore(), HeldCalls[Call](1_000)
+    store.folded = {1}
+    loader = loader_of(store, held_calls, asyncio.Queue(), ManualClock())
+    hostile = [call_of(held_calls, store, 1, number, account="hostile") for number in range(100)]
+    other = call_of(held_calls, store, 1, 100, account="other")
+    for call in (*hostile, other):
+        call.stage = Stage.QUEUED
+    reading = [asyncio.create_task(loader.read(call)) for call in hostile]
+    await asyncio.sleep(0)
+    assert 0 < len(store.asked) < READS_AT_ONCE
+
+    read = asyncio.create_task(loader.read(other))
+    await asyncio.sleep(0)
+    assert store.asked[-1] == other.spec_id
+    assert len(store.asked) <= READS_AT_ONCE
+    for _ in range(101):
+        store.turn.release()
+    await asyncio.gather(*reading, read)
+    assert sorted(store.asked) == sorted(each.spec_id for each in (*hostile, other))
+
+
+async def test_a_call_that_is_dropped_while_it_waits_for_its_turn_is_not_read() -> None:
+    """Nor is its turn lost to the others."""
+    store, held_calls = SlowStore(), HeldCalls[Call](100)
+    store.folded = {1}
+    loader = loader_of(store, held_calls, asyncio.Queue(), ManualClock())
+    calls = [call_of(held_calls, store, 1, number) for number in range(READS_AT_ONCE + 3)]
+    for call in calls:
+        call.stage = Stage.QUEUED
+    reading = [asyncio.create_task(loader.read(call)) for call in calls]
+    await asyncio.sleep(0)
+    dropped, cancelled = calls[-3], reading[-2]
+    dropped.stage = Stage.WAITING
+    cancelled.cancel()
+    for _ in calls:
+        store.turn.release()
+    await asyncio.gather(*reading, return_exceptions=True)
+    assert store.asked == [each.spec_id for each in (*calls[:-3], calls[-1])]

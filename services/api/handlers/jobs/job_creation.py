@@ -41,10 +41,10 @@ from services.api.handlers.idempotency import REPLAYED, checked_key, key_header,
 from services.api.handlers.jobs.batch_append import all_of, append_batch
 from services.api.handlers.jobs.job_keys import EXISTING, JobKeys
 from services.api.handlers.jobs.jobs import find_current
-from services.api.http.account_turns import BATCHES_AT_ONCE, AccountTurns
 from services.api.http.auth import Identity
 from services.api.http.reply import NO_HEADERS, Reply, error_body
 from services.api.http.request_body import parse_json, read_json, read_json_body
+from services.api.http.request_turns import BATCHES_AT_ONCE, RequestTurns
 from services.api.http.trace import traceparent_of
 from services.api.state.account_use import Room
 
@@ -59,7 +59,7 @@ class JobCreation:
         self._c = context
         self._keys = JobKeys(context)
         self._rules = Rules(context.check_url)
-        self._batches = AccountTurns(BATCHES_AT_ONCE, wait_s=APPEND_S)
+        self._batches = RequestTurns(BATCHES_AT_ONCE, wait_s=APPEND_S)
 
     async def create(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/jobs."""

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from services.api.contract.api_error import ApiError
-from services.api.http.account_turns import AccountTurns
+from services.api.http.request_turns import RequestTurns
 
 
 async def test_an_account_waits_for_itself_alone() -> None:
     """Beyond its share it waits in the order of arrival; another account does not wait."""
-    turns, order = AccountTurns(4), list[int]()
+    turns, order = RequestTurns(4), list[int]()
     for _ in range(2):
         await turns.take("a")
 
@@ -36,7 +36,7 @@ async def test_an_account_waits_for_itself_alone() -> None:
 
 async def test_who_gave_up_keeps_no_turn() -> None:
     """A read whose caller left, or that waited for too long, leaves its turn to the next."""
-    turns = AccountTurns(1, wait_s=0.01)
+    turns = RequestTurns(1, wait_s=0.01)
     await turns.take("a")
     left = asyncio.create_task(turns.take("a"))
     await asyncio.sleep(0)
@@ -54,7 +54,7 @@ async def test_who_gave_up_keeps_no_turn() -> None:
 
 async def test_a_newcomer_finds_a_turn() -> None:
     """However many accounts ask for all they can get, the next one finds its turn free, and what ends goes to those with less."""
-    turns = AccountTurns(8)
+    turns = RequestTurns(8)
     waiting = [asyncio.create_task(turns.take(account)) for account in ("a", "b", "c") for _ in range(20)]
     await asyncio.sleep(0)
     async with asyncio.timeout(1):

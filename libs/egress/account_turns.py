@@ -1,0 +1,58 @@
+"""
+Account turns: how many pieces of work of a kind that takes much are under way at once, shared fairly among accounts.
+
+An account that asks for more than its share waits for its own work to end (fair_queue.py), so that the others find room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from libs.egress.fair_queue import FairQueue
+
+_Turn = tuple["asyncio.Future[None]", str]
+
+
+class AccountTurns:
+    """Lets *total* pieces of work run, of one account half of them at the most; the others wait, each account's in their order."""
+
+    def __init__(self, total: int) -> None:
+        self._queue: FairQueue[_Turn] = FairQueue(total=total, per_host=total)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no work is under way or waits."""
+        return not self._queue.active_count and not self._queue.waiting_count
+
+    async def take(self, account: str, *, wait_s: float | None = None) -> None:
+        """
+        Wait for a turn of *account*; call `give` afterwards.
+
+        Raises:
+            TimeoutError: none came within *wait_s*.
+        """
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.submit((turn, account), account=account, host=account)
+        self._start()
+        if turn.done():
+            return
+        try:
+            async with asyncio.timeout(wait_s):
+                await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                self.give(account)  # it came at the same moment
+            raise
+
+    def give(self, account: str) -> None:
+        """Hand the turn to the next piece of work that may have it."""
+        self._queue.release(account=account, host=account)
+        self._start()
+
+    def _start(self) -> None:
+        while (taken := self._queue.take()) is not None:
+            turn, account = taken
+            if turn.done():  # it was given up
+                self._queue.release(account=account, host=account)
+            else:
+                turn.set_result(None)

@@ -1,0 +1,43 @@
+"""
+Request turns: how many requests of a kind that takes much are under way at once, shared fairly among accounts.
+
+    lists     of anything that has many rows: these take loop time and memory, and few connections read them
+    batches   take six times their size in memory while they are worked on
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from libs.egress.account_turns import AccountTurns
+from services.api.contract.api_error import unavailable
+
+LISTS_AT_ONCE: Final = 8
+BATCHES_AT_ONCE: Final = 12
+WAIT_S: Final = 10.0
+
+
+class RequestTurns:
+    """Account turns whose wait is bounded, and which say in the contract's shape that it was too long."""
+
+    def __init__(self, total: int, *, wait_s: float = WAIT_S) -> None:
+        self._turns = AccountTurns(total)
+        self._wait_s = wait_s
+        self.give = self._turns.give
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way or waits."""
+        return self._turns.is_idle
+
+    async def take(self, account: str) -> None:
+        """
+        Wait for a turn of *account*; call `give` afterwards.
+
+        Raises:
+            ApiError: 503 if none comes in time.
+        """
+        try:
+            await self._turns.take(account, wait_s=self._wait_s)
+        except TimeoutError:
+            raise unavailable("too many requests of this account are under way, try again") from None
