@@ -8,6 +8,7 @@ Following: what the services that read the log under leases and act on it share.
     held_calls         HeldCalls: which calls this process knows of, and which account may have more
     round_portion      RoundPortion: how many calls start in one round of the event loop
     left_calls         LeftCalls: which calls are left in the tables because a share is full
+    account_turns      AccountTurns: how many pieces of costly work run at once, shared among accounts
     loader             Loader: fetches what a call needs, ahead of its instant or when it leaves
     partition_trouble  what kind of trouble a partition has: decided by the type of the exception
     left_partitions    the partitions that this process left to a newer build

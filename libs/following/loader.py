@@ -20,8 +20,8 @@ from typing import Final, Generic
 
 import structlog
 
-from libs.egress.account_turns import AccountTurns
 from libs.events import Spec
+from libs.following.account_turns import AccountTurns
 from libs.following.held_calls import C, HeldCalls, Stage
 from libs.following.ports import FollowingPorts, ReadSpecs
 from libs.sealing.data_key import Broken

@@ -5,7 +5,7 @@ asyncpg knows the types that PostgreSQL has, but not their arrays: each new conn
 that takes the server 5 to 10 ms and a megabyte. The numbers of these types never change (pg_type.dat), so the answer stands here.
 
 Source: `_introspect_types` and `INTRO_LOOKUP_TYPES` of asyncpg. Neither is documented: if they go, the driver asks again, and
-tests/conformance/test_known_arrays.py fails.
+tests/conformance/arrays/test_known_arrays.py fails.
 """
 
 from collections.abc import Iterable, Mapping

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from libs.egress.account_turns import AccountTurns
+from libs.following.account_turns import AccountTurns
 from services.api.contract.api_error import unavailable
 
 LISTS_AT_ONCE: Final = 8

@@ -1,7 +1,7 @@
 """
 Account turns: how many pieces of work of a kind that takes much are under way at once, shared fairly among accounts.
 
-An account that asks for more than its share waits for its own work to end (fair_queue.py), so that the others find room.
+An account that asks for more than its share waits for its own work to end (`FairQueue`), so that the others find room.
 """
 
 from __future__ import annotations
