@@ -141,7 +141,11 @@ class _Late(StartStop):
         self._service = service = await self._make()
         if isinstance(service, StartStop):
             service.on_crash = self.on_crash
-        await service.start()
+        try:
+            await service.start()
+        except BaseException:
+            await service.stop()  # a start that was cut short may have left something to stop
+            raise
 
     async def on_stop(self) -> None:
         if self._service is not None:

@@ -178,6 +178,30 @@ async def test_what_is_late_and_does_not_start_ends_the_process(is_made: bool) -
     assert supervisor.failure == "port taken"
 
 
+async def test_what_is_late_is_stopped_after_a_start_that_was_cut_short() -> None:
+    """As every other service: its start may have left something, as a socket that is listened on."""
+    notes: list[str] = []
+
+    class Listens:
+        async def start(self) -> None:
+            notes.append("listening")
+            await asyncio.Event().wait()
+
+        async def stop(self) -> None:
+            notes.append("closed")
+
+    async def make() -> Listens:
+        return Listens()
+
+    supervisor = Supervisor()
+    supervisor.add_late("late", make)
+    run = asyncio.create_task(supervisor.run())
+    await noted(notes, 1)
+    signal.raise_signal(signal.SIGTERM)
+    assert await run == 0
+    assert notes == ["listening", "closed"]
+
+
 async def test_a_signal_while_what_is_late_is_made_cuts_it_short() -> None:
     """The others are stopped, and it never starts."""
     notes: list[str] = []
