@@ -9,6 +9,7 @@ Following: what the services that read the log under leases and act on it share.
     round_portion      RoundPortion: how many calls start in one round of the event loop
     left_calls         LeftCalls: which calls are left in the tables because a share is full
     account_turns      AccountTurns: how many pieces of costly work run at once, shared among accounts
+    fair_pool          FairPool: connections to the tables, of which no account takes more than its share
     loader             Loader: fetches what a call needs, ahead of its instant or when it leaves
     partition_trouble  what kind of trouble a partition has: decided by the type of the exception
     left_partitions    the partitions that this process left to a newer build

@@ -7,8 +7,13 @@ An account that asks for more than its share waits for its own work to end (`Fai
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
+from typing import Final
 
 from libs.egress.fair_queue import FairQueue
+
+# The account that this task works for; nobody's work is that of one account more.
+asking: Final[ContextVar[str]] = ContextVar("asking", default="")
 
 _Turn = tuple["asyncio.Future[None]", str]
 

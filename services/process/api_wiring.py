@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from libs.following.fair_pool import FairPool
 from libs.runtime.roles import ROLES
 from libs.runtime.zone_data import VERSION as VERSION_OF_ZONES
 from libs.runtime.zone_data import zone_names
@@ -32,14 +33,13 @@ from services.api.service import ApiService, Ports
 from services.process.console import mounted_console
 from services.process.keys.bootstrap_tokens import bootstrap, installation_key
 from services.process.open_log import LOG_CONNECTIONS
-from services.process.pools import connections_max
+from services.process.pools import SIZES, connections_max
 from services.process.resources import Resources
 from services.process.zones import zone
 from services.start_error import StartError
 
 
-def _checks(resources: Resources) -> Examination:
-    pool = resources.pools.callers
+def _checks(resources: Resources, pool: FairPool) -> Examination:
     return Examination(
         DatabaseReport(pool),
         LeaseReport(pool),
@@ -61,8 +61,10 @@ async def api(
     Raises:
         StartError: the database does not answer.
     """
+    callers = FairPool(resources.pools.callers, SIZES["callers"][0])
+    # Not in turns: hundreds of requests of one account may each hold a large job, sealed, and wait for the key that opens it.
     settings, keyring = resources.settings, resources.keyring(resources.pools.callers)
-    accounts = Accounts(resources.pools.callers, keyring)
+    accounts = Accounts(callers, keyring)
     try:
         secret = await installation_key(settings.secret_key, accounts)
         first_token = await bootstrap(
@@ -70,7 +72,7 @@ async def api(
         )
     except (StoreUnavailable, KeysUnavailable) as error:
         raise StartError(str(error)) from error
-    queries = AccountQueries(resources.pools.callers, keyring)
+    queries = AccountQueries(callers, keyring)
     if with_console:
         console = mounted_console(settings, secret, resources.clock, resources.entropy)
         stack.push_async_callback(console.close)
@@ -79,19 +81,19 @@ async def api(
         Ports(
             log=resources.log,
             queries=queries,
-            search=Search(resources.pools.callers, queries),
-            keys=IdempotencyKeys(resources.pools.callers),
-            names=Names(resources.pools.callers),
+            search=Search(callers, queries),
+            keys=IdempotencyKeys(callers),
+            names=Names(callers),
             accounts=accounts,
-            endpoints=Endpoints(resources.pools.callers, keyring),
-            responses=Responses(resources.pools.callers, keyring),
-            deliveries=DeliveryQueries(resources.pools.callers, keyring),
+            endpoints=Endpoints(callers, keyring),
+            responses=Responses(callers, keyring),
+            deliveries=DeliveryQueries(callers, keyring),
             keyring=keyring,
-            recoveries=Recoveries(resources.pools.callers),
-            activity=ActivityReader(resources.pools.callers),
-            leases=LeaseReport(resources.pools.callers),
-            checks=_checks(resources),
-            stream=StreamTables(resources.pools.callers),
+            recoveries=Recoveries(callers),
+            activity=ActivityReader(callers),
+            leases=LeaseReport(callers),
+            checks=_checks(resources, callers),
+            stream=StreamTables(callers),
             count_unreadable=resources.metrics.poison_records.inc,
             progress=resources.watch,
             clock=resources.clock,

@@ -18,6 +18,7 @@ from libs.log.kafka import fetching
 from libs.log.postgres import adapter as postgres
 from libs.log.server_log import RECENT_BYTES_MAX
 from libs.runtime.settings.settings import Settings
+from services.api.http.request_turns import CHANGES_AT_ONCE
 from services.dispatcher import service as dispatcher
 from services.dispatcher.attempt_calls import SLOT_BYTES
 from services.scheduler.new_jobs import NOTED_MAX
@@ -28,6 +29,7 @@ from tests.e2e.neighbours.neighbour import limit_mib
 PROCESS: Final = 60_000_000  # Python, the modules and what they make at the start (docs/benchmarks.md)
 PLACE_REST: Final = 2_048  # of a held call, besides its spec
 ID: Final = 80
+CHANGE_BYTES: Final = 1_310_720  # a job of 320 KiB: as it was, as it is to be, as it is sent, as it is shown
 PARTITIONS: Final = {"all": 16, "scheduler": 64}
 
 
@@ -47,7 +49,8 @@ def sum_of(role: str) -> int:
     partitions = PARTITIONS.get(role, 0)
     own = {
         "api": 2
-        * (settings.api_requests_mib + settings.api_answers_mib << 20),  # as they came, and as they are understood
+        * (settings.api_requests_mib + settings.api_answers_mib << 20)  # as they came, and as they are understood
+        + CHANGES_AT_ONCE * CHANGE_BYTES,
         "scheduler": SPECS_KEPT_BYTES_MAX + partitions * (UNSAVED_BYTES_MAX + NOTED_MAX * ID),
         "dispatcher": calls(dispatcher.LIMITS, BODY_BYTES),
         "webhooks": calls(webhooks.LIMITS, 0),

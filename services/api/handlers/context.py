@@ -64,7 +64,7 @@ class Context:
     @asynccontextmanager
     async def list_turn(self, account: str) -> AsyncIterator[None]:
         """
-        Read many rows or records for *account* while this lasts, its reads before them included (http/account_turns.py).
+        Read many rows or records for *account* while this lasts, its reads before them included (http/request_turns.py).
 
         Raises:
             ApiError: 503 if the account's other lists take too long.

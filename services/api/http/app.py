@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, cast
 import structlog
 from aiohttp.web import BaseRequest
 
+from libs.following.account_turns import asking
 from libs.log.port import LogError
 from libs.runtime.telemetry.trace_context import accept
 from libs.runtime.telemetry.tracing import NO_TRACING, Tracing
@@ -33,6 +34,7 @@ from services.api.http.connection import Connection
 from services.api.http.reply import NO_HEADERS, Reply, error_reply
 from services.api.http.request_body import LastError, read_json_body
 from services.api.http.request_limits import LimitsOf, RequestLimits
+from services.api.http.request_turns import CHANGES_AT_ONCE, RequestTurns
 from services.api.http.trace import note_span, trace_of
 
 _log = structlog.get_logger("api")
@@ -96,6 +98,7 @@ class App:
         self._observe = observe
         self._now_s = now_s
         self._limits = RequestLimits(limits_of, now_s)
+        self._changes = RequestTurns(CHANGES_AT_ONCE)
         # "/v1/jobs" -> methods, and for paths with an id: ("jobs", ID, "executions") -> methods.
         self._fixed: dict[str, dict[str, _Bound]] = {}
         self._by_id: dict[tuple[str, ...], dict[str, _Bound]] = {}
@@ -195,7 +198,13 @@ class App:
             check_parameters(request.query, bound.route.query)
         if self._make_ready is not None and scope and request.method not in _READING:
             await self._make_ready(identity.account)
-        return await bound.handler(request, identity, item_id)
+        if not item_id or not scope or request.method in _READING:
+            return await bound.handler(request, identity, item_id)
+        await self._changes.take(identity.account)
+        try:
+            return await bound.handler(request, identity, item_id)
+        finally:
+            self._changes.give(identity.account)
 
     def _route(self, request: BaseRequest) -> tuple[_Bound, str]:
         path = request.raw_path
@@ -240,13 +249,20 @@ class App:
             # Each token is looked up every few seconds: its requests must not wait for the strangers of its address.
             if header is not None and (last := self._authenticator.last_account(header)) is not None:
                 connection.account = last
+            asking.set("")  # tokens of many callers are looked up together
             await turn(connection)
             identity = await self._authenticator.identify(header, connection.address or "")
-            connection.account = identity.account
+            _note_account(connection, identity.account)
         else:
-            connection.account = identity.account
+            _note_account(connection, identity.account)
             await turn(connection)
         return identity
+
+
+def _note_account(connection: Connection, account: str) -> None:
+    """Have loop time and connections to the tables counted as *account*'s from here on."""
+    connection.account = account
+    asking.set(account)
 
 
 def _path_of(target: str) -> str:

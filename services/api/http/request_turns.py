@@ -3,6 +3,7 @@ Request turns: how many requests of a kind that takes much are under way at once
 
     lists     of anything that has many rows: these take loop time and memory, and few connections read them
     batches   take six times their size in memory while they are worked on
+    changes   of one job or schedule, which is held with its body until the change is decided
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from services.api.contract.api_error import unavailable
 
 LISTS_AT_ONCE: Final = 8
 BATCHES_AT_ONCE: Final = 12
+CHANGES_AT_ONCE: Final = 64
 WAIT_S: Final = 10.0
 
 

@@ -101,11 +101,13 @@ class ReadIndex:
         found = await query()
         if found is not None and is_final(found):
             return Found(found, is_fresh=True)
+        is_there = found is not None
+        del found  # it may have a large body, and thousands of requests may wait here
         if await self.partition(partition):
             return Found(await query(), is_fresh=True)
-        if found is None:
+        if not is_there:
             raise LogUnavailable("the log does not say where it ends")
-        return Found(found, is_fresh=False)
+        return Found(await query(), is_fresh=False)
 
     async def applied(self, partition: int, position: int, *, wait_s: float | None = None) -> bool:
         """Wait until the tables hold *position*; False if that does not happen in time."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.api.http.request_turns import LISTS_AT_ONCE
+from libs.events.ids import new_job_id
+from services.api.http.request_turns import CHANGES_AT_ONCE, LISTS_AT_ONCE
 from services.api.service import ApiService
 from tests.contract.harness import Harness
 from tests.contract.raw import RawConnection, exchange
@@ -140,3 +141,26 @@ async def test_every_read_of_an_account_takes_its_turn(
     answers = await asyncio.gather(*[exchange(service.port, get("/v1/tokens", token)) for _ in range(20)])
     assert {answer.status for answer in answers} == {200}
     assert most == LISTS_AT_ONCE // 2
+
+
+async def test_changes_of_one_account_take_turns(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds its job with the body until it is decided: of one account half of them are under way, and all are answered."""
+    service = await harness.replica()
+    token = harness.token()
+    running, most = 0, 0
+    get_job = harness.tables.get_job
+
+    async def counted(account: str, job_id: str) -> Any:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return await get_job(account, job_id)
+
+    monkeypatch.setattr(harness.tables, "get_job", counted)
+    path = f"/v1/jobs/{new_job_id(1_000, 0, bytes(8))}"
+    head = f"PATCH {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: 2\r\n\r\n"
+    answers = await asyncio.gather(*[exchange(service.port, f"{head}{{}}".encode()) for _ in range(CHANGES_AT_ONCE)])
+    assert {answer.status for answer in answers} == {404}
+    assert most == CHANGES_AT_ONCE // 2

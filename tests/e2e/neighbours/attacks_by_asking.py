@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from itertools import count, cycle
 from typing import Any, Final
 
-from tests.e2e.neighbours.hostile import CLOSED, FAR, Hostile, silent
+from tests.e2e.neighbours.hostile import CLOSED, FAR, KIB, Hostile, silent
 
 LONG_PAST: Final = "2020-01-01T00:00:00Z"
 LONG_PAST_END: Final = "2020-01-01T00:16:00Z"
@@ -43,6 +43,27 @@ async def changes(account: Hostile) -> None:
     await account.for_ever(
         account.some(100), lambda: sent(account, "PATCH", path, {"body": f"{next(numbers)} {'x' * 4096}"})
     )
+
+
+async def large_jobs(account: Hostile) -> None:
+    """300 callers of a job with a body of 256 KiB."""
+    fields = {"url": CLOSED, "scheduled_at": FAR, "body": "x" * (255 * KIB)}
+    request = sent(account, "GET", f"/v1/jobs/{(await made(account, '/v1/jobs', fields))['id']}")
+    await account.for_ever(account.some(300), lambda: request)
+
+
+async def large_changes(account: Hostile) -> None:
+    """100 callers who change one field of a job with a body of 256 KiB."""
+    fields = {"url": CLOSED, "scheduled_at": FAR, "body": "x" * (255 * KIB)}
+    path = f"/v1/jobs/{(await made(account, '/v1/jobs', fields))['id']}"
+    numbers = count()
+    await account.for_ever(account.some(100), lambda: sent(account, "PATCH", path, {"max_retries": next(numbers) % 10}))
+
+
+async def large_creates(account: Hostile) -> None:
+    """50 callers who make jobs with bodies of 256 KiB."""
+    request = sent(account, "POST", "/v1/jobs", {"url": CLOSED, "scheduled_at": FAR, "body": "x" * (255 * KIB)})
+    await account.for_ever(account.some(50), lambda: request)
 
 
 async def timelines(account: Hostile) -> None:
@@ -182,6 +203,6 @@ async def pages(account: Hostile) -> None:
 
 
 ASKING: Final[tuple[Callable[[Hostile], Coroutine[Any, Any, None]], ...]] = (
-    changes, timelines, waiting_keys, runs, ticks, back_fills, due_batches, previews, schedule_keys, searches, fan_outs,
-    endpoint_tests, rotations, cancels, pages,
+    changes, large_jobs, large_changes, large_creates, timelines, waiting_keys, runs, ticks, back_fills, due_batches, previews,
+    schedule_keys, searches, fan_outs, endpoint_tests, rotations, cancels, pages,
 )  # fmt: skip
