@@ -1,4 +1,4 @@
-"""Callers who hold every connection that they may have: leases, the flush, and what a call needs have connections of their own."""
+"""Callers who hold every connection that they may have: leases, the flush, calls, and other accounts have connections left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from services.process.pools import SIZES
-from tests.fakes.running.client import Client, instant_ms
+from tests.fakes.running.client import OTHER_TOKEN, Client, instant_ms
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.stalls import Stalls
 from tests.fakes.running.topologies import FliqOf, RunningFliq
@@ -38,8 +38,8 @@ def readiness(fliq: RunningFliq) -> int:
 
 
 async def test_callers_who_wait_for_the_database_cost_no_lease_and_no_call(own: RunningFliq, stalls: Stalls) -> None:
-    """All their connections stand for seconds: jobs are called in time, their ends are told, and no lease changes hands."""
-    async with Sink() as sink, Client(own.url) as client:
+    """All their connections, half of what there is, stand for seconds: jobs are called in time, and no lease changes hands."""
+    async with Sink() as sink, Client(own.url) as client, Client(own.url, OTHER_TOKEN) as other:
         hindering = await asyncpg.connect(own.settings["FLIQ_DATABASE_URL"])
         watching = await asyncpg.connect(own.settings["FLIQ_DATABASE_URL"])
         try:
@@ -62,7 +62,7 @@ async def test_callers_who_wait_for_the_database_cost_no_lease_and_no_call(own: 
             asking = [asyncio.create_task(ask(number)) for number in range(CALLERS)]
 
             async def all_stand() -> bool:
-                return await watching.fetchval(WAITING) == SIZES["callers"][0]  # type: ignore[no-any-return]
+                return await watching.fetchval(WAITING) == SIZES["callers"][0] // 2  # type: ignore[no-any-return]
 
             await until(all_stand)
             wanted = {job["id"]: instant_ms(job["scheduled_at"]) for job in jobs}
@@ -70,6 +70,8 @@ async def test_callers_who_wait_for_the_database_cost_no_lease_and_no_call(own: 
                 lambda: wanted.keys() <= sink.by_job().keys() and len(sink.at("/done")) == len(jobs), timeout_s=60
             )
             await until(all_stand)
+            for path in ("/v1/jobs", "/v1/schedules", "/v1/tokens"):
+                assert (await other.call("GET", path))[0] == 200
             assert await asyncio.to_thread(readiness, own) == 200
             assert await watching.fetch(LEASES) == leases
             is_over.set()
