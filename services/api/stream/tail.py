@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextvars import Context
 from typing import Final
 
 from libs.domain.fair_shares import FairShares
@@ -161,7 +162,11 @@ class Tail:
         self._starts = None
         self.recent = [RecentEvents(self._most) for _ in self._partitions]
         self._reading = [
-            asyncio.create_task(_TailReader(partition, self._context, self).run(), name=f"api tail {partition}")
+            asyncio.create_task(
+                _TailReader(partition, self._context, self).run(),
+                name=f"api tail {partition}",
+                context=Context(),  # not that of the request which came first: they read for all accounts
+            )
             for partition in self._partitions
         ]
 
