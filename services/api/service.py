@@ -57,7 +57,7 @@ from services.api.handlers.webhooks.recoveries import Recoveries
 from services.api.http.app import App, Handler, Mount, Observe
 from services.api.http.auth import Authenticator
 from services.api.http.connection_budget import ConnectionBudget
-from services.api.http.request_turns import LISTS_AT_ONCE, RequestTurns
+from services.api.http.request_turns import CHANGES_AT_ONCE, LISTS_AT_ONCE, RequestTurns
 from services.api.http.server import HttpServer, connections_within
 from services.api.state.account_use import AccountUse
 from services.api.state.consistency import ReadIndex
@@ -260,6 +260,7 @@ class ApiService:
             use=AccountUse(ports.queries, read_index.everywhere, self._limits_of),
             unfolded=UnfoldedRecords(ports.progress),
             lists=RequestTurns(LISTS_AT_ONCE),
+            changes=RequestTurns(CHANGES_AT_ONCE),
             mint=Mint(ports.entropy, partition_count=partition_count, avoided=lambda: limits.avoided),
             clock=ports.clock,
             cursors=Cursors(ports.cursor_key),

@@ -50,6 +50,7 @@ class Context:
     use: AccountUse
     unfolded: UnfoldedRecords
     lists: RequestTurns
+    changes: RequestTurns
     mint: Mint
     clock: Clock
     cursors: Cursors
@@ -74,6 +75,20 @@ class Context:
             yield
         finally:
             self.lists.give(account)
+
+    @asynccontextmanager
+    async def change_turn(self, account: str) -> AsyncIterator[None]:
+        """
+        Hold one job or schedule of *account*, its body with it, while this lasts; not before the request's own body has come.
+
+        Raises:
+            ApiError: 503 if the account's other changes take too long.
+        """
+        await self.changes.take(account)
+        try:
+            yield
+        finally:
+            self.changes.give(account)
 
     async def append(
         self, account: str, partition: int, envelopes: list[Envelope], *, ends_at: float | None = None

@@ -34,7 +34,6 @@ from services.api.http.connection import Connection
 from services.api.http.reply import NO_HEADERS, Reply, error_reply
 from services.api.http.request_body import LastError, read_json_body
 from services.api.http.request_limits import LimitsOf, RequestLimits
-from services.api.http.request_turns import CHANGES_AT_ONCE, RequestTurns
 from services.api.http.trace import note_span, trace_of
 
 _log = structlog.get_logger("api")
@@ -98,7 +97,6 @@ class App:
         self._observe = observe
         self._now_s = now_s
         self._limits = RequestLimits(limits_of, now_s)
-        self._changes = RequestTurns(CHANGES_AT_ONCE)
         # "/v1/jobs" -> methods, and for paths with an id: ("jobs", ID, "executions") -> methods.
         self._fixed: dict[str, dict[str, _Bound]] = {}
         self._by_id: dict[tuple[str, ...], dict[str, _Bound]] = {}
@@ -198,13 +196,7 @@ class App:
             check_parameters(request.query, bound.route.query)
         if self._make_ready is not None and scope and request.method not in _READING:
             await self._make_ready(identity.account)
-        if not item_id or not scope or request.method in _READING:
-            return await bound.handler(request, identity, item_id)
-        await self._changes.take(identity.account)
-        try:
-            return await bound.handler(request, identity, item_id)
-        finally:
-            self._changes.give(identity.account)
+        return await bound.handler(request, identity, item_id)
 
     def _route(self, request: BaseRequest) -> tuple[_Bound, str]:
         path = request.raw_path

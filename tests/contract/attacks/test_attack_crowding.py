@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from libs.events.ids import new_job_id
+from libs.following.account_turns import asking
 from services.api.http.request_turns import CHANGES_AT_ONCE, LISTS_AT_ONCE
 from services.api.service import ApiService
 from tests.contract.harness import Harness
 from tests.contract.raw import RawConnection, exchange
+from tests.fakes.control.stream_facts import FakeStreamTables
 from tests.fakes.running.topologies import Client, in_seconds
+from tests.fakes.until import until
 
 MIB = 1 << 20
 
@@ -164,3 +167,39 @@ async def test_changes_of_one_account_take_turns(harness: Harness, monkeypatch: 
     answers = await asyncio.gather(*[exchange(service.port, f"{head}{{}}".encode()) for _ in range(CHANGES_AT_ONCE)])
     assert {answer.status for answer in answers} == {404}
     assert most == CHANGES_AT_ONCE // 2
+
+
+async def test_a_change_whose_body_does_not_come_holds_no_turn(harness: Harness) -> None:
+    """However many there are, the changes of their account, and of all others, go on."""
+    service = await harness.replica()
+    token = harness.token()
+    head = f"PATCH /v1/jobs/{new_job_id(1_000, 0, bytes(8))} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
+    crowd = [await RawConnection.open(service.port) for _ in range(CHANGES_AT_ONCE + 10)]
+    for connection in crowd:
+        connection.send(f"{head}Content-Length: 2\r\n\r\n{{".encode())
+    await until(lambda: held(service)[0] >= len(crowd) * len(head))
+    await asyncio.sleep(0)  # they wait for the rest by now
+    async with asyncio.timeout(5):
+        assert (await exchange(service.port, f"{head}Content-Length: 2\r\n\r\n{{}}".encode())).status == 404
+    for connection in crowd:
+        await connection.close()
+
+
+async def test_what_is_read_for_all_streams_is_no_accounts_work(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opens the first stream: its share of the connections is not what all others wait for."""
+    service = await harness.replica()
+    askers: list[str] = []
+    positions = FakeStreamTables.positions
+
+    async def noted(tables: FakeStreamTables) -> Any:
+        askers.append(asking.get())
+        return await positions(tables)
+
+    monkeypatch.setattr(FakeStreamTables, "positions", noted)
+    connection = await RawConnection.open(service.port)
+    connection.send(get("/v1/events", harness.token()))
+    await until(lambda: askers)
+    await connection.close()
+    assert askers == [""]

@@ -76,17 +76,18 @@ class JobChanges:
     ) -> Reply:
         ends_at = asyncio.get_running_loop().time() + CHANGE_S
         version = wanted_version(request.headers.get("If-Match"))
-        for _ in range(TRIES_MAX):
-            row = Row(*(await find_current(self._c, identity.account, job_id))[:2])
-            if version is not None and row.state.version != version:
-                break
-            if row.state.status != JobStatus.SCHEDULED:
-                raise not_waiting(row.state)
-            now = self._c.clock.now()
-            event = self._event(row, wanted(row, now), now)
-            changed = await self._decided_within_limits(identity.account, row, event, ends_at)
-            if changed is not None:
-                return self._answer(changed, identity)
+        async with self._c.change_turn(identity.account):
+            for _ in range(TRIES_MAX):
+                row = Row(*(await find_current(self._c, identity.account, job_id))[:2])
+                if version is not None and row.state.version != version:
+                    break
+                if row.state.status != JobStatus.SCHEDULED:
+                    raise not_waiting(row.state)
+                now = self._c.clock.now()
+                event = self._event(row, wanted(row, now), now)
+                changed = await self._decided_within_limits(identity.account, row, event, ends_at)
+                if changed is not None:
+                    return self._answer(changed, identity)
         raise version_conflict(row.state.version)
 
     def _event(self, row: Row, job: JobRequest, now: int) -> JobChangeRequested:

@@ -54,42 +54,45 @@ class ScheduleChanges:
     async def pause(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """POST /v1/schedules/{schedule_id}/pause; on a paused schedule it changes note and end, if it has any."""
         wanted = pause_request(await read_json(request, is_optional=True), self._c.clock.now())
-        row = await self._rows.find(identity.account, schedule_id, fresh=True)
-        for _ in range(TRIES_MAX):
-            if not _is_paused_as(row.state, wanted, self._c.clock.now()):
-                await self._rows.change(self._paused(row.state, wanted), row.state.account, schedule_id)
-                row = await self._rows.find(identity.account, schedule_id)
-            if wanted.until is None or _is_paused_as(row.state, wanted, self._c.clock.now()):
-                return await self._rows.answer(row, with_payload="write:payloads" in identity.scopes)
-        raise version_conflict(row.state.version)
+        async with self._c.change_turn(identity.account):
+            row = await self._rows.find(identity.account, schedule_id, fresh=True)
+            for _ in range(TRIES_MAX):
+                if not _is_paused_as(row.state, wanted, self._c.clock.now()):
+                    await self._rows.change(self._paused(row.state, wanted), row.state.account, schedule_id)
+                    row = await self._rows.find(identity.account, schedule_id)
+                if wanted.until is None or _is_paused_as(row.state, wanted, self._c.clock.now()):
+                    return await self._rows.answer(row, with_payload="write:payloads" in identity.scopes)
+            raise version_conflict(row.state.version)
 
     async def resume(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """POST /v1/schedules/{schedule_id}/resume; it goes on from now, unless the ticks of the pause are to be made up for."""
         catch_up = wants_catch_up(await read_json(request, is_optional=True))
-        row = await self._rows.find(identity.account, schedule_id, fresh=True)
-        for _ in range(TRIES_MAX):
-            if not row.state.is_paused_at(self._c.clock.now()):
-                return await self._rows.answer(row, with_payload="write:payloads" in identity.scopes)
-            await self._rows.change(self._resumed(row.state, catch_up=catch_up), row.state.account, schedule_id)
-            row = await self._rows.find(identity.account, schedule_id)
-        if row.state.is_paused_at(self._c.clock.now()):
-            raise version_conflict(row.state.version)
-        return await self._rows.answer(row, with_payload="write:payloads" in identity.scopes)
+        async with self._c.change_turn(identity.account):
+            row = await self._rows.find(identity.account, schedule_id, fresh=True)
+            for _ in range(TRIES_MAX):
+                if not row.state.is_paused_at(self._c.clock.now()):
+                    return await self._rows.answer(row, with_payload="write:payloads" in identity.scopes)
+                await self._rows.change(self._resumed(row.state, catch_up=catch_up), row.state.account, schedule_id)
+                row = await self._rows.find(identity.account, schedule_id)
+            if row.state.is_paused_at(self._c.clock.now()):
+                raise version_conflict(row.state.version)
+            return await self._rows.answer(row, with_payload="write:payloads" in identity.scopes)
 
     async def patch(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """PATCH /v1/schedules/{schedule_id}."""
         patch = await read_json(request)
         version = wanted_version(request.headers.get("If-Match"))
-        row = await self._rows.find(identity.account, schedule_id, fresh=True)
-        for _ in range(TRIES_MAX):
-            if version is not None and row.state.version != version:
-                raise version_conflict(row.state.version)
-            wanted = self._declared(merged(fields_of(*row), patch))
-            changed = await self.replace(row, wanted)
-            if changed is not None:
-                return await self._rows.answer(changed, with_payload="write:payloads" in identity.scopes)
-            row = await self._rows.find(identity.account, schedule_id)
-        raise version_conflict(row.state.version)
+        async with self._c.change_turn(identity.account):
+            row = await self._rows.find(identity.account, schedule_id, fresh=True)
+            for _ in range(TRIES_MAX):
+                if version is not None and row.state.version != version:
+                    raise version_conflict(row.state.version)
+                wanted = self._declared(merged(fields_of(*row), patch))
+                changed = await self.replace(row, wanted)
+                if changed is not None:
+                    return await self._rows.answer(changed, with_payload="write:payloads" in identity.scopes)
+                row = await self._rows.find(identity.account, schedule_id)
+            raise version_conflict(row.state.version)
 
     async def replace(self, row: Row, wanted: ScheduleRequest) -> Row | None:
         """
