@@ -9,7 +9,6 @@ from libs.following.fair_pool import FairPool
 from libs.runtime.roles import ROLES
 from libs.runtime.zone_data import VERSION as VERSION_OF_ZONES
 from libs.runtime.zone_data import zone_names
-from libs.sealing.keyring import KeysUnavailable
 from libs.store.control.accounts import Accounts
 from libs.store.control.endpoints import Endpoints
 from libs.store.control.idempotency import IdempotencyKeys
@@ -31,7 +30,7 @@ from services.api.http.app import Mount
 from services.api.metrics import ApiMetrics
 from services.api.service import ApiService, Ports
 from services.process.console import mounted_console
-from services.process.keys.bootstrap_tokens import bootstrap, installation_key
+from services.process.keys.bootstrap_tokens import installation_key
 from services.process.open_log import LOG_CONNECTIONS
 from services.process.pools import SIZES, connections_max
 from services.process.resources import Resources
@@ -51,9 +50,9 @@ def _checks(resources: Resources, pool: FairPool) -> Examination:
 
 async def api(
     resources: Resources, stack: AsyncExitStack, *, with_console: bool = False, mounts: Sequence[Mount] = ()
-) -> tuple[ApiService, str | None]:
+) -> ApiService:
     """
-    Return the API, and the token that was made if this is the first start; *stack* closes the console beside it.
+    Return the API; *stack* closes the console beside it.
 
     Args:
         mounts: what else answers beside `/v1`.
@@ -67,17 +66,14 @@ async def api(
     accounts = Accounts(callers, keyring)
     try:
         secret = await installation_key(settings.secret_key, accounts)
-        first_token = await bootstrap(
-            accounts, settings.bootstrap_tokens, pepper=secret, entropy=resources.entropy, clock=resources.clock
-        )
-    except (StoreUnavailable, KeysUnavailable) as error:
+    except StoreUnavailable as error:
         raise StartError(str(error)) from error
     queries = AccountQueries(callers, keyring)
     if with_console:
         console = mounted_console(settings, secret, resources.clock, resources.entropy)
         stack.push_async_callback(console.close)
         mounts = (*mounts, console.mount, console.docs_mount)
-    service = ApiService(
+    return ApiService(
         Ports(
             log=resources.log,
             queries=queries,
@@ -114,4 +110,3 @@ async def api(
         tracing=resources.tracing,
         mounts=mounts,
     )
-    return service, first_token

@@ -28,12 +28,15 @@ from libs.runtime.listening import port_trouble
 from libs.runtime.roles import CONSOLE
 from libs.runtime.settings.settings import Settings, SettingsError, idle_names, unknown_names, unread_names
 from libs.runtime.telemetry import logging
+from libs.sealing.keyring import KeysUnavailable
+from libs.store.control.accounts import Accounts
+from libs.store.errors import StoreUnavailable
 from libs.store.health.installation_status import StatusReader
 from libs.store.leases.keeper_port import Keeper
 from services import VERSION
 from services.api.greeting import address_of, greeting
 from services.process import wiring
-from services.process.keys.bootstrap_tokens import show
+from services.process.keys.bootstrap_tokens import bootstrap, installation_key, show
 from services.process.resources import Basis, Resources, open_resources
 from services.process.vitals import Reading, Role, Vitals
 from services.start_error import StartError
@@ -78,7 +81,7 @@ async def run_services(settings: Settings, roles: Sequence[str], embedded: Embed
         raise StartError(reason)
     async with AsyncExitStack() as stack:
         resources = await open_resources(settings, roles, stack, Basis(postgres=embedded))
-        added = add_services(resources, roles, stack)
+        added = await add_services(resources, roles, stack)
         _log.info(
             "starting",
             service=",".join(roles),
@@ -118,22 +121,28 @@ class Added:
 
     Args:
         services: those that read the log, by role.
-        first_token: the API token that was made, if this is the first start; known when all is started.
+        first_token: the API token that was made, if this is the first start.
     """
 
     services: dict[str, ReadingService] = field(default_factory=dict)
     first_token: str | None = None
 
 
-def add_services(
+async def add_services(
     resources: Resources, roles: Sequence[str], stack: AsyncExitStack, *, mounts: Sequence[Mount] = ()
 ) -> Added:
     """
     Have the supervisor run *roles* and what every process has; *mounts* answer beside the API.
 
     Both ports open last: what answers HTTP takes as long to import as all the rest, and calls that are due do not wait for it.
+    The accounts are made first: calls are signed with their secrets, and jobs may wait in a log whose tables are new.
+
+    Raises:
+        StartError: the accounts cannot be made.
     """
     settings, supervisor, checks, added = resources.settings, resources.supervisor, Checks(), Added()
+    if "api" in roles:
+        added.first_token = await _make_accounts(resources)
     supervisor.add_late("probes", lambda: _probes(resources, checks))
     checks.add("database", resources.database_reason)
     checks.add("clock", resources.clock_check.reason)
@@ -172,7 +181,7 @@ def add_services(
 
     async def api() -> ApiService:
         make = await asyncio.to_thread(_maker_of_api)
-        service, added.first_token = await make(resources, stack, with_console=CONSOLE in roles, mounts=mounts)
+        service = await make(resources, stack, with_console=CONSOLE in roles, mounts=mounts)
         checks.add("api", service.ready)
         return service
 
@@ -181,6 +190,19 @@ def add_services(
         supervisor.add_late("api", api)
     supervisor.add("vitals", _vitals(resources, readers, checks))
     return added
+
+
+async def _make_accounts(resources: Resources) -> str | None:
+    """Make the accounts and tokens that exist after a start; return the token that was made, if this is the first one."""
+    settings = resources.settings
+    accounts = Accounts(resources.pools.callers, resources.keyring(resources.pools.callers))
+    try:
+        pepper = await installation_key(settings.secret_key, accounts)
+        return await bootstrap(
+            accounts, settings.bootstrap_tokens, pepper=pepper, entropy=resources.entropy, clock=resources.clock
+        )
+    except (StoreUnavailable, KeysUnavailable) as error:
+        raise StartError(str(error)) from error
 
 
 async def _probes(resources: Resources, checks: Checks) -> Probes:
@@ -195,7 +217,7 @@ def _class_of_probes() -> type[Probes]:
     return Probes
 
 
-def _maker_of_api() -> Callable[..., Awaitable[tuple[ApiService, str | None]]]:
+def _maker_of_api() -> Callable[..., Awaitable[ApiService]]:
     from services.process.api_wiring import api
 
     return api

@@ -67,7 +67,7 @@ async def run_dev(args: argparse.Namespace, place: Place) -> int:
             secret_key=settings.secret_key,
             entropy=resources.entropy,
         )
-        added = add_services(resources, ALL, stack, mounts=(routes.mount,))
+        added = await add_services(resources, ALL, stack, mounts=(routes.mount,))
         if isinstance(clock, VirtualClock):
             routes.advancer = _advancer(resources, clock, calls, added.services)
         if args.until_stdin_closes:
