@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from libs.events.ids import new_job_id
+from libs.events.ids import new_job_id, new_schedule_id
 from libs.following.account_turns import asking
 from services.api.http.request_turns import CHANGES_AT_ONCE, LISTS_AT_ONCE
 from services.api.service import ApiService
@@ -146,25 +146,40 @@ async def test_every_read_of_an_account_takes_its_turn(
     assert most == LISTS_AT_ONCE // 2
 
 
-async def test_changes_of_one_account_take_turns(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each holds its job with the body until it is decided: of one account half of them are under way, and all are answered."""
-    service = await harness.replica()
-    token = harness.token()
-    running, most = 0, 0
-    get_job = harness.tables.get_job
+SCHEDULE_ID = new_schedule_id(1_000, 0, bytes(8))
+CHANGES = {
+    "a job's patch": (f"PATCH /v1/jobs/{new_job_id(1_000, 0, bytes(8))}", "get_job"),
+    "a schedule's patch": (f"PATCH /v1/schedules/{SCHEDULE_ID}", "get_schedule"),
+    "a pause": (f"POST /v1/schedules/{SCHEDULE_ID}/pause", "get_schedule"),
+    "a resumption": (f"POST /v1/schedules/{SCHEDULE_ID}/resume", "get_schedule"),
+    "a run now": (f"POST /v1/schedules/{SCHEDULE_ID}/run", "get_schedule"),
+    "a schedule by its key": ("PUT /v1/schedules/by-key/a?dry_run=true", "name_holder"),
+}
 
-    async def counted(account: str, job_id: str) -> Any:
+
+@pytest.mark.parametrize(("line", "read"), CHANGES.values(), ids=CHANGES)
+async def test_changes_of_one_account_take_turns(
+    harness: Harness, line: str, read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each holds its job or schedule with the body until it ends: of one account half of them are under way; all are answered."""
+    service = await harness.replica()
+    running, most = 0, 0
+    unwatched = getattr(harness.tables, read)
+
+    async def counted(*asked: str) -> Any:
         nonlocal running, most
         running += 1
         most = max(most, running)
         await asyncio.sleep(0.01)
         running -= 1
-        return await get_job(account, job_id)
+        return await unwatched(*asked)
 
-    monkeypatch.setattr(harness.tables, "get_job", counted)
-    path = f"/v1/jobs/{new_job_id(1_000, 0, bytes(8))}"
-    head = f"PATCH {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: 2\r\n\r\n"
-    answers = await asyncio.gather(*[exchange(service.port, f"{head}{{}}".encode()) for _ in range(CHANGES_AT_ONCE)])
+    monkeypatch.setattr(harness.tables, read, counted)
+    body = '{"url": "https://a.example/", "cron": "* * * * *"}' if line.startswith("PUT") else "{}"
+    head = (
+        f"{line} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {harness.token()}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    answers = await asyncio.gather(*[exchange(service.port, (head + body).encode()) for _ in range(CHANGES_AT_ONCE)])
     assert {answer.status for answer in answers} == {404}
     assert most == CHANGES_AT_ONCE // 2
 

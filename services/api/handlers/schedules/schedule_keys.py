@@ -59,23 +59,24 @@ class ScheduleKeys:
         wanted = schedule_request(data, self._c.check_url, self._c.clock.now(), self._c.zones, traceparent=traceparent)
         if wanted.key not in (None, name):
             refuse("invalid_key", "the key in the body is not the one in the path: leave it out")
-        if flag_of(request.query, "dry_run"):
-            return await self._foretold(
-                account, name, wanted, version, is_new_only=is_new_only, with_payload=with_payload
-            )
-        for _ in range(TRIES_MAX):
-            row, is_new = await self._find_or_create(account, name, wanted, must_exist=if_match is not None)
-            if is_new:
-                return await self._answer(row, with_payload, 201, "created")
-            if is_new_only:
-                raise ApiError(412, "version_conflict", f"the key is that of {row.state.schedule_id} already")
-            if version is not None and row.state.version != version:
-                raise version_conflict(row.state.version)
-            changed = await self._changes.replace(row, wanted)
-            if changed is not None:
-                said = "unchanged" if changed is row else "updated"
-                return await self._answer(changed, with_payload, 200, said)
-        raise version_conflict(row.state.version)
+        async with self._c.change_turn(account):
+            if flag_of(request.query, "dry_run"):
+                return await self._foretold(
+                    account, name, wanted, version, is_new_only=is_new_only, with_payload=with_payload
+                )
+            for _ in range(TRIES_MAX):
+                row, is_new = await self._find_or_create(account, name, wanted, must_exist=if_match is not None)
+                if is_new:
+                    return await self._answer(row, with_payload, 201, "created")
+                if is_new_only:
+                    raise ApiError(412, "version_conflict", f"the key is that of {row.state.schedule_id} already")
+                if version is not None and row.state.version != version:
+                    raise version_conflict(row.state.version)
+                changed = await self._changes.replace(row, wanted)
+                if changed is not None:
+                    said = "unchanged" if changed is row else "updated"
+                    return await self._answer(changed, with_payload, 200, said)
+            raise version_conflict(row.state.version)
 
     async def _foretold(
         self,

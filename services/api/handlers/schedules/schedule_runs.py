@@ -43,14 +43,15 @@ class ScheduleRuns:
         """POST /v1/schedules/{schedule_id}/run; also while the schedule is paused or finished."""
         data = await read_json(request, is_optional=True)
         key = checked_key(request)
-        row = await self._rows.find(identity.account, schedule_id, fresh=True)
-        own = run_request(data, row.spec)
-        self._c.limits.check_load()
-        room = await self._c.use.room(identity.account)
-        try:
-            return await self._run(row, own, key, room)
-        finally:
-            room.done()
+        async with self._c.change_turn(identity.account):
+            row = await self._rows.find(identity.account, schedule_id, fresh=True)
+            own = run_request(data, row.spec)
+            self._c.limits.check_load()
+            room = await self._c.use.room(identity.account)
+            try:
+                return await self._run(row, own, key, room)
+            finally:
+                room.done()
 
     async def _run(self, row: Row, own: Mapping[str, Any], key: str | None, room: Room) -> Reply:
         account = row.state.account
