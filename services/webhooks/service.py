@@ -23,7 +23,7 @@ from services.webhooks.reader import EndedJobsReader
 from services.webhooks.webhook_calls import WebhookCalls
 
 # One endpoint alone holds 2,000 of the places, about 3 MB: two seconds of sending. Recall looks four times a second.
-LIMITS: Final = CallLimits(places=6_000, slots=300, per_lane=20, per_round=32)
+LIMITS: Final = CallLimits(places=6_000, slots=600, per_lane=64, per_round=32)
 DRAIN_S: Final = 12.0  # a POST takes at most 10 s; the rest is for its outcome
 
 

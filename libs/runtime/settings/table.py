@@ -258,13 +258,13 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
     ]
     webhook_concurrency: Annotated[
         int,
-        "300",
+        "600",
         values.integer(1, 100_000),
         "webhooks under way at the same time in one webhooks process; one account alone has half of them at most",
     ]
     webhook_per_endpoint: Annotated[
         int,
-        "20",
+        "64",
         values.integer(1, 100_000),
         "webhooks under way at the same time to one endpoint (scheme, host, port and path), in one webhooks process",
     ]

@@ -39,7 +39,7 @@ def test_without_any_variable_every_default_of_the_contract_holds() -> None:
     assert settings.egress_allow is None
     assert (settings.retry_base_s, settings.fire_lead_ms, settings.daily_execution_limit) == (30, 75, 0)
     assert (settings.dispatch_concurrency, settings.dispatch_per_host) == (1500, 200)
-    assert (settings.webhook_concurrency, settings.webhook_per_endpoint) == (300, 20)
+    assert (settings.webhook_concurrency, settings.webhook_per_endpoint) == (600, 64)
     assert (settings.log_level, settings.log_format) == ("info", None)
     assert settings.partition_count == 4
     assert (settings.history_days, settings.history_failed_days, settings.history_max_rows) == (30, 90, 0)
