@@ -137,8 +137,9 @@ class Loader(Generic[C]):
         Note its lane, too. If the call is dropped meanwhile, what is returned says nothing.
         """
         retry_ms = RETRY_FIRST_MS
-        spec = call.spec
+        spec, is_folded = call.spec, False
         while spec is None and call.stage is Stage.QUEUED:
+            forgotten_count = self._progress.forgotten_count
             try:
                 stored = await self._read_one(call)
             except Exception as error:  # noqa: BLE001 - whatever the store raises, the call stays and is tried again
@@ -147,6 +148,12 @@ class Loader(Generic[C]):
                 retry_ms = min(retry_ms * 2, RETRY_MAX_MS)
                 continue
             self.trouble = None
+            if stored is None and call.stage is Stage.QUEUED:
+                if is_folded and forgotten_count == self._progress.forgotten_count:
+                    return None
+                # They had it when the call was loaded. A server that crashed may have lost it: it is folded again from the log.
+                is_folded = await self._is_folded(call.partition, call.position)
+                continue
             if stored is None or stored.spec is None:
                 return None
             spec = stored.spec
@@ -343,10 +350,14 @@ class Loader(Generic[C]):
     async def _load_late(self, partition: int, calls: list[C]) -> None:
         """Load *calls*, all of *partition*, once the tables are folded far enough."""
         position = max(call.position for call in calls)
-        while not await self._is_folded(partition, position):
-            if all(call.stage is not Stage.LOADING for call in calls):
-                return
-        for call in await self._load(calls):
+        forgotten_count = -1
+        while forgotten_count != self._progress.forgotten_count:  # what tables do not have that went back says nothing
+            while not await self._is_folded(partition, position):
+                if all(call.stage is not Stage.LOADING for call in calls):
+                    return
+            forgotten_count = self._progress.forgotten_count
+            calls = await self._load(calls)
+        for call in calls:
             self._logger.error("spec_missing", job_id=call.job_id, partition=partition, position=call.position)
             self._on_failed(call, SPEC_MISSING)
 

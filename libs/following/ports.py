@@ -36,6 +36,10 @@ class ReadSpecs(Protocol):
 class Progress(Protocol):
     """How far the tables are folded."""
 
+    @property
+    def forgotten_count(self) -> int:
+        """Another number once the tables may be older than they were; see `ProgressWatch`."""
+
     async def wait(self, partition: int, position: int, timeout_s: float) -> bool:
         """Wait until *partition* is folded up to *position*; return False if that takes longer than *timeout_s*."""
 

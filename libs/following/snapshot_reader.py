@@ -73,6 +73,7 @@ class SnapshotReader(PartitionReader, Generic[S, C]):
         self._recall_every_ms = recall_every_ms
         self._check_at = 0
         self._recall_at = 0
+        self._forgotten_count = 0  # when the tables were known to be as far as this reader
 
     @abstractmethod
     async def read_snapshot(self) -> S:
@@ -114,6 +115,7 @@ class SnapshotReader(PartitionReader, Generic[S, C]):
         end = await self._log.end(partition)
         while not await self._progress.wait(partition, end - 1, PROGRESS_WAIT_S):
             self._logger.info("waiting_for_tables", partition=partition, position=end - 1)
+        self._forgotten_count = self._progress.forgotten_count
         snapshot = await self.read_snapshot()
         if self.stopped_before is not None and snapshot.position >= self.stopped_before[0]:
             # A newer build has folded the record meanwhile. What is open since then this build may understand wrongly.
@@ -138,9 +140,20 @@ class SnapshotReader(PartitionReader, Generic[S, C]):
         if self._clock.now() >= self._recall_at and self.may_recall():
             # Tables that are behind would hold up the calls of all accounts: another time.
             is_folded = await self._progress.wait(self.partition, position, RECALL_WAIT_S)
+            self._forgotten_count = self._progress.forgotten_count
             self._recall_soon(is_at_once=is_folded and await self.recall())
         elif self.read_wait_s:
             self.read_wait_s = self._quiet_wait_s()
+
+    def check_tables(self) -> None:
+        """
+        Call this when rows were read, before they are used.
+
+        Raises:
+            BeginAgain: the tables may have become older than what this reader has read; what has ended may seem open there.
+        """
+        if self._forgotten_count != self._progress.forgotten_count:
+            raise BeginAgain
 
     def _recall_soon(self, *, is_at_once: bool) -> None:
         self._recall_at = self._clock.now() + (0 if is_at_once else self._recall_every_ms)

@@ -146,6 +146,7 @@ class EndedJobsReader(SnapshotReader[PendingSnapshot, WebhookCall]):
         now = self._clock.now()
         self._look_at = None
         self.due = due = await self._tables.due(self.partition, self._look_since, now)
+        self.check_tables()
         self._look_since = now
         for account, oldest in due.oldest.items():
             self.held.left.leave(self.partition, deliveries_of(account), None, oldest)
@@ -183,6 +184,7 @@ class EndedJobsReader(SnapshotReader[PendingSnapshot, WebhookCall]):
         start = left.take(partition, group, lanes)
         limit = max(1, min(PAGE, self.held.room_of(group.partition("/")[0])))
         found = await self._page_of(group, start, limit + 1)
+        self.check_tables()
         page, rest = found[:limit], {call.group: call.place for call in found[limit:]}
         for name, calls in groupby(page, lambda call: call.group):
             if name != group:

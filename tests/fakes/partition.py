@@ -150,6 +150,8 @@ def due_of(job: JobScheduled, *, attempt: int = 1, not_before: int | None = None
 class FoldedTables:
     """The tables, the watch on their progress and the secrets, as one fold of the log that goes on when it is asked."""
 
+    forgotten_count = 0  # they never go back
+
     def __init__(self, log: Log, *, partitions: int = 1) -> None:
         self.log = log
         self.secrets: dict[str, tuple[str, ...]] = {"default": (SECRET,), "other": (OTHER_SECRET,)}

@@ -27,8 +27,19 @@ class ProgressWatch:
         self._poll_s = poll_s
         self._asked = SharedRequest(self._fetch)
         self._known: dict[int, int] = {}
+        self._forgotten_count = 0
         self._waiters: dict[int, list[tuple[int, asyncio.Future[None]]]] = {}
         self._poller: asyncio.Task[None] | None = None
+
+    @property
+    def forgotten_count(self) -> int:
+        """
+        Another number once the tables may be older than they were.
+
+        If it stays the same from a wait until rows were read, these rows are of tables that held what was waited for. If not,
+        what was not found may be there all the same, once it is folded again.
+        """
+        return self._forgotten_count
 
     def known(self, partition: int) -> int:
         """Return the newest position known to be in the tables; -1 when none is."""
@@ -70,6 +81,7 @@ class ProgressWatch:
         Call this for every new connection: the server may have crashed, and its tables may be older than they were.
         """
         self._known.clear()
+        self._forgotten_count += 1
 
     async def _fetch(self) -> dict[int, int]:
         with translated():
@@ -104,8 +116,8 @@ class ProgressWatch:
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll(), name="progress-poll")
         try:
-            _, late = await asyncio.wait(futures, timeout=max(timeout_s, 0))
-            return not late
+            await asyncio.wait(futures, timeout=max(timeout_s, 0))
+            return all(position <= self._known.get(partition, -1) for partition, position in positions.items())
         finally:
             for future in futures:
                 future.cancel()  # the wait is over: the next publish, or poll, drops it
@@ -117,14 +129,16 @@ class ProgressWatch:
             await asyncio.sleep(self._poll_s)
             if not self._still_awaited():
                 return
+            forgotten_count = self._forgotten_count
             try:
                 positions = await self._fetch()
             except StoreUnavailable:
                 # Every waiting request has its own timeout; the next poll may find the database again.
                 await asyncio.sleep(_POLL_FAILED_S)
                 continue
-            for partition, position in positions.items():
-                self.correct(partition, position)
+            if forgotten_count == self._forgotten_count:  # else the answer may be that of a server that is gone
+                for partition, position in positions.items():
+                    self.correct(partition, position)
 
     def _still_awaited(self) -> bool:
         for partition, waiting in list(self._waiters.items()):

@@ -22,6 +22,7 @@ from services.api.contract.api_error import unavailable
 WAIT_S: Final = 3.0  # bound on catching up; a healthy fold is some 10 ms behind
 END_S: Final = 1.0  # bound on asking the log where it ends; a healthy one answers within some ms
 AWAY_S: Final = 0.5  # a partition that did not answer is not asked again for so long
+TRIES_MAX: Final = 20  # reads beside which a connection was opened: a process opens fewer at once
 STALE: Final[Mapping[str, str]] = {"Fliq-Stale": "true"}  # the answer may lack what was acknowledged before it
 FRESH: Final[Mapping[str, str]] = {}
 
@@ -81,9 +82,7 @@ class ReadIndex:
         """
         found = await query()
         if found is None:
-            if not await self.partition(partition):
-                raise LogUnavailable("the log does not say where it ends")
-            found = await query()
+            found = await self._ask_again(partition, query)
         return found
 
     async def current(
@@ -103,11 +102,23 @@ class ReadIndex:
             return Found(found, is_fresh=True)
         is_there = found is not None
         del found  # it may have a large body, and thousands of requests may wait here
-        if await self.partition(partition):
-            return Found(await query(), is_fresh=True)
-        if not is_there:
-            raise LogUnavailable("the log does not say where it ends")
+        try:
+            return Found(await self._ask_again(partition, query), is_fresh=True)
+        except LogUnavailable:
+            if not is_there:
+                raise
         return Found(await query(), is_fresh=False)
+
+    async def _ask_again(self, partition: int, query: Callable[[], Awaitable[T | None]]) -> T | None:
+        """Return what *query* finds in tables that hold all that *partition* held when this was called."""
+        for _ in range(TRIES_MAX):
+            if not await self.partition(partition):
+                raise LogUnavailable("the log does not say where it ends")
+            forgotten_count = self._progress.forgotten_count
+            found = await query()
+            if forgotten_count == self._progress.forgotten_count:
+                return found
+        raise unavailable("the database has just been lost and found again, try again")
 
     async def applied(self, partition: int, position: int, *, wait_s: float | None = None) -> bool:
         """Wait until the tables hold *position*; False if that does not happen in time."""

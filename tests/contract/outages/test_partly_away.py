@@ -152,3 +152,24 @@ async def test_a_schedule_is_not_shown_as_it_was_before_an_acknowledged_change(a
     harness.ledgers[partition].position = position
     status, shown, _ = await reading
     assert (status, shown["status"]) == (200, "paused")
+
+
+async def test_a_job_that_a_crashed_server_lost_while_it_was_asked_is_not_missing(
+    api: Client, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables were current, and went back before they were asked for the row: they are waited for once more."""
+    job = await api.create(URL, 60)
+    await harness.caught_up()
+    get_job, asked = harness.tables.get_job, 0
+    watch: Any = harness.replicas[0]._ports.progress
+
+    async def lost(account: str, job_id: str) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            watch.forget()  # as the connection does over which this question is asked
+        return None if asked <= 2 else await get_job(account, job_id)
+
+    monkeypatch.setattr(harness.tables, "get_job", lost)
+    status, shown, _ = await api.call("GET", f"/v1/jobs/{job['id']}")
+    assert (status, shown["id"] if status == 200 else shown, asked) == (200, job["id"], 3)

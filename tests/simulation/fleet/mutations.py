@@ -110,6 +110,8 @@ class _Ended:
 
 
 class _Ready:
+    forgotten_count = 0
+
     async def wait(self, *_: Any) -> bool:
         return True
 

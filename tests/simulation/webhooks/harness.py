@@ -12,12 +12,15 @@ from tests.fakes.partition import FoldedTables
 from tests.simulation import following
 
 HOST = "http://hooks.example"
+SLOTS_OF_AN_ENDPOINT = 20
 
 
 class Harness(following.Harness[WebhooksService]):
     """One webhooks service, one owner of partition 0, one receiver."""
 
-    limits = LIMITS
+    limits = LIMITS._replace(
+        slots=300, per_lane=SLOTS_OF_AN_ENDPOINT
+    )  # so that a few jobs are more than an endpoint may have
 
     def new_service(self) -> WebhooksService:
         jobs = FoldedJobs(FoldedTables(self.log))  # folded on their own, so that a test can freeze the others

@@ -7,7 +7,7 @@ from libs.events import Envelope
 from libs.log.memory import LOST
 from libs.store.errors import StoreUnavailable
 from tests.fakes.partition import Owner
-from tests.simulation.webhooks.harness import HOST, harness
+from tests.simulation.webhooks.harness import HOST, SLOTS_OF_AN_ENDPOINT, harness
 
 
 async def test_the_end_of_a_job_is_told_once_and_recorded() -> None:
@@ -127,7 +127,7 @@ async def test_a_receiver_that_hangs_does_not_delay_another() -> None:
         other = await here.ended_job(webhook_url="http://other.example/")
         await here.settle()
 
-        assert here.egress.most_active[HOST] == 20
+        assert here.egress.most_active[HOST] == SLOTS_OF_AN_ENDPOINT
         assert other.job_id in here.posted
         here.egress.answer(HOST)
 

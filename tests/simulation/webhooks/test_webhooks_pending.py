@@ -7,9 +7,8 @@ from collections import Counter
 import pytest
 
 from services.webhooks import reader
-from tests.simulation.webhooks.harness import HOST, Harness, harness
+from tests.simulation.webhooks.harness import HOST, SLOTS_OF_AN_ENDPOINT, Harness, harness
 
-SLOTS_OF_AN_ENDPOINT = 20
 OTHER = "http://other.example"
 
 

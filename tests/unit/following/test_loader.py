@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 
@@ -14,9 +14,11 @@ from libs.following.held_calls import Call, HeldCalls, Stage
 from libs.following.loader import READS_AT_ONCE, SPEC_MAX, Loader
 from libs.following.ports import FollowingPorts
 from libs.log.memory import MemoryLog
+from libs.store.errors import StoreUnavailable
 from libs.store.reads.partition_tables import StoredSpec, decode_spec
 from tests.fakes.partition import stored_spec
 from tests.fakes.targets import ScriptedEgress
+from tests.fakes.until import until
 from tests.simulation.manual_clock import ManualClock
 
 
@@ -29,6 +31,7 @@ class Store:
         self.unreadable: set[str] = set()
         self.secret = "whsec_x"
         self.spec = Spec(url="http://a.example/")
+        self.forgotten_count = 0
 
     async def stored_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
         ids = list(ids)
@@ -56,7 +59,12 @@ def call_of(held_calls: HeldCalls[Call], store: Store, partition: int, number: i
 
 
 def loader_of(
-    store: Store, held_calls: HeldCalls[Call], ready: asyncio.Queue[Call], clock: ManualClock
+    store: Store,
+    held_calls: HeldCalls[Call],
+    ready: asyncio.Queue[Call],
+    clock: ManualClock,
+    *,
+    on_failed: Callable[[Call, str], None] = lambda call, error: None,
 ) -> Loader[Call]:
     return Loader(
         "test",
@@ -65,7 +73,7 @@ def loader_of(
         held_calls=held_calls,
         lane_of=lambda _, spec: host_of(decode_spec(spec).url),
         on_ready=lambda found: [ready.put_nowait(each) for each in found] and None,
-        on_failed=lambda call, error: None,
+        on_failed=on_failed,
     )
 
 
@@ -237,3 +245,61 @@ async def test_a_call_that_is_dropped_while_it_waits_for_its_turn_is_not_read() 
         store.turn.release()
     await asyncio.gather(*reading, return_exceptions=True)
     assert store.asked == [each.spec_id for each in (*calls[:-3], calls[-1])]
+
+
+class CrashingStore(Store):
+    """Tables whose server crashes with a question, as often as it is told, and comes back without its last flushes."""
+
+    crashes = 0
+
+    async def stored_specs(self, ids: Iterable[str], *, size_max: int | None) -> dict[str, StoredSpec]:
+        if self.crashes:
+            self.crashes -= 1
+            self.folded.clear()
+            self.forgotten_count += 1  # the next question is asked over a new connection
+            raise StoreUnavailable("the connection is gone")
+        return await super().stored_specs(ids, size_max=size_max)
+
+
+@pytest.mark.parametrize("crashes", [1, 3])
+async def test_a_spec_that_a_crashed_server_lost_is_waited_for(crashes: int) -> None:
+    """The tables held it when they were asked how far they are, and do not hold it when they are asked for it: it comes again."""
+    store, held_calls, ready, clock = CrashingStore(), HeldCalls[Call](100), asyncio.Queue[Call](), ManualClock()
+    failed: list[str] = []
+    loader = loader_of(store, held_calls, ready, clock, on_failed=lambda _, error: failed.append(error))
+    running = asyncio.create_task(loader.run())
+    try:
+        call = call_of(held_calls, store, 1)
+        loader.put([call])
+        await until(lambda: store.folded, every_s=0)
+        store.crashes = crashes
+        await clock.advance(10_000)
+        assert (failed, ready.qsize(), store.crashes) == ([], 1, 0)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await loader.stop()
+
+
+@pytest.mark.parametrize("crashes", [1, 3])
+async def test_a_large_spec_that_a_crashed_server_lost_is_waited_for(crashes: int) -> None:
+    """Its call has its slot already, and gets it when it is folded again."""
+    store, held_calls, clock = CrashingStore(), HeldCalls[Call](100), ManualClock()
+    loader = loader_of(store, held_calls, asyncio.Queue(), clock)
+    call = call_of(held_calls, store, 1)
+    call.stage = Stage.QUEUED
+    store.crashes = crashes
+    reading = asyncio.create_task(loader.read(call))
+    await clock.advance(10_000)
+
+    assert await reading is not None
+
+
+async def test_a_spec_that_was_never_there_is_missing() -> None:
+    """Tables that are folded far enough, and stay as they are, are believed."""
+    store, held_calls, clock = Store(), HeldCalls[Call](100), ManualClock()
+    loader = loader_of(store, held_calls, asyncio.Queue(), clock)
+    call = call_of(held_calls, store, 1)
+    store.partition_of[call.spec_id] = 2
+    call.stage = Stage.QUEUED
+    assert await loader.read(call) is None

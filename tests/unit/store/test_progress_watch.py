@@ -90,6 +90,27 @@ async def test_what_is_forgotten_is_asked_of_the_database_again() -> None:
     await watch.stop()
 
 
+async def test_an_answer_of_a_server_that_is_gone_says_nothing() -> None:
+    """It was asked before the connection that says that the tables may be older, and is read after it."""
+    rows = Rows()
+    watch = ProgressWatch(rows, poll_s=0.001)
+    fetch = rows.fetch
+
+    async def crashing(statement: str) -> list[dict[str, Any]]:
+        found = await fetch(statement)
+        if rows.polls == 1:
+            rows.positions = {0: 4}
+            watch.forget()
+        return found
+
+    rows.fetch = crashing  # type: ignore[method-assign]
+    rows.positions = {0: 9}
+    before = watch.forgotten_count
+    assert not await watch.wait(0, 9, 0.05)
+    assert (watch.known(0), watch.forgotten_count - before) == (4, 1)
+    await watch.stop()
+
+
 async def test_callers_who_ask_at_once_share_a_question() -> None:
     """However many ask about partitions that nobody knows, few statements are sent, and one connection is enough."""
     rows = Rows()
