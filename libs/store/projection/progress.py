@@ -105,22 +105,23 @@ class ProgressWatch:
 
     async def wait_all(self, positions: Mapping[int, int], timeout_s: float) -> bool:
         """Wait until the tables hold every position of *positions*; return False if they do not within *timeout_s*."""
-        futures = []
-        for partition, position in positions.items():
-            if position > self._known.get(partition, -1):
-                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + timeout_s
+        # Again if something was forgotten, or corrected, since it was waited for.
+        while wanted := [each for each in positions.items() if each[1] > self._known.get(each[0], -1)]:
+            futures = [loop.create_future() for _ in wanted]
+            for (partition, position), future in zip(wanted, futures, strict=True):
                 self._waiters.setdefault(partition, []).append((position, future))
-                futures.append(future)
-        if not futures:
-            return True
-        if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll(), name="progress-poll")
-        try:
-            await asyncio.wait(futures, timeout=max(timeout_s, 0))
-            return all(position <= self._known.get(partition, -1) for partition, position in positions.items())
-        finally:
-            for future in futures:
-                future.cancel()  # the wait is over: the next publish, or poll, drops it
+            if self._poller is None or self._poller.done():
+                self._poller = asyncio.create_task(self._poll(), name="progress-poll")
+            try:
+                _, late = await asyncio.wait(futures, timeout=max(ends_at - loop.time(), 0))
+            finally:
+                for future in futures:
+                    future.cancel()  # the wait is over: the next publish, or poll, drops it
+            if late:
+                return False
+        return True
 
     async def _poll(self) -> None:
         """Read the positions until no request waits any more."""

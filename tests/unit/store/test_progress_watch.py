@@ -90,6 +90,23 @@ async def test_what_is_forgotten_is_asked_of_the_database_again() -> None:
     await watch.stop()
 
 
+async def test_what_is_doubted_before_its_waiter_runs_is_waited_for_again() -> None:
+    """A poll that was answered before the last flush, or a new connection: the wait goes on, and ends once it is known for certain."""
+    for doubt in (lambda: watch.correct(0, 8), lambda: watch.forget()):
+        rows = Rows()
+        watch = ProgressWatch(rows, poll_s=0.001)
+        waiting = asyncio.ensure_future(watch.wait_all({0: 10, 1: 3}, 5))
+        await asyncio.sleep(0)
+        watch.publish(0, 10)
+        doubt()
+        watch.publish(1, 3)
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        rows.positions = {0: 10, 1: 3}
+        assert await waiting
+        await watch.stop()
+
+
 async def test_an_answer_of_a_server_that_is_gone_says_nothing() -> None:
     """It was asked before the connection that says that the tables may be older, and is read after it."""
     rows = Rows()
