@@ -1,7 +1,10 @@
 """Waiting for a position: woken by a publish of this process, or by the shared poll, or not in time."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from libs.store.projection.progress import ProgressWatch
 
@@ -90,21 +93,25 @@ async def test_what_is_forgotten_is_asked_of_the_database_again() -> None:
     await watch.stop()
 
 
-async def test_what_is_doubted_before_its_waiter_runs_is_waited_for_again() -> None:
-    """A poll that was answered before the last flush, or a new connection: the wait goes on, and ends once it is known for certain."""
-    for doubt in (lambda: watch.correct(0, 8), lambda: watch.forget()):
-        rows = Rows()
-        watch = ProgressWatch(rows, poll_s=0.001)
-        waiting = asyncio.ensure_future(watch.wait_all({0: 10, 1: 3}, 5))
-        await asyncio.sleep(0)
-        watch.publish(0, 10)
-        doubt()
-        watch.publish(1, 3)
-        await asyncio.sleep(0.01)
-        assert not waiting.done()
-        rows.positions = {0: 10, 1: 3}
-        assert await waiting
-        await watch.stop()
+@pytest.mark.parametrize(
+    "doubt", [lambda watch: watch.correct(0, 8), ProgressWatch.forget], ids=["corrected", "forgotten"]
+)
+async def test_what_is_doubted_before_its_waiter_runs_is_waited_for_again(
+    doubt: Callable[[ProgressWatch], None],
+) -> None:
+    """By a poll that was answered before the last flush, or by a new connection: the wait goes on until it is known."""
+    rows = Rows()
+    watch = ProgressWatch(rows, poll_s=0.001)
+    waiting = asyncio.ensure_future(watch.wait_all({0: 10, 1: 3}, 5))
+    await asyncio.sleep(0)
+    watch.publish(0, 10)
+    doubt(watch)
+    watch.publish(1, 3)
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    rows.positions = {0: 10, 1: 3}
+    assert await waiting
+    await watch.stop()
 
 
 async def test_an_answer_of_a_server_that_is_gone_says_nothing() -> None:
