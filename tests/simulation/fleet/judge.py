@@ -16,7 +16,7 @@ from libs.domain.jobs.delivery import DeliveryState
 from libs.domain.ledger import Ledger
 from libs.events import OwnerClaimed, ScheduleTicked, read
 from libs.events.ids import execution_id, is_id
-from libs.store.leases.lease_keeper import HAND_BACK_S
+from libs.store.leases.lease_keeper import HAND_BACK_S, LEFT_S
 from libs.store.reads.partition_tables import decode_spec
 from services.api.contract.job_answers import PUBLIC_STATUS
 from services.scheduler.partition_owner import HAND_OFF_EARLY_MS
@@ -154,6 +154,9 @@ def _faults(evidence: Evidence, role: str | None) -> Iterator[Fault]:
     """Yield the faults that hurt *role*, or anything that calls (None)."""
     # Leases find their places in the first seconds: a partition that changes hands waits for the calls under way.
     yield Fault(kind="term", at=BEGAN_AT, until=BEGAN_AT + SETTLED_MS)
+    for at in (at for node in evidence.nodes for at in node.halts):
+        # Who has its share already waits for so long before it takes a partition that an older build cannot serve.
+        yield Fault(kind="term", at=at, until=at + LEFT_S * 1000)
     for blow, fault in evidence.nemesis.struck:
         if blow.kind == "poison":
             continue
