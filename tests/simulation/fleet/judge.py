@@ -154,9 +154,11 @@ def _faults(evidence: Evidence, role: str | None) -> Iterator[Fault]:
     """Yield the faults that hurt *role*, or anything that calls (None)."""
     # Leases find their places in the first seconds: a partition that changes hands waits for the calls under way.
     yield Fault(kind="term", at=BEGAN_AT, until=BEGAN_AT + SETTLED_MS)
-    for at in (at for node in evidence.nodes for at in node.halts):
-        # Who has its share already waits for so long before it takes a partition that an older build cannot serve.
-        yield Fault(kind="term", at=at, until=at + LEFT_S * 1000)
+    for line in evidence.harness.chronicle.lines:
+        if "resigned partition" in line and "reason=halted" in line:
+            # Who has its share already waits for so long before it takes a partition that an older build cannot serve.
+            at = BEGAN_AT + float(line.split()[0]) * 1000
+            yield Fault(kind="term", at=at, until=at + LEFT_S * 1000)
     for blow, fault in evidence.nemesis.struck:
         if blow.kind == "poison":
             continue

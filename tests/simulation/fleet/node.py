@@ -26,7 +26,6 @@ from services.dispatcher.service import DispatcherService
 from services.process.keepers import follower_keeper, owner_keeper
 from services.scheduler.daily.grant_asker import GrantAsker
 from services.scheduler.flusher import Flusher
-from services.scheduler.metrics import Reason
 from services.scheduler.partition_owner import PartitionOwner
 from services.scheduler.service import SchedulerService
 from services.webhooks.fan_out.ports import FanOutPorts
@@ -88,10 +87,9 @@ class Harness:
 class Measures:
     """Stands for `SchedulerMetrics`: whatever is counted is counted by name."""
 
-    def __init__(self, counts: Counter[str], note_halt: Callable[[], None]) -> None:
-        """Count in *counts*, and *note_halt* when an owner met a record that its build does not know."""
+    def __init__(self, counts: Counter[str]) -> None:
+        """Count in *counts*."""
         self.counts = counts
-        self._note_halt = note_halt
 
     def __getattr__(self, name: str) -> Any:
         def count(amount: float = 1) -> None:
@@ -103,8 +101,6 @@ class Measures:
     def resigned(self, reason: str) -> None:
         """Count an owner that gave up."""
         self.counts[f"resigned {reason}"] += 1
-        if reason == Reason.HALTED:
-            self._note_halt()
 
 
 class Answer(NamedTuple):
@@ -126,7 +122,6 @@ class Node:
         self.is_older = False  # two of three lives here are those of a build of the first contract
         self.skew_ms = 0
         self.counts: Counter[str] = Counter()
-        self.halts: list[float] = []  # when an owner met a record that this build does not know
         self.lives = 0
         self.process: Process | None = None
         self.log: LogLink | None = None
@@ -255,7 +250,7 @@ class Node:
         self, process: Process, clock: SimClock, watch: ProgressWatch, log: LogLink, store: StoreLink
     ) -> SchedulerService:
         harness, sizes = self.harness, self.harness.sizes
-        metrics: Any = Measures(self.counts, lambda: self.halts.append(self.harness.chronicle.now_exact()))
+        metrics: Any = Measures(self.counts)
         tables = Remote(store)
         entropy = SeededEntropy(_number(f"{harness.seed} {process}"))
 
