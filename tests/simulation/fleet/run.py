@@ -305,15 +305,16 @@ class Run:
 
     async def _quiet(self) -> list[str]:
         """Wait until nothing is left to be done; return what is when that takes too long."""
-        last_at = max((job.fire_at for job in self.harness.store.database.jobs.values()), default=0)
+        database, began_at = self.harness.store.database, self.chronicle.now()
         within_s = LIMITED_WITHIN_S if self.scenario.sizes.daily_limit else QUIET_WITHIN_S
-        until_s = max(self.loop.time(), self.loop.time() + (last_at - self.chronicle.now()) / 1000) + within_s
-        while self.loop.time() < until_s:
+        while True:
+            # A delivery that failed a moment ago may wait for its next try for longer than everything else.
+            tries = [each.next_at or 0 for each in database.deliveries.values()]
+            last_at = max(began_at, *(job.fire_at for job in database.jobs.values()), *tries)
             left = unfinished(self.harness, self.nodes, self.nemesis.poisoned)
-            if not left:
-                return []
+            if not left or self.chronicle.now() >= last_at + within_s * 1000:
+                return left
             await asyncio.sleep(0.5)
-        return left
 
 
 # What a service says when it met a defect of its own, and lived on.
