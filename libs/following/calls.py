@@ -30,6 +30,7 @@ from libs.following.ports import FollowingPorts, ReadSpecs
 from libs.following.round_portion import RoundPortion
 from libs.log.fact_appender import FactAppender
 from libs.runtime.clock import Timer
+from libs.runtime.pace import Pace
 from libs.runtime.telemetry.tracing import Span
 from libs.store.reads.partition_tables import decode_spec
 
@@ -98,6 +99,7 @@ class Calls(ABC, Generic[C]):
         self._portion = RoundPortion(limits.per_round, ports.clock, self.start_waiting)
         self._put_off: dict[C, Timer] = {}
         self._appenders: dict[int, FactAppender] = {}
+        self._pace = Pace(ports.clock, ports.append_gather_ms)
 
     @abstractmethod
     def lane_of(self, call: C, spec: bytes) -> str | None:
@@ -325,7 +327,7 @@ class Calls(ABC, Generic[C]):
         appender = self._appenders.get(call.partition)
         if appender is None:
             appender = self._appenders[call.partition] = FactAppender(
-                self._ports.event_log, call.partition, clock=self._clock, gather_ms=self._ports.gather_ms
+                self._ports.event_log, call.partition, clock=self._clock, pace=self._pace
             )
         appender.put(encode(outcome), lambda position: self._appended(call, position))
 

@@ -71,8 +71,8 @@ class FollowingPorts(NamedTuple):
 
     Args:
         version: stands in the User-Agent.
-        gather_ms: the least time between two reads, and between two appends, of a partition: what arrives meanwhile goes
-            together.
+        gather_ms: the least time between two reads of a partition: what arrives meanwhile is read together.
+        append_gather_ms: the least time between two rounds of appends, to all partitions that have outcomes by then.
         tracing: where the spans of calls go.
         keyring: opens what is sealed, and seals.
     """
@@ -84,5 +84,6 @@ class FollowingPorts(NamedTuple):
     clock: Clock
     version: str
     gather_ms: int = 0
+    append_gather_ms: int = 0
     tracing: Tracing = NO_TRACING
     keyring: Keyring = NO_SEALING

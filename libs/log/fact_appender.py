@@ -4,7 +4,8 @@ FactAppender: appends facts (the outcomes of calls) to one partition, again and 
 A fact may stand in the log twice, because readers count only the first one. So if the outcome of an append is unknown, the append
 is repeated until it succeeds. Only one append is under way at a time; facts that arrive meanwhile go into the next one.
 
-    pace    at most one append in *gather_ms*, the first one at once, so that facts of one moment are written and read together
+    pace    the appenders of a service share one pace: the first fact leaves at once, and what ends within the next few
+            milliseconds, in whichever partition, is written and read together
     bound   the caller bounds the queue: it starts no new work while `pending_count` is high
     cost    O(1) per fact; one task while there is something to append
 """
@@ -32,8 +33,8 @@ _log = structlog.get_logger("log")
 class FactAppender:
     """Appends the facts of one partition."""
 
-    def __init__(self, event_log: Log, partition: int, *, clock: Clock, gather_ms: int = 0) -> None:
-        """Append to *partition* of *event_log* at most once in *gather_ms*. *clock* also paces the retries after a failure."""
+    def __init__(self, event_log: Log, partition: int, *, clock: Clock, pace: Pace | None = None) -> None:
+        """Append to *partition* of *event_log* at *pace*, or at once. *clock* paces the retries after a failure."""
         self._log = event_log
         self._partition = partition
         self._clock = clock
@@ -41,7 +42,7 @@ class FactAppender:
         self._task: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        self._pace = Pace(clock, gather_ms)
+        self._pace = pace or Pace(clock, 0)
         self.failing = False
 
     @property

@@ -55,8 +55,9 @@ from services.webhooks.service import WebhooksService
 
 # How long work gathers before a loop is woken for it (libs/runtime/pace.py).
 DUE_GATHER_MS: Final = 16  # due events; out of their lead
-DISPATCHER_GATHER_MS: Final = 5  # due events are read within their lead; outcomes may wait this long to be written
+DISPATCHER_GATHER_MS: Final = 5  # due events are read within their lead
 WEBHOOKS_GATHER_MS: Final = 20  # a webhook need not leave to the millisecond
+OUTCOMES_GATHER_MS: Final = 16  # as due events, so that one round of calls is one commit
 CONCURRENCY: Final = 1_500  # attempts of one partition that may be under way at once; half of them of one account
 
 
@@ -169,6 +170,7 @@ def _following_ports(resources: Resources, *, gather_ms: int) -> FollowingPorts:
         clock=resources.clock,
         version=VERSION,
         gather_ms=gather_ms,
+        append_gather_ms=OUTCOMES_GATHER_MS,
         tracing=resources.tracing,
         keyring=keyring,
     )

@@ -300,6 +300,7 @@ class Node:
             clock=clock,
             version="0",
             gather_ms=self.harness.sizes.gather_ms,
+            append_gather_ms=self.harness.sizes.gather_ms,
         )
 
     def _dispatcher(self, ports: FollowingPorts, store: StoreLink) -> DispatcherService:

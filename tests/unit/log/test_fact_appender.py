@@ -9,6 +9,7 @@ from libs.events.ids import new_job_id
 from libs.log.fact_appender import FactAppender
 from libs.log.memory import LATE, LOST, REPLY_LOST, Fate, MemoryLog
 from libs.log.port import MAX_VALUE_BYTES
+from libs.runtime.pace import Pace
 from tests.simulation.manual_clock import ManualClock
 
 
@@ -66,6 +67,27 @@ async def test_what_comes_while_an_append_is_under_way_goes_together() -> None:
 
     assert sizes == [1, 8]
     assert appender.pending_count == 0
+
+
+async def test_appenders_of_one_pace_append_in_the_same_round() -> None:
+    """The first fact leaves at once; those of all partitions that come within the pace leave together, and so those after them."""
+    clock = ManualClock()
+    log = MemoryLog(partitions=3, clock=clock)
+    await log.start()
+    pace, began_at = Pace(clock, 16), clock.now()
+    appenders = [FactAppender(log, partition, clock=clock, pace=pace) for partition in range(3)]
+    appends: list[tuple[int, int, int]] = []
+    log.faults.draw = lambda partition, envelopes: (
+        appends.append((clock.now() - began_at, partition, len(envelopes))),
+        Fate(),
+    )[1]
+    for number in range(40):  # one each millisecond, in turns
+        appenders[number % 3].put(fact(number), lambda _: None)
+        await clock.advance(1)
+    await clock.advance(16)
+
+    assert [append[0] for append in appends] == [0, *[16] * 3, *[32] * 3, *[48] * 3]
+    assert sum(append[2] for append in appends) == 40
 
 
 @pytest.mark.parametrize("fate", [LOST, REPLY_LOST, LATE])
