@@ -102,7 +102,7 @@ async def _counted_api(running: RunningFliq) -> AsyncIterator[tuple[str, Counted
         resources = await open_resources(settings, roles, stack)
         pool = CountedPool(resources.pools.callers)
         resources = dataclasses.replace(resources, pools=resources.pools._replace(callers=pool))
-        service, _ = await api_wiring.api(resources, stack, with_console=True)
+        service = await api_wiring.api(resources, stack, with_console=True)
         await service.start()
         stack.push_async_callback(service.stop)
         yield f"http://127.0.0.1:{settings.port}", pool
