@@ -10,7 +10,7 @@ from libs.runtime.clock import Clock
 
 
 class Pace:
-    """Holds a loop back to one turn in *every_ms*."""
+    """Holds a loop back to one turn in *every_ms*; loops that share it and wait at the same time take that turn together."""
 
     __slots__ = ("_clock", "_every_ms", "_next_at")
 

@@ -100,14 +100,13 @@ class ReadIndex:
         found = await query()
         if found is not None and is_final(found):
             return Found(found, is_fresh=True)
-        is_there = found is not None
         del found  # it may have a large body, and thousands of requests may wait here
         try:
             return Found(await self._ask_again(partition, query), is_fresh=True)
         except LogUnavailable:
-            if not is_there:
+            if (found := await query()) is None:
                 raise
-        return Found(await query(), is_fresh=False)
+            return Found(found, is_fresh=False)
 
     async def _ask_again(self, partition: int, query: Callable[[], Awaitable[T | None]]) -> T | None:
         """Return what *query* finds in tables that hold all that *partition* held when this was called."""

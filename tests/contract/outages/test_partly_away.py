@@ -173,3 +173,20 @@ async def test_a_job_that_a_crashed_server_lost_while_it_was_asked_is_not_missin
     monkeypatch.setattr(harness.tables, "get_job", lost)
     status, shown, _ = await api.call("GET", f"/v1/jobs/{job['id']}")
     assert (status, shown["id"] if status == 200 else shown, asked) == (200, job["id"], 3)
+
+
+async def test_a_job_that_is_lost_while_the_log_is_away_is_not_missing(
+    api: Client, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables had it a moment ago, and the log cannot say whether they are current: 503, not 404."""
+    job_id = await job_in(api, 0)
+    await harness.caught_up()
+    take_away(harness, 0, monkeypatch)
+    rows = [await harness.tables.get_job("default", job_id)]
+
+    async def lost(*_: str) -> Any:
+        return rows.pop() if rows else None
+
+    monkeypatch.setattr(harness.tables, "get_job", lost)
+    status, answer, _ = await api.call("GET", f"/v1/jobs/{job_id}")
+    assert (status, answer["error"]["code"], rows) == (503, "unavailable", [])
