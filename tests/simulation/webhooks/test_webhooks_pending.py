@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -168,3 +169,28 @@ async def test_a_pending_webhook_that_nobody_knows_of_is_found() -> None:
 
         assert here.posted == [job.job_id]
         assert here.tally.counts["overdue"] == 1
+
+
+async def test_a_page_of_tables_that_went_back_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that crashed shows webhooks as pending that were sent: they are not sent again."""
+    async with harness(places=120) as here:
+        await here.begin()
+        pending_page, first, crashes = here.tables.pending_page, [], []
+
+        async def page_of(*asked: Any) -> list[Any]:
+            page = await pending_page(*asked)
+            if not first:
+                first.extend(page)
+            elif not crashes and len(await here.told()) >= 300:
+                crashes.append(here.clock.now())
+                here.tables.forgotten_count += 1  # as the connection does over which this is asked
+                return first
+            return page
+
+        monkeypatch.setattr(here.tables, "pending_page", page_of)
+        jobs = await ended_jobs(here, 600)
+        await pass_until_told(here, len(jobs), steps=200)
+        await here.clock.advance(2_000)
+
+        assert (len(first) > 1, len(crashes)) == (True, 1)
+        assert sorted(here.posted) == sorted(jobs)
