@@ -16,7 +16,7 @@ from tests.fakes.running.topologies import Client, RunningFliq, instant_ms
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 async def test_jobs_due_while_fliq_was_down_fire_once_at_start(own_fliq: RunningFliq, sink: Sink, how: str) -> None:
-    """Five were due during the outage: each calls once, in the order of their instants or nearly; a later one is on time."""
+    """Five were due during the outage: each calls once; a later one is on time. A call that a kill met may be repeated."""
     async with Client(own_fliq.url) as client:
         overdue = [await client.create(f"{sink.url}/ok/{n}", 0.9 + n * 0.1) for n in range(5)]
         future = await client.create(f"{sink.url}/ok/future", 6)
@@ -33,7 +33,11 @@ async def test_jobs_due_while_fliq_was_down_fire_once_at_start(own_fliq: Running
             assert (await client.wait_status(job["id"]))["status"] == "success"
         await nothing_more_comes(client, sink)
 
-    assert [len(sink.of(job["id"])) for job in overdue] == [1] * 5
+    for job in overdue:
+        # On a slow machine the first is due before the kill: it may be called again, under the same id (crash table).
+        at_most = 2 if how == "kill" and instant_ms(job["scheduled_at"]) <= down_at else 1
+        assert 1 <= len(sink.of(job["id"])) <= at_most
+        assert len({call.execution_id for call in sink.of(job["id"])}) == 1
     # A stop hands over what is due within the next second; what lies further ahead waits for the next life.
     was_due = down_at >= instant_ms(overdue[-1]["scheduled_at"])  # on a machine that stood still
     assert overdue[-1]["id"] not in fired_before or how == "stop" or was_due
