@@ -72,6 +72,7 @@ class PartitionReader(ABC):
             None  # position and name of a record that only a newer build knows
         )
         self.read_wait_s = READ_WAIT_S  # how long a read waits for a record
+        self.is_behind = False  # the last read found as many records as it may
         self._furthest = -1
         self._wanted = wanted
         self._log = context.event_log
@@ -132,7 +133,8 @@ class PartitionReader(ABC):
             records = await self._log.read(
                 self.partition, fold.position + 1, max_records=READ_MAX, wait_s=self.read_wait_s
             )
-            if len(records) == READ_MAX:
+            self.is_behind = len(records) == READ_MAX
+            if self.is_behind:
                 pace.skip()
             wanted: list[Wanted] = []
             try:

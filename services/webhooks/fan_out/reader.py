@@ -89,6 +89,7 @@ class FanOutReader(PartitionReader):
         self._facts = FactAppender(self._log, partition, clock=self._clock)
         self._reached: tuple[int, Claim | None] | None = None
         self._saved_position = -1
+        self._looked_for = -1  # up to here the directory has the endpoints that records may be told to
         self._ahead_count = 0  # facts since the tables were waited for
         self._written_position = -1
 
@@ -107,7 +108,7 @@ class FanOutReader(PartitionReader):
         """Fan out what was read."""
         if self._reached is None or position > self._reached[0]:
             # Also for records of which this build tells nobody: an endpoint may ask for what a newer build makes of them.
-            await self._directory.wait_newer()
+            await self._wait_newer(position)
         if self._directory.is_empty:
             self._reached = position, claim
             raise BeginAgain
@@ -131,6 +132,17 @@ class FanOutReader(PartitionReader):
         await self._facts.wait_idle()
         crash_at("webhooks.after_fan_out")
         self._reached = position, claim
+
+    async def _wait_newer(self, position: int) -> None:
+        """
+        Wait until the directory has all endpoints that were made before the record at *position*.
+
+        A look finds those of everything that was in the log when it began. So a herd, which is read in many steps, needs few looks.
+        """
+        if position > self._looked_for:
+            end = await self._log.end(self.partition) if self.is_behind else position + 1
+            await self._directory.wait_newer()
+            self._looked_for = end - 1
 
     async def save(self) -> None:
         """Save the position, if it moved. If that fails, it is saved a second later, and a crash repeats a little more."""
