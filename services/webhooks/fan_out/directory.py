@@ -1,8 +1,9 @@
 """
 Directory: a copy of the endpoints of all accounts. One row says whether it is still right.
 
-It is checked once a second. Fan-out must not miss an endpoint, so it waits for a check that begins after it has read events
-(`wait_newer`). The readers of all partitions share the checks, one in 50 ms. If the database does not answer, they wait.
+It is checked once a second. Fan-out must not miss an endpoint, so it waits for a check that begins when the events that it has read
+are in the log (`wait_newer`). The readers of all partitions share the checks, one in 50 ms. If the database does not answer, they
+wait.
 """
 
 import asyncio

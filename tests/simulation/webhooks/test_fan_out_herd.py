@@ -16,9 +16,8 @@ async def test_a_herd_is_told_with_three_looks_at_the_endpoints() -> None:
             await here.owner.finish(job, status="failed")
         behind = await here.owner.schedule(here.clock.now(), account="other")
         await here.owner.finish(behind, status="failed")
-        for _ in range(
-            3
-        ):  # one for what was there when the reader was woken, one for the herd, one for what came meanwhile
+        # One for what was there when the reader was woken, one for the herd, one for what came meanwhile.
+        for _ in range(3):
             await here.clock.advance(GAP_MS)
             await here.clock.settle(2_000)
 
