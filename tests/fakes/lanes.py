@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 PATIENT = (
     "architecture/",
@@ -57,12 +58,26 @@ class Lanes(LoadScopeScheduling):
     """
     All that lives in real time is one scope, which one lane takes as a whole, first. Of the others those of a file that share what
     they started are one, too, and the rest are one each.
+
+    A lane that dies is replaced. As it comes from pytest-xdist the run would then wait for ever: the scopes that the dead lane had
+    finished are dealt out again, empty, and a lane that is given nothing holds the test that it has and waits for the one after it.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         if not is_patient(nodeid):
             return "real time"
         return nodeid.partition("::")[0] if nodeid.startswith(SHARING) else nodeid
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Take back from a lane that ended what it had left; return the test that it died in."""
+        scopes = self.assigned_work[node]
+        self.assigned_work[node] = {scope: tests for scope, tests in scopes.items() if not all(tests.values())}
+        return super().remove_node(node)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) <= 2:
+            self._assign_work_unit(node)
+        super()._reschedule(node)
 
 
 @pytest.hookimpl(optionalhook=True)

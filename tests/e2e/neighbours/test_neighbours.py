@@ -60,7 +60,7 @@ async def shared_fliq(fliq_of: FliqOf, topology: str, attack: str) -> AsyncItera
         await asyncio.to_thread(fliq.start, module="tests.e2e.neighbours.constrained", **MEMORY, **LESS.get(attack, {}))
         yield fliq
     finally:
-        await asyncio.to_thread(fliq.close)
+        await asyncio.to_thread(fliq_of.drop, fliq)  # up to two gigabytes
 
 
 async def stored(fliq: RunningFliq) -> tuple[int, int]:

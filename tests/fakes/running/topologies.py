@@ -112,6 +112,12 @@ class FliqOf:
         self.made.append(running)
         return running
 
+    def drop(self, running: RunningFliq) -> None:
+        """Stop it and drop its database; the others are kept to the end of the run, in memory."""
+        running.close()
+        self.made.remove(running)
+        self._databases.drop(running.settings["FLIQ_DATABASE_URL"])
+
     def alive(self) -> list[RunningFliq]:
         """Return those that run, every process of them."""
         return [each for each in self.made if each.processes and all(p.process.poll() is None for p in each.processes)]
