@@ -54,10 +54,10 @@ from services.webhooks.service import LIMITS as WEBHOOK_LIMITS
 from services.webhooks.service import WebhooksService
 
 # How long work gathers before a loop is woken for it (libs/runtime/pace.py).
-DUE_GATHER_MS: Final = 16  # due events; out of their lead
+DUE_GATHER_MS: Final = 32  # due events; out of their lead, of which more than half is left
 DISPATCHER_GATHER_MS: Final = 5  # due events are read within their lead
 WEBHOOKS_GATHER_MS: Final = 20  # a webhook need not leave to the millisecond
-OUTCOMES_GATHER_MS: Final = 16  # as due events, so that one round of calls is one commit
+OUTCOMES_GATHER_MS: Final = 32  # as due events; a kill may repeat the calls of so long
 CONCURRENCY: Final = 1_500  # attempts of one partition that may be under way at once; half of them of one account
 
 

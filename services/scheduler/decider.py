@@ -84,7 +84,7 @@ class Decider:
             retry_base_s: delay before the first retry, in seconds.
             concurrency: attempts of this partition that may be under way at once.
             horizon_at: states owed before this instant are kept in memory.
-            gather_ms: timers ring at multiples of so many ms, so that they ring together; at most a quarter of the lead.
+            gather_ms: timers ring at multiples of so many ms, so that they ring together; at most half of the lead.
             zones: the time zones that rules of schedules may name.
             permits: of accounts with a daily limit; none has one if it is None.
         """
@@ -100,7 +100,7 @@ class Decider:
         self.asked: list[Event] = []  # decisions about the partition, which the caller wants made
         self._stamp = str(claim)
         self._lead_ms = lead_ms
-        self._gather_ms = max(1, min(gather_ms, lead_ms // 4))
+        self._gather_ms = max(1, min(gather_ms, lead_ms // 2))
         self._retry_base_s = retry_base_s
         self._zones = zones
         self.not_understood: list[str] = []  # states that this build cannot decide for; the caller empties it

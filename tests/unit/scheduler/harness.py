@@ -36,12 +36,18 @@ class Harness:
     """A decider, and a log that is read to it one record at a time."""
 
     def __init__(
-        self, *, concurrency: int = 1_000, states: Sequence[State] = (), decide: bool = True, gather_ms: int = 1
+        self,
+        *,
+        concurrency: int = 1_000,
+        states: Sequence[State] = (),
+        decide: bool = True,
+        gather_ms: int = 1,
+        lead_ms: int = LEAD_MS,
     ) -> None:
         self.decider = Decider(
             Ledger(0),
             CLAIM,
-            lead_ms=LEAD_MS,
+            lead_ms=lead_ms,
             retry_base_s=30.0,
             concurrency=concurrency,
             horizon_at=NOW + HORIZON_MS,

@@ -41,6 +41,17 @@ def test_a_job_is_due_at_most_a_grid_later_and_never_before(in_ms: int) -> None:
     assert harness.kinds(at) == ["attempt.due"]
 
 
+@pytest.mark.parametrize(("lead_ms", "grid_ms"), [(75, 32), (64, 32), (20, 10), (1, 1)])
+def test_half_of_the_lead_is_left_for_reading_and_loading(lead_ms: int, grid_ms: int) -> None:
+    """However short the lead is that an operator sets."""
+    harness = Harness(gather_ms=32, lead_ms=lead_ms)
+    harness.read(asked(in_ms=lead_ms + 1))
+
+    at = harness.decider.next_decision_at()
+    assert at is not None
+    assert at == NOW + 1 + -(NOW + 1) % grid_ms
+
+
 def test_a_late_call_finds_all_that_is_owed_on_the_grid() -> None:
     """Between two points of the grid nothing of the later one is taken."""
     harness = Harness(gather_ms=16)
