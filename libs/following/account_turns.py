@@ -7,6 +7,8 @@ An account that asks for more than its share waits for its own work to end (`Fai
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -21,7 +23,9 @@ _Turn = tuple["asyncio.Future[None]", str]
 class AccountTurns:
     """Lets *total* pieces of work run, of one account half of them at the most; the others wait, each account's in their order."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *, wait_s: float | None = None) -> None:
+        """Bound the wait for a turn by *wait_s*, if it is given."""
+        self._wait_s = wait_s
         self._queue: FairQueue[_Turn] = FairQueue(total=total, per_host=total)
 
     @property
@@ -29,12 +33,21 @@ class AccountTurns:
         """Whether no work is under way or waits."""
         return not self._queue.active_count and not self._queue.waiting_count
 
-    async def take(self, account: str, *, wait_s: float | None = None) -> None:
+    @asynccontextmanager
+    async def turn(self, account: str) -> AsyncIterator[None]:
+        """Do a piece of work for *account* while this lasts; what `take` raises, this does."""
+        await self.take(account)
+        try:
+            yield
+        finally:
+            self.give(account)
+
+    async def take(self, account: str) -> None:
         """
         Wait for a turn of *account*; call `give` afterwards.
 
         Raises:
-            TimeoutError: none came within *wait_s*.
+            TimeoutError: none came in time.
         """
         turn = asyncio.get_running_loop().create_future()
         self._queue.submit((turn, account), account=account, host=account)
@@ -42,7 +55,7 @@ class AccountTurns:
         if turn.done():
             return
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(self._wait_s):
                 await turn
         except BaseException:
             if turn.done() and not turn.cancelled():

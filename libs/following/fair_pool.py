@@ -10,7 +10,7 @@ Who holds a connection must not ask for another one: each of an account's connec
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from libs.following.account_turns import AccountTurns, asking
@@ -24,14 +24,8 @@ class FairPool:
         self._pool = pool
         self._turns = AccountTurns(size)
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        account = asking.get()
-        await self._turns.take(account)
-        try:
-            yield
-        finally:
-            self._turns.give(account)
+    def _turn(self) -> AbstractAsyncContextManager[None]:
+        return self._turns.turn(asking.get())
 
     async def fetch(self, *args: Any, **options: Any) -> Any:
         async with self._turn():

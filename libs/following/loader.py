@@ -162,13 +162,10 @@ class Loader(Generic[C]):
 
     async def _read_one(self, call: C) -> StoredSpec | None:
         """Return what the tables have; None, too, if the call was dropped before its account's turn came."""
-        await self._reads.take(call.account)
-        try:
+        async with self._reads.turn(call.account):
             if call.stage is not Stage.QUEUED:
                 return None
             return (await self._read_specs([call.spec_id], size_max=None)).get(call.spec_id)
-        finally:
-            self._reads.give(call.account)
 
     async def open(self, call: C, spec: Spec) -> Spec | str:
         """

@@ -129,11 +129,15 @@ class AppendQueue:
     def abandon(self) -> None:
         """Fail everything that is left: waiting appends were never written, taken ones may have been."""
         self.close()
+        left = [*self._taken, *self._waiting]
         self.fail_taken(AppendFailed("the log was stopped while the append was under way"))
         waiting, self._waiting = self._waiting, deque()
         self._records = self._bytes = 0
         for append in waiting:
             _fail(append, LogUnavailable("the log was stopped before the append was written"))
+        for append in left:
+            if not append.written.cancelled():
+                append.written.exception()  # its caller may have ended before, which asyncio would report as an error of ours
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -46,7 +46,7 @@ class Account:
         account, now = identity.account, self._c.clock.now()
         since = now // HOUR_MS * HOUR_MS - (HOURS - 1) * HOUR_MS
         is_fresh = await self._c.read_index.everywhere()
-        async with self._c.list_turn(account):
+        async with self._c.lists.turn(account):
             found = await self._activity.activity(
                 account, self._c.read_index.partitions, since=since, calls_since=now - HOUR_MS, now=now
             )

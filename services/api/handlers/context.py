@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,8 +48,8 @@ class Context:
     limits_of: Callable[[str], Limits]
     use: AccountUse
     unfolded: UnfoldedRecords
-    lists: RequestTurns
-    changes: RequestTurns
+    lists: RequestTurns  # of who reads many rows or records; begins before the first of its reads
+    changes: RequestTurns  # of who holds a job or schedule with its body; begins when the request's own body has come
     mint: Mint
     clock: Clock
     cursors: Cursors
@@ -61,34 +60,6 @@ class Context:
     def sealed(self, event: Event, account: str) -> Envelope:
         """Return the record of *event*, sealed for *account*: of a request that writes, so the key is at hand (http/app.py)."""
         return encode(self.keyring.seal(event, account))
-
-    @asynccontextmanager
-    async def list_turn(self, account: str) -> AsyncIterator[None]:
-        """
-        Read many rows or records for *account* while this lasts, its reads before them included (http/request_turns.py).
-
-        Raises:
-            ApiError: 503 if the account's other lists take too long.
-        """
-        await self.lists.take(account)
-        try:
-            yield
-        finally:
-            self.lists.give(account)
-
-    @asynccontextmanager
-    async def change_turn(self, account: str) -> AsyncIterator[None]:
-        """
-        Hold one job or schedule of *account*, its body with it, while this lasts; not before the request's own body has come.
-
-        Raises:
-            ApiError: 503 if the account's other changes take too long.
-        """
-        await self.changes.take(account)
-        try:
-            yield
-        finally:
-            self.changes.give(account)
 
     async def append(
         self, account: str, partition: int, envelopes: list[Envelope], *, ends_at: float | None = None

@@ -74,7 +74,7 @@ class Events:
             return await self._finder.resumed(last_id, account)
         if since is None:
             return self._finder.now()
-        async with self._c.list_turn(account):
+        async with self._c.lists.turn(account):
             return await self._finder.since(since)
 
     async def _check(self, request: BaseRequest, identity: Identity) -> None:

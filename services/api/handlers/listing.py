@@ -46,7 +46,7 @@ async def page(
     if "cursor" in parameters:
         before = context.cursors.read(parameters["cursor"], kind=kind, account=account, listing=listing)
     is_fresh = await context.read_index.everywhere()
-    async with context.list_turn(account):
+    async with context.lists.turn(account):
         rows, reached = await query(limit + 1, before)
         await cast(Any, request.protocol).pause()
         items = [shown(*row) for row in rows[:limit]]

@@ -49,7 +49,7 @@ class System:
 
     async def get(self, _: BaseRequest, identity: Identity, __: str) -> Reply:
         """GET /v1/system."""
-        async with self._c.list_turn(identity.account):
+        async with self._c.lists.turn(identity.account):
             async with asyncio.timeout(ASK_S):
                 leases, members = await asyncio.gather(self._report.leases(), self._report.members())
             ends, _trouble = await ends_of(self._c.log, self._c.read_index.partitions, ASK_S)
@@ -57,7 +57,7 @@ class System:
 
     async def findings(self, _: BaseRequest, identity: Identity, __: str) -> Reply:
         """GET /v1/system/findings."""
-        async with self._c.list_turn(identity.account):
+        async with self._c.lists.turn(identity.account):
             found = await self._checks.findings(self._c.log)
         return json_reply(200, {"findings": [to_builtins(each) for each in found]})
 

@@ -69,7 +69,7 @@ class Tokens:
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/tokens."""
         shown = []
-        async with self._c.list_turn(identity.account):
+        async with self._c.lists.turn(identity.account):
             tokens = await self._accounts.tokens(identity.account)
             for start in range(0, len(tokens), SHOWN_AT_ONCE):
                 await cast(Any, request.protocol).pause()

@@ -19,18 +19,11 @@ CHANGES_AT_ONCE: Final = 64
 WAIT_S: Final = 10.0
 
 
-class RequestTurns:
+class RequestTurns(AccountTurns):
     """Account turns whose wait is bounded, and which say in the contract's shape that it was too long."""
 
     def __init__(self, total: int, *, wait_s: float = WAIT_S) -> None:
-        self._turns = AccountTurns(total)
-        self._wait_s = wait_s
-        self.give = self._turns.give
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no request is under way or waits."""
-        return self._turns.is_idle
+        super().__init__(total, wait_s=wait_s)
 
     async def take(self, account: str) -> None:
         """
@@ -40,6 +33,6 @@ class RequestTurns:
             ApiError: 503 if none comes in time.
         """
         try:
-            await self._turns.take(account, wait_s=self._wait_s)
+            await super().take(account)
         except TimeoutError:
             raise unavailable("too many requests of this account are under way, try again") from None

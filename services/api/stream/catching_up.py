@@ -30,8 +30,7 @@ class CatchingUp:
             LogDamaged: the log does not go back to *place* any more.
             ApiError, LogError, StoreUnavailable: that is not possible now.
         """
-        await self._turns.take(account)
-        try:
+        async with self._turns.turn(account):
             most = min(READ_MAX, until - place[0])
             records = await self._log.read(partition, place[0] + 1, max_records=most)
             fold = ResumedFold(partition, wanted=RECORDS, place=place)
@@ -41,6 +40,4 @@ class CatchingUp:
                 if (event := fold.take(position, envelope)) is not None
             ]
             found = await self._judging.told(partition, wanted, fold.position, (account,)) if wanted else []
-        finally:
-            self._turns.give(account)
         return found, (fold.position, fold.claim)

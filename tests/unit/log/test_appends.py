@@ -1,6 +1,7 @@
 """The queue of appends: order, groups, bounds, deadlines, and that every append ends."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -106,6 +107,18 @@ async def test_abandon_ends_everything(queue: AppendQueue) -> None:
     with pytest.raises(LogUnavailable):
         put(queue)
     assert not await queue.arrival()
+
+
+async def test_a_caller_that_has_ended_is_not_reported(queue: AppendQueue) -> None:
+    """What it will never ask for is no error of ours: asyncio logs failures that nobody looked at."""
+    reported = list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["message"]))
+    put(queue)
+    take(queue)
+    put(queue)
+    queue.abandon()
+    gc.collect()
+    assert reported == []
 
 
 async def test_arrival_waits_for_work_and_ends_with_the_queue(queue: AppendQueue) -> None:

@@ -76,7 +76,7 @@ class JobChanges:
     ) -> Reply:
         ends_at = asyncio.get_running_loop().time() + CHANGE_S
         version = wanted_version(request.headers.get("If-Match"))
-        async with self._c.change_turn(identity.account):
+        async with self._c.changes.turn(identity.account):
             for _ in range(TRIES_MAX):
                 row = Row(*(await find_current(self._c, identity.account, job_id))[:2])
                 if version is not None and row.state.version != version:

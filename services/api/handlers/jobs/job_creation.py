@@ -75,11 +75,8 @@ class JobCreation:
     async def create_batch(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """POST /v1/jobs/batch."""
         raw = await read_json_body(request)
-        await self._batches.take(identity.account)
-        try:
+        async with self._batches.turn(identity.account):
             return await self._create_batch(request, raw, identity.account)
-        finally:
-            self._batches.give(identity.account)
 
     async def _create_batch(self, request: BaseRequest, raw: bytes, account: str) -> Reply:
         items = requests.batch_items(await parse_json(request, raw))

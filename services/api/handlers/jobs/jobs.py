@@ -134,7 +134,7 @@ class Jobs:
 
     async def executions(self, _: BaseRequest, identity: Identity, job_id: str) -> Reply:
         """GET /v1/jobs/{job_id}/executions."""
-        async with self._c.list_turn(identity.account):
+        async with self._c.lists.turn(identity.account):
             _state, _spec, is_fresh = await self._find(identity.account, job_id, fresh=True)
             rows = await self._c.queries.executions(identity.account, job_id)
             shown = job_answers.executions(job_id, rows)
@@ -142,7 +142,7 @@ class Jobs:
 
     async def events(self, request: BaseRequest, identity: Identity, job_id: str) -> Reply:
         """GET /v1/jobs/{job_id}/events: the job's own records, read back from the log."""
-        async with self._c.list_turn(identity.account), asyncio.timeout(CHANGE_S):
+        async with self._c.lists.turn(identity.account), asyncio.timeout(CHANGE_S):
             return await self._events(request, identity.account, job_id)
 
     async def _events(self, request: BaseRequest, account: str, job_id: str) -> Reply:

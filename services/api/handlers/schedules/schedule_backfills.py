@@ -69,7 +69,7 @@ class ScheduleBackfills:
         forgotten = await self._c.queries.forgotten_before(partition_of(schedule_id))
         if forgotten and wanted.since < forgotten + MARGIN_MS:
             refuse_forgotten(forgotten + MARGIN_MS)
-        async with self._c.list_turn(identity.account):
+        async with self._c.lists.turn(identity.account):
             return await self._backfill(request, row, rule, wanted, nonce, now)
 
     async def _backfill(

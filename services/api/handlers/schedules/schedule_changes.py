@@ -54,7 +54,7 @@ class ScheduleChanges:
     async def pause(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """POST /v1/schedules/{schedule_id}/pause; on a paused schedule it changes note and end, if it has any."""
         wanted = pause_request(await read_json(request, is_optional=True), self._c.clock.now())
-        async with self._c.change_turn(identity.account):
+        async with self._c.changes.turn(identity.account):
             row = await self._rows.find(identity.account, schedule_id, fresh=True)
             for _ in range(TRIES_MAX):
                 if not _is_paused_as(row.state, wanted, self._c.clock.now()):
@@ -67,7 +67,7 @@ class ScheduleChanges:
     async def resume(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """POST /v1/schedules/{schedule_id}/resume; it goes on from now, unless the ticks of the pause are to be made up for."""
         catch_up = wants_catch_up(await read_json(request, is_optional=True))
-        async with self._c.change_turn(identity.account):
+        async with self._c.changes.turn(identity.account):
             row = await self._rows.find(identity.account, schedule_id, fresh=True)
             for _ in range(TRIES_MAX):
                 if not row.state.is_paused_at(self._c.clock.now()):
@@ -82,7 +82,7 @@ class ScheduleChanges:
         """PATCH /v1/schedules/{schedule_id}."""
         patch = await read_json(request)
         version = wanted_version(request.headers.get("If-Match"))
-        async with self._c.change_turn(identity.account):
+        async with self._c.changes.turn(identity.account):
             row = await self._rows.find(identity.account, schedule_id, fresh=True)
             for _ in range(TRIES_MAX):
                 if version is not None and row.state.version != version:

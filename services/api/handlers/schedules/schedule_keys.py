@@ -59,7 +59,7 @@ class ScheduleKeys:
         wanted = schedule_request(data, self._c.check_url, self._c.clock.now(), self._c.zones, traceparent=traceparent)
         if wanted.key not in (None, name):
             refuse("invalid_key", "the key in the body is not the one in the path: leave it out")
-        async with self._c.change_turn(account):
+        async with self._c.changes.turn(account):
             if flag_of(request.query, "dry_run"):
                 return await self._foretold(
                     account, name, wanted, version, is_new_only=is_new_only, with_payload=with_payload

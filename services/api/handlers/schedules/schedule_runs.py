@@ -43,7 +43,7 @@ class ScheduleRuns:
         """POST /v1/schedules/{schedule_id}/run; also while the schedule is paused or finished."""
         data = await read_json(request, is_optional=True)
         key = checked_key(request)
-        async with self._c.change_turn(identity.account):
+        async with self._c.changes.turn(identity.account):
             row = await self._rows.find(identity.account, schedule_id, fresh=True)
             own = run_request(data, row.spec)
             self._c.limits.check_load()

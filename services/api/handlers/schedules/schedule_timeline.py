@@ -28,7 +28,7 @@ class ScheduleTimeline:
     async def events(self, request: BaseRequest, identity: Identity, schedule_id: str) -> Reply:
         """GET /v1/schedules/{schedule_id}/events: the newest records about it, oldest first."""
         limit = limit_of(request.query)
-        async with self._c.list_turn(identity.account), asyncio.timeout(CHANGE_S):
+        async with self._c.lists.turn(identity.account), asyncio.timeout(CHANGE_S):
             state = (await self._rows.find(identity.account, schedule_id, fresh=True)).state
             rows = await self._c.queries.list_jobs(identity.account, schedule_id=schedule_id, limit=limit)
             partition = partition_of(schedule_id)

@@ -54,7 +54,7 @@ class Deliveries:
     async def list(self, request: BaseRequest, identity: Identity, _: str) -> Reply:
         """GET /v1/webhooks/deliveries, newest first."""
         wanted = asked(request.query)
-        async with self._c.list_turn(identity.account):
+        async with self._c.lists.turn(identity.account):
             return await self._page(request, identity.account, wanted)
 
     async def list_of_endpoint(self, request: BaseRequest, identity: Identity, endpoint_id: str) -> Reply:
@@ -62,12 +62,12 @@ class Deliveries:
         account = identity.account
         if not is_id(endpoint_id, "whe") or await self._endpoints.get(account, endpoint_id) is None:
             raise not_found("endpoint")
-        async with self._c.list_turn(account):
+        async with self._c.lists.turn(account):
             return await self._page(request, account, Asked(endpoint_id=endpoint_id))
 
     async def get(self, _: BaseRequest, identity: Identity, delivery_id: str) -> Reply:
         """GET /v1/webhooks/deliveries/{delivery_id}: with its attempts, and what was sent."""
-        async with self._c.list_turn(identity.account):
+        async with self._c.lists.turn(identity.account):
             found, is_fresh = await self._find(identity.account, delivery_id)
             if isinstance(found, EndpointDelivery):
                 attempts = tries_of_endpoint(await self._queries.tries(delivery_id))

@@ -17,9 +17,8 @@ async def test_an_account_waits_for_itself_alone() -> None:
         await turns.take("a")
 
     async def read(number: int) -> None:
-        await turns.take("a")
-        order.append(number)
-        turns.give("a")
+        async with turns.turn("a"):
+            order.append(number)
 
     waiting = [asyncio.create_task(read(number)) for number in range(5)]
     await asyncio.sleep(0)
