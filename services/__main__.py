@@ -13,6 +13,10 @@ from __future__ import annotations
 import sys
 
 try:
+    from libs.runtime.curves import offer_curves_only
+
+    offer_curves_only()  # before asyncio, which imports ssl
+
     import argparse
     import asyncio
     import inspect

@@ -18,14 +18,17 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import Final
+import socket
+from typing import Any, Final, cast
 
 from libs.domain.fair_shares import FairShares
+from libs.egress.http1.reading_turns import ReadingTurns
 from libs.egress.tls import Origin, TlsSessions
 
 WAIT_S: Final = 1.0
 LIFE_S: Final = 5.0
 WAITING_LIMIT: Final = 2048
+UNREAD_BYTES: Final = 32_768
 _CLOSED_OR_TALKING: Final = select.POLLIN | select.POLLPRI | select.POLLRDHUP
 
 
@@ -78,6 +81,7 @@ class Connections:
         self._idle: dict[Origin, dict[Connection, None]] = {}  # those that may be used again, the last used at the end
         self._shares = FairShares(WAITING_LIMIT)
         self.tls_sessions = TlsSessions()
+        self.reading = ReadingTurns(loop)
         self._sweep: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
 
@@ -91,6 +95,10 @@ class Connections:
 
     def opened(self, transport: asyncio.Transport, origin: Origin) -> Connection:
         """Return a new connection to *origin*."""
+        # The kernel and TLS hold no more of an answer that we do not read on: it is the peer's choice how much it sends at once.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BYTES)
+        if origin[1].startswith("https"):
+            cast(Any, transport).set_read_buffer_limits(high=UNREAD_BYTES)
         connection = Connection(transport, origin, self._loop.time() + LIFE_S)
         self._open.add(connection)
         return connection

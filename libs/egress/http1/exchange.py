@@ -40,6 +40,7 @@ from libs.domain.responses.answer_keeper import AnswerKeeper
 from libs.egress.http1.connections import Connection, Connections
 from libs.egress.http1.odd_heads import END, HeadRefused, strict
 from libs.egress.http1.prompt_future import PromptFuture
+from libs.egress.http1.reading_turns import ReadInTurns
 from libs.egress.outcome import (
     CONNECTION_ERROR,
     DESTINATION_NOT_ALLOWED,
@@ -83,7 +84,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     is_truncated: bool = False
 
 
-class Exchange(asyncio.Protocol):
+class Exchange(ReadInTurns):
     """One request and its answer; await `result` for a `Reply`."""
 
     def __init__(
@@ -106,6 +107,7 @@ class Exchange(asyncio.Protocol):
             keeper: gathers what is kept of the answer.
             needs_list: `EgressPolicy.needs_list`; from such a peer nothing is kept, unless the keeper may.
         """
+        super().__init__(connections.reading, account=origin[0], is_tls=origin[1].startswith("https"))
         self.result = result
         self._wire = wire
         self._is_head_request = is_head_request
@@ -179,6 +181,7 @@ class Exchange(asyncio.Protocol):
     def _begin(self, connection: Connection) -> None:
         """Check the peer's address, then write the whole request."""
         self._connection = connection
+        self.reads_from = connection.transport
         self.is_used = True
         peer, is_here = connection.peer, connection.is_here
         if self.result.done():  # the caller gave up just when the connection was made
@@ -195,9 +198,9 @@ class Exchange(asyncio.Protocol):
             connection.transport.write(self._wire)
         self._wire = b""
 
-    def data_received(self, data: bytes) -> None:
+    def read(self, piece: bytes) -> None:
         """Feed the parser; if the answer is complete, the call that waits for it goes on at once, and the next one may follow."""
-        self._take_data(data)
+        self._take_data(piece)
         self.result.wake()
 
     def _take_data(self, data: bytes) -> None:
@@ -285,7 +288,7 @@ class Exchange(asyncio.Protocol):
         """Set the result by what has arrived. A second call changes nothing."""
         if self._connection is not None:
             self._connections.closed(self._connection)
-            self._connection = None
+            self._connection = self.reads_from = None
         if self._is_head_complete:
             self._finish(error=INCOMPLETE_ANSWER if self._has_end or exc is not None else None)
         else:
@@ -300,6 +303,8 @@ class Exchange(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note the few headers that matter."""
+        if self.result.done():
+            return  # the rest of a piece that was too much
         self._header_count += 1
         if self._header_count > HEADER_COUNT_LIMIT:
             self._finish(error=PROTOCOL_ERROR, detail=f"the head has more than {HEADER_COUNT_LIMIT:,} headers")

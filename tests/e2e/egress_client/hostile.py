@@ -20,6 +20,7 @@ from libs.egress.client import EgressClient
 from libs.egress.outcome import Outcome
 from libs.egress.request import OutgoingRequest
 from libs.egress.resolver import ResolveError, Resolver
+from libs.egress.tls import default_ssl_context
 from libs.egress.url_rules import EgressPolicy
 
 CERTIFICATES = Path(__file__).parent / "certificates"
@@ -132,9 +133,9 @@ async def target(script: Script, *, host: str = "127.0.0.1", port: int = 0) -> A
 class TlsTarget:
     """A TLS server in a thread: shakes hands with the certificate it was given and answers one request a connection."""
 
-    def __init__(self, certificate: str | None) -> None:
-        self._context: ssl.SSLContext | None = None
-        if certificate is not None:
+    def __init__(self, certificate: str | None, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
+        if certificate is not None and context is None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(CERTIFICATES / f"{certificate}.pem")
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -219,7 +220,7 @@ async def client(
 ) -> AsyncIterator[EgressClient]:
     """A client whose allow-list names exactly *targets*, or *allow*."""
     listed = ",".join(f"127.0.0.1/32:{one.port}" for one in targets) if allow is None else allow
-    context = context or ssl.create_default_context(cafile=str(CERTIFICATES / "authority.pem"))
+    context = context or default_ssl_context(CERTIFICATES / "authority.pem")
     running = EgressClient(
         policy=EgressPolicy.parse(listed),
         now=lambda: NOW,

@@ -118,8 +118,8 @@ async def test_a_call_goes_on_in_the_callback_that_reads_its_answer() -> None:
     class Watched(Exchange):
         """Says when the callback ends."""
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
+        def buffer_updated(self, nbytes: int) -> None:
+            super().buffer_updated(nbytes)
             said.append("read")
 
     async with target(answer(OK)) as there:

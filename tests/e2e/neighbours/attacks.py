@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import uvloop
 
+from tests.e2e.neighbours.attacks_by_answering import ANSWERING
 from tests.e2e.neighbours.attacks_by_asking import ASKING
 from tests.e2e.neighbours.attacks_by_listening import LISTENING
 from tests.e2e.neighbours.hostile import CLOSED, FAR, KIB, Hole, Hostile, silent
@@ -164,7 +165,7 @@ ATTACKS: Final[dict[str, Callable[[Hostile], Coroutine[Any, Any, None]]]] = {
     each.__name__: each
     for each in (
         nothing, bodies, astral, names, nameless, batches, arrays, token_lists, job_lists, webhooks, unread, idle, last_byte,
-        replays, half_requests, unknown_tokens, *ASKING, *LISTENING,
+        replays, half_requests, unknown_tokens, *ASKING, *LISTENING, *ANSWERING,
     )
 }  # fmt: skip
 

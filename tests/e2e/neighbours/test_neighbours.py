@@ -21,6 +21,7 @@ import asyncpg
 import pytest
 
 from tests.e2e.neighbours.attacks import ATTACKS
+from tests.e2e.neighbours.attacks_by_answering import CERTIFICATES
 from tests.e2e.neighbours.neighbour import LIMITS, Attackers, Neighbour, limit_mib, p99, peak_mib, token_of
 from tests.fakes.running.sink import Sink
 from tests.fakes.running.stalls import Stalls
@@ -32,7 +33,7 @@ HOSTILE = [f"hostile{number}" for number in range(5)]
 NEWCOMERS = [f"newcomer{number}" for number in range(10)]
 STRENGTH_S = 180.0  # until an attack is at its full strength, on a machine that is busy
 HEAVY = ("astral", "batches", "unread", "last_byte", "webhooks")
-BY_DAY = ("bodies", "arrays", "idle", "unknown_tokens")
+BY_DAY = ("bodies", "arrays", "idle", "unknown_tokens", "small_headers")
 DAY_S, NIGHT_S = 3.0, 60.0
 DAY_SIZE, LITTLE = 0.25, 0.05
 NAME_SERVER = "127.66.0.1"
@@ -55,7 +56,11 @@ def silent_name_server() -> Iterator[None]:
 async def shared_fliq(fliq_of: FliqOf, topology: str, attack: str) -> AsyncIterator[RunningFliq]:
     """A Fliq that all these accounts share, with what the attack takes."""
     accounts = ["innocent", *HOSTILE, *NEWCOMERS]
-    fliq = fliq_of(topology, FLIQ_BOOTSTRAP_TOKENS=",".join(f"{name}={token_of(name)}" for name in accounts))
+    fliq = fliq_of(
+        topology,
+        FLIQ_BOOTSTRAP_TOKENS=",".join(f"{name}={token_of(name)}" for name in accounts),
+        FLIQ_EGRESS_CA_FILE=str(CERTIFICATES / "authority.pem"),
+    )
     try:
         await asyncio.to_thread(fliq.start, module="tests.e2e.neighbours.constrained", **MEMORY, **LESS.get(attack, {}))
         yield fliq
