@@ -40,6 +40,7 @@ SWEEP_S: Final = 0.25
 LINE_MAX: Final = 8190  # bytes of the request target
 FIELD_MAX: Final = 8191  # bytes of one header; not LINE_MAX, so that the parser's error tells which was too long
 HEADERS_MAX: Final = 128
+FIRST_BYTES: Final = 16_384  # parsed at once of what begins a request
 RAW_MAX: Final = (
     64 * 1024 * 1024
 )  # bytes; far above any body that is taken, so that senders of larger ones see their 413
@@ -58,11 +59,13 @@ class Connection(RequestHandler):
         "_is_answered",
         "_is_closing",
         "_is_parsed",
+        "_is_refused",
         "_is_resting",
         "_known",
         "_latest",
         "_pipe",
         "_raw_bytes",
+        "_unread",
         "account",
         "address",
         "counted_as",
@@ -86,6 +89,8 @@ class Connection(RequestHandler):
         self._first: bytes | None = None  # what came of a request that is to begin, if it came at such a place
         self._answering: asyncio.Task[None] | None = None  # a request whose head was known
         self._behind = b""  # came meanwhile
+        self._unread = b""  # is parsed in the next round
+        self._is_refused = False  # by the parser
         self._is_resting = False  # `deadline` is the end of the time that it may be idle
         self._is_closing = False
         self.address: str | None = None
@@ -117,6 +122,8 @@ class Connection(RequestHandler):
             self._keep_behind(data)
             return
         latest, budget = self._latest, self.owner.budget
+        if self._is_answered and latest is not None and latest.content.is_eof() is False and _is_chunked(latest):
+            return  # nothing that comes of it is parsed any more; the connection is closed when it has lingered
         is_between = latest is None or (self._is_answered and latest.content.is_eof())
         if data:
             at_a_beginning = is_between and self._is_parsed
@@ -126,7 +133,13 @@ class Connection(RequestHandler):
                 return
             self._first = data if at_a_beginning and len(data) <= DATA_MAX else None
             self._is_parsed = False
+            if is_between and len(data) > FIRST_BYTES:
+                data = self._first_part(data)
         super().data_received(data)
+        if self._unread and data:
+            self.owner.loop.call_soon(
+                self._take_rest
+            )  # behind what aiohttp does with a request that is complete or refused
         if not data:
             return  # aiohttp goes on with what it had already
         self._raw_bytes += len(data)
@@ -143,6 +156,23 @@ class Connection(RequestHandler):
         budget.received.add(self, len(data))
         if not is_between and latest is not None and latest.content.is_eof():
             budget.received.settle(self)
+
+    def _first_part(self, data: bytes) -> bytes:
+        """
+        Return the part of *data*, which begins a request, that is parsed now; keep the rest for the next round.
+
+        In between the parser's refusal is noted. It would refuse the rest once more, and aiohttp would hold it with the error.
+        """
+        assert self._pipe is not None  # noqa: S101 - it is open
+        self._pipe.pause_reading()
+        self._unread = data[FIRST_BYTES:]
+        return data[:FIRST_BYTES]
+
+    def _take_rest(self) -> None:
+        data, self._unread = self._unread, b""
+        if self._pipe is not None and not self._pipe.is_closing() and not self._is_refused:
+            self._pipe.resume_reading()
+            self.data_received(data)
 
     def _begin_again(self, request: Request, size: int) -> None:
         """Answer *request*, of *size* bytes, whose head is known."""
@@ -271,7 +301,7 @@ class Connection(RequestHandler):
         self.owner.budget.lost(self)
         self._drop_body()
         self._pipe = self._latest = self._known = self._first = None
-        self._behind = b""
+        self._behind = self._unread = b""
         super().connection_lost(exc)
         if self.turn is not None and not self.turn.done():  # what it holds of a body is given back at once
             self.turn.set_exception(ConnectionResetError("the connection was closed"))
@@ -293,8 +323,15 @@ class Connection(RequestHandler):
             error = ApiError(500, "internal_error", "something went wrong on our end")
         else:
             error = _protocol_error(exc)
+            self._is_refused = True
+            if exc is not None:
+                exc.__traceback__ = None  # its frames hold all that came at once, until garbage is collected
         # A Reply has what aiohttp's connection asks of a response.
         return cast(StreamResponse, error_reply(error, is_last=True))
+
+
+def _is_chunked(request: BaseRequest) -> bool:
+    return "Transfer-Encoding" in request.headers
 
 
 def _protocol_error(error: BaseException | None) -> ApiError:

@@ -103,8 +103,7 @@ async def _read_slowly(request: BaseRequest, timeout_s: float) -> bytes:
                 if size > BODY_MAX:
                     raise _too_large()
                 pieces.append(piece)
-                if size > PARSED_AT_ONCE:
-                    await cast(Any, request.protocol).pause()
+                await cast(Any, request.protocol).pause()  # the next piece may be a thousand chunks
     except BaseException as error:
         pieces.clear()  # the error's traceback holds this frame, and so the pieces, until garbage is collected
         if isinstance(error, TimeoutError):

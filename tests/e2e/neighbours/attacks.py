@@ -22,6 +22,7 @@ import uvloop
 from tests.e2e.neighbours.attacks_by_answering import ANSWERING
 from tests.e2e.neighbours.attacks_by_asking import ASKING
 from tests.e2e.neighbours.attacks_by_listening import LISTENING
+from tests.e2e.neighbours.attacks_by_sending import SENDING
 from tests.e2e.neighbours.hostile import CLOSED, FAR, KIB, Hole, Hostile, silent
 from tests.fakes.running.client import BASE62, in_seconds, make_token
 from tests.fakes.until import until
@@ -165,7 +166,7 @@ ATTACKS: Final[dict[str, Callable[[Hostile], Coroutine[Any, Any, None]]]] = {
     each.__name__: each
     for each in (
         nothing, bodies, astral, names, nameless, batches, arrays, token_lists, job_lists, webhooks, unread, idle, last_byte,
-        replays, half_requests, unknown_tokens, *ASKING, *LISTENING, *ANSWERING,
+        replays, half_requests, unknown_tokens, *ASKING, *LISTENING, *ANSWERING, *SENDING,
     )
 }  # fmt: skip
 

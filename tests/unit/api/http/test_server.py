@@ -17,7 +17,7 @@ from services.api.http import server
 from services.api.http.connection import Connection
 from services.api.http.connection_budget import ConnectionBudget
 from services.api.http.reply import Reply, no_content
-from services.api.http.server import HttpServer, connections_within
+from services.api.http.server import READ_BYTES, HttpServer, connections_within
 from tests.fakes.until import until
 
 
@@ -69,5 +69,73 @@ async def test_a_body_that_nobody_reads_is_let_go_of() -> None:
 
     assert requests[0].content.read_nowait() == b""
     ended.set()
+    writer.close()
+    await serving.close(1.0)
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+SMALLEST = b"1\r\nx\r\n"
+AT_ONCE = READ_BYTES // 16 + 2  # chunks that aiohttp parses before they are read
+
+
+async def test_a_body_of_the_smallest_chunks_is_parsed_as_it_is_read() -> None:
+    """A hundred thousand chunks that came at once would keep the loop for a quarter of a second."""
+    requests: list[BaseRequest] = []
+    may_read = asyncio.Event()
+    bodies: list[bytes] = []
+    most = 0
+
+    async def handle(request: BaseRequest) -> Reply:
+        nonlocal most
+        requests.append(request)
+        await may_read.wait()
+        read = before = 0
+        while piece := await request.content.readany():
+            most = max(most, request.content.total_bytes - before)
+            before, read = request.content.total_bytes, read + len(piece)
+        bodies.append(b"x" * read)
+        return no_content()
+
+    budget = ConnectionBudget(connections_max=10, received_max=1 << 20, unread_max=1 << 20)
+    serving = HttpServer(handle, budget=budget, now_s=time.time)
+    port = await serving.listen("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(CHUNKED + SMALLEST * 50_000 + b"0\r\n\r\n")
+
+    async def has_come() -> bool:
+        return bool(requests) and requests[0].content.total_bytes >= AT_ONCE
+
+    await until(has_come)
+    assert requests[0].content.total_bytes <= 2 * AT_ONCE
+    may_read.set()
+    assert (await reader.readline()).startswith(b"HTTP/1.1 204")
+
+    assert [len(body) for body in bodies] == [50_000]
+    assert most <= 2 * AT_ONCE
+    writer.close()
+    await serving.close(1.0)
+
+
+async def test_what_comes_of_a_refused_body_of_chunks_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is sent, the rest is dropped as it comes, and the connection is closed."""
+    requests: list[BaseRequest] = []
+
+    async def handle(request: BaseRequest) -> Reply:
+        requests.append(request)
+        return no_content()
+
+    monkeypatch.setattr(server, "LINGER_S", 0.2)
+    budget = ConnectionBudget(connections_max=10, received_max=1 << 20, unread_max=1 << 20)
+    serving = HttpServer(handle, budget=budget, now_s=time.time)
+    port = await serving.listen("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(CHUNKED + SMALLEST * 10)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 204")
+    writer.write(SMALLEST * 50_000)
+    async with asyncio.timeout(5):
+        await reader.read()
+
+    assert requests[0].content.total_bytes == 10
+    assert not serving.connections
     writer.close()
     await serving.close(1.0)
