@@ -122,8 +122,8 @@ class Connection(RequestHandler):
             self._keep_behind(data)
             return
         latest, budget = self._latest, self.owner.budget
-        if self._is_answered and latest is not None and latest.content.is_eof() is False and _is_chunked(latest):
-            return  # nothing that comes of it is parsed any more; the connection is closed when it has lingered
+        if self._is_answered and self._raw_bytes > FIRST_BYTES and latest is not None and _is_open_ended(latest):
+            return  # nothing more that comes of it is parsed; the connection is closed when it has lingered
         is_between = latest is None or (self._is_answered and latest.content.is_eof())
         if data:
             at_a_beginning = is_between and self._is_parsed
@@ -330,8 +330,9 @@ class Connection(RequestHandler):
         return cast(StreamResponse, error_reply(error, is_last=True))
 
 
-def _is_chunked(request: BaseRequest) -> bool:
-    return "Transfer-Encoding" in request.headers
+def _is_open_ended(request: BaseRequest) -> bool:
+    """Whether there is more to come of a body, and nobody knows how much."""
+    return "Transfer-Encoding" in request.headers and not request.content.is_eof()
 
 
 def _protocol_error(error: BaseException | None) -> ApiError:
